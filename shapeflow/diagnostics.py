@@ -1,0 +1,128 @@
+"""What shapeflow has to say to the author of a file: one value a mistake, drawn in one place (`preview/diagnostic.py`).
+
+Errors are values: a stage adds them to its `Report` and goes on, so that all mistakes of one kind are told at once.
+Code that is no stage (a reader, a checkpoint) raises `Refused`, which carries the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Literal
+
+import attrs
+
+
+@attrs.frozen(eq=False)
+class Source:
+    """A text that a user wrote, and the name by which they know it (a path as they typed it)."""
+
+    name: str
+    text: str
+
+
+@attrs.frozen
+class Span:
+    """A stretch of one source text, by character offset: `text[start:end]`."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+
+@attrs.frozen
+class Label:
+    """A few words hung under a span."""
+
+    span: Span
+    text: str = ""
+
+
+@attrs.frozen
+class Diagnostic:
+    """One thing to say: what is wrong, where, why, and what to write instead.
+
+    `at` is the primary place in a source text; a mistake that stands in no text (a flag, a plan's JSON, a machine)
+    leaves it out and names its `place` in words. `notes` are facts, `help` is an act; help for a `.shape` file must
+    itself parse where it quotes a sentence.
+    """
+
+    code: str
+    """Kebab-case, stable, never reused; `shapeflow explain CODE` tells more."""
+    message: str
+    """One line, lower case, no full stop, the thing in backticks; says what is wrong, not what failed."""
+    at: Label | None = None
+    place: str | None = None
+    also: tuple[Label, ...] = ()
+    notes: tuple[str, ...] = ()
+    help: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer to the user, not a failure of the program
+    """Raised where no report is at hand; the command line prints the diagnostics and exits with 1."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
+        self.diagnostics = diagnostics
+
+
+@attrs.define
+class Report:
+    """The diagnostics collected so far, in the order they were found."""
+
+    diagnostics: list[Diagnostic] = attrs.field(factory=list)
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        if diagnostic not in self.diagnostics:
+            self.diagnostics.append(diagnostic)
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        at: Span | Label | None = None,
+        why: str = "",
+        *,
+        also: Iterable[Label] = (),
+        notes: Iterable[str] = (),
+        help: str | None = None,
+        place: str | None = None,
+    ) -> None:
+        """Add an error; `why` is the local reason, hung under the primary span."""
+        label = Label(at, why) if isinstance(at, Span) else at
+        self.add(Diagnostic(code, message, label, place, tuple(also), tuple(notes), help, "error"))
+
+    def warning(
+        self,
+        code: str,
+        message: str,
+        at: Span | Label | None = None,
+        why: str = "",
+        *,
+        also: Iterable[Label] = (),
+        notes: Iterable[str] = (),
+        help: str | None = None,
+        place: str | None = None,
+    ) -> None:
+        """Add a warning: the file still compiles."""
+        label = Label(at, why) if isinstance(at, Span) else at
+        self.add(Diagnostic(code, message, label, place, tuple(also), tuple(notes), help, "warning"))
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self.diagnostics if d.severity == "error")
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.errors)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The known name closest to a misspelt one, or None where none is close."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return close[0] if close else None

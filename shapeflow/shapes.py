@@ -1,0 +1,59 @@
+"""A shape: one value for each axis. The key of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+Value = int | str
+"""A shape's value on one axis, in the axis's base unit: pixels, tokens, channels, samples, or the name of a loss."""
+
+
+@attrs.frozen(order=True, repr=False)
+class Shape(Mapping[str, Value]):
+    """Axis name -> value; hashable; kept in the order of the axes' names, so that equal shapes are equal values."""
+
+    items_: tuple[tuple[str, Value], ...] = attrs.field(converter=lambda pairs: tuple(sorted(dict(pairs).items())))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Value] | None = None, **named: Value) -> Shape:
+        return cls(tuple({**(values or {}), **named}.items()))
+
+    def __getitem__(self, axis: str) -> Value:
+        for name, value in self.items_:
+            if name == axis:
+                return value
+        raise KeyError(axis)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(name for name, _ in self.items_)
+
+    def __len__(self) -> int:
+        return len(self.items_)
+
+    def number(self, axis: str) -> int:
+        """The value on an axis of numbers. Raises TypeError on an axis of names."""
+        value = self[axis]
+        if not isinstance(value, int):
+            raise TypeError(f"axis {axis} has the value {value!r}, not a number")
+        return value
+
+    def with_(self, values: Mapping[str, Value]) -> Shape:
+        """This shape with some axes moved."""
+        return Shape(tuple({**dict(self.items_), **values}.items()))
+
+    def changed(self, other: Shape) -> tuple[str, ...]:
+        """The axes on which another shape differs from this one."""
+        return tuple(axis for axis, value in other.items_ if self.get(axis) != value)
+
+    def __repr__(self) -> str:
+        return f"({', '.join(f'{axis}: {value}' for axis, value in self.items_)})"
+
+    def written(self, units: Mapping[str, str]) -> str:
+        """As a `.shape` file writes it: `(patch: 8 px, width: 384)`. `units`: axis name -> unit, or empty."""
+        return f"({', '.join(f'{a}: {v} {units[a]}' if units.get(a) else f'{a}: {v}' for a, v in self.items_)})"
+
+    def json(self) -> dict[str, Any]:
+        return dict(self.items_)
