@@ -1,0 +1,75 @@
+"""Settings: the fields of a component, and what a `.shape` file may write for them.
+
+A component is an attrs class. Its name in a `.shape` file is its file's name, its fields are its settings, its
+docstring is its help. A field's annotation says the kind of value (`int`, `float`, `str`, `bool`, a `Literal` of bare
+names, `Amount`, a tuple of these, or one of them `| None`); `setting(...)` adds the unit and the limits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from shapeflow.units import Amount, Dimension
+
+_META = "shapeflow.setting"
+
+
+@attrs.frozen
+class Limits:
+    """What resolve checks of a setting beside its type."""
+
+    units: tuple[Dimension, ...] = ()
+    """Dimensions accepted; empty: a bare number. `int` and `float` fields then hold base units."""
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    """A bound that the value must exceed."""
+    kind: str | None = None
+    """For a field that holds another component: the folder it comes from."""
+    first: bool = False
+    """The setting may be given without its name, in first place: `fit("runs/*")`."""
+    help: str = ""
+
+
+def setting(
+    *units: Dimension,
+    default: Any = attrs.NOTHING,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    kind: str | None = None,
+    first: bool = False,
+    help: str = "",
+) -> Any:
+    """An attrs field that a `.shape` file may set. `units`: the dimensions it accepts, none for a bare number."""
+    limits = Limits(units=units, low=low, high=high, above=above, kind=kind, first=first, help=help)
+    return attrs.field(default=default, metadata={_META: limits})
+
+
+def limits(field: attrs.Attribute[Any]) -> Limits:
+    """The limits of a component's field; none for a plain attrs field."""
+    found = field.metadata.get(_META)
+    return found if isinstance(found, Limits) else Limits()
+
+
+def name_of(component: type | Any) -> str:
+    """A component's name in a `.shape` file: the name of the file it stands in."""
+    cls = component if isinstance(component, type) else type(component)
+    return cls.__module__.rpartition(".")[2]
+
+
+def written(component: Any) -> dict[str, Any]:
+    """All settings of a component as JSON values, defaults too: a later default must not change an old plan."""
+    return {field.name: _json(getattr(component, field.name)) for field in attrs.fields(type(component))}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Amount):
+        return {"value": value.value, "of": value.dimension}
+    if isinstance(value, tuple):
+        return [_json(item) for item in value]
+    if attrs.has(type(value)):
+        return {"is": name_of(value), **written(value)}
+    return value

@@ -1,0 +1,79 @@
+"""Units: what may stand behind a number, and how much it is in base units.
+
+Base units: FLOPs of compute, pixels, tokens, steps, epochs, samples, seconds, and 1 for a ratio. Units end at the
+compiler's border: a plan holds base units only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+Dimension = Literal["compute", "length", "tokens", "steps", "epochs", "samples", "seconds", "ratio", "number"]
+
+
+@attrs.frozen
+class Unit:
+    """A unit's name as it is written, what it measures, and its size in base units."""
+
+    name: str
+    dimension: Dimension
+    size: float
+
+
+_PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21}
+
+UNITS: dict[str, Unit] = {
+    unit.name: unit
+    for unit in (
+        *(Unit(f"{prefix}FLOPs", "compute", size) for prefix, size in _PREFIXES.items()),
+        Unit("px", "length", 1.0),
+        Unit("tokens", "tokens", 1.0),
+        Unit("ktokens", "tokens", 1e3),
+        Unit("Mtokens", "tokens", 1e6),
+        Unit("Gtokens", "tokens", 1e9),
+        Unit("steps", "steps", 1.0),
+        Unit("epochs", "epochs", 1.0),
+        Unit("samples", "samples", 1.0),
+        Unit("images", "samples", 1.0),
+        Unit("s", "seconds", 1.0),
+        Unit("%", "ratio", 0.01),
+    )
+}
+
+BASE: dict[Dimension, str] = {
+    "compute": "FLOPs",
+    "length": "px",
+    "tokens": "tokens",
+    "steps": "steps",
+    "epochs": "epochs",
+    "samples": "samples",
+    "seconds": "s",
+    "ratio": "%",
+    "number": "",
+}
+"""The unit to suggest where a value of a dimension lacks one."""
+
+
+@attrs.frozen
+class Amount:
+    """A number of a known dimension, in base units."""
+
+    value: float
+    dimension: Dimension
+
+    def __str__(self) -> str:
+        if self.dimension == "compute":
+            return flops(self.value)
+        if self.dimension == "ratio":
+            return f"{100 * self.value:g}%"
+        return f"{self.value:g} {BASE[self.dimension]}".strip()
+
+
+def flops(compute: float, digits: int = 4) -> str:
+    """Compute with the prefix that leaves 1 to 999 before the point: `10.3 EFLOPs`."""
+    for prefix, size in reversed(_PREFIXES.items()):
+        if abs(compute) >= size and prefix:
+            return f"{compute / size:.{digits}g} {prefix}FLOPs"
+    return f"{compute:.{digits}g} FLOPs"
