@@ -1,0 +1,132 @@
+"""What lies between the laws and the plan: the question put to a traversal, and its answer.
+
+A traversal answers a `Problem` with a `Route`: which shape, in which order, until when. Steps, transitions and
+predicted errors are made of it by `lower.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import attrs
+
+from shapeflow.diagnostics import Report, Span
+from shapeflow.shapes import Shape
+from shapeflow.units import Amount
+
+
+class Curve(Protocol):
+    """A law as a traversal sees it: the expected error of one shape after some compute (FLOPs)."""
+
+    @property
+    def floor(self) -> float:
+        """The error below which the law never gets."""
+        ...
+
+    @property
+    def measured(self) -> tuple[float, float] | None:
+        """The highest and the lowest error that the law was fitted to; None for a law that was stated."""
+        ...
+
+    def error(self, compute: float) -> float: ...
+
+    def compute(self, error: float) -> float:
+        """The inverse; infinite at and below the floor; may be negative above the error at compute 0."""
+        ...
+
+    def log_rate(self, error: float) -> float:
+        """log |dC/dE|, the compute that one unit of error costs here; infinite at and below the floor."""
+        ...
+
+
+@attrs.frozen
+class Until:
+    """Where a leg ends: at an error, or at an amount counted from the start of the run; None is the end of the plan."""
+
+    error: float | None = None
+    amount: Amount | None = None
+    """Compute, steps, samples, tokens, epochs, or a ratio of the budget."""
+
+
+END = Until()
+
+
+@attrs.frozen
+class Share:
+    """A share of a leg's steps that is taken in another shape, between two points of the leg (0 to 1)."""
+
+    shape: Shape
+    share: float
+    first: float = 0.0
+    last: float = 1.0
+
+
+@attrs.frozen
+class Leg:
+    """A stretch of the way in one shape."""
+
+    shape: Shape
+    until: Until
+    shares: tuple[Share, ...] = ()
+    """What the leg blends in from the traversal itself; previews of transitions come later."""
+
+
+@attrs.frozen
+class Route:
+    """The way, and what the traversal wants said about it (whole sentences, lower case, no full stop)."""
+
+    legs: tuple[Leg, ...]
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Problem:
+    """All that a traversal may look at."""
+
+    candidates: tuple[Shape, ...]
+    laws: Mapping[Shape, Curve]
+    """Empty where the program has no laws (hand-written stages, sweeps)."""
+    units: Mapping[str, str]
+    """Axis -> unit, for messages."""
+    start: float | None
+    """The error at which the first leg begins."""
+    target: float | None
+    """The error at which the plan may stop."""
+    budget: Amount | None
+    """Compute, steps or samples."""
+    step_compute: Mapping[Shape, float] | None
+    """FLOPs of one step in a shape; None without a model."""
+    allowed: Callable[[Shape, Shape], bool]
+    """May the plan go from the one shape to the other? False where a one-way transition would have to go back."""
+    credit: Callable[[Shape, Shape], float]
+    """eta of the switch: the share of the law's descent that survives it; 1 in paper A."""
+    spans: Mapping[str, Span]
+    """Settings of the traversal's sentence -> where they stand; "" is the component itself, "budget", "stop" and
+    "start" the sentences of that name where the file has them."""
+
+
+class Traversal(Protocol):
+    """A component that picks the way."""
+
+    def route(self, problem: Problem, report: Report) -> Route | None:
+        """The route, or None after an error was reported."""
+        ...
+
+
+@attrs.frozen
+class LawRequest:
+    """What a law source is asked for."""
+
+    candidates: tuple[Shape, ...]
+    units: Mapping[str, str]
+    metric: str
+    """The metric's name as plans write it, such as `loss@own`, `loss@longest`, `classification_error`."""
+    convention: str
+    """`flops` or `paper`."""
+    folder: str
+    """Relative paths are relative to this folder: that of the file that names them."""
+    spans: Mapping[str, Span]
+    """Settings of the source's component -> where they stand; "" is the component itself."""
+    candidate_spans: Mapping[Shape, Span]
+    """Where each candidate's value stands in its axis sentence."""
