@@ -1,0 +1,123 @@
+"""The one loop: it walks a plan and drives a machine. The simulator and torch differ in the machine alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from shapeflow.edits import Edit
+from shapeflow.events import (
+    CheckpointSaved,
+    Event,
+    Measured,
+    RunEnded,
+    RunStarted,
+    StageEntered,
+    StepDone,
+    TransitionApplied,
+)
+from shapeflow.plan import Plan, Stage, Transition
+
+
+class Machine(Protocol):
+    """What executes a plan: a thing that can take a shape, be edited, and make a step.
+
+    Every process of a distributed run has one and drives it alike; how they share the work is the machine's affair.
+    """
+
+    def take(self, stage: Stage) -> None:
+        """Become this stage's shape, freshly initialised, read through the stage's own views."""
+
+    def apply(self, transition: Transition, stage: Stage) -> None:
+        """Make the edits of a switch, in order; `stage` is the one that begins."""
+
+    def look(self, edits: Sequence[Edit]) -> None:
+        """Enter another reading of the same parameters; the edits are all View or Swap."""
+
+    def step(self, stage: Stage, step: int, compute: float) -> float:
+        """One optimiser step, the run's `step`-th counted from 0; the mean loss. `compute`: FLOPs of the step."""
+        ...
+
+    def measure(self, stage: Stage) -> Mapping[str, float]:
+        """Held-out values by metric, of the averaged weights, read as the stage's own shape."""
+        ...
+
+    def asked_to_stop(self) -> bool:
+        """True once any process of the run was asked to stop; the same answer in all of them."""
+        ...
+
+    def save(self, path: Path, step: int) -> None:
+        """Write a checkpoint folder, whole or not at all."""
+
+    def load(self, path: Path) -> int:
+        """Come back from a checkpoint; the number of steps done. Raises Refused for one that is not this plan's."""
+        ...
+
+
+def checkpoint_name(step: int) -> str:
+    return f"step-{step:09d}"
+
+
+def execute(plan: Plan, machine: Machine, folder: Path | None = None, resume: Path | None = None) -> Iterator[Event]:
+    """Run a plan from its start, or from a checkpoint (`resume`), and tell what happens.
+
+    `folder` receives the checkpoints; None makes none. The order of events depends on the plan alone.
+    """
+    if resume is None:
+        machine.take(plan.stages[0])
+        done = 0
+    else:
+        done = machine.load(resume)
+    yield RunStarted(plan.digest, done)
+    compute = plan.compute_at(done)
+    for index, stage in enumerate(plan.stages):
+        first, last = stage.first_step, stage.last_step
+        if last <= done and not (index == 0 and done == 0):
+            continue
+        if first >= done:
+            if stage.transition is not None:
+                machine.apply(stage.transition, stage)
+                yield TransitionApplied(index, stage.arrives_by, first, compute)
+            yield StageEntered(index, stage.shape, first, compute)
+        for step in range(max(first, done), last):
+            blend = stage.blend_at(plan.seed, index, step - first)
+            machine.look(stage.reading if blend is None else blend.edits)
+            cost = stage.cost if blend is None else blend.compute
+            begun = time.perf_counter()
+            loss = machine.step(stage, step, cost)
+            seconds = time.perf_counter() - begun
+            compute += cost
+            yield StepDone(step + 1, index, stage.shape if blend is None else blend.shape, compute, loss, seconds)
+            yield from _after(plan, machine, folder, index, step + 1, compute)
+            if machine.asked_to_stop() and step + 1 < plan.steps:
+                if folder is not None and not _saves(plan, step + 1):
+                    yield _save(machine, folder, step + 1)
+                yield RunEnded(step + 1, compute, False)
+                return
+    yield RunEnded(plan.steps, compute, True)
+
+
+def _after(
+    plan: Plan, machine: Machine, folder: Path | None, index: int, done: int, compute: float
+) -> Iterator[Event]:
+    """What follows a step: an evaluation, a checkpoint."""
+    stage = plan.stages[index]
+    if plan.measures_at(done):
+        machine.look(stage.reading)
+        begun = time.perf_counter()
+        values = machine.measure(stage)
+        yield Measured(done, index, stage.shape, compute, plan.predicted(done), values, time.perf_counter() - begun)
+    if folder is not None and _saves(plan, done):
+        yield _save(machine, folder, done)
+
+
+def _saves(plan: Plan, done: int) -> bool:
+    return done == plan.steps or (plan.checkpoint is not None and done % plan.checkpoint == 0)
+
+
+def _save(machine: Machine, folder: Path, done: int) -> Event:
+    name = checkpoint_name(done)
+    machine.save(folder / name, done)
+    return CheckpointSaved(done, name)
