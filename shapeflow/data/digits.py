@@ -1,0 +1,23 @@
+"""Hand-written digits, 8 x 8 pixels, grey: scikit-learn carries them, so they are on every machine."""
+
+from __future__ import annotations
+
+import attrs
+
+from shapeflow.parameters import DataFacts
+from shapeflow.settings import setting
+
+HELD_OUT = 360
+"""Of the 1,797 images, the last 360 of a fixed shuffle are held out."""
+
+
+@attrs.frozen
+class Digits:
+    """1,797 hand-written digits of 8 x 8 pixels in 10 classes (UCI optdigits, as scikit-learn ships them).
+
+    1,437 images train, 360 are held out. No download."""
+
+    batch: int = setting("samples", "number", default=64, low=1, help="images of one step")
+
+    def facts(self) -> DataFacts:
+        return DataFacts(kind="images", image=8, channels=1, classes=10, batch=self.batch, samples=1797 - HELD_OUT)

@@ -1,0 +1,23 @@
+"""Your own text, byte by byte."""
+
+from __future__ import annotations
+
+import attrs
+
+from shapeflow.parameters import DataFacts
+from shapeflow.settings import setting
+
+
+@attrs.frozen
+class Text:
+    """A text file, or all files of a folder, as bytes. `held_out` of the files is held out; of a single file, its end.
+
+    The path is relative to the `.shape` file (or to the plan, where a plan is run without its source)."""
+
+    path: str = setting(first=True, help="a file or a folder")
+    batch: int = setting("tokens", default=512, low=1, help="tokens (bytes) of one step, at every context")
+    files: str = setting(default="*", help="which files of a folder: a glob, searched in sub-folders too")
+    held_out: float = setting("ratio", default=0.05, above=0.0, high=0.5, help="share of the files held out")
+
+    def facts(self) -> DataFacts:
+        return DataFacts(kind="text", vocabulary=256, batch=self.batch)

@@ -1,0 +1,8 @@
+"""What a law is a law of, and what a run is measured by. A metric's `key` is its name in plans and logs."""
+
+from shapeflow.metrics.classification_error import ClassificationError
+from shapeflow.metrics.cross_entropy import HeldOutCrossEntropy
+from shapeflow.metrics.fewshot_error import FewshotError
+from shapeflow.metrics.loss import Loss
+
+COMPONENTS = (ClassificationError, FewshotError, HeldOutCrossEntropy, Loss)

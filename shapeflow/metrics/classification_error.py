@@ -1,0 +1,18 @@
+"""The share of held-out images that get the wrong class."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+
+
+@attrs.frozen
+class ClassificationError:
+    """The share of held-out images whose most likely class is wrong, 0 to 1."""
+
+    data: ClassVar[str] = "images"
+
+    @property
+    def key(self) -> str:
+        return "classification_error"

@@ -1,0 +1,23 @@
+"""Paper A's metric: how well a linear classifier on the features does after a few images of each class."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+
+from shapeflow.settings import setting
+
+
+@attrs.frozen
+class FewshotError:
+    """The error of a ridge regression (alpha 1e-2, one-hot targets) fitted to the features of `shots` training images
+    of each class, on held-out images, 0 to 1 (paper A, Section 3; the protocol of big_vision differs)."""
+
+    data: ClassVar[str] = "images"
+
+    shots: int = setting(default=10, low=1, help="training images of each class")
+
+    @property
+    def key(self) -> str:
+        return f"fewshot_error@{self.shots}"

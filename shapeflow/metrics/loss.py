@@ -1,0 +1,25 @@
+"""The held-out loss of a language model."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import attrs
+
+from shapeflow.settings import setting
+
+
+@attrs.frozen
+class Loss:
+    """Held-out loss of the next token in nats, over the same tokens at every context.
+
+    `own` cuts them into windows of the context that is trained at (paper A's laws are of this), `longest` into windows
+    of the longest candidate, which is what one keeps. Runs always record both."""
+
+    data: ClassVar[str] = "text"
+
+    context: Literal["own", "longest"] = setting(default="own", help="the windows that held-out text is cut into")
+
+    @property
+    def key(self) -> str:
+        return f"loss@{self.context}"

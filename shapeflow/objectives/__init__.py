@@ -1,0 +1,6 @@
+"""What a step minimises."""
+
+from shapeflow.objectives.cross_entropy import CrossEntropy
+from shapeflow.objectives.next_token import NextToken
+
+COMPONENTS = (CrossEntropy, NextToken)

@@ -1,0 +1,5 @@
+"""How gradients become updates."""
+
+from shapeflow.optimizers.adamw import Adamw
+
+COMPONENTS = (Adamw,)

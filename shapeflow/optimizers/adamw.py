@@ -1,0 +1,25 @@
+"""AdamW at a constant learning rate after a warm-up, with averaged weights for evaluation."""
+
+from __future__ import annotations
+
+import attrs
+
+from shapeflow.settings import setting
+
+
+@attrs.frozen
+class Adamw:
+    """AdamW (Loshchilov and Hutter 2019): constant learning rate after a linear warm-up, gradients clipped by norm.
+
+    Held-out values are measured on an exponential average of the weights with a horizon of `average` steps, which
+    follows a young run closely (it spans about a tenth of the steps so far) and removes the jitter of a constant
+    learning rate. Weight decay acts on matrices only."""
+
+    lr: float = setting(default=1e-3, above=0.0, help="learning rate after the warm-up")
+    weight_decay: float = setting(default=0.0, low=0.0, help="decoupled weight decay")
+    beta1: float = setting(default=0.9, low=0.0, high=0.9999, help="decay of the first moment")
+    beta2: float = setting(default=0.95, low=0.0, high=0.99999, help="decay of the second moment")
+    eps: float = setting(default=1e-8, above=0.0, help="added to the root of the second moment")
+    warmup: int = setting("steps", default=100, low=0, help="linear warm-up of the learning rate")
+    clip: float = setting(default=1.0, above=0.0, help="largest norm of the gradient")
+    average: int = setting("steps", default=200, low=1, help="horizon of the averaged weights")

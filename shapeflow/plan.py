@@ -1,0 +1,279 @@
+"""The plan: what will be done, whole in itself.
+
+    plan = stages in order; a stage = a shape, a count of steps, the transition it arrives by, the shapes it blends in
+         + what is trained (model, data, objective, optimizer, metric), with every setting written out
+         + what is expected (laws, errors, comparison with fixed shapes)
+
+A plan is data: canonical JSON with a digest inside, no timestamps, no code. It runs on another machine without its
+source and without the logs that its laws were fitted to.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import attrs
+
+from shapeflow.edits import Edit, is_reversible
+from shapeflow.law import Law
+from shapeflow.parameters import Parameter
+from shapeflow.shapes import Shape
+
+_T = TypeVar("_T")
+
+FORMAT = "shapeflow-plan"
+VERSION = 1
+
+DECK = 100
+"""Steps over which a blend's share is kept exactly; the order within is shuffled."""
+
+
+@attrs.frozen
+class Spec:
+    """A component by name with all its settings, defaults too."""
+
+    name: str
+    settings: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Point:
+    """A place on the way. `compute` in FLOPs of the plan's convention, from the run's start; `error` as predicted by
+    the laws. None: not known (no model, no laws)."""
+
+    step: int | None
+    compute: float | None
+    error: float | None
+
+
+@attrs.frozen
+class Blend:
+    """A share of the steps `first` to `last` (exclusive) of a stage, taken in another reading of the same parameters.
+
+    Its edits are all View or Swap, which are absolute: any reading can be entered from any other. `compute`: FLOPs of
+    one step of it.
+    """
+
+    shape: Shape
+    share: float
+    first: int
+    last: int
+    compute: float
+    edits: tuple[Edit, ...]
+
+    def __attrs_post_init__(self) -> None:
+        if not all(is_reversible(edit) for edit in self.edits):
+            raise ValueError(f"a blend may only View and Swap, but {self.shape} asks for more")
+
+
+@attrs.frozen
+class Transition:
+    """The change between two stages: edits, in order, and what becomes of the optimizer's state."""
+
+    names: tuple[str, ...]
+    edits: tuple[Edit, ...]
+    moments: Literal["fresh", "carry", "carry_raw", "reset"]
+    """What new entries get: an age of their own; the mean second moment; zeros at the old age; all state dropped."""
+    average: Literal["map", "restart"]
+    """The averaged weights go through the same edits, or start again from the raw ones."""
+    preserves: Literal["exact", "shared-positions", "lossy"]
+    credit: float
+    """eta: the share of the law's descent that survives the switch; paper A assumes 1."""
+
+
+@attrs.frozen
+class Stage:
+    """A stretch of steps in one shape."""
+
+    shape: Shape
+    arrives_by: str
+    """`start`, or the names of the transitions, joined by ` + `."""
+    transition: Transition | None
+    steps: int | None
+    batch: int | None
+    """Images, or tokens, of one step."""
+    step_compute: float | None
+    """FLOPs of one step in the stage's own shape."""
+    sizes: Mapping[str, int]
+    """Stored size of every dim of the parameters."""
+    reading: tuple[Edit, ...]
+    """The View and Swap edits of the shape itself."""
+    blends: tuple[Blend, ...]
+    enter: Point
+    leave: Point
+
+    @property
+    def first_step(self) -> int:
+        return _known(self.enter.step)
+
+    @property
+    def last_step(self) -> int:
+        return _known(self.leave.step)
+
+    @property
+    def cost(self) -> float:
+        return _known(self.step_compute)
+
+    def blend_at(self, seed: int, index: int, step: int) -> Blend | None:
+        """Which blend the stage's `step`-th step is taken in, None for its own shape: a pure function of (seed,
+        index of the stage, step), so that it is the same on every process and after a resume."""
+        if not self.blends:
+            return None
+        bounds = self._bounds()
+        piece = bisect.bisect_right(bounds, step) - 1
+        deck, at = divmod(step - bounds[piece], DECK)
+        return self._deck(f"{seed}/{index}/{piece}", bounds[piece], deck)[at]
+
+    def compute_of(self, seed: int, index: int, steps: int) -> float:
+        """FLOPs of the stage's first steps, blends as they will fall."""
+        if not self.blends:
+            return steps * self.cost
+        bounds, total = self._bounds(), 0.0
+        for piece, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False)):
+            count = min(last, steps) - first
+            for deck in range(-(-count // DECK)):
+                cards = self._deck(f"{seed}/{index}/{piece}", first, deck)[: count - deck * DECK]
+                total += sum(self.cost if card is None else card.compute for card in cards)
+        return total
+
+    def _bounds(self) -> list[int]:
+        """Where the blends in force change, from 0 to the stage's end."""
+        steps = _known(self.steps)
+        inner = {b.first for b in self.blends} | {b.last for b in self.blends}
+        return sorted({0, steps} | {bound for bound in inner if 0 < bound < steps})
+
+    def _deck(self, key: str, first: int, deck: int) -> tuple[Blend | None, ...]:
+        active = tuple(b for b in self.blends if b.first <= first < b.last)
+        return _shuffled(active, key, deck)
+
+
+@functools.lru_cache(maxsize=256)
+def _shuffled(active: tuple[Blend, ...], key: str, deck: int) -> tuple[Blend | None, ...]:
+    """One deck of steps: each blend as often as its share asks, counted over all decks so that no rounding is lost,
+    in an order drawn from the key alone."""
+    cards: list[Blend | None] = []
+    for blend in active:
+        before, after = (int(blend.share * DECK * n + 0.5) for n in (deck, deck + 1))
+        cards += [blend] * (after - before)
+    cards = cards[:DECK] + [None] * (DECK - len(cards))
+    words = hashlib.shake_256(f"{key}/{deck}".encode()).digest(8 * DECK)
+    order = sorted(range(DECK), key=lambda i: words[8 * i : 8 * i + 8])
+    return tuple(cards[i] for i in order)
+
+
+@attrs.frozen
+class Candidate:
+    shape: Shape
+    law: Law | None
+
+
+@attrs.frozen
+class Comparator:
+    """What one fixed shape would need for the plan's final error. `saving` = 1 - plan / comparator; both None, with a
+    `reason`, where it never gets there."""
+
+    shape: Shape | None
+    compute: float | None
+    saving: float | None
+    reason: str | None = None
+
+
+@attrs.frozen
+class Comparison:
+    best_fixed: Comparator
+    last_shape_fixed: Comparator
+
+
+@attrs.frozen
+class Totals:
+    compute: float | None
+    error: float | None
+    steps: int | None
+
+
+@attrs.frozen
+class Plan:
+    """See the module. `digest` is the SHA-256 of all the rest."""
+
+    name: str
+    convention: str
+    metric: str
+    axes: Mapping[str, str]
+    """Axis -> its unit, in the order of the file."""
+    candidates: tuple[Candidate, ...]
+    stages: tuple[Stage, ...]
+    totals: Totals
+    comparison: Comparison
+    traversal: Spec | None
+    model: Spec | None
+    data: Spec | None
+    objective: Spec | None
+    optimizer: Spec | None
+    parameters: tuple[Parameter, ...]
+    apart: tuple[str, ...]
+    """Dims along which slices are tensors of their own (see `edits.py`)."""
+    slots: Mapping[str, Any]
+    evaluate: int | None
+    """Held-out evaluation every so many steps, and at the end of every stage."""
+    checkpoint: int | None
+    seed: int
+    source: str
+    """SHA-256 of the `.shape` text."""
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+
+    @property
+    def steps(self) -> int:
+        return _known(self.totals.steps)
+
+    @property
+    def runnable(self) -> bool:
+        """False for a plan without a model: it compiles and simulates, for a trainer that is not ours."""
+        return self.model is not None and self.totals.steps is not None
+
+    def law(self, shape: Shape) -> Law | None:
+        return next((c.law for c in self.candidates if c.shape == shape), None)
+
+    def stage_at(self, done: int) -> int:
+        """The stage that the last of `done` steps belongs to; the first where none is done."""
+        ends = [stage.last_step for stage in self.stages]
+        return min(bisect.bisect_left(ends, done), len(ends) - 1)
+
+    def compute_at(self, done: int) -> float:
+        """FLOPs of the first `done` steps."""
+        index = self.stage_at(done)
+        whole = sum(s.compute_of(self.seed, i, _known(s.steps)) for i, s in enumerate(self.stages[:index]))
+        return whole + self.stages[index].compute_of(self.seed, index, done - self.stages[index].first_step)
+
+    def measures_at(self, done: int) -> bool:
+        at_end = any(done == stage.last_step for stage in self.stages)
+        return at_end or (self.evaluate is not None and done % self.evaluate == 0)
+
+    def predicted(self, done: int) -> float | None:
+        """The error that the laws expect after `done` steps, in the terms of paper A: a stage goes on along its
+        shape's law from the error it was entered with; a blended step counts as a step of the stage's own shape."""
+        stage = self.stages[self.stage_at(done)]
+        return forecast(self.law(stage.shape), stage.enter, (done - stage.first_step) * stage.cost)
+
+
+def forecast(law: Law | None, enter: Point, spent: float) -> float | None:
+    """The error after `spent` FLOPs on a law, entered at a point; at compute 0 the law itself says where it starts.
+    None where the law says nothing (none at all, or inside the warm-up that a negative d stands for)."""
+    if law is None:
+        return None
+    if enter.compute == 0 or enter.error is None:
+        error = law.error(spent)
+    else:
+        error = law.error(max(0.0, law.compute(enter.error)) + spent)
+    return error if math.isfinite(error) else None
+
+
+def _known(value: _T | None) -> _T:
+    if value is None:
+        raise ValueError("the plan has no model, so it has no steps")
+    return value
