@@ -1,4 +1,4 @@
-"""The grammar of the `.shape` language, as data: `shape.lark` beside this file, readable by any tool that knows lark."""
+"""The grammar of the `.shape` language, as data: `shape.lark` beside this file, for any tool that reads lark."""
 
 from importlib import resources
 

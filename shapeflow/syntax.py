@@ -1,0 +1,309 @@
+"""What a `.shape` file says, without its meaning: one class a sentence, one a kind of value.
+
+Every class knows its `span`, where it was written. Spans take no part in equality: two documents are equal when they
+say the same, wherever it stands.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import attrs
+
+from shapeflow.diagnostics import Source, Span
+
+
+@attrs.frozen
+class Written:
+    """Whatever stands in a source text, and where: the whole of it, a sentence from its reserved word on."""
+
+    span: Span = attrs.field(eq=False, repr=False, kw_only=True)
+
+
+@attrs.frozen
+class Number(Written):
+    """A bare number, and how it was written: `500_000`, `1e-3`."""
+
+    value: float
+    text: str
+
+    @property
+    def whole(self) -> int | None:
+        """The exact integer where the number is one (`500_000`, `1e18`), else None."""
+        exact = Decimal(self.text.replace("_", ""))
+        return int(exact) if exact == exact.to_integral_value() else None
+
+
+@attrs.frozen
+class Quantity(Written):
+    """A number and the unit behind it: `8 px`, `40%`."""
+
+    number: Number
+    unit: str
+    unit_span: Span = attrs.field(eq=False, repr=False)
+
+
+@attrs.frozen
+class Text(Written):
+    """A text in double quotes; it holds neither a double quote nor a line break."""
+
+    value: str
+
+
+@attrs.frozen
+class Listing(Written):
+    """Values in square brackets; a unit behind the bracket is the unit of each: `[16, 8] px`."""
+
+    items: tuple[Value, ...]
+    unit: str | None
+    unit_span: Span | None = attrs.field(eq=False, repr=False)
+
+
+@attrs.frozen
+class Setting(Written):
+    """One `name: value` of a component or a shape."""
+
+    name: str
+    name_span: Span = attrs.field(eq=False, repr=False)
+    value: Value
+
+
+@attrs.frozen
+class Component(Written):
+    """A registered component, or a name that `let` gave: `steepest`, `flexi_resize(base: 12 px)`."""
+
+    name: str
+    name_span: Span = attrs.field(eq=False, repr=False)
+    settings: tuple[Setting, ...]
+    arguments: tuple[Value, ...]
+    called: bool
+
+
+@attrs.frozen
+class ShapeLiteral(Written):
+    """A shape, axis by axis: `(patch: 8 px, width: 384)`."""
+
+    settings: tuple[Setting, ...]
+
+
+@attrs.frozen
+class Reference(Written):
+    """A name of another file: `imagenet.side`."""
+
+    parts: tuple[str, ...]
+
+
+Value = Number | Quantity | Text | Listing | Component | ShapeLiteral | Reference
+
+
+@attrs.frozen
+class Comparison(Written):
+    """`width >= 384`, `loss is cross_entropy`; `operator` is one of `<=`, `>=`, `<`, `>`, `is`."""
+
+    axis: str
+    axis_span: Span = attrs.field(eq=False, repr=False)
+    operator: str
+    value: Value
+
+
+@attrs.frozen
+class Not(Written):
+    """The test does not hold."""
+
+    test: Condition
+
+
+@attrs.frozen
+class All(Written):
+    """Every test holds; two or more."""
+
+    tests: tuple[Condition, ...]
+
+
+@attrs.frozen
+class Any_(Written):  # noqa: N801 - `Any` is typing's
+    """One test holds at least; two or more."""
+
+    tests: tuple[Condition, ...]
+
+
+Condition = Comparison | All | Any_ | Not
+
+
+@attrs.frozen
+class PlanName(Written):
+    """`plan "a title"`"""
+
+    name: Text
+
+
+@attrs.frozen
+class Use(Written):
+    """`use "common/imagenet.shape" as imagenet`"""
+
+    path: Text
+    name: str
+    name_span: Span = attrs.field(eq=False, repr=False)
+
+
+@attrs.frozen
+class Let(Written):
+    """`let longest = 2048 tokens`"""
+
+    name: str
+    name_span: Span = attrs.field(eq=False, repr=False)
+    value: Value
+
+
+@attrs.frozen
+class OfComponent(Written):
+    """A sentence that names one component, and nothing else."""
+
+    component: Component
+
+
+@attrs.frozen
+class Model(OfComponent):
+    """`model vit(width: 640)`"""
+
+
+@attrs.frozen
+class Data(OfComponent):
+    """`data imagenet21k(batch: 256)`"""
+
+
+@attrs.frozen
+class Objective(OfComponent):
+    """`objective cross_entropy`"""
+
+
+@attrs.frozen
+class Optimizer(OfComponent):
+    """`optimizer adamw(lr: 1e-3)`"""
+
+
+@attrs.frozen
+class Metric(OfComponent):
+    """`metric perplexity`"""
+
+
+@attrs.frozen
+class Axis(Written):
+    """`axis patch in [16, 8] px via flexi_resize`"""
+
+    name: str
+    name_span: Span = attrs.field(eq=False, repr=False)
+    values: Value
+    transition: Component
+
+
+@attrs.frozen
+class Candidates(Written):
+    """`candidates patch * width where width >= 384`"""
+
+    axes: tuple[tuple[str, Span], ...] = attrs.field(eq=lambda axes: [name for name, _ in axes])
+    condition: Condition | None
+
+
+@attrs.frozen
+class LawsFrom(OfComponent):
+    """`laws from fit("runs/*.csv")`"""
+
+
+@attrs.frozen
+class LawFor(Written):
+    """`law for (patch: 8 px) is power(a: 4, b: 0.3)`"""
+
+    shape: ShapeLiteral
+    law: Component
+
+
+@attrs.frozen
+class Traversal(OfComponent):
+    """`traversal steepest`"""
+
+
+@attrs.frozen
+class Share(Written):
+    """A share of a stage's steps taken in another shape: `10% (context: 256 tokens)`."""
+
+    share: Quantity | Number
+    shape: ShapeLiteral
+
+
+@attrs.frozen
+class Stage(Written):
+    """`stage (patch: 16 px) with 10% (patch: 8 px) until 40%`; `until` is None for `until end`."""
+
+    shape: ShapeLiteral
+    blends: tuple[Share, ...]
+    until: Value | None
+
+
+@attrs.frozen
+class Budget(Written):
+    """`budget 10 EFLOPs`"""
+
+    value: Value
+
+
+@attrs.frozen
+class StartAt(Written):
+    """`start at error 120%`"""
+
+    value: Value
+
+
+@attrs.frozen
+class StopWhen(Written):
+    """`stop when error <= 24%`"""
+
+    condition: Comparison
+
+
+@attrs.frozen
+class Evaluate(Written):
+    """`evaluate every 1000 steps`"""
+
+    every: Value
+
+
+@attrs.frozen
+class Checkpoint(Written):
+    """`checkpoint every 5%`"""
+
+    every: Value
+
+
+@attrs.frozen
+class Seed(Written):
+    """`seed 17`"""
+
+    number: Number
+
+
+# fmt: off
+Sentence = (
+    PlanName | Use | Let
+    | Model | Data | Objective | Optimizer | Metric
+    | Axis | Candidates | LawsFrom | LawFor
+    | Traversal | Stage | Budget | StartAt | StopWhen
+    | Evaluate | Checkpoint | Seed
+)
+# fmt: on
+
+
+@attrs.frozen
+class Comment(Written):
+    """A comment, from its `#` to the end of the line."""
+
+    text: str
+
+
+@attrs.frozen
+class Document:
+    """The sentences and comments of one source, each in file order."""
+
+    source: Source = attrs.field(eq=False, repr=False)
+    sentences: tuple[Sentence, ...]
+    comments: tuple[Comment, ...]
