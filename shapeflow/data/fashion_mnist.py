@@ -21,7 +21,7 @@ class FashionMnist:
     batch: int = setting("samples", "number", default=64, low=1, help="images of one step")
     image: int = setting("length", default=24, low=1, high=28, help="side of the crop")
     folder: str = setting(
-        default="/usr/share/dataset-fashion-mnist", help="where the four idx files are, gzipped or not"
+        default="/usr/share/datasets/fashion-mnist", help="where the four idx files are, gzipped or not"
     )
 
     def facts(self) -> DataFacts:
