@@ -1,0 +1,222 @@
+"""What a model is, without torch: parameters with named dims, their sizes in a shape, the compute of a step.
+
+`Parameter` and `Model` are what transitions read: they find what to edit by dim, role and the dim written, never by
+name. `Architecture`, `Axis` and `Transition` say what a component of those three folders offers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal, Protocol, get_args
+
+import attrs
+
+from shapeflow.edits import Edit, EditError, SlotValue
+from shapeflow.shapes import Shape, Value
+from shapeflow.units import Dimension
+
+Convention = Literal["flops", "paper"]
+"""How compute is counted. `flops`: 2 for each multiply-accumulate of every matrix product; `paper`: paper A's unit,
+multiply-accumulates of the blocks alone (arXiv 2311.03233, Fig. 2b). Training is 3 forward passes in both."""
+
+Role = Literal["matrix", "bias", "scale", "shift"]
+"""What a parameter does; scale and shift are those of a norm."""
+
+Moments = Literal["fresh", "carry", "carry_raw", "reset"]
+"""What the optimizer's state becomes for new entries: an age of their own; the mean second moment; zeros at the old
+age; all state dropped, of old entries too."""
+
+Preserves = Literal["exact", "shared-positions", "lossy"]
+"""What of the model's function a transition keeps."""
+
+
+@attrs.frozen
+class Parameter:
+    """A parameter, or one of each block: `blocks.{depth}.attn.q.weight` is one tensor for each entry of `depth`.
+
+    Raises EditError `unknown-role` on a role that no transition could treat.
+    """
+
+    name: str
+    dims: tuple[str, ...] = attrs.field(converter=tuple)
+    """One string a tensor axis; two words: two dims fused in that axis, row-major, as in `part heads`."""
+    role: Role = attrs.field()
+    writes: str
+    """The dim it puts values on; all its other dims are read."""
+
+    @role.validator
+    def _known_role(self, _: object, role: str) -> None:
+        if role not in get_args(Role):
+            raise EditError("unknown-role", f"`{self.name}` has the role `{role}`, which no transition knows")
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Dims whose entries are tensors of their own."""
+        return ("depth",) if "{depth}" in self.name else ()
+
+    @property
+    def logical(self) -> tuple[str, ...]:
+        """Dims of one tensor, fused ones apart, in order; a dim that two axes bear stands twice."""
+        return tuple(word for axis in self.dims for word in axis.split())
+
+
+@attrs.frozen
+class DataFacts:
+    """What a model must know of the data, told by the data component without reading a byte."""
+
+    kind: Literal["images", "text"]
+    image: int | None = None
+    """Side of the square images, in pixels."""
+    channels: int | None = None
+    classes: int | None = None
+    vocabulary: int | None = None
+    batch: int = 1
+    """Images of one step, or TOKENS of one step for text, whatever the context."""
+    samples: int | None = None
+    """Images of one epoch; None where there is no such number."""
+
+
+@attrs.frozen
+class Compute:
+    """Compute of training, in the units of a convention: of one sample (3 forward passes), and what a step costs
+    beside its samples (resizing the patch kernel)."""
+
+    sample: float
+    step: float = 0.0
+
+
+@attrs.frozen(eq=False)
+class Model:
+    """A model declared for one program: its parameters, and what follows from a shape.
+
+    Shapes are whole, as `Architecture.shape` makes them. The four functions raise EditError for a shape that the model
+    cannot take.
+    """
+
+    kind: str
+    """The architecture's name in a `.shape` file; a backend finds its module by it."""
+    norm: Literal["layer", "rms"]
+    parameters: tuple[Parameter, ...]
+    slots: Mapping[str, SlotValue]
+    """What a module must be told beside sizes: norm.eps, head_width, batch, patch or context where no axis moves it."""
+    grains: Mapping[str, int]
+    """Entries of a dim that stay together: the channels of a head."""
+    sizes: Callable[[Shape], dict[str, int]]
+    """Stored size of every dim."""
+    seen: Callable[[Shape], dict[str, int]]
+    """Size of every dim as the forward pass reads it: `patch` and `grid` move under a View."""
+    compute: Callable[[Shape, Convention], Compute]
+    samples: Callable[[Shape], int]
+    """Samples (images, sequences) of one step."""
+    apart: frozenset[str] = frozenset({"depth", "part"})
+    """Slices along these dims are tensors of their own, with a mean square of their own."""
+
+    def grain(self, dim: str) -> int:
+        return self.grains.get(dim, 1)
+
+    def bearing(self, *dims: str) -> tuple[Parameter, ...]:
+        """The parameters that have one of these dims."""
+        return tuple(p for p in self.parameters if not {*p.listed, *p.logical}.isdisjoint(dims))
+
+
+def step_compute(model: Model, shape: Shape, convention: Convention) -> float:
+    """Compute of one training step in a shape."""
+    compute = model.compute(shape, convention)
+    return compute.sample * model.samples(shape) + compute.step
+
+
+def grid_of(image: int, patch: int) -> int:
+    """Patches along a side of an image, both in pixels. Raises EditError `indivisible-patch` if they do not tile it."""
+    grid, over = divmod(image, patch)
+    if over or not grid:
+        legal = [size for size in range(1, image + 1) if image % size == 0]
+        below = max((size for size in legal if size < patch), default=None)
+        above = min((size for size in legal if size > patch), default=None)
+        near = " or ".join(f"{size} px" for size in (below, above) if size)
+        raise EditError(
+            "indivisible-patch",
+            f"patches of {patch} px do not tile an image of {image} px",
+            why=f"{image} / {patch} leaves {over} px over",
+            help=f"use {near}, the nearest sizes that divide {image}",
+        )
+    return grid
+
+
+class Architecture(Protocol):
+    """A component of `models/`."""
+
+    axes: ClassVar[frozenset[str]]
+    """The axes that it takes values on; a setting of the same name holds the value where there is no such axis."""
+
+    @property
+    def convention(self) -> Convention: ...
+
+    def shape(self, values: Mapping[str, Value]) -> Shape:
+        """A candidate made whole: values of the axes, settings for the others. Raises EditError `missing-setting`,
+        `setting-and-axis`."""
+        ...
+
+    def declare(self, facts: DataFacts, stored: Mapping[str, int]) -> Model:
+        """The model for some data; `stored`: sizes that the program's transitions keep (`Transition.stored`)."""
+        ...
+
+
+class Axis(Protocol):
+    """A component of `axes/`."""
+
+    dimension: ClassVar[Dimension]
+    unit: ClassVar[str]
+    """The unit behind a value, or empty."""
+
+    def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
+        """Raises EditError where the axis cannot take the value with this data and this model."""
+        ...
+
+
+class Transition(Protocol):
+    """A component of `transitions/`. A pure function of (model, shape before, shape after)."""
+
+    axis: ClassVar[str]
+    one_way: ClassVar[bool]
+    """It cannot go back; then it makes no reading, and no stage blends over it."""
+
+    @property
+    def preview(self) -> float:
+        """Share of a stage's steps taken in the next shape, from `preview_from` (0 to 1) of the stage on."""
+        ...
+
+    @property
+    def preview_from(self) -> float: ...
+
+    @property
+    def retain(self) -> float:
+        """Share of a stage's steps taken in the shape before."""
+        ...
+
+    @property
+    def credit(self) -> float: ...
+
+    @property
+    def preserves(self) -> Preserves: ...
+
+    @property
+    def moments(self) -> Moments: ...
+
+    @property
+    def average(self) -> Literal["map", "restart"]: ...
+
+    def stored(self, facts: DataFacts) -> dict[str, int]:
+        """Stored sizes that this transition keeps whatever the shape."""
+        ...
+
+    def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
+        """The absolute View and Swap edits by which any state reads as this shape on its axis."""
+        ...
+
+    def check(self, model: Model, before: Shape, after: Shape) -> None:
+        """Raises EditError where it cannot go this way."""
+        ...
+
+    def edits(self, model: Model, before: Shape, after: Shape) -> tuple[Edit, ...]:
+        """What it does at a switch. Raises what `check` raises."""
+        ...
