@@ -201,7 +201,7 @@ class Axis(Written):
 class Candidates(Written):
     """`candidates patch * width where width >= 384`"""
 
-    axes: tuple[tuple[str, Span], ...] = attrs.field(eq=lambda axes: [name for name, _ in axes])
+    axes: tuple[tuple[str, Span], ...] = attrs.field(eq=lambda axes: tuple(name for name, _ in axes))
     condition: Condition | None
 
 

@@ -1,0 +1,286 @@
+"""Text -> `Document`: the grammar is `shapeflow_grammar`'s, the words about mistakes are `parse_errors.py`'s.
+
+A text is parsed whole. Where that fails it is cut at the lines that open a sentence and each piece is parsed alone, so
+that every sentence in error is told of, once, and none is blamed for another.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from shapeflow import parse_errors, syntax
+from shapeflow.diagnostics import Report, Source, Span
+from shapeflow.skim import Piece, ReservedWords, sentence_starts, skim, too_deep
+
+if TYPE_CHECKING:
+    from lark import Lark, Token, Tree
+    from lark.parsers.lalr_interactive_parser import InteractiveParser
+
+DEEPEST = 32
+"""Brackets within brackets; no plan needs more than five, and a bound keeps Python's stack out of the question."""
+
+
+def parse(source: Source, report: Report) -> syntax.Document:
+    """The sentences of a text; where some are in error they are reported, and the others are returned."""
+    pieces = skim(source.text)
+    comments = tuple(
+        syntax.Comment(text.rstrip(), span=Span(source, piece.start, piece.start + len(text.rstrip())))
+        for piece in pieces
+        if piece.kind == "comment"
+        for text in (piece.text,)
+    )
+    if (deep := too_deep(pieces, DEEPEST)) is not None:
+        report.error(
+            "syntax",
+            f"brackets are nested more than {DEEPEST} deep",
+            Span(source, deep.start, deep.end),
+            "one too many",
+            help="name an inner value with `let` and use its name here",
+        )
+        return syntax.Document(source, (), comments)
+    sentences = tuple(_sentences(source, pieces, report))
+    if not sentences and not report.failed:
+        report.error(
+            "empty-file",
+            "the file holds no sentence",
+            Span(source, 0, 0),
+            "nothing here but comments" if comments else "nothing here",
+            help='begin with `plan "my plan"`',
+        )
+    return syntax.Document(source, sentences, comments)
+
+
+def _sentences(source: Source, pieces: list[Piece], report: Report) -> Iterator[syntax.Sentence]:
+    """The sentences of a text, whole if that goes, else piece by piece."""
+    # A byte order mark says nothing; a space in its stead keeps every offset.
+    text = " " + source.text[1:] if source.text.startswith("\ufeff") else source.text
+    whole, mistake = _attempt(text)
+    if whole is not None:
+        yield from _Builder(source, 0, report).sentences(whole)
+        return
+    told = len(report.diagnostics)
+    starts = [0, *(start for start in sentence_starts(pieces, reserved_words()) if start)]
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        tree, wrong = _attempt(text[start:end])
+        if tree is not None:
+            yield from _Builder(source, start, report).sentences(tree)
+        elif wrong is not None:
+            inside = [piece for piece in pieces if start <= piece.start < end]
+            report.add(parse_errors.explain(source, inside, wrong.moved(start), reserved_words()))
+    if mistake is not None and len(report.diagnostics) == told:
+        report.add(parse_errors.explain(source, pieces, mistake, reserved_words()))
+
+
+@functools.cache
+def _lark() -> Lark:
+    """The parser. Lark is imported here and not above: importing shapeflow must not wait for it."""
+    from lark import Lark
+    from lark.lark import PostLex
+
+    import shapeflow_grammar
+
+    class WholeWords(PostLex):
+        """Lets NAME match everywhere, so that a reserved word is only ever a whole word (`modelling` is no `model`)
+        and stays free as the name of a setting (`seed: 3`)."""
+
+        always_accept = ("NAME",)
+
+        def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+            return stream
+
+    return Lark(
+        shapeflow_grammar.text(),
+        parser="lalr",
+        lexer="contextual",
+        postlex=WholeWords(),
+        propagate_positions=True,
+        maybe_placeholders=False,
+    )
+
+
+@functools.cache
+def reserved_words() -> ReservedWords:
+    """The words of the grammar, read off the grammar itself."""
+    lark = _lark()
+    words = {terminal.name: str(terminal.pattern.value) for terminal in lark.terminals}
+    openers = _accepted(lark.parse_interactive("")) - {"$END"}
+    keywords = {name: word for name, word in words.items() if word.isalpha() and name == word.upper()}
+    literals = {name: word for name, word in words.items() if len(word) == 1}
+    return ReservedWords({**keywords, **literals}, frozenset(words[name] for name in openers))
+
+
+def _attempt(text: str) -> tuple[Tree[Token] | None, parse_errors.Mistake | None]:
+    """The tree of a text, or what stopped the parser."""
+    from lark import Token
+    from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+    attempt: InteractiveParser = _lark().parse_interactive(text)
+    try:
+        for _ in attempt.iter_parse():
+            pass
+        tree = cast("Tree[Token]", attempt.feed_token(Token("$END", "")))
+    except UnexpectedCharacters as error:
+        at = error.pos_in_stream or 0
+        return None, parse_errors.Mistake("", at, at + 1, frozenset())
+    except UnexpectedToken as error:
+        token = error.token
+        if token.type == "$END":
+            return None, parse_errors.Mistake("$END", len(text), len(text), _accepted(attempt))
+        return None, parse_errors.Mistake(token.type, token.start_pos, token.end_pos, _accepted(attempt))
+    return tree, None
+
+
+def _accepted(attempt: InteractiveParser) -> frozenset[str]:
+    """The terminals that could stand next."""
+    accepts: Callable[[], set[str]] = attempt.accepts
+    return frozenset(accepts())
+
+
+_OF_COMPONENT: dict[str, Callable[..., syntax.Sentence]] = {
+    "model": syntax.Model,
+    "data": syntax.Data,
+    "objective": syntax.Objective,
+    "optimizer": syntax.Optimizer,
+    "metric": syntax.Metric,
+    "laws": syntax.LawsFrom,
+    "traversal": syntax.Traversal,
+}
+_OF_VALUE: dict[str, Callable[..., syntax.Sentence]] = {
+    "budget": syntax.Budget,
+    "start_at": syntax.StartAt,
+    "evaluate": syntax.Evaluate,
+    "checkpoint": syntax.Checkpoint,
+}
+
+
+@attrs.frozen
+class _Builder:
+    """Turns the tree of one piece of a text, which begins at `base`, into the classes of `syntax.py`."""
+
+    source: Source
+    base: int
+    report: Report
+
+    def span(self, part: Tree[Token] | Token) -> Span:
+        if isinstance(part, str):
+            return Span(self.source, self.base + (part.start_pos or 0), self.base + (part.end_pos or 0))
+        return Span(self.source, self.base + part.meta.start_pos, self.base + part.meta.end_pos)
+
+    def sentences(self, tree: Tree[Token]) -> Iterator[syntax.Sentence]:
+        return map(self.sentence, _trees(tree))
+
+    def sentence(self, tree: Tree[Token]) -> syntax.Sentence:
+        kind, span, tokens, trees = str(tree.data), self.span(tree), _tokens(tree), _trees(tree)
+        if kind in _OF_COMPONENT:
+            return _OF_COMPONENT[kind](self.component(trees[0]), span=span)
+        if kind in _OF_VALUE:
+            return _OF_VALUE[kind](self.value(trees[0]), span=span)
+        match kind:
+            case "plan":
+                return syntax.PlanName(self.text(trees[0]), span=span)
+            case "use":
+                return syntax.Use(self.text(trees[0]), str(tokens[0]), self.span(tokens[0]), span=span)
+            case "let":
+                return syntax.Let(str(tokens[0]), self.span(tokens[0]), self.value(trees[0]), span=span)
+            case "axis":
+                values, transition = self.value(trees[0]), self.component(trees[1])
+                return syntax.Axis(str(tokens[0]), self.span(tokens[0]), values, transition, span=span)
+            case "candidates":
+                axes = tuple((str(token), self.span(token)) for token in tokens)
+                return syntax.Candidates(axes, self.condition(trees[0]) if trees else None, span=span)
+            case "law":
+                return syntax.LawFor(self.shape(trees[0]), self.component(trees[1]), span=span)
+            case "stage":
+                until = None if trees[-1].data == "end" else self.value(trees[-1])
+                return syntax.Stage(self.shape(trees[0]), tuple(map(self.share, trees[1:-1])), until, span=span)
+            case "stop":
+                return syntax.StopWhen(self.comparison(trees[0]), span=span)
+            case _:
+                return syntax.Seed(self.number(_tokens(trees[0])[0]), span=span)
+
+    def share(self, tree: Tree[Token]) -> syntax.Share:
+        much, shape = _trees(tree)
+        tokens = _tokens(much)
+        share = self.quantity(much) if len(tokens) == 2 else self.number(tokens[0])
+        return syntax.Share(share, self.shape(shape), span=self.span(tree))
+
+    def value(self, tree: Tree[Token]) -> syntax.Value:
+        tokens, trees = _tokens(tree), _trees(tree)
+        match str(tree.data):
+            case "quantity":
+                return self.quantity(tree)
+            case "number":
+                return self.number(tokens[0])
+            case "string":
+                return self.text(tree)
+            case "list":
+                unit = tokens[0] if tokens else None
+                items = tuple(map(self.value, trees))
+                place = None if unit is None else self.span(unit)
+                return syntax.Listing(items, None if unit is None else str(unit), place, span=self.span(tree))
+            case "shape":
+                return self.shape(tree)
+            case "reference":
+                return syntax.Reference(tuple(map(str, tokens)), span=self.span(tree))
+            case _:
+                return self.component(tree)
+
+    def number(self, token: Token) -> syntax.Number:
+        value, span = float(token), self.span(token)
+        mantissa = token.lower().partition("e")[0]
+        if abs(value) == float("inf") or (value == 0 and mantissa.strip("+-0._")):
+            size = "large" if value else "small"
+            self.report.error("syntax", f"a number is too {size} to be held", span, "beyond double precision")
+        return syntax.Number(value, str(token), span=span)
+
+    def quantity(self, tree: Tree[Token]) -> syntax.Quantity:
+        number, unit = _tokens(tree)
+        return syntax.Quantity(self.number(number), str(unit), self.span(unit), span=self.span(tree))
+
+    def text(self, tree: Tree[Token]) -> syntax.Text:
+        return syntax.Text(_tokens(tree)[0][1:-1], span=self.span(tree))
+
+    def component(self, tree: Tree[Token]) -> syntax.Component:
+        name = _tokens(tree)[0]
+        settings = tuple(self.setting(part) for part in _trees(tree) if part.data == "setting")
+        arguments = tuple(self.value(part) for part in _trees(tree) if part.data != "setting")
+        called = tree.data == "component"
+        return syntax.Component(str(name), self.span(name), settings, arguments, called, span=self.span(tree))
+
+    def setting(self, tree: Tree[Token]) -> syntax.Setting:
+        name = _tokens(tree)[0]
+        return syntax.Setting(str(name), self.span(name), self.value(_trees(tree)[0]), span=self.span(tree))
+
+    def shape(self, tree: Tree[Token]) -> syntax.ShapeLiteral:
+        return syntax.ShapeLiteral(tuple(map(self.setting, _trees(tree))), span=self.span(tree))
+
+    def condition(self, tree: Tree[Token]) -> syntax.Condition:
+        if tree.data == "comparison":
+            return self.comparison(tree)
+        tests = tuple(map(self.condition, _trees(tree)))
+        if tree.data == "negation":
+            return syntax.Not(tests[0], span=self.span(tree))
+        if len(tests) == 1:
+            return tests[0]
+        kind = syntax.Any_ if tree.data == "any" else syntax.All
+        return kind(tests, span=self.span(tree))
+
+    def comparison(self, tree: Tree[Token]) -> syntax.Comparison:
+        axis, *operator = _tokens(tree)
+        value = self.value(_trees(tree)[0])
+        return syntax.Comparison(
+            str(axis), self.span(axis), str(operator[0]) if operator else "is", value, span=self.span(tree)
+        )
+
+
+def _tokens(tree: Tree[Token]) -> list[Token]:
+    # A token is a str; asking for lark's own class would need lark at import.
+    return [child for child in tree.children if isinstance(child, str)]
+
+
+def _trees(tree: Tree[Any]) -> list[Tree[Token]]:
+    return [child for child in tree.children if not isinstance(child, str)]

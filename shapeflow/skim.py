@@ -1,0 +1,74 @@
+"""A rough look at a text: its pieces, without the grammar, for where the grammar has given up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import attrs
+
+from shapeflow.diagnostics import did_you_mean
+
+_SKIM = re.compile(
+    r"""(?P<comment>\#[^\r\n]*) | (?P<text>"[^"\r\n]*"?) | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
+      | (?P<number>[+-]?[0-9][0-9_.]*([eE][+-]?[0-9]+)?) | (?P<mark><=|>=|[^\s]) | (?P<break>\r\n|\r|\n)""",
+    re.VERBOSE,
+)
+BRACKETS = {"(": ")", "[": "]"}
+_NOT_BEHIND_AN_OPENER = {":", ",", ")", "]", "."}
+
+
+@attrs.frozen
+class Piece:
+    """A word, number, mark, text or comment, as a rough look finds them; `first` on its line or not."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    first: bool
+
+
+@attrs.frozen
+class ReservedWords:
+    """What the grammar reserves: `spelling` by terminal, and the words that open a sentence."""
+
+    spelling: dict[str, str]
+    openers: frozenset[str]
+
+
+def skim(text: str) -> list[Piece]:
+    """The text in pieces; it never fails, so it serves where the parser has stopped."""
+    pieces, first = [], True
+    for match in _SKIM.finditer(text):
+        kind = match.lastgroup or ""
+        if match["break"]:
+            first = True
+        elif match.group() != "\ufeff":
+            kind = next(name for name in ("comment", "text", "word", "number", "mark") if match[name])
+            pieces.append(Piece(kind, match.group(), match.start(), match.end(), first))
+            first = False
+    return pieces
+
+
+def too_deep(pieces: list[Piece], deepest: int) -> Piece | None:
+    """The first bracket that stands deeper than allowed."""
+    depth = 0
+    for piece in pieces:
+        depth += (piece.text in BRACKETS) - (piece.text in BRACKETS.values())
+        if depth > deepest:
+            return piece
+    return None
+
+
+def sentence_starts(pieces: list[Piece], reserved: ReservedWords) -> Iterator[int]:
+    """Where lines begin that open a sentence, or mean to: with a sentence's word or one that is close to it."""
+    words = [piece for piece in pieces if piece.kind != "comment"]
+    others = set(reserved.spelling.values()) - reserved.openers
+    for piece, behind in zip(words, [*words[1:], None], strict=True):
+        if piece.kind != "word" or not piece.first or piece.text in others:
+            continue
+        if behind is not None and behind.text in _NOT_BEHIND_AN_OPENER:
+            continue
+        if piece.text in reserved.openers or did_you_mean(piece.text, reserved.openers):
+            yield piece.start
