@@ -1,0 +1,1 @@
+"""What is shown: a diagnostic, a plan, a run, on the screen or as JSON."""

@@ -1,0 +1,175 @@
+"""A diagnostic on the screen and as JSON: the one place that knows how it looks.
+
+```
+error[unknown-transition]: no transition is called `flexi_rezise`
+  --> vit.shape:13:7
+   |
+13 |   via flexi_rezise(base: 8 px)
+   |       ^^^^^^^^^^^^ not a transition
+   = help: did you mean `flexi_resize`?
+```
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from shapeflow.diagnostics import Diagnostic, Label, Source, Span
+
+TAB = "    "
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_TURNS_TEXT_AROUND = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_STYLES = {"error": "bold red", "warning": "bold yellow", "-": "blue", "frame": "blue", "message": "bold"}
+
+
+def render(d: Diagnostic, *, color: bool = False) -> str:
+    """The diagnostic as lines of text; `color` is for terminals."""
+    paint = _Paint(d.severity, color)
+    lines = [paint(f"{d.severity}[{d.code}]", d.severity) + paint(f": {_safe(d.message)}", "message")]
+    marks = [] if d.at is None else [_Mark(d.at, "^")]
+    marks += [_Mark(label, "-") for label in d.also]
+    sources = list(dict.fromkeys(mark.label.span.source for mark in marks))
+    pad = " " * max((len(str(mark.line + 1)) for mark in marks), default=2)
+    if d.at is None and d.place is not None:
+        lines.append(paint(f"{pad}--> ", "frame") + _safe(d.place))
+    for source in sources:
+        arrow = "-->" if d.at is not None and d.at.span.source is source else ":::"
+        lines += _block([mark for mark in marks if mark.label.span.source is source], pad, arrow, paint)
+    said = [("note", note) for note in d.notes] + ([("help", d.help)] if d.help else [])
+    for word, text in said:
+        following = "\n" + " " * (len(pad) + 9)
+        lines.append(paint(f"{pad} = ", "frame") + f"{word}: " + following.join(map(_safe, text.split("\n"))))
+    return "\n".join(lines)
+
+
+def as_json(d: Diagnostic) -> dict[str, Any]:
+    """The diagnostic as a value of JSON: lines and columns count from 1, an end is the column behind the last."""
+    place = _place(d.at.span) if d.at is not None else _NOWHERE
+    return {
+        "code": d.code,
+        "severity": d.severity,
+        "message": d.message,
+        **place,
+        "label": d.at.text if d.at is not None else "",
+        "place": d.place,
+        "labels": [{**_place(label.span), "text": label.text} for label in d.also],
+        "notes": list(d.notes),
+        "help": d.help,
+    }
+
+
+_NOWHERE: dict[str, Any] = dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
+
+
+def _place(span: Span) -> dict[str, Any]:
+    lines = _Lines.of(span.source)
+    (line, column), (end_line, end_column) = lines.at(span.start), lines.at(span.end)
+    return {
+        "file": span.source.name,
+        "line": line + 1,
+        "column": column + 1,
+        "end_line": end_line + 1,
+        "end_column": end_column + 1,
+    }
+
+
+@attrs.frozen
+class _Lines:
+    """Where the lines of a text begin and end, breaks not counted."""
+
+    starts: list[int]
+    ends: list[int]
+
+    @classmethod
+    def of(cls, source: Source) -> _Lines:
+        breaks = list(_LINE_BREAK.finditer(source.text))
+        return cls([0, *(b.end() for b in breaks)], [*(b.start() for b in breaks), len(source.text)])
+
+    def at(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, from 0."""
+        line = bisect_right(self.starts, offset) - 1
+        return line, offset - self.starts[line]
+
+
+class _Mark:
+    """A label laid on the first line of its span, in columns of the screen."""
+
+    def __init__(self, label: Label, sign: str) -> None:
+        span, lines = label.span, _Lines.of(label.span.source)
+        text = span.source.text
+        self.label, self.sign = label, sign
+        self.line, self.character = lines.at(span.start)
+        start, end = lines.starts[self.line], lines.ends[self.line]
+        self.shown = _shown(text[start:end]).rstrip()
+        self.column = _columns(_shown(text[start : span.start]))
+        self.width = max(1, _columns(_shown(text[span.start : min(span.end, end)])))
+
+
+@attrs.frozen
+class _Paint:
+    """Colours a few words, where colour is asked for."""
+
+    severity: str
+    color: bool
+
+    def __call__(self, text: str, style: str) -> str:
+        if not self.color:
+            return text
+        # Only a terminal needs rich, and it is slow to import.
+        from rich.color import ColorSystem
+        from rich.style import Style
+
+        style = self.severity if style == "^" else style
+        return Style.parse(_STYLES[style]).render(text, color_system=ColorSystem.STANDARD)
+
+
+def _block(marks: list[_Mark], pad: str, arrow: str, paint: _Paint) -> Iterator[str]:
+    """The lines of one source that carry marks; the first mark names the place."""
+    first = marks[0]
+    yield paint(f"{pad}{arrow} ", "frame") + (
+        f"{_safe(first.label.span.source.name)}:{first.line + 1}:{first.character + 1}"
+    )
+    yield paint(f"{pad} |", "frame")
+    before = None
+    for line in sorted({mark.line for mark in marks}):
+        here = [mark for mark in marks if mark.line == line]
+        if before is not None and line > before + 1:
+            yield paint(f"{pad}...", "frame")
+        yield (paint(f"{line + 1:>{len(pad)}} |", "frame") + f" {here[0].shown}").rstrip()
+        for mark in sorted(here, key=lambda mark: -mark.column):
+            words = f"{mark.sign * mark.width} {_safe(mark.label.text)}".rstrip()
+            yield paint(f"{pad} |", "frame") + " " * (mark.column + 1) + paint(words, mark.sign)
+        before = line
+
+
+def _shown(text: str) -> str:
+    """Source text as it is drawn: tabs at one width, and nothing that a terminal would obey."""
+    return _safe(text.replace("\t", TAB))
+
+
+def _safe(text: str) -> str:
+    """Text without control characters, which a file may hold and a terminal would act on."""
+    return "".join(map(_safe_character, text))
+
+
+def _safe_character(character: str) -> str:
+    if ord(character) < 32:
+        return chr(0x2400 + ord(character))  # the Unicode picture of it: NUL is ␀
+    return "\ufffd" if unicodedata.category(character) == "Cc" or character in _TURNS_TEXT_AROUND else character
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(map(_width, text))
+
+
+def _width(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
