@@ -1,0 +1,114 @@
+"""The sizes, views and slots of a model, edited by the same verbs as its tensors: surgery without a device.
+
+Lowering checks every switch with a ledger, the simulator is one plus a clock, and a machine compares its tensors with
+one after every switch. It is built of data that a plan carries; no model code is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from shapeflow.edits import Edit, EditError, Grow, Map, Resize, Scale, SlotValue, Swap, View, gather
+from shapeflow.parameters import Parameter
+
+
+@attrs.define
+class Ledger:
+    """What is stored, and how it is read. Every verb raises EditError here where it would fail on a device."""
+
+    table: dict[str, Parameter]
+    """Parameters by name."""
+    sizes: dict[str, dict[str, int]]
+    """Stored size of each dim of each parameter, `depth` too, fused dims apart."""
+    views: dict[str, dict[str, Resize]]
+    """The rule through which a dim of a parameter is read, where there is one."""
+    slots: dict[str, SlotValue]
+
+    @classmethod
+    def of(
+        cls,
+        parameters: Iterable[Parameter],
+        sizes: Mapping[str, int],
+        slots: Mapping[str, SlotValue],
+        reading: Iterable[Edit] = (),
+    ) -> Ledger:
+        """A fresh model. `sizes`: stored size of every dim (`Model.sizes`); `reading`: the first shape's own.
+
+        Raises EditError `unknown-dim` where a parameter bears a dim without a size.
+        """
+        table = {parameter.name: parameter for parameter in parameters}
+        ledger = cls(table, {}, {name: {} for name in table}, dict(slots))
+        for name, parameter in table.items():
+            dims = (*parameter.listed, *parameter.logical)
+            for dim in dims:
+                if dim not in sizes:
+                    raise EditError("unknown-dim", f"`{name}` has the dim `{dim}`, whose size is not declared")
+            ledger.sizes[name] = {dim: sizes[dim] for dim in dims}
+        for edit in reading:
+            ledger.apply(edit)
+        return ledger
+
+    def apply(self, edit: Edit) -> None:
+        """Raises EditError `unknown-parameter`, `unknown-dim`, `grow-under-view`, `no-slot`, and those of `gather`."""
+        match edit:
+            case Swap(slot, to):
+                self.slots[slot] = to
+            case Scale(slot, by):
+                value = self.slots.get(slot)
+                if not isinstance(value, int | float):
+                    raise EditError("no-slot", f"there is no number in the slot `{slot}` to multiply")
+                self.slots[slot] = value * by
+            case Grow():
+                self._grow(edit)
+            case View(name, dim, rule):
+                self._size(name, dim)
+                self.views[name][dim] = rule
+            case Map(name, dim, rule):
+                self._size(name, dim)
+                self.views[name].pop(dim, None)
+                self.sizes[name][dim] = rule.to
+
+    def check(self, seen: Mapping[str, int]) -> None:
+        """Whether every parameter, as read, has the sizes of a shape (`Model.seen`).
+
+        Raises EditError `not-arrived` for what an edit forgot.
+        """
+        for name, sizes in self.sizes.items():
+            for dim, stored in sizes.items():
+                size = self.views[name][dim].to if dim in self.views[name] else stored
+                if size != seen[dim]:
+                    raise EditError("not-arrived", f"`{name}` has {size} of `{dim}`, the new shape needs {seen[dim]}")
+
+    def members(self, name: str) -> list[str]:
+        """Names of the tensors of a parameter: one, or one for each block."""
+        if not self.table[name].listed:
+            return [name]
+        return [name.replace("{depth}", str(block)) for block in range(self.sizes[name]["depth"])]
+
+    def stored(self, name: str) -> tuple[int, ...]:
+        """Sizes of a parameter's tensor as it is kept, fused dims multiplied."""
+        sizes = self.sizes[name]
+        return tuple(math.prod(sizes[dim] for dim in axis.split()) for axis in self.table[name].dims)
+
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Sizes of every tensor by its name: what a module's `named_parameters()` must equal."""
+        return {member: self.stored(name) for name in self.table for member in self.members(name)}
+
+    def _grow(self, edit: Grow) -> None:
+        for along in edit.along:
+            size = self._size(edit.parameter, along.dim)
+            if along.dim in self.views[edit.parameter]:
+                message = f"`{edit.parameter}` is read through a view along `{along.dim}` and cannot grow along it"
+                raise EditError("grow-under-view", message)
+            gather(along, size)
+            self.sizes[edit.parameter][along.dim] = along.to
+
+    def _size(self, name: str, dim: str) -> int:
+        if name not in self.sizes:
+            raise EditError("unknown-parameter", f"the model has no parameter `{name}`")
+        if dim not in self.sizes[name]:
+            raise EditError("unknown-dim", f"`{name}` has no dim `{dim}`")
+        return self.sizes[name][dim]
