@@ -1,0 +1,93 @@
+"""What resolve makes: the file's meaning, names and units settled, still without laws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from shapeflow.diagnostics import Span
+from shapeflow.parameters import DataFacts, Model
+from shapeflow.route import Route
+from shapeflow.shapes import Shape, Value
+from shapeflow.units import Amount
+
+
+@attrs.frozen
+class AxisUse:
+    """An axis of the file: its values in the file's order, and the transition that moves along it."""
+
+    name: str
+    unit: str
+    values: tuple[Value, ...]
+    value_spans: Mapping[Value, Span]
+    transition: Any
+    """A transition component."""
+    span: Span
+    """Of the sentence."""
+    via: Span
+    """Of the transition."""
+
+
+@attrs.frozen
+class Trained:
+    """What is trained; there is none in a program that plans for another trainer."""
+
+    model_component: Any
+    data: Any
+    objective: Any
+    optimizer: Any
+    facts: DataFacts
+    model: Model
+
+
+@attrs.frozen
+class Program:
+    """All of a file. Amounts are in base units; `spans` says where each sentence stands, by its opening word."""
+
+    name: str
+    source: str
+    """SHA-256 of the text."""
+    folder: str
+    axes: tuple[AxisUse, ...]
+    candidates: tuple[Shape, ...]
+    metric: Any
+    convention: str
+    trained: Trained | None
+    law_source: Any | None
+    stated: Mapping[Shape, Any]
+    """Candidates whose law a sentence states: their `power` component."""
+    traversal: Any | None
+    by_hand: Route | None
+    """The legs of `stage` sentences."""
+    budget: Amount | None
+    start: float | None
+    stop: float | None
+    evaluate: Amount | None
+    checkpoint: Amount | None
+    seed: int
+    spans: Mapping[str, Span]
+    """`budget`, `laws`, ... -> the sentence; `laws.paths`, ... -> a setting of its component."""
+    leg_spans: tuple[Span, ...]
+    """Where each `stage` sentence stands."""
+
+    def axis(self, name: str) -> AxisUse:
+        return next(axis for axis in self.axes if axis.name == name)
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        return {axis.name: axis.unit for axis in self.axes}
+
+    def within(self, sentence: str) -> Mapping[str, Span]:
+        """Settings of a sentence's component -> where they stand; "" is the component; and the sentences that bound
+        the plan."""
+        prefix = f"{sentence}."
+        own = {key.removeprefix(prefix): span for key, span in self.spans.items() if key.startswith(prefix)}
+        bounds = {key: self.spans[key] for key in ("budget", "stop", "start") if key in self.spans}
+        return {**bounds, **own}
+
+    def span(self, axis: str, value: Value) -> Span:
+        """Where a value stands in its axis sentence."""
+        use = self.axis(axis)
+        return use.value_spans.get(value, use.span)

@@ -1,0 +1,201 @@
+"""Axes and candidates: which values, which shapes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from shapeflow import registry, syntax
+from shapeflow.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.program import AxisUse
+from shapeflow.resolve.components import Built, build
+from shapeflow.resolve.values import Names, Unsettled, amount, items
+from shapeflow.shapes import Shape, Value
+
+
+def axis_use(sentence: syntax.Axis, names: Names, report: Report) -> tuple[AxisUse, Built]:
+    """The axis of a sentence and its transition. Raises Unsettled."""
+    known = registry.components("axis")
+    if sentence.name not in known:
+        close = did_you_mean(sentence.name, known)
+        report.error(
+            "unknown-component",
+            f"no axis is called `{sentence.name}`",
+            sentence.name_span,
+            "not an axis",
+            notes=[f"known: {', '.join(known)}"],
+            help=f"did you mean `{close}`?" if close else None,
+        )
+        raise Unsettled
+    axis = known[sentence.name]
+    values = _values(sentence, axis, names, report)
+    built = build("transition", sentence.transition, names, report)
+    if built.component.axis != sentence.name:
+        fitting = [n for n, cls in registry.components("transition").items() if cls.axis == sentence.name]
+        report.error(
+            "wrong-transition",
+            f"`{sentence.transition.name}` moves along {built.component.axis}, not along {sentence.name}",
+            sentence.transition.name_span,
+            "for another axis",
+            also=[Label(sentence.name_span, "this axis")],
+            help=f"write `via {fitting[0]}`" if fitting else None,
+        )
+        raise Unsettled
+    use = AxisUse(
+        name=sentence.name,
+        unit=axis.unit,
+        values=tuple(values),
+        value_spans=values,
+        transition=built.component,
+        span=sentence.name_span,
+        via=built.spans[""],
+    )
+    return use, built
+
+
+def _values(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> dict[Value, Span]:
+    listed = names.expand(sentence.values, report)
+    if not isinstance(listed, syntax.Listing) or not listed.items:
+        message = f"axis `{sentence.name}` needs a list of values"
+        help_ = f"write the values in brackets: `axis {sentence.name} in [...] {axis.unit}".rstrip() + "`"
+        report.error("wrong-kind", message, sentence.values.span, "must be a list", help=help_)
+        raise Unsettled
+    found: dict[Value, Span] = {}
+    failed = False
+    for item in items(listed):
+        try:
+            value = axis_value(item, axis, names, report)
+        except Unsettled:
+            failed = True
+            continue
+        if value in found:
+            other = (Label(found[value], "the first one"),)
+            report.error("repeated-value", f"`{item.span.text}` is listed twice", item.span, "again", also=other)
+            failed = True
+        found.setdefault(value, item.span)
+    if failed:
+        raise Unsettled
+    return found
+
+
+def axis_value(item: syntax.Value, axis: Any, names: Names, report: Report) -> Value:
+    """One value of an axis in its base unit. Raises Unsettled."""
+    at = item.span
+    found = amount(item, (axis.dimension,), names, report).value
+    if found != int(found) or found < 1:
+        report.error("out-of-range", f"`{at.text}` is out of range", at, "must be a whole number of 1 or more")
+        raise Unsettled
+    return int(found)
+
+
+@attrs.frozen
+class Space:
+    """The axes of a file and the shapes that are candidates on them."""
+
+    axes: tuple[AxisUse, ...]
+    candidates: tuple[Shape, ...]
+
+    def literal(
+        self, written: syntax.ShapeLiteral, names: Names, report: Report, *, partial: Shape | None = None
+    ) -> Shape:
+        """A candidate, as a shape in the file. Raises Unsettled for any other shape; `partial` gives the axes that
+        may be left out."""
+        known = {axis.name: axis for axis in self.axes}
+        found: dict[str, Value] = dict(partial or {})
+        for setting in written.settings:
+            axis = known.get(setting.name)
+            if axis is None:
+                close = did_you_mean(setting.name, known)
+                report.error(
+                    "unknown-axis",
+                    f"there is no axis `{setting.name}`",
+                    setting.name_span,
+                    "not an axis of this file",
+                    notes=[f"axes: {', '.join(known)}" if known else "the file has no `axis` sentence"],
+                    help=f"did you mean `{close}`?" if close else None,
+                )
+                raise Unsettled
+            value = axis_value(setting.value, registry.components("axis")[setting.name], names, report)
+            if value not in axis.values:
+                report.error(
+                    "unknown-value",
+                    f"{setting.name} never is {setting.value.span.text}",
+                    setting.value.span,
+                    "not among the axis' values",
+                    also=[Label(axis.span, f"{setting.name} is {_listed(axis.values)}")],
+                )
+                raise Unsettled
+            found[setting.name] = value
+        missing = [name for name in known if name not in found]
+        if missing:
+            message = f"the shape says nothing of {' and '.join(missing)}"
+            report.error("incomplete-shape", message, written.span, "name a value on every axis")
+            raise Unsettled
+        shape = Shape.of(found)
+        if shape not in self.candidates:
+            report.error("not-a-candidate", f"{written.span.text} is not a candidate", written.span, "ruled out by `where`")
+            raise Unsettled
+        return shape
+
+
+def _listed(values: Sequence[Value]) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def space(
+    axes: Sequence[AxisUse], sentence: syntax.Candidates | None, names: Names, report: Report
+) -> Space:
+    """All candidates: the product of the axes in the order of the file, thinned by `where`. Raises Unsettled."""
+    by_name = {axis.name: axis for axis in axes}
+    if sentence is not None:
+        for name, span in sentence.axes:
+            if name not in by_name:
+                report.error("unknown-axis", f"there is no axis `{name}`", span, "not an axis of this file")
+                raise Unsettled
+        left_out = [axis for axis in axes if axis.name not in {name for name, _ in sentence.axes}]
+        if left_out:
+            message = f"axis `{left_out[0].name}` is not among the candidates' axes"
+            report.error("incomplete-shape", message, sentence.span, "an axis is left out", also=[Label(left_out[0].span)])
+            raise Unsettled
+    product = itertools.product(*(axis.values for axis in axes))
+    shapes = tuple(Shape.of(dict(zip(by_name, values, strict=True))) for values in product) if axes else ()
+    if sentence is not None and sentence.condition is not None:
+        condition = sentence.condition
+        shapes = tuple(shape for shape in shapes if _holds(condition, shape, by_name, names, report))
+        if not shapes:
+            report.error("no-candidates", "no shape is left", condition.span, "rules out every shape")
+            raise Unsettled
+    return Space(tuple(axes), shapes)
+
+
+def _holds(
+    condition: syntax.Condition, shape: Shape, axes: Mapping[str, AxisUse], names: Names, report: Report
+) -> bool:
+    match condition:
+        case syntax.All(tests=tests):
+            return all(_holds(test, shape, axes, names, report) for test in tests)
+        case syntax.Any_(tests=tests):
+            return any(_holds(test, shape, axes, names, report) for test in tests)
+        case syntax.Not(test=test):
+            return not _holds(test, shape, axes, names, report)
+    if condition.axis not in axes:
+        message = f"there is no axis `{condition.axis}`"
+        report.error("unknown-axis", message, condition.axis_span, "not an axis of this file")
+        raise Unsettled
+    wanted = axis_value(condition.value, registry.components("axis")[condition.axis], names, report)
+    return compares(shape.number(condition.axis), condition.operator, wanted)
+
+
+def compares(left: float, operator: str, right: Any) -> bool:
+    """`left operator right` for the operators of the language."""
+    operators: dict[Literal["<=", ">=", "<", ">", "is"] | str, bool] = {
+        "<=": left <= right,
+        ">=": left >= right,
+        "<": left < right,
+        ">": left > right,
+        "is": left == right,
+    }
+    return operators[operator]

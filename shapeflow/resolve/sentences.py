@@ -1,0 +1,135 @@
+"""Sentences: which the file has, each at most once where once is meant, and what its `let`s and `use`s name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+import attrs
+
+from shapeflow import syntax
+from shapeflow.diagnostics import Label, Report, Span
+from shapeflow.resolve.values import Names
+
+Opener = Callable[[str, str], "syntax.Document | None"]
+"""(path as written, folder) -> the document there; None after an error was reported."""
+
+WORDS: Mapping[type, str] = {
+    syntax.PlanName: "plan",
+    syntax.Model: "model",
+    syntax.Data: "data",
+    syntax.Objective: "objective",
+    syntax.Optimizer: "optimizer",
+    syntax.Metric: "metric",
+    syntax.Candidates: "candidates",
+    syntax.LawsFrom: "laws",
+    syntax.Traversal: "traversal",
+    syntax.Budget: "budget",
+    syntax.StartAt: "start",
+    syntax.StopWhen: "stop",
+    syntax.Evaluate: "evaluate",
+    syntax.Checkpoint: "checkpoint",
+    syntax.Seed: "seed",
+}
+"""Sentences that a file has once at most -> the word that opens them."""
+
+_S = TypeVar("_S")
+
+
+@attrs.frozen
+class Sentences:
+    """The sentences of a file by kind. Those of the command line come last and replace the file's."""
+
+    once: Mapping[type, syntax.Sentence]
+    many: tuple[syntax.Sentence, ...]
+
+    def get(self, kind: type[_S]) -> _S | None:
+        found = self.once.get(kind)
+        return found if isinstance(found, kind) else None
+
+    def all(self, kind: type[_S]) -> tuple[_S, ...]:
+        return tuple(sentence for sentence in self.many if isinstance(sentence, kind))
+
+    def spans(self) -> dict[str, Span]:
+        return {WORDS[kind]: sentence.span for kind, sentence in self.once.items()}
+
+
+def collect(document: syntax.Document, overrides: tuple[syntax.Document, ...], report: Report) -> Sentences:
+    """The sentences of a file; one that stands twice is an error, one of the command line replaces the file's."""
+    once: dict[type, syntax.Sentence] = {}
+    many: list[syntax.Sentence] = []
+    for sentence in document.sentences:
+        kind = type(sentence)
+        if kind not in WORDS:
+            many.append(sentence)
+        elif kind in once:
+            other = (Label(once[kind].span, "the first one"),)
+            word = WORDS[kind]
+            report.error(
+                "repeated-sentence",
+                f"a second `{word}` sentence",
+                sentence.span,
+                "said again here",
+                also=other,
+                help=f"keep one `{word}` sentence",
+            )
+        else:
+            once[kind] = sentence
+    for override in overrides:
+        for sentence in override.sentences:
+            if type(sentence) in WORDS:
+                once[type(sentence)] = sentence
+            else:
+                many = [old for old in many if not _replaces(sentence, old)] + [sentence]
+    if any(isinstance(s, syntax.Traversal) for o in overrides for s in o.sentences):
+        many = [sentence for sentence in many if not isinstance(sentence, syntax.Stage)]
+    _no_twins(many, report)
+    return Sentences(once, tuple(many))
+
+
+def _replaces(new: syntax.Sentence, old: syntax.Sentence) -> bool:
+    named = syntax.Let | syntax.Axis
+    return isinstance(new, named) and isinstance(old, type(new)) and old.name == new.name
+
+
+def _no_twins(many: list[syntax.Sentence], report: Report) -> None:
+    """Axes, lets and uses are told apart by name: no two of one name."""
+    seen: dict[str, Span] = {}
+    for sentence in many:
+        if isinstance(sentence, syntax.Let | syntax.Axis | syntax.Use):
+            what = "axis" if isinstance(sentence, syntax.Axis) else "name"
+            key = f"{what} {sentence.name}"
+            if key in seen:
+                other = (Label(seen[key], "the first one"),)
+                message = f"a second {what} called `{sentence.name}`"
+                report.error("repeated-name", message, sentence.name_span, "named again", also=other)
+            seen.setdefault(key, sentence.name_span)
+
+
+def names(sentences: Sentences, folder: str, open_document: Opener, report: Report) -> Names:
+    """What the file's `let`s name, and under `alias.name` those of the files it uses."""
+    lets = {sentence.name: sentence.value for sentence in sentences.all(syntax.Let)}
+    for use in sentences.all(syntax.Use):
+        path = use.path.value
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            report.error(
+                "path-outside",
+                f"`{path}` leads out of the file's folder",
+                use.path.span,
+                "leaves the folder",
+                help="move the file into the folder of the file that names it, or below it",
+            )
+            continue
+        used = open_document(path, folder)
+        if used is None:
+            report.error("no-such-file", f"there is no file `{path}`", use.path.span, f"not found beside the file")
+            continue
+        for sentence in used.sentences:
+            if isinstance(sentence, syntax.Let):
+                lets[f"{use.name}.{sentence.name}"] = sentence.value
+            elif not isinstance(sentence, syntax.PlanName):
+                other = (Label(use.span, "used here"),)
+                message = "a used file may hold `let` sentences only"
+                report.error("not-a-let", message, sentence.span, "not a `let`", also=other)
+    return Names(lets)

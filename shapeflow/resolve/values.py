@@ -1,0 +1,232 @@
+"""Values: what stands in a file -> a Python value in base units, by the type of the field that takes it."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from shapeflow import syntax
+from shapeflow.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.settings import Limits
+from shapeflow.shapes import Shape
+from shapeflow.units import BASE, UNITS, Amount, Dimension
+
+
+class Unsettled(Exception):  # noqa: N818 - the report already holds the error
+    """A value could not be made out; what was wrong has been reported."""
+
+
+@attrs.frozen
+class Names:
+    """What `let` and `use` have named: `name` or `alias.name` -> the value, and the folder that holds it."""
+
+    lets: Mapping[str, syntax.Value] = attrs.field(factory=dict)
+
+    def expand(self, value: syntax.Value, report: Report, seen: tuple[str, ...] = ()) -> syntax.Value:
+        """The value behind a name; the value itself where it is none. Raises Unsettled."""
+        if isinstance(value, syntax.Reference):
+            name = ".".join(value.parts)
+        elif isinstance(value, syntax.Component) and not value.called and value.name in self.lets:
+            name = value.name
+        else:
+            return value
+        if name in seen:
+            report.error("circular-let", f"`{name}` is defined by itself", value.span, "comes back to itself")
+            raise Unsettled
+        if name not in self.lets:
+            close = did_you_mean(name, self.lets)
+            report.error(
+                "unknown-name",
+                f"nothing is called `{name}`",
+                value.span,
+                "not defined by a `let`",
+                notes=[f"known names: {', '.join(sorted(self.lets))}"] if self.lets else ["no `let` names anything"],
+                help=f"did you mean `{close}`?" if close else None,
+            )
+            raise Unsettled
+        return self.expand(self.lets[name], report, (*seen, name))
+
+
+def amount(value: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report) -> Amount:
+    """A number with its unit, in base units. `number` among the accepted dimensions admits one without, and so does
+    `ratio` (1.2 is 120%). Raises Unsettled."""
+    at = value.span
+    value = names.expand(value, report)
+    if isinstance(value, syntax.Number):
+        for bare in ("number", "ratio"):
+            if bare in accepted:
+                return Amount(value.value, typing.cast("Dimension", bare))
+        units = " or ".join(f"`{value.text} {BASE[dimension]}`" for dimension in accepted)
+        report.error("missing-unit", f"`{value.text}` has no unit", at, "a number of what?", help=f"write {units}")
+        raise Unsettled
+    if not isinstance(value, syntax.Quantity):
+        _wrong_kind(value, "a number with a unit", at, report)
+    assert isinstance(value, syntax.Quantity)
+    unit = unit_of(value.unit, value.unit_span, report)
+    if unit.dimension not in accepted:
+        wrong_unit(value.unit, value.unit_span, accepted, report)
+    return Amount(value.number.value * unit.size, unit.dimension)
+
+
+def unit_of(name: str, span: Span, report: Report) -> Any:
+    """The unit of a name. Raises Unsettled."""
+    if name in UNITS:
+        return UNITS[name]
+    close = did_you_mean(name, UNITS)
+    report.error(
+        "unknown-unit",
+        f"no unit is called `{name}`",
+        span,
+        "not a unit",
+        notes=[f"known units: {', '.join(UNITS)}"],
+        help=f"did you mean `{close}`?" if close else None,
+    )
+    raise Unsettled
+
+
+def wrong_unit(name: str, span: Span, accepted: tuple[Dimension, ...], report: Report) -> typing.NoReturn:
+    """Report a unit of the wrong kind. Raises Unsettled."""
+    units = " or ".join(f"`{BASE[dimension]}`" for dimension in accepted if BASE[dimension])
+    report.error(
+        "wrong-unit",
+        f"`{name}` is a unit of {UNITS[name].dimension}, not of {' or '.join(accepted)}",
+        span,
+        "the wrong kind of unit",
+        help=f"use {units}" if units else "write the number without a unit",
+    )
+    raise Unsettled
+
+
+def settle(value: syntax.Value, kind: Any, limits: Limits, names: Names, report: Report) -> Any:
+    """A value as its field's type wants it. Raises Unsettled after reporting what is wrong."""
+    at = value.span
+    value = names.expand(value, report)
+    options = _options(kind)
+    if options is not None:
+        return _choice(value, options, at, report)
+    kind = _without_none(kind)
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        return _tuple(value, typing.get_args(kind)[0], limits, names, report)
+    if kind is Shape or origin is Mapping or origin is dict:
+        return _mapping(value, kind, names, report)
+    if kind is str:
+        return value.value if isinstance(value, syntax.Text) else _wrong_kind(value, 'a text in quotes, like `"..."`', at, report)
+    if kind is bool:
+        return _choice(value, ("true", "false"), at, report) == "true"
+    if kind is Amount:
+        return _bounded(amount(value, limits.units, names, report), limits, at, report)
+    return _number(value, kind, limits, names, at, report)
+
+
+def _number(value: syntax.Value, kind: Any, limits: Limits, names: Names, at: Span, report: Report) -> Any:
+    found = _bounded(amount(value, limits.units or ("number",), names, report), limits, at, report)
+    if kind is int:
+        if found.value != int(found.value):
+            report.error("not-whole", f"`{at.text}` is not a whole number", at, "must be whole")
+            raise Unsettled
+        return int(found.value)
+    return found.value
+
+
+def _bounded(found: Amount, limits: Limits, at: Span, report: Report) -> Amount:
+    bounds = (
+        (limits.low is not None and found.value < limits.low, f"at least {limits.low:g}" if limits.low is not None else ""),
+        (limits.high is not None and found.value > limits.high, f"at most {limits.high:g}" if limits.high is not None else ""),
+        (limits.above is not None and found.value <= limits.above, f"above {limits.above:g}" if limits.above is not None else ""),
+    )
+    for broken, wanted in bounds:
+        if broken:
+            report.error("out-of-range", f"`{at.text}` is out of range", at, f"must be {wanted}")
+            raise Unsettled
+    return found
+
+
+def _options(kind: Any) -> tuple[str, ...] | None:
+    kind = _without_none(kind)
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else None
+
+
+def _without_none(kind: Any) -> Any:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        rest = [option for option in typing.get_args(kind) if option is not type(None)]
+        return rest[0]
+    return kind
+
+
+def _choice(value: syntax.Value, options: tuple[str, ...], at: Span, report: Report) -> str:
+    if isinstance(value, syntax.Component) and not value.called and value.name in options:
+        return value.name
+    close = did_you_mean(at.text, options)
+    report.error(
+        "unknown-choice",
+        f"`{at.text}` is not one of the choices",
+        at,
+        f"choose {', '.join(options)}",
+        help=f"did you mean `{close}`?" if close else None,
+    )
+    raise Unsettled
+
+
+def _tuple(value: syntax.Value, kind: Any, limits: Limits, names: Names, report: Report) -> tuple[Any, ...]:
+    if not isinstance(value, syntax.Listing):
+        return (settle(value, kind, limits, names, report),)
+    return tuple(settle(item, kind, limits, names, report) for item in items(value))
+
+
+def items(value: syntax.Listing) -> list[syntax.Value]:
+    """The values of a list, each with the unit that stands behind the bracket."""
+    if value.unit is None or value.unit_span is None:
+        return list(value.items)
+    return [
+        syntax.Quantity(number=item, unit=value.unit, unit_span=value.unit_span, span=item.span)
+        if isinstance(item, syntax.Number)
+        else item
+        for item in value.items
+    ]
+
+
+def _mapping(value: syntax.Value, kind: Any, names: Names, report: Report) -> Any:
+    if not isinstance(value, syntax.ShapeLiteral):
+        _wrong_kind(value, "a shape, like `(patch: 8 px)`", value.span, report)
+    assert isinstance(value, syntax.ShapeLiteral)
+    found: dict[str, Any] = {}
+    spans: dict[str, Span] = {}
+    for setting in value.settings:
+        if setting.name in found:
+            other = (Label(spans[setting.name], "first set here"),)
+            report.error("repeated-setting", f"`{setting.name}` is set twice", setting.name_span, "again", also=other)
+            raise Unsettled
+        found[setting.name], spans[setting.name] = plain(setting.value, names, report), setting.name_span
+    return Shape.of(found) if kind is Shape else found
+
+
+def plain(value: syntax.Value, names: Names, report: Report) -> Any:
+    """A value of no declared type: a whole number in base units, a text, or a bare name. Raises Unsettled."""
+    at = value.span
+    value = names.expand(value, report)
+    if isinstance(value, syntax.Text):
+        return value.value
+    if isinstance(value, syntax.Component) and not value.called:
+        return value.name
+    if isinstance(value, syntax.Number | syntax.Quantity):
+        accepted: tuple[Dimension, ...] = ("number", "length", "tokens", "samples")
+        found = amount(value, accepted, names, report).value
+        if found != int(found):
+            report.error("not-whole", f"`{at.text}` is not a whole number", at, "must be whole")
+            raise Unsettled
+        return int(found)
+    return _wrong_kind(value, "a number, a text or a name", at, report)
+
+
+def _wrong_kind(value: syntax.Value, wanted: str, at: Span, report: Report) -> typing.NoReturn:
+    report.error("wrong-kind", f"`{_short(at.text)}` is not what is wanted here", at, f"must be {wanted}")
+    raise Unsettled
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."
