@@ -1,0 +1,28 @@
+"""`law for (patch: 10 px) is power(a: 4.1, b: 0.31, c: 19%, d: 2 PFLOPs)`: a law that is stated, not fitted."""
+
+from __future__ import annotations
+
+import attrs
+
+from shapeflow.laws.curve import Law, Provenance
+from shapeflow.settings import setting
+
+
+@attrs.frozen
+class Power:
+    """A stated law: error = a (compute + d)^-b + c, with compute in FLOPs (paper A, eq. 1).
+
+    It carries no range in which it was measured, so a traversal trusts it everywhere, and the file must say at which
+    error the run starts: `start at error 1.2`.
+    """
+
+    a: float = setting(
+        "number", above=0.0, help="the size of the part that compute takes away, at compute + d = 1 FLOP"
+    )
+    b: float = setting("number", above=0.0, help="the exponent: how fast it goes")
+    c: float = setting("ratio", "number", default=0.0, help="the floor: the error that no compute takes away")
+    d: float = setting("compute", "number", default=0.0, help="an offset of compute; negative where warm-up burnt some")
+
+    def law(self, metric: str, convention: str) -> Law:
+        """The law of a metric, with compute counted by a convention (`flops` or `paper`)."""
+        return Law(self.a, self.b, self.c, self.d, Provenance(source="stated", metric=metric, convention=convention))

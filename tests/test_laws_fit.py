@@ -1,0 +1,160 @@
+"""The solver against known laws and against scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+from shapeflow.laws.points import Point, Points, select
+from shapeflow.laws.solver import FitOptions, Fitted, fit_laws
+from shapeflow.units import Amount
+
+OWN = FitOptions(exponent="own")
+
+
+def noisy(law: tuple[float, ...], sigma: float, seed: int, span: tuple[float, float]) -> Points:
+    a, b, c, d = law
+    compute = np.geomspace(*span, 60)
+    noise = np.random.default_rng(seed).normal(0, sigma, 60) if sigma else 0.0
+    return Points(compute, (a * (compute + d) ** -b + c) * np.exp(noise))
+
+
+def family(count: int, sigma: float, b: float | None = None) -> tuple[list[tuple[float, ...]], list[Points]]:
+    rng = np.random.default_rng(7)
+    laws, sets = [], []
+    for seed in range(count):
+        exponent = b or float(rng.uniform(0.25, 0.7))
+        law = (
+            float(rng.uniform(1, 5)) * 1e15**exponent, exponent, float(rng.uniform(0.1, 0.5)),
+            float(rng.uniform(-0.5, 1.0)) * 1e15,
+        )  # fmt: skip
+        laws.append(law)
+        sets.append(noisy(law, sigma, seed, (1e15, 10 ** rng.uniform(17, 19))))
+    return laws, sets
+
+
+def objective(fitted: Fitted, points: Points, delta: float = 1e-3) -> float:
+    residual = np.log(fitted.a * (points.compute + fitted.d) ** -fitted.b + fitted.c) - np.log(points.error)
+    size = np.abs(residual)
+    return float(np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta)).sum())
+
+
+@pytest.mark.parametrize("b", [None, 0.45])
+def test_noise_free_laws_are_recovered(b: float | None) -> None:
+    laws, sets = family(6, 0.0, b)
+    for law, fitted in zip(laws, fit_laws(sets, OWN if b is None else FitOptions(exponent="pooled")), strict=True):
+        assert (fitted.a, fitted.b, fitted.c, fitted.d) == pytest.approx(law, rel=1e-6)
+        assert fitted.rms < 1e-7
+
+
+def test_noisy_laws_are_recovered_within_tolerance() -> None:
+    laws, sets = family(6, 0.003)
+    for law, fitted in zip(laws, fit_laws(sets, OWN), strict=True):
+        assert fitted.b == pytest.approx(law[1], rel=0.15)
+        assert fitted.c == pytest.approx(law[2], abs=0.05)
+        assert 0.002 < fitted.rms < 0.004
+
+
+def scipy_best(points: Points, delta: float = 1e-3) -> float:
+    x = points.compute / np.sqrt(points.compute.min() * points.compute.max())
+    rng, best = np.random.default_rng(0), np.inf
+
+    def residual(t: np.ndarray) -> np.ndarray:
+        return np.log(np.exp(t[0] - t[1] * np.log(x + t[3])) + t[2]) - np.log(points.error)
+
+    low, high = np.array([-40, 5e-3, 0, -0.9 * x.min()]), np.array([40, 8.0, points.error.min(), 1e4])
+    for _ in range(6):
+        start = np.array([rng.uniform(-3, 1), rng.uniform(0.1, 1), rng.uniform(0, 0.9) * high[2], rng.uniform(0, x[0])])
+        for scale in (0.03, delta):
+            answer = least_squares(residual, start, bounds=(low, high), loss="huber", f_scale=scale, x_scale="jac")
+            start = answer.x
+        best = min(best, float(answer.cost))
+    return best
+
+
+def test_the_objective_is_as_low_as_scipy_finds() -> None:
+    _, sets = family(20, 0.005)
+    for points, fitted in zip(sets, fit_laws(sets, OWN), strict=True):
+        assert fitted.objective == pytest.approx(objective(fitted, points), rel=1e-9)
+        assert fitted.objective <= scipy_best(points) * 1.001
+
+
+def test_the_offset_may_be_negative_unless_told_otherwise() -> None:
+    points = noisy((3e7, 0.5, 0.3, -5e14), 0.0, 0, (1e15, 1e18))
+    (signed,) = fit_laws([points], OWN)
+    (nonnegative,) = fit_laws([points], FitOptions(exponent="own", offset="nonnegative"))
+    assert signed.d == pytest.approx(-5e14, rel=1e-6)
+    assert nonnegative.d >= 0
+    assert nonnegative.objective > signed.objective
+
+
+def test_the_floor_lies_below_every_error_seen() -> None:
+    compute = np.geomspace(1e15, 1e18, 40)
+    error = np.maximum(3e7 * compute**-0.6, 0.31)
+    (fitted,) = fit_laws([Points(compute, error)], OWN)
+    assert fitted.c < error.min()
+
+
+def test_an_exponent_at_its_bound_is_told() -> None:
+    compute = np.geomspace(1e15, 1e16, 30)
+    (fitted,) = fit_laws([Points(compute, 0.3 + np.exp(-compute / 1e15))], OWN)
+    assert fitted.at_bound
+
+
+def test_a_given_exponent_stays() -> None:
+    _, sets = family(3, 0.003)
+    assert [fitted.b for fitted in fit_laws(sets, FitOptions(fixed=0.4))] == pytest.approx([0.4] * 3)
+
+
+def test_pooling_begins_with_three_shapes() -> None:
+    _, sets = family(3, 0.003)
+    assert {fitted.exponent for fitted in fit_laws(sets)} == {"pooled"}
+    assert {fitted.exponent for fitted in fit_laws(sets[:2])} == {"own"}
+    pooled = fit_laws(sets)
+    total = sum(fitted.objective for fitted in pooled)
+    for other in (0.97, 1.03):
+        assert total <= sum(fitted.objective for fitted in fit_laws(sets, FitOptions(fixed=other * pooled[0].b)))
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e6])
+def test_units_do_not_matter(factor: float) -> None:
+    _, (points,) = family(1, 0.003)
+    (one,) = fit_laws([points], OWN)
+    (other,) = fit_laws([Points(points.compute * factor, points.error * 100)], OWN)
+    assert (other.b, other.c, other.d) == pytest.approx((one.b, one.c * 100, one.d * factor), rel=1e-5)
+
+
+def run(count: int, first: float = 1e12, last: float = 1e15) -> list[Point]:
+    return [Point(float(c), 1.0, float(i)) for i, c in enumerate(np.geomspace(first, last, count))]
+
+
+@pytest.mark.parametrize(
+    ("drop", "left"),
+    [
+        (Amount(2, "number"), 8),
+        (Amount(0, "number"), 10),
+        (Amount(0.25, "ratio"), 7),
+        (Amount(1.1e13, "compute"), 6),
+        (Amount(4, "steps"), 6),
+    ],
+)
+def test_the_beginning_of_each_run_is_dropped(drop: Amount, left: int) -> None:
+    points, dropped = select([run(10), run(10)], drop, 60)
+    assert len(points.compute) == 2 * left
+    assert dropped.get("warm-up", 0) == 2 * (10 - left)
+
+
+def test_points_are_thinned_to_equal_steps_of_log_compute() -> None:
+    even = [Point(float(c), 1.0) for c in np.linspace(1e12, 1e15, 5000)]
+    points, dropped = select([even], Amount(0, "number"), 12)
+    assert len(points.compute) <= 12
+    assert dropped["resampling"] == 5000 - len(points.compute)
+    gaps = np.diff(np.log(points.compute))
+    assert gaps.max() < 2.2 * np.log(1e3) / 12
+    assert set(points.compute) <= {point.compute for point in even}
+
+
+def test_steps_are_needed_to_drop_by_steps() -> None:
+    with pytest.raises(ValueError, match="no steps"):
+        select([[Point(1.0, 1.0)]], Amount(4, "steps"), 60)
