@@ -38,7 +38,7 @@ class Parameter:
     """
 
     name: str
-    dims: tuple[str, ...] = attrs.field(converter=tuple)
+    dims: tuple[str, ...]
     """One string a tensor axis; two words: two dims fused in that axis, row-major, as in `part heads`."""
     role: Role = attrs.field()
     writes: str
