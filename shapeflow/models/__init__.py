@@ -1,0 +1,6 @@
+"""Models: parameters with named dims, their sizes in a shape, the compute of a step. The modules are a machine's."""
+
+from shapeflow.models.transformer import Transformer
+from shapeflow.models.vit import Vit
+
+COMPONENTS = (Transformer, Vit)

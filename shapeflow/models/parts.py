@@ -1,0 +1,79 @@
+"""What the architectures have in common: rows of their tables, values of their axes, widths of their heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from shapeflow.edits import EditError
+from shapeflow.parameters import Parameter
+from shapeflow.shapes import Shape, Value
+
+
+def linear(name: str, out: str, into: str, bias: bool) -> tuple[Parameter, ...]:
+    """A linear map from one dim to another: weight (out, into), bias (out)."""
+    weight = Parameter(f"{name}.weight", (out, into), "matrix", out)
+    return (weight, Parameter(f"{name}.bias", (out,), "bias", out)) if bias else (weight,)
+
+
+def norm(name: str, shift: bool) -> tuple[Parameter, ...]:
+    """A norm of the residual stream: scale, and shift where it has one."""
+    weight = Parameter(f"{name}.weight", ("residual",), "scale", "residual")
+    return (weight, Parameter(f"{name}.bias", ("residual",), "shift", "residual")) if shift else (weight,)
+
+
+def whole(kind: str, settings: Mapping[str, int | None], values: Mapping[str, Value]) -> Shape:
+    """A candidate made whole by settings, one for each axis. Raises EditError `missing-setting`, `setting-and-axis`."""
+    for axis, value in settings.items():
+        if value is None and axis not in values:
+            help = f"give `{kind}` the setting `{axis}`, or add an axis of that name"
+            raise EditError("missing-setting", f"`{kind}` does not know its `{axis}`", help=help)
+        if value is not None and axis in values:
+            help = f"leave the setting out: the axis gives every stage its `{axis}`"
+            raise EditError("setting-and-axis", f"`{axis}` is a setting of `{kind}` and an axis as well", help=help)
+    return Shape.of({axis: value for axis, value in settings.items() if value is not None}).with_(values)
+
+
+def head_width(kind: str, width: int | None, heads: int | None, given: int | None) -> int:
+    """Channels of one head, given or as the width divided by the heads.
+
+    Raises EditError `missing-setting` where neither says it, `head-width-mismatch` where they do not fit.
+    """
+    if given is not None:
+        return given
+    if heads is None or width is None:
+        why = "the width is an axis, so that the number of heads follows from it" if heads is not None else ""
+        help = f"give `{kind}` the setting `head_width`"
+        raise EditError("missing-setting", f"`{kind}` does not know the width of its heads", why=why, help=help)
+    if width % heads:
+        raise EditError("head-width-mismatch", f"a width of {width} does not divide into {heads} heads")
+    return width // heads
+
+
+def whole_heads(width: int, head_width: int, heads: int | None) -> int:
+    """Heads of a width. Raises EditError `head-width-mismatch` where they are not whole, or not as many as asked."""
+    count, over = divmod(width, head_width)
+    if over or not count:
+        near = max(count, 1) * head_width
+        raise EditError(
+            "head-width-mismatch",
+            f"a width of {width} is no multiple of heads of {head_width}",
+            help=f"use a multiple of {head_width}, such as {near} or {near + head_width}",
+        )
+    if heads is not None and count != heads:
+        message = f"a width of {width} in heads of {head_width} makes {count} heads, not {heads}"
+        raise EditError("head-width-mismatch", message, help="leave `heads` out")
+    return count
+
+
+def hidden(width: int, ratio: float) -> int:
+    """Hidden units of an MLP. Raises EditError `fractional-mlp` where the ratio does not make a whole number."""
+    units = ratio * width
+    if units != int(units):
+        message = f"a width of {width} times an MLP ratio of {ratio:g} makes {units:g} units"
+        raise EditError("fractional-mlp", message, help="choose `mlp_ratio` so that every width makes a whole number")
+    return int(units)
+
+
+def blocks(parts: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    """Rows of one block, listed once for each."""
+    return tuple(Parameter("blocks.{depth}." + p.name, p.dims, p.role, p.writes) for p in parts)

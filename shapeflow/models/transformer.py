@@ -1,0 +1,119 @@
+"""A decoder-only language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import attrs
+
+from shapeflow.edits import EditError
+from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, whole, whole_heads
+from shapeflow.parameters import Compute, Convention, DataFacts, Model, Parameter
+from shapeflow.settings import setting
+from shapeflow.shapes import Shape, Value
+
+_PARAMETERS = (
+    Parameter("embed.weight", ("vocabulary", "residual"), "matrix", "residual"),
+    *blocks(
+        (
+            *norm("norm1", shift=False),
+            *linear("attn.q", "heads", "residual", bias=False),
+            *linear("attn.k", "kv_heads", "residual", bias=False),
+            *linear("attn.v", "kv_heads", "residual", bias=False),
+            *linear("attn.o", "residual", "heads", bias=False),
+            *norm("norm2", shift=False),
+            *linear("mlp.gate", "hidden", "residual", bias=False),
+            *linear("mlp.up", "hidden", "residual", bias=False),
+            *linear("mlp.down", "residual", "hidden", bias=False),
+        )
+    ),
+    *norm("norm", shift=False),
+)
+_HEAD = linear("head", "vocabulary", "residual", bias=False)
+
+
+@attrs.frozen
+class Transformer:
+    """Decoder-only transformer as Llama: pre-norm blocks with RMSNorm, rotary positions, SwiGLU, no biases.
+
+    Give `heads` or `head_width`; where the width is an axis, `head_width`. `context` and `width` are settings or axes.
+    Compute is counted in `flops`, 2 for each multiply-accumulate of every matrix product, or as paper A does: the
+    multiply-accumulates of the blocks alone.
+    Paper A's language model, 137,841,408 parameters, has width 768, depth 12, `mlp_ratio: 4` and 32,000 tokens."""
+
+    axes: ClassVar[frozenset[str]] = frozenset({"context", "width"})
+
+    depth: int = setting(low=1, help="blocks")
+    width: int | None = setting(default=None, low=1, help="channels of the residual stream, unless an axis says them")
+    context: int | None = setting("tokens", default=None, low=1, help="tokens of a sequence, unless an axis says them")
+    heads: int | None = setting(default=None, low=1, help="attention heads")
+    head_width: int | None = setting(default=None, low=1, help="channels of one head; default: width / heads")
+    kv_ratio: int = setting(default=1, low=1, help="heads that share one key and value head, at every width")
+    mlp_ratio: float = setting(default=3.0, above=0.0, help="hidden units of the MLP for each channel")
+    tied: bool = setting(default=True, help="the head is the embedding")
+    rope_base: float = setting(default=10000.0, above=1.0, help="base of the rotary positions; never changes in a run")
+    norm_eps: float = setting(default=1e-6, above=0.0, help="added to the mean square in RMSNorm")
+    convention: Literal["flops", "paper"] = setting(default="flops", help="how compute is counted")
+
+    def shape(self, values: Mapping[str, Value]) -> Shape:
+        """A candidate made whole. Raises EditError `missing-setting`, `setting-and-axis`."""
+        return whole("transformer", {"context": self.context, "width": self.width}, values)
+
+    def declare(self, facts: DataFacts, stored: Mapping[str, int]) -> Model:
+        """The model for some text; `stored` is not used. Raises EditError `wrong-data`, `missing-setting`,
+        `head-width-mismatch`."""
+        if facts.vocabulary is None:
+            raise EditError("wrong-data", f"`transformer` reads text, the data is {facts.kind}")
+        head = head_width("transformer", self.width, self.heads, self.head_width)
+        fixed = {"depth": self.depth, "vocabulary": facts.vocabulary}
+
+        def sizes(shape: Shape) -> dict[str, int]:
+            width = self._number("width", shape)
+            kv_heads = self._kv_heads(whole_heads(width, head, self.heads))
+            units = hidden(width, self.mlp_ratio)
+            return {**fixed, "residual": width, "heads": width, "kv_heads": kv_heads * head, "hidden": units}
+
+        slots = {"norm.eps": self.norm_eps, "head_width": head, "rope.base": self.rope_base, "batch": facts.batch}
+        return Model(
+            kind="transformer",
+            norm="rms",
+            parameters=_PARAMETERS if self.tied else (*_PARAMETERS, *_HEAD),
+            slots=slots if self.context is None else {**slots, "context": self.context},
+            grains={"heads": head, "kv_heads": head},
+            sizes=sizes,
+            seen=sizes,
+            compute=lambda shape, convention: _compute(sizes(shape), self._number("context", shape), convention),
+            samples=lambda shape: self._sequences(shape, facts.batch),
+        )
+
+    def _number(self, axis: str, shape: Shape) -> int:
+        return shape.number(axis) if axis in shape else self.shape({**shape}).number(axis)
+
+    def _kv_heads(self, heads: int) -> int:
+        if heads % self.kv_ratio:
+            message = f"{heads} heads cannot share key and value heads by {self.kv_ratio}"
+            raise EditError("kv-ratio-changed", message, help=f"use a number of heads that {self.kv_ratio} divides")
+        return heads // self.kv_ratio
+
+    def _sequences(self, shape: Shape, batch: int) -> int:
+        tokens = shape.number("batch") if "batch" in shape else batch
+        context = self._number("context", shape)
+        count, over = divmod(tokens, context)
+        if over or not count:
+            raise EditError(
+                "tokens-per-step-not-integral",
+                f"{tokens} tokens a step are no whole number of sequences of {context} tokens",
+                help=f"use a batch of a multiple of {context} tokens, such as {(count + 1) * context}",
+            )
+        return count
+
+
+def _compute(sizes: Mapping[str, int], n: int, convention: Convention) -> Compute:
+    """One sequence of n tokens: n (2 d^2 + 2 d kv + 3 d m) + 2 n^2 d multiply-accumulates a block; attention counts in
+    full, the causal half is not discounted. The head is counted in `flops` alone; looking up an embedding is free."""
+    d, kv, m = sizes["residual"], sizes["kv_heads"], sizes["hidden"]
+    macs = sizes["depth"] * (n * (2 * d * d + 2 * d * kv + 3 * d * m) + 2 * n * n * d)
+    if convention == "paper":
+        return Compute(sample=3.0 * macs)
+    return Compute(sample=6.0 * (macs + n * d * sizes["vocabulary"]))
