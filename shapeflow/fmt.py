@@ -1,0 +1,273 @@
+"""`Document` -> text in the one canonical layout; a text already in it comes back as it is.
+
+Words, numbers, units and comments stay as they were written; spaces are set anew. A line break before `via`, `where`,
+`is`, `with` or `until` is the author's, and one is added where a sentence would pass 100 columns. Blank lines stay,
+one at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import attrs
+
+from shapeflow import syntax
+
+WIDTH = 100
+"""Columns of a line; only what cannot be broken passes it."""
+KEYWORD = 11
+"""Columns of the reserved word and the spaces behind it, in the sentences that stand as a table."""
+
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+def formatted(document: syntax.Document) -> str:
+    """The document's text in canonical layout; it parses to an equal document."""
+    lines: list[str] = []
+    for run in _runs(_entries(document)):
+        if run[0].blank and lines:
+            lines.append("")
+        lines += _aligned(run) if len(run) > 1 else run[0].lines()
+    return "".join(f"{line}\n" for line in lines)
+
+
+@attrs.frozen
+class _Part:
+    """A stretch of a sentence that stays on a line: its words, and the value behind them, which may be spread."""
+
+    head: str
+    body: syntax.Value | None
+    start: int
+    end: int
+
+    @property
+    def flat(self) -> str:
+        return self.head + ("" if self.body is None else _value(self.body))
+
+
+@attrs.define(eq=False)
+class _Entry:
+    """A sentence in its parts, or a comment on a line of its own, with the comments above and beside each part."""
+
+    what: syntax.Sentence | syntax.Comment
+    parts: list[_Part]
+    end: int
+    blank: bool
+    """Whether a blank line stands above."""
+    broken: bool
+    """Whether each part has its own line."""
+    above: dict[int, list[str]] = attrs.field(factory=dict)
+    beside: dict[int, str] = attrs.field(factory=dict)
+
+    def take(self, comment: syntax.Comment, text: str) -> None:
+        """Give a comment, which stands within the sentence or behind it on the line, its place."""
+        at = comment.span.start
+        index = sum(part.end <= at for part in self.parts)
+        if index and index - 1 not in self.beside and not _breaks(text, self.parts[index - 1].end, at):
+            self.beside[index - 1] = comment.text
+        else:
+            self.above.setdefault(index, []).append(comment.text)
+        self.end = max(self.end, comment.span.end)
+        self.broken = self.broken or any(self.above.keys() - {0}) or any(self.beside.keys() - {len(self.parts) - 1})
+
+    def joins(self, other: _Entry) -> bool:
+        """Whether this entry stands right below one of its kind, so that the two are set as a table."""
+        alike = type(self.what) is type(other.what) and isinstance(self.what, syntax.Axis | syntax.Stage)
+        return alike and not (self.blank or self.broken or other.broken or 0 in self.above)
+
+    def lines(self) -> Iterator[str]:
+        """The lines of an entry that stands alone."""
+        flat = " ".join(part.flat for part in self.parts)
+        if not self.broken and len(flat) <= WIDTH:
+            return self.with_comments([[flat]])
+        indent = KEYWORD if isinstance(self.what, syntax.LawFor) else 2
+        indents = [0, *[indent] * (len(self.parts) - 1)]
+        spread = [_spread(part.head, part.body, indent) for part, indent in zip(self.parts, indents, strict=True)]
+        return self.with_comments(spread, indents)
+
+    def with_comments(self, lines: Sequence[list[str]], indents: Sequence[int] = (0,)) -> Iterator[str]:
+        """The lines of the parts, or the one line of them all, with the comments above and beside."""
+        for index, (of_part, indent) in enumerate(zip(lines, indents, strict=True)):
+            yield from (" " * indent + comment for comment in self.above.get(index, ()))
+            yield from of_part[:-1]
+            beside = self.beside.get(index if len(lines) > 1 else len(self.parts) - 1)
+            yield of_part[-1] if beside is None else f"{of_part[-1]}  {beside}"
+
+
+def _entries(document: syntax.Document) -> list[_Entry]:
+    """Sentences and comments in file order, each comment with the sentence it stands in or beside."""
+    text = document.source.text
+    entries: list[_Entry] = []
+    for what in sorted((*document.sentences, *document.comments), key=lambda what: what.span.start):
+        last = entries[-1] if entries else None
+        breaks = 0 if last is None else _breaks(text, last.end, what.span.start)
+        if isinstance(what, syntax.Comment):
+            if last is not None and isinstance(last.what, syntax.Sentence) and not breaks:
+                last.take(what, text)
+                continue
+            parts = [_Part(what.text, None, what.span.start, what.span.end)]
+        else:
+            parts = list(_parts(what))
+        broken = any(_breaks(text, a.end, b.start) for a, b in pairwise(parts))
+        entries.append(_Entry(what, parts, what.span.end, breaks > 1, broken))
+    return entries
+
+
+def _breaks(text: str, start: int, end: int) -> int:
+    return len(_LINE_BREAK.findall(text[start:end]))
+
+
+def _runs(entries: list[_Entry]) -> list[list[_Entry]]:
+    """Entries that are set as one table, together; each other alone."""
+    runs: list[list[_Entry]] = []
+    for entry in entries:
+        if runs and entry.joins(runs[-1][-1]):
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+    return runs
+
+
+def _aligned(run: list[_Entry]) -> Iterator[str]:
+    """The lines of a table; where one would be too long, every sentence of it is broken instead."""
+    rows = [_cells(entry) for entry in run]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    lines = ["".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
+    fits = max(map(len, lines)) <= WIDTH
+    for entry, line in zip(run, lines, strict=True):
+        entry.broken = not fits
+        yield from entry.with_comments([[line]]) if fits else entry.lines()
+
+
+def _cells(entry: _Entry) -> list[str]:
+    """What stands in columns: an axis's name, values and transition, or a stage's shape and end."""
+    *others, last = (part.flat for part in entry.parts)
+    if isinstance(entry.what, syntax.Axis):
+        name, _, values = others[0].partition(" in ")
+        return [f"{name} ", f"in {values}  ", last]
+    return [" ".join(others) + " ", last]
+
+
+def _parts(sentence: syntax.Sentence) -> Iterator[_Part]:
+    """A sentence cut where it may be broken."""
+    start, end = sentence.span.start, sentence.span.end
+    match sentence:
+        case syntax.Axis(name=name, values=values, transition=transition):
+            yield _Part(f"axis {name} in ", values, start, values.span.end)
+            yield _Part("via ", transition, transition.span.start, end)
+        case syntax.Candidates(axes=axes, condition=condition):
+            yield _Part("candidates " + " * ".join(name for name, _ in axes), None, start, axes[-1][1].end)
+            if condition is not None:
+                yield _Part("where " + _condition(condition), None, condition.span.start, end)
+        case syntax.LawFor(shape=shape, law=law):
+            yield _Part(f"{'law':<{KEYWORD}}for ", shape, start, shape.span.end)
+            yield _Part("is ", law, law.span.start, end)
+        case syntax.Stage(shape=shape, blends=blends, until=until):
+            yield _Part("stage ", shape, start, shape.span.end)
+            if blends:
+                shares = ", ".join(f"{_value(blend.share)} {_value(blend.shape)}" for blend in blends)
+                yield _Part(f"with {shares}", None, blends[0].span.start, blends[-1].span.end)
+            yield _Part("until " if until else "until end", until, until.span.start if until else end - len("end"), end)
+        case _:
+            yield _Part(*_line(sentence), start, end)
+
+
+_WORDS: dict[type[syntax.Sentence], tuple[str, str]] = {
+    syntax.Model: ("model", ""),
+    syntax.Data: ("data", ""),
+    syntax.Objective: ("objective", ""),
+    syntax.Optimizer: ("optimizer", ""),
+    syntax.Metric: ("metric", ""),
+    syntax.LawsFrom: ("laws", "from "),
+    syntax.Traversal: ("traversal", ""),
+    syntax.Budget: ("budget", ""),
+    syntax.StartAt: ("start", "at error "),
+    syntax.Evaluate: ("evaluate", "every "),
+    syntax.Checkpoint: ("checkpoint", "every "),
+    syntax.Seed: ("seed", ""),
+}
+"""The words before the one value of a sentence: the first has a column of its own."""
+
+
+def _line(sentence: syntax.Sentence) -> tuple[str, syntax.Value | None]:
+    """The words of a sentence that has no place to break, and the value behind them."""
+    match sentence:
+        case syntax.PlanName(name=name):
+            return f"plan {_value(name)}", None
+        case syntax.Use(path=path, name=name):
+            return f"use {_value(path)} as {name}", None
+        case syntax.Let(name=name, value=value):
+            return f"let {name} = ", value
+        case syntax.StopWhen(condition=condition):
+            return f"{'stop':<{KEYWORD}}when {_condition(condition)}", None
+        case syntax.OfComponent(component=value) | syntax.Budget(value=value) | syntax.StartAt(value=value):
+            pass
+        case syntax.Evaluate(every=value) | syntax.Checkpoint(every=value) | syntax.Seed(number=value):
+            pass
+    word, others = _WORDS[type(sentence)]
+    return f"{word:<{KEYWORD}}{others}", value
+
+
+def _value(value: syntax.Value) -> str:
+    """A value on one line."""
+    match value:
+        case syntax.Number(text=text):
+            return text
+        case syntax.Quantity(number=number, unit=unit):
+            return f"{number.text}%" if unit == "%" else f"{number.text} {unit}"
+        case syntax.Text(value=text):
+            return f'"{text}"'
+        case syntax.Reference(parts=parts):
+            return ".".join(parts)
+        case _:
+            opening, items, closing = _bracketed(value)
+            return opening + ", ".join(head + _value(item) for head, item in items) + closing
+
+
+def _bracketed(
+    value: syntax.Listing | syntax.Component | syntax.ShapeLiteral,
+) -> tuple[str, list[tuple[str, syntax.Value]], str]:
+    """What opens a value, its items with the words before each, and what closes it."""
+    match value:
+        case syntax.Listing(items=items, unit=unit):
+            return "[", [("", item) for item in items], "]" if unit is None else f"] {unit}"
+        case syntax.Component(called=False, name=name):
+            return name, [], ""
+        case syntax.Component(name=name, arguments=arguments, settings=settings):
+            named = [(f"{s.name}: ", s.value) for s in settings]
+            return f"{name}(", [*(("", argument) for argument in arguments), *named], ")"
+        case syntax.ShapeLiteral(settings=settings):
+            return "(", [(f"{s.name}: ", s.value) for s in settings], ")"
+
+
+def _spread(head: str, value: syntax.Value | None, indent: int, tail: str = "") -> list[str]:
+    """Words and a value on one line where that fits, else the value's items below one another."""
+    pad = " " * indent
+    line = f"{pad}{head}{'' if value is None else _value(value)}{tail}"
+    if len(line) <= WIDTH or not isinstance(value, syntax.Listing | syntax.Component | syntax.ShapeLiteral):
+        return [line]
+    opening, items, closing = _bracketed(value)
+    if not items:
+        return [line]
+    inner = [line for before, item in items for line in _spread(before, item, indent + 2, ",")]
+    return [f"{pad}{head}{opening}", *inner, f"{pad}{closing}{tail}"]
+
+
+def _condition(condition: syntax.Condition) -> str:
+    match condition:
+        case syntax.Comparison(axis=axis, operator=operator, value=value):
+            return f"{axis} {operator} {_value(value)}"
+        case syntax.Not(test=test):
+            return f"not {_within(test, syntax.All, syntax.Any_, syntax.Not)}"
+        case syntax.All(tests=tests):
+            return " and ".join(_within(test, syntax.All, syntax.Any_) for test in tests)
+        case syntax.Any_(tests=tests):
+            return " or ".join(_within(test, syntax.Any_) for test in tests)
+
+
+def _within(condition: syntax.Condition, *bracketed: type[syntax.Condition]) -> str:
+    """A condition inside another, in brackets where it would be read otherwise without."""
+    text = _condition(condition)
+    return f"({text})" if isinstance(condition, bracketed) else text
