@@ -142,6 +142,19 @@ def grid_of(image: int, patch: int) -> int:
     return grid
 
 
+def sequences_of(tokens: int, context: int) -> int:
+    """Sequences in the tokens of a step. Raises EditError `tokens-per-step-not-integral` where they are not whole."""
+    count, over = divmod(tokens, context)
+    if over or not count:
+        raise EditError(
+            "tokens-per-step-not-integral",
+            f"{tokens} tokens a step are no whole number of sequences of {context} tokens",
+            why=f"{tokens} / {context} leaves {over} tokens over",
+            help=f"use a batch of a multiple of {context} tokens, such as {(count + 1) * context}",
+        )
+    return count
+
+
 class Architecture(Protocol):
     """A component of `models/`."""
 

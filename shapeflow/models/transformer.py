@@ -9,7 +9,7 @@ import attrs
 
 from shapeflow.edits import EditError
 from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, whole, whole_heads
-from shapeflow.parameters import Compute, Convention, DataFacts, Model, Parameter
+from shapeflow.parameters import Compute, Convention, DataFacts, Model, Parameter, sequences_of
 from shapeflow.settings import setting
 from shapeflow.shapes import Shape, Value
 
@@ -98,15 +98,7 @@ class Transformer:
 
     def _sequences(self, shape: Shape, batch: int) -> int:
         tokens = shape.number("batch") if "batch" in shape else batch
-        context = self._number("context", shape)
-        count, over = divmod(tokens, context)
-        if over or not count:
-            raise EditError(
-                "tokens-per-step-not-integral",
-                f"{tokens} tokens a step are no whole number of sequences of {context} tokens",
-                help=f"use a batch of a multiple of {context} tokens, such as {(count + 1) * context}",
-            )
-        return count
+        return sequences_of(tokens, self._number("context", shape))
 
 
 def _compute(sizes: Mapping[str, int], n: int, convention: Convention) -> Compute:
