@@ -1,0 +1,7 @@
+"""Transitions: how a model goes from one value of an axis to another, as edits."""
+
+from shapeflow.transitions.context_grow import ContextGrow
+from shapeflow.transitions.flexi_resize import FlexiResize
+from shapeflow.transitions.width_expand import WidthExpand
+
+COMPONENTS = (ContextGrow, FlexiResize, WidthExpand)

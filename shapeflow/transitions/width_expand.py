@@ -1,0 +1,114 @@
+"""Width: more channels, heads and hidden units around the old ones."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import attrs
+
+from shapeflow.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Mean, Normal, Scale
+from shapeflow.parameters import DataFacts, Model, Parameter, Preserves
+from shapeflow.settings import setting
+from shapeflow.shapes import Shape
+
+_SHARE = 0.3
+"""What the first replica of a copied unit keeps. At one half both would get the same gradient and stay equal."""
+
+
+@attrs.frozen
+class WidthExpand:
+    """Moves along `width`, to wider only, at an unchanged width of a head: new heads and hidden units stand behind the
+    old ones.
+
+    `normal` (paper A, section 5): new entries from N(0, gamma * mean square of the old ones), the old ones untouched;
+    the error jumps. `preserve`: what new heads and units write is zero, and new residual channels carry the mean of the
+    old ones under LayerNorm, zero under RMSNorm, so that the function is kept exactly. `net2net` (arXiv 1511.05641):
+    new heads and units are copies and share the outgoing weights with their originals; the function is kept too.
+    `gamma` scales the entries that are free in all three. With a tied embedding use `normal` with a small gamma.
+
+    `credit`: 60-80% was measured at a small scale; paper A assumes 100%."""
+
+    axis: ClassVar[str] = "width"
+    one_way: ClassVar[bool] = True
+    preview: ClassVar[float] = 0.0
+    preview_from: ClassVar[float] = 0.0
+    retain: ClassVar[float] = 0.0
+
+    init: Literal["normal", "preserve", "net2net"] = setting(default="preserve", help="how new entries are made")
+    gamma: float = setting(default=1.0, low=0.0, help="mean square of free new entries, in that of the old ones")
+    moments: Literal["fresh", "carry", "carry_raw", "reset"] = setting(
+        default="fresh", help="the optimizer's state for new entries: of age 0, mean, zero, or all state dropped"
+    )
+    credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
+
+    @property
+    def preserves(self) -> Preserves:
+        return "lossy" if self.init == "normal" else "exact"
+
+    @property
+    def average(self) -> Literal["map", "restart"]:
+        """Where the function changes, an average over both sides is one of two functions."""
+        return "restart" if self.init == "normal" else "map"
+
+    def stored(self, facts: DataFacts) -> dict[str, int]:
+        """Nothing that outlasts a switch."""
+        return {}
+
+    def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
+        """Nothing: a width is what is stored."""
+        return ()
+
+    def check(self, model: Model, before: Shape, after: Shape) -> None:
+        """Raises EditError `dead-width`, `one-way-transition`, `kv-ratio-changed`, and what the model's sizes raise."""
+        if self.gamma <= 0:
+            help = "leave `gamma` out, or use `init: preserve` to keep the function"
+            raise EditError("dead-width", "with `gamma` 0 most new entries never get a gradient", help=help)
+        old, new = model.sizes(before), model.sizes(after)
+        if any(new[dim] < old[dim] for dim in new):
+            raise EditError(
+                "one-way-transition",
+                f"`width_expand` cannot go from width {old['residual']} to width {new['residual']}",
+                why="narrower than the stage before",
+                help="order the stages from narrow to wide",
+            )
+        if "kv_heads" in new and new["heads"] * old["kv_heads"] != old["heads"] * new["kv_heads"]:
+            message = "the number of heads that share one key and value head changes with the width"
+            raise EditError("kv-ratio-changed", message, help="keep the ratio of heads to key and value heads")
+
+    def edits(self, model: Model, before: Shape, after: Shape) -> tuple[Edit, ...]:
+        self.check(model, before, after)
+        old, new = model.sizes(before), model.sizes(after)
+        grown = {dim for dim in new if new[dim] > old[dim]}
+        if not grown:
+            return ()
+        ratio = math.sqrt(old["residual"] / new["residual"])
+        made: list[Edit] = []
+        for parameter in model.bearing(*grown):
+            # The residual comes last, so that the corner (new by new) is the residual's to fill.
+            dims = sorted(grown.intersection(parameter.logical), key=lambda dim: (dim == "residual", dim))
+            along = tuple(Along(dim, new[dim], self._fill(model, parameter, dim, ratio)) for dim in dims)
+            keeps = self.init != "normal" and parameter.role == "scale"
+            made.append(Grow(parameter.name, along, ratio if keeps else 1.0))
+        # Under `preserve` the variance over D channels is d/D of that over d: the norms' weights and eps follow it.
+        return tuple(made) if self.init == "normal" else (*made, Scale("norm.eps", ratio**2))
+
+    def _fill(self, model: Model, parameter: Parameter, dim: str, ratio: float) -> Fill:
+        """New entries of one dim; `ratio`: sqrt(old width / new width)."""
+        if parameter.role == "scale":
+            return Constant(1.0 if self.init == "normal" else ratio)
+        if parameter.role == "shift":
+            return Constant(0.0)
+        free = Normal(self.gamma) if parameter.role == "matrix" else Constant(0.0)
+        if self.init == "normal":
+            return free
+        if dim == "residual":
+            if parameter.writes != dim:
+                return free  # it reads channels that are zero after the norm
+            return Mean() if model.norm == "layer" else Constant(0.0)
+        writes = parameter.writes == dim
+        if self.init == "net2net":
+            # A copied unit has its gradient split as its outgoing weights are.
+            values, gradients = (None, _SHARE) if writes else (_SHARE, None)
+            return Copy("cycle", model.grain(dim), values, gradients)
+        return free if writes else Constant(0.0)  # nothing listens to new heads and units yet
