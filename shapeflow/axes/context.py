@@ -1,0 +1,29 @@
+"""Tokens of a sequence."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+
+from shapeflow.edits import EditError
+from shapeflow.parameters import DataFacts, Model, sequences_of
+from shapeflow.shapes import Value
+from shapeflow.units import Dimension
+
+
+@attrs.frozen
+class Context:
+    """The length of a language model's sequences, in tokens. The tokens of a step stay the same, so they must be a
+    whole number of sequences at every context."""
+
+    dimension: ClassVar[Dimension] = "tokens"
+    unit: ClassVar[str] = "tokens"
+
+    def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
+        """Raises EditError `wrong-value`, `wrong-data`, `tokens-per-step-not-integral`."""
+        if not isinstance(value, int) or value < 1:
+            raise EditError("wrong-value", f"a context of `{value}` is no number of tokens")
+        if facts.kind != "text":
+            raise EditError("wrong-data", f"`context` is an axis of text, the data is {facts.kind}")
+        sequences_of(facts.batch, value)

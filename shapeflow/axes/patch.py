@@ -1,0 +1,29 @@
+"""Side of a patch of an image."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+
+from shapeflow.edits import EditError
+from shapeflow.parameters import DataFacts, Model, grid_of
+from shapeflow.shapes import Value
+from shapeflow.units import Dimension
+
+
+@attrs.frozen
+class Patch:
+    """The side of a vision transformer's square patches, in pixels. It must divide the image's side. Smaller patches
+    make more tokens: (image / patch)^2 of them."""
+
+    dimension: ClassVar[Dimension] = "length"
+    unit: ClassVar[str] = "px"
+
+    def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
+        """Raises EditError `wrong-value`, `wrong-data`, `indivisible-patch`."""
+        if not isinstance(value, int) or value < 1:
+            raise EditError("wrong-value", f"a patch of `{value}` is no number of pixels")
+        if facts.image is None:
+            raise EditError("wrong-data", f"`patch` is an axis of images, the data is {facts.kind}")
+        grid_of(facts.image, value)

@@ -1,0 +1,31 @@
+"""Channels of the residual stream."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+
+from shapeflow.edits import EditError
+from shapeflow.parameters import DataFacts, Model
+from shapeflow.shapes import Value
+from shapeflow.units import Dimension
+
+
+@attrs.frozen
+class Width:
+    """The channels of a transformer's residual stream. The width of a head stays the same, so every width is a multiple
+    of it; heads and hidden units grow in proportion."""
+
+    dimension: ClassVar[Dimension] = "number"
+    unit: ClassVar[str] = ""
+
+    def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
+        """Raises EditError `wrong-value`, `head-width-mismatch`."""
+        if not isinstance(value, int) or value < 1:
+            raise EditError("wrong-value", f"a width of `{value}` is no number of channels")
+        head = model.grain("heads") if model else 1
+        if value % head:
+            near = [width for width in (value // head * head, (value // head + 1) * head) if width]
+            help = f"use {' or '.join(str(width) for width in near)}, the nearest multiples of {head}"
+            raise EditError("head-width-mismatch", f"a width of {value} is no multiple of heads of {head}", help=help)
