@@ -77,7 +77,7 @@ class Resize:
     """Bring a dim to `to` entries by linear interpolation.
 
     `values`: of the entries themselves (a grid of position embeddings). `kernel`: by the pseudo-inverse of the
-    interpolation of its input, so that tokens stay when the input is resized alike (FlexiViT, arXiv 2212.08013, eq. 3).
+    interpolation of its input, so that tokens stay when the input is resized alike (PI-resize of FlexiViT, 2212.08013).
     """
 
     to: int

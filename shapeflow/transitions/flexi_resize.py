@@ -15,7 +15,7 @@ from shapeflow.shapes import Shape
 @attrs.frozen
 class FlexiResize:
     """Moves along `patch`: the stored kernel is read through the pseudo-inverse of the image's resize, the stored
-    position grid through a bilinear one (FlexiViT, arXiv 2212.08013, section 3; paper A, section 4).
+    position grid through a bilinear one (FlexiViT, arXiv 2212.08013; paper A, section 4).
 
     What is stored never changes, so every patch size can be entered from any other and the optimizer's state is kept.
     At a fixed resolution a token covers another part of the image, so the error jumps at a switch whatever the kernel:

@@ -21,7 +21,7 @@ class WidthExpand:
     """Moves along `width`, to wider only, at an unchanged width of a head: new heads and hidden units stand behind the
     old ones.
 
-    `normal` (paper A, section 5): new entries from N(0, gamma * mean square of the old ones), the old ones untouched;
+    `normal` (paper A, section 6.1): new entries from N(0, gamma * mean square of the old ones), the old ones untouched;
     the error jumps. `preserve`: what new heads and units write is zero, and new residual channels carry the mean of the
     old ones under LayerNorm, zero under RMSNorm, so that the function is kept exactly. `net2net` (arXiv 1511.05641):
     new heads and units are copies and share the outgoing weights with their originals; the function is kept too.
