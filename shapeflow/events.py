@@ -56,8 +56,8 @@ class StepDone:
 @attrs.frozen
 class Measured:
     """Held-out values by metric (`loss@own`, `loss@longest`, `classification_error`, ...), of the averaged weights.
-    `predicted` is what the plan's laws expect of the plan's metric here. `seconds`: training time so far, evaluation
-    left out."""
+    `predicted` is what the plan's laws expect of the plan's metric here. `seconds`: time of the steps since this
+    process began, evaluation left out."""
 
     step: int
     stage: int

@@ -71,7 +71,7 @@ def execute(plan: Plan, machine: Machine, folder: Path | None = None, resume: Pa
     else:
         done = machine.load(resume)
     yield RunStarted(plan.digest, done)
-    compute = plan.compute_at(done)
+    compute, trained = plan.compute_at(done), 0.0
     for index, stage in enumerate(plan.stages):
         first, last = stage.first_step, stage.last_step
         if last <= done and not (index == 0 and done == 0):
@@ -88,29 +88,21 @@ def execute(plan: Plan, machine: Machine, folder: Path | None = None, resume: Pa
             begun = time.perf_counter()
             loss = machine.step(stage, step, cost)
             seconds = time.perf_counter() - begun
-            compute += cost
+            compute, trained = compute + cost, trained + seconds
             yield StepDone(step + 1, index, stage.shape if blend is None else blend.shape, compute, loss, seconds)
-            yield from _after(plan, machine, folder, index, step + 1, compute)
+            if plan.measures_at(step + 1):
+                machine.look(stage.reading)
+                values = machine.measure(stage)
+                predicted = plan.predicted(step + 1)
+                yield Measured(step + 1, index, stage.shape, compute, predicted, values, trained)
+            if folder is not None and _saves(plan, step + 1):
+                yield _save(machine, folder, step + 1)
             if machine.asked_to_stop() and step + 1 < plan.steps:
                 if folder is not None and not _saves(plan, step + 1):
                     yield _save(machine, folder, step + 1)
                 yield RunEnded(step + 1, compute, False)
                 return
     yield RunEnded(plan.steps, compute, True)
-
-
-def _after(
-    plan: Plan, machine: Machine, folder: Path | None, index: int, done: int, compute: float
-) -> Iterator[Event]:
-    """What follows a step: an evaluation, a checkpoint."""
-    stage = plan.stages[index]
-    if plan.measures_at(done):
-        machine.look(stage.reading)
-        begun = time.perf_counter()
-        values = machine.measure(stage)
-        yield Measured(done, index, stage.shape, compute, plan.predicted(done), values, time.perf_counter() - begun)
-    if folder is not None and _saves(plan, done):
-        yield _save(machine, folder, done)
 
 
 def _saves(plan: Plan, done: int) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from shapeflow.edits import Edit, is_reversible
-from shapeflow.law import Law
+from shapeflow.laws.curve import Law
 from shapeflow.parameters import Parameter
 from shapeflow.shapes import Shape
 
@@ -167,6 +167,14 @@ def _shuffled(active: tuple[Blend, ...], key: str, deck: int) -> tuple[Blend | N
 
 
 @attrs.frozen
+class AxisUnit:
+    """An axis and the unit behind its values, or nothing."""
+
+    name: str
+    unit: str
+
+
+@attrs.frozen
 class Candidate:
     shape: Shape
     law: Law | None
@@ -203,8 +211,8 @@ class Plan:
     name: str
     convention: str
     metric: str
-    axes: Mapping[str, str]
-    """Axis -> its unit, in the order of the file."""
+    axes: tuple[AxisUnit, ...]
+    """In the order of the file."""
     candidates: tuple[Candidate, ...]
     stages: tuple[Stage, ...]
     totals: Totals
@@ -230,6 +238,10 @@ class Plan:
     @property
     def steps(self) -> int:
         return _known(self.totals.steps)
+
+    @property
+    def units(self) -> dict[str, str]:
+        return {axis.name: axis.unit for axis in self.axes}
 
     @property
     def runnable(self) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 
 from shapeflow.diagnostics import Span
-from shapeflow.parameters import DataFacts, Model
+from shapeflow.parameters import DataFacts, Model, step_compute
 from shapeflow.route import Route
 from shapeflow.shapes import Shape, Value
-from shapeflow.units import Amount
+from shapeflow.units import Amount, Dimension
 
 
 @attrs.frozen
@@ -40,6 +40,30 @@ class Trained:
     optimizer: Any
     facts: DataFacts
     model: Model
+
+    def whole(self, shape: Shape) -> Shape:
+        """A candidate with the model's own settings on the axes that the file does not vary."""
+        found: Shape = self.model_component.shape(shape)
+        return found
+
+    def cost(self, shape: Shape) -> float:
+        """FLOPs of one step in a candidate's shape."""
+        return step_compute(self.model, self.whole(shape), self.model_component.convention)
+
+    def steps(self, amount: Amount) -> float | None:
+        """How many steps an amount of data or steps is; None for compute, which depends on the shape."""
+        if amount.dimension == "steps":
+            return amount.value
+        if amount.dimension in ("tokens", "samples"):
+            return amount.value / self.facts.batch
+        if amount.dimension == "epochs" and self.facts.samples is not None:
+            return amount.value * self.facts.samples / self.facts.batch
+        return None
+
+    @property
+    def lengths(self) -> tuple[Dimension, ...]:
+        """What a budget may be counted in beside compute."""
+        return ("steps", "tokens") if self.facts.kind == "text" else ("steps", "samples", "epochs")
 
 
 @attrs.frozen
@@ -74,6 +98,10 @@ class Program:
 
     def axis(self, name: str) -> AxisUse:
         return next(axis for axis in self.axes if axis.name == name)
+
+    @property
+    def laws_wanted(self) -> bool:
+        return self.law_source is not None or bool(self.stated)
 
     @property
     def units(self) -> Mapping[str, str]:

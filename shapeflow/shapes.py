@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -11,11 +11,15 @@ Value = int | str
 """A shape's value on one axis, in the axis's base unit: pixels, tokens, channels, samples, or the name of a loss."""
 
 
+def _sorted(pairs: Iterable[tuple[str, Value]]) -> tuple[tuple[str, Value], ...]:
+    return tuple(sorted(dict(pairs).items()))
+
+
 @attrs.frozen(order=True, repr=False)
 class Shape(Mapping[str, Value]):
     """Axis name -> value; hashable; kept in the order of the axes' names, so that equal shapes are equal values."""
 
-    items_: tuple[tuple[str, Value], ...] = attrs.field(converter=lambda pairs: tuple(sorted(dict(pairs).items())))
+    items_: tuple[tuple[str, Value], ...] = attrs.field(converter=_sorted)
 
     @classmethod
     def of(cls, values: Mapping[str, Value] | None = None, **named: Value) -> Shape:

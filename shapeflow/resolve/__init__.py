@@ -22,9 +22,6 @@ from shapeflow.units import Amount, Dimension
 
 __all__ = ["resolve"]
 
-LENGTHS: tuple[Dimension, ...] = ("compute", "steps", "samples", "tokens", "epochs")
-"""What a budget may be counted in."""
-
 DEFAULT_METRIC = {"images": "classification_error", "text": "loss"}
 
 
@@ -60,11 +57,16 @@ class _Resolving:
     report: Report
     spans: dict[str, Span]
 
+    lengths: tuple[Dimension, ...] = ("compute",)
+    """What durations may be counted in; steps and data too once there is a model."""
+
     def program(self, source: str, folder: str) -> Program:
         axes = self.axes()
         parts = {word: self.component(kind, word) for kind, word in _PARTS.items()}
         candidates = self.space(axes)
         trained = self.trained(parts, axes, candidates)
+        if trained is not None:
+            self.lengths = ("compute", *trained.lengths)
         metric = self.metric(parts["metric"], trained)
         by_hand, leg_spans = self.stages(candidates)
         stated = self.stated(candidates)
@@ -85,11 +87,11 @@ class _Resolving:
             stated=stated,
             traversal=parts["traversal"],
             by_hand=by_hand,
-            budget=self.amount(syntax.Budget, LENGTHS),
+            budget=self.amount(syntax.Budget, self.lengths),
             start=self.start(),
             stop=self.stop(),
-            evaluate=self.amount(syntax.Evaluate, (*LENGTHS, "ratio")),
-            checkpoint=self.amount(syntax.Checkpoint, (*LENGTHS, "ratio")),
+            evaluate=self.amount(syntax.Evaluate, (*self.lengths, "ratio")),
+            checkpoint=self.amount(syntax.Checkpoint, (*self.lengths, "ratio")),
             seed=self.seed(),
             spans=self.spans,
             leg_spans=leg_spans,
@@ -154,12 +156,18 @@ class _Resolving:
         for axis in axes:
             if axis.name not in model.axes:
                 message = f"`{self.spans['model.'].text}` has no {axis.name} to vary"
-                self.report.error("not-of-model", message, axis.span, f"axes of this model: {', '.join(sorted(model.axes))}")
+                self.report.error(
+                    "not-of-model", message, axis.span, f"axes of this model: {', '.join(sorted(model.axes))}"
+                )
         if self.report.failed:
             raise Unsettled
-        stored = {name: size for axis in axes for name, size in self.checked(axis, axis.transition.stored, facts).items()}
+        stored = {
+            name: size for axis in axes for name, size in self.checked(axis, axis.transition.stored, facts).items()
+        }
         declared = self.declared(model, facts, stored)
-        trained = Trained(model, data, parts["objective"], parts["optimizer"] or self.default("optimizer"), facts, declared)
+        trained = Trained(
+            model, data, parts["objective"], parts["optimizer"] or self.default("optimizer"), facts, declared
+        )
         assert with_axes <= model.axes
         self.check_shapes(trained, axes, space)
         return trained
@@ -234,7 +242,9 @@ class _Resolving:
             if (sentence.until is None) != (number == len(sentences)):
                 self.report.error(
                     "stage-order",
-                    "only the last stage runs `until end`, and it must" if sentence.until else "a stage follows the end",
+                    "only the last stage runs `until end`, and it must"
+                    if sentence.until
+                    else "a stage follows the end",
                     sentence.span,
                     "the last stage" if sentence.until else "runs to the end already",
                     help="end the last stage with `until end`" if sentence.until else None,
@@ -250,12 +260,15 @@ class _Resolving:
             shares.append(Share(space.literal(blend.shape, self.names, self.report, partial=shape), part))
             if not 0 < part < 1 or total >= 1:
                 self.report.error(
-                    "out-of-range", f"a share of {part:.0%} is out of range", blend.share.span, "shares add up to less than 100%"
+                    "out-of-range",
+                    f"a share of {part:.0%} is out of range",
+                    blend.share.span,
+                    "shares add up to less than 100%",
                 )
                 raise Unsettled
         if sentence.until is None:
             return Leg(shape, END, tuple(shares))
-        until = amount(sentence.until, (*LENGTHS, "ratio"), self.names, self.report)
+        until = amount(sentence.until, (*self.lengths, "ratio"), self.names, self.report)
         return Leg(shape, Until(amount=until), tuple(shares))
 
     def stated(self, space: Space) -> dict[Shape, Any]:
@@ -267,7 +280,9 @@ class _Resolving:
             except Unsettled:
                 continue
             if shape in found:
-                self.report.error("repeated-sentence", f"a second law for {sentence.shape.span.text}", sentence.span, "again")
+                self.report.error(
+                    "repeated-sentence", f"a second law for {sentence.shape.span.text}", sentence.span, "again"
+                )
             found[shape] = built.component
             self.spans[f"law for {shape}"] = sentence.span
         return found
@@ -281,6 +296,25 @@ class _Resolving:
                 "the file says no way: neither `traversal` nor `stage`",
                 place="the whole file",
                 help="write `traversal steepest`, or the stages by hand",
+            )
+        if not ({"budget", "stop"} & self.spans.keys()):
+            self.report.error(
+                "no-end",
+                "the file says no end: neither `budget` nor `stop`",
+                place="the whole file",
+                help="write `budget 10 PFLOPs`, or `stop when error <= 24%`",
+            )
+        shares = (
+            [leg for leg in by_hand.legs if leg.until.amount is not None and leg.until.amount.dimension == "ratio"]
+            if by_hand
+            else []
+        )
+        if shares and "budget" not in self.spans:
+            self.report.error(
+                "no-end",
+                "a percent of a budget that the file does not say",
+                place="the `stage` sentences",
+                help="add a `budget` sentence",
             )
         if by_hand is not None and traversal is not None:
             first = self.sentences.all(syntax.Stage)[0]
@@ -317,7 +351,9 @@ class _Resolving:
         condition = sentence.condition
         if condition.axis != "error" or condition.operator not in ("<=", "<"):
             message = "a plan stops at an error"
-            self.report.error("wrong-kind", message, condition.span, "must be `error <= ...`", help="write `stop when error <= 24%`")
+            self.report.error(
+                "wrong-kind", message, condition.span, "must be `error <= ...`", help="write `stop when error <= 24%`"
+            )
             raise Unsettled
         return amount(condition.value, ("ratio",), self.names, self.report).value
 

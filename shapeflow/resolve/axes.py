@@ -136,7 +136,9 @@ class Space:
             raise Unsettled
         shape = Shape.of(found)
         if shape not in self.candidates:
-            report.error("not-a-candidate", f"{written.span.text} is not a candidate", written.span, "ruled out by `where`")
+            report.error(
+                "not-a-candidate", f"{written.span.text} is not a candidate", written.span, "ruled out by `where`"
+            )
             raise Unsettled
         return shape
 
@@ -145,9 +147,7 @@ def _listed(values: Sequence[Value]) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def space(
-    axes: Sequence[AxisUse], sentence: syntax.Candidates | None, names: Names, report: Report
-) -> Space:
+def space(axes: Sequence[AxisUse], sentence: syntax.Candidates | None, names: Names, report: Report) -> Space:
     """All candidates: the product of the axes in the order of the file, thinned by `where`. Raises Unsettled."""
     by_name = {axis.name: axis for axis in axes}
     if sentence is not None:
@@ -158,7 +158,9 @@ def space(
         left_out = [axis for axis in axes if axis.name not in {name for name, _ in sentence.axes}]
         if left_out:
             message = f"axis `{left_out[0].name}` is not among the candidates' axes"
-            report.error("incomplete-shape", message, sentence.span, "an axis is left out", also=[Label(left_out[0].span)])
+            report.error(
+                "incomplete-shape", message, sentence.span, "an axis is left out", also=[Label(left_out[0].span)]
+            )
             raise Unsettled
     product = itertools.product(*(axis.values for axis in axes))
     shapes = tuple(Shape.of(dict(zip(by_name, values, strict=True))) for values in product) if axes else ()

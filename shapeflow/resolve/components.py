@@ -69,7 +69,9 @@ def _find(kind: str, written: syntax.Component, report: Report) -> Any:
         "unknown-component",
         f"no {kind} is called `{written.name}`",
         written.name_span,
-        f"{'an' if other and other[0][0] in 'aeiou' else 'a'} {other[0]}, not {article} {kind}" if other else f"not {article} {kind}",
+        f"{'an' if other and other[0][0] in 'aeiou' else 'a'} {other[0]}, not {article} {kind}"
+        if other
+        else f"not {article} {kind}",
         notes=[f"known: {', '.join(known)}"],
         help=f"did you mean `{close}`?" if close else None,
     )

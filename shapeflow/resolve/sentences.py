@@ -123,7 +123,7 @@ def names(sentences: Sentences, folder: str, open_document: Opener, report: Repo
             continue
         used = open_document(path, folder)
         if used is None:
-            report.error("no-such-file", f"there is no file `{path}`", use.path.span, f"not found beside the file")
+            report.error("no-such-file", f"there is no file `{path}`", use.path.span, "not found beside the file")
             continue
         for sentence in used.sentences:
             if isinstance(sentence, syntax.Let):

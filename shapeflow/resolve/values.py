@@ -115,7 +115,11 @@ def settle(value: syntax.Value, kind: Any, limits: Limits, names: Names, report:
     if kind is Shape or origin is Mapping or origin is dict:
         return _mapping(value, kind, names, report)
     if kind is str:
-        return value.value if isinstance(value, syntax.Text) else _wrong_kind(value, 'a text in quotes, like `"..."`', at, report)
+        return (
+            value.value
+            if isinstance(value, syntax.Text)
+            else _wrong_kind(value, 'a text in quotes, like `"..."`', at, report)
+        )
     if kind is bool:
         return _choice(value, ("true", "false"), at, report) == "true"
     if kind is Amount:
@@ -135,9 +139,18 @@ def _number(value: syntax.Value, kind: Any, limits: Limits, names: Names, at: Sp
 
 def _bounded(found: Amount, limits: Limits, at: Span, report: Report) -> Amount:
     bounds = (
-        (limits.low is not None and found.value < limits.low, f"at least {limits.low:g}" if limits.low is not None else ""),
-        (limits.high is not None and found.value > limits.high, f"at most {limits.high:g}" if limits.high is not None else ""),
-        (limits.above is not None and found.value <= limits.above, f"above {limits.above:g}" if limits.above is not None else ""),
+        (
+            limits.low is not None and found.value < limits.low,
+            f"at least {limits.low:g}" if limits.low is not None else "",
+        ),
+        (
+            limits.high is not None and found.value > limits.high,
+            f"at most {limits.high:g}" if limits.high is not None else "",
+        ),
+        (
+            limits.above is not None and found.value <= limits.above,
+            f"above {limits.above:g}" if limits.above is not None else "",
+        ),
     )
     for broken, wanted in bounds:
         if broken:

@@ -1,0 +1,57 @@
+"""The dry-run machine: a ledger of sizes and a clock of compute. It edits what torch would edit, and the laws stand in
+for the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.edits import Edit
+from shapeflow.ledger import Ledger
+from shapeflow.plan import Plan, Stage, Transition, forecast
+
+__all__ = ["Simulator"]
+
+
+class Simulator:
+    """Executes a plan without a model: implements `execute.Machine`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.ledger: Ledger | None = None
+        self.done = 0
+
+    def take(self, stage: Stage) -> None:
+        self.ledger = Ledger.of(self.plan.parameters, stage.sizes, self.plan.slots, stage.reading)
+        self.done = 0
+
+    def apply(self, transition: Transition, stage: Stage) -> None:
+        self.look(transition.edits)
+
+    def look(self, edits: Sequence[Edit]) -> None:
+        assert self.ledger is not None
+        for edit in edits:
+            self.ledger.apply(edit)
+
+    def step(self, stage: Stage, step: int, compute: float) -> float:
+        self.done = step + 1
+        return self._error(stage)
+
+    def measure(self, stage: Stage) -> Mapping[str, float]:
+        return {self.plan.metric: self._error(stage)}
+
+    def asked_to_stop(self) -> bool:
+        return False
+
+    def save(self, path: Path, step: int) -> None:
+        """Nothing is kept: a simulation starts again in no time."""
+
+    def load(self, path: Path) -> int:
+        raise Refused(Diagnostic("no-checkpoint", "a simulation keeps no checkpoints", place=str(path)))
+
+    def _error(self, stage: Stage) -> float:
+        spent = (self.done - stage.first_step) * stage.cost
+        error = forecast(self.plan.law(stage.shape), stage.enter, spent)
+        return math.nan if error is None else error

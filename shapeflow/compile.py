@@ -1,0 +1,103 @@
+"""The pipeline. Read this first:
+
+    Source --parse--> Document --resolve--> Program --find_laws--> Laws --traverse--> Route --lower--> Plan
+
+Each stage is (input, report) -> output. Compiling stops after the first stage that reported an error, so that a user
+sees all errors of one kind at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from shapeflow.diagnostics import Label, Refused, Report, Source
+from shapeflow.files import read_text
+from shapeflow.find_laws import find_laws
+from shapeflow.laws.curve import Law
+from shapeflow.lower import lower
+from shapeflow.parse import parse
+from shapeflow.plan import Plan
+from shapeflow.plan_json import sealed
+from shapeflow.program import Program
+from shapeflow.resolve import resolve
+from shapeflow.route import END, Leg, Route
+from shapeflow.shapes import Shape
+from shapeflow.syntax import Document
+from shapeflow.traverse import traverse
+from shapeflow.units import Amount
+
+
+def compile_file(path: Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:
+    """The plan of a `.shape` file. Raises Refused with every error; warnings stay in the report, if one is given.
+
+    `sentences` replace those of the file: `seed 3`, `budget 1 PFLOPs`, `let longest = 512 tokens`,
+    `traversal random`.
+    """
+    report = Report() if report is None else report
+    program = program_of(path, sentences, report)
+    plan = None if program is None else compile_program(program, report)
+    if plan is None:
+        raise Refused(*report.diagnostics)
+    return plan
+
+
+def program_of(path: Path, sentences: Sequence[str], report: Report) -> Program | None:
+    """Parse and resolve a file; None after errors were reported. Raises Refused where it cannot be read."""
+    source = Source(str(path), read_text(path))
+    document = parse(source, report)
+    overrides = tuple(parse(Source("--set", text), report) for text in sentences)
+    if report.failed:
+        return None
+
+    def open_document(name: str, folder: str) -> Document | None:
+        used = Path(folder) / name
+        return parse(Source(str(used), read_text(used)), report) if used.is_file() else None
+
+    return resolve(document, overrides, str(path.parent), open_document, report)
+
+
+def compile_program(program: Program, report: Report) -> Plan | None:
+    """Laws, route and plan of a program; None after errors were reported."""
+    laws = find_laws(program, report)
+    if report.failed:
+        return None
+    route = traverse(program, laws, report)
+    if route is None or report.failed:
+        return None
+    _unreached(program, route, report)
+    return _lowered(program, laws, route, report)
+
+
+def compile_fixed(program: Program, shape: Shape, budget: Amount, report: Report) -> Plan | None:
+    """A plan that stays in one shape for a budget, without laws: what a sweep runs."""
+    program = attrs.evolve(program, budget=budget, stop=None, start=None, by_hand=None, traversal=None)
+    return _lowered(program, {}, Route((Leg(shape, END),)), report)
+
+
+def _lowered(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> Plan | None:
+    plan = lower(program, laws, route, report)
+    return None if plan is None or report.failed else sealed(plan)
+
+
+def _unreached(program: Program, route: Route, report: Report) -> None:
+    """Say which candidates a plan leaves out, where a traversal was free to use them all."""
+    if program.by_hand is not None or not getattr(program.traversal, "picks", False):
+        return
+    used = {leg.shape for leg in route.legs} | {share.shape for leg in route.legs for share in leg.shares}
+    for shape in program.candidates:
+        if shape in used:
+            continue
+        name = list(shape)[-1]
+        bound = "budget" if "budget" in program.spans else "stop"
+        also = [Label(program.spans[bound], "the plan ends here")] if bound in program.spans else []
+        report.warning(
+            "unreached-candidate",
+            f"the plan never uses {shape.written(program.units)}",
+            program.span(name, shape[name]),
+            "never the cheapest way on",
+            also=also,
+            help="raise the budget, or drop the candidate to say so on purpose",
+        )

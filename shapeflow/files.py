@@ -1,0 +1,63 @@
+"""Reading and writing files without surprises: diagnostics for what cannot be read, whole files or none."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from shapeflow.diagnostics import Diagnostic, Refused
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises Refused `cannot-read`."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        reason = f"it is no UTF-8 text (byte {error.start})"
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    raise Refused(Diagnostic("cannot-read", f"`{path}` cannot be read", place=str(path), notes=(reason,)))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all: a temporary file beside it, fsync, rename. Raises Refused."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all. Raises Refused `disk-full` or `cannot-write`; the old file stays."""
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise cannot_write(path, error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def cannot_write(path: Path, error: OSError) -> Refused:
+    """What to say when a file could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        help_ = "make room, then go on with `--resume`; what was saved before is whole"
+        return Refused(Diagnostic("disk-full", f"no room left to write `{path}`", place=str(path), help=help_))
+    reason = (error.strerror or str(error)).lower()
+    return Refused(Diagnostic("cannot-write", f"`{path}` cannot be written", place=str(path), notes=(reason,)))

@@ -1,0 +1,52 @@
+"""A law for each candidate: stated ones as they are, the others from the program's law source."""
+
+from __future__ import annotations
+
+from shapeflow.diagnostics import Report, Span
+from shapeflow.laws.curve import Law
+from shapeflow.program import Program
+from shapeflow.route import LawRequest
+from shapeflow.shapes import Shape
+
+
+def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
+    """Candidate -> law, in the candidates' order; empty where the file wants none. Errors are reported."""
+    if not program.laws_wanted:
+        if program.by_hand is None:
+            at = program.spans.get("traversal")
+            help_ = "write `laws from fit(...)`, or a law for each candidate, or the stages by hand"
+            report.error("no-laws", "a traversal needs laws, and the file has none", at, "picks by laws", help=help_)
+        return {}
+    open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
+    found: dict[Shape, Law] = {
+        shape: power.law(program.metric.key, program.convention) for shape, power in program.stated.items()
+    }
+    if program.law_source is not None and open_:
+        found.update(program.law_source.laws(_request(program, open_), report))
+    elif open_:
+        shape = open_[0]
+        name = next(iter(shape))
+        report.error(
+            "law-without-runs",
+            f"no law for {shape.written(program.units)}",
+            program.span(name, shape[name]),
+            "this candidate has none",
+            help=f"state it: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
+        )
+    return {shape: found[shape] for shape in program.candidates if shape in found}
+
+
+def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
+    spans: dict[Shape, Span] = {}
+    for shape in candidates:
+        name = list(shape)[-1]
+        spans[shape] = program.span(name, shape[name])
+    return LawRequest(
+        candidates=candidates,
+        units=program.units,
+        metric=program.metric.key,
+        convention=program.convention,
+        folder=program.folder,
+        spans=program.within("laws"),
+        candidate_spans=spans,
+    )

@@ -1,0 +1,107 @@
+"""Legs to steps: how long each stage is, what it costs, and the error that the laws expect on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import attrs
+
+from shapeflow.laws.curve import Law
+from shapeflow.plan import Point, forecast
+from shapeflow.program import Program
+from shapeflow.route import Leg
+from shapeflow.shapes import Shape
+from shapeflow.units import Amount
+
+
+@attrs.frozen
+class Stretch:
+    """A leg measured out. `steps` is None without a model."""
+
+    leg: Leg
+    steps: int | None
+    enter: Point
+    spent: float
+    """Compute of the leg on the law of its own shape: what the forecast counts."""
+
+
+@attrs.frozen
+class Ruler:
+    """Measures legs, one after the other."""
+
+    program: Program
+    laws: Mapping[Shape, Law]
+
+    def measure(self, leg: Leg, here: Point, credit: float) -> Stretch:
+        """How long a leg is, entered from `here` by a transition of this credit."""
+        law = self.laws.get(leg.shape)
+        enter = entered(law, here, credit)
+        spent = self.own_compute(leg, here, enter, law)
+        if self.program.trained is None:
+            return Stretch(leg, None, enter, spent)
+        cost = self.program.trained.cost(leg.shape)
+        steps = max(0, round(spent / cost)) if math.isfinite(spent) else 0
+        return Stretch(leg, steps, enter, steps * cost)
+
+    def own_compute(self, leg: Leg, here: Point, enter: Point, law: Law | None) -> float:
+        """The leg's compute on its own law: until its error, its amount, or the plan's end, whichever is stated."""
+        if leg.until.error is not None:
+            return self.until_error(leg.until.error, enter, law)
+        if leg.until.amount is not None:
+            return self.until_amount(leg.until.amount, leg, here)
+        ends = []
+        if self.program.budget is not None:
+            ends.append(self.until_amount(self.program.budget, leg, here))
+        if self.program.stop is not None and law is not None:
+            ends.append(self.until_error(self.program.stop, enter, law))
+        return max(0.0, min(ends, default=0.0))
+
+    def until_error(self, error: float, enter: Point, law: Law | None) -> float:
+        assert law is not None
+        begun = 0.0 if enter.compute == 0 or enter.error is None else max(0.0, law.compute(enter.error))
+        return max(0.0, law.compute(error) - begun)
+
+    def until_amount(self, amount: Amount, leg: Leg, here: Point) -> float:
+        """The leg's own compute until an amount counted from the run's start."""
+        amount = self.of_budget(amount)
+        trained = self.program.trained
+        if trained is None:
+            return max(0.0, amount.value - (here.compute or 0.0))
+        steps = trained.steps(amount)
+        if steps is None:
+            steps = (here.step or 0) + (amount.value - (here.compute or 0.0)) / self.mean_cost(leg)
+        return max(0.0, (steps - (here.step or 0)) * trained.cost(leg.shape))
+
+    def of_budget(self, amount: Amount) -> Amount:
+        """A ratio as that part of the budget."""
+        if amount.dimension != "ratio":
+            return amount
+        budget = self.program.budget
+        assert budget is not None
+        return Amount(amount.value * budget.value, budget.dimension)
+
+    def mean_cost(self, leg: Leg) -> float:
+        """FLOPs of a step of the leg, on average over what it blends in."""
+        trained = self.program.trained
+        assert trained is not None
+        own = trained.cost(leg.shape)
+        extra = ((trained.cost(s.shape) - own) * s.share * (s.last - s.first) for s in leg.shares)
+        return own + sum(extra)
+
+
+def entered(law: Law | None, here: Point, credit: float) -> Point:
+    """Where the next law is entered: at the error reached, less what the switch loses (`credit` is eta)."""
+    if law is None or here.error is None or here.compute == 0 or credit == 1.0:
+        return here
+    position = law.compute(here.error)
+    if not math.isfinite(position) or position <= 0:
+        return here
+    return attrs.evolve(here, error=law.error(credit * position))
+
+
+def leave(stretch: Stretch, law: Law | None, compute: float) -> Point:
+    """Where a stretch ends; `compute`: what it cost, blends included."""
+    enter = stretch.enter
+    step = None if stretch.steps is None else (enter.step or 0) + stretch.steps
+    return Point(step, (enter.compute or 0.0) + compute, forecast(law, enter, stretch.spent))

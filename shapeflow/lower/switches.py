@@ -1,0 +1,140 @@
+"""Shapes to edits: how a stage's shape is read, what a switch does, what may be blended in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import attrs
+
+from shapeflow.diagnostics import Label, Report, Span
+from shapeflow.edits import Edit, EditError, in_order, joined
+from shapeflow.ledger import Ledger
+from shapeflow.plan import Transition
+from shapeflow.program import AxisUse, Program, Trained
+from shapeflow.route import Leg, Route, Share
+from shapeflow.settings import name_of
+from shapeflow.shapes import Shape
+
+PRESERVES = ("exact", "shared-positions", "lossy")
+
+
+class Illegal(Exception):  # noqa: N818 - the report already holds the error
+    """A switch that cannot be made; what was wrong has been reported."""
+
+
+@attrs.frozen
+class Switches:
+    """The transitions of a program, applied to its shapes."""
+
+    program: Program
+    report: Report
+
+    @property
+    def trained(self) -> Trained:
+        assert self.program.trained is not None
+        return self.program.trained
+
+    def reading(self, shape: Shape) -> tuple[Edit, ...]:
+        """The View and Swap edits that make any state read as this shape, in the order of a switch."""
+        whole = self.trained.whole(shape)
+        parts = {a.name: a.transition.reading(self.trained.model, whole) for a in self.program.axes}
+        return joined(parts)
+
+    def ledger(self, shape: Shape) -> Ledger:
+        """A fresh model of a shape. Raises Illegal."""
+        model, whole = self.trained.model, self.trained.whole(shape)
+        try:
+            ledger = Ledger.of(model.parameters, model.sizes(whole), model.slots, self.reading(shape))
+            ledger.check(model.seen(whole))
+        except EditError as error:
+            raise self.illegal(error, self.program.axes[0].via) from error
+        return ledger
+
+    def switch(self, before: Shape, after: Shape, ledger: Ledger, where: tuple[Span, Span] | None) -> Transition:
+        """What is done between two shapes, rehearsed on the ledger. Raises Illegal."""
+        moved = before.changed(after)
+        parts: dict[str, Sequence[Edit]] = {}
+        here = self.trained.whole(before)
+        for name in in_order(moved):
+            axis = self.program.axis(name)
+            there = here.with_({name: after[name]})
+            try:
+                parts[name] = axis.transition.edits(self.trained.model, here, there)
+            except EditError as error:
+                raise self.illegal(error, axis.via, where) from error
+            here = there
+        try:
+            edits = joined(parts)
+            for edit in edits:
+                ledger.apply(edit)
+            ledger.check(self.trained.model.seen(here))
+        except EditError as error:
+            raise self.illegal(error, self.program.axis(moved[0]).via, where) from error
+        return _joint([self.program.axis(name) for name in in_order(moved)], edits)
+
+    def rehearse(self, ledger: Ledger, shape: Shape, edits: Sequence[Edit]) -> None:
+        """Enter another reading on a ledger, as a blend will. Raises Illegal."""
+        try:
+            for edit in edits:
+                ledger.apply(edit)
+            ledger.check(self.trained.model.seen(self.trained.whole(shape)))
+        except EditError as error:
+            raise self.illegal(error, self.program.axes[0].via) from error
+
+    def illegal(self, error: EditError, at: Span, where: tuple[Span, Span] | None = None) -> Illegal:
+        if where is None:
+            self.report.error(error.code, error.message, at, error.why, notes=error.notes, help=error.help)
+        else:
+            also = (Label(at, "by this transition"), Label(where[0], "from here"))
+            why = error.why or "to here"
+            self.report.error(error.code, error.message, where[1], why, also=also, notes=error.notes, help=error.help)
+        return Illegal()
+
+
+def _joint(axes: Sequence[AxisUse], edits: tuple[Edit, ...]) -> Transition:
+    """Several transitions at one switch are one: the most careful policy of each kind, the worst promise kept."""
+    parts = [axis.transition for axis in axes]
+    moments = {part.moments for part in parts}
+    return Transition(
+        names=tuple(name_of(part) for part in parts),
+        edits=edits,
+        moments=next(m for m in ("reset", "carry", "carry_raw", "fresh") if m in moments),
+        average="restart" if any(part.average == "restart" for part in parts) else "map",
+        preserves=max((part.preserves for part in parts), key=PRESERVES.index),
+        credit=math.prod(part.credit for part in parts),
+    )
+
+
+def previewed(program: Program, route: Route) -> tuple[Leg, ...]:
+    """The route's legs with what the transitions blend in of their own: the next shape before a switch (`preview`),
+    the last one after it (`retain`). A leg that says its own shares is left as it is."""
+    legs = list(route.legs)
+    found: list[Leg] = []
+    for index, leg in enumerate(legs):
+        shares = list(leg.shares)
+        if not leg.shares and index + 1 < len(legs):
+            shares += _share(program, leg.shape, legs[index + 1].shape, leg.shape, "preview")
+        if not leg.shares and index > 0:
+            shares += _share(program, legs[index - 1].shape, leg.shape, leg.shape, "retain")
+        found.append(attrs.evolve(leg, shares=tuple(shares)))
+    return tuple(found)
+
+
+def _share(program: Program, before: Shape, after: Shape, here: Shape, what: str) -> list[Share]:
+    """The neighbour of a switch on the axes that can be read both ways, as far as their transitions ask for it."""
+    moved = [program.axis(name) for name in before.changed(after)]
+    both_ways = [axis for axis in moved if not axis.transition.one_way and getattr(axis.transition, what) > 0]
+    if not both_ways:
+        return []
+    other = after if what == "preview" else before
+    shape = here.with_({axis.name: other[axis.name] for axis in both_ways})
+    share = max(getattr(axis.transition, what) for axis in both_ways)
+    first = min(axis.transition.preview_from for axis in both_ways) if what == "preview" else 0.0
+    return [Share(shape, share, first, 1.0)]
+
+
+def one_way_spans(program: Program, index: int) -> tuple[Span, Span] | None:
+    """Where the stages on both sides of a switch stand, in a plan written by hand."""
+    spans: Sequence[Span] = program.leg_spans
+    return (spans[index - 1], spans[index]) if index < len(spans) and index > 0 else None

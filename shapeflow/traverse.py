@@ -1,0 +1,64 @@
+"""Laws and a traversal to a route: which shape, until when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shapeflow.diagnostics import Report
+from shapeflow.laws.curve import Law
+from shapeflow.program import Program
+from shapeflow.route import Problem, Route
+from shapeflow.shapes import Shape
+from shapeflow.units import Amount
+
+
+def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Route | None:
+    """The route that the program's traversal picks, or the one that its `stage` sentences say."""
+    if program.by_hand is not None:
+        return program.by_hand
+    assert program.traversal is not None
+    route: Route | None = program.traversal.route(problem(program, laws), report)
+    return route
+
+
+def problem(program: Program, laws: Mapping[Shape, Law]) -> Problem:
+    """What a traversal is asked."""
+    trained = program.trained
+    return Problem(
+        candidates=program.candidates,
+        laws=laws,
+        units=program.units,
+        start=program.start if program.start is not None else _start(laws),
+        target=program.stop,
+        budget=_budget(program),
+        step_compute={shape: trained.cost(shape) for shape in program.candidates} if trained else None,
+        allowed=lambda before, after: _allowed(program, before, after),
+        credit=lambda before, after: _credit(program, before, after),
+        spans=program.within("traversal"),
+    )
+
+
+def _start(laws: Mapping[Shape, Law]) -> float | None:
+    """The error by which the data of every candidate's fit has begun; None where a law was not fitted."""
+    measured = [law.measured for law in laws.values()]
+    known = [pair[0] for pair in measured if pair is not None]
+    return min(known) if known and len(known) == len(measured) else None
+
+
+def _budget(program: Program) -> Amount | None:
+    if program.budget is None or program.trained is None:
+        return program.budget
+    steps = program.trained.steps(program.budget)
+    return program.budget if steps is None else Amount(steps, "steps")
+
+
+def _allowed(program: Program, before: Shape, after: Shape) -> bool:
+    one_way = [axis.name for axis in program.axes if axis.transition.one_way]
+    return all(after.number(name) >= before.number(name) for name in one_way)
+
+
+def _credit(program: Program, before: Shape, after: Shape) -> float:
+    credit = 1.0
+    for name in before.changed(after):
+        credit *= program.axis(name).transition.credit
+    return credit
