@@ -17,9 +17,9 @@ class ContextGrow:
     """Moves along `context`: longer or shorter sequences at the same tokens a step, positions by rotation at an
     unchanged base, so that logits at the positions both share are equal.
 
-    The model must not learn positions. A hard switch (`preview: 0%`, paper A, section 5) makes the error jump, since distances
-    appear that were never trained; a tenth of the steps in the next context from the start of a stage removes it. At a
-    small scale that share mattered more than when to switch: compare with a fixed mixture, too."""
+    The model must not learn positions. A hard switch (`preview: 0%`, paper A, section 5) makes the error jump, since
+    distances appear that were never trained; a tenth of the steps in the next context from the start of a stage removes
+    it. At a small scale that share mattered more than when to switch: compare with a fixed mixture, too."""
 
     axis: ClassVar[str] = "context"
     one_way: ClassVar[bool] = False
