@@ -25,12 +25,25 @@ def whole(kind: str, settings: Mapping[str, int | None], values: Mapping[str, Va
     """A candidate made whole by settings, one for each axis. Raises EditError `missing-setting`, `setting-and-axis`."""
     for axis, value in settings.items():
         if value is None and axis not in values:
-            help = f"give `{kind}` the setting `{axis}`, or add an axis of that name"
-            raise EditError("missing-setting", f"`{kind}` does not know its `{axis}`", help=help)
+            raise _lacking(kind, axis)
         if value is not None and axis in values:
             help = f"leave the setting out: the axis gives every stage its `{axis}`"
             raise EditError("setting-and-axis", f"`{axis}` is a setting of `{kind}` and an axis as well", help=help)
     return Shape.of({axis: value for axis, value in settings.items() if value is not None}).with_(values)
+
+
+def number(kind: str, axis: str, shape: Shape, setting: int | None) -> int:
+    """A shape's value on an axis, or the setting's. Raises EditError `missing-setting`."""
+    if axis in shape:
+        return shape.number(axis)
+    if setting is None:
+        raise _lacking(kind, axis)
+    return setting
+
+
+def _lacking(kind: str, axis: str) -> EditError:
+    help = f"give `{kind}` the setting `{axis}`, or add an axis of that name"
+    return EditError("missing-setting", f"`{kind}` does not know its `{axis}`", help=help)
 
 
 def head_width(kind: str, width: int | None, heads: int | None, given: int | None) -> int:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import attrs
 
 from shapeflow.edits import EditError
-from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, whole, whole_heads
+from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, number, whole, whole_heads
 from shapeflow.parameters import Compute, Convention, DataFacts, Model, Parameter, sequences_of
 from shapeflow.settings import setting
 from shapeflow.shapes import Shape, Value
@@ -69,7 +69,7 @@ class Transformer:
         fixed = {"depth": self.depth, "vocabulary": facts.vocabulary}
 
         def sizes(shape: Shape) -> dict[str, int]:
-            width = self._number("width", shape)
+            width = number("transformer", "width", shape, self.width)
             kv_heads = self._kv_heads(whole_heads(width, head, self.heads))
             units = hidden(width, self.mlp_ratio)
             return {**fixed, "residual": width, "heads": width, "kv_heads": kv_heads * head, "hidden": units}
@@ -83,12 +83,9 @@ class Transformer:
             grains={"heads": head, "kv_heads": head},
             sizes=sizes,
             seen=sizes,
-            compute=lambda shape, convention: _compute(sizes(shape), self._number("context", shape), convention),
+            compute=lambda shape, convention: _compute(sizes(shape), self._context(shape), convention),
             samples=lambda shape: self._sequences(shape, facts.batch),
         )
-
-    def _number(self, axis: str, shape: Shape) -> int:
-        return shape.number(axis) if axis in shape else self.shape({**shape}).number(axis)
 
     def _kv_heads(self, heads: int) -> int:
         if heads % self.kv_ratio:
@@ -98,7 +95,10 @@ class Transformer:
 
     def _sequences(self, shape: Shape, batch: int) -> int:
         tokens = shape.number("batch") if "batch" in shape else batch
-        return sequences_of(tokens, self._number("context", shape))
+        return sequences_of(tokens, self._context(shape))
+
+    def _context(self, shape: Shape) -> int:
+        return number("transformer", "context", shape, self.context)
 
 
 def _compute(sizes: Mapping[str, int], n: int, convention: Convention) -> Compute:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import attrs
 
 from shapeflow.edits import EditError
-from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, whole, whole_heads
+from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, number, whole, whole_heads
 from shapeflow.parameters import Compute, Convention, DataFacts, Model, Parameter, grid_of
 from shapeflow.settings import setting
 from shapeflow.shapes import Shape, Value
@@ -69,13 +69,13 @@ class Vit:
         fixed = {"depth": self.depth, "channel": facts.channels, "classes": facts.classes, "one": 1}
 
         def sizes(shape: Shape) -> dict[str, int]:
-            width, patch = self._number("width", shape), self._number("patch", shape)
+            width, patch = number("vit", "width", shape, self.width), number("vit", "patch", shape, self.patch)
             whole_heads(width, head, self.heads)
             base = {"patch": patch, "grid": grid_of(image, patch)} | dict(stored)
             return {**fixed, **base, "residual": width, "heads": width, "hidden": hidden(width, self.mlp_ratio)}
 
         def seen(shape: Shape) -> dict[str, int]:
-            patch = self._number("patch", shape)
+            patch = number("vit", "patch", shape, self.patch)
             return {**sizes(shape), "patch": patch, "grid": grid_of(image, patch)}
 
         slots = {"norm.eps": self.norm_eps, "head_width": head, "batch": facts.batch}
@@ -90,9 +90,6 @@ class Vit:
             compute=lambda shape, convention: _compute(sizes(shape), seen(shape), convention),
             samples=lambda shape: shape.number("batch") if "batch" in shape else facts.batch,
         )
-
-    def _number(self, axis: str, shape: Shape) -> int:
-        return shape.number(axis) if axis in shape else self.shape({**shape}).number(axis)
 
 
 def _compute(stored: Mapping[str, int], seen: Mapping[str, int], convention: Convention) -> Compute:
