@@ -75,7 +75,11 @@ class _Entry:
     def joins(self, other: _Entry) -> bool:
         """Whether this entry stands right below one of its kind, so that the two are set as a table."""
         alike = type(self.what) is type(other.what) and isinstance(self.what, syntax.Axis | syntax.Stage)
-        return alike and not (self.blank or self.broken or other.broken or 0 in self.above)
+        return (
+            alike
+            and len(self.parts) == len(other.parts) == 2
+            and not (self.blank or self.broken or other.broken or 0 in self.above)
+        )
 
     def lines(self) -> Iterator[str]:
         """The lines of an entry that stands alone."""
@@ -143,11 +147,11 @@ def _aligned(run: list[_Entry]) -> Iterator[str]:
 
 def _cells(entry: _Entry) -> list[str]:
     """What stands in columns: an axis's name, values and transition, or a stage's shape and end."""
-    *others, last = (part.flat for part in entry.parts)
+    first, last = (part.flat for part in entry.parts)
     if isinstance(entry.what, syntax.Axis):
-        name, _, values = others[0].partition(" in ")
+        name, _, values = first.partition(" in ")
         return [f"{name} ", f"in {values}  ", last]
-    return [" ".join(others) + " ", last]
+    return [f"{first} ", last]
 
 
 def _parts(sentence: syntax.Sentence) -> Iterator[_Part]:
@@ -243,7 +247,7 @@ def _bracketed(
 
 
 def _spread(head: str, value: syntax.Value | None, indent: int, tail: str = "") -> list[str]:
-    """Words and a value on one line where that fits, else the value's items below one another."""
+    """Words and a value on one line where that fits, else the items below: settings one a line, a list filled."""
     pad = " " * indent
     line = f"{pad}{head}{'' if value is None else _value(value)}{tail}"
     if len(line) <= WIDTH or not isinstance(value, syntax.Listing | syntax.Component | syntax.ShapeLiteral):
@@ -251,7 +255,12 @@ def _spread(head: str, value: syntax.Value | None, indent: int, tail: str = "") 
     opening, items, closing = _bracketed(value)
     if not items:
         return [line]
-    inner = [line for before, item in items for line in _spread(before, item, indent + 2, ",")]
+    inner: list[str] = []
+    for before, item in items:
+        below = _spread(before, item, indent + 2, ",")
+        if inner and isinstance(value, syntax.Listing) and len(inner[-1]) + len(below[0]) - indent - 1 <= WIDTH:
+            inner[-1] += " " + below.pop(0).lstrip()
+        inner += below
     return [f"{pad}{head}{opening}", *inner, f"{pad}{closing}{tail}"]
 
 
