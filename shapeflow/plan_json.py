@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import attrs
 import cattrs
@@ -120,10 +120,7 @@ def _converter() -> cattrs.Converter:
         converter.register_unstructure_hook(kind, edit_to_json)
     converter.register_structure_hook(Edit, lambda value, _: edit_from_json(value))
     converter.register_unstructure_hook(Edit, edit_to_json)
-    converter.register_structure_hook(Mapping[str, Any], lambda value, _: _mapping(value))
-    converter.register_structure_hook(
-        Mapping[str, int], lambda value, _: {k: int(v) for k, v in _mapping(value).items()}
-    )
+    converter.register_structure_hook_func(_is_object, lambda value, _: _mapping(value))
     name = cattrs.override(rename="is")
     converter.register_unstructure_hook(Spec, make_dict_unstructure_fn(Spec, converter, name=name))
     converter.register_structure_hook(
@@ -131,6 +128,10 @@ def _converter() -> cattrs.Converter:
     )
     converter.register_unstructure_hook(Parameter, lambda p: attrs.asdict(p))
     return converter
+
+
+def _is_object(kind: Any) -> bool:
+    return get_origin(kind) is Mapping
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import attrs
 
 from shapeflow.diagnostics import Report
+from shapeflow.edits import in_order
 from shapeflow.laws.curve import Law
 from shapeflow.lower.comparison import compare, last_shape
 from shapeflow.lower.lengths import Ruler, Stretch, leave
@@ -148,7 +149,7 @@ def _blends(switches: Switches, leg: Leg, steps: int | None) -> tuple[Blend, ...
 def _arrival(program: Program, before: Shape | None, after: Shape) -> str:
     if before is None:
         return "start"
-    return " + ".join(name_of(program.axis(name).transition) for name in before.changed(after)) or "blend"
+    return " + ".join(name_of(program.axis(name).transition) for name in in_order(before.changed(after)))
 
 
 def _credit(program: Program, before: Shape | None, after: Shape) -> float:

@@ -1,0 +1,107 @@
+"""What the commands share: options that name a plan, and how diagnostics are told."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from shapeflow.diagnostics import Diagnostic, Refused, Report
+
+if TYPE_CHECKING:
+    from shapeflow.plan import Plan
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def tell(diagnostics: Iterable[Diagnostic]) -> None:
+    """Print diagnostics on stderr: text, or one JSON object a line where `--format json` asked for it."""
+    from shapeflow.preview.diagnostic import as_json, render
+
+    for diagnostic in diagnostics:
+        if _format() == "json":
+            click.echo(json.dumps(as_json(diagnostic), ensure_ascii=False), err=True)
+        else:
+            click.echo(render(diagnostic, color=_colored()) + "\n", err=True)
+
+
+def _format() -> str:
+    context = click.get_current_context(silent=True)
+    found = context.find_root().meta.get("shapeflow.format") if context else _LAST.get("format")
+    return str(found or _LAST.get("format") or "text")
+
+
+_LAST: dict[str, str] = {}
+
+
+def _colored() -> bool:
+    return "NO_COLOR" not in os.environ and click.get_text_stream("stderr").isatty()
+
+
+def _remember(_: click.Context, __: click.Parameter, value: str) -> None:
+    _LAST["format"] = value
+
+
+def formatted(function: _F) -> _F:
+    """Adds `--format`: how diagnostics are told."""
+    option = click.option(
+        "--format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        is_eager=True,
+        expose_value=False,
+        callback=_remember,
+        help="How diagnostics are told, on stderr.",
+    )
+    return option(function)
+
+
+def of_a_file(function: _F) -> _F:
+    """Adds FILE and the options that change what the file says: `--let`, `--set`, `--seed`, and `--format`."""
+
+    @click.argument("file", type=click.Path(path_type=Path))
+    @click.option("--let", "lets", multiple=True, metavar="NAME=VALUE", help="Replace a `let` of the file.")
+    @click.option("--set", "sets", multiple=True, metavar="SENTENCE", help="Replace a sentence: --set 'budget 1 PFLOPs'.")
+    @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Replace the file's seed.")
+    @formatted
+    @functools.wraps(function)
+    def command(*args: Any, lets: Sequence[str], sets: Sequence[str], seed: int | None, **kwargs: Any) -> Any:
+        sentences = [*sets, *(_let(text) for text in lets), *([f"seed {seed}"] if seed is not None else [])]
+        return function(*args, sentences=sentences, **kwargs)
+
+    return command  # type: ignore[return-value]
+
+
+def _let(text: str) -> str:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"`{text}` is no NAME=VALUE", param_hint="--let")
+    return f"let {name.strip()} = {value.strip()}"
+
+
+def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
+    """The plan of a `.shape` file, compiled, its warnings told; or the one in a plan file. Raises Refused."""
+    if file.suffix == ".json":
+        from shapeflow.plan_json import load
+
+        if sentences:
+            message = "a compiled plan cannot be changed"
+            help_ = "change the `.shape` file, or give it in place of the plan"
+            raise Refused(Diagnostic("plan-is-final", message, place=str(file), help=help_))
+        return load(file)
+    from shapeflow.compile import compile_file
+
+    report = Report()
+    plan = compile_file(file, sentences, report)
+    tell(report.diagnostics)
+    return plan
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    click.echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))

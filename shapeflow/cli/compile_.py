@@ -1,0 +1,35 @@
+"""`shapeflow compile`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shapeflow.cli.common import of_a_file, plan_of, print_json
+
+
+@click.command("compile")
+@of_a_file
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan here.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def command(file: Path, sentences: list[str], output: Path | None, as_json: bool) -> None:
+    """Turn a .shape file into a plan, and show it.
+
+    The laws are read or fitted, the shapes and their steps are settled, every switch is rehearsed without a model.
+    """
+    plan = plan_of(file, sentences)
+    if output is not None:
+        from shapeflow.plan_json import save
+
+        save(plan, output)
+    if as_json:
+        from shapeflow.plan_json import plan_to_json
+
+        print_json(plan_to_json(plan))
+        return
+    from shapeflow.preview.plan import console, plan_view
+
+    console().print(plan_view(plan))
+    if output is not None:
+        click.echo(f"\n  written to {output}")

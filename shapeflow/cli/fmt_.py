@@ -1,0 +1,39 @@
+"""`shapeflow fmt`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shapeflow.cli.common import formatted as with_format
+
+
+@click.command("fmt")
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 where a file is laid out otherwise.")
+@with_format
+def command(files: tuple[Path, ...], check: bool) -> int:
+    """Lay out .shape files in the one standard way. Meaning and comments stay as they are."""
+    from shapeflow.diagnostics import Refused, Report, Source
+    from shapeflow.files import read_text, write_text
+    from shapeflow.fmt import formatted
+    from shapeflow.parse import parse
+
+    code = 0
+    for file in files:
+        text = read_text(file)
+        report = Report()
+        document = parse(Source(str(file), text), report)
+        if report.failed:
+            raise Refused(*report.diagnostics)
+        after = formatted(document)
+        if after == text:
+            continue
+        if check:
+            click.echo(f"{file} is not laid out in the standard way: `shapeflow fmt {file}`", err=True)
+            code = 1
+        else:
+            write_text(file, after)
+            click.echo(f"laid out {file}")
+    return code

@@ -1,0 +1,70 @@
+"""`shapeflow simulate`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shapeflow.cli.common import of_a_file, plan_of, print_json
+
+if TYPE_CHECKING:
+    from shapeflow.plan import Plan
+
+
+@click.command("simulate")
+@of_a_file
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw error against FLOPs into this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the curves and the comparison as JSON.")
+@click.option("--events", "as_events", is_flag=True, help="Print the stream of events, one JSON object a line.")
+def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, as_events: bool) -> None:
+    """Preview what a plan costs and reaches, without training.
+
+    The plan is executed on a machine that edits sizes in place of tensors; the laws stand in for the loss.
+    """
+    plan = plan_of(file, sentences)
+    if as_events:
+        _print_events(plan)
+        return
+    from shapeflow.preview.curves import curves
+
+    if plot is not None:
+        from shapeflow.preview.plot import draw
+
+        draw(plan, plot)
+    if as_json:
+        print_json(curves(plan))
+        return
+    from shapeflow.preview.curves import curves_view
+    from shapeflow.preview.plan import console, plan_view
+
+    console().print(plan_view(plan))
+    if plan.runnable:
+        _rehearse(plan)
+    console().print(curves_view(plan))
+    if plot is not None:
+        click.echo(f"\n  drawn in {plot}")
+
+
+def _rehearse(plan: Plan) -> None:
+    """Execute the whole plan on the simulator: what cannot be done fails here."""
+    from shapeflow_simulator import Simulator
+
+    from shapeflow.execute import execute
+
+    for _ in execute(plan, Simulator(plan)):
+        pass
+
+
+def _print_events(plan: Plan) -> None:
+    import json
+
+    from shapeflow_simulator import Simulator
+
+    from shapeflow.events import StepDone, event_to_json
+    from shapeflow.execute import execute
+
+    for event in execute(plan, Simulator(plan)):
+        if not isinstance(event, StepDone):
+            click.echo(json.dumps(event_to_json(event), ensure_ascii=False))

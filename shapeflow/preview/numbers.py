@@ -1,0 +1,35 @@
+"""Numbers as a reader wants them: compute with one prefix for a column, errors in percent, losses in nats."""
+
+from __future__ import annotations
+
+from shapeflow.units import flops
+
+_PREFIXES = (("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
+
+__all__ = ["count", "error", "flops", "percent", "scale", "share"]
+
+
+def scale(largest: float) -> tuple[str, float]:
+    """The prefix and size in which the largest number of a column has one to three digits before the point."""
+    return next(((prefix, size) for prefix, size in _PREFIXES if largest >= size), ("", 1.0))
+
+
+def error(value: float | None, metric: str) -> str:
+    """An error or a loss: errors are shares and shown in percent, losses are in nats."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.4g}%" if "error" in metric else f"{value:.4g}"
+
+
+def percent(value: float | None) -> str:
+    """A saving: signed, in percent."""
+    return "-" if value is None else f"{100 * value:+.1f}%"
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.3g}%"
+
+
+def count(value: int | None) -> str:
+    """A whole number with thin groups of three digits."""
+    return "-" if value is None else f"{value:,}".replace(",", " ")

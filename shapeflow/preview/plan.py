@@ -1,0 +1,100 @@
+"""A plan on the screen: its stages, what they are expected to reach, and what fixed shapes would need for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shapeflow.plan import Blend, Comparator, Plan, Stage
+from shapeflow.preview.numbers import count, error, flops, percent, scale, share
+
+PLAIN_WIDTH = 110
+"""Columns of the text that goes into a file or a pipe."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Colour and the terminal's width on a terminal, plain text elsewhere."""
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH, no_color=True)
+
+
+def plan_view(plan: Plan) -> RenderableType:
+    """What `shapeflow compile` prints."""
+    return Group(_title(plan), Text(), _stages(plan), Text(), *_words(plan))
+
+
+def _title(plan: Plan) -> RenderableType:
+    grid = Table.grid(expand=True)
+    grid.add_column()
+    grid.add_column(justify="right")
+    total = flops(plan.totals.compute) if plan.totals.compute is not None else "?"
+    kinds = f"{len(plan.candidates)} candidate{'s' * (len(plan.candidates) != 1)}"
+    grid.add_row(Text(plan.name or "a plan without a name", style="bold"), f"{kinds}, {total} ({plan.convention})")
+    return grid
+
+
+def _stages(plan: Plan) -> Table:
+    prefix, size = scale(plan.totals.compute or 0.0)
+    table = Table(box=None, padding=(0, 2), pad_edge=True)
+    for heading in ("stage", *(axis.name for axis in plan.axes)):
+        table.add_column(heading)
+    if plan.totals.steps is not None:
+        table.add_column("steps", justify="right")
+    table.add_column(f"compute, {prefix}FLOPs", justify="right")
+    table.add_column(plan.metric, justify="right")
+    table.add_column("arrives by")
+    for number, stage in enumerate(plan.stages, 1):
+        table.add_row(*_row(plan, number, stage, size))
+        for blend in stage.blends:
+            table.add_row(*_blend_row(plan, stage, blend))
+    return table
+
+
+def _row(plan: Plan, number: int, stage: Stage, size: float) -> Iterator[str]:
+    yield str(number)
+    for axis in plan.axes:
+        yield f"{stage.shape[axis.name]} {axis.unit}".rstrip()
+    if plan.totals.steps is not None:
+        yield f"{count(stage.enter.step)} - {count(stage.leave.step)}"
+    yield f"{(stage.enter.compute or 0) / size:.4g} - {(stage.leave.compute or 0) / size:.4g}"
+    yield f"{error(stage.enter.error, plan.metric)} - {error(stage.leave.error, plan.metric)}"
+    yield stage.arrives_by
+
+
+def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
+    yield f"  {share(blend.share)}"
+    for axis in plan.axes:
+        yield f"{blend.shape[axis.name]} {axis.unit}".rstrip()
+    yield f"{count(stage.first_step + blend.first)} - {count(stage.first_step + blend.last)}"
+    yield ""
+    yield ""
+    yield "blended in"
+
+
+def _words(plan: Plan) -> Iterator[RenderableType]:
+    """The comparison in words, then the notes."""
+    comparison = plan.comparison
+    yield Text("  " + against(plan, comparison.best_fixed, "the best fixed shape"))
+    if comparison.last_shape_fixed.shape != comparison.best_fixed.shape:
+        yield Text("  " + against(plan, comparison.last_shape_fixed, "the shape it ends in, fixed"))
+    for transition in (stage.transition for stage in plan.stages if stage.transition is not None):
+        if transition.credit < 1:
+            names = " + ".join(transition.names)
+            yield Text(f"  {names}: {share(transition.credit)} of the law's descent is expected to survive the switch")
+    for note in plan.notes:
+        yield Text(f"  note: {note}")
+
+
+def against(plan: Plan, comparator: Comparator, what: str) -> str:
+    """One comparator in words: `the best fixed shape, (patch: 10 px), needs 21.3 EFLOPs for 34%: ...`."""
+    shape = f", {comparator.shape.written(plan.units)}," if comparator.shape is not None else ""
+    if comparator.compute is None or plan.totals.compute is None:
+        return f"{what}{shape} is no measure here: {comparator.reason}"
+    reached = error(plan.totals.error, plan.metric)
+    spends = plan.totals.compute / comparator.compute
+    saves = f"saving {percent(comparator.saving)}"
+    needs = f"{what}{shape} needs {flops(comparator.compute)} for {reached}"
+    return f"{needs}: this plan spends {share(spends)} of it ({saves})"
