@@ -1,0 +1,10 @@
+"""Traversals: the rules that pick which candidate comes when."""
+
+from shapeflow.traversals.evenly import Evenly
+from shapeflow.traversals.fixed import Fixed
+from shapeflow.traversals.logarithmic import Logarithmic
+from shapeflow.traversals.random import Random
+from shapeflow.traversals.shares import Shares
+from shapeflow.traversals.steepest import Steepest
+
+COMPONENTS: tuple[type, ...] = (Evenly, Fixed, Logarithmic, Random, Shares, Steepest)

@@ -1,0 +1,131 @@
+"""What bounds a plan: its budget in FLOPs of each shape, its target, its start; and what is said where one lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from shapeflow.diagnostics import Report
+from shapeflow.route import Curve, Problem
+from shapeflow.shapes import Shape
+from shapeflow.units import Amount
+
+
+@attrs.frozen
+class Budget:
+    """A budget and what one FLOP of each shape takes of it."""
+
+    value: float
+    """In FLOPs, or in steps."""
+    unit: tuple[float, ...]
+    """1 for a budget of compute, the steps per FLOP for one of steps; one for each candidate."""
+
+    def compute(self, candidate: int) -> float:
+        """FLOPs that the budget buys in one candidate."""
+        return self.value / self.unit[candidate]
+
+
+def written(shape: Shape, problem: Problem) -> str:
+    return f"`{shape.written(problem.units)}`"
+
+
+def laws_of(problem: Problem, name: str, report: Report) -> list[Curve] | None:
+    """The law of each candidate; None after reporting that there are none (`missing-laws`)."""
+    without = [shape for shape in problem.candidates if shape not in problem.laws]
+    if not without:
+        return [problem.laws[shape] for shape in problem.candidates]
+    report.error(
+        "missing-laws",
+        f"`{name}` needs a law for every candidate",
+        problem.spans.get(""),
+        f"{len(without)} of {len(problem.candidates)} candidates have none",
+        notes=[f"without a law: {', '.join(written(shape, problem) for shape in without[:5])}"],
+        help='fit them to runs, `laws from fit("runs/*.csv")`, or pick a traversal that needs none',
+    )
+    return None
+
+
+def budget_of(problem: Problem, report: Report) -> Budget | None:
+    """The budget; None where the file has none, or after reporting that it cannot be counted (`uncounted-budget`)."""
+    amount = problem.budget
+    if amount is None:
+        return None
+    if amount.dimension == "compute":
+        return Budget(amount.value, (1.0,) * len(problem.candidates))
+    steps = amount.value if amount.dimension == "steps" else None
+    if steps is not None and problem.step_compute is not None:
+        return Budget(steps, tuple(1 / problem.step_compute[shape] for shape in problem.candidates))
+    why = "the FLOPs of a step are not known" if steps is not None else f"{amount.dimension} cannot be counted in steps"
+    help = "state the budget in compute, such as `budget 10 EFLOPs`"
+    report.error("uncounted-budget", f"a budget of {amount} needs a model", problem.spans.get("budget"), why, help=help)
+    return None
+
+
+def no_end(problem: Problem, name: str, report: Report, *, stop: bool = True) -> None:
+    """Report that nothing says where the plan ends (`no-end`). `stop`: would a target do as well?"""
+    either = "add `budget 10 EFLOPs`" + (", `stop when error <= 20%`, or both" if stop else "")
+    message = f"`{name}` does not know where the plan ends"
+    why = "neither a budget nor a target is given" if stop else "no budget is given"
+    report.error("no-end", message, problem.spans.get(""), why, help=either)
+
+
+def reachable(problem: Problem, laws: Sequence[Curve], report: Report) -> bool:
+    """Does some law pass the target? False after reporting that none does (`target-out-of-reach`)."""
+    target = problem.target
+    lowest = min(range(len(laws)), key=lambda index: laws[index].floor)
+    if target is None or laws[lowest].floor < target:
+        return True
+    floor, shape = laws[lowest].floor, problem.candidates[lowest]
+    report.error(
+        "target-out-of-reach",
+        f"no candidate ever gets to error {target:.4g}",
+        problem.spans.get("stop", problem.spans.get("")),
+        "below the floor of every law",
+        notes=[f"the lowest floor is {floor:.4g}, that of {written(shape, problem)}: a law comes near, never to it"],
+        help=f"raise the target well above {floor:.4g}, or add a candidate that gets lower",
+    )
+    return False
+
+
+def start_of(problem: Problem, report: Report) -> float | None:
+    """The error at which the way starts: the one stated, or the highest that every law was fitted to; None after
+    reporting `missing-start` or `target-above-start`."""
+    start = problem.start
+    measured = [problem.laws[shape].measured for shape in problem.candidates]
+    if start is None and any(pair is None for pair in measured):
+        stated = problem.candidates[measured.index(None)]
+        report.error(
+            "missing-start",
+            "the error at which the run starts is not known",
+            problem.spans.get(""),
+            f"the law of {written(stated, problem)} was stated, not measured",
+            help="say it, such as `start at error 1.2`",
+        )
+        return None
+    if start is None:
+        start = min(pair[0] for pair in measured if pair is not None)
+    if problem.target is not None and problem.target >= start:
+        report.error(
+            "target-above-start",
+            f"the target, error {problem.target:.4g}, is not below the start, error {start:.4g}",
+            problem.spans.get("stop", problem.spans.get("")),
+            "already reached",
+            help="lower the target",
+        )
+        return None
+    return start
+
+
+def per_step(amount: Amount, problem: Problem, report: Report, setting: str) -> list[float] | None:
+    """An amount of steps in FLOPs of each candidate; None after reporting `steps-without-model`."""
+    if problem.step_compute is None:
+        report.error(
+            "steps-without-model",
+            f"`{setting}` in steps needs a model",
+            problem.spans.get(setting, problem.spans.get("")),
+            "the FLOPs of a step are not known",
+            help=f"write it in compute, such as `{setting}: 1 PFLOPs`",
+        )
+        return None
+    return [amount.value * problem.step_compute[shape] for shape in problem.candidates]

@@ -1,0 +1,150 @@
+"""Where laws cross, and the cheapest way along them: exact, without a grid.
+
+A law's rate is log |dC/dE| = k - s log(E - c): a straight line in log(E - c), with s = 1/b + 1. The difference of two
+such rates has one stationary point, so two laws change places at most twice, each time inside a known bracket. On a
+cheapest way a switch between two laws lies at such a crossing, since moving it either way costs more; so a search over
+crossings is exact for prices that do not depend on the error, and for prices that do it is a choice among crossings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from shapeflow.route import Curve
+
+Floats = NDArray[np.float64]
+TIE = 1e-12
+"""Rates (in log) and totals (relative) that differ by less are equal; then the fewer stages win."""
+
+
+@attrs.frozen
+class Crossing:
+    """At this error two laws change places: above it `upper` is the cheaper one per unit of error, below it `lower`."""
+
+    error: float
+    upper: int
+    lower: int
+
+
+@attrs.frozen
+class Stretch:
+    """A part of a way in one law, by its index."""
+
+    law: int
+    first: float
+    """The error where it begins."""
+    last: float
+    """The error where it ends, below the first."""
+    compute: float
+    """FLOPs from the one to the other along the law (paper A's inverse law, telescoped)."""
+
+
+@attrs.frozen(eq=False)
+class Lines:
+    """The rates of power laws as numbers: log |dC/dE| = k - s log(E - c)."""
+
+    k: Floats
+    s: Floats
+    c: Floats
+
+    @classmethod
+    def of(cls, laws: Sequence[Curve]) -> Lines:
+        """Read off two points of each law, far enough above its floor that nothing cancels."""
+        c = np.array([law.floor for law in laws])
+        near, far = 1.0 + np.abs(c), 16.0 * (1.0 + np.abs(c))
+        at_near = np.array([law.log_rate(float(e)) for law, e in zip(laws, c + near, strict=True)])
+        at_far = np.array([law.log_rate(float(e)) for law, e in zip(laws, c + far, strict=True)])
+        s = (at_near - at_far) / np.log(far / near)
+        return cls(at_near + s * np.log(near), s, c)
+
+    def rate(self, law: NDArray[np.intp] | slice, error: Floats) -> Floats:
+        """log |dC/dE| of chosen laws at errors, elementwise; infinite at and below the floor."""
+        above = error - self.c[law]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(above > 0, self.k[law] - self.s[law] * np.log(np.maximum(above, 0.0)), np.inf)
+
+
+def crossings(laws: Sequence[Curve], start: float, target: float | None = None) -> list[Crossing]:
+    """All places strictly between the target (or the floors) and the start where two laws change places, from the
+    start on."""
+    if len(laws) < 2:
+        return []
+    lines = Lines.of(laws)
+    p, q = np.triu_indices(len(laws), 1)
+    low = np.maximum(lines.c[p], lines.c[q])
+    low = low if target is None else np.maximum(low, target)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turn = (lines.s[p] * lines.c[q] - lines.s[q] * lines.c[p]) / (lines.s[p] - lines.s[q])
+    turn = np.where((turn > low) & (turn < start), turn, start)
+    found: list[Crossing] = []
+    for left, right in ((low, turn), (turn, np.full(len(p), start))):
+        found += _between(lines, p, q, left, right)
+    return sorted((one for one in found if one.error < start), key=lambda one: (-one.error, one.upper, one.lower))
+
+
+def _between(lines: Lines, p: NDArray[np.intp], q: NDArray[np.intp], left: Floats, right: Floats) -> list[Crossing]:
+    """The crossings in brackets that hold one at most."""
+    # At a floor both rates may be infinite: look a hair above it.
+    left = np.where(left < right, left + (right - left) * 1e-13, left)
+
+    def gap(error: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):
+            return lines.rate(p, error) - lines.rate(q, error)
+
+    at_left, at_right = gap(left), gap(right)
+    inside = (left < right) & (np.sign(at_left) * np.sign(at_right) < 0)
+    p, q, left, right, at_left = p[inside], q[inside], left[inside], right[inside], at_left[inside]
+    for _ in range(200):
+        middle = 0.5 * (left + right)
+        same = np.sign(gap(middle)) == np.sign(at_left)
+        done = (middle <= left) | (middle >= right)
+        if done.all():
+            break
+        left, right = np.where(same & ~done, middle, left), np.where(same | done, right, middle)
+    error = 0.5 * (left + right)
+    upper, lower = np.where(at_left > 0, p, q), np.where(at_left > 0, q, p)
+    return [Crossing(float(e), int(u), int(w)) for e, u, w in zip(error, upper, lower, strict=True)]
+
+
+def greedy(laws: Sequence[Curve], start: float, target: float) -> list[Stretch]:
+    """The lower envelope of the rates over (target, start]: paper A's eq. 2, at every error the law with the greatest
+    dC/dE. With free switches both ways no way is cheaper from the start to the target. On a tie the law that is already
+    used stays; at the start the one that is cheaper to get there.
+
+    Raises ValueError if no law passes the target.
+    """
+    cuts = {start, target, *(one.error for one in crossings(laws, start, target))}
+    cuts |= {law.floor for law in laws if target < law.floor < start}
+    edges = np.array(sorted(cuts, reverse=True))
+    middles = 0.5 * (edges[:-1] + edges[1:])
+    rates = Lines.of(laws).rate(slice(None), middles[:, None])
+    ways: list[tuple[int, float, float]] = []
+    for at, first, last in zip(rates, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        if not np.isfinite(at.min()):
+            raise ValueError(f"no law passes error {last:g}")
+        tied = np.flatnonzero(at <= at.min() + TIE).tolist()
+        if ways and ways[-1][0] in tied:
+            ways[-1] = (ways[-1][0], ways[-1][1], last)
+        else:
+            ways.append((min(tied, key=lambda law: (entry(laws[law], start), law)), first, last))
+    return [Stretch(law, first, last, along(laws[law], first, last)) for law, first, last in ways]
+
+
+def along(law: Curve, first: float, last: float) -> float:
+    """FLOPs along a law from one error down to another."""
+    return law.compute(last) - law.compute(first)
+
+
+def entry(law: Curve, start: float) -> float:
+    """FLOPs that a law needs from nothing to the start; a law that begins below the start needs none."""
+    return max(0.0, law.compute(start))
+
+
+def total(laws: Sequence[Curve], way: Sequence[Stretch]) -> float:
+    """FLOPs of a way with free switches, counted from nothing."""
+    return entry(laws[way[0].law], way[0].first) + math.fsum(stretch.compute for stretch in way)

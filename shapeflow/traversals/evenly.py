@@ -1,0 +1,20 @@
+"""`traversal evenly`: all candidates in turn, with equal compute."""
+
+from __future__ import annotations
+
+import attrs
+
+from shapeflow.diagnostics import Report
+from shapeflow.route import Problem, Route
+from shapeflow.traversals.spaced import spaced
+
+
+@attrs.frozen
+class Evenly:
+    """All candidates in the order of the file, each with the same compute: of n stages, stage i ends at i/n of the
+    budget. Needs no laws; a baseline of paper A.
+    """
+
+    def route(self, problem: Problem, report: Report) -> Route | None:
+        """One leg for each candidate; None after an error."""
+        return spaced(problem, "evenly", [1.0] * len(problem.candidates), report)

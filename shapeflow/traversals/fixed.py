@@ -1,0 +1,32 @@
+"""`traversal fixed((patch: 8 px))`: one shape from the first step to the last."""
+
+from __future__ import annotations
+
+import attrs
+
+from shapeflow.diagnostics import Report
+from shapeflow.route import END, Leg, Problem, Route
+from shapeflow.settings import setting
+from shapeflow.shapes import Shape
+from shapeflow.traversals.bounds import written
+
+
+@attrs.frozen
+class Fixed:
+    """One stage in one candidate. Needs no laws; what every plan is compared with."""
+
+    shape: Shape = setting(first=True, help="the candidate, such as `(patch: 8 px)`")  # noqa: RUF009
+
+    def route(self, problem: Problem, report: Report) -> Route | None:
+        """One leg; None after reporting that the shape is not a candidate (`unknown-candidate`)."""
+        if self.shape in problem.candidates:
+            return Route((Leg(self.shape, END),))
+        report.error(
+            "unknown-candidate",
+            f"{written(self.shape, problem)} is not a candidate",
+            problem.spans.get("shape", problem.spans.get("")),
+            "not among them",
+            notes=[f"candidates: {', '.join(written(shape, problem) for shape in problem.candidates[:10])}"],
+            help=f"use one of them, such as {written(problem.candidates[0], problem)}",
+        )
+        return None

@@ -1,0 +1,27 @@
+"""`traversal logarithmic`: all candidates in turn, with ends equally far apart in log compute."""
+
+from __future__ import annotations
+
+import attrs
+
+from shapeflow.diagnostics import Report
+from shapeflow.route import Problem, Route
+from shapeflow.settings import setting
+from shapeflow.traversals.spaced import spaced
+
+
+@attrs.frozen
+class Logarithmic:
+    """All candidates in the order of the file, with stage ends equally far apart in log compute: of n stages, stage i
+    ends at budget / growth^(n - i), counted from the start of the run, and the first one begins at 0. Needs no laws; a
+    baseline of paper A.
+    """
+
+    growth: float = setting("number", default=2.0, above=1.0, help="each stage ends at this many times the end before")
+
+    def route(self, problem: Problem, report: Report) -> Route | None:
+        """One leg for each candidate; None after an error."""
+        count = len(problem.candidates)
+        ends = [self.growth ** (i - count) for i in range(1, count + 1)]
+        parts = [end - before for before, end in zip([0.0, *ends], ends, strict=False)]
+        return spaced(problem, "logarithmic", parts, report)

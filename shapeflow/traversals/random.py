@@ -1,0 +1,22 @@
+"""`traversal random`: every candidate with the same share, from the first step to the last."""
+
+from __future__ import annotations
+
+import attrs
+
+from shapeflow.diagnostics import Report
+from shapeflow.route import END, Leg, Problem, Route, Share
+
+
+@attrs.frozen
+class Random:
+    """Each step in a candidate drawn at random, all equally likely (FlexiViT, Beyer et al. 2023). One stage in the last
+    candidate, with equal shares of all the others; the draws follow the plan's seed. Needs no laws. The honest rival of
+    every timed plan.
+    """
+
+    def route(self, problem: Problem, report: Report) -> Route | None:
+        """One leg; never None."""
+        *others, last = problem.candidates
+        share = 1 / len(problem.candidates)
+        return Route((Leg(last, END, tuple(Share(shape, share) for shape in others)),))

@@ -1,0 +1,202 @@
+"""The cheapest way over the crossings of laws where switches have a price, a direction, or stages a least length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from shapeflow.route import Curve
+from shapeflow.traversals.envelope import TIE, Crossing, Stretch, along, entry
+
+
+@attrs.frozen
+class Rules:
+    """What a way may do, by the laws' indices."""
+
+    allowed: Callable[[int, int], bool] = lambda p, q: True
+    price: Callable[[int, int, float], float] = lambda p, q, error: 0.0
+    """FLOPs that a switch at an error costs."""
+    shortest: Sequence[float] = ()
+    """The least FLOPs of a stage in each law, its price included; empty: none. One stage alone may be shorter."""
+    from_nothing: bool = True
+    """Does the total count what the first law needs to get to the start?"""
+
+
+@attrs.frozen
+class End:
+    """Where a way ends: at the target, or where the budget is spent, whichever comes first."""
+
+    target: float | None = None
+    budget: float | None = None
+    unit: Sequence[float] = ()
+    """What one FLOP of each law takes of the budget; empty: 1, the budget is compute."""
+
+
+@attrs.frozen
+class Way:
+    """The way found."""
+
+    stretches: tuple[Stretch, ...]
+    total: float
+    """FLOPs, prices included."""
+    on_target: bool
+
+
+@attrs.frozen(eq=False)
+class _Entry:
+    """Arriving in a law, the cheapest way there included."""
+
+    law: int
+    error: float
+    before: float
+    """Total just before the switch; a stage's length is counted from here."""
+    total: float
+    base: float
+    """Total minus the law's own compute here: `base + law.compute(e)` is the total at a later error e."""
+    spent: float
+    """What the total took of the budget."""
+    stages: int
+    parent: _Entry | None
+
+
+def cheapest(
+    laws: Sequence[Curve], start: float, events: Sequence[Crossing], end: End, rules: Rules | None = None
+) -> Way | None:
+    """The way of least compute from the start to the end, with switches at `events` (from the start on) only; None if
+    no law gets there.
+
+    With a target: least compute. With a budget of compute alone: least error. Among equals, the fewest stages. Every way in one
+    law is among the ways compared, so the answer is never dearer than the best fixed shape.
+    """
+    search = _Search(laws, start, end, rules or Rules())
+    for event in events:
+        search.pass_by(event)
+    return search.at_target() or search.at_budget()
+
+
+class _Search:
+    def __init__(self, laws: Sequence[Curve], start: float, end: End, rules: Rules) -> None:
+        self.laws, self.start, self.end, self.rules = laws, start, end, rules
+        self.unit = end.unit or [1.0] * len(laws)
+        self.shortest = rules.shortest or [0.0] * len(laws)
+        self.entries: list[list[_Entry]] = [[] for _ in laws]
+        for index, law in enumerate(laws):
+            if law.floor < start:
+                begin = entry(law, start) if rules.from_nothing else 0.0
+                self._add(index, start, 0.0, begin, begin * self.unit[index], None)
+
+    def _add(self, law: int, error: float, before: float, total: float, spent: float, parent: _Entry | None) -> None:
+        stages = parent.stages + 1 if parent else 1
+        base = total - self.laws[law].compute(error)
+        self.entries[law].append(_Entry(law, error, before, total, base, spent, stages, parent))
+
+    def _best(self, law: int, error: float) -> tuple[float, _Entry] | None:
+        """The least total at an error in a law, over the ways whose stage may end there."""
+        here = self.laws[law].compute(error)
+        if not math.isfinite(here):
+            return None
+        best: tuple[float, _Entry] | None = None
+        for one in self.entries[law]:
+            cost = one.base + here
+            if cost - one.before >= self.shortest[law] and _better(cost, one, best):
+                best = cost, one
+        return best
+
+    def _spent(self, one: _Entry, error: float) -> float:
+        return one.spent + along(self.laws[one.law], one.error, error) * self.unit[one.law]
+
+    def pass_by(self, event: Crossing) -> None:
+        """Note what a switch at this crossing leads to."""
+        p, q, error = event.upper, event.lower, event.error
+        best = self._best(p, error) if self.rules.allowed(p, q) else None
+        if best is None:
+            return
+        cost, one = best
+        price = self.rules.price(p, q, error)
+        here = self.laws[q].compute(error)
+        known = self.entries[q]
+        # Already there by a way that is no dearer, no longer to build up its stage, and of no more stages?
+        if any(
+            other.base + here <= cost + price
+            and other.base + here - other.before >= min(price, self.shortest[q])
+            and other.stages <= one.stages + 1
+            for other in known
+        ):
+            return
+        self._add(q, error, cost, cost + price, self._spent(one, error) + price * self.unit[q], one)
+
+    def at_target(self) -> Way | None:
+        """The cheapest way to the target, if there is one and the budget allows it."""
+        target, budget = self.end.target, self.end.budget
+        best = None if target is None else self._to(target)
+        if target is None or best is None:
+            return None
+        if budget is not None and self._spent(best[1], target) > budget * (1 + TIE):
+            return None
+        return Way(self._stretches(best[1], target), best[0], True)
+
+    def _to(self, error: float) -> tuple[float, _Entry] | None:
+        """The least compute to an error, and the last arrival on that way."""
+        best: tuple[float, _Entry] | None = None
+        for law, known in zip(self.laws, self.entries, strict=True):
+            here = law.compute(error)
+            for one in known if math.isfinite(here) else ():
+                cost = one.base + here
+                if one.error >= error and self._long_enough(one, cost) and _better(cost, one, best):
+                    best = cost, one
+        return best
+
+    def at_budget(self) -> Way | None:
+        """The way that the budget ends: of compute, the one to the least error; of another unit, the cheapest in
+        compute that spends it, since the rule minimises compute."""
+        budget = self.end.budget
+        if budget is None or not any(self.entries):
+            return None
+        return self._of_compute(budget) if len(set(self.unit)) == 1 else self._of_unit(budget)
+
+    def _of_compute(self, budget: float) -> Way:
+        best: tuple[float, _Entry] | None = None
+        for one in (one for known in self.entries for one in known):
+            left = (budget - one.spent) / self.unit[one.law]
+            if (left >= 0 or one.parent is None) and self._long_enough(one, one.total + left):
+                error = self.laws[one.law].error(one.total + left - one.base)
+                if _better(error, one, best):
+                    best = error, one
+        assert best is not None  # a first arrival is always long enough
+        error, one = best
+        return Way(self._stretches(one, error), one.total + (budget - one.spent) / self.unit[one.law], False)
+
+    def _of_unit(self, budget: float) -> Way:
+        start = self.start
+        first = min((known[0] for known in self.entries if known), key=lambda one: one.total)
+        if first.spent > budget:
+            compute = budget / self.unit[first.law]
+            return Way(self._stretches(first, self.laws[first.law].error(compute)), compute, False)
+        found, high, low = (first.total, first), start, min(law.floor for law in self.laws)
+        while low < (middle := 0.5 * (low + high)) < high:
+            best = self._to(middle)
+            if best is not None and self._spent(best[1], middle) <= budget:
+                found, high = best, middle
+            else:
+                low = middle
+        return Way(self._stretches(found[1], high), found[0], False)
+
+    def _long_enough(self, one: _Entry, cost: float) -> bool:
+        return one.parent is None or cost - one.before >= self.shortest[one.law]
+
+    def _stretches(self, one: _Entry, end: float) -> tuple[Stretch, ...]:
+        parts: list[Stretch] = []
+        at: _Entry | None = one
+        while at is not None:
+            parts.append(Stretch(at.law, at.error, end, along(self.laws[at.law], at.error, end)))
+            end, at = at.error, at.parent
+        return tuple(reversed(parts))
+
+
+def _better(cost: float, one: _Entry, best: tuple[float, _Entry] | None) -> bool:
+    if best is None:
+        return True
+    slack = TIE * abs(best[0]) if math.isfinite(best[0]) else 0.0
+    return cost < best[0] - slack or (cost <= best[0] + slack and one.stages < best[1].stages)

@@ -1,0 +1,94 @@
+"""`traversal shares(target: (context: 256 tokens))`: the cheapest shape, with a constant share of the target's."""
+
+from __future__ import annotations
+
+import attrs
+
+from shapeflow.diagnostics import Report
+from shapeflow.route import END, Curve, Leg, Problem, Route, Share
+from shapeflow.settings import setting
+from shapeflow.shapes import Shape
+from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, reachable, written
+from shapeflow.units import flops
+
+
+@attrs.frozen
+class Shares:
+    """One stage: the fixed shape whose law is lowest at the budget, with a constant share of steps in the target shape.
+
+    `target` names the axes whose last values the model is for, such as `(context: 256 tokens)`. Measured on context
+    lengths, a constant share from the first step on did better than switching by laws, and better than any share that
+    drifts; the share itself is to be swept (5%, 10%, 25%). With a target error, the shape that gets there for the least
+    compute is taken.
+    """
+
+    target: Shape = setting(help="the axes and values that the model is trained for")  # noqa: RUF009
+    share: float = setting("ratio", default=0.1, above=0.0, high=0.9, help="the share of steps in the target shape")
+
+    def route(self, problem: Problem, report: Report) -> Route | None:
+        """One leg with one share; None after an error."""
+        laws = laws_of(problem, "shares", report)
+        budget = budget_of(problem, report)
+        if laws is None or (problem.budget is not None and budget is None):
+            return None
+        if budget is None and problem.target is None:
+            no_end(problem, "shares", report)
+            return None
+        others = [i for i, shape in enumerate(problem.candidates) if shape.changed(shape.with_(self.target))]
+        if not self._known(problem, report) or not others or not reachable(problem, laws, report):
+            return None
+        ranked = sorted((_score(laws[i], i, problem, budget), i) for i in others)
+        best = problem.candidates[ranked[0][1]]
+        notes = _notes(problem, laws, budget, ranked)
+        return Route((Leg(best, END, (Share(best.with_(self.target), self.share),)),), tuple(notes))
+
+    def _known(self, problem: Problem, report: Report) -> bool:
+        """Does the target meet the candidates? False after reporting `unknown-candidate`."""
+        known = set(problem.candidates)
+        there = [shape for shape in known if not shape.changed(shape.with_(self.target))]
+        missing = [shape for shape in problem.candidates if shape.with_(self.target) not in known]
+        if there and not missing and len(there) < len(known):
+            return True
+        why = "no candidate is like this" if not there else "every candidate is like this"
+        if there and missing:
+            why = f"{written(missing[0].with_(self.target), problem)} is not a candidate"
+        report.error(
+            "unknown-candidate",
+            f"the target {written(self.target, problem)} does not fit the candidates",
+            problem.spans.get("target", problem.spans.get("")),
+            why,
+            notes=[f"candidates: {', '.join(written(shape, problem) for shape in problem.candidates[:10])}"],
+        )
+        return False
+
+
+def _score(law: Curve, index: int, problem: Problem, budget: Budget | None) -> float:
+    """Lower is better: the compute to the target, or the error at the end of the budget."""
+    if problem.target is not None:
+        return law.compute(problem.target)
+    assert budget is not None
+    return law.error(budget.compute(index))
+
+
+def _notes(problem: Problem, laws: list[Curve], budget: Budget | None, ranked: list[tuple[float, int]]) -> list[str]:
+    score, best = ranked[0]
+    law, shape = laws[best], written(problem.candidates[best], problem)
+    end = problem.target if problem.target is not None else score
+
+    def said(value: float) -> str:
+        if problem.target is not None:
+            return f"{flops(value)} to error {problem.target:.4g}"
+        return f"error {value:.4g} at the end of the budget"
+
+    notes = [f"{shape} is the best fixed shape beside the target: {said(score)} by its law"]
+    if len(ranked) > 1:
+        second, index = ranked[1]
+        notes.append(f"the next best is {written(problem.candidates[index], problem)}: {said(second)}")
+    if law.measured is not None and end < law.measured[1]:
+        notes.append(
+            f"{shape} was measured down to error {law.measured[1]:.4g} only ({flops(law.compute(law.measured[1]))}): "
+            "the choice rests on extrapolated laws"
+        )
+    if problem.target is not None and budget is not None and law.compute(problem.target) > budget.compute(best):
+        notes.append(f"the budget ends before the target: {flops(budget.compute(best))} of {flops(score)}")
+    return notes

@@ -1,0 +1,43 @@
+"""What `evenly` and `logarithmic` share: all candidates in their order, each up to a ratio of the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+from shapeflow.diagnostics import Report
+from shapeflow.route import END, Leg, Problem, Route, Until
+from shapeflow.traversals.bounds import no_end, written
+from shapeflow.units import Amount
+
+
+def spaced(problem: Problem, name: str, parts: Sequence[float], report: Report) -> Route | None:
+    """One leg for each candidate in file order, that takes its part of the budget's compute.
+
+    The ends are ratios of the budget as it is counted: for a budget of steps, parts of compute become parts of steps.
+    None after reporting `no-end` or `one-way-transition`.
+    """
+    if problem.budget is None:
+        no_end(problem, name, report, stop=False)
+        return None
+    for before, after in pairwise(problem.candidates):
+        if not problem.allowed(before, after):
+            report.error(
+                "one-way-transition",
+                f"`{name}` cannot go from {written(before, problem)} to {written(after, problem)}",
+                problem.spans.get(""),
+                "it takes the candidates in the order of the file",
+                help="list the values of the axis in the order in which they may follow each other",
+            )
+            return None
+    notes: list[str] = []
+    if problem.budget.dimension != "compute":
+        if problem.step_compute is None:
+            notes.append("without a model the parts of compute are taken as parts of the steps")
+        else:
+            costs = [problem.step_compute[shape] for shape in problem.candidates]
+            parts = [part / cost for part, cost in zip(parts, costs, strict=True)]
+    ends = [end / sum(parts) for end in accumulate(parts)]
+    legs = [Leg(shape, Until(amount=Amount(end, "ratio"))) for shape, end in zip(problem.candidates, ends, strict=True)]
+    legs[-1] = Leg(legs[-1].shape, END)
+    return Route(tuple(legs), tuple(notes))
