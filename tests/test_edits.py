@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from shapeflow.edits import (
     Copy,
     Edit,
     EditError,
+    Floats,
     Grow,
     Map,
     Mean,
@@ -37,10 +39,10 @@ from shapeflow.edits import (
 )
 
 
-def resized(values: np.ndarray, rule: Resize) -> np.ndarray:
+def resized(values: Floats, rule: Resize) -> Floats:
     """Resize both axes of a square."""
     v, _ = matrices(rule, len(values))
-    return v @ values @ v.T
+    return np.asarray(v @ values @ v.T)
 
 
 def test_bilinear_rows_half_pixel() -> None:
@@ -106,14 +108,14 @@ def test_resize_to_the_same_size_is_the_identity() -> None:
         np.testing.assert_array_equal(gradient, np.eye(5))
 
 
-def test_order_of_copies() -> None:
-    for name, units, ranks in (
-        ("cycle", [0, 1, 2, 0, 1], [0, 0, 0, 1, 1]),
-        ("spread", [0, 0, 1, 1, 2], [0, 1, 0, 1, 0]),
-    ):
-        unit, rank, count = order(name, 3, 5)
-        assert (unit.tolist(), rank.tolist()) == (units, ranks)
-        assert count.tolist() == [units.count(u) for u in units]
+@pytest.mark.parametrize(
+    ("name", "units", "ranks"),
+    [("cycle", [0, 1, 2, 0, 1], [0, 0, 0, 1, 1]), ("spread", [0, 0, 1, 1, 2], [0, 1, 0, 1, 0])],
+)
+def test_order_of_copies(name: Literal["cycle", "spread"], units: list[int], ranks: list[int]) -> None:
+    unit, rank, count = order(name, 3, 5)
+    assert (unit.tolist(), rank.tolist()) == (units, ranks)
+    assert count.tolist() == [units.count(u) for u in units]
 
 
 @pytest.mark.parametrize("fill", [Constant(), Mean(), Normal()])
@@ -187,7 +189,8 @@ def test_only_views_and_swaps_are_reversible() -> None:
     rule = Resize(4, "values")
     assert is_reversible(View("pos", "grid", rule))
     assert is_reversible(Swap("patch", 4))
-    assert not any(map(is_reversible, (Map("pos", "grid", rule), Scale("norm.eps", 2.0), Grow("pos", ()))))
+    lasting: list[Edit] = [Map("pos", "grid", rule), Scale("norm.eps", 2.0), Grow("pos", ())]
+    assert not any(is_reversible(edit) for edit in lasting)
 
 
 WORDS = st.text("abcdefg.{}_", min_size=1, max_size=8)

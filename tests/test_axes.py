@@ -1,0 +1,64 @@
+"""Which values an axis can take."""
+
+from __future__ import annotations
+
+import pytest
+
+from shapeflow.axes import COMPONENTS
+from shapeflow.axes.context import Context
+from shapeflow.axes.patch import Patch
+from shapeflow.axes.width import Width
+from shapeflow.edits import EditError
+from shapeflow.models.vit import Vit
+from shapeflow.parameters import Axis, DataFacts
+from shapeflow.settings import name_of
+from shapeflow.shapes import Value
+from shapeflow.units import UNITS
+
+IMAGES = DataFacts(kind="images", image=120, channels=3, classes=10, batch=256)
+BYTES = DataFacts(kind="text", vocabulary=256, batch=512)
+MODEL = Vit(depth=2, head_width=64).declare(IMAGES, {})
+
+
+def test_units_measure_the_dimension() -> None:
+    assert [name_of(axis) for axis in COMPONENTS] == ["context", "patch", "width"]
+    for axis in COMPONENTS:
+        assert (UNITS[axis.unit].dimension if axis.unit else "number") == axis.dimension
+        assert axis.__doc__
+
+
+def test_possible_values() -> None:
+    for patch in (60, 40, 30, 24, 20, 15, 12, 10, 8):
+        Patch().check(patch, IMAGES)
+    for context in (64, 128, 256):
+        Context().check(context, BYTES)
+    for width in (64, 192, 640):
+        Width().check(width, IMAGES, MODEL)
+    Width().check(100, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("code", "axis", "value", "facts"),
+    [
+        ("indivisible-patch", Patch(), 16, IMAGES),
+        ("wrong-value", Patch(), 0, IMAGES),
+        ("wrong-value", Patch(), "small", IMAGES),
+        ("wrong-data", Patch(), 8, BYTES),
+        ("tokens-per-step-not-integral", Context(), 100, BYTES),
+        ("tokens-per-step-not-integral", Context(), 1024, BYTES),
+        ("wrong-value", Context(), 0, BYTES),
+        ("wrong-data", Context(), 64, IMAGES),
+        ("head-width-mismatch", Width(), 100, IMAGES),
+        ("wrong-value", Width(), -64, IMAGES),
+    ],
+)
+def test_impossible_values(code: str, axis: Axis, value: Value, facts: DataFacts) -> None:
+    with pytest.raises(EditError) as caught:
+        axis.check(value, facts, MODEL)
+    assert caught.value.code == code
+
+
+def test_help_names_the_nearest_widths() -> None:
+    with pytest.raises(EditError) as caught:
+        Width().check(100, IMAGES, MODEL)
+    assert caught.value.help == "use 64 or 128, the nearest multiples of 64"

@@ -1,0 +1,211 @@
+"""What each transition edits, and which ways it refuses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import pytest
+
+from shapeflow.edits import (
+    Along,
+    Constant,
+    Copy,
+    Edit,
+    EditError,
+    Grow,
+    Mean,
+    Normal,
+    Resize,
+    Scale,
+    Swap,
+    View,
+    edit_from_json,
+    edit_to_json,
+    is_reversible,
+    joined,
+)
+from shapeflow.ledger import Ledger
+from shapeflow.models.transformer import Transformer
+from shapeflow.models.vit import Vit
+from shapeflow.parameters import DataFacts, Model, Parameter, Transition
+from shapeflow.shapes import Shape
+from shapeflow.transitions.context_grow import ContextGrow
+from shapeflow.transitions.flexi_resize import FlexiResize
+from shapeflow.transitions.width_expand import WidthExpand
+
+IMAGES = DataFacts(kind="images", image=24, channels=1, classes=10, batch=16)
+BYTES = DataFacts(kind="text", vocabulary=50, batch=192)
+VIT = Vit(depth=2, head_width=8).declare(IMAGES, {"patch": 6, "grid": 4})
+LLAMA = Transformer(depth=2, head_width=8).declare(BYTES, {})
+GROUPED = Transformer(depth=2, head_width=8, kv_ratio=2, tied=False).declare(BYTES, {})
+AT_6 = Shape.of(patch=6, width=32)
+AT_24 = Shape.of(context=24, width=32)
+FLEXI = FlexiResize(base=6)
+Q = "blocks.{depth}.attn.q.weight"
+UP = "blocks.{depth}.mlp.fc1.weight"
+DOWN = "blocks.{depth}.mlp.fc2.weight"
+
+
+def replayed(model: Model, before: Shape, reading: Sequence[Edit], edits: Sequence[Edit]) -> Ledger:
+    ledger = Ledger.of(model.parameters, model.sizes(before), model.slots, reading)
+    for edit in edits:
+        ledger.apply(edit_from_json(edit_to_json(edit)))
+    return ledger
+
+
+def grows(edits: Sequence[Edit]) -> dict[str, Grow]:
+    return {edit.parameter: edit for edit in edits if isinstance(edit, Grow)}
+
+
+def test_flexi_resize_reads_the_stored_kernel_and_grid() -> None:
+    edits = FlexiResize(base=6, antialias=False).edits(VIT, AT_6, AT_6.with_({"patch": 12}))
+    assert edits == (
+        View("patch.weight", "patch", Resize(12, "kernel", antialias=False)),
+        View("pos", "grid", Resize(2, "values", antialias=True)),
+        Swap("patch", 12),
+    )
+    assert FLEXI.stored(IMAGES) == {"patch": 6, "grid": 8}
+
+
+def test_flexi_resize_goes_and_comes_back() -> None:
+    there = AT_6.with_({"patch": 12})
+    edits = (*FLEXI.edits(VIT, AT_6, there), *FLEXI.edits(VIT, there, AT_6))
+    assert all(map(is_reversible, edits))
+    ledger = replayed(VIT, AT_6, FLEXI.reading(VIT, AT_6), edits)
+    assert ledger == replayed(VIT, AT_6, FLEXI.reading(VIT, AT_6), ())
+    replayed(VIT, AT_6, FLEXI.reading(VIT, AT_6), FLEXI.edits(VIT, AT_6, there)).check(VIT.seen(there))
+
+
+def test_context_grow_is_one_slot() -> None:
+    transition = ContextGrow()
+    assert transition.edits(LLAMA, AT_24, AT_24.with_({"context": 96})) == (Swap("context", 96),)
+    assert transition.edits(LLAMA, AT_24.with_({"context": 96}), AT_24) == (Swap("context", 24),)
+
+
+@pytest.mark.parametrize("init", ["normal", "preserve", "net2net"])
+@pytest.mark.parametrize("width", [48, 64, 96])
+@pytest.mark.parametrize("model", [VIT, LLAMA, GROUPED], ids=["vit", "llama", "grouped"])
+def test_width_expand_arrives(model: Model, width: int, init: str) -> None:
+    before = AT_6 if model is VIT else AT_24
+    after = before.with_({"width": width})
+    reading = FLEXI.reading(model, before) if model is VIT else ()
+    ledger = replayed(model, before, reading, expand(init).edits(model, before, after))
+    ledger.check(model.seen(after))
+    eps = 1e-6 if init == "normal" else 1e-6 * 32 / width
+    assert ledger.slots["norm.eps"] == pytest.approx(eps)
+
+
+def expand(init: str) -> WidthExpand:
+    settings: dict[str, Any] = {"init": init}
+    return WidthExpand(**settings)
+
+
+def test_width_normal_leaves_the_old_block_and_draws_the_rest() -> None:
+    edits = WidthExpand(init="normal", gamma=0.25).edits(VIT, AT_6, AT_6.with_({"width": 64}))
+    found = grows(edits)
+    assert len(found) == len(edits) == 22
+    assert found[Q] == Grow(Q, (Along("heads", 64, Normal(0.25)), Along("residual", 64, Normal(0.25))))
+    assert found["norm.weight"].along == (Along("residual", 64, Constant(1.0)),)
+    assert found["head.weight"].along == (Along("residual", 64, Normal(0.25)),)
+    assert found["patch.bias"].along == (Along("residual", 64, Constant(0.0)),)
+    assert all(grow.scale == 1.0 for grow in found.values())
+
+
+def test_width_preserve_under_layer_norm_pads_with_means() -> None:
+    edits = WidthExpand().edits(VIT, AT_6, AT_6.with_({"width": 64}))
+    found, ratio = grows(edits), math.sqrt(0.5)
+    assert found[DOWN].along == (Along("hidden", 256, Constant(0.0)), Along("residual", 64, Mean()))
+    assert found[UP].along == (Along("hidden", 256, Normal(1.0)), Along("residual", 64, Normal(1.0)))
+    assert found["pos"].along == (Along("residual", 64, Mean()),)
+    assert found["patch.bias"].along == (Along("residual", 64, Mean()),)
+    assert found["norm.weight"] == Grow("norm.weight", (Along("residual", 64, Constant(ratio)),), ratio)
+    assert found["norm.weight"].scale == pytest.approx(0.707107, abs=1e-6)
+    assert found["norm.bias"].along == (Along("residual", 64, Constant(0.0)),)
+    assert edits[-1] == Scale("norm.eps", ratio**2)
+
+
+def test_width_preserve_under_rms_norm_pads_with_zeros() -> None:
+    found = grows(WidthExpand().edits(GROUPED, AT_24, AT_24.with_({"width": 64})))
+    assert found["embed.weight"].along == (Along("residual", 64, Constant(0.0)),)
+    assert found["head.weight"].along == (Along("residual", 64, Normal(1.0)),)
+    assert found["blocks.{depth}.attn.k.weight"].along[0] == Along("kv_heads", 32, Normal(1.0))
+
+
+def test_width_net2net_splits_what_copied_units_send() -> None:
+    found = grows(WidthExpand(init="net2net").edits(VIT, AT_6, AT_6.with_({"width": 64})))
+    assert found[Q].along[0].fill == Copy("cycle", grain=8, gradients=0.3)
+    assert found["blocks.{depth}.attn.o.weight"].along[0].fill == Copy("cycle", grain=8, values=0.3)
+    assert found[UP].along[0].fill == Copy("cycle", gradients=0.3)
+    assert found[DOWN].along == (Along("hidden", 256, Copy("cycle", values=0.3)), Along("residual", 64, Mean()))
+
+
+def test_width_to_the_same_width_is_nothing() -> None:
+    assert WidthExpand().edits(VIT, AT_6, AT_6) == ()
+
+
+def test_patch_and_width_at_one_switch() -> None:
+    after = AT_6.with_({"width": 64, "patch": 12})
+    widen = WidthExpand().edits(VIT, AT_6, AT_6.with_({"width": 64}))
+    both = joined({"patch": FLEXI.edits(VIT, AT_6.with_({"width": 64}), after), "width": widen})
+    assert both[: len(widen)] == widen
+    replayed(VIT, AT_6, FLEXI.reading(VIT, AT_6), both).check(VIT.seen(after))
+
+
+def test_fused_parameters_grow_inside_their_parts() -> None:
+    fused = attrs.evolve(
+        LLAMA,
+        parameters=(Parameter("qkv.weight", ("part heads", "residual"), "matrix", "heads"),),
+        sizes=lambda shape: {"part": 3, "heads": shape.number("width"), "residual": shape.number("width")},
+    )
+    before, after = Shape.of(width=16), Shape.of(width=24)
+    edits = WidthExpand(init="normal").edits(fused, before, after)
+    assert replayed(fused, before, (), edits).stored("qkv.weight") == (72, 24)
+
+
+def test_what_a_transition_says_of_itself() -> None:
+    assert (FLEXI.preserves, FLEXI.average, FLEXI.preview, FLEXI.preview_from) == ("lossy", "restart", 0.25, 0.75)
+    grow = ContextGrow()
+    assert (grow.preserves, grow.average, grow.preview, grow.preview_from) == ("shared-positions", "map", 0.1, 0.0)
+    for init, preserves, average in (
+        ("normal", "lossy", "restart"),
+        ("preserve", "exact", "map"),
+        ("net2net", "exact", "map"),
+    ):
+        assert (expand(init).preserves, expand(init).average, expand(init).moments) == (preserves, average, "fresh")
+    assert (WidthExpand.one_way, FlexiResize.one_way, ContextGrow.one_way) == (True, False, False)
+
+
+def uneven(shape: Shape) -> dict[str, int]:
+    """Key and value heads that do not grow with the width."""
+    return {**LLAMA.sizes(shape), "kv_heads": 16}
+
+
+@pytest.mark.parametrize(
+    ("code", "transition", "model", "before", "moved"),
+    [
+        ("indivisible-patch", FLEXI, VIT, AT_6, {"patch": 7}),
+        ("no-patch", FLEXI, LLAMA, AT_24, {"patch": 6}),
+        ("one-way-transition", WidthExpand(), VIT, AT_6.with_({"width": 64}), {"width": 32}),
+        ("dead-width", WidthExpand(gamma=0.0), VIT, AT_6, {"width": 64}),
+        ("head-width-mismatch", WidthExpand(), VIT, AT_6, {"width": 36}),
+        ("kv-ratio-changed", WidthExpand(), GROUPED, AT_24, {"width": 40}),
+        ("kv-ratio-changed", WidthExpand(), attrs.evolve(LLAMA, sizes=uneven), AT_24, {"width": 64}),
+        ("context-needs-rope", ContextGrow(), VIT, AT_6, {"context": 48}),
+        ("tokens-per-step-not-integral", ContextGrow(), LLAMA, AT_24, {"context": 100}),
+    ],
+)
+def test_refusals(code: str, transition: Transition, model: Model, before: Shape, moved: dict[str, int]) -> None:
+    for way in (transition.check, transition.edits):
+        with pytest.raises(EditError) as caught:
+            way(model, before, before.with_(moved))
+        assert caught.value.code == code
+
+
+def test_one_way_names_both_widths() -> None:
+    with pytest.raises(EditError) as caught:
+        WidthExpand().check(VIT, AT_6.with_({"width": 64}), AT_6)
+    assert caught.value.message == "`width_expand` cannot go from width 64 to width 32"
+    assert caught.value.help == "order the stages from narrow to wide"
