@@ -243,7 +243,7 @@ _BLOCK = 1 << 16
 """Normals drawn for one counter value. Part of what a seed means: changing it changes every run."""
 
 
-def noise(seed: int, switch: int, parameter: str, dim: str, start: int, count: int) -> Floats:  # noqa: PLR0917
+def noise(seed: int, switch: int, parameter: str, dim: str, start: int, count: int) -> Floats:
     """Standard normals start .. start + count of an endless sheet that depends on the first four arguments alone.
 
     `parameter` is the name of one tensor (depth filled in). Any slice can be drawn alone, so a rank draws its shard
