@@ -1,0 +1,1 @@
+"""The torch backend: it trains what a plan says."""

@@ -1,0 +1,106 @@
+"""A module with its optimizer and its averaged weights: what a machine is between two switches."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from shapeflow.ledger import Ledger
+from shapeflow_torch.compilation import compile_blocks
+from shapeflow_torch.models import build, initialise
+from shapeflow_torch.optimizer import make_optimizer
+from shapeflow_torch.surgery import Kept
+from shapeflow_torch.team import Team
+
+
+@contextlib.contextmanager
+def _exchanged(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> Iterator[None]:
+    own = {name: parameter.data for name, parameter in parameters.items()}
+    try:
+        for name, parameter in parameters.items():
+            parameter.data = values[name]
+        yield
+    finally:
+        for name, parameter in parameters.items():
+            parameter.data = own[name]
+
+
+class Body:
+    """Never edited in place: sizes, heads and tied references live in the module's attributes, so that a switch makes
+    a new body of what was kept of the old one."""
+
+    def __init__(
+        self,
+        kind: str,
+        ledger: Ledger,
+        settings: Mapping[str, Any],
+        team: Team,
+        dtype: torch.dtype,
+        kept: Kept | int,
+        compiled: bool = False,
+    ) -> None:
+        """`settings`: of the plan's optimizer; `kept`: what to become, or the seed of fresh weights.
+
+        Raises Refused where the module's parameters are not the ledger's.
+        """
+        self._settings = settings
+        self._parameters: dict[str, nn.Parameter] = {}
+        roles = {member: p.role for name, p in ledger.table.items() for member in ledger.members(name)}
+        self.net = build(kind, ledger, team.device, dtype)
+        self._parameters = dict(self.net.named_parameters())
+        if isinstance(kept, int):
+            initialise(self.net, kept, roles)
+            kept = Kept({}, {name: p.detach().clone() for name, p in self._parameters.items()}, {})
+        else:
+            self._write(kept)
+        self.averages = dict(kept.averages)
+        self.matrices = frozenset(name for name, role in roles.items() if role == "matrix")
+        self.optimizer = make_optimizer(self._parameters, self.matrices, settings, kept.states)
+        if compiled:
+            compile_blocks(self.net)
+        self.wrapped: nn.Module = DistributedDataParallel(self.net) if team.world > 1 else self.net
+
+    def update(self, step: int, average_age: int) -> None:
+        """One update by the gradients that lie there. `average_age`: steps that the average has seen."""
+        settings = self._settings
+        parameters: list[Tensor] = list(self._parameters.values())
+        nn.utils.clip_grad_norm_(parameters, settings["clip"])
+        warm = min(1.0, (step + 1) / settings["warmup"]) if settings["warmup"] else 1.0
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings["lr"] * warm
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        weight = max(1 / settings["average"], 1 / (1 + 0.1 * average_age))
+        with torch.no_grad():
+            torch._foreach_lerp_([self.averages[name] for name in self._parameters], parameters, weight)
+
+    def kept(self) -> Kept:
+        """Weights, averages and optimizer state as they are; not copied."""
+        states = self.optimizer.state
+        return Kept(
+            {name: p.detach() for name, p in self._parameters.items()},
+            self.averages,
+            {name: dict(states[p]) for name, p in self._parameters.items() if states.get(p)},
+        )
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Meanwhile the module computes with the averaged weights."""
+        return _exchanged(self._parameters, self.averages)
+
+    def restart_average(self) -> None:
+        """The average is the raw weights again."""
+        self.averages = {name: p.detach().clone() for name, p in self._parameters.items()}
+
+    def forget_moments(self) -> None:
+        """The optimizer starts again."""
+        self.optimizer = make_optimizer(self._parameters, self.matrices, self._settings, {})
+
+    @torch.no_grad()
+    def _write(self, kept: Kept) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.copy_(kept.values[name])

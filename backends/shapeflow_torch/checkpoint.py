@@ -1,0 +1,197 @@
+"""Checkpoints: a folder of safetensors and one JSON file, whole or not there.
+
+    step-000001200/model.safetensors       weights by name
+                   average.safetensors     averaged weights by name
+                   optimizer.safetensors   NAME.exp_avg, NAME.exp_avg_sq, NAME.step (one number, or an age an entry)
+                   state.json              format, version, plan, step, age of the average, size and digest of each file
+
+Sizes are not stored: they follow from the plan and the step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as write_tensors
+from torch import Tensor
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.files import cannot_write, sync_folder
+from shapeflow_torch.surgery import Kept
+
+FORMAT, VERSION = "shapeflow-checkpoint", 1
+KEPT = 2
+"""Checkpoints that stay; older ones are removed once a newer one is whole."""
+
+_STATE = "state.json"
+_FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors")
+_STATE_KEYS = frozenset({"format", "version", "plan", "step", "average_age", "files"})
+
+
+@attrs.frozen(eq=False)
+class State:
+    """What a checkpoint holds."""
+
+    plan: str
+    """The plan's digest."""
+    step: int
+    average_age: int
+    kept: Kept
+
+
+def save(path: Path, state: State) -> None:
+    """Write a checkpoint folder and remove all but the newest `KEPT` beside it.
+
+    Raises Refused `disk-full` or `cannot-write`; older checkpoints are then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        _clear(path.parent)
+        temporary.mkdir(parents=True)
+        files = {}
+        for name, tensors in zip(_FILES, _tables(state.kept), strict=True):
+            data = write_tensors({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+            files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            _write(temporary / name, data)
+        header = {"format": FORMAT, "version": VERSION, "plan": state.plan, "step": state.step}
+        body = {**header, "average_age": state.average_age, "files": files}
+        _write(temporary / _STATE, json.dumps(body, indent=1, sort_keys=True).encode())
+        sync_folder(temporary)
+        if path.exists():
+            shutil.rmtree(path)
+        os.rename(temporary, path)
+        sync_folder(path.parent)
+        for old in _sorted(path.parent)[:-KEPT]:
+            shutil.rmtree(old)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise cannot_write(path, error) from error
+
+
+def load(
+    path: Path, plan: str, sizes: Mapping[str, tuple[int, ...]], device: torch.device, dtype: torch.dtype
+) -> State:
+    """Read a checkpoint of a plan, given by its digest, whose tensors must have these names and sizes.
+
+    Raises Refused `broken-checkpoint` or `foreign-checkpoint`.
+    """
+    header = _header(path, plan)
+    tables = [_table(path, name, header, device) for name in _FILES]
+    for table in tables[:2]:
+        found = {name: tuple(tensor.shape) for name, tensor in table.items()}
+        if found != dict(sizes):
+            wrong = sorted(n for n in found.keys() | sizes.keys() if found.get(n) != sizes.get(n))
+            raise _broken(path, f"`{wrong[0]}` has sizes {found.get(wrong[0])}, the plan says {sizes.get(wrong[0])}")
+    states: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tables[2].items():
+        name, _, part = key.rpartition(".")
+        states.setdefault(name, {})[part] = tensor
+    for name, entry in states.items():
+        moments = {"exp_avg", "exp_avg_sq"}
+        if set(entry) != {*moments, "step"} or any(tuple(entry[m].shape) != sizes.get(name) for m in moments):
+            raise _broken(path, f"the optimizer's state of `{name}` does not fit the plan")
+    values, averages = ({name: tensor.to(dtype) for name, tensor in table.items()} for table in tables[:2])
+    return State(plan, header["step"], header["average_age"], Kept(values, averages, states))
+
+
+def step_of(path: Path, plan: str) -> int:
+    """The steps done at a checkpoint. Raises what `load` raises."""
+    step: int = _header(path, plan)["step"]
+    return step
+
+
+def newest(folder: Path, warn: Callable[[Diagnostic], None] = lambda diagnostic: None) -> Path | None:
+    """The newest checkpoint of a folder that is whole; broken ones are told to `warn` and skipped."""
+    for path in reversed(_sorted(folder)):
+        try:
+            header = _header(path, None)
+            for name in _FILES:
+                _verified(path, name, header)
+        except Refused as refused:
+            for diagnostic in refused.diagnostics:
+                warn(attrs.evolve(diagnostic, severity="warning"))
+        else:
+            return path
+    return None
+
+
+def _tables(kept: Kept) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor], Mapping[str, Tensor]]:
+    optimizer = {f"{name}.{part}": tensor for name, entry in kept.states.items() for part, tensor in entry.items()}
+    return kept.values, kept.averages, optimizer
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote left behind."""
+    for left in folder.glob(".step-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _sorted(folder: Path) -> list[Path]:
+    found: Iterable[Path] = folder.glob("step-*") if folder.is_dir() else ()
+    return sorted(path for path in found if path.is_dir())
+
+
+def _header(path: Path, plan: str | None) -> dict[str, Any]:
+    try:
+        header = json.loads((path / _STATE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise _broken(path, f"`{_STATE}` cannot be read: {error}") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise _broken(path, f"`{_STATE}` is no {FORMAT}")
+    if header.get("version") != VERSION:
+        raise _foreign(path, f"it has version {header.get('version')!r}, and this shapeflow reads version {VERSION}")
+    if header.keys() != _STATE_KEYS or not all(type(header[key]) is int for key in ("step", "average_age")):
+        raise _broken(path, f"`{_STATE}` is incomplete")
+    if plan is not None and header["plan"] != plan:
+        raise _foreign(path, f"it was made by the plan {header['plan']}, this is {plan}")
+    return header
+
+
+def _verified(path: Path, name: str, header: Mapping[str, Any]) -> bytes:
+    try:
+        data = (path / name).read_bytes()
+    except OSError as error:
+        raise _broken(path, f"`{name}` cannot be read: {error.strerror}") from error
+    told = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    if not isinstance(header["files"], dict) or header["files"].get(name) != told:
+        raise _broken(path, f"`{name}` is not what was written: {len(data)} bytes, of another digest")
+    return data
+
+
+def _table(path: Path, name: str, header: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
+    try:
+        return {key: tensor.to(device) for key, tensor in read_tensors(_verified(path, name, header)).items()}
+    except SafetensorError as error:
+        raise _broken(path, f"`{name}` holds no tensors: {error}") from error
+
+
+def _broken(path: Path, why: str) -> Refused:
+    help_ = "remove this folder to go on from the checkpoint before it"
+    return Refused(
+        Diagnostic(
+            "broken-checkpoint", f"the checkpoint `{path}` is not whole", place=str(path), notes=(why,), help=help_
+        )
+    )
+
+
+def _foreign(path: Path, why: str) -> Refused:
+    return Refused(
+        Diagnostic("foreign-checkpoint", f"the checkpoint `{path}` is not this plan's", place=str(path), notes=(why,))
+    )

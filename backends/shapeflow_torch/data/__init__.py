@@ -1,0 +1,45 @@
+"""Reading data: one file for each component of `shapeflow/data/`, of the same name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.plan import Plan, Spec
+from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.windows import Windows
+
+Data = Windows | Images
+
+_OWN = frozenset({"digits", "fashion_mnist", "python_source", "text"})
+
+
+def open_data(plan: Plan, root: Path, device: torch.device) -> Data:
+    """The plan's data, whole in memory. Relative paths start at `root`.
+
+    Raises Refused `data-missing`, `context-too-long`, `no-such-data`.
+    """
+    spec = plan.data
+    if spec is None or spec.name not in _OWN:
+        raise Refused(_unknown(spec))
+    module = importlib.import_module(f"shapeflow_torch.data.{spec.name}")
+    opened: Data = module.open_(spec.settings, root, _contexts(plan), device)
+    return opened
+
+
+def _contexts(plan: Plan) -> Sequence[int]:
+    """Every context that the plan trains or measures at."""
+    shapes = [candidate.shape for candidate in plan.candidates]
+    shapes += [shape for stage in plan.stages for shape in (stage.shape, *(blend.shape for blend in stage.blends))]
+    found = {shape.number("context") for shape in shapes if "context" in shape}
+    fixed = plan.slots.get("context")
+    return sorted(found | ({fixed} if isinstance(fixed, int) else set())) or [1]
+
+
+def _unknown(spec: Spec | None) -> Diagnostic:
+    name = "nothing" if spec is None else f"`{spec.name}`"
+    return Diagnostic("no-such-data", f"the plan trains on {name}, which this backend cannot read", place="data")

@@ -1,0 +1,92 @@
+"""Images as one tensor, read in the order of an epoch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shapeflow_torch.data.random import EPOCHS, SHOTS, generator
+
+CHUNK = 512
+"""Images of one evaluation batch."""
+
+Augment = Callable[[Tensor, int, np.ndarray[Any, np.dtype[np.int64]]], Tensor]
+"""(images, seed, number of each sample in the run) -> images."""
+
+
+class Images:
+    """Training and held-out images (count, channel, side, side) and their classes.
+
+    Sample number n of a run, counted over all its steps, is the (n mod N)-th of the shuffled epoch n // N; what
+    augments it is drawn for n. So neither depends on the count of processes or on how the batch changed."""
+
+    kind = "images"
+    longest = 0
+
+    def __init__(
+        self,
+        training: tuple[Tensor, Tensor],
+        held_out: tuple[Tensor, Tensor],
+        about: Mapping[str, Any],
+        device: torch.device,
+        augment: Augment | None = None,
+        centre: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        """`augment` acts on training images, `centre` on those that are looked at as they are."""
+        digest = hashlib.sha256()
+        for tensor in (*training, *held_out):
+            digest.update(tensor.numpy().tobytes())
+        counts = {"training_images": len(training[0]), "held_out_images": len(held_out[0])}
+        self._about = {**about, **counts, "sha256": digest.hexdigest()}
+        self._images, self._classes = (tensor.to(device) for tensor in training)
+        self._augment, self._centre = augment, centre or (lambda images: images)
+        self._held_out = (self._centre(held_out[0]).to(device), held_out[1].to(device))
+        self._order: tuple[tuple[int, int], np.ndarray[Any, np.dtype[np.int64]]] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """What was read: for the run's `data.json`."""
+        return dict(self._about)
+
+    def samples(self, batch: int, context: int | None) -> int:
+        """Images of one step."""
+        del context
+        return batch
+
+    def batch(
+        self, seed: int, step: int, before: int, samples: int, context: int | None, part: slice
+    ) -> tuple[Tensor, Tensor]:
+        """Images and classes of a step. `before`: samples that the run has seen; `part`: which of the step's samples
+        this process takes."""
+        del step, context
+        numbers = np.arange(before, before + samples, dtype=np.int64)[part]
+        epochs, places = np.divmod(numbers, len(self._images))
+        rows = np.concatenate([self._epoch(seed, int(e))[places[epochs == e]] for e in np.unique(epochs)])
+        index = torch.from_numpy(rows).to(self._images.device)
+        images = self._images[index]
+        return images if self._augment is None else self._augment(images, seed, numbers), self._classes[index]
+
+    def held_out(self, context: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The held-out images that fall to this process, in batches."""
+        del context
+        images, classes = self._held_out
+        places = range(0, len(images), CHUNK)[rank::world]
+        yield from ((images[at : at + CHUNK], classes[at : at + CHUNK]) for at in places)
+
+    def shots(self, count: int) -> tuple[Tensor, Tensor]:
+        """`count` training images of each class, the same in every run, without augmentation."""
+        order = generator(0, SHOTS, 0).permutation(len(self._images))
+        classes = self._classes.cpu().numpy()[order]
+        rows = np.concatenate([order[classes == each][:count] for each in np.unique(classes)])
+        index = torch.from_numpy(rows).to(self._images.device)
+        return self._centre(self._images[index]), self._classes[index]
+
+    def _epoch(self, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The order of one epoch; the last one is kept, since steps ask for it one after the other."""
+        if self._order is None or self._order[0] != (seed, epoch):
+            self._order = ((seed, epoch), generator(seed, EPOCHS, epoch).permutation(len(self._images)))
+        return self._order[1]

@@ -1,0 +1,53 @@
+"""The source of Python's standard library, as bytes."""
+
+from __future__ import annotations
+
+import random
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shapeflow.diagnostics import Refused
+from shapeflow_torch.data.windows import Windows, missing, read
+
+_LEFT_OUT = frozenset(
+    {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "pydoc_data", "encodings"}
+)
+_SIZES = range(501, 400_000)
+"""Bytes of a file that is used: no stubs, no generated tables."""
+
+_SHUFFLE = 0
+"""Which files are held out is no matter of the run's seed."""
+
+
+def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Windows:
+    """Read the library of the Python that runs this. Raises Refused `data-missing`, `context-too-long`."""
+    del settings, root
+    library = Path(sysconfig.get_paths()["stdlib"])
+    names = listed(library)
+    if not names:
+        raise Refused(
+            missing(library, "no Python source files there", help="run a Python that has its library's source")
+        )
+    random.Random(_SHUFFLE).shuffle(names)
+    count = max(1, len(names) // 20)
+    held_out, training = names[:count], names[count:]
+    about = {"data": "python_source", "library": str(library), "files": sorted(names), "held_out": sorted(held_out)}
+    return Windows(_joined(library, training), _joined(library, held_out), about, contexts, device)
+
+
+def listed(library: Path) -> list[str]:
+    """The files that are used, by path below the library, sorted."""
+    found = []
+    for path in library.rglob("*.py"):
+        below = path.relative_to(library)
+        if _LEFT_OUT.isdisjoint(below.parts) and "stringprep" not in below.name and path.stat().st_size in _SIZES:
+            found.append(below.as_posix())
+    return sorted(found)
+
+
+def _joined(library: Path, names: Sequence[str]) -> bytes:
+    return b"\0".join(read(library / name) for name in names)

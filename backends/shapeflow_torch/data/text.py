@@ -1,0 +1,44 @@
+"""A text file or a folder of them, as bytes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shapeflow.diagnostics import Refused
+from shapeflow_torch.data.windows import Windows, missing, read
+
+_SHUFFLE = 0
+"""Which files are held out is no matter of the run's seed."""
+
+
+def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Windows:
+    """Read a text; a relative path starts at `root`. A single file is cut in two, a folder is split by files.
+
+    Raises Refused `data-missing`, `context-too-long`."""
+    path = root / settings["path"]
+    share = float(settings["held_out"])
+    if path.is_dir():
+        training, held_out, names = _folder(path, settings["files"], share)
+    else:
+        whole = read(path)
+        cut = len(whole) - max(1, round(len(whole) * share))
+        training, held_out, names = whole[: max(cut, 0)], whole[max(cut, 0) :], [path.name]
+    about = {"data": "text", "path": settings["path"], "files": names}
+    return Windows(training, held_out, about, contexts, device)
+
+
+def _folder(path: Path, pattern: str, share: float) -> tuple[bytes, bytes, list[str]]:
+    names = sorted(found.relative_to(path).as_posix() for found in path.rglob(pattern) if found.is_file())
+    if len(names) < 2:
+        help_ = "at least two files are needed, one of them is held out; name a single file to have its end held out"
+        raise Refused(missing(path, f"{len(names)} files match `{pattern}`", help=help_))
+    drawn = list(names)
+    random.Random(_SHUFFLE).shuffle(drawn)
+    count = min(len(names) - 1, max(1, round(len(names) * share)))
+    training, held_out = (b"\0".join(read(path / name) for name in part) for part in (drawn[count:], drawn[:count]))
+    return training, held_out, names

@@ -1,0 +1,102 @@
+"""Text as one row of bytes, read in windows of any length."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow_torch.data.random import WINDOWS, generator
+
+TARGETS = 32_768
+"""Held-out bytes that are predicted, the same at every context."""
+
+CHUNK = 8_192
+"""Tokens of one evaluation batch: small enough for a laptop, large enough for a full machine."""
+
+
+class Windows:
+    """Training and held-out text. Neither tokens nor windows depend on the count of processes."""
+
+    kind = "text"
+
+    def __init__(
+        self, training: bytes, held_out: bytes, about: Mapping[str, Any], contexts: Sequence[int], device: torch.device
+    ) -> None:
+        """`about`: what `describe` tells beside digest and counts; `contexts`: every context of the plan."""
+        self._about = dict(about)
+        self._digest = hashlib.sha256(training + b"\0\0" + held_out).hexdigest()
+        self._training = np.frombuffer(training, np.uint8)
+        self._held_out = torch.from_numpy(np.frombuffer(held_out, np.uint8).astype(np.int64)).to(device)
+        self._device = device
+        self.longest = max(contexts)
+        shortest = min(len(training), len(held_out))
+        if shortest < self.longest + 1:
+            raise Refused(_too_long(self.longest, len(training), len(held_out)))
+        self.targets = min(max(TARGETS, self.longest), len(held_out) - 1) // self.longest * self.longest
+
+    def describe(self) -> dict[str, Any]:
+        """What was read: for the run's `data.json`."""
+        counts = {"training_bytes": len(self._training), "held_out_bytes": len(self._held_out)}
+        return {**self._about, **counts, "sha256": self._digest}
+
+    def samples(self, batch: int, context: int | None) -> int:
+        """Windows of one step of `batch` tokens."""
+        if context is None:
+            raise ValueError("text is read at a context")
+        return batch // context
+
+    def batch(
+        self, seed: int, step: int, before: int, samples: int, context: int | None, part: slice
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs and targets (windows, context) of a step: windows at random places, drawn for (seed, step).
+
+        `part`: which of the step's windows this process takes; `before` is not needed here."""
+        del before
+        if context is None:
+            raise ValueError("text is read at a context")
+        starts = generator(seed, WINDOWS, step).integers(0, len(self._training) - context, samples)[part]
+        window = self._training[starts[:, None] + np.arange(context + 1)].astype(np.int64)
+        tokens = torch.from_numpy(window).to(self._device)
+        return tokens[:, :-1], tokens[:, 1:]
+
+    def held_out(self, context: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets of every held-out window of a context that falls to this process."""
+        whole = self.targets // context * context
+        inputs = self._held_out[:whole].view(-1, context)
+        targets = self._held_out[1 : whole + 1].view(-1, context)
+        rows = max(1, CHUNK // context)
+        chunks = [(inputs[at : at + rows], targets[at : at + rows]) for at in range(0, len(inputs), rows)]
+        if whole < self.targets:
+            chunks.append(
+                (self._held_out[None, whole : self.targets], self._held_out[None, whole + 1 : self.targets + 1])
+            )
+        yield from chunks[rank::world]
+
+
+def read(path: Path) -> bytes:
+    """A file's bytes. Raises Refused `data-missing`."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Refused(missing(path, error.strerror or str(error))) from error
+
+
+def missing(path: Path, why: str, help: str | None = None) -> Diagnostic:
+    return Diagnostic("data-missing", f"cannot read the data at `{path}`: {why}", place="data", help=help)
+
+
+def _too_long(longest: int, training: int, held_out: int) -> Diagnostic:
+    return Diagnostic(
+        "context-too-long",
+        f"the longest context is {longest} tokens, the text is too short for it",
+        place="data",
+        notes=(f"training text: {training} bytes; held-out text: {held_out} bytes",),
+        help=f"use contexts up to {max(0, min(training, held_out) - 1)} tokens, or a longer text",
+    )

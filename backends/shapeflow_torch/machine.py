@@ -1,0 +1,177 @@
+"""The torch machine: it becomes shapes, is edited, and makes steps."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.edits import REVERSIBLE, Edit
+from shapeflow.ledger import Ledger
+from shapeflow.plan import Plan, Stage, Transition
+from shapeflow_torch import checkpoint
+from shapeflow_torch.body import Body
+from shapeflow_torch.data import Data
+from shapeflow_torch.losses import loss_of
+from shapeflow_torch.measure import measure
+from shapeflow_torch.reading import Reader
+from shapeflow_torch.surgery import Kept, operate
+from shapeflow_torch.team import Team
+from shapeflow_torch.workload import batch_of, samples_before
+
+
+class TorchMachine:
+    """Implements `shapeflow.execute.Machine` in one process of a team.
+
+    On CUDA: bfloat16 autocast over float32 weights. On a CPU: float32, and the same bits every time.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        data: Data,
+        team: Team | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+        compiled: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`stop`: whether this process was asked to stop; asked once a step. Raises Refused `no-model`."""
+        if plan.model is None or plan.optimizer is None:
+            raise Refused(Diagnostic("no-model", "the plan has no model, so there is nothing to train", place="plan"))
+        self.plan, self.data, self.team = plan, data, team or Team()
+        self._kind, self._settings = plan.model.name, plan.optimizer.settings
+        self._loss = loss_of(plan.objective)
+        self._dtype, self._compiled, self._stop = dtype, compiled, stop
+        self._stopping = False
+        self._reader = Reader()
+        self._looking: Sequence[Edit] = ()
+        self.average_age = 0
+        """Steps that the averaged weights have seen since they last started."""
+
+    def take(self, stage: Stage) -> None:
+        self._become(self._first_ledger(stage), self.plan.seed)
+
+    def apply(self, transition: Transition, stage: Stage) -> None:
+        if transition.average == "restart":
+            self.average_age = 0
+        if all(isinstance(edit, REVERSIBLE) for edit in transition.edits):
+            self.look(transition.edits)
+            if transition.average == "restart":
+                self.body.restart_average()
+            if transition.moments == "reset":
+                self.body.forget_moments()
+        else:
+            switch, beta2 = self.plan.stages.index(stage) - 1, float(self._settings["beta2"])
+            kept = operate(self.body.kept(), self.ledger, transition, self.plan.apart, self.plan.seed, switch, beta2)
+            self._become(self.ledger, kept)
+        _check_arrival(self.ledger, stage)
+
+    def look(self, edits: Sequence[Edit]) -> None:
+        if edits is self._looking:
+            return
+        for edit in edits:
+            self.ledger.apply(edit)
+        self._read()
+        self._looking = edits
+
+    def step(self, stage: Stage, step: int, compute: float) -> float:
+        """See `Machine`. Raises Refused `loss-not-finite`."""
+        del compute
+        samples = self.data.samples(batch_of(stage, self._looking), self.context)
+        part = slice(self.team.rank, samples, self.team.world)
+        before = samples_before(self.plan, step)
+        inputs, targets = self.data.batch(self.plan.seed, step, before, samples, self.context, part)
+        with self._autocast():
+            logits = self.body.wrapped(inputs)
+        loss = self._loss(logits, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        mean = self._agree(loss.detach())
+        if not math.isfinite(mean):
+            raise Refused(_diverged(step, mean))
+        self.body.update(step, self.average_age)
+        self.average_age += 1
+        return mean
+
+    def measure(self, stage: Stage) -> Mapping[str, float]:
+        with self.body.averaged(), self._autocast():
+            return measure(self.body.net, self.data, self.context, self.plan.metric, self.team)
+
+    def asked_to_stop(self) -> bool:
+        return self._stopping
+
+    def save(self, path: Path, step: int) -> None:
+        """See `Machine`; the leader writes. Raises Refused `disk-full`, `cannot-write`."""
+        state = checkpoint.State(self.plan.digest, step, self.average_age, self.body.kept())
+        self.team.share(lambda: checkpoint.save(path, state))
+
+    def load(self, path: Path) -> int:
+        """See `Machine`. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
+        step = checkpoint.step_of(path, self.plan.digest)
+        ledger = self._replay(step)
+        state = checkpoint.load(path, self.plan.digest, ledger.tensors(), self.team.device, self._dtype)
+        self.average_age = state.average_age
+        self._become(ledger, state.kept)
+        return state.step
+
+    @property
+    def context(self) -> int | None:
+        """Tokens of a window in the present reading; None for images."""
+        context = self.ledger.slots.get("context")
+        return context if isinstance(context, int) else None
+
+    def _become(self, ledger: Ledger, kept: Kept | int) -> None:
+        """Be a body of a ledger's sizes: what was kept, or fresh weights of a seed."""
+        self.ledger = ledger
+        self.body = Body(self._kind, ledger, self._settings, self.team, self._dtype, kept, self._compiled)
+        self._looking = ()
+        self._read()
+
+    def _read(self) -> None:
+        self.body.net.readings = self._reader.readings(self.ledger, self.team.device, self._dtype)
+
+    def _first_ledger(self, stage: Stage) -> Ledger:
+        return Ledger.of(self.plan.parameters, stage.sizes, self.plan.slots, stage.reading)
+
+    def _replay(self, step: int) -> Ledger:
+        """The ledger after `step` steps: sizes are never stored, they follow from the plan."""
+        ledger = self._first_ledger(self.plan.stages[0])
+        for stage in self.plan.stages[1 : self.plan.stage_at(step) + 1]:
+            for edit in () if stage.transition is None else stage.transition.edits:
+                ledger.apply(edit)
+        return ledger
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self.team.device.type == "cuda" and self._dtype == torch.float32:
+            return torch.autocast("cuda", torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def _agree(self, loss: Tensor) -> float:
+        """The mean loss of all processes; whether one of them was asked to stop travels along."""
+        asked = self._stop()
+        if self.team.world == 1:
+            self._stopping = asked
+            return float(loss)
+        told = self.team.sum(torch.stack((loss / self.team.world, loss.new_tensor(float(asked)))))
+        mean, stops = told.tolist()
+        self._stopping = stops > 0
+        return float(mean)
+
+
+def _check_arrival(ledger: Ledger, stage: Stage) -> None:
+    """After a switch every parameter must be stored in the stage's sizes. Raises Refused `not-arrived`."""
+    for name, sizes in ledger.sizes.items():
+        for dim, size in sizes.items():
+            if size != stage.sizes[dim]:
+                message = f"`{name}` has {size} of `{dim}`, the stage at {stage.shape} needs {stage.sizes[dim]}"
+                raise Refused(Diagnostic("not-arrived", message, place="plan"))
+
+
+def _diverged(step: int, loss: float) -> Diagnostic:
+    help_ = "lower the learning rate or lengthen the warm-up, then start again or go on from the last checkpoint"
+    return Diagnostic("loss-not-finite", f"the loss of step {step + 1} is {loss}", place="run", help=help_)

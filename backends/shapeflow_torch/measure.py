@@ -1,0 +1,76 @@
+"""Held-out values by metric."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from shapeflow_torch.data import Data
+from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.windows import Windows
+from shapeflow_torch.models import Net
+from shapeflow_torch.team import Team
+
+_FEWSHOT = "fewshot_error@"
+_RIDGE = 1e-2
+"""Paper A, Section 3: ridge regression with this alpha on one-hot targets."""
+
+
+@torch.no_grad()
+def measure(net: Net, data: Data, context: int | None, metric: str, team: Team) -> dict[str, float]:
+    """Values of a module as it is read at present. Every process takes its share of the held-out data.
+
+    Text: `loss@own` and `loss@longest`, nats per token over the same targets. Images: `classification_error` and
+    `cross_entropy` (nats); `fewshot_error@K` where that is the plan's metric, since it costs a regression.
+    """
+    if isinstance(data, Windows):
+        return _text(net, data, context or data.longest, team)
+    values = _images(net, data, team)
+    if metric.startswith(_FEWSHOT):
+        values[metric] = _fewshot(net, data, int(metric.removeprefix(_FEWSHOT)))
+    return values
+
+
+def _text(net: Net, data: Windows, context: int, team: Team) -> dict[str, float]:
+    own = _loss(net, data, context, team)
+    return {"loss@own": own, "loss@longest": own if context == data.longest else _loss(net, data, data.longest, team)}
+
+
+def _loss(net: Net, data: Windows, context: int, team: Team) -> float:
+    total = torch.zeros((), dtype=torch.float64)
+    for inputs, targets in data.held_out(context, team.rank, team.world):
+        total += _summed(net(inputs), targets)
+    return float(team.sum(total.to(team.device))) / data.targets
+
+
+def _images(net: Net, data: Images, team: Team) -> dict[str, float]:
+    # Classes wrong, cross-entropy, images.
+    totals = torch.zeros(3, dtype=torch.float64)
+    for images, classes in data.held_out(0, team.rank, team.world):
+        logits = net(images)
+        wrong = float((logits.argmax(-1) != classes).sum())
+        totals += torch.tensor([wrong, _summed(logits, classes), len(classes)], dtype=torch.float64)
+    wrong, nats, count = team.sum(totals.to(team.device)).tolist()
+    return {"classification_error": wrong / count, "cross_entropy": nats / count}
+
+
+def _summed(logits: Tensor, targets: Tensor) -> float:
+    flat = logits.flatten(0, -2)
+    exact = flat if flat.dtype.itemsize > 2 else flat.float()
+    return float(functional.cross_entropy(exact, targets.flatten(), reduction="sum"))
+
+
+def _fewshot(net: Net, data: Images, shots: int) -> float:
+    """The error of a linear classifier fitted to the features of a few training images of each class."""
+    from sklearn.linear_model import Ridge
+
+    images, classes = data.shots(shots)
+    held_out = list(data.held_out(0, 0, 1))
+    features = net.features(images).float().cpu().numpy()
+    ridge = Ridge(alpha=_RIDGE).fit(features, functional.one_hot(classes).float().cpu().numpy())
+    wrong = sum(
+        int((ridge.predict(net.features(x).float().cpu().numpy()).argmax(-1) != y.cpu().numpy()).sum())
+        for x, y in held_out
+    )
+    return wrong / sum(len(y) for _, y in held_out)

@@ -1,0 +1,46 @@
+"""Modules: one file for each component of `shapeflow/models/`, of the same name."""
+
+from __future__ import annotations
+
+import torch
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.ledger import Ledger
+from shapeflow_torch.models.parts import Net, initialise
+from shapeflow_torch.models.transformer import Transformer
+from shapeflow_torch.models.vit import Vit
+
+_KINDS = {"transformer": Transformer, "vit": Vit}
+
+__all__ = ["Net", "build", "initialise"]
+
+
+def build(kind: str, ledger: Ledger, device: torch.device, dtype: torch.dtype) -> Net:
+    """A module of the ledger's sizes; its weights are yet to be written.
+
+    Raises Refused `no-such-model`, `wrong-parameters` where the module's tensors are not the ledger's, `no-such-view`
+    where a view is asked for that the module does not read through.
+    """
+    if kind not in _KINDS:
+        raise Refused(Diagnostic("no-such-model", f"this backend has no model `{kind}`", place="model"))
+    with torch.device("meta"):
+        net = _KINDS[kind](ledger.sizes, ledger.slots)
+    net.to_empty(device=device).to(dtype)
+    net.tie()
+    check(net, ledger)
+    return net
+
+
+def check(net: Net, ledger: Ledger) -> None:
+    """Compare a module with the ledger, name by name. Raises Refused."""
+    have = {name: tuple(tensor.shape) for name, tensor in net.named_parameters()}
+    want = ledger.tensors()
+    if have != want:
+        wrong = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))
+        notes = tuple(f"`{n}`: module {have.get(n, 'none')}, plan {want.get(n, 'none')}" for n in wrong[:8])
+        message = f"{len(wrong)} tensors of the module are not what the plan declares"
+        raise Refused(Diagnostic("wrong-parameters", message, place="model", notes=notes))
+    unseen = sorted(name for name, views in ledger.views.items() if views and name not in net.viewable)
+    if unseen:
+        message = f"the model does not read `{unseen[0]}` through views"
+        raise Refused(Diagnostic("no-such-view", message, place="model"))

@@ -1,0 +1,129 @@
+"""A Llama-style language model: RMSNorm, rotary positions, SwiGLU, grouped queries (Touvron et al. 2023)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shapeflow_torch.models.parts import Net, Sizes, Slots, heads_of, linear_spread, number, together
+
+_OUTPUTS = ("attn.o.weight", "mlp.down.weight")
+
+
+class Rotary:
+    """Cosines and sines of the rotary angles (Su et al. 2021), float32, grown as longer contexts come.
+
+    The base never changes, so the table of a longer context begins with that of a shorter one, bit for bit."""
+
+    def __init__(self, head_width: int, base: float) -> None:
+        # On the CPU even where modules are laid out on torch's meta device.
+        self._rates = base ** (-torch.arange(0, head_width, 2, dtype=torch.float64, device="cpu") / head_width)
+        self._table = torch.empty(2, 0, head_width // 2, device="cpu")
+
+    def table(self, tokens: int, device: torch.device) -> Tensor:
+        """(2, tokens, head_width / 2): cosines, sines."""
+        if self._table.shape[1] < tokens or self._table.device != device:
+            longest = max(tokens, self._table.shape[1])
+            angles = torch.outer(torch.arange(longest, dtype=torch.float64), self._rates)
+            self._table = torch.stack((angles.cos(), angles.sin())).float().to(device)
+        return self._table[:, :tokens]
+
+
+def turn(tensor: Tensor, table: Tensor) -> Tensor:
+    """Rotate pairs (i, i + width/2) of every head; tensor (batch, heads, tokens, width)."""
+    first, second = tensor.chunk(2, -1)
+    cos, sin = table.to(tensor.dtype)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+
+
+class Attention(nn.Module):
+    """Causal attention; each group of query heads shares one head of keys and values."""
+
+    def __init__(self, residual: int, heads: int, kv_heads: int, head_width: int) -> None:
+        super().__init__()
+        self.head_width = head_width
+        self.shared = heads != kv_heads
+        self.q = nn.Linear(residual, heads, bias=False)
+        self.k = nn.Linear(residual, kv_heads, bias=False)
+        self.v = nn.Linear(residual, kv_heads, bias=False)
+        self.o = nn.Linear(heads, residual, bias=False)
+
+    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+        q = turn(heads_of(self.q(x), self.head_width), table)
+        k = turn(heads_of(self.k(x), self.head_width), table)
+        v = heads_of(self.v(x), self.head_width)
+        read = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.shared)
+        out: Tensor = self.o(together(read))
+        return out
+
+
+class Mlp(nn.Module):
+    """SwiGLU (Shazeer 2020)."""
+
+    def __init__(self, residual: int, hidden: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(residual, hidden, bias=False)
+        self.up = nn.Linear(residual, hidden, bias=False)
+        self.down = nn.Linear(hidden, residual, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down(functional.silu(self.gate(x)) * self.up(x))
+        return out
+
+
+class Block(nn.Module):
+    """One pre-norm layer on the residual stream (batch, tokens, residual)."""
+
+    def __init__(self, residual: int, heads: int, kv_heads: int, hidden: int, head_width: int, eps: float) -> None:
+        super().__init__()
+        self.norm1 = nn.RMSNorm(residual, eps=eps)
+        self.attn = Attention(residual, heads, kv_heads, head_width)
+        self.norm2 = nn.RMSNorm(residual, eps=eps)
+        self.mlp = Mlp(residual, hidden)
+
+    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x), table)
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
+
+
+class Transformer(Net):
+    """tokens (batch, context) -> logits (batch, context, vocabulary), at any context."""
+
+    def __init__(self, sizes: Sizes, slots: Slots) -> None:
+        super().__init__()
+        embed, q = sizes["embed.weight"], sizes["blocks.{depth}.attn.q.weight"]
+        kv_heads = sizes["blocks.{depth}.attn.k.weight"]["kv_heads"]
+        hidden = sizes["blocks.{depth}.mlp.gate.weight"]["hidden"]
+        residual, eps = embed["residual"], float(number(slots, "norm.eps"))
+        head_width = int(number(slots, "head_width"))
+        self.depth = q["depth"]
+        self.rotary = Rotary(head_width, float(number(slots, "rope.base")))
+        self.embed = nn.Embedding(embed["vocabulary"], residual)
+        self.blocks = nn.ModuleList(
+            Block(residual, q["heads"], kv_heads, hidden, head_width, eps) for _ in range(self.depth)
+        )
+        self.norm = nn.RMSNorm(residual, eps=eps)
+        self.head = nn.Linear(residual, embed["vocabulary"], bias=False)
+        self.tied = "head.weight" not in sizes
+        self.tie()
+
+    def tie(self) -> None:
+        if self.tied:
+            self.head.weight = self.embed.weight
+
+    def features(self, inputs: Tensor) -> Tensor:
+        x = self.embed(inputs)
+        table = self.rotary.table(inputs.shape[1], inputs.device)
+        for block in self.blocks:
+            x = block(x, table)
+        out: Tensor = self.norm(x)
+        return out
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.features(inputs))
+        return logits
+
+    def spread(self, name: str, tensor: Tensor) -> float:
+        return 0.05 if name == "embed.weight" else linear_spread(name, tensor, self.depth, _OUTPUTS)

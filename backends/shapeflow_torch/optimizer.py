@@ -1,0 +1,87 @@
+"""AdamW, stock where torch has it, with an age for every entry where a parameter has grown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+"""`exp_avg` and `exp_avg_sq` in the parameter's sizes; `step` a scalar, or one age an entry."""
+
+
+class AgedAdamW(torch.optim.Optimizer):
+    """AdamW (Loshchilov and Hutter 2019) whose bias correction knows the age of every entry.
+
+    torch keeps one step count a parameter. Entries that grew late, with empty moments but the old count, would get no
+    bias correction: at betas (.9, .999) their first updates are 3 to 6.6 times too large. Ages are float32, since
+    bfloat16 cannot count beyond 256.
+    """
+
+    def __init__(
+        self, groups: Iterable[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+    ) -> None:
+        super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            (beta1, beta2), lr = group["betas"], group["lr"]
+            for parameter in group["params"]:
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                state = self.state[parameter] or self._empty(parameter)
+                age = state["step"].add_(1)
+                first = state["exp_avg"].lerp_(gradient, 1 - beta1)
+                second = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+                scale = (second / (1 - beta2**age)).sqrt_().add_(group["eps"])
+                parameter.mul_(1 - lr * group["weight_decay"])
+                parameter.sub_((first / (1 - beta1**age)).div_(scale).mul_(lr))
+
+    def _empty(self, parameter: Tensor) -> State:
+        self.state[parameter].update(empty_state(parameter))
+        state: State = self.state[parameter]
+        return state
+
+
+def empty_state(parameter: Tensor) -> State:
+    """The state of a parameter that was never updated."""
+    return {
+        "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+        "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+        "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+    }
+
+
+def make_optimizer(
+    parameters: Mapping[str, nn.Parameter],
+    matrices: frozenset[str],
+    settings: Mapping[str, Any],
+    state: Mapping[str, State],
+) -> torch.optim.Optimizer:
+    """An optimizer over named parameters, with state written by name.
+
+    `matrices`: names of the parameters that decay. `settings`: those of the plan's `adamw`. Never through
+    `load_state_dict`, which goes by position and takes moments of other sizes without a word.
+    """
+    for name, entry in state.items():
+        if entry["exp_avg"].shape != parameters[name].shape:
+            raise ValueError(f"moments of {name} have sizes {tuple(entry['exp_avg'].shape)}")
+    decays = [p for name, p in parameters.items() if name in matrices]
+    others = [p for name, p in parameters.items() if name not in matrices]
+    decay = settings["weight_decay"]
+    groups = [{"params": decays, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    betas, eps = (settings["beta1"], settings["beta2"]), settings["eps"]
+    optimizer: torch.optim.Optimizer
+    if any(entry["step"].dim() for entry in state.values()):
+        optimizer = AgedAdamW(groups, settings["lr"], betas, eps, decay)
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=settings["lr"], betas=betas, eps=eps, weight_decay=decay, fused=True)
+    for name, entry in state.items():
+        optimizer.state[parameters[name]] = dict(entry)
+    return optimizer

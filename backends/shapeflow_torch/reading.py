@@ -1,0 +1,74 @@
+"""A stored tensor seen through its views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from shapeflow.edits import Resize, matrices
+from shapeflow.ledger import Ledger
+from shapeflow.parameters import Parameter
+
+
+class Reading:
+    """One parameter as its views show it; gradients flow to the stored tensor.
+
+    A view acts along one dim and on every axis that bears it: the two-dimensional resize is a product of two
+    one-dimensional ones, and so is its pseudo-inverse. Matrices are made in float64 and applied in the parameter's
+    own precision, whatever autocast says.
+    """
+
+    def __init__(
+        self,
+        parameter: Parameter,
+        sizes: Mapping[str, int],
+        rules: Mapping[str, Resize],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._logical = tuple(sizes[dim] for dim in parameter.logical)
+        self._fused = tuple(len(entry.split()) for entry in parameter.dims)
+        self._through: list[tuple[int, Tensor]] = []
+        for dim, rule in rules.items():
+            if rule.to == sizes[dim]:
+                continue
+            matrix = torch.from_numpy(matrices(rule, sizes[dim])[0]).to(device, dtype)
+            self._through += [(axis, matrix) for axis, named in enumerate(parameter.logical) if named == dim]
+
+    def __call__(self, stored: Tensor) -> Tensor:
+        if not self._through:
+            return stored
+        with torch.autocast(stored.device.type, enabled=False):
+            seen = stored.reshape(self._logical)
+            for axis, matrix in self._through:
+                seen = along(seen, axis, matrix)
+        sizes, at = [], 0
+        for count in self._fused:
+            sizes.append(seen.shape[at : at + count].numel())
+            at += count
+        return seen.reshape(sizes)
+
+
+def along(tensor: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """`matrix` (to, old) applied along one axis of `old` entries."""
+    return (tensor.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
+
+
+class Reader:
+    """Makes readings and keeps them: alternating views then cost nothing, and compile once each."""
+
+    def __init__(self) -> None:
+        self._made: dict[object, Reading] = {}
+
+    def readings(self, ledger: Ledger, device: torch.device, dtype: torch.dtype) -> dict[str, Reading]:
+        """Parameter name -> how it is read at present, for those that are read through views."""
+        found = {}
+        for name, rules in ledger.views.items():
+            if rules:
+                key = (name, tuple(sorted(rules.items(), key=lambda rule: rule[0])), tuple(ledger.sizes[name].items()))
+                if key not in self._made:
+                    self._made[key] = Reading(ledger.table[name], ledger.sizes[name], dict(rules), device, dtype)
+                found[name] = self._made[key]
+        return found

@@ -1,0 +1,192 @@
+"""Small plans made by hand, without the compiler: a shape each stage, so many steps each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from shapeflow.data.digits import Digits
+from shapeflow.data.python_source import PythonSource
+from shapeflow.edits import joined
+from shapeflow.models.transformer import Transformer
+from shapeflow.models.vit import Vit
+from shapeflow.objectives.cross_entropy import CrossEntropy
+from shapeflow.objectives.next_token import NextToken
+from shapeflow.optimizers.adamw import Adamw
+from shapeflow.parameters import Architecture, DataFacts, Model, step_compute
+from shapeflow.parameters import Transition as Mover
+from shapeflow.plan import (
+    AxisUnit,
+    Blend,
+    Candidate,
+    Comparator,
+    Comparison,
+    Plan,
+    Point,
+    Spec,
+    Stage,
+    Totals,
+    Transition,
+)
+from shapeflow.plan_json import sealed
+from shapeflow.settings import name_of, written
+from shapeflow.shapes import Shape
+from shapeflow.transitions.context_grow import ContextGrow
+from shapeflow.transitions.flexi_resize import FlexiResize
+from shapeflow.transitions.width_expand import WidthExpand
+
+Leg = tuple[Mapping[str, int], int]
+"""A shape and its steps."""
+
+
+@attrs.frozen
+class Parts:
+    """What a plan is made of, before its stages."""
+
+    architecture: Architecture
+    data: Any
+    objective: Any
+    movers: Mapping[str, Mover]
+    metric: str
+    optimizer: Adamw
+
+
+def toy_text_plan(
+    legs: Sequence[Leg] = (({"context": 16}, 6), ({"context": 64}, 6)),
+    *,
+    preview: float = 0.0,
+    init: Literal["normal", "preserve", "net2net"] = "preserve",
+    moments: Literal["fresh", "carry", "carry_raw", "reset"] = "fresh",
+    optimizer: Adamw | None = None,
+    data: Any = None,
+    model: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Plan:
+    """A transformer of width 32, 2 blocks, heads of 8 on Python's source, 256 tokens a step. A leg names `context`,
+    `width` or both; `preview`: share of every stage but the last that is taken in the next shape."""
+    fixed = {} if "width" in legs[0][0] else {"width": 32}
+    settings = {"depth": 2, "head_width": 8, **fixed, **({} if "context" in legs[0][0] else {"context": 32})}
+    parts = Parts(
+        Transformer(**{**settings, **(model or {})}),
+        data or PythonSource(batch=256),
+        NextToken(),
+        {"context": ContextGrow(), "width": WidthExpand(init=init, moments=moments)},
+        "loss@own",
+        optimizer or Adamw(lr=2e-3, warmup=4, average=20),
+    )
+    return make_plan(parts, legs, preview, **fields)
+
+
+def toy_image_plan(
+    legs: Sequence[Leg] = (({"patch": 4}, 6), ({"patch": 2}, 6)),
+    *,
+    preview: float = 0.0,
+    init: Literal["normal", "preserve", "net2net"] = "preserve",
+    moments: Literal["fresh", "carry", "carry_raw", "reset"] = "fresh",
+    optimizer: Adamw | None = None,
+    data: Any = None,
+    base: int = 4,
+    grid: int = 2,
+    metric: str = "classification_error",
+    **fields: Any,
+) -> Plan:
+    """A vision transformer of width 32, 2 blocks, heads of 8 on digits, 32 images a step. A leg names `patch`, `width`
+    or both."""
+    settings: dict[str, Any] = {"depth": 2, "head_width": 8, **({} if "width" in legs[0][0] else {"width": 32})}
+    parts = Parts(
+        Vit(**settings, **({} if "patch" in legs[0][0] else {"patch": base})),
+        data or Digits(batch=32),
+        CrossEntropy(),
+        {"patch": FlexiResize(base=base, grid=grid), "width": WidthExpand(init=init, moments=moments)},
+        metric,
+        optimizer or Adamw(lr=2e-3, warmup=4, average=20, beta2=0.999, weight_decay=0.01),
+    )
+    return make_plan(parts, legs, preview, **fields)
+
+
+def make_plan(parts: Parts, legs: Sequence[Leg], preview: float = 0.0, **fields: Any) -> Plan:
+    """`fields`: those of the plan to set otherwise, such as `seed`, `evaluate`, `checkpoint`."""
+    facts: DataFacts = parts.data.facts()
+    stored = {
+        dim: size
+        for axis in parts.movers
+        if axis in legs[0][0]
+        for dim, size in parts.movers[axis].stored(facts).items()
+    }
+    model = parts.architecture.declare(facts, stored)
+    stages = tuple(_stage(parts, model, facts, legs, at, preview) for at in range(len(legs)))
+    shapes = dict.fromkeys(stage.shape for stage in stages)
+    nowhere = Comparator(None, None, None, "by hand")
+    last = stages[-1].leave
+    plan = Plan(
+        name="toy",
+        convention="flops",
+        metric=parts.metric,
+        axes=tuple(AxisUnit(axis, "") for axis in legs[0][0]),
+        candidates=tuple(Candidate(shape, None) for shape in shapes),
+        stages=stages,
+        totals=Totals(last.compute, None, last.step),
+        comparison=Comparison(nowhere, nowhere),
+        traversal=None,
+        model=Spec(name_of(parts.architecture), written(parts.architecture)),
+        data=Spec(name_of(parts.data), written(parts.data)),
+        objective=Spec(name_of(parts.objective), written(parts.objective)),
+        optimizer=Spec(name_of(parts.optimizer), written(parts.optimizer)),
+        parameters=model.parameters,
+        apart=tuple(sorted(model.apart)),
+        slots=model.slots,
+        evaluate=None,
+        checkpoint=None,
+        seed=0,
+        source="",
+    )
+    return sealed(attrs.evolve(plan, **fields))
+
+
+def _stage(parts: Parts, model: Model, facts: DataFacts, legs: Sequence[Leg], at: int, preview: float) -> Stage:
+    shape, steps = Shape.of(legs[at][0]), legs[at][1]
+    whole = parts.architecture.shape(shape)
+    cost = step_compute(model, whole, "flops")
+    first = sum(leg[1] for leg in legs[:at])
+    before = sum(n * step_compute(model, parts.architecture.shape(Shape.of(s)), "flops") for s, n in legs[:at])
+    transition = None if at == 0 else _transition(parts, model, Shape.of(legs[at - 1][0]), shape)
+    blends: tuple[Blend, ...] = ()
+    if preview and at + 1 < len(legs):
+        following = Shape.of(legs[at + 1][0])
+        after = parts.architecture.shape(following)
+        blends = (
+            Blend(following, preview, 0, steps, step_compute(model, after, "flops"), _reading(parts, model, after)),
+        )
+    return Stage(
+        shape=shape,
+        arrives_by="start" if transition is None else " + ".join(transition.names),
+        transition=transition,
+        steps=steps,
+        batch=facts.batch,
+        step_compute=cost,
+        sizes=model.sizes(whole),
+        reading=_reading(parts, model, whole),
+        blends=blends,
+        enter=Point(first, before, None),
+        leave=Point(first + steps, before + steps * cost, None),
+    )
+
+
+def _reading(parts: Parts, model: Model, whole: Shape) -> tuple[Any, ...]:
+    return tuple(e for axis, mover in parts.movers.items() if axis in whole for e in mover.reading(model, whole))
+
+
+def _transition(parts: Parts, model: Model, before: Shape, after: Shape) -> Transition:
+    moved = {axis: parts.movers[axis] for axis in before.changed(after)}
+    pair = parts.architecture.shape(before), parts.architecture.shape(after)
+    movers = tuple(moved.values())
+    return Transition(
+        names=tuple(name_of(mover) for mover in movers),
+        edits=joined({axis: mover.edits(model, *pair) for axis, mover in moved.items()}),
+        moments=next((m.moments for m in movers if name_of(m) == "width_expand"), movers[0].moments),
+        average="restart" if any(mover.average == "restart" for mover in movers) else "map",
+        preserves=movers[0].preserves,
+        credit=1.0,
+    )
