@@ -37,16 +37,18 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"shapeflow.cli.{cmd_name}_").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         from shapeflow.diagnostics import did_you_mean
 
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             close = did_you_mean(args[0], COMMANDS) if args else None
-            if close:
-                error.message += f" Did you mean `{close}`?"
-            raise
+            if close is None:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean `{close}`?", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -114,5 +116,7 @@ def _bug(error: Exception) -> int:
         frame = frame.tb_next
     where = f"{os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno}" if frame is not None else "?"
     click.echo(f"this is a bug in shapeflow: {type(error).__name__}: {error} ({where})", err=True)
-    click.echo("please report it, with the command and its files; SHAPEFLOW_DEBUG=1 shows the whole traceback", err=True)
+    click.echo(
+        "please report it, with the command and its files; SHAPEFLOW_DEBUG=1 shows the whole traceback", err=True
+    )
     return 1

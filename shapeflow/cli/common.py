@@ -31,12 +31,11 @@ def tell(diagnostics: Iterable[Diagnostic]) -> None:
 
 
 def _format() -> str:
-    context = click.get_current_context(silent=True)
-    found = context.find_root().meta.get("shapeflow.format") if context else _LAST.get("format")
-    return str(found or _LAST.get("format") or "text")
+    return _ASKED.get("format", "text")
 
 
-_LAST: dict[str, str] = {}
+_ASKED: dict[str, str] = {}
+"""What `--format` said; diagnostics are told after the command and its context have ended."""
 
 
 def _colored() -> bool:
@@ -44,21 +43,16 @@ def _colored() -> bool:
 
 
 def _remember(_: click.Context, __: click.Parameter, value: str) -> None:
-    _LAST["format"] = value
+    _ASKED["format"] = value
 
 
 def formatted(function: _F) -> _F:
     """Adds `--format`: how diagnostics are told."""
-    option = click.option(
-        "--format",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        is_eager=True,
-        expose_value=False,
-        callback=_remember,
-        help="How diagnostics are told, on stderr.",
-    )
-    return option(function)
+    kinds = click.Choice(["text", "json"])
+    help_ = "How diagnostics are told, on stderr."
+    return click.option(
+        "--format", type=kinds, default="text", is_eager=True, expose_value=False, callback=_remember, help=help_
+    )(function)
 
 
 def of_a_file(function: _F) -> _F:
@@ -66,7 +60,9 @@ def of_a_file(function: _F) -> _F:
 
     @click.argument("file", type=click.Path(path_type=Path))
     @click.option("--let", "lets", multiple=True, metavar="NAME=VALUE", help="Replace a `let` of the file.")
-    @click.option("--set", "sets", multiple=True, metavar="SENTENCE", help="Replace a sentence: --set 'budget 1 PFLOPs'.")
+    @click.option(
+        "--set", "sets", multiple=True, metavar="SENTENCE", help="Replace a sentence: --set 'budget 1 PFLOPs'."
+    )
     @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Replace the file's seed.")
     @formatted
     @functools.wraps(function)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @click.command("simulate")
 @of_a_file
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw error against FLOPs into this file.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw error against FLOPs into this file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the curves and the comparison as JSON.")
 @click.option("--events", "as_events", is_flag=True, help="Print the stream of events, one JSON object a line.")
 def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, as_events: bool) -> None:
@@ -49,9 +51,8 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
 
 def _rehearse(plan: Plan) -> None:
     """Execute the whole plan on the simulator: what cannot be done fails here."""
-    from shapeflow_simulator import Simulator
-
     from shapeflow.execute import execute
+    from shapeflow_simulator import Simulator
 
     for _ in execute(plan, Simulator(plan)):
         pass
@@ -60,10 +61,9 @@ def _rehearse(plan: Plan) -> None:
 def _print_events(plan: Plan) -> None:
     import json
 
-    from shapeflow_simulator import Simulator
-
     from shapeflow.events import StepDone, event_to_json
     from shapeflow.execute import execute
+    from shapeflow_simulator import Simulator
 
     for event in execute(plan, Simulator(plan)):
         if not isinstance(event, StepDone):

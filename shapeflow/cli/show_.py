@@ -1,0 +1,85 @@
+"""`shapeflow show`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shapeflow.cli.common import formatted, print_json
+
+if TYPE_CHECKING:
+    from shapeflow.plan import Plan
+
+
+@click.command("show")
+@click.argument("what", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@formatted
+def command(what: Path, other: Path | None, as_json: bool) -> None:
+    """Show a plan file or a run folder, or how two of them differ.
+
+    A plan is always shown, also one that is stale, finished or for another machine.
+    """
+    if other is not None:
+        _difference(what, other, as_json)
+    elif what.is_dir():
+        _run(what, as_json)
+    else:
+        from shapeflow.preview.plan import console, plan_view
+
+        plan = _plan(what)
+        if as_json:
+            from shapeflow.plan_json import plan_to_json
+
+            print_json(plan_to_json(plan))
+        else:
+            console().print(plan_view(plan))
+
+
+def _plan(path: Path) -> Plan:
+    """The plan in a file or in a run's folder."""
+    from shapeflow.plan_json import load
+    from shapeflow.runs import read_run
+
+    if path.is_dir():
+        return read_run(path).plan
+    return load(path)
+
+
+def _run(folder: Path, as_json: bool) -> None:
+    from shapeflow.events import event_to_json
+    from shapeflow.preview.plan import console
+    from shapeflow.preview.run import run_view
+    from shapeflow.runs import read_run
+
+    run = read_run(folder)
+    if as_json:
+        measured = [event_to_json(event) for event in run.measured]
+        finished = run.ended is not None and run.ended.finished
+        print_json({"plan": run.plan.digest, "steps": run.done, "finished": finished, "measured": measured})
+    else:
+        console().print(run_view(run))
+
+
+def _difference(first: Path, second: Path, as_json: bool) -> None:
+    from shapeflow.preview.plan import console
+    from shapeflow.preview.run import difference
+
+    rows = difference(_plan(first), _plan(second))
+    if as_json:
+        print_json([{"what": what, "first": a, "second": b} for what, a, b in rows])
+        return
+    if not rows:
+        click.echo("the plans are the same")
+        return
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2))
+    for heading in ("", str(first), str(second)):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)

@@ -1,0 +1,196 @@
+"""Error against compute, as the laws expect it: the plan, the best fixed shape, the shape that the plan ends in."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from typing import Any
+
+import attrs
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shapeflow.plan import Plan, Stage, forecast
+from shapeflow.preview.numbers import error, percent, scale
+from shapeflow.shapes import Shape
+
+PIECES = 64
+"""Points of a stage's curve."""
+TARGETS = 6
+"""Rows of the table of targets."""
+
+
+@attrs.frozen
+class Curve:
+    """Compute and error of a way, in order of compute."""
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+
+    def compute(self, target: float) -> float | None:
+        """The compute at which the error first is as low as this; None where it never is."""
+        at = bisect.bisect_left([-value for _, value in self.points], -target)
+        if at == len(self.points):
+            return None
+        if at == 0:
+            return self.points[0][0]
+        (c0, e0), (c1, e1) = self.points[at - 1], self.points[at]
+        return c0 + (c1 - c0) * (e0 - target) / (e0 - e1) if e0 > e1 else c1
+
+
+def plan_curve(plan: Plan) -> Curve:
+    """The plan's own curve. A switch that costs error shows as a step; the lowest error so far is kept."""
+    points: list[tuple[float, float]] = []
+    for stage in plan.stages:
+        points += _stage_points(plan, stage)
+    kept: list[tuple[float, float]] = []
+    for compute, value in points:
+        if not kept or value < kept[-1][1]:
+            kept.append((compute, value))
+    return Curve(plan.name or "the plan", tuple(kept))
+
+
+def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
+    law = plan.law(stage.shape)
+    begin, end = stage.enter.compute or 0.0, stage.leave.compute or 0.0
+    own = end - begin if stage.steps is None else stage.steps * stage.cost
+    found = []
+    for piece in range(PIECES + 1):
+        # Denser at the beginning of the run, where the curve is steep.
+        part = piece / PIECES if begin > 0 else (piece / PIECES) ** 3
+        value = forecast(law, stage.enter, part * own)
+        if value is not None and (begin > 0 or part > 0):
+            found.append((begin + part * (end - begin), value))
+    return found
+
+
+def fixed_curve(plan: Plan, shape: Shape, label: str) -> Curve | None:
+    """A fixed shape's curve up to four times the plan's compute; None without a law."""
+    law = plan.law(shape)
+    if law is None or not plan.totals.compute:
+        return None
+    most = 4 * plan.totals.compute
+    grid = [most * 10 ** (-4 * (1 - piece / (3 * PIECES))) for piece in range(3 * PIECES + 1)]
+    points = [(compute, law.error(compute)) for compute in grid]
+    return Curve(label, tuple((compute, value) for compute, value in points if math.isfinite(value)))
+
+
+def all_curves(plan: Plan) -> list[Curve]:
+    """The plan's curve, then those of the two fixed shapes where there are laws."""
+    if plan.totals.error is None:
+        return []
+    found = [plan_curve(plan)]
+    for what, comparator in _fixed(plan):
+        if comparator is not None:
+            curve = fixed_curve(plan, comparator, f"{what}: {comparator.written(plan.units)}")
+            found += [curve] if curve is not None else []
+    return found
+
+
+def _fixed(plan: Plan) -> list[tuple[str, Shape | None]]:
+    best, last = plan.comparison.best_fixed.shape, plan.comparison.last_shape_fixed.shape
+    return [("best fixed", best)] if best == last else [("best fixed", best), ("last shape fixed", last)]
+
+
+def targets(plan: Plan, curve: Curve) -> list[float]:
+    """Errors to compare at, from the lower part of the plan's curve down to its end, evenly in the log of compute."""
+    first, last = curve.points[0][0], curve.points[-1][0]
+    first = max(first, last / 100)
+    found = []
+    for row in range(1, TARGETS + 1):
+        compute = first * (last / first) ** (row / TARGETS)
+        at = min(bisect.bisect_left([c for c, _ in curve.points], compute), len(curve.points) - 1)
+        found.append(curve.points[at][1])
+    return list(dict.fromkeys(found))
+
+
+def savings(plan: Plan) -> list[dict[str, Any]]:
+    """At each target: what the plan needs, what the fixed shapes need by their laws, and what is saved."""
+    if plan.totals.error is None:
+        return []
+    curve = plan_curve(plan)
+    rows = []
+    for target in targets(plan, curve):
+        needs = curve.compute(target)
+        row: dict[str, Any] = {"error": target, "plan": needs}
+        laws = {c.shape: c.law for c in plan.candidates if c.law is not None}
+        fixed = {shape: law.compute(target) for shape, law in laws.items()}
+        best = min(fixed, key=lambda shape: fixed[shape])
+        last = plan.comparison.last_shape_fixed.shape
+        for name, shape in (("best_fixed", best), ("last_shape_fixed", last)):
+            compute = fixed.get(shape, math.inf) if shape is not None else math.inf
+            known = math.isfinite(compute) and compute > 0 and needs is not None
+            row[name] = {
+                "shape": None if shape is None else shape.json(),
+                "compute": compute if known else None,
+                "saving": 1 - needs / compute if known and needs is not None else None,
+            }
+        rows.append(row)
+    return rows
+
+
+def curves(plan: Plan) -> dict[str, Any]:
+    """What `shapeflow simulate --json` prints."""
+    return {
+        "name": plan.name,
+        "digest": plan.digest,
+        "metric": plan.metric,
+        "convention": plan.convention,
+        "totals": attrs.asdict(plan.totals),
+        "comparison": {
+            name: {
+                "shape": comparator.shape.json() if comparator.shape else None,
+                "compute": comparator.compute,
+                "saving": comparator.saving,
+                "reason": comparator.reason,
+            }
+            for name, comparator in (
+                ("best_fixed", plan.comparison.best_fixed),
+                ("last_shape_fixed", plan.comparison.last_shape_fixed),
+            )
+        },
+        "stages": [
+            {
+                "shape": stage.shape.json(),
+                "arrives_by": stage.arrives_by,
+                "steps": stage.steps,
+                "enter": attrs.asdict(stage.enter),
+                "leave": attrs.asdict(stage.leave),
+            }
+            for stage in plan.stages
+        ],
+        "savings": savings(plan),
+        "curves": [
+            {"label": curve.label, "points": [list(point) for point in curve.points]} for curve in all_curves(plan)
+        ],
+    }
+
+
+def curves_view(plan: Plan) -> RenderableType:
+    """The table of savings over targets; a saving at one target says little of the next."""
+    rows = savings(plan)
+    if not rows:
+        return Text("\n  without laws there is nothing to predict")
+    prefix, size = scale(max(row["plan"] for row in rows))
+    table = Table(box=None, padding=(0, 2))
+    table.add_column(f"at {plan.metric}", justify="right")
+    table.add_column(f"plan, {prefix}FLOPs", justify="right")
+    table.add_column("best fixed", justify="right")
+    table.add_column("needs", justify="right")
+    table.add_column("saving", justify="right")
+    table.add_column("last shape needs", justify="right")
+    table.add_column("saving", justify="right")
+    for row in rows:
+        best, last = row["best_fixed"], row["last_shape_fixed"]
+        shape = Shape.of(best["shape"]).written(plan.units)
+        table.add_row(
+            error(row["error"], plan.metric),
+            f"{row['plan'] / size:.4g}",
+            shape,
+            "-" if best["compute"] is None else f"{best['compute'] / size:.4g}",
+            percent(best["saving"]),
+            "never" if last["compute"] is None else f"{last['compute'] / size:.4g}",
+            percent(last["saving"]),
+        )
+    return Group(Text("\n  predicted by the laws, on the way to the end:\n"), table)

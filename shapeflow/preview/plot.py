@@ -1,0 +1,100 @@
+"""A picture of a plan: error against compute, stage by stage, beside the fixed shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.plan import Plan
+from shapeflow.preview.curves import all_curves
+from shapeflow.preview.numbers import percent, scale
+
+COLORS = ("#1b6ca8", "#c0392b", "#7f8c8d")
+
+
+def draw(plan: Plan, path: Path) -> None:
+    """Draw a plan into a PNG, SVG or PDF. Raises Refused where matplotlib is missing, the ending is unknown or the plan
+    has no laws."""
+    try:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        help_ = "install it: `pip install matplotlib`"
+        raise Refused(
+            Diagnostic(
+                "no-matplotlib", "a picture needs matplotlib, which is not installed", place="--plot", help=help_
+            )
+        ) from None
+    curves = all_curves(plan)
+    if not curves:
+        raise Refused(Diagnostic("no-laws", "without laws there is nothing to draw", place="--plot"))
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    if path.suffix.lstrip(".").lower() not in figure.canvas.get_supported_filetypes():
+        kinds = "`.png`, `.svg` or `.pdf`"
+        raise Refused(
+            Diagnostic(
+                "unknown-picture", f"`{path}` is no kind of picture", place="--plot", help=f"end the name in {kinds}"
+            )
+        )
+    prefix, size = scale(plan.totals.compute or 0.0)
+    _lines(axes, curves, size)
+    _switches(axes, plan, size)
+    _labels(axes, plan, prefix)
+    _save(figure, path)
+    pyplot.close(figure)
+
+
+def _lines(axes: Any, curves: list[Any], size: float) -> None:
+    for number, curve in enumerate(curves):
+        xs, ys = zip(*curve.points, strict=True)
+        style = {"lw": 2.2, "zorder": 3} if number == 0 else {"lw": 1.4, "ls": "--"}
+        axes.plot([x / size for x in xs], ys, color=COLORS[number % len(COLORS)], label=curve.label, **style)
+
+
+def _switches(axes: Any, plan: Plan, size: float) -> None:
+    for stage in plan.stages[1:]:
+        if stage.enter.compute and stage.enter.error is not None:
+            axes.plot([stage.enter.compute / size], [stage.enter.error], "o", color=COLORS[0], zorder=4)
+            note = stage.shape.written(plan.units)
+            axes.annotate(
+                note,
+                (stage.enter.compute / size, stage.enter.error),
+                xytext=(6, 6),
+                textcoords="offset points",
+                fontsize=8,
+            )
+
+
+def _labels(axes: Any, plan: Plan, prefix: str) -> None:
+    axes.set_xscale("log")
+    axes.set_xlabel(f"training compute, {prefix}FLOPs ({plan.convention})")
+    axes.set_ylabel(plan.metric)
+    if plan.totals.error is not None:
+        start = plan.stages[0].enter.error or axes.get_ylim()[1]
+        axes.set_ylim(plan.totals.error - 0.08 * (start - plan.totals.error), start * 1.02)
+        seen = [x for line in axes.lines for x, y in zip(*line.get_data(), strict=True) if y <= start and x > 0]
+        needs = [c.compute / size for c in (plan.comparison.best_fixed, plan.comparison.last_shape_fixed) if c.compute]
+        axes.set_xlim(0.7 * min(seen), 1.3 * max([(plan.totals.compute or 0.0) / size, *needs]))
+    best, last = plan.comparison.best_fixed, plan.comparison.last_shape_fixed
+    axes.set_title(
+        f"{plan.name}\npredicted saving: {percent(best.saving)} against the best fixed shape, "
+        f"{percent(last.saving)} against the last shape",
+        fontsize=10,
+    )
+    if plan.totals.error is not None:
+        axes.axhline(plan.totals.error, color="#bbbbbb", lw=0.8, zorder=1)
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _save(figure: Any, path: Path) -> None:
+    from io import BytesIO
+
+    from shapeflow.files import write_bytes
+
+    data = BytesIO()
+    figure.savefig(data, format=path.suffix.lstrip("."), dpi=150)
+    write_bytes(path, data.getvalue())

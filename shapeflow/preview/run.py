@@ -1,0 +1,102 @@
+"""A run on the screen: what each stage was expected to reach and what it reached, at what price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shapeflow.events import Measured
+from shapeflow.plan import Plan
+from shapeflow.preview.numbers import count, error, flops, scale
+from shapeflow.runs import Run
+
+
+def run_view(run: Run) -> RenderableType:
+    """What `shapeflow show RUN` prints, and `run` at its end."""
+    ended = run.ended
+    total = run.plan.totals.steps or 0
+    state = "finished" if ended is not None and ended.finished else f"stopped after step {count(run.done)}"
+    title = Text(f"{run.plan.name or run.folder} ({run.folder}): {state} of {count(total)} steps", style="bold")
+    return Group(title, Text(), stage_table(run), Text(), *(Text(f"  {line}") for line in _last(run)))
+
+
+def stage_table(run: Run) -> Table:
+    """Predicted and measured at the end of each stage."""
+    plan = run.plan
+    names = metrics(run)
+    prefix, size = scale(plan.totals.compute or 0.0)
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("stage")
+    for axis in plan.axes:
+        table.add_column(axis.name)
+    table.add_column("until step", justify="right")
+    table.add_column(f"compute, {prefix}FLOPs", justify="right")
+    table.add_column(f"{plan.metric} predicted", justify="right")
+    for name in names:
+        table.add_column(f"{name} measured", justify="right")
+    for number, stage in enumerate(plan.stages, 1):
+        found = _at(run, stage.last_step)
+        cells = [f"{stage.shape[axis.name]} {axis.unit}".rstrip() for axis in plan.axes]
+        cells += [count(stage.leave.step), f"{(stage.leave.compute or 0) / size:.4g}"]
+        cells += [error(stage.leave.error, plan.metric)]
+        cells += [error(found.values.get(name), name) if found else "-" for name in names]
+        table.add_row(str(number), *cells)
+    return table
+
+
+def metrics(run: Run) -> list[str]:
+    """The metrics that were measured, the plan's own first."""
+    found = list(dict.fromkeys(name for event in run.measured for name in event.values))
+    return sorted(found, key=lambda name: (name != run.plan.metric, name))
+
+
+def _at(run: Run, step: int) -> Measured | None:
+    return next((event for event in reversed(run.measured) if event.step == step), None)
+
+
+def _last(run: Run) -> Iterator[str]:
+    if not run.measured:
+        yield "nothing has been measured yet"
+        return
+    last = run.measured[-1]
+    values = ", ".join(f"{name} {error(last.values[name], name)}" for name in metrics(run) if name in last.values)
+    yield f"at step {count(last.step)}, after {flops(last.compute)} and {last.seconds:.1f} s of training: {values}"
+    if last.predicted is not None and run.plan.metric in last.values:
+        expected, got = error(last.predicted, run.plan.metric), error(last.values[run.plan.metric], run.plan.metric)
+        yield f"the laws expected {expected} here, and it is {got}"
+
+
+def difference(first: Plan, second: Plan) -> list[tuple[str, str, str]]:
+    """What two plans do differently: (what, in the first, in the second)."""
+    rows = [(name, _said(first, name), _said(second, name)) for name in _SAID]
+    for number in range(max(len(first.stages), len(second.stages))):
+        rows.append((f"stage {number + 1}", _stage(first, number), _stage(second, number)))
+    rows.append(("total compute", _total(first), _total(second)))
+    return [row for row in rows if row[1] != row[2]]
+
+
+_SAID = ("name", "convention", "metric", "model", "data", "objective", "optimizer", "traversal", "seed", "evaluate")
+
+
+def _said(plan: Plan, name: str) -> str:
+    value = getattr(plan, name)
+    settings = getattr(value, "settings", None)
+    if settings is not None:
+        return f"{value.name}({', '.join(f'{key}: {setting}' for key, setting in settings.items())})"
+    return str(value)
+
+
+def _stage(plan: Plan, number: int) -> str:
+    if number >= len(plan.stages):
+        return "-"
+    stage = plan.stages[number]
+    blends = "".join(f" with {blend.share:.3g} {blend.shape.written(plan.units)}" for blend in stage.blends)
+    length = f"{count(stage.steps)} steps" if stage.steps is not None else flops(stage.leave.compute or 0.0)
+    return f"{stage.shape.written(plan.units)}{blends}, {length}, until {error(stage.leave.error, plan.metric)}"
+
+
+def _total(plan: Plan) -> str:
+    return "-" if plan.totals.compute is None else flops(plan.totals.compute, 6)

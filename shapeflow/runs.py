@@ -1,0 +1,89 @@
+"""Runs on disk: what a run folder holds, read back.
+
+plan.json       the plan that is executed
+events.jsonl    what happened, one event a line
+data.json       what the data was
+checkpoints/    the newest few
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.events import Event, Measured, RunEnded, StepDone, event_from_json
+from shapeflow.files import read_text
+from shapeflow.plan import Plan
+from shapeflow.plan_json import load
+
+PLAN, EVENTS, DATA, CHECKPOINTS = "plan.json", "events.jsonl", "data.json", "checkpoints"
+
+
+@attrs.frozen
+class Run:
+    """A run as its folder tells it. `trained`: seconds of training at each measurement."""
+
+    folder: Path
+    plan: Plan
+    events: tuple[Event, ...]
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        return tuple(event for event in self.events if isinstance(event, Measured))
+
+    @property
+    def ended(self) -> RunEnded | None:
+        return next((event for event in reversed(self.events) if isinstance(event, RunEnded)), None)
+
+    @property
+    def done(self) -> int:
+        """Steps done, as far as the log tells."""
+        return max((e.step for e in self.events if isinstance(e, StepDone | Measured | RunEnded)), default=0)
+
+    def curve(self, metric: str) -> list[tuple[float, float, float]]:
+        """Compute, seconds of training, and a metric, at each measurement that has it."""
+        return [(m.compute, m.seconds, m.values[metric]) for m in self.measured if metric in m.values]
+
+    def reaches(self, metric: str, target: float) -> tuple[float, float] | None:
+        """Compute and seconds at which a metric first is at a target, between two measurements in the log of compute;
+        None where it never was."""
+        before: tuple[float, float, float] | None = None
+        for compute, seconds, value in self.curve(metric):
+            if value <= target:
+                if before is None or before[2] <= target:
+                    return compute, seconds
+                part = (before[2] - target) / (before[2] - value)
+                log = math.log(before[0]) * (1 - part) + math.log(compute) * part
+                return math.exp(log), before[1] + part * (seconds - before[1])
+            before = (compute, seconds, value)
+        return None
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / PLAN).is_file()
+
+
+def read_run(folder: Path) -> Run:
+    """The run in a folder; a torn last line is left out. Raises Refused `no-run` where there is none."""
+    if not is_run(folder):
+        message = f"`{folder}` holds no run"
+        raise Refused(Diagnostic("no-run", message, place=str(folder), notes=(f"there is no `{PLAN}` in it",)))
+    log = folder / EVENTS
+    return Run(folder, load(folder / PLAN), tuple(_events(log)) if log.is_file() else ())
+
+
+def _events(log: Path) -> Iterator[Event]:
+    lines = read_text(log).splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            yield event_from_json(json.loads(line))
+        except (ValueError, TypeError):
+            if number == len(lines):
+                return
+            message = f"line {number} of the run's log is no event"
+            raise Refused(Diagnostic("broken-log", message, place=f"{log}:{number}")) from None
