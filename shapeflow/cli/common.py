@@ -50,9 +50,10 @@ def formatted(function: _F) -> _F:
     """Adds `--format`: how diagnostics are told."""
     kinds = click.Choice(["text", "json"])
     help_ = "How diagnostics are told, on stderr."
-    return click.option(
+    option: Callable[[_F], _F] = click.option(
         "--format", type=kinds, default="text", is_eager=True, expose_value=False, callback=_remember, help=help_
-    )(function)
+    )
+    return option(function)
 
 
 def of_a_file(function: _F) -> _F:

@@ -42,7 +42,7 @@ def draw(plan: Plan, path: Path) -> None:
     prefix, size = scale(plan.totals.compute or 0.0)
     _lines(axes, curves, size)
     _switches(axes, plan, size)
-    _labels(axes, plan, prefix)
+    _labels(axes, plan, prefix, size)
     _save(figure, path)
     pyplot.close(figure)
 
@@ -68,7 +68,7 @@ def _switches(axes: Any, plan: Plan, size: float) -> None:
             )
 
 
-def _labels(axes: Any, plan: Plan, prefix: str) -> None:
+def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
     axes.set_xscale("log")
     axes.set_xlabel(f"training compute, {prefix}FLOPs ({plan.convention})")
     axes.set_ylabel(plan.metric)

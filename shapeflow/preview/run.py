@@ -72,8 +72,8 @@ def _last(run: Run) -> Iterator[str]:
 def difference(first: Plan, second: Plan) -> list[tuple[str, str, str]]:
     """What two plans do differently: (what, in the first, in the second)."""
     rows = [(name, _said(first, name), _said(second, name)) for name in _SAID]
-    for number in range(max(len(first.stages), len(second.stages))):
-        rows.append((f"stage {number + 1}", _stage(first, number), _stage(second, number)))
+    longest = max(len(first.stages), len(second.stages))
+    rows += [(f"stage {number + 1}", _stage(first, number), _stage(second, number)) for number in range(longest)]
     rows.append(("total compute", _total(first), _total(second)))
     return [row for row in rows if row[1] != row[2]]
 
