@@ -1,0 +1,139 @@
+"""Every diagnostic code: what it means, and what to do. `shapeflow explain CODE` prints it.
+
+A code is stable and never reused. `tests/test_mistakes.py` compares this list with the codes that the sources raise,
+and keeps an example of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_SENTENCES = {
+    "syntax": "The text is not a list of sentences as the language has them. The caret stands where reading stopped, "
+    "and the help shows a sentence of the kind that was begun. `shapeflow explain` lists all kinds.",
+    "empty-file": "The file holds no sentence, or comments alone. Begin with a `plan` sentence, and see `examples/`.",
+    "repeated-sentence": "A sentence that may stand once stands twice. Keep one: a later one never replaces a former.",
+    "repeated-name": "Two axes, or two names given by `let` and `use`, are called alike. Rename one of them.",
+    "missing-sentence": "A sentence that this file needs is not there. The message says which one.",
+    "no-axis": "The file says of no axis that it may vary, so there is no shape to choose. Add an `axis` sentence.",
+    "no-model": "Something is asked for that needs a model: data, an objective, an optimizer, or training itself. Add "
+    "a `model` sentence; without one a plan can be compiled and simulated, not run.",
+    "no-end": "Nothing says where the plan ends. Add a `budget`, or `stop when error <= ...`, or both.",
+    "two-ways": "A file either has a `traversal`, which picks the stages, or says the stages itself. Keep one of them.",
+    "stage-order": "Stages follow each other as they are written, each `until` a point counted from the run's start, "
+    "and the last one runs `until end`.",
+    "path-outside": "A file may `use` files in its own folder and below, so that a plan can be moved as a whole.",
+    "no-such-file": "A file that is named by `use` is not there. Paths are relative to the file that names them.",
+    "not-a-let": "A file that is used may hold `let` sentences only, so that a plan is never spread over files.",
+}
+_VALUES = {
+    "unknown-name": "A name stands where a value belongs, and no `let` gives it one. Define it, or correct it.",
+    "circular-let": "A `let` is defined, perhaps over others, by itself. Give one of them a value.",
+    "missing-unit": "A number stands without its unit where it could be several things. Write the unit behind it.",
+    "unknown-unit": "No unit has this name. Prefixes are part of the name: `EFLOPs`, `ktokens`; not `EFLOP`.",
+    "wrong-unit": "The unit measures another kind of thing than the place wants. The help names one that fits.",
+    "wrong-kind": "A value of another kind belongs here: a text in quotes, a list, a shape, a number with a unit.",
+    "unknown-choice": "The setting takes one of a few bare names. The label lists them.",
+    "not-whole": "A whole number belongs here.",
+    "out-of-range": "The value lies outside what the place allows. The label says the limit.",
+}
+_COMPONENTS = {
+    "unknown-component": "No component of this kind has this name. `shapeflow explain` lists all of them.",
+    "unknown-setting": "The component has no setting of this name. `shapeflow explain NAME` lists its settings.",
+    "missing-setting": "The component cannot do without a setting. Write `name: value` inside its brackets.",
+    "repeated-setting": "A setting, or an axis of a shape, is given twice. Keep one.",
+    "unnamed-setting": "A value stands without the name of its setting. Only a few settings may be given without name, "
+    'the path of `fit("runs/*.csv")` for one; write `name: value` for all others.',
+    "setting-and-axis": "The model has a setting for what is an axis of the file. Leave the setting out: every stage "
+    "gets its value from the axis.",
+    "wrong-data": "Model, objective, metric, axis and data do not fit: some are for images, some for text.",
+    "wrong-transition": "The transition behind `via` moves along another axis than the one it stands with.",
+    "not-of-model": "The model cannot vary along this axis. The label lists the axes that it has.",
+}
+_SHAPES = {
+    "repeated-value": "A value is listed twice on one axis. Take one out.",
+    "unknown-axis": "The name of an axis stands where the file has no such axis.",
+    "unknown-value": "A shape has a value that its axis does not list. Add it to the axis, or take one that is there.",
+    "incomplete-shape": "A shape, or the `candidates` sentence, leaves out an axis. Name every axis of the file.",
+    "no-candidates": "The condition behind `where` holds for no shape at all. Loosen it.",
+    "not-a-candidate": "The condition behind `where` rules this shape out, so no stage and no law may have it.",
+    "unknown-candidate": "A setting of the traversal names a shape that is no candidate. The note lists them all.",
+    "wrong-value": "An axis was asked for a value that is no positive whole number.",
+    "indivisible-patch": "Square patches must tile the image without rest. Use a patch size that divides its side; the "
+    "image's size is a setting of the data.",
+    "tokens-per-step-not-integral": "A step has the same number of tokens at every context, so the batch must be a "
+    "multiple of every context. Powers of two fit each other.",
+    "head-width-mismatch": "The channels of a model are split into heads of one width, so every width must be a "
+    "multiple of it, and `heads`, where it is given, must agree.",
+    "kv-ratio-changed": "Groups of heads share a key and value head, the same number at every width. Use widths and a "
+    "`kv_ratio` that make whole groups.",
+    "fractional-mlp": "The hidden units of an MLP are `mlp_ratio` times the width, which must be a whole number.",
+}
+_WAYS = {
+    "no-laws": "A traversal that picks by laws has none, or a plot has nothing to draw. Fit them to runs "
+    "(`shapeflow sweep` makes runs), or state a law for each candidate.",
+    "law-without-runs": "There is a law for some candidates and not for this one. Add runs of it, state its law, or "
+    "drop the candidate.",
+    "missing-laws": "The traversal compares all candidates, so it needs a law for every one of them.",
+    "missing-start": "Stated laws do not say where the measured part of training begins. Add `start at error ...`.",
+    "target-above-start": "The run would begin below the error at which it is to stop. Lower the target.",
+    "target-out-of-reach": "Every law has a floor that no compute takes away, and the target lies below all of them.",
+    "no-way": "No law gets below the error at which the run starts. Start at a higher error, or check the laws.",
+    "uncounted-budget": "Without a model a step costs an unknown number of FLOPs. State the budget in compute.",
+    "steps-without-model": "Without a model a step costs an unknown number of FLOPs. State the setting in compute.",
+    "ratio-without-budget": "A percentage is of the budget, and the file has none. Add one, or write an amount.",
+    "unreached-candidate": "A warning: the plan leaves a candidate out. Either its law is nowhere the cheapest, or the "
+    "plan ends before its turn. Dropping the candidate says so on purpose.",
+    "empty-stage": "A warning: a stage is too short for a single step and is left out.",
+    "no-steps": "The whole plan is too short for a single step. Raise the budget.",
+}
+_SWITCHES = {
+    "one-way-transition": "The transition can go one way only, such as from narrow to wide. Order the stages so.",
+    "one-way": "An edit was asked to make a parameter smaller. A transition that grows can never shrink.",
+    "no-patch": "The transition resizes patches, and the model has none.",
+    "context-needs-rope": "The context of a model with learned positions cannot grow: new ones were never trained.",
+    "dead-width": "With `gamma: 0` most new entries would be zero on both sides and never get a gradient.",
+    "slot-contested": "Two transitions at one switch want different values for the same thing.",
+    "broken-grain": "An edit would cut a head in two. Widths grow by whole heads.",
+    "grow-under-view": "An edit would enlarge a parameter along a dim that is read through a view.",
+    "not-arrived": "After its edits a parameter has not the size that the new shape needs: the transition forgot it. "
+    "This is a mistake in the transition or the model, not in the file.",
+    "unknown-parameter": "An edit names a parameter that the model does not declare: a mistake in a transition.",
+    "unknown-dim": "An edit or a table names a dim that is not declared: a mistake in a transition or a model.",
+    "unknown-role": "A model declares a parameter with a role that no transition knows: a mistake in the model.",
+    "no-slot": "An edit multiplies a number that the model does not have: a mistake in a transition.",
+}
+_FILES = {
+    "cannot-read": "A file cannot be read. The note says what the system said.",
+    "cannot-write": "A file cannot be written. The note says what the system said; the old file stays as it was.",
+    "disk-full": "There was no room left. What was written before is whole: make room and go on with `--resume`.",
+    "broken-plan": "The file is no plan, or one with missing, surplus or wrong parts. Compile it again.",
+    "plan-edited": "A plan carries a digest of all it says, and this one says something else: it was changed after it "
+    "was compiled. Change the `.shape` file and compile it again.",
+    "plan-version": "The plan was made by a shapeflow that writes plans otherwise. Compile it again.",
+    "plan-is-final": "`--let`, `--set` and `--seed` change what a `.shape` file says; a compiled plan cannot change.",
+    "unknown-picture": "The kind of picture is told by the end of the file's name, such as `.svg` or `.png`.",
+    "no-matplotlib": "Drawing needs matplotlib, which is not installed: `pip install shapeflow[plot]`.",
+    "nothing-to-explain": "No component, sentence or diagnostic code has this name. `shapeflow explain` lists all.",
+}
+_RUNS = {
+    "no-such-model": "The backend has no module for the plan's model.",
+    "no-such-data": "The backend cannot read the plan's data.",
+    "no-such-objective": "The backend cannot minimise the plan's objective.",
+    "no-such-view": "A plan reads a parameter through a view, and the backend's model does not: a mistake there.",
+    "wrong-parameters": "The backend's module and the declared parameters differ: a mistake in the model.",
+    "data-missing": "The data's files are not where they should be. The help says where they come from.",
+    "context-too-long": "The text is shorter than the longest context. Use a longer text or shorter contexts.",
+    "batch-not-divisible": "Every process takes the same part of each step, so the samples of every stage must "
+    "divide by the number of processes. The help lists the numbers that do.",
+    "loss-not-finite": "The loss became infinite or no number at all: training has diverged. Lower the learning rate "
+    "or lengthen the warm-up.",
+    "no-checkpoint": "There is no checkpoint to go on from.",
+    "broken-checkpoint": "The checkpoint is not whole, or damaged. Go on from an older one.",
+    "foreign-checkpoint": "The checkpoint was made by another plan. A run goes on with the plan that it began with.",
+}
+
+CODES: Mapping[str, str] = dict(
+    sorted({**_SENTENCES, **_VALUES, **_COMPONENTS, **_SHAPES, **_WAYS, **_SWITCHES, **_FILES, **_RUNS}.items())
+)
+"""Code -> one to three sentences, in alphabetical order."""
