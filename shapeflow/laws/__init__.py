@@ -1,9 +1,9 @@
 """Law sources: where the laws of a plan come from.
 
-A component here has `laws(request, report)`, which answers with a law for each candidate it knows, or `law(metric,
-convention)`, which states one.
+`fit` answers `laws(request, report)` with a law for each candidate that has runs; `power` is a law that is stated.
 """
 
+from shapeflow.laws.fit import Fit
 from shapeflow.laws.power import Power
 
-COMPONENTS: tuple[type, ...] = (Power,)
+COMPONENTS: tuple[type, ...] = (Fit, Power)

@@ -67,8 +67,8 @@ def cheapest(
     """The way of least compute from the start to the end, with switches at `events` (from the start on) only; None if
     no law gets there.
 
-    With a target: least compute. With a budget of compute alone: least error. Among equals, the fewest stages. Every way in one
-    law is among the ways compared, so the answer is never dearer than the best fixed shape.
+    With a target: least compute. With a budget of compute alone: least error. Among equals, the fewest stages. Every
+    way in one law is among the ways compared, so the answer is never dearer than the best fixed shape.
     """
     search = _Search(laws, start, end, rules or Rules())
     for event in events:

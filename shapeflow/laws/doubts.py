@@ -1,0 +1,134 @@
+"""What is said about logs and fits that cannot be trusted as they are."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from shapeflow.diagnostics import Label, Report
+from shapeflow.laws.curve import Law
+from shapeflow.laws.runs import Logs, Run
+from shapeflow.route import LawRequest
+from shapeflow.shapes import Shape
+
+SMALL = 1e6
+"""FLOPs below which no training run that measures anything stays."""
+DECADES, POINTS = 1.0, 12
+"""A law over less has a floor and an exponent that its data do not tell apart."""
+LOOSE = 0.03
+"""Root mean square of log residuals; fits to smooth runs have 0.002 to 0.006."""
+SHOWN = 8
+
+
+def without_runs(missing: Sequence[Shape], logs: Logs, request: LawRequest, report: Report) -> None:
+    """Report candidates that no run belongs to (`law-without-runs`)."""
+    if not missing:
+        return
+    names = [shape.written(request.units) for shape in missing]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    runs, count = len(logs.runs), len(request.candidates)
+    matched = f"{runs} run{'s' if runs != 1 else ''} matched, for {count - len(missing)} of the {count} candidates"
+    also = [
+        Label(request.candidate_spans[shape], "this candidate has none")
+        for shape in missing
+        if shape in request.candidate_spans
+    ]
+    strangers = ", ".join(f"({text})" for text in list(logs.strangers)[:SHOWN])
+    notes = [f"shapes in the logs that are no candidates: {strangers}"] if strangers else []
+    notes += [f"`{name}` was not read: {why}" for name, why in list(logs.skipped.items())[:SHOWN]]
+    which = "it" if len(missing) == 1 else "them"
+    report.error(
+        "law-without-runs",
+        f"no runs to fit a law for {', '.join(names[:3])}{more}",
+        request.spans.get(""),
+        matched,
+        also=also,
+        notes=notes,
+        help=f"add runs for {which}, drop {which} from the axis, or state a law: `law for {names[0]} is power(...)`",
+    )
+
+
+def without_steps(shape: Shape, request: LawRequest, report: Report) -> None:
+    """Report that warm-up cannot be dropped by steps (`missing-steps`)."""
+    report.error(
+        "missing-steps",
+        f"the runs of {shape.written(request.units)} have no steps",
+        request.spans.get("drop_warmup", request.spans.get("")),
+        "cannot be counted in them",
+        help="name the column by `step`, or drop by points: `drop_warmup: 2`",
+    )
+
+
+def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
+    """Warn of what is odd in the logs: torn-log, skipped-runs, excluded-points, repeated-steps, falling-compute,
+    small-compute."""
+
+    def warn(code: str, message: str, notes: Iterable[str], help: str | None = None) -> None:
+        report.warning(code, message, request.spans.get("paths", request.spans.get("")), notes=notes, help=help)
+
+    if logs.torn:
+        message = f"{len(logs.torn)} of {len(logs.hashes)} logs end in a line that is cut off"
+        warn("torn-log", message, [f"left out: the last line of `{name}`" for name in logs.torn[:SHOWN]])
+    if logs.skipped:
+        more = [f"and {len(logs.skipped) - SHOWN} more"] if len(logs.skipped) > SHOWN else []
+        notes = [f"`{name}`: {why}" for name, why in list(logs.skipped.items())[:SHOWN]] + more
+        warn("skipped-runs", f"{len(logs.skipped)} matches of the pattern were not read", notes)
+    broken = [f"`{name}`: {count} lines are no rows" for name, count in list(logs.broken.items())[:SHOWN]]
+    if excluded := _by_shape(logs, request, lambda run: _without_nothing(run.excluded)) + broken:
+        warn("excluded-points", "some points cannot be used and are left out", excluded)
+    if repeated := _by_shape(logs, request, lambda run: Counter({"repeated": run.repeated})):
+        help = "where these are several runs, tell them apart by `run`"
+        warn("repeated-steps", "some steps were logged more than once: the last time counts", repeated, help)
+    if falls := _by_shape(logs, request, lambda run: Counter({"falls": run.falls})):
+        help = "log the compute since the run began, and tell several runs in one file apart by `run`"
+        warn("falling-compute", "compute falls from one row to the next", falls, help)
+    spent = max((run.spent for run in logs.runs.values()), default=SMALL)
+    if spent < SMALL:
+        message = f"the longest run took {spent:.4g} FLOPs, less than any training does"
+        warn("small-compute", message, [], "say what one unit of the compute column is: `compute_unit: 1 PFLOPs`")
+
+
+def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[str]]) -> list[str]:
+    """A line for each candidate of which something was counted."""
+    lines: list[str] = []
+    for shape in request.candidates:
+        total: Counter[str] = Counter()
+        for run in logs.runs.values():
+            if run.shape == shape:
+                total.update(count(run))
+        if told := ", ".join(f"{number} {reason}" for reason, number in total.items() if number):
+            lines.append(f"{shape.written(request.units)}: {told}")
+    return lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more candidates"] if len(lines) > SHOWN else [])
+
+
+def _without_nothing(excluded: Counter[str]) -> Counter[str]:
+    """A measurement before the first step is no fault of a log."""
+    return Counter({reason: count for reason, count in excluded.items() if reason != "before any compute"})
+
+
+def doubts(laws: Mapping[Shape, Law], at_bound: Sequence[Shape], request: LawRequest, report: Report) -> None:
+    """Warn of laws that their data do not carry: flat-law, short-law, loose-law."""
+
+    def warn(code: str, message: str, notes: list[str], help: str) -> None:
+        if notes:
+            report.warning(code, message, request.spans.get(""), notes=notes, help=help)
+
+    flat = [f"{shape.written(request.units)}: b = {laws[shape].b:.3g}, c = {laws[shape].c:.4g}" for shape in at_bound]
+    short: list[str] = []
+    loose: list[str] = []
+    for shape, law in laws.items():
+        name, first_last, rms = shape.written(request.units), law.provenance.compute, law.provenance.rms
+        assert first_last is not None
+        assert rms is not None
+        decades = math.log10(first_last[1] / first_last[0])
+        if decades < DECADES or law.provenance.points < POINTS:
+            short.append(f"{name}: {law.provenance.points} points over {decades:.2f} decades of compute")
+        if rms > LOOSE:
+            loose.append(f"{name}: {100 * rms:.1f}%")
+    help = "run longer, or give the exponent of a like family by `fixed_exponent`"
+    warn("flat-law", "an exponent has run to the bound of what is considered: the curve is no power law", flat, help)
+    short_message = f"a law is fitted to less than a decade of compute, or to fewer than {POINTS} points"
+    warn("short-law", short_message, short, "start earlier, run longer, or evaluate more often")
+    loose_help = "measure on more samples, average the weights, or add runs"
+    warn("loose-law", "the points scatter widely about a law (root mean square)", loose, loose_help)
