@@ -3,3 +3,34 @@
 A `.shape` file is compiled into a plan (`shapeflow.compile`), previewed (`shapeflow.simulate`) and executed
 (`shapeflow.run`). Names are loaded when first used: importing shapeflow imports neither torch nor scipy nor lark.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shapeflow.api import compile, run, simulate
+    from shapeflow.plan import Plan
+    from shapeflow.shapes import Shape
+
+__all__ = ["Plan", "Shape", "compile", "run", "simulate"]
+
+_HOMES = {
+    "compile": "shapeflow.api",
+    "run": "shapeflow.api",
+    "simulate": "shapeflow.api",
+    "Plan": "shapeflow.plan",
+    "Shape": "shapeflow.shapes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module `shapeflow` has no attribute `{name}`")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -51,20 +51,19 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
 
 def _rehearse(plan: Plan) -> None:
     """Execute the whole plan on the simulator: what cannot be done fails here."""
-    from shapeflow.execute import execute
-    from shapeflow_simulator import Simulator
+    from shapeflow.api import simulate
 
-    for _ in execute(plan, Simulator(plan)):
+    for _ in simulate(plan):
         pass
 
 
 def _print_events(plan: Plan) -> None:
+    """The stream without its steps, one JSON object a line."""
     import json
 
+    from shapeflow.api import simulate
     from shapeflow.events import StepDone, event_to_json
-    from shapeflow.execute import execute
-    from shapeflow_simulator import Simulator
 
-    for event in execute(plan, Simulator(plan)):
+    for event in simulate(plan):
         if not isinstance(event, StepDone):
             click.echo(json.dumps(event_to_json(event), ensure_ascii=False))

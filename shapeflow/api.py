@@ -1,0 +1,36 @@
+"""The three verbs for programs: what the command line does, without a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from shapeflow.backend import backend
+from shapeflow.compile import compile_file
+from shapeflow.diagnostics import Report
+from shapeflow.events import Event
+from shapeflow.execute import execute
+from shapeflow.plan import Plan
+
+
+def compile(path: str | Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:
+    """The plan of a `.shape` file; `sentences` replace those of the file (`"seed 3"`, `"budget 1 PFLOPs"`).
+
+    Raises `shapeflow.diagnostics.Refused` with every error. Warnings are added to `report`, if one is given.
+    """
+    return compile_file(Path(path), sentences, report)
+
+
+def simulate(plan: Plan) -> Iterator[Event]:
+    """Execute a plan on the dry-run machine: the events that a run would give, losses as the laws expect them.
+
+    Raises ValueError for a plan without a model, which has no steps."""
+    return execute(plan, backend("simulator")(plan))
+
+
+def run(plan: Plan, folder: str | Path, **choices: Any) -> Any:
+    """Train a plan in a folder with the torch backend; `choices` are those of `shapeflow_torch.run.run`.
+
+    Returns its outcome. Raises `shapeflow.diagnostics.Refused`."""
+    return backend("torch")().run(plan, Path(folder), **choices)
