@@ -96,7 +96,7 @@ def toy_image_plan(
     or both."""
     settings: dict[str, Any] = {"depth": 2, "head_width": 8, **({} if "width" in legs[0][0] else {"width": 32})}
     parts = Parts(
-        Vit(**settings, **({} if "patch" in legs[0][0] else {"patch": base})),
+        Vit(**{**settings, **({} if "patch" in legs[0][0] else {"patch": base})}),
         data or Digits(batch=32),
         CrossEntropy(),
         {"patch": FlexiResize(base=base, grid=grid), "width": WidthExpand(init=init, moments=moments)},

@@ -1,1 +1,30 @@
-"""The torch backend: it trains what a plan says."""
+"""The torch backend: it trains what a plan says. Importing it does not import torch; running does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shapeflow.plan import Plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shapeflow_torch.run import Outcome
+
+
+class TorchBackend:
+    """What the entry point `shapeflow.backends` offers under the name `torch`."""
+
+    name = "torch"
+
+    def run(self, plan: Plan, folder: Path, **choices: Any) -> Outcome:
+        """Train a plan in a folder; see `shapeflow_torch.run.run`."""
+        from shapeflow_torch.run import run
+
+        return run(plan, folder, **choices)
+
+    def gpus(self) -> tuple[str, ...]:
+        """Names of the CUDA devices that this machine shows."""
+        from shapeflow_torch.devices import gpus
+
+        return gpus()

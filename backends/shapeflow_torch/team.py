@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import attrs
 import torch
@@ -10,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from shapeflow.diagnostics import Diagnostic, Refused
+
+_T = TypeVar("_T")
 
 
 @attrs.frozen
@@ -31,15 +34,17 @@ class Team:
             dist.all_reduce(numbers)
         return numbers
 
-    def share(self, act: Callable[[], None]) -> None:
-        """Let the leader act while the others wait. Where it is refused, all are."""
-        told: list[tuple[Diagnostic, ...] | None] = [None]
+    def share(self, act: Callable[[], _T]) -> _T:
+        """Let the leader act while the others wait; all get what it returns. Where it is refused, all are."""
+        if self.world == 1:
+            return act()
+        told: list[_T | tuple[Diagnostic, ...] | None] = [None, None]
         if self.leads:
             try:
-                act()
+                told[0] = act()
             except Refused as refused:
-                told = [refused.diagnostics]
-        if self.world > 1:
-            dist.broadcast_object_list(told, src=0)
-        if told[0] is not None:
-            raise Refused(*told[0])
+                told[1] = refused.diagnostics
+        dist.broadcast_object_list(told, src=0, device=self.device)
+        if isinstance(told[1], tuple):
+            raise Refused(*told[1])
+        return told[0]  # type: ignore[return-value]  # what the leader's act returned

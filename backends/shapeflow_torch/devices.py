@@ -1,0 +1,66 @@
+"""What there is to train on."""
+
+from __future__ import annotations
+
+import os
+
+import attrs
+import torch
+
+from shapeflow.diagnostics import Diagnostic, Refused
+
+
+@attrs.frozen
+class Place:
+    """Where a run takes place: so many processes, each on a CPU or on a GPU of its own."""
+
+    kind: str
+    """`cpu` or `cuda`."""
+    processes: int
+
+    def device(self, local_rank: int) -> torch.device:
+        """The device of a process, by its number on this machine."""
+        return torch.device("cuda", local_rank) if self.kind == "cuda" else torch.device("cpu")
+
+
+def gpus() -> tuple[str, ...]:
+    """Names of the CUDA devices that this machine shows."""
+    return tuple(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+
+
+def place(device: str = "auto", processes: int | None = None, gpus_wanted: int | None = None) -> Place:
+    """Where to run. `device`: `auto`, `cpu` or `cuda`; `gpus_wanted` asks for as many GPUs, a process each.
+
+    Raises Refused `no-such-device`, `no-such-gpus`, `no-processes`.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        message = f"there is no device `{device}`"
+        raise Refused(Diagnostic("no-such-device", message, place="--device", help="use `auto`, `cpu` or `cuda`"))
+    count = gpus_wanted or processes or 1
+    if count < 1:
+        message = f"{count} processes cannot run anything"
+        raise Refused(Diagnostic("no-processes", message, place="--processes", help="use 1 or more"))
+    found = gpus()
+    if gpus_wanted is None and (device == "cpu" or (device == "auto" and not found)):
+        return Place("cpu", count)
+    if count > len(found):
+        names = ", ".join(found) or "none"
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+        raise Refused(
+            Diagnostic(
+                "no-such-gpus",
+                f"{count} GPUs are asked for, this machine shows {len(found)}",
+                place="--gpus" if gpus_wanted else "--device",
+                notes=(
+                    f"GPUs here: {names}",
+                    f"CUDA_VISIBLE_DEVICES: {shown}",
+                ),
+                help=_instead(len(found), count),
+            )
+        )
+    return Place("cuda", count)
+
+
+def _instead(found: int, count: int) -> str:
+    cpu = f"`--device cpu --processes {count}`" if count > 1 else "`--device cpu`"
+    return f"use `--gpus {found}`, or {cpu}" if found else f"use {cpu}"

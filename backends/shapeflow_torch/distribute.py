@@ -1,0 +1,163 @@
+"""Several processes: launched here, or joined where torchrun or srun launched them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import torch
+import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from shapeflow import plan_json
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.plan import Plan
+from shapeflow_torch.devices import Place, gpus, place
+from shapeflow_torch.stop import Stop
+from shapeflow_torch.team import Team
+
+if TYPE_CHECKING:
+    from shapeflow_torch.run import Choices, Listen, Outcome, Warn
+
+_POLL = 0.1
+"""Seconds between two looks at the workers."""
+
+
+@attrs.frozen
+class Told:
+    """What the leader tells the process that launched it: an event, a warning, an outcome, or why it was refused."""
+
+    what: str
+    value: Any
+
+
+def joins() -> bool:
+    """Whether somebody else launched this process as one of several."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Iterator[Team]:
+    """Join the processes that RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT speak of. `device`: auto, cpu, cuda.
+
+    gloo on CPUs, nccl on GPUs. Processes that do not lead are refused silently."""
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    local, beside = (int(os.environ.get(f"LOCAL_{name}", of)) for name, of in (("RANK", rank), ("WORLD_SIZE", world)))
+    try:
+        where = place(device, beside if device == "cuda" or (device == "auto" and gpus()) else 1)
+        own = where.device(local)
+        if own.type == "cuda":
+            torch.cuda.set_device(own)
+        dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
+        try:
+            yield Team(rank, world, own)
+        finally:
+            dist.destroy_process_group()
+    except Refused:
+        if rank:
+            raise SystemExit(1) from None
+        raise
+
+
+def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: Warn) -> Outcome:
+    """Start the processes of a run on this machine and follow their leader.
+
+    Raises what the leader was refused with, and Refused `worker-lost` where a process ended by itself.
+    """
+    # Without this, workers read each other's old addresses from the launcher's store (pytorch issue 135712).
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    stop = context.Event()
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=where.processes,
+        run_id=plan.digest[:16],
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=_POLL,
+        start_method="spawn",
+    )
+    lost: list[ChildFailedError] = []
+
+    def launched() -> None:
+        try:
+            elastic_launch(config, work)(plan_json.dumps(plan), choices, where, sender, stop)
+        except ChildFailedError as error:
+            lost.append(error)
+
+    # In a thread of its own: torch's launcher would take the signals of the main thread and kill the workers.
+    thread = threading.Thread(target=launched, daemon=True)
+    with Stop(told=stop.set):
+        thread.start()
+        outcome = _listened(receiver, thread, listen, warn)
+    thread.join()
+    if outcome is None:
+        raise Refused(_lost(lost, choices))
+    return outcome
+
+
+def _listened(receiver: Connection, thread: threading.Thread, listen: Listen, warn: Warn) -> Outcome | None:
+    outcome: Outcome | None = None
+    while True:
+        alive = thread.is_alive()
+        while receiver.poll(_POLL if alive else 0):
+            told: Told = receiver.recv()
+            if told.what == "event":
+                listen(told.value)
+            elif told.what == "warning":
+                warn(told.value)
+            elif told.what == "refused":
+                thread.join()
+                raise Refused(*told.value)
+            else:
+                outcome = told.value
+        if not alive:
+            return outcome
+
+
+def work(text: str, choices: Choices, where: Place, sender: Connection, asked: Any) -> None:
+    """One process of a launched run. `text`: the plan's JSON; `asked`: an event that asks it to stop."""
+    from shapeflow_torch.run import train
+
+    plan = plan_json.loads(text, "plan")
+    with contextlib.suppress(SystemExit), joined(where.kind) as team, Stop(also=asked.is_set) as stop:
+
+        def tell(what: str, value: Any) -> None:
+            if team.leads:
+                sender.send(Told(what, value))
+
+        try:
+            outcome = train(
+                plan, choices, team, stop, lambda event: tell("event", event), lambda warning: tell("warning", warning)
+            )
+            tell("outcome", outcome)
+        except Refused as refused:
+            tell("refused", refused.diagnostics)
+
+
+def _lost(errors: list[ChildFailedError], choices: Choices) -> Diagnostic:
+    notes = []
+    for error in errors:
+        rank, failure = error.get_first_failure()
+        how = failure.signal_name() if failure.exitcode < 0 else f"exit status {failure.exitcode}"
+        notes.append(f"process {rank} ended with {how}")
+        notes += [line for line in failure.message.strip().splitlines()[-1:] if failure.exitcode >= 0]
+    return Diagnostic(
+        "worker-lost",
+        "a process of the run was lost, so the others were ended",
+        place="run",
+        notes=tuple(notes),
+        help="go on from the last checkpoint with `--resume`; a process killed by the system often lacked memory",
+    )

@@ -1,0 +1,141 @@
+"""A run's folder.
+
+plan.json       what is done; its digest says which plan a checkpoint belongs to
+data.json       what was read
+events.jsonl    what happened, one JSON object a line, steps thinned
+checkpoints/    the newest two
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shapeflow import plan_json
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.events import CheckpointSaved, Event, RunEnded, StepDone, event_from_json, event_to_json
+from shapeflow.files import cannot_write, read_text, write_text
+from shapeflow.plan import Plan
+from shapeflow_torch.checkpoint import newest, step_of
+
+PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"
+LINES = 5_000
+"""Steps that a log tells of, at most."""
+
+
+def prepare(
+    folder: Path, plan: Plan, data: Mapping[str, Any], resume: bool, warn: Callable[[Diagnostic], None]
+) -> Path | None:
+    """Make a folder ready for a run; the checkpoint to go on from, None for a start.
+
+    Raises Refused `run-exists`, `no-run`, `other-plan`, `run-finished`, `data-changed`; nothing is changed then.
+    """
+    exists = (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
+    if exists and not resume:
+        help_ = "go on with `--resume`, or choose another folder"
+        raise Refused(Diagnostic("run-exists", f"`{folder}` holds a run already", place=str(folder), help=help_))
+    if resume and not exists:
+        raise Refused(Diagnostic("no-run", f"`{folder}` holds no run to go on with", place=str(folder)))
+    if (folder / PLAN).exists():
+        _check_plan(folder, plan)
+    found = newest(folder / CHECKPOINTS, warn) if resume else None
+    done = 0 if found is None else step_of(found, plan.digest)
+    if done and done == plan.steps:
+        message = f"the run in `{folder}` has made all of its {done} steps"
+        raise Refused(Diagnostic("run-finished", message, place=str(folder)))
+    if resume and (folder / DATA).exists():
+        _check_data(folder, data)
+    if not (folder / PLAN).exists():
+        plan_json.save(plan, folder / PLAN)
+    write_text(folder / DATA, json.dumps(data, indent=1, sort_keys=True) + "\n")
+    write_text(folder / EVENTS, _lines_until(folder / EVENTS, done))
+    return found
+
+
+def _check_plan(folder: Path, plan: Plan) -> None:
+    other = plan_json.load(folder / PLAN).digest
+    if other != plan.digest:
+        message = f"the run in `{folder}` follows another plan"
+        notes = (f"its plan: {other}", f"this plan: {plan.digest}")
+        help_ = "choose another folder, or go on with the plan inside it"
+        raise Refused(Diagnostic("other-plan", message, place=str(folder), notes=notes, help=help_))
+
+
+def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
+    try:
+        before = json.loads(read_text(folder / DATA))
+    except ValueError:
+        before = {}
+    if before.get("sha256") != data["sha256"]:
+        message = "the data is not what the run began with"
+        notes = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
+        help_ = f"bring the data back as `{folder / DATA}` describes it, or start a new run"
+        raise Refused(Diagnostic("data-changed", message, place="data", notes=notes, help=help_))
+
+
+def _lines_until(path: Path, done: int) -> str:
+    """A log's lines up to the checkpoint at `done` steps; a line that was cut off ends it."""
+    if not done or not path.exists():
+        return ""
+    kept = []
+    for line in read_text(path).splitlines():
+        try:
+            event = event_from_json(json.loads(line))
+        except (ValueError, TypeError):
+            break
+        if event.step > done or isinstance(event, RunEnded):
+            break
+        kept.append(line)
+        if isinstance(event, CheckpointSaved) and event.step == done:
+            break
+    return "".join(f"{line}\n" for line in kept)
+
+
+class Log:
+    """Appends events to `events.jsonl`, every line flushed, on disk for good at every checkpoint."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self._path = folder / EVENTS
+        self._every = max(1, -(-steps // LINES))
+        self._file: io.TextIOWrapper = self._path.open("a", encoding="utf-8")
+
+    def write(self, event: Event) -> None:
+        """Raises Refused `disk-full`, `cannot-write`."""
+        if isinstance(event, StepDone) and event.step % self._every:
+            return
+        try:
+            self._file.write(json.dumps(event_to_json(event)) + "\n")
+            self._file.flush()
+            if isinstance(event, CheckpointSaved | RunEnded):
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Lock:
+    """Held while a process runs in a folder, so that no other one does; the system lets go of it when it dies."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises Refused `run-busy`, `cannot-write`."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._descriptor)
+            message = f"another process is running in `{folder}`"
+            raise Refused(Diagnostic("run-busy", message, place=str(folder))) from error
+
+    def release(self) -> None:
+        os.close(self._descriptor)

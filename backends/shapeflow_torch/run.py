@@ -1,0 +1,128 @@
+"""Running a plan: what every process does, and what the caller gets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+import torch
+
+from shapeflow.diagnostics import Diagnostic
+from shapeflow.events import Event, Measured, RunEnded
+from shapeflow.execute import execute
+from shapeflow.plan import Plan
+from shapeflow_torch import distribute
+from shapeflow_torch.compilation import Compile, wants_compile
+from shapeflow_torch.data import open_data
+from shapeflow_torch.devices import place
+from shapeflow_torch.folder import CHECKPOINTS, Lock, Log, prepare
+from shapeflow_torch.machine import TorchMachine
+from shapeflow_torch.stop import Stop
+from shapeflow_torch.team import Team
+from shapeflow_torch.workload import check_shares
+
+Listen = Callable[[Event], None]
+Warn = Callable[[Diagnostic], None]
+
+
+@attrs.frozen
+class Outcome:
+    """How a run ended. `values`: the last held-out values; `seconds`: time of this process's steps until then."""
+
+    finished: bool
+    step: int
+    compute: float
+    values: Mapping[str, float]
+    seconds: float
+
+
+@attrs.frozen
+class Choices:
+    """What a run is told beside its plan; the same in every process."""
+
+    folder: Path
+    root: Path
+    """Where relative data paths start."""
+    resume: bool
+    compile: Compile
+
+
+def print_warning(diagnostic: Diagnostic) -> None:
+    """A warning as one line on the standard error."""
+    notes = "".join(f" ({note})" for note in diagnostic.notes)
+    print(f"warning: {diagnostic.code}: {diagnostic.message}{notes}", file=sys.stderr)
+
+
+def run(
+    plan: Plan,
+    folder: Path,
+    *,
+    device: str = "auto",
+    processes: int | None = None,
+    gpus: int | None = None,
+    resume: bool = False,
+    root: Path | None = None,
+    compile: Compile = "auto",
+    listen: Listen = lambda event: None,
+    warn: Warn = print_warning,
+) -> Outcome:
+    """Train what a plan says, in a folder (see `folder.py`); SIGINT or SIGTERM end it after a checkpoint.
+
+    `device`: auto, cpu or cuda; `processes`: how many share every step; `gpus`: as many processes on a GPU each;
+    `root`: where relative data paths start (the working directory). Where RANK and WORLD_SIZE are set (torchrun, srun)
+    this process joins the others and launches none; only the leader then calls `listen`.
+
+    Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `no-model`, `no-such-model`, `no-such-data`,
+    `no-such-objective`, `data-missing`, `data-changed`, `context-too-long`, `batch-not-divisible`, `run-exists`,
+    `no-run`, `run-busy`, `run-finished`, `other-plan`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`,
+    `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `wrong-parameters`, `no-such-view`.
+    """
+    choices = Choices(folder, root or Path.cwd(), resume, compile)
+    if distribute.joins():
+        with distribute.joined(device) as team, Stop() as stop:
+            return train(plan, choices, team, stop, listen, warn)
+    where = place(device, processes, gpus)
+    if where.processes > 1:
+        return distribute.launch(plan, choices, where, listen, warn)
+    with Stop() as stop:
+        return train(plan, choices, Team(device=where.device(0)), stop, listen, warn)
+
+
+def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], listen: Listen, warn: Warn) -> Outcome:
+    """What each process of a run does; the leader alone writes, listens and warns. Raises what `run` raises."""
+    if team.device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+    data = open_data(plan, choices.root, team.device)
+    check_shares(plan, data, team.world)
+    compiled = wants_compile(choices.compile, team.device)
+    machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop)
+    lock = Lock(choices.folder) if team.leads else None
+    try:
+        resume = team.share(lambda: prepare(choices.folder, plan, data.describe(), choices.resume, warn))
+        return _follow(plan, machine, choices.folder, resume, listen)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _follow(plan: Plan, machine: TorchMachine, folder: Path, resume: Path | None, listen: Listen) -> Outcome:
+    """Drive the machine through the plan; the leader writes down what happens."""
+    log = Log(folder, plan.steps) if machine.team.leads else None
+    measured: Measured | None = None
+    ended: RunEnded | None = None
+    try:
+        for event in execute(plan, machine, folder / CHECKPOINTS, resume):
+            if log is not None:
+                log.write(event)
+                listen(event)
+            measured = event if isinstance(event, Measured) else measured
+            ended = event if isinstance(event, RunEnded) else ended
+    finally:
+        if log is not None:
+            log.close()
+    if ended is None:
+        raise RuntimeError("the loop ended without an end")
+    values = {} if measured is None else measured.values
+    return Outcome(ended.finished, ended.step, ended.compute, values, 0.0 if measured is None else measured.seconds)

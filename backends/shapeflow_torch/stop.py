@@ -1,0 +1,40 @@
+"""Being asked to stop: the first signal ends the run after a checkpoint, the second at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """A flag that SIGINT and SIGTERM raise while the `with` lasts; outside the main thread no signal reaches it."""
+
+    def __init__(self, told: Callable[[], None] = lambda: None, also: Callable[[], bool] = lambda: False) -> None:
+        """`told` is called at the first signal; `also` is another way to be asked."""
+        self._asked, self._told, self._also = False, told, also
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        return self._asked or self._also()
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._hear) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self._asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._asked = True
+        self._told()
