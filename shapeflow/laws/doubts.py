@@ -37,7 +37,8 @@ def without_runs(missing: Sequence[Shape], logs: Logs, request: LawRequest, repo
     strangers = ", ".join(f"({text})" for text in list(logs.strangers)[:SHOWN])
     notes = [f"shapes in the logs that are no candidates: {strangers}"] if strangers else []
     notes += [f"`{name}` was not read: {why}" for name, why in list(logs.skipped.items())[:SHOWN]]
-    which = "it" if len(missing) == 1 else "them"
+    which, its = ("it", "its") if len(missing) == 1 else ("them", "a")
+    law = f"`law for {names[0]} is power(a: 4, b: 0.3, c: 0.2)`"
     report.error(
         "law-without-runs",
         f"no runs to fit a law for {', '.join(names[:3])}{more}",
@@ -45,7 +46,7 @@ def without_runs(missing: Sequence[Shape], logs: Logs, request: LawRequest, repo
         matched,
         also=also,
         notes=notes,
-        help=f"add runs for {which}, drop {which} from the axis, or state a law: `law for {names[0]} is power(...)`",
+        help=f"add runs for {which}, drop {which} from the axis, or state {its} law: {law}",
     )
 
 
@@ -75,7 +76,7 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
         notes = [f"`{name}`: {why}" for name, why in list(logs.skipped.items())[:SHOWN]] + more
         warn("skipped-runs", f"{len(logs.skipped)} matches of the pattern were not read", notes)
     broken = [f"`{name}`: {count} lines are no rows" for name, count in list(logs.broken.items())[:SHOWN]]
-    if excluded := _by_shape(logs, request, lambda run: _without_nothing(run.excluded)) + broken:
+    if excluded := _by_shape(logs, request, lambda run: _faults(run.excluded)) + broken:
         warn("excluded-points", "some points cannot be used and are left out", excluded)
     if repeated := _by_shape(logs, request, lambda run: Counter({"repeated": run.repeated})):
         help = "where these are several runs, tell them apart by `run`"
@@ -102,9 +103,9 @@ def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[st
     return lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more candidates"] if len(lines) > SHOWN else [])
 
 
-def _without_nothing(excluded: Counter[str]) -> Counter[str]:
-    """A measurement before the first step is no fault of a log."""
-    return Counter({reason: count for reason, count in excluded.items() if reason != "before any compute"})
+def _faults(excluded: Counter[str]) -> Counter[str]:
+    """A measurement before the first step is no fault of a log, nor is one of very many."""
+    return Counter({why: count for why, count in excluded.items() if why not in ("before any compute", "resampling")})
 
 
 def doubts(laws: Mapping[Shape, Law], at_bound: Sequence[Shape], request: LawRequest, report: Report) -> None:

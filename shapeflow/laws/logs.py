@@ -105,6 +105,8 @@ class _Reading:
     request: LawRequest
     report: Report
     logs: Logs
+    told: set[str] = attrs.field(factory=set)
+    """What has been reported once: a sweep of many runs lacks a column many times."""
 
     def name(self, path: Path) -> str:
         return Path(os.path.relpath(path, self.request.folder or ".")).as_posix()
@@ -155,30 +157,31 @@ class _Reading:
 
     def _columns(self, names: list[str], file: str) -> _Columns | None:
         """Which column is what; None after reporting `missing-column` for each that lacks."""
-        query, metric, missing = self.query, self.request.metric, len(self.report.errors)
-        bare = metric.partition("@")[0]
+        query, metric = self.query, self.request.metric
+        bare, missing = metric.partition("@")[0], False
         compute = self._column("compute", [query.compute] if query.compute else ["compute", "flops"], names, file)
         error = self._column("error", [query.error] if query.error else [metric, bare, "error", "loss"], names, file)
         steps = [query.step] if query.step else ["step", "steps"]
         step = self._column("step", steps, names, file) if query.step else _first(steps, names)
         runs = (query.run,) if query.run else tuple(n for n in ("run", "run_name", "seed") if n in names)
-        if query.run:
-            self._column("run", [query.run], names, file)
-        for column in query.where:
-            self._column("where", [column], names, file)
+        needed = [("run", query.run)] if query.run else []
+        for setting, column in [*needed, *(("where", column) for column in query.where)]:
+            missing |= self._column(setting, [column], names, file) is None
         axes: dict[str, str] = {}
         for axis in self.request.units:
             column = query.axes.get(axis, axis)
             varies = len({shape[axis] for shape in self.request.candidates}) > 1
             if varies or axis in query.axes or column in names:
-                axes[axis] = self._column("axes", [column], names, file) or column
-        if len(self.report.errors) > missing or compute is None or error is None:
+                axes[axis] = column
+                missing |= self._column("axes", [column], names, file) is None
+        if missing or compute is None or error is None or (query.step and step is None):
             return None
         return _Columns(compute, error, step, runs, axes)
 
     def _column(self, setting: str, wanted: list[str], names: list[str], file: str) -> str | None:
         found = _first(wanted, names)
-        if found is None:
+        if found is None and f"{setting} {wanted[0]}" not in self.told:
+            self.told.add(f"{setting} {wanted[0]}")
             close = did_you_mean(wanted[0], names)
             self.report.error(
                 "missing-column",
@@ -202,6 +205,9 @@ class _Reading:
             self.logs.strangers[", ".join(f"{a}: {v}" for a, v in plan["stages"][0]["shape"].items())] += 1
             return
         if plan.get("convention") != self.request.convention:
+            if "convention" in self.told:
+                return
+            self.told.add("convention")
             self.report.error(
                 "mixed-conventions",
                 f"`{name}` counts compute by `{plan.get('convention')}`, this file by `{self.request.convention}`",

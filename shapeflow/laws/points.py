@@ -52,7 +52,7 @@ def select(runs: Sequence[Sequence[Point]], drop_warmup: Amount, bins: int) -> t
         dropped["warm-up"] += len(run) - len(rest)
         kept += rest
     kept.sort(key=lambda point: point.compute)
-    chosen = _thin(kept, bins)
+    chosen = thin(kept, bins)
     dropped["resampling"] += len(kept) - len(chosen)
     return Points.of(chosen), {reason: count for reason, count in dropped.items() if count}
 
@@ -74,7 +74,8 @@ def after_warmup(run: Sequence[Point], drop: Amount) -> list[Point]:
     return ordered[count:]
 
 
-def _thin(points: Sequence[Point], bins: int) -> list[Point]:
+def thin(points: Sequence[Point], bins: int) -> list[Point]:
+    """Of points in order of compute, those nearest to the middles of bins of equal width in log compute, one a bin."""
     if len(points) <= bins:
         return list(points)
     logs = np.log([point.compute for point in points])

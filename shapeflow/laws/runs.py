@@ -9,9 +9,12 @@ from typing import Any
 
 import attrs
 
-from shapeflow.laws.points import Point
+from shapeflow.laws.points import Point, thin
 from shapeflow.laws.readers import number
 from shapeflow.shapes import Shape
+
+MOST = 20_000
+"""Points of one run that are held in memory; a longer log is thinned in log compute while it is read."""
 
 
 @attrs.frozen
@@ -65,6 +68,13 @@ class Run:
         elif last is not None and point.compute < last.compute:
             self.falls += 1
         self.points[key] = point
+        if len(self.points) > MOST:
+            self._thin()
+
+    def _thin(self) -> None:
+        kept = {id(point) for point in thin(sorted(self.points.values(), key=lambda one: one.compute), MOST // 2)}
+        self.excluded["resampling"] += len(self.points) - len(kept)
+        self.points = {key: point for key, point in self.points.items() if id(point) in kept}
 
     def come_back(self, step: float) -> None:
         """The run was taken up again at a step: what it had written beyond it does not count."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import attrs
 
@@ -27,6 +28,9 @@ class Steepest:
     answer is one stage. The compute that the first shape needs to get to the start counts too, so the plan is never
     dearer, by the laws, than the best fixed shape.
     """
+
+    picks: ClassVar[bool] = True
+    """It is free to use every candidate, so one that it leaves out is worth a word."""
 
     stage_at_least: Amount | None = setting(  # noqa: RUF009
         "steps", "compute", "ratio", default=None, low=0.0, help="the shortest stage, `500 steps` or `2%` of the budget"
@@ -78,11 +82,14 @@ class _Question:
     budget: Budget | None
     shortest: list[float]
 
+    def crossings(self, target: float | None, unmeasured: bool) -> list[Crossing]:
+        """Where a switch may pay; with `unmeasured` also where a law was not measured."""
+        events = crossings(self.laws, self.start, target)
+        return [event for event in events if unmeasured or _both_measured(self.laws, event)]
+
 
 def _answer(settings: Steepest, problem: Problem, asked: _Question, report: Report) -> Route | None:
-    events = crossings(asked.laws, asked.start, problem.target)
-    if not settings.extrapolate:
-        events = [event for event in events if _both_measured(asked.laws, event)]
+    events = asked.crossings(problem.target, settings.extrapolate)
     end = End(problem.target, *((asked.budget.value, asked.budget.unit) if asked.budget else ()))
     shapes = problem.candidates
     rules = Rules(
@@ -131,7 +138,7 @@ def _one_stage(problem: Problem, asked: _Question, way: Way) -> list[str]:
     """Why one shape is the answer, in figures."""
     (only,) = way.stretches
     here, shape = asked.laws[only.law], written(problem.candidates[only.law], problem)
-    notes = [f"{shape} is the best fixed shape, and no switch repays its price on the way to error {only.last:.4g}"]
+    notes = [f"{shape} is the best fixed shape, and no switch pays on the way to error {only.last:.4g}"]
     for index, (candidate, law) in enumerate(zip(problem.candidates, asked.laws, strict=True)):
         if index == only.law:
             continue
@@ -162,10 +169,15 @@ def _free(problem: Problem, asked: _Question, way: Way) -> list[str]:
     if not end < asked.start:
         return []
     free = greedy(asked.laws, asked.start, end)
-    if [one.law for one in free] == [one.law for one in way.stretches]:
+    price = total(asked.laws, free)
+    if price > 0.999 * way.total or [one.law for one in free] == [one.law for one in way.stretches]:
         return []
     names = ", ".join(written(problem.candidates[one.law], problem) for one in free)
-    return [
-        f"with free switches at every error, measured or not, the way would be {names}: "
-        f"{flops(total(asked.laws, free))} instead of {flops(way.total)}"
-    ]
+    notes = [f"free switches at every error would go {names}, for {flops(price)} instead of {flops(way.total)}"]
+    used = len(asked.crossings(end, unmeasured=False))
+    if used < (every := len(asked.crossings(end, unmeasured=True))):
+        notes.append(
+            f"{every - used} of {every} crossings lie where a law was not measured and do not count; "
+            "`steepest(extrapolate: true)` counts them"
+        )
+    return notes
