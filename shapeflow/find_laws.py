@@ -12,10 +12,6 @@ from shapeflow.shapes import Shape
 def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
     """Candidate -> law, in the candidates' order; empty where the file wants none. Errors are reported."""
     if not program.laws_wanted:
-        if program.by_hand is None:
-            at = program.spans.get("traversal")
-            help_ = "write `laws from fit(...)`, or a law for each candidate, or the stages by hand"
-            report.error("no-laws", "a traversal needs laws, and the file has none", at, "picks by laws", help=help_)
         return {}
     open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
     found: dict[Shape, Law] = {
