@@ -16,7 +16,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.diagnostics import Diagnostic, Refused
-from shapeflow.events import Event, Measured, RunEnded, StepDone, event_from_json
+from shapeflow.events import Event, Measured, RunEnded, RunStarted, StepDone, event_from_json
 from shapeflow.files import read_text
 from shapeflow.plan import Plan
 from shapeflow.plan_json import load
@@ -47,7 +47,16 @@ class Run:
 
     def curve(self, metric: str) -> list[tuple[float, float, float]]:
         """Compute, seconds of training, and a metric, at each measurement that has it."""
-        return [(m.compute, m.seconds, m.values[metric]) for m in self.measured if metric in m.values]
+        found, before, last = [], 0.0, 0.0
+        for event in self.events:
+            if isinstance(event, RunStarted) and event.step:
+                # A resumed run counts its seconds anew.
+                before += last
+            if isinstance(event, Measured):
+                last = event.seconds
+                if metric in event.values:
+                    found.append((event.compute, before + event.seconds, event.values[metric]))
+        return found
 
     def reaches(self, metric: str, target: float) -> tuple[float, float] | None:
         """Compute and seconds at which a metric first is at a target, between two measurements in the log of compute;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,7 +40,7 @@ _ASKED: dict[str, str] = {}
 
 
 def _colored() -> bool:
-    return "NO_COLOR" not in os.environ and click.get_text_stream("stderr").isatty()
+    return "NO_COLOR" not in os.environ and sys.stderr.isatty()
 
 
 def _remember(_: click.Context, __: click.Parameter, value: str) -> None:
@@ -102,3 +103,11 @@ def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout."""
     click.echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+
+
+def numbers(text: str, option: str) -> list[int]:
+    """The whole numbers of `0,1,2`."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"`{text}` is no list of whole numbers", param_hint=option) from None

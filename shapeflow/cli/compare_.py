@@ -1,0 +1,95 @@
+"""`shapeflow compare`"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shapeflow.cli.common import numbers, of_a_file, print_json, tell
+
+if TYPE_CHECKING:
+    from shapeflow.rivals import Entry, Result
+    from shapeflow.runs import Run
+
+
+@click.command("compare")
+@of_a_file
+@click.option(
+    "--rival",
+    "rivals",
+    multiple=True,
+    default=("last", "random"),
+    show_default=True,
+    metavar="RIVAL",
+    help="`last` or `best` fixed shape, or a traversal: 'steepest', 'random', 'evenly'.",
+)
+@click.option("--target", type=float, help="The held-out value to reach.  [the worst of all runs' best]")
+@click.option("--metric", help="What to compare by.  [the loss at the longest context, or the plan's metric]")
+@click.option("--seeds", default="0", show_default=True, metavar="N,N,...", help="Train every way with each seed.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the runs.  [runs/NAME-compare]"
+)
+@click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [processor cores; 1 on a GPU]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    file: Path,
+    sentences: list[str],
+    rivals: tuple[str, ...],
+    target: float | None,
+    metric: str | None,
+    seeds: str,
+    output: Path | None,
+    jobs: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train a plan and its rivals, and say what each needed.
+
+    All runs count compute from zero and are measured alike. Finished runs are kept.
+    """
+    from shapeflow.compile import compile_file
+    from shapeflow.diagnostics import Report
+    from shapeflow.files import write_text
+    from shapeflow.pool import Pool
+    from shapeflow.preview.jobs import watched
+    from shapeflow.preview.plan import console, plan_view
+    from shapeflow.rivals import as_json as result_json
+    from shapeflow.rivals import entries, metric_of, results, target_of
+
+    report, told = Report(), numbers(seeds, "--seeds")
+    plan = compile_file(file, [*sentences, f"seed {told[0]}"], report)
+    tell(report.diagnostics)
+    by, folder = metric_of(plan, metric), output or Path("runs") / f"{file.stem}-compare"
+    out = console(stderr=as_json)
+    out.print(plan_view(plan), "")
+    ways = entries(file, sentences, rivals, told, None if target is None else (by, target), folder, Report())
+    todo = [job for way in ways for job in way.jobs]
+    with watched(todo) as watch:
+        runs = dict(zip([job.folder for job in todo], Pool.of(jobs, device, file.parent).run(todo, watch), strict=True))
+    goal = target if target is not None else target_of(ways, runs, by)
+    found = results(ways, runs, by, goal)
+    whole = result_json(found, by, goal, told)
+    write_text(folder / "comparison.json", json.dumps(whole, indent=1, sort_keys=True) + "\n")
+    if as_json:
+        print_json(whole)
+        return
+    _show(ways, runs, found, by, goal, told)
+    click.echo(f"\n  runs and comparison.json in {folder}")
+
+
+def _show(
+    ways: list[Entry], runs: dict[Path, Run], found: list[Result], by: str, goal: float, seeds: list[int]
+) -> None:
+    from shapeflow.preview.comparison import comparison_view
+    from shapeflow.preview.plan import console
+    from shapeflow.preview.run import run_view
+
+    out = console()
+    out.print("", run_view(runs[ways[0].jobs[0].folder]), "")
+    out.print(comparison_view(found, by, goal, seeds))

@@ -1,0 +1,114 @@
+"""`shapeflow run`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shapeflow.cli.common import of_a_file, plan_of, print_json, tell
+from shapeflow.diagnostics import Diagnostic, Refused
+
+
+@click.command("run")
+@of_a_file
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="The run's folder.  [runs/NAME]")
+@click.option("--gpus", type=click.IntRange(1), help="Share every step among so many GPUs.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
+)
+@click.option("--processes", type=click.IntRange(1), help="Share every step among so many processes.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of each process on a CPU.")
+@click.option("--resume", is_flag=True, help="Go on from the folder's newest checkpoint.")
+@click.option("--until", metavar="METRIC<=VALUE", help="Stop early, once a held-out value is this low.")
+@click.option(
+    "--compile", "compile_", type=click.Choice(["auto", "on", "off"]), default="auto", help="Use torch.compile."
+)
+@click.option("--root", type=click.Path(path_type=Path), help="Where relative data paths start.  [the file's folder]")
+@click.option("--quiet", is_flag=True, help="Show nothing while it runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def command(
+    file: Path,
+    sentences: list[str],
+    output: Path | None,
+    gpus: int | None,
+    device: str,
+    processes: int | None,
+    threads: int | None,
+    resume: bool,
+    until: str | None,
+    compile_: str,
+    root: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Train: execute the plan of a .shape file, or a compiled plan.
+
+    Ctrl-C saves a checkpoint and ends; `--resume` goes on from it, on any number of processes.
+    """
+    plan = plan_of(file, sentences)
+    if not plan.runnable:
+        message = "the plan has no model, so there is nothing to train"
+        help_ = "add `model`, `data` and `objective` sentences, or preview it with `shapeflow simulate`"
+        raise Refused(Diagnostic("no-model", message, place=str(file), help=help_))
+    goal = _goal(until)
+    if threads is not None:
+        _use_threads(threads)
+    from shapeflow.api import run
+
+    folder = output or Path("runs") / file.stem
+    choices: dict[str, Any] = {
+        "gpus": gpus,
+        "device": device,
+        "processes": processes,
+        "resume": resume,
+        "compile": compile_,
+    }
+    choices |= {"root": root or file.parent, "until": goal, "warn": lambda warning: tell([warning])}
+    if quiet or as_json:
+        outcome = run(plan, folder, **choices)
+    else:
+        from shapeflow.preview.live import live
+
+        with live(plan) as view:
+            outcome = run(plan, folder, **choices, listen=view.listen)
+    if outcome is None:
+        return 0
+    return _told(outcome, folder, file, quiet, as_json)
+
+
+def _told(outcome: object, folder: Path, file: Path, quiet: bool, as_json: bool) -> int:
+    from shapeflow.preview.plan import console
+    from shapeflow.preview.run import run_view
+    from shapeflow.runs import read_run
+
+    run = read_run(folder)
+    if as_json:
+        import attrs
+
+        print_json({"folder": str(folder), "plan": run.plan.digest, **attrs.asdict(outcome)})  # type: ignore[arg-type]
+    elif not quiet:
+        console().print()
+        console().print(run_view(run))
+        if not getattr(outcome, "finished", True) and not getattr(outcome, "reached", False):
+            click.echo(f"\n  go on with: shapeflow run {file} -o {folder} --resume")
+    return 0
+
+
+def _goal(until: str | None) -> tuple[str, float] | None:
+    """The metric and the value of `--until`."""
+    if until is None:
+        return None
+    metric, _, value = until.partition("<=")
+    try:
+        return metric.strip(), float(value)
+    except ValueError:
+        raise click.BadParameter(f"`{until}` is no METRIC<=VALUE", param_hint="--until") from None
+
+
+def _use_threads(threads: int) -> None:
+    import os
+
+    # Read by torch and its libraries when they are first loaded, in this process and in those it starts.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)

@@ -1,0 +1,63 @@
+"""`shapeflow sweep`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shapeflow.cli.common import numbers, of_a_file, tell
+
+if TYPE_CHECKING:
+    from shapeflow.runs import Run
+
+
+@click.command("sweep")
+@of_a_file
+@click.option("--budget", required=True, metavar="AMOUNT", help="What each run may cost: '1 PFLOPs', '2000 steps'.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the runs.  [runs/NAME-sweep]"
+)
+@click.option("--seeds", default="0", show_default=True, metavar="N,N,...", help="Train each candidate with each seed.")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [processor cores; 1 on a GPU]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
+)
+@click.option(
+    "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all measurements into one table."
+)
+def command(
+    file: Path,
+    sentences: list[str],
+    budget: str,
+    output: Path | None,
+    seeds: str,
+    jobs: int | None,
+    device: str,
+    table: Path | None,
+) -> None:
+    """Train every candidate in its fixed shape, to find the laws.
+
+    `laws from fit("FOLDER")` reads what it leaves behind. Finished runs are kept, so that an interrupted sweep goes on.
+    """
+    from shapeflow.diagnostics import Report
+    from shapeflow.pool import Pool
+    from shapeflow.preview.jobs import watched
+    from shapeflow.preview.numbers import flops
+    from shapeflow.sweep import sweep_jobs, write_points
+
+    report = Report()
+    folder = output or Path("runs") / f"{file.stem}-sweep"
+    todo = sweep_jobs(file, [*sentences, f"budget {budget}"], numbers(seeds, "--seeds"), folder, report)
+    tell(report.diagnostics)
+    with watched(todo) as watch:
+        runs = Pool.of(jobs, device, file.parent).run(todo, watch)
+    spent = sum(run.plan.totals.compute or 0.0 for run in runs)
+    click.echo(f"{len(runs)} runs in {folder}, {flops(spent)} in all, {_seconds(runs):.0f} s of training")
+    if table is not None:
+        click.echo(f"{write_points(runs, table)} measurements in {table}")
+
+
+def _seconds(runs: list[Run]) -> float:
+    return sum(run.measured[-1].seconds for run in runs if run.measured)

@@ -1,0 +1,141 @@
+"""Several runs of plans, a few at a time, each in a process of its own.
+
+A run that is there already and finished is kept; one that was cut off goes on. So a sweep or a comparison that was
+interrupted is simply started again.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+import attrs
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.plan import Plan
+from shapeflow.plan_json import save
+from shapeflow.runs import CHECKPOINTS, EVENTS, PLAN, Run, read_run
+
+_POLL = 0.2
+"""Seconds between two looks at the processes."""
+
+
+@attrs.frozen
+class Job:
+    """One run: a plan, its folder, and the held-out value at which it may stop early."""
+
+    label: str
+    plan: Plan
+    folder: Path
+    until: tuple[str, float] | None = None
+
+    @property
+    def finished(self) -> bool:
+        """It has been run to its end, or to its goal. Raises Refused `other-plan` where another plan's run is there."""
+        if not (self.folder / PLAN).is_file():
+            return False
+        run = read_run(self.folder)
+        if run.plan.digest != self.plan.digest:
+            message = f"the run in `{self.folder}` follows another plan"
+            help_ = "choose another folder with `-o`, or remove this one"
+            raise Refused(Diagnostic("other-plan", message, place=str(self.folder), help=help_))
+        reached = self.until is not None and run.reaches(*self.until) is not None
+        return run.ended is not None and (run.ended.finished or reached)
+
+
+Watch = Callable[[Job, int, str], None]
+"""Told of a job: the steps done, and `runs`, `done` or `kept`."""
+
+
+@attrs.frozen
+class Pool:
+    """How jobs are run: so many at once, on a device, with relative data paths starting at `root`."""
+
+    at_once: int
+    device: str
+    root: Path
+
+    @classmethod
+    def of(cls, at_once: int | None, device: str, root: Path) -> Pool:
+        """As many at once as there are processor cores, unless said otherwise; one on a GPU."""
+        cores = os.cpu_count() or 1
+        return cls(at_once or (1 if device == "cuda" else cores), device, root)
+
+    def run(self, jobs: Sequence[Job], watch: Watch) -> list[Run]:
+        """Run all jobs and read them back, in their order. Raises Refused with the first failure; the others end."""
+        waiting = []
+        for job in jobs:
+            if job.finished:
+                watch(job, job.plan.steps, "kept")
+            else:
+                waiting.append(job)
+        threads = max(1, (os.cpu_count() or 1) // max(1, min(self.at_once, len(waiting))))
+        running: list[_Running] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.at_once:
+                    running.append(self._start(waiting.pop(0), threads))
+                time.sleep(_POLL)
+                for one in list(running):
+                    if one.process.poll() is None:
+                        watch(one.job, one.steps(), "runs")
+                        continue
+                    running.remove(one)
+                    one.check()
+                    watch(one.job, one.job.plan.steps, "done")
+        finally:
+            for one in running:
+                one.end()
+        return [read_run(job.folder) for job in jobs]
+
+    def _start(self, job: Job, threads: int) -> _Running:
+        begun = (job.folder / EVENTS).exists() or (job.folder / CHECKPOINTS).exists()
+        save(job.plan, job.folder / PLAN)
+        command = [sys.executable, "-m", "shapeflow", "run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
+        command += ["--root", str(self.root), "--device", self.device, "--threads", str(threads)]
+        command += ["--resume"] if begun else []
+        command += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
+        # A file and not a pipe: a pipe that nobody reads stops its writer.
+        said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `check` or `end`
+        return _Running(job, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said), said)
+
+
+@attrs.frozen
+class _Running:
+    job: Job
+    process: subprocess.Popen[bytes]
+    said: IO[bytes]
+
+    def steps(self) -> int:
+        """Steps that the log tells of."""
+        try:
+            return read_run(self.job.folder).done
+        except Refused:
+            return 0
+
+    def check(self) -> None:
+        """Raises Refused `run-failed` with what the process said, unless it went well."""
+        text = self._read()
+        if self.process.returncode:
+            message = f"the run of {self.job.label} ended with exit code {self.process.returncode}"
+            raise Refused(Diagnostic("run-failed", message, place=str(self.job.folder), notes=(text.strip(),)))
+        if text:
+            sys.stderr.write(text)
+
+    def end(self) -> None:
+        """Ask the process to save and end, and wait for it."""
+        self.process.terminate()
+        self.process.wait()
+        self._read()
+
+    def _read(self) -> str:
+        self.said.seek(0)
+        text = self.said.read()
+        self.said.close()
+        return text.decode(errors="replace")

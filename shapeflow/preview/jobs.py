@@ -1,0 +1,37 @@
+"""Several runs at once: a bar each on a terminal, a line as each ends elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from shapeflow.pool import Job, Watch
+from shapeflow.preview.plan import console
+
+
+@contextmanager
+def watched(jobs: Sequence[Job]) -> Iterator[Watch]:
+    """A view of jobs on stderr, for as long as they run."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+
+        def tell(job: Job, steps: int, state: str) -> None:
+            if state != "runs":
+                out.print(f"  {job.label}: {'already there' if state == 'kept' else 'done'}")
+
+        yield tell
+        return
+    text = TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps")
+    with Progress(text[0], BarColumn(), text[1], TimeRemainingColumn(), console=out, transient=True) as bars:
+        tasks = {job.label: bars.add_task(job.label, total=job.plan.steps, start=False) for job in jobs}
+
+        def show(job: Job, steps: int, state: str) -> None:
+            bars.start_task(tasks[job.label])
+            bars.update(tasks[job.label], completed=steps)
+            if state != "runs":
+                bars.update(tasks[job.label], visible=False)
+                out.print(f"  {job.label}: {'already there' if state == 'kept' else 'done'}")
+
+        yield show

@@ -1,0 +1,77 @@
+"""A run while it runs: a bar on a terminal, a line for each measurement elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+
+from shapeflow.events import CheckpointSaved, Event, Measured, RunEnded, RunStarted, StageEntered, StepDone
+from shapeflow.plan import Plan
+from shapeflow.preview.numbers import count, error, flops
+from shapeflow.preview.plan import console
+
+
+@attrs.define
+class Live:
+    """Shows the events of one run as they come."""
+
+    plan: Plan
+    out: Console
+    bar: Progress | None = None
+    task: TaskID | None = None
+    begun: float = attrs.field(factory=time.monotonic)
+
+    def listen(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case RunStarted(step=step) if step:
+                self.out.print(f"  goes on after step {count(step)}")
+            case StageEntered(stage=stage, shape=shape, step=step):
+                by = self.plan.stages[stage].arrives_by
+                name = shape.written(self.plan.units)
+                self.out.print(f"  step {count(step)}: stage {stage + 1} of {len(self.plan.stages)}, {name}, by {by}")
+            case Measured():
+                self.out.print(f"  {self._measured(event)}")
+            case RunEnded(step=step, compute=compute, finished=finished):
+                seconds = time.monotonic() - self.begun
+                word = "done" if finished else "stopped"
+                self.out.print(f"  {word} after step {count(step)}, {flops(compute)}, {seconds:.1f} s")
+            case StepDone() | CheckpointSaved() | _:
+                pass
+        if isinstance(event, StepDone) and self.bar is not None and self.task is not None:
+            place, spent = f"stage {event.stage + 1}/{len(self.plan.stages)}", flops(event.compute, 3)
+            self.bar.update(self.task, completed=event.step, stage=place, loss=event.loss, compute=spent)
+
+    def _measured(self, event: Measured) -> str:
+        metric = self.plan.metric
+        names = sorted(event.values, key=lambda name: (name != metric, name))
+        values = ", ".join(f"{name} {error(event.values[name], name)}" for name in names)
+        expected = f" (expected {error(event.predicted, metric)})" if event.predicted is not None else ""
+        part = f"step {count(event.step)} of {count(self.plan.steps)}, {flops(event.compute, 3)}"
+        return f"{part}: {values}{expected}"
+
+
+@contextmanager
+def live(plan: Plan) -> Iterator[Live]:
+    """A view of a run on stderr, for as long as it runs."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+        yield Live(plan, out)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.fields[stage]}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+        TextColumn("{task.fields[compute]}"),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=out, transient=True) as bar:
+        task = bar.add_task("run", total=plan.steps, stage="", loss=float("nan"), compute="")
+        yield Live(plan, out, bar, task)

@@ -1,0 +1,69 @@
+"""A sweep: every candidate in its fixed shape, for a budget each. Laws are fitted to what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from shapeflow.compile import compile_fixed, program_of
+from shapeflow.diagnostics import Diagnostic, Refused, Report
+from shapeflow.events import Measured
+from shapeflow.files import write_text
+from shapeflow.pool import Job
+from shapeflow.runs import Run
+from shapeflow.shapes import Shape
+
+EVALUATE = "evaluate every 1%"
+"""A law wants many points; a sentence of the command line replaces this."""
+
+
+def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> list[Job]:
+    """One job a candidate and seed. `sentences` must hold the budget of each run. Raises Refused."""
+    jobs = []
+    for seed in seeds:
+        program = program_of(path, [EVALUATE, *sentences, f"seed {seed}"], report)
+        if program is None or report.failed:
+            raise Refused(*report.diagnostics)
+        if program.trained is None or program.budget is None:
+            message = "a sweep trains, and the file has no model"
+            raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
+        for shape in program.candidates:
+            plan = compile_fixed(program, shape, program.budget, report)
+            if plan is None:
+                raise Refused(*report.diagnostics)
+            name = f"{_file_name(shape)}-seed{seed}"
+            jobs.append(Job(f"{shape.written(program.units)}, seed {seed}", plan, folder / name))
+    return jobs
+
+
+def _file_name(shape: Shape) -> str:
+    return "-".join(f"{axis}{value}" for axis, value in shape.items())
+
+
+def write_points(runs: Sequence[Run], path: Path) -> int:
+    """All measurements of all runs as one table that `fit` reads; the number of rows. Raises Refused."""
+    metrics = sorted({name for run in runs for event in run.measured for name in event.values})
+    axes = [axis.name for axis in runs[0].plan.axes]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["run", *axes, "step", "compute", *metrics, "seconds"])
+    rows = 0
+    for run in runs:
+        shape = run.plan.stages[0].shape
+        for event in run.measured:
+            values = [_short(event.values.get(name)) for name in metrics]
+            place = [shape[axis] for axis in axes]
+            table.writerow([run.folder.name, *place, event.step, repr(event.compute), *values, _seconds(event)])
+            rows += 1
+    write_text(path, text.getvalue())
+    return rows
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _seconds(event: Measured) -> str:
+    return f"{event.seconds:.2f}"
