@@ -22,7 +22,7 @@ from shapeflow_torch.measure import measure
 from shapeflow_torch.reading import Reader
 from shapeflow_torch.surgery import Kept, operate
 from shapeflow_torch.team import Team
-from shapeflow_torch.workload import batch_of, samples_before
+from shapeflow_torch.workload import Cursor, batch_of
 
 
 class TorchMachine:
@@ -49,7 +49,7 @@ class TorchMachine:
         self._loss = loss_of(plan.objective)
         self._dtype, self._compiled, self._stop = dtype, compiled, stop
         self._stopping = False
-        self._reader = Reader()
+        self._reader, self._cursor = Reader(), Cursor(plan)
         self._looking: Sequence[Edit] = ()
         self.average_age = 0
         """Steps that the averaged weights have seen since they last started."""
@@ -85,7 +85,7 @@ class TorchMachine:
         del compute
         samples = self.data.samples(batch_of(stage, self._looking), self.context)
         part = slice(self.team.rank, samples, self.team.world)
-        before = samples_before(self.plan, step)
+        before = self._cursor.before(step)
         inputs, targets = self.data.batch(self.plan.seed, step, before, samples, self.context, part)
         with self._autocast():
             logits = self.body.wrapped(inputs)

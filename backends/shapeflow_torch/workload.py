@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,8 @@ from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.edits import Edit, Swap
 from shapeflow.plan import Plan, Stage
 from shapeflow_torch.data import Data
+
+Counts = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
 def batch_of(stage: Stage, edits: Sequence[Edit]) -> int:
@@ -22,30 +23,30 @@ def batch_of(stage: Stage, edits: Sequence[Edit]) -> int:
     return known
 
 
-def samples_before(plan: Plan, step: int) -> int:
-    """Images of all steps before the run's `step`-th, whatever the batches were."""
-    index = plan.stage_at(step + 1)
-    stage = plan.stages[index]
-    whole = sum(_within(plan, before, plan.stages[before].steps or 0) for before in range(index))
-    return whole + _within(plan, index, step - stage.first_step)
+class Cursor:
+    """Images of all steps before one, whatever the batches were: where in its epochs a run is."""
 
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._mixed: dict[int, Counts] = {}
 
-def _within(plan: Plan, index: int, steps: int) -> int:
-    stage = plan.stages[index]
-    batch = batch_of(stage, ())
-    if all(batch_of(stage, blend.edits) == batch for blend in stage.blends):
-        return steps * batch
-    return int(_running(plan, index)[steps])
+    def before(self, step: int) -> int:
+        """Images of all steps before the run's `step`-th."""
+        index = self._plan.stage_at(step + 1)
+        stages = self._plan.stages[:index]
+        whole = sum(self._within(before, stage.steps or 0) for before, stage in enumerate(stages))
+        return whole + self._within(index, step - self._plan.stages[index].first_step)
 
-
-@functools.lru_cache(maxsize=8)
-def _counted(seed: int, index: int, stage: Stage) -> tuple[int, ...]:
-    blends = (stage.blend_at(seed, index, step) for step in range(stage.steps or 0))
-    return tuple(batch_of(stage, () if blend is None else blend.edits) for blend in blends)
-
-
-def _running(plan: Plan, index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    return np.concatenate([[0], np.cumsum(_counted(plan.seed, index, plan.stages[index]))])
+    def _within(self, index: int, steps: int) -> int:
+        stage = self._plan.stages[index]
+        batch = batch_of(stage, ())
+        if all(batch_of(stage, blend.edits) == batch for blend in stage.blends):
+            return steps * batch
+        if index not in self._mixed:
+            blends = (stage.blend_at(self._plan.seed, index, step) for step in range(stage.steps or 0))
+            counts = [batch_of(stage, () if blend is None else blend.edits) for blend in blends]
+            self._mixed[index] = np.cumsum([0, *counts], dtype=np.int64)
+        return int(self._mixed[index][steps])
 
 
 def check_shares(plan: Plan, data: Data, processes: int) -> None:

@@ -1,0 +1,193 @@
+"""Checkpoints: bit for bit, whole or not there, and nobody else's."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from plans import toy_image_plan, toy_text_plan
+from torch_tools import followed, losses, machine, parameters
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.optimizers.adamw import Adamw
+from shapeflow.plan import Plan
+from shapeflow_torch import checkpoint
+from shapeflow_torch.machine import TorchMachine
+
+SLOW = Adamw(lr=2e-3, warmup=4, beta2=0.999, average=20)
+PLANS = {
+    "patch, blended": toy_image_plan(preview=0.3, checkpoint=3),
+    "width, ages": toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=3),
+    "context and width, ages": toy_text_plan(
+        (({"context": 16, "width": 32}, 6), ({"context": 64, "width": 48}, 6)), optimizer=SLOW, checkpoint=3
+    ),
+}
+
+
+def same(one: TorchMachine, two: TorchMachine) -> bool:
+    a, b = one.body.kept(), two.body.kept()
+    alike = a.values.keys() == b.values.keys() and a.states.keys() == b.states.keys()
+    alike = alike and all(torch.equal(a.values[n], b.values[n]) for n in a.values)
+    alike = alike and all(torch.equal(a.averages[n], b.averages[n]) for n in a.averages)
+    return alike and all(torch.equal(a.states[n][k], b.states[n][k]) for n in a.states for k in a.states[n])
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_a_resumed_run_is_the_uninterrupted_run(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, at and after a switch; bit for bit."""
+    monkeypatch.setattr(checkpoint, "KEPT", 9)
+    whole, events = followed(plan, tmp_path)
+    for step in (3, 6, 9):
+        resumed, rest = followed(plan, None, tmp_path / f"step-{step:09d}")
+        assert losses(rest) == losses(events)[step:]
+        assert same(whole, resumed)
+        assert whole.average_age == resumed.average_age
+
+
+def test_element_wise_ages_come_back(tmp_path: Path) -> None:
+    plan = PLANS["width, ages"]
+    made, _ = followed(plan)
+    made.save(tmp_path / "step-000000012", 12)
+    back = machine(plan, taken=False)
+    assert back.load(tmp_path / "step-000000012") == 12
+    step = back.body.optimizer.state[parameters(back)["blocks.0.mlp.fc1.weight"]]["step"]
+    assert step[0, 0] == 12
+    assert step[-1, -1] == 6
+    assert same(made, back)
+
+
+def test_the_newest_two_stay(tmp_path: Path) -> None:
+    followed(PLANS["width, ages"], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000009", "step-000000012"]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    followed(PLANS["width, ages"], tmp_path)
+    return tmp_path / "step-000000012"
+
+
+def edit_state(path: Path, **fields: Any) -> None:
+    state = json.loads((path / "state.json").read_text())
+    (path / "state.json").write_text(json.dumps({**state, **fields}))
+
+
+def refused(path: Path, plan: Plan = PLANS["width, ages"]) -> Diagnostic:
+    with pytest.raises(Refused) as caught:
+        machine(plan, taken=False).load(path)
+    return caught.value.diagnostics[0]
+
+
+def test_truncated(saved: Path) -> None:
+    data = (saved / "model.safetensors").read_bytes()
+    (saved / "model.safetensors").write_bytes(data[:-1])
+    assert refused(saved).code == "broken-checkpoint"
+
+
+def test_flipped_bit(saved: Path) -> None:
+    data = bytearray((saved / "optimizer.safetensors").read_bytes())
+    data[-1] ^= 1
+    (saved / "optimizer.safetensors").write_bytes(data)
+    assert refused(saved).code == "broken-checkpoint"
+
+
+def test_missing_file(saved: Path) -> None:
+    (saved / "average.safetensors").unlink()
+    assert refused(saved).code == "broken-checkpoint"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "shapeflow-checkpoint", "version": 1}', "\0"])
+def test_broken_state(saved: Path, text: str) -> None:
+    (saved / "state.json").write_text(text)
+    assert refused(saved).code == "broken-checkpoint"
+
+
+def test_another_version(saved: Path) -> None:
+    edit_state(saved, version=2)
+    assert refused(saved).code == "foreign-checkpoint"
+
+
+def test_another_plan(saved: Path) -> None:
+    diagnostic = refused(saved, PLANS["patch, blended"])
+    assert diagnostic.code == "foreign-checkpoint"
+    assert PLANS["patch, blended"].digest in diagnostic.notes[0]
+
+
+def test_sizes_of_another_step(saved: Path) -> None:
+    edit_state(saved, step=3)
+    diagnostic = refused(saved)
+    assert diagnostic.code == "broken-checkpoint"
+    assert "has sizes" in diagnostic.notes[0]
+
+
+def test_the_newest_whole_one_is_found_and_the_broken_told(saved: Path) -> None:
+    (saved / "model.safetensors").write_bytes(b"")
+    told: list[Diagnostic] = []
+    assert checkpoint.newest(saved.parent, told.append) == saved.with_name("step-000000009")
+    assert [(d.code, d.severity) for d in told] == [("broken-checkpoint", "warning")]
+    assert checkpoint.newest(saved / "nowhere") is None
+
+
+def test_disk_full_leaves_the_old_one(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = machine(PLANS["width, ages"])
+    write = checkpoint._write
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "average.safetensors":
+            write(path, data[:100])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, data)
+
+    monkeypatch.setattr(checkpoint, "_write", full)
+    with pytest.raises(Refused, match="disk-full"):
+        made.save(saved.with_name("step-000000013"), 13)
+    assert sorted(path.name for path in saved.parent.iterdir()) == ["step-000000009", "step-000000012"]
+    assert checkpoint.newest(saved.parent) == saved
+
+
+KILLED = """
+    import os, signal
+    from pathlib import Path
+    from plans import toy_image_plan
+    from torch_tools import followed, machine
+    from shapeflow_torch import checkpoint
+
+    folder, at = Path({folder!r}), {at!r}
+    write = checkpoint._write
+
+    def fatal(path, data):
+        if path.name == at:
+            with path.open("xb") as file:
+                file.write(data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(path, data)
+
+    made = machine(toy_image_plan())
+    made.save(folder / "step-000000001", 1)
+    checkpoint._write = fatal
+    made.save(folder / "step-000000002", 2)
+"""
+
+
+@pytest.mark.parametrize("at", ["optimizer.safetensors", "state.json"])
+def test_killed_while_writing_leaves_the_old_one(tmp_path: Path, at: str) -> None:
+    script = textwrap.dedent(KILLED.format(folder=str(tmp_path), at=at))
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", script], env=here, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-000000001"]
+    assert checkpoint.newest(tmp_path) == tmp_path / "step-000000001"
+    plan = toy_image_plan()
+    made = machine(plan, taken=False)
+    assert made.load(tmp_path / "step-000000001") == 1
+    made.save(tmp_path / "step-000000003", 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000001", "step-000000003"]

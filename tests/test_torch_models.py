@@ -1,0 +1,150 @@
+"""The modules: names, views, positions."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import torch
+from plans import toy_image_plan, toy_text_plan
+from torch.nn import functional
+from torch_tools import CPU, inputs, machine, outputs, parameters, relative, shake, switch
+
+from shapeflow.diagnostics import Refused
+from shapeflow.edits import Resize, View, matrices
+from shapeflow.ledger import Ledger
+from shapeflow.plan import Plan
+from shapeflow_torch.models import build
+
+PLANS = {
+    "vit": toy_image_plan(),
+    "transformer": toy_text_plan(),
+    "transformer untied, shared heads": toy_text_plan(model={"tied": False, "kv_ratio": 2}),
+}
+
+
+def ledger_of(plan: Plan) -> Ledger:
+    first = plan.stages[0]
+    return Ledger.of(plan.parameters, first.sizes, plan.slots, first.reading)
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_parameters_are_the_declared_table(plan: Plan) -> None:
+    ledger = ledger_of(plan)
+    net = build(plan.model.name if plan.model else "", ledger, CPU, torch.float32)
+    assert {name: tuple(tensor.shape) for name, tensor in net.named_parameters()} == ledger.tensors()
+
+
+def test_other_parameters_than_declared_are_refused() -> None:
+    plan = toy_text_plan()
+    fewer = attrs.evolve(plan, parameters=plan.parameters[:-1])
+    with pytest.raises(Refused, match=r"wrong-parameters: 1 tensors"):
+        build("transformer", ledger_of(fewer), CPU, torch.float32)
+
+
+def test_a_view_that_the_module_does_not_read_through_is_refused() -> None:
+    ledger = ledger_of(toy_text_plan())
+    ledger.apply(View("embed.weight", "residual", Resize(16, "values")))
+    with pytest.raises(Refused, match="no-such-view"):
+        build("transformer", ledger, CPU, torch.float32)
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_first_weights_depend_on_the_seed_alone(plan: Plan) -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    one = parameters(machine(plan))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    two, other = parameters(machine(plan)), parameters(machine(attrs.evolve(plan, seed=1)))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_first_weights_have_the_stated_spread() -> None:
+    plan = toy_text_plan(model={"width": 128, "head_width": 32})
+    found = parameters(machine(plan))
+    expected = {
+        "embed.weight": 0.05,
+        "blocks.1.attn.q.weight": 128**-0.5,
+        "blocks.1.mlp.up.weight": 128**-0.5,
+        "blocks.1.attn.o.weight": 128**-0.5 / 2,
+        "blocks.1.mlp.down.weight": 384**-0.5 / 2,
+    }
+    for name, spread in expected.items():
+        assert float(found[name].detach().std()) == pytest.approx(spread, rel=0.03)
+
+
+def test_patch_size_and_back_is_bit_identical() -> None:
+    """12 -> 8 -> 12 on a 24 px image, as a live view: what is stored is never rewritten."""
+    plan = toy_image_plan((({"patch": 4}, 1), ({"patch": 2}, 1), ({"patch": 8}, 1)), base=4, grid=2)
+    made = shake(machine(plan))
+    before, stored, optimizer = outputs(made), made.body.net, made.body.optimizer
+    kernel = parameters(made)["patch.weight"].detach().clone()
+    for stage in plan.stages[1:]:
+        made.look(stage.reading)
+        assert relative(outputs(made), before) > 1e-3
+    made.look(plan.stages[0].reading)
+    assert torch.equal(outputs(made), before)
+    assert torch.equal(parameters(made)["patch.weight"], kernel)
+    assert made.body.net is stored
+    assert made.body.optimizer is optimizer
+
+
+def test_a_view_is_the_pseudo_inverse_of_the_images_resize() -> None:
+    """FlexiViT, eq. 3, in two dimensions: W_p = W pinv(B), B the bilinear resize of a patch; the positions are
+    `interpolate(antialias=True)`."""
+    plan = toy_image_plan((({"patch": 4}, 1), ({"patch": 2}, 1)), base=4, grid=2)
+    made = machine(plan, torch.float64)
+    made.look(plan.stages[1].reading)
+    net, found = made.body.net, parameters(made)
+    squares = torch.eye(16, dtype=torch.float64).reshape(16, 1, 4, 4)
+    resized = functional.interpolate(squares, size=(2, 2), mode="bilinear", antialias=True).reshape(16, 4)
+    kernel = found["patch.weight"].detach()
+    expected = (kernel.reshape(32, 16) @ torch.linalg.pinv(resized.T)).reshape(32, 1, 2, 2)
+    assert relative(net.see("patch.weight", kernel), expected) < 1e-12
+    grid = found["pos"].detach().reshape(1, 2, 2, 32).permute(0, 3, 1, 2)
+    larger = functional.interpolate(grid, size=(4, 4), mode="bilinear", antialias=True)
+    assert relative(net.see("pos", found["pos"].detach()), larger.permute(0, 2, 3, 1).reshape(1, 16, 32)) < 1e-12
+    assert matrices(Resize(2, "kernel", True), 4)[0].shape == (2, 4)
+
+
+def test_patch_embedding_is_a_strided_convolution() -> None:
+    made = machine(toy_image_plan(), torch.float64)
+    found, images = parameters(made), inputs(made)
+    conv = functional.conv2d(images, found["patch.weight"], found["patch.bias"], stride=4).flatten(2).transpose(1, 2)
+    assert relative(made.body.net.patch(images, found["patch.weight"]), conv) < 1e-12  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", ["transformer", "transformer untied, shared heads"])
+def test_a_longer_context_keeps_the_logits_at_shared_positions(name: str) -> None:
+    made = shake(machine(PLANS[name]))
+    tokens = torch.randint(0, 256, (4, 64), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        short, long = made.body.net(tokens[:, :16]), made.body.net(tokens)
+        again = made.body.net(tokens[:, :16])
+    assert relative(long[:, :16], short) < 1e-6
+    assert torch.equal(again, short)
+
+
+def test_positions_matter_and_the_future_does_not() -> None:
+    made = shake(machine(toy_text_plan()))
+    tokens = torch.randint(0, 256, (1, 16), generator=torch.Generator().manual_seed(0))
+    other = tokens.clone()
+    other[0, 8:] = 7
+    with torch.no_grad():
+        one, two = made.body.net(tokens), made.body.net(other)
+    assert relative(one[:, :8], two[:, :8]) < 1e-6
+    assert relative(one[:, 8:], two[:, 8:]) > 1e-2
+    with torch.no_grad():
+        swapped = made.body.net(tokens[:, [1, 0, *range(2, 16)]])
+    assert relative(swapped[:, -1], one[:, -1]) > 1e-4
+
+
+def test_context_switch_touches_no_tensor() -> None:
+    made = shake(machine(toy_text_plan()))
+    before = {name: tensor.data_ptr() for name, tensor in parameters(made).items()}
+    optimizer = made.body.optimizer
+    switch(made)
+    assert {name: tensor.data_ptr() for name, tensor in parameters(made).items()} == before
+    assert made.body.optimizer is optimizer
+    assert inputs(made).shape == (4, 64)

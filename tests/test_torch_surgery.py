@@ -1,0 +1,248 @@
+"""Switches: functions kept, moments carried, ages told apart."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+import pytest
+import torch
+from plans import toy_image_plan, toy_text_plan
+from torch import Tensor
+from torch_tools import inputs, machine, outputs, parameters, relative, shake, switch
+
+from shapeflow.edits import Along, Constant, Copy, Grow, Normal
+from shapeflow.ledger import Ledger
+from shapeflow.optimizers.adamw import Adamw
+from shapeflow.plan import Plan, Transition
+from shapeflow_torch.machine import TorchMachine
+from shapeflow_torch.optimizer import AgedAdamW, empty_state, make_optimizer
+from shapeflow_torch.surgery import Kept, operate
+
+SLOW = Adamw(lr=2e-3, warmup=0, beta2=0.999, average=20)
+
+
+def growth(kind: str, init: Literal["normal", "preserve", "net2net"], to: int = 48, **settings: object) -> Plan:
+    legs = (({"width": 32}, 6), ({"width": to}, 6))
+    if kind == "vit":
+        return toy_image_plan(legs, init=init, optimizer=SLOW, **settings)  # type: ignore[arg-type]
+    model = {"tied": False, "kv_ratio": 2} if kind == "shared" else {}
+    return toy_text_plan(legs, init=init, optimizer=SLOW, model=model, **settings)  # type: ignore[arg-type]
+
+
+def averaged(made: TorchMachine) -> Tensor:
+    with made.body.averaged():
+        return outputs(made)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("init", ["preserve", "net2net"])
+@pytest.mark.parametrize("kind", ["vit", "tied", "shared"])
+def test_wider_keeps_the_function_and_the_averages_function(
+    kind: str, init: Literal["preserve", "net2net"], dtype: torch.dtype, close: float
+) -> None:
+    made = machine(growth(kind, init, 64), dtype)
+    if dtype == torch.float32:
+        shake(made)
+    else:
+        _disturb(made)
+    before, average = outputs(made), averaged(made)
+    assert relative(before, average) > 1e-4
+    switch(made)
+    assert relative(outputs(made), before) < close
+    assert relative(averaged(made), average) < close
+
+
+def _disturb(made: TorchMachine) -> None:
+    """As `shake`, without a step: the images of a step are float32."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in parameters(made).items():
+            parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.1)
+            made.body.averages[name].add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+
+
+@pytest.mark.parametrize("kind", ["vit", "tied", "shared"])
+def test_normal_keeps_old_entries_and_their_moments_bit_for_bit(kind: str) -> None:
+    made = shake(machine(growth(kind, "normal")))
+    old = {name: value.clone() for name, value in made.body.kept().values.items()}
+    states = {name: {k: t.clone() for k, t in s.items()} for name, s in made.body.kept().states.items()}
+    switch(made)
+    kept = made.body.kept()
+    for name, value in old.items():
+        corner = tuple(slice(0, size) for size in value.shape)
+        assert torch.equal(kept.values[name][corner], value)
+        assert torch.equal(kept.states[name]["exp_avg"][corner], states[name]["exp_avg"])
+        assert torch.equal(kept.states[name]["exp_avg_sq"][corner], states[name]["exp_avg_sq"])
+    assert made.average_age == 0
+    assert all(torch.equal(made.body.averages[name], value) for name, value in kept.values.items())
+
+
+@pytest.mark.parametrize("init", ["preserve", "net2net"])
+@pytest.mark.parametrize("kind", ["tied", "shared"])
+def test_moments_follow_the_gradient(kind: str, init: Literal["preserve", "net2net"]) -> None:
+    """Put the gradient where the first moment is, switch, and compare what was carried with the true gradient."""
+    made = machine(growth(kind, init, 64), torch.float64)
+    _disturb(made)
+    _gradients(made)
+    for parameter in parameters(made).values():
+        assert parameter.grad is not None
+        made.body.optimizer.state[parameter] = {
+            "step": torch.tensor(1.0),
+            "exp_avg": parameter.grad.clone(),
+            "exp_avg_sq": parameter.grad.square(),
+        }
+    switch(made)
+    _gradients(made)
+    for name, parameter in parameters(made).items():
+        state = made.body.optimizer.state[parameter]
+        carried = state["exp_avg"] != 0
+        assert parameter.grad is not None
+        assert carried.any()
+        assert relative(parameter.grad[carried], state["exp_avg"][carried]) < 1e-10, name
+        assert torch.allclose(state["exp_avg_sq"], state["exp_avg"].square(), rtol=1e-10, atol=0)
+
+
+def _gradients(made: TorchMachine) -> None:
+    made.body.optimizer.zero_grad()
+    logits = made.body.net(inputs(made))
+    weights = torch.cos(torch.arange(logits.numel(), dtype=logits.dtype)).view(logits.shape)
+    (torch.log_softmax(logits, -1) * weights).sum().backward()
+
+
+@pytest.mark.parametrize(("moments", "update"), [("fresh", 1.0), ("carry", 0.1), ("carry_raw", 2.515), ("reset", 1.0)])
+def test_first_update_of_a_new_entry(moments: Literal["fresh", "carry", "carry_raw", "reset"], update: float) -> None:
+    """In learning rates, under a constant gradient, after 1000 steps at betas (.9, .999)."""
+    made = machine(growth("vit", "preserve", 64, moments=moments))
+    for _ in range(1000):
+        _push(made)
+    switch(made)
+    for group in made.body.optimizer.param_groups:
+        group["lr"] = 2e-3
+    found = parameters(made)["blocks.0.mlp.fc1.weight"]
+    before = found.detach().clone()
+    assert isinstance(made.body.optimizer, AgedAdamW) == (moments == "fresh")
+    _push(made)
+    moved = (before - found.detach()) / 2e-3
+    assert float(moved[200, 40]) == pytest.approx(update, abs=2e-3)
+    old = 1.0
+    assert float(moved[0, 0]) == pytest.approx(old, abs=2e-3)
+
+
+def _push(made: TorchMachine) -> None:
+    for parameter in parameters(made).values():
+        parameter.grad = torch.ones_like(parameter)
+    made.body.optimizer.step()
+
+
+def test_quick_second_moments_need_no_ages() -> None:
+    plan = growth("tied", "preserve")
+    assert plan.optimizer is not None
+    quick = attrs.evolve(plan.optimizer, settings={**plan.optimizer.settings, "beta2": 0.95})
+    made = shake(machine(attrs.evolve(plan, optimizer=quick)))
+    switch(made)
+    assert isinstance(made.body.optimizer, torch.optim.AdamW)
+
+
+def test_aged_adamw_is_adamw_where_ages_agree() -> None:
+    generator = torch.Generator().manual_seed(0)
+    settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1}
+    ends = []
+    for ages in (torch.zeros(()), torch.zeros(3, 4)):
+        weight = torch.nn.Parameter(torch.arange(12.0, dtype=torch.float64).view(3, 4))
+        state = {"w": {**empty_state(weight), "step": ages.clone()}}
+        optimizer = make_optimizer({"w": weight}, frozenset({"w"}), settings, state)
+        generator.manual_seed(0)
+        for _ in range(20):
+            weight.grad = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+            optimizer.step()
+        ends.append(weight.detach().clone())
+    assert torch.allclose(ends[0], ends[1], rtol=1e-6, atol=1e-6)
+
+
+def test_only_matrices_decay() -> None:
+    made = machine(toy_image_plan())
+    decays = {group["weight_decay"]: len(group["params"]) for group in made.body.optimizer.param_groups}
+    assert decays == {0.01: 15, 0.0: 24}
+
+
+def test_fills_do_not_depend_on_torch() -> None:
+    plan = growth("tied", "normal")
+    ends = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        made = shake(machine(plan))
+        state = torch.get_rng_state()
+        switch(made)
+        assert torch.equal(torch.get_rng_state(), state)
+        ends.append({name: value.clone() for name, value in made.body.kept().values.items()})
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_new_entries_have_the_stated_mean_square() -> None:
+    made = shake(machine(growth("vit", "normal", 64)))
+    name = "blocks.1.mlp.fc1.weight"
+    old = parameters(made)[name].detach().clone()
+    switch(made)
+    new = parameters(made)[name].detach().clone()
+    mask = torch.ones_like(new, dtype=torch.bool)
+    mask[: old.shape[0], : old.shape[1]] = False
+    ratio = float(new[mask].square().mean() / old.square().mean())
+    assert ratio == pytest.approx(1.0, abs=3 * (2 / int(mask.sum())) ** 0.5)
+
+
+@pytest.mark.parametrize("order", ["spread", "cycle"])
+def test_deeper_keeps_the_function_where_new_blocks_write_nothing(order: Literal["spread", "cycle"]) -> None:
+    """No transition of ours makes blocks; the verb does."""
+    plan = toy_text_plan((({"context": 16}, 6),))
+    made = shake(machine(plan))
+    before = outputs(made)
+    old = {name: value.clone() for name, value in made.body.kept().values.items()}
+    edits = []
+    for parameter in (p for p in plan.parameters if p.listed):
+        writes = parameter.writes == "residual" and parameter.role == "matrix"
+        fill = Copy(order, values=1.0 if writes else None, momentum=False)
+        edits.append(Grow(parameter.name, (Along("depth", 4, fill),)))
+    transition = Transition(("by_hand",), tuple(edits), "fresh", "map", "exact", 1.0)
+    kept = operate(made.body.kept(), made.ledger, transition, plan.apart, 0, 0, 0.999)
+    made._become(made.ledger, kept)
+    assert torch.equal(outputs(made), before)
+    source = (0, 0, 1, 1) if order == "spread" else (0, 1, 0, 1)
+    for entry, origin in enumerate(source):
+        name = "blocks.{}.mlp.up.weight"
+        assert torch.equal(made.body.kept().values[name.format(entry)], old[name.format(origin)])
+        first = entry == source.index(origin)
+        assert bool(made.body.kept().states[name.format(entry)]["exp_avg"].any()) == first
+
+
+def test_a_new_tensor_has_one_age() -> None:
+    """A whole tensor of age 0 needs no age an entry."""
+    plan = toy_text_plan((({"context": 16}, 6),))
+    made = shake(machine(plan))
+    edits = tuple(
+        Grow(p.name, (Along("depth", 3, Normal(1.0) if p.role == "matrix" else Constant(1.0)),))
+        for p in plan.parameters
+        if p.listed
+    )
+    ledger = made.ledger
+    transition = Transition(("by_hand",), edits, "fresh", "map", "lossy", 1.0)
+    kept = operate(made.body.kept(), ledger, transition, plan.apart, 0, 0, 0.999)
+    assert float(kept.states["blocks.2.mlp.up.weight"]["step"]) == 0
+    assert float(kept.states["blocks.1.mlp.up.weight"]["step"]) == 4
+    assert kept.values["blocks.2.mlp.up.weight"].abs().sum() > 0
+
+
+def test_fused_dims_grow_in_their_parts() -> None:
+    """Fused queries, keys and values: rows stay in their parts, each with its own mean square."""
+    from shapeflow.parameters import Parameter
+
+    table = (Parameter("qkv.weight", ("part heads", "residual"), "matrix", "heads"),)
+    ledger = Ledger.of(table, {"part": 3, "heads": 16, "residual": 16}, {})
+    weight = torch.randn(48, 16, generator=torch.Generator().manual_seed(0))
+    weight[16:32] *= 100
+    edit = Grow("qkv.weight", (Along("heads", 24, Normal(1.0)), Along("residual", 24, Normal(1.0))))
+    transition = Transition(("by_hand",), (edit,), "fresh", "map", "lossy", 1.0)
+    kept = Kept({"qkv.weight": weight.clone()}, {"qkv.weight": weight.clone()}, {})
+    grown = operate(kept, ledger, transition, ("part",), 0, 0, 0.999).values["qkv.weight"].view(3, 24, 24)
+    assert torch.equal(grown[:, :16, :16], weight.view(3, 16, 16))
+    assert 50 < float(grown[1, 16:].std() / grown[0, 16:].std()) < 200

@@ -1,0 +1,91 @@
+"""What the tests of the torch machine share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from shapeflow.events import Event, StepDone
+from shapeflow.execute import execute
+from shapeflow.plan import Plan
+from shapeflow_torch.data import Data, open_data
+from shapeflow_torch.machine import TorchMachine
+
+CPU = torch.device("cpu")
+
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True)
+
+
+def machine(plan: Plan, dtype: torch.dtype = torch.float32, taken: bool = True) -> TorchMachine:
+    """A machine in the plan's first stage, read as that stage."""
+    made = TorchMachine(plan, _data(plan), dtype=dtype)
+    if taken:
+        made.take(plan.stages[0])
+        made.look(plan.stages[0].reading)
+    return made
+
+
+_OPENED: dict[str, Data] = {}
+
+
+def _data(plan: Plan) -> Data:
+    """Read once for all tests of a process."""
+    key = f"{plan.data} {[candidate.shape for candidate in plan.candidates]}"
+    if key not in _OPENED:
+        _OPENED[key] = open_data(plan, Path("."), CPU)
+    return _OPENED[key]
+
+
+def inputs(made: TorchMachine) -> Tensor:
+    """A few samples that the machine can read at present."""
+    context = made.context
+    samples = made.data.samples(256, context) if context else 16
+    batch = made.data.batch(0, 0, 0, samples, context, slice(0, samples))[0]
+    return batch if context else batch.to(next(made.body.net.parameters()).dtype)
+
+
+def outputs(made: TorchMachine) -> Tensor:
+    with torch.no_grad():
+        logits: Tensor = made.body.net(inputs(made))
+    return logits
+
+
+def parameters(made: TorchMachine) -> dict[str, nn.Parameter]:
+    return dict(made.body.net.named_parameters())
+
+
+def shake(made: TorchMachine, steps: int = 4) -> TorchMachine:
+    """Norms and biases away from 1 and 0, then some steps, so that nothing is at its first value."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in made.body.net.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.3)
+    for step in range(steps):
+        made.step(made.plan.stages[0], step, 0.0)
+    return made
+
+
+def switch(made: TorchMachine) -> None:
+    """Go from the first stage to the second."""
+    stage = made.plan.stages[1]
+    assert stage.transition is not None
+    made.apply(stage.transition, stage)
+    made.look(stage.reading)
+
+
+def relative(a: Tensor, b: Tensor) -> float:
+    return float((a - b).detach().norm() / b.detach().norm())
+
+
+def losses(events: list[Event]) -> list[float]:
+    return [event.loss for event in events if isinstance(event, StepDone)]
+
+
+def followed(plan: Plan, folder: Path | None = None, resume: Path | None = None) -> tuple[TorchMachine, list[Event]]:
+    """A machine after it has executed a plan, and what happened."""
+    made = machine(plan, taken=False)
+    return made, list(execute(plan, made, folder, resume))
