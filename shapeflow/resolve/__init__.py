@@ -9,15 +9,14 @@ from typing import Any
 import attrs
 
 from shapeflow import registry, syntax
-from shapeflow.diagnostics import Label, Report, Span
-from shapeflow.edits import EditError
+from shapeflow.diagnostics import Report, Span
 from shapeflow.program import AxisUse, Program, Trained
 from shapeflow.resolve.axes import Space, axis_use, space
 from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.sentences import Opener, Sentences, collect, names
+from shapeflow.resolve.trained import Training
 from shapeflow.resolve.values import Names, Unsettled, amount
-from shapeflow.route import END, Leg, Route, Share, Until
-from shapeflow.shapes import Shape
+from shapeflow.resolve.ways import Ways
 from shapeflow.units import Amount, Dimension
 
 __all__ = ["resolve"]
@@ -40,7 +39,7 @@ def resolve(
     known = names(sentences, folder, open_document, report)
     if report.failed:
         return None
-    work = _Resolving(sentences, known, report, sentences.spans())
+    work = _Resolving(sentences, known, report, sentences.spans(), document.source.name)
     try:
         program = work.program(hashlib.sha256(document.source.text.encode()).hexdigest(), folder)
     except Unsettled:
@@ -56,6 +55,8 @@ class _Resolving:
     names: Names
     report: Report
     spans: dict[str, Span]
+    place: str
+    """The file's name, for what stands nowhere in it."""
 
     lengths: tuple[Dimension, ...] = ("compute",)
     """What durations may be counted in; steps and data too once there is a model."""
@@ -64,13 +65,14 @@ class _Resolving:
         axes = self.axes()
         parts = {word: self.component(kind, word) for kind, word in _PARTS.items()}
         candidates = self.space(axes)
-        trained = self.trained(parts, axes, candidates)
+        training = Training(parts, self.spans, self.report)
+        trained = self.trained(axes, candidates, training)
         if trained is not None:
             self.lengths = ("compute", *trained.lengths)
-        metric = self.metric(parts["metric"], trained)
-        by_hand, leg_spans = self.stages(candidates)
-        stated = self.stated(candidates)
-        self.ways(by_hand, stated, parts)
+        metric = self.metric(parts["metric"], trained, training)
+        ways = Ways(self.sentences, candidates, self.names, self.report, self.lengths, self.place)
+        by_hand, stated = ways.by_hand(), ways.stated()
+        ways.check()
         if self.report.failed:
             raise Unsettled
         title = self.sentences.get(syntax.PlanName)
@@ -94,7 +96,7 @@ class _Resolving:
             checkpoint=self.amount(syntax.Checkpoint, (*self.lengths, "ratio")),
             seed=self.seed(),
             spans=self.spans,
-            leg_spans=leg_spans,
+            leg_spans=tuple(stage.shape.span for stage in self.sentences.all(syntax.Stage)),
         )
 
     def axes(self) -> list[AxisUse]:
@@ -110,7 +112,7 @@ class _Resolving:
             self.report.error(
                 "no-axis",
                 "the file has no `axis`, so there is no shape to choose",
-                place="the whole file",
+                place=self.place,
                 help="say what may vary: `axis context in [64, 256] tokens via context_grow`",
             )
             raise Unsettled
@@ -135,197 +137,24 @@ class _Resolving:
             raise Unsettled
         return space(axes, self.sentences.get(syntax.Candidates), self.names, self.report)
 
-    def trained(self, parts: Mapping[str, Any], axes: list[AxisUse], space: Space) -> Trained | None:
-        """Model and data together, every candidate checked; None where the file has no model."""
-        model, data = parts["model"], parts["data"]
-        if self.sentences.get(syntax.Model) is None:
-            for word in ("data", "objective", "optimizer"):
-                if word in self.spans:
-                    self.report.error("no-model", f"`{word}` without a `model`", self.spans[word], "nothing to train")
-            return None
-        for word in ("data", "objective"):
-            if word not in self.spans:
-                message = f"the file has a `model` but no `{word}`"
-                self.report.error("missing-sentence", message, self.spans["model"], f"needs a `{word}` sentence")
-        if self.report.failed:
-            raise Unsettled
-        facts = data.facts()
-        if parts["objective"].data != facts.kind:
-            self.mismatch("objective", parts["objective"].data, facts.kind)
-        with_axes = {axis.name for axis in axes}
-        for axis in axes:
-            if axis.name not in model.axes:
-                message = f"`{self.spans['model.'].text}` has no {axis.name} to vary"
-                self.report.error(
-                    "not-of-model", message, axis.span, f"axes of this model: {', '.join(sorted(model.axes))}"
-                )
-        if self.report.failed:
-            raise Unsettled
-        stored = {
-            name: size for axis in axes for name, size in self.checked(axis, axis.transition.stored, facts).items()
-        }
-        declared = self.declared(model, facts, stored)
-        trained = Trained(
-            model, data, parts["objective"], parts["optimizer"] or self.default("optimizer"), facts, declared
-        )
-        assert with_axes <= model.axes
-        self.check_shapes(trained, axes, space)
-        return trained
+    def trained(self, axes: list[AxisUse], space: Space, training: Training) -> Trained | None:
+        """Model and data together; None where the file has no model."""
+        if self.sentences.get(syntax.Model) is not None:
+            return training.trained(axes, space)
+        for word in ("data", "objective", "optimizer"):
+            if word in self.spans:
+                help_ = f"add a `model` sentence, or leave `{word}` out"
+                message = f"`{word}` without a `model`"
+                self.report.error("no-model", message, self.spans[word], "nothing to train", help=help_)
+        return None
 
-    def checked(self, axis: AxisUse, function: Any, *arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except EditError as error:
-            self.edit_error(error, axis.via)
-            raise Unsettled from error
-
-    def declared(self, model: Any, facts: Any, stored: Mapping[str, int]) -> Any:
-        try:
-            return model.declare(facts, stored)
-        except EditError as error:
-            self.edit_error(error, self.spans["model."])
-            raise Unsettled from error
-
-    def check_shapes(self, trained: Trained, axes: list[AxisUse], space: Space) -> None:
-        """Every value of every axis against the data and the model, then every candidate as a whole."""
-        kinds = registry.components("axis")
-        for axis in axes:
-            for value in axis.values:
-                try:
-                    kinds[axis.name]().check(value, trained.facts, trained.model)
-                except EditError as error:
-                    also = [Label(self.spans["data."], "the data is set here")]
-                    self.edit_error(error, axis.value_spans[value], also)
-        if self.report.failed:
-            raise Unsettled
-        for shape in space.candidates:
-            try:
-                whole = trained.model_component.shape(shape)
-                trained.model.sizes(whole)
-                trained.model.samples(whole)
-            except EditError as error:
-                last = space.axes[-1]
-                self.edit_error(error, last.value_spans[shape[last.name]])
-
-    def edit_error(self, error: EditError, at: Span, also: list[Label] | None = None) -> None:
-        self.report.error(error.code, error.message, at, error.why, also=also or (), notes=error.notes, help=error.help)
-
-    def default(self, kind: str) -> Any:
-        return registry.components(kind)["adamw"]()
-
-    def mismatch(self, word: str, wants: str, has: str) -> None:
-        self.report.error(
-            "wrong-data",
-            f"`{self.spans[word + '.'].text}` is for {wants}, and the data is {has}",
-            self.spans[f"{word}."],
-            f"for {wants}",
-            also=[Label(self.spans["data."], f"gives {has}")],
-        )
-
-    def metric(self, metric: Any, trained: Trained | None) -> Any:
+    def metric(self, metric: Any, trained: Trained | None, training: Training) -> Any:
         if metric is None:
             name = DEFAULT_METRIC[trained.facts.kind] if trained else "loss"
             return registry.components("metric")[name]()
         if trained is not None and metric.data != trained.facts.kind:
-            self.mismatch("metric", metric.data, trained.facts.kind)
+            training.mismatch("metric", metric.data, trained.facts.kind)
         return metric
-
-    def stages(self, space: Space) -> tuple[Route | None, tuple[Span, ...]]:
-        """The legs of the `stage` sentences, in the file's order."""
-        legs = []
-        sentences = self.sentences.all(syntax.Stage)
-        for number, sentence in enumerate(sentences, 1):
-            try:
-                legs.append(self.leg(sentence, space))
-            except Unsettled:
-                continue
-            if (sentence.until is None) != (number == len(sentences)):
-                self.report.error(
-                    "stage-order",
-                    "only the last stage runs `until end`, and it must"
-                    if sentence.until
-                    else "a stage follows the end",
-                    sentence.span,
-                    "the last stage" if sentence.until else "runs to the end already",
-                    help="end the last stage with `until end`" if sentence.until else None,
-                )
-        return (Route(tuple(legs)) if sentences else None), tuple(sentence.span for sentence in sentences)
-
-    def leg(self, sentence: syntax.Stage, space: Space) -> Leg:
-        shape = space.literal(sentence.shape, self.names, self.report)
-        shares, total = [], 0.0
-        for blend in sentence.blends:
-            part = amount(blend.share, ("ratio",), self.names, self.report).value
-            total += part
-            shares.append(Share(space.literal(blend.shape, self.names, self.report, partial=shape), part))
-            if not 0 < part < 1 or total >= 1:
-                self.report.error(
-                    "out-of-range",
-                    f"a share of {part:.0%} is out of range",
-                    blend.share.span,
-                    "shares add up to less than 100%",
-                )
-                raise Unsettled
-        if sentence.until is None:
-            return Leg(shape, END, tuple(shares))
-        until = amount(sentence.until, (*self.lengths, "ratio"), self.names, self.report)
-        return Leg(shape, Until(amount=until), tuple(shares))
-
-    def stated(self, space: Space) -> dict[Shape, Any]:
-        found: dict[Shape, Any] = {}
-        for sentence in self.sentences.all(syntax.LawFor):
-            try:
-                shape = space.literal(sentence.shape, self.names, self.report)
-                built = build("law", sentence.law, self.names, self.report)
-            except Unsettled:
-                continue
-            if shape in found:
-                self.report.error(
-                    "repeated-sentence", f"a second law for {sentence.shape.span.text}", sentence.span, "again"
-                )
-            found[shape] = built.component
-            self.spans[f"law for {shape}"] = sentence.span
-        return found
-
-    def ways(self, by_hand: Route | None, stated: Mapping[Shape, Any], parts: Mapping[str, Any]) -> None:
-        """A way is picked by a traversal or told by hand, not both, not neither; a traversal needs laws."""
-        traversal = self.sentences.get(syntax.Traversal)
-        if by_hand is None and traversal is None:
-            self.report.error(
-                "missing-sentence",
-                "the file says no way: neither `traversal` nor `stage`",
-                place="the whole file",
-                help="write `traversal steepest`, or the stages by hand",
-            )
-        if not ({"budget", "stop"} & self.spans.keys()):
-            self.report.error(
-                "no-end",
-                "the file says no end: neither `budget` nor `stop`",
-                place="the whole file",
-                help="write `budget 10 PFLOPs`, or `stop when error <= 24%`",
-            )
-        shares = (
-            [leg for leg in by_hand.legs if leg.until.amount is not None and leg.until.amount.dimension == "ratio"]
-            if by_hand
-            else []
-        )
-        if shares and "budget" not in self.spans:
-            self.report.error(
-                "no-end",
-                "a percent of a budget that the file does not say",
-                place="the `stage` sentences",
-                help="add a `budget` sentence",
-            )
-        if by_hand is not None and traversal is not None:
-            first = self.sentences.all(syntax.Stage)[0]
-            self.report.error(
-                "two-ways",
-                "the file has a `traversal` and `stage` sentences",
-                traversal.span,
-                "picks the stages",
-                also=[Label(first.span, "says them by hand")],
-                help="keep one of the two",
-            )
 
     def amount(self, kind: type, accepted: tuple[Dimension, ...]) -> Amount | None:
         sentence = self.sentences.get(kind)
@@ -363,7 +192,8 @@ class _Resolving:
             return 0
         whole = sentence.number.whole
         if whole is None or not 0 <= whole < 2**31:
-            self.report.error("out-of-range", "a seed is a whole number", sentence.number.span, "must be 0 or more")
+            why = f"must be a whole number from 0 to {2**31 - 1}"
+            self.report.error("out-of-range", f"`{sentence.number.text}` is no seed", sentence.number.span, why)
             raise Unsettled
         return whole
 

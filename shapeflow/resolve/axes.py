@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NoReturn
 
 import attrs
 
@@ -60,7 +60,7 @@ def _values(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> d
     listed = names.expand(sentence.values, report)
     if not isinstance(listed, syntax.Listing) or not listed.items:
         message = f"axis `{sentence.name}` needs a list of values"
-        help_ = f"write the values in brackets: `axis {sentence.name} in [...] {axis.unit}".rstrip() + "`"
+        help_ = f"write the values in brackets, such as `[8, 4] {axis.unit}".rstrip() + "`"
         report.error("wrong-kind", message, sentence.values.span, "must be a list", help=help_)
         raise Unsettled
     found: dict[Value, Span] = {}
@@ -97,6 +97,8 @@ class Space:
 
     axes: tuple[AxisUse, ...]
     candidates: tuple[Shape, ...]
+    condition: Span | None = None
+    """Where the condition stands that thins them."""
 
     def literal(
         self, written: syntax.ShapeLiteral, names: Names, report: Report, *, partial: Shape | None = None
@@ -108,16 +110,7 @@ class Space:
         for setting in written.settings:
             axis = known.get(setting.name)
             if axis is None:
-                close = did_you_mean(setting.name, known)
-                report.error(
-                    "unknown-axis",
-                    f"there is no axis `{setting.name}`",
-                    setting.name_span,
-                    "not an axis of this file",
-                    notes=[f"axes: {', '.join(known)}" if known else "the file has no `axis` sentence"],
-                    help=f"did you mean `{close}`?" if close else None,
-                )
-                raise Unsettled
+                _unknown_axis(setting.name, setting.name_span, known, report)
             value = axis_value(setting.value, registry.components("axis")[setting.name], names, report)
             if value not in axis.values:
                 report.error(
@@ -125,7 +118,7 @@ class Space:
                     f"{setting.name} never is {setting.value.span.text}",
                     setting.value.span,
                     "not among the axis' values",
-                    also=[Label(axis.span, f"{setting.name} is {_listed(axis.values)}")],
+                    also=[Label(axis.span, f"{', '.join(map(str, axis.values))} {axis.unit}".rstrip())],
                 )
                 raise Unsettled
             found[setting.name] = value
@@ -136,15 +129,25 @@ class Space:
             raise Unsettled
         shape = Shape.of(found)
         if shape not in self.candidates:
-            report.error(
-                "not-a-candidate", f"{written.span.text} is not a candidate", written.span, "ruled out by `where`"
-            )
+            also = [Label(self.condition, "by this condition")] if self.condition is not None else []
+            message = f"{written.span.text} is not a candidate"
+            report.error("not-a-candidate", message, written.span, "ruled out by `where`", also=also)
             raise Unsettled
         return shape
 
 
-def _listed(values: Sequence[Value]) -> str:
-    return ", ".join(str(value) for value in values)
+def _unknown_axis(name: str, span: Span, known: Iterable[str], report: Report) -> NoReturn:
+    known = list(known)
+    close = did_you_mean(name, known)
+    report.error(
+        "unknown-axis",
+        f"there is no axis `{name}`",
+        span,
+        "not an axis of this file",
+        notes=[f"axes: {', '.join(known)}"],
+        help=f"did you mean `{close}`?" if close else None,
+    )
+    raise Unsettled
 
 
 def space(axes: Sequence[AxisUse], sentence: syntax.Candidates | None, names: Names, report: Report) -> Space:
@@ -153,8 +156,7 @@ def space(axes: Sequence[AxisUse], sentence: syntax.Candidates | None, names: Na
     if sentence is not None:
         for name, span in sentence.axes:
             if name not in by_name:
-                report.error("unknown-axis", f"there is no axis `{name}`", span, "not an axis of this file")
-                raise Unsettled
+                _unknown_axis(name, span, by_name, report)
         left_out = [axis for axis in axes if axis.name not in {name for name, _ in sentence.axes}]
         if left_out:
             message = f"axis `{left_out[0].name}` is not among the candidates' axes"
@@ -170,6 +172,7 @@ def space(axes: Sequence[AxisUse], sentence: syntax.Candidates | None, names: Na
         if not shapes:
             report.error("no-candidates", "no shape is left", condition.span, "rules out every shape")
             raise Unsettled
+        return Space(tuple(axes), shapes, condition.span)
     return Space(tuple(axes), shapes)
 
 
@@ -184,9 +187,7 @@ def _holds(
         case syntax.Not(test=test):
             return not _holds(test, shape, axes, names, report)
     if condition.axis not in axes:
-        message = f"there is no axis `{condition.axis}`"
-        report.error("unknown-axis", message, condition.axis_span, "not an axis of this file")
-        raise Unsettled
+        _unknown_axis(condition.axis, condition.axis_span, axes, report)
     wanted = axis_value(condition.value, registry.components("axis")[condition.axis], names, report)
     return compares(shape.number(condition.axis), condition.operator, wanted)
 

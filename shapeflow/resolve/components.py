@@ -83,9 +83,7 @@ def _given(
 ) -> dict[str, syntax.Value]:
     """Field name -> the value that is written for it, those without a name put in place."""
     first = [name for name, field in known.items() if limits(field).first]
-    given: dict[str, syntax.Value] = {}
-    for value, name in zip(written.arguments, first, strict=False):
-        given[name] = value
+    given = dict(zip(first, written.arguments, strict=False))
     for value in written.arguments[len(first) :]:
         report.error(
             "unnamed-setting",

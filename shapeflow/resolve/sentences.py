@@ -125,11 +125,33 @@ def names(sentences: Sentences, folder: str, open_document: Opener, report: Repo
         if used is None:
             report.error("no-such-file", f"there is no file `{path}`", use.path.span, "not found beside the file")
             continue
+        own = frozenset(sentence.name for sentence in used.sentences if isinstance(sentence, syntax.Let))
         for sentence in used.sentences:
             if isinstance(sentence, syntax.Let):
-                lets[f"{use.name}.{sentence.name}"] = sentence.value
+                lets[f"{use.name}.{sentence.name}"] = _qualified(sentence.value, use.name, own)
             elif not isinstance(sentence, syntax.PlanName):
                 other = (Label(use.span, "used here"),)
                 message = "a used file may hold `let` sentences only"
                 report.error("not-a-let", message, sentence.span, "not a `let`", also=other)
     return Names(lets)
+
+
+def _qualified(value: syntax.Value, alias: str, own: frozenset[str]) -> syntax.Value:
+    """A value of a used file, as the using file names it: what the used file's `let`s name goes by the alias."""
+
+    def settings(listed: tuple[syntax.Setting, ...]) -> tuple[syntax.Setting, ...]:
+        return tuple(attrs.evolve(each, value=_qualified(each.value, alias, own)) for each in listed)
+
+    def values(listed: tuple[syntax.Value, ...]) -> tuple[syntax.Value, ...]:
+        return tuple(_qualified(each, alias, own) for each in listed)
+
+    match value:
+        case syntax.Component(name=name, called=False) if name in own:
+            return syntax.Reference((alias, name), span=value.span)
+        case syntax.Component():
+            return attrs.evolve(value, settings=settings(value.settings), arguments=values(value.arguments))
+        case syntax.Listing():
+            return attrs.evolve(value, items=values(value.items))
+        case syntax.ShapeLiteral():
+            return attrs.evolve(value, settings=settings(value.settings))
+    return value

@@ -13,7 +13,7 @@ from shapeflow import syntax
 from shapeflow.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.settings import Limits
 from shapeflow.shapes import Shape
-from shapeflow.units import BASE, UNITS, Amount, Dimension
+from shapeflow.units import BASE, UNITS, Amount, Dimension, Unit
 
 
 class Unsettled(Exception):  # noqa: N818 - the report already holds the error
@@ -22,7 +22,7 @@ class Unsettled(Exception):  # noqa: N818 - the report already holds the error
 
 @attrs.frozen
 class Names:
-    """What `let` and `use` have named: `name` or `alias.name` -> the value, and the folder that holds it."""
+    """What `let` and `use` have named: `name` or `alias.name` -> the value."""
 
     lets: Mapping[str, syntax.Value] = attrs.field(factory=dict)
 
@@ -35,20 +35,26 @@ class Names:
         else:
             return value
         if name in seen:
-            report.error("circular-let", f"`{name}` is defined by itself", value.span, "comes back to itself")
+            way = [f"the way round: {' -> '.join((*seen[seen.index(name) :], name))}"]
+            message = f"`{name}` is defined by itself"
+            report.error("circular-let", message, value.span, "comes back to itself", notes=way)
             raise Unsettled
         if name not in self.lets:
-            close = did_you_mean(name, self.lets)
-            report.error(
-                "unknown-name",
-                f"nothing is called `{name}`",
-                value.span,
-                "not defined by a `let`",
-                notes=[f"known names: {', '.join(sorted(self.lets))}"] if self.lets else ["no `let` names anything"],
-                help=f"did you mean `{close}`?" if close else None,
-            )
-            raise Unsettled
+            self.unknown(name, value.span, "not defined by a `let`", report)
         return self.expand(self.lets[name], report, (*seen, name))
+
+    def unknown(self, name: str, at: Span, why: str, report: Report) -> typing.NoReturn:
+        """Report a name that nothing has. Raises Unsettled."""
+        close = did_you_mean(name, self.lets)
+        report.error(
+            "unknown-name",
+            f"nothing is called `{name}`",
+            at,
+            why,
+            notes=[f"known names: {', '.join(sorted(self.lets))}"] if self.lets else ["no `let` names anything"],
+            help=f"did you mean `{close}`?" if close else None,
+        )
+        raise Unsettled
 
 
 def amount(value: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report) -> Amount:
@@ -64,25 +70,27 @@ def amount(value: syntax.Value, accepted: tuple[Dimension, ...], names: Names, r
         report.error("missing-unit", f"`{value.text}` has no unit", at, "a number of what?", help=f"write {units}")
         raise Unsettled
     if not isinstance(value, syntax.Quantity):
-        _wrong_kind(value, "a number with a unit", at, report)
+        wanted = "a number" if accepted == ("number",) else "a number with a unit"
+        _wrong_kind(value, wanted, at, names, report)
     assert isinstance(value, syntax.Quantity)
-    unit = unit_of(value.unit, value.unit_span, report)
+    unit = unit_of(value.unit, value.unit_span, accepted, report)
     if unit.dimension not in accepted:
         wrong_unit(value.unit, value.unit_span, accepted, report)
     return Amount(value.number.value * unit.size, unit.dimension)
 
 
-def unit_of(name: str, span: Span, report: Report) -> Any:
+def unit_of(name: str, span: Span, accepted: tuple[Dimension, ...], report: Report) -> Unit:
     """The unit of a name. Raises Unsettled."""
     if name in UNITS:
         return UNITS[name]
-    close = did_you_mean(name, UNITS)
+    fitting = [unit.name for unit in UNITS.values() if unit.dimension in accepted]
+    close = did_you_mean(name, fitting) or did_you_mean(name, UNITS)
     report.error(
         "unknown-unit",
         f"no unit is called `{name}`",
         span,
         "not a unit",
-        notes=[f"known units: {', '.join(UNITS)}"],
+        notes=[f"units that fit: {', '.join(fitting)}" if fitting else "no unit belongs here"],
         help=f"did you mean `{close}`?" if close else None,
     )
     raise Unsettled
@@ -118,7 +126,7 @@ def settle(value: syntax.Value, kind: Any, limits: Limits, names: Names, report:
         return (
             value.value
             if isinstance(value, syntax.Text)
-            else _wrong_kind(value, 'a text in quotes, like `"..."`', at, report)
+            else _wrong_kind(value, 'a text in quotes, like `"..."`', at, names, report)
         )
     if kind is bool:
         return _choice(value, ("true", "false"), at, report) == "true"
@@ -138,23 +146,17 @@ def _number(value: syntax.Value, kind: Any, limits: Limits, names: Names, at: Sp
 
 
 def _bounded(found: Amount, limits: Limits, at: Span, report: Report) -> Amount:
+    def said(limit: float) -> str:
+        return str(Amount(limit, found.dimension))
+
     bounds = (
-        (
-            limits.low is not None and found.value < limits.low,
-            f"at least {limits.low:g}" if limits.low is not None else "",
-        ),
-        (
-            limits.high is not None and found.value > limits.high,
-            f"at most {limits.high:g}" if limits.high is not None else "",
-        ),
-        (
-            limits.above is not None and found.value <= limits.above,
-            f"above {limits.above:g}" if limits.above is not None else "",
-        ),
+        (limits.low is not None and found.value < limits.low, "at least", limits.low),
+        (limits.high is not None and found.value > limits.high, "at most", limits.high),
+        (limits.above is not None and found.value <= limits.above, "above", limits.above),
     )
-    for broken, wanted in bounds:
-        if broken:
-            report.error("out-of-range", f"`{at.text}` is out of range", at, f"must be {wanted}")
+    for broken, words, limit in bounds:
+        if broken and limit is not None:
+            report.error("out-of-range", f"`{at.text}` is out of range", at, f"must be {words} {said(limit)}")
             raise Unsettled
     return found
 
@@ -205,7 +207,7 @@ def items(value: syntax.Listing) -> list[syntax.Value]:
 
 def _mapping(value: syntax.Value, kind: Any, names: Names, report: Report) -> Any:
     if not isinstance(value, syntax.ShapeLiteral):
-        _wrong_kind(value, "a shape, like `(patch: 8 px)`", value.span, report)
+        _wrong_kind(value, "a shape, like `(patch: 8 px)`", value.span, names, report)
     assert isinstance(value, syntax.ShapeLiteral)
     found: dict[str, Any] = {}
     spans: dict[str, Span] = {}
@@ -233,10 +235,12 @@ def plain(value: syntax.Value, names: Names, report: Report) -> Any:
             report.error("not-whole", f"`{at.text}` is not a whole number", at, "must be whole")
             raise Unsettled
         return int(found)
-    return _wrong_kind(value, "a number, a text or a name", at, report)
+    return _wrong_kind(value, "a number, a text or a name", at, names, report)
 
 
-def _wrong_kind(value: syntax.Value, wanted: str, at: Span, report: Report) -> typing.NoReturn:
+def _wrong_kind(value: syntax.Value, wanted: str, at: Span, names: Names, report: Report) -> typing.NoReturn:
+    if isinstance(value, syntax.Component) and not value.called:
+        names.unknown(value.name, at, f"must be {wanted}, or a name that a `let` gives one", report)
     report.error("wrong-kind", f"`{_short(at.text)}` is not what is wanted here", at, f"must be {wanted}")
     raise Unsettled
 

@@ -1,0 +1,153 @@
+"""What is trained: model and data together, every candidate checked against both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from shapeflow import registry
+from shapeflow.diagnostics import Label, Report, Span
+from shapeflow.edits import EditError
+from shapeflow.program import AxisUse, Trained
+from shapeflow.resolve.axes import Space
+from shapeflow.resolve.values import Unsettled
+from shapeflow.shapes import Shape
+
+DATA_SETTINGS = {"patch": "image", "context": "batch"}
+"""Axis -> the setting of the data that bounds its values, for the label that shows it."""
+
+
+@attrs.frozen
+class Training:
+    """Puts together what the file trains. `spans`: where sentences and settings stand, as in `Program`."""
+
+    parts: Mapping[str, Any]
+    """Opening word -> the component of that sentence."""
+    spans: Mapping[str, Span]
+    report: Report
+
+    def trained(self, axes: Sequence[AxisUse], space: Space) -> Trained:
+        """Model and data of a file that has a `model`. Raises Unsettled."""
+        self.complete()
+        model, data, objective = (self.parts[word] for word in ("model", "data", "objective"))
+        facts = data.facts()
+        if objective.data != facts.kind:
+            self.mismatch("objective", objective.data, facts.kind)
+        for axis in axes:
+            self.axis_of_model(axis, model)
+        self.settled()
+        optimizer = self.parts["optimizer"] or registry.components("optimizer")["adamw"]()
+        trained = Trained(model, data, objective, optimizer, facts, self.declared(model, facts, axes))
+        self.check_values(trained, axes)
+        self.check_shapes(trained, space)
+        return trained
+
+    def settled(self) -> None:
+        if self.report.failed:
+            raise Unsettled
+
+    def complete(self) -> None:
+        """A model needs data and an objective."""
+        for word in ("data", "objective"):
+            if word not in self.spans:
+                article = "an" if word[0] in "aeiou" else "a"
+                known = registry.components(word)
+                facts = self.parts["data"].facts() if self.parts["data"] is not None else None
+                fitting = [name for name, cls in known.items() if facts is None or cls.data == facts.kind]
+                self.report.error(
+                    "missing-sentence",
+                    f"the file has a `model` but no `{word}`",
+                    self.spans["model"],
+                    f"needs {article} `{word}` sentence",
+                    help=f"add one, such as `{word} {fitting[0]}`" if fitting else None,
+                )
+        self.settled()
+
+    def axis_of_model(self, axis: AxisUse, model: Any) -> None:
+        if axis.name not in model.axes:
+            message = f"`{self.spans['model.'].text}` has no {axis.name} to vary"
+            known = f"axes of this model: {', '.join(sorted(model.axes))}"
+            self.report.error("not-of-model", message, axis.span, known)
+        elif f"model.{axis.name}" in self.spans:
+            self.report.error(
+                "setting-and-axis",
+                f"`{axis.name}` is a setting of `{self.spans['model.'].text}` and an axis as well",
+                self.spans[f"model.{axis.name}"],
+                "set for the whole run",
+                also=[Label(axis.span, "varies here")],
+                help="leave the setting out: the axis gives every stage its value",
+            )
+
+    def declared(self, model: Any, facts: Any, axes: Sequence[AxisUse]) -> Any:
+        stored: dict[str, int] = {}
+        for axis in axes:
+            stored.update(axis.transition.stored(facts))
+        try:
+            return model.declare(facts, stored)
+        except EditError as error:
+            self.edit_error(error, self.spans["model."])
+            raise Unsettled from error
+
+    def check_values(self, trained: Trained, axes: Sequence[AxisUse]) -> None:
+        """Every value of every axis against the data, then against the model."""
+        kinds = registry.components("axis")
+        for axis in axes:
+            for value in axis.values:
+                at, kind = axis.value_spans[value], kinds[axis.name]()
+                try:
+                    kind.check(value, trained.facts)
+                    kind.check(value, trained.facts, trained.model)
+                except EditError as error:
+                    self.edit_error(error, at, self.blamed(axis, kind, trained, value))
+        self.settled()
+
+    def blamed(self, axis: AxisUse, kind: Any, trained: Trained, value: Any) -> list[Label]:
+        """What a value does not fit: the data, where the data alone rules it out, else the model."""
+        try:
+            kind.check(value, trained.facts)
+        except EditError:
+            setting = DATA_SETTINGS.get(axis.name, "")
+            if f"data.{setting}" in self.spans:
+                return [Label(self.spans[f"data.{setting}"], f"the {setting} is set here")]
+            return [Label(self.spans["data."], "this data")]
+        return [Label(self.spans["model."], "this model")]
+
+    def check_shapes(self, trained: Trained, space: Space) -> None:
+        """Every candidate as a whole; what is wrong with many is said once, where it comes from."""
+        found: dict[tuple[str, str], list[tuple[Shape, EditError]]] = {}
+        for shape in space.candidates:
+            try:
+                whole = trained.whole(shape)
+                trained.model.sizes(whole)
+                trained.model.samples(whole)
+            except EditError as error:
+                found.setdefault((error.code, error.message), []).append((shape, error))
+        for wrong in found.values():
+            shapes = [shape for shape, _ in wrong]
+            at = self.spans["model."] if len(shapes) == len(space.candidates) else cause(shapes, space)
+            self.edit_error(wrong[0][1], at)
+
+    def edit_error(self, error: EditError, at: Span, also: Sequence[Label] = ()) -> None:
+        self.report.error(error.code, error.message, at, error.why, also=also, notes=error.notes, help=error.help)
+
+    def mismatch(self, word: str, wants: str, has: str) -> None:
+        self.report.error(
+            "wrong-data",
+            f"`{self.spans[word + '.'].text}` is for {wants}, and the data is {has}",
+            self.spans[f"{word}."],
+            f"for {wants}",
+            also=[Label(self.spans["data."], f"gives {has}")],
+        )
+
+
+def cause(shapes: Sequence[Shape], space: Space) -> Span:
+    """The value that all these shapes and no other candidates have; without one, a value of the first shape."""
+    for axis in space.axes:
+        values = {shape[axis.name] for shape in shapes}
+        having = [shape for shape in space.candidates if shape[axis.name] in values]
+        if len(values) == 1 and len(having) == len(shapes):
+            return axis.value_spans[values.pop()]
+    last = space.axes[-1]
+    return last.value_spans[shapes[0][last.name]]

@@ -1,0 +1,122 @@
+"""The way: `stage` sentences by hand, laws that are stated, and whether the file says one way and an end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from shapeflow import syntax
+from shapeflow.diagnostics import Label, Report, Span
+from shapeflow.resolve.axes import Space
+from shapeflow.resolve.components import build
+from shapeflow.resolve.sentences import Sentences
+from shapeflow.resolve.values import Names, Unsettled, amount
+from shapeflow.route import END, Leg, Route, Share, Until
+from shapeflow.shapes import Shape
+from shapeflow.units import Dimension
+
+
+@attrs.frozen
+class Ways:
+    """Reads what a file says of its way over the candidates of `space`."""
+
+    sentences: Sentences
+    space: Space
+    names: Names
+    report: Report
+    lengths: tuple[Dimension, ...]
+    """What durations may be counted in."""
+    place: str
+    """The file's name, for what stands nowhere in it."""
+
+    def by_hand(self) -> Route | None:
+        """The legs of the `stage` sentences, in the file's order; None where there are none."""
+        legs = []
+        sentences = self.sentences.all(syntax.Stage)
+        for number, sentence in enumerate(sentences, 1):
+            try:
+                legs.append(self.leg(sentence))
+            except Unsettled:
+                continue
+            if (sentence.until is None) != (number == len(sentences)):
+                self.out_of_order(sentence)
+        return Route(tuple(legs)) if sentences else None
+
+    def out_of_order(self, sentence: syntax.Stage) -> None:
+        if sentence.until is None:
+            message, why = "a stage follows the end", "runs to the end already"
+            help_ = "give this stage an end of its own, or put it last"
+        else:
+            message, why = "only the last stage runs `until end`, and it must", "the last stage"
+            help_ = "end the last stage with `until end`"
+        self.report.error("stage-order", message, sentence.span, why, help=help_)
+
+    def leg(self, sentence: syntax.Stage) -> Leg:
+        shape = self.space.literal(sentence.shape, self.names, self.report)
+        shares, total = [], 0.0
+        for blend in sentence.blends:
+            part = amount(blend.share, ("ratio",), self.names, self.report).value
+            total += part
+            shares.append(Share(self.space.literal(blend.shape, self.names, self.report, partial=shape), part))
+            if not 0 < part < 1 or total >= 1:
+                why = "all shares together must stay below 100%" if 0 < part < 1 else "must be above 0% and below 100%"
+                self.report.error("out-of-range", f"a share of {part:.0%} is out of range", blend.share.span, why)
+                raise Unsettled
+        if sentence.until is None:
+            return Leg(shape, END, tuple(shares))
+        until = amount(sentence.until, (*self.lengths, "ratio"), self.names, self.report)
+        if until.dimension == "ratio" and self.sentences.get(syntax.Budget) is None:
+            self.report.error(
+                "no-end",
+                "a percent of a budget that the file does not say",
+                sentence.until.span,
+                "of what?",
+                help="add a sentence such as `budget 1000 steps`",
+            )
+        return Leg(shape, Until(amount=until), tuple(shares))
+
+    def stated(self) -> dict[Shape, Any]:
+        """Candidate -> the law that a sentence states."""
+        found: dict[Shape, Any] = {}
+        spans: dict[Shape, Span] = {}
+        for sentence in self.sentences.all(syntax.LawFor):
+            try:
+                shape = self.space.literal(sentence.shape, self.names, self.report)
+                built = build("law", sentence.law, self.names, self.report)
+            except Unsettled:
+                continue
+            if shape in found:
+                other = (Label(spans[shape], "the first one"),)
+                message = f"a second law for {sentence.shape.span.text}"
+                self.report.error("repeated-sentence", message, sentence.shape.span, "said again here", also=other)
+            found[shape] = built.component
+            spans.setdefault(shape, sentence.shape.span)
+        return found
+
+    def check(self) -> None:
+        """A way is picked by a traversal or told by hand, not both, not neither; and it ends."""
+        traversal, stages = self.sentences.get(syntax.Traversal), self.sentences.all(syntax.Stage)
+        if not stages and traversal is None:
+            self.report.error(
+                "missing-sentence",
+                "the file says no way: neither `traversal` nor `stage`",
+                place=self.place,
+                help="write `traversal steepest`, or the stages by hand",
+            )
+        if self.sentences.get(syntax.Budget) is None and self.sentences.get(syntax.StopWhen) is None:
+            self.report.error(
+                "no-end",
+                "the file says no end: neither `budget` nor `stop`",
+                place=self.place,
+                help="write `budget 10 PFLOPs`, or `stop when error <= 24%`",
+            )
+        if stages and traversal is not None:
+            self.report.error(
+                "two-ways",
+                "the file has a `traversal` and `stage` sentences",
+                traversal.span,
+                "picks the stages",
+                also=[Label(stages[0].span, "says them by hand")],
+                help="keep one of the two",
+            )
