@@ -97,7 +97,7 @@ def _unreached(program: Program, route: Route, report: Report) -> None:
             "unreached-candidate",
             f"the plan never uses {shape.written(program.units)}",
             program.span(name, shape[name]),
-            "never the cheapest way on",
+            "nowhere the cheapest on this way",
             also=also,
             help="raise the budget, or drop the candidate to say so on purpose",
         )

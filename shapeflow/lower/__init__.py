@@ -1,4 +1,4 @@
-"""A route to a plan: steps, transitions and their edits, blends, expected errors, and the comparison with fixed shapes."""
+"""A route to a plan: steps, transitions and their edits, blends, expected errors, the comparison with fixed shapes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import attrs
 
 from shapeflow.diagnostics import Report
-from shapeflow.edits import in_order
+from shapeflow.edits import EditError, in_order
 from shapeflow.laws.curve import Law
 from shapeflow.lower.comparison import compare, last_shape
 from shapeflow.lower.lengths import Ruler, Stretch, leave
-from shapeflow.lower.switches import Illegal, Switches, one_way_spans, previewed
+from shapeflow.lower.switches import Illegal, Switches, previewed, sides
 from shapeflow.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
 from shapeflow.program import Program
 from shapeflow.route import Leg, Route
@@ -32,7 +32,8 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
     if report.failed:
         return None
     if not stages:
-        report.error("no-steps", "the plan has no step", program.spans.get("budget"), "too little for a single step")
+        at = program.spans.get("budget", program.spans.get("stop"))
+        report.error("no-steps", "the plan has no step", at, "too little for a single step")
         return None
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step)
@@ -71,6 +72,7 @@ def _stages(program: Program, laws: Mapping[Shape, Law], route: Route, report: R
     switches = Switches(program, report)
     ruler = Ruler(program, laws)
     stages: list[Stage] = []
+    skipped: list[int] = []
     start = program.start if laws else None
     here = Point(None if program.trained is None else 0, 0.0, start if start is not None else _begun(laws, route))
     ledger = None
@@ -78,7 +80,7 @@ def _stages(program: Program, laws: Mapping[Shape, Law], route: Route, report: R
         before = stages[-1].shape if stages else None
         stretch = ruler.measure(leg, here, _credit(program, before, leg.shape))
         if stretch.steps == 0 or stretch.spent <= 0:
-            _skipped(program, leg, index, report)
+            skipped.append(index)
             continue
         transition = None
         if program.trained is not None:
@@ -86,7 +88,7 @@ def _stages(program: Program, laws: Mapping[Shape, Law], route: Route, report: R
                 if before is None or ledger is None:
                     ledger = switches.ledger(leg.shape)
                 elif before != leg.shape:
-                    transition = switches.switch(before, leg.shape, ledger, one_way_spans(program, index))
+                    transition = switches.switch(before, leg.shape, ledger, sides(program, index))
             except Illegal:
                 return stages
         elif before is not None and not _forward(program, before, leg.shape, index, report):
@@ -99,6 +101,8 @@ def _stages(program: Program, laws: Mapping[Shape, Law], route: Route, report: R
             switches.rehearse(ledger, leg.shape, stage.reading)
         stages.append(stage)
         here = stage.leave
+    for index in skipped if stages else ():
+        _skipped(program, route.legs[index], index, report)
     return stages
 
 
@@ -171,14 +175,14 @@ def _forward(program: Program, before: Shape, after: Shape, index: int, report: 
     for name in before.changed(after):
         axis = program.axis(name)
         if axis.transition.one_way and after.number(name) < before.number(name):
-            where = one_way_spans(program, index)
-            report.error(
+            here, there = (f"{name} {shape[name]} {axis.unit}".rstrip() for shape in (before, after))
+            error = EditError(
                 "one-way-transition",
-                f"`{name_of(axis.transition)}` cannot go from {name} {before[name]} to {name} {after[name]}",
-                where[1] if where else axis.via,
-                "goes back",
+                f"`{name_of(axis.transition)}` cannot go from {here} to {there}",
+                why="smaller than the stage before",
                 help="order the stages from small to large",
             )
+            Switches(program, report).illegal(error, axis.via, sides(program, index))
             return False
     return True
 

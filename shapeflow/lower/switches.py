@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -83,12 +83,10 @@ class Switches:
             raise self.illegal(error, self.program.axes[0].via) from error
 
     def illegal(self, error: EditError, at: Span, where: tuple[Span, Span] | None = None) -> Illegal:
-        if where is None:
-            self.report.error(error.code, error.message, at, error.why, notes=error.notes, help=error.help)
-        else:
-            also = (Label(at, "by this transition"), Label(where[0], "from here"))
-            why = error.why or "to here"
-            self.report.error(error.code, error.message, where[1], why, also=also, notes=error.notes, help=error.help)
+        label, also = Label(at, error.why), [Label(span, text) for span, text in _sides(where)]
+        if where is not None and error.code == "one-way-transition":
+            label, also = Label(where[1], error.why), [Label(at, "goes one way only"), Label(where[0], "from here")]
+        self.report.error(error.code, error.message, label, also=also, notes=error.notes, help=error.help)
         return Illegal()
 
 
@@ -134,7 +132,11 @@ def _share(program: Program, before: Shape, after: Shape, here: Shape, what: str
     return [Share(shape, share, first, 1.0)]
 
 
-def one_way_spans(program: Program, index: int) -> tuple[Span, Span] | None:
+def _sides(where: tuple[Span, Span] | None) -> Iterable[tuple[Span, str]]:
+    return () if where is None else ((where[0], "from here"), (where[1], "to here"))
+
+
+def sides(program: Program, index: int) -> tuple[Span, Span] | None:
     """Where the stages on both sides of a switch stand, in a plan written by hand."""
     spans: Sequence[Span] = program.leg_spans
     return (spans[index - 1], spans[index]) if index < len(spans) and index > 0 else None
