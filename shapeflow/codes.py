@@ -90,6 +90,9 @@ _WAYS = {
 _SWITCHES = {
     "one-way-transition": "The transition can go one way only, such as from narrow to wide. Order the stages so.",
     "one-way": "An edit was asked to make a parameter smaller. A transition that grows can never shrink.",
+    "not-blendable": "Steps of one stage may be shared among shapes that differ in how the parameters are read, as by "
+    "patch or context. A width changes what is stored, so it needs a stage of its own.",
+    "blend-without-model": "A warning: shares of steps are counted only where there are steps, so only with a model.",
     "no-patch": "The transition resizes patches, and the model has none.",
     "context-needs-rope": "The context of a model with learned positions cannot grow: new ones were never trained.",
     "dead-width": "With `gamma: 0` most new entries would be zero on both sides and never get a gradient.",

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import attrs
 
 from shapeflow.diagnostics import Report
-from shapeflow.edits import EditError, in_order
+from shapeflow.edits import in_order
 from shapeflow.laws.curve import Law
 from shapeflow.lower.comparison import compare, last_shape
 from shapeflow.lower.lengths import Ruler, Stretch, leave
-from shapeflow.lower.switches import Illegal, Switches, previewed, sides
+from shapeflow.lower.switches import Illegal, Switches, leg_span, previewed
 from shapeflow.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
 from shapeflow.program import Program
 from shapeflow.route import Leg, Route
@@ -69,6 +69,7 @@ def _spec(component: object | None) -> Spec | None:
 
 
 def _stages(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> list[Stage]:
+    """The stages, each switch and each blend rehearsed; what cannot be done is reported."""
     switches = Switches(program, report)
     ruler = Ruler(program, laws)
     stages: list[Stage] = []
@@ -82,23 +83,14 @@ def _stages(program: Program, laws: Mapping[Shape, Law], route: Route, report: R
         if stretch.steps == 0 or stretch.spent <= 0:
             skipped.append(index)
             continue
-        transition = None
-        if program.trained is not None:
-            try:
-                if before is None or ledger is None:
-                    ledger = switches.ledger(leg.shape)
-                elif before != leg.shape:
-                    transition = switches.switch(before, leg.shape, ledger, sides(program, index))
-            except Illegal:
-                return stages
-        elif before is not None and not _forward(program, before, leg.shape, index, report):
-            return stages
-        stage = _stage(switches, stretch, transition, before, len(stages), laws)
-        for blend in stage.blends:
-            assert ledger is not None
-            switches.rehearse(ledger, blend.shape, blend.edits)
-        if ledger is not None:
-            switches.rehearse(ledger, leg.shape, stage.reading)
+        try:
+            switches.blendable(leg, index)
+            transition, ledger = switches.arrive(before, leg.shape, ledger, index)
+            stage = _stage(switches, stretch, transition, before, len(stages), laws)
+            if ledger is not None:
+                switches.rehearse(ledger, stage)
+        except Illegal:
+            break
         stages.append(stage)
         here = stage.leave
     for index in skipped if stages else ():
@@ -170,29 +162,11 @@ def _begun(laws: Mapping[Shape, Law], route: Route) -> float | None:
     return min(known) if known else None
 
 
-def _forward(program: Program, before: Shape, after: Shape, index: int, report: Report) -> bool:
-    """Without a model there are no edits to rehearse, but a one-way transition still goes one way."""
-    for name in before.changed(after):
-        axis = program.axis(name)
-        if axis.transition.one_way and after.number(name) < before.number(name):
-            here, there = (f"{name} {shape[name]} {axis.unit}".rstrip() for shape in (before, after))
-            error = EditError(
-                "one-way-transition",
-                f"`{name_of(axis.transition)}` cannot go from {here} to {there}",
-                why="smaller than the stage before",
-                help="order the stages from small to large",
-            )
-            Switches(program, report).illegal(error, axis.via, sides(program, index))
-            return False
-    return True
-
-
 def _skipped(program: Program, leg: Leg, index: int, report: Report) -> None:
-    at = program.leg_spans[index] if index < len(program.leg_spans) else program.spans.get("traversal")
     report.warning(
         "empty-stage",
         f"the stage in {leg.shape.written(program.units)} has no step",
-        at,
+        leg_span(program, index),
         "too short for a single step",
         help="make it longer, or leave it out",
     )

@@ -10,7 +10,7 @@ import attrs
 from shapeflow.diagnostics import Label, Report, Span
 from shapeflow.edits import Edit, EditError, in_order, joined
 from shapeflow.ledger import Ledger
-from shapeflow.plan import Transition
+from shapeflow.plan import Stage, Transition
 from shapeflow.program import AxisUse, Program, Trained
 from shapeflow.route import Leg, Route, Share
 from shapeflow.settings import name_of
@@ -73,12 +73,66 @@ class Switches:
             raise self.illegal(error, self.program.axis(moved[0]).via, where) from error
         return _joint([self.program.axis(name) for name in in_order(moved)], edits)
 
-    def rehearse(self, ledger: Ledger, shape: Shape, edits: Sequence[Edit]) -> None:
-        """Enter another reading on a ledger, as a blend will. Raises Illegal."""
+    def arrive(
+        self, before: Shape | None, after: Shape, ledger: Ledger | None, index: int
+    ) -> tuple[Transition | None, Ledger | None]:
+        """What brings a plan from its last stage into the next, and the ledger then. Raises Illegal."""
+        where = sides(self.program, index)
+        if self.program.trained is None:
+            self.forward(before, after, where)
+            return None, None
+        if before is None or ledger is None:
+            return None, self.ledger(after)
+        return (None if before == after else self.switch(before, after, ledger, where)), ledger
+
+    def forward(self, before: Shape | None, after: Shape, where: tuple[Span, Span] | None) -> None:
+        """Without a model there are no edits to rehearse, but a one-way transition still goes one way. Raises
+        Illegal."""
+        for name in () if before is None else before.changed(after):
+            axis = self.program.axis(name)
+            if before is not None and axis.transition.one_way and after.number(name) < before.number(name):
+                here, there = (f"{name} {shape[name]} {axis.unit}".rstrip() for shape in (before, after))
+                error = EditError(
+                    "one-way-transition",
+                    f"`{name_of(axis.transition)}` cannot go from {here} to {there}",
+                    why="smaller than the stage before",
+                    help="order the stages from small to large",
+                )
+                raise self.illegal(error, axis.via, where)
+
+    def blendable(self, leg: Leg, index: int) -> None:
+        """Only shapes that differ in what is read, not in what is stored, may share a stage. Raises Illegal."""
+        at = leg_span(self.program, index)
+        if leg.shares and self.program.trained is None:
+            self.report.warning(
+                "blend-without-model",
+                f"the stage is planned as if it were all in {leg.shape.written(self.program.units)}",
+                at,
+                "without a model there are no steps to share",
+                help="add a `model` sentence to have the shares counted",
+            )
+        for share in leg.shares:
+            for axis in (self.program.axis(name) for name in leg.shape.changed(share.shape)):
+                if axis.transition.one_way:
+                    units = self.program.units
+                    self.report.error(
+                        "not-blendable",
+                        f"a stage in {leg.shape.written(units)} cannot take steps in {share.shape.written(units)}",
+                        at,
+                        f"shares steps between two {axis.name}s",
+                        also=[Label(axis.via, "changes what is stored, one way only")],
+                        help="give each its own stage, from small to large",
+                    )
+                    raise Illegal
+
+    def rehearse(self, ledger: Ledger, stage: Stage) -> None:
+        """Enter the readings of a stage's blends on a ledger, and its own at last. Raises Illegal."""
+        readings = [*((blend.shape, blend.edits) for blend in stage.blends), (stage.shape, stage.reading)]
         try:
-            for edit in edits:
-                ledger.apply(edit)
-            ledger.check(self.trained.model.seen(self.trained.whole(shape)))
+            for shape, edits in readings:
+                for edit in edits:
+                    ledger.apply(edit)
+                ledger.check(self.trained.model.seen(self.trained.whole(shape)))
         except EditError as error:
             raise self.illegal(error, self.program.axes[0].via) from error
 
@@ -108,6 +162,8 @@ def previewed(program: Program, route: Route) -> tuple[Leg, ...]:
     """The route's legs with what the transitions blend in of their own: the next shape before a switch (`preview`),
     the last one after it (`retain`). A leg that says its own shares is left as it is."""
     legs = list(route.legs)
+    if program.trained is None:
+        return route.legs
     found: list[Leg] = []
     for index, leg in enumerate(legs):
         shares = list(leg.shares)
@@ -134,6 +190,12 @@ def _share(program: Program, before: Shape, after: Shape, here: Shape, what: str
 
 def _sides(where: tuple[Span, Span] | None) -> Iterable[tuple[Span, str]]:
     return () if where is None else ((where[0], "from here"), (where[1], "to here"))
+
+
+def leg_span(program: Program, index: int) -> Span | None:
+    """Where a leg of the route comes from: its `stage` sentence, or the traversal."""
+    spans: Sequence[Span] = program.leg_spans
+    return spans[index] if index < len(spans) else program.spans.get("traversal")
 
 
 def sides(program: Program, index: int) -> tuple[Span, Span] | None:
