@@ -16,7 +16,7 @@ from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.sentences import Opener, Sentences, collect, names
 from shapeflow.resolve.trained import Training
 from shapeflow.resolve.values import Names, Unsettled, amount
-from shapeflow.resolve.ways import Ways
+from shapeflow.resolve.ways import Ways, countable
 from shapeflow.units import Amount, Dimension
 
 __all__ = ["resolve"]
@@ -162,7 +162,7 @@ class _Resolving:
             return None
         value = sentence.value if isinstance(sentence, syntax.Budget) else sentence.every
         try:
-            found = amount(value, accepted, self.names, self.report)
+            found = amount(value, accepted, self.names, self.report, countable(self.lengths))
         except Unsettled:
             return None
         if found.value <= 0:

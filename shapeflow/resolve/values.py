@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -57,9 +57,11 @@ class Names:
         raise Unsettled
 
 
-def amount(value: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report) -> Amount:
+def amount(
+    value: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report, notes: Iterable[str] = ()
+) -> Amount:
     """A number with its unit, in base units. `number` among the accepted dimensions admits one without, and so does
-    `ratio` (1.2 is 120%). Raises Unsettled."""
+    `ratio` (1.2 is 120%). `notes`: facts for whoever took another unit. Raises Unsettled."""
     at = value.span
     value = names.expand(value, report)
     if isinstance(value, syntax.Number):
@@ -75,7 +77,7 @@ def amount(value: syntax.Value, accepted: tuple[Dimension, ...], names: Names, r
     assert isinstance(value, syntax.Quantity)
     unit = unit_of(value.unit, value.unit_span, accepted, report)
     if unit.dimension not in accepted:
-        wrong_unit(value.unit, value.unit_span, accepted, report)
+        wrong_unit(value.unit, value.unit_span, accepted, report, notes)
     return Amount(value.number.value * unit.size, unit.dimension)
 
 
@@ -96,14 +98,17 @@ def unit_of(name: str, span: Span, accepted: tuple[Dimension, ...], report: Repo
     raise Unsettled
 
 
-def wrong_unit(name: str, span: Span, accepted: tuple[Dimension, ...], report: Report) -> typing.NoReturn:
+def wrong_unit(
+    name: str, span: Span, accepted: tuple[Dimension, ...], report: Report, notes: Iterable[str] = ()
+) -> typing.NoReturn:
     """Report a unit of the wrong kind. Raises Unsettled."""
     units = " or ".join(f"`{BASE[dimension]}`" for dimension in accepted if BASE[dimension])
     report.error(
         "wrong-unit",
-        f"`{name}` is a unit of {UNITS[name].dimension}, not of {' or '.join(accepted)}",
+        f"`{name}` is no unit of {' or '.join(accepted)}",
         span,
-        "the wrong kind of unit",
+        f"a unit of {UNITS[name].dimension}",
+        notes=notes,
         help=f"use {units}" if units else "write the number without a unit",
     )
     raise Unsettled

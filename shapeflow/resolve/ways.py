@@ -65,7 +65,8 @@ class Ways:
                 raise Unsettled
         if sentence.until is None:
             return Leg(shape, END, tuple(shares))
-        until = amount(sentence.until, (*self.lengths, "ratio"), self.names, self.report)
+        notes = countable(self.lengths)
+        until = amount(sentence.until, (*self.lengths, "ratio"), self.names, self.report, notes)
         if until.dimension == "ratio" and self.sentences.get(syntax.Budget) is None:
             self.report.error(
                 "no-end",
@@ -120,3 +121,8 @@ class Ways:
                 also=[Label(stages[0].span, "says them by hand")],
                 help="keep one of the two",
             )
+
+
+def countable(lengths: tuple[Dimension, ...]) -> tuple[str, ...]:
+    """What to say to whoever counts in steps where there are none."""
+    return ("steps, epochs and data are counted only where there is a `model`",) if lengths == ("compute",) else ()
