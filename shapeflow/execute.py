@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -60,10 +61,17 @@ def checkpoint_name(step: int) -> str:
     return f"step-{step:09d}"
 
 
-def execute(plan: Plan, machine: Machine, folder: Path | None = None, resume: Path | None = None) -> Iterator[Event]:
+def execute(
+    plan: Plan,
+    machine: Machine,
+    folder: Path | None = None,
+    resume: Path | None = None,
+    until: tuple[str, float] | None = None,
+) -> Iterator[Event]:
     """Run a plan from its start, or from a checkpoint (`resume`), and tell what happens.
 
-    `folder` receives the checkpoints; None makes none. The order of events depends on the plan alone.
+    `folder` receives the checkpoints; None makes none. `until`: a metric and the value at which the run may end early.
+    The order of events depends on the plan alone, up to an early end.
     """
     if resume is None:
         machine.take(plan.stages[0])
@@ -71,7 +79,7 @@ def execute(plan: Plan, machine: Machine, folder: Path | None = None, resume: Pa
     else:
         done = machine.load(resume)
     yield RunStarted(plan.digest, done)
-    compute, trained = plan.compute_at(done), 0.0
+    compute, trained, reached = plan.compute_at(done), 0.0, False
     for index, stage in enumerate(plan.stages):
         first, last = stage.first_step, stage.last_step
         if last <= done and not (index == 0 and done == 0):
@@ -95,9 +103,10 @@ def execute(plan: Plan, machine: Machine, folder: Path | None = None, resume: Pa
                 values = machine.measure(stage)
                 predicted = plan.predicted(step + 1)
                 yield Measured(step + 1, index, stage.shape, compute, predicted, values, trained)
+                reached = until is not None and values.get(until[0], math.inf) <= until[1]
             if folder is not None and _saves(plan, step + 1):
                 yield _save(machine, folder, step + 1)
-            if machine.asked_to_stop() and step + 1 < plan.steps:
+            if (reached or machine.asked_to_stop()) and step + 1 < plan.steps:
                 if folder is not None and not _saves(plan, step + 1):
                     yield _save(machine, folder, step + 1)
                 yield RunEnded(step + 1, compute, False)

@@ -40,7 +40,8 @@ class Simulator:
         return self._error(stage)
 
     def measure(self, stage: Stage) -> Mapping[str, float]:
-        return {self.plan.metric: self._error(stage)}
+        error = self._error(stage)
+        return {} if math.isnan(error) else {self.plan.metric: error}
 
     def asked_to_stop(self) -> bool:
         return False

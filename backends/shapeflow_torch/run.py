@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.stop import Stop
 from shapeflow_torch.team import Team
 from shapeflow_torch.workload import check_shares
+
+SMALL_STEP = 5e9
+"""FLOPs of a step that one processor core does in well under a tenth of a second."""
 
 Listen = Callable[[Event], None]
 Warn = Callable[[Diagnostic], None]
@@ -47,6 +51,7 @@ class Choices:
     """Where relative data paths start."""
     resume: bool
     compile: Compile
+    until: tuple[str, float] | None
 
 
 def print_warning(diagnostic: Diagnostic) -> None:
@@ -65,13 +70,15 @@ def run(
     resume: bool = False,
     root: Path | None = None,
     compile: Compile = "auto",
+    until: tuple[str, float] | None = None,
     listen: Listen = lambda event: None,
     warn: Warn = print_warning,
 ) -> Outcome:
     """Train what a plan says, in a folder (see `folder.py`); SIGINT or SIGTERM end it after a checkpoint.
 
     `device`: auto, cpu or cuda; `processes`: how many share every step; `gpus`: as many processes on a GPU each;
-    `root`: where relative data paths start (the working directory). Where RANK and WORLD_SIZE are set (torchrun, srun)
+    `root`: where relative data paths start (the working directory). `until`: a metric and the held-out value at which
+    the run may end early. Where RANK and WORLD_SIZE are set (torchrun, srun)
     this process joins the others and launches none; only the leader then calls `listen`.
 
     Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `no-model`, `no-such-model`, `no-such-data`,
@@ -79,7 +86,7 @@ def run(
     `no-run`, `run-busy`, `run-finished`, `other-plan`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`,
     `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `wrong-parameters`, `no-such-view`.
     """
-    choices = Choices(folder, root or Path.cwd(), resume, compile)
+    choices = Choices(folder, root or Path.cwd(), resume, compile, until)
     if distribute.joins():
         with distribute.joined(device) as team, Stop() as stop:
             return train(plan, choices, team, stop, listen, warn)
@@ -94,6 +101,7 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     """What each process of a run does; the leader alone writes, listens and warns. Raises what `run` raises."""
     if team.device.type == "cpu":
         torch.use_deterministic_algorithms(True)
+        _choose_threads(plan)
     data = open_data(plan, choices.root, team.device)
     check_shares(plan, data, team.world)
     compiled = wants_compile(choices.compile, team.device)
@@ -101,19 +109,28 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     lock = Lock(choices.folder) if team.leads else None
     try:
         resume = team.share(lambda: prepare(choices.folder, plan, data.describe(), choices.resume, warn))
-        return _follow(plan, machine, choices.folder, resume, listen)
+        return _follow(plan, machine, choices, resume, listen)
     finally:
         if lock is not None:
             lock.release()
 
 
-def _follow(plan: Plan, machine: TorchMachine, folder: Path, resume: Path | None, listen: Listen) -> Outcome:
+def _choose_threads(plan: Plan) -> None:
+    """One thread where steps are small: several then wait for each other longer than they compute, on a busy machine
+    many times longer. OMP_NUM_THREADS says otherwise."""
+    largest = max(stage.cost for stage in plan.stages)
+    if "OMP_NUM_THREADS" not in os.environ and largest < SMALL_STEP:
+        torch.set_num_threads(1)
+
+
+def _follow(plan: Plan, machine: TorchMachine, choices: Choices, resume: Path | None, listen: Listen) -> Outcome:
     """Drive the machine through the plan; the leader writes down what happens."""
+    folder = choices.folder
     log = Log(folder, plan.steps) if machine.team.leads else None
     measured: Measured | None = None
     ended: RunEnded | None = None
     try:
-        for event in execute(plan, machine, folder / CHECKPOINTS, resume):
+        for event in execute(plan, machine, folder / CHECKPOINTS, resume, choices.until):
             if log is not None:
                 log.write(event)
                 listen(event)

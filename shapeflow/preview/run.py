@@ -20,7 +20,8 @@ def run_view(run: Run) -> RenderableType:
     total = run.plan.totals.steps or 0
     state = "finished" if ended is not None and ended.finished else f"stopped after step {count(run.done)}"
     title = Text(f"{run.plan.name or run.folder} ({run.folder}): {state} of {count(total)} steps", style="bold")
-    return Group(title, Text(), stage_table(run), Text(), *(Text(f"  {line}") for line in _last(run)))
+    what = Text(f"  {run.plan.metric} at the end of each stage, predicted and measured:")
+    return Group(title, Text(), what, stage_table(run), Text(), *(Text(f"  {line}") for line in _last(run)))
 
 
 def stage_table(run: Run) -> Table:
@@ -34,9 +35,9 @@ def stage_table(run: Run) -> Table:
         table.add_column(axis.name)
     table.add_column("until step", justify="right")
     table.add_column(f"compute, {prefix}FLOPs", justify="right")
-    table.add_column(f"{plan.metric} predicted", justify="right")
+    table.add_column("predicted", justify="right")
     for name in names:
-        table.add_column(f"{name} measured", justify="right")
+        table.add_column("measured" if name == plan.metric else name, justify="right", overflow="fold")
     for number, stage in enumerate(plan.stages, 1):
         found = _at(run, stage.last_step)
         cells = [f"{stage.shape[axis.name]} {axis.unit}".rstrip() for axis in plan.axes]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -33,13 +34,13 @@ class Windows:
         self._about = dict(about)
         self._digest = hashlib.sha256(training + b"\0\0" + held_out).hexdigest()
         self._training = np.frombuffer(training, np.uint8)
-        self._held_out = torch.from_numpy(np.frombuffer(held_out, np.uint8).astype(np.int64)).to(device)
         self._device = device
         self.longest = max(contexts)
         shortest = min(len(training), len(held_out))
         if shortest < self.longest + 1:
             raise Refused(_too_long(self.longest, len(training), len(held_out)))
-        self.targets = min(max(TARGETS, self.longest), len(held_out) - 1) // self.longest * self.longest
+        self._held_out = _spread(np.frombuffer(held_out, np.uint8), self.longest).to(device)
+        self.targets = len(self._held_out) * self.longest
 
     def describe(self) -> dict[str, Any]:
         """What was read: for the run's `data.json`."""
@@ -68,16 +69,21 @@ class Windows:
 
     def held_out(self, context: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets of every held-out window of a context that falls to this process."""
-        whole = self.targets // context * context
-        inputs = self._held_out[:whole].view(-1, context)
-        targets = self._held_out[1 : whole + 1].view(-1, context)
+        inputs, targets = self._held_out[:, :-1], self._held_out[:, 1:]
+        whole = self.longest // context * context
+        pieces = [(inputs[:, :whole].reshape(-1, context), targets[:, :whole].reshape(-1, context))]
+        if whole < self.longest:
+            pieces.append((inputs[:, whole:], targets[:, whole:]))
         rows = max(1, CHUNK // context)
-        chunks = [(inputs[at : at + rows], targets[at : at + rows]) for at in range(0, len(inputs), rows)]
-        if whole < self.targets:
-            chunks.append(
-                (self._held_out[None, whole : self.targets], self._held_out[None, whole + 1 : self.targets + 1])
-            )
+        chunks = [(x[at : at + rows], y[at : at + rows]) for x, y in pieces for at in range(0, len(x), rows)]
         yield from chunks[rank::world]
+
+
+def _spread(text: npt.NDArray[np.uint8], longest: int) -> Tensor:
+    """(windows, longest + 1): windows that lie evenly over the whole held-out text, so that no single file decides."""
+    count = max(1, min(TARGETS, len(text) - 1) // longest)
+    starts = np.linspace(0, len(text) - longest - 1, count).astype(np.int64)
+    return torch.from_numpy(text[starts[:, None] + np.arange(longest + 1)].astype(np.int64))
 
 
 def read(path: Path) -> bytes:
