@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 .PHONY: demo demo-seeds test lint clean
 
 demo: $(VENV)/run
-	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo --target 1.40
+	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo
 
 demo-seeds: $(VENV)/run
-	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo-seeds --target 1.40 --seeds 0,1,2
+	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo-seeds --seeds 0,1,2
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest

@@ -69,32 +69,33 @@ def metric_of(plan: Plan, asked: str | None) -> str:
     return asked or ("loss@longest" if plan.metric.startswith("loss@") else plan.metric)
 
 
-def entries(
+def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> Entry:
+    """The plan itself as jobs, one a seed. Raises Refused."""
+    plans = [compile_file(path, [*sentences, f"seed {seed}"], report) for seed in seeds]
+    if not plans[0].runnable:
+        message = "there is nothing to train, so nothing to compare"
+        raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
+    return _entry(PLAN, "the plan", plans, seeds, None, folder)
+
+
+def rival_entries(
     path: Path,
     sentences: Sequence[str],
     rivals: Sequence[str],
     seeds: Sequence[int],
-    goal: tuple[str, float] | None,
+    goal: tuple[str, float],
     folder: Path,
-    report: Report,
 ) -> list[Entry]:
-    """The plan and its rivals as jobs. A rival is `last`, `best`, or a traversal as a file would write it.
-
-    With a goal, rivals stop once they reach it, and may spend more than the plan; without one all have its budget.
-    Raises Refused.
-    """
-    plans = [compile_file(path, [*sentences, f"seed {seed}"], report) for seed in seeds]
-    first = plans[0]
-    if not first.runnable or first.totals.compute is None:
-        message = "there is nothing to train, so nothing to compare"
-        raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
-    found = [_entry(PLAN, "the plan", plans, seeds, None, folder)]
+    """The rivals as jobs: `last`, `best`, or a traversal as a file would write it. They end once they reach the goal,
+    and may spend `ROOM` times the plan's compute on the way. Raises Refused."""
+    first = compile_file(path, [*sentences, f"seed {seeds[0]}"])
+    compute = first.totals.compute or 0.0
     every = first.evaluate or max(1, first.steps // 50)
-    common = [f"budget {first.totals.compute * (ROOM if goal else 1.0):.6e} FLOPs"]
-    common += [f"evaluate every {first.totals.compute / first.steps * every:.6e} FLOPs"]
+    common = [f"budget {ROOM * compute:.6e} FLOPs", f"evaluate every {compute / first.steps * every:.6e} FLOPs"]
+    found = []
     for rival in rivals:
         traversal = f"traversal {_traversal(rival, first)}"
-        own = [compile_file(path, [*sentences, *common, traversal, f"seed {seed}"], Report()) for seed in seeds]
+        own = [compile_file(path, [*sentences, *common, traversal, f"seed {seed}"]) for seed in seeds]
         found.append(_entry(rival, _what(rival, first), own, seeds, goal, folder))
     return found
 
@@ -126,16 +127,14 @@ def _what(rival: str, plan: Plan) -> str:
     return f"{FIXED[rival]}, {shape.written(plan.units)}"
 
 
-def results(entries: Sequence[Entry], runs: Mapping[Path, Run], metric: str, target: float | None) -> list[Result]:
-    """What each way needed. Without a target: the highest of the final values, which all reached."""
-    if target is None:
-        target = target_of(entries, runs, metric)
+def results(entries: Sequence[Entry], runs: Mapping[Path, Run], metric: str, target: float) -> list[Result]:
+    """What each way needed to reach the target."""
     return [_result(entry, runs, metric, target) for entry in entries]
 
 
-def target_of(entries: Sequence[Entry], runs: Mapping[Path, Run], metric: str) -> float:
-    """The highest of the lowest values that the runs reached: all of them got there."""
-    return max(min(value for _, _, value in _curve(runs[job.folder], metric)) for e in entries for job in e.jobs)
+def target_of(plan: Entry, runs: Mapping[Path, Run], metric: str) -> float:
+    """The highest of the values that the plan ends at with its seeds: all of its runs get there."""
+    return max(_curve(runs[job.folder], metric)[-1][2] for job in plan.jobs)
 
 
 def _curve(run: Run, metric: str) -> list[tuple[float, float, float]]:

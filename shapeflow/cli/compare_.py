@@ -11,6 +11,7 @@ import click
 from shapeflow.cli.common import numbers, of_a_file, print_json, tell
 
 if TYPE_CHECKING:
+    from shapeflow.pool import Pool
     from shapeflow.rivals import Entry, Result
     from shapeflow.runs import Run
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     metavar="RIVAL",
     help="`last` or `best` fixed shape, or a traversal: 'steepest', 'random', 'evenly'.",
 )
-@click.option("--target", type=float, help="The held-out value to reach.  [the worst of all runs' best]")
+@click.option("--target", type=float, help="The held-out value to reach.  [what the plan reaches]")
 @click.option("--metric", help="What to compare by.  [the loss at the longest context, or the plan's metric]")
 @click.option("--seeds", default="0", show_default=True, metavar="N,N,...", help="Train every way with each seed.")
 @click.option(
@@ -51,28 +52,26 @@ def command(
 ) -> None:
     """Train a plan and its rivals, and say what each needed.
 
-    All runs count compute from zero and are measured alike. Finished runs are kept.
+    The plan is trained to its end, the rivals until they are as good. All runs count compute from zero and are measured
+    alike. Finished runs are kept, so that an interrupted comparison goes on.
     """
-    from shapeflow.compile import compile_file
     from shapeflow.diagnostics import Report
     from shapeflow.files import write_text
     from shapeflow.pool import Pool
-    from shapeflow.preview.jobs import watched
     from shapeflow.preview.plan import console, plan_view
     from shapeflow.rivals import as_json as result_json
-    from shapeflow.rivals import entries, metric_of, results, target_of
+    from shapeflow.rivals import metric_of, plan_entry, results, rival_entries, target_of
 
-    report, told = Report(), numbers(seeds, "--seeds")
-    plan = compile_file(file, [*sentences, f"seed {told[0]}"], report)
+    report, told, folder = Report(), numbers(seeds, "--seeds"), output or Path("runs") / f"{file.stem}-compare"
+    ways = [plan_entry(file, sentences, told, folder, report)]
     tell(report.diagnostics)
-    by, folder = metric_of(plan, metric), output or Path("runs") / f"{file.stem}-compare"
-    out = console(stderr=as_json)
-    out.print(plan_view(plan), "")
-    ways = entries(file, sentences, rivals, told, None if target is None else (by, target), folder, Report())
-    todo = [job for way in ways for job in way.jobs]
-    with watched(todo) as watch:
-        runs = dict(zip([job.folder for job in todo], Pool.of(jobs, device, file.parent).run(todo, watch), strict=True))
-    goal = target if target is not None else target_of(ways, runs, by)
+    plan = ways[0].jobs[0].plan
+    by, pool = metric_of(plan, metric), Pool.of(jobs, device, file.parent)
+    console(stderr=as_json).print(plan_view(plan), "")
+    runs = _trained(ways, pool)
+    goal = target if target is not None else target_of(ways[0], runs, by)
+    ways += rival_entries(file, sentences, rivals, told, (by, goal), folder)
+    runs |= _trained(ways[1:], pool)
     found = results(ways, runs, by, goal)
     whole = result_json(found, by, goal, told)
     write_text(folder / "comparison.json", json.dumps(whole, indent=1, sort_keys=True) + "\n")
@@ -81,6 +80,15 @@ def command(
         return
     _show(ways, runs, found, by, goal, told)
     click.echo(f"\n  runs and comparison.json in {folder}")
+
+
+def _trained(ways: list[Entry], pool: Pool) -> dict[Path, Run]:
+    """The runs of all jobs by folder, trained where they are not there yet."""
+    from shapeflow.preview.jobs import watched
+
+    jobs = [job for way in ways for job in way.jobs]
+    with watched(jobs) as watch:
+        return dict(zip([job.folder for job in jobs], pool.run(jobs, watch), strict=True))
 
 
 def _show(
