@@ -150,7 +150,7 @@ def _stage(parts: Parts, model: Model, facts: DataFacts, legs: Sequence[Leg], at
     whole = parts.architecture.shape(shape)
     cost = step_compute(model, whole, "flops")
     first = sum(leg[1] for leg in legs[:at])
-    before = sum(n * step_compute(model, parts.architecture.shape(Shape.of(s)), "flops") for s, n in legs[:at])
+    before = sum((n * step_compute(model, parts.architecture.shape(Shape.of(s)), "flops") for s, n in legs[:at]), 0.0)
     transition = None if at == 0 else _transition(parts, model, Shape.of(legs[at - 1][0]), shape)
     blends: tuple[Blend, ...] = ()
     if preview and at + 1 < len(legs):

@@ -17,7 +17,7 @@ class TorchBackend:
 
     name = "torch"
 
-    def run(self, plan: Plan, folder: Path, **choices: Any) -> Outcome:
+    def run(self, plan: Plan, folder: Path, **choices: Any) -> Outcome | None:
         """Train a plan in a folder; see `shapeflow_torch.run.run`."""
         from shapeflow_torch.run import run
 

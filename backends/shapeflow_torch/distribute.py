@@ -153,11 +153,13 @@ def _lost(errors: list[ChildFailedError], choices: Choices) -> Diagnostic:
         rank, failure = error.get_first_failure()
         how = failure.signal_name() if failure.exitcode < 0 else f"exit status {failure.exitcode}"
         notes.append(f"process {rank} ended with {how}")
-        notes += [line for line in failure.message.strip().splitlines()[-1:] if failure.exitcode >= 0]
+        # The torch in use says for a Python error what the traceback says; for a signal, only that there was one.
+        told = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
+        notes += str(told).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
     return Diagnostic(
         "worker-lost",
         "a process of the run was lost, so the others were ended",
-        place="run",
+        place=str(choices.folder),
         notes=tuple(notes),
         help="go on from the last checkpoint with `--resume`; a process killed by the system often lacked memory",
     )

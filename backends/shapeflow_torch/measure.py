@@ -17,6 +17,13 @@ _RIDGE = 1e-2
 """Paper A, Section 3: ridge regression with this alpha on one-hot targets."""
 
 
+def metrics(data: Data, metric: str) -> tuple[str, ...]:
+    """What `measure` measures, for a plan's metric."""
+    if isinstance(data, Windows):
+        return "loss@own", "loss@longest"
+    return tuple(dict.fromkeys(("classification_error", "cross_entropy", metric)))
+
+
 @torch.no_grad()
 def measure(net: Net, data: Data, context: int | None, metric: str, team: Team) -> dict[str, float]:
     """Values of a module as it is read at present. Every process takes its share of the held-out data.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -10,16 +11,17 @@ from pathlib import Path
 import attrs
 import torch
 
-from shapeflow.diagnostics import Diagnostic
+from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.events import Event, Measured, RunEnded
 from shapeflow.execute import execute
 from shapeflow.plan import Plan
 from shapeflow_torch import distribute
 from shapeflow_torch.compilation import Compile, wants_compile
-from shapeflow_torch.data import open_data
+from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.devices import place
 from shapeflow_torch.folder import CHECKPOINTS, Lock, Log, prepare
 from shapeflow_torch.machine import TorchMachine
+from shapeflow_torch.measure import metrics
 from shapeflow_torch.stop import Stop
 from shapeflow_torch.team import Team
 from shapeflow_torch.workload import check_shares
@@ -29,13 +31,17 @@ SMALL_STEP = 5e9
 
 Listen = Callable[[Event], None]
 Warn = Callable[[Diagnostic], None]
+Goal = tuple[str, float]
+"""A metric, and the value at which a run may end early."""
 
 
 @attrs.frozen
 class Outcome:
-    """How a run ended. `values`: the last held-out values; `seconds`: time of this process's steps until then."""
+    """How a run ended. `reached`: it ended early, at the goal it was given; `values`: the last held-out values;
+    `seconds`: time of the steps of this process until then."""
 
     finished: bool
+    reached: bool
     step: int
     compute: float
     values: Mapping[str, float]
@@ -51,7 +57,7 @@ class Choices:
     """Where relative data paths start."""
     resume: bool
     compile: Compile
-    until: tuple[str, float] | None
+    until: Goal | None
 
 
 def print_warning(diagnostic: Diagnostic) -> None:
@@ -70,26 +76,28 @@ def run(
     resume: bool = False,
     root: Path | None = None,
     compile: Compile = "auto",
-    until: tuple[str, float] | None = None,
+    until: Goal | None = None,
     listen: Listen = lambda event: None,
     warn: Warn = print_warning,
-) -> Outcome:
+) -> Outcome | None:
     """Train what a plan says, in a folder (see `folder.py`); SIGINT or SIGTERM end it after a checkpoint.
 
     `device`: auto, cpu or cuda; `processes`: how many share every step; `gpus`: as many processes on a GPU each;
-    `root`: where relative data paths start (the working directory). `until`: a metric and the held-out value at which
-    the run may end early. Where RANK and WORLD_SIZE are set (torchrun, srun)
-    this process joins the others and launches none; only the leader then calls `listen`.
+    `root`: where relative data paths start (the working directory); `until`: end early, after a checkpoint, once a
+    held-out value is this low. Where RANK and WORLD_SIZE are set (torchrun, srun) this process joins the others and
+    launches none; only the leader then calls `listen`, the others return None.
 
     Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `no-model`, `no-such-model`, `no-such-data`,
-    `no-such-objective`, `data-missing`, `data-changed`, `context-too-long`, `batch-not-divisible`, `run-exists`,
-    `no-run`, `run-busy`, `run-finished`, `other-plan`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`,
-    `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `wrong-parameters`, `no-such-view`.
+    `no-such-objective`, `no-such-metric`, `no-such-view`, `data-missing`, `data-changed`, `context-too-long`,
+    `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-finished`, `other-plan`, `foreign-checkpoint`,
+    `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`,
+    `wrong-parameters`.
     """
     choices = Choices(folder, root or Path.cwd(), resume, compile, until)
     if distribute.joins():
         with distribute.joined(device) as team, Stop() as stop:
-            return train(plan, choices, team, stop, listen, warn)
+            outcome = train(plan, choices, team, stop, listen, warn)
+            return outcome if team.leads else None
     where = place(device, processes, gpus)
     if where.processes > 1:
         return distribute.launch(plan, choices, where, listen, warn)
@@ -104,6 +112,8 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
         _choose_threads(plan)
     data = open_data(plan, choices.root, team.device)
     check_shares(plan, data, team.world)
+    if choices.until is not None:
+        _check_goal(choices.until[0], data, plan)
     compiled = wants_compile(choices.compile, team.device)
     machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop)
     lock = Lock(choices.folder) if team.leads else None
@@ -125,12 +135,11 @@ def _choose_threads(plan: Plan) -> None:
 
 def _follow(plan: Plan, machine: TorchMachine, choices: Choices, resume: Path | None, listen: Listen) -> Outcome:
     """Drive the machine through the plan; the leader writes down what happens."""
-    folder = choices.folder
-    log = Log(folder, plan.steps) if machine.team.leads else None
+    log = Log(choices.folder, plan.steps) if machine.team.leads else None
     measured: Measured | None = None
     ended: RunEnded | None = None
     try:
-        for event in execute(plan, machine, folder / CHECKPOINTS, resume, choices.until):
+        for event in execute(plan, machine, choices.folder / CHECKPOINTS, resume, choices.until):
             if log is not None:
                 log.write(event)
                 listen(event)
@@ -141,5 +150,15 @@ def _follow(plan: Plan, machine: TorchMachine, choices: Choices, resume: Path | 
             log.close()
     if ended is None:
         raise RuntimeError("the loop ended without an end")
-    values = {} if measured is None else measured.values
-    return Outcome(ended.finished, ended.step, ended.compute, values, 0.0 if measured is None else measured.seconds)
+    values, seconds = ({}, 0.0) if measured is None else (measured.values, measured.seconds)
+    goal = choices.until
+    reached = goal is not None and values.get(goal[0], math.inf) <= goal[1]
+    return Outcome(ended.finished, reached, ended.step, ended.compute, values, seconds)
+
+
+def _check_goal(metric: str, data: Data, plan: Plan) -> None:
+    known = metrics(data, plan.metric)
+    if metric not in known:
+        message = f"the run does not measure `{metric}`"
+        help_ = f"use one of these: {', '.join(known)}"
+        raise Refused(Diagnostic("no-such-metric", message, place="--until", help=help_))

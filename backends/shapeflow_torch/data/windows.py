@@ -31,8 +31,9 @@ class Windows:
         self, training: bytes, held_out: bytes, about: Mapping[str, Any], contexts: Sequence[int], device: torch.device
     ) -> None:
         """`about`: what `describe` tells beside digest and counts; `contexts`: every context of the plan."""
-        self._about = dict(about)
-        self._digest = hashlib.sha256(training + b"\0\0" + held_out).hexdigest()
+        counts = {"training_bytes": len(training), "held_out_bytes": len(held_out)}
+        digest = hashlib.sha256(training + b"\0\0" + held_out).hexdigest()
+        self._about = {**about, **counts, "sha256": digest}
         self._training = np.frombuffer(training, np.uint8)
         self._device = device
         self.longest = max(contexts)
@@ -44,8 +45,7 @@ class Windows:
 
     def describe(self) -> dict[str, Any]:
         """What was read: for the run's `data.json`."""
-        counts = {"training_bytes": len(self._training), "held_out_bytes": len(self._held_out)}
-        return {**self._about, **counts, "sha256": self._digest}
+        return dict(self._about)
 
     def samples(self, batch: int, context: int | None) -> int:
         """Windows of one step of `batch` tokens."""
