@@ -1,0 +1,180 @@
+"""One plan, two machines: what the simulator tells and what torch tells are the same stream of events.
+
+Losses, held-out values and seconds are measured, so they take no part in equality; all the rest does.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import attrs
+import pytest
+from plans import toy_image_plan, toy_text_plan
+from torch_tools import followed, losses, machine
+
+from shapeflow.diagnostics import Refused
+from shapeflow.events import (
+    CheckpointSaved,
+    Event,
+    Measured,
+    RunEnded,
+    RunStarted,
+    StageEntered,
+    StepDone,
+    TransitionApplied,
+)
+from shapeflow.execute import checkpoint_name, execute
+from shapeflow.laws.curve import Law, Provenance
+from shapeflow.plan import Candidate, Plan, Stage
+from shapeflow.plan_json import sealed
+from shapeflow_simulator import Simulator
+
+GROWING_CONTEXT = toy_text_plan((({"context": 16}, 7), ({"context": 64}, 5)), preview=0.3, evaluate=4, checkpoint=3)
+GROWING_BOTH = toy_text_plan(
+    (({"context": 16, "width": 32}, 4), ({"context": 64, "width": 32}, 3), ({"context": 64, "width": 48}, 3)),
+    evaluate=5,
+    checkpoint=2,
+)
+FINER_PATCHES = toy_image_plan((({"patch": 4}, 6), ({"patch": 2}, 5)), preview=0.25, evaluate=3, checkpoint=4)
+FINER_AND_WIDER = toy_image_plan(
+    (({"patch": 4, "width": 32}, 4), ({"patch": 2, "width": 32}, 3), ({"patch": 2, "width": 48}, 4)),
+    evaluate=4,
+    checkpoint=1,
+)
+AT_ONCE = toy_image_plan((({"patch": 4, "width": 32}, 3), ({"patch": 2, "width": 48}, 3)), checkpoint=2)
+
+PLANS = {
+    "context": GROWING_CONTEXT,
+    "context-and-width": GROWING_BOTH,
+    "patch": FINER_PATCHES,
+    "patch-and-width": FINER_AND_WIDER,
+    "patch-and-width-at-once": AT_ONCE,
+}
+plans = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+
+
+def simulated(plan: Plan, folder: Path | None = None) -> list[Event]:
+    return list(execute(plan, Simulator(plan), folder))
+
+
+def with_laws(plan: Plan) -> Plan:
+    """The plan with a law for each candidate, followed from stage to stage, so that events carry predictions."""
+    known = {candidate.shape: law_of(number, plan) for number, candidate in enumerate(plan.candidates)}
+    stages: list[Stage] = []
+    for stage in plan.stages:
+        law, enter = known[stage.shape], attrs.evolve(stage.enter, error=stages[-1].leave.error if stages else None)
+        before = 0.0 if enter.error is None else law.compute(enter.error)
+        leave = attrs.evolve(stage.leave, error=law.error(before + stage.cost * (stage.steps or 0)))
+        stages.append(attrs.evolve(stage, enter=enter, leave=leave))
+    candidates = tuple(Candidate(shape, law) for shape, law in known.items())
+    return sealed(attrs.evolve(plan, candidates=candidates, stages=tuple(stages)))
+
+
+def law_of(number: int, plan: Plan) -> Law:
+    """Each law reaches lower than the one before."""
+    return Law(
+        a=3.0 + number,
+        b=0.2,
+        c=0.5 - 0.1 * number,
+        d=0.0,
+        provenance=Provenance(source="stated", metric=plan.metric, convention=plan.convention),
+    )
+
+
+@plans
+def test_the_simulator_tells_what_torch_tells(plan: Plan, tmp_path: Path) -> None:
+    _, trained = followed(plan, tmp_path / "torch")
+    assert trained == simulated(plan, tmp_path / "simulator")
+    assert {type(event) for event in trained} == {
+        RunStarted,
+        StageEntered,
+        TransitionApplied,
+        StepDone,
+        Measured,
+        CheckpointSaved,
+        RunEnded,
+    }
+    assert all(math.isfinite(event.loss) for event in trained if isinstance(event, StepDone))
+
+
+def test_predictions_are_part_of_the_stream() -> None:
+    plan = with_laws(GROWING_CONTEXT)
+    _, trained = followed(plan)
+    expected = simulated(plan)
+    assert trained == expected
+    predicted = [event.predicted for event in trained if isinstance(event, Measured)]
+    assert None not in predicted
+    assert predicted == sorted(predicted, key=lambda error: -(error or 0.0))
+    assert predicted[-1] == plan.stages[-1].leave.error
+    told = [event.values["loss@own"] for event in expected if isinstance(event, Measured)]
+    assert told == predicted
+    assert simulated(sealed(attrs.evolve(plan, seed=1))) != expected
+
+
+@plans
+def test_blends_are_taken_in_the_same_steps(plan: Plan) -> None:
+    """The steps that are taken in another shape than their stage's are as many as the plan says."""
+    blended = [
+        event
+        for event in simulated(plan)
+        if isinstance(event, StepDone) and event.shape != plan.stages[event.stage].shape
+    ]
+    wanted = [
+        stage.blend_at(plan.seed, index, step) is not None
+        for index, stage in enumerate(plan.stages)
+        for step in range(stage.steps or 0)
+    ]
+    assert len(blended) == sum(wanted)
+    assert bool(blended) == any(stage.blends for stage in plan.stages)
+
+
+@plans
+def test_a_resumed_stream_is_the_rest_of_the_whole_one(plan: Plan, tmp_path: Path) -> None:
+    """From the first step, the last one before each switch, the first one after it, and the last but one."""
+    every = sealed(attrs.evolve(plan, checkpoint=1))
+    switches = [stage.first_step for stage in every.stages[1:]]
+    at = sorted({1, *switches, *(switch + 1 for switch in switches), every.steps - 1})
+    whole: list[Event] = []
+    for event in execute(every, machine(every, taken=False), tmp_path / "all"):
+        whole.append(event)
+        if isinstance(event, CheckpointSaved) and event.step in at:
+            shutil.copytree(tmp_path / "all" / event.name, tmp_path / event.name)
+    assert whole == simulated(every, tmp_path / "none")
+    for step in at:
+        name = checkpoint_name(step)
+        rest = whole[1 + whole.index(CheckpointSaved(step, name)) :]
+        unsaved = [event for event in rest if not isinstance(event, CheckpointSaved)]
+        again, expected = followed(every, None, tmp_path / name)[1], [RunStarted(every.digest, step), *unsaved]
+        assert again == expected
+        assert losses(again) == losses(expected)
+
+
+def test_a_machine_at_its_end_has_nothing_left_to_do(tmp_path: Path) -> None:
+    plan = FINER_AND_WIDER
+    _, whole = followed(plan, tmp_path)
+    again = followed(plan, tmp_path, tmp_path / checkpoint_name(plan.steps))[1]
+    assert again == [RunStarted(plan.digest, plan.steps), whole[-1]]
+
+
+@plans
+def test_until_ends_both_early(plan: Plan, tmp_path: Path) -> None:
+    """At the first measurement, since any value is low enough; the last thing is a checkpoint."""
+    plan = with_laws(plan)
+    whole = simulated(plan)
+    first = next(event.step for event in whole if isinstance(event, Measured))
+    goal = (plan.metric, math.inf)
+    trained = list(execute(plan, machine(plan, taken=False), tmp_path / "torch", until=goal))
+    assert trained[-2:] == [
+        CheckpointSaved(first, checkpoint_name(first)),
+        RunEnded(first, plan.compute_at(first), False),
+    ]
+    assert list(execute(plan, Simulator(plan), tmp_path / "none", until=goal)) == trained
+    assert list(execute(plan, Simulator(plan), until=(plan.metric, -1.0))) == whole
+
+
+def test_a_simulation_has_nothing_to_come_back_to(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        next(execute(AT_ONCE, Simulator(AT_ONCE), None, tmp_path))
+    assert caught.value.diagnostics[0].code == "no-checkpoint"
