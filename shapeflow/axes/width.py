@@ -28,4 +28,5 @@ class Width:
         if value % head:
             near = [width for width in (value // head * head, (value // head + 1) * head) if width]
             help = f"use {' or '.join(str(width) for width in near)}, the nearest multiples of {head}"
-            raise EditError("head-width-mismatch", f"a width of {value} is no multiple of heads of {head}", help=help)
+            message, why = f"a width of {value} is no multiple of heads of {head}", f"{value % head} channels over"
+            raise EditError("head-width-mismatch", message, why=why, help=help)

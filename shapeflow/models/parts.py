@@ -43,7 +43,8 @@ def number(kind: str, axis: str, shape: Shape, setting: int | None) -> int:
 
 def _lacking(kind: str, axis: str) -> EditError:
     help = f"give `{kind}` the setting `{axis}`, or add an axis of that name"
-    return EditError("missing-setting", f"`{kind}` does not know its `{axis}`", help=help)
+    why = f"neither the setting `{axis}` nor an axis"
+    return EditError("missing-setting", f"`{kind}` does not know its `{axis}`", why=why, help=help)
 
 
 def head_width(kind: str, width: int | None, heads: int | None, given: int | None) -> int:
@@ -58,7 +59,9 @@ def head_width(kind: str, width: int | None, heads: int | None, given: int | Non
         help = f"give `{kind}` the setting `head_width`"
         raise EditError("missing-setting", f"`{kind}` does not know the width of its heads", why=why, help=help)
     if width % heads:
-        raise EditError("head-width-mismatch", f"a width of {width} does not divide into {heads} heads")
+        message = f"a width of {width} does not divide into {heads} heads"
+        why, help = f"{width} / {heads} leaves {width % heads} over", "use a number of heads that divides the width"
+        raise EditError("head-width-mismatch", message, why=why, help=help)
     return width // heads
 
 
@@ -83,7 +86,8 @@ def hidden(width: int, ratio: float) -> int:
     units = ratio * width
     if units != int(units):
         message = f"a width of {width} times an MLP ratio of {ratio:g} makes {units:g} units"
-        raise EditError("fractional-mlp", message, help="choose `mlp_ratio` so that every width makes a whole number")
+        help = "choose `mlp_ratio` so that every width makes a whole number"
+        raise EditError("fractional-mlp", message, why="hidden units are whole", help=help)
     return int(units)
 
 

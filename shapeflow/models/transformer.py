@@ -64,7 +64,7 @@ class Transformer:
         """The model for some text; `stored` is not used. Raises EditError `wrong-data`, `missing-setting`,
         `head-width-mismatch`."""
         if facts.vocabulary is None:
-            raise EditError("wrong-data", f"`transformer` reads text, the data is {facts.kind}")
+            raise EditError("wrong-data", f"`transformer` reads text, the data is {facts.kind}", why="for text")
         head = head_width("transformer", self.width, self.heads, self.head_width)
         fixed = {"depth": self.depth, "vocabulary": facts.vocabulary}
 
@@ -90,7 +90,8 @@ class Transformer:
     def _kv_heads(self, heads: int) -> int:
         if heads % self.kv_ratio:
             message = f"{heads} heads cannot share key and value heads by {self.kv_ratio}"
-            raise EditError("kv-ratio-changed", message, help=f"use a number of heads that {self.kv_ratio} divides")
+            why, help = f"`kv_ratio` is {self.kv_ratio}", f"use a number of heads that {self.kv_ratio} divides"
+            raise EditError("kv-ratio-changed", message, why=why, help=help)
         return heads // self.kv_ratio
 
     def _sequences(self, shape: Shape, batch: int) -> int:

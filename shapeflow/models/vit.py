@@ -64,7 +64,7 @@ class Vit:
         Raises EditError `wrong-data`, `missing-setting`, `head-width-mismatch`.
         """
         if facts.image is None or facts.channels is None or facts.classes is None:
-            raise EditError("wrong-data", f"`vit` classifies images, the data is {facts.kind}")
+            raise EditError("wrong-data", f"`vit` classifies images, the data is {facts.kind}", why="for images")
         image, head = facts.image, head_width("vit", self.width, self.heads, self.head_width)
         fixed = {"depth": self.depth, "channel": facts.channels, "classes": facts.classes, "one": 1}
 

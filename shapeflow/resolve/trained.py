@@ -87,7 +87,8 @@ class Training:
         try:
             return model.declare(facts, stored)
         except EditError as error:
-            self.edit_error(error, self.spans["model."])
+            also = [Label(self.spans["data."], f"gives {facts.kind}")] if error.code == "wrong-data" else []
+            self.edit_error(error, self.spans["model."], also)
             raise Unsettled from error
 
     def check_values(self, trained: Trained, axes: Sequence[AxisUse]) -> None:

@@ -62,8 +62,9 @@ class WidthExpand:
     def check(self, model: Model, before: Shape, after: Shape) -> None:
         """Raises EditError `dead-width`, `one-way-transition`, `kv-ratio-changed`, and what the model's sizes raise."""
         if self.gamma <= 0:
-            help = "leave `gamma` out, or use `init: preserve` to keep the function"
-            raise EditError("dead-width", "with `gamma` 0 most new entries never get a gradient", help=help)
+            help = "leave `gamma` out; `init: preserve` keeps the function at any other"
+            message = "with `gamma` 0 most new entries never get a gradient"
+            raise EditError("dead-width", message, why="`gamma` is 0 here", help=help)
         old, new = model.sizes(before), model.sizes(after)
         if any(new[dim] < old[dim] for dim in new):
             raise EditError(
