@@ -13,6 +13,7 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
@@ -134,7 +135,7 @@ class Stage:
         if not self.blends:
             return steps * self.cost
         bounds, total = self._bounds(), 0.0
-        for piece, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for piece, (first, last) in enumerate(itertools.pairwise(bounds)):
             count = min(last, steps) - first
             for deck in range(-(-count // DECK)):
                 cards = self._deck(f"{seed}/{index}/{piece}", first, deck)[: count - deck * DECK]

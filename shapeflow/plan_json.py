@@ -126,7 +126,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(
         Spec, make_dict_structure_fn(Spec, converter, _cattrs_forbid_extra_keys=True, name=name)
     )
-    converter.register_unstructure_hook(Parameter, lambda p: attrs.asdict(p))
+    converter.register_unstructure_hook(Parameter, attrs.asdict)
     return converter
 
 
