@@ -69,6 +69,23 @@ _SHAPES = {
     "`kv_ratio` that make whole groups.",
     "fractional-mlp": "The hidden units of an MLP are `mlp_ratio` times the width, which must be a whole number.",
 }
+_LOGS = {
+    "unreadable-log": "A file that the pattern names is no log. Logs are tables (CSV, JSON-lines) and run folders.",
+    "missing-column": "A log lacks a column of the name looked for. Settings of `fit` say what columns are called.",
+    "missing-steps": "What to drop at the beginning is counted in steps, and the log has no column of steps.",
+    "mixed-conventions": "The runs count compute otherwise than the file's model, so their laws say nothing here.",
+    "too-few-points": "A law of four numbers needs five points, better a dozen. Evaluate more often or run longer.",
+    "torn-log": "A warning: the last line of a log is cut off, as of a run that was killed. It is left out.",
+    "skipped-runs": "A warning: something that the pattern names was not read. The notes say what, and why.",
+    "excluded-points": "A warning: some rows have no usable numbers, or none at all, and are left out.",
+    "repeated-steps": "A warning: a step was logged twice, as by a run that was resumed. The last time counts.",
+    "falling-compute": "A warning: compute must grow along a run. Perhaps several runs are mixed in one file.",
+    "small-compute": "A warning: the column of compute seems to be in larger units than FLOPs: set `compute_unit`.",
+    "flat-law": "A warning: the points do not look like a power law with a floor, so what the law says is not to be "
+    "trusted beyond them.",
+    "short-law": "A warning: the points span too little compute to tell the law's floor from its exponent.",
+    "loose-law": "A warning: the points scatter about the law by more than measurements should.",
+}
 _WAYS = {
     "no-laws": "A traversal that picks by laws has none, or a plot has nothing to draw. Fit them to runs "
     "(`shapeflow sweep` makes runs), or state a law for each candidate.",
@@ -120,6 +137,21 @@ _FILES = {
     "nothing-to-explain": "No component, sentence or diagnostic code has this name. `shapeflow explain` lists all.",
 }
 _RUNS = {
+    "unknown-backend": "No installed distribution brings a backend of this name.",
+    "unknown-metric": "A comparison is by a value that the runs measured. The note lists those.",
+    "no-such-metric": "A run can stop at a value that it measures. The help lists those.",
+    "no-such-device": "A run is on `cpu` or `cuda`; `auto` takes what there is.",
+    "no-such-gpus": "More GPUs are asked for than this machine shows. The notes say which it shows.",
+    "no-processes": "A run takes one process or more.",
+    "worker-lost": "A process of the run ended without a word, so the others were ended too. Go on with `--resume`.",
+    "run-exists": "The folder holds a run. Go on with it by `--resume`, or take another folder.",
+    "run-finished": "The run has made all its steps, so there is nothing to go on with.",
+    "run-busy": "Another process is running in this folder.",
+    "run-failed": "A run of a sweep or a comparison failed. The note holds what it said.",
+    "no-run": "The folder holds no run: there is no plan in it.",
+    "broken-log": "A line of a run's log cannot be read. Only its last line may be cut off.",
+    "other-plan": "The folder holds a run of another plan. Take another folder, or remove it.",
+    "data-changed": "The data is not what the run began with, so going on would mix two data sets.",
     "no-such-model": "The backend has no module for the plan's model.",
     "no-such-data": "The backend cannot read the plan's data.",
     "no-such-objective": "The backend cannot minimise the plan's objective.",
@@ -136,7 +168,7 @@ _RUNS = {
     "foreign-checkpoint": "The checkpoint was made by another plan. A run goes on with the plan that it began with.",
 }
 
-CODES: Mapping[str, str] = dict(
-    sorted({**_SENTENCES, **_VALUES, **_COMPONENTS, **_SHAPES, **_WAYS, **_SWITCHES, **_FILES, **_RUNS}.items())
-)
+_ALL = (_SENTENCES, _VALUES, _COMPONENTS, _SHAPES, _LOGS, _WAYS, _SWITCHES, _FILES, _RUNS)
+
+CODES: Mapping[str, str] = dict(sorted((code, text) for codes in _ALL for code, text in codes.items()))
 """Code -> one to three sentences, in alphabetical order."""

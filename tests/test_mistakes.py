@@ -1,0 +1,179 @@
+"""Every mistake has an example, and what is said of it is kept: `tests/mistakes/`.
+
+`CODE.shape` or `CODE.VARIANT.shape` is compiled; a `command` file in a folder `CODE` holds other arguments, for codes
+that belong to another kind of input. The `.txt` beside it is what stands on stderr, with `tests/mistakes` as the
+working folder. Refresh with `pytest --update-golden`, and read every difference as its reader will.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Golden
+
+from shapeflow import parse as parsing
+from shapeflow.cli import answer
+from shapeflow.codes import CODES
+from shapeflow.diagnostics import Report, Source
+from shapeflow.parse import parse
+
+ROOT = Path(__file__).parent.parent
+FOLDER = Path(__file__).parent / "mistakes"
+SHAPES = sorted(path.name for path in FOLDER.glob("*.shape"))
+COMMANDS = sorted(path.parent.name for path in FOLDER.glob("*/command"))
+
+ELSEWHERE: dict[str, str] = {
+    "batch-not-divisible": "test_torch_data.py::test_steps_that_processes_cannot_share",
+    "broken-checkpoint": "test_torch_checkpoint.py::test_truncated",
+    "broken-grain": "test_edits.py::test_gather_refuses",
+    "context-needs-rope": "test_transitions.py::test_refusals",
+    "context-too-long": "test_torch_data.py::test_text_shorter_than_a_window",
+    "data-changed": "test_torch_run.py::test_other_data_than_at_the_start",
+    "data-missing": "test_torch_data.py::test_no_text",
+    "disk-full": "test_torch_checkpoint.py::test_disk_full_leaves_the_old_one",
+    "foreign-checkpoint": "test_torch_checkpoint.py::test_another_plan",
+    "grow-under-view": "test_ledger.py::test_refused_edits",
+    "loss-not-finite": "test_torch_run.py::test_a_loss_that_is_no_number",
+    "no-checkpoint": "test_refusals.py::test_a_simulation_keeps_no_checkpoint",
+    "no-matplotlib": "test_refusals.py::test_drawing_without_matplotlib",
+    "no-patch": "test_transitions.py::test_refusals",
+    "no-processes": "test_torch_run.py::test_devices_that_are_none",
+    "no-slot": "test_ledger.py::test_refused_edits",
+    "no-such-data": "test_torch_data.py::test_data_that_nobody_reads",
+    "no-such-device": "test_torch_run.py::test_devices_that_are_none",
+    "no-such-gpus": "test_torch_run.py::test_more_gpus_than_there_are",
+    "no-such-metric": "test_torch_run.py::test_a_goal_ends_a_run_early",
+    "no-such-model": "test_refusals.py::test_what_a_backend_does_not_have",
+    "no-such-objective": "test_refusals.py::test_what_a_backend_does_not_have",
+    "no-such-view": "test_torch_models.py::test_a_view_that_the_module_does_not_read_through_is_refused",
+    "not-arrived": "test_ledger.py::test_a_forgotten_parameter_has_not_arrived",
+    "one-way": "test_edits.py::test_gather_refuses",
+    "other-plan": "test_torch_run.py::test_a_folder_that_holds_a_run_is_left_alone",
+    "run-busy": "test_torch_run.py::test_two_runs_in_one_folder",
+    "run-exists": "test_torch_run.py::test_a_folder_that_holds_a_run_is_left_alone",
+    "run-failed": "test_refusals.py::test_a_job_that_failed",
+    "run-finished": "test_torch_run.py::test_a_finished_run_is_not_resumed",
+    "slot-contested": "test_edits.py::test_joined_follows_the_order_and_refuses_a_contested_slot",
+    "uncounted-budget": "test_traversals.py::test_what_steepest_refuses",
+    "unknown-backend": "test_refusals.py::test_a_backend_that_nobody_brings",
+    "unknown-dim": "test_ledger.py::test_refused_edits",
+    "unknown-metric": "test_refusals.py::test_a_comparison_by_what_was_not_measured",
+    "unknown-parameter": "test_ledger.py::test_refused_edits",
+    "unknown-role": "test_models.py::test_refusals",
+    "worker-lost": "test_torch_run.py::test_what_goes_wrong_in_workers_is_told",
+    "wrong-parameters": "test_torch_models.py::test_other_parameters_than_declared_are_refused",
+    "wrong-value": "test_axes.py::test_impossible_values",
+}
+"""Codes without a pair, because they need torch, a device, a broken disk or a broken component -> their test."""
+
+
+def code_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_mistakes_in_a_file(
+    name: str, golden: Golden, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(name.removesuffix(".shape"), ["compile", name], golden, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_mistakes_in_other_input(
+    name: str, golden: Golden, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = shlex.split((FOLDER / name / "command").read_text())
+    check(name, arguments, golden, monkeypatch, capsys)
+
+
+def check(
+    name: str,
+    arguments: list[str],
+    golden: Golden,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(FOLDER)
+    monkeypatch.setenv("NO_COLOR", "1")
+    status = answer(arguments)
+    said = capsys.readouterr().err
+    golden(FOLDER / f"{name}.txt", said)
+    heads = re.findall(r"^(error|warning)\[([a-z-]+)\]", said, re.MULTILINE)
+    assert code_of(name) in {code for _, code in heads}
+    assert status == (1 if "error" in {severity for severity, _ in heads} else 0)
+
+
+def test_every_code_has_an_example() -> None:
+    shown = {code_of(name) for name in SHAPES + COMMANDS}
+    assert shown | set(ELSEWHERE) == set(CODES)
+    assert not shown & set(ELSEWHERE)
+
+
+def test_no_text_is_left_of_a_mistake_that_has_gone() -> None:
+    texts = {path.stem for path in FOLDER.glob("*.txt")}
+    assert texts == {name.removesuffix(".shape") for name in SHAPES} | set(COMMANDS)
+
+
+@pytest.mark.parametrize(("code", "test"), ELSEWHERE.items())
+def test_codes_without_an_example_are_tested_elsewhere(code: str, test: str) -> None:
+    path, _, name = test.partition("::")
+    text = (ROOT / "tests" / path).read_text()
+    tests = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+    assert name in tests
+    assert code in text
+
+
+RAISERS = {"error", "warning", "warn", "Diagnostic", "EditError"}
+KEBAB = re.compile(r"[a-z]+(-[a-z]+)*")
+
+
+def raised() -> dict[str, set[str]]:
+    """Code -> the files that raise it: texts of one word that stand first in a call of a raiser."""
+    found: dict[str, set[str]] = {}
+    for path in [*ROOT.glob("shapeflow/**/*.py"), *ROOT.glob("backends/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            first, function = node.args[0], node.func
+            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+            code = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+            if name in RAISERS and KEBAB.fullmatch(code):
+                found.setdefault(code, set()).add(path.name)
+    return found
+
+
+def test_the_catalogue_has_every_code_that_is_raised_and_no_other() -> None:
+    codes = raised()
+    assert set(codes) - set(CODES) == set(), "add to shapeflow/codes.py, with an example in tests/mistakes"
+    assert set(CODES) - set(codes) == set(), "nobody raises these any more"
+
+
+def test_a_code_is_explained_in_sentences() -> None:
+    for code, text in CODES.items():
+        assert KEBAB.fullmatch(code), code
+        assert text.endswith("."), code
+        assert text[0].isupper() or text[0] == "`", code
+
+
+def quoted(text: str) -> Iterator[str]:
+    """What a text quotes in backticks and means as a whole sentence of the language."""
+    openers = parsing.reserved_words().openers
+    for words in re.findall(r"`([^`]+)`", text):
+        if words.split()[0] in openers and len(words.split()) > 1 and "..." not in words:
+            yield words
+
+
+def test_sentences_that_help_quotes_parse() -> None:
+    texts = [path.read_text() for path in FOLDER.glob("*.txt")]
+    helps = [line for text in texts for line in re.findall(r"= help: (.*)", text)]
+    sentences = sorted({sentence for help in [*helps, *CODES.values()] for sentence in quoted(help)})
+    assert len(sentences) > 10
+    for sentence in sentences:
+        report = Report()
+        parse(Source(sentence, sentence), report)
+        assert not report.failed, sentence

@@ -1,0 +1,71 @@
+"""What is refused where no file among `tests/mistakes` can show it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from plans import toy_image_plan
+
+from shapeflow import pool, rivals
+from shapeflow.backend import backend
+from shapeflow.compile import compile_file
+from shapeflow.diagnostics import Refused
+from shapeflow.ledger import Ledger
+from shapeflow.plan import Spec
+from shapeflow.preview.plot import draw
+from shapeflow.runs import Run
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_a_simulation_keeps_no_checkpoint(tmp_path: Path) -> None:
+    simulator = backend("simulator")(toy_image_plan())
+    with pytest.raises(Refused, match="no-checkpoint"):
+        simulator.load(tmp_path)
+
+
+def test_a_backend_that_nobody_brings() -> None:
+    with pytest.raises(Refused, match="unknown-backend: no backend is called `torhc`") as caught:
+        backend("torhc")
+    assert caught.value.diagnostics[0].help == "did you mean `torch`?"
+
+
+def test_drawing_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(Refused, match="no-matplotlib"):
+        draw(compile_file(EXAMPLES / "laws_only.shape"), tmp_path / "picture.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_backend_does_not_have() -> None:
+    torch = pytest.importorskip("torch")
+    from shapeflow_torch.losses import loss_of
+    from shapeflow_torch.models import build
+
+    with pytest.raises(Refused, match="no-such-objective"):
+        loss_of(Spec("distill"))
+    plan = toy_image_plan()
+    ledger = Ledger.of(plan.parameters, plan.stages[0].sizes, plan.slots, plan.stages[0].reading)
+    with pytest.raises(Refused, match="no-such-model"):
+        build("resnet", ledger, torch.device("cpu"), torch.float32)
+
+
+def test_a_comparison_by_what_was_not_measured(tmp_path: Path) -> None:
+    plan = toy_image_plan()
+    entry = rivals.Entry("plan", "the plan", (pool.Job("plan", plan, tmp_path),))
+    with pytest.raises(Refused, match=r"unknown-metric: .* was not measured by `loss@own`"):
+        rivals.target_of(entry, {tmp_path: Run(tmp_path, plan, ())}, "loss@own")
+
+
+def test_a_job_that_failed(tmp_path: Path) -> None:
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - `check` closes it
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit('no room left')"], stderr=said)
+    process.wait()
+    job = pool.Job("(patch: 4 px)", toy_image_plan(), tmp_path)
+    with pytest.raises(Refused, match=r"run-failed: the run of \(patch: 4 px\) ended with exit code 1") as caught:
+        pool._Running(job, process, said).check()
+    assert caught.value.diagnostics[0].notes == ("no room left",)
