@@ -20,7 +20,7 @@ import attrs
 from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.plan import Plan
 from shapeflow.plan_json import save
-from shapeflow.runs import CHECKPOINTS, EVENTS, PLAN, Run, read_run
+from shapeflow.runs import CHECKPOINTS, EVENTS, PLAN, Run, last_step, read_run
 
 _POLL = 0.2
 """Seconds between two looks at the processes."""
@@ -75,7 +75,9 @@ class Pool:
                 watch(job, job.plan.steps, "kept")
             else:
                 waiting.append(job)
-        threads = max(1, (os.cpu_count() or 1) // max(1, min(self.at_once, len(waiting))))
+        beside = min(self.at_once, len(waiting))
+        # One run alone chooses for itself; several share the cores, since threads that wait for a core spin.
+        threads = max(1, (os.cpu_count() or 1) // beside) if beside > 1 else None
         running: list[_Running] = []
         try:
             while waiting or running:
@@ -94,11 +96,12 @@ class Pool:
                 one.end()
         return [read_run(job.folder) for job in jobs]
 
-    def _start(self, job: Job, threads: int) -> _Running:
+    def _start(self, job: Job, threads: int | None) -> _Running:
         begun = (job.folder / EVENTS).exists() or (job.folder / CHECKPOINTS).exists()
         save(job.plan, job.folder / PLAN)
         command = [sys.executable, "-m", "shapeflow", "run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
-        command += ["--root", str(self.root), "--device", self.device, "--threads", str(threads)]
+        command += ["--root", str(self.root), "--device", self.device]
+        command += ["--threads", str(threads)] if threads else []
         command += ["--resume"] if begun else []
         command += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
         # A file and not a pipe: a pipe that nobody reads stops its writer.
@@ -113,11 +116,8 @@ class _Running:
     said: IO[bytes]
 
     def steps(self) -> int:
-        """Steps that the log tells of."""
-        try:
-            return read_run(self.job.folder).done
-        except Refused:
-            return 0
+        """Steps that the end of the log tells of."""
+        return last_step(self.job.folder)
 
     def check(self) -> None:
         """Raises Refused `run-failed` with what the process said, unless it went well."""

@@ -21,6 +21,9 @@ from shapeflow.files import read_text
 from shapeflow.plan import Plan
 from shapeflow.plan_json import load
 
+_TAIL = 4096
+"""Bytes that hold more than one line of a log."""
+
 PLAN, EVENTS, DATA, CHECKPOINTS = "plan.json", "events.jsonl", "data.json", "checkpoints"
 
 
@@ -71,6 +74,17 @@ class Run:
                 return math.exp(log), before[1] + part * (seconds - before[1])
             before = (compute, seconds, value)
         return None
+
+
+def last_step(folder: Path) -> int:
+    """The step of a log's last whole line, read from its end alone; 0 where there is none."""
+    try:
+        with (folder / EVENTS).open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _TAIL))
+            lines = file.read().split(b"\n")
+        return int(json.loads(lines[-2])["step"]) if len(lines) > 1 else 0
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0
 
 
 def is_run(folder: Path) -> bool:
