@@ -85,14 +85,13 @@ def test_samples_before_a_step_follow_from_the_plan() -> None:
 
 def test_steps_that_processes_cannot_share() -> None:
     plan = toy_text_plan(preview=0.3)
-    data = opened(plan)
-    check_shares(plan, data, 4)
+    check_shares(plan, 4)
     with pytest.raises(Refused) as caught:
-        check_shares(plan, data, 3)
+        check_shares(plan, 3)
     assert caught.value.diagnostics[0].code == "batch-not-divisible"
     assert caught.value.diagnostics[0].help == "use one of these counts: 1, 2, 4"
     with pytest.raises(Refused, match="batch-not-divisible"):
-        check_shares(plan, data, 8)
+        check_shares(plan, 8)
 
 
 def test_python_source_is_described() -> None:

@@ -10,6 +10,9 @@ from shapeflow_torch.models import Net
 
 Compile = Literal["auto", "on", "off"]
 
+_GRAPHS = 64
+"""Graphs of one block: a few for each width. Beyond torch's own limit of 8 it falls back to eager without a word."""
+
 
 def wants_compile(choice: Compile, device: torch.device) -> bool:
     """`auto` is on for CUDA alone: on a CPU compiling takes longer than it saves."""
@@ -21,5 +24,8 @@ def compile_blocks(net: Net) -> None:
 
     All blocks share one graph. A module that replaces this one must be compiled anew: a compiled wrapper would go on
     running the old one, silently."""
+    from torch._dynamo import config as dynamo
+
+    dynamo.recompile_limit = max(dynamo.recompile_limit, _GRAPHS)
     for block in net.blocks:
         block.compile(dynamic=True)

@@ -22,7 +22,7 @@ from shapeflow_torch.measure import measure
 from shapeflow_torch.reading import Reader
 from shapeflow_torch.surgery import Kept, operate
 from shapeflow_torch.team import Team
-from shapeflow_torch.workload import Cursor, batch_of
+from shapeflow_torch.workload import Cursor, batch_of, samples_of
 
 
 class TorchMachine:
@@ -83,7 +83,7 @@ class TorchMachine:
     def step(self, stage: Stage, step: int, compute: float) -> float:
         """See `Machine`. Raises Refused `loss-not-finite`."""
         del compute
-        samples = self.data.samples(batch_of(stage, self._looking), self.context)
+        samples = samples_of(batch_of(stage, self._looking), self.context)
         part = slice(self.team.rank, samples, self.team.world)
         before = self._cursor.before(step)
         inputs, targets = self.data.batch(self.plan.seed, step, before, samples, self.context, part)

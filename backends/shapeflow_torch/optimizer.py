@@ -50,7 +50,7 @@ class AgedAdamW(torch.optim.Optimizer):
 
 
 def _corrected(beta: float, age: Tensor) -> Tensor:
-    """1 - beta ** age: what a moment of an age has been able to gather. Through `expm1`: faster, and exact at young ages."""
+    """1 - beta ** age: what a moment of an age has been able to gather. `expm1` is faster, and exact."""
     return torch.expm1(age * (math.log(beta) if beta else -math.inf)).neg_()
 
 

@@ -100,6 +100,7 @@ def run(
             return outcome if team.leads else None
     where = place(device, processes, gpus)
     if where.processes > 1:
+        check_shares(plan, where.processes)
         return distribute.launch(plan, choices, where, listen, warn)
     with Stop() as stop:
         return train(plan, choices, Team(device=where.device(0)), stop, listen, warn)
@@ -110,8 +111,8 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     if team.device.type == "cpu":
         torch.use_deterministic_algorithms(True)
         _choose_threads(plan)
+    check_shares(plan, team.world)
     data = open_data(plan, choices.root, team.device)
-    check_shares(plan, data, team.world)
     if choices.until is not None:
         _check_goal(choices.until[0], data, plan)
     compiled = wants_compile(choices.compile, team.device)

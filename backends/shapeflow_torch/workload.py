@@ -9,7 +9,6 @@ import numpy as np
 from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.edits import Edit, Swap
 from shapeflow.plan import Plan, Stage
-from shapeflow_torch.data import Data
 
 Counts = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
@@ -21,6 +20,11 @@ def batch_of(stage: Stage, edits: Sequence[Edit]) -> int:
     if known is None:
         raise ValueError("the plan has no model, so it has no batch")
     return known
+
+
+def samples_of(batch: int, context: int | None) -> int:
+    """Images, or windows of a context, of one step of `batch` images or tokens."""
+    return batch if context is None else batch // context
 
 
 class Cursor:
@@ -49,13 +53,13 @@ class Cursor:
         return int(self._mixed[index][steps])
 
 
-def check_shares(plan: Plan, data: Data, processes: int) -> None:
+def check_shares(plan: Plan, processes: int) -> None:
     """Whether every step of the plan divides among the processes. Raises Refused `batch-not-divisible`."""
     common = 0
     worst: tuple[int, str] | None = None
     for stage in plan.stages:
         for shape, edits in ((stage.shape, stage.reading), *((b.shape, b.edits) for b in stage.blends)):
-            samples = data.samples(batch_of(stage, edits), _context(plan, edits))
+            samples = samples_of(batch_of(stage, edits), _context(plan, edits))
             common = int(np.gcd(common, samples))
             if samples % processes and worst is None:
                 worst = samples, str(shape)

@@ -52,11 +52,6 @@ class Images:
         """What was read: for the run's `data.json`."""
         return dict(self._about)
 
-    def samples(self, batch: int, context: int | None) -> int:
-        """Images of one step."""
-        del context
-        return batch
-
     def batch(
         self, seed: int, step: int, before: int, samples: int, context: int | None, part: slice
     ) -> tuple[Tensor, Tensor]:

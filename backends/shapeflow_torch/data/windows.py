@@ -47,12 +47,6 @@ class Windows:
         """What was read: for the run's `data.json`."""
         return dict(self._about)
 
-    def samples(self, batch: int, context: int | None) -> int:
-        """Windows of one step of `batch` tokens."""
-        if context is None:
-            raise ValueError("text is read at a context")
-        return batch // context
-
     def batch(
         self, seed: int, step: int, before: int, samples: int, context: int | None, part: slice
     ) -> tuple[Tensor, Tensor]:

@@ -33,8 +33,9 @@ class Rotary:
 def turn(tensor: Tensor, table: Tensor) -> Tensor:
     """Rotate pairs (i, i + width/2) of every head; tensor (batch, heads, tokens, width)."""
     first, second = tensor.chunk(2, -1)
-    cos, sin = table.to(tensor.dtype)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+    # Computed in float32 even for bfloat16 heads: angles of late tokens need the digits.
+    cos, sin = table.unbind()
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1).to(tensor.dtype)
 
 
 class Attention(nn.Module):
