@@ -27,8 +27,9 @@ from shapeflow.shapes import Shape
 
 
 def sealed(plan: Plan) -> Plan:
-    """The plan with its digest."""
-    return attrs.evolve(plan, digest=digest_of(_body(plan)))
+    """The plan with its digest, every number of the kind that its field declares: 0 and 0.0 are written differently."""
+    settled = _converter().structure({**_without_format(_body(plan)), "digest": ""}, Plan)
+    return attrs.evolve(settled, digest=digest_of(_body(settled)))
 
 
 def digest_of(body: Mapping[str, Any]) -> str:
@@ -81,9 +82,8 @@ def loads(text: str, place: str) -> Plan:
                 help="change the `.shape` file and compile it again",
             )
         )
-    rest = {key: value for key, value in body.items() if key not in ("format", "version")}
     try:
-        return _converter().structure(rest, Plan)
+        return _converter().structure(_without_format(body), Plan)
     except (
         cattrs.BaseValidationError,
         cattrs.errors.ForbiddenExtraKeysError,
@@ -100,6 +100,10 @@ def _broken(place: str, reason: str) -> Refused:
     return Refused(
         Diagnostic("broken-plan", "this is no plan that can be read", place=place, notes=(reason,), help=help_)
     )
+
+
+def _without_format(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in ("format", "version")}
 
 
 def _body(plan: Plan) -> dict[str, Any]:
