@@ -1,0 +1,203 @@
+"""What the documents say of commands, files, snippets and plans is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import pytest
+
+from shapeflow.api import compile
+from shapeflow.cli import COMMANDS
+from shapeflow.codes import CODES
+from shapeflow.diagnostics import Report, Source
+from shapeflow.events import event_from_json, event_to_json
+from shapeflow.fmt import formatted
+from shapeflow.parse import parse
+from shapeflow.plan_json import plan_to_json
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
+)
+FOLDERS = (".ci/", "backends/", "benchmarks/", "docs/", "examples/", "grammar/", "shapeflow/", "tests/")
+"""A text in backticks that begins with one of these names a path of the repository."""
+PLACEHOLDER = re.compile(r"NAME|my-|\*|CODE|/mine\.")
+"""Paths with one of these in them are patterns, or what the reader is to make."""
+
+documents = pytest.mark.parametrize("name", DOCUMENTS)
+
+
+@attrs.frozen
+class Block:
+    """A fenced block: its language, the comment on the line above it, its text."""
+
+    language: str
+    comment: str
+    text: str
+
+
+@cache
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str) -> Iterator[Block]:
+    fence = re.compile(r"(?:<!-- ([^\n]*) -->\n)?^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+    for comment, language, text in fence.findall(text_of(name)):
+        yield Block(language, comment, text)
+
+
+def prose(name: str) -> str:
+    """A document without its fenced blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", text_of(name), flags=re.MULTILINE | re.DOTALL)
+
+
+def ticked(name: str) -> list[str]:
+    """What stands in backticks, line breaks made spaces."""
+    return [" ".join(found.split()) for found in re.findall(r"`([^`]+)`", prose(name))]
+
+
+def commands(name: str) -> list[str]:
+    """Commands of shapeflow, in shell blocks and in backticks."""
+    lines = [line for block in blocks(name) if block.language == "sh" for line in block.text.splitlines()]
+    found = [line.split(" # ")[0].strip() for line in lines] + ticked(name)
+    return [line.removeprefix(".venv/bin/") for line in found if re.match(r"(\.venv/bin/)?shapeflow( |$)", line)]
+
+
+@documents
+def test_commands_and_their_options_are_there(name: str) -> None:
+    for line in commands(name):
+        words = shlex.split(line)[1:]
+        if not words or words[0].startswith("-"):
+            assert all(word in ("--help", "--version") for word in words), line
+            continue
+        assert words[0] in COMMANDS, line
+        command: click.Command = import_module(f"shapeflow.cli.{words[0]}_").command
+        known = {option for parameter in command.params for option in parameter.opts} | {"-h", "--help"}
+        assert {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= known, line
+
+
+@documents
+def test_what_commands_explain_is_there(name: str) -> None:
+    from shapeflow.explain import explain
+
+    for line in commands(name):
+        words = shlex.split(line)
+        if words[1:2] == ["explain"] and len(words) == 3 and not words[2].isupper():
+            assert explain(words[2]), line
+
+
+@documents
+def test_examples_in_commands_are_there(name: str) -> None:
+    for line in commands(name):
+        for word in shlex.split(line):
+            if re.fullmatch(r"examples/\w+\.shape", word):
+                assert (ROOT / word).is_file(), line
+
+
+@documents
+def test_make_targets_are_there(name: str) -> None:
+    targets = re.findall(r"^([a-z-]+):", text_of_makefile(), re.MULTILINE)
+    lines = [line for block in blocks(name) for line in block.text.splitlines()] + ticked(name)
+    for line in lines:
+        if match := re.match(r"make ([a-z-]+)", line):
+            assert match[1] in targets, line
+
+
+def text_of_makefile() -> str:
+    return (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@documents
+def test_links_lead_somewhere(name: str) -> None:
+    folder = (ROOT / name).parent
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(name)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (folder / path).resolve() if path else ROOT / name
+        assert there.exists(), target
+        assert there.is_relative_to(ROOT), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}, target
+
+
+@documents
+def test_paths_in_backticks_are_there(name: str) -> None:
+    for found in ticked(name):
+        if found.startswith(FOLDERS) and " " not in found and not PLACEHOLDER.search(found):
+            assert (ROOT / found).exists(), found
+
+
+@documents
+def test_shape_snippets_parse(name: str) -> None:
+    for block in blocks(name):
+        if block.language == "shape" or (block.language == "" and block.text.lstrip().startswith(("#", "plan "))):
+            report = Report()
+            document = parse(Source(name, block.text), report)
+            assert not report.failed, [error.message for error in report.errors]
+            assert formatted(document) == block.text
+
+
+def test_the_readme_shows_the_example_as_it_is() -> None:
+    (shown,) = (block.text for block in blocks("README.md") if block.language == "shape")
+    whole = text_of("examples/bytes.shape")
+    assert whole.endswith(shown)
+
+
+@documents
+def test_json_is_what_the_compiler_prints(name: str) -> None:
+    """`<!-- json: FILE KEY KEY ... -->` above a block says of which plan, and which part of it, the block is."""
+    for block in blocks(name):
+        if block.language == "json":
+            word, file, *keys = block.comment.split()
+            assert word == "json:", "say above the block what it is: <!-- json: FILE KEY ... -->"
+            part: Any = plan_to_json(compile(ROOT / file))
+            for key in keys:
+                part = part[int(key)] if isinstance(part, list) else part[key]
+            assert same(json.loads(block.text), part), file
+
+
+def same(shown: Any, real: Any) -> bool:
+    """Equal, but for the last bits of numbers, and for digests, which depend on them."""
+    if isinstance(shown, dict) and isinstance(real, dict):
+        return shown.keys() == real.keys() and all(key == "digest" or same(shown[key], real[key]) for key in shown)
+    if isinstance(shown, list) and isinstance(real, list):
+        return len(shown) == len(real) and all(map(same, shown, real))
+    if isinstance(shown, float) and isinstance(real, float):
+        return shown == pytest.approx(real, rel=1e-12)
+    return type(shown) is type(real) and bool(shown == real)
+
+
+@documents
+def test_event_lines_are_events(name: str) -> None:
+    for block in blocks(name):
+        if block.language == "jsonl":
+            for line in block.text.splitlines():
+                assert event_to_json(event_from_json(json.loads(line))) == json.loads(line)
+
+
+@documents
+def test_output_of_mistakes_is_that_of_the_golden_files(name: str) -> None:
+    for block in blocks(name):
+        for code in re.findall(r"^(?:error|warning)\[([a-z-]+)\]", block.text, re.MULTILINE):
+            golden = ROOT / "tests" / "mistakes" / f"{code}.txt"
+            assert block.text.strip() in golden.read_text(encoding="utf-8"), code
+
+
+@documents
+def test_codes_are_in_the_catalogue(name: str) -> None:
+    """A word in backticks with a hyphen in it, that stands in round brackets, names a diagnostic code."""
+    for code in re.findall(r"\(`([a-z]+(?:-[a-z]+)+)`\)", prose(name)):
+        assert code in CODES, code
