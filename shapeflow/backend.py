@@ -20,7 +20,7 @@ def backend(name: str) -> Any:
             Diagnostic(
                 "unknown-backend",
                 f"no backend is called `{name}`",
-                place="--backend",
+                place="installed distributions",
                 notes=(f"installed: {', '.join(sorted(known)) or 'none; is shapeflow itself installed?'}",),
                 help=f"did you mean `{close}`?" if close else None,
             )

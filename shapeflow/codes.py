@@ -102,6 +102,7 @@ _WAYS = {
     "unreached-candidate": "A warning: the plan leaves a candidate out. Either its law is nowhere the cheapest, or the "
     "plan ends before its turn. Dropping the candidate says so on purpose.",
     "empty-stage": "A warning: a stage is too short for a single step and is left out.",
+    "too-many-steps": "A stage has more steps than any run makes: the budget is too large for a model this small.",
     "no-steps": "The whole plan is too short for a single step. Raise the budget.",
 }
 _SWITCHES = {
@@ -154,6 +155,7 @@ _RUNS = {
     "data-changed": "The data is not what the run began with, so going on would mix two data sets.",
     "no-such-model": "The backend has no module for the plan's model.",
     "no-such-data": "The backend cannot read the plan's data.",
+    "no-such-optimizer": "The backend has no such optimizer: it must know what becomes of an optimizer's state at a switch.",
     "no-such-objective": "The backend cannot minimise the plan's objective.",
     "no-such-view": "A plan reads a parameter through a view, and the backend's model does not: a mistake there.",
     "wrong-parameters": "The backend's module and the declared parameters differ: a mistake in the model.",

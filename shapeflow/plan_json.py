@@ -18,9 +18,10 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
 from shapeflow.diagnostics import Diagnostic, Refused
-from shapeflow.edits import Edit, edit_from_json, edit_to_json
+from shapeflow.edits import Edit, EditError, edit_from_json, edit_to_json
 from shapeflow.files import read_text, write_text
 from shapeflow.laws.curve import Law
+from shapeflow.ledger import Ledger
 from shapeflow.parameters import Parameter
 from shapeflow.plan import FORMAT, VERSION, Plan, Spec
 from shapeflow.shapes import Shape
@@ -62,7 +63,7 @@ def load(path: Path) -> Plan:
 def loads(text: str, place: str) -> Plan:
     """The plan in a text; `place` names it in diagnostics. Raises Refused."""
     try:
-        body = json.loads(text)
+        body = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise _broken(place, f"it is no JSON: {error}") from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
@@ -83,8 +84,11 @@ def loads(text: str, place: str) -> Plan:
             )
         )
     try:
-        return _converter().structure(_without_format(body), Plan)
+        plan: Plan = _converter().structure(_without_format(body), Plan)
+        _check(plan)
+        return plan
     except (
+        EditError,
         cattrs.BaseValidationError,
         cattrs.errors.ForbiddenExtraKeysError,
         ValueError,
@@ -93,6 +97,54 @@ def loads(text: str, place: str) -> Plan:
     ) as error:
         reasons = cattrs.transform_error(error) if isinstance(error, cattrs.BaseValidationError) else [str(error)]
         raise _broken(place, "; ".join(reasons[:3])) from None
+
+
+def _check(plan: Plan) -> None:
+    """Whether the parts of a plan fit together. Raises ValueError, or EditError for edits that cannot be made."""
+    axes = {axis.name for axis in plan.axes}
+    shapes = [candidate.shape for candidate in plan.candidates]
+    for stage in plan.stages:
+        shapes += [stage.shape, *(blend.shape for blend in stage.blends)]
+    if wrong := [shape for shape in shapes if set(shape) != axes]:
+        raise ValueError(f"{wrong[0]} does not lie on the axes {', '.join(sorted(axes))}")
+    if not plan.stages:
+        raise ValueError("it has no stage")
+    if plan.runnable:
+        _check_steps(plan)
+        _rehearse(plan)
+    elif any(stage.steps is not None or stage.blends for stage in plan.stages):
+        raise ValueError("it has steps and no model")
+
+
+def _check_steps(plan: Plan) -> None:
+    done = 0
+    for number, stage in enumerate(plan.stages, 1):
+        if None in (stage.steps, stage.step_compute, stage.batch) or (stage.steps or 0) < 1:
+            raise ValueError(f"stage {number} says not how many steps it has, or what they take")
+        if (stage.enter.step, stage.leave.step) != (done, done + (stage.steps or 0)):
+            raise ValueError(f"stage {number} does not begin where the one before ends, or has not the steps it says")
+        done += stage.steps or 0
+    if plan.totals.steps != done:
+        raise ValueError(f"it has {done} steps and says {plan.totals.steps}")
+    if min(plan.evaluate or 1, plan.checkpoint or 1) < 1:
+        raise ValueError("it evaluates or saves every 0 steps")
+
+
+def _rehearse(plan: Plan) -> None:
+    """Make every edit of the plan on sizes alone."""
+    ledger = Ledger.of(plan.parameters, plan.stages[0].sizes, plan.slots, plan.stages[0].reading)
+    for stage in plan.stages:
+        for edits in (
+            stage.transition.edits if stage.transition else (),
+            stage.reading,
+            *(b.edits for b in stage.blends),
+        ):
+            for edit in edits:
+                ledger.apply(edit)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number of JSON")
 
 
 def _broken(place: str, reason: str) -> Refused:
@@ -117,7 +169,7 @@ def _body(plan: Plan) -> dict[str, Any]:
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(Shape, Shape.json)
-    converter.register_structure_hook(Shape, lambda value, _: Shape.of(_mapping(value)))
+    converter.register_structure_hook(Shape, lambda value, _: Shape.from_json(value))
     converter.register_unstructure_hook(Law, Law.json)
     converter.register_structure_hook(Law, lambda value, _: Law.from_json(_mapping(value)))
     for kind in Edit.__args__:

@@ -1,6 +1,7 @@
 """All components by kind and name: those of the folders here, and strangers' by entry point.
 
-A distribution adds its own under the group `shapeflow.<kind>`; the entry point's name is the component's name.
+A distribution adds its own under the group `shapeflow.<folder>`; the name of the module that holds the class is the
+component's name, as it is here.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def components(kind: str) -> Mapping[str, Any]:
     folder = KINDS[kind]
     found = {name_of(cls): cls for cls in import_module(f"shapeflow.{folder}").COMPONENTS}
     for entry in entry_points(group=f"shapeflow.{folder}"):
-        found.setdefault(entry.name, entry.load())
+        stranger = entry.load()
+        found.setdefault(name_of(stranger), stranger)
     if folder == "laws":
         found = {name: cls for name, cls in found.items() if (name in FORMS) == (kind == "law")}
     return dict(sorted(found.items()))

@@ -34,6 +34,9 @@ class Bundle:
     def tensors(self) -> tuple[Tensor, ...]:
         return self.value, self.average, self.first, self.second, self.age, self.new
 
+    def copied(self) -> Bundle:
+        return Bundle(*(tensor.clone() for tensor in self.tensors()))
+
     def scaled(self, value: float, gradient: float) -> Bundle:
         """Entries times `value`, hence gradients times `gradient`: the moments follow."""
         if value == gradient == 1.0:
@@ -145,7 +148,8 @@ def deepen(family: Sequence[Bundle], along: Along, squares: Sequence[Tensor], sh
 def _entry(family: Sequence[Bundle], along: Along, plan: Gather, entry: int, square: Tensor, sheet: Sheet) -> Bundle:
     source = int(plan.source[entry])
     if source >= 0:
-        found = family[source].scaled(float(plan.values[entry]), float(plan.gradients[entry]))
+        # A copy of its own, also where nothing is scaled: two entries of one source must not share memory.
+        found = family[source].scaled(float(plan.values[entry]), float(plan.gradients[entry])).copied()
         return found if plan.first[entry] else attrs.evolve(found, first=torch.zeros_like(found.first))
     made = family[0].blank()
     mean = [torch.stack([getattr(each, name) for each in family]).mean(0) for name in ("value", "average")]

@@ -24,6 +24,9 @@ from shapeflow_torch.surgery import Kept, operate
 from shapeflow_torch.team import Team
 from shapeflow_torch.workload import Cursor, batch_of, samples_of
 
+OPTIMIZER = "adamw"
+"""The optimizer whose state this machine carries through switches."""
+
 
 class TorchMachine:
     """Implements `shapeflow.execute.Machine` in one process of a team.
@@ -41,9 +44,13 @@ class TorchMachine:
         compiled: bool = False,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`stop`: whether this process was asked to stop; asked once a step. Raises Refused `no-model`."""
+        """`stop`: whether this process was asked to stop; asked once a step. Raises Refused `no-model`,
+        `no-such-optimizer`."""
         if plan.model is None or plan.optimizer is None:
             raise Refused(Diagnostic("no-model", "the plan has no model, so there is nothing to train", place="plan"))
+        if plan.optimizer.name != OPTIMIZER:
+            message = f"the torch machine has no optimizer `{plan.optimizer.name}`"
+            raise Refused(Diagnostic("no-such-optimizer", message, place="plan", help=f"write `optimizer {OPTIMIZER}`"))
         self.plan, self.data, self.team = plan, data, team or Team()
         self._kind, self._settings = plan.model.name, plan.optimizer.settings
         self._loss = loss_of(plan.objective)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import formatted, print_json
+from shapeflow.cli.common import formatted, plan_of, print_json
 
 if TYPE_CHECKING:
     from shapeflow.plan import Plan
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @formatted
 def command(what: Path, other: Path | None, as_json: bool) -> None:
-    """Show a plan file or a run folder, or how two of them differ.
+    """Show a plan file, a .shape file or a run folder, or how two of them differ.
 
     A plan is always shown, also one that is stale, finished or for another machine.
     """
@@ -40,13 +40,13 @@ def command(what: Path, other: Path | None, as_json: bool) -> None:
 
 
 def _plan(path: Path) -> Plan:
-    """The plan in a file or in a run's folder."""
+    """The plan of a `.shape` file, in a plan file or in a run's folder."""
     from shapeflow.plan_json import load
     from shapeflow.runs import read_run
 
     if path.is_dir():
         return read_run(path).plan
-    return load(path)
+    return plan_of(path, []) if path.suffix == ".shape" else load(path)
 
 
 def _run(folder: Path, as_json: bool) -> None:

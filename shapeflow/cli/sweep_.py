@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @of_a_file
 @click.option("--budget", required=True, metavar="AMOUNT", help="What each run may cost: '1 PFLOPs', '2000 steps'.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the runs.  [runs/NAME-sweep]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the runs.  [runs/NAME-sweep beside FILE]",
 )
 @click.option("--seeds", default="0", show_default=True, metavar="N,N,...", help="Train each candidate with each seed.")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [processor cores; 1 on a GPU]")
@@ -48,13 +51,17 @@ def command(
     from shapeflow.sweep import sweep_jobs, write_points
 
     report = Report()
-    folder = output or Path("runs") / f"{file.stem}-sweep"
+    folder = output or file.parent / "runs" / f"{file.stem}-sweep"
     todo = sweep_jobs(file, [*sentences, f"budget {budget}"], numbers(seeds, "--seeds"), folder, report)
     tell(report.diagnostics)
     with watched(todo) as watch:
         runs = Pool.of(jobs, device, file.parent).run(todo, watch)
     spent = sum(run.plan.totals.compute or 0.0 for run in runs)
     click.echo(f"{len(runs)} runs in {folder}, {flops(spent)} in all, {_seconds(runs):.0f} s of training")
+    found = table or folder
+    if found.resolve().is_relative_to(file.parent.resolve()):
+        inside = found.resolve().relative_to(file.parent.resolve())
+        click.echo(f'`laws from fit("{inside.as_posix()}")` in {file} reads them')
     if table is not None:
         click.echo(f"{write_points(runs, table)} measurements in {table}")
 

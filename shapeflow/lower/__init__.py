@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -22,6 +22,8 @@ from shapeflow.units import Amount
 
 __all__ = ["lower"]
 
+MOST = 100_000_000
+"""Steps of a stage; the longest runs that are known have a few million."""
 EVALUATE, CHECKPOINT = 0.02, 0.1
 """Shares of a plan's steps between evaluations and checkpoints where the file says nothing."""
 
@@ -60,8 +62,18 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         checkpoint=_every(program.checkpoint, CHECKPOINT, program, totals),
         seed=program.seed,
         source=program.source,
-        notes=route.notes,
+        notes=(*route.notes, *_cautions(program, laws, stages)),
     )
+
+
+def _cautions(program: Program, laws: Mapping[Shape, Law], stages: list[Stage]) -> Iterator[str]:
+    """What a reader of the predictions must know."""
+    if not laws:
+        return
+    if any(stage.blends for stage in stages):
+        yield "a blended step costs what its own shape costs, and is predicted to teach like a step of the stage's"
+    if len(program.candidates) > 1 and program.metric.caution is not None:
+        yield program.metric.caution
 
 
 def _spec(component: object | None) -> Spec | None:
@@ -83,6 +95,9 @@ def _stages(program: Program, laws: Mapping[Shape, Law], route: Route, report: R
         if stretch.steps == 0 or stretch.spent <= 0:
             skipped.append(index)
             continue
+        if stretch.steps is not None and stretch.steps > MOST:
+            _endless(program, stretch.steps, report)
+            break
         try:
             switches.blendable(leg, index)
             transition, ledger = switches.arrive(before, leg.shape, ledger, index)
@@ -169,6 +184,16 @@ def _skipped(program: Program, leg: Leg, index: int, report: Report) -> None:
         leg_span(program, index),
         "too short for a single step",
         help="make it longer, or leave it out",
+    )
+
+
+def _endless(program: Program, steps: int, report: Report) -> None:
+    report.error(
+        "too-many-steps",
+        f"a stage of the plan has {steps:.3g} steps",
+        program.spans.get("budget", program.spans.get("stop")),
+        f"more than {MOST:,} steps is no run",
+        help="lower the budget: this model and batch take few FLOPs a step",
     )
 
 

@@ -10,7 +10,7 @@ import attrs
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Point, forecast
 from shapeflow.program import Program
-from shapeflow.route import Leg
+from shapeflow.route import END, Leg
 from shapeflow.shapes import Shape
 from shapeflow.units import Amount
 
@@ -45,16 +45,16 @@ class Ruler:
         return Stretch(leg, steps, enter, steps * cost)
 
     def own_compute(self, leg: Leg, here: Point, enter: Point, law: Law | None) -> float:
-        """The leg's compute on its own law: until its error, its amount, or the plan's end, whichever is stated."""
-        if leg.until.error is not None:
-            return self.until_error(leg.until.error, enter, law)
-        if leg.until.amount is not None:
-            return self.until_amount(leg.until.amount, leg, here)
+        """The leg's compute on its own law: until its error or its amount, if it says one, and never past the budget;
+        the last leg also ends at the error at which the plan may stop."""
         ends = []
-        if self.program.budget is not None:
-            ends.append(self.until_amount(self.program.budget, leg, here))
-        if self.program.stop is not None and law is not None:
-            ends.append(self.until_error(self.program.stop, enter, law))
+        error = leg.until.error
+        if leg.until == END:
+            error = self.program.stop if law is not None else None
+        if error is not None:
+            ends.append(self.until_error(error, enter, law))
+        amounts = (leg.until.amount, self.program.budget)
+        ends += [self.until_amount(amount, leg, here) for amount in amounts if amount is not None]
         return max(0.0, min(ends, default=0.0))
 
     def until_error(self, error: float, enter: Point, law: Law | None) -> float:

@@ -103,14 +103,6 @@ class Switches:
     def blendable(self, leg: Leg, index: int) -> None:
         """Only shapes that differ in what is read, not in what is stored, may share a stage. Raises Illegal."""
         at = leg_span(self.program, index)
-        if leg.shares and self.program.trained is None:
-            self.report.warning(
-                "blend-without-model",
-                f"the stage is planned as if it were all in {leg.shape.written(self.program.units)}",
-                at,
-                "without a model there are no steps to share",
-                help="add a `model` sentence to have the shares counted",
-            )
         for share in leg.shares:
             for axis in (self.program.axis(name) for name in leg.shape.changed(share.shape)):
                 if axis.transition.one_way:
@@ -124,6 +116,14 @@ class Switches:
                         help="give each its own stage, from small to large",
                     )
                     raise Illegal
+        if leg.shares and self.program.trained is None:
+            self.report.warning(
+                "blend-without-model",
+                f"the stage is planned as if it were all in {leg.shape.written(self.program.units)}",
+                at,
+                "without a model there are no steps to share",
+                help="add a `model` sentence to have the shares counted",
+            )
 
     def rehearse(self, ledger: Ledger, stage: Stage) -> None:
         """Enter the readings of a stage's blends on a ledger, and its own at last. Raises Illegal."""

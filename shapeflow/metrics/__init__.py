@@ -1,4 +1,7 @@
-"""What a law is a law of, and what a run is measured by. A metric's `key` is its name in plans and logs."""
+"""What a law is a law of, and what a run is measured by.
+
+A metric's `key` is its name in plans and logs, its `caution` what must be said where shapes are compared by it.
+"""
 
 from shapeflow.metrics.classification_error import ClassificationError
 from shapeflow.metrics.cross_entropy import HeldOutCrossEntropy

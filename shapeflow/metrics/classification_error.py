@@ -12,6 +12,7 @@ class ClassificationError:
     """The share of held-out images whose most likely class is wrong, 0 to 1."""
 
     data: ClassVar[str] = "images"
+    caution: ClassVar[str | None] = None
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ class HeldOutCrossEntropy:
     """Cross-entropy of held-out labels in nats, without label smoothing."""
 
     data: ClassVar[str] = "images"
+    caution: ClassVar[str | None] = None
 
     @property
     def key(self) -> str:

@@ -21,5 +21,15 @@ class Loss:
     context: Literal["own", "longest"] = setting(default="own", help="the windows that held-out text is cut into")
 
     @property
+    def caution(self) -> str | None:
+        """What a reader of a plan that compares contexts must know."""
+        if self.context == "longest":
+            return None
+        return (
+            "losses are at each shape's own context, and those of different contexts are not one measure: "
+            "what is kept is the loss at the longest, and `shapeflow compare` measures it"
+        )
+
+    @property
     def key(self) -> str:
         return f"loss@{self.context}"

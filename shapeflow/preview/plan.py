@@ -60,7 +60,8 @@ def _row(plan: Plan, number: int, stage: Stage, size: float) -> Iterator[str]:
     if plan.totals.steps is not None:
         yield f"{count(stage.enter.step)} - {count(stage.leave.step)}"
     yield f"{(stage.enter.compute or 0) / size:.4g} - {(stage.leave.compute or 0) / size:.4g}"
-    yield f"{error(stage.enter.error, plan.metric)} - {error(stage.leave.error, plan.metric)}"
+    known = stage.leave.error is not None
+    yield f"{error(stage.enter.error, plan.metric)} - {error(stage.leave.error, plan.metric)}" if known else "-"
     yield stage.arrives_by
 
 
@@ -77,8 +78,11 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
 def _words(plan: Plan) -> Iterator[RenderableType]:
     """The comparison in words, then the notes."""
     comparison = plan.comparison
-    yield Text("  " + against(plan, comparison.best_fixed, "the best fixed shape"))
-    if comparison.last_shape_fixed.shape != comparison.best_fixed.shape:
+    if comparison.best_fixed.shape is None:
+        yield Text(f"  compared with no fixed shape: {comparison.best_fixed.reason}")
+    else:
+        yield Text("  " + against(plan, comparison.best_fixed, "the best fixed shape"))
+    if comparison.best_fixed.shape not in (None, comparison.last_shape_fixed.shape):
         yield Text("  " + against(plan, comparison.last_shape_fixed, "the shape it ends in, fixed"))
     for transition in (stage.transition for stage in plan.stages if stage.transition is not None):
         if transition.credit < 1:
