@@ -155,7 +155,7 @@ _RUNS = {
     "data-changed": "The data is not what the run began with, so going on would mix two data sets.",
     "no-such-model": "The backend has no module for the plan's model.",
     "no-such-data": "The backend cannot read the plan's data.",
-    "no-such-optimizer": "The backend has no such optimizer: it must know what becomes of an optimizer's state at a switch.",
+    "no-such-optimizer": "The backend has no such optimizer; it must know what becomes of its state at a switch.",
     "no-such-objective": "The backend cannot minimise the plan's objective.",
     "no-such-view": "A plan reads a parameter through a view, and the backend's model does not: a mistake there.",
     "wrong-parameters": "The backend's module and the declared parameters differ: a mistake in the model.",

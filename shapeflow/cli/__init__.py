@@ -82,7 +82,9 @@ def answer(arguments: list[str] | None = None) -> int:
     from shapeflow.diagnostics import Refused
 
     try:
-        result = group.main(args=arguments, prog_name="shapeflow", standalone_mode=False)
+        # The words of the command go along, so that a run can say how to go on with it.
+        words = sys.argv[1:] if arguments is None else arguments
+        result = group.main(args=words, prog_name="shapeflow", standalone_mode=False, obj=list(words))
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leaving:
         return leaving.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,10 @@ def command(
             outcome = run(plan, folder, **choices, listen=view.listen)
     if outcome is None:
         return 0
-    return _told(outcome, folder, file, quiet, as_json)
+    return _told(outcome, folder, quiet, as_json)
 
 
-def _told(outcome: object, folder: Path, file: Path, quiet: bool, as_json: bool) -> int:
+def _told(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
     from shapeflow.preview.plan import console
     from shapeflow.preview.run import run_view
     from shapeflow.runs import read_run
@@ -92,7 +93,8 @@ def _told(outcome: object, folder: Path, file: Path, quiet: bool, as_json: bool)
         console().print()
         console().print(run_view(run))
         if not getattr(outcome, "finished", True) and not getattr(outcome, "reached", False):
-            click.echo(f"\n  go on with: shapeflow run {file} -o {folder} --resume")
+            words = [word for word in click.get_current_context().obj if word != "--resume"]
+            click.echo(f"\n  go on with: {shlex.join(['shapeflow', *words, '--resume'])}")
     return 0
 
 

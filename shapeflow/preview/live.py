@@ -24,6 +24,8 @@ class Live:
     out: Console
     bar: Progress | None = None
     task: TaskID | None = None
+    measured: str = ""
+    """The last held-out value beside what the laws expected of it."""
     begun: float = attrs.field(factory=time.monotonic)
 
     def listen(self, event: Event) -> None:
@@ -36,6 +38,7 @@ class Live:
                 name = shape.written(self.plan.units)
                 self.out.print(f"  step {count(step)}: stage {stage + 1} of {len(self.plan.stages)}, {name}, by {by}")
             case Measured():
+                self.measured = self._beside(event)
                 self.out.print(f"  {self._measured(event)}")
             case RunEnded(step=step, compute=compute, finished=finished):
                 seconds = time.monotonic() - self.begun
@@ -45,7 +48,16 @@ class Live:
                 pass
         if isinstance(event, StepDone) and self.bar is not None and self.task is not None:
             place, spent = f"stage {event.stage + 1}/{len(self.plan.stages)}", flops(event.compute, 3)
-            self.bar.update(self.task, completed=event.step, stage=place, loss=event.loss, compute=spent)
+            self.bar.update(
+                self.task, completed=event.step, stage=place, loss=event.loss, compute=spent, held=self.measured
+            )
+
+    def _beside(self, event: Measured) -> str:
+        metric = self.plan.metric
+        if metric not in event.values:
+            return ""
+        expected = "" if event.predicted is None else f", expected {error(event.predicted, metric)}"
+        return f"{metric} {error(event.values[metric], metric)}{expected}"
 
     def _measured(self, event: Measured) -> str:
         metric = self.plan.metric
@@ -70,8 +82,9 @@ def live(plan: Plan) -> Iterator[Live]:
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
         TextColumn("{task.fields[compute]}"),
         TextColumn("loss {task.fields[loss]:.3f}"),
+        TextColumn("{task.fields[held]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=out, transient=True) as bar:
-        task = bar.add_task("run", total=plan.steps, stage="", loss=float("nan"), compute="")
+        task = bar.add_task("run", total=plan.steps, stage="", loss=float("nan"), compute="", held="")
         yield Live(plan, out, bar, task)
