@@ -112,7 +112,29 @@ def event_from_json(fields: Mapping[str, Any]) -> Event:
     kind = kinds.get(str(values.pop("event", "")))
     if kind is None or set(values) != {field.name for field in attrs.fields(kind)}:
         raise ValueError(f"not an event: {fields!r}")
+    for name, value in values.items():
+        if not isinstance(value, _KINDS[name]):
+            raise ValueError(f"not an event: `{name}` is {value!r}")
     if "shape" in values:
-        values["shape"] = Shape.of(values["shape"])
+        values["shape"] = Shape.from_json(values["shape"])
+    if not all(isinstance(value, int | float) for value in values.get("values", {}).values()):
+        raise ValueError(f"not an event: `values` is {values['values']!r}")
     event: Event = kind(**values)
     return event
+
+
+_KINDS: Mapping[str, Any] = {
+    "step": int,
+    "stage": int,
+    "compute": int | float,
+    "loss": int | float,
+    "seconds": int | float,
+    "predicted": int | float | None,
+    "finished": bool,
+    "shape": Mapping,
+    "values": Mapping,
+    "plan": str,
+    "by": str,
+    "name": str,
+}
+"""Field of an event -> what it may be."""

@@ -9,7 +9,6 @@ checkpoints/    the newest few
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,8 +69,8 @@ class Run:
                 if before is None or before[2] <= target:
                     return compute, seconds
                 part = (before[2] - target) / (before[2] - value)
-                log = math.log(before[0]) * (1 - part) + math.log(compute) * part
-                return math.exp(log), before[1] + part * (seconds - before[1])
+                # A geometric mean, which at the measurement itself is exact.
+                return before[0] ** (1 - part) * compute**part, before[1] + part * (seconds - before[1])
             before = (compute, seconds, value)
         return None
 

@@ -61,3 +61,10 @@ class Shape(Mapping[str, Value]):
 
     def json(self) -> dict[str, Any]:
         return dict(self.items_)
+
+    @classmethod
+    def from_json(cls, values: Any) -> Shape:
+        """The shape that `json()` wrote. Raises ValueError for what is none."""
+        if not isinstance(values, Mapping) or not all(type(value) in (int, str) for value in values.values()):
+            raise ValueError(f"{values!r} is no shape")
+        return cls.of(values)
