@@ -12,6 +12,7 @@ from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.plan import Plan, Spec
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.windows import Windows
+from shapeflow_torch.strangers import stranger
 
 Data = Windows | Images
 
@@ -24,10 +25,15 @@ def open_data(plan: Plan, root: Path, device: torch.device) -> Data:
     Raises Refused `data-missing`, `context-too-long`, `no-such-data`.
     """
     spec = plan.data
-    if spec is None or spec.name not in _OWN:
+    if spec is None:
         raise Refused(_unknown(spec))
-    module = importlib.import_module(f"shapeflow_torch.data.{spec.name}")
-    opened: Data = module.open_(spec.settings, root, _contexts(plan), device)
+    if spec.name in _OWN:
+        open_ = importlib.import_module(f"shapeflow_torch.data.{spec.name}").open_
+    else:
+        open_ = stranger("data", spec.name)
+    if open_ is None:
+        raise Refused(_unknown(spec))
+    opened: Data = open_(spec.settings, root, _contexts(plan), device)
     return opened
 
 

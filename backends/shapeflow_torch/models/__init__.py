@@ -9,6 +9,7 @@ from shapeflow.ledger import Ledger
 from shapeflow_torch.models.parts import Net, initialise
 from shapeflow_torch.models.transformer import Transformer
 from shapeflow_torch.models.vit import Vit
+from shapeflow_torch.strangers import stranger
 
 _KINDS = {"transformer": Transformer, "vit": Vit}
 
@@ -21,10 +22,11 @@ def build(kind: str, ledger: Ledger, device: torch.device, dtype: torch.dtype) -
     Raises Refused `no-such-model`, `wrong-parameters` where the module's tensors are not the ledger's, `no-such-view`
     where a view is asked for that the module does not read through.
     """
-    if kind not in _KINDS:
+    made = _KINDS.get(kind) or stranger("models", kind)
+    if made is None:
         raise Refused(Diagnostic("no-such-model", f"this backend has no model `{kind}`", place="model"))
     with torch.device("meta"):
-        net = _KINDS[kind](ledger.sizes, ledger.slots)
+        net: Net = made(ledger.sizes, ledger.slots)
     net.to_empty(device=device).to(dtype)
     net.tie()
     check(net, ledger)
