@@ -11,8 +11,6 @@ source and without the logs that its laws were fitted to.
 from __future__ import annotations
 
 import bisect
-import functools
-import hashlib
 import itertools
 import math
 from collections.abc import Mapping
@@ -20,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
+from shapeflow.decks import DECK, hand, shuffled
 from shapeflow.edits import Edit, is_reversible
 from shapeflow.laws.curve import Law
 from shapeflow.parameters import Parameter
@@ -29,9 +28,6 @@ _T = TypeVar("_T")
 
 FORMAT = "shapeflow-plan"
 VERSION = 1
-
-DECK = 100
-"""Steps over which a blend's share is kept exactly; the order within is shuffled."""
 
 
 @attrs.frozen
@@ -127,8 +123,10 @@ class Stage:
             return None
         bounds = self._bounds()
         piece = bisect.bisect_right(bounds, step) - 1
+        active = self._active(bounds[piece])
         deck, at = divmod(step - bounds[piece], DECK)
-        return self._deck(f"{seed}/{index}/{piece}", bounds[piece], deck)[at]
+        kind = shuffled(tuple(blend.share for blend in active), f"{seed}/{index}/{piece}/{deck}", deck)[at]
+        return None if kind == 0 else active[kind - 1]
 
     def compute_of(self, seed: int, index: int, steps: int) -> float:
         """FLOPs of the stage's first steps, blends as they will fall."""
@@ -136,10 +134,14 @@ class Stage:
             return steps * self.cost
         bounds, total = self._bounds(), 0.0
         for piece, (first, last) in enumerate(itertools.pairwise(bounds)):
-            count = min(last, steps) - first
-            for deck in range(-(-count // DECK)):
-                cards = self._deck(f"{seed}/{index}/{piece}", first, deck)[: count - deck * DECK]
-                total += sum(self.cost if card is None else card.compute for card in cards)
+            active, count = self._active(first), max(0, min(last, steps) - first)
+            shares = tuple(blend.share for blend in active)
+            costs = (self.cost, *(blend.compute for blend in active))
+            decks, rest = divmod(count, DECK)
+            for deck in range(decks):
+                total += sum(cards * cost for cards, cost in zip(hand(shares, deck), costs, strict=True))
+            cards = shuffled(shares, f"{seed}/{index}/{piece}/{decks}", decks)[:rest]
+            total += sum(costs[kind] for kind in cards)
         return total
 
     def _bounds(self) -> list[int]:
@@ -148,23 +150,8 @@ class Stage:
         inner = {b.first for b in self.blends} | {b.last for b in self.blends}
         return sorted({0, steps} | {bound for bound in inner if 0 < bound < steps})
 
-    def _deck(self, key: str, first: int, deck: int) -> tuple[Blend | None, ...]:
-        active = tuple(b for b in self.blends if b.first <= first < b.last)
-        return _shuffled(active, key, deck)
-
-
-@functools.lru_cache(maxsize=256)
-def _shuffled(active: tuple[Blend, ...], key: str, deck: int) -> tuple[Blend | None, ...]:
-    """One deck of steps: each blend as often as its share asks, counted over all decks so that no rounding is lost,
-    in an order drawn from the key alone."""
-    cards: list[Blend | None] = []
-    for blend in active:
-        before, after = (int(blend.share * DECK * n + 0.5) for n in (deck, deck + 1))
-        cards += [blend] * (after - before)
-    cards = cards[:DECK] + [None] * (DECK - len(cards))
-    words = hashlib.shake_256(f"{key}/{deck}".encode()).digest(8 * DECK)
-    order = sorted(range(DECK), key=lambda i: words[8 * i : 8 * i + 8])
-    return tuple(cards[i] for i in order)
+    def _active(self, step: int) -> tuple[Blend, ...]:
+        return tuple(b for b in self.blends if b.first <= step < b.last)
 
 
 @attrs.frozen
