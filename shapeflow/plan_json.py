@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +19,12 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
 from shapeflow.diagnostics import Diagnostic, Refused
-from shapeflow.edits import Edit, EditError, edit_from_json, edit_to_json
+from shapeflow.edits import Edit, edit_from_json, edit_to_json
 from shapeflow.files import read_text, write_text
 from shapeflow.laws.curve import Law
-from shapeflow.ledger import Ledger
 from shapeflow.parameters import Parameter
 from shapeflow.plan import FORMAT, VERSION, Plan, Spec
+from shapeflow.plan_check import faults
 from shapeflow.shapes import Shape
 
 
@@ -85,10 +86,7 @@ def loads(text: str, place: str) -> Plan:
         )
     try:
         plan: Plan = _converter().structure(_without_format(body), Plan)
-        _check(plan)
-        return plan
     except (
-        EditError,
         cattrs.BaseValidationError,
         cattrs.errors.ForbiddenExtraKeysError,
         ValueError,
@@ -96,61 +94,25 @@ def loads(text: str, place: str) -> Plan:
         KeyError,
     ) as error:
         reasons = cattrs.transform_error(error) if isinstance(error, cattrs.BaseValidationError) else [str(error)]
-        raise _broken(place, "; ".join(reasons[:3])) from None
+        raise _broken(place, *reasons[:3]) from None
+    wrong = tuple(itertools.islice(faults(plan), 3))
+    if wrong:
+        raise _broken(place, *wrong)
+    return plan
 
 
-def _check(plan: Plan) -> None:
-    """Whether the parts of a plan fit together. Raises ValueError, or EditError for edits that cannot be made."""
-    axes = {axis.name for axis in plan.axes}
-    shapes = [candidate.shape for candidate in plan.candidates]
-    for stage in plan.stages:
-        shapes += [stage.shape, *(blend.shape for blend in stage.blends)]
-    if wrong := [shape for shape in shapes if set(shape) != axes]:
-        raise ValueError(f"{wrong[0]} does not lie on the axes {', '.join(sorted(axes))}")
-    if not plan.stages:
-        raise ValueError("it has no stage")
-    if plan.runnable:
-        _check_steps(plan)
-        _rehearse(plan)
-    elif any(stage.steps is not None or stage.blends for stage in plan.stages):
-        raise ValueError("it has steps and no model")
-
-
-def _check_steps(plan: Plan) -> None:
-    done = 0
-    for number, stage in enumerate(plan.stages, 1):
-        if None in (stage.steps, stage.step_compute, stage.batch) or (stage.steps or 0) < 1:
-            raise ValueError(f"stage {number} says not how many steps it has, or what they take")
-        if (stage.enter.step, stage.leave.step) != (done, done + (stage.steps or 0)):
-            raise ValueError(f"stage {number} does not begin where the one before ends, or has not the steps it says")
-        done += stage.steps or 0
-    if plan.totals.steps != done:
-        raise ValueError(f"it has {done} steps and says {plan.totals.steps}")
-    if min(plan.evaluate or 1, plan.checkpoint or 1) < 1:
-        raise ValueError("it evaluates or saves every 0 steps")
-
-
-def _rehearse(plan: Plan) -> None:
-    """Make every edit of the plan on sizes alone."""
-    ledger = Ledger.of(plan.parameters, plan.stages[0].sizes, plan.slots, plan.stages[0].reading)
-    for stage in plan.stages:
-        for edits in (
-            stage.transition.edits if stage.transition else (),
-            stage.reading,
-            *(b.edits for b in stage.blends),
-        ):
-            for edit in edits:
-                ledger.apply(edit)
+def _not_json(name: str) -> float:
+    raise ValueError(f"{name} is no number")
 
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"it holds {name}, which is no number of JSON")
 
 
-def _broken(place: str, reason: str) -> Refused:
+def _broken(place: str, *reasons: str) -> Refused:
     help_ = "compile the plan again: `shapeflow compile FILE.shape -o plan.json`"
     return Refused(
-        Diagnostic("broken-plan", "this is no plan that can be read", place=place, notes=(reason,), help=help_)
+        Diagnostic("broken-plan", "this is no plan that can be read", place=place, notes=reasons, help=help_)
     )
 
 

@@ -1,0 +1,100 @@
+"""Whether a plan agrees with itself: what a digest cannot promise of a plan that was not compiled here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+from shapeflow.edits import EditError
+from shapeflow.ledger import Ledger
+from shapeflow.plan import Plan, Point, Stage
+
+
+def faults(plan: Plan) -> Iterator[str]:
+    """What of the plan contradicts the rest of it."""
+    if not plan.stages:
+        yield "it has no stage"
+        return
+    yield from _shapes(plan)
+    counted = plan.totals.steps is not None
+    if (plan.model is None) == counted:
+        yield "steps are counted where there is a model, and only there"
+        return
+    for number, stage in enumerate(plan.stages, 1):
+        yield from (f"stage {number}: {fault}" for fault in _stage(stage, counted))
+    yield from _chain(plan)
+    yield from _rehearsed(plan)
+    for name, every in (("evaluate", plan.evaluate), ("checkpoint", plan.checkpoint)):
+        if every is not None and every < 1:
+            yield f"`{name}` is {every}"
+
+
+def _shapes(plan: Plan) -> Iterator[str]:
+    axes, candidates = {axis.name for axis in plan.axes}, {candidate.shape for candidate in plan.candidates}
+    compared = (plan.comparison.best_fixed.shape, plan.comparison.last_shape_fixed.shape)
+    shapes: list[Mapping[str, object]] = [candidate.shape for candidate in plan.candidates]
+    shapes += [shape for shape in compared if shape is not None]
+    for stage in plan.stages:
+        shapes += [stage.shape, *(blend.shape for blend in stage.blends)]
+    for shape in shapes:
+        if set(shape) != axes:
+            yield f"{shape} is no shape on {', '.join(sorted(axes)) or 'no axis'}"
+        elif shape not in candidates:
+            yield f"{shape} is no candidate"
+    if plan.totals.error is not None and any(plan.law(stage.shape) is None for stage in plan.stages):
+        yield "it expects an error without a law"
+
+
+def _stage(stage: Stage, counted: bool) -> Iterator[str]:
+    known = [stage.steps, stage.batch, stage.step_compute, stage.enter.step, stage.leave.step]
+    if any((value is not None) != counted for value in known):
+        yield "steps are counted where there is a model, and only there"
+        return
+    if counted and (stage.steps or 0) < 1:
+        yield f"it has {stage.steps} steps"
+    steps = stage.steps or 0
+    for blend in stage.blends:
+        if not (0 < blend.share < 1 and 0 <= blend.first < blend.last <= steps):
+            yield f"a blend takes {blend.share:g} of the steps {blend.first} to {blend.last}"
+    for first in {blend.first for blend in stage.blends}:
+        if sum(blend.share for blend in stage.blends if blend.first <= first < blend.last) > 1 + 1e-9:
+            yield "its blends take more steps than there are"
+    costs = [stage.step_compute, *(blend.compute for blend in stage.blends)]
+    if not all(cost is None or (math.isfinite(cost) and cost > 0) for cost in costs):
+        yield "a step costs no FLOPs"
+
+
+def _chain(plan: Plan) -> Iterator[str]:
+    """Each stage begins where the last one ended."""
+    first, last = plan.stages[0].enter, plan.stages[-1].leave
+    if first.step not in (None, 0) or first.compute != 0:
+        yield "the first stage does not begin at 0"
+    for number, stage in enumerate(plan.stages, 1):
+        if stage.steps is not None and (stage.leave.step or 0) - (stage.enter.step or 0) != stage.steps:
+            yield f"stage {number}: its steps do not add up"
+        if not _numbers((stage.enter, stage.leave)):
+            yield f"stage {number}: its compute is no number"
+        if number > 1 and _place(plan.stages[number - 2].leave) != _place(stage.enter):
+            yield f"stage {number} does not begin where stage {number - 1} ends"
+    if (plan.totals.steps, plan.totals.compute) != _place(last):
+        yield "its totals are not those of its last stage"
+
+
+def _rehearsed(plan: Plan) -> Iterator[str]:
+    """What goes wrong where every edit is made on sizes alone."""
+    try:
+        ledger = Ledger.of(plan.parameters, plan.stages[0].sizes, plan.slots, plan.stages[0].reading)
+        for stage in plan.stages:
+            arrival = stage.transition.edits if stage.transition is not None else ()
+            for edit in (*arrival, *stage.reading, *(edit for blend in stage.blends for edit in blend.edits)):
+                ledger.apply(edit)
+    except EditError as error:
+        yield error.message
+
+
+def _place(point: Point) -> tuple[int | None, float | None]:
+    return point.step, point.compute
+
+
+def _numbers(points: Iterable[Point]) -> bool:
+    return all(point.compute is not None and point.compute >= 0 for point in points)
