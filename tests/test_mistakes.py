@@ -50,6 +50,7 @@ ELSEWHERE: dict[str, str] = {
     "no-such-metric": "test_torch_run.py::test_a_goal_ends_a_run_early",
     "no-such-model": "test_refusals.py::test_what_a_backend_does_not_have",
     "no-such-objective": "test_refusals.py::test_what_a_backend_does_not_have",
+    "no-such-optimizer": "test_refusals.py::test_what_a_backend_does_not_have",
     "no-such-view": "test_torch_models.py::test_a_view_that_the_module_does_not_read_through_is_refused",
     "not-arrived": "test_ledger.py::test_a_forgotten_parameter_has_not_arrived",
     "one-way": "test_edits.py::test_gather_refuses",
@@ -65,7 +66,7 @@ ELSEWHERE: dict[str, str] = {
     "unknown-metric": "test_refusals.py::test_a_comparison_by_what_was_not_measured",
     "unknown-parameter": "test_ledger.py::test_refused_edits",
     "unknown-role": "test_models.py::test_refusals",
-    "worker-lost": "test_torch_run.py::test_what_goes_wrong_in_workers_is_told",
+    "worker-lost": "test_torch_run.py::test_a_lost_process_is_told_and_its_run_resumed",
     "wrong-parameters": "test_torch_models.py::test_other_parameters_than_declared_are_refused",
     "wrong-value": "test_axes.py::test_impossible_values",
 }

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import attrs
 import pytest
 from plans import toy_image_plan
 
@@ -43,6 +44,8 @@ def test_drawing_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_what_a_backend_does_not_have() -> None:
     torch = pytest.importorskip("torch")
+    from torch_tools import machine
+
     from shapeflow_torch.losses import loss_of
     from shapeflow_torch.models import build
 
@@ -52,6 +55,8 @@ def test_what_a_backend_does_not_have() -> None:
     ledger = Ledger.of(plan.parameters, plan.stages[0].sizes, plan.slots, plan.stages[0].reading)
     with pytest.raises(Refused, match="no-such-model"):
         build("resnet", ledger, torch.device("cpu"), torch.float32)
+    with pytest.raises(Refused, match="no-such-optimizer"):
+        machine(attrs.evolve(plan, optimizer=Spec("sgd")))
 
 
 def test_a_comparison_by_what_was_not_measured(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ class _Resolving:
 
     def start(self) -> float | None:
         sentence = self.sentences.get(syntax.StartAt)
-        return amount(sentence.value, ("ratio",), self.names, self.report).value if sentence else None
+        return self.error(sentence.value) if sentence else None
 
     def stop(self) -> float | None:
         sentence = self.sentences.get(syntax.StopWhen)
@@ -184,7 +184,15 @@ class _Resolving:
                 "wrong-kind", message, condition.span, "must be `error <= ...`", help="write `stop when error <= 24%`"
             )
             raise Unsettled
-        return amount(condition.value, ("ratio",), self.names, self.report).value
+        return self.error(condition.value)
+
+    def error(self, value: syntax.Value) -> float:
+        """An error, as a ratio or a plain number. Raises Unsettled."""
+        found = amount(value, ("ratio",), self.names, self.report).value
+        if found <= 0:
+            self.report.error("out-of-range", f"`{value.span.text}` is out of range", value.span, "must be above 0")
+            raise Unsettled
+        return found
 
     def seed(self) -> int:
         sentence = self.sentences.get(syntax.Seed)

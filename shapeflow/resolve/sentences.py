@@ -9,7 +9,7 @@ from typing import TypeVar
 import attrs
 
 from shapeflow import syntax
-from shapeflow.diagnostics import Label, Report, Span
+from shapeflow.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.resolve.values import Names
 
 Opener = Callable[[str, str], "syntax.Document | None"]
@@ -81,14 +81,40 @@ def collect(document: syntax.Document, overrides: tuple[syntax.Document, ...], r
             if type(sentence) in WORDS:
                 once[type(sentence)] = sentence
             else:
+                _known_let(sentence, many, report)
                 many = [old for old in many if not _replaces(sentence, old)] + [sentence]
-    if any(isinstance(s, syntax.Traversal) for o in overrides for s in o.sentences):
-        many = [sentence for sentence in many if not isinstance(sentence, syntax.Stage)]
+    said = [sentence for override in overrides for sentence in override.sentences]
+    by_hand = [sentence for sentence in said if isinstance(sentence, syntax.Stage)]
+    picked = any(isinstance(sentence, syntax.Traversal) for sentence in said)
+    if by_hand and not picked:
+        once.pop(syntax.Traversal, None)
+    if by_hand or picked:
+        kept = {id(sentence) for sentence in by_hand}
+        many = [sentence for sentence in many if not isinstance(sentence, syntax.Stage) or id(sentence) in kept]
     _no_twins(many, report)
     return Sentences(once, tuple(many))
 
 
+def _known_let(sentence: syntax.Sentence, many: list[syntax.Sentence], report: Report) -> None:
+    """A `let` of the command line replaces one of the file; a misspelt name would replace nothing."""
+    if not isinstance(sentence, syntax.Let):
+        return
+    known = [old.name for old in many if isinstance(old, syntax.Let)]
+    if sentence.name not in known:
+        close = did_you_mean(sentence.name, known)
+        report.error(
+            "unknown-name",
+            f"the file has no `let` called `{sentence.name}`",
+            sentence.name_span,
+            "replaces nothing",
+            notes=[f"known names: {', '.join(known)}" if known else "the file has no `let`"],
+            help=f"did you mean `{close}`?" if close else None,
+        )
+
+
 def _replaces(new: syntax.Sentence, old: syntax.Sentence) -> bool:
+    if isinstance(new, syntax.LawFor) and isinstance(old, syntax.LawFor):
+        return new.shape == old.shape
     named = syntax.Let | syntax.Axis
     return isinstance(new, named) and isinstance(old, type(new)) and old.name == new.name
 

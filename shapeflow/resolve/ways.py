@@ -75,6 +75,9 @@ class Ways:
                 "of what?",
                 help="add a sentence such as `budget 1000 steps`",
             )
+        if until.dimension == "ratio" and until.value > 1:
+            why = "a stage ends with the budget at the latest"
+            self.report.error("out-of-range", f"`{sentence.until.span.text}` is out of range", sentence.until.span, why)
         return Leg(shape, Until(amount=until), tuple(shares))
 
     def stated(self) -> dict[Shape, Any]:
@@ -105,13 +108,7 @@ class Ways:
                 place=self.place,
                 help="write `traversal steepest`, or the stages by hand",
             )
-        if self.sentences.get(syntax.Budget) is None and self.sentences.get(syntax.StopWhen) is None:
-            self.report.error(
-                "no-end",
-                "the file says no end: neither `budget` nor `stop`",
-                place=self.place,
-                help="write `budget 10 PFLOPs`, or `stop when error <= 24%`",
-            )
+        self.check_end()
         if stages and traversal is not None:
             self.report.error(
                 "two-ways",
@@ -121,6 +118,23 @@ class Ways:
                 also=[Label(stages[0].span, "says them by hand")],
                 help="keep one of the two",
             )
+
+    def check_end(self) -> None:
+        """A budget always says where a plan ends; an error says it where there are laws."""
+        stop = self.sentences.get(syntax.StopWhen)
+        laws = self.sentences.get(syntax.LawsFrom) is not None or self.sentences.all(syntax.LawFor)
+        if self.sentences.get(syntax.Budget) is not None or (stop is not None and laws):
+            return
+        if stop is not None:
+            message, why = "without laws nobody knows when the plan gets to an error", "needs laws"
+            self.report.error("no-end", message, stop.span, why, help="add a sentence such as `budget 10 PFLOPs`")
+            return
+        self.report.error(
+            "no-end",
+            "the file says no end: neither `budget` nor `stop`",
+            place=self.place,
+            help="write `budget 10 PFLOPs`, or `stop when error <= 24%`",
+        )
 
 
 def countable(lengths: tuple[Dimension, ...]) -> tuple[str, ...]:
