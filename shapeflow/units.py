@@ -21,6 +21,10 @@ class Unit:
     dimension: Dimension
     size: float
 
+    def base(self, value: float) -> float:
+        """A value of this unit in the base unit; divided where that is exact: 70% is 0.7."""
+        return value * self.size if self.size >= 1 else value / round(1 / self.size)
+
 
 _PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21}
 

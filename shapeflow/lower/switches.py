@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from shapeflow.diagnostics import Label, Report, Span
-from shapeflow.edits import Edit, EditError, in_order, joined
+from shapeflow.edits import Edit, EditError, Grow, in_order, joined
 from shapeflow.ledger import Ledger
 from shapeflow.plan import Stage, Transition
 from shapeflow.program import AxisUse, Program, Trained
@@ -71,7 +71,8 @@ class Switches:
             ledger.check(self.trained.model.seen(here))
         except EditError as error:
             raise self.illegal(error, self.program.axis(moved[0]).via, where) from error
-        return _joint([self.program.axis(name) for name in in_order(moved)], edits)
+        grows = {name for name in moved if any(isinstance(edit, Grow) for edit in parts[name])}
+        return _joint([self.program.axis(name) for name in in_order(moved)], edits, grows)
 
     def arrive(
         self, before: Shape | None, after: Shape, ledger: Ledger | None, index: int
@@ -144,10 +145,11 @@ class Switches:
         return Illegal()
 
 
-def _joint(axes: Sequence[AxisUse], edits: tuple[Edit, ...]) -> Transition:
-    """Several transitions at one switch are one: the most careful policy of each kind, the worst promise kept."""
+def _joint(axes: Sequence[AxisUse], edits: tuple[Edit, ...], grows: set[str]) -> Transition:
+    """Several transitions at one switch are one: the most careful policy of each kind, the worst promise kept. What
+    becomes of new entries is said by those that make some (`grows`)."""
     parts = [axis.transition for axis in axes]
-    moments = {part.moments for part in parts}
+    moments = {axis.transition.moments for axis in axes if axis.name in grows or not grows}
     return Transition(
         names=tuple(name_of(part) for part in parts),
         edits=edits,

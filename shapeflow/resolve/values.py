@@ -78,7 +78,7 @@ def amount(
     unit = unit_of(value.unit, value.unit_span, accepted, report)
     if unit.dimension not in accepted:
         wrong_unit(value.unit, value.unit_span, accepted, report, notes)
-    return Amount(value.number.value * unit.size, unit.dimension)
+    return Amount(unit.base(value.number.value), unit.dimension)
 
 
 def unit_of(name: str, span: Span, accepted: tuple[Dimension, ...], report: Report) -> Unit:
