@@ -1,0 +1,265 @@
+"""Names, units, candidates, overrides: what a text means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sources import BY_HAND, IMAGES, LAWS_ONLY, PATCHES, TEXTS, TWO_LAWS, compiled, refused, resolved
+
+from shapeflow.route import END, Share
+from shapeflow.shapes import Shape
+from shapeflow.units import Amount
+
+AXES = IMAGES.replace("width: 32, heads: 2", "head_width: 16") + (
+    "axis patch in [4, 2] px via flexi_resize(base: 4 px)\naxis width in [32, 48, 64] via width_expand\n"
+    "traversal evenly\nbudget 600 steps\n"
+)
+
+
+def codes(folder: Path, text: str, *sentences: str) -> list[str]:
+    return [one.code for one in refused(folder, text, *sentences)]
+
+
+# let and use
+
+
+def test_a_let_stands_for_its_value_wherever_a_value_may_stand(tmp_path: Path) -> None:
+    plain = resolved(tmp_path, BY_HAND)
+    named = resolved(
+        tmp_path,
+        "let base = side\nlet side = 4 px\nlet sizes = [4, 2] px\nlet much = 600 steps\nlet part = 40%\n"
+        + BY_HAND.replace("base: 4 px", "base: base")
+        .replace("[4, 2] px", "sizes")
+        .replace("600 steps", "much")
+        .replace("until 40%", "until part")
+        .replace("stage (patch: 4 px)", "stage (patch: side)"),
+    )
+    assert named.by_hand == plain.by_hand
+    assert named.budget == plain.budget
+    assert named.axes[0].values == plain.axes[0].values
+    assert named.axes[0].transition == plain.axes[0].transition
+
+
+def test_a_let_may_name_a_component(tmp_path: Path) -> None:
+    named = resolved(
+        tmp_path, "let mover = flexi_resize(base: 4 px)\n" + BY_HAND.replace("flexi_resize(base: 4 px)", "mover")
+    )
+    assert named.axes[0].transition == resolved(tmp_path, BY_HAND).axes[0].transition
+
+
+@pytest.mark.parametrize("lets", ["let a = a", "let a = b\nlet b = a", "let a = b\nlet b = c\nlet c = b"])
+def test_a_let_that_leads_back_to_itself(tmp_path: Path, lets: str) -> None:
+    assert codes(tmp_path, lets + "\n" + BY_HAND.replace("base: 4 px", "base: a")) == ["circular-let"]
+
+
+def test_a_used_file_brings_its_lets_under_a_name(tmp_path: Path) -> None:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common/sizes.shape").write_text(
+        "let side = 4 px\nlet same = side\nlet mover = flexi_resize(base: same)\n"
+    )
+    text = 'use "common/sizes.shape" as sizes\n' + BY_HAND.replace("base: 4 px", "base: sizes.same")
+    assert resolved(tmp_path, text).axes[0].transition.base == 4
+
+
+def test_names_of_a_used_file_are_its_own(tmp_path: Path) -> None:
+    (tmp_path / "sizes.shape").write_text("let side = 4 px\nlet same = side\n")
+    text = 'let side = 2 px\nuse "sizes.shape" as sizes\n' + BY_HAND.replace("base: 4 px", "base: sizes.same")
+    assert resolved(tmp_path, text).axes[0].transition.base == 4
+    assert codes(tmp_path, 'use "sizes.shape" as sizes\n' + BY_HAND.replace("base: 4 px", "base: same")) == [
+        "unknown-name"
+    ]
+
+
+@pytest.mark.parametrize("path", ["../sizes.shape", "/tmp/sizes.shape", "a/../../sizes.shape"])
+def test_a_used_file_may_not_lie_outside(tmp_path: Path, path: str) -> None:
+    assert codes(tmp_path, f'use "{path}" as sizes\n' + BY_HAND) == ["path-outside"]
+
+
+def test_a_used_file_may_use_none_itself(tmp_path: Path) -> None:
+    (tmp_path / "sizes.shape").write_text('use "a.shape" as back\nlet side = 4 px\n')
+    assert codes(tmp_path, 'use "sizes.shape" as sizes\n' + BY_HAND) == ["not-a-let"]
+
+
+# sentences of the command line
+
+
+def test_sentences_of_the_command_line_replace_those_of_the_file(tmp_path: Path) -> None:
+    program = resolved(tmp_path, "seed 1\n" + BY_HAND, "seed 2", "budget 10 steps", "evaluate every 3 steps")
+    assert (program.seed, program.budget, program.evaluate) == (2, Amount(10, "steps"), Amount(3, "steps"))
+    assert resolved(tmp_path, BY_HAND, "seed 3", "seed 4").seed == 4
+
+
+def test_a_let_of_the_command_line_replaces_one_of_the_file_and_no_other(tmp_path: Path) -> None:
+    text = "let much = 600 steps\n" + BY_HAND.replace("budget 600 steps", "budget much")
+    assert resolved(tmp_path, text, "let much = 30 steps").budget == Amount(30, "steps")
+    (one,) = refused(tmp_path, text, "let muck = 30 steps")
+    assert (one.code, one.help) == ("unknown-name", "did you mean `much`?")
+
+
+def test_an_axis_or_a_law_of_the_command_line_replaces_its_namesake(tmp_path: Path) -> None:
+    axis = "axis patch in [8, 4, 2] px via flexi_resize(base: 2 px)"
+    assert resolved(tmp_path, BY_HAND, axis).axes[0].values == (8, 4, 2)
+    law = "law for (width: 2) is power(a: 3, b: 1)"
+    assert resolved(tmp_path, TWO_LAWS, law).stated[Shape.of(width=2)].a == 3
+
+
+def test_a_way_of_the_command_line_replaces_the_files(tmp_path: Path) -> None:
+    picked = resolved(tmp_path, BY_HAND, "traversal random")
+    assert picked.by_hand is None
+    by_hand = resolved(tmp_path, AXES, "stage (patch: 4 px, width: 32) until end")
+    assert by_hand.traversal is None
+    told = resolved(tmp_path, BY_HAND, "stage (patch: 2 px) until end").by_hand
+    assert told is not None
+    assert [leg.shape for leg in told.legs] == [Shape.of(patch=2)]
+
+
+def test_a_mistake_in_a_sentence_of_the_command_line_is_shown_there(tmp_path: Path) -> None:
+    (one,) = refused(tmp_path, BY_HAND, "budget 5 pix")
+    assert one.at is not None
+    assert (one.code, one.at.span.source.name, one.at.span.text) == ("unknown-unit", "--set", "pix")
+
+
+# units and values
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"),
+    [
+        ("600 steps", Amount(600, "steps")),
+        ("2 epochs", Amount(2, "epochs")),
+        ("64 images", Amount(64, "samples")),
+        ("1.5e3 samples", Amount(1500, "samples")),
+        ("2 GFLOPs", Amount(2e9, "compute")),
+        ("0.5 EFLOPs", Amount(5e17, "compute")),
+    ],
+)
+def test_amounts_are_in_base_units(tmp_path: Path, written: str, amount: Amount) -> None:
+    assert resolved(tmp_path, BY_HAND, f"budget {written}").budget == amount
+
+
+@pytest.mark.parametrize(
+    ("sentence", "code"),
+    [
+        ("budget 5", "missing-unit"),
+        ("budget 5 tokens", "wrong-unit"),
+        ("budget 50%", "wrong-unit"),
+        ("budget 0 steps", "out-of-range"),
+        ("budget many", "unknown-name"),
+        ('budget "many"', "wrong-kind"),
+        ("evaluate every 0%", "out-of-range"),
+        ("seed -1", "out-of-range"),
+        ("seed 2147483648", "out-of-range"),
+        ("start at error -1", "out-of-range"),
+        ("stop when error <= 0", "out-of-range"),
+        ("stop when patch <= 4 px", "wrong-kind"),
+        ("model vit(depth: 0, width: 32, heads: 2)", "out-of-range"),
+        ("model vit(depth: 2.5, width: 32, heads: 2)", "not-whole"),
+        ("optimizer adamw(lr: 0)", "out-of-range"),
+        ("optimizer adamw(warmup: 5 px)", "wrong-unit"),
+        ("axis patch in [4.5] px via flexi_resize(base: 4 px)", "out-of-range"),
+        ("axis patch in [] px via flexi_resize(base: 4 px)", "wrong-kind"),
+        ("axis patch in [4, 2] via flexi_resize(base: 4 px)", "missing-unit"),
+    ],
+)
+def test_values_that_do_not_fit(tmp_path: Path, sentence: str, code: str) -> None:
+    assert codes(tmp_path, BY_HAND, sentence) == [code] * (2 if "[4, 2] via" in sentence else 1)
+
+
+def test_a_limit_is_told_in_the_units_of_the_language(tmp_path: Path) -> None:
+    (one,) = refused(tmp_path, BY_HAND, "objective cross_entropy(label_smoothing: 100%)")
+    assert one.at is not None
+    assert one.at.text == "must be at most 99%"
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    text = BY_HAND.replace("depth: 2", "depth: deep").replace("batch: 64", "batches: 64").replace("600 steps", "600")
+    assert codes(tmp_path, text) == ["unknown-name", "unknown-setting"]
+    assert codes(tmp_path, BY_HAND, "budget 5", "evaluate every 5 px") == ["missing-unit", "wrong-unit"]
+
+
+# candidates
+
+
+def test_candidates_are_the_product_of_the_axes_in_the_order_of_the_file(tmp_path: Path) -> None:
+    shapes = [(shape["patch"], shape["width"]) for shape in resolved(tmp_path, AXES).candidates]
+    assert shapes == [(4, 32), (4, 48), (4, 64), (2, 32), (2, 48), (2, 64)]
+
+
+@pytest.mark.parametrize(
+    ("condition", "left"),
+    [
+        ("patch is 2 px", [(2, 32), (2, 48), (2, 64)]),
+        ("width >= 48 and patch < 4 px", [(2, 48), (2, 64)]),
+        ("not width > 32", [(4, 32), (2, 32)]),
+        ("patch is 4 px and width is 32 or width is 64", [(4, 32), (4, 64), (2, 64)]),
+        ("patch is 4 px and (width is 32 or width is 64)", [(4, 32), (4, 64)]),
+        ("not (patch is 4 px or width <= 48)", [(2, 64)]),
+    ],
+)
+def test_conditions_thin_the_candidates(tmp_path: Path, condition: str, left: list[tuple[int, int]]) -> None:
+    program = resolved(tmp_path, AXES, f"candidates patch * width where {condition}")
+    assert [(shape["patch"], shape["width"]) for shape in program.candidates] == left
+
+
+def test_every_axis_must_be_among_the_candidates_axes(tmp_path: Path) -> None:
+    assert codes(tmp_path, AXES, "candidates patch") == ["incomplete-shape"]
+    assert codes(tmp_path, AXES, "candidates patch * width * depth") == ["unknown-axis"]
+
+
+# stages
+
+
+def test_stages_with_shares(tmp_path: Path) -> None:
+    text = PATCHES.replace("[4, 2]", "[4, 2, 1]") + (
+        "stage (patch: 4 px) with 20% (patch: 2 px), 0.1 (patch: 1 px) until 100 steps\n"
+        "stage (patch: 2 px) until end\nbudget 300 steps"
+    )
+    route = resolved(tmp_path, text).by_hand
+    assert route is not None
+    assert route.legs[0].shares == (Share(Shape.of(patch=2), 0.2), Share(Shape.of(patch=1), 0.1))
+    assert route.legs[0].until.amount == Amount(100, "steps")
+    assert route.legs[1].until == END
+
+
+def test_a_share_names_only_what_differs(tmp_path: Path) -> None:
+    stage = "stage (patch: 4 px, width: 32) with 20% (patch: 2 px) until end"
+    route = resolved(tmp_path, AXES, stage).by_hand
+    assert route is not None
+    assert route.legs[0].shares[0].shape == Shape.of(patch=2, width=32)
+
+
+# what is trained
+
+
+def test_defaults(tmp_path: Path) -> None:
+    program = resolved(tmp_path, BY_HAND)
+    assert program.trained is not None
+    assert program.metric.key == "classification_error"
+    assert program.trained.optimizer.lr == 1e-3
+    assert resolved(tmp_path, TEXTS + "traversal evenly\nbudget 9 steps").metric.key == "loss@own"
+    assert resolved(tmp_path, TWO_LAWS).metric.key == "loss@own"
+
+
+def test_a_mistake_of_the_model_is_told_once_at_the_model(tmp_path: Path) -> None:
+    (one,) = refused(tmp_path, BY_HAND, "model vit(depth: 2, width: 32, heads: 2, mlp_ratio: 2.7)")
+    assert one.at is not None
+    assert (one.code, one.at.span.text) == ("fractional-mlp", "vit")
+
+
+def test_a_mistake_of_one_value_is_told_at_the_value(tmp_path: Path) -> None:
+    text = AXES.replace("head_width: 16", "head_width: 16, mlp_ratio: 2.03125")
+    found = refused(tmp_path, text)
+    assert [(one.code, one.at.span.text) for one in found if one.at] == [("fractional-mlp", "48")]
+
+
+def test_laws_only(tmp_path: Path) -> None:
+    program = resolved(tmp_path, TWO_LAWS)
+    assert program.trained is None
+    assert (program.start, program.stop) == (1.2, 0.25)
+    assert codes(tmp_path, LAWS_ONLY + "traversal steepest\nbudget 5 steps\n") == ["wrong-unit"]
+
+
+def test_one_file_gives_one_plan_wherever_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert compiled(tmp_path, BY_HAND).digest == compiled(tmp_path / "a", BY_HAND).digest
