@@ -1,0 +1,120 @@
+"""Whole runs on a GPU: the simulator's stream, bfloat16, resuming, the command line.
+
+`test_torch_cuda.py` compares losses with those of a CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # plans of the tests above
+
+from plans import toy_image_plan, toy_text_plan
+
+from shapeflow.cli import answer
+from shapeflow.events import CheckpointSaved, Event, Measured, RunStarted, StepDone
+from shapeflow.execute import checkpoint_name, execute
+from shapeflow.plan import Plan
+from shapeflow.plan_json import save, sealed
+from shapeflow_simulator import Simulator
+from shapeflow_torch.compilation import wants_compile
+from shapeflow_torch.data import open_data
+from shapeflow_torch.machine import TorchMachine
+from shapeflow_torch.team import Team
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+]
+
+CUDA = torch.device("cuda")
+PLANS = {
+    "text": toy_text_plan(
+        (({"context": 16, "width": 32}, 5), ({"context": 64, "width": 32}, 4), ({"context": 64, "width": 48}, 4)),
+        evaluate=4,
+        checkpoint=1,
+    ),
+    "images": toy_image_plan(
+        (({"patch": 4, "width": 32}, 5), ({"patch": 2, "width": 32}, 4), ({"patch": 2, "width": 48}, 4)),
+        evaluate=4,
+        checkpoint=1,
+    ),
+    "blended": toy_image_plan(preview=0.3, evaluate=4, checkpoint=1),
+}
+plans = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+ROUNDING = 2e-2
+"""How far losses may differ, relatively, where sums are rounded in another order."""
+
+
+def machine(plan: Plan, compiled: bool = False) -> TorchMachine:
+    return TorchMachine(plan, open_data(plan, Path(), CUDA), Team(device=CUDA), compiled=compiled)
+
+
+def losses(events: list[Event]) -> list[float]:
+    return [event.loss for event in events if isinstance(event, StepDone)]
+
+
+@plans
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_a_gpu_tells_what_the_simulator_tells(plan: Plan, compiled: bool, tmp_path: Path) -> None:
+    trained = list(execute(plan, machine(plan, compiled), tmp_path / "cuda"))
+    assert trained == list(execute(plan, Simulator(plan), tmp_path / "none"))
+    values = [value for event in trained if isinstance(event, Measured) for value in event.values.values()]
+    assert all(map(math.isfinite, [*losses(trained), *values]))
+
+
+@plans
+def test_products_are_of_bfloat16_and_weights_of_float32(plan: Plan) -> None:
+    made = machine(plan)
+    stage = plan.stages[0]
+    made.take(stage)
+    made.look(stage.reading)
+    seen: set[torch.dtype] = set()
+    linear = [module for module in made.body.net.modules() if isinstance(module, torch.nn.Linear)]
+    for module in linear:
+        module.register_forward_hook(lambda _module, _inputs, output: seen.add(output.dtype))
+    loss = made.step(stage, 0, 0.0)
+    assert math.isfinite(loss)
+    assert torch.bfloat16 in seen
+    assert {parameter.dtype for parameter in made.body.net.parameters()} == {torch.float32}
+    assert {parameter.device.type for parameter in made.body.net.parameters()} == {"cuda"}
+
+
+@plans
+def test_a_resumed_run_is_the_rest_of_the_whole_one(plan: Plan, tmp_path: Path) -> None:
+    """From the last step before each switch, and the first one after it."""
+    at = {step for stage in plan.stages[1:] for step in (stage.first_step, stage.first_step + 1)}
+    whole: list[Event] = []
+    for event in execute(plan, machine(plan), tmp_path / "all"):
+        whole.append(event)
+        if isinstance(event, CheckpointSaved) and event.step in at:
+            shutil.copytree(tmp_path / "all" / event.name, tmp_path / event.name)
+    for step in at:
+        name = checkpoint_name(step)
+        rest = whole[1 + whole.index(CheckpointSaved(step, name)) :]
+        again = list(execute(plan, machine(plan), None, tmp_path / name))
+        assert again == [RunStarted(plan.digest, step), *(e for e in rest if not isinstance(e, CheckpointSaved))]
+        assert losses(again) == pytest.approx(losses(rest), rel=ROUNDING)
+
+
+def test_the_command_line_takes_the_gpu_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`auto` is the GPU, compiled; `--gpus 1` is the same; a run goes on where it was."""
+    assert wants_compile("auto", CUDA)
+    plan = sealed(attrs.evolve(PLANS["images"], checkpoint=4))
+    save(plan, tmp_path / "plan.json")
+    for name, choices in (("auto", []), ("one", ["--gpus", "1"])):
+        capsys.readouterr()
+        command = ["run", str(tmp_path / "plan.json"), "-o", str(tmp_path / name), "--json", *choices]
+        assert answer(command) == 0
+        outcome = json.loads(capsys.readouterr().out)
+        assert (outcome["finished"], outcome["step"]) == (True, plan.steps)
+        shutil.rmtree(tmp_path / name / "checkpoints" / checkpoint_name(plan.steps))
+        assert answer([*command, "--resume"]) == 0
