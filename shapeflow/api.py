@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shapeflow.backend import backend
-from shapeflow.compile import compile_file
+from shapeflow.compiler import compile_file
 from shapeflow.diagnostics import Report
 from shapeflow.events import Event
 from shapeflow.execute import execute

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from shapeflow.compile import compile_file
+from shapeflow.compiler import compile_file
 from shapeflow.diagnostics import Diagnostic, Refused, Report
 from shapeflow.plan import Plan
 from shapeflow.pool import Job

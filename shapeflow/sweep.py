@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from shapeflow.compile import compile_fixed, program_of
+from shapeflow.compiler import compile_fixed, program_of
 from shapeflow.diagnostics import Diagnostic, Refused, Report
 from shapeflow.events import Measured
 from shapeflow.files import write_text

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from shapeflow.cli import COMMANDS, answer
 from shapeflow.codes import CODES
-from shapeflow.compile import compile_file
+from shapeflow.compiler import compile_file
 from shapeflow.plan_json import digest_of, load
 
 ROOT = Path(__file__).parent.parent
@@ -180,7 +180,7 @@ def test_a_bug_is_told_as_one_and_its_traceback_on_demand(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by nought")
 
-    monkeypatch.setattr("shapeflow.compile.compile_file", broken)
+    monkeypatch.setattr("shapeflow.compiler.compile_file", broken)
     assert answer(["compile", "tiny.shape"]) == 1
     said = capsys.readouterr().err
     assert "this is a bug in shapeflow: ZeroDivisionError: by nought (test_cli.py:" in said

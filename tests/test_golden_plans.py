@@ -13,7 +13,7 @@ from conftest import Golden
 
 from shapeflow import plan_json
 from shapeflow.cli import answer
-from shapeflow.compile import compile_file
+from shapeflow.compiler import compile_file
 from shapeflow.events import StepDone, event_from_json, event_to_json
 from shapeflow.execute import execute
 from shapeflow.plan import Plan

@@ -12,7 +12,7 @@ import attrs
 import pytest
 from sources import BY_HAND, LAWS_ONLY, PATCHES, TEXTS, TWO_LAWS, compiled, refused, resolved
 
-from shapeflow.compile import compile_fixed, compile_program
+from shapeflow.compiler import compile_fixed, compile_program
 from shapeflow.decks import DECK, hand, shuffled
 from shapeflow.diagnostics import Report
 from shapeflow.execute import execute

@@ -92,7 +92,7 @@ def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
             help_ = "change the `.shape` file, or give it in place of the plan"
             raise Refused(Diagnostic("plan-is-final", message, place=str(file), help=help_))
         return load(file)
-    from shapeflow.compile import compile_file
+    from shapeflow.compiler import compile_file
 
     report = Report()
     plan = compile_file(file, sentences, report)
