@@ -1,0 +1,149 @@
+"""Plans as JSON: what is written comes back, and nothing else is believed."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from sources import BY_HAND, IMAGES, TEXTS, TWO_LAWS, compiled
+
+from shapeflow import plan_json
+from shapeflow.diagnostics import Refused
+from shapeflow.plan import Plan
+
+WIDER = IMAGES.replace("width: 32, heads: 2", "head_width: 16") + (
+    "axis patch in [4, 2] px via flexi_resize(base: 4 px)\naxis width in [32, 48] via width_expand(init: net2net)\n"
+    "stage (patch: 4 px, width: 32) with 20% (patch: 2 px) until 30%\nstage (patch: 2 px, width: 48) until end\n"
+    "budget 500 steps\nseed 7\n"
+)
+LONGER = TEXTS + (
+    "law for (context: 64 tokens)  is power(a: 200, b: 0.25, c: 2.0, d: 1 MFLOPs)\n"
+    "law for (context: 128 tokens) is power(a: 400, b: 0.27, c: 1.8)\n"
+    "law for (context: 256 tokens) is power(a: 800, b: 0.29, c: 1.6)\n"
+    "start at error 4.5\ntraversal steepest\nbudget 2000 steps\n"
+)
+
+
+@pytest.fixture(params=[TWO_LAWS, BY_HAND, WIDER, LONGER], ids=["laws only", "by hand", "wider", "longer"])
+def plan(request: pytest.FixtureRequest, tmp_path: Path) -> Plan:
+    return compiled(tmp_path, request.param)
+
+
+def resealed(body: dict[str, Any]) -> str:
+    """The text of a plan file that was changed and given a digest that fits."""
+    rest = {key: value for key, value in body.items() if key != "digest"}
+    return json.dumps({**rest, "digest": plan_json.digest_of(rest)})
+
+
+def refusal(text: str) -> tuple[str, str]:
+    with pytest.raises(Refused) as caught:
+        plan_json.loads(text, "plan.json")
+    (one,) = caught.value.diagnostics
+    assert one.place == "plan.json"
+    assert one.help is not None
+    return one.code, "; ".join(one.notes)
+
+
+def test_a_plan_comes_back_as_it_was(plan: Plan, tmp_path: Path) -> None:
+    plan_json.save(plan, tmp_path / "plan.json")
+    back = plan_json.load(tmp_path / "plan.json")
+    assert back == plan
+    assert plan_json.dumps(back) == plan_json.dumps(plan)
+    assert plan_json.sealed(back).digest == plan.digest
+
+
+def test_the_layout_is_no_part_of_the_digest(plan: Plan) -> None:
+    body = plan_json.plan_to_json(plan)
+    shuffled = dict(reversed(body.items()))
+    assert plan_json.loads(json.dumps(shuffled, indent=7), "plan.json") == plan
+
+
+def test_a_plan_says_nothing_of_when_or_where_it_was_made(plan: Plan, tmp_path: Path) -> None:
+    assert str(tmp_path) not in plan_json.dumps(plan)
+    assert set(plan_json.plan_to_json(plan)) == {
+        *(field.name for field in attrs.fields(Plan)),
+        "format",
+        "version",
+    }
+
+
+def test_settings_are_written_out_with_their_defaults(tmp_path: Path) -> None:
+    body = plan_json.plan_to_json(compiled(tmp_path, BY_HAND))
+    assert body["optimizer"]["is"] == "adamw"
+    assert body["optimizer"]["settings"]["lr"] == 1e-3
+    assert body["data"]["settings"] == {"batch": 64}
+
+
+def test_a_plan_that_was_edited_is_refused(plan: Plan) -> None:
+    body = plan_json.plan_to_json(plan)
+    assert refusal(json.dumps({**body, "seed": body["seed"] + 1}))[0] == "plan-edited"
+    assert refusal(json.dumps({**body, "digest": "0" * 64}))[0] == "plan-edited"
+    assert refusal(json.dumps({key: value for key, value in body.items() if key != "digest"}))[0] == "plan-edited"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"format": "another"}', '{"a": NaN}', "[" * 100_000])
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    assert refusal(text)[0] == "broken-plan"
+
+
+def test_a_plan_of_another_version_is_refused(plan: Plan) -> None:
+    body = plan_json.plan_to_json(plan)
+    assert refusal(resealed({**body, "version": 2}))[0] == "plan-version"
+
+
+def put(*way: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
+    """A change of one place of a plan's JSON."""
+
+    def change(body: Any) -> None:
+        for key in way[:-1]:
+            body = body[key]
+        body[way[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (put("colour", value="red"), "colour"),
+        (put("stages", 0, "colour", value="red"), "colour"),
+        (put("model", "colour", value="red"), "colour"),
+        (put("parameters", 0, "role", value="colour"), "role"),
+        (put("stages", 1, "transition", "edits", 0, "is", value="explode"), "expected shapeflow.edits.Grow"),
+        (put("stages", 1, "transition", "edits", 0, "colour", value="red"), "expected shapeflow.edits.Grow"),
+        (put("stages", 1, "transition", "moments", value="lost"), "moments"),
+        (put("seed", value="many"), "seed"),
+        (put("stages", value=[]), "no stage"),
+        (put("stages", 0, "shape", value={"width": 4}), "no shape on patch"),
+        (put("stages", 0, "steps", value=7), "do not add up"),
+        (put("stages", 0, "steps", value=None), "only there"),
+        (put("stages", 0, "step_compute", value=0), "no FLOPs"),
+        (put("stages", 1, "enter", "compute", value=5.0), "does not begin where"),
+        (put("stages", 0, "blends", 0, "share", value=1.5), "blend"),
+        (put("stages", 0, "blends", 0, "last", value=10_000), "blend"),
+        (put("totals", "steps", value=5), "totals"),
+        (put("totals", "steps", value=None), "only there"),
+        (put("model", value=None), "only there"),
+        (put("evaluate", value=0), "evaluate"),
+    ],
+)
+def test_a_plan_that_contradicts_itself_is_refused_whatever_its_digest(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    body = copy.deepcopy(plan_json.plan_to_json(compiled(tmp_path, BY_HAND)))
+    change(body)
+    code, notes = refusal(resealed(body))
+    assert code == "broken-plan"
+    assert said in notes
+
+
+def test_every_missing_key_is_refused(plan: Plan) -> None:
+    body = plan_json.plan_to_json(plan)
+    defaults = {field.name for field in attrs.fields(Plan) if field.default is not attrs.NOTHING}
+    for key in set(body) - defaults - {"format", "version"}:
+        assert refusal(resealed({name: value for name, value in body.items() if name != key}))[0] == "broken-plan", key
