@@ -58,7 +58,8 @@ def command(
     from shapeflow.diagnostics import Report
     from shapeflow.files import write_text
     from shapeflow.pool import Pool
-    from shapeflow.preview.plan import console, plan_view
+    from shapeflow.preview.plan import plan_view
+    from shapeflow.preview.screen import show
     from shapeflow.rivals import as_json as result_json
     from shapeflow.rivals import metric_of, plan_entry, results, rival_entries, target_of
 
@@ -67,7 +68,7 @@ def command(
     tell(report.diagnostics)
     plan = ways[0].jobs[0].plan
     by, pool = metric_of(plan, metric), Pool.of(jobs, device, file.parent)
-    console(stderr=as_json).print(plan_view(plan), "")
+    show(plan_view(plan), "", stderr=as_json)
     runs = _trained(ways, pool)
     goal = target if target is not None else target_of(ways[0], runs, by)
     ways += rival_entries(file, sentences, rivals, told, (by, goal), folder)
@@ -95,9 +96,7 @@ def _show(
     ways: list[Entry], runs: dict[Path, Run], found: list[Result], by: str, goal: float, seeds: list[int]
 ) -> None:
     from shapeflow.preview.comparison import comparison_view
-    from shapeflow.preview.plan import console
     from shapeflow.preview.run import run_view
+    from shapeflow.preview.screen import show
 
-    out = console()
-    out.print("", run_view(runs[ways[0].jobs[0].folder]), "")
-    out.print(comparison_view(found, by, goal, seeds))
+    show("", run_view(runs[ways[0].jobs[0].folder]), "", comparison_view(found, by, goal, seeds))

@@ -28,8 +28,9 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
 
         print_json(plan_to_json(plan))
         return
-    from shapeflow.preview.plan import console, plan_view
+    from shapeflow.preview.plan import plan_view
+    from shapeflow.preview.screen import show
 
-    console().print(plan_view(plan))
+    show(plan_view(plan))
     if output is not None:
         click.echo(f"\n  written to {output}")

@@ -23,15 +23,15 @@ def command(name: str | None, as_json: bool) -> None:
             print_json(attrs.asdict(whole))
             return
         from shapeflow.preview.explanation import overview_view
-        from shapeflow.preview.plan import console
+        from shapeflow.preview.screen import show
 
-        console().print(overview_view(whole))
+        show(overview_view(whole))
         return
     pages = explain(name)
     if as_json:
         print_json([{"is": type(page).__name__.removesuffix("Help").lower(), **attrs.asdict(page)} for page in pages])
         return
     from shapeflow.preview.explanation import pages_view
-    from shapeflow.preview.plan import console
+    from shapeflow.preview.screen import show
 
-    console().print(pages_view(pages))
+    show(pages_view(pages))

@@ -80,8 +80,8 @@ def command(
 
 
 def _told(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
-    from shapeflow.preview.plan import console
     from shapeflow.preview.run import run_view
+    from shapeflow.preview.screen import show
     from shapeflow.runs import read_run
 
     run = read_run(folder)
@@ -90,8 +90,7 @@ def _told(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
 
         print_json({"folder": str(folder), "plan": run.plan.digest, **attrs.asdict(outcome)})  # type: ignore[arg-type]
     elif not quiet:
-        console().print()
-        console().print(run_view(run))
+        show("", run_view(run))
         if not getattr(outcome, "finished", True) and not getattr(outcome, "reached", False):
             words = [word for word in click.get_current_context().obj if word != "--resume"]
             click.echo(f"\n  go on with: {shlex.join(['shapeflow', *words, '--resume'])}")

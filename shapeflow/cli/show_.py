@@ -28,7 +28,8 @@ def command(what: Path, other: Path | None, as_json: bool) -> None:
     elif what.is_dir():
         _run(what, as_json)
     else:
-        from shapeflow.preview.plan import console, plan_view
+        from shapeflow.preview.plan import plan_view
+        from shapeflow.preview.screen import show
 
         plan = _plan(what)
         if as_json:
@@ -36,7 +37,7 @@ def command(what: Path, other: Path | None, as_json: bool) -> None:
 
             print_json(plan_to_json(plan))
         else:
-            console().print(plan_view(plan))
+            show(plan_view(plan))
 
 
 def _plan(path: Path) -> Plan:
@@ -51,8 +52,8 @@ def _plan(path: Path) -> Plan:
 
 def _run(folder: Path, as_json: bool) -> None:
     from shapeflow.events import event_to_json
-    from shapeflow.preview.plan import console
     from shapeflow.preview.run import run_view
+    from shapeflow.preview.screen import show
     from shapeflow.runs import read_run
 
     run = read_run(folder)
@@ -61,12 +62,12 @@ def _run(folder: Path, as_json: bool) -> None:
         finished = run.ended is not None and run.ended.finished
         print_json({"plan": run.plan.digest, "steps": run.done, "finished": finished, "measured": measured})
     else:
-        console().print(run_view(run))
+        show(run_view(run))
 
 
 def _difference(first: Path, second: Path, as_json: bool) -> None:
-    from shapeflow.preview.plan import console
     from shapeflow.preview.run import difference
+    from shapeflow.preview.screen import show
 
     rows = difference(_plan(first), _plan(second))
     if as_json:
@@ -82,4 +83,4 @@ def _difference(first: Path, second: Path, as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console().print(table)
+    show(table)

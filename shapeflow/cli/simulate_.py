@@ -39,12 +39,13 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
         print_json(curves(plan))
         return
     from shapeflow.preview.curves import curves_view
-    from shapeflow.preview.plan import console, plan_view
+    from shapeflow.preview.plan import plan_view
+    from shapeflow.preview.screen import show
 
-    console().print(plan_view(plan))
+    show(plan_view(plan))
     if plan.runnable:
         _rehearse(plan)
-    console().print(curves_view(plan))
+    show(curves_view(plan))
     if plot is not None:
         click.echo(f"\n  drawn in {plot}")
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shapeflow.pool import Job, Watch
-from shapeflow.preview.plan import console
+from shapeflow.preview.screen import console
 
 
 @contextmanager

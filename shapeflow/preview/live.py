@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from shapeflow.events import CheckpointSaved, Event, Measured, RunEnded, RunStarted, StageEntered, StepDone
 from shapeflow.plan import Plan
 from shapeflow.preview.numbers import count, error, flops
-from shapeflow.preview.plan import console
+from shapeflow.preview.screen import console
 
 
 @attrs.define

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from shapeflow.plan import Blend, Comparator, Plan, Stage
 from shapeflow.preview.numbers import count, error, flops, percent, scale, share
 
-PLAIN_WIDTH = 110
-"""Columns of the text that goes into a file or a pipe."""
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Colour and the terminal's width on a terminal, plain text elsewhere."""
-    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH, no_color=True)
-
 
 def plan_view(plan: Plan) -> RenderableType:
     """What `shapeflow compile` prints."""
-    return Group(_title(plan), Text(), _stages(plan), Text(), *_words(plan))
+    words = (Padding(Text(line), (0, 0, 0, 2)) for line in _words(plan))
+    return Group(_title(plan), Text(), _stages(plan), Text(), *words)
 
 
 def _title(plan: Plan) -> RenderableType:
@@ -75,21 +68,21 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
     yield "blended in"
 
 
-def _words(plan: Plan) -> Iterator[RenderableType]:
+def _words(plan: Plan) -> Iterator[str]:
     """The comparison in words, then the notes."""
     comparison = plan.comparison
     if comparison.best_fixed.shape is None:
-        yield Text(f"  compared with no fixed shape: {comparison.best_fixed.reason}")
+        yield f"compared with no fixed shape: {comparison.best_fixed.reason}"
     else:
-        yield Text("  " + against(plan, comparison.best_fixed, "the best fixed shape"))
+        yield against(plan, comparison.best_fixed, "the best fixed shape")
     if comparison.best_fixed.shape not in (None, comparison.last_shape_fixed.shape):
-        yield Text("  " + against(plan, comparison.last_shape_fixed, "the shape it ends in, fixed"))
+        yield against(plan, comparison.last_shape_fixed, "the shape it ends in, fixed")
     for transition in (stage.transition for stage in plan.stages if stage.transition is not None):
         if transition.credit < 1:
             names = " + ".join(transition.names)
-            yield Text(f"  {names}: {share(transition.credit)} of the law's descent is expected to survive the switch")
+            yield f"{names}: {share(transition.credit)} of the law's descent is expected to survive the switch"
     for note in plan.notes:
-        yield Text(f"  note: {note}")
+        yield f"note: {note}"
 
 
 def against(plan: Plan, comparator: Comparator, what: str) -> str:

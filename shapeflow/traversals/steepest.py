@@ -138,7 +138,7 @@ def _one_stage(problem: Problem, asked: _Question, way: Way) -> list[str]:
     """Why one shape is the answer, in figures."""
     (only,) = way.stretches
     here, shape = asked.laws[only.law], written(problem.candidates[only.law], problem)
-    notes = [f"{shape} is the best fixed shape, and no switch pays on the way to error {only.last:.4g}"]
+    notes = [f"{shape} is the best fixed shape, and no switch repays its price on the way to error {only.last:.4g}"]
     for index, (candidate, law) in enumerate(zip(problem.candidates, asked.laws, strict=True)):
         if index == only.law:
             continue

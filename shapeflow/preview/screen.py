@@ -1,0 +1,28 @@
+"""The screen: colour and the terminal's own width on a terminal; plain text, without trailing spaces, elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console, RenderableType
+
+PLAIN_WIDTH = 110
+"""Columns of the text that goes into a file or a pipe."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that writes to stdout or stderr."""
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH, no_color=True)
+
+
+def show(*what: RenderableType, stderr: bool = False) -> None:
+    """Print tables and texts."""
+    out = console(stderr=stderr)
+    if out.is_terminal:
+        out.print(*what, sep="\n")
+        return
+    with out.capture() as captured:
+        out.print(*what, sep="\n")
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    print("\n".join(lines), file=sys.stderr if stderr else sys.stdout)
