@@ -72,8 +72,9 @@ def _cautions(program: Program, laws: Mapping[Shape, Law], stages: list[Stage]) 
         return
     if any(stage.blends for stage in stages):
         yield "a blended step costs what its own shape costs, and is predicted to teach like a step of the stage's"
-    if len(program.candidates) > 1 and program.metric.caution is not None:
-        yield program.metric.caution
+    for axis, caution in program.metric.cautions.items():
+        if len({shape.get(axis) for shape in program.candidates}) > 1:
+            yield caution
 
 
 def _spec(component: object | None) -> Spec | None:

@@ -1,6 +1,6 @@
 """What a law is a law of, and what a run is measured by.
 
-A metric's `key` is its name in plans and logs, its `caution` what must be said where shapes are compared by it.
+A metric's `key` is its name in plans and logs, its `cautions` what must be said where it compares shapes along an axis.
 """
 
 from shapeflow.metrics.classification_error import ClassificationError

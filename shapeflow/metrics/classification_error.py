@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
@@ -12,7 +13,7 @@ class ClassificationError:
     """The share of held-out images whose most likely class is wrong, 0 to 1."""
 
     data: ClassVar[str] = "images"
-    caution: ClassVar[str | None] = None
+    cautions: ClassVar[Mapping[str, str]] = {}
 
     @property
     def key(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
@@ -12,7 +13,7 @@ class HeldOutCrossEntropy:
     """Cross-entropy of held-out labels in nats, without label smoothing."""
 
     data: ClassVar[str] = "images"
-    caution: ClassVar[str | None] = None
+    cautions: ClassVar[Mapping[str, str]] = {}
 
     @property
     def key(self) -> str:

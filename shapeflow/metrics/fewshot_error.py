@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
@@ -15,7 +16,7 @@ class FewshotError:
     of each class, on held-out images, 0 to 1 (paper A, Section 3; the protocol of big_vision differs)."""
 
     data: ClassVar[str] = "images"
-    caution: ClassVar[str | None] = None
+    cautions: ClassVar[Mapping[str, str]] = {}
 
     shots: int = setting(default=10, low=1, help="training images of each class")
 

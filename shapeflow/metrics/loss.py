@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import attrs
@@ -21,14 +22,13 @@ class Loss:
     context: Literal["own", "longest"] = setting(default="own", help="the windows that held-out text is cut into")
 
     @property
-    def caution(self) -> str | None:
-        """What a reader of a plan that compares contexts must know."""
-        if self.context == "longest":
-            return None
-        return (
+    def cautions(self) -> Mapping[str, str]:
+        """Axis -> what a reader of a plan that compares its values must know."""
+        own = (
             "losses are at each shape's own context, and those of different contexts are not one measure: "
             "what is kept is the loss at the longest, and `shapeflow compare` measures it"
         )
+        return {"context": own} if self.context == "own" else {}
 
     @property
     def key(self) -> str:
