@@ -1,0 +1,96 @@
+"""What can be asked, and that every answer is whole."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+import pytest
+
+from shapeflow import registry
+from shapeflow.cli import answer
+from shapeflow.codes import CODES
+from shapeflow.diagnostics import Refused, Report, Source
+from shapeflow.explain import SENTENCES, CodeHelp, ComponentHelp, KindHelp, SentenceHelp, explain, overview
+from shapeflow.parse import parse, reserved_words
+
+COMPONENTS = [(kind, name) for kind in registry.KINDS for name in registry.components(kind)]
+
+
+@pytest.mark.parametrize(("kind", "name"), COMPONENTS)
+def test_every_component_is_explained(kind: str, name: str) -> None:
+    (page,) = (one for one in explain(name) if isinstance(one, ComponentHelp) and one.kind == kind)
+    assert page.text
+    assert [setting.name for setting in page.settings] == [
+        field.name for field in attrs.fields(registry.components(kind)[name])
+    ]
+    assert all(setting.help and setting.value for setting in page.settings)
+    report = Report()
+    parse(Source("example", page.example), report)
+    assert not report.failed, page.example
+    assert name in page.example
+
+
+def test_settings_are_told_in_the_words_of_the_language() -> None:
+    (page,) = explain("flexi_resize")
+    assert isinstance(page, ComponentHelp)
+    told = {one.name: (one.value, one.default, one.limits) for one in page.settings}
+    assert told["base"] == ("px", None, "at least 1 px")
+    assert told["preview"] == ("%", "25%", "at least 0%, at most 100%")
+    assert told["antialias"] == ("true | false", "true", "")
+    assert page.example == "axis patch in [16, 8] px via flexi_resize(base: 8 px)"
+    (adamw,) = explain("adamw")
+    assert isinstance(adamw, ComponentHelp)
+    assert {one.name: one.default for one in adamw.settings}["warmup"] == "100 steps"
+
+
+def test_all_kinds_of_one_name_are_told() -> None:
+    assert [page.kind for page in explain("cross_entropy") if isinstance(page, ComponentHelp)] == [
+        "objective",
+        "metric",
+    ]
+
+
+def test_every_sentence_is_explained() -> None:
+    assert set(SENTENCES) == reserved_words().openers
+    for word in SENTENCES:
+        page = explain(word)[0]
+        assert isinstance(page, SentenceHelp)
+        assert page.example.startswith(word)
+    (laws,) = explain("laws")
+    assert isinstance(laws, SentenceHelp)
+    assert laws.components == ("fit",)
+
+
+def test_kinds_and_codes_are_explained() -> None:
+    (kind,) = explain("transition")
+    assert isinstance(kind, KindHelp)
+    assert "width_expand" in kind.components
+    for code, text in CODES.items():
+        assert explain(code) == (CodeHelp(code, text),)
+
+
+def test_the_overview_names_everything() -> None:
+    whole = overview()
+    assert set(whole.components) == set(registry.KINDS)
+    assert whole.codes == tuple(CODES)
+    assert all(text for names in whole.components.values() for text in names.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("flexi_rezise", "flexi_resize"), ("budgt", "budget"), ("unknown-nam", "unknown-name")]
+)
+def test_a_misspelt_name(name: str, meant: str) -> None:
+    with pytest.raises(Refused, match="nothing-to-explain") as caught:
+        explain(name)
+    assert caught.value.diagnostics[0].help == f"did you mean `{meant}`?"
+
+
+def test_on_the_screen_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ([], ["vit"], ["stage"], ["transition"], ["no-end"]):
+        assert answer(["explain", *name]) == 0
+        shown = capsys.readouterr().out
+        assert all(word in shown for word in name or ["vit", "budget", "syntax"])
+        assert answer(["explain", *name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)
+    assert answer(["explain", "nothing at all"]) == 1
