@@ -1,0 +1,193 @@
+"""Whether runs that are killed at random end like one that was not: 20 tries, real processes, real SIGKILLs.
+
+    python benchmarks/kill.py [--tries 20] [--seed 0]
+
+Every try starts `shapeflow run`, kills it from outside one to three times at random places, goes on with `--resume`,
+and compares the last checkpoint with that of a run that was never killed, byte by byte. A place is a line of the log
+and a few milliseconds after it, so that kills fall into steps, switches and the writing of checkpoints alike. Last, one
+of two processes that train together is killed: the run must end by itself, say `worker-lost`, and go on.
+
+Exits with 1 where a single run ended otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+
+PROGRAM = """\
+model      vit(depth: 2, head_width: 8)
+data       digits(batch: 32)
+objective  cross_entropy
+metric     cross_entropy
+
+axis patch in [4, 2] px  via flexi_resize(base: 4 px)
+axis width in [16, 32]   via width_expand
+
+stage (patch: 4 px, width: 16) until 35%
+stage (patch: 2 px, width: 16) with 20% (patch: 4 px) until 60%
+stage (patch: 2 px, width: 32) until end
+
+budget     150 steps
+evaluate   every 25 steps
+checkpoint every 4 steps
+"""
+STEPS = 150
+FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json")
+LATEST = 0.06
+"""Seconds after a line of the log within which a kill falls: a few steps, or the writing of a checkpoint."""
+GIVEN_UP = 300.0
+"""Seconds after which a process that neither writes nor ends is taken for stuck."""
+
+
+@attrs.frozen
+class Kill:
+    """What one kill left. `done`: the last step in the log; `saved`: the newest checkpoint's; `torn`: what was cut off
+    in the middle."""
+
+    done: int
+    saved: int
+    torn: str
+
+
+def command(top: Path, folder: Path, *more: str) -> list[str]:
+    plain = [sys.executable, "-m", "shapeflow", "run", str(top / "kill.shape"), "-o", str(folder)]
+    return [*plain, "--device", "cpu", "--threads", "1", "--quiet", *more]
+
+
+def begun(folder: Path) -> bool:
+    return (folder / "events.jsonl").exists()
+
+
+def resume(folder: Path) -> list[str]:
+    """A run that was killed before its log began is started again, not resumed."""
+    return ["--resume"] if begun(folder) else []
+
+
+def steps(folder: Path) -> Iterator[int]:
+    """The steps that a log tells of; a torn line is none."""
+    log = folder / "events.jsonl"
+    for line in log.read_bytes().splitlines() if log.exists() else ():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if event["event"] == "step_done":
+            yield event["step"]
+
+
+def kill_at(top: Path, folder: Path, step: int, after: float) -> Kill | None:
+    """Start or go on with a run and kill it once its log tells of a step; None where it came to its end before."""
+    process = subprocess.Popen(command(top, folder, *resume(folder)), stderr=subprocess.DEVNULL)
+    given_up = time.monotonic() + GIVEN_UP
+    while max(steps(folder), default=0) < step:
+        if process.poll() is not None:
+            return None
+        if time.monotonic() > given_up:
+            process.kill()
+            raise SystemExit(f"the run in {folder} is stuck")
+        time.sleep(0.002)
+    time.sleep(after)
+    process.kill()
+    process.wait()
+    return left(folder)
+
+
+def left(folder: Path) -> Kill:
+    saved = max((int(path.name[5:]) for path in folder.glob("checkpoints/step-*")), default=0)
+    text = (folder / "events.jsonl").read_bytes()
+    torn = ["a checkpoint"] if list(folder.glob("checkpoints/.step-*")) else []
+    torn += ["the log"] if text and not text.endswith(b"\n") else []
+    return Kill(max(steps(folder), default=0), saved, " and ".join(torn))
+
+
+def ends_alike(folder: Path, whole: Path) -> bool:
+    last = Path("checkpoints", f"step-{STEPS:09d}")
+    return all((folder / last / name).read_bytes() == (whole / last / name).read_bytes() for name in FILES)
+
+
+def attempt(top: Path, number: int, chance: random.Random) -> tuple[list[Kill], bool]:
+    """One try: its kills, and whether it ended like the run that was not killed."""
+    folder = top / f"try-{number}"
+    places = sorted(chance.sample(range(1, STEPS - 10), chance.randint(1, 3)))
+    kills = [kill_at(top, folder, step, chance.uniform(0, LATEST)) for step in places]
+    if None not in kills:
+        subprocess.run(command(top, folder, *resume(folder)), check=True)
+    return [kill for kill in kills if kill is not None], ends_alike(folder, top / "whole")
+
+
+def lose_a_worker(top: Path) -> tuple[str, bool]:
+    """Kill one of two processes that train together: what is said, and whether the run goes on to the same end."""
+    pair = ("--processes", "2", "--format", "json")
+    subprocess.run(command(top, top / "pair", *pair), check=True)
+    folder = top / "lost"
+    process = subprocess.Popen(command(top, folder, *pair), stderr=subprocess.PIPE, text=True)
+    while max(steps(folder), default=0) < STEPS // 2:
+        if process.poll() is not None:
+            raise SystemExit("the run of two processes ended before one of them was killed")
+        time.sleep(0.002)
+    pids = workers(process.pid)
+    os.kill(pids[-1], signal.SIGKILL)
+    said = process.communicate(timeout=GIVEN_UP)[1]
+    codes = [json.loads(line)["code"] for line in said.splitlines() if line.startswith("{")]
+    remain = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    told = f"exit {process.returncode}, {', '.join(codes)}, {len(remain)} processes remain"
+    subprocess.run(command(top, folder, *pair, "--resume"), check=True)
+    return told, (process.returncode, codes, remain) == (1, ["worker-lost"], []) and ends_alike(folder, top / "pair")
+
+
+def workers(launcher: int) -> list[int]:
+    """The processes that train, in the order they were started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            started = (path / "cmdline").read_bytes()
+        except (OSError, ValueError):
+            continue
+        if parent == launcher and b"spawn_main" in started:
+            found.append(int(path.name))
+    return sorted(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--tries", type=int, default=20, help="how many runs are killed")
+    parser.add_argument("--seed", type=int, default=0, help="of the places where they are")
+    choices = parser.parse_args()
+    chance, alike = random.Random(choices.seed), 0
+    table = Table(box=None, padding=(0, 2))
+    for heading in ("try", "killed after steps", "gone on from", "cut off in the middle", "same bits"):
+        table.add_column(heading, justify="left" if "cut" in heading else "right")
+    with tempfile.TemporaryDirectory() as temporary:
+        top = Path(temporary)
+        (top / "kill.shape").write_text(PROGRAM, encoding="utf-8")
+        subprocess.run(command(top, top / "whole"), check=True)
+        for number in range(1, choices.tries + 1):
+            kills, same = attempt(top, number, chance)
+            alike += same
+            done, saved = (", ".join(str(getattr(kill, name)) for kill in kills) for name in ("done", "saved"))
+            torn = ", ".join(kill.torn for kill in kills if kill.torn)
+            table.add_row(str(number), done, saved, torn, "yes" if same else "NO")
+        told, pair = lose_a_worker(top) if Path("/proc/self/cmdline").exists() else ("not tried: no /proc here", True)
+    Console(highlight=False, width=110).print(table)
+    print(f"\n  {alike} of {choices.tries} ended with the same bits as a run that was not killed")
+    print(f"  one of two processes killed: {told}; gone on to the same bits: {'yes' if pair else 'NO'}")
+    sys.exit(alike != choices.tries or not pair)
+
+
+if __name__ == "__main__":
+    main()
