@@ -81,8 +81,19 @@ def _words(plan: Plan) -> Iterator[str]:
         if transition.credit < 1:
             names = " + ".join(transition.names)
             yield f"{names}: {share(transition.credit)} of the law's descent is expected to survive the switch"
+    spent = price(plan)
+    if spent is not None and plan.totals.compute:
+        times = spent / plan.totals.compute
+        yield f"finding the laws took {flops(spent)}, {times:.3g} times this plan; no saving here counts it"
     for note in plan.notes:
         yield f"note: {note}"
+
+
+def price(plan: Plan) -> float | None:
+    """FLOPs of all runs that the plan's laws were fitted to; None where the laws were stated or do not say."""
+    spent = [candidate.law.provenance.spent for candidate in plan.candidates if candidate.law is not None]
+    known = [value for value in spent if value is not None]
+    return sum(known) if known else None
 
 
 def against(plan: Plan, comparator: Comparator, what: str) -> str:
