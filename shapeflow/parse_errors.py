@@ -12,14 +12,14 @@ from shapeflow.skim import BRACKETS, Piece, ReservedWords
 
 EXAMPLES = {
     "plan": 'plan "my plan"',
-    "use": 'use "common/imagenet.shape" as imagenet',
+    "use": 'use "common/sizes.shape" as sizes',
     "let": "let longest = 2048 tokens",
-    "model": "model vit(width: 640)",
-    "data": "data imagenet21k(batch: 256)",
+    "model": "model vit(depth: 12, width: 640, head_width: 64)",
+    "data": "data fashion_mnist(image: 24 px, batch: 64)",
     "objective": "objective cross_entropy",
     "optimizer": "optimizer adamw(lr: 1e-3)",
     "metric": "metric fewshot_error(shots: 10)",
-    "axis": "axis patch in [16, 8] px via flexi_resize",
+    "axis": "axis patch in [16, 8] px via flexi_resize(base: 16 px)",
     "candidates": "candidates patch * width where width >= 384",
     "laws": 'laws from fit("runs/*.csv")',
     "law": "law for (patch: 8 px) is power(a: 4.1, b: 0.3)",

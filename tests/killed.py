@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -52,7 +53,7 @@ def listener(kind: str, number: int) -> Callable[[Event], None]:
 
 def harm_checkpoint(kind: str, number: int) -> None:
     """Let the writing of one checkpoint end in the middle."""
-    name, rename, remove = checkpoint_name(number), os.rename, checkpoint.shutil.rmtree
+    name, rename, remove = checkpoint_name(number), os.rename, shutil.rmtree
 
     def torn(path: Path, data: bytes) -> None:
         if path.name == "optimizer.safetensors" and name in path.parent.name:
@@ -61,18 +62,22 @@ def harm_checkpoint(kind: str, number: int) -> None:
         write(path, data)
 
     def unnamed(source: Path, target: Path) -> None:
-        rename(source, target) if Path(target).name != name else die()
+        if target.name == name:
+            die()
+        rename(source, target)
 
     def named(path: Path, **choices: Any) -> None:
-        die() if (Path(path).parent / name).exists() else remove(path, **choices)
+        if (path.parent / name).exists():
+            die()
+        remove(path, **choices)
 
     write = checkpoint._write
     if kind == "torn":
         checkpoint._write = torn
     elif kind == "unnamed":
-        checkpoint.os.rename = unnamed
+        os.rename = unnamed  # type: ignore[assignment]
     elif kind == "named":
-        checkpoint.shutil.rmtree = named
+        shutil.rmtree = named  # type: ignore[assignment]
 
 
 def harm_log(number: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -291,7 +290,6 @@ def test_files_that_cannot_be_read(ask: Ask) -> None:
             assert said.codes[0] in CODES
 
 
-@pytest.mark.skipif(os.name != "posix", reason="/dev/full is of Linux")
 def test_what_cannot_be_written(ask: Ask) -> None:
     Path("file").write_text("", encoding="utf-8")
     for arguments in (

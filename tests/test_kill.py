@@ -63,7 +63,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = tmp_path_factory.mktemp("kill")
     save(PLAN, folder / "plan.json")
     here = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, Path(__file__).with_name("killed.py"), folder / "plan.json", folder, *MOMENTS]
+    script = str(Path(__file__).with_name("killed.py"))
+    command = [sys.executable, script, str(folder / "plan.json"), str(folder), *MOMENTS]
     done = subprocess.run(command, env=here, check=True, capture_output=True, text=True, timeout=300)
     told = dict(line.split() for line in done.stdout.splitlines())
     return Runs(folder, {moment: int(number) for moment, number in told.items()})

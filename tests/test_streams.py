@@ -145,7 +145,7 @@ def test_a_resumed_stream_is_the_rest_of_the_whole_one(plan: Plan, tmp_path: Pat
     for step in at:
         name = checkpoint_name(step)
         rest = whole[1 + whole.index(CheckpointSaved(step, name)) :]
-        unsaved = [event for event in rest if not isinstance(event, CheckpointSaved)]
+        unsaved: list[Event] = [event for event in rest if not isinstance(event, CheckpointSaved)]
         again, expected = followed(every, None, tmp_path / name)[1], [RunStarted(every.digest, step), *unsaved]
         assert again == expected
         assert losses(again) == losses(expected)
