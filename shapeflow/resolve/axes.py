@@ -12,7 +12,7 @@ from shapeflow import registry, syntax
 from shapeflow.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.program import AxisUse
 from shapeflow.resolve.components import Built, build
-from shapeflow.resolve.values import Names, Unsettled, amount, items
+from shapeflow.resolve.values import LARGEST, Names, Unsettled, amount, items
 from shapeflow.shapes import Shape, Value
 
 
@@ -85,8 +85,9 @@ def axis_value(item: syntax.Value, axis: Any, names: Names, report: Report) -> V
     """One value of an axis in its base unit. Raises Unsettled."""
     at = item.span
     found = amount(item, (axis.dimension,), names, report).value
-    if found != int(found) or found < 1:
-        report.error("out-of-range", f"`{at.text}` is out of range", at, "must be a whole number of 1 or more")
+    if found != int(found) or not 1 <= found <= LARGEST:
+        why = "must be a whole number of 1 or more" if found <= LARGEST else f"must be at most {LARGEST:_}"
+        report.error("out-of-range", f"`{at.text}` is out of range", at, why)
         raise Unsettled
     return int(found)
 

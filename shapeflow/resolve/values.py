@@ -15,6 +15,9 @@ from shapeflow.settings import Limits
 from shapeflow.shapes import Shape
 from shapeflow.units import BASE, UNITS, Amount, Dimension, Unit
 
+LARGEST = 10**12
+"""Whole numbers of a file go no further: sizes are multiplied with each other, and no machine has as much."""
+
 
 class Unsettled(Exception):  # noqa: N818 - the report already holds the error
     """A value could not be made out; what was wrong has been reported."""
@@ -145,6 +148,9 @@ def _number(value: syntax.Value, kind: Any, limits: Limits, names: Names, at: Sp
     if kind is int:
         if found.value != int(found.value):
             report.error("not-whole", f"`{at.text}` is not a whole number", at, "must be whole")
+            raise Unsettled
+        if abs(found.value) > LARGEST:
+            report.error("out-of-range", f"`{at.text}` is out of range", at, f"must be at most {LARGEST:_}")
             raise Unsettled
         return int(found.value)
     return found.value
