@@ -15,7 +15,7 @@ from shapeflow.settings import Limits
 from shapeflow.shapes import Shape
 from shapeflow.units import BASE, UNITS, Amount, Dimension, Unit
 
-LARGEST = 10**12
+LARGEST = 10**8
 """Whole numbers of a file go no further: sizes are multiplied with each other, and no machine has as much."""
 
 
