@@ -95,7 +95,9 @@ def _fixed(plan: Plan) -> list[tuple[str, Shape | None]]:
 
 def targets(plan: Plan, curve: Curve) -> list[float]:
     """Errors to compare at, from the lower part of the plan's curve down to its end, evenly in the log of compute."""
-    first, last = curve.points[0][0], curve.points[-1][0]
+    begun = plan.stages[0].enter.error
+    # Above the error at which the plan is said to start, laws speak of what nobody measured.
+    first, last = (curve.compute(begun) if begun is not None else None) or curve.points[0][0], curve.points[-1][0]
     first = max(first, last / 100)
     found = []
     for row in range(1, TARGETS + 1):
