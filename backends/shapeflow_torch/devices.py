@@ -45,11 +45,12 @@ def place(device: str = "auto", processes: int | None = None, gpus_wanted: int |
         return Place("cpu", count)
     if count > len(found):
         names = ", ".join(found) or "none"
+        wanted = "1 GPU is" if count == 1 else f"{count} GPUs are"
         shown = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
         raise Refused(
             Diagnostic(
                 "no-such-gpus",
-                f"{count} GPUs are asked for, this machine shows {len(found)}",
+                f"{wanted} asked for, this machine shows {len(found)}",
                 place="--gpus" if gpus_wanted else "--device",
                 notes=(
                     f"GPUs here: {names}",

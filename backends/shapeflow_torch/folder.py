@@ -19,6 +19,7 @@ from typing import Any
 from shapeflow import plan_json
 from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.events import CheckpointSaved, Event, RunEnded, StepDone, event_from_json, event_to_json
+from shapeflow.execute import checkpoint_name
 from shapeflow.files import cannot_write, read_text, write_text
 from shapeflow.plan import Plan
 from shapeflow_torch.checkpoint import newest, step_of
@@ -39,7 +40,8 @@ def prepare(
     if exists and not resume:
         help_ = "go on with `--resume`, or choose another folder"
         raise Refused(Diagnostic("run-exists", f"`{folder}` holds a run already", place=str(folder), help=help_))
-    if resume and not exists:
+    # A plan alone is a run that was cut off before its first event.
+    if resume and not exists and not (folder / PLAN).exists():
         raise Refused(Diagnostic("no-run", f"`{folder}` holds no run to go on with", place=str(folder)))
     if (folder / PLAN).exists():
         _check_plan(folder, plan)
@@ -93,6 +95,9 @@ def _lines_until(path: Path, done: int) -> str:
         kept.append(line)
         if isinstance(event, CheckpointSaved) and event.step == done:
             break
+    else:
+        # Killed between a checkpoint and its line: the checkpoint is there all the same.
+        kept.append(json.dumps(event_to_json(CheckpointSaved(done, checkpoint_name(done)))))
     return "".join(f"{line}\n" for line in kept)
 
 
