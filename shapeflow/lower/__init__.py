@@ -71,7 +71,7 @@ def _cautions(program: Program, laws: Mapping[Shape, Law], stages: list[Stage]) 
     if not laws:
         return
     if any(stage.blends for stage in stages):
-        yield "a blended step costs what its shape costs, and is predicted to teach as much as a step in the stage's own shape"
+        yield "a blended step costs what its shape costs, and is predicted to teach like one in the stage's own shape"
     for axis, caution in program.metric.cautions.items():
         if len({shape.get(axis) for shape in program.candidates}) > 1:
             yield caution
