@@ -2,8 +2,8 @@
 
 A law's rate is log |dC/dE| = k - s log(E - c): a straight line in log(E - c), with s = 1/b + 1. The difference of two
 such rates has one stationary point, so two laws change places at most twice, each time inside a known bracket. On a
-cheapest way a switch between two laws lies at such a crossing, since moving it either way costs more; so a search over
-crossings is exact for prices that do not depend on the error, and for prices that do it is a choice among crossings.
+cheapest way a switch between two laws lies at such a crossing, since moving it either way costs more, or at the start;
+a credit moves the crossing of its pair by log eta. So a search over crossings is exact.
 """
 
 from __future__ import annotations
@@ -69,13 +69,19 @@ class Lines:
             return np.where(above > 0, self.k[law] - self.s[law] * np.log(np.maximum(above, 0.0)), np.inf)
 
 
-def crossings(laws: Sequence[Curve], start: float, target: float | None = None) -> list[Crossing]:
-    """All places strictly between the target (or the floors) and the start where two laws change places, from the
-    start on."""
+def crossings(
+    laws: Sequence[Curve], start: float, target: float | None = None, ease: Floats | None = None
+) -> list[Crossing]:
+    """All places strictly between the target (or the floors) and the start where a switch may pay, from the start on.
+
+    `ease[p, q]`: log of what a unit of error in q counts for a switch from p to q, against one in p; 0 where the switch
+    is free. A credit eta makes it log eta, since the switch then costs (1 - eta) of the compute that q would have
+    needed to stand there: the derivative of the whole is 0 where rate_p = eta rate_q.
+    """
     if len(laws) < 2:
         return []
-    lines = Lines.of(laws)
-    p, q = np.triu_indices(len(laws), 1)
+    lines, (p, q) = Lines.of(laws), _pairs(len(laws))
+    shift = np.zeros(len(p)) if ease is None else ease[p, q]
     low = np.maximum(lines.c[p], lines.c[q])
     low = low if target is None else np.maximum(low, target)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -83,32 +89,49 @@ def crossings(laws: Sequence[Curve], start: float, target: float | None = None) 
     turn = np.where((turn > low) & (turn < start), turn, start)
     found: list[Crossing] = []
     for left, right in ((low, turn), (turn, np.full(len(p), start))):
-        found += _between(lines, p, q, left, right)
+        found += _between(lines, (p, q, shift), left, right)
     return sorted((one for one in found if one.error < start), key=lambda one: (-one.error, one.upper, one.lower))
 
 
-def _between(lines: Lines, p: NDArray[np.intp], q: NDArray[np.intp], left: Floats, right: Floats) -> list[Crossing]:
-    """The crossings in brackets that hold one at most."""
+def openings(laws: Sequence[Curve], start: float, ease: Floats | None = None) -> list[Crossing]:
+    """Switches at the start itself: the upper law is entered from nothing, the lower one is cheaper from there on."""
+    p, q = _pairs(len(laws))
+    lines, at = Lines.of(laws), np.full(len(p), start)
+    shift = np.zeros(len(p)) if ease is None else ease[p, q]
+    with np.errstate(invalid="ignore"):
+        cheaper = lines.rate(p, at) - lines.rate(q, at) > shift
+    cheaper &= (lines.c[p] < start) & (lines.c[q] < start)
+    return [Crossing(start, int(u), int(w)) for u, w in zip(p[cheaper], q[cheaper], strict=True)]
+
+
+def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    p, q = np.nonzero(~np.eye(count, dtype=bool))
+    return p, q
+
+
+def _between(
+    lines: Lines, pairs: tuple[NDArray[np.intp], NDArray[np.intp], Floats], left: Floats, right: Floats
+) -> list[Crossing]:
+    """The crossings from p above to q below, in brackets that hold one at most."""
+    p, q, shift = pairs
     # At a floor both rates may be infinite: look a hair above it.
     left = np.where(left < right, left + (right - left) * 1e-13, left)
 
     def gap(error: Floats) -> Floats:
         with np.errstate(invalid="ignore"):
-            return lines.rate(p, error) - lines.rate(q, error)
+            return lines.rate(p, error) - lines.rate(q, error) - shift
 
-    at_left, at_right = gap(left), gap(right)
-    inside = (left < right) & (np.sign(at_left) * np.sign(at_right) < 0)
-    p, q, left, right, at_left = p[inside], q[inside], left[inside], right[inside], at_left[inside]
+    inside = (left < right) & (gap(left) > 0) & (gap(right) < 0)
+    p, q, shift, left, right = p[inside], q[inside], shift[inside], left[inside], right[inside]
     for _ in range(200):
         middle = 0.5 * (left + right)
-        same = np.sign(gap(middle)) == np.sign(at_left)
+        same = gap(middle) > 0
         done = (middle <= left) | (middle >= right)
         if done.all():
             break
         left, right = np.where(same & ~done, middle, left), np.where(same | done, right, middle)
     error = 0.5 * (left + right)
-    upper, lower = np.where(at_left > 0, p, q), np.where(at_left > 0, q, p)
-    return [Crossing(float(e), int(u), int(w)) for e, u, w in zip(error, upper, lower, strict=True)]
+    return [Crossing(float(e), int(u), int(w)) for e, u, w in zip(error, p, q, strict=True)]
 
 
 def greedy(laws: Sequence[Curve], start: float, target: float) -> list[Stretch]:
@@ -136,13 +159,13 @@ def greedy(laws: Sequence[Curve], start: float, target: float) -> list[Stretch]:
 
 
 def along(law: Curve, first: float, last: float) -> float:
-    """FLOPs along a law from one error down to another."""
-    return law.compute(last) - law.compute(first)
+    """FLOPs along a law from one error down to another; what lies above its error at compute 0 takes none."""
+    return entry(law, last) - entry(law, first)
 
 
-def entry(law: Curve, start: float) -> float:
-    """FLOPs that a law needs from nothing to the start; a law that begins below the start needs none."""
-    return max(0.0, law.compute(start))
+def entry(law: Curve, error: float) -> float:
+    """FLOPs that a law needs from nothing to an error; a law that begins below the error needs none."""
+    return max(0.0, law.compute(error))
 
 
 def total(laws: Sequence[Curve], way: Sequence[Stretch]) -> float:

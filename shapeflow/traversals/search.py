@@ -54,7 +54,7 @@ class _Entry:
     """Total just before the switch; a stage's length is counted from here."""
     total: float
     base: float
-    """Total minus the law's own compute here: `base + law.compute(e)` is the total at a later error e."""
+    """Total minus the law's own compute here: `base + entry(law, e)` is the total at a later error e."""
     spent: float
     """What the total took of the budget."""
     stages: int
@@ -89,18 +89,20 @@ class _Search:
 
     def _add(self, law: int, error: float, before: float, total: float, spent: float, parent: _Entry | None) -> None:
         stages = parent.stages + 1 if parent else 1
-        base = total - self.laws[law].compute(error)
+        base = total - entry(self.laws[law], error)
         self.entries[law].append(_Entry(law, error, before, total, base, spent, stages, parent))
 
     def _best(self, law: int, error: float) -> tuple[float, _Entry] | None:
         """The least total at an error in a law, over the ways whose stage may end there."""
-        here = self.laws[law].compute(error)
+        here = entry(self.laws[law], error)
         if not math.isfinite(here):
             return None
         best: tuple[float, _Entry] | None = None
         for one in self.entries[law]:
             cost = one.base + here
-            if cost - one.before >= self.shortest[law] and _better(cost, one, best):
+            # A law that begins below the error has not taken a step here: there is no stage to end.
+            length = cost - one.before
+            if length > 0 and length >= self.shortest[law] and _better(cost, one, best):
                 best = cost, one
         return best
 
@@ -115,7 +117,7 @@ class _Search:
             return
         cost, one = best
         price = self.rules.price(p, q, error)
-        here = self.laws[q].compute(error)
+        here = entry(self.laws[q], error)
         known = self.entries[q]
         # Already there by a way that is no dearer, no longer to build up its stage, and of no more stages?
         if any(
@@ -141,7 +143,7 @@ class _Search:
         """The least compute to an error, and the last arrival on that way."""
         best: tuple[float, _Entry] | None = None
         for law, known in zip(self.laws, self.entries, strict=True):
-            here = law.compute(error)
+            here = entry(law, error)
             for one in known if math.isfinite(here) else ():
                 cost = one.base + here
                 if one.error >= error and self._long_enough(one, cost) and _better(cost, one, best):

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import attrs
+import numpy as np
 
 from shapeflow.diagnostics import Report
 from shapeflow.route import END, Curve, Leg, Problem, Route, Until
 from shapeflow.settings import setting
 from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, per_step, reachable, start_of, written
-from shapeflow.traversals.envelope import Crossing, crossings, entry, greedy, total
+from shapeflow.traversals.envelope import Crossing, Floats, crossings, entry, greedy, openings, total
 from shapeflow.traversals.search import End, Rules, Way, cheapest
 from shapeflow.units import Amount, flops
 
@@ -24,9 +25,9 @@ class Steepest:
     dC/dE is negative, so the greatest dC/dE is the least compute per unit of error. Shapes change where these rates
     cross, and only where both laws were measured, unless `extrapolate`. Where a transition goes one way only, or hands
     on no more than a credit eta of the descent, each switch is charged (1 - eta) of the compute that the new shape
-    would have needed to stand there, and the cheapest way over the crossings is taken; if no switch repays that, the
-    answer is one stage. The compute that the first shape needs to get to the start counts too, so the plan is never
-    dearer, by the laws, than the best fixed shape.
+    would have needed to stand there; it then lies where the old rate is eta times the new one. The cheapest way over
+    these places is taken; if no switch repays its price, the answer is one stage. The compute that the first shape
+    needs to get to the start counts too, so the plan is never dearer, by the laws, than the best fixed shape.
     """
 
     picks: ClassVar[bool] = True
@@ -52,7 +53,7 @@ class Steepest:
         shortest = self._shortest(problem, budget, report)
         if start is None or shortest is None or not reachable(problem, laws, report):
             return None
-        return _answer(self, problem, _Question(laws, start, budget, shortest), report)
+        return _answer(self, problem, _Question(laws, start, budget, shortest, _ease(problem)), report)
 
     def _shortest(self, problem: Problem, budget: Budget | None, report: Report) -> list[float] | None:
         """The least FLOPs of a stage in each candidate; None after an error."""
@@ -81,11 +82,20 @@ class _Question:
     start: float
     budget: Budget | None
     shortest: list[float]
+    ease: Floats
 
     def crossings(self, target: float | None, unmeasured: bool) -> list[Crossing]:
         """Where a switch may pay; with `unmeasured` also where a law was not measured."""
-        events = crossings(self.laws, self.start, target)
+        events = openings(self.laws, self.start, self.ease) + crossings(self.laws, self.start, target, self.ease)
         return [event for event in events if unmeasured or _both_measured(self.laws, event)]
+
+
+def _ease(problem: Problem) -> Floats:
+    """Log of the credit of each switch, by the candidates' indices; see `crossings`."""
+    credits = [[problem.credit(before, after) for after in problem.candidates] for before in problem.candidates]
+    with np.errstate(divide="ignore"):
+        logs: Floats = np.log(np.array(credits, dtype=float))
+    return logs
 
 
 def _answer(settings: Steepest, problem: Problem, asked: _Question, report: Report) -> Route | None:
@@ -169,13 +179,18 @@ def _free(problem: Problem, asked: _Question, way: Way) -> list[str]:
     if not end < asked.start:
         return []
     free = greedy(asked.laws, asked.start, end)
-    price = total(asked.laws, free)
-    if price > 0.999 * way.total or [one.law for one in free] == [one.law for one in way.stretches]:
+    order = [one.law for one in free]
+    # What is cheapest from nothing to the start comes first.
+    begin = min(order[:1] + list(range(len(asked.laws))), key=lambda law: entry(asked.laws[law], asked.start))
+    order = order if begin == order[0] else [begin, *order]
+    price = total(asked.laws, free) - entry(asked.laws[free[0].law], asked.start)
+    price += entry(asked.laws[begin], asked.start)
+    if price > 0.999 * way.total or order == [one.law for one in way.stretches]:
         return []
-    names = ", ".join(written(problem.candidates[one.law], problem) for one in free)
+    names = ", ".join(written(problem.candidates[law], problem) for law in order)
     notes = [f"free switches at every error would go {names}, for {flops(price)} instead of {flops(way.total)}"]
-    used = len(asked.crossings(end, unmeasured=False))
-    if used < (every := len(asked.crossings(end, unmeasured=True))):
+    used, every = (sum(event.error < asked.start for event in asked.crossings(end, how)) for how in (False, True))
+    if used < every:
         notes.append(
             f"{every - used} of {every} crossings lie where a law was not measured and do not count; "
             "`steepest(extrapolate: true)` counts them"
