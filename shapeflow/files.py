@@ -30,19 +30,31 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all. Raises Refused `disk-full` or `cannot-write`; the old file stays."""
     temporary = ""
     try:
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            # A device or a pipe takes the bytes; it must not be replaced by a file.
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
         raise cannot_write(path, error) from error
+
+
+def _umask() -> int:
+    """The rights that new files do not get; it can be read only by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,17 +6,21 @@ interrupted is simply started again.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import attrs
 
+from shapeflow.backend import backend
 from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.plan import Plan
 from shapeflow.plan_json import save
@@ -49,6 +53,9 @@ class Job:
         return run.ended is not None and (run.ended.finished or reached)
 
 
+LAUNCHER = frozenset({"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
+"""What tells a process that it is one of several; each job is a run of its own."""
+
 Watch = Callable[[Job, int, str], None]
 """Told of a job: the steps done, and `runs`, `done` or `kept`."""
 
@@ -63,9 +70,9 @@ class Pool:
 
     @classmethod
     def of(cls, at_once: int | None, device: str, root: Path) -> Pool:
-        """As many at once as there are processor cores, unless said otherwise; one on a GPU."""
-        cores = os.cpu_count() or 1
-        return cls(at_once or (1 if device == "cuda" else cores), device, root)
+        """As many at once as there are processor cores, unless said otherwise; one on a machine with a GPU."""
+        on_gpu = device == "cuda" or (device == "auto" and at_once is None and bool(backend("torch")().gpus()))
+        return cls(at_once or (1 if on_gpu else os.cpu_count() or 1), device, root)
 
     def run(self, jobs: Sequence[Job], watch: Watch) -> list[Run]:
         """Run all jobs and read them back, in their order. Raises Refused with the first failure; the others end."""
@@ -75,38 +82,65 @@ class Pool:
                 watch(job, job.plan.steps, "kept")
             else:
                 waiting.append(job)
-        beside = min(self.at_once, len(waiting))
-        # One run alone chooses for itself; several share the cores, since threads that wait for a core spin.
-        threads = max(1, (os.cpu_count() or 1) // beside) if beside > 1 else None
         running: list[_Running] = []
         try:
-            while waiting or running:
-                while waiting and len(running) < self.at_once:
-                    running.append(self._start(waiting.pop(0), threads))
-                time.sleep(_POLL)
-                for one in list(running):
-                    if one.process.poll() is None:
-                        watch(one.job, one.steps(), "runs")
-                        continue
-                    running.remove(one)
-                    one.check()
-                    watch(one.job, one.job.plan.steps, "done")
+            with _ended_by_signals():
+                self._work(waiting, running, watch)
         finally:
             for one in running:
                 one.end()
         return [read_run(job.folder) for job in jobs]
 
-    def _start(self, job: Job, threads: int | None) -> _Running:
+    def _work(self, waiting: list[Job], running: list[_Running], watch: Watch) -> None:
+        """Start what waits and follow what runs, until nothing is left of either."""
+        while waiting or running:
+            while waiting and len(running) < self.at_once:
+                running.append(self._start(waiting.pop(0)))
+            time.sleep(_POLL)
+            for one in list(running):
+                if one.process.poll() is None:
+                    watch(one.job, one.steps(), "runs")
+                    continue
+                running.remove(one)
+                one.check()
+                watch(one.job, one.job.plan.steps, "done")
+
+    def _start(self, job: Job) -> _Running:
         begun = (job.folder / EVENTS).exists() or (job.folder / CHECKPOINTS).exists()
         save(job.plan, job.folder / PLAN)
         command = [sys.executable, "-m", "shapeflow", "run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
         command += ["--root", str(self.root), "--device", self.device]
-        command += ["--threads", str(threads)] if threads else []
+        if self.at_once > 1:
+            # The same for every job, also for one that is alone for a while: their times are compared. Several share
+            # the cores, since threads that wait for a core spin.
+            command += ["--threads", str(max(1, (os.cpu_count() or 1) // self.at_once))]
         command += ["--resume"] if begun else []
         command += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
         # A file and not a pipe: a pipe that nobody reads stops its writer.
         said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `check` or `end`
-        return _Running(job, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said), said)
+        own = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
+        return _Running(job, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=own), said)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a pool as Ctrl-C does: its processes save, and end."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopping; the same command goes on from here", file=sys.stderr)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @attrs.frozen
@@ -127,6 +161,9 @@ class _Running:
             raise Refused(Diagnostic("run-failed", message, place=str(self.job.folder), notes=(text.strip(),)))
         if text:
             sys.stderr.write(text)
+        if not self.job.finished:
+            message, help_ = f"the run of {self.job.label} was stopped before its end", "start the same command again"
+            raise Refused(Diagnostic("run-failed", message, place=str(self.job.folder), help=help_))
 
     def end(self) -> None:
         """Ask the process to save and end, and wait for it."""

@@ -15,13 +15,18 @@ import attrs
 
 from shapeflow.compiler import compile_file
 from shapeflow.diagnostics import Diagnostic, Refused, Report
+from shapeflow.events import StepDone
 from shapeflow.plan import Plan
 from shapeflow.pool import Job
 from shapeflow.runs import Run
+from shapeflow.shapes import Shape
 
 PLAN = "plan"
 ROOM = 2.5
 """A rival may spend so many times the plan's compute before it is stopped."""
+
+CONSTANT = frozenset({"fixed", "random"})
+"""Traversals that do the same at every time, whatever their budget."""
 
 FIXED = {"last": "the shape it ends in, fixed", "best": "the best fixed shape"}
 
@@ -37,7 +42,8 @@ class Entry:
 
 @attrs.frozen
 class Result:
-    """What a way needed to reach the target, a value a seed; None where it never got there."""
+    """What a way needed to reach the target, a value a seed; None where it never got there. `seconds` are of training
+    alone, each step at its shape's undisturbed time (`step_times`)."""
 
     name: str
     what: str
@@ -65,8 +71,16 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def metric_of(plan: Plan, asked: str | None) -> str:
-    """What runs are compared by: of language models the loss at the longest context, which is what one keeps."""
-    return asked or ("loss@longest" if plan.metric.startswith("loss@") else plan.metric)
+    """What runs are compared by: of language models the loss at the longest context, which is what one keeps.
+
+    Raises Refused `unknown-metric` for one that runs of the plan are not measured by."""
+    text = plan.metric.startswith("loss@")
+    known = {"loss@own", "loss@longest"} if text else {"classification_error", "cross_entropy", plan.metric}
+    if asked is not None and asked not in known:
+        message = f"runs of this plan are not measured by `{asked}`"
+        notes = (f"measured: {', '.join(sorted(known))}",)
+        raise Refused(Diagnostic("unknown-metric", message, place="--metric", notes=notes))
+    return asked or ("loss@longest" if text else plan.metric)
 
 
 def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> Entry:
@@ -75,7 +89,7 @@ def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
     if not plans[0].runnable:
         message = "there is nothing to train, so nothing to compare"
         raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
-    return _entry(PLAN, "the plan", plans, seeds, None, folder)
+    return _entry(PLAN, "the plan", plans, seeds, folder)
 
 
 def rival_entries(
@@ -83,29 +97,30 @@ def rival_entries(
     sentences: Sequence[str],
     rivals: Sequence[str],
     seeds: Sequence[int],
-    goal: tuple[str, float],
     folder: Path,
 ) -> list[Entry]:
-    """The rivals as jobs: `last`, `best`, or a traversal as a file would write it. They end once they reach the goal,
-    and may spend `ROOM` times the plan's compute on the way. Raises Refused."""
+    """The rivals as jobs: `last`, `best`, or a traversal as a file would write it.
+
+    A way that is the same at all times may spend `ROOM` times the plan's compute to get where the plan ends; one that
+    depends on its budget has the plan's own. Raises Refused."""
     first = compile_file(path, [*sentences, f"seed {seeds[0]}"])
     compute = first.totals.compute or 0.0
     every = first.evaluate or max(1, first.steps // 50)
-    common = [f"budget {ROOM * compute:.6e} FLOPs", f"evaluate every {compute / first.steps * every:.6e} FLOPs"]
+    often = f"evaluate every {compute / first.steps * every:.6e} FLOPs"
     found = []
     for rival in rivals:
-        traversal = f"traversal {_traversal(rival, first)}"
-        own = [compile_file(path, [*sentences, *common, traversal, f"seed {seed}"]) for seed in seeds]
-        found.append(_entry(rival, _what(rival, first), own, seeds, goal, folder))
+        traversal = _traversal(rival, first)
+        room = ROOM if traversal.partition("(")[0].strip() in CONSTANT else 1.0
+        own = [f"budget {room * compute:.6e} FLOPs", often, f"traversal {traversal}"]
+        plans = [compile_file(path, [*sentences, *own, f"seed {seed}"]) for seed in seeds]
+        found.append(_entry(rival, _what(rival, first), plans, seeds, folder))
     return found
 
 
-def _entry(
-    name: str, what: str, plans: Sequence[Plan], seeds: Sequence[int], goal: tuple[str, float] | None, folder: Path
-) -> Entry:
+def _entry(name: str, what: str, plans: Sequence[Plan], seeds: Sequence[int], folder: Path) -> Entry:
     safe = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-")
     pairs = zip(plans, seeds, strict=True)
-    jobs = (Job(f"{what}, seed {seed}", plan, folder / f"{safe}-seed{seed}", goal) for plan, seed in pairs)
+    jobs = (Job(f"{what}, seed {seed}", plan, folder / f"{safe}-seed{seed}") for plan, seed in pairs)
     return Entry(name, what, tuple(jobs))
 
 
@@ -127,9 +142,38 @@ def _what(rival: str, plan: Plan) -> str:
     return f"{FIXED[rival]}, {shape.written(plan.units)}"
 
 
+def with_goal(entry: Entry, goal: tuple[str, float]) -> Entry:
+    """The same way, ended once it is as good as this."""
+    return attrs.evolve(entry, jobs=tuple(attrs.evolve(job, until=goal) for job in entry.jobs))
+
+
 def results(entries: Sequence[Entry], runs: Mapping[Path, Run], metric: str, target: float) -> list[Result]:
     """What each way needed to reach the target."""
-    return [_result(entry, runs, metric, target) for entry in entries]
+    times = step_times(list(runs.values()))
+    return [_result(entry, runs, metric, target, times) for entry in entries]
+
+
+def step_times(runs: Sequence[Run]) -> dict[Shape, float]:
+    """Seconds of an undisturbed step in each shape: the 10th percentile over all runs.
+
+    Runs are timed side by side and one after the other, on machines that do other things; so each way's seconds are
+    its own steps at the same times a step."""
+    seconds: dict[Shape, list[float]] = {}
+    for run in runs:
+        for event in run.events:
+            if isinstance(event, StepDone):
+                seconds.setdefault(event.shape, []).append(event.seconds)
+    return {shape: sorted(found)[len(found) // 10] for shape, found in seconds.items()}
+
+
+def seconds_to(run: Run, compute: float, times: Mapping[Shape, float]) -> float:
+    """Seconds of training until a compute was spent, each step at the time of its shape."""
+    steps = [event for event in run.events if isinstance(event, StepDone) and event.compute <= compute]
+    if not steps:
+        return 0.0
+    # The log may hold every so many-th step only, and the last one may lie a little before the compute.
+    done = steps[-1].step * compute / steps[-1].compute
+    return done * statistics.mean(times[event.shape] for event in steps)
 
 
 def target_of(plan: Entry, runs: Mapping[Path, Run], metric: str) -> float:
@@ -146,14 +190,15 @@ def _curve(run: Run, metric: str) -> list[tuple[float, float, float]]:
     return curve
 
 
-def _result(entry: Entry, runs: Mapping[Path, Run], metric: str, target: float) -> Result:
+def _result(entry: Entry, runs: Mapping[Path, Run], metric: str, target: float, times: Mapping[Shape, float]) -> Result:
     own = [runs[job.folder] for job in entry.jobs]
     reached = [run.reaches(metric, target) for run in own]
+    pairs = zip(own, reached, strict=True)
     return Result(
         name=entry.name,
         what=entry.what,
         compute=tuple(None if at is None else at[0] for at in reached),
-        seconds=tuple(None if at is None else at[1] for at in reached),
+        seconds=tuple(None if at is None else seconds_to(run, at[0], times) for run, at in pairs),
         final=tuple(_curve(run, metric)[-1][2] for run in own),
     )
 

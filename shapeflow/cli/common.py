@@ -105,9 +105,21 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
 
 
-def numbers(text: str, option: str) -> list[int]:
-    """The whole numbers of `0,1,2`."""
+def seeds_of(file: Path, sentences: Sequence[str], text: str | None) -> list[int]:
+    """The seeds of `--seeds 0,1,2`; without it the one of the file, or of `--seed`. Raises Refused for a file that
+    does not compile."""
+    if text is None:
+        from shapeflow.compiler import program_of
+
+        report = Report()
+        program = program_of(file, sentences, report)
+        if program is None:
+            raise Refused(*report.diagnostics)
+        return [program.seed]
     try:
-        return [int(part) for part in text.split(",")]
+        found = [int(part) for part in text.split(",")]
     except ValueError:
-        raise click.BadParameter(f"`{text}` is no list of whole numbers", param_hint=option) from None
+        raise click.BadParameter(f"`{text}` is no list of whole numbers", param_hint="--seeds") from None
+    if len(set(found)) < len(found):
+        raise click.BadParameter(f"`{text}` names a seed twice", param_hint="--seeds")
+    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import numbers, of_a_file, print_json, tell
+from shapeflow.cli.common import of_a_file, print_json, seeds_of, tell
 
 if TYPE_CHECKING:
     from shapeflow.pool import Pool
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--target", type=float, help="The held-out value to reach.  [what the plan reaches]")
 @click.option("--metric", help="What to compare by.  [the loss at the longest context, or the plan's metric]")
-@click.option("--seeds", default="0", show_default=True, metavar="N,N,...", help="Train every way with each seed.")
+@click.option("--seeds", metavar="N,N,...", help="Train every way with each seed.  [the file's seed]")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the runs.  [runs/NAME-compare]"
 )
@@ -44,7 +44,7 @@ def command(
     rivals: tuple[str, ...],
     target: float | None,
     metric: str | None,
-    seeds: str,
+    seeds: str | None,
     output: Path | None,
     jobs: int | None,
     device: str,
@@ -61,17 +61,22 @@ def command(
     from shapeflow.preview.plan import plan_view
     from shapeflow.preview.screen import show
     from shapeflow.rivals import as_json as result_json
-    from shapeflow.rivals import metric_of, plan_entry, results, rival_entries, target_of
+    from shapeflow.rivals import metric_of, plan_entry, results, rival_entries, target_of, with_goal
 
-    report, told, folder = Report(), numbers(seeds, "--seeds"), output or Path("runs") / f"{file.stem}-compare"
+    report, folder = Report(), output or Path("runs") / f"{file.stem}-compare"
+    if len(set(rivals)) < len(rivals):
+        raise click.BadParameter("a rival is named twice", param_hint="--rival")
+    told = seeds_of(file, sentences, seeds)
     ways = [plan_entry(file, sentences, told, folder, report)]
     tell(report.diagnostics)
     plan = ways[0].jobs[0].plan
-    by, pool = metric_of(plan, metric), Pool.of(jobs, device, file.parent)
+    by = metric_of(plan, metric)
+    others = rival_entries(file, sentences, rivals, told, folder)
+    pool = Pool.of(jobs, device, file.parent)
     show(plan_view(plan), "", stderr=as_json)
     runs = _trained(ways, pool)
     goal = target if target is not None else target_of(ways[0], runs, by)
-    ways += rival_entries(file, sentences, rivals, told, (by, goal), folder)
+    ways += [with_goal(entry, (by, goal)) for entry in others]
     runs |= _trained(ways[1:], pool)
     found = results(ways, runs, by, goal)
     whole = result_json(found, by, goal, told)

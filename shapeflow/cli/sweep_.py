@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import numbers, of_a_file, tell
+from shapeflow.cli.common import of_a_file, seeds_of, tell
 
 if TYPE_CHECKING:
     from shapeflow.runs import Run
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the runs.  [runs/NAME-sweep beside FILE]",
 )
-@click.option("--seeds", default="0", show_default=True, metavar="N,N,...", help="Train each candidate with each seed.")
+@click.option("--seeds", metavar="N,N,...", help="Train each candidate with each seed.  [the file's seed]")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [processor cores; 1 on a GPU]")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
@@ -35,7 +35,7 @@ def command(
     sentences: list[str],
     budget: str,
     output: Path | None,
-    seeds: str,
+    seeds: str | None,
     jobs: int | None,
     device: str,
     table: Path | None,
@@ -52,7 +52,9 @@ def command(
 
     report = Report()
     folder = output or file.parent / "runs" / f"{file.stem}-sweep"
-    todo = sweep_jobs(file, [*sentences, f"budget {budget}"], numbers(seeds, "--seeds"), folder, report)
+    todo = sweep_jobs(
+        file, [*sentences, f"budget {budget}"], seeds_of(file, [*sentences, f"budget {budget}"], seeds), folder, report
+    )
     tell(report.diagnostics)
     with watched(todo) as watch:
         runs = Pool.of(jobs, device, file.parent).run(todo, watch)
