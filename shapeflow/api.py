@@ -8,7 +8,7 @@ from typing import Any
 
 from shapeflow.backend import backend
 from shapeflow.compiler import compile_file
-from shapeflow.diagnostics import Report
+from shapeflow.diagnostics import Diagnostic, Refused, Report
 from shapeflow.events import Event
 from shapeflow.execute import execute
 from shapeflow.plan import Plan
@@ -25,7 +25,10 @@ def compile(path: str | Path, sentences: Sequence[str] = (), report: Report | No
 def simulate(plan: Plan) -> Iterator[Event]:
     """Execute a plan on the dry-run machine: the events that a run would give, losses as the laws expect them.
 
-    Raises ValueError for a plan without a model, which has no steps."""
+    Raises `shapeflow.diagnostics.Refused` (`no-model`) for a plan without a model, which has no steps."""
+    if not plan.runnable:
+        message = "the plan has no model, so it has no steps to go through"
+        raise Refused(Diagnostic("no-model", message, help="add a `model` sentence to the `.shape` file"))
     return execute(plan, backend("simulator")(plan))
 
 

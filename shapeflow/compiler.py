@@ -20,6 +20,7 @@ from shapeflow.laws.curve import Law
 from shapeflow.lower import lower
 from shapeflow.parse import parse
 from shapeflow.plan import Plan
+from shapeflow.plan_check import faults
 from shapeflow.plan_json import sealed
 from shapeflow.program import Program
 from shapeflow.resolve import resolve
@@ -79,7 +80,11 @@ def compile_fixed(program: Program, shape: Shape, budget: Amount, report: Report
 
 def _lowered(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> Plan | None:
     plan = lower(program, laws, route, report)
-    return None if plan is None or report.failed else sealed(plan)
+    if plan is None or report.failed:
+        return None
+    wrong = list(faults(plan))
+    assert not wrong, wrong
+    return sealed(plan)
 
 
 def _unreached(program: Program, route: Route, report: Report) -> None:

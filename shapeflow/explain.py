@@ -194,7 +194,7 @@ def _value(hint: Any, bounds: Limits) -> str:
 
 def _bounds(bounds: Limits) -> str:
     """The limits in words, in the unit that is shown first."""
-    said = (("at least", bounds.low), ("above", bounds.above), ("at most", bounds.high))
+    said = (("at least", bounds.low), ("above", bounds.above), ("at most", bounds.high), ("below", bounds.below))
     return ", ".join(f"{words} {_number(value, bounds)}" for words, value in said if value is not None)
 
 

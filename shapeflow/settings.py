@@ -26,6 +26,8 @@ class Limits:
     high: float | None = None
     above: float | None = None
     """A bound that the value must exceed."""
+    below: float | None = None
+    """A bound that the value must stay below."""
     kind: str | None = None
     """For a field that holds another component: the folder it comes from."""
     first: bool = False
@@ -39,12 +41,13 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    below: float | None = None,
     kind: str | None = None,
     first: bool = False,
     help: str = "",
 ) -> Any:
     """An attrs field that a `.shape` file may set. `units`: the dimensions it accepts, none for a bare number."""
-    limits = Limits(units=units, low=low, high=high, above=above, kind=kind, first=first, help=help)
+    limits = Limits(units=units, low=low, high=high, above=above, below=below, kind=kind, first=first, help=help)
     return attrs.field(default=default, metadata={_META: limits})
 
 

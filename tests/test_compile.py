@@ -12,7 +12,8 @@ import pytest
 from sources import BY_HAND, LAWS_ONLY, TWO_LAWS, compiled, refused, written
 
 import shapeflow
-from shapeflow.diagnostics import Report
+from shapeflow import cli
+from shapeflow.diagnostics import Refused, Report
 from shapeflow.execute import execute
 from shapeflow_simulator import Simulator
 
@@ -92,6 +93,13 @@ def test_a_plan_without_a_model_has_no_steps(tmp_path: Path) -> None:
     assert plan.model is None
     assert [stage.steps for stage in plan.stages] == [None, None]
     assert [stage.transition for stage in plan.stages] == [None, None]
+
+
+def test_a_plan_without_a_model_has_no_events(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as error:
+        list(shapeflow.simulate(compiled(tmp_path, TWO_LAWS)))
+    assert [one.code for one in error.value.diagnostics] == ["no-model"]
+    assert cli.answer(["simulate", str(written(tmp_path, TWO_LAWS)), "--events"]) == 1
 
 
 @pytest.mark.parametrize("traversal", ["evenly", "logarithmic", "fixed((width: 1))"])

@@ -36,7 +36,7 @@ def test_settings_are_told_in_the_words_of_the_language() -> None:
     assert isinstance(page, ComponentHelp)
     told = {one.name: (one.value, one.default, one.limits) for one in page.settings}
     assert told["base"] == ("px", None, "at least 1 px")
-    assert told["preview"] == ("%", "25%", "at least 0%, at most 100%")
+    assert told["preview"] == ("%", "25%", "at least 0%, below 100%")
     assert told["antialias"] == ("true | false", "true", "")
     assert page.example == "axis patch in [16, 8] px via flexi_resize(base: 8 px)"
     (adamw,) = explain("adamw")

@@ -253,6 +253,43 @@ def test_a_mistake_of_one_value_is_told_at_the_value(tmp_path: Path) -> None:
     assert [(one.code, one.at.span.text) for one in found if one.at] == [("fractional-mlp", "48")]
 
 
+@pytest.mark.parametrize(
+    ("sentence", "said", "why"),
+    [
+        ("checkpoint every 100", "`100` has no unit", "write `100 FLOPs` or `100 steps`"),
+        ("evaluate every 400%", "`400%` is out of range", "must be at most 100%"),
+        ("traversal steepest(stage_at_least: 500)", "`500` has no unit", "`500 FLOPs`"),
+        ("traversal steepest(stage_at_least: 50000%)", "`50000%` is out of range", "must be at most 100%"),
+        ('laws from fit("runs/*", drop_warmup: 200%)', "`200%` is out of range", "must be at most 100%"),
+        ("budget 100", "`100` has no unit", "`100 steps`"),
+    ],
+)
+def test_a_length_has_its_unit_and_is_no_more_than_the_whole(
+    tmp_path: Path, sentence: str, said: str, why: str
+) -> None:
+    text = PATCHES + "budget 100 steps\n" + ("" if sentence.startswith("traversal") else "traversal evenly")
+    (one,) = refused(tmp_path, text, sentence)
+    assert one.message == said
+    assert one.at is not None
+    assert why in f"{one.at.text} {one.help}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ("preview: 100%", "must be below 100%"),
+        ("retain: 100%", "must be below 100%"),
+        ("preview: 60%, retain: 60%", "both together must be below 100%"),
+        ("retain: 90%", "both together must be below 100%"),
+    ],
+)
+def test_a_stage_keeps_steps_of_its_own(tmp_path: Path, settings: str, why: str) -> None:
+    text = TEXTS.replace("context_grow", f"context_grow({settings})") + "traversal evenly\nbudget 100 steps"
+    (one,) = refused(tmp_path, text)
+    assert one.at is not None
+    assert (one.code, one.at.text) == ("out-of-range", why)
+
+
 def test_laws_only(tmp_path: Path) -> None:
     program = resolved(tmp_path, TWO_LAWS)
     assert program.trained is None

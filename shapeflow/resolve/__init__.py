@@ -167,6 +167,9 @@ class _Resolving:
             return None
         if found.value <= 0:
             self.report.error("out-of-range", f"`{value.span.text}` is out of range", value.span, "must be above 0")
+        if found.dimension == "ratio" and found.value > 1:
+            why = "must be at most 100%"
+            self.report.error("out-of-range", f"`{value.span.text}` is out of range", value.span, why)
         return found
 
     def start(self) -> float | None:

@@ -44,6 +44,7 @@ def axis_use(sentence: syntax.Axis, names: Names, report: Report) -> tuple[AxisU
             help=f"write `via {fitting[0]}`" if fitting else None,
         )
         raise Unsettled
+    _room(built, report)
     use = AxisUse(
         name=sentence.name,
         unit=axis.unit,
@@ -54,6 +55,24 @@ def axis_use(sentence: syntax.Axis, names: Names, report: Report) -> tuple[AxisU
         via=built.spans[""],
     )
     return use, built
+
+
+def _room(built: Built, report: Report) -> None:
+    """A stage between two switches takes steps in the next shape and in the last one: some must be left to its own.
+    Raises Unsettled."""
+    preview, retain = (getattr(built.component, name) for name in ("preview", "retain"))
+    if preview + retain < 1:
+        return
+    said = [name for name in ("preview", "retain") if name in built.spans]
+    report.error(
+        "out-of-range",
+        f"`preview` and `retain` together take {preview + retain:.0%} of a stage's steps",
+        built.spans[said[-1]],
+        "both together must be below 100%",
+        also=[Label(built.spans[name], f"`{name}`") for name in said[:-1]],
+        help=f"`preview` is {preview:.0%} and `retain` {retain:.0%}: lower one of them",
+    )
+    raise Unsettled
 
 
 def _values(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> dict[Value, Span]:

@@ -64,14 +64,15 @@ def amount(
     value: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report, notes: Iterable[str] = ()
 ) -> Amount:
     """A number with its unit, in base units. `number` among the accepted dimensions admits one without, and so does
-    `ratio` (1.2 is 120%). `notes`: facts for whoever took another unit. Raises Unsettled."""
+    `ratio` where it is the only one (1.2 is 120%). `notes`: facts for whoever took another unit. Raises Unsettled."""
     at = value.span
     value = names.expand(value, report)
     if isinstance(value, syntax.Number):
-        for bare in ("number", "ratio"):
-            if bare in accepted:
-                return Amount(value.value, typing.cast("Dimension", bare))
-        units = " or ".join(f"`{value.text} {BASE[dimension]}`" for dimension in accepted)
+        if "number" in accepted:
+            return Amount(value.value, "number")
+        if accepted == ("ratio",):
+            return Amount(value.value, "ratio")
+        units = " or ".join(f"`{with_unit(value.text, dimension)}`" for dimension in accepted)
         report.error("missing-unit", f"`{value.text}` has no unit", at, "a number of what?", help=f"write {units}")
         raise Unsettled
     if not isinstance(value, syntax.Quantity):
@@ -82,6 +83,11 @@ def amount(
     if unit.dimension not in accepted:
         wrong_unit(value.unit, value.unit_span, accepted, report, notes)
     return Amount(unit.base(value.number.value), unit.dimension)
+
+
+def with_unit(text: str, dimension: Dimension) -> str:
+    """A number with the base unit of a dimension, as a file writes it: `100 steps`, `100%`."""
+    return f"{text}%" if dimension == "ratio" else f"{text} {BASE[dimension]}"
 
 
 def unit_of(name: str, span: Span, accepted: tuple[Dimension, ...], report: Report) -> Unit:
@@ -164,6 +170,8 @@ def _bounded(found: Amount, limits: Limits, at: Span, report: Report) -> Amount:
         (limits.low is not None and found.value < limits.low, "at least", limits.low),
         (limits.high is not None and found.value > limits.high, "at most", limits.high),
         (limits.above is not None and found.value <= limits.above, "above", limits.above),
+        (limits.below is not None and found.value >= limits.below, "below", limits.below),
+        (found.dimension == "ratio" and len(limits.units) > 1 and found.value > 1, "at most", 1.0),
     )
     for broken, words, limit in bounds:
         if broken and limit is not None:

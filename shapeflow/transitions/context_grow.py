@@ -27,9 +27,9 @@ class ContextGrow:
     moments: ClassVar[Moments] = "carry"
     average: ClassVar[Literal["map", "restart"]] = "map"
 
-    preview: float = setting("ratio", default=0.10, low=0.0, high=1.0, help="share of steps in the next context")
-    preview_from: float = setting("ratio", default=0.0, low=0.0, high=1.0, help="where in a stage the preview begins")
-    retain: float = setting("ratio", default=0.0, low=0.0, high=1.0, help="share of steps in the last context")
+    preview: float = setting("ratio", default=0.10, low=0.0, below=1.0, help="share of steps in the next context")
+    preview_from: float = setting("ratio", default=0.0, low=0.0, below=1.0, help="where in a stage the preview begins")
+    retain: float = setting("ratio", default=0.0, low=0.0, below=1.0, help="share of steps in the last context")
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
     def stored(self, facts: DataFacts) -> dict[str, int]:

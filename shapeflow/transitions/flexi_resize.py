@@ -34,9 +34,9 @@ class FlexiResize:
     base: int = setting("length", low=1, help="side of the stored kernel")
     grid: int = setting(default=8, low=1, help="positions along a side of the stored grid; paper A's models have 8")
     antialias: bool = setting(default=True, help="antialias the kernel's resize; FlexiViT does not")
-    preview: float = setting("ratio", default=0.25, low=0.0, high=1.0, help="share of steps in the next patch size")
-    preview_from: float = setting("ratio", default=0.75, low=0.0, high=1.0, help="where in a stage the preview begins")
-    retain: float = setting("ratio", default=0.0, low=0.0, high=1.0, help="share of steps in the last patch size")
+    preview: float = setting("ratio", default=0.25, low=0.0, below=1.0, help="share of steps in the next patch size")
+    preview_from: float = setting("ratio", default=0.75, low=0.0, below=1.0, help="where in a stage the preview begins")
+    retain: float = setting("ratio", default=0.0, low=0.0, below=1.0, help="share of steps in the last patch size")
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
     def stored(self, facts: DataFacts) -> dict[str, int]:
