@@ -427,6 +427,40 @@ def test_fixed() -> None:
     assert code(Fixed(shape=Shape.of(patch=7)), ask({}, candidates=PATCH)) == "unknown-candidate"
 
 
+@pytest.mark.parametrize(
+    "traversal",
+    [Fixed(shape=CONTEXTS[0]), Evenly(), Logarithmic(), Random(), Shares(target=CONTEXTS[0]), Steepest()],
+)
+def test_a_target_at_a_floor_is_refused_by_all(traversal: Any) -> None:
+    laws = dict(zip(reversed(CONTEXTS), [law(1, 1, 0.2, 0), law(1, 1, 0.16, 0), law(1, 1, 0.2, 0)], strict=True))
+    problem = ask(laws, start=1.2, target=0.15, budget=Amount(9.0, "compute"))
+    assert code(traversal, problem) == "target-out-of-reach"
+    above = ask(laws, start=1.2, target=0.25, budget=Amount(9.0, "compute"))
+    assert route(traversal, above)
+
+
+def test_a_plan_may_not_end_in_a_shape_that_never_gets_there() -> None:
+    report = Report()
+    assert Fixed(shape=PATCH[0]).route(two(target=0.15), report) is None
+    (error,) = report.diagnostics
+    assert error.message == "`(patch: 30 px)` never gets to error 0.15"
+    assert error.notes == ("its floor is 0.2: a law comes near, never to it, and the plan ends in this shape",)
+    assert route(Fixed(shape=PATCH[1]), two(target=0.15))
+
+
+def test_shares_takes_no_shape_that_it_cannot_blend() -> None:
+    both = [Shape.of(patch=side, width=width) for side in (4, 2) for width in (16, 32)]
+    laws = dict(zip(both, [law(1, 1, 0.1, 0), law(2, 1, 0.1, 0), law(3, 1, 0.1, 0), law(4, 1, 0, 0)], strict=True))
+
+    def wider(before: Shape, after: Shape) -> bool:
+        return after.number("width") >= before.number("width")
+
+    problem = ask(laws, budget=Amount(9.0, "compute"), allowed=wider)
+    (leg,) = route(Shares(target=both[3]), problem).legs
+    assert leg.shape == both[1]
+    assert code(Shares(target=Shape.of(width=32)), problem) == "not-blendable"
+
+
 def test_every_component_is_documented() -> None:
     for component in COMPONENTS:
         assert component.__doc__

@@ -70,20 +70,28 @@ def no_end(problem: Problem, name: str, report: Report, *, stop: bool = True) ->
     report.error("no-end", message, problem.spans.get(""), why, help=either)
 
 
-def reachable(problem: Problem, laws: Sequence[Curve], report: Report) -> bool:
-    """Does some law pass the target? False after reporting that none does (`target-out-of-reach`)."""
+def reachable(problem: Problem, last: Sequence[Shape], report: Report) -> bool:
+    """Does the law of some shape that the plan may end in pass the target? False after reporting that none does
+    (`target-out-of-reach`); shapes without a law are not asked."""
     target = problem.target
-    lowest = min(range(len(laws)), key=lambda index: laws[index].floor)
-    if target is None or laws[lowest].floor < target:
+    floors = {shape: problem.laws[shape].floor for shape in last if shape in problem.laws}
+    if target is None or not floors or min(floors.values()) < target:
         return True
-    floor, shape = laws[lowest].floor, problem.candidates[lowest]
+    shape = min(floors, key=lambda one: floors[one])
+    floor, name = floors[shape], written(shape, problem)
+    alone = len(last) == 1 < len(problem.candidates)
     report.error(
         "target-out-of-reach",
-        f"no candidate ever gets to error {target:.4g}",
+        f"{name if alone else 'no candidate'} ever gets to error {target:.4g}".replace("` ever", "` never"),
         problem.spans.get("stop", problem.spans.get("")),
-        "below the floor of every law",
-        notes=[f"the lowest floor is {floor:.4g}, that of {written(shape, problem)}: a law comes near, never to it"],
-        help=f"raise the target well above {floor:.4g}, or add a candidate that gets lower",
+        "below the floor of its law" if alone else "below the floor of every law",
+        notes=[
+            f"its floor is {floor:.4g}: a law comes near, never to it, and the plan ends in this shape"
+            if alone
+            else f"the lowest floor is {floor:.4g}, that of {name}: a law comes near, never to it"
+        ],
+        help=f"raise the target well above {floor:.4g}, or "
+        + ("end in a candidate that gets lower" if alone else "add a candidate that gets lower"),
     )
     return False
 

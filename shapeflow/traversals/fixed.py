@@ -8,7 +8,7 @@ from shapeflow.diagnostics import Report
 from shapeflow.route import END, Leg, Problem, Route
 from shapeflow.settings import setting
 from shapeflow.shapes import Shape
-from shapeflow.traversals.bounds import written
+from shapeflow.traversals.bounds import reachable, written
 
 
 @attrs.frozen
@@ -18,9 +18,10 @@ class Fixed:
     shape: Shape = setting(first=True, help="the candidate, such as `(patch: 8 px)`")  # noqa: RUF009
 
     def route(self, problem: Problem, report: Report) -> Route | None:
-        """One leg; None after reporting that the shape is not a candidate (`unknown-candidate`)."""
+        """One leg; None after reporting that the shape is not a candidate (`unknown-candidate`), or its
+        law never passes the target."""
         if self.shape in problem.candidates:
-            return Route((Leg(self.shape, END),))
+            return Route((Leg(self.shape, END),)) if reachable(problem, [self.shape], report) else None
         report.error(
             "unknown-candidate",
             f"{written(self.shape, problem)} is not a candidate",

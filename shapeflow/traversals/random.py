@@ -6,6 +6,7 @@ import attrs
 
 from shapeflow.diagnostics import Report
 from shapeflow.route import END, Leg, Problem, Route, Share
+from shapeflow.traversals.bounds import reachable
 
 
 @attrs.frozen
@@ -16,7 +17,9 @@ class Random:
     """
 
     def route(self, problem: Problem, report: Report) -> Route | None:
-        """One leg; never None."""
+        """One leg; None after reporting that its law never passes the target."""
         *others, last = problem.candidates
+        if not reachable(problem, [last], report):
+            return None
         share = 1 / len(problem.candidates)
         return Route((Leg(last, END, tuple(Share(shape, share) for shape in others)),))

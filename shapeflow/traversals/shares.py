@@ -35,12 +35,32 @@ class Shares:
             no_end(problem, "shares", report)
             return None
         others = [i for i, shape in enumerate(problem.candidates) if shape.changed(shape.with_(self.target))]
-        if not self._known(problem, report) or not others or not reachable(problem, laws, report):
+        if not self._known(problem, report) or not others:
+            return None
+        others = [i for i in others if self._blendable(problem.candidates[i], problem)]
+        if not others:
+            self._cannot_blend(problem, report)
+            return None
+        if not reachable(problem, [problem.candidates[i] for i in others], report):
             return None
         ranked = sorted((_score(laws[i], i, problem, budget), i) for i in others)
         best = problem.candidates[ranked[0][1]]
         notes = _notes(problem, laws, budget, ranked)
         return Route((Leg(best, END, (Share(best.with_(self.target), self.share),)),), tuple(notes))
+
+    def _blendable(self, shape: Shape, problem: Problem) -> bool:
+        """May single steps go from a shape to the target's and back?"""
+        target = shape.with_(self.target)
+        return problem.allowed(shape, target) and problem.allowed(target, shape)
+
+    def _cannot_blend(self, problem: Problem, report: Report) -> None:
+        report.error(
+            "not-blendable",
+            f"no candidate can be blended with the target {written(self.target, problem)}",
+            problem.spans.get("target", problem.spans.get("")),
+            "every way to it goes one way only",
+            help="a share goes to and fro with every step: name axes whose transition does, such as the patch size",
+        )
 
     def _known(self, problem: Problem, report: Report) -> bool:
         """Does the target meet the candidates? False after reporting `unknown-candidate`."""

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 
 from shapeflow.diagnostics import Report
 from shapeflow.route import END, Leg, Problem, Route, Until
-from shapeflow.traversals.bounds import no_end, written
+from shapeflow.traversals.bounds import no_end, reachable, written
 from shapeflow.units import Amount
 
 
@@ -15,10 +15,12 @@ def spaced(problem: Problem, name: str, parts: Sequence[float], report: Report) 
     """One leg for each candidate in file order, that takes its part of the budget's compute.
 
     The ends are ratios of the budget as it is counted: for a budget of steps, parts of compute become parts of steps.
-    None after reporting `no-end` or `one-way-transition`.
+    None after reporting `no-end`, `target-out-of-reach` or `one-way-transition`.
     """
     if problem.budget is None:
         no_end(problem, name, report, stop=False)
+        return None
+    if not reachable(problem, problem.candidates[-1:], report):
         return None
     for before, after in pairwise(problem.candidates):
         if not problem.allowed(before, after):

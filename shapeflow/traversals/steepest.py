@@ -51,7 +51,7 @@ class Steepest:
             return None
         start = start_of(problem, report)
         shortest = self._shortest(problem, budget, report)
-        if start is None or shortest is None or not reachable(problem, laws, report):
+        if start is None or shortest is None or not reachable(problem, problem.candidates, report):
             return None
         return _answer(self, problem, _Question(laws, start, budget, shortest, _ease(problem)), report)
 
