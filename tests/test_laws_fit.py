@@ -102,6 +102,15 @@ def test_an_exponent_at_its_bound_is_told() -> None:
     assert fitted.at_bound
 
 
+@pytest.mark.parametrize(("b", "bound"), [(6.0, 4.0), (1e-3, 5e-3)])
+def test_a_pooled_exponent_at_its_bound_is_told(b: float, bound: float) -> None:
+    compute = np.geomspace(1e15, 1e18, 30)
+    sets = [Points(compute, 1e-2 * c + (compute / 1e15) ** -b) for c in (1, 2, 3)]
+    for fitted in fit_laws(sets, FitOptions(exponent="pooled")):
+        assert fitted.b == pytest.approx(bound, rel=1e-3)
+        assert fitted.at_bound
+
+
 def test_a_given_exponent_stays() -> None:
     _, sets = family(3, 0.003)
     assert [fitted.b for fitted in fit_laws(sets, FitOptions(fixed=0.4))] == pytest.approx([0.4] * 3)

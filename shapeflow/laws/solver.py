@@ -127,7 +127,7 @@ def _pooled_exponent(scaled: Sequence[_Scaled], delta: float) -> float:
     def total(log_b: float) -> float:
         return float(_solve(scaled, delta, float(np.exp(log_b)), starts=3)[1].sum())
 
-    grid = np.linspace(np.log(0.02), np.log(3.0), 15)
+    grid = np.linspace(np.log(B_LOW), np.log(B_HIGH), 17)
     values = [total(float(log_b)) for log_b in grid]
     best = int(np.argmin(values))
     low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
