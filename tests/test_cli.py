@@ -420,7 +420,7 @@ def test_more_gpus_than_there_are_say_what_to_type(ask: Ask) -> None:
 def test_a_sweep_leaves_points_that_laws_are_fitted_to(ask: Ask) -> None:
     """From no laws to a plan by laws, and a comparison of it with its rival."""
     Path("learnt.shape").write_text(LEARNT, encoding="utf-8")
-    assert ask("compile", "learnt.shape", "--format", "json").codes == ["law-without-runs"]
+    assert ask("compile", "learnt.shape", "--format", "json").codes == ["no-such-logs"]
     sweep = ["sweep", "learnt.shape", "--budget", "24 steps", "--set", "evaluate every 1 steps", "--device", "cpu"]
     said = ask(*sweep, "-o", "sweep", "--csv", "points.csv")
     assert said.status == 0, said.err

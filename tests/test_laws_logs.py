@@ -154,8 +154,12 @@ def test_a_candidate_without_runs(tmp_path: Path) -> None:
 
 
 def test_no_files_at_all(tmp_path: Path) -> None:
-    _, report = laws(Fit("*.csv"), ask(tmp_path), "law-without-runs")
-    assert "0 runs matched, for 0 of the 2 candidates" in told(report)
+    (tmp_path / "bytes.csv").write_text(table())
+    _, report = laws(Fit("bytes.cvs"), ask(tmp_path), "no-such-logs")
+    assert "no file matches `bytes.cvs`" in told(report)
+    assert "did you mean `bytes.csv`?" in told(report)
+    _, report = laws(Fit("runs/*.csv"), ask(tmp_path), "no-such-logs")
+    assert "paths are relative" in told(report)
 
 
 @pytest.mark.parametrize("pattern", ["../*.csv", "/etc/*.conf", "runs/../../x.csv"])

@@ -66,9 +66,9 @@ class Fit:
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
         """A law for each candidate that has runs enough; what is wrong or doubtful is reported.
 
-        Errors: path-outside, unreadable-log, missing-column, mixed-conventions, law-without-runs, missing-steps,
-        too-few-points. Warnings: torn-log, skipped-runs, excluded-points, repeated-steps, falling-compute,
-        small-compute, flat-law, short-law, loose-law.
+        Errors: path-outside, no-such-logs, unreadable-log, missing-column, mixed-conventions, law-without-runs,
+        missing-steps, too-few-points. Warnings: torn-log, skipped-runs, excluded-points, repeated-steps,
+        falling-compute, small-compute, flat-law, short-law, loose-law.
         """
         before = len(report.errors)
         logs = read_logs(self._query(), request, report)

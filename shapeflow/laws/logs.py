@@ -20,12 +20,14 @@ from shapeflow.shapes import Shape
 
 HEAD = 200
 """Rows of a table that are looked at for its columns: JSON-lines rows need not be alike."""
+NEAR = 1000
+"""Files of a folder that are looked at for one of a like name."""
 PLAN, EVENTS = "plan.json", "events.jsonl"
 
 
 def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
-    """The runs that the pattern finds. None after an error: `path-outside`, `unreadable-log`, `missing-column`,
-    `mixed-conventions`."""
+    """The runs that the pattern finds. None after an error: `path-outside`, `no-such-logs`, `unreadable-log`,
+    `missing-column`, `mixed-conventions`."""
     at = request.spans.get("paths", request.spans.get(""))
     outside = [query.pattern] if not _inside(request.folder, query.pattern) else []
     outside = outside or [path for path in _matches(query, request) if not _inside(request.folder, path)]
@@ -37,6 +39,9 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
             "leaves the folder",
             help="move the runs below the `.shape` file, or the file up to a folder that holds them",
         )
+        return None
+    if not _matches(query, request):
+        _no_match(query, request, report)
         return None
     logs, before = Logs(), len(report.errors)
     reading = _Reading(query, request, report, logs)
@@ -53,6 +58,20 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
 
 def _matches(query: Query, request: LawRequest) -> list[str]:
     return sorted(glob.glob(query.pattern, root_dir=request.folder or ".", recursive=True))
+
+
+def _no_match(query: Query, request: LawRequest, report: Report) -> None:
+    """Report a pattern that matches nothing (`no-such-logs`), and what it may have meant."""
+    folder = os.path.dirname(query.pattern)
+    near = glob.glob(os.path.join(folder, "*"), root_dir=request.folder or ".")[:NEAR]
+    close = did_you_mean(query.pattern, sorted(near))
+    report.error(
+        "no-such-logs",
+        f"no file matches `{query.pattern}`",
+        request.spans.get("paths", request.spans.get("")),
+        "nothing is there",
+        help=f"did you mean `{close}`?" if close else "paths are relative to the file that names them",
+    )
 
 
 def _inside(folder: str, path: str) -> bool:
