@@ -269,6 +269,46 @@ def test_a_lost_process_is_told_and_its_run_resumed(tmp_path: Path) -> None:
     assert isinstance(heard[-1], RunEnded)
 
 
+ALONE = """
+    import errno, os, sys
+    from pathlib import Path
+    from plans import toy_image_plan
+    from shapeflow.diagnostics import Refused
+    from shapeflow.events import StepDone
+    from shapeflow.files import cannot_write
+    from shapeflow_torch import folder
+    from shapeflow_torch.run import run
+
+    write = folder.Log.write
+
+    def full(self, event):
+        if isinstance(event, StepDone) and event.step == 3:
+            raise cannot_write(self._path, OSError(errno.ENOSPC, ""))
+        write(self, event)
+
+    folder.Log.write = full
+    if __name__ == "__main__":
+        where = Path(sys.argv[1])
+        lock = folder.Lock(where)
+        for release in (lock.release, bool):
+            try:
+                run(toy_image_plan(), where, device="cpu", processes=2)
+            except Refused as refused:
+                print(refused.diagnostics[0].code)
+            release()
+"""
+
+
+def test_the_leader_alone_is_refused(tmp_path: Path) -> None:
+    """By a folder in use, then by a full disk: the other process must not wait for it."""
+    script = tmp_path / "alone.py"
+    script.write_text(textwrap.dedent(ALONE))
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, str(script), str(tmp_path / "run")]
+    done = subprocess.run(command, env=here, timeout=200, check=False, capture_output=True, text=True)
+    assert done.stdout.split() == ["run-busy", "disk-full"], done.stderr
+
+
 def test_what_workers_are_refused_with_is_told(tmp_path: Path) -> None:
     plan = toy_text_plan(data=Text(path="nowhere.txt", batch=256))
     assert refused(plan, tmp_path / "run", processes=2, root=tmp_path).code == "data-missing"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -57,10 +58,9 @@ def joined(device: str) -> Iterator[Team]:
         if own.type == "cuda":
             torch.cuda.set_device(own)
         dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
-        try:
-            yield Team(rank, world, own)
-        finally:
-            dist.destroy_process_group()
+        yield Team(rank, world, own)
+        # On a clean way out alone: where one process was refused, the others wait for it, and this would wait for them.
+        dist.destroy_process_group()
     except Refused:
         if rank:
             raise SystemExit(1) from None
@@ -132,7 +132,7 @@ def work(text: str, choices: Choices, where: Place, sender: Connection, asked: A
     from shapeflow_torch.run import train
 
     plan = plan_json.loads(text, "plan")
-    with contextlib.suppress(SystemExit), joined(where.kind) as team, Stop(also=asked.is_set) as stop:
+    with Stop(also=asked.is_set) as stop, joined(where.kind) as team:
 
         def tell(what: str, value: Any) -> None:
             if team.leads:
@@ -145,6 +145,10 @@ def work(text: str, choices: Choices, where: Place, sender: Connection, asked: A
             tell("outcome", outcome)
         except Refused as refused:
             tell("refused", refused.diagnostics)
+            # The others may wait for this process; they are ended once it is gone.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
 
 
 def _lost(errors: list[ChildFailedError], choices: Choices) -> Diagnostic:

@@ -117,12 +117,16 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
         _check_goal(choices.until[0], data, plan)
     compiled = wants_compile(choices.compile, team.device)
     machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop)
-    lock = Lock(choices.folder) if team.leads else None
+    locks: list[Lock] = []
+
+    def ready() -> Path | None:
+        locks.append(Lock(choices.folder))
+        return prepare(choices.folder, plan, data.describe(), choices.resume, warn)
+
     try:
-        resume = team.share(lambda: prepare(choices.folder, plan, data.describe(), choices.resume, warn))
-        return _follow(plan, machine, choices, resume, listen)
+        return _follow(plan, machine, choices, team.share(ready), listen)
     finally:
-        if lock is not None:
+        for lock in locks:
             lock.release()
 
 
