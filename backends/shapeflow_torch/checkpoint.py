@@ -71,7 +71,7 @@ def save(path: Path, state: State) -> None:
             shutil.rmtree(path)
         os.rename(temporary, path)
         sync_folder(path.parent)
-        for old in _sorted(path.parent)[:-KEPT]:
+        for old in _surplus(path):
             shutil.rmtree(old)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -146,6 +146,14 @@ def _clear(folder: Path) -> None:
 def _sorted(folder: Path) -> list[Path]:
     found: Iterable[Path] = folder.glob("step-*") if folder.is_dir() else ()
     return sorted(path for path in found if path.is_dir())
+
+
+def _surplus(path: Path) -> list[Path]:
+    """What a new checkpoint makes needless: never itself, and those of later steps first, which were broken when the
+    run went on from before them."""
+    others = [other for other in _sorted(path.parent) if other != path]
+    later = [other for other in others if other.name > path.name]
+    return [*later, *others[: len(others) - len(later)]][: 1 - KEPT]
 
 
 def _header(path: Path, plan: str | None) -> dict[str, Any]:

@@ -9,12 +9,13 @@ checkpoints/    the newest two
 from __future__ import annotations
 
 import fcntl
-import io
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from shapeflow import plan_json
 from shapeflow.diagnostics import Diagnostic, Refused
@@ -34,7 +35,8 @@ def prepare(
 ) -> Path | None:
     """Make a folder ready for a run; the checkpoint to go on from, None for a start.
 
-    Raises Refused `run-exists`, `no-run`, `other-plan`, `run-finished`, `data-changed`; nothing is changed then.
+    Raises Refused `run-exists`, `no-run`, `other-plan`, `broken-checkpoint`, `foreign-checkpoint`, `run-finished`,
+    `data-changed`; nothing is changed then.
     """
     exists = (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
     if exists and not resume:
@@ -45,9 +47,9 @@ def prepare(
         raise Refused(Diagnostic("no-run", f"`{folder}` holds no run to go on with", place=str(folder)))
     if (folder / PLAN).exists():
         _check_plan(folder, plan)
-    found = newest(folder / CHECKPOINTS, warn) if resume else None
+    found = _found(folder / CHECKPOINTS, warn)
     done = 0 if found is None else step_of(found, plan.digest)
-    if done and done == plan.steps:
+    if done and done == plan.steps and _ended(folder / EVENTS):
         message = f"the run in `{folder}` has made all of its {done} steps"
         raise Refused(Diagnostic("run-finished", message, place=str(folder)))
     if resume and (folder / DATA).exists():
@@ -57,6 +59,28 @@ def prepare(
     write_text(folder / DATA, json.dumps(data, indent=1, sort_keys=True) + "\n")
     write_text(folder / EVENTS, _lines_until(folder / EVENTS, done))
     return found
+
+
+def _found(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
+    """The newest whole checkpoint, None where there never was one. Raises Refused where none of them is whole."""
+    broken: list[Diagnostic] = []
+    found = newest(folder, broken.append)
+    if found is None and broken:
+        help_ = f"no checkpoint is whole: bring one back, or remove `{folder}` to start again from the beginning"
+        raise Refused(*(attrs.evolve(each, severity="error", help=help_) for each in broken))
+    for each in broken:
+        warn(each)
+    return found
+
+
+def _ended(path: Path) -> bool:
+    """Whether a log says that its run has made all its steps; one killed just before may still be ended."""
+    lines = read_text(path).splitlines() if path.exists() else []
+    try:
+        last = event_from_json(json.loads(lines[-1]))
+    except (IndexError, ValueError, TypeError):
+        return False
+    return isinstance(last, RunEnded) and last.finished
 
 
 def _check_plan(folder: Path, plan: Plan) -> None:
@@ -102,27 +126,37 @@ def _lines_until(path: Path, done: int) -> str:
 
 
 class Log:
-    """Appends events to `events.jsonl`, every line flushed, on disk for good at every checkpoint."""
+    """Appends events to `events.jsonl`, every line at once, on disk for good at every checkpoint."""
 
     def __init__(self, folder: Path, steps: int) -> None:
+        """Raises Refused `disk-full`, `cannot-write`."""
         self._path = folder / EVENTS
         self._every = max(1, -(-steps // LINES))
-        self._file: io.TextIOWrapper = self._path.open("a", encoding="utf-8")
+        try:
+            self._file = self._path.open("ab", buffering=0)
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
 
     def write(self, event: Event) -> None:
         """Raises Refused `disk-full`, `cannot-write`."""
         if isinstance(event, StepDone) and event.step % self._every:
             return
+        left = f"{json.dumps(event_to_json(event))}\n".encode()
         try:
-            self._file.write(json.dumps(event_to_json(event)) + "\n")
-            self._file.flush()
+            # Without a buffer a full disk may take a part; with one, `close` would write and fail once more.
+            while left:
+                left = left[self._file.write(left) :]
             if isinstance(event, CheckpointSaved | RunEnded):
                 os.fsync(self._file.fileno())
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
     def close(self) -> None:
-        self._file.close()
+        """Raises Refused `disk-full`, `cannot-write`."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
 
 
 class Lock:

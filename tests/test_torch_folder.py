@@ -1,0 +1,73 @@
+"""A run's folder after accidents: broken checkpoints, a log without its end, a full disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from plans import toy_image_plan
+from torch_tools import machine
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.events import Event, RunEnded, RunStarted
+from shapeflow_torch import checkpoint, folder
+from shapeflow_torch.run import run
+
+PLAN = toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=4)
+
+
+def resumed(where: Path) -> list[Event]:
+    heard: list[Event] = []
+    run(PLAN, where, device="cpu", resume=True, listen=heard.append)
+    return heard
+
+
+def test_where_no_checkpoint_is_whole_nothing_is_changed(tmp_path: Path) -> None:
+    run(PLAN, tmp_path, device="cpu")
+    for path in (tmp_path / "checkpoints").iterdir():
+        (path / "model.safetensors").write_bytes(b"")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    warned: list[Diagnostic] = []
+    with pytest.raises(Refused) as caught:
+        run(PLAN, tmp_path, device="cpu", resume=True, warn=warned.append)
+    found = [(each.code, each.severity) for each in caught.value.diagnostics]
+    assert found == [("broken-checkpoint", "error")] * 2
+    assert not warned
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_new_checkpoint_outlives_broken_ones_of_later_steps(tmp_path: Path) -> None:
+    made = machine(PLAN)
+    names = [f"step-{step:09d}" for step in (1, 2, 8, 9)]
+    for name in names[:1] + names[2:]:
+        (tmp_path / name).mkdir()
+    made.save(tmp_path / names[1], 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == names[:2]
+    assert checkpoint.newest(tmp_path) == tmp_path / names[1]
+
+
+def test_killed_between_the_last_checkpoint_and_the_end(tmp_path: Path) -> None:
+    run(PLAN, tmp_path, device="cpu")
+    events = tmp_path / "events.jsonl"
+    whole = events.read_text().splitlines(keepends=True)
+    for kept in (whole[:-1], [*whole[:-1], whole[-1][:9]]):
+        events.write_text("".join(kept))
+        heard = resumed(tmp_path)
+        assert heard == [RunStarted(PLAN.digest, 12), RunEnded(12, heard[-1].compute, True)]  # type: ignore[union-attr]
+        with pytest.raises(Refused, match="run-finished"):
+            resumed(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
+def test_a_log_on_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    log = folder.Log(tmp_path, 12)
+    with pytest.raises(Refused, match="disk-full"):
+        log.write(RunStarted(PLAN.digest, 0))
+    log.close()
+
+
+def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").mkdir()
+    with pytest.raises(Refused, match="cannot-write"):
+        folder.Log(tmp_path, 12)
