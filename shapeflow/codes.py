@@ -101,6 +101,8 @@ _WAYS = {
     "uncounted-budget": "Without a model a step costs an unknown number of FLOPs. State the budget in compute.",
     "steps-without-model": "Without a model a step costs an unknown number of FLOPs. State the setting in compute.",
     "ratio-without-budget": "A percentage is of the budget, and the file has none. Add one, or write an amount.",
+    "unused-error": "A warning: `stop` and `start` are errors, which only laws foretell, and the file has no laws. The "
+    "budget alone says where the plan ends.",
     "unreached-candidate": "A warning: the plan leaves a candidate out. Either its law is nowhere the cheapest, or the "
     "plan ends before its turn. Dropping the candidate says so on purpose.",
     "empty-stage": "A warning: a stage is too short for a single step and is left out.",
@@ -146,6 +148,10 @@ _RUNS = {
     "no-such-device": "A run is on `cpu` or `cuda`; `auto` takes what there is.",
     "no-such-gpus": "More GPUs are asked for than this machine shows. The notes say which it shows.",
     "no-processes": "A run takes one process or more.",
+    "contradicting-devices": "`--gpus N` asks for N processes on a GPU each. It contradicts `--device cpu`, and a count "
+    "of `--processes` beside it.",
+    "bad-launch": "RANK and WORLD_SIZE say that somebody else launched the processes of this run, as `torchrun` does. "
+    "It then also sets MASTER_ADDR and MASTER_PORT, and all but the address are whole numbers.",
     "worker-lost": "A process of the run ended without a word, so the others were ended too. Go on with `--resume`.",
     "run-exists": "The folder holds a run. Go on with it by `--resume`, or take another folder.",
     "run-finished": "The run has made all its steps, so there is nothing to go on with.",

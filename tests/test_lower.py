@@ -52,7 +52,7 @@ def each_step(plan: Plan, stage: Stage) -> list[float]:
         (BY_HAND, "38432 images", 600),
         (BY_HAND, "3 epochs", 67),
         (TEXT_ENDS, "307200 tokens", 600),
-        (TEXT_ENDS, "300 ktokens", 586),
+        (TEXT_ENDS, "300 ktokens", 585),
     ],
 )
 def test_a_budget_of_steps_or_data_is_so_many_steps(tmp_path: Path, text: str, budget: str, steps: int) -> None:
@@ -113,6 +113,39 @@ def test_a_stage_without_a_step_is_left_out_and_told(tmp_path: Path) -> None:
 def test_a_plan_too_short_or_too_long_is_refused(tmp_path: Path) -> None:
     assert [one.code for one in refused(tmp_path, BY_HAND, "budget 0.2 steps")] == ["no-steps"]
     assert [one.code for one in refused(tmp_path, BY_HAND, "budget 10 EFLOPs")] == ["too-many-steps"]
+
+
+def test_an_empty_stage_is_neither_previewed_nor_charged(tmp_path: Path) -> None:
+    text = PATCHES + "stage (patch: 4 px) until 100%\nstage (patch: 2 px) until end\nbudget 100 steps"
+    report = Report()
+    (stage,) = compiled(tmp_path, text, report=report).stages
+    assert (stage.steps, stage.blends) == (100, ())
+    assert stage.leave.compute == 100 * stage.cost
+    assert [one.code for one in report.diagnostics] == ["empty-stage"]
+
+
+def test_every_stage_is_bounded_by_the_error_at_which_the_plan_stops(tmp_path: Path) -> None:
+    text = LAWS_ONLY + "start at error 1.2\nstop when error <= 0.5\nbudget 100 FLOPs\ntraversal evenly"
+    report = Report()
+    (stage,) = compiled(tmp_path, text, report=report).stages
+    assert stage.leave.error == pytest.approx(0.5)
+    assert stage.leave.compute == pytest.approx(1 / 0.3)
+    assert [one.message for one in report.diagnostics] == ["the stage in (width: 2) is never entered"]
+
+
+def test_an_error_at_the_floor_without_a_budget_is_refused(tmp_path: Path) -> None:
+    for way in ("traversal fixed((width: 1))", "stage (width: 1) until end"):
+        text = LAWS_ONLY + f"start at error 1.2\nstop when error <= 0.15\n{way}"
+        assert [one.code for one in refused(tmp_path, text)] == ["target-out-of-reach"]
+
+
+def test_steps_are_rounded_up_to_an_error_and_down_to_a_budget(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, TEXTS + LAWS + "traversal steepest\nstop when error <= 3.1")
+    assert plan.totals.error is not None
+    assert plan.totals.error <= 3.1
+    assert (plan.predicted(plan.steps - 1) or 0) > 3.1
+    for text in (BY_HAND, TEXT_ENDS, BLENDED, PREVIEWS):
+        assert (compiled(tmp_path, text, "budget 1 TFLOPs").totals.compute or 0) <= 1e12
 
 
 # evaluation
@@ -285,6 +318,14 @@ def test_a_comparator_that_never_gets_there_says_so(tmp_path: Path) -> None:
     without = compiled(tmp_path, BY_HAND).comparison
     assert without.best_fixed.saving is None
     assert without.best_fixed.reason == "there are no laws to compare by"
+
+
+def test_a_comparator_that_begins_below_the_end_says_so(tmp_path: Path) -> None:
+    text = LAWS_ONLY.replace("a: 4, b: 1, c: 0, d: 0", "a: 4, b: 1, c: 0, d: 10")
+    comparison = compiled(tmp_path, text + "stage (width: 1) until end\nstop when error <= 0.5").comparison
+    assert comparison.best_fixed.shape == Shape.of(width=2)
+    assert comparison.best_fixed.reason == "the law of (width: 2) is below 0.5 from the beginning"
+    assert comparison.last_shape_fixed.saving == pytest.approx(0)
 
 
 def test_expected_errors_fall_along_the_stages(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.diagnostics import Label, Report
 from shapeflow.edits import in_order
 from shapeflow.laws.curve import Law
 from shapeflow.lower.comparison import compare, last_shape
@@ -34,8 +34,9 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
     if report.failed:
         return None
     if not stages:
-        at = program.spans.get("budget", program.spans.get("stop"))
-        report.error("no-steps", "the plan has no step", at, "too little for a single step")
+        bound = "budget" if "budget" in program.spans else "stop"
+        why = "too little for a single step" if bound == "budget" else "reached before the first step"
+        report.error("no-steps", "the plan has no step", program.spans.get(bound), why)
         return None
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step)
@@ -82,36 +83,79 @@ def _spec(component: object | None) -> Spec | None:
 
 
 def _stages(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> list[Stage]:
-    """The stages, each switch and each blend rehearsed; what cannot be done is reported."""
-    switches = Switches(program, report)
-    ruler = Ruler(program, laws)
-    stages: list[Stage] = []
-    skipped: list[int] = []
+    """The stages, each switch and each blend rehearsed; what cannot be done is reported.
+
+    A leg that turns out empty is dropped before its neighbours blend it in, so the way is laid until none is left."""
+    kept = tuple(range(len(route.legs)))
+    dropped: dict[int, bool] = {}
+    while True:
+        attempt = Report()
+        laid = _laid(program, laws, attrs.evolve(route, legs=tuple(route.legs[i] for i in kept)), kept, attempt)
+        if not laid.empty or not laid.stages:
+            break
+        dropped.update(laid.empty)
+        kept = tuple(index for index in kept if index not in dropped)
+    report.diagnostics.extend(attempt.diagnostics)
+    for index, past in sorted(dropped.items()):
+        _skipped(program, route.legs[index], index, past, report)
+    return laid.stages
+
+
+@attrs.define
+class _Way:
+    """A way as it is laid."""
+
+    stages: list[Stage] = attrs.field(factory=list)
+    empty: dict[int, bool] = attrs.field(factory=dict)
+    """Legs without a step -> whether they lie past the error at which the plan stops."""
+
+
+def _laid(program: Program, laws: Mapping[Shape, Law], route: Route, numbers: tuple[int, ...], report: Report) -> _Way:
+    """The stages of some legs; `numbers`: which legs of the whole route they are."""
+    switches, ruler, way = Switches(program, report), Ruler(program, laws), _Way()
     start = program.start if laws else None
-    here = Point(None if program.trained is None else 0, 0.0, start if start is not None else _begun(laws, route))
-    ledger = None
-    for index, leg in enumerate(previewed(program, route)):
-        before = stages[-1].shape if stages else None
+    here = Point(None if program.trained is None else 0, 0.0, start if start is not None else _begun(laws))
+    ledger, stopped = None, False
+    for index, leg in zip(numbers, previewed(program, route), strict=True):
+        before = way.stages[-1].shape if way.stages else None
         stretch = ruler.measure(leg, here, _credit(program, before, leg.shape))
-        if stretch.steps == 0 or stretch.spent <= 0:
-            skipped.append(index)
+        if stopped or stretch.spent <= 0:
+            way.empty[index] = stopped
+            stopped = stopped or stretch.stops
             continue
-        if stretch.steps is not None and stretch.steps > MOST:
-            _endless(program, stretch.steps, report)
+        if _endless(program, stretch, report):
             break
         try:
             switches.blendable(leg, index)
             transition, ledger = switches.arrive(before, leg.shape, ledger, index)
-            stage = _stage(switches, stretch, transition, before, len(stages), laws)
+            stage, stretch = _fitted(switches, stretch, transition, before, len(way.stages), laws)
             if ledger is not None:
                 switches.rehearse(ledger, stage)
         except Illegal:
             break
-        stages.append(stage)
-        here = stage.leave
-    for index in skipped if stages else ():
-        _skipped(program, route.legs[index], index, report)
-    return stages
+        way.stages.append(stage)
+        here, stopped = stage.leave, stretch.stops
+    return way
+
+
+def _fitted(
+    switches: Switches,
+    stretch: Stretch,
+    transition: Transition | None,
+    before: Shape | None,
+    index: int,
+    laws: Mapping[Shape, Law],
+) -> tuple[Stage, Stretch]:
+    """The stage of a stretch; where its blends fall dearer than their mean, without the steps past the budget."""
+    budget = switches.program.budget
+    stage = _stage(switches, stretch, transition, before, index, laws)
+    if budget is None or budget.dimension != "compute" or stage.steps is None:
+        return stage, stretch
+    dearest = max((stage.cost, *(blend.compute for blend in stage.blends)))
+    while (over := (stage.leave.compute or 0.0) - budget.value * (1 + 1e-12)) > 0 and (stretch.steps or 0) > 1:
+        stretch = stretch.shorter(max(1, int(over / dearest)), stage.cost)
+        stage = _stage(switches, stretch, transition, before, index, laws)
+    return stage, stretch
 
 
 def _stage(
@@ -171,31 +215,47 @@ def _credit(program: Program, before: Shape | None, after: Shape) -> float:
     return math.prod(credits)
 
 
-def _begun(laws: Mapping[Shape, Law], route: Route) -> float | None:
+def _begun(laws: Mapping[Shape, Law]) -> float | None:
     """The error by which the data of every candidate's fit has begun; of the first law alone where some are stated."""
     measured = [law.measured for law in laws.values()]
     known = [pair[0] for pair in measured if pair is not None]
     return min(known) if known else None
 
 
-def _skipped(program: Program, leg: Leg, index: int, report: Report) -> None:
+def _skipped(program: Program, leg: Leg, index: int, past: bool, report: Report) -> None:
+    shape, stop = leg.shape.written(program.units), program.spans.get("stop")
     report.warning(
         "empty-stage",
-        f"the stage in {leg.shape.written(program.units)} has no step",
+        f"the stage in {shape} is never entered" if past else f"the stage in {shape} has no step",
         leg_span(program, index),
-        "too short for a single step",
-        help="make it longer, or leave it out",
+        "the plan has stopped before" if past else "too short for a single step",
+        also=[Label(stop, "at this error")] if past and stop is not None else [],
+        help="lower the error, or leave the stage out" if past else "make it longer, or leave it out",
     )
 
 
-def _endless(program: Program, steps: int, report: Report) -> None:
+def _endless(program: Program, stretch: Stretch, report: Report) -> bool:
+    """Does nothing end a stretch, or only after more steps than any run makes? True after reporting it."""
+    if not math.isfinite(stretch.spent):
+        shape = stretch.leg.shape.written(program.units)
+        report.error(
+            "target-out-of-reach",
+            f"the plan never gets to error {program.stop:.4g} in {shape}",
+            program.spans.get("stop"),
+            "at or below the floor of its law",
+            help="raise the error, add a `budget`, or go on in a shape that gets lower",
+        )
+        return True
+    if stretch.steps is None or stretch.steps <= MOST:
+        return False
     report.error(
         "too-many-steps",
-        f"a stage of the plan has {steps:.3g} steps",
+        f"a stage of the plan has {stretch.steps:.3g} steps",
         program.spans.get("budget", program.spans.get("stop")),
         f"more than {MOST:,} steps is no run",
         help="lower the budget: this model and batch take few FLOPs a step",
     )
+    return True
 
 
 def _every(amount: Amount | None, default: float, program: Program, totals: Totals) -> int | None:

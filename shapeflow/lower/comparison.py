@@ -31,7 +31,11 @@ def compare(program: Program, laws: Mapping[Shape, Law], totals: Totals, last: S
 
 
 def _comparator(shape: Shape, compute: float, totals: Totals, program: Program) -> Comparator:
-    if not math.isfinite(compute) or compute <= 0 or totals.compute is None or totals.error is None:
-        text = shape.written(program.units)
+    text = shape.written(program.units)
+    assert totals.compute is not None
+    assert totals.error is not None
+    if compute <= 0:
+        return Comparator(shape, None, None, f"the law of {text} is below {totals.error:.6g} from the beginning")
+    if not math.isfinite(compute):
         return Comparator(shape, None, None, f"the law of {text} never gets down to {totals.error:.6g}")
     return Comparator(shape, compute, 1 - totals.compute / compute)

@@ -10,7 +10,7 @@ import attrs
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Point, forecast
 from shapeflow.program import Program
-from shapeflow.route import END, Leg
+from shapeflow.route import Leg
 from shapeflow.shapes import Shape
 from shapeflow.units import Amount
 
@@ -23,7 +23,15 @@ class Stretch:
     steps: int | None
     enter: Point
     spent: float
-    """Compute of the leg on the law of its own shape: what the forecast counts."""
+    """Compute of the leg on the law of its own shape: what the forecast counts. Infinite where nothing ends it."""
+    stops: bool = False
+    """Whether the plan ends with it, at the error at which it may stop."""
+
+    def shorter(self, steps: int, cost: float) -> Stretch:
+        """The stretch without its last steps, each of `cost` in its own shape."""
+        assert self.steps is not None
+        left = max(0, self.steps - steps)
+        return attrs.evolve(self, steps=left, spent=left * cost, stops=False)
 
 
 @attrs.frozen
@@ -37,25 +45,30 @@ class Ruler:
         """How long a leg is, entered from `here` by a transition of this credit."""
         law = self.laws.get(leg.shape)
         enter = entered(law, here, credit)
-        spent = self.own_compute(leg, here, enter, law)
-        if self.program.trained is None:
-            return Stretch(leg, None, enter, spent)
+        target, budget, own = self.ends(leg, here, enter, law)
+        spent = min(target, budget, own)
+        stops = spent == target
+        if self.program.trained is None or not math.isfinite(spent):
+            return Stretch(leg, None if self.program.trained is None else 0, enter, spent, stops)
         cost = self.program.trained.cost(leg.shape)
-        steps = max(0, round(spent / cost)) if math.isfinite(spent) else 0
-        return Stretch(leg, steps, enter, steps * cost)
+        # Up to the target, down to the budget, and to the nearest step at a switch.
+        last = _up(target / cost)
+        steps = int(min(last, _down(budget / cost), round(own / cost) if math.isfinite(own) else math.inf))
+        return Stretch(leg, steps, enter, steps * cost, steps == last)
 
-    def own_compute(self, leg: Leg, here: Point, enter: Point, law: Law | None) -> float:
-        """The leg's compute on its own law: until its error or its amount, if it says one, and never past the budget;
-        the last leg also ends at the error at which the plan may stop."""
-        ends = []
-        error = leg.until.error
-        if leg.until == END:
-            error = self.program.stop if law is not None else None
-        if error is not None:
-            ends.append(self.until_error(error, enter, law))
-        amounts = (leg.until.amount, self.program.budget)
-        ends += [self.until_amount(amount, leg, here) for amount in amounts if amount is not None]
-        return max(0.0, min(ends, default=0.0))
+    def ends(self, leg: Leg, here: Point, enter: Point, law: Law | None) -> tuple[float, float, float]:
+        """The leg's compute on its own law until the error at which the plan may stop, until the budget, and until
+        its own end; each infinite where there is none."""
+        target = budget = own = math.inf
+        if self.program.stop is not None and law is not None:
+            target = self.until_error(self.program.stop, enter, law)
+        if self.program.budget is not None:
+            budget = self.until_amount(self.program.budget, leg, here)
+        if leg.until.error is not None:
+            own = self.until_error(leg.until.error, enter, law)
+        if leg.until.amount is not None:
+            own = min(own, self.until_amount(leg.until.amount, leg, here))
+        return target, budget, own
 
     def until_error(self, error: float, enter: Point, law: Law | None) -> float:
         assert law is not None
@@ -88,6 +101,18 @@ class Ruler:
         own = trained.cost(leg.shape)
         extra = ((trained.cost(s.shape) - own) * s.share * (s.last - s.first) for s in leg.shares)
         return own + sum(extra)
+
+
+_HAIR = 1e-9
+"""What rounding errors may add to a number of steps, or take away."""
+
+
+def _up(steps: float) -> float:
+    return math.ceil(steps - _HAIR * max(1.0, steps)) if math.isfinite(steps) else steps
+
+
+def _down(steps: float) -> float:
+    return math.floor(steps + _HAIR * max(1.0, steps)) if math.isfinite(steps) else steps
 
 
 def entered(law: Law | None, here: Point, credit: float) -> Point:

@@ -125,7 +125,7 @@ def savings(plan: Plan) -> list[dict[str, Any]]:
             known = math.isfinite(compute) and compute > 0 and needs is not None
             row[name] = {
                 "shape": None if shape is None else shape.json(),
-                "compute": compute if known else None,
+                "compute": max(0.0, compute) if math.isfinite(compute) else None,
                 "saving": 1 - needs / compute if known and needs is not None else None,
             }
         rows.append(row)

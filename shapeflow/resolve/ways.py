@@ -119,11 +119,30 @@ class Ways:
                 help="keep one of the two",
             )
 
+    def unused(self, budget: Span) -> None:
+        """Errors mean nothing without laws: say of each that it is not used."""
+        for word, sentence in (
+            ("stop", self.sentences.get(syntax.StopWhen)),
+            ("start", self.sentences.get(syntax.StartAt)),
+        ):
+            if sentence is not None:
+                self.report.warning(
+                    "unused-error",
+                    f"without laws `{word}` is not used",
+                    sentence.span,
+                    "nobody knows when the plan gets to an error",
+                    also=[Label(budget, "the budget alone says where it ends")] if word == "stop" else [],
+                    help=f"add laws, or leave `{word}` out",
+                )
+
     def check_end(self) -> None:
         """A budget always says where a plan ends; an error says it where there are laws."""
         stop = self.sentences.get(syntax.StopWhen)
         laws = self.sentences.get(syntax.LawsFrom) is not None or self.sentences.all(syntax.LawFor)
-        if self.sentences.get(syntax.Budget) is not None or (stop is not None and laws):
+        budget = self.sentences.get(syntax.Budget)
+        if budget is not None and not laws:
+            self.unused(budget.span)
+        if budget is not None or (stop is not None and laws):
             return
         if stop is not None:
             message, why = "without laws nobody knows when the plan gets to an error", "needs laws"
