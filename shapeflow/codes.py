@@ -148,8 +148,8 @@ _RUNS = {
     "no-such-device": "A run is on `cpu` or `cuda`; `auto` takes what there is.",
     "no-such-gpus": "More GPUs are asked for than this machine shows. The notes say which it shows.",
     "no-processes": "A run takes one process or more.",
-    "contradicting-devices": "`--gpus N` asks for N processes on a GPU each. It contradicts `--device cpu`, and a count "
-    "of `--processes` beside it.",
+    "contradicting-devices": "`--gpus N` asks for N processes on a GPU each. It contradicts `--device cpu`, and a "
+    "count of `--processes` beside it.",
     "bad-launch": "RANK and WORLD_SIZE say that somebody else launched the processes of this run, as `torchrun` does. "
     "It then also sets MASTER_ADDR and MASTER_PORT, and all but the address are whole numbers.",
     "worker-lost": "A process of the run ended without a word, so the others were ended too. Go on with `--resume`.",

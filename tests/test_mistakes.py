@@ -28,11 +28,13 @@ SHAPES = sorted(path.name for path in FOLDER.glob("*.shape"))
 COMMANDS = sorted(path.parent.name for path in FOLDER.glob("*/command"))
 
 ELSEWHERE: dict[str, str] = {
+    "bad-launch": "test_torch_processes.py::test_a_launch_that_says_too_little",
     "batch-not-divisible": "test_torch_data.py::test_steps_that_processes_cannot_share",
     "broken-checkpoint": "test_torch_checkpoint.py::test_truncated",
     "broken-grain": "test_edits.py::test_gather_refuses",
     "context-needs-rope": "test_transitions.py::test_refusals",
     "context-too-long": "test_torch_data.py::test_text_shorter_than_a_window",
+    "contradicting-devices": "test_torch_processes.py::test_contradicting_devices",
     "data-changed": "test_torch_run.py::test_other_data_than_at_the_start",
     "data-missing": "test_torch_data.py::test_no_text",
     "disk-full": "test_torch_checkpoint.py::test_disk_full_leaves_the_old_one",
@@ -66,7 +68,7 @@ ELSEWHERE: dict[str, str] = {
     "unknown-metric": "test_refusals.py::test_a_comparison_by_what_was_not_measured",
     "unknown-parameter": "test_ledger.py::test_refused_edits",
     "unknown-role": "test_models.py::test_refusals",
-    "worker-lost": "test_torch_run.py::test_a_lost_process_is_told_and_its_run_resumed",
+    "worker-lost": "test_torch_processes.py::test_a_lost_process_is_told_and_its_run_resumed",
     "wrong-parameters": "test_torch_models.py::test_other_parameters_than_declared_are_refused",
     "wrong-value": "test_axes.py::test_impossible_values",
 }

@@ -1,4 +1,4 @@
-"""Runs: folders, resuming, stopping, several processes."""
+"""Runs: folders, resuming, stopping."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 import torch
-from plans import toy_image_plan, toy_text_plan
+from plans import toy_image_plan
 from safetensors.torch import load_file
 from torch_tools import losses
 
 from shapeflow import plan_json
-from shapeflow.data.text import Text
 from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.events import (
     CheckpointSaved,
@@ -217,99 +215,3 @@ def test_the_backend_does_not_import_torch_before_it_runs() -> None:
     script = "import sys, shapeflow_torch; assert 'torch' not in sys.modules; shapeflow_torch.TorchBackend()"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     assert TorchBackend.name == "torch"
-
-
-def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
-    """Across a switch of context and width, with checkpoints; then one process goes on where two stopped."""
-    legs = (({"context": 16, "width": 32}, 5), ({"context": 64, "width": 48}, 5))
-    plan = toy_text_plan(legs, checkpoint=4)
-    _, one = go(plan, tmp_path / "one")
-    outcome, two = go(plan, tmp_path / "two", processes=2)
-    assert outcome.finished
-    assert one == two
-    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
-    assert two[-2] == CheckpointSaved(10, "step-000000010")
-    ends = [load_file(tmp_path / n / "checkpoints/step-000000010/model.safetensors") for n in ("one", "two")]
-    assert all(torch.allclose(ends[0][key], ends[1][key], rtol=1e-3, atol=1e-5) for key in ends[0])
-
-
-LOST = """
-    import os, signal, sys
-    from pathlib import Path
-    from plans import toy_image_plan
-    import shapeflow_torch.machine as m
-    from shapeflow.diagnostics import Refused
-    from shapeflow_torch.run import run
-
-    step = m.TorchMachine.step
-
-    def fatal(self, stage, number, compute):
-        if number == 5 and self.team.rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return step(self, stage, number, compute)
-
-    m.TorchMachine.step = fatal
-    if __name__ == "__main__":
-        try:
-            run(toy_image_plan(checkpoint=4), Path(sys.argv[1]), device="cpu", processes=2)
-        except Refused as refused:
-            print(refused.diagnostics[0].code, *refused.diagnostics[0].notes)
-"""
-
-
-def test_a_lost_process_is_told_and_its_run_resumed(tmp_path: Path) -> None:
-    script = tmp_path / "lost.py"
-    script.write_text(textwrap.dedent(LOST))
-    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    command = [sys.executable, str(script), str(tmp_path / "run")]
-    done = subprocess.run(command, env=here, timeout=200, check=False, capture_output=True, text=True)
-    assert done.stdout.startswith("worker-lost process 1 ended with SIGKILL"), done.stderr
-    assert (tmp_path / "run/checkpoints/step-000000004").exists()
-    _, heard = go(toy_image_plan(checkpoint=4), tmp_path / "run", resume=True)
-    assert isinstance(heard[-1], RunEnded)
-
-
-ALONE = """
-    import errno, os, sys
-    from pathlib import Path
-    from plans import toy_image_plan
-    from shapeflow.diagnostics import Refused
-    from shapeflow.events import StepDone
-    from shapeflow.files import cannot_write
-    from shapeflow_torch import folder
-    from shapeflow_torch.run import run
-
-    write = folder.Log.write
-
-    def full(self, event):
-        if isinstance(event, StepDone) and event.step == 3:
-            raise cannot_write(self._path, OSError(errno.ENOSPC, ""))
-        write(self, event)
-
-    folder.Log.write = full
-    if __name__ == "__main__":
-        where = Path(sys.argv[1])
-        lock = folder.Lock(where)
-        for release in (lock.release, bool):
-            try:
-                run(toy_image_plan(), where, device="cpu", processes=2)
-            except Refused as refused:
-                print(refused.diagnostics[0].code)
-            release()
-"""
-
-
-def test_the_leader_alone_is_refused(tmp_path: Path) -> None:
-    """By a folder in use, then by a full disk: the other process must not wait for it."""
-    script = tmp_path / "alone.py"
-    script.write_text(textwrap.dedent(ALONE))
-    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    command = [sys.executable, str(script), str(tmp_path / "run")]
-    done = subprocess.run(command, env=here, timeout=200, check=False, capture_output=True, text=True)
-    assert done.stdout.split() == ["run-busy", "disk-full"], done.stderr
-
-
-def test_what_workers_are_refused_with_is_told(tmp_path: Path) -> None:
-    plan = toy_text_plan(data=Text(path="nowhere.txt", batch=256))
-    assert refused(plan, tmp_path / "run", processes=2, root=tmp_path).code == "data-missing"
-    assert not (tmp_path / "run").exists()

@@ -31,12 +31,18 @@ def gpus() -> tuple[str, ...]:
 def place(device: str = "auto", processes: int | None = None, gpus_wanted: int | None = None) -> Place:
     """Where to run. `device`: `auto`, `cpu` or `cuda`; `gpus_wanted` asks for as many GPUs, a process each.
 
-    Raises Refused `no-such-device`, `no-such-gpus`, `no-processes`.
+    Raises Refused `no-such-device`, `no-such-gpus`, `no-processes`, `contradicting-devices`.
     """
     if device not in ("auto", "cpu", "cuda"):
         message = f"there is no device `{device}`"
         raise Refused(Diagnostic("no-such-device", message, place="--device", help="use `auto`, `cpu` or `cuda`"))
-    count = gpus_wanted or processes or 1
+    if gpus_wanted is not None and (device == "cpu" or processes is not None):
+        other = "--device cpu" if device == "cpu" else f"--processes {processes}"
+        message = f"`--gpus {gpus_wanted}` and `{other}` contradict each other"
+        help_ = "`--gpus N` means `--device cuda --processes N`: leave out one of the two"
+        raise Refused(Diagnostic("contradicting-devices", message, place="--gpus", help=help_))
+    wanted_count = processes if gpus_wanted is None else gpus_wanted
+    count = 1 if wanted_count is None else wanted_count
     if count < 1:
         message = f"{count} processes cannot run anything"
         raise Refused(Diagnostic("no-processes", message, place="--processes", help="use 1 or more"))

@@ -49,9 +49,14 @@ def joins() -> bool:
 def joined(device: str) -> Iterator[Team]:
     """Join the processes that RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT speak of. `device`: auto, cpu, cuda.
 
-    gloo on CPUs, nccl on GPUs. Processes that do not lead are refused silently."""
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    local, beside = (int(os.environ.get(f"LOCAL_{name}", of)) for name, of in (("RANK", rank), ("WORLD_SIZE", world)))
+    gloo on CPUs, nccl on GPUs. Processes that do not lead are refused silently. Raises Refused `bad-launch`."""
+    rank, world = _number("RANK"), _number("WORLD_SIZE", 1)
+    local, beside = _number("LOCAL_RANK", 0, rank), _number("LOCAL_WORLD_SIZE", 1, world)
+    if rank >= world:
+        raise _bad_launch(f"RANK is {rank}, and WORLD_SIZE {world}")
+    if not os.environ.get("MASTER_ADDR"):
+        raise _bad_launch("MASTER_ADDR is not set")
+    _number("MASTER_PORT")
     try:
         where = place(device, beside if device == "cuda" or (device == "auto" and gpus()) else 1)
         own = where.device(local)
@@ -65,6 +70,22 @@ def joined(device: str) -> Iterator[Team]:
         if rank:
             raise SystemExit(1) from None
         raise
+
+
+def _number(name: str, least: int = 0, instead: int | None = None) -> int:
+    """A whole number of the environment. `instead`: where it is not set. Raises Refused `bad-launch`."""
+    text = os.environ.get(name)
+    if text is None and instead is not None:
+        return instead
+    if text is None or not text.isdecimal() or int(text) < least:
+        raise _bad_launch(f"{name} is not set" if text is None else f"{name} is `{text}`")
+    return int(text)
+
+
+def _bad_launch(why: str) -> Refused:
+    message = "RANK and WORLD_SIZE are set, but the processes of the run cannot find each other"
+    help_ = "launch with `torchrun`, or unset RANK and WORLD_SIZE and use `--gpus` or `--processes`"
+    return Refused(Diagnostic("bad-launch", message, place="environment", notes=(why,), help=help_))
 
 
 def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: Warn) -> Outcome:

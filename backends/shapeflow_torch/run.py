@@ -87,11 +87,11 @@ def run(
     held-out value is this low. Where RANK and WORLD_SIZE are set (torchrun, srun) this process joins the others and
     launches none; only the leader then calls `listen`, the others return None.
 
-    Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `no-model`, `no-such-model`, `no-such-data`,
-    `no-such-objective`, `no-such-metric`, `no-such-view`, `data-missing`, `data-changed`, `context-too-long`,
-    `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-finished`, `other-plan`, `foreign-checkpoint`,
-    `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`,
-    `wrong-parameters`.
+    Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `contradicting-devices`, `bad-launch`, `no-model`,
+    `no-such-model`, `no-such-data`, `no-such-objective`, `no-such-metric`, `no-such-view`, `data-missing`,
+    `data-changed`, `context-too-long`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-finished`,
+    `other-plan`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`,
+    `cannot-write`, `not-arrived`, `wrong-parameters`.
     """
     choices = Choices(folder, root or Path.cwd(), resume, compile, until)
     if distribute.joins():
