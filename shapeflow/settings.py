@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from shapeflow.shapes import Shape
 from shapeflow.units import Amount, Dimension
 
 _META = "shapeflow.setting"
@@ -71,6 +72,8 @@ def written(component: Any) -> dict[str, Any]:
 def _json(value: Any) -> Any:
     if isinstance(value, Amount):
         return {"value": value.value, "of": value.dimension}
+    if isinstance(value, Shape):
+        return value.json()
     if isinstance(value, tuple):
         return [_json(item) for item in value]
     if attrs.has(type(value)):

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "decks": set(),
     "edits": set(),
     "shapes": set(),
-    "settings": {"units"},
+    "settings": {"shapes", "units"},
     "syntax": {"diagnostics"},
     "files": {"diagnostics"},
     "skim": {"diagnostics"},

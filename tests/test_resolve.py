@@ -290,6 +290,27 @@ def test_a_stage_keeps_steps_of_its_own(tmp_path: Path, settings: str, why: str)
     assert (one.code, one.at.text) == ("out-of-range", why)
 
 
+@pytest.mark.parametrize(
+    ("traversal", "code"),
+    [
+        ("fixed((context: 64 px))", "wrong-unit"),
+        ("shares(target: (context: 64))", "missing-unit"),
+        ("fixed((contxt: 64 tokens))", "unknown-axis"),
+    ],
+)
+def test_a_shape_in_a_setting_is_one_on_the_files_axes(tmp_path: Path, traversal: str, code: str) -> None:
+    (one,) = refused(tmp_path, TEXTS + f"traversal {traversal}\nbudget 100 steps")
+    assert one.code == code
+    if code == "unknown-axis":
+        assert one.help == "did you mean `context`?"
+
+
+def test_a_shape_in_a_setting_is_kept_as_a_shape(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, TEXTS + "traversal fixed((context: 64 tokens))\nbudget 100 steps")
+    assert plan.traversal is not None
+    assert plan.traversal.settings == {"shape": {"context": 64}}
+
+
 def test_laws_only(tmp_path: Path) -> None:
     program = resolved(tmp_path, TWO_LAWS)
     assert program.trained is None

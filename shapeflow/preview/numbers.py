@@ -23,7 +23,7 @@ def error(value: float | None, metric: str) -> str:
 
 def percent(value: float | None) -> str:
     """A saving: signed, in percent."""
-    return "-" if value is None else f"{100 * value:+.1f}%"
+    return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}%"
 
 
 def share(value: float) -> str:

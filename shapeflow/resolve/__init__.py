@@ -65,6 +65,7 @@ class _Resolving:
         axes = self.axes()
         parts = {word: self.component(kind, word) for kind, word in _PARTS.items()}
         candidates = self.space(axes)
+        self.shapes_of(syntax.Traversal, candidates)
         training = Training(parts, self.spans, self.report)
         trained = self.trained(axes, candidates, training)
         if trained is not None:
@@ -128,6 +129,17 @@ class _Resolving:
             return None
         self.keep(word, built)
         return built.component
+
+    def shapes_of(self, kind: type[syntax.OfComponent], space: Space) -> None:
+        """Check the shapes among a component's settings against the file's axes."""
+        sentence = self.sentences.get(kind)
+        written = None if sentence is None else self.names.expand(sentence.component, self.report)
+        if not isinstance(written, syntax.Component):
+            return
+        for value in (*written.arguments, *(setting.value for setting in written.settings)):
+            literal = self.names.expand(value, self.report)
+            if isinstance(literal, syntax.ShapeLiteral):
+                space.partial(literal, self.names, self.report)
 
     def keep(self, word: str, built: Built) -> None:
         self.spans.update({f"{word}.{name}": span for name, span in built.spans.items()})

@@ -120,6 +120,14 @@ class Space:
     condition: Span | None = None
     """Where the condition stands that thins them."""
 
+    def partial(self, written: syntax.ShapeLiteral, names: Names, report: Report) -> None:
+        """Check a shape that names some axes of the file: their names and units. Raises Unsettled."""
+        known = {axis.name: axis for axis in self.axes}
+        for setting in written.settings:
+            if setting.name not in known:
+                _unknown_axis(setting.name, setting.name_span, known, report)
+            axis_value(setting.value, registry.components("axis")[setting.name], names, report)
+
     def literal(
         self, written: syntax.ShapeLiteral, names: Names, report: Report, *, partial: Shape | None = None
     ) -> Shape:
