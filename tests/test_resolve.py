@@ -311,6 +311,13 @@ def test_a_shape_in_a_setting_is_kept_as_a_shape(tmp_path: Path) -> None:
     assert plan.traversal.settings == {"shape": {"context": 64}}
 
 
+@pytest.mark.parametrize("until", ["0 steps", "-5 steps", "0%"])
+def test_a_stage_ends_after_the_start_of_the_run(tmp_path: Path, until: str) -> None:
+    (one,) = refused(tmp_path, BY_HAND.replace("40%", until))
+    assert one.at is not None
+    assert (one.code, one.at.text) == ("out-of-range", "must be above 0: it counts from the run's start")
+
+
 def test_laws_only(tmp_path: Path) -> None:
     program = resolved(tmp_path, TWO_LAWS)
     assert program.trained is None

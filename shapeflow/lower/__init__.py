@@ -230,7 +230,9 @@ def _skipped(program: Program, leg: Leg, index: int, past: bool, report: Report)
         leg_span(program, index),
         "the plan has stopped before" if past else "too short for a single step",
         also=[Label(stop, "at this error")] if past and stop is not None else [],
-        help="lower the error, or leave the stage out" if past else "make it longer, or leave it out",
+        help="lower the error, or leave the stage out"
+        if past
+        else "`until` counts from the run's start: make it later, or leave the stage out",
     )
 
 

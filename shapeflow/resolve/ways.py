@@ -67,6 +67,9 @@ class Ways:
             return Leg(shape, END, tuple(shares))
         notes = countable(self.lengths)
         until = amount(sentence.until, (*self.lengths, "ratio"), self.names, self.report, notes)
+        if until.value <= 0:
+            written, why = sentence.until.span, "must be above 0: it counts from the run's start"
+            self.report.error("out-of-range", f"`{written.text}` is out of range", written, why)
         if until.dimension == "ratio" and self.sentences.get(syntax.Budget) is None:
             self.report.error(
                 "no-end",
