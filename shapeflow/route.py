@@ -104,6 +104,8 @@ class Problem:
     spans: Mapping[str, Span]
     """Settings of the traversal's sentence -> where they stand; "" is the component itself, "budget", "stop" and
     "start" the sentences of that name where the file has them."""
+    surcharge: Callable[[Shape, Shape], float] = lambda before, after: 0.0
+    """What the preview of a switch adds to the compute of the stage before it, as a part of that."""
 
 
 class Traversal(Protocol):

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from shapeflow.diagnostics import Report
 from shapeflow.laws.curve import Law
+from shapeflow.lower.switches import previewed
 from shapeflow.program import Program
-from shapeflow.route import Problem, Route
+from shapeflow.route import END, Leg, Problem, Route
 from shapeflow.shapes import Shape
 from shapeflow.units import Amount
 
@@ -35,6 +36,7 @@ def problem(program: Program, laws: Mapping[Shape, Law]) -> Problem:
         allowed=lambda before, after: _allowed(program, before, after),
         credit=lambda before, after: _credit(program, before, after),
         spans=program.within("traversal"),
+        surcharge=lambda before, after: _surcharge(program, before, after),
     )
 
 
@@ -62,3 +64,13 @@ def _credit(program: Program, before: Shape, after: Shape) -> float:
     for name in before.changed(after):
         credit *= program.axis(name).transition.credit
     return credit
+
+
+def _surcharge(program: Program, before: Shape, after: Shape) -> float:
+    """What steps in the next shape, ahead of a switch to it, add to the stage before, as a part of its compute."""
+    if program.trained is None or before == after:
+        return 0.0
+    first, _ = previewed(program, Route((Leg(before, END), Leg(after, END))))
+    cost = program.trained.cost
+    own = cost(before)
+    return max(0.0, sum((cost(one.shape) / own - 1) * one.share * (one.last - one.first) for one in first.shares))

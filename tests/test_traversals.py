@@ -312,7 +312,7 @@ def test_steepest_never_goes_a_forbidden_way() -> None:
 
 @pytest.mark.parametrize(
     ("at_least", "used"),
-    [(Amount(4.9, "compute"), 2), (Amount(5.5, "compute"), 1), (Amount(0.45, "ratio"), 2), (Amount(11, "steps"), 1)],
+    [(Amount(4.9, "compute"), 2), (Amount(5.5, "compute"), 2), (Amount(0.45, "ratio"), 2), (Amount(15, "steps"), 1)],
 )
 def test_the_shortest_stage(at_least: Amount, used: int) -> None:
     costs = dict(zip(PATCH, (0.5, 0.5), strict=False))

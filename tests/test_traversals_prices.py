@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from shapeflow.route import Problem, Route
 from shapeflow.shapes import Shape
 from shapeflow.traversals.envelope import entry
 from shapeflow.traversals.steepest import Steepest
+from shapeflow.units import Amount
 
 Pair = Callable[[int, int], float]
 
@@ -133,3 +135,43 @@ def test_no_way_on_a_grid_is_cheaper(laws: list[Law], credit: float, one_way: bo
     assert mine <= best * (1 + 1e-9) + 1e-9
     assert mine >= 0.97 * best - 0.05
     assert mine <= min(entry(curve, target) for curve in laws) * (1 + 1e-9)
+
+
+def test_a_preview_is_part_of_the_price() -> None:
+    """A preview that adds half of the first stage: (1 + 0.5) rate_S = rate_L at 0.2 r / (r - 1), r = sqrt(4 / 1.5)."""
+    problem = attrs.evolve(ask([S, L], 1.2, 0.25), surcharge=lambda p, q: 0.5)
+    root = math.sqrt(4 / 1.5)
+    assert stages(route(problem)) == [(0, pytest.approx(0.2 * root / (root - 1))), (1, None)]
+    dear = attrs.evolve(problem, surcharge=lambda p, q: 100.0)
+    assert stages(route(dear)) == [(1, None)]
+
+
+def test_a_stage_is_lengthened_rather_than_dropped() -> None:
+    problem = ask([S, L], 1.2, 0.25)
+    found = route(problem, stage_at_least=Amount(5.5, "compute"))
+    assert stages(found) == [(0, pytest.approx(S.error(5.5))), (1, None)]
+    assert cost(found, problem) == pytest.approx(11.02, abs=5e-3)
+
+
+def test_the_last_stage_is_lengthened_too() -> None:
+    problem = ask([S, L], 1.2, 0.25)
+    found = route(problem, stage_at_least=Amount(4.0, "compute"))
+    assert stages(found) == [(0, pytest.approx(0.4)), (1, None)]
+    problem = ask([S, L], 1.2, 0.35)  # of 11.43 FLOPs, the last stage takes 1.43
+    found = route(problem, stage_at_least=Amount(3.0, "compute"))
+    assert stages(found) == [(0, pytest.approx(L.error(4 / 0.35 - 3))), (1, None)]
+    problem = ask([S, L], 1.2, None, budget=Amount(7.5, "compute"))
+    found = route(problem, stage_at_least=Amount(3.0, "compute"))
+    assert stages(found) == [(0, pytest.approx(S.error(4.5))), (1, None)]
+
+
+def test_the_reason_is_the_rule_that_decided() -> None:
+    def why(problem: Problem, **settings: Any) -> str:
+        return route(problem, **settings).notes[0]
+
+    assert "no switch repays its price" in why(ask([S, L], 1.2, 0.25, credit=lambda p, q: 0.0))
+    assert "shorter than `stage_at_least`" in why(ask([S, L], 1.2, 0.25), stage_at_least=Amount(12.0, "compute"))
+    assert "one way only" in why(ask([S, L], 1.2, 0.25, allowed=lambda p, q: p > q))
+    measured = [law(1, 1, 0.2, 0, (1.3, 0.5)), law(4, 1, 0, 0, (1.3, 0.25))]
+    assert "was not measured" in why(ask(measured, 1.2, 0.25))
+    assert "no other is cheaper anywhere" in why(ask([S, law(9, 1, 0.3)], 1.2, 0.5))

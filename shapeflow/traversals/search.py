@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
 
 import attrs
 
 from shapeflow.route import Curve
 from shapeflow.traversals.envelope import TIE, Crossing, Stretch, along, entry
+
+ROUNDING = 1e-9
 
 
 @attrs.frozen
@@ -18,6 +21,10 @@ class Rules:
     allowed: Callable[[int, int], bool] = lambda p, q: True
     price: Callable[[int, int, float], float] = lambda p, q, error: 0.0
     """FLOPs that a switch at an error costs."""
+    surcharge: Callable[[int, int], float] = lambda p, q: 0.0
+    """Part of the compute of the stage before a switch that its preview adds."""
+    measured: Callable[[Crossing], bool] = lambda event: True
+    """May shapes change here? Asked for switches that are moved for the sake of a stage's least length."""
     shortest: Sequence[float] = ()
     """The least FLOPs of a stage in each law, its price included; empty: none. One stage alone may be shorter."""
     from_nothing: bool = True
@@ -51,7 +58,7 @@ class _Entry:
     law: int
     error: float
     before: float
-    """Total just before the switch; a stage's length is counted from here."""
+    """Total just before the switch, the preview included; a stage's length is counted from here."""
     total: float
     base: float
     """Total minus the law's own compute here: `base + entry(law, e)` is the total at a later error e."""
@@ -64,15 +71,16 @@ class _Entry:
 def cheapest(
     laws: Sequence[Curve], start: float, events: Sequence[Crossing], end: End, rules: Rules | None = None
 ) -> Way | None:
-    """The way of least compute from the start to the end, with switches at `events` (from the start on) only; None if
-    no law gets there.
+    """The way of least compute from the start to the end, with switches at `events`, and where a stage that is too
+    short at one gets long enough; None if no law gets there.
 
     With a target: least compute. With a budget of compute alone: least error. Among equals, the fewest stages. Every
     way in one law is among the ways compared, so the answer is never dearer than the best fixed shape.
     """
     search = _Search(laws, start, end, rules or Rules())
     for event in events:
-        search.pass_by(event)
+        search.plan(event)
+    search.run()
     return search.at_target() or search.at_budget()
 
 
@@ -82,6 +90,7 @@ class _Search:
         self.unit = end.unit or [1.0] * len(laws)
         self.shortest = rules.shortest or [0.0] * len(laws)
         self.entries: list[list[_Entry]] = [[] for _ in laws]
+        self.events: list[tuple[float, int, int]] = []
         for index, law in enumerate(laws):
             if law.floor < start:
                 begin = entry(law, start) if rules.from_nothing else 0.0
@@ -90,10 +99,41 @@ class _Search:
     def _add(self, law: int, error: float, before: float, total: float, spent: float, parent: _Entry | None) -> None:
         stages = parent.stages + 1 if parent else 1
         base = total - entry(self.laws[law], error)
-        self.entries[law].append(_Entry(law, error, before, total, base, spent, stages, parent))
+        one = _Entry(law, error, before, total, base, spent, stages, parent)
+        self.entries[law].append(one)
+        self._leave_enough(one)
 
-    def _best(self, law: int, error: float) -> tuple[float, _Entry] | None:
-        """The least total at an error in a law, over the ways whose stage may end there."""
+    def plan(self, event: Crossing) -> None:
+        heappush(self.events, (-event.error, event.upper, event.lower))
+
+    def run(self) -> None:
+        """Pass by all events, from the start on, those included that come up on the way."""
+        heapify(self.events)
+        while self.events:
+            error, p, q = heappop(self.events)
+            self.pass_by(Crossing(-error, p, q))
+
+    def _leave_enough(self, one: _Entry) -> None:
+        """Plan switches that leave the budget's last stage just long enough."""
+        if self.end.budget is None or len(set(self.unit)) > 1:
+            return
+        left = (self.end.budget - one.spent) / self.unit[one.law]
+        for q, shortest in enumerate(self.shortest):
+            if q != one.law and 0 < shortest < left:
+                self._later(one, q, (left - shortest) / (1 + self.rules.surcharge(one.law, q)))
+
+    def _later(self, one: _Entry, q: int, compute: float) -> None:
+        """Plan a switch to q after some compute in a stage."""
+        law = self.laws[one.law]
+        error = law.error(entry(law, one.error) + compute)
+        event = Crossing(error, one.law, q)
+        past = self.end.target is not None and error <= self.end.target
+        if error < one.error and not past and self.rules.measured(event):
+            self.plan(event)
+
+    def _best(self, law: int, error: float, after: int) -> tuple[float, _Entry] | None:
+        """The least total at an error in a law, the preview of the next law included, over the ways whose stage may
+        end there."""
         here = entry(self.laws[law], error)
         if not math.isfinite(here):
             return None
@@ -102,8 +142,13 @@ class _Search:
             cost = one.base + here
             # A law that begins below the error has not taken a step here: there is no stage to end.
             length = cost - one.before
-            if length > 0 and length >= self.shortest[law] and _better(cost, one, best):
-                best = cost, one
+            # A switch just where a stage gets long enough must not miss that by rounding.
+            enough = length >= self.shortest[law] * (1 - ROUNDING)
+            if length > 0 and enough:
+                cost += self.rules.surcharge(law, after) * length
+                best = (cost, one) if _better(cost, one, best) else best
+            elif not enough and one.error >= error:
+                self._later(one, after, self.shortest[law] - (one.total - one.before))
         return best
 
     def _spent(self, one: _Entry, error: float) -> float:
@@ -112,7 +157,7 @@ class _Search:
     def pass_by(self, event: Crossing) -> None:
         """Note what a switch at this crossing leads to."""
         p, q, error = event.upper, event.lower, event.error
-        best = self._best(p, error) if self.rules.allowed(p, q) else None
+        best = self._best(p, error, q) if self.rules.allowed(p, q) else None
         if best is None:
             return
         cost, one = best
@@ -127,7 +172,9 @@ class _Search:
             for other in known
         ):
             return
-        self._add(q, error, cost, cost + price, self._spent(one, error) + price * self.unit[q], one)
+        preview = cost - one.base - entry(self.laws[p], error)
+        spent = self._spent(one, error) + preview * self.unit[p] + price * self.unit[q]
+        self._add(q, error, cost, cost + price, spent, one)
 
     def at_target(self) -> Way | None:
         """The cheapest way to the target, if there is one and the budget allows it."""
@@ -186,7 +233,7 @@ class _Search:
         return Way(self._stretches(found[1], high), found[0], False)
 
     def _long_enough(self, one: _Entry, cost: float) -> bool:
-        return one.parent is None or cost - one.before >= self.shortest[one.law]
+        return one.parent is None or cost - one.before >= self.shortest[one.law] * (1 - ROUNDING)
 
     def _stretches(self, one: _Entry, end: float) -> tuple[Stretch, ...]:
         parts: list[Stretch] = []

@@ -1,0 +1,77 @@
+"""What `steepest` asks of the search: laws, prices, and where shapes may change."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import numpy as np
+
+from shapeflow.route import Curve, Problem
+from shapeflow.traversals.bounds import Budget
+from shapeflow.traversals.envelope import Crossing, Floats, crossings, entry, openings
+from shapeflow.traversals.search import End, Rules, Way, cheapest
+
+
+@attrs.frozen
+class Question:
+    problem: Problem
+    laws: list[Curve]
+    start: float
+    budget: Budget | None
+    shortest: list[float]
+
+    @property
+    def end(self) -> End:
+        return End(self.problem.target, *((self.budget.value, self.budget.unit) if self.budget else ()))
+
+    def rules(self) -> Rules:
+        """The file's own rules, by the candidates' indices."""
+        problem, shapes = self.problem, self.problem.candidates
+        return Rules(
+            allowed=lambda p, q: problem.allowed(shapes[p], shapes[q]),
+            price=lambda p, q, error: (1 - problem.credit(shapes[p], shapes[q])) * entry(self.laws[q], error),
+            surcharge=lambda p, q: problem.surcharge(shapes[p], shapes[q]),
+            shortest=self.shortest,
+        )
+
+    def answer(self, rules: Rules, unmeasured: bool, *, priced: bool = True) -> Way | None:
+        """The cheapest way by some rules; with `unmeasured` shapes may change where no run has been."""
+        rules = attrs.evolve(rules, measured=lambda event: unmeasured or self.both_measured(event))
+        events = self.switches(self.problem.target, unmeasured, priced=priced)
+        return cheapest(self.laws, self.start, [*events, *self._just_long_enough(rules)], self.end, rules)
+
+    def switches(self, target: float | None, unmeasured: bool, *, priced: bool = True) -> list[Crossing]:
+        """Where a switch may pay."""
+        ease = self._ease() if priced else None
+        events = openings(self.laws, self.start, ease) + crossings(self.laws, self.start, target, ease)
+        return [event for event in events if unmeasured or self.both_measured(event)]
+
+    def both_measured(self, event: Crossing) -> bool:
+        pairs = (self.laws[event.upper].measured, self.laws[event.lower].measured)
+        return all(pair is None or pair[1] <= event.error <= pair[0] for pair in pairs)
+
+    def _ease(self) -> Floats:
+        """Log of credit / (1 + surcharge) of each switch; see `crossings`."""
+        shapes, problem = self.problem.candidates, self.problem
+        ease = [[problem.credit(p, q) / (1 + problem.surcharge(p, q)) for q in shapes] for p in shapes]
+        with np.errstate(divide="ignore"):
+            logs: Floats = np.log(np.array(ease, dtype=float))
+        return logs
+
+    def _just_long_enough(self, rules: Rules) -> list[Crossing]:
+        """Switches that leave the last stage before the target its least length."""
+        target, found = self.problem.target, []
+        if target is None:
+            return []
+        for q, (law, shortest) in enumerate(zip(self.laws, rules.shortest, strict=False)):
+            whole = entry(law, target)
+            if not 0 < shortest < whole or not math.isfinite(whole):
+                continue
+            for p, shape in enumerate(self.problem.candidates):
+                credit = self.problem.credit(shape, self.problem.candidates[q])
+                error = law.error((whole - shortest) / credit) if p != q and credit > 0 else math.inf
+                event = Crossing(error, p, q)
+                if target < error < self.start and rules.measured(event):
+                    found.append(event)
+        return found

@@ -1,0 +1,106 @@
+"""Why `steepest` answers as it does, in figures."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from shapeflow.route import Curve, Problem
+from shapeflow.traversals.bounds import written
+from shapeflow.traversals.envelope import Stretch, entry, greedy, total
+from shapeflow.traversals.question import Question
+from shapeflow.traversals.search import Rules, Way
+from shapeflow.units import flops
+
+
+def reasons(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
+    """What a reader of the plan should know, in whole sentences."""
+    last = way.stretches[-1]
+    shape = written(problem.candidates[last.law], problem)
+    notes = _one_stage(problem, asked, way, unmeasured) if len(way.stretches) == 1 else []
+    notes += _free(problem, asked, way)
+    measured = asked.laws[last.law].measured
+    if measured is not None and last.last < measured[1]:
+        notes.append(
+            f"the plan ends at error {last.last:.4g}, and {shape} was measured down to {measured[1]:.4g} only: "
+            "from there on its law is extrapolated"
+        )
+    return notes
+
+
+def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
+    """Why one shape is the answer, in figures."""
+    (only,) = way.stretches
+    here, shape = asked.laws[only.law], written(problem.candidates[only.law], problem)
+    why = _why(asked, only, unmeasured)
+    notes = [f"{shape} is the best fixed shape, and {why} on the way to error {only.last:.4g}"]
+    for index, (candidate, law) in enumerate(zip(problem.candidates, asked.laws, strict=True)):
+        if index == only.law:
+            continue
+        first, last = (_times(law.log_rate(e) - here.log_rate(e)) for e in (asked.start, only.last))
+        notes.append(
+            f"{written(candidate, problem)} takes {first} the compute per unit of error at error {asked.start:.4g}, "
+            f"{last} at {only.last:.4g}; from nothing to there {_times(_log_ratio(law, here, only.last))}"
+        )
+    return notes
+
+
+def _why(asked: Question, only: Stretch, unmeasured: bool) -> str:
+    """The rule without which there would be more stages than this one."""
+    rules = asked.rules()
+
+    def splits(without: Rules, unmeasured: bool, priced: bool = True) -> bool:
+        way = asked.answer(without, unmeasured, priced=priced)
+        return way is not None and len(way.stretches) > 1
+
+    free = Rules(shortest=rules.shortest, allowed=rules.allowed)
+    if splits(free, unmeasured, priced=False):
+        return "no switch repays its price"
+    if any(rules.shortest) and splits(attrs.evolve(rules, shortest=()), unmeasured):
+        return "every cheaper way has a stage that is shorter than `stage_at_least`"
+    if splits(attrs.evolve(rules, allowed=Rules().allowed), unmeasured):
+        return "every cheaper way goes back where a transition goes one way only"
+    if not unmeasured and splits(rules, True):
+        return "every cheaper way changes shapes where one of them was not measured"
+    if splits(Rules(), True, priced=False):
+        return "no switch that all the rules allow is cheaper"
+    return "no other is cheaper anywhere"
+
+
+def _log_ratio(law: Curve, other: Curve, error: float) -> float:
+    mine, others = law.compute(error), other.compute(error)
+    if not math.isfinite(mine):
+        return math.inf
+    return math.log(mine / others) if mine > 0 and others > 0 else math.nan
+
+
+def _times(log_ratio: float) -> str:
+    if math.isnan(log_ratio):
+        return "about as much"
+    return f"{math.exp(log_ratio):.3g} times" if log_ratio < 700 else "without end"
+
+
+def _free(problem: Problem, asked: Question, way: Way) -> list[str]:
+    """What prices, one-way transitions, least lengths and the measured range take from the free way, if anything."""
+    end = way.stretches[-1].last
+    if not end < asked.start:
+        return []
+    free = greedy(asked.laws, asked.start, end)
+    order = [one.law for one in free]
+    # What is cheapest from nothing to the start comes first.
+    begin = min(order[:1] + list(range(len(asked.laws))), key=lambda law: entry(asked.laws[law], asked.start))
+    order = order if begin == order[0] else [begin, *order]
+    price = total(asked.laws, free) - entry(asked.laws[free[0].law], asked.start)
+    price += entry(asked.laws[begin], asked.start)
+    if price > 0.999 * way.total or order == [one.law for one in way.stretches]:
+        return []
+    names = ", ".join(written(problem.candidates[law], problem) for law in order)
+    notes = [f"free switches at every error would go {names}, for {flops(price)} instead of {flops(way.total)}"]
+    used, every = (sum(event.error < asked.start for event in asked.switches(end, how)) for how in (False, True))
+    if used < every:
+        notes.append(
+            f"{every - used} of {every} crossings lie where a law was not measured and do not count; "
+            "`steepest(extrapolate: true)` counts them"
+        )
+    return notes
