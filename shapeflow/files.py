@@ -30,20 +30,21 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all. Raises Refused `disk-full` or `cannot-write`; the old file stays."""
     temporary = ""
     try:
-        path = path.resolve()
-        if path.exists() and not path.is_file():
+        # Where a link leads; diagnostics keep the name that the user knows.
+        target = path.resolve()
+        if target.exists() and not target.is_file():
             # A device or a pipe takes the bytes; it must not be replaced by a file.
-            path.write_bytes(data)
+            target.write_bytes(data)
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        os.replace(temporary, target)
+        sync_folder(target.parent)
     except OSError as error:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
