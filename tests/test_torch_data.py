@@ -25,6 +25,7 @@ from shapeflow_torch.data import open_data
 from shapeflow_torch.data.fashion_mnist import crop_and_mirror
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.windows import Windows
+from shapeflow_torch.team import Team
 from shapeflow_torch.workload import Cursor, check_shares
 
 
@@ -208,6 +209,14 @@ def test_images_are_measured(metric: str) -> None:
     assert set(values) == known | {metric}
     assert values["cross_entropy"] == pytest.approx(np.log(10), abs=0.01)
     assert 0 <= values[metric] <= 3
+
+
+def test_all_processes_get_the_leaders_fewshot_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = machine(toy_image_plan(metric="fewshot_error@5"))
+    monkeypatch.setattr(Team, "sum", lambda self, numbers: numbers + 1)
+    monkeypatch.setattr(Team, "share", lambda self, act: 0.25)
+    made.team = Team(rank=1, world=2)
+    assert made.measure(made.plan.stages[0])["fewshot_error@5"] == 0.25
 
 
 def test_text_is_measured_at_both_contexts() -> None:

@@ -74,7 +74,8 @@ class Sheet:
 
 
 def mean_square(value: Tensor, dims: Sequence[str], apart: Sequence[str]) -> Tensor:
-    """Mean square of a tensor, apart dims kept: what `Normal` goes by, taken before the switch's first edit of it."""
+    """Mean square over all axes but those whose dim is in `apart`: the spread of what `Normal` fills in. It is taken
+    before the switch's first edit of the tensor."""
     over = [axis for axis, dim in enumerate(dims) if dim not in apart]
     return value.pow(2).mean(over, keepdim=True) if over else value.pow(2)
 

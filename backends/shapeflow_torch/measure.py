@@ -26,7 +26,8 @@ def metrics(data: Data, metric: str) -> tuple[str, ...]:
 
 @torch.no_grad()
 def measure(net: Net, data: Data, context: int | None, metric: str, team: Team) -> dict[str, float]:
-    """Values of a module as it is read at present. Every process takes its share of the held-out data.
+    """Values of a module as it is read at present. Every process takes its share of the held-out data,
+    and all get the same values.
 
     Text: `loss@own` and `loss@longest`, nats per token over the same targets. Images: `classification_error` and
     `cross_entropy` (nats); `fewshot_error@K` where that is the plan's metric, since it costs a regression.
@@ -35,7 +36,8 @@ def measure(net: Net, data: Data, context: int | None, metric: str, team: Team) 
         return _text(net, data, context or data.longest, team)
     values = _images(net, data, team)
     if metric.startswith(_FEWSHOT):
-        values[metric] = _fewshot(net, data, int(metric.removeprefix(_FEWSHOT)))
+        # By the leader alone: rounding may differ from process to process, and a run may end by this value.
+        values[metric] = team.share(lambda: _fewshot(net, data, int(metric.removeprefix(_FEWSHOT))))
     return values
 
 

@@ -25,9 +25,6 @@ class Images:
     Sample number n of a run, counted over all its steps, is the (n mod N)-th of the shuffled epoch n // N; what
     augments it is drawn for n. So neither depends on the count of processes or on how the batch changed."""
 
-    kind = "images"
-    longest = 0
-
     def __init__(
         self,
         training: tuple[Tensor, Tensor],

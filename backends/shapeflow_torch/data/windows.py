@@ -25,8 +25,6 @@ CHUNK = 8_192
 class Windows:
     """Training and held-out text. Neither tokens nor windows depend on the count of processes."""
 
-    kind = "text"
-
     def __init__(
         self, training: bytes, held_out: bytes, about: Mapping[str, Any], contexts: Sequence[int], device: torch.device
     ) -> None:
