@@ -89,6 +89,8 @@ _LOGS = {
 _WAYS = {
     "no-laws": "A traversal that picks by laws has none, or a plot has nothing to draw. Fit them to runs "
     "(`shapeflow sweep` makes runs), or state a law for each candidate.",
+    "error-above-one": "A metric that is a share of wrong answers lies between 0 and 1, and a log holds more. Divide a "
+    "column in percent by 100, or name another one.",
     "no-such-logs": "The pattern of a law source matches no file and no folder. Paths are relative to the file that "
     "names them, and wildcards are those of a shell: `*`, `?`, `**`.",
     "law-without-runs": "There is a law for some candidates and not for this one. Add runs of it, state its law, or "

@@ -48,14 +48,15 @@ def write_points(runs: Sequence[Run], path: Path) -> int:
     axes = [axis.name for axis in runs[0].plan.axes]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["run", *axes, "step", "compute", *metrics, "seconds"])
+    table.writerow(["run", *axes, "step", "compute", *metrics, "seconds", "convention"])
     rows = 0
     for run in runs:
         shape = run.plan.stages[0].shape
         for event in run.measured:
             values = [_short(event.values.get(name)) for name in metrics]
             place = [shape[axis] for axis in axes]
-            table.writerow([run.folder.name, *place, event.step, repr(event.compute), *values, _seconds(event)])
+            measured = [event.step, repr(event.compute), *values, _seconds(event)]
+            table.writerow([run.folder.name, *place, *measured, run.plan.convention])
             rows += 1
     write_text(path, text.getvalue())
     return rows

@@ -22,6 +22,8 @@ HEAD = 200
 """Rows of a table that are looked at for its columns: JSON-lines rows need not be alike."""
 NEAR = 1000
 """Files of a folder that are looked at for one of a like name."""
+CONVENTION = "convention"
+"""The column of a sweep's table that says how compute was counted."""
 PLAN, EVENTS = "plan.json", "events.jsonl"
 
 
@@ -159,8 +161,27 @@ class _Reading:
             if shape is None:
                 self.logs.strangers[", ".join(f"{a}: {cell}" for a, cell in zip(columns.axes, cells, strict=True))] += 1
                 continue
+            if row.get(CONVENTION) and row[CONVENTION] != self.request.convention:
+                self._other_convention(name, row[CONVENTION])
+                return
             self._take(row, columns, shape, name)
         self._close(file)
+        self._in_percent(name)
+
+    def _in_percent(self, name: str) -> None:
+        """Report errors above 1 of a metric that is a share (`error-above-one`)."""
+        if not self.request.metric.partition("@")[0].endswith("_error") or "percent" in self.told:
+            return
+        values = (p.error for run in self.logs.runs.values() if run.file == name for p in run.points.values())
+        if (highest := max(values, default=0.0)) > 1:
+            self.told.add("percent")
+            self.report.error(
+                "error-above-one",
+                f"`{name}` holds errors up to {highest:.4g}, and `{self.request.metric}` is a share, 0 to 1",
+                self.request.spans.get("paths", self.request.spans.get("")),
+                "is it in percent, or another metric?",
+                help="divide a column in percent by 100, or name the column of the error by `error`",
+            )
 
     def _take(self, row: Row, columns: _Columns, shape: Shape, name: str) -> None:
         key = (name, repr(shape), *(str(row.get(column)) for column in columns.run))
@@ -179,7 +200,9 @@ class _Reading:
         query, metric = self.query, self.request.metric
         bare, missing = metric.partition("@")[0], False
         compute = self._column("compute", [query.compute] if query.compute else ["compute", "flops"], names, file)
-        error = self._column("error", [query.error] if query.error else [metric, bare, "error", "loss"], names, file)
+        general = ["error"] if bare.endswith("error") else ["error", "loss"]
+        errors = [query.error] if query.error else list(dict.fromkeys([metric, bare, *general]))
+        error = self._column("error", errors, names, file)
         steps = [query.step] if query.step else ["step", "steps"]
         step = self._column("step", steps, names, file) if query.step else _first(steps, names)
         runs = (query.run,) if query.run else tuple(n for n in ("run", "run_name", "seed") if n in names)
@@ -224,18 +247,21 @@ class _Reading:
             self.logs.strangers[", ".join(f"{a}: {v}" for a, v in plan["stages"][0]["shape"].items())] += 1
             return
         if plan.get("convention") != self.request.convention:
-            if "convention" in self.told:
-                return
-            self.told.add("convention")
-            self.report.error(
-                "mixed-conventions",
-                f"`{name}` counts compute by `{plan.get('convention')}`, this file by `{self.request.convention}`",
-                self.request.spans.get("paths", self.request.spans.get("")),
-                "FLOPs of two kinds cannot be compared",
-                help=f"sweep again with the convention `{self.request.convention}`, or change the file's",
-            )
+            self._other_convention(name, plan.get("convention"))
             return
         self._events(folder / EVENTS, shape, name)
+
+    def _other_convention(self, name: str, theirs: object) -> None:
+        if "convention" in self.told:
+            return
+        self.told.add("convention")
+        self.report.error(
+            "mixed-conventions",
+            f"`{name}` counts compute by `{theirs}`, this file by `{self.request.convention}`",
+            self.request.spans.get("paths", self.request.spans.get("")),
+            "FLOPs of two kinds cannot be compared",
+            help=f"sweep again with the convention `{self.request.convention}`, or change the file's",
+        )
 
     def _events(self, path: Path, shape: Shape, name: str) -> None:
         file, run = LogFile(path), Run(shape, self.name(path))
