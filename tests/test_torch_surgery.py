@@ -141,7 +141,7 @@ def test_quick_second_moments_need_no_ages() -> None:
     quick = attrs.evolve(plan.optimizer, settings={**plan.optimizer.settings, "beta2": 0.95})
     made = shake(machine(attrs.evolve(plan, optimizer=quick)))
     switch(made)
-    assert isinstance(made.body.optimizer, torch.optim.AdamW)
+    assert not isinstance(made.body.optimizer, AgedAdamW)
 
 
 def test_aged_adamw_is_adamw_where_ages_agree() -> None:
@@ -158,6 +158,25 @@ def test_aged_adamw_is_adamw_where_ages_agree() -> None:
             optimizer.step()
         ends.append(weight.detach().clone())
     assert torch.allclose(ends[0], ends[1], rtol=1e-6, atol=1e-6)
+
+
+def test_parameters_without_ages_stay_fused() -> None:
+    """Beside one that has grown, another is updated to the bit as by torch."""
+    settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1}
+    ends = []
+    for age in (torch.zeros(()), torch.zeros(4)):
+        both = {name: torch.nn.Parameter(torch.linspace(-1, 1, 4)) for name in ("grown", "plain")}
+        state = {"grown": {**empty_state(both["grown"]), "step": age}}
+        optimizer = make_optimizer(both, frozenset(both), settings, state)
+        assert isinstance(optimizer, AgedAdamW) == bool(age.dim())
+        for step in range(5):
+            for parameter in both.values():
+                parameter.grad = torch.linspace(-step, 1.3, 4)
+            optimizer.step()
+        assert optimizer.state[both["grown"]]["step"].shape == age.shape
+        ends.append([parameter.detach() for parameter in both.values()])
+    assert torch.equal(ends[0][1], ends[1][1])
+    assert torch.allclose(ends[0][0], ends[1][0], atol=1e-6)
 
 
 def test_only_matrices_decay() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,40 +13,39 @@ State = dict[str, Tensor]
 """`exp_avg` and `exp_avg_sq` in the parameter's sizes; `step` a scalar, or one age an entry."""
 
 
-class AgedAdamW(torch.optim.Optimizer):
+class AgedAdamW(torch.optim.AdamW):
     """AdamW (Loshchilov and Hutter 2019) whose bias correction knows the age of every entry.
 
     torch keeps one step count a parameter. Entries that grew late, with empty moments but the old count, would get no
     bias correction: at betas (.9, .999) their first updates are 3 to 6.6 times too large. Ages are float32, since
     bfloat16 cannot count beyond 256.
-    """
 
-    def __init__(
-        self, groups: Iterable[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float, weight_decay: float
-    ) -> None:
-        super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+    Groups with `aged` hold parameters that grew; all others are torch's own, fused.
+    """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
-        for group in self.param_groups:
-            (beta1, beta2), lr = group["betas"], group["lr"]
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                state = self.state[parameter] or self._empty(parameter)
-                age = state["step"].add_(1)
-                first = state["exp_avg"].lerp_(gradient, 1 - beta1)
-                second = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-                scale = (second / _corrected(beta2, age)).sqrt_().add_(group["eps"])
-                parameter.mul_(1 - lr * group["weight_decay"])
-                parameter.sub_((first / _corrected(beta1, age)).div_(scale).mul_(lr))
+        groups = self.param_groups
+        self.param_groups = [group for group in groups if not group.get("aged")]
+        try:
+            super().step()
+        finally:
+            self.param_groups = groups
+        for group in groups:
+            for parameter in group["params"] if group.get("aged") else ():
+                if parameter.grad is not None:
+                    _update(parameter, parameter.grad, self.state[parameter], group)
 
-    def _empty(self, parameter: Tensor) -> State:
-        self.state[parameter].update(empty_state(parameter))
-        state: State = self.state[parameter]
-        return state
+
+def _update(parameter: Tensor, gradient: Tensor, state: State, group: Mapping[str, Any]) -> None:
+    (beta1, beta2), lr = group["betas"], group["lr"]
+    age = state["step"].add_(1)
+    first = state["exp_avg"].lerp_(gradient, 1 - beta1)
+    second = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    scale = (second / _corrected(beta2, age)).sqrt_().add_(group["eps"])
+    parameter.mul_(1 - lr * group["weight_decay"])
+    parameter.sub_((first / _corrected(beta1, age)).div_(scale).mul_(lr))
 
 
 def _corrected(beta: float, age: Tensor) -> Tensor:
@@ -77,17 +76,15 @@ def make_optimizer(
     for name, entry in state.items():
         if entry["exp_avg"].shape != parameters[name].shape:
             raise ValueError(f"moments of {name} have sizes {tuple(entry['exp_avg'].shape)}")
-    decays = [p for name, p in parameters.items() if name in matrices]
-    others = [p for name, p in parameters.items() if name not in matrices]
-    decay = settings["weight_decay"]
-    groups = [{"params": decays, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
-    betas, eps = (settings["beta1"], settings["beta2"]), settings["eps"]
-    optimizer: torch.optim.Optimizer
-    if any(entry["step"].dim() for entry in state.values()):
-        optimizer = AgedAdamW(groups, settings["lr"], betas, eps, decay)
-    else:
-        optimizer = torch.optim.AdamW(groups, lr=settings["lr"], betas=betas, eps=eps, weight_decay=decay, fused=True)
+    aged = {name for name, entry in state.items() if entry["step"].dim()}
+    groups: list[dict[str, Any]] = []
+    for old in (False, True):
+        for decay, decays in ((settings["weight_decay"], True), (0.0, False)):
+            members = [p for name, p in parameters.items() if (name in matrices) == decays and (name in aged) == old]
+            if members:
+                groups.append({"params": members, "weight_decay": decay, "aged": old})
+    kind = AgedAdamW if aged else torch.optim.AdamW
+    optimizer = kind(groups, settings["lr"], (settings["beta1"], settings["beta2"]), settings["eps"], fused=True)
     for name, entry in state.items():
         optimizer.state[parameters[name]] = dict(entry)
     return optimizer
