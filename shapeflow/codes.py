@@ -99,7 +99,8 @@ _WAYS = {
     "missing-start": "Stated laws do not say where the measured part of training begins. Add `start at error ...`.",
     "target-above-start": "The run would begin below the error at which it is to stop. Lower the target.",
     "target-out-of-reach": "Every law has a floor that no compute takes away, and the target lies below all of them.",
-    "no-way": "No law gets below the error at which the run starts. Start at a higher error, or check the laws.",
+    "no-way": "No law gets below the error at which the run starts, or the budget ends before it does. Start at a "
+    "higher error, raise the budget, or check the laws.",
     "uncounted-budget": "Without a model a step costs an unknown number of FLOPs. State the budget in compute.",
     "steps-without-model": "Without a model a step costs an unknown number of FLOPs. State the setting in compute.",
     "ratio-without-budget": "A percentage is of the budget, and the file has none. Add one, or write an amount.",

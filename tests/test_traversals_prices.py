@@ -175,3 +175,14 @@ def test_the_reason_is_the_rule_that_decided() -> None:
     measured = [law(1, 1, 0.2, 0, (1.3, 0.5)), law(4, 1, 0, 0, (1.3, 0.25))]
     assert "was not measured" in why(ask(measured, 1.2, 0.25))
     assert "no other is cheaper anywhere" in why(ask([S, law(9, 1, 0.3)], 1.2, 0.5))
+
+
+def test_a_budget_that_ends_before_the_start() -> None:
+    late = law(1, 1, 0.2, -5.0)
+    report = Report()
+    assert Steepest().route(ask([late, L], 1.2, None, budget=Amount(3.0, "compute")), report) is None
+    (error,) = report.diagnostics
+    assert error.code == "no-way"
+    assert error.message == "the budget ends before error 1.2, at which the plan starts"
+    assert "after 3.333 FLOPs" in error.notes[0]
+    assert route(ask([late, L], 1.2, None, budget=Amount(3.4, "compute")))

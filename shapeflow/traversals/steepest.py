@@ -9,10 +9,11 @@ import attrs
 from shapeflow.diagnostics import Report
 from shapeflow.route import END, Leg, Problem, Route, Until
 from shapeflow.settings import setting
-from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, per_step, reachable, start_of
+from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, per_step, reachable, start_of, written
+from shapeflow.traversals.envelope import entry
 from shapeflow.traversals.question import Question
 from shapeflow.traversals.reasons import reasons
-from shapeflow.units import Amount
+from shapeflow.units import Amount, flops
 
 
 @attrs.frozen
@@ -86,6 +87,32 @@ def _answer(settings: Steepest, problem: Problem, asked: Question, report: Repor
             help="start at a higher error",
         )
         return None
+    if not _begins(problem, asked, report):
+        return None
     legs = [Leg(shapes[one.law], Until(error=one.last)) for one in way.stretches]
     legs[-1] = Leg(legs[-1].shape, END)
     return Route(tuple(legs), tuple(reasons(problem, asked, way, settings.extrapolate)))
+
+
+def _begins(problem: Problem, asked: Question, report: Report) -> bool:
+    """Does the budget buy the start in some shape? False after reporting that it does not (`no-way`)."""
+    budget = asked.budget
+    if budget is None:
+        return True
+    needs = [entry(law, asked.start) * unit for law, unit in zip(asked.laws, budget.unit, strict=True)]
+    least = min(range(len(needs)), key=lambda index: needs[index])
+    if needs[least] <= budget.value:
+        return True
+    shape = written(problem.candidates[least], problem)
+    need = flops(entry(asked.laws[least], asked.start))
+    report.error(
+        "no-way",
+        f"the budget ends before error {asked.start:.4g}, at which the plan starts",
+        problem.spans.get("budget", problem.spans.get("")),
+        f"buys {flops(budget.compute(least))} in {shape}",
+        notes=[
+            f"{shape} gets to error {asked.start:.4g} first, after {need}: before, no law says what a shape is worth"
+        ],
+        help=f"raise the budget well above {need}, or start at a higher error",
+    )
+    return False
