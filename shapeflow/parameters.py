@@ -180,6 +180,8 @@ class Axis(Protocol):
     dimension: ClassVar[Dimension]
     unit: ClassVar[str]
     """The unit behind a value, or empty."""
+    example: ClassVar[str]
+    """Values as a file lists them, in the order in which they usually follow each other; `explain` shows them."""
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError where the axis cannot take the value with this data and this model."""

@@ -6,6 +6,7 @@ import pytest
 
 from shapeflow.axes import COMPONENTS
 from shapeflow.axes.context import Context
+from shapeflow.axes.depth import Depth
 from shapeflow.axes.patch import Patch
 from shapeflow.axes.width import Width
 from shapeflow.edits import EditError
@@ -21,7 +22,7 @@ MODEL = Vit(depth=2, head_width=64).declare(IMAGES, {})
 
 
 def test_units_measure_the_dimension() -> None:
-    assert [name_of(axis) for axis in COMPONENTS] == ["context", "patch", "width"]
+    assert [name_of(axis) for axis in COMPONENTS] == ["context", "depth", "patch", "width"]
     for axis in COMPONENTS:
         assert (UNITS[axis.unit].dimension if axis.unit else "number") == axis.dimension
         assert axis.__doc__
@@ -35,6 +36,9 @@ def test_possible_values() -> None:
     for width in (64, 192, 640):
         Width().check(width, IMAGES, MODEL)
     Width().check(100, IMAGES)
+    for depth in (1, 2, 12):
+        Depth().check(depth, IMAGES, MODEL)
+        Depth().check(depth, BYTES)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +54,8 @@ def test_possible_values() -> None:
         ("wrong-data", Context(), 64, IMAGES),
         ("head-width-mismatch", Width(), 100, IMAGES),
         ("wrong-value", Width(), -64, IMAGES),
+        ("wrong-value", Depth(), 0, IMAGES),
+        ("wrong-value", Depth(), "deep", IMAGES),
     ],
 )
 def test_impossible_values(code: str, axis: Axis, value: Value, facts: DataFacts) -> None:

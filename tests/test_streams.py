@@ -43,6 +43,14 @@ FINER_AND_WIDER = toy_image_plan(
     evaluate=4,
     checkpoint=1,
 )
+DEEPER = toy_text_plan(
+    (({"context": 16, "depth": 2}, 4), ({"context": 64, "depth": 3}, 3), ({"context": 64, "depth": 4}, 3)),
+    evaluate=3,
+    checkpoint=2,
+)
+DEEPER_AND_WIDER = toy_image_plan(
+    (({"depth": 2, "width": 32}, 3), ({"depth": 4, "width": 48}, 3)), evaluate=2, checkpoint=2
+)
 AT_ONCE = toy_image_plan((({"patch": 4, "width": 32}, 3), ({"patch": 2, "width": 48}, 3)), checkpoint=2)
 
 PLANS = {
@@ -51,6 +59,8 @@ PLANS = {
     "patch": FINER_PATCHES,
     "patch-and-width": FINER_AND_WIDER,
     "patch-and-width-at-once": AT_ONCE,
+    "context-and-depth": DEEPER,
+    "depth-and-width-at-once": DEEPER_AND_WIDER,
 }
 plans = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
 

@@ -19,6 +19,7 @@ class Context:
 
     dimension: ClassVar[Dimension] = "tokens"
     unit: ClassVar[str] = "tokens"
+    example: ClassVar[str] = "[128, 512] tokens"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`, `tokens-per-step-not-integral`."""

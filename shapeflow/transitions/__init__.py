@@ -1,7 +1,8 @@
 """Transitions: how a model goes from one value of an axis to another, as edits."""
 
 from shapeflow.transitions.context_grow import ContextGrow
+from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow.transitions.flexi_resize import FlexiResize
 from shapeflow.transitions.width_expand import WidthExpand
 
-COMPONENTS = (ContextGrow, FlexiResize, WidthExpand)
+COMPONENTS = (ContextGrow, DepthExpand, FlexiResize, WidthExpand)
