@@ -33,6 +33,7 @@ from shapeflow.plan import (
 from shapeflow.plan_json import sealed
 from shapeflow.settings import name_of, written
 from shapeflow.shapes import Shape
+from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow.transitions.flexi_resize import FlexiResize
@@ -67,13 +68,19 @@ def toy_text_plan(
     **fields: Any,
 ) -> Plan:
     """A transformer of width 32, 2 blocks, heads of 8 on Python's source, 256 tokens a step. A leg names some of
-    `context`, `depth` and `width`; `preview`: share of every stage but the last that is taken in the next shape."""
+    `batch`, `context`, `depth` and `width`; `preview`: share of every stage but the last that is taken in the next
+    shape."""
     fixed = {axis: value for axis, value in (("depth", 2), ("width", 32), ("context", 32)) if axis not in legs[0][0]}
     parts = Parts(
         Transformer(**{**fixed, "head_width": 8, **(model or {})}),
         data or PythonSource(batch=256),
         NextToken(),
-        {"context": ContextGrow(), "depth": depth or DepthExpand(), "width": WidthExpand(init=init, moments=moments)},
+        {
+            "batch": BatchResize(),
+            "context": ContextGrow(),
+            "depth": depth or DepthExpand(),
+            "width": WidthExpand(init=init, moments=moments),
+        },
         "loss@own",
         optimizer or Adamw(lr=2e-3, warmup=4, average=20),
     )
@@ -95,7 +102,7 @@ def toy_image_plan(
     **fields: Any,
 ) -> Plan:
     """A vision transformer of width 32, 2 blocks, heads of 8 on digits, 32 images a step. A leg names some of
-    `depth`, `patch` and `width`."""
+    `batch`, `depth`, `patch` and `width`."""
     every = (("depth", 2), ("width", 32), ("patch", base))
     fixed = {axis: value for axis, value in every if axis not in legs[0][0]}
     patches, widths = FlexiResize(base=base, grid=grid), WidthExpand(init=init, moments=moments)
@@ -103,7 +110,7 @@ def toy_image_plan(
         Vit(**fixed, head_width=8),
         data or Digits(batch=32),
         CrossEntropy(),
-        {"depth": depth or DepthExpand(), "patch": patches, "width": widths},
+        {"batch": BatchResize(), "depth": depth or DepthExpand(), "patch": patches, "width": widths},
         metric,
         optimizer or Adamw(lr=2e-3, warmup=4, average=20, beta2=0.999, weight_decay=0.01),
     )
@@ -168,7 +175,8 @@ def _stage(parts: Parts, model: Model, facts: DataFacts, legs: Sequence[Leg], at
         arrives_by="start" if transition is None else " + ".join(transition.names),
         transition=transition,
         steps=steps,
-        batch=facts.batch,
+        batch=shape.number("batch") if "batch" in shape else facts.batch,
+        learning_rate=BatchResize().learning_rate(facts, shape) if "batch" in shape else 1.0,
         step_compute=cost,
         sizes=model.sizes(whole),
         reading=_reading(parts, model, whole),

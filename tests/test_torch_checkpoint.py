@@ -31,6 +31,7 @@ PLANS = {
     "context and width, ages": toy_text_plan(
         (({"context": 16, "width": 32}, 6), ({"context": 64, "width": 48}, 6)), optimizer=SLOW, checkpoint=3
     ),
+    "batch": toy_image_plan((({"batch": 8}, 6), ({"batch": 32}, 6)), checkpoint=3),
     "depth, copies": toy_image_plan((({"depth": 2}, 6), ({"depth": 4}, 6)), checkpoint=3),
     "depth and width, new blocks, ages": toy_text_plan(
         (({"depth": 2, "width": 32}, 6), ({"depth": 3, "width": 48}, 6)),

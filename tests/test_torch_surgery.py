@@ -358,3 +358,27 @@ def test_fused_dims_grow_in_their_parts() -> None:
     grown = operate(kept, ledger, transition, ("part",), 0, 0, 0.999).values["qkv.weight"].view(3, 24, 24)
     assert torch.equal(grown[:, :16, :16], weight.view(3, 16, 16))
     assert 50 < float(grown[1, 16:].std() / grown[0, 16:].std()) < 200
+
+
+def test_a_batch_changes_samples_and_learning_rate_alone() -> None:
+    made = shake(machine(toy_image_plan((({"batch": 8}, 6), ({"batch": 32}, 6)), optimizer=SLOW)))
+    before, average, body = outputs(made), averaged(made), made.body
+    assert {group["lr"] for group in body.optimizer.param_groups} == {2e-3 * 0.5}
+    switch(made)
+    assert made.body is body, "nothing is made anew"
+    assert torch.equal(outputs(made), before)
+    assert torch.equal(averaged(made), average)
+    made.step(made.plan.stages[1], 6, 0.0)
+    assert {group["lr"] for group in body.optimizer.param_groups} == {2e-3}
+
+
+@pytest.mark.parametrize(("legs", "samples"), [((8, 32), 32), ((32, 8), 8)])
+def test_a_step_takes_the_images_of_its_stage(
+    legs: tuple[int, int], samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = machine(toy_image_plan((({"batch": legs[0]}, 6), ({"batch": legs[1]}, 6))))
+    switch(made)
+    taken: list[int] = []
+    monkeypatch.setattr(made, "_loss", lambda logits, targets: taken.append(len(targets)) or logits.square().mean())
+    made.step(made.plan.stages[1], 6, 0.0)
+    assert taken == [samples]

@@ -32,6 +32,7 @@ from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
 from shapeflow.parameters import DataFacts, Model, Parameter, Transition
 from shapeflow.shapes import Shape
+from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow.transitions.flexi_resize import FlexiResize
@@ -84,6 +85,22 @@ def test_context_grow_is_one_slot() -> None:
     transition = ContextGrow()
     assert transition.edits(LLAMA, AT_24, AT_24.with_({"context": 96})) == (Swap("context", 96),)
     assert transition.edits(LLAMA, AT_24.with_({"context": 96}), AT_24) == (Swap("context", 24),)
+
+
+def test_batch_resize_is_one_slot_both_ways() -> None:
+    for batch in (48, 192, 384):
+        assert BatchResize().edits(LLAMA, AT_24, AT_24.with_({"batch": batch})) == (Swap("batch", batch),)
+    assert (BatchResize.preserves, BatchResize.average, BatchResize.one_way) == ("exact", "map", False)
+
+
+@pytest.mark.parametrize(("rule", "factor"), [("sqrt", 2.8284), ("linear", 8.0), ("keep", 1.0)])
+def test_the_learning_rate_follows_the_batch_of_the_data(rule: str, factor: float) -> None:
+    settings: dict[str, Any] = {"lr": rule}
+    at_256 = attrs.evolve(IMAGES, batch=256)
+    rate = BatchResize(**settings).learning_rate
+    assert rate(at_256, Shape.of(batch=2048)) == pytest.approx(factor, abs=1e-4)
+    assert rate(at_256, Shape.of(batch=256)) == 1
+    assert rate(at_256, Shape.of(batch=32)) == pytest.approx(1 / factor, abs=1e-4)
 
 
 @pytest.mark.parametrize("init", ["normal", "preserve", "net2net"])

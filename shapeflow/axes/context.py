@@ -27,4 +27,5 @@ class Context:
             raise EditError("wrong-value", f"a context of `{value}` is no number of tokens")
         if facts.kind != "text":
             raise EditError("wrong-data", f"`context` is an axis of text, the data is {facts.kind}")
-        sequences_of(facts.batch, value)
+        if facts.batch:
+            sequences_of(facts.batch, value)

@@ -43,7 +43,7 @@ class Transformer:
     multiply-accumulates of the blocks alone.
     Paper A's language model, 137,841,408 parameters, has width 768, depth 12, `mlp_ratio: 4` and 32,000 tokens."""
 
-    axes: ClassVar[frozenset[str]] = frozenset({"context", "depth", "width"})
+    axes: ClassVar[frozenset[str]] = frozenset({"batch", "context", "depth", "width"})
 
     depth: int | None = setting(default=None, low=1, help="blocks, unless an axis says them")
     width: int | None = setting(default=None, low=1, help="channels of the residual stream, unless an axis says them")

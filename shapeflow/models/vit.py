@@ -44,7 +44,7 @@ class Vit:
     Compute is counted in `flops`, 2 for each multiply-accumulate of every matrix product, or as paper A does: the
     multiply-accumulates of the blocks alone."""
 
-    axes: ClassVar[frozenset[str]] = frozenset({"depth", "patch", "width"})
+    axes: ClassVar[frozenset[str]] = frozenset({"batch", "depth", "patch", "width"})
 
     depth: int | None = setting(default=None, low=1, help="blocks, unless an axis says them")
     width: int | None = setting(default=None, low=1, help="channels of the residual stream, unless an axis says them")
