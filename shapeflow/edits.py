@@ -143,8 +143,9 @@ Edit = Grow | Map | View | Swap | Scale
 REVERSIBLE = (View, Swap)
 """Absolute verbs: a reading made of them can be entered from any other, in any order; only they may blend."""
 
-ORDER = ("depth", "width", "patch", "context", "batch", "loss")
-"""In which order the axes change at one switch: structure, then reading, then settings; whatever a file's order."""
+ORDER = ("depth", "width", "patch", "batch", "context", "loss")
+"""In which order the axes change at one switch, whatever a file's order: structure, then reading, then settings; the
+batch before the context, which must divide it."""
 
 
 def is_reversible(edit: Edit) -> bool:

@@ -224,7 +224,6 @@ _FRAMES: Mapping[str, str] = {
     "transition": "axis {axis} in {values} via {}",
     "axis": "axis {name} in {values} via {mover}",
 }
-_VALUES: Mapping[str, str] = {"length": "[16, 8] px", "tokens": "[128, 512] tokens", "number": "[192, 384]"}
 
 
 def _example(kind: str, cls: Any, hints: Mapping[str, Any]) -> str:
@@ -235,7 +234,7 @@ def _example(kind: str, cls: Any, hints: Mapping[str, Any]) -> str:
     axes, movers = registry.components("axis"), registry.components("transition")
     axis = cls.axis if kind == "transition" else name_of(cls)
     mover = next((n for n, transition in movers.items() if transition.axis == axis), "a_transition")
-    values = _VALUES.get(axes[axis].dimension, "[1, 2]") if axis in axes else "[1, 2]"
+    values = getattr(axes.get(axis), "example", "[1, 2]")
     return _FRAMES.get(kind, f"{kind} {{}}").format(call, name=axis, axis=axis, values=values, mover=mover)
 
 

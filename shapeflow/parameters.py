@@ -71,7 +71,8 @@ class DataFacts:
     classes: int | None = None
     vocabulary: int | None = None
     batch: int = 1
-    """Images of one step, or TOKENS of one step for text, whatever the context."""
+    """Images of one step, or TOKENS of one step for text, whatever the context; 0 for an axis' check where the
+    batch is an axis too."""
     samples: int | None = None
     """Images of one epoch; None where there is no such number."""
 
@@ -175,11 +176,15 @@ class Architecture(Protocol):
 
 
 class Axis(Protocol):
-    """A component of `axes/`."""
+    """A component of `axes/`.
+
+    Where the unit is the data's affair it has `counts`: kind of data -> the dimensions that values may have."""
 
     dimension: ClassVar[Dimension]
     unit: ClassVar[str]
     """The unit behind a value, or empty."""
+    example: ClassVar[str]
+    """Values as a file lists them, in the order in which they usually follow each other; `explain` shows them."""
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError where the axis cannot take the value with this data and this model."""
@@ -187,7 +192,10 @@ class Axis(Protocol):
 
 
 class Transition(Protocol):
-    """A component of `transitions/`. A pure function of (model, shape before, shape after)."""
+    """A component of `transitions/`. A pure function of (model, shape before, shape after).
+
+    It may have `learning_rate(facts, shape) -> float`, a factor on the optimizer's learning rate that a stage has, and
+    `blends` False, where no stage may take steps in two of its axis' values."""
 
     axis: ClassVar[str]
     one_way: ClassVar[bool]

@@ -103,6 +103,8 @@ class Stage:
     blends: tuple[Blend, ...]
     enter: Point
     leave: Point
+    learning_rate: float = 1.0
+    """Factor on the optimizer's learning rate."""
 
     @property
     def first_step(self) -> int:

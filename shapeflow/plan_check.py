@@ -62,6 +62,8 @@ def _stage(stage: Stage, counted: bool) -> Iterator[str]:
     costs = [stage.step_compute, *(blend.compute for blend in stage.blends)]
     if not all(cost is None or (math.isfinite(cost) and cost > 0) for cost in costs):
         yield "a step costs no FLOPs"
+    if not (math.isfinite(stage.learning_rate) and stage.learning_rate > 0):
+        yield f"its learning rate is multiplied by {stage.learning_rate:g}"
 
 
 def _chain(plan: Plan) -> Iterator[str]:

@@ -19,6 +19,7 @@ class AxisUse:
     """An axis of the file: its values in the file's order, and the transition that moves along it."""
 
     name: str
+    dimension: Dimension
     unit: str
     values: tuple[Value, ...]
     value_spans: Mapping[Value, Span]
@@ -50,20 +51,29 @@ class Trained:
         """FLOPs of one step in a candidate's shape."""
         return step_compute(self.model, self.whole(shape), self.model_component.convention)
 
-    def steps(self, amount: Amount) -> float | None:
-        """How many steps an amount of data or steps is; None for compute, which depends on the shape."""
-        if amount.dimension == "steps":
-            return amount.value
-        if amount.dimension in ("tokens", "samples"):
-            return amount.value / self.facts.batch
-        if amount.dimension == "epochs" and self.facts.samples is not None:
-            return amount.value * self.facts.samples / self.facts.batch
-        return None
+    def batch(self, shape: Shape) -> int:
+        """Images, or tokens, of one step in a candidate's shape."""
+        return shape.number("batch") if "batch" in shape else self.facts.batch
+
+    def counted(self, amount: Amount) -> Amount:
+        """Epochs as so many samples; any other amount as it is."""
+        if amount.dimension != "epochs":
+            return amount
+        assert self.facts.samples is not None
+        return Amount(amount.value * self.facts.samples, "samples")
+
+    def of_step(self, dimension: Dimension, shape: Shape) -> float:
+        """What one step in a candidate's shape takes of compute, of steps, or of data."""
+        if dimension == "compute":
+            return self.cost(shape)
+        return 1.0 if dimension == "steps" else self.batch(shape)
 
     @property
     def lengths(self) -> tuple[Dimension, ...]:
         """What a budget may be counted in beside compute."""
-        return ("steps", "tokens") if self.facts.kind == "text" else ("steps", "samples", "epochs")
+        if self.facts.kind == "text":
+            return ("steps", "tokens")
+        return ("steps", "samples") if self.facts.samples is None else ("steps", "samples", "epochs")
 
 
 @attrs.frozen

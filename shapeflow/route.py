@@ -94,7 +94,7 @@ class Problem:
     target: float | None
     """The error at which the plan may stop."""
     budget: Amount | None
-    """Compute, steps or samples."""
+    """Compute, steps, samples or tokens."""
     step_compute: Mapping[Shape, float] | None
     """FLOPs of one step in a shape; None without a model."""
     allowed: Callable[[Shape, Shape], bool]
@@ -106,6 +106,8 @@ class Problem:
     "start" the sentences of that name where the file has them."""
     surcharge: Callable[[Shape, Shape], float] = lambda before, after: 0.0
     """What the preview of a switch adds to the compute of the stage before it, as a part of that."""
+    step_data: Mapping[Shape, float] | None = None
+    """Images, or tokens, of one step in a shape; None without a model."""
 
 
 class Traversal(Protocol):

@@ -37,6 +37,7 @@ def problem(program: Program, laws: Mapping[Shape, Law]) -> Problem:
         credit=lambda before, after: _credit(program, before, after),
         spans=program.within("traversal"),
         surcharge=lambda before, after: _surcharge(program, before, after),
+        step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
     )
 
 
@@ -50,8 +51,7 @@ def _start(laws: Mapping[Shape, Law]) -> float | None:
 def _budget(program: Program) -> Amount | None:
     if program.budget is None or program.trained is None:
         return program.budget
-    steps = program.trained.steps(program.budget)
-    return program.budget if steps is None else Amount(steps, "steps")
+    return program.trained.counted(program.budget)
 
 
 def _allowed(program: Program, before: Shape, after: Shape) -> bool:

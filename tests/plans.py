@@ -9,7 +9,7 @@ import attrs
 
 from shapeflow.data.digits import Digits
 from shapeflow.data.python_source import PythonSource
-from shapeflow.edits import joined
+from shapeflow.edits import in_order, joined
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
 from shapeflow.objectives.cross_entropy import CrossEntropy
@@ -33,7 +33,9 @@ from shapeflow.plan import (
 from shapeflow.plan_json import sealed
 from shapeflow.settings import name_of, written
 from shapeflow.shapes import Shape
+from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
+from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow.transitions.flexi_resize import FlexiResize
 from shapeflow.transitions.width_expand import WidthExpand
 
@@ -59,20 +61,26 @@ def toy_text_plan(
     preview: float = 0.0,
     init: Literal["normal", "preserve", "net2net"] = "preserve",
     moments: Literal["fresh", "carry", "carry_raw", "reset"] = "fresh",
+    depth: DepthExpand | None = None,
     optimizer: Adamw | None = None,
     data: Any = None,
     model: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Plan:
-    """A transformer of width 32, 2 blocks, heads of 8 on Python's source, 256 tokens a step. A leg names `context`,
-    `width` or both; `preview`: share of every stage but the last that is taken in the next shape."""
-    fixed = {} if "width" in legs[0][0] else {"width": 32}
-    settings = {"depth": 2, "head_width": 8, **fixed, **({} if "context" in legs[0][0] else {"context": 32})}
+    """A transformer of width 32, 2 blocks, heads of 8 on Python's source, 256 tokens a step. A leg names some of
+    `batch`, `context`, `depth` and `width`; `preview`: share of every stage but the last that is taken in the next
+    shape."""
+    fixed = {axis: value for axis, value in (("depth", 2), ("width", 32), ("context", 32)) if axis not in legs[0][0]}
     parts = Parts(
-        Transformer(**{**settings, **(model or {})}),
+        Transformer(**{**fixed, "head_width": 8, **(model or {})}),
         data or PythonSource(batch=256),
         NextToken(),
-        {"context": ContextGrow(), "width": WidthExpand(init=init, moments=moments)},
+        {
+            "batch": BatchResize(),
+            "context": ContextGrow(),
+            "depth": depth or DepthExpand(),
+            "width": WidthExpand(init=init, moments=moments),
+        },
         "loss@own",
         optimizer or Adamw(lr=2e-3, warmup=4, average=20),
     )
@@ -85,6 +93,7 @@ def toy_image_plan(
     preview: float = 0.0,
     init: Literal["normal", "preserve", "net2net"] = "preserve",
     moments: Literal["fresh", "carry", "carry_raw", "reset"] = "fresh",
+    depth: DepthExpand | None = None,
     optimizer: Adamw | None = None,
     data: Any = None,
     base: int = 4,
@@ -92,14 +101,16 @@ def toy_image_plan(
     metric: str = "classification_error",
     **fields: Any,
 ) -> Plan:
-    """A vision transformer of width 32, 2 blocks, heads of 8 on digits, 32 images a step. A leg names `patch`, `width`
-    or both."""
-    settings: dict[str, Any] = {"depth": 2, "head_width": 8, **({} if "width" in legs[0][0] else {"width": 32})}
+    """A vision transformer of width 32, 2 blocks, heads of 8 on digits, 32 images a step. A leg names some of
+    `batch`, `depth`, `patch` and `width`."""
+    every = (("depth", 2), ("width", 32), ("patch", base))
+    fixed = {axis: value for axis, value in every if axis not in legs[0][0]}
+    patches, widths = FlexiResize(base=base, grid=grid), WidthExpand(init=init, moments=moments)
     parts = Parts(
-        Vit(**{**settings, **({} if "patch" in legs[0][0] else {"patch": base})}),
+        Vit(**fixed, head_width=8),
         data or Digits(batch=32),
         CrossEntropy(),
-        {"patch": FlexiResize(base=base, grid=grid), "width": WidthExpand(init=init, moments=moments)},
+        {"batch": BatchResize(), "depth": depth or DepthExpand(), "patch": patches, "width": widths},
         metric,
         optimizer or Adamw(lr=2e-3, warmup=4, average=20, beta2=0.999, weight_decay=0.01),
     )
@@ -164,7 +175,8 @@ def _stage(parts: Parts, model: Model, facts: DataFacts, legs: Sequence[Leg], at
         arrives_by="start" if transition is None else " + ".join(transition.names),
         transition=transition,
         steps=steps,
-        batch=facts.batch,
+        batch=shape.number("batch") if "batch" in shape else facts.batch,
+        learning_rate=BatchResize().learning_rate(facts, shape) if "batch" in shape else 1.0,
         step_compute=cost,
         sizes=model.sizes(whole),
         reading=_reading(parts, model, whole),
@@ -180,11 +192,15 @@ def _reading(parts: Parts, model: Model, whole: Shape) -> tuple[Any, ...]:
 
 def _transition(parts: Parts, model: Model, before: Shape, after: Shape) -> Transition:
     moved = {axis: parts.movers[axis] for axis in before.changed(after)}
-    pair = parts.architecture.shape(before), parts.architecture.shape(after)
     movers = tuple(moved.values())
+    made, here = {}, parts.architecture.shape(before)
+    for axis in in_order(moved):
+        there = here.with_({axis: after[axis]})
+        made[axis] = moved[axis].edits(model, here, there)
+        here = there
     return Transition(
         names=tuple(name_of(mover) for mover in movers),
-        edits=joined({axis: mover.edits(model, *pair) for axis, mover in moved.items()}),
+        edits=joined(made),
         moments=next((m.moments for m in movers if name_of(m) == "width_expand"), movers[0].moments),
         average="restart" if any(mover.average == "restart" for mover in movers) else "map",
         preserves=movers[0].preserves,

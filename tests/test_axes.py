@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from shapeflow.axes import COMPONENTS
+from shapeflow.axes.batch import Batch
 from shapeflow.axes.context import Context
+from shapeflow.axes.depth import Depth
 from shapeflow.axes.patch import Patch
 from shapeflow.axes.width import Width
 from shapeflow.edits import EditError
@@ -21,7 +24,7 @@ MODEL = Vit(depth=2, head_width=64).declare(IMAGES, {})
 
 
 def test_units_measure_the_dimension() -> None:
-    assert [name_of(axis) for axis in COMPONENTS] == ["context", "patch", "width"]
+    assert [name_of(axis) for axis in COMPONENTS] == ["batch", "context", "depth", "patch", "width"]
     for axis in COMPONENTS:
         assert (UNITS[axis.unit].dimension if axis.unit else "number") == axis.dimension
         assert axis.__doc__
@@ -35,6 +38,13 @@ def test_possible_values() -> None:
     for width in (64, 192, 640):
         Width().check(width, IMAGES, MODEL)
     Width().check(100, IMAGES)
+    for batch in (1, 256, 2048):
+        Batch().check(batch, BYTES)
+        Batch().check(batch, attrs.evolve(IMAGES, samples=2048))
+    Context().check(100, attrs.evolve(BYTES, batch=0))
+    for depth in (1, 2, 12):
+        Depth().check(depth, IMAGES, MODEL)
+        Depth().check(depth, BYTES)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +60,10 @@ def test_possible_values() -> None:
         ("wrong-data", Context(), 64, IMAGES),
         ("head-width-mismatch", Width(), 100, IMAGES),
         ("wrong-value", Width(), -64, IMAGES),
+        ("wrong-value", Depth(), 0, IMAGES),
+        ("wrong-value", Batch(), 0, IMAGES),
+        ("wrong-value", Batch(), 257, attrs.evolve(IMAGES, samples=256)),
+        ("wrong-value", Depth(), "deep", IMAGES),
     ],
 )
 def test_impossible_values(code: str, axis: Axis, value: Value, facts: DataFacts) -> None:

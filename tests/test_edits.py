@@ -168,9 +168,11 @@ def test_noise_is_addressable_and_depends_on_every_name() -> None:
 
 
 def test_axes_change_in_a_fixed_order() -> None:
-    assert in_order(["loss", "mixture", "patch", "width", "context"]) == (
+    assert in_order(["loss", "mixture", "patch", "width", "context", "batch", "depth"]) == (
+        "depth",
         "width",
         "patch",
+        "batch",
         "context",
         "loss",
         "mixture",

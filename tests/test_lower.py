@@ -281,6 +281,34 @@ def test_a_switch_on_two_axes_is_one_transition(tmp_path: Path) -> None:
     assert blend.shape == Shape.of(patch=2, width=32), "a width cannot be previewed"
 
 
+def test_a_depth_grows_and_costs_follow(tmp_path: Path) -> None:
+    text = PATCHES.replace("depth: 2, width: 32, heads: 2", "head_width: 16") + (
+        "axis width in [32, 48] via width_expand(moments: carry)\naxis depth in [2, 4] via depth_expand\n"
+        "stage (patch: 4 px, width: 32, depth: 2) until 40%\nstage (patch: 4 px, width: 48, depth: 4) until 80%\n"
+        "stage (patch: 2 px, width: 48, depth: 4) until end\nbudget 100 steps"
+    )
+    first, second, _ = compiled(tmp_path, text).stages
+    assert second.transition is not None
+    assert second.arrives_by == "depth_expand + width_expand", "whatever the file's order"
+    assert (second.transition.preserves, second.transition.average) == ("exact", "map")
+    assert second.transition.moments == "carry", "the more careful of the two"
+    assert (first.sizes["depth"], second.sizes["depth"]) == (2, 4)
+    fixed = compiled(
+        tmp_path,
+        PATCHES.replace("width: 32", "width: 48").replace("heads: 2", "heads: 3").replace("depth: 2", "depth: 4")
+        + "stage (patch: 4 px) until end\nbudget 100 steps",
+    )
+    assert second.step_compute == fixed.stages[0].step_compute
+
+
+def test_a_depth_goes_one_way_and_is_not_blended(tmp_path: Path) -> None:
+    text = PATCHES.replace("depth: 2, ", "") + "axis depth in [2, 4] via depth_expand\nbudget 100 steps\n"
+    back = "stage (patch: 4 px, depth: 4) until 50%\nstage (patch: 4 px, depth: 2) until end\n"
+    assert [one.code for one in refused(tmp_path, text + back)] == ["one-way-transition"]
+    mixed = "stage (patch: 4 px, depth: 2) with 10% (depth: 4) until end\n"
+    assert [one.code for one in refused(tmp_path, text + mixed)] == ["not-blendable"]
+
+
 def test_two_stages_of_one_shape_need_no_transition(tmp_path: Path) -> None:
     text = PATCHES + "stage (patch: 4 px) until 50%\nstage (patch: 4 px) until end\nbudget 100 steps"
     assert [stage.transition for stage in compiled(tmp_path, text).stages] == [None, None]

@@ -77,6 +77,23 @@ def test_training_compute_of_a_token(context: int, macs: int) -> None:
     assert step_compute(model, shape, "flops") == 2 * macs * 512
 
 
+def test_compute_follows_the_depth() -> None:
+    """Blocks in proportion; embedding, head and resize are not theirs."""
+    vit = Vit(width=64, heads=2).declare(IMAGES, BASE)
+    shapes = [Shape.of(depth=depth, patch=24) for depth in (2, 4)]
+    paper = [vit.compute(shape, "paper").sample for shape in shapes]
+    assert paper[1] == 2 * paper[0]
+    shallow, deep = (vit.compute(shape, "flops") for shape in shapes)
+    n, d = 25, 64
+    assert deep.sample - shallow.sample == 6 * 2 * (n * 12 * d * d + 2 * n * n * d)
+    assert deep.step == shallow.step
+    llama = Transformer(width=64, heads=2).declare(BYTES, {})
+    for context in (16, 256):
+        fixed = Transformer(width=64, depth=4, heads=2).declare(BYTES, {})
+        deep = llama.compute(Shape.of(context=context, depth=4), "flops")
+        assert deep == fixed.compute(Shape.of(context=context), "flops")
+
+
 def test_shared_key_and_value_heads() -> None:
     model = Transformer(width=64, depth=2, head_width=8, kv_ratio=4, tied=False).declare(BYTES, {})
     shape = Shape.of(context=64)
@@ -118,9 +135,10 @@ def test_stored_and_seen_sizes_differ_under_a_view() -> None:
 
 
 def test_settings_make_a_candidate_whole() -> None:
-    assert Vit(depth=2, width=64, heads=2).shape({"patch": 8}) == Shape.of(patch=8, width=64)
+    assert Vit(depth=2, width=64, heads=2).shape({"patch": 8}) == Shape.of(depth=2, patch=8, width=64)
+    assert Vit(width=64, heads=2, patch=8).shape({"depth": 6}) == Shape.of(depth=6, patch=8, width=64)
     assert Transformer(depth=2, context=64).shape({"width": 32, "loss": "kl"}) == Shape.of(
-        context=64, width=32, loss="kl"
+        context=64, depth=2, width=32, loss="kl"
     )
 
 
@@ -129,9 +147,12 @@ def test_settings_make_a_candidate_whole() -> None:
     [
         ("missing-setting", lambda: Vit(depth=2, heads=2).shape({"patch": 8})),
         ("missing-setting", lambda: Transformer(depth=2, width=8, heads=2).shape({})),
+        ("missing-setting", lambda: Vit(width=64, heads=2).shape({"patch": 8})),
+        ("missing-setting", lambda: sized(Transformer(head_width=32), width=64)),
         ("missing-setting", lambda: Vit(depth=2, width=64).declare(IMAGES, {})),
         ("missing-setting", lambda: Vit(depth=2, heads=2).declare(IMAGES, {})),
         ("setting-and-axis", lambda: Vit(depth=2, width=64, patch=8).shape({"patch": 12})),
+        ("setting-and-axis", lambda: Transformer(depth=2, width=64, context=64).shape({"depth": 4})),
         ("wrong-data", lambda: Vit(depth=2, width=64, heads=2).declare(BYTES, {})),
         ("wrong-data", lambda: Transformer(depth=2, width=64, heads=2).declare(IMAGES, {})),
         ("head-width-mismatch", lambda: Vit(depth=2, width=64, heads=3).declare(IMAGES, {})),

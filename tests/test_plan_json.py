@@ -86,6 +86,13 @@ def test_a_plan_that_was_edited_is_refused(plan: Plan) -> None:
     assert refusal(json.dumps({key: value for key, value in body.items() if key != "digest"}))[0] == "plan-edited"
 
 
+def test_a_stage_without_a_learning_rate_has_the_optimizers(plan: Plan) -> None:
+    """Plans that were made before batches could change."""
+    body = copy.deepcopy(plan_json.plan_to_json(plan))
+    assert [stage.pop("learning_rate") for stage in body["stages"]] == [1.0] * len(plan.stages)
+    assert plan_json.loads(resealed(body), "plan.json").stages == plan.stages
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"format": "another"}', '{"a": NaN}', "[" * 100_000])
 def test_what_is_no_plan_is_refused(text: str) -> None:
     assert refusal(text)[0] == "broken-plan"
@@ -123,6 +130,7 @@ def put(*way: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         (put("stages", 0, "steps", value=7), "do not add up"),
         (put("stages", 0, "steps", value=None), "only there"),
         (put("stages", 0, "step_compute", value=0), "no FLOPs"),
+        (put("stages", 0, "learning_rate", value=0), "its learning rate is multiplied by 0"),
         (put("stages", 1, "enter", "compute", value=5.0), "does not begin where"),
         (put("stages", 0, "blends", 0, "share", value=1.5), "blend"),
         (put("stages", 0, "blends", 0, "last", value=10_000), "blend"),

@@ -43,6 +43,20 @@ FINER_AND_WIDER = toy_image_plan(
     evaluate=4,
     checkpoint=1,
 )
+DEEPER = toy_text_plan(
+    (({"context": 16, "depth": 2}, 4), ({"context": 64, "depth": 3}, 3), ({"context": 64, "depth": 4}, 3)),
+    evaluate=3,
+    checkpoint=2,
+)
+DEEPER_AND_WIDER = toy_image_plan(
+    (({"depth": 2, "width": 32}, 3), ({"depth": 4, "width": 48}, 3)), evaluate=2, checkpoint=2
+)
+LARGER_BATCHES = toy_text_plan(
+    (({"batch": 128, "context": 16}, 4), ({"batch": 256, "context": 64}, 3), ({"batch": 64, "context": 64}, 3)),
+    evaluate=3,
+    checkpoint=2,
+)
+LARGER_AND_DEEPER = toy_image_plan((({"batch": 8, "depth": 2}, 3), ({"batch": 32, "depth": 3}, 3)), checkpoint=2)
 AT_ONCE = toy_image_plan((({"patch": 4, "width": 32}, 3), ({"patch": 2, "width": 48}, 3)), checkpoint=2)
 
 PLANS = {
@@ -51,6 +65,10 @@ PLANS = {
     "patch": FINER_PATCHES,
     "patch-and-width": FINER_AND_WIDER,
     "patch-and-width-at-once": AT_ONCE,
+    "context-and-depth": DEEPER,
+    "batch-and-context": LARGER_BATCHES,
+    "batch-and-depth-at-once": LARGER_AND_DEEPER,
+    "depth-and-width-at-once": DEEPER_AND_WIDER,
 }
 plans = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
 

@@ -20,6 +20,7 @@ from torch_tools import followed, losses, machine, parameters
 from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.plan import Plan
+from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow_torch import checkpoint
 from shapeflow_torch.machine import TorchMachine
 
@@ -29,6 +30,14 @@ PLANS = {
     "width, ages": toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=3),
     "context and width, ages": toy_text_plan(
         (({"context": 16, "width": 32}, 6), ({"context": 64, "width": 48}, 6)), optimizer=SLOW, checkpoint=3
+    ),
+    "batch": toy_image_plan((({"batch": 8}, 6), ({"batch": 32}, 6)), checkpoint=3),
+    "depth, copies": toy_image_plan((({"depth": 2}, 6), ({"depth": 4}, 6)), checkpoint=3),
+    "depth and width, new blocks, ages": toy_text_plan(
+        (({"depth": 2, "width": 32}, 6), ({"depth": 3, "width": 48}, 6)),
+        depth=DepthExpand(init="zero"),
+        optimizer=SLOW,
+        checkpoint=3,
     ),
 }
 

@@ -84,6 +84,26 @@ def test_samples_before_a_step_follow_from_the_plan() -> None:
     assert 16 in taken
 
 
+def test_epochs_go_on_across_batches() -> None:
+    """A change of batch takes up where the last one ended: no image twice, none left out."""
+    plan = toy_image_plan((({"batch": 8}, 3), ({"batch": 32}, 2), ({"batch": 16}, 2)))
+    assert [stage.batch for stage in plan.stages] == [8, 32, 16]
+    assert [Cursor(plan).before(step) for step in range(7)] == [0, 8, 16, 24, 56, 88, 104]
+
+
+def test_every_batch_must_divide_among_the_processes() -> None:
+    plan = toy_text_plan((({"batch": 128, "context": 16}, 3), ({"batch": 192, "context": 64}, 3)))
+    check_shares(plan, 1)
+    with pytest.raises(Refused) as caught:
+        check_shares(plan, 2)
+    assert caught.value.diagnostics[0].help == "use one of these counts: 1"
+    images = toy_image_plan((({"batch": 8}, 3), ({"batch": 12}, 3)))
+    check_shares(images, 4)
+    with pytest.raises(Refused) as caught:
+        check_shares(images, 8)
+    assert caught.value.diagnostics[0].help == "use one of these counts: 1, 2, 4"
+
+
 def test_steps_that_processes_cannot_share() -> None:
     plan = toy_text_plan(preview=0.3)
     check_shares(plan, 4)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import attrs
 import pytest
 import torch
-from plans import toy_image_plan, toy_text_plan
+from plans import Leg, toy_image_plan, toy_text_plan
 from torch import Tensor
 from torch_tools import inputs, machine, outputs, parameters, relative, shake, switch
 
-from shapeflow.edits import Along, Constant, Copy, Grow, Normal
+from shapeflow.edits import Along, Constant, Grow, Normal
 from shapeflow.ledger import Ledger
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.plan import Plan, Transition
+from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.optimizer import AgedAdamW, empty_state, make_optimizer
 from shapeflow_torch.surgery import Kept, operate
+
+DepthInit = Literal["copyzero", "zero", "stack", "interleave"]
 
 SLOW = Adamw(lr=2e-3, warmup=0, beta2=0.999, average=20)
 
@@ -210,28 +214,136 @@ def test_new_entries_have_the_stated_mean_square() -> None:
     assert ratio == pytest.approx(1.0, abs=3 * (2 / int(mask.sum())) ** 0.5)
 
 
-@pytest.mark.parametrize("order", ["spread", "cycle"])
-def test_deeper_keeps_the_function_where_new_blocks_write_nothing(order: Literal["spread", "cycle"]) -> None:
-    """No transition of ours makes blocks; the verb does."""
-    plan = toy_text_plan((({"context": 16}, 6),))
-    made = shake(machine(plan))
-    before = outputs(made)
-    old = {name: value.clone() for name, value in made.body.kept().values.items()}
-    edits = []
-    for parameter in (p for p in plan.parameters if p.listed):
-        writes = parameter.writes == "residual" and parameter.role == "matrix"
-        fill = Copy(order, values=1.0 if writes else None, momentum=False)
-        edits.append(Grow(parameter.name, (Along("depth", 4, fill),)))
-    transition = Transition(("by_hand",), tuple(edits), "fresh", "map", "exact", 1.0)
-    kept = operate(made.body.kept(), made.ledger, transition, plan.apart, 0, 0, 0.999)
-    made._become(made.ledger, kept)
+def deeper(
+    kind: str, init: DepthInit, legs: Sequence[Leg] = (({"depth": 2}, 6), ({"depth": 4}, 6)), **more: Any
+) -> Plan:
+    depth = DepthExpand(init=init, **more)
+    if kind == "vit":
+        return toy_image_plan(legs, depth=depth, optimizer=SLOW)
+    model = {"tied": False, "kv_ratio": 2} if kind == "shared" else {}
+    return toy_text_plan(legs, depth=depth, optimizer=SLOW, model=model)
+
+
+@pytest.mark.parametrize("init", ["copyzero", "zero"])
+@pytest.mark.parametrize("kind", ["vit", "tied", "shared"])
+def test_deeper_keeps_the_function_and_the_averages_function_bit_for_bit(kind: str, init: DepthInit) -> None:
+    made = shake(machine(deeper(kind, init)))
+    before, average = outputs(made), averaged(made)
+    assert relative(before, average) > 1e-4
+    switch(made)
+    assert len(made.body.net.blocks) == 4
     assert torch.equal(outputs(made), before)
-    source = (0, 0, 1, 1) if order == "spread" else (0, 1, 0, 1)
-    for entry, origin in enumerate(source):
-        name = "blocks.{}.mlp.up.weight"
-        assert torch.equal(made.body.kept().values[name.format(entry)], old[name.format(origin)])
-        first = entry == source.index(origin)
-        assert bool(made.body.kept().states[name.format(entry)]["exp_avg"].any()) == first
+    assert torch.equal(averaged(made), average)
+    assert made.average_age > 0
+
+
+@pytest.mark.parametrize("init", ["stack", "interleave"])
+@pytest.mark.parametrize("kind", ["vit", "tied"])
+def test_repeated_blocks_are_another_function(kind: str, init: DepthInit) -> None:
+    made = shake(machine(deeper(kind, init)))
+    before = outputs(made)
+    switch(made)
+    assert relative(outputs(made), before) > 1e-2
+    assert made.average_age == 0
+    assert all(torch.equal(made.body.averages[name], value) for name, value in made.body.kept().values.items())
+
+
+@pytest.mark.parametrize(
+    ("init", "sources"),
+    [("copyzero", (0, 0, 1, 1)), ("stack", (0, 1, 0, 1)), ("interleave", (0, 0, 1, 1)), ("zero", (0, 1, None, None))],
+)
+@pytest.mark.parametrize("kind", ["vit", "tied"])
+def test_blocks_come_with_their_state(kind: str, init: DepthInit, sources: Sequence[int | None]) -> None:
+    """Old blocks keep all under their new numbers; copies have the second moment and the age of their source."""
+    made = shake(machine(deeper(kind, init)))
+    old = made.body.kept()
+    states = {name: {k: t.clone() for k, t in s.items()} for name, s in old.states.items()}
+    values = {name: value.clone() for name, value in old.values.items()}
+    switch(made)
+    kept = made.body.kept()
+    for name in (name for name in kept.values if name.startswith("blocks.0.")):
+        adds = name.endswith(("attn.o.weight", "attn.o.bias", "mlp.fc2.weight", "mlp.fc2.bias", "mlp.down.weight"))
+        for entry, origin in enumerate(sources):
+            here = name.replace("blocks.0", f"blocks.{entry}")
+            new = entry != sources.index(origin) or origin is None
+            assert bool(kept.states[here]["exp_avg"].any()) == (not new)
+            if new and adds and init in ("copyzero", "zero"):
+                assert not kept.values[here].any()
+            if origin is None:
+                assert not kept.states[here]["exp_avg_sq"].any()
+                assert float(kept.states[here]["step"]) == 0
+                continue
+            there = name.replace("blocks.0", f"blocks.{origin}")
+            assert torch.equal(kept.states[here]["exp_avg_sq"], states[there]["exp_avg_sq"])
+            assert float(kept.states[here]["step"]) == 4
+            if not new:
+                assert torch.equal(kept.states[here]["exp_avg"], states[there]["exp_avg"])
+            if not new or not adds or init != "copyzero":
+                assert torch.equal(kept.values[here], values[there])
+
+
+@pytest.mark.parametrize(
+    ("init", "moments", "update", "old"),
+    [
+        ("zero", "fresh", 1.0, 1.0),
+        ("copyzero", "fresh", 0.1, 1.0),
+        ("stack", "fresh", 0.1, 1.0),
+        ("copyzero", "reset", 1.0, 1.0),
+    ],
+)
+def test_first_update_of_a_new_block(
+    init: DepthInit, moments: Literal["fresh", "reset"], update: float, old: float
+) -> None:
+    """In learning rates, under a constant gradient, after 1000 steps at betas (.9, .999): a new block is of age 0 and
+    makes a whole update, a copy gathers its first moment anew over an old second moment."""
+    made = machine(deeper("vit", init, moments=moments))
+    for _ in range(1000):
+        _push(made)
+    switch(made)
+    assert isinstance(made.body.optimizer, torch.optim.AdamW), "whole blocks need no age an entry"
+    for group in made.body.optimizer.param_groups:
+        group["lr"], group["weight_decay"] = 2e-3, 0.0
+    before = {name: value.detach().clone() for name, value in parameters(made).items()}
+    _push(made)
+    moved = {name: (value - parameters(made)[name].detach()) / 2e-3 for name, value in before.items()}
+    last = 3
+    for part in ("attn.o.weight", "attn.o.bias", "attn.q.weight", "norm1.weight", "mlp.fc2.weight"):
+        assert float(moved[f"blocks.0.{part}"].mean()) == pytest.approx(old, abs=2e-3)
+        assert float(moved[f"blocks.{last}.{part}"].mean()) == pytest.approx(update, abs=2e-3)
+
+
+@pytest.mark.parametrize("init", ["copyzero", "zero"])
+@pytest.mark.parametrize("kind", ["vit", "tied"])
+def test_new_blocks_learn_what_they_write_first(kind: str, init: DepthInit) -> None:
+    made = shake(machine(deeper(kind, init)))
+    switch(made)
+    stage = made.plan.stages[1]
+    added = {"zero": 3, "copyzero": 1}[init]
+    for learning in (("attn.o.weight", "mlp.fc2.weight", "mlp.down.weight"), ("",)):
+        _gradients(made)
+        found = {
+            n: bool(p.grad is not None and p.grad.any()) for n, p in parameters(made).items() if f"s.{added}." in n
+        }
+        assert found
+        # The bias of keys moves all scores of a query alike: softmax does not see it.
+        found = {n: any_ for n, any_ in found.items() if not n.endswith(("k.bias", "o.bias", "fc2.bias"))}
+        assert {n for n, any_ in found.items() if any_} == {n for n in found if n.endswith(learning)}
+        made.body.optimizer.zero_grad()
+        made.step(stage, 6, 0.0)
+
+
+@pytest.mark.parametrize("init", ["copyzero", "zero"])
+@pytest.mark.parametrize("kind", ["vit", "tied", "shared"])
+def test_deeper_and_wider_at_one_switch(kind: str, init: DepthInit) -> None:
+    legs = (({"depth": 2, "width": 32}, 6), ({"depth": 4, "width": 64}, 6))
+    made = shake(machine(deeper(kind, init, legs)))
+    before, average = outputs(made), averaged(made)
+    switch(made)
+    assert (len(made.body.net.blocks), made.ledger.sizes["norm.weight"]["residual"]) == (4, 64)
+    assert relative(outputs(made), before) < 1e-5
+    assert relative(averaged(made), average) < 1e-5
+    made.step(made.plan.stages[1], 6, 0.0)
+    assert all(value.isfinite().all() for value in made.body.kept().values.values())
 
 
 def test_a_new_tensor_has_one_age() -> None:
@@ -265,3 +377,27 @@ def test_fused_dims_grow_in_their_parts() -> None:
     grown = operate(kept, ledger, transition, ("part",), 0, 0, 0.999).values["qkv.weight"].view(3, 24, 24)
     assert torch.equal(grown[:, :16, :16], weight.view(3, 16, 16))
     assert 50 < float(grown[1, 16:].std() / grown[0, 16:].std()) < 200
+
+
+def test_a_batch_changes_samples_and_learning_rate_alone() -> None:
+    made = shake(machine(toy_image_plan((({"batch": 8}, 6), ({"batch": 32}, 6)), optimizer=SLOW)))
+    before, average, body = outputs(made), averaged(made), made.body
+    assert {group["lr"] for group in body.optimizer.param_groups} == {2e-3 * 0.5}
+    switch(made)
+    assert made.body is body, "nothing is made anew"
+    assert torch.equal(outputs(made), before)
+    assert torch.equal(averaged(made), average)
+    made.step(made.plan.stages[1], 6, 0.0)
+    assert {group["lr"] for group in body.optimizer.param_groups} == {2e-3}
+
+
+@pytest.mark.parametrize(("legs", "samples"), [((8, 32), 32), ((32, 8), 8)])
+def test_a_step_takes_the_images_of_its_stage(
+    legs: tuple[int, int], samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = machine(toy_image_plan((({"batch": legs[0]}, 6), ({"batch": legs[1]}, 6))))
+    switch(made)
+    taken: list[int] = []
+    monkeypatch.setattr(made, "_loss", lambda logits, targets: taken.append(len(targets)) or logits.square().mean())
+    made.step(made.plan.stages[1], 6, 0.0)
+    assert taken == [samples]

@@ -32,7 +32,9 @@ from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
 from shapeflow.parameters import DataFacts, Model, Parameter, Transition
 from shapeflow.shapes import Shape
+from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
+from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow.transitions.flexi_resize import FlexiResize
 from shapeflow.transitions.width_expand import WidthExpand
 
@@ -83,6 +85,22 @@ def test_context_grow_is_one_slot() -> None:
     transition = ContextGrow()
     assert transition.edits(LLAMA, AT_24, AT_24.with_({"context": 96})) == (Swap("context", 96),)
     assert transition.edits(LLAMA, AT_24.with_({"context": 96}), AT_24) == (Swap("context", 24),)
+
+
+def test_batch_resize_is_one_slot_both_ways() -> None:
+    for batch in (48, 192, 384):
+        assert BatchResize().edits(LLAMA, AT_24, AT_24.with_({"batch": batch})) == (Swap("batch", batch),)
+    assert (BatchResize.preserves, BatchResize.average, BatchResize.one_way) == ("exact", "map", False)
+
+
+@pytest.mark.parametrize(("rule", "factor"), [("sqrt", 2.8284), ("linear", 8.0), ("keep", 1.0)])
+def test_the_learning_rate_follows_the_batch_of_the_data(rule: str, factor: float) -> None:
+    settings: dict[str, Any] = {"lr": rule}
+    at_256 = attrs.evolve(IMAGES, batch=256)
+    rate = BatchResize(**settings).learning_rate
+    assert rate(at_256, Shape.of(batch=2048)) == pytest.approx(factor, abs=1e-4)
+    assert rate(at_256, Shape.of(batch=256)) == 1
+    assert rate(at_256, Shape.of(batch=32)) == pytest.approx(1 / factor, abs=1e-4)
 
 
 @pytest.mark.parametrize("init", ["normal", "preserve", "net2net"])
@@ -146,6 +164,75 @@ def test_width_to_the_same_width_is_nothing() -> None:
     assert WidthExpand().edits(VIT, AT_6, AT_6) == ()
 
 
+# depth
+
+
+SHALLOW_VIT = Vit(head_width=8).declare(IMAGES, {"patch": 6, "grid": 4})
+SHALLOW_LLAMA = Transformer(head_width=8, kv_ratio=2).declare(BYTES, {})
+DEPTHS = {SHALLOW_VIT: AT_6.with_({"depth": 2}), SHALLOW_LLAMA: AT_24.with_({"depth": 2})}
+
+
+def deepen(init: str) -> DepthExpand:
+    settings: dict[str, Any] = {"init": init}
+    return DepthExpand(**settings)
+
+
+@pytest.mark.parametrize("init", ["copyzero", "zero", "stack", "interleave"])
+@pytest.mark.parametrize("depth", [3, 4, 7])
+@pytest.mark.parametrize("model", DEPTHS, ids=["vit", "llama"])
+def test_depth_expand_arrives(model: Model, depth: int, init: str) -> None:
+    before = DEPTHS[model]
+    after = before.with_({"depth": depth})
+    reading = FLEXI.reading(model, before) if model is SHALLOW_VIT else ()
+    ledger = replayed(model, before, reading, deepen(init).edits(model, before, after))
+    ledger.check(model.seen(after))
+    assert len(ledger.members(Q)) == depth
+
+
+@pytest.mark.parametrize(("init", "order"), [("copyzero", "spread"), ("stack", "cycle"), ("interleave", "spread")])
+def test_depth_copies(init: str, order: str) -> None:
+    """What a copied block adds to the residual stream is zero in `copyzero` alone."""
+    before = DEPTHS[SHALLOW_VIT]
+    found = grows(deepen(init).edits(SHALLOW_VIT, before, before.with_({"depth": 4})))
+    adding = {f"blocks.{{depth}}.{name}" for name in ("attn.o.weight", "attn.o.bias", "mlp.fc2.weight", "mlp.fc2.bias")}
+    assert len(found) == 16
+    for name, grow in found.items():
+        settings: dict[str, Any] = {"order": order, "values": 1.0 if init == "copyzero" and name in adding else None}
+        assert grow == Grow(name, (Along("depth", 4, Copy(**settings, momentum=False)),))
+
+
+def test_depth_zero_makes_fresh_blocks_that_add_nothing() -> None:
+    before = DEPTHS[SHALLOW_LLAMA]
+    found = grows(deepen("zero").edits(SHALLOW_LLAMA, before, before.with_({"depth": 4})))
+    fills = {name.removeprefix("blocks.{depth}."): grow.along[0].fill for name, grow in found.items()}
+    assert fills == {
+        "norm1.weight": Constant(1.0),
+        "norm2.weight": Constant(1.0),
+        "attn.o.weight": Constant(0.0),
+        "mlp.down.weight": Constant(0.0),
+        **dict.fromkeys(("attn.q.weight", "attn.k.weight", "attn.v.weight"), Normal(1.0)),
+        **dict.fromkeys(("mlp.gate.weight", "mlp.up.weight"), Normal(1.0)),
+    }
+    before = DEPTHS[SHALLOW_VIT]
+    found = grows(deepen("zero").edits(SHALLOW_VIT, before, before.with_({"depth": 4})))
+    biases = [grow.along[0].fill for name, grow in found.items() if name.endswith(".bias")]
+    assert biases == [Constant(0.0)] * 8
+
+
+def test_depth_to_the_same_depth_is_nothing() -> None:
+    assert DepthExpand().edits(SHALLOW_VIT, DEPTHS[SHALLOW_VIT], DEPTHS[SHALLOW_VIT]) == ()
+
+
+def test_depth_and_width_at_one_switch() -> None:
+    """New blocks first; then the width grows in them too."""
+    before = DEPTHS[SHALLOW_LLAMA]
+    deep, after = before.with_({"depth": 4}), before.with_({"depth": 4, "width": 64})
+    deepened = DepthExpand().edits(SHALLOW_LLAMA, before, deep)
+    both = joined({"width": WidthExpand().edits(SHALLOW_LLAMA, deep, after), "depth": deepened})
+    assert both[: len(deepened)] == deepened
+    replayed(SHALLOW_LLAMA, before, (), both).check(SHALLOW_LLAMA.seen(after))
+
+
 def test_patch_and_width_at_one_switch() -> None:
     after = AT_6.with_({"width": 64, "patch": 12})
     widen = WidthExpand().edits(VIT, AT_6, AT_6.with_({"width": 64}))
@@ -175,7 +262,13 @@ def test_what_a_transition_says_of_itself() -> None:
         ("net2net", "exact", "map"),
     ):
         assert (expand(init).preserves, expand(init).average, expand(init).moments) == (preserves, average, "fresh")
+    for init in ("copyzero", "zero"):
+        assert (deepen(init).preserves, deepen(init).average) == ("exact", "map")
+    for init in ("stack", "interleave"):
+        assert (deepen(init).preserves, deepen(init).average) == ("lossy", "restart")
+    assert DepthExpand().init == "copyzero"
     assert (WidthExpand.one_way, FlexiResize.one_way, ContextGrow.one_way) == (True, False, False)
+    assert DepthExpand.one_way
 
 
 def uneven(shape: Shape) -> dict[str, int]:
@@ -189,6 +282,7 @@ def uneven(shape: Shape) -> dict[str, int]:
         ("indivisible-patch", FLEXI, VIT, AT_6, {"patch": 7}),
         ("no-patch", FLEXI, LLAMA, AT_24, {"patch": 6}),
         ("one-way-transition", WidthExpand(), VIT, AT_6.with_({"width": 64}), {"width": 32}),
+        ("one-way-transition", DepthExpand(), SHALLOW_VIT, AT_6.with_({"depth": 4}), {"depth": 2}),
         ("dead-width", WidthExpand(gamma=0.0), VIT, AT_6, {"width": 64}),
         ("head-width-mismatch", WidthExpand(), VIT, AT_6, {"width": 36}),
         ("kv-ratio-changed", WidthExpand(), GROUPED, AT_24, {"width": 40}),
@@ -209,3 +303,10 @@ def test_one_way_names_both_widths() -> None:
         WidthExpand().check(VIT, AT_6.with_({"width": 64}), AT_6)
     assert caught.value.message == "`width_expand` cannot go from width 64 to width 32"
     assert caught.value.help == "order the stages from narrow to wide"
+
+
+def test_one_way_names_both_depths() -> None:
+    with pytest.raises(EditError) as caught:
+        DepthExpand().check(SHALLOW_VIT, AT_6.with_({"depth": 4}), AT_6.with_({"depth": 2}))
+    assert caught.value.message == "`depth_expand` cannot go from depth 4 to depth 2"
+    assert caught.value.help == "order the stages from shallow to deep"

@@ -65,14 +65,15 @@ class Body:
             compile_blocks(self.net)
         self.wrapped: nn.Module = DistributedDataParallel(self.net) if team.world > 1 else self.net
 
-    def update(self, step: int, average_age: int) -> None:
-        """One update by the gradients that lie there. `average_age`: steps that the average has seen."""
+    def update(self, step: int, average_age: int, rate: float = 1.0) -> None:
+        """One update by the gradients that lie there. `average_age`: steps that the average has seen; `rate`: factor on
+        the learning rate."""
         settings = self._settings
         parameters: list[Tensor] = list(self._parameters.values())
         nn.utils.clip_grad_norm_(parameters, settings["clip"])
         warm = min(1.0, (step + 1) / settings["warmup"]) if settings["warmup"] else 1.0
         for group in self.optimizer.param_groups:
-            group["lr"] = settings["lr"] * warm
+            group["lr"] = settings["lr"] * rate * warm
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         weight = max(1 / settings["average"], 1 / (1 + 0.1 * average_age))

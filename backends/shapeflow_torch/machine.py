@@ -101,7 +101,7 @@ class TorchMachine:
         mean = self._agree(loss.detach())
         if not math.isfinite(mean):
             raise Refused(_diverged(step, mean))
-        self.body.update(step, self.average_age)
+        self.body.update(step, self.average_age, stage.learning_rate)
         self.average_age += 1
         return mean
 

@@ -1,7 +1,9 @@
 """Axes: what may vary during training, the unit of its values, and which values are possible."""
 
+from shapeflow.axes.batch import Batch
 from shapeflow.axes.context import Context
+from shapeflow.axes.depth import Depth
 from shapeflow.axes.patch import Patch
 from shapeflow.axes.width import Width
 
-COMPONENTS = (Context, Patch, Width)
+COMPONENTS = (Batch, Context, Depth, Patch, Width)

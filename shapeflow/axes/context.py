@@ -19,6 +19,7 @@ class Context:
 
     dimension: ClassVar[Dimension] = "tokens"
     unit: ClassVar[str] = "tokens"
+    example: ClassVar[str] = "[128, 512] tokens"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`, `tokens-per-step-not-integral`."""
@@ -26,4 +27,5 @@ class Context:
             raise EditError("wrong-value", f"a context of `{value}` is no number of tokens")
         if facts.kind != "text":
             raise EditError("wrong-data", f"`context` is an axis of text, the data is {facts.kind}")
-        sequences_of(facts.batch, value)
+        if facts.batch:
+            sequences_of(facts.batch, value)

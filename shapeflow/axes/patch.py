@@ -19,6 +19,7 @@ class Patch:
 
     dimension: ClassVar[Dimension] = "length"
     unit: ClassVar[str] = "px"
+    example: ClassVar[str] = "[16, 8] px"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`, `indivisible-patch`."""

@@ -19,6 +19,7 @@ class Width:
 
     dimension: ClassVar[Dimension] = "number"
     unit: ClassVar[str] = ""
+    example: ClassVar[str] = "[192, 384]"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `head-width-mismatch`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -14,7 +14,7 @@ from shapeflow.lower.comparison import compare, last_shape
 from shapeflow.lower.lengths import Ruler, Stretch, leave
 from shapeflow.lower.switches import Illegal, Switches, leg_span, previewed
 from shapeflow.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
-from shapeflow.program import Program
+from shapeflow.program import Program, Trained
 from shapeflow.route import Leg, Route
 from shapeflow.settings import name_of, written
 from shapeflow.shapes import Shape
@@ -59,8 +59,8 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         parameters=trained.model.parameters if trained else (),
         apart=tuple(sorted(trained.model.apart)) if trained else (),
         slots=dict(trained.model.slots) if trained else {},
-        evaluate=_every(program.evaluate, EVALUATE, program, totals),
-        checkpoint=_every(program.checkpoint, CHECKPOINT, program, totals),
+        evaluate=_every(program.evaluate, EVALUATE, program, stages),
+        checkpoint=_every(program.checkpoint, CHECKPOINT, program, stages),
         seed=program.seed,
         source=program.source,
         notes=(*route.notes, *_cautions(program, laws, stages)),
@@ -68,7 +68,10 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
 
 
 def _cautions(program: Program, laws: Mapping[Shape, Law], stages: list[Stage]) -> Iterator[str]:
-    """What a reader of the predictions must know."""
+    """What a reader of the plan must know."""
+    if any(stage.learning_rate != 1 for stage in stages):
+        rates = ", ".join(f"{stage.learning_rate:.4g}" for stage in stages)
+        yield f"the learning rates of the stages are the optimizer's times {rates}"
     if not laws:
         return
     if any(stage.blends for stage in stages):
@@ -118,7 +121,7 @@ def _laid(program: Program, laws: Mapping[Shape, Law], route: Route, numbers: tu
     ledger, stopped = None, False
     for index, leg in zip(numbers, previewed(program, route), strict=True):
         before = way.stages[-1].shape if way.stages else None
-        stretch = ruler.measure(leg, here, _credit(program, before, leg.shape))
+        stretch = ruler.measure(leg, here, _data(way.stages), _credit(program, before, leg.shape))
         if stopped or stretch.spent <= 0:
             way.empty[index] = stopped
             stopped = stopped or stretch.stops
@@ -173,7 +176,8 @@ def _stage(
         arrives_by=_arrival(program, before, leg.shape),
         transition=transition,
         steps=stretch.steps,
-        batch=trained.facts.batch if trained else None,
+        batch=trained.batch(leg.shape) if trained else None,
+        learning_rate=_learning_rate(program, trained, leg.shape) if trained else 1.0,
         step_compute=trained.cost(leg.shape) if trained else None,
         sizes=trained.model.sizes(trained.whole(leg.shape)) if trained else {},
         reading=switches.reading(leg.shape) if trained else (),
@@ -213,6 +217,18 @@ def _credit(program: Program, before: Shape | None, after: Shape) -> float:
         return 1.0
     credits: list[float] = [program.axis(name).transition.credit for name in before.changed(after)]
     return math.prod(credits)
+
+
+def _learning_rate(program: Program, trained: Trained, shape: Shape) -> float:
+    """The factor on the optimizer's learning rate in a shape: the product of what the transitions ask for."""
+    rates = (getattr(axis.transition, "learning_rate", None) for axis in program.axes)
+    found: list[float] = [rate(trained.facts, shape) for rate in rates if rate is not None]
+    return math.prod(found)
+
+
+def _data(stages: Iterable[Stage]) -> int:
+    """Images, or tokens, of all steps of some stages. A stage blends no two batches."""
+    return sum((stage.steps or 0) * (stage.batch or 0) for stage in stages)
 
 
 def _begun(laws: Mapping[Shape, Law]) -> float | None:
@@ -260,16 +276,15 @@ def _endless(program: Program, stretch: Stretch, report: Report) -> bool:
     return True
 
 
-def _every(amount: Amount | None, default: float, program: Program, totals: Totals) -> int | None:
+def _every(amount: Amount | None, default: float, program: Program, stages: Sequence[Stage]) -> int | None:
     """Steps between two evaluations or checkpoints."""
-    if totals.steps is None or program.trained is None:
+    end = stages[-1].leave
+    if end.step is None or program.trained is None:
         return None
     if amount is None:
         amount = Amount(default, "ratio")
     if amount.dimension == "ratio":
-        return max(1, round(amount.value * totals.steps))
-    steps = program.trained.steps(amount)
-    if steps is None:
-        assert totals.compute is not None
-        steps = amount.value / totals.compute * totals.steps
-    return max(1, round(steps))
+        return max(1, round(amount.value * end.step))
+    amount = program.trained.counted(amount)
+    whole = {"compute": end.compute or 0.0, "steps": end.step}.get(amount.dimension, _data(stages))
+    return max(1, round(amount.value / (whole / end.step)))

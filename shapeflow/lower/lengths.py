@@ -12,7 +12,7 @@ from shapeflow.plan import Point, forecast
 from shapeflow.program import Program
 from shapeflow.route import Leg
 from shapeflow.shapes import Shape
-from shapeflow.units import Amount
+from shapeflow.units import Amount, Dimension
 
 
 @attrs.frozen
@@ -41,11 +41,11 @@ class Ruler:
     program: Program
     laws: Mapping[Shape, Law]
 
-    def measure(self, leg: Leg, here: Point, credit: float) -> Stretch:
-        """How long a leg is, entered from `here` by a transition of this credit."""
+    def measure(self, leg: Leg, here: Point, data: float, credit: float) -> Stretch:
+        """How long a leg is, entered from `here` by a transition of this credit. `data`: of all steps before."""
         law = self.laws.get(leg.shape)
         enter = entered(law, here, credit)
-        target, budget, own = self.ends(leg, here, enter, law)
+        target, budget, own = self.ends(leg, here, data, enter, law)
         spent = min(target, budget, own)
         stops = spent == target
         if self.program.trained is None or not math.isfinite(spent):
@@ -56,18 +56,18 @@ class Ruler:
         steps = int(min(last, _down(budget / cost), round(own / cost) if math.isfinite(own) else math.inf))
         return Stretch(leg, steps, enter, steps * cost, steps == last)
 
-    def ends(self, leg: Leg, here: Point, enter: Point, law: Law | None) -> tuple[float, float, float]:
+    def ends(self, leg: Leg, here: Point, data: float, enter: Point, law: Law | None) -> tuple[float, float, float]:
         """The leg's compute on its own law until the error at which the plan may stop, until the budget, and until
         its own end; each infinite where there is none."""
         target = budget = own = math.inf
         if self.program.stop is not None and law is not None:
             target = self.until_error(self.program.stop, enter, law)
         if self.program.budget is not None:
-            budget = self.until_amount(self.program.budget, leg, here)
+            budget = self.until_amount(self.program.budget, leg, here, data)
         if leg.until.error is not None:
             own = self.until_error(leg.until.error, enter, law)
         if leg.until.amount is not None:
-            own = min(own, self.until_amount(leg.until.amount, leg, here))
+            own = min(own, self.until_amount(leg.until.amount, leg, here, data))
         return target, budget, own
 
     def until_error(self, error: float, enter: Point, law: Law | None) -> float:
@@ -75,16 +75,16 @@ class Ruler:
         begun = 0.0 if enter.compute == 0 or enter.error is None else max(0.0, law.compute(enter.error))
         return max(0.0, law.compute(error) - begun)
 
-    def until_amount(self, amount: Amount, leg: Leg, here: Point) -> float:
+    def until_amount(self, amount: Amount, leg: Leg, here: Point, data: float) -> float:
         """The leg's own compute until an amount counted from the run's start."""
         amount = self.of_budget(amount)
         trained = self.program.trained
         if trained is None:
             return max(0.0, amount.value - (here.compute or 0.0))
-        steps = trained.steps(amount)
-        if steps is None:
-            steps = (here.step or 0) + (amount.value - (here.compute or 0.0)) / self.mean_cost(leg)
-        return max(0.0, (steps - (here.step or 0)) * trained.cost(leg.shape))
+        amount = trained.counted(amount)
+        done = {"compute": here.compute or 0.0, "steps": here.step or 0}.get(amount.dimension, data)
+        steps = (amount.value - done) / self.mean(leg, amount.dimension)
+        return max(0.0, steps * trained.cost(leg.shape))
 
     def of_budget(self, amount: Amount) -> Amount:
         """A ratio as that part of the budget."""
@@ -94,12 +94,12 @@ class Ruler:
         assert budget is not None
         return Amount(amount.value * budget.value, budget.dimension)
 
-    def mean_cost(self, leg: Leg) -> float:
-        """FLOPs of a step of the leg, on average over what it blends in."""
+    def mean(self, leg: Leg, dimension: Dimension) -> float:
+        """What a step of the leg takes of a dimension, on average over what it blends in."""
         trained = self.program.trained
         assert trained is not None
-        own = trained.cost(leg.shape)
-        extra = ((trained.cost(s.shape) - own) * s.share * (s.last - s.first) for s in leg.shares)
+        own = trained.of_step(dimension, leg.shape)
+        extra = ((trained.of_step(dimension, s.shape) - own) * s.share * (s.last - s.first) for s in leg.shares)
         return own + sum(extra)
 
 

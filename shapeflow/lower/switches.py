@@ -102,19 +102,23 @@ class Switches:
                 raise self.illegal(error, axis.via, where)
 
     def blendable(self, leg: Leg, index: int) -> None:
-        """Only shapes that differ in what is read, not in what is stored, may share a stage. Raises Illegal."""
+        """Only shapes that differ in what a step reads, not in what is stored or set for a stage, may share one. Raises
+        Illegal."""
         at = leg_span(self.program, index)
         for share in leg.shares:
             for axis in (self.program.axis(name) for name in leg.shape.changed(share.shape)):
-                if axis.transition.one_way:
+                one_way = axis.transition.one_way
+                if one_way or not getattr(axis.transition, "blends", True):
                     units = self.program.units
                     self.report.error(
                         "not-blendable",
                         f"a stage in {leg.shape.written(units)} cannot take steps in {share.shape.written(units)}",
                         at,
                         f"shares steps between two {axis.name}s",
-                        also=[Label(axis.via, "changes what is stored, one way only")],
-                        help="give each its own stage, from small to large",
+                        also=[
+                            Label(axis.via, "changes what is stored, one way only" if one_way else "sets a whole stage")
+                        ],
+                        help="give each its own stage, from small to large" if one_way else "give each its own stage",
                     )
                     raise Illegal
         if leg.shares and self.program.trained is None:
@@ -185,6 +189,8 @@ def _share(program: Program, before: Shape, after: Shape, here: Shape, what: str
         return []
     other = after if what == "preview" else before
     shape = here.with_({axis.name: other[axis.name] for axis in both_ways})
+    if shape not in program.candidates:
+        return []
     share = max(getattr(axis.transition, what) for axis in both_ways)
     first = min(axis.transition.preview_from for axis in both_ways) if what == "preview" else 0.0
     return [Share(shape, share, first, 1.0)]

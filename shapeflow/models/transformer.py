@@ -37,14 +37,15 @@ _HEAD = linear("head", "vocabulary", "residual", bias=False)
 class Transformer:
     """Decoder-only transformer as Llama: pre-norm blocks with RMSNorm, rotary positions, SwiGLU, no biases.
 
-    Give `heads` or `head_width`; where the width is an axis, `head_width`. `context` and `width` are settings or axes.
+    Give `heads` or `head_width`; where the width is an axis, `head_width`. `context`, `depth` and `width` are settings
+    or axes.
     Compute is counted in `flops`, 2 for each multiply-accumulate of every matrix product, or as paper A does: the
     multiply-accumulates of the blocks alone.
     Paper A's language model, 137,841,408 parameters, has width 768, depth 12, `mlp_ratio: 4` and 32,000 tokens."""
 
-    axes: ClassVar[frozenset[str]] = frozenset({"context", "width"})
+    axes: ClassVar[frozenset[str]] = frozenset({"batch", "context", "depth", "width"})
 
-    depth: int = setting(low=1, help="blocks")
+    depth: int | None = setting(default=None, low=1, help="blocks, unless an axis says them")
     width: int | None = setting(default=None, low=1, help="channels of the residual stream, unless an axis says them")
     context: int | None = setting("tokens", default=None, low=1, help="tokens of a sequence, unless an axis says them")
     heads: int | None = setting(default=None, low=1, help="attention heads")
@@ -58,7 +59,8 @@ class Transformer:
 
     def shape(self, values: Mapping[str, Value]) -> Shape:
         """A candidate made whole. Raises EditError `missing-setting`, `setting-and-axis`."""
-        return whole("transformer", {"context": self.context, "width": self.width}, values)
+        settings = {"context": self.context, "depth": self.depth, "width": self.width}
+        return whole("transformer", settings, values)
 
     def declare(self, facts: DataFacts, stored: Mapping[str, int]) -> Model:
         """The model for some text; `stored` is not used. Raises EditError `wrong-data`, `missing-setting`,
@@ -66,13 +68,19 @@ class Transformer:
         if facts.vocabulary is None:
             raise EditError("wrong-data", f"`transformer` reads text, the data is {facts.kind}", why="for text")
         head = head_width("transformer", self.width, self.heads, self.head_width)
-        fixed = {"depth": self.depth, "vocabulary": facts.vocabulary}
+        vocabulary = facts.vocabulary
 
         def sizes(shape: Shape) -> dict[str, int]:
             width = number("transformer", "width", shape, self.width)
             kv_heads = self._kv_heads(whole_heads(width, head, self.heads))
-            units = hidden(width, self.mlp_ratio)
-            return {**fixed, "residual": width, "heads": width, "kv_heads": kv_heads * head, "hidden": units}
+            return {
+                "depth": number("transformer", "depth", shape, self.depth),
+                "vocabulary": vocabulary,
+                "residual": width,
+                "heads": width,
+                "kv_heads": kv_heads * head,
+                "hidden": hidden(width, self.mlp_ratio),
+            }
 
         slots = {"norm.eps": self.norm_eps, "head_width": head, "rope.base": self.rope_base, "batch": facts.batch}
         return Model(

@@ -39,13 +39,14 @@ class Vit:
     """Vision transformer of pre-norm blocks with LayerNorm and biases, learned positions, mean-pooled head, no class
     token (as paper A's counts require). `V640-12` is `vit(width: 640, depth: 12, heads: 10)`.
 
-    Give `heads` or `head_width`; where the width is an axis, `head_width`. `patch` and `width` are settings or axes.
+    Give `heads` or `head_width`; where the width is an axis, `head_width`. `depth`, `patch` and `width` are settings or
+    axes.
     Compute is counted in `flops`, 2 for each multiply-accumulate of every matrix product, or as paper A does: the
     multiply-accumulates of the blocks alone."""
 
-    axes: ClassVar[frozenset[str]] = frozenset({"patch", "width"})
+    axes: ClassVar[frozenset[str]] = frozenset({"batch", "depth", "patch", "width"})
 
-    depth: int = setting(low=1, help="blocks")
+    depth: int | None = setting(default=None, low=1, help="blocks, unless an axis says them")
     width: int | None = setting(default=None, low=1, help="channels of the residual stream, unless an axis says them")
     patch: int | None = setting("length", default=None, low=1, help="side of a patch, unless an axis says it")
     heads: int | None = setting(default=None, low=1, help="attention heads")
@@ -56,7 +57,7 @@ class Vit:
 
     def shape(self, values: Mapping[str, Value]) -> Shape:
         """A candidate made whole. Raises EditError `missing-setting`, `setting-and-axis`."""
-        return whole("vit", {"patch": self.patch, "width": self.width}, values)
+        return whole("vit", {"depth": self.depth, "patch": self.patch, "width": self.width}, values)
 
     def declare(self, facts: DataFacts, stored: Mapping[str, int]) -> Model:
         """The model for some images. `stored`: base sizes of `patch` (px) and `grid`, where a transition keeps them.
@@ -66,13 +67,14 @@ class Vit:
         if facts.image is None or facts.channels is None or facts.classes is None:
             raise EditError("wrong-data", f"`vit` classifies images, the data is {facts.kind}", why="for images")
         image, head = facts.image, head_width("vit", self.width, self.heads, self.head_width)
-        fixed = {"depth": self.depth, "channel": facts.channels, "classes": facts.classes, "one": 1}
+        fixed = {"channel": facts.channels, "classes": facts.classes, "one": 1}
 
         def sizes(shape: Shape) -> dict[str, int]:
             width, patch = number("vit", "width", shape, self.width), number("vit", "patch", shape, self.patch)
             whole_heads(width, head, self.heads)
             base = {"patch": patch, "grid": grid_of(image, patch)} | dict(stored)
-            return {**fixed, **base, "residual": width, "heads": width, "hidden": hidden(width, self.mlp_ratio)}
+            depth, units = number("vit", "depth", shape, self.depth), hidden(width, self.mlp_ratio)
+            return {**fixed, **base, "depth": depth, "residual": width, "heads": width, "hidden": units}
 
         def seen(shape: Shape) -> dict[str, int]:
             patch = number("vit", "patch", shape, self.patch)

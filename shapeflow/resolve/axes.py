@@ -14,6 +14,7 @@ from shapeflow.program import AxisUse
 from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.values import LARGEST, Names, Unsettled, amount, items
 from shapeflow.shapes import Shape, Value
+from shapeflow.units import BASE, Amount, Dimension
 
 
 def axis_use(sentence: syntax.Axis, names: Names, report: Report) -> tuple[AxisUse, Built]:
@@ -31,7 +32,7 @@ def axis_use(sentence: syntax.Axis, names: Names, report: Report) -> tuple[AxisU
         )
         raise Unsettled
     axis = known[sentence.name]
-    values = _values(sentence, axis, names, report)
+    values, dimension = _values(sentence, axis, names, report)
     built = build("transition", sentence.transition, names, report)
     if built.component.axis != sentence.name:
         fitting = [n for n, cls in registry.components("transition").items() if cls.axis == sentence.name]
@@ -47,7 +48,8 @@ def axis_use(sentence: syntax.Axis, names: Names, report: Report) -> tuple[AxisU
     _room(built, report)
     use = AxisUse(
         name=sentence.name,
-        unit=axis.unit,
+        dimension=dimension,
+        unit=BASE[dimension],
         values=tuple(values),
         value_spans=values,
         transition=built.component,
@@ -75,7 +77,8 @@ def _room(built: Built, report: Report) -> None:
     raise Unsettled
 
 
-def _values(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> dict[Value, Span]:
+def _values(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> tuple[dict[Value, Span], Dimension]:
+    """The values and where each stands, and what the first one, and so all of them, are numbers of."""
     listed = names.expand(sentence.values, report)
     if not isinstance(listed, syntax.Listing) or not listed.items:
         message = f"axis `{sentence.name}` needs a list of values"
@@ -84,12 +87,14 @@ def _values(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> d
         raise Unsettled
     found: dict[Value, Span] = {}
     failed = False
+    accepted = _dimensions(axis)
     for item in items(listed):
         try:
-            value = axis_value(item, axis, names, report)
+            of = axis_amount(item, accepted, names, report)
         except Unsettled:
             failed = True
             continue
+        value, accepted = int(of.value), (of.dimension,)
         if value in found:
             other = (Label(found[value], "the first one"),)
             report.error("repeated-value", f"`{item.span.text}` is listed twice", item.span, "again", also=other)
@@ -97,18 +102,24 @@ def _values(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> d
         found.setdefault(value, item.span)
     if failed:
         raise Unsettled
-    return found
+    return found, accepted[0]
 
 
-def axis_value(item: syntax.Value, axis: Any, names: Names, report: Report) -> Value:
-    """One value of an axis in its base unit. Raises Unsettled."""
+def _dimensions(axis: Any) -> tuple[Dimension, ...]:
+    """What an axis' values may be numbers of, whatever the data."""
+    counts: Mapping[str, tuple[Dimension, ...]] = getattr(axis, "counts", {"": (axis.dimension,)})
+    return tuple(dict.fromkeys(dimension for fitting in counts.values() for dimension in fitting))
+
+
+def axis_amount(item: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report) -> Amount:
+    """One value of an axis in its base unit: a whole number of something. Raises Unsettled."""
     at = item.span
-    found = amount(item, (axis.dimension,), names, report).value
-    if found != int(found) or not 1 <= found <= LARGEST:
-        why = "must be a whole number of 1 or more" if found <= LARGEST else f"must be at most {LARGEST:_}"
+    found = amount(item, accepted, names, report)
+    if found.value != int(found.value) or not 1 <= found.value <= LARGEST:
+        why = "must be a whole number of 1 or more" if found.value <= LARGEST else f"must be at most {LARGEST:_}"
         report.error("out-of-range", f"`{at.text}` is out of range", at, why)
         raise Unsettled
-    return int(found)
+    return found
 
 
 @attrs.frozen
@@ -126,7 +137,7 @@ class Space:
         for setting in written.settings:
             if setting.name not in known:
                 _unknown_axis(setting.name, setting.name_span, known, report)
-            axis_value(setting.value, registry.components("axis")[setting.name], names, report)
+            axis_amount(setting.value, (known[setting.name].dimension,), names, report)
 
     def literal(
         self, written: syntax.ShapeLiteral, names: Names, report: Report, *, partial: Shape | None = None
@@ -139,7 +150,7 @@ class Space:
             axis = known.get(setting.name)
             if axis is None:
                 _unknown_axis(setting.name, setting.name_span, known, report)
-            value = axis_value(setting.value, registry.components("axis")[setting.name], names, report)
+            value = int(axis_amount(setting.value, (axis.dimension,), names, report).value)
             if value not in axis.values:
                 report.error(
                     "unknown-value",
@@ -216,7 +227,7 @@ def _holds(
             return not _holds(test, shape, axes, names, report)
     if condition.axis not in axes:
         _unknown_axis(condition.axis, condition.axis_span, axes, report)
-    wanted = axis_value(condition.value, registry.components("axis")[condition.axis], names, report)
+    wanted = axis_amount(condition.value, (axes[condition.axis].dimension,), names, report).value
     return compares(shape.number(condition.axis), condition.operator, wanted)
 
 

@@ -10,10 +10,12 @@ import attrs
 from shapeflow import registry
 from shapeflow.diagnostics import Label, Report, Span
 from shapeflow.edits import EditError
+from shapeflow.parameters import DataFacts
 from shapeflow.program import AxisUse, Trained
 from shapeflow.resolve.axes import Space
 from shapeflow.resolve.values import Unsettled
 from shapeflow.shapes import Shape
+from shapeflow.units import BASE
 
 DATA_SETTINGS = {"patch": "image", "context": "batch"}
 """Axis -> the setting of the data that bounds its values, for the label that shows it."""
@@ -94,20 +96,39 @@ class Training:
     def check_values(self, trained: Trained, axes: Sequence[AxisUse]) -> None:
         """Every value of every axis against the data, then against the model."""
         kinds = registry.components("axis")
+        moving = any(axis.name == "batch" for axis in axes)
+        facts = attrs.evolve(trained.facts, batch=0) if moving else trained.facts
         for axis in axes:
+            kind = kinds[axis.name]()
+            self.check_unit(axis, kind, facts)
             for value in axis.values:
-                at, kind = axis.value_spans[value], kinds[axis.name]()
                 try:
-                    kind.check(value, trained.facts)
-                    kind.check(value, trained.facts, trained.model)
+                    kind.check(value, facts)
+                    kind.check(value, facts, trained.model)
                 except EditError as error:
-                    self.edit_error(error, at, self.blamed(axis, kind, trained, value))
+                    self.edit_error(error, axis.value_spans[value], self.blamed(axis, kind, facts, value))
         self.settled()
 
-    def blamed(self, axis: AxisUse, kind: Any, trained: Trained, value: Any) -> list[Label]:
+    def check_unit(self, axis: AxisUse, kind: Any, facts: DataFacts) -> None:
+        """Whether an axis that is counted in what the data is made of was written so."""
+        fitting = getattr(kind, "counts", {}).get(facts.kind)
+        if fitting is None or axis.dimension in fitting:
+            return
+        units = " or ".join(BASE[dimension] or "plain numbers" for dimension in fitting)
+        unit = BASE[fitting[0]]
+        self.report.error(
+            "wrong-unit",
+            f"the {axis.name} of {facts.kind} is counted in {units}",
+            next(iter(axis.value_spans.values())),
+            f"counted in {BASE[axis.dimension] or 'plain numbers'} here",
+            also=[Label(self.spans["data."], f"gives {facts.kind}")],
+            help=f"write `{unit}` behind the values" if unit else "write the values without a unit",
+        )
+
+    def blamed(self, axis: AxisUse, kind: Any, facts: DataFacts, value: Any) -> list[Label]:
         """What a value does not fit: the data, where the data alone rules it out, else the model."""
         try:
-            kind.check(value, trained.facts)
+            kind.check(value, facts)
         except EditError:
             setting = DATA_SETTINGS.get(axis.name, "")
             if f"data.{setting}" in self.spans:

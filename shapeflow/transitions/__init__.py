@@ -1,7 +1,9 @@
 """Transitions: how a model goes from one value of an axis to another, as edits."""
 
+from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
+from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow.transitions.flexi_resize import FlexiResize
 from shapeflow.transitions.width_expand import WidthExpand
 
-COMPONENTS = (ContextGrow, FlexiResize, WidthExpand)
+COMPONENTS = (BatchResize, ContextGrow, DepthExpand, FlexiResize, WidthExpand)

@@ -17,9 +17,9 @@ class Budget:
     """A budget and what one FLOP of each shape takes of it."""
 
     value: float
-    """In FLOPs, or in steps."""
+    """In FLOPs, in steps, or in images or tokens."""
     unit: tuple[float, ...]
-    """1 for a budget of compute, the steps per FLOP for one of steps; one for each candidate."""
+    """1 for a budget of compute, else the steps, images or tokens per FLOP; one for each candidate."""
 
     def compute(self, candidate: int) -> float:
         """FLOPs that the budget buys in one candidate."""
@@ -51,15 +51,28 @@ def budget_of(problem: Problem, report: Report) -> Budget | None:
     amount = problem.budget
     if amount is None:
         return None
-    if amount.dimension == "compute":
-        return Budget(amount.value, (1.0,) * len(problem.candidates))
-    steps = amount.value if amount.dimension == "steps" else None
-    if steps is not None and problem.step_compute is not None:
-        return Budget(steps, tuple(1 / problem.step_compute[shape] for shape in problem.candidates))
-    why = "the FLOPs of a step are not known" if steps is not None else f"{amount.dimension} cannot be counted in steps"
+    found = prices(problem, amount)
+    if found is not None:
+        return Budget(amount.value, tuple(1 / price for price in found))
+    why = (
+        "the FLOPs of a step are not known"
+        if amount.dimension == "steps"
+        else f"{amount.dimension} cannot be counted in steps"
+    )
     help = "state the budget in compute, such as `budget 10 EFLOPs`"
     report.error("uncounted-budget", f"a budget of {amount} needs a model", problem.spans.get("budget"), why, help=help)
     return None
+
+
+def prices(problem: Problem, budget: Amount) -> list[float] | None:
+    """FLOPs of each candidate for one unit that a budget is counted in; None where they are not known."""
+    if budget.dimension == "compute":
+        return [1.0] * len(problem.candidates)
+    costs, data = problem.step_compute, problem.step_data
+    if costs is None or (data is None and budget.dimension != "steps"):
+        return None
+    taken = {} if data is None or budget.dimension == "steps" else data
+    return [costs[shape] / taken.get(shape, 1.0) for shape in problem.candidates]
 
 
 def no_end(problem: Problem, name: str, report: Report, *, stop: bool = True) -> None:

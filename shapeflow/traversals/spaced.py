@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 
 from shapeflow.diagnostics import Report
 from shapeflow.route import END, Leg, Problem, Route, Until
-from shapeflow.traversals.bounds import no_end, reachable, written
+from shapeflow.traversals.bounds import no_end, prices, reachable, written
 from shapeflow.units import Amount
 
 
@@ -34,10 +34,10 @@ def spaced(problem: Problem, name: str, parts: Sequence[float], report: Report) 
             return None
     notes: list[str] = []
     if problem.budget.dimension != "compute":
-        if problem.step_compute is None:
+        costs = prices(problem, problem.budget)
+        if costs is None:
             notes.append("without a model the parts of compute are taken as parts of the steps")
         else:
-            costs = [problem.step_compute[shape] for shape in problem.candidates]
             parts = [part / cost for part, cost in zip(parts, costs, strict=True)]
     ends = [end / sum(parts) for end in accumulate(parts)]
     legs = [Leg(shape, Until(amount=Amount(end, "ratio"))) for shape, end in zip(problem.candidates, ends, strict=True)]

@@ -1,0 +1,26 @@
+"""Blocks of a transformer."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+
+from shapeflow.edits import EditError
+from shapeflow.parameters import DataFacts, Model
+from shapeflow.shapes import Value
+from shapeflow.units import Dimension
+
+
+@attrs.frozen
+class Depth:
+    """The number of a transformer's blocks. Compute is in proportion to it, the embedding and the head apart."""
+
+    dimension: ClassVar[Dimension] = "number"
+    unit: ClassVar[str] = ""
+    example: ClassVar[str] = "[6, 12]"
+
+    def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
+        """Raises EditError `wrong-value`."""
+        if not isinstance(value, int) or value < 1:
+            raise EditError("wrong-value", f"a depth of `{value}` is no number of blocks")

@@ -1,0 +1,109 @@
+"""Plans whose batch changes: data, steps and learning rates of every stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sources import IMAGES, TEXTS, compiled, refused
+
+from shapeflow.shapes import Shape
+
+DIGITS = IMAGES.replace("heads: 2", "heads: 2, patch: 4 px")
+BATCHES = DIGITS + (
+    "axis batch in [16, 64, 256] via batch_resize\nstage (batch: 16) until 40%\nstage (batch: 64) until 80%\n"
+    "stage (batch: 256) until end\n"
+)
+TEXT = TEXTS.rpartition("axis")[0]
+TOKENS = TEXT + "axis batch in [512, 1024] tokens via batch_resize\n"
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps"),
+    [
+        ("100 steps", [40, 40, 20]),
+        ("12800 samples", [320, 80, 10]),
+        ("12800 images", [320, 80, 10]),
+        ("2 epochs", [72, 18, 2]),
+    ],
+)
+def test_stages_are_counted_in_their_own_batches(tmp_path: Path, budget: str, steps: list[int]) -> None:
+    plan = compiled(tmp_path, BATCHES, f"budget {budget}")
+    assert [stage.steps for stage in plan.stages] == steps
+    assert [stage.batch for stage in plan.stages] == [16, 64, 256]
+    costs = [stage.cost / batch for stage, batch in zip(plan.stages, (16, 64, 256), strict=True)]
+    assert costs == pytest.approx([costs[0]] * 3)
+    assert plan.stages[2].learning_rate == pytest.approx(2), "the data's own batch is 64"
+    assert plan.notes[0] == "the learning rates of the stages are the optimizer's times 0.5, 1, 2"
+
+
+def test_compute_buys_the_same_data_at_every_batch(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, BATCHES, "budget 1e12 FLOPs")
+    data = [(stage.steps or 0) * (stage.batch or 0) for stage in plan.stages]
+    assert data == pytest.approx([0.4 * sum(data), 0.4 * sum(data), 0.2 * sum(data)], rel=0.02)
+
+
+def test_stages_end_and_evaluations_come_after_so_much_data(tmp_path: Path) -> None:
+    text = (
+        TOKENS
+        + "axis context in [64, 256] tokens via context_grow\n"
+        + (
+            "stage (batch: 512 tokens, context: 64 tokens) until 51200 tokens\n"
+            "stage (batch: 1024 tokens, context: 256 tokens) until end\nevaluate every 15360 tokens\n"
+            "checkpoint every 25%\nbudget 153600 tokens\n"
+        )
+    )
+    plan = compiled(tmp_path, text)
+    assert [stage.steps for stage in plan.stages] == [100, 100]
+    assert (plan.evaluate, plan.checkpoint) == (20, 50), "768 tokens a step on average"
+    first, second = plan.stages
+    assert second.arrives_by == "batch_resize + context_grow"
+    assert second.step_compute is not None
+    (blend,) = first.blends
+    assert blend.shape == Shape.of(batch=512, context=256), "the context is previewed, the batch is not"
+
+
+def test_a_rule_spends_a_budget_of_data(tmp_path: Path) -> None:
+    """By compute, hence by data: a step at four times the batch costs four times as much."""
+    text = DIGITS + "axis batch in [16, 64] via batch_resize\ntraversal evenly\nbudget 12800 samples\n"
+    assert [stage.steps for stage in compiled(tmp_path, text).stages] == [400, 100]
+    laws = (
+        "law for (batch: 16) is power(a: 4, b: 0.1, c: 0, d: 0)\n"
+        "law for (batch: 64) is power(a: 40, b: 0.2, c: 0, d: 0)\n"
+    )
+    text = text.replace("evenly", "steepest") + laws + "start at error 300%\n"
+    plan = compiled(tmp_path, text)
+    assert sum((stage.steps or 0) * (stage.batch or 0) for stage in plan.stages) == pytest.approx(12800, abs=64)
+
+
+def test_no_stage_has_two_batches(tmp_path: Path) -> None:
+    mixed = DIGITS + "axis batch in [16, 64] via batch_resize\nbudget 100 steps\n"
+    (one,) = refused(tmp_path, mixed + "stage (batch: 16) with 10% (batch: 64) until end\n")
+    assert (one.code, one.help) == ("not-blendable", "give each its own stage")
+
+
+def test_a_preview_that_is_no_candidate_is_left_out(tmp_path: Path) -> None:
+    text = (
+        TOKENS
+        + "axis context in [64, 1024] tokens via context_grow\n"
+        + (
+            "candidates batch * context where batch >= 1024 tokens or context <= 64 tokens\n"
+            "stage (batch: 512 tokens, context: 64 tokens) until 50%\n"
+            "stage (batch: 1024 tokens, context: 1024 tokens) until end\nbudget 100 steps\n"
+        )
+    )
+    assert [stage.blends for stage in compiled(tmp_path, text).stages] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("wrong-unit", DIGITS + "axis batch in [512, 1024] tokens via batch_resize\n"),
+        ("wrong-unit", TOKENS.replace("] tokens", "]") + "axis context in [64] tokens via context_grow\n"),
+        ("wrong-unit", DIGITS + "axis batch in [512 tokens, 64 samples] via batch_resize\n"),
+        ("wrong-value", DIGITS + "axis batch in [512, 2048] via batch_resize\n"),
+        ("tokens-per-step-not-integral", TOKENS + "axis context in [64, 1024] tokens via context_grow\n"),
+    ],
+)
+def test_batches_that_cannot_be(tmp_path: Path, code: str, text: str) -> None:
+    assert {one.code for one in refused(tmp_path, text + "traversal evenly\nbudget 1 PFLOPs\n")} == {code}
