@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from shapeflow.diagnostics import Report
 from shapeflow.laws.curve import Law
-from shapeflow.lower.switches import previewed
+from shapeflow.previews import previewed
 from shapeflow.program import Program
 from shapeflow.route import END, Leg, Problem, Route
 from shapeflow.shapes import Shape

@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan_check": {"edits", "ledger", "plan", "shapes"},
     "plan_json": {*WORDS, "files", "laws", "parameters", "plan", "plan_check"},
     "program": {*TYPES},
+    "previews": {*TYPES, "program"},
     # Components: words and types, never each other, never a stage.
     "axes": TYPES,
     "data": TYPES,
@@ -57,8 +58,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parse": {"diagnostics", "parse_errors", "skim", "syntax", "shapeflow_grammar"},
     "resolve": {*TYPES, "program", "registry"},
     "find_laws": {*TYPES, "laws", "program"},
-    "traverse": {*TYPES, "laws", "program"},
-    "lower": {*TYPES, "laws", "ledger", "plan", "program"},
+    "traverse": {*TYPES, "laws", "previews", "program"},
+    "lower": {*TYPES, "laws", "ledger", "plan", "previews", "program"},
     "compiler": {
         *TYPES,
         "files",

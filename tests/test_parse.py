@@ -293,7 +293,10 @@ def test_the_page_on_the_language_shows_sentences_that_parse() -> None:
     page = (Path(__file__).parent.parent / "grammar" / "README.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| `([^`]+)` \|", page.split("## Values")[0], re.MULTILINE)
     assert {sentence.split()[0] for sentence in table} == reserved_words().openers
-    blocks, blended = re.findall(r"```(?:shape)?\n(.*?)```", page, re.DOTALL), re.findall(r"^`(stage[^`]+)`", page, re.MULTILINE)
+    blocks, blended = (
+        re.findall(r"```(?:shape)?\n(.*?)```", page, re.DOTALL),
+        re.findall(r"^`(stage[^`]+)`", page, re.MULTILINE),
+    )
     samples = [*table, *blocks, *blended]
     assert len(samples) == 22
     for sample in samples:

@@ -12,8 +12,9 @@ from shapeflow.edits import in_order
 from shapeflow.laws.curve import Law
 from shapeflow.lower.comparison import compare, last_shape
 from shapeflow.lower.lengths import Ruler, Stretch, leave
-from shapeflow.lower.switches import Illegal, Switches, leg_span, previewed
+from shapeflow.lower.switches import Illegal, Switches, leg_span
 from shapeflow.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
+from shapeflow.previews import previewed
 from shapeflow.program import Program, Trained
 from shapeflow.route import Leg, Route
 from shapeflow.settings import name_of, written

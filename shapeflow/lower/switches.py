@@ -12,7 +12,7 @@ from shapeflow.edits import Edit, EditError, Grow, in_order, joined
 from shapeflow.ledger import Ledger
 from shapeflow.plan import Stage, Transition
 from shapeflow.program import AxisUse, Program, Trained
-from shapeflow.route import Leg, Route, Share
+from shapeflow.route import Leg
 from shapeflow.settings import name_of
 from shapeflow.shapes import Shape
 
@@ -162,38 +162,6 @@ def _joint(axes: Sequence[AxisUse], edits: tuple[Edit, ...], grows: set[str]) ->
         preserves=max((part.preserves for part in parts), key=PRESERVES.index),
         credit=math.prod(part.credit for part in parts),
     )
-
-
-def previewed(program: Program, route: Route) -> tuple[Leg, ...]:
-    """The route's legs with what the transitions blend in of their own: the next shape before a switch (`preview`),
-    the last one after it (`retain`). A leg that says its own shares is left as it is."""
-    legs = list(route.legs)
-    if program.trained is None:
-        return route.legs
-    found: list[Leg] = []
-    for index, leg in enumerate(legs):
-        shares = list(leg.shares)
-        if not leg.shares and index + 1 < len(legs):
-            shares += _share(program, leg.shape, legs[index + 1].shape, leg.shape, "preview")
-        if not leg.shares and index > 0:
-            shares += _share(program, legs[index - 1].shape, leg.shape, leg.shape, "retain")
-        found.append(attrs.evolve(leg, shares=tuple(shares)))
-    return tuple(found)
-
-
-def _share(program: Program, before: Shape, after: Shape, here: Shape, what: str) -> list[Share]:
-    """The neighbour of a switch on the axes that can be read both ways, as far as their transitions ask for it."""
-    moved = [program.axis(name) for name in before.changed(after)]
-    both_ways = [axis for axis in moved if not axis.transition.one_way and getattr(axis.transition, what) > 0]
-    if not both_ways:
-        return []
-    other = after if what == "preview" else before
-    shape = here.with_({axis.name: other[axis.name] for axis in both_ways})
-    if shape not in program.candidates:
-        return []
-    share = max(getattr(axis.transition, what) for axis in both_ways)
-    first = min(axis.transition.preview_from for axis in both_ways) if what == "preview" else 0.0
-    return [Share(shape, share, first, 1.0)]
 
 
 def _sides(where: tuple[Span, Span] | None) -> Iterable[tuple[Span, str]]:
