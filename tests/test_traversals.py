@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shapeflow.diagnostics import Report
@@ -164,6 +164,8 @@ def spent(found: Sequence[Stretch]) -> float:
 @given(laws_of_chance)
 def test_no_fixed_shape_beats_free_switching(laws: list[Law]) -> None:
     start, target = 1.5, max(min(p.c for p in laws) + 0.05, 0.1)
+    # Above a law's error at compute 0 the way charges nothing, and eq. 2 alone would.
+    assume(all(p.compute(start) >= 0 for p in laws))
     best = spent(greedy(laws, start, target))
     fixed = [p.compute(target) - p.compute(start) for p in laws if p.c < target]
     assert best <= min(fixed) * (1 + 1e-9)
