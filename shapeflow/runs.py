@@ -28,7 +28,7 @@ PLAN, EVENTS, DATA, CHECKPOINTS = "plan.json", "events.jsonl", "data.json", "che
 
 @attrs.frozen
 class Run:
-    """A run as its folder tells it. `trained`: seconds of training at each measurement."""
+    """A run as its folder tells it."""
 
     folder: Path
     plan: Plan
@@ -59,6 +59,12 @@ class Run:
                 if metric in event.values:
                     found.append((event.compute, before + event.seconds, event.values[metric]))
         return found
+
+    @property
+    def trained(self) -> float:
+        """Seconds of training until the last measurement, those before a resume too."""
+        last = next((m for m in reversed(self.measured) if m.values), None)
+        return 0.0 if last is None else self.curve(next(iter(last.values)))[-1][1]
 
     def reaches(self, metric: str, target: float) -> tuple[float, float] | None:
         """Compute and seconds at which a metric first is at a target, between two measurements in the log of compute;

@@ -74,3 +74,10 @@ def test_a_run_that_was_stopped_is_no_finished_run(tmp_path: Path) -> None:
 def test_a_pool_on_a_gpu_runs_one_job_at_a_time() -> None:
     assert Pool.of(None, "cuda", Path()).at_once == 1
     assert Pool.of(3, "auto", Path()).at_once == 3
+
+
+def test_seconds_before_a_resume_count() -> None:
+    plan = toy_text_plan()
+    first, again = (run_of(plan, Path("a"), (1.0, 1.0), (value,)).events for value in (3.0, 2.0))
+    resumed = (RunStarted(plan.digest, 2), *again[1:])
+    assert Run(Path("a"), plan, (*first, *resumed)).trained == 2 * 99.0

@@ -1,4 +1,4 @@
-"""Several processes: launched here, or joined where torchrun or srun launched them."""
+"""Several processes: launched here, or joined where torchrun, or a launcher like it, set RANK and WORLD_SIZE."""
 
 from __future__ import annotations
 

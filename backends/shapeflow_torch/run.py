@@ -84,7 +84,7 @@ def run(
 
     `device`: auto, cpu or cuda; `processes`: how many share every step; `gpus`: as many processes on a GPU each;
     `root`: where relative data paths start (the working directory); `until`: end early, after a checkpoint, once a
-    held-out value is this low. Where RANK and WORLD_SIZE are set (torchrun, srun) this process joins the others and
+    held-out value is this low. Where RANK and WORLD_SIZE are set (by torchrun, say) this process joins the others and
     launches none; only the leader then calls `listen`, the others return None.
 
     Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `contradicting-devices`, `bad-launch`, `no-model`,

@@ -69,4 +69,4 @@ def command(
 
 
 def _seconds(runs: list[Run]) -> float:
-    return sum(run.measured[-1].seconds for run in runs if run.measured)
+    return sum(run.trained for run in runs)

@@ -64,7 +64,7 @@ def _last(run: Run) -> Iterator[str]:
         return
     last = run.measured[-1]
     values = ", ".join(f"{name} {error(last.values[name], name)}" for name in metrics(run) if name in last.values)
-    yield f"at step {count(last.step)}, after {flops(last.compute)} and {last.seconds:.1f} s of training: {values}"
+    yield f"at step {count(last.step)}, after {flops(last.compute)} and {run.trained:.1f} s of training: {values}"
     if last.predicted is not None and run.plan.metric in last.values:
         expected, got = error(last.predicted, run.plan.metric), error(last.values[run.plan.metric], run.plan.metric)
         yield f"the laws expected {expected} here, and it is {got}"
