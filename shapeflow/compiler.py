@@ -15,6 +15,7 @@ from pathlib import Path
 
 import attrs
 
+from shapeflow.assess import assess
 from shapeflow.diagnostics import Label, Refused, Report, Source, Span
 from shapeflow.files import read_text
 from shapeflow.find_credits import find_credits
@@ -95,6 +96,7 @@ def _lowered(program: Program, laws: Mapping[Shape, Law], route: Route, report: 
     plan = lower(program, laws, route, report)
     if plan is None or report.failed:
         return None
+    plan = assess(program, laws, plan, report)
     wrong = list(faults(plan))
     assert not wrong, wrong
     return sealed(plan)

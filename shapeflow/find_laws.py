@@ -34,6 +34,7 @@ def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
 
 def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
     spans: dict[Shape, Span] = {}
+    trained = program.trained
     for shape in candidates:
         name = list(shape)[-1]
         spans[shape] = program.span(name, shape[name])
@@ -45,4 +46,8 @@ def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
         folder=program.folder,
         spans=program.within("laws"),
         candidate_spans=spans,
+        unit=program.metric.unit,
+        step_compute={shape: trained.cost(shape) for shape in program.candidates} if trained else None,
+        step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
+        parameters={shape: trained.count(shape) for shape in program.candidates} if trained else None,
     )

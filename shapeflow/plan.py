@@ -25,9 +25,10 @@ from shapeflow.parameters import Parameter
 from shapeflow.shapes import Shape
 
 _T = TypeVar("_T")
+Pair = tuple[float, float]
 
 FORMAT = "shapeflow-plan"
-VERSION = 2
+VERSION = 3
 
 
 @attrs.frozen
@@ -221,6 +222,33 @@ class Totals:
 
 
 @attrs.frozen
+class Uncertainty:
+    """What resampled laws make of the plan as it stands: its steps stay, the laws move. All intervals are at `level`;
+    a law that was stated does not move."""
+
+    level: float
+    resamples: int
+    by: Literal["runs", "blocks"]
+    """`blocks` where the law of any candidate is of one run: then the intervals hold for these runs only."""
+    switches: tuple[Pair | None, ...]
+    """For each switch the errors between which its place lies, by the laws on both sides; None where they do not cross
+    in nearly all resamples, or a traversal puts it elsewhere than at a crossing."""
+    error: Pair | None
+    """The error at the end."""
+    compute: tuple[float, float | None] | None
+    """FLOPs at which the plan, its last stage cut or drawn out, gets to `totals.error`; None: never."""
+    unreached: float
+    """The share of resamples in which it never gets there."""
+    best_fixed: Pair | None
+    """The saving against the best fixed shape of each resample."""
+    last_shape_fixed: Pair | None
+    band: tuple[tuple[float, float, float], ...]
+    """(compute, low, high) of the error, in order of compute."""
+    reasons: tuple[str, ...]
+    """Why no saving is quoted; empty where one is."""
+
+
+@attrs.frozen
 class Plan:
     """See the module. `digest` is the SHA-256 of all the rest."""
 
@@ -233,6 +261,8 @@ class Plan:
     stages: tuple[Stage, ...]
     totals: Totals
     comparison: Comparison
+    uncertainty: Uncertainty | None
+    """None where no law was resampled."""
     traversal: Spec | None
     model: Spec | None
     data: Spec | None

@@ -23,6 +23,7 @@ from shapeflow.edits import Edit, edit_from_json, edit_to_json
 from shapeflow.files import read_text, write_text
 from shapeflow.json_text import parse_json
 from shapeflow.laws.curve import Law
+from shapeflow.laws.law_json import law_from_json, law_to_json
 from shapeflow.parameters import Parameter
 from shapeflow.plan import FORMAT, VERSION, Plan, Spec
 from shapeflow.plan_check import faults
@@ -127,8 +128,8 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(Shape, Shape.json)
     converter.register_structure_hook(Shape, lambda value, _: Shape.from_json(value))
-    converter.register_unstructure_hook(Law, Law.json)
-    converter.register_structure_hook(Law, lambda value, _: Law.from_json(_mapping(value)))
+    converter.register_unstructure_hook(Law, law_to_json)
+    converter.register_structure_hook(Law, lambda value, _: law_from_json(_mapping(value)))
     for kind in Edit.__args__:
         converter.register_unstructure_hook(kind, edit_to_json)
     converter.register_structure_hook(Edit, lambda value, _: edit_from_json(value))

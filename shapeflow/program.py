@@ -74,6 +74,12 @@ class Trained:
         beside = self.objective(shape).compute(self.facts, whole, convention)
         return step_compute(self.model, whole, convention) + float(beside) * self.model.samples(whole)
 
+    def count(self, shape: Shape) -> int:
+        """Numbers that are trained in a candidate's shape, embeddings and head included."""
+        sizes = self.model.sizes(self.whole(shape))
+        parts = ((*one.listed, *one.logical) for one in self.model.parameters)
+        return sum(math.prod(sizes[dim] for dim in dims) for dims in parts)
+
     def batch(self, shape: Shape) -> int:
         """Images, or tokens, of one step in a candidate's shape."""
         return shape.number("batch") if "batch" in shape else self.facts.batch

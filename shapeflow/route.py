@@ -134,3 +134,11 @@ class LawRequest:
     """Settings of the source's component -> where they stand; "" is the component itself."""
     candidate_spans: Mapping[Shape, Span]
     """Where each candidate's value stands in its axis sentence."""
+    unit: str | None = None
+    """Of the metric: `nats` or `share`."""
+    step_compute: Mapping[Shape, float] | None = None
+    """FLOPs of one step in a shape; None without a model."""
+    step_data: Mapping[Shape, float] | None = None
+    """Images, or tokens, of one step in a shape; None without a model."""
+    parameters: Mapping[Shape, int] | None = None
+    """Numbers that are trained in a shape, embeddings and head included; None without a model."""

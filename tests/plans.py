@@ -168,6 +168,7 @@ def make_plan(parts: Parts, legs: Sequence[Leg], preview: float = 0.0, **fields:
         stages=stages,
         totals=Totals(last.compute, None, last.step),
         comparison=Comparison(nowhere, nowhere),
+        uncertainty=None,
         traversal=None,
         model=Spec(name_of(parts.architecture), written(parts.architecture)),
         data=Spec(name_of(parts.data), written(parts.data)),

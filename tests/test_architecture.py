@@ -18,7 +18,7 @@ WORDS = {"units", "diagnostics", "json_text", "shapes", "settings", "edits", "sy
 """What everything is said in."""
 TYPES = {*WORDS, "parameters", "route"}
 
-STAGES = {"parse", "resolve", "find_laws", "find_credits", "traverse", "lower"}
+STAGES = {"parse", "resolve", "find_laws", "find_credits", "traverse", "lower", "assess"}
 COMPONENTS = {"axes", "data", "laws", "metrics", "models", "objectives", "optimizers", "transitions", "traversals"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -67,8 +67,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "find_credits": {*TYPES, "credits", "program"},
     "traverse": {*TYPES, "laws", "previews", "program"},
     "lower": {*TYPES, "laws", "ledger", "plan", "previews", "program"},
+    "assess": {*TYPES, "laws", "plan", "program"},
     "compiler": {
         *TYPES,
+        "assess",
         "files",
         "find_credits",
         "find_laws",
@@ -151,9 +153,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Unit -> the units that it may import. `cli` calls all of them and is imported by none."""
 
-LAWS = {"laws.curve"}
+LAWS = {"laws.curve", "laws.law_json"}
 """What of `laws/` is a type that others hold; its other files are components."""
-HOLD_LAWS = {"plan", "plan_json", "find_laws", "traverse", "lower", "compiler", "preview", "probe"}
+HOLD_LAWS = {"assess", "plan", "plan_json", "find_laws", "traverse", "lower", "compiler", "preview", "probe"}
 KNOW_REGISTRY = {"resolve", "explain"}
 BACKENDS = {"shapeflow_torch", "shapeflow_simulator"}
 TORCH = {"torch", "safetensors", "sklearn"}

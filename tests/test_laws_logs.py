@@ -12,6 +12,7 @@ import pytest
 from shapeflow.diagnostics import Report, Source, Span
 from shapeflow.laws.curve import Law
 from shapeflow.laws.fit import Fit
+from shapeflow.laws.law_json import law_from_json, law_to_json
 from shapeflow.route import LawRequest
 from shapeflow.shapes import Shape
 from shapeflow.units import Amount
@@ -88,7 +89,7 @@ def test_a_table(tmp_path: Path, sep: str) -> None:
     assert provenance.error is not None
     assert provenance.error[0] > provenance.error[1]
     assert provenance.settings["paths"] == "runs/*.csv"
-    assert Law.from_json(json.loads(json.dumps(found[PATCHES[0]].json()))) == found[PATCHES[0]]
+    assert law_from_json(json.loads(json.dumps(law_to_json(found[PATCHES[0]])))) == found[PATCHES[0]]
 
 
 def test_json_lines(tmp_path: Path) -> None:

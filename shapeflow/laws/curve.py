@@ -9,20 +9,57 @@ from typing import Any, Literal
 import attrs
 
 Pair = tuple[float, float]
+Quad = tuple[float, float, float, float]
+
+
+@attrs.frozen(kw_only=True)
+class HoldOut:
+    """How a fit to the first half of log compute foretells the rest."""
+
+    points: int
+    """Points that it was tried on."""
+    error: float
+    """Mean of |log(law) - log(measured)| over them."""
+    last: float
+    """log(law) - log(measured) at the last of them."""
+    factor: float | None
+    """Compute foretold for the lowest errors, over that really spent; None where the law never gets there."""
+
+
+@attrs.frozen(kw_only=True)
+class Resampling:
+    """How the resamples behind the intervals were drawn."""
+
+    by: Literal["runs", "blocks"]
+    """Whole runs and blocks inside them, or blocks of the one run alone: then intervals hold for this run only."""
+    block: int
+    """Points of a block: longer, the more alike neighbouring residuals are."""
+    count: int
 
 
 @attrs.frozen(kw_only=True)
 class Provenance:
-    """Where a law comes from; what a reader needs to judge it, or to fit it again.
+    """What a law is a law of, where it comes from, and how far it is to be trusted; what a reader needs to judge it, or
+    to fit it again.
 
     The list is the reporting checklist of Li, Kudugunta and Zettlemoyer, "(Mis)Fitting scaling laws" (2025), as far as
     it concerns one curve.
     """
 
-    source: Literal["stated", "fit"]
+    source: Literal["stated", "fit", "published"]
     metric: str
     convention: str
     """How compute was counted: `flops` or `paper`."""
+    unit: str | None = None
+    """Of the error: `nats`, or `share`."""
+    evaluation: str | None = None
+    """What errors were measured on, `held-out` or `training`; None: not known, as for all below."""
+    data: str | None = None
+    """What was trained on, by a name or a digest."""
+    learning_rate: Literal["constant", "falling"] | None = None
+    """Over the points that were used, behind the warm-up."""
+    citation: str | None = None
+    """Where a published law stands."""
     files: tuple[tuple[str, str], ...] = ()
     """Name relative to the folder of the file that asked, and SHA-256 of the content."""
     runs: int = 0
@@ -36,9 +73,21 @@ class Provenance:
     """Highest and lowest error of the points used."""
     rms: float | None = None
     """Root mean square of the residuals log(law) - log(measured)."""
+    objective: float | None = None
+    """Huber's loss of the residuals, summed: what the fit made least."""
+    autocorrelation: float | None = None
+    """Of neighbouring residuals of a run: 0 for noise, near 1 where the curve is no such law."""
     exponent: Literal["own", "pooled", "fixed"] | None = None
     settings: Mapping[str, Any] = attrs.field(factory=dict)
     """The fit's options."""
+    optima: tuple[Quad, ...] = ()
+    """Other (a, b, c, d) whose objective is within 1 % of the best one's."""
+    holdout: HoldOut | None = None
+    resampling: Resampling | None = None
+    intervals: Mapping[str, Pair] = attrs.field(factory=dict)
+    """`a`, `b`, `c`, `d` -> the 90 % interval."""
+    verdict: tuple[str, ...] = ()
+    """Why the data do not carry this law beyond themselves, each with the number that decided; empty: they do."""
     spent: float | None = None
     """FLOPs of all the runs that were read for this law: what finding it cost."""
 
@@ -66,6 +115,9 @@ class Law:
     c: float = attrs.field(converter=float, validator=_finite)
     d: float = attrs.field(converter=float, validator=_finite)
     provenance: Provenance
+    draws: Any = attrs.field(default=None, eq=False, repr=False)
+    """None, or a float64 array of rows (a, b, c, d), the law of each resample; the rows of all laws of one fit belong together. They are no part of
+    the law's JSON."""
 
     @property
     def floor(self) -> float:
@@ -107,102 +159,6 @@ class Law:
         s = 1 / self.b + 1
         return -math.log(self.a) - math.log(self.b) - s * (math.log(error - self.c) - math.log(self.a))
 
-    def json(self) -> dict[str, Any]:
-        """The law as one flat JSON object."""
-        flat = {"a": self.a, "b": self.b, "c": self.c, "d": self.d}
-        return {**flat, **{key: _json(value) for key, value in attrs.asdict(self.provenance, recurse=False).items()}}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Law:
-        """The law that `json()` wrote. Raises ValueError on a missing or unknown key or a non-finite number."""
-        names = ["a", "b", "c", "d", *(field.name for field in attrs.fields(Provenance))]
-        if missing := [name for name in names if name not in data]:
-            raise ValueError(f"the law lacks {', '.join(missing)}")
-        if unknown := [str(name) for name in data if name not in names]:
-            raise ValueError(f"the law has unknown keys: {', '.join(unknown)}")
-        provenance = Provenance(
-            source=_one_of(data, "source", ("stated", "fit")),
-            metric=_text(data, "metric"),
-            convention=_text(data, "convention"),
-            files=_files(data["files"]),
-            runs=_count(data, "runs"),
-            points=_count(data, "points"),
-            dropped=_counts(data["dropped"]),
-            compute=_pair(data, "compute"),
-            error=_pair(data, "error"),
-            rms=_number_or_none(data, "rms"),
-            exponent=_one_of(data, "exponent", ("own", "pooled", "fixed", None)),
-            settings=_mapping(data, "settings"),
-            spent=_number_or_none(data, "spent"),
-        )
-        a, b, c, d = (_number(data[name], name) for name in "abcd")
-        return cls(a, b, c, d, provenance)
-
 
 def _exp(power: float) -> float:
     return math.exp(power) if power < 709 else math.inf
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_json(item) for item in value]
-    return dict(value) if isinstance(value, Mapping) else value
-
-
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, not {value!r}")
-    return float(value)
-
-
-def _number_or_none(data: Mapping[str, Any], name: str) -> float | None:
-    return None if data[name] is None else _number(data[name], name)
-
-
-def _count(data: Mapping[str, Any], name: str) -> int:
-    value = data[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} must be a count, not {value!r}")
-    return value
-
-
-def _text(data: Mapping[str, Any], name: str) -> str:
-    if not isinstance(data[name], str):
-        raise ValueError(f"{name} must be a text, not {data[name]!r}")
-    return str(data[name])
-
-
-def _one_of(data: Mapping[str, Any], name: str, known: tuple[str | None, ...]) -> Any:
-    if data[name] not in known:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, not {data[name]!r}")
-    return data[name]
-
-
-def _pair(data: Mapping[str, Any], name: str) -> Pair | None:
-    value = data[name]
-    if value is None:
-        return None
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ValueError(f"{name} must be a pair of numbers, not {value!r}")
-    return _number(value[0], name), _number(value[1], name)
-
-
-def _mapping(data: Mapping[str, Any], name: str) -> dict[str, Any]:
-    if not isinstance(data[name], Mapping):
-        raise ValueError(f"{name} must be an object, not {data[name]!r}")
-    return dict(data[name])
-
-
-def _counts(value: Any) -> dict[str, int]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"dropped must be an object, not {value!r}")
-    return {str(reason): _count(value, reason) for reason in value}
-
-
-def _files(value: Any) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = []
-    for pair in value if isinstance(value, list | tuple) else [value]:
-        if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
-            raise ValueError(f"files must be a list of [name, sha256], not {value!r}")
-        found.append((pair[0], pair[1]))
-    return tuple(found)

@@ -24,13 +24,15 @@ class Batch:
     weight: Floats
 
     @classmethod
-    def of(cls, x: Sequence[Floats], e: Sequence[Floats]) -> Batch:
+    def of(cls, x: Sequence[Floats], e: Sequence[Floats], weight: Sequence[Floats] | None = None) -> Batch:
         length = max(len(row) for row in x)
 
         def pad(rows: Sequence[Floats], value: float) -> Floats:
             return np.stack([np.pad(row, (0, length - len(row)), constant_values=value) for row in rows])
 
-        return cls(pad(x, 1.0), np.log(pad(e, 1.0)), pad([np.ones(len(row)) for row in x], 0.0))
+        return cls(
+            pad(x, 1.0), np.log(pad(e, 1.0)), pad([np.ones(len(row)) for row in x] if weight is None else weight, 0.0)
+        )
 
     def rows(self, chosen: np.ndarray) -> Batch:
         return Batch(self.x[chosen], self.y[chosen], self.weight[chosen])

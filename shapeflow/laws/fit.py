@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
+import numpy as np
 
 from shapeflow.diagnostics import Report
 from shapeflow.laws.curve import Law, Provenance
 from shapeflow.laws.doubts import doubts, log_doubts, without_runs, without_steps
 from shapeflow.laws.logs import read_logs
 from shapeflow.laws.points import Points, select
+from shapeflow.laws.resample import intervals, resample
 from shapeflow.laws.runs import Logs, Query, Run
-from shapeflow.laws.solver import FitOptions, Fitted, fit_laws
+from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 from shapeflow.route import LawRequest
 from shapeflow.settings import setting, written
 from shapeflow.shapes import Shape
@@ -60,7 +62,17 @@ class Fit:
         default="auto", help="one b for all shapes, or one each; auto pools from three shapes on"
     )
     fixed_exponent: float | None = setting(default=None, above=0.0, help="a given b, not fitted")
-    residual: Literal["log"] = setting(default="log", help="what is made small: log(law) - log(measured)")
+    residual: Literal["log", "linear"] = setting(
+        default="log", help="what is made small: log(law) - log(measured), or law - measured, over the lowest error"
+    )
+    resamples: int = setting(default=400, low=0, help="resamples of the points, for intervals; 0: no intervals")
+    evaluation: Literal["held-out", "training"] | None = setting(
+        default=None, help="what the errors were measured on, where the logs do not say"
+    )
+    data: str | None = setting(default=None, help="what was trained on, by a name of your own")
+    learning_rate: Literal["constant", "falling"] | None = setting(
+        default=None, help="how the learning rate went behind the warm-up, where the logs do not say"
+    )
     delta: float = setting(default=1e-3, above=0.0, help="where Huber's loss turns from square to linear")
 
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
@@ -80,14 +92,32 @@ class Fit:
         sets = self._points(by_shape, request, report)
         if len(report.errors) > before or not sets:
             return {}
-        options = FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta)
+        options = FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)
         fitted = fit_laws([points for points, _ in sets.values()], options)
         laws = {
             shape: self._law(one, sets[shape], by_shape[shape], logs, request)
             for shape, one in zip(sets, fitted, strict=True)
         }
+        if self.resamples:
+            laws = self._resampled(laws, [points for points, _ in sets.values()], fitted, options)
         doubts(laws, [shape for shape, one in zip(sets, fitted, strict=True) if one.at_bound], request, report)
         return laws
+
+    def _resampled(
+        self, laws: Mapping[Shape, Law], sets: Sequence[Points], fitted: Sequence[Fitted], options: FitOptions
+    ) -> dict[Shape, Law]:
+        """The laws with their draws, and the intervals that these span."""
+        residuals = [
+            np.log([law.error(float(c)) for c in points.compute]) - np.log(points.error)
+            for law, points in zip(laws.values(), sets, strict=True)
+        ]
+        drawn = [resample(*each, self.resamples, seed) for seed, each in enumerate(zip(sets, residuals, strict=True))]
+        draws = fit_draws(sets, [one for one, _ in drawn], fitted, options)
+        found: dict[Shape, Law] = {}
+        for (shape, law), (_, how), rows in zip(laws.items(), drawn, draws, strict=True):
+            provenance = attrs.evolve(law.provenance, resampling=how, intervals=intervals(rows))
+            found[shape] = attrs.evolve(law, provenance=provenance, draws=rows)
+        return found
 
     def _query(self) -> Query:
         return Query(
@@ -148,6 +178,7 @@ class Fit:
             source="fit",
             metric=request.metric,
             convention=request.convention,
+            unit=request.unit,
             files=tuple((name, logs.hashes[name]) for name in names),
             runs=len(runs),
             points=len(points.compute),

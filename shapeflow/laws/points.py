@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from shapeflow.units import Amount
 
 Floats = NDArray[np.float64]
+FEWEST = 12
+"""Points of a run that are kept, however many runs share a law's points."""
 
 
 @attrs.frozen
@@ -32,28 +34,38 @@ class Points:
 
     compute: Floats
     error: Floats
+    run: NDArray[np.intp] = attrs.field(
+        default=attrs.Factory(lambda self: np.zeros(len(self.compute), np.intp), takes_self=True)
+    )
+    """Which run each point is of: 0, 1, ..."""
 
     @classmethod
-    def of(cls, points: Sequence[Point]) -> Points:
-        return cls(np.array([p.compute for p in points]), np.array([p.error for p in points]))
+    def of(cls, points: Sequence[tuple[int, Point]]) -> Points:
+        """Of (run, point), in order of compute."""
+        ordered = sorted(points, key=lambda pair: pair[1].compute)
+        compute, error = [p.compute for _, p in ordered], [p.error for _, p in ordered]
+        return cls(np.array(compute), np.array(error), np.array([run for run, _ in ordered], np.intp))
+
+    def chosen(self, which: NDArray[np.bool_]) -> Points:
+        """Some of them."""
+        return Points(self.compute[which], self.error[which], self.run[which])
 
 
 def select(runs: Sequence[Sequence[Point]], drop_warmup: Amount, bins: int) -> tuple[Points, dict[str, int]]:
     """The points of several runs of one shape, merged, and how many were dropped, by reason.
 
     The beginning of each run is dropped (see `after_warmup`); of the rest, the real points nearest to the middles of
-    `bins` bins of equal width in log compute are taken, so that no stretch of the curve outweighs another (paper A,
-    B.4).
+    bins of equal width in log compute are taken, so that no stretch of the curve outweighs another (paper A, B.4).
+    Runs share the `bins` evenly, so that each of them can be left out; none gets fewer than `FEWEST`.
     """
     dropped: Counter[str] = Counter()
-    kept: list[Point] = []
-    for run in runs:
+    chosen: list[tuple[int, Point]] = []
+    for index, run in enumerate(runs):
         rest = after_warmup(run, drop_warmup)
+        kept = thin(rest, max(bins // len(runs), FEWEST))
         dropped["warm-up"] += len(run) - len(rest)
-        kept += rest
-    kept.sort(key=lambda point: point.compute)
-    chosen = thin(kept, bins)
-    dropped["resampling"] += len(kept) - len(chosen)
+        dropped["resampling"] += len(rest) - len(kept)
+        chosen += [(index, point) for point in kept]
     return Points.of(chosen), {reason: count for reason, count in dropped.items() if count}
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from shapeflow.laws.descent import Batch, descend
 from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.resample import Drawn
 
 B_LOW, B_HIGH = 5e-3, 4.0
 """The exponents that are considered; one that ends on them has not been identified by its data."""
@@ -35,7 +36,9 @@ class FitOptions:
     fixed: float | None = None
     """An exponent that is given and not fitted."""
     delta: float = 1e-3
-    """Where Huber's loss turns from square to linear, in log error."""
+    """Where Huber's loss turns from square to linear, in units of the residual."""
+    residual: Literal["log", "linear"] = "log"
+    """log(law) - log(measured), or (law - measured) over the lowest error of the set."""
 
 
 @attrs.frozen
@@ -100,6 +103,36 @@ def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple
     return tuple(
         _fitted(one, row, float(value), kind) for one, row, value in zip(scaled, theta, objective, strict=True)
     )
+
+
+def fit_draws(
+    sets: Sequence[Points], drawn: Sequence[Drawn], fitted: Sequence[Fitted], options: FitOptions | None = None
+) -> Floats:
+    """The law of every resample: rows (a, b, c, d) of shape (sets, resamples, 4), in FLOPs and units of the error.
+
+    `drawn` has equally many resamples of each set; a shared exponent is shared within a resample, so the rows of one
+    resample belong together.
+    """
+    options = options or FitOptions()
+    found = [_draws_of(*each, options) for each in zip(sets, drawn, fitted, strict=True)]
+    return np.stack(found)
+
+
+def _draws_of(points: Points, drawn: Drawn, fitted: Fitted, options: FitOptions) -> Floats:
+    one, count = _Scaled.of(points, options), len(drawn.weight)
+    errors = np.broadcast_to(points.error, (count, len(points.error))) if drawn.error is None else drawn.error
+    begin = np.array(
+        [
+            fitted.a * one.reference**-fitted.b / one.lowest,
+            fitted.b,
+            fitted.c / one.lowest,
+            fitted.d / one.reference + one.moved,
+        ]
+    )
+    batch = Batch.of([one.x] * count, list(errors / one.lowest), list(drawn.weight))
+    theta, _ = descend(np.tile(begin, (count, 1)), batch, options.delta, (B_LOW, B_HIGH), fitted.exponent == "own")
+    amp, b, c, d = theta.T
+    return np.stack([amp * one.reference**b * one.lowest, b, c * one.lowest, (d - one.moved) * one.reference], 1)
 
 
 def _fitted(one: _Scaled, theta: Floats, objective: float, kind: Literal["own", "pooled", "fixed"]) -> Fitted:

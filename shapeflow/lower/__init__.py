@@ -55,6 +55,7 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         stages=tuple(stages),
         totals=totals,
         comparison=compare(program, laws, totals, last),
+        uncertainty=None,
         traversal=_spec(program.traversal),
         model=_spec(trained.model_component) if trained else None,
         data=_spec(trained.data) if trained else None,

@@ -15,6 +15,7 @@ class ClassificationError:
     """The share of held-out images whose most likely class is wrong, 0 to 1."""
 
     data: ClassVar[str] = "images"
+    unit: ClassVar[str] = "share"
     cautions: ClassVar[Mapping[str, str]] = RESOLUTION
 
     @property

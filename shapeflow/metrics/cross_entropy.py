@@ -15,6 +15,7 @@ class HeldOutCrossEntropy:
     """Cross-entropy of held-out labels in nats, without label smoothing."""
 
     data: ClassVar[str] = "images"
+    unit: ClassVar[str] = "nats"
     cautions: ClassVar[Mapping[str, str]] = RESOLUTION
 
     @property

@@ -17,6 +17,7 @@ class FewshotError:
     of each class, on held-out images, 0 to 1 (paper A, Section 3; the protocol of big_vision differs)."""
 
     data: ClassVar[str] = "images"
+    unit: ClassVar[str] = "share"
     cautions: ClassVar[Mapping[str, str]] = RESOLUTION
 
     shots: int = setting(default=10, low=1, help="training images of each class")

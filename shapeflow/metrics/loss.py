@@ -18,6 +18,7 @@ class Loss:
     of the longest candidate, which is what one keeps. Runs always record both."""
 
     data: ClassVar[str] = "text"
+    unit: ClassVar[str] = "nats"
 
     context: Literal["own", "longest"] = setting(default="own", help="the windows that held-out text is cut into")
 

@@ -1,0 +1,150 @@
+"""A law as one flat JSON object, and back; read strictly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from shapeflow.laws.curve import HoldOut, Law, Provenance, Resampling
+
+_NUMBERS = ("a", "b", "c", "d")
+
+
+def law_to_json(law: Law) -> dict[str, Any]:
+    """The law without its draws."""
+    flat: dict[str, Any] = {name: getattr(law, name) for name in _NUMBERS}
+    return {**flat, **{key: _plain(value) for key, value in attrs.asdict(law.provenance).items()}}
+
+
+def law_from_json(data: Mapping[str, Any]) -> Law:
+    """The law that `law_to_json` wrote. Raises ValueError on a missing or unknown key or a number that is not
+    finite."""
+    names = [*_NUMBERS, *_READ]
+    if missing := [name for name in names if name not in data]:
+        raise ValueError(f"the law lacks {', '.join(missing)}")
+    if unknown := [str(name) for name in data if name not in names]:
+        raise ValueError(f"the law has unknown keys: {', '.join(unknown)}")
+    a, b, c, d = (_number(data[name], name) for name in _NUMBERS)
+    return Law(a, b, c, d, Provenance(**{name: read(data[name], name) for name, read in _READ.items()}))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+_Read = Callable[[Any, str], Any]
+
+
+def _maybe(read: _Read) -> _Read:
+    return lambda value, name: None if value is None else read(value, name)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def _count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be a count, not {value!r}")
+    return value
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a text, not {value!r}")
+    return value
+
+
+def _one_of(*known: str | None) -> _Read:
+    def read(value: Any, name: str) -> Any:
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, not {value!r}")
+        return value
+
+    return read
+
+
+def _numbers(count: int, what: str) -> _Read:
+    def read(value: Any, name: str) -> tuple[float, ...]:
+        if not isinstance(value, list | tuple) or len(value) != count:
+            raise ValueError(f"{name} must be {what}, not {value!r}")
+        return tuple(_number(each, name) for each in value)
+
+    return read
+
+
+_pair = _numbers(2, "a pair of numbers")
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} must be an object, not {value!r}")
+    return {str(key): each for key, each in value.items()}
+
+
+def _object_of(read: _Read) -> _Read:
+    return lambda value, name: {key: read(each, key) for key, each in _object(value, name).items()}
+
+
+def _list_of(read: _Read) -> _Read:
+    def read_all(value: Any, name: str) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{name} must be a list, not {value!r}")
+        return tuple(read(each, name) for each in value)
+
+    return read_all
+
+
+def _file(value: Any, name: str) -> tuple[str, str]:
+    if not (isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(text, str) for text in value)):
+        raise ValueError(f"{name} must be a list of [name, sha256], not {value!r}")
+    return value[0], value[1]
+
+
+def _record(kind: type, fields: Mapping[str, _Read]) -> _Read:
+    def read(value: Any, name: str) -> Any:
+        found = _object(value, name)
+        if set(found) != set(fields):
+            raise ValueError(f"{name} must have {', '.join(fields)}, not {', '.join(found)}")
+        return kind(**{key: one(found[key], f"{name}.{key}") for key, one in fields.items()})
+
+    return read
+
+
+_READ: Mapping[str, _Read] = {
+    "source": _one_of("stated", "fit", "published"),
+    "metric": _text,
+    "convention": _text,
+    "unit": _maybe(_text),
+    "evaluation": _maybe(_text),
+    "data": _maybe(_text),
+    "learning_rate": _one_of("constant", "falling", None),
+    "citation": _maybe(_text),
+    "files": _list_of(_file),
+    "runs": _count,
+    "points": _count,
+    "dropped": _object_of(_count),
+    "compute": _maybe(_pair),
+    "error": _maybe(_pair),
+    "rms": _maybe(_number),
+    "objective": _maybe(_number),
+    "autocorrelation": _maybe(_number),
+    "exponent": _one_of("own", "pooled", "fixed", None),
+    "settings": _object,
+    "optima": _list_of(_numbers(4, "four numbers")),
+    "holdout": _maybe(
+        _record(HoldOut, {"points": _count, "error": _number, "last": _number, "factor": _maybe(_number)})
+    ),
+    "resampling": _maybe(_record(Resampling, {"by": _one_of("runs", "blocks"), "block": _count, "count": _count})),
+    "intervals": _object_of(_pair),
+    "verdict": _list_of(_text),
+    "spent": _maybe(_number),
+}
+"""Every field of `Provenance` -> how it is read."""
