@@ -12,6 +12,7 @@ import numpy as np
 from shapeflow.diagnostics import Report
 from shapeflow.laws.curve import Law, Provenance
 from shapeflow.laws.doubts import doubts, log_doubts, without_runs, without_steps
+from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.logs import read_logs
 from shapeflow.laws.points import Points, select
 from shapeflow.laws.resample import intervals, resample
@@ -76,7 +77,11 @@ class Fit:
     delta: float = setting(default=1e-3, above=0.0, help="where Huber's loss turns from square to linear")
 
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
-        """A law for each candidate that has runs enough; what is wrong or doubtful is reported.
+        """A law for each candidate that has runs enough; see `fitted`."""
+        return dict(self.fitted(request, report).laws)
+
+    def fitted(self, request: LawRequest, report: Report) -> FittedLaws:
+        """A law for each candidate that has runs enough, and its points; what is wrong or doubtful is reported.
 
         Errors: path-outside, no-such-logs, unreadable-log, missing-column, mixed-conventions, law-without-runs,
         missing-steps, too-few-points. Warnings: torn-log, skipped-runs, excluded-points, repeated-steps,
@@ -85,13 +90,13 @@ class Fit:
         before = len(report.errors)
         logs = read_logs(self._query(), request, report)
         if logs is None:
-            return {}
+            return FittedLaws()
         by_shape = _by_shape(logs, request)
         log_doubts(logs, request, report)
         without_runs([shape for shape in request.candidates if shape not in by_shape], logs, request, report)
         sets = self._points(by_shape, request, report)
         if len(report.errors) > before or not sets:
-            return {}
+            return FittedLaws()
         options = FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)
         fitted = fit_laws([points for points, _ in sets.values()], options)
         laws = {
@@ -101,7 +106,7 @@ class Fit:
         if self.resamples:
             laws = self._resampled(laws, [points for points, _ in sets.values()], fitted, options)
         doubts(laws, [shape for shape, one in zip(sets, fitted, strict=True) if one.at_bound], request, report)
-        return laws
+        return FittedLaws(laws, {shape: points for shape, (points, _) in sets.items()})
 
     def _resampled(
         self, laws: Mapping[Shape, Law], sets: Sequence[Points], fitted: Sequence[Fitted], options: FitOptions

@@ -1,0 +1,24 @@
+"""What a fit found: laws, and the points behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from shapeflow.laws.curve import Law
+from shapeflow.laws.points import Points
+from shapeflow.shapes import Shape
+
+
+@attrs.frozen(eq=False)
+class FittedLaws:
+    """The laws of one fit, in the candidates' order, and what they were fitted to."""
+
+    laws: Mapping[Shape, Law] = attrs.field(factory=dict)
+    """Empty after errors were reported."""
+    points: Mapping[Shape, Points] = attrs.field(factory=dict)
+    """What each law was fitted to."""
+    halves: Mapping[Shape, Law] = attrs.field(factory=dict)
+    """The law of the first half of log compute, which foretells the rest: its provenance says where that half ends.
+    Empty where no part was held out."""
