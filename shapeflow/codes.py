@@ -182,6 +182,8 @@ _FILES = {
     "with `shapeflow probe`.",
     "foreign-credits": "The credits were measured with another model, data, objective, optimizer, metric or "
     "transition, so they say nothing here. Measure them again with `shapeflow probe`.",
+    "broken-laws": "The file holds no laws, or was cut off or changed after it was written. Fit them again with "
+    "`shapeflow fit`.",
     "cannot-read": "A file cannot be read. The note says what the system said.",
     "cannot-write": "A file cannot be written. The note says what the system said; the old file stays as it was.",
     "disk-full": "There was no room left. What was written before is whole: make room and go on with `--resume`.",

@@ -47,10 +47,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "credits": {"diagnostics", "files", "json_text", "shapes"},
     "program": {*TYPES, "credits"},
     "previews": {*TYPES, "program"},
-    # Components: words and types, never each other, never a stage.
+    # Components: words and types, never each other, never a stage. Laws alone are kept in files.
     "axes": TYPES,
     "data": TYPES,
-    "laws": TYPES,
+    "laws": {*TYPES, "files"},
     "metrics": TYPES,
     "models": TYPES,
     "objectives": TYPES,

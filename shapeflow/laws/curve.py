@@ -116,8 +116,8 @@ class Law:
     d: float = attrs.field(converter=float, validator=_finite)
     provenance: Provenance
     draws: Any = attrs.field(default=None, eq=False, repr=False)
-    """None, or a float64 array of rows (a, b, c, d), the law of each resample; the rows of all laws of one fit belong together. They are no part of
-    the law's JSON."""
+    """None, or a float64 array of rows (a, b, c, d), the law of each resample; rows of one resample belong together,
+    over all laws of a fit. They are no part of the law's JSON."""
 
     @property
     def floor(self) -> float:

@@ -1,0 +1,121 @@
+"""The file of laws that `shapeflow fit -o laws.json` writes: each law with its shape, its report and its draws.
+
+JSON with a digest of all it says, as a plan is: SHA-256 of the canonical form (sorted keys, no spaces, no digest key).
+The file itself is laid out for reading, one draw a line. Names of files in the laws' provenance are relative to the
+folder that the table lies in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.files import read_text, write_text
+from shapeflow.json_text import parse_json
+from shapeflow.laws.curve import Law
+from shapeflow.laws.law_json import law_from_json, law_to_json
+from shapeflow.laws.points import Floats
+from shapeflow.shapes import Shape
+
+FORMAT, VERSION = "shapeflow-laws", 1
+LARGEST = 1 << 28
+"""Bytes of a table; a larger file is none."""
+_DIGITS = 9
+"""Of a draw: what is lost is far below what the draws themselves tell."""
+
+
+def save(path: Path, laws: Mapping[Shape, Law]) -> None:
+    """Write a file, whole or not at all. Raises Refused where that cannot be done, ValueError for laws whose draws are
+    not finite."""
+    write_text(path, dumps(laws))
+
+
+def dumps(laws: Mapping[Shape, Law]) -> str:
+    """The text of a file of laws."""
+    held = [
+        {"shape": shape.json(), "law": law_to_json(law), "draws": _rounded(law.draws)} for shape, law in laws.items()
+    ]
+    # Through JSON once, so that the digest is of what is read back: tuples are lists.
+    body = json.loads(json.dumps({"format": FORMAT, "version": VERSION, "laws": held}, allow_nan=False))
+    whole = {**body, "digest": _digest(body)}
+    text = json.dumps(whole, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    # A line break never stands inside a JSON text, so this finds lists of numbers only.
+    return re.sub(r"\[\n([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+
+
+def load(path: Path) -> Mapping[Shape, Law]:
+    """The laws in a file, in its order. Raises Refused `cannot-read`, `broken-laws`."""
+    place = str(path)
+    try:
+        if path.is_file() and (size := path.stat().st_size) > LARGEST:
+            raise _broken(place, f"it has {size} bytes, more than {LARGEST}")
+        body = parse_json(read_text(path))
+    except ValueError as error:
+        raise _broken(place, f"it is no JSON: {error}") from None
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise _broken(place, f'it has no `"format": "{FORMAT}"`')
+    if body.get("version") != VERSION:
+        raise _broken(place, f"it has version {body.get('version')!r}, and this shapeflow reads version {VERSION}")
+    if body.pop("digest", None) != _digest(body):
+        raise _broken(place, "it is not what its digest says: it was changed after it was written")
+    try:
+        return _laws(body)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise _broken(place, str(error)) from None
+
+
+def _laws(body: Mapping[str, Any]) -> dict[Shape, Law]:
+    """The laws of a table. Raises ValueError, TypeError or ArithmeticError for what is none."""
+    if set(body) != {"format", "version", "laws"} or not isinstance(body["laws"], list) or not body["laws"]:
+        raise ValueError("it must hold `laws`, a list of one or more, and nothing else")
+    laws: dict[Shape, Law] = {}
+    counts: set[int] = set()
+    for entry in body["laws"]:
+        if not isinstance(entry, dict) or set(entry) != {"shape", "law", "draws"} or not isinstance(entry["law"], dict):
+            raise ValueError("each of `laws` must have a shape, a law and draws")
+        shape = Shape.from_json(entry["shape"])
+        if shape in laws:
+            raise ValueError(f"it holds two laws for {shape!r}")
+        draws = None if entry["draws"] is None else _draws(entry["draws"], shape)
+        laws[shape] = attrs.evolve(law_from_json(entry["law"]), draws=draws)
+        counts.add(-1 if draws is None else len(draws))
+    if len(counts) > 1:
+        raise ValueError("its laws have unequally many draws, though rows of one resample belong together")
+    return laws
+
+
+def _draws(value: Any, shape: Shape) -> Floats:
+    """Rows (a, b, c, d). Raises ValueError, TypeError or OverflowError for what is none."""
+    if not isinstance(value, list) or not all(
+        isinstance(row, list) and len(row) == 4 and all(type(each) in (int, float) for each in row) for row in value
+    ):
+        raise ValueError(f"the draws of {shape!r} must be rows of four numbers")
+    draws = np.array(value, dtype=np.float64).reshape(-1, 4)
+    if not len(draws) or not np.isfinite(draws).all() or (draws[:, :2] <= 0).any():
+        raise ValueError(f"the draws of {shape!r} must be finite rows (a, b, c, d), a and b above 0")
+    return draws
+
+
+def _rounded(draws: Any) -> list[list[float]] | None:
+    """Draws as JSON values."""
+    return None if draws is None else [[float(f"{each:.{_DIGITS}g}") for each in row] for row in draws.tolist()]
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _broken(place: str, *reasons: str) -> Refused:
+    help_ = "fit them again: `shapeflow fit FILE.shape -o laws.json`"
+    return Refused(
+        Diagnostic("broken-laws", "these are no laws that can be read", place=place, notes=reasons, help=help_)
+    )

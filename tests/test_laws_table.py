@@ -1,0 +1,136 @@
+"""Laws in a file: what was written is read again, and what is odd is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+from shapeflow.diagnostics import Refused
+from shapeflow.laws import law_table
+from shapeflow.laws.curve import HoldOut, Law, Provenance, Resampling
+from shapeflow.laws.law_json import law_to_json
+from shapeflow.laws.law_table import dumps, load, save
+from shapeflow.shapes import Shape
+
+
+def law(c: float, draws: int = 5) -> Law:
+    rows = np.array([3.1e7, 0.5, c, -2e14]) * np.random.default_rng(3).lognormal(0, 0.02, (draws, 4))
+    provenance = Provenance(
+        source="fit",
+        metric="classification_error",
+        convention="flops",
+        unit="share",
+        files=(("runs/[\n  1 ].csv", "0" * 64),),
+        points=40,
+        compute=(1e15, 1e18),
+        error=(0.9, 0.3),
+        optima=((3e7, 0.4, 0.1, 0.0),),
+        holdout=HoldOut(points=20, error=0.002, last=-0.001, factor=None),
+        resampling=Resampling(by="blocks", block=4, count=draws),
+        intervals={"c": (0.1, 0.2)},
+        verdict=("only 0.9 decades",),
+    )
+    return Law(3.1e7, 0.5, c, -2e14, provenance, rows if draws else None)
+
+
+LAWS = {Shape.of(patch=16, loss="distill"): law(0.2), Shape.of(patch=8, loss="distill"): law(0.1)}
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "laws.json"
+    save(path, LAWS)
+    found = load(path)
+    assert list(found) == list(LAWS)
+    for shape, one in LAWS.items():
+        assert law_to_json(found[shape]) == law_to_json(one)
+        np.testing.assert_allclose(found[shape].draws, one.draws, rtol=1e-8)
+    assert dumps(found) == path.read_text()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["laws.json"]
+
+
+def test_laws_without_draws(tmp_path: Path) -> None:
+    save(tmp_path / "laws.json", {Shape.of(patch=16): law(0.2, 0)})
+    assert load(tmp_path / "laws.json")[Shape.of(patch=16)].draws is None
+
+
+def test_draws_stand_a_row_in_a_line() -> None:
+    rows = [line for line in dumps(LAWS).splitlines() if line.count(",") >= 3]
+    assert len(rows) == 2 * 5 + 2, "the draws and the optima"
+
+
+def change(edit: Callable[[Any], None]) -> Callable[[str], str]:
+    def changed(text: str) -> str:
+        body = json.loads(text)
+        del body["digest"]
+        edit(body)
+        return json.dumps({**body, "digest": law_table._digest(body)})
+
+    return changed
+
+
+def first(edit: Callable[[Any], None]) -> Callable[[str], str]:
+    return change(lambda body: edit(body["laws"][0]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda text: "", "it is no JSON"),
+        (lambda text: text[:-20], "it is no JSON"),
+        (lambda text: "[" * 100_000, "nested too deeply"),
+        (lambda text: text.replace('"c": 0.2', '"c": NaN'), "NaN"),
+        (lambda text: text.replace('"c": 0.2', '"c": 0.21'), "not what its digest says"),
+        (lambda text: text.replace(f'"{law_table.FORMAT}"', '"shapeflow-plan"'), 'no `"format"'),
+        (change(lambda body: body.update(version=2)), "version 2"),
+        (change(lambda body: body.update(more=1)), "nothing else"),
+        (change(lambda body: body.update(laws=[])), "one or more"),
+        (change(lambda body: body.update(laws={})), "a list"),
+        (change(lambda body: body["laws"].append(body["laws"][0])), "two laws for (loss: distill, patch: 16)"),
+        (change(lambda body: body["laws"].append(3)), "a shape, a law and draws"),
+        (first(lambda entry: entry.update(law=[])), "a shape, a law and draws"),
+        (first(lambda entry: entry.update(shape={"patch": 1.5})), "is no shape"),
+        (first(lambda entry: entry["law"].pop("metric")), "lacks metric"),
+        (first(lambda entry: entry["law"].update(a=0)), "a must be above 0"),
+        (first(lambda entry: entry["law"].update(c=10**400)), "too large"),
+        (first(lambda entry: entry.update(draws=None)), "unequally many draws"),
+        (first(lambda entry: entry.update(draws=[])), "finite rows"),
+        (first(lambda entry: entry.update(draws=[[1, 2, 3]])), "rows of four numbers"),
+        (first(lambda entry: entry.update(draws=[[1, True, 3, 4]])), "rows of four numbers"),
+        (first(lambda entry: entry.update(draws=[[1, -1, 3, 4]])), "above 0"),
+        (first(lambda entry: entry.update(draws=[[10**400, 1, 3, 4]])), "too large"),
+    ],
+)
+def test_what_is_no_table_is_refused(spoil: Callable[[str], str], reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "laws.json"
+    path.write_text(spoil(dumps(LAWS)))
+    with pytest.raises(Refused) as caught:
+        load(path)
+    (wrong,) = caught.value.diagnostics
+    assert wrong.code == "broken-laws"
+    assert reason in " ".join(wrong.notes)
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "laws.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(Refused, match="broken-laws"):
+        load(path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="cannot-read"):
+        load(tmp_path / "laws.json")
+
+
+def test_draws_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    broken = attrs.evolve(law(0.2), draws=np.full((5, 4), np.nan))
+    with pytest.raises(ValueError, match="JSON"):
+        save(tmp_path / "laws.json", {Shape.of(patch=16): broken})
+    assert not list(tmp_path.iterdir())
