@@ -10,6 +10,7 @@ from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.plan import Plan
 from shapeflow.preview.curves import all_curves
 from shapeflow.preview.numbers import percent, scale
+from shapeflow.preview.picture import pyplot_for, save
 from shapeflow.shapes import Shape
 
 COLORS = ("#1b6ca8", "#c0392b", "#7f8c8d")
@@ -18,34 +19,16 @@ COLORS = ("#1b6ca8", "#c0392b", "#7f8c8d")
 def draw(plan: Plan, path: Path) -> None:
     """Draw a plan into a PNG, SVG or PDF. Raises Refused where matplotlib is missing, the ending is unknown or the plan
     has no laws."""
-    try:
-        import matplotlib as mpl
-
-        mpl.use("Agg")
-        from matplotlib import pyplot
-    except ImportError:
-        help_ = "install it: `pip install matplotlib`"
-        raise Refused(
-            Diagnostic(
-                "no-matplotlib", "a picture needs matplotlib, which is not installed", place="--plot", help=help_
-            )
-        ) from None
+    pyplot = pyplot_for(path)
     curves = all_curves(plan)
     if not curves:
         raise Refused(Diagnostic("no-laws", "without laws there is nothing to draw", place="--plot"))
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    if path.suffix.lstrip(".").lower() not in figure.canvas.get_supported_filetypes():
-        kinds = "`.png`, `.svg` or `.pdf`"
-        raise Refused(
-            Diagnostic(
-                "unknown-picture", f"`{path}` is no kind of picture", place="--plot", help=f"end the name in {kinds}"
-            )
-        )
     prefix, size = scale(plan.totals.compute or 0.0)
     _lines(axes, curves, size)
     _switches(axes, plan, size)
     _labels(axes, plan, prefix, size)
-    _save(figure, path)
+    save(figure, path)
     pyplot.close(figure)
 
 
@@ -89,13 +72,3 @@ def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
         axes.axhline(plan.totals.error, color="#bbbbbb", lw=0.8, zorder=1)
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False, fontsize=9, loc="lower left")
-
-
-def _save(figure: Any, path: Path) -> None:
-    from io import BytesIO
-
-    from shapeflow.files import write_bytes
-
-    data = BytesIO()
-    figure.savefig(data, format=path.suffix.lstrip("."), dpi=150)
-    write_bytes(path, data.getvalue())

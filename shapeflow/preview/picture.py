@@ -1,0 +1,33 @@
+"""Drawing with matplotlib, where it is installed."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.files import write_bytes
+
+
+def pyplot_for(path: Path) -> Any:
+    """matplotlib's pyplot, drawing on no screen. Raises Refused where it is missing or does not know the ending."""
+    try:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        from matplotlib import figure, pyplot
+    except ImportError:
+        message, help_ = "a picture needs matplotlib, which is not installed", "install it: `pip install matplotlib`"
+        raise Refused(Diagnostic("no-matplotlib", message, place="--plot", help=help_)) from None
+    if path.suffix.lstrip(".").lower() not in figure.Figure().canvas.get_supported_filetypes():
+        message, help_ = f"`{path}` is no kind of picture", "end the name in `.png`, `.svg` or `.pdf`"
+        raise Refused(Diagnostic("unknown-picture", message, place="--plot", help=help_))
+    return pyplot
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure, whole or not at all. Raises Refused."""
+    data = BytesIO()
+    figure.savefig(data, format=path.suffix.lstrip(".").lower(), dpi=150)
+    write_bytes(path, data.getvalue())
