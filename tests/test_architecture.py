@@ -153,8 +153,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Unit -> the units that it may import. `cli` calls all of them and is imported by none."""
 
-LAWS = {"laws.curve", "laws.fitted", "laws.law_json", "laws.points"}
-"""What of `laws/` is a type that others hold; its other files are components."""
+LAWS = {"laws.curve", "laws.fitted", "laws.law_json", "laws.points", "laws.readers"}
+"""What of `laws/` others hold: types, and the readers of logs; its other files are components."""
 HOLD_LAWS = {"assess", "plan", "plan_json", "find_laws", "traverse", "lower", "compiler", "preview", "probe"}
 KNOW_REGISTRY = {"resolve", "explain"}
 BACKENDS = {"shapeflow_torch", "shapeflow_simulator"}

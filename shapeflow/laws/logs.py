@@ -13,7 +13,7 @@ import attrs
 
 from shapeflow.diagnostics import Report, did_you_mean
 from shapeflow.json_text import parse_json
-from shapeflow.laws.readers import LogFile, Row, Unreadable, number, same
+from shapeflow.laws.readers import Log, Row, Unreadable, number, open_log, same
 from shapeflow.laws.runs import Logs, Query, Run, constant_until
 from shapeflow.route import LawRequest
 from shapeflow.shapes import Shape
@@ -132,7 +132,7 @@ class _Reading:
     def name(self, path: Path) -> str:
         return Path(os.path.relpath(path, self.request.folder or ".")).as_posix()
 
-    def _close(self, file: LogFile) -> None:
+    def _close(self, file: Log) -> None:
         name = self.name(file.path)
         self.logs.hashes[name] = file.sha256
         if file.torn:
@@ -142,7 +142,7 @@ class _Reading:
 
     def table(self, path: Path) -> None:
         """Read one file of rows. Raises Unreadable."""
-        file, name = LogFile(path), self.name(path)
+        file, name = open_log(path), self.name(path)
         rows = file.rows()
         head = list(islice(rows, HEAD))
         columns = self._columns(list(dict.fromkeys(key for row in head for key in row)), name) if head else None
@@ -266,7 +266,7 @@ class _Reading:
         )
 
     def _events(self, path: Path, run: Run, name: str) -> None:
-        file = LogFile(path)
+        file = open_log(path)
         seen: dict[str, None] = {}
         for event in file.rows():
             if event.get("event") == "measured" and isinstance(event.get("values"), dict):

@@ -1,0 +1,39 @@
+"""CSV and TSV: a header, then a row a line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from itertools import chain
+
+from shapeflow.laws.readers.lines import Lines
+from shapeflow.laws.readers.log import Log, Row, Unreadable
+
+
+def rows(log: Log) -> Iterator[Row]:
+    """The rows of a table whose columns are parted by commas, or by tabs. Raises Unreadable."""
+    lines = Lines(log)
+    each = iter(lines)
+    first = next(each, None)
+    if first is None:
+        return
+    cells = csv.reader(chain([first], each), delimiter=delimiter(first))
+    try:
+        header = [name.strip() for name in next(cells)]
+        if len(header) < 2:
+            raise Unreadable("its first line is no header of columns parted by commas or tabs")
+        for row in cells:
+            # A number that was cut off still is a number: without its line's end a row is not to be trusted.
+            if not lines.ended:
+                log.torn = True
+            elif len(row) == len(header):
+                yield dict(zip(header, row, strict=True))
+            else:
+                log.broken += 1
+    except csv.Error as error:
+        raise Unreadable(f"it is no CSV: {error}") from None
+
+
+def delimiter(header: str) -> str:
+    """What parts the columns of a header."""
+    return "\t" if header.count("\t") > header.count(",") else ","

@@ -1,0 +1,33 @@
+"""JSON lines: an object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from shapeflow.laws.readers.lines import Lines
+from shapeflow.laws.readers.log import Log, Row, Unreadable
+
+
+def rows(log: Log) -> Iterator[Row]:
+    """The objects of a file, one a line; NaN and Infinity are read, as trainers write them. Raises Unreadable."""
+    lines = Lines(log)
+    for index, line in enumerate(lines):
+        row = parsed(line)
+        if row is not None:
+            yield row
+        elif not lines.ended:
+            log.torn = True
+        elif index == 0:
+            raise Unreadable("its first line is no JSON object")
+        else:
+            log.broken += 1
+
+
+def parsed(line: str) -> Row | None:
+    """A line's object; None for anything else."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None

@@ -1,0 +1,49 @@
+"""Lines of text out of a file that is not trusted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import attrs
+
+from shapeflow.laws.readers.log import Log, Unreadable
+
+LONGEST = 1 << 20
+"""Bytes of a line; a longer one is no log."""
+
+
+@attrs.define
+class Lines:
+    """The lines of a log that are not blank, without their ends; a last line that is no text counts as torn."""
+
+    log: Log
+    ended: bool = True
+    """Did the line read last have its end?"""
+
+    def __iter__(self) -> Iterator[str]:
+        digest = hashlib.sha256()
+        with self.log.path.open("rb") as file:
+            begun = False
+            while raw := file.readline(LONGEST):
+                digest.update(raw)
+                self.ended = raw.endswith(b"\n")
+                text = _text(raw)
+                if text is None and begun and not self.ended and len(raw) < LONGEST:
+                    self.log.torn = True
+                    break
+                if text is None or (len(raw) == LONGEST and not self.ended):
+                    raise Unreadable("it is no text" if text is None else "a line of it is longer than 1 MiB")
+                if text.strip():
+                    begun = True
+                    yield text
+        self.log.sha256 = digest.hexdigest()
+
+
+def _text(raw: bytes) -> str | None:
+    if b"\0" in raw:
+        return None
+    try:
+        return raw.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        return None
