@@ -1,9 +1,9 @@
 """Fitting E = a (C + d)^-b + c: variable projection over a grid of (b, d), then Levenberg-Marquardt, all laws at once.
 
-Given b and d the law is linear in a and c, so a grid of two dimensions finds the basins of a problem of four, and a
-short descent from the best of them ends in the optimum. The objective is Huber's loss of the residuals in log error
-(paper A, B.4; Hoffmann et al. 2022). Compute and error enter relative to the data's own scale, so the answer does not
-depend on their units.
+A grid of two dimensions finds the basins of a problem of four (`projection.py`), and a short descent from the best of
+them ends in the optimum (`descent.py`). The objective is Huber's loss of the residuals in log error (paper A, B.4;
+Hoffmann et al. 2022). Compute and error enter relative to the data's own scale, so the answer does not depend on their
+units.
 """
 
 from __future__ import annotations
@@ -14,16 +14,22 @@ from typing import Literal
 import attrs
 import numpy as np
 
-from shapeflow.laws.descent import Batch, descend
+from shapeflow.laws.curve import Quad
+from shapeflow.laws.descent import Batch, Box, descend
 from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.projection import Scaled, starts
 from shapeflow.laws.resample import Drawn
 
 B_LOW, B_HIGH = 5e-3, 4.0
 """The exponents that are considered; one that ends on them has not been identified by its data."""
-NEGATIVE = 0.9
-"""A signed offset d may go down to this part of the first compute, below 0."""
-_GRID_B, _GRID_D = 20, 16
 _STARTS = 6
+_POOLED_GRID, _POOLED_STARTS = 17, 3
+_CHUNK = 256
+"""Laws that are descended at once: their points fit into a cache."""
+_ALIKE, _DISTINCT = 1.01, 0.05
+"""Other optima are told up to this part of the best objective, and where b or c is this far off those told."""
+
+Kind = Literal["own", "pooled", "fixed"]
 
 
 @attrs.frozen
@@ -40,6 +46,12 @@ class FitOptions:
     residual: Literal["log", "linear"] = "log"
     """log(law) - log(measured), or (law - measured) over the lowest error of the set."""
 
+    def kind(self, sets: int) -> Kind:
+        """What is done with the exponent of so many sets."""
+        if self.fixed is not None:
+            return "fixed"
+        return "pooled" if self.exponent == "pooled" or (self.exponent == "auto" and sets >= 3) else "own"
+
 
 @attrs.frozen
 class Fitted:
@@ -50,9 +62,12 @@ class Fitted:
     c: float
     d: float
     objective: float
-    """Huber's loss of the log residuals, summed."""
+    """Huber's loss of the residuals, summed."""
     rms: float
-    exponent: Literal["own", "pooled", "fixed"]
+    """Root mean square of log(law) - log(measured)."""
+    exponent: Kind
+    optima: tuple[Quad, ...] = ()
+    """Other (a, b, c, d) that do as well as this one within 1 % of the objective."""
 
     @property
     def at_bound(self) -> bool:
@@ -60,49 +75,24 @@ class Fitted:
         return self.exponent != "fixed" and not 1.02 * B_LOW < self.b < 0.98 * B_HIGH
 
 
-@attrs.frozen(eq=False)
-class _Scaled:
-    """One set of points in its own units: compute over its geometric middle, error over its lowest."""
-
-    x: Floats
-    """Compute, moved so that the offset counted from here is never negative."""
-    e: Floats
-    reference: float
-    lowest: float
-    moved: float
-
-    @classmethod
-    def of(cls, points: Points, options: FitOptions) -> _Scaled:
-        compute, error = points.compute, points.error
-        reference = float(np.exp(0.5 * (np.log(compute.min()) + np.log(compute.max()))))
-        x = compute / reference
-        moved = NEGATIVE * float(x.min()) if options.offset == "signed" else 0.0
-        return cls(x - moved, error / error.min(), reference, float(error.min()), moved)
-
-
 def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple[Fitted, ...]:
     """One law for each set of points, in order; sets need 4 points at 2 computes or more. The floor c always lies
     below the lowest error seen.
 
-    Takes all sets at once, since they may share an exponent; a caller that resamples for uncertainty passes more sets.
+    Takes all sets at once, since they may share an exponent.
     """
     options = options or FitOptions()
-    scaled = [_Scaled.of(points, options) for points in sets]
+    scaled = [Scaled.of(points, options.offset == "signed") for points in sets]
     if not scaled:
         return ()
-    pooled = options.exponent == "pooled" or (options.exponent == "auto" and len(scaled) >= 3)
-    if options.fixed is not None:
-        kind: Literal["own", "pooled", "fixed"] = "fixed"
-        theta, objective = _solve(scaled, options.delta, options.fixed)
-    elif pooled:
-        kind = "pooled"
-        theta, objective = _solve(scaled, options.delta, _pooled_exponent(scaled, options.delta))
-    else:
-        kind = "own"
-        theta, objective = _solve(scaled, options.delta, None)
-    return tuple(
-        _fitted(one, row, float(value), kind) for one, row, value in zip(scaled, theta, objective, strict=True)
-    )
+    kind = options.kind(len(scaled))
+    together = _pooled(scaled, options) if kind == "pooled" else np.empty((len(scaled), 0, 4))
+    given = options.fixed if kind != "pooled" else float(together[0, 0, 1])
+    begin = np.stack([starts(one, None if given is None else np.array([given]), _STARTS) for one in scaled])
+    # Where the exponent is shared, what else a law could be is asked at that exponent.
+    begin = np.concatenate([together, begin], 1)
+    theta, objective = _each(scaled, begin, options, free_b=kind == "own")
+    return tuple(_fitted(*each, kind) for each in zip(scaled, theta, objective, strict=True))
 
 
 def fit_draws(
@@ -114,102 +104,106 @@ def fit_draws(
     resample belong together.
     """
     options = options or FitOptions()
-    found = [_draws_of(*each, options) for each in zip(sets, drawn, fitted, strict=True)]
-    return np.stack(found)
+    scaled = [Scaled.of(points, options.offset == "signed") for points in sets]
+    begin = [one.inward(np.array([law.a, law.b, law.c, law.d])) for one, law in zip(scaled, fitted, strict=True)]
+    if options.kind(len(scaled)) == "pooled":
+        return _draws(scaled, drawn, np.stack(begin), options, free_b=True)
+    free = options.fixed is None
+    own = zip(scaled, drawn, begin, strict=True)
+    return np.concatenate([_draws([one], [d], theta[None], options, free) for one, d, theta in own])
 
 
-def _draws_of(points: Points, drawn: Drawn, fitted: Fitted, options: FitOptions) -> Floats:
-    one, count = _Scaled.of(points, options), len(drawn.weight)
-    errors = np.broadcast_to(points.error, (count, len(points.error))) if drawn.error is None else drawn.error
-    begin = np.array(
-        [
-            fitted.a * one.reference**-fitted.b / one.lowest,
-            fitted.b,
-            fitted.c / one.lowest,
-            fitted.d / one.reference + one.moved,
-        ]
-    )
-    batch = Batch.of([one.x] * count, list(errors / one.lowest), list(drawn.weight))
-    theta, _ = descend(np.tile(begin, (count, 1)), batch, options.delta, (B_LOW, B_HIGH), fitted.exponent == "own")
-    amp, b, c, d = theta.T
-    return np.stack([amp * one.reference**b * one.lowest, b, c * one.lowest, (d - one.moved) * one.reference], 1)
-
-
-def _fitted(one: _Scaled, theta: Floats, objective: float, kind: Literal["own", "pooled", "fixed"]) -> Fitted:
-    amp, b, c, d = (float(value) for value in theta)
-    residual = np.log(amp * (one.x + d) ** -b + c) - np.log(one.e)
-    a = float(np.exp(np.log(amp) + b * np.log(one.reference))) * one.lowest
-    rms = float(np.sqrt(np.mean(residual**2)))
-    return Fitted(a, b, c * one.lowest, (d - one.moved) * one.reference, objective, rms, kind)
-
-
-def _solve(scaled: Sequence[_Scaled], delta: float, b: float | None, starts: int = _STARTS) -> tuple[Floats, Floats]:
-    """The best law of each set, rows (amp, b, c, d) in its own units, and the objective of each."""
-    begin = np.concatenate([_starts(one, b, starts) for one in scaled])
-    batch = Batch.of([one.x for one in scaled for _ in range(starts)], [one.e for one in scaled for _ in range(starts)])
-    theta, objective = descend(begin, batch, delta, (B_LOW, B_HIGH), free_b=b is None)
-    theta, objective = theta.reshape(len(scaled), starts, 4), objective.reshape(len(scaled), starts)
-    best = objective.argmin(1)
-    rows = np.arange(len(scaled))
-    return theta[rows, best], objective[rows, best]
-
-
-def _pooled_exponent(scaled: Sequence[_Scaled], delta: float) -> float:
-    """The one exponent that makes the summed objective least: a coarse grid, then golden section in log b."""
-
-    def total(log_b: float) -> float:
-        return float(_solve(scaled, delta, float(np.exp(log_b)), starts=3)[1].sum())
-
-    grid = np.linspace(np.log(B_LOW), np.log(B_HIGH), 17)
-    values = [total(float(log_b)) for log_b in grid]
-    best = int(np.argmin(values))
-    low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
-    golden = (np.sqrt(5) - 1) / 2
-    left, right = high - golden * (high - low), low + golden * (high - low)
-    at_left, at_right = total(left), total(right)
-    while high - low > 1e-7:
-        if at_left <= at_right:
-            high, right, at_right = right, left, at_left
-            left = high - golden * (high - low)
-            at_left = total(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + golden * (high - low)
-            at_right = total(right)
-    return float(np.exp((low + high) / 2))
-
-
-def _starts(one: _Scaled, b: float | None, count: int) -> Floats:
-    """Where to start from: the lowest local minima of the projected objective, `count` rows (amp, b, c, d)."""
-    b_axis = np.geomspace(0.02, 3.0, _GRID_B) if b is None else np.array([b])
-    d_axis = np.concatenate([[1e-7], np.exp(np.linspace(np.log(one.x.min()) - 2.0, 3.0, _GRID_D - 1))])
-    grid_b, grid_d = (axis.ravel() for axis in np.meshgrid(b_axis, d_axis, indexing="ij"))
-    amp, c, rest = _project(one, grid_b, grid_d)
-    field = np.pad(rest.reshape(len(b_axis), len(d_axis)), 1, constant_values=np.inf)
-    inner = field[1:-1, 1:-1]
-    around = [
-        field[1 + i : 1 + i + inner.shape[0], 1 + j : 1 + j + inner.shape[1]]
-        for i in (-1, 0, 1)
-        for j in (-1, 0, 1)
-        if i or j
+def _draws(
+    scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, options: FitOptions, free_b: bool
+) -> Floats:
+    """Resamples of laws that share an exponent, from where the fit to all points ended."""
+    count = len(drawn[0].weight)
+    box = _box(scaled, free_b)
+    errors = [
+        one.e[None] if each.error is None else each.error / one.lowest for one, each in zip(scaled, drawn, strict=True)
     ]
-    lowest = np.all([inner <= other for other in around], axis=0).ravel()
-    order = np.lexsort((rest, ~lowest))[:count]
-    return np.stack([amp, grid_b, c, grid_d], 1)[order]
+    found = np.empty((len(scaled), count, 4))
+    size = max(_CHUNK // len(scaled), 1)
+    for low in range(0, count, size):
+        rows = slice(low, low + size)
+        batch = _batch(
+            scaled, [e if len(e) == 1 else e[rows] for e in errors], [d.weight[rows] for d in drawn], options
+        )
+        theta, _ = descend(np.tile(begin, (len(batch.weight), 1, 1)), batch, options.delta, box)
+        found[:, rows] = theta.swapaxes(0, 1)
+    return np.stack([one.outward(rows) for one, rows in zip(scaled, found, strict=True)])
 
 
-def _project(one: _Scaled, b: Floats, d: Floats) -> tuple[Floats, Floats, Floats]:
-    """For each cell (b, d): the amp > 0 and c >= 0 of least squared relative error, in closed form, and that sum."""
-    u = np.exp(-b[:, None] * np.log(one.x[None] + d[:, None]))
-    size = u.max(1, keepdims=True)
-    weight = 1 / one.e
-    us = u / size * weight
-    uu, u1, uy = (us * us).sum(1), us @ weight, us.sum(1)
-    one_one, one_y, yy = float(weight @ weight), float(weight.sum()), float(len(one.e))
-    det = uu * one_one - u1**2
-    det = np.where(det > 1e-14 * uu * one_one, det, np.inf)
-    amp, c = (uy * one_one - one_y * u1) / det, (one_y * uu - uy * u1) / det
-    on_face = (c < 0) | (amp <= 0)
-    amp, c = np.where(on_face, uy / uu, amp), np.where(on_face, 0.0, c)
-    rest = yy - 2 * (amp * uy + c * one_y) + amp**2 * uu + 2 * amp * c * u1 + c**2 * one_one
-    return np.maximum(amp / size[:, 0], 1e-17), c, rest
+def _batch(scaled: Sequence[Scaled], errors: Sequence[Floats], weights: Sequence[Floats], options: FitOptions) -> Batch:
+    """Laws with their errors and weights, each (1 or groups, points), side by side in every group."""
+    length = max(len(one.x) for one in scaled)
+
+    def pad(rows: Sequence[Floats], value: float) -> Floats:
+        count = max(len(row) for row in rows)
+        padded = np.full((count, len(scaled), length), value)
+        for place, row in enumerate(rows):
+            padded[:, place, : row.shape[1]] = row
+        return padded
+
+    e = pad(errors, 1.0)
+    linear = options.residual == "linear"
+    return Batch(pad([one.x[None] for one in scaled], 0.0), e if linear else np.log(e), pad(weights, 0.0), linear)
+
+
+def _box(scaled: Sequence[Scaled], free_b: bool) -> Box:
+    """c stays below 1, the lowest relative error seen."""
+    low = [[-40.0, B_LOW if free_b else 0.0, 0.0, np.log(one.least)] for one in scaled]
+    high = [40.0, B_HIGH if free_b else np.inf, 1 - 1e-9, np.log(1e4)]
+    return Box(np.array([low]), np.array(high), free_b)
+
+
+def _each(scaled: Sequence[Scaled], begin: Floats, options: FitOptions, free_b: bool) -> tuple[Floats, Floats]:
+    """From starts (sets, starts, 4), each a group of its own, to their optima and objectives (sets, starts)."""
+    sets, count, _ = begin.shape
+    flat = _batch(scaled, [one.e[None] for one in scaled], [np.ones((1, len(one.e))) for one in scaled], options)
+    x, y, weight = (np.repeat(part[0], count, 0)[:, None] for part in (flat.x, flat.y, flat.weight))
+    per_row = Batch(x, y, weight, flat.linear)
+    box = _box(scaled, free_b)
+    box = Box(np.repeat(box.low[0], count, 0)[:, None], box.high, free_b)
+    theta, objective = descend(begin.reshape(-1, 1, 4), per_row, options.delta, box)
+    return theta.reshape(sets, count, 4), objective.reshape(sets, count)
+
+
+def _pooled(scaled: Sequence[Scaled], options: FitOptions) -> Floats:
+    """The laws with the one exponent that makes the summed objective least: theta, (sets, 1, 4).
+
+    The exponent is held at the values of a coarse grid; from the lowest of these all laws descend together.
+    """
+    grid = np.geomspace(B_LOW, B_HIGH, _POOLED_GRID)
+    begin = np.stack([np.concatenate([starts(one, np.array([b]), _POOLED_STARTS) for b in grid]) for one in scaled])
+    theta, objective = (
+        part.reshape(len(scaled), _POOLED_GRID, _POOLED_STARTS, -1) for part in _each(scaled, begin, options, False)
+    )
+    best = objective[..., 0].argmin(2)
+    rows, columns = np.arange(len(scaled))[:, None], np.arange(_POOLED_GRID)
+    theta, total = theta[rows, columns, best], objective[rows, columns, best, 0].sum(0)
+    lowest = np.argsort(total, kind="stable")[:3]
+    batch = _batch(scaled, [one.e[None] for one in scaled], [np.ones((1, len(one.e))) for one in scaled], options)
+    joint, each = descend(theta[:, lowest].swapaxes(0, 1), batch, options.delta, _box(scaled, True))
+    return np.asarray(joint[int(each.sum(1).argmin())][:, None])
+
+
+def _fitted(one: Scaled, theta: Floats, objective: Floats, kind: Kind) -> Fitted:
+    """The best of a set's optima, and those of the rest that do nearly as well and are another law."""
+    order = np.argsort(objective, kind="stable")
+    best = theta[order[0]]
+    told: list[Floats] = [best]
+    for row in theta[order[1:]][objective[order[1:]] <= _ALIKE * objective[order[0]]]:
+        if all(_differ(row, other) for other in told):
+            told.append(row)
+    laws = [tuple(float(value) for value in one.outward(row)) for row in told]
+    residual = np.log(np.exp(best[0] - best[1] * np.log(one.x + np.exp(best[3]))) + best[2]) - np.log(one.e)
+    rms = float(np.sqrt(np.mean(residual**2)))
+    a, b, c, d = laws[0]
+    others = tuple((a, b, c, d) for a, b, c, d in laws[1:])
+    return Fitted(a, b, c, d, float(objective[order[0]]), rms, kind, others)
+
+
+def _differ(one: Floats, other: Floats) -> bool:
+    """Are two theta laws apart? c is told in units of the lowest error."""
+    return bool(abs(one[1] / other[1] - 1) > _DISTINCT or abs(one[2] - other[2]) > _DISTINCT)
