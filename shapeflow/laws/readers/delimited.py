@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
+from shapeflow.laws.readers import wandb
 from shapeflow.laws.readers.lines import Lines
 from shapeflow.laws.readers.log import Log, Row, Unreadable
 
@@ -20,8 +22,8 @@ def rows(log: Log) -> Iterator[Row]:
     cells = csv.reader(chain([first], each), delimiter=delimiter(first))
     try:
         header = [name.strip() for name in next(cells)]
-        if len(header) < 2:
-            raise Unreadable("its first line is no header of columns parted by commas or tabs")
+        _check(header)
+        wandb.mark(log, header)
         for row in cells:
             # A number that was cut off still is a number: without its line's end a row is not to be trusted.
             if not lines.ended:
@@ -37,3 +39,11 @@ def rows(log: Log) -> Iterator[Row]:
 def delimiter(header: str) -> str:
     """What parts the columns of a header."""
     return "\t" if header.count("\t") > header.count(",") else ","
+
+
+def _check(header: list[str]) -> None:
+    if len(header) < 2:
+        raise Unreadable("its first line is no header of columns parted by commas or tabs")
+    name, times = Counter(header).most_common(1)[0]
+    if times > 1 and name:
+        raise Unreadable(f"its header has {times} columns `{name}`")

@@ -1,0 +1,50 @@
+"""One JSON document: a list of rows, or columns as lists; a trainer's state (`trainer_state.py`) is one too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from shapeflow.laws.readers.log import Log, Row, Unreadable
+
+LARGEST = 32 << 20
+"""Bytes of a document, which is read at once."""
+
+
+def rows(log: Log) -> Iterator[Row]:
+    """The rows of a document `[{"step": 1, ...}, ...]`, or `{"step": [1, ...], ...}`. Raises Unreadable."""
+    found = parsed(log)
+    if isinstance(found, list):
+        for row in found:
+            if isinstance(row, dict):
+                yield row
+            else:
+                log.broken += 1
+    else:
+        lists = {name: cells for name, cells in found.items() if isinstance(cells, list)}
+        if len(lists) < 2 or len({len(cells) for cells in lists.values()}) > 1:
+            raise Unreadable("it is one JSON object, neither rows nor columns of equal length")
+        yield from (dict(zip(lists, cells, strict=True)) for cells in zip(*lists.values(), strict=True))
+
+
+def parsed(log: Log) -> dict[str, Any] | list[Any]:
+    """A file's object or list; its digest goes to the log. NaN and Infinity are read, as trainers write them. Raises
+    Unreadable, also for a file that is too large."""
+    with log.path.open("rb") as file:
+        data = file.read(LARGEST + 1) if log.path.stat().st_size <= LARGEST else None
+    if data is None or len(data) > LARGEST:
+        raise Unreadable(f"it is one JSON document of more than {LARGEST >> 20} MiB; write an object a line instead")
+    log.sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        found = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise Unreadable("it is no text") from None
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"it is no JSON: {error.msg.lower()} (line {error.lineno})") from None
+    except (ValueError, RecursionError):
+        raise Unreadable("it holds numbers too long, or is nested too deeply") from None
+    if not isinstance(found, dict | list):
+        raise Unreadable("it is JSON, and neither an object nor a list")
+    return found

@@ -1,0 +1,93 @@
+"""Parquet: columns in groups of rows, read a batch at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from shapeflow.laws.readers import wandb
+from shapeflow.laws.readers.log import COLUMNS, Log, MissingExtra, Row, Unreadable
+
+MAGIC = b"PAR1"
+ROWS = 20_000_000
+"""Rows of a file; a log has fewer, and a file that states more is made to be unpacked for ever."""
+UNPACKED = 1 << 30
+"""Bytes of one column in one group of rows, unpacked: what reading may take."""
+CELLS = 1 << 18
+"""Cells of a batch."""
+LONGEST = 1 << 16
+"""Letters of a text in a cell."""
+
+
+def rows(log: Log) -> Iterator[Row]:
+    """The rows, without columns that hold no numbers or texts. Raises Unreadable, MissingExtra."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MissingExtra("pyarrow", "data") from None
+    with log.path.open("rb") as file:
+        file.seek(-min(4, log.path.stat().st_size), 2)
+        if file.read(4) != MAGIC:
+            raise Unreadable("its end is cut off, and a parquet file cannot be read without")
+        file.seek(0)
+        log.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        yield from _rows(log, pa, pq)
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise Unreadable(f"it is a parquet file that is damaged: {first[:200]}") from None
+
+
+def _rows(log: Log, pa: Any, pq: Any) -> Iterator[Row]:
+    options: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 16, "page_checksum_verification": True}
+    with pq.ParquetFile(log.path, **options) as file:
+        _check(file.metadata)
+        kinds = {field.name: field.type for field in file.schema_arrow}
+        if len(kinds) < len(file.schema_arrow):
+            raise Unreadable("two columns of it have one name")
+        names = [name for name, kind in kinds.items() if _plain(pa, kind)]
+        texts = [name for name in names if pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])]
+    if left := [name for name in kinds if name not in names]:
+        log.notes.append(f"columns of neither numbers nor texts are left out: {', '.join(left[:8])}")
+    wandb.mark(log, names)
+    # A text that stands in a million rows is kept once.
+    with pq.ParquetFile(log.path, read_dictionary=texts, **options) as file:
+        for batch in file.iter_batches(max(1, CELLS // max(1, len(names))), columns=names, use_threads=False):
+            columns = [_cells(pa, column) for column in batch.columns]
+            for cells in zip(*columns, strict=True):
+                yield dict(zip(batch.schema.names, cells, strict=True))
+
+
+def _check(metadata: Any) -> None:
+    """Refuse what would take too much to unpack, by what the file states of itself."""
+    if metadata.num_rows > ROWS or metadata.num_columns > COLUMNS:
+        raise Unreadable(f"it states {metadata.num_rows} rows of {metadata.num_columns} columns")
+    for group in range(metadata.num_row_groups):
+        one = metadata.row_group(group)
+        most = max((one.column(i).total_uncompressed_size for i in range(one.num_columns)), default=0)
+        if most > UNPACKED:
+            raise Unreadable(f"a column of it unpacks to {most / (1 << 30):.3g} GiB; write smaller groups of rows")
+
+
+def _plain(pa: Any, kind: Any) -> bool:
+    types = pa.types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return any(
+        of(kind)
+        for of in (
+            types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_string,
+            types.is_large_string, types.is_null,
+        )
+    )  # fmt: skip
+
+
+def _cells(pa: Any, column: Any) -> Sequence[Any]:
+    if not pa.types.is_dictionary(column.type):
+        return list(column.to_pylist())
+    texts = column.dictionary.to_pylist()
+    if any(isinstance(text, str) and len(text) > LONGEST for text in texts):
+        raise Unreadable(f"a text in it is longer than {LONGEST} letters")
+    return [None if index is None else texts[index] for index in column.indices.to_pylist()]

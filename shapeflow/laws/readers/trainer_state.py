@@ -1,0 +1,34 @@
+"""`trainer_state.json`, which the trainer of Hugging Face's transformers writes into every checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shapeflow.laws.readers import document
+from shapeflow.laws.readers.cells import number
+from shapeflow.laws.readers.log import Log, Row, Unreadable
+
+KEY = "log_history"
+
+
+def rows(log: Log) -> Iterator[Row]:
+    """The entries of `log_history`: `step`, `epoch`, `loss`, `learning_rate`, or `eval_loss`. Raises Unreadable.
+
+    The trainer counts its FLOPs (`total_flos`, 6 for each parameter and token; embeddings left out) and writes down
+    the count of the last step alone. Its batches are alike, so the count is spread evenly over the steps.
+    """
+    found = document.parsed(log)
+    history = found.get(KEY) if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(history, list):
+        raise Unreadable(f"it has no list `{KEY}`")
+    total, last = number(found.get("total_flos")), number(found.get("global_step"))
+    each = total / last if isinstance(total, float) and isinstance(last, float) and total > 0 and last > 0 else None
+    if each is not None:
+        log.made["total_flos"] = f"the {total:.4g} FLOPs of its {last:g} steps, spread evenly"
+    for row in history:
+        if not isinstance(row, dict):
+            log.broken += 1
+            continue
+        step = number(row.get("step"))
+        known = each is None or not isinstance(step, float) or "total_flos" in row
+        yield row if known else {**row, "total_flos": each * step}
