@@ -22,13 +22,15 @@ def rows(log: Log) -> Iterator[Row]:
     if not isinstance(found, dict) or not isinstance(history, list):
         raise Unreadable(f"it has no list `{KEY}`")
     total, last = number(found.get("total_flos")), number(found.get("global_step"))
-    each = total / last if isinstance(total, float) and isinstance(last, float) and total > 0 and last > 0 else None
-    if each is not None:
+    each = 0.0
+    if isinstance(total, float) and isinstance(last, float) and total > 0 and last > 0:
+        each = total / last
         log.made["total_flos"] = f"the {total:.4g} FLOPs of its {last:g} steps, spread evenly"
     for row in history:
         if not isinstance(row, dict):
             log.broken += 1
             continue
         step = number(row.get("step"))
-        known = each is None or not isinstance(step, float) or "total_flos" in row
-        yield row if known else {**row, "total_flos": each * step}
+        if isinstance(step, float) and each > 0 and "total_flos" not in row:
+            row = {**row, "total_flos": each * step}
+        yield row
