@@ -200,7 +200,7 @@ class Candidate:
 @attrs.frozen
 class Comparator:
     """What one fixed shape would need for the plan's final error. `saving` = 1 - plan / comparator; both None, with a
-    `reason`, where it never gets there."""
+    `reason`, where it never gets there or the laws do not carry a saving."""
 
     shape: Shape | None
     compute: float | None
@@ -228,15 +228,16 @@ class Uncertainty:
 
     level: float
     resamples: int
-    by: Literal["runs", "blocks"]
-    """`blocks` where the law of any candidate is of one run: then the intervals hold for these runs only."""
+    by: Literal["runs", "blocks"] | None
+    """`blocks` where the law of any candidate is of one run: then the intervals hold for these runs only. None where
+    there are no resamples, only reasons."""
     switches: tuple[Pair | None, ...]
     """For each switch the errors between which its place lies, by the laws on both sides; None where they do not cross
     in nearly all resamples, or a traversal puts it elsewhere than at a crossing."""
     error: Pair | None
     """The error at the end."""
     compute: tuple[float, float | None] | None
-    """FLOPs at which the plan, its last stage cut or drawn out, gets to `totals.error`; None: never."""
+    """FLOPs at which the plan, its last stage cut or drawn out, gets to `totals.error`; None: never, or not known."""
     unreached: float
     """The share of resamples in which it never gets there."""
     best_fixed: Pair | None
@@ -262,7 +263,7 @@ class Plan:
     totals: Totals
     comparison: Comparison
     uncertainty: Uncertainty | None
-    """None where no law was resampled."""
+    """None where no law was resampled and none is doubted."""
     traversal: Spec | None
     model: Spec | None
     data: Spec | None

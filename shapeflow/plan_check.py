@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from shapeflow.edits import EditError, Swap
 from shapeflow.ledger import Ledger
-from shapeflow.plan import Plan, Point, Stage, Transition
+from shapeflow.plan import Plan, Point, Stage, Transition, Uncertainty
 
 LARGEST = 10**8
 """Sizes and counts go no further, as in a `.shape` file; nor do factors on a learning rate, or their inverses."""
@@ -46,6 +47,8 @@ def _faults(plan: Plan) -> Iterator[str]:
     if plan.seed < 0:
         yield f"its seed is {plan.seed}"
     yield from _chain(plan)
+    if plan.uncertainty is not None:
+        yield from (f"its uncertainty: {fault}" for fault in _uncertainty(plan, plan.uncertainty))
     yield from _rehearsed(plan)
     for name, every in (("evaluate", plan.evaluate), ("checkpoint", plan.checkpoint), ("cooldown", plan.cooldown)):
         if every is not None and every < 1:
@@ -152,6 +155,29 @@ def _chain(plan: Plan) -> Iterator[str]:
             yield f"stage {number} does not begin where stage {number - 1} ends"
     if (plan.totals.steps, plan.totals.compute) != _place(last):
         yield "its totals are not those of its last stage"
+
+
+def _uncertainty(plan: Plan, found: Uncertainty) -> Iterator[str]:
+    """Intervals are pairs of numbers in order, and there is one for each switch."""
+    if plan.totals.error is None:
+        yield "nothing is expected that could be uncertain"
+    if not 0 < found.level < 1 or not 0 <= found.unreached <= 1:
+        yield f"shares of {found.level:g} and {found.unreached:g}"
+    if found.resamples < 0 or (found.resamples == 0) != (found.by is None):
+        yield f"{found.resamples} resamples by {found.by}"
+    if len(found.switches) != len(plan.stages) - 1:
+        yield f"{len(found.switches)} switches of {len(plan.stages) - 1}"
+    low, high = found.compute if found.compute is not None else (0.0, None)
+    pairs = [*found.switches, found.error, (low, low if high is None else high)]
+    pairs += [found.best_fixed, found.last_shape_fixed, *((one[1], one[2]) for one in found.band)]
+    if not all(pair is None or (math.isfinite(pair[0]) and pair[0] <= pair[1] < math.inf) for pair in pairs):
+        yield "an interval is none"
+    places = [0.0, *(one[0] for one in found.band), math.inf]
+    if low < 0 or not all(first <= second for first, second in itertools.pairwise(places)):
+        yield "its compute is out of order"
+    quoted = [one.saving for one in (plan.comparison.best_fixed, plan.comparison.last_shape_fixed)]
+    if found.reasons and quoted != [None, None]:
+        yield "a saving is quoted that it speaks against"
 
 
 def _rehearsed(plan: Plan) -> Iterator[str]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import attrs
 
 from shapeflow.program import AxisUse, Program
-from shapeflow.route import Leg, Route, Share
+from shapeflow.route import END, Leg, Route, Share
 from shapeflow.settings import name_of
 from shapeflow.shapes import Shape
 
@@ -33,6 +33,16 @@ def previewed(program: Program, route: Route) -> tuple[Leg, ...]:
             shares += _rise(program, leg.shape, legs[index + 1].shape, 1 - sum(share.share for share in shares))
         found.append(attrs.evolve(leg, shares=tuple(shares)))
     return tuple(found)
+
+
+def surcharge(program: Program, before: Shape, after: Shape) -> float:
+    """What steps in the next shape, ahead of a switch to it, add to the stage before, as a part of its compute."""
+    if program.trained is None or before == after:
+        return 0.0
+    first, _ = previewed(program, Route((Leg(before, END), Leg(after, END))))
+    cost = program.trained.cost
+    own = cost(before)
+    return max(0.0, sum((cost(one.shape) / own - 1) * one.share * (one.last - one.first) for one in first.shares))
 
 
 def left_out(program: Program, route: Route) -> Iterator[str]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from shapeflow.diagnostics import Report
 from shapeflow.laws.curve import Law
-from shapeflow.previews import previewed
+from shapeflow.previews import surcharge
 from shapeflow.program import Program
-from shapeflow.route import END, Leg, Problem, Route
+from shapeflow.route import Problem, Route
 from shapeflow.shapes import Shape
 from shapeflow.units import Amount
 
@@ -36,7 +36,7 @@ def problem(program: Program, laws: Mapping[Shape, Law]) -> Problem:
         allowed=lambda before, after: program.backward(before, after) is None,
         credit=program.credit,
         spans=program.within("traversal"),
-        surcharge=lambda before, after: _surcharge(program, before, after),
+        surcharge=lambda before, after: surcharge(program, before, after),
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
     )
 
@@ -45,13 +45,3 @@ def _budget(program: Program) -> Amount | None:
     if program.budget is None or program.trained is None:
         return program.budget
     return program.trained.counted(program.budget)
-
-
-def _surcharge(program: Program, before: Shape, after: Shape) -> float:
-    """What steps in the next shape, ahead of a switch to it, add to the stage before, as a part of its compute."""
-    if program.trained is None or before == after:
-        return 0.0
-    first, _ = previewed(program, Route((Leg(before, END), Leg(after, END))))
-    cost = program.trained.cost
-    own = cost(before)
-    return max(0.0, sum((cost(one.shape) / own - 1) * one.share * (one.last - one.first) for one in first.shares))

@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "find_credits": {*TYPES, "credits", "program"},
     "traverse": {*TYPES, "laws", "previews", "program"},
     "lower": {*TYPES, "laws", "ledger", "plan", "previews", "program"},
-    "assess": {*TYPES, "laws", "plan", "program"},
+    "assess": {*TYPES, "laws", "plan", "previews", "program"},
     "compiler": {
         *TYPES,
         "assess",

@@ -31,6 +31,8 @@ class Steepest:
 
     picks: ClassVar[bool] = True
     """It is free to use every candidate, so one that it leaves out is worth a word."""
+    crosses: ClassVar[bool] = True
+    """It changes shapes where the rates of laws cross, so that resampled laws say how well a place is known."""
 
     stage_at_least: Amount | None = setting(  # noqa: RUF009
         "steps", "compute", "ratio", default=None, low=0.0, help="the shortest stage, `500 steps` or `2%` of the budget"

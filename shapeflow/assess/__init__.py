@@ -1,0 +1,89 @@
+"""A plan under resampled laws: intervals on what it is expected to reach, cost and save, and whether a saving may be
+quoted at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from shapeflow.assess.doubt import doubts
+from shapeflow.diagnostics import Report
+from shapeflow.laws.curve import Law
+from shapeflow.plan import Comparator, Comparison, Plan, Uncertainty
+from shapeflow.program import Program
+from shapeflow.shapes import Shape
+
+__all__ = ["assess"]
+
+SHOWN = 3
+"""Reasons that the warning tells; the plan has all."""
+
+
+def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Report) -> Plan:
+    """The plan with its uncertainty, and without savings that its laws do not carry (`unsupported-saving`).
+
+    The plan is taken as it stands. Stated laws do not move: without any resampled law, and without a doubt about one,
+    the plan is returned as it is.
+    """
+    if plan.totals.error is None or not laws:
+        return plan
+    found = _resampled(program, laws, plan)
+    reasons = tuple(doubts(laws, plan, found))
+    if found is None and not reasons:
+        return plan
+    found = _nothing(plan) if found is None else found
+    plan = attrs.evolve(plan, uncertainty=attrs.evolve(found, reasons=reasons))
+    if not reasons:
+        return plan
+    _warn(program, reasons, report)
+    return attrs.evolve(plan, comparison=_withheld(plan.comparison, reasons))
+
+
+def _resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncertainty | None:
+    """The intervals; None where no law was resampled. What needs numpy is loaded only then."""
+    if all(law.draws is None for law in laws.values()):
+        return None
+    from shapeflow.assess.resampled import resampled
+
+    return resampled(program, laws, plan)
+
+
+def _nothing(plan: Plan) -> Uncertainty:
+    """Of a plan whose laws are doubted, and were not resampled."""
+    return Uncertainty(
+        level=0.9,
+        resamples=0,
+        by=None,
+        switches=(None,) * (len(plan.stages) - 1),
+        error=None,
+        compute=None,
+        unreached=0.0,
+        best_fixed=None,
+        last_shape_fixed=None,
+        band=(),
+        reasons=(),
+    )
+
+
+def _withheld(comparison: Comparison, reasons: Sequence[str]) -> Comparison:
+    more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+
+    def without(one: Comparator) -> Comparator:
+        if one.saving is None:
+            return one
+        return attrs.evolve(one, compute=None, saving=None, reason=f"not supported: {reasons[0]}{more}")
+
+    return Comparison(without(comparison.best_fixed), without(comparison.last_shape_fixed))
+
+
+def _warn(program: Program, reasons: Sequence[str], report: Report) -> None:
+    more = [f"and {len(reasons) - SHOWN} more, in the plan"] if len(reasons) > SHOWN else []
+    report.warning(
+        "unsupported-saving",
+        "no saving is quoted: the runs behind the laws do not support one",
+        program.spans.get("laws", program.spans.get("traversal")),
+        f"{len(reasons)} reason{'s' * (len(reasons) > 1)} against it",
+        notes=[*reasons[:SHOWN], *more],
+        help="run longer, or add runs of every shape",
+    )

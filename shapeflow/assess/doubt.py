@@ -1,0 +1,46 @@
+"""Why no saving of a plan may be quoted, each reason with the number that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from shapeflow.laws.curve import Law
+from shapeflow.plan import Plan, Uncertainty
+from shapeflow.shapes import Shape
+
+UNREACHED = 0.05
+"""Share of resamples that may never get to the plan's final error."""
+
+
+def doubts(laws: Mapping[Shape, Law], plan: Plan, found: Uncertainty | None) -> Iterator[str]:
+    """In words; nothing where no saving would be quoted anyway, or the plan saves nothing by what it is."""
+    comparison = plan.comparison
+    if is_best_fixed(plan) or (comparison.best_fixed.saving is None and comparison.last_shape_fixed.saving is None):
+        return
+    for shape in _rested_on(plan):
+        for reason in laws[shape].provenance.verdict:
+            yield f"the law of {shape.written(plan.units)}: {reason}"
+    if found is None:
+        return
+    if found.unreached > UNREACHED:
+        yield (
+            f"in {100 * found.unreached:.3g}% of {found.resamples} resamples the plan never gets to "
+            f"{plan.totals.error:.4g}, and {100 * UNREACHED:g}% may"
+        )
+    saving = found.best_fixed
+    if saving is not None and saving[0] <= 0 <= saving[1]:
+        low, high = (f"{round(100 * value, 1) + 0.0:+.1f}%" for value in saving)
+        yield f"the saving against the best fixed shape lies between {low} and {high}: it may be none"
+
+
+def is_best_fixed(plan: Plan) -> bool:
+    """Is the plan the best fixed shape itself? Then it saves nothing, however well the laws are known."""
+    (first, *rest) = plan.stages
+    return not rest and not first.blends and first.shape == plan.comparison.best_fixed.shape
+
+
+def _rested_on(plan: Plan) -> list[Shape]:
+    """The shapes whose laws a saving rests on, in the candidates' order."""
+    used = {stage.shape for stage in plan.stages}
+    used |= {one for one in (plan.comparison.best_fixed.shape, plan.comparison.last_shape_fixed.shape) if one}
+    return [candidate.shape for candidate in plan.candidates if candidate.shape in used]

@@ -1,0 +1,105 @@
+"""The intervals of a plan over the resamples of its laws."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from shapeflow.assess.crossing import crossings, nearest
+from shapeflow.assess.sample import Floats, Sample, interval, quantiles, rounded, samples
+from shapeflow.assess.walk import Leg, grid, reach, walk
+from shapeflow.laws.curve import Law
+from shapeflow.plan import Pair, Plan, Stage, Uncertainty
+from shapeflow.previews import surcharge
+from shapeflow.program import Program
+from shapeflow.shapes import Shape
+
+LEVEL = 0.9
+POINTS = 48
+"""Places of the band beside the ends of stages."""
+MISSING = 0.05
+"""Share of the resamples in which the laws on both sides of a switch need not cross."""
+
+
+def resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncertainty:
+    """What resampled laws make of a plan with an expected error; its reasons are left empty."""
+    target, drawn = plan.totals.error, samples(laws)
+    assert target is not None
+    legs = walk(program, plan, drawn)
+    needs = reach(legs, target)
+    low, high = quantiles(needs, LEVEL)
+    fixed = {shape: sample.compute(target) for shape, sample in drawn.items()}
+    best, last = plan.comparison.best_fixed, plan.comparison.last_shape_fixed
+    return Uncertainty(
+        level=LEVEL,
+        resamples=len(needs),
+        by="blocks" if any(_of_one_run(law) for law in laws.values()) else "runs",
+        switches=tuple(_switches(program, laws, plan, drawn)),
+        error=interval(legs[-1].last, LEVEL),
+        compute=None if low is None else (low, high),
+        unreached=float(f"{np.mean(np.isinf(needs)):.6g}"),
+        best_fixed=None if best.saving is None else _saving(needs, np.min(list(fixed.values()), axis=0)),
+        last_shape_fixed=None if last.saving is None or last.shape is None else _saving(needs, fixed[last.shape]),
+        band=tuple(_band(plan, legs)),
+        reasons=(),
+    )
+
+
+def _of_one_run(law: Law) -> bool:
+    how = law.provenance.resampling
+    return law.draws is not None and (how is None or how.by == "blocks")
+
+
+def _saving(needs: Floats, fixed: Floats) -> Pair | None:
+    """Of a plan that never gets there, and against a shape that begins below, nothing can be saved."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(np.isfinite(needs) & (fixed > 0), 1 - needs / fixed, -np.inf)
+    return interval(found, LEVEL)
+
+
+def _switches(
+    program: Program, laws: Mapping[Shape, Law], plan: Plan, drawn: Mapping[Shape, Sample]
+) -> Iterator[Pair | None]:
+    """For each switch the errors between which the crossing lies that it stands on; None where it stands on none."""
+    start, crosses = plan.stages[0].enter.error, getattr(program.traversal, "crosses", False)
+    for before, after in itertools.pairwise(plan.stages):
+        place = before.leave.error
+        if not crosses or start is None or place is None:
+            yield None
+            continue
+        ease = _ease(program, before.shape, after.shape)
+        upper, lower = (Sample.of(attrs.evolve(laws[shape], draws=None), 1) for shape in (before.shape, after.shape))
+        alone = float(nearest(crossings(upper, lower, ease, start), place)[0])
+        if not abs(alone - place) <= _step(laws[before.shape], before, place):
+            yield None
+            continue
+        found = nearest(crossings(drawn[before.shape], drawn[after.shape], ease, start), place)
+        known = found[np.isfinite(found)]
+        yield interval(known, LEVEL) if len(known) >= (1 - MISSING) * len(found) else None
+
+
+def _ease(program: Program, before: Shape, after: Shape) -> float:
+    """Log of credit / (1 + surcharge), as `steepest` eases its crossings."""
+    kept = program.credit(before, after) / (1 + surcharge(program, before, after))
+    return math.log(kept) if kept > 0 else -math.inf
+
+
+def _step(law: Law, stage: Stage, error: float) -> float:
+    """How far the law descends in a step where the stage ends: a switch lies at the step nearest to its place."""
+    place = law.compute(error)
+    return 1e-6 * abs(error) + (0.0 if stage.steps is None else -law.slope(place) * stage.cost)
+
+
+def _band(plan: Plan, legs: Sequence[Leg]) -> Iterator[tuple[float, float, float]]:
+    """(compute, low, high) of the error, where it is known; a switch is in it twice, from both sides."""
+    for leg, places in zip(legs, grid(plan, POINTS), strict=True):
+        errors = leg.error(places)
+        for compute, values in zip(places, errors, strict=True):
+            low, high = quantiles(values, LEVEL)
+            at = rounded(float(compute))
+            if low is not None and high is not None and at is not None:
+                yield at, low, high

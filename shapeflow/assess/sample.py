@@ -1,0 +1,68 @@
+"""One shape's law in every resample: the four numbers as arrays, a resample an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from shapeflow.laws.curve import Law
+from shapeflow.shapes import Shape
+
+Floats = NDArray[np.float64]
+
+
+@attrs.frozen(eq=False)
+class Sample:
+    """E = a (C + d)^-b + c, elementwise over (resamples,): the same answers as `Law`, resample by resample."""
+
+    a: Floats
+    b: Floats
+    c: Floats
+    d: Floats
+
+    @classmethod
+    def of(cls, law: Law, count: int) -> Sample:
+        """The law's first `count` draws; one that was not resampled stands still."""
+        rows = np.tile([law.a, law.b, law.c, law.d], (count, 1)) if law.draws is None else np.asarray(law.draws)
+        return cls(*np.ascontiguousarray(rows[:count].T, dtype=np.float64))
+
+    def error(self, compute: Floats) -> Floats:
+        """The error after `compute` FLOPs, of shape (resamples,) or (points, resamples); infinite where the law has
+        not set in."""
+        moved = compute + self.d
+        with np.errstate(all="ignore"):
+            return np.where(moved > 0, np.exp(np.log(self.a) - self.b * np.log(moved)) + self.c, np.inf)
+
+    def compute(self, error: Floats | float) -> Floats:
+        """The FLOPs at which each law passes an error; infinite at and below its floor."""
+        above = error - self.c
+        with np.errstate(all="ignore"):
+            return np.where(above > 0, np.exp((np.log(self.a) - np.log(above)) / self.b) - self.d, np.inf)
+
+
+def samples(laws: Mapping[Shape, Law]) -> dict[Shape, Sample]:
+    """The laws of every resample; row i of all draws belongs together. Empty where no law was resampled."""
+    counts = [len(law.draws) for law in laws.values() if law.draws is not None]
+    count = min(counts, default=0)
+    return {shape: Sample.of(law, count) for shape, law in laws.items()} if count else {}
+
+
+def interval(values: Floats, level: float) -> tuple[float, float] | None:
+    """What holds a share `level` of some values, as much beside it below as above; None where that has no bound."""
+    low, high = quantiles(values, level)
+    return None if low is None or high is None else (low, high)
+
+
+def quantiles(values: Floats, level: float) -> tuple[float | None, float | None]:
+    """The bounds of `interval`, each rounded to six digits; None: not finite."""
+    with np.errstate(invalid="ignore"):
+        low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
+    return rounded(low), rounded(high)
+
+
+def rounded(value: float) -> float | None:
+    """Six digits: a fit's last ones differ from one processor to the next."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None
