@@ -118,6 +118,14 @@ _LOGS = {
     "flat-law": "A warning: the points do not look like a power law with a floor, so what the law says is not to be "
     "trusted beyond them.",
     "short-law": "A warning: the points span too little compute to tell the law's floor from its exponent.",
+    "published-law": "A warning: the laws are out of a paper. They are of its data, its tokens and its learning rates.",
+    "beyond-published": "A warning: the models of this file, or their steps, are not like those that the published law "
+    "was fitted to. The notes say in what, and by how much.",
+    "foreign-metric": "A published law foretells one metric, and the file's is another one.",
+    "missing-parameters": "A published law asks for the number of parameters of every candidate. A model says them; a "
+    "file without one lists them.",
+    "not-a-law": "What was published under this name says which shape is best for some compute. A plan needs the error "
+    "of each shape.",
     "loose-law": "A warning: the points scatter about the law by more than measurements should.",
     "unsupported-saving": "A warning: no saving is quoted, of the plan or on its way. A law behind it is not carried "
     "by its runs, too many resamples of the laws never get to the plan's final error, or the saving's interval has 0 "

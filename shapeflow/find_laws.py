@@ -50,4 +50,5 @@ def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
         step_compute={shape: trained.cost(shape) for shape in program.candidates} if trained else None,
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
         parameters={shape: trained.count(shape) for shape in program.candidates} if trained else None,
+        non_embedding={s: trained.count(s, without="vocabulary") for s in program.candidates} if trained else None,
     )

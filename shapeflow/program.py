@@ -74,11 +74,12 @@ class Trained:
         beside = self.objective(shape).compute(self.facts, whole, convention)
         return step_compute(self.model, whole, convention) + float(beside) * self.model.samples(whole)
 
-    def count(self, shape: Shape) -> int:
-        """Numbers that are trained in a candidate's shape, embeddings and head included."""
+    def count(self, shape: Shape, without: str | None = None) -> int:
+        """Numbers that are trained in a candidate's shape, embeddings and head included; `without`: less those of
+        parameters that have this dim."""
         sizes = self.model.sizes(self.whole(shape))
         parts = ((*one.listed, *one.logical) for one in self.model.parameters)
-        return sum(math.prod(sizes[dim] for dim in dims) for dims in parts)
+        return sum(math.prod(sizes[dim] for dim in dims) for dims in parts if without not in dims)
 
     def batch(self, shape: Shape) -> int:
         """Images, or tokens, of one step in a candidate's shape."""

@@ -142,3 +142,5 @@ class LawRequest:
     """Images, or tokens, of one step in a shape; None without a model."""
     parameters: Mapping[Shape, int] | None = None
     """Numbers that are trained in a shape, embeddings and head included; None without a model."""
+    non_embedding: Mapping[Shape, int] | None = None
+    """The same without what has an entry for each token of the vocabulary."""

@@ -64,7 +64,7 @@ def sources() -> set[str]:
     for root, pattern in SOURCES.items():
         for package in (ROOT / root).glob(pattern):
             for path in package.rglob("*"):
-                if path.suffix in (".py", ".lark") or path.name == "py.typed":
+                if path.suffix in (".py", ".lark", ".json") or path.name == "py.typed":
                     found.add(path.relative_to(ROOT / root).as_posix())
     return found
 

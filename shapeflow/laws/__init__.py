@@ -1,9 +1,11 @@
 """Law sources: where the laws of a plan come from.
 
-`fit` answers `laws(request, report)` with a law for each candidate that has runs; `power` is a law that is stated.
+`fit` answers `laws(request, report)` with a law for each candidate that has runs, `published` with laws out of papers;
+`power` is a law that is stated.
 """
 
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.power import Power
+from shapeflow.laws.published import Published
 
-COMPONENTS: tuple[type, ...] = (Fit, Power)
+COMPONENTS: tuple[type, ...] = (Fit, Power, Published)
