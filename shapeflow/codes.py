@@ -138,6 +138,10 @@ _WAYS = {
     "column in percent by 100, or name another one.",
     "no-such-logs": "The pattern of a law source matches no file and no folder. Paths are relative to the file that "
     "names them, and wildcards are those of a shell: `*`, `?`, `**`.",
+    "nothing-to-fit": "The file's laws are stated, or read as they are, so there is nothing to fit. Name runs: "
+    "`laws from fit(...)`, in the file or by `--set`.",
+    "refused-laws": "The data do not carry a law beyond what was measured. The report says why, each reason with its "
+    "number: run longer, evaluate more often, add runs, or drop the candidate.",
     "law-without-runs": "There is a law for some candidates and not for this one. Add runs of it, state its law, or "
     "drop the candidate.",
     "missing-laws": "The traversal compares all candidates, so it needs a law for every one of them.",

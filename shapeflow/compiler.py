@@ -19,8 +19,9 @@ from shapeflow.assess import assess
 from shapeflow.diagnostics import Label, Refused, Report, Source, Span
 from shapeflow.files import read_text
 from shapeflow.find_credits import find_credits
-from shapeflow.find_laws import find_laws
+from shapeflow.find_laws import find_fit, find_laws
 from shapeflow.laws.curve import Law
+from shapeflow.laws.fitted import FittedLaws
 from shapeflow.lower import lower
 from shapeflow.parse import parse
 from shapeflow.plan import Plan
@@ -90,6 +91,16 @@ def compile_route(program: Program, route: Route, budget: Amount, report: Report
 def laws_of(program: Program, report: Report) -> Mapping[Shape, Law]:
     """The laws of a program by themselves; empty where it has none, or after errors were reported."""
     return find_laws(program, report)
+
+
+def fit_file(path: Path, sentences: Sequence[str], report: Report) -> tuple[Program, FittedLaws]:
+    """The laws that a `.shape` file asks to be fitted, with their points. Raises Refused with every error;
+    warnings stay in the report."""
+    program = program_of(path, sentences, report)
+    found = None if program is None else find_fit(program, report)
+    if program is None or found is None:
+        raise Refused(*report.diagnostics)
+    return program, found
 
 
 def _lowered(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> Plan | None:

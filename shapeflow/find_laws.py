@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from shapeflow.diagnostics import Report, Span
 from shapeflow.laws.curve import Law
+from shapeflow.laws.fitted import FittedLaws
 from shapeflow.program import Program
 from shapeflow.route import LawRequest
+from shapeflow.settings import name_of
 from shapeflow.shapes import Shape
 
 
@@ -30,6 +32,33 @@ def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
             help=f"state it: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
         )
     return {shape: found[shape] for shape in program.candidates if shape in found}
+
+
+def find_fit(program: Program, report: Report) -> FittedLaws | None:
+    """The laws that the program's law source fits, with their points; None after errors were reported. Candidates whose
+    law is stated are left out."""
+    source = program.law_source
+    if source is None:
+        report.error(
+            "nothing-to-fit",
+            "the file asks for no fitted laws",
+            program.axes[-1].span,
+            "the laws of its candidates are stated" if program.stated else "its candidates have no laws",
+            help='ask for a fit: `laws from fit("runs/*.csv")`',
+        )
+        return None
+    if not hasattr(source, "fitted"):
+        report.error(
+            "nothing-to-fit",
+            f"`{name_of(source)}` fits nothing",
+            program.spans.get("laws"),
+            "these laws are read as they are",
+            help="fit runs in their place: `--set 'laws from fit(\"runs/*.csv\")'`",
+        )
+        return None
+    open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
+    found: FittedLaws = source.fitted(_request(program, open_), report)
+    return None if report.failed else found
 
 
 def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:

@@ -15,6 +15,7 @@ import click
 
 COMMANDS = {
     "compile": "Turn a .shape file into a plan, and show it.",
+    "fit": "Fit the laws of a .shape file, and say how far to trust them.",
     "simulate": "Preview what a plan costs and reaches, without training.",
     "check": "Make every switch in small, and see whether it does what it says.",
     "run": "Train: execute a plan.",

@@ -14,6 +14,7 @@ from shapeflow.laws.curve import Law, Provenance
 from shapeflow.laws.doubts import doubts, log_doubts, without_runs, without_steps
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.logs import read_logs
+from shapeflow.laws.method import method
 from shapeflow.laws.points import Points, select
 from shapeflow.laws.resample import intervals, resample
 from shapeflow.laws.runs import Logs, Query, Run
@@ -106,7 +107,8 @@ class Fit:
         if self.resamples:
             laws = self._resampled(laws, [points for points, _ in sets.values()], fitted, options)
         doubts(laws, [shape for shape, one in zip(sets, fitted, strict=True) if one.at_bound], request, report)
-        return FittedLaws(laws, {shape: points for shape, (points, _) in sets.items()})
+        used = {shape: points for shape, (points, _) in sets.items()}
+        return FittedLaws(laws, used, method=method(options, len(used), self.drop_warmup, self.points))
 
     def _resampled(
         self, laws: Mapping[Shape, Law], sets: Sequence[Points], fitted: Sequence[Fitted], options: FitOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -22,3 +23,5 @@ class FittedLaws:
     halves: Mapping[Shape, Law] = attrs.field(factory=dict)
     """The law of the first half of log compute, which foretells the rest: its provenance says where that half ends.
     Empty where no part was held out."""
+    method: Mapping[str, Any] = attrs.field(factory=dict)
+    """What was minimised, over what, and how the winner was chosen, as JSON values."""

@@ -14,7 +14,7 @@ from shapeflow.laws.points import Floats, Points
 
 NEGATIVE = 0.9
 """A signed offset d may go down to this part of the first compute, below 0."""
-_GRID_B, _GRID_D = 20, 16
+GRID_B, GRID_D = 20, 16
 
 
 @attrs.frozen(eq=False)
@@ -59,8 +59,8 @@ class Scaled:
 
 def starts(one: Scaled, b: NDArray[np.float64] | None, count: int) -> Floats:
     """`count` theta, the lowest local minima of the projected sum first: (count, 4); b is given or free."""
-    b_axis = np.geomspace(0.02, 3.0, _GRID_B) if b is None else b
-    first_axis = one.least + np.concatenate([[0.0], np.exp(np.linspace(np.log(one.least) - 2.0, 3.0, _GRID_D - 1))])
+    b_axis = np.geomspace(0.02, 3.0, GRID_B) if b is None else b
+    first_axis = one.least + np.concatenate([[0.0], np.exp(np.linspace(np.log(one.least) - 2.0, 3.0, GRID_D - 1))])
     grid_b, grid_first = (axis.ravel() for axis in np.meshgrid(b_axis, first_axis, indexing="ij"))
     log_amp, c, rest = _project(one, grid_b, grid_first)
     field = np.pad(rest.reshape(len(b_axis), len(first_axis)), 1, constant_values=np.inf)

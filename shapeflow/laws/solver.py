@@ -22,8 +22,8 @@ from shapeflow.laws.resample import Drawn
 
 B_LOW, B_HIGH = 5e-3, 4.0
 """The exponents that are considered; one that ends on them has not been identified by its data."""
-_STARTS = 6
-_POOLED_GRID, _POOLED_STARTS = 17, 3
+STARTS = 6
+POOLED_GRID, POOLED_STARTS = 17, 3
 _CHUNK = 256
 """Laws that are descended at once: their points fit into a cache."""
 _ALIKE, _DISTINCT = 1.01, 0.05
@@ -88,7 +88,7 @@ def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple
     kind = options.kind(len(scaled))
     together = _pooled(scaled, options) if kind == "pooled" else np.empty((len(scaled), 0, 4))
     given = options.fixed if kind != "pooled" else float(together[0, 0, 1])
-    begin = np.stack([starts(one, None if given is None else np.array([given]), _STARTS) for one in scaled])
+    begin = np.stack([starts(one, None if given is None else np.array([given]), STARTS) for one in scaled])
     # Where the exponent is shared, what else a law could be is asked at that exponent.
     begin = np.concatenate([together, begin], 1)
     theta, objective = _each(scaled, begin, options, free_b=kind == "own")
@@ -174,13 +174,13 @@ def _pooled(scaled: Sequence[Scaled], options: FitOptions) -> Floats:
 
     The exponent is held at the values of a coarse grid; from the lowest of these all laws descend together.
     """
-    grid = np.geomspace(B_LOW, B_HIGH, _POOLED_GRID)
-    begin = np.stack([np.concatenate([starts(one, np.array([b]), _POOLED_STARTS) for b in grid]) for one in scaled])
+    grid = np.geomspace(B_LOW, B_HIGH, POOLED_GRID)
+    begin = np.stack([np.concatenate([starts(one, np.array([b]), POOLED_STARTS) for b in grid]) for one in scaled])
     theta, objective = (
-        part.reshape(len(scaled), _POOLED_GRID, _POOLED_STARTS, -1) for part in _each(scaled, begin, options, False)
+        part.reshape(len(scaled), POOLED_GRID, POOLED_STARTS, -1) for part in _each(scaled, begin, options, False)
     )
     best = objective[..., 0].argmin(2)
-    rows, columns = np.arange(len(scaled))[:, None], np.arange(_POOLED_GRID)
+    rows, columns = np.arange(len(scaled))[:, None], np.arange(POOLED_GRID)
     theta, total = theta[rows, columns, best], objective[rows, columns, best, 0].sum(0)
     lowest = np.argsort(total, kind="stable")[:3]
     batch = _batch(scaled, [one.e[None] for one in scaled], [np.ones((1, len(one.e))) for one in scaled], options)

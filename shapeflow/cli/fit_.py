@@ -1,0 +1,97 @@
+"""`shapeflow fit`"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from shapeflow.cli.common import of_a_file, print_json, tell
+from shapeflow.diagnostics import Diagnostic, Label, Refused, Report
+
+if TYPE_CHECKING:
+    from shapeflow.laws.curve import Law
+    from shapeflow.laws.fitted import FittedLaws
+    from shapeflow.program import Program
+    from shapeflow.shapes import Shape
+
+
+@click.command("fit")
+@of_a_file
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help='Write the laws here: `laws from table("laws.json")` reads them.',
+)
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the laws and their residuals into this file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+def command(file: Path, sentences: list[str], output: Path | None, plot: Path | None, as_json: bool) -> None:
+    """Fit the laws that a .shape file asks for, and show how far they are to be trusted.
+
+    Each law comes with intervals, with what its first half foretells of the second, and with a verdict. The answer is
+    1 where a law is refused; what was found is shown and written all the same.
+    """
+    from shapeflow.compiler import fit_file
+
+    report = Report()
+    program, found = fit_file(file, sentences, report)
+    tell(report.diagnostics)
+    if output is not None:
+        from shapeflow.laws.law_table import save
+
+        save(output, _beside(found, program, output))
+    if plot is not None:
+        from shapeflow.preview.fit_plot import draw_fit
+
+        draw_fit(program.name, program.units, found, plot)
+    _show(program, found, as_json)
+    if not as_json:
+        for done, path in (("written to", output), ("drawn in", plot)):
+            if path is not None:
+                click.echo(f"  {done} {path}")
+    wrong = [shape.written(program.units) for shape, law in found.laws.items() if law.provenance.verdict]
+    if wrong:
+        raise Refused(_refusal(wrong, len(found.laws), program))
+
+
+def _show(program: Program, found: FittedLaws, as_json: bool) -> None:
+    if as_json:
+        from shapeflow.preview.fit_json import fit_to_json
+
+        print_json(fit_to_json(program.name, found))
+        return
+    from shapeflow.preview.fit import fit_view
+    from shapeflow.preview.screen import show
+
+    show(fit_view(program.name, program.units, found))
+
+
+def _beside(found: FittedLaws, program: Program, output: Path) -> dict[Shape, Law]:
+    """The laws, their files named from the folder of `output`: a table can be moved with them."""
+    laws = {}
+    for shape, law in found.laws.items():
+        files = tuple(
+            (Path(os.path.relpath(Path(program.folder) / name, output.parent)).as_posix(), digest)
+            for name, digest in law.provenance.files
+        )
+        laws[shape] = attrs.evolve(law, provenance=attrs.evolve(law.provenance, files=files))
+    return laws
+
+
+def _refusal(wrong: Sequence[str], count: int, program: Program) -> Diagnostic:
+    message = f"the data do not carry {len(wrong)} of {count} laws beyond what was measured"
+    at = program.spans.get("laws")
+    return Diagnostic(
+        "refused-laws",
+        message,
+        None if at is None else Label(at),
+        notes=(f"refused: {', '.join(wrong)}",),
+        help="run longer, evaluate more often, or leave these candidates out; a plan by these laws quotes no saving",
+    )

@@ -1,0 +1,48 @@
+"""How laws are fitted, as a report tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shapeflow.laws.projection import GRID_B, GRID_D, NEGATIVE
+from shapeflow.laws.solver import B_HIGH, B_LOW, POOLED_GRID, STARTS, FitOptions
+from shapeflow.units import Amount
+
+
+def method(options: FitOptions, laws: int, drop_warmup: Amount, points: int) -> dict[str, Any]:
+    """What is minimised for so many laws, over what, and how the winner is chosen; JSON values alone."""
+    kind = options.kind(laws)
+    low = "0" if options.offset == "nonnegative" else f"-{NEGATIVE:g} of the first compute"
+    bounds = {"a": "above 0", "b": [B_LOW, B_HIGH], "c": "from 0 to below the lowest error", "d": f"from {low}"}
+    return {
+        "parameters": {
+            "free": ["a", "c", "d"] if kind == "fixed" else ["a", "b", "c", "d"],
+            "fixed": {"b": options.fixed} if kind == "fixed" else {},
+            "shared by all laws": ["b"] if kind != "own" else [],
+            "bounds": bounds if kind != "fixed" else {name: bounds[name] for name in "acd"},
+        },
+        "points": {
+            "kind": "measurements along each run, not its last alone; no smoothing",
+            "chosen": f"up to {points} a law, the measured ones nearest to the middles of equal bins of log compute",
+            "left out at the beginning of each run": drop_warmup.said,
+        },
+        "weighting": "every chosen point alike",
+        "loss": {
+            "name": "huber",
+            "delta": options.delta,
+            "residual": {"log": "log(law) - log(measured)", "linear": "(law - measured) / lowest measured"}[
+                options.residual
+            ],
+        },
+        "optimiser": {
+            "name": "variable projection over a grid of (b, d), then Levenberg-Marquardt with a falling delta",
+            "starts": f"a law: the {STARTS} lowest local minima of a grid of {_grid(kind)}",
+            "winner": "the least summed loss",
+        },
+    }
+
+
+def _grid(kind: str) -> str:
+    if kind == "own":
+        return f"{GRID_B} b by {GRID_D} d"
+    return f"{GRID_D} d at each of {POOLED_GRID} b" if kind == "pooled" else f"{GRID_D} d"

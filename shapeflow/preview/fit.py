@@ -1,0 +1,259 @@
+"""A fit on the screen: the law of each shape with its intervals, how well it holds, and what it is worth."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from shapeflow.laws.curve import Law, Pair, Provenance
+from shapeflow.laws.fitted import FittedLaws
+from shapeflow.preview.numbers import count, flops, longest, scale
+from shapeflow.shapes import Shape
+
+ROOM = 20
+"""Columns that the values of a shape may take beside figures, of 80; wider ones get a table of their own, and go by a
+number elsewhere."""
+LEVEL = "90%"
+
+
+def fit_view(name: str, units: Mapping[str, str], found: FittedLaws) -> RenderableType:
+    """What `shapeflow fit` prints. `units`: axis -> unit, in the file's order."""
+    laws, numbered = found.laws, _numbered(units, found.laws)
+    parts: list[RenderableType] = [_title(name, laws), Text()]
+    if numbered:
+        parts += [_shapes(units, laws), Text()]
+    parts += [_numbers(units, laws, numbered), Text(), _worth(units, laws, numbered), Text()]
+    parts += [_indented(line) for line in _refusals(units, laws, numbered)]
+    parts += [_indented(line) for line in _words(laws)]
+    return Group(*parts)
+
+
+def refused(law: Law) -> bool:
+    """Do the data not carry this law beyond themselves?"""
+    return bool(law.provenance.verdict)
+
+
+def verdict(law: Law) -> str:
+    """`supported` or `refused`; `-` where it was not put to the test."""
+    if refused(law):
+        return "refused"
+    return "-" if law.provenance.holdout is None else "supported"
+
+
+def decades(law: Law) -> float | None:
+    """Powers of ten of compute that the points span."""
+    span = law.provenance.compute
+    return None if span is None else math.log10(span[1] / span[0])
+
+
+def _title(name: str, laws: Mapping[Shape, Law]) -> RenderableType:
+    grid = Table.grid(expand=True)
+    grid.add_column()
+    grid.add_column(justify="right")
+    kinds = f"{len(laws)} law{'s' * (len(laws) != 1)}"
+    wrong = sum(map(refused, laws.values()))
+    grid.add_row(Text(name or "a plan without a name", style="bold"), f"{kinds}, {wrong} refused" if wrong else kinds)
+    return grid
+
+
+def _indented(line: str) -> RenderableType:
+    depth = len(line) - len(line.lstrip())
+    return Padding(Text(line.lstrip()), (0, 0, 0, 2 + depth))
+
+
+def _numbered(units: Mapping[str, str], laws: Mapping[Shape, Law]) -> bool:
+    """Do the shapes take more room than tables of figures leave them?"""
+    return sum(longest([axis, *(_value(shape, axis, units) for shape in laws)]) + 2 for axis in units) > ROOM
+
+
+def _value(shape: Shape, axis: str, units: Mapping[str, str]) -> str:
+    return f"{shape[axis]} {units[axis]}".rstrip()
+
+
+def _table(units: Mapping[str, str], numbered: bool) -> Table:
+    """A table whose first columns say which law it is."""
+    table = Table(box=None, padding=(0, 1), pad_edge=True)
+    for heading in ["law"] if numbered else units:
+        table.add_column(f" {heading}", no_wrap=True)
+    return table
+
+
+def _which(units: Mapping[str, str], number: int, shape: Shape, numbered: bool) -> list[str]:
+    return [f" {number}"] if numbered else [f" {_value(shape, axis, units)}" for axis in units]
+
+
+def _shapes(units: Mapping[str, str], laws: Mapping[Shape, Law]) -> Table:
+    table = _table(units, numbered=True)
+    for axis in units:
+        table.add_column(axis, overflow="fold")
+    for number, shape in enumerate(laws, 1):
+        table.add_row(f" {number}", *(_value(shape, axis, units) for axis in units))
+    return table
+
+
+def _numbers(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> RenderableType:
+    """a, b, c and d of each law, each with its interval below it."""
+    provenance = next(iter(laws.values())).provenance
+    prefix, size = scale(max(abs(law.d) for law in laws.values()))
+    metric = provenance.metric
+    shown: dict[str, Callable[[float], str]] = {
+        "b": _writer([law.b for law in laws.values()], 3),
+        "c": _errors([law.c for law in laws.values()], metric),
+        "d": _writer([law.d / size for law in laws.values()], 3, size),
+        "a": _short,
+    }
+    form, below = f"{metric} = a (FLOPs + d)^-b + c", []
+    if len(laws) > 1 and provenance.exponent in ("pooled", "fixed"):
+        write, law = shown.pop("b"), next(iter(laws.values()))
+        wide = " to ".join(map(write, provenance.intervals.get("b", ())))
+        form += f", b = {write(law.b)}{f' ({wide})' * bool(wide)} in all laws"
+    if any(law.provenance.intervals for law in laws.values()):
+        below = [f"below each number: where {LEVEL} of the resampled laws have it"]
+    table = _table(units, numbered)
+    for key in shown:
+        table.add_column(f"d, {prefix}FLOPs" if key == "d" else key, justify="right", no_wrap=True)
+    for number, (shape, law) in enumerate(laws.items(), 1):
+        table.add_row(
+            *_which(units, number, shape, numbered),
+            *(_ranged(getattr(law, key), law.provenance.intervals.get(key), write) for key, write in shown.items()),
+        )
+    return Group(*map(_indented, [form, *below]), Text(), table)
+
+
+def _ranged(value: float, interval: Pair | None, write: Callable[[float], str]) -> Text:
+    cell = Text(write(value))
+    if interval is not None:
+        cell.append(f"\n{write(interval[0])} to {write(interval[1])}", style="dim")
+    return cell
+
+
+def _writer(values: Sequence[float], digits: int, size: float = 1.0) -> Callable[[float], str]:
+    """Writes the numbers of a column with as many decimals as give its largest the wanted digits."""
+    largest = max(map(abs, values))
+    decimals = max(0, digits - 1 - math.floor(math.log10(largest))) if largest > 0 else 0
+    return lambda value: f"{value / size:.{decimals}f}"
+
+
+def _errors(values: Sequence[float], metric: str) -> Callable[[float], str]:
+    """Writes errors: shares in percent, losses in nats."""
+    if "error" not in metric:
+        return _writer(values, 4)
+    write = _writer([100 * value for value in values], 4, 0.01)
+    return lambda value: f"{write(value)}%"
+
+
+def _short(value: float) -> str:
+    """Two digits: `3.2e5`."""
+    digits, _, power = f"{value:.1e}".partition("e")
+    return f"{digits}e{int(power)}"
+
+
+def _worth(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> RenderableType:
+    """Points, runs, decades, scatter, and what the first half of log compute foretells of the rest."""
+    table = _table(units, numbered)
+    for heading in ("points", "runs", "decades", "rms", "held-out\nerror", "held-out\ncompute", "verdict"):
+        table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, vertical="bottom")
+    for number, (shape, law) in enumerate(laws.items(), 1):
+        style = "red" if refused(law) else "green" if verdict(law) == "supported" else ""
+        cells = [*_which(units, number, shape, numbered), *_fit_cells(law)]
+        table.add_row(*cells, Text(verdict(law), style=style))
+    return table
+
+
+def _fit_cells(law: Law) -> Iterator[str]:
+    about, wide = law.provenance, decades(law)
+    yield count(about.points)
+    yield count(about.runs)
+    yield "-" if wide is None else f"{wide:.2f}"
+    yield "-" if about.rms is None else f"{100 * about.rms:.2f}%"
+    held = about.holdout
+    yield "-" if held is None else f"{100 * held.error:.2f}%"
+    yield (
+        "-"
+        if held is None
+        else "never"
+        if held.factor is None
+        else f"x {held.factor:.{2 if held.factor < 100 else 0}f}"
+    )
+
+
+def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> Iterator[str]:
+    """Why laws are refused, each reason with its number."""
+    for number, (shape, law) in enumerate(laws.items(), 1):
+        if refused(law):
+            yield f"refused: {f'{number} ' * numbered}{shape.written(units)}"
+            yield from (f"  {reason}" for reason in law.provenance.verdict)
+    if any(map(refused, laws.values())):
+        yield ""
+
+
+def _words(laws: Mapping[Shape, Law]) -> Iterator[str]:
+    """How the laws were found, and what finding them cost."""
+    about = [law.provenance for law in laws.values()]
+    yield _method(about)
+    if any(one.holdout is not None for one in about):
+        yield "held out: the later half of log compute, which a law of the first half alone foretells with this mean"
+        yield "  error; it reaches the last errors after the compute really spent times this factor"
+    yield from _resampling(about)
+    yield from _points(about)
+    known = {
+        "data": _each(one.data for one in about),
+        "errors": _each(one.evaluation for one in about),
+        "learning rate": _each(one.learning_rate for one in about),
+    }
+    told = [f"{what}: {value}" for what, value in known.items() if value]
+    yield f"compute by `{about[0].convention}`" + "".join(f"; {part}" for part in told)
+    files = {name for one in about for name, _ in one.files}
+    spent = sum(one.spent or 0.0 for one in about)
+    yield f"read {len(files)} file{'s' * (len(files) != 1)}; the runs took {flops(spent)}"
+
+
+def _each(values: Iterator[str | None]) -> str:
+    """The different values, in order."""
+    return ", ".join(dict.fromkeys(value for value in values if value))
+
+
+_EXPONENTS = {"own": "each law has its own b", "pooled": "all laws share one b", "fixed": "b was given"}
+
+
+def _method(about: Sequence[Provenance]) -> str:
+    exponents = _each(_EXPONENTS[one.exponent] for one in about if one.exponent is not None)
+    settings: Mapping[str, Any] = about[0].settings
+    residual = {"log": "log(law) - log(measured)", "linear": "law - measured"}.get(settings.get("residual", "log"))
+    sign = {"signed": "d may be negative", "nonnegative": "d is 0 or more"}.get(settings.get("offset", "signed"))
+    return f"{exponents}; {sign}; Huber's loss of {residual}, delta {settings.get('delta', 1e-3):g}"
+
+
+def _resampling(about: Sequence[Provenance]) -> Iterator[str]:
+    """How the intervals were found, and what they hold for."""
+    ways = [one.resampling for one in about if one.resampling is not None]
+    if not ways:
+        yield "no intervals: nothing was resampled"
+        return
+    blocks = sorted({way.block for way in ways})
+    long = f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
+    kinds = {way.by for way in ways}
+    drawn = {
+        "runs": f"whole runs, and blocks of {long} points of them",
+        "blocks": f"blocks of {long} neighbouring points",
+    }
+    one_run = "; with one run of a shape they hold for that run only" if "blocks" in kinds else ""
+    yield f"intervals: {count(ways[0].count)} resamples of {', or '.join(drawn[by] for by in sorted(kinds))}{one_run}"
+
+
+_DROPPED = {"resampling": "between those that are spread evenly", "warm-up": "at the beginning of runs"}
+
+
+def _points(about: Sequence[Provenance]) -> Iterator[str]:
+    dropped: Counter[str] = Counter()
+    for one in about:
+        dropped.update(one.dropped)
+    told = ", ".join(f"{count(number)} {_DROPPED.get(why, why)}" for why, number in sorted(dropped.items()))
+    yield f"points left out: {told}" if told else "no points were left out"

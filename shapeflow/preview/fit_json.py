@@ -1,0 +1,47 @@
+"""A fit as JSON: all that a reader needs to judge its laws, or to fit them again.
+
+The list is the reporting checklist of Li, Kudugunta and Zettlemoyer, "(Mis)Fitting scaling laws" (2025).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shapeflow.laws.curve import Law
+from shapeflow.laws.fitted import FittedLaws
+from shapeflow.laws.law_json import law_to_json
+from shapeflow.preview.fit import decades, refused, verdict
+from shapeflow.shapes import Shape
+
+FORM = "error = a (compute + d)^-b + c"
+
+
+def fit_to_json(name: str, found: FittedLaws) -> dict[str, Any]:
+    """What `shapeflow fit --json` prints."""
+    laws = list(found.laws.values())
+    about = laws[0].provenance
+    return {
+        "name": name,
+        "form": FORM,
+        "metric": about.metric,
+        "unit": about.unit,
+        "compute": {"unit": "FLOPs", "convention": about.convention},
+        "method": dict(found.method),
+        "spent": sum(law.provenance.spent or 0.0 for law in laws),
+        "laws": [_law(shape, law, found) for shape, law in found.laws.items()],
+        "refused": sum(map(refused, laws)),
+    }
+
+
+def _law(shape: Shape, law: Law, found: FittedLaws) -> dict[str, Any]:
+    """One law: its numbers and its report, and the law of its first half."""
+    half = found.halves.get(shape)
+    flat = law_to_json(law)
+    return {
+        "shape": shape.json(),
+        **{name: value for name, value in flat.items() if name != "verdict"},
+        "decades": decades(law),
+        "half": None if half is None else {name: getattr(half, name) for name in "abcd"},
+        "verdict": verdict(law),
+        "reasons": flat["verdict"],
+    }

@@ -1,0 +1,257 @@
+"""A picture of a fit: the laws through their points, and below, shape by shape, what the laws leave over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from shapeflow.laws.curve import Law
+from shapeflow.laws.fitted import FittedLaws
+from shapeflow.laws.points import Floats, Points
+from shapeflow.preview.fit import refused
+from shapeflow.preview.numbers import scale
+from shapeflow.preview.picture import pyplot_for, save
+from shapeflow.shapes import Shape
+
+COLUMNS = 5
+"""Panels of residuals beside each other, at most."""
+GREY, RED = "#666666", "#c0392b"
+PIECES = 200
+"""Points of a drawn law."""
+
+
+@attrs.frozen(eq=False)
+class _Drawn:
+    """One law, ready to be drawn: compute in the axis's unit."""
+
+    label: str
+    color: Any
+    law: Law
+    half: Law | None
+    points: Points
+    size: float
+
+    @property
+    def split(self) -> float:
+        """The compute behind which points were held out of the half's fit; infinite where none were."""
+        span = None if self.half is None else self.half.provenance.compute
+        return math.inf if span is None else span[1]
+
+    def grid(self, first: float = 0.0) -> Floats:
+        """Compute from the first point, or from `first`, to the last point."""
+        begin, end = max(first, float(self.points.compute[0])), float(self.points.compute[-1])
+        return np.geomspace(begin, end, PIECES)
+
+    def band(self, compute: Floats) -> tuple[Floats, Floats] | None:
+        """Where 90 % of the resamples' laws lie; None where nothing was resampled."""
+        if self.law.draws is None:
+            return None
+        a, b, c, d = (column[:, None] for column in np.asarray(self.law.draws).T)
+        moved = np.maximum(compute[None] + d, np.finfo(float).tiny)
+        low, high = np.quantile(a * moved**-b + c, [0.05, 0.95], axis=0)
+        return low, high
+
+
+def draw_fit(name: str, units: Mapping[str, str], found: FittedLaws, path: Path) -> None:
+    """Draw a fit into a PNG, SVG or PDF. `units`: axis -> unit, in the file's order. Raises Refused where matplotlib is
+    missing, the ending is unknown or the file cannot be written."""
+    pyplot = pyplot_for(path)
+    about = next(iter(found.laws.values())).provenance
+    prefix, size = scale(max(float(points.compute[-1]) for points in found.points.values()))
+    colors = pyplot.get_cmap("viridis")(np.linspace(0.0, 0.88, len(found.laws)))
+    drawn = [
+        _Drawn(_label(shape, units), color, law, found.halves.get(shape), found.points[shape], size)
+        for (shape, law), color in zip(found.laws.items(), colors, strict=True)
+    ]
+    rows = math.ceil(len(drawn) / COLUMNS)
+    columns = math.ceil(len(drawn) / rows)
+    figure = pyplot.figure(figsize=(10.5, 5.6 + 1.5 * rows), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[5.6, 1.5 * rows])
+    upper.suptitle(_title(name, list(found.laws.values())), fontsize=12, x=0.01, ha="left")
+    _curves(upper.subplots(), drawn, f"{prefix}FLOPs ({about.convention})", about.metric, ", ".join(units))
+    panels = lower.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    _residuals(panels, drawn, columns)
+    lower.supxlabel(f"training compute, {prefix}FLOPs", fontsize=9)
+    lower.supylabel("measured / law - 1", fontsize=9)
+    save(figure, path)
+    pyplot.close(figure)
+
+
+def _label(shape: Shape, units: Mapping[str, str]) -> str:
+    return ", ".join(f"{shape[axis]} {unit}".rstrip() for axis, unit in units.items())
+
+
+def _title(name: str, laws: Sequence[Law]) -> str:
+    wrong = sum(map(refused, laws))
+    return f"{name}: {len(laws)} law{'s' * (len(laws) != 1)}" + (f", {wrong} refused" if wrong else "")
+
+
+def _curves(axes: Any, drawn: Sequence[_Drawn], unit: str, metric: str, names: str) -> None:
+    """Points and laws on one pair of axes, each law named where it ends."""
+    dot = 3.0 if len(drawn) <= 8 else 2.2
+    for one in drawn:
+        grid = one.grid()
+        used = one.points.compute <= one.split
+        _band(axes, one, grid, None)
+        axes.plot(grid / one.size, _errors(one.law, grid), color=one.color, lw=1.3, zorder=3)
+        if one.half is not None and one.split < grid[-1]:
+            rest = one.grid(one.split)
+            axes.plot(rest / one.size, _errors(one.half, rest), color=one.color, lw=1.3, ls=":", zorder=4)
+        for which, face in ((used, one.color), (~used, "white")):
+            x, y = one.points.compute[which] / one.size, one.points.error[which]
+            axes.plot(x, y, "o", ms=dot, mew=0.6, mec=one.color, mfc=face, ls="", zorder=2)
+    _over_compute(axes, drawn, (1.0, 2.0, 5.0))
+    _plainly(axes.yaxis, percent="error" in metric)
+    low, high = min(one.points.error.min() for one in drawn), max(one.points.error.max() for one in drawn)
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    axes.set_xlabel(f"training compute, {unit}", fontsize=9)
+    axes.set_ylabel(metric, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.2, which="both", lw=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    _names(axes, drawn, names)
+    _legend(axes, drawn)
+
+
+def _errors(law: Law, compute: Floats) -> Floats:
+    return np.array([law.error(float(each)) for each in compute])
+
+
+def _band(axes: Any, one: _Drawn, grid: Floats, over: Floats | None) -> None:
+    band = one.band(grid)
+    if band is not None:
+        low, high = band if over is None else (edge / over - 1 for edge in band)
+        axes.fill_between(grid / one.size, low, high, color=one.color, alpha=0.25, lw=0, zorder=1)
+
+
+def _plainly(axis: Any, *, percent: bool = False) -> None:
+    """Numbers at an axis as one writes them: `0.1`, `30`, `0.5%`."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if percent else f"{value:.6g}"))
+
+
+def _over_compute(axes: Any, drawn: Sequence[_Drawn], between: tuple[float, ...]) -> None:
+    """A log axis of compute; where it spans less than two decades, `between` are the marks in one."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    first, last = min(one.points.compute[0] for one in drawn), max(one.points.compute[-1] for one in drawn)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=between if last < 100 * first else (1.0,)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _plainly(axes.xaxis)
+
+
+def _names(axes: Any, drawn: Sequence[_Drawn], names: str) -> None:
+    """The shape of each law at the right edge, moved up or down where two would lie over each other."""
+    low, high = axes.get_ylim()
+    size = min(9.0, max(4.5, 230 / len(drawn)))
+    ends = [one.law.error(float(one.points.compute[-1])) for one in drawn]
+    order = sorted(range(len(drawn)), key=lambda index: ends[index])
+    wanted = [(ends[index] - low) / (high - low) for index in order]
+    heights = spread(wanted, min(1.25 * size / 300, 1 / len(drawn)))
+    for index, height in zip(order, heights, strict=True):
+        one, wrong = drawn[index], refused(drawn[index].law)
+        axes.annotate(
+            one.label + " (refused)" * wrong,
+            (float(one.points.compute[-1]) / one.size, ends[index]),
+            (1.03, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=size,
+            color=RED if wrong else "black",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": one.color,
+                "lw": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
+            annotation_clip=False,
+        )
+    axes.annotate(names, (1.03, 1.0), xycoords="axes fraction", va="bottom", fontsize=8, color=GREY)
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Heights in rising order, from 0 to 1, moved as little as can be (least squares) so that neighbours are `gap`
+    apart.
+
+    Pooling of adjacent violators: heights less `gap` times their place must not fall.
+    """
+    blocks: list[tuple[float, int]] = []
+    for place, height in enumerate(heights):
+        mean, count = height - place * gap, 1
+        while blocks and blocks[-1][0] >= mean:
+            before, many = blocks.pop()
+            mean, count = (before * many + mean * count) / (many + count), many + count
+        blocks.append((mean, count))
+    highest = 1 - (len(heights) - 1) * gap
+    level = [min(max(mean, 0.0), highest) for mean, count in blocks for _ in range(count)]
+    return [value + place * gap for place, value in enumerate(level)]
+
+
+def _legend(axes: Any, drawn: Sequence[_Drawn]) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    held = any(one.half is not None for one in drawn)
+    resampled = any(one.law.draws is not None for one in drawn)
+    dot: dict[str, Any] = {"marker": "o", "ls": "", "ms": 4, "mec": GREY}
+    shown: list[Any] = [Line2D([], [], mfc=GREY, label="measured", **dot)]
+    if held:
+        shown.append(Line2D([], [], mfc="white", label="measured, held out from the first half's law", **dot))
+    shown.append(Line2D([], [], color=GREY, lw=1.3, label="law"))
+    if resampled:
+        shown.append(Patch(color=GREY, alpha=0.25, lw=0, label="90% of the resampled laws"))
+    if held:
+        shown.append(Line2D([], [], color=GREY, lw=1.3, ls=":", label="what the first half's law foretells"))
+    axes.legend(handles=shown, frameon=False, fontsize=8, loc="upper right")
+
+
+def _residuals(panels: Sequence[Any], drawn: Sequence[_Drawn], columns: int) -> None:
+    """A panel for each law, all on the same axes: what is measured over the law, its band, and the half's law."""
+    limit = _limit(drawn)
+    for axes, one in zip(panels, drawn, strict=False):
+        law, grid = _errors(one.law, one.points.compute), one.grid()
+        residual, at = one.points.error / law - 1, one.points.compute / one.size
+        used = one.points.compute <= one.split
+        axes.axhline(0, color=one.color, lw=1, zorder=3)
+        _band(axes, one, grid, _errors(one.law, grid))
+        if one.half is not None and one.split < grid[-1]:
+            rest = one.grid(one.split)
+            axes.axvspan(one.split / one.size, grid[-1] / one.size, color="#eeeeee", lw=0, zorder=0)
+            foretold = _errors(one.half, rest) / _errors(one.law, rest) - 1
+            axes.plot(rest / one.size, foretold, color=one.color, lw=1.2, ls=":", zorder=4)
+        for which, face in ((used, one.color), (~used, "white")):
+            axes.plot(at[which], residual[which], "o", ms=2.2, mew=0.5, mec=one.color, mfc=face, ls="", zorder=2)
+        for beyond, marker, edge in ((residual > limit, "^", limit), (residual < -limit, "v", -limit)):
+            axes.plot(at[beyond], np.full(beyond.sum(), 0.94 * edge), marker, ms=3, color=RED, ls="", zorder=5)
+        axes.set_title(_panel_title(one), fontsize=7.5, pad=3, color=RED if refused(one.law) else "black")
+        axes.grid(alpha=0.2, lw=0.5)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(drawn) :]:
+        axes.set_visible(False)
+    _over_compute(panels[0], drawn, (1.0, 3.0))
+    panels[0].set_ylim(-limit, limit)
+    _plainly(panels[0].yaxis, percent=True)
+    for axes in panels[max(0, len(drawn) - columns) : len(drawn)]:
+        axes.tick_params(labelbottom=True)
+
+
+def _limit(drawn: Sequence[_Drawn]) -> float:
+    """How far the panels reach: as far as most laws' points do, so that one that scatters does not flatten the rest."""
+    reach = [float(np.abs(one.points.error / _errors(one.law, one.points.compute) - 1).max()) for one in drawn]
+    return 1.15 * min(max(reach), 3 * float(np.median(reach))) or 1e-3
+
+
+def _panel_title(one: _Drawn) -> str:
+    held = one.law.provenance.holdout
+    factor = "" if held is None or held.factor is None else f", x {held.factor:.2f}"
+    return f"{one.label}{' refused' * refused(one.law)}{factor}"
