@@ -31,9 +31,9 @@ class Resampling:
     """How the resamples behind the intervals were drawn."""
 
     by: Literal["runs", "blocks"]
-    """Whole runs and blocks inside them, or blocks of the one run alone: then intervals hold for this run only."""
+    """The level of each run and the noise along it, or the noise of the one run: then intervals hold for it only."""
     block: int
-    """Points of a block: longer, the more alike neighbouring residuals are."""
+    """Neighbouring points of a run that tell no more than one point would: the more, the more alike their noise is."""
     count: int
 
 

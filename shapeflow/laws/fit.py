@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
-import numpy as np
 
 from shapeflow.diagnostics import Report
 from shapeflow.laws.curve import Law, Provenance
@@ -114,11 +113,10 @@ class Fit:
         self, laws: Mapping[Shape, Law], sets: Sequence[Points], fitted: Sequence[Fitted], options: FitOptions
     ) -> dict[Shape, Law]:
         """The laws with their draws, and the intervals that these span."""
-        residuals = [
-            np.log([law.error(float(c)) for c in points.compute]) - np.log(points.error)
-            for law, points in zip(laws.values(), sets, strict=True)
+        drawn = [
+            resample(points, law, self.resamples, seed)
+            for seed, (law, points) in enumerate(zip(laws.values(), sets, strict=True))
         ]
-        drawn = [resample(*each, self.resamples, seed) for seed, each in enumerate(zip(sets, residuals, strict=True))]
         draws = fit_draws(sets, [one for one, _ in drawn], fitted, options)
         found: dict[Shape, Law] = {}
         for (shape, law), (_, how), rows in zip(laws.items(), drawn, draws, strict=True):

@@ -1,0 +1,180 @@
+"""Resamples of a law's points: the noise they are drawn from, and whether intervals hold what they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shapeflow.laws.curve import Law, Provenance
+from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.resample import Noise, directions, intervals, noise_of, resample
+from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
+
+LAW = Law(2 * 1e15**0.45, 0.45, 0.3, 2e14, Provenance(source="stated", metric="loss", convention="flops"))
+COMPUTE = np.geomspace(1e15, 1e18, 48)
+CURVE = np.array([LAW.error(float(c)) for c in COMPUTE])
+OWN = FitOptions(exponent="own")
+
+
+def alike(rng: np.random.Generator, rows: int, rho: float, sigma: float = 0.003) -> Floats:
+    """Rows of first-order autoregressive noise, as long as the curve."""
+    noise = rng.normal(0, sigma, (rows, len(COMPUTE)))
+    for at in range(1, len(COMPUTE)):
+        noise[:, at] = rho * noise[:, at - 1] + np.sqrt(1 - rho**2) * noise[:, at]
+    return noise
+
+
+def points_of(noise: Floats) -> Points:
+    """One run for each row of noise, each on all computes."""
+    runs = len(noise)
+    return Points(
+        np.repeat(COMPUTE, runs), (CURVE * np.exp(noise)).T.ravel(), np.tile(np.arange(runs, dtype=np.intp), 48)
+    )
+
+
+def fitted(points: Points) -> Fitted:
+    return fit_laws([points], OWN)[0]
+
+
+def noise_behind(points: Points, law: Fitted | Law = LAW) -> Noise:
+    order = np.lexsort((points.compute, points.run))
+    compute = points.compute[order]
+    residual = np.log(points.error[order] / (law.a * (compute + law.d) ** -law.b + law.c))
+    return noise_of(residual, points.run[order], directions(compute, law))
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_the_same_seed_gives_the_same_resamples_of_all_points(runs: int) -> None:
+    points = points_of(alike(np.random.default_rng(0), runs, 0.3))
+    (one, how), (two, _), (other, _) = (resample(points, LAW, 20, seed) for seed in (1, 1, 2))
+    assert one.error is not None
+    assert one.error == pytest.approx(two.error, rel=0, abs=0)
+    assert (one.error != other.error).all()
+    assert one.error.shape == one.weight.shape == (20, 48 * runs)
+    assert (one.weight == 1).all()
+    assert (how.by, how.count) == ("blocks" if runs == 1 else "runs", 20)
+
+
+def test_a_law_takes_up_the_directions_of_its_four_numbers() -> None:
+    basis = directions(COMPUTE, LAW)
+    assert basis.T @ basis == pytest.approx(np.eye(4), abs=1e-9)
+    values = np.array([LAW.a, LAW.b, LAW.c, LAW.d])
+    for index in range(4):
+        a, b, c, d = values * np.where(np.arange(4) == index, 1 + 1e-6, 1)
+        change = (np.log(a * (COMPUTE + d) ** -b + c) - np.log(CURVE)) / 1e-6
+        assert basis @ (basis.T @ change) == pytest.approx(change, abs=1e-5 * np.abs(change).max())
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.4, 0.7])
+def test_the_noise_is_found_behind_what_the_fit_took_up(rho: float) -> None:
+    noises = [noise_behind(points_of(row[None])) for row in alike(np.random.default_rng(1), 60, rho)]
+    assert np.mean([noise.rho for noise in noises]) == pytest.approx(rho, abs=0.07)
+    likeliest = [noise.squares[noise.chance.argmax(), 0] / noise.freedom for noise in noises]
+    assert np.median(np.sqrt(likeliest)) == pytest.approx(0.003, rel=0.12)
+
+
+def test_what_lies_in_the_law_itself_says_nothing_of_the_noise() -> None:
+    points = points_of(alike(np.random.default_rng(2), 1, 0.5))
+    basis = directions(COMPUTE, LAW)
+    residual = np.log(points.error / CURVE)
+    moved = residual + basis @ np.array([0.01, -0.02, 0.03, 0.004])
+    one, two = (noise_of(r, points.run, basis) for r in (residual, moved))
+    assert two.chance == pytest.approx(one.chance, rel=1e-6)
+    assert two.squares == pytest.approx(one.squares, rel=1e-6)
+
+
+def test_the_chances_are_those_of_the_restricted_likelihood() -> None:
+    """Against the textbook's formula with full matrices (Patterson and Thompson 1971, eq. 7 ff.)."""
+    from shapeflow.laws.resample import RHO, SPREAD
+
+    points = points_of(alike(np.random.default_rng(3), 3, 0.4))
+    order = np.lexsort((points.compute, points.run))
+    run, compute = points.run[order], points.compute[order]
+    basis, residual = directions(compute, LAW), np.log(points.error[order]) - np.tile(np.log(CURVE), 3)
+    noise = noise_of(residual, run, basis)
+    cells = [(40, 0), (10, 5), (60, 9), (70, 13)]
+    found = []
+    for g, s in cells:
+        lag = np.abs(np.subtract.outer(np.arange(144), np.arange(144)))
+        same = run[:, None] == run
+        gamma = np.where(same, np.sign(RHO[g]) ** lag * np.abs(RHO[g]) ** lag + SPREAD[s] ** 2, 0.0)
+        inverse = np.linalg.inv(gamma)
+        inner = basis.T @ inverse @ basis
+        projected = inverse - inverse @ basis @ np.linalg.inv(inner) @ basis.T @ inverse
+        squares = residual @ projected @ residual
+        assert noise.squares[g, s] == pytest.approx(squares, rel=1e-6)
+        found.append(-0.5 * (np.linalg.slogdet(gamma)[1] + np.linalg.slogdet(inner)[1] + 140 * np.log(squares)))
+    told = np.log([noise.chance[cell] for cell in cells])
+    assert told - told[0] == pytest.approx(np.array(found) - found[0], abs=1e-6)
+
+
+def test_more_alike_noise_makes_longer_blocks_and_wider_intervals() -> None:
+    blocks, widths = [], []
+    for rho in (0.0, 0.5, 0.8):
+        points = points_of(alike(np.random.default_rng(4), 1, rho))
+        law = fitted(points)
+        drawn, how = resample(points, law, 200, 0)
+        low, high = intervals(fit_draws([points], [drawn], [law], OWN)[0])["c"]
+        blocks.append(how.block)
+        widths.append(high - low)
+    assert blocks[0] < blocks[1] < blocks[2]
+    assert widths[0] < widths[1] < widths[2]
+
+
+def test_widths_scale_with_the_noise() -> None:
+    widths = []
+    for sigma in (0.001, 0.002):
+        points = points_of(alike(np.random.default_rng(5), 1, 0.3, sigma))
+        drawn, _ = resample(points, LAW, 300, 0)
+        assert drawn.error is not None
+        widths.append(np.log(drawn.error / CURVE).std())
+    assert widths[1] / widths[0] == pytest.approx(2.0, rel=1e-6)
+
+
+def test_runs_that_lie_apart_move_as_wholes() -> None:
+    rng = np.random.default_rng(6)
+    noise = alike(rng, 4, 0.0, 0.001) + np.array([[-0.01], [0.004], [0.012], [-0.006]])
+    points = points_of(noise)
+    drawn, _ = resample(points, LAW, 400, 0)
+    assert drawn.error is not None
+    laid = np.log(drawn.error) - np.repeat(np.log(CURVE), 4)
+    levels = laid.reshape(400, 48, 4).mean(1)
+    # The levels of the runs are as far apart as those measured, and independent of each other.
+    assert np.median(levels.std(1)) == pytest.approx(0.01, rel=0.4)
+    assert abs(np.corrcoef(levels.T)[np.triu_indices(4, 1)]).max() < 0.25
+    assert np.median(levels.mean(1).std() / levels.std()) == pytest.approx(0.5, rel=0.2)
+
+
+def test_outliers_stay_outliers() -> None:
+    noise = alike(np.random.default_rng(7), 1, 0.0)
+    noise[0, ::16] = 0.05
+    points = points_of(noise)
+    drawn, _ = resample(points, fitted(points), 200, 0)
+    assert drawn.error is not None
+    laid = np.abs(np.log(drawn.error / CURVE))
+    assert 0.02 < np.mean(laid > 0.03) < 0.12
+    assert np.median(laid) < 0.006
+
+
+@pytest.mark.parametrize("count", [5, 6, 12])
+def test_few_points_and_no_noise_still_give_resamples(count: int) -> None:
+    for noise in (0.0, 0.003):
+        error = CURVE[:count] * np.exp(np.random.default_rng(8).normal(0, noise, count))
+        drawn, how = resample(Points(COMPUTE[:count], error), LAW, 50, 0)
+        assert drawn.error is not None
+        assert (np.isfinite(drawn.error) & (drawn.error > 0)).all()
+        assert 1 <= how.block <= count
+
+
+@pytest.mark.parametrize(("rho", "least", "most"), [(0.0, 0.83, 0.97), (0.7, 0.8, 1.0)])
+def test_intervals_hold_what_they_promise(rho: float, least: float, most: float) -> None:
+    """60 repeats: a standard error of 0.04; `benchmarks/coverage.py` asks with more."""
+    held = []
+    for seed, noise in enumerate(alike(np.random.default_rng(9), 60, rho)):
+        points = points_of(noise[None])
+        law = fitted(points)
+        drawn, _ = resample(points, law, 60, seed)
+        draws = fit_draws([points], [drawn], [law], OWN)[0]
+        found = intervals(draws)
+        held += [found[name][0] <= getattr(LAW, name) <= found[name][1] for name in "bc"]
+    assert least <= np.mean(held) <= most
