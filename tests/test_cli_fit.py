@@ -24,7 +24,7 @@ from shapeflow.route import LawRequest
 from shapeflow.shapes import Shape
 
 GOLDEN = Path(__file__).parent / "golden" / "fit"
-LAWS = {128: (6e4, 0.4, 1.9, 0.0), 256: (2e5, 0.42, 1.6, -1e11), 512: (6e5, 0.44, 1.4, 2e11)}
+LAWS = {128: (1e5, 0.42, 1.9, 1e11), 256: (2e5, 0.42, 1.6, -1e11), 512: (3e5, 0.42, 1.4, 2e11)}
 """Width -> (a, b, c, d)."""
 
 
@@ -63,7 +63,8 @@ def test_laws_are_found_again(file: Path, capsys: pytest.CaptureFixture[str]) ->
     told = json.loads(shown(["fit", str(file), "--json"], capsys))
     assert [law["shape"]["width"] for law in told["laws"]] == list(LAWS)
     for law, (_, _, c, _) in zip(told["laws"], LAWS.values(), strict=True):
-        assert law["c"] == pytest.approx(c, abs=0.05)
+        assert law["c"] == pytest.approx(c, abs=0.02)
+        assert law["intervals"]["c"][0] < law["c"] < law["intervals"]["c"][1]
 
 
 CHECKLIST = {

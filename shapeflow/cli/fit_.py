@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from shapeflow.laws.fitted import FittedLaws
     from shapeflow.program import Program
     from shapeflow.shapes import Shape
+
+SHOWN = 8
+"""Refused laws that the diagnostic names; the report has all."""
 
 
 @click.command("fit")
@@ -42,7 +44,8 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
 
     report = Report()
     program, found = fit_file(file, sentences, report)
-    tell(report.diagnostics)
+    # What speaks against laws is told at the end, beside the figures.
+    tell(each for each in report.diagnostics if each.code != "unsupported-law")
     if output is not None:
         from shapeflow.laws.law_table import save
 
@@ -56,9 +59,8 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
         for done, path in (("written to", output), ("drawn in", plot)):
             if path is not None:
                 click.echo(f"  {done} {path}")
-    wrong = [shape.written(program.units) for shape, law in found.laws.items() if law.provenance.verdict]
-    if wrong:
-        raise Refused(_refusal(wrong, len(found.laws), program))
+    if any(law.provenance.verdict for law in found.laws.values()):
+        raise Refused(_refusal(program, found))
 
 
 def _show(program: Program, found: FittedLaws, as_json: bool) -> None:
@@ -85,13 +87,15 @@ def _beside(found: FittedLaws, program: Program, output: Path) -> dict[Shape, La
     return laws
 
 
-def _refusal(wrong: Sequence[str], count: int, program: Program) -> Diagnostic:
-    message = f"the data do not carry {len(wrong)} of {count} laws beyond what was measured"
+def _refusal(program: Program, found: FittedLaws) -> Diagnostic:
+    wrong = {shape: law.provenance.verdict for shape, law in found.laws.items() if law.provenance.verdict}
+    notes = [f"{shape.written(program.units)}: {'; '.join(reasons)}" for shape, reasons in wrong.items()]
+    more = [f"and {len(notes) - SHOWN} more"] if len(notes) > SHOWN else []
     at = program.spans.get("laws")
     return Diagnostic(
         "refused-laws",
-        message,
-        None if at is None else Label(at),
-        notes=(f"refused: {', '.join(wrong)}",),
-        help="run longer, evaluate more often, or leave these candidates out; a plan by these laws quotes no saving",
+        f"the data do not carry {len(wrong)} of {len(found.laws)} laws beyond what was measured",
+        None if at is None else Label(at, "no saving is quoted by these"),
+        notes=(*notes[:SHOWN], *more),
+        help="run longer at a constant learning rate, evaluate more often, or leave these candidates out",
     )

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.laws.curve import Law, Pair, Provenance
+from shapeflow.laws.curve import HoldOut, Law, Pair, Provenance
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.preview.numbers import count, flops, longest, scale
 from shapeflow.shapes import Shape
@@ -45,6 +45,11 @@ def verdict(law: Law) -> str:
     if refused(law):
         return "refused"
     return "-" if law.provenance.holdout is None else "supported"
+
+
+def factor(held: HoldOut) -> str:
+    """Compute foretold for the last errors over that spent: `x 1.11`."""
+    return "never" if held.factor is None else f"x {held.factor:.{2 if held.factor < 100 else 0}f}"
 
 
 def decades(law: Law) -> float | None:
@@ -175,13 +180,7 @@ def _fit_cells(law: Law) -> Iterator[str]:
     yield "-" if about.rms is None else f"{100 * about.rms:.2f}%"
     held = about.holdout
     yield "-" if held is None else f"{100 * held.error:.2f}%"
-    yield (
-        "-"
-        if held is None
-        else "never"
-        if held.factor is None
-        else f"x {held.factor:.{2 if held.factor < 100 else 0}f}"
-    )
+    yield "-" if held is None else factor(held)
 
 
 def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> Iterator[str]:
@@ -199,8 +198,8 @@ def _words(laws: Mapping[Shape, Law]) -> Iterator[str]:
     about = [law.provenance for law in laws.values()]
     yield _method(about)
     if any(one.holdout is not None for one in about):
-        yield "held out: the later half of log compute, which a law of the first half alone foretells with this mean"
-        yield "  error; it reaches the last errors after the compute really spent times this factor"
+        yield "held out: the later half of log compute, foretold by a law of the first half alone: its mean error, and"
+        yield "  the compute that it foretells for the last errors over that really spent"
     yield from _resampling(about)
     yield from _points(about)
     known = {
@@ -237,15 +236,14 @@ def _resampling(about: Sequence[Provenance]) -> Iterator[str]:
     if not ways:
         yield "no intervals: nothing was resampled"
         return
-    blocks = sorted({way.block for way in ways})
-    long = f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
     kinds = {way.by for way in ways}
-    drawn = {
-        "runs": f"whole runs, and blocks of {long} points of them",
-        "blocks": f"blocks of {long} neighbouring points",
-    }
-    one_run = "; with one run of a shape they hold for that run only" if "blocks" in kinds else ""
-    yield f"intervals: {count(ways[0].count)} resamples of {', or '.join(drawn[by] for by in sorted(kinds))}{one_run}"
+    anew = {"runs": "its runs' levels and the noise along them", "blocks": "the noise along its one run"}
+    drawn = ", or ".join(anew[kind] for kind in ("runs", "blocks") if kind in kinds)
+    held = "; of one run they hold for that run only" if "blocks" in kinds else ""
+    yield f"intervals: {count(ways[0].count)} resamples, in each {drawn} drawn anew about the law{held}"
+    alike = max(way.block for way in ways)
+    if alike > 1:
+        yield f"  noise goes together: up to {alike} neighbouring points tell no more than one would"
 
 
 _DROPPED = {"resampling": "between those that are spread evenly", "warm-up": "at the beginning of runs"}

@@ -13,7 +13,7 @@ import numpy as np
 from shapeflow.laws.curve import Law
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.points import Floats, Points
-from shapeflow.preview.fit import refused
+from shapeflow.preview.fit import factor, refused
 from shapeflow.preview.numbers import scale
 from shapeflow.preview.picture import pyplot_for, save
 from shapeflow.shapes import Shape
@@ -76,7 +76,8 @@ def draw_fit(name: str, units: Mapping[str, str], found: FittedLaws, path: Path)
     _curves(upper.subplots(), drawn, f"{prefix}FLOPs ({about.convention})", about.metric, ", ".join(units))
     panels = lower.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     _residuals(panels, drawn, columns)
-    lower.supxlabel(f"training compute, {prefix}FLOPs", fontsize=9)
+    held = "; grey: held out, with the compute foretold for the last errors over that spent" if found.halves else ""
+    lower.supxlabel(f"training compute, {prefix}FLOPs{held}", fontsize=9)
     lower.supylabel("measured / law - 1", fontsize=9)
     save(figure, path)
     pyplot.close(figure)
@@ -247,11 +248,20 @@ def _residuals(panels: Sequence[Any], drawn: Sequence[_Drawn], columns: int) -> 
 
 def _limit(drawn: Sequence[_Drawn]) -> float:
     """How far the panels reach: as far as most laws' points do, so that one that scatters does not flatten the rest."""
-    reach = [float(np.abs(one.points.error / _errors(one.law, one.points.compute) - 1).max()) for one in drawn]
+    reach = [_reach(one) for one in drawn]
     return 1.15 * min(max(reach), 3 * float(np.median(reach))) or 1e-3
+
+
+def _reach(one: _Drawn) -> float:
+    """How far the points lie off their law, or up to twice as far, where the first half's law does."""
+    points = float(np.abs(one.points.error / _errors(one.law, one.points.compute) - 1).max())
+    if one.half is None:
+        return points
+    last = one.points.compute[-1:]
+    return max(points, min(2 * points, float(np.abs(_errors(one.half, last) / _errors(one.law, last) - 1)[0])))
 
 
 def _panel_title(one: _Drawn) -> str:
     held = one.law.provenance.holdout
-    factor = "" if held is None or held.factor is None else f", x {held.factor:.2f}"
-    return f"{one.label}{' refused' * refused(one.law)}{factor}"
+    said = ["refused"] * refused(one.law) + ([] if held is None else [factor(held)])
+    return f"{one.label} ({', '.join(said)})" if said else one.label
