@@ -103,7 +103,14 @@ _SHAPES = {
     "fractional-mlp": "The hidden units of an MLP are `mlp_ratio` times the width, which must be a whole number.",
 }
 _LOGS = {
-    "unreadable-log": "A file that the pattern names is no log. Logs are tables (CSV, JSON-lines) and run folders.",
+    "unreadable-log": "A file that the pattern names is no log, or a damaged one. Logs are tables (CSV, TSV, JSON, "
+    "parquet), event files of TensorBoard, trainer states of Hugging Face, and run folders: see `docs/logs.md`.",
+    "unknown-place": "A place in braces, in the paths or the column names of `fit`, stands for the values of an axis, "
+    "or, as `{run}`, for the name of a run. Other settings may use the places of `error` alone.",
+    "sampled-history": "A warning: what W&B exports by default is a sample of a run's history. A law of it is one of "
+    "fewer points; with smoothed charts it is another one.",
+    "computed-compute": "A warning: a log tells no compute along the run, so it was worked out of its steps. That is "
+    "right where all steps were alike, of the size that the file's model and data state.",
     "missing-column": "A log or a table lacks a column of the name looked for, or the column holds something else. "
     "Settings of `fit`, or `--column`, say what it is called.",
     "missing-steps": "What to drop at the beginning is counted in steps, and the log has no column of steps.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from shapeflow.diagnostics import Label, Report
 from shapeflow.laws.curve import Law
@@ -63,7 +63,7 @@ def without_steps(shape: Shape, request: LawRequest, report: Report) -> None:
 
 def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     """Warn of what is odd in the logs: torn-log, skipped-runs, excluded-points, repeated-steps, falling-compute,
-    small-compute."""
+    sampled-history, computed-compute, small-compute."""
 
     def warn(code: str, message: str, notes: Iterable[str], help: str | None = None) -> None:
         report.warning(code, message, request.spans.get("paths", request.spans.get("")), notes=notes, help=help)
@@ -84,10 +84,27 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     if falls := _by_shape(logs, request, lambda run: Counter({"falls": run.falls})):
         help = "log the compute since the run began, and tell several runs in one file apart by `run`"
         warn("falling-compute", "compute falls from one row to the next", falls, help)
+    if logs.sampled:
+        message = f"{_files(logs.sampled)} exported by W&B, which may hold a sample of what was logged"
+        help = "export all steps by `scan_history()` of W&B's package, or pass over this where you did"
+        warn("sampled-history", message, _some(f"`{name}`" for name in logs.sampled), help)
+    if logs.counted:
+        message = f"{_files(logs.counted)} without a column of compute: it was worked out"
+        notes = _some(f"`{name}`: {how}" for name, how in logs.counted.items())
+        warn("computed-compute", message, notes, "log the FLOPs, or name a column of them by `compute`")
     spent = max((run.spent for run in logs.runs.values()), default=SMALL)
     if spent < SMALL:
         message = f"the longest run took {spent:.4g} FLOPs, less than any training does"
         warn("small-compute", message, [], "say what one unit of the compute column is: `compute_unit: 1 PFLOPs`")
+
+
+def _files(names: Collection[str]) -> str:
+    return f"{len(names)} log{'s are' if len(names) > 1 else ' is'}"
+
+
+def _some(lines: Iterable[str]) -> list[str]:
+    every = list(lines)
+    return every[:SHOWN] + ([f"and {len(every) - SHOWN} more"] if len(every) > SHOWN else [])
 
 
 def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[str]]) -> list[str]:

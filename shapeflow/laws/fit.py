@@ -32,23 +32,33 @@ class Fit:
     """Laws fitted to runs: error = a (compute + d)^-b + c for each candidate (paper A, eq. 1 and B.4), by Huber's loss
     of log residuals on points at equal steps of log compute.
 
-    `paths` names tables (CSV or JSON-lines, one row a measurement) or folders that shapeflow wrote, relative to the
-    file. A table has a column for compute, for the error and for each axis; a setting tells what it is called where
-    that is not its own name. Rows without an error are passed over.
+    `paths` names logs (CSV, TSV, JSON, parquet, event files of TensorBoard, trainer states of Hugging Face) or folders
+    that shapeflow wrote, relative to the file. A log has a column for compute, for the error and for each axis; a
+    setting tells what it is called where that is not its own name. Braces stand for the value of an axis, or name the
+    run: in `paths`, `"runs/w{width}-s{run}/*.csv"`, or in `error` where a table has a column for each run,
+    `"width{width} - loss"`. Rows without an error are passed over. `docs/logs.md` has an example of each format.
     """
 
-    paths: str = setting(first=True, help='files or folders, with wildcards: `"runs/*.csv"`')
+    paths: str = setting(
+        first=True, help='files or folders, with wildcards and places: `"runs/*.csv"`, `"runs/w{width}/*.csv"`'
+    )
     form: Literal["power"] = setting(default="power", help="the form of the law")
-    compute: str | None = setting(default=None, help="the column of compute since the run began; `compute` or `flops`")
+    compute: str | None = setting(
+        default=None,
+        help="the column of compute since the run began, or a product: `6 * params * tokens`; `compute` or `flops`",
+    )
     compute_unit: Amount = setting(  # noqa: RUF009
         "compute",
         default=Amount(1.0, "compute"),
         above=0.0,
         help="one unit of that column: `1 PFLOPs`; MACs: `2 FLOPs`",
     )
-    error: str | None = setting(default=None, help="the column of the error; the metric's name, `error` or `loss`")
+    error: str | None = setting(
+        default=None, help='the column of the error, or of several: `"w{width} - loss"`; the metric, `error` or `loss`'
+    )
     step: str | None = setting(default=None, help="the column of steps; `step` or `steps` where there is one")
     run: str | None = setting(default=None, help="the column that tells runs in one file apart; `run` and `seed`")
+    rate: str | None = setting(default=None, help="the column of the learning rate; `learning_rate` or `lr`")
     axes: Mapping[str, str] | None = setting(default=None, help='columns of axes: `(context: "ctx")`')
     where: Mapping[str, Any] | None = setting(default=None, help='rows to read: `(tag: "static")`')
     drop_warmup: Amount = setting(  # noqa: RUF009
@@ -83,7 +93,8 @@ class Fit:
     def fitted(self, request: LawRequest, report: Report) -> FittedLaws:
         """A law for each candidate that has runs enough, and its points; what is wrong or doubtful is reported.
 
-        Errors: path-outside, no-such-logs, unreadable-log, missing-column, mixed-conventions, law-without-runs,
+        Errors: path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
+        mixed-conventions, law-without-runs,
         missing-steps, too-few-points. Warnings: torn-log, skipped-runs, excluded-points, repeated-steps,
         falling-compute, small-compute, flat-law, short-law, loose-law.
         """
@@ -132,6 +143,7 @@ class Fit:
             error=self.error,
             step=self.step,
             run=self.run,
+            rate=self.rate,
             axes=self.axes or {},
             where=self.where or {},
         )
@@ -178,7 +190,7 @@ class Fit:
         request: LawRequest,
     ) -> Law:
         points, dropped = read
-        names = dict.fromkeys(run.file for run in runs)
+        names = dict.fromkeys(name for run in runs for name in run.files)
         provenance = Provenance(
             source="fit",
             metric=request.metric,

@@ -16,7 +16,7 @@ from shapeflow.laws.readers import delimited, document, json_lines, parquet, ten
 from shapeflow.laws.readers.cells import number, same
 from shapeflow.laws.readers.log import Log, MissingExtra, Row, Unreadable
 
-__all__ = ["Log", "MissingExtra", "Row", "Unreadable", "number", "open_log", "same"]
+__all__ = ["TENSORBOARD", "TRAINER_STATE", "Log", "MissingExtra", "Row", "Unreadable", "number", "open_log", "same"]
 
 HEAD = 1 << 16
 """Bytes that are looked at to tell a file's format."""

@@ -1,0 +1,224 @@
+"""Which columns of a table hold what, by settings of `fit` or by usual names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+
+from shapeflow.diagnostics import Report, did_you_mean
+from shapeflow.laws.readers import Row, number
+from shapeflow.laws.runs import Query
+from shapeflow.laws.template import RUN, Template
+from shapeflow.route import LawRequest
+
+COMPUTE = ("compute", "flops", "total_flos")
+STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_step", "_step", "Step")
+RUNS = ("run", "run_name", "seed")
+RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
+HELD_OUT = ("eval", "val", "valid", "validation", "test", "held_out")
+"""What the names of errors begin with that were measured on data held out."""
+_HELD_OUT = re.compile(r"(?i)(.*[^a-z])?(eval|evaluation|val|valid|validation|test|dev|held.?out)([^a-z].*)?")
+_TRAINING = re.compile(r"(?i)(.*[^a-z])?(train|training)([^a-z].*)?")
+SHOWN = 30
+
+
+@attrs.frozen
+class Product:
+    """A number of a row: a factor times the cells of some columns."""
+
+    columns: tuple[str, ...]
+    factor: float = 1.0
+
+    def of(self, row: Row) -> float | str:
+        """The number, or why there is none: `blank`, `no number`."""
+        product = self.factor
+        for column in self.columns:
+            cell = number(row.get(column))
+            if not isinstance(cell, float):
+                return cell
+            product *= cell
+        return product
+
+
+@attrs.frozen
+class Series:
+    """One curve of a table: the columns that hold it."""
+
+    error: str
+    compute: Product | None
+    """None: steps times the FLOPs of a step of the model."""
+    step: str | None
+    rate: str | None
+    runs: tuple[str, ...]
+    axes: Mapping[str, str]
+    """Axis -> the column of its values."""
+    given: Mapping[str, str] = attrs.field(factory=dict)
+    """Axis, or `run` -> what the name of the error's column, or of the file, says of it."""
+
+    @property
+    def evaluation(self) -> str | None:
+        """What its errors were measured on, as far as the name of their column tells."""
+        return evaluation(self.error)
+
+
+def evaluation(name: str) -> str | None:
+    """`held-out` or `training`, as far as the name of an error tells."""
+    if _HELD_OUT.fullmatch(name):
+        return "held-out"
+    return "training" if _TRAINING.fullmatch(name) else None
+
+
+def error_names(metric: str) -> list[str]:
+    """What the column of a metric's errors may be called: the metric, or an error or a loss, held out before any."""
+    bare = metric.partition("@")[0]
+    general = ["error"] if bare.endswith("error") else ["error", "loss"]
+    held = [f"{prefix}{mark}{general[-1]}" for prefix in HELD_OUT for mark in "_/"]
+    own = [metric] if bare in general else [metric, bare]
+    return list(dict.fromkeys([*own, *general[:-1], *held, general[-1]]))
+
+
+@attrs.frozen
+class Finder:
+    """Finds the columns of tables, and reports what is not there, each thing once."""
+
+    query: Query
+    request: LawRequest
+    report: Report
+    told: set[str] = attrs.field(factory=set)
+    """What has been reported: a sweep of many runs lacks a column many times."""
+    missed: list[str] = attrs.field(factory=list)
+    """What was missing, reported or not."""
+
+    def template(self, text: str) -> Template:
+        """A text with its places; those of axes whose values are numbers hold numbers."""
+        values = {axis: [shape[axis] for shape in self.request.candidates] for axis in self.request.units}
+        numbers = {axis for axis, all_ in values.items() if not any(isinstance(value, str) for value in all_)}
+        return Template(text, frozenset(numbers))
+
+    def check_places(self) -> None:
+        """Report places in braces that stand for nothing (`unknown-place`)."""
+        query, axes = self.query, list(self.request.units)
+        in_error = self.template(query.error or "").places
+        known = {"paths": [*axes, RUN], "error": [*axes, RUN]}
+        for setting in ("paths", "error", "compute", "step", "rate"):
+            text = getattr(query, "pattern" if setting == "paths" else setting) or ""
+            for place in self.template(text).places:
+                if place not in known.get(setting, in_error):
+                    self._unknown_place(setting, place, known.get(setting, in_error))
+
+    def _unknown_place(self, setting: str, place: str, known: Sequence[str]) -> None:
+        names = ", ".join(f"`{{{name}}}`" for name in known) or "none: only those in `error`"
+        close = did_you_mean(place, known)
+        self.report.error(
+            "unknown-place",
+            f"`{{{place}}}` stands for nothing here",
+            self.request.spans.get(setting, self.request.spans.get("")),
+            "a place in braces takes the values of an axis, or names the run",
+            notes=[f"known: {names}"],
+            help=f"did you mean `{{{close}}}`?" if close else f"write {names}" if known else "write the name itself",
+        )
+
+    def series(self, names: Sequence[str], file: str, given: Mapping[str, str]) -> list[Series]:
+        """The curves of a table with these columns; none after reporting `missing-column` for each that lacks."""
+        before = len(self.missed)
+        errors = self._errors(names, file, given)
+        found = [one for name, values in errors if (one := self._series(name, values, names, file))]
+        return found if len(self.missed) == before else []
+
+    def _errors(self, names: Sequence[str], file: str, given: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+        """The columns of errors, and what their names, and that of the file, say of axes and runs."""
+        wanted = self.query.error
+        if wanted is None or wanted in names or not self.template(wanted).places:
+            taken = {self.query.axes.get(axis, axis) for axis in self.request.units}
+            usual = [name for name in error_names(self.request.metric) if name not in taken]
+            error = self.column("error", [wanted] if wanted else usual, names, file)
+            return [] if error is None else [(error, dict(given))]
+        found = [(name, {**given, **values}) for name, values in self.template(wanted).columns(names)]
+        if not found:
+            self.missing("error", [wanted], names, file)
+        return found
+
+    def _series(self, error: str, given: Mapping[str, str], names: Sequence[str], file: str) -> Series | None:
+        query = self.query
+        before = len(self.missed)
+        step = self._named("step", query.step, STEP, given, names, file)
+        rate = self._named("rate", query.rate, RATE, given, names, file)
+        compute = self._compute(given, step, names, file)
+        runs = (query.run,) if query.run else tuple(name for name in RUNS if name in names)
+        for setting, column in [*([("run", query.run)] if query.run else []), *(("where", one) for one in query.where)]:
+            self.column(setting, [column], names, file)
+        axes: dict[str, str] = {}
+        for axis in self.request.units:
+            column = query.axes.get(axis, axis)
+            varies = len({shape[axis] for shape in self.request.candidates}) > 1
+            if axis not in given and (varies or axis in query.axes or column in names):
+                axes[axis] = column
+                self.column("axes", [column], names, file)
+        if len(self.missed) > before:
+            return None
+        return Series(error, compute, step, rate, runs, axes, given)
+
+    def _named(
+        self,
+        setting: str,
+        wanted: str | None,
+        usual: Iterable[str],
+        given: Mapping[str, str],
+        names: Sequence[str],
+        file: str,
+    ) -> str | None:
+        """The column that a setting names, which must be there, or the first of the usual ones, if any."""
+        if wanted is None:
+            return next((name for name in usual if name in names), None)
+        return self.column(setting, [self._filled(wanted, given)], names, file)
+
+    def _filled(self, text: str, given: Mapping[str, str]) -> str:
+        template = self.template(text)
+        return template.fill(given) if all(place in given for place in template.places) else text
+
+    def _compute(self, given: Mapping[str, str], step: str | None, names: Sequence[str], file: str) -> Product | None:
+        """The column of compute, or several that are multiplied; None where steps of the model count instead."""
+        if self.query.compute is None:
+            found = next((name for name in COMPUTE if name in names), None)
+            if found is None and (step is None or self.request.step_compute is None):
+                self.missing("compute", COMPUTE[:2], names, file)
+            return Product((found,), self.query.flops) if found else None
+        text = self._filled(self.query.compute, given)
+        factor, columns = self.query.flops, []
+        for part in [text] if text in names else [part.strip() for part in text.split("*")]:
+            value = number(part)
+            if part not in names and isinstance(value, float):
+                factor *= value
+            elif column := self.column("compute", [part], names, file):
+                columns.append(column)
+        return Product(tuple(columns), factor)
+
+    def column(self, setting: str, wanted: Sequence[str], names: Sequence[str], file: str) -> str | None:
+        """The first of the wanted columns that is there; None after reporting `missing-column`."""
+        found = next((name for name in wanted if name in names), None)
+        if found is None:
+            self.missing(setting, wanted, names, file)
+        return found
+
+    def missing(self, setting: str, wanted: Sequence[str], names: Sequence[str], file: str) -> None:
+        """Report that none of the wanted columns is there (`missing-column`), once for each setting."""
+        self.missed.append(setting)
+        if f"{setting} {wanted[0]}" in self.told:
+            return
+        self.told.add(f"{setting} {wanted[0]}")
+        close = did_you_mean(wanted[0], names)
+        shown = [name for name in wanted if evaluation(name) is None or len(wanted) == 1]
+        more = ""
+        if setting == "compute" and self.query.compute is None:
+            counts = "steps are counted" if self.request.step_compute else "steps of a file with a model are counted"
+            more = f"; without one, {counts}: see `step`"
+        self.report.error(
+            "missing-column",
+            f"`{file}` has no column {' or '.join(f'`{name}`' for name in shown)}",
+            self.request.spans.get(setting, self.request.spans.get("")),
+            "names it" if setting in self.request.spans else f"`{setting}` is not set",
+            notes=[f"its columns: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"],
+            help=f"did you mean `{close}`?" if close else f"say which column it is, by the setting `{setting}`{more}",
+        )

@@ -1,0 +1,69 @@
+"""What the readers of tables and of run folders share: the question, and what has been found so far."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from shapeflow.diagnostics import Report
+from shapeflow.laws.columns import Finder
+from shapeflow.laws.readers import Log, same
+from shapeflow.laws.runs import Logs, Query
+from shapeflow.route import LawRequest
+from shapeflow.shapes import Shape
+
+
+@attrs.frozen
+class Reading:
+    """Logs as they are read."""
+
+    query: Query
+    request: LawRequest
+    report: Report
+    logs: Logs
+    finder: Finder
+    told: set[str] = attrs.field(factory=set)
+    """What has been reported once."""
+
+    def name(self, path: Path) -> str:
+        """A path as messages and provenances have it: relative to the file that names it."""
+        return Path(os.path.relpath(path, self.request.folder or ".")).as_posix()
+
+    def close(self, log: Log) -> None:
+        """Keep the facts of a file that was read to its end."""
+        name = self.name(log.path)
+        self.logs.hashes[name] = log.sha256
+        if log.torn:
+            self.logs.torn.append(name)
+        if log.broken:
+            self.logs.broken[name] += log.broken
+        if log.sampled:
+            self.logs.sampled.append(name)
+
+    def candidate(self, values: Mapping[str, Any]) -> Shape | None:
+        """The candidate that has these values of axes."""
+        for shape in self.request.candidates:
+            if all(same(value, shape[axis]) for axis, value in values.items()):
+                return shape
+        return None
+
+    def stranger(self, values: Mapping[str, Any]) -> None:
+        """Count a row of a shape that is no candidate."""
+        self.logs.strangers[", ".join(f"{axis}: {str(value)[:40]}" for axis, value in values.items())] += 1
+
+    def other_convention(self, name: str, theirs: object) -> None:
+        """Report compute that was counted otherwise (`mixed-conventions`), once."""
+        if "convention" in self.told:
+            return
+        self.told.add("convention")
+        self.report.error(
+            "mixed-conventions",
+            f"`{name}` counts compute by `{theirs}`, this file by `{self.request.convention}`",
+            self.request.spans.get("paths", self.request.spans.get("")),
+            "FLOPs of two kinds cannot be compared",
+            help=f"sweep again with the convention `{self.request.convention}`, or change the file's",
+        )

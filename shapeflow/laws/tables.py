@@ -1,0 +1,148 @@
+"""Runs out of one log file, whatever its format: one row a measurement, or one for several runs beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from shapeflow.laws.columns import Series
+from shapeflow.laws.readers import TENSORBOARD, TRAINER_STATE, Log, Row, number, open_log, same
+from shapeflow.laws.reading import Reading
+from shapeflow.laws.runs import Run
+from shapeflow.laws.template import RUN
+from shapeflow.shapes import Shape
+
+CONVENTION = "convention"
+"""The column of a sweep's table that says how compute was counted."""
+STRANGERS = 1000
+"""Shapes of one file that are no candidates and are told apart."""
+
+
+def read_table(reading: Reading, path: Path, given: Mapping[str, str]) -> None:
+    """Read one file of rows. `given`: what its path says of axes and of the run. Raises Unreadable."""
+    log, name = open_log(path), reading.name(path)
+    names = log.columns()
+    if not names:
+        reading.logs.skipped[name] = "it holds no whole row" if log.torn else "it is empty"
+        return
+    curves = [_Curve(reading, one, log, name, RUN in given) for one in reading.finder.series(names, name, given)]
+    if not curves:
+        return
+    for row in log.rows():
+        if not all(same(row.get(column), value) for column, value in reading.query.where.items()):
+            continue
+        taken = [curve.take(row) for curve in curves]
+        if any(taken) and row.get(CONVENTION) and row[CONVENTION] != reading.request.convention:
+            reading.other_convention(name, row[CONVENTION])
+            return
+    reading.close(log)
+    _counted(reading, log, curves)
+    _in_percent(reading, name)
+
+
+@attrs.frozen
+class _Curve:
+    """One curve of a file, as it is read."""
+
+    reading: Reading
+    series: Series
+    log: Log
+    name: str
+    named: bool
+    """Does the path say which run it is?"""
+    _shapes: dict[tuple[str, ...], Shape | None] = attrs.field(factory=dict)
+    """Cells of axes -> the candidate."""
+    _begun: set[tuple[str, ...]] = attrs.field(factory=set)
+    """Runs of which this file has told something."""
+
+    def take(self, row: Row) -> bool:
+        """Take a row. False where it is of no candidate."""
+        series, reading = self.series, self.reading
+        shape = self._shape(row)
+        if shape is None:
+            return False
+        step = row.get(series.step) if series.step else None
+        if series.compute is not None:
+            compute = series.compute.of(row)
+        else:
+            at, each = number(step), (reading.request.step_compute or {}).get(shape)
+            compute = at * each if isinstance(at, float) and each is not None else "blank"
+        error = row.get(series.error)
+        run = self._run(row, shape, step if number(error) != "blank" else None)
+        run.add(compute, error, step, row.get(series.rate) if series.rate else None)
+        return True
+
+    def _shape(self, row: Row) -> Shape | None:
+        series = self.series
+        cells = tuple(str(row.get(column)) for column in series.axes.values())
+        if cells in self._shapes:
+            if self._shapes[cells] is None:
+                self.reading.stranger(self._values(row))
+            return self._shapes[cells]
+        values = self._values(row)
+        shape = self.reading.candidate(values)
+        if shape is None:
+            self.reading.stranger(values)
+        if len(self._shapes) < STRANGERS or shape is not None:
+            self._shapes[cells] = shape
+        return shape
+
+    def _values(self, row: Row) -> dict[str, Any]:
+        series = self.series
+        given = {axis: value for axis, value in series.given.items() if axis != RUN}
+        return {**given, **{axis: row.get(column) for axis, column in series.axes.items()}}
+
+    def _run(self, row: Row, shape: Shape, step: Any) -> Run:
+        """The run that a row belongs to. `step`: of a row with an error."""
+        series, logs = self.series, self.reading.logs
+        place = "" if self.named else str(self.log.run)
+        names = tuple(str(row.get(column)) for column in series.runs)
+        key = (place, repr(shape), series.given.get(RUN, ""), *names)
+        run = logs.runs.get(key)
+        if run is None:
+            run = logs.runs[key] = Run(shape, self.name, evaluation=self._evaluation())
+        at = number(step)
+        if key not in self._begun and isinstance(at, float):
+            self._begun.add(key)
+            # A trainer that comes back opens another event file: what it had written behind that point is void.
+            if self.name not in run.files and run.files and self.log.format == TENSORBOARD.name:
+                run.come_back(at - 1)
+        run.file = self.name
+        run.files[self.name] = None
+        return run
+
+    def _evaluation(self) -> str | None:
+        trains = self.log.format == TRAINER_STATE.name and self.series.error == "loss"
+        return "training" if trains else self.series.evaluation
+
+
+def _counted(reading: Reading, log: Log, curves: list[_Curve]) -> None:
+    """Keep how compute was counted, where the file itself does not tell it."""
+    name = reading.name(log.path)
+    for curve in curves:
+        compute = curve.series.compute
+        if compute is None:
+            reading.logs.counted[name] = "steps times the model's FLOPs of a step"
+        else:
+            told = [f"{log.made[column]} (`{column}`)" for column in compute.columns if column in log.made]
+            reading.logs.counted.update(dict.fromkeys([name] if told else [], "; ".join(told)))
+
+
+def _in_percent(reading: Reading, name: str) -> None:
+    """Report errors above 1 of a metric that is a share (`error-above-one`)."""
+    metric = reading.request.metric
+    if not metric.partition("@")[0].endswith("_error") or "percent" in reading.told:
+        return
+    values = (p.error for run in reading.logs.runs.values() if name in run.files for p in run.points.values())
+    if (highest := max(values, default=0.0)) > 1:
+        reading.told.add("percent")
+        reading.report.error(
+            "error-above-one",
+            f"`{name}` holds errors up to {highest:.4g}, and `{metric}` is a share, 0 to 1",
+            reading.request.spans.get("paths", reading.request.spans.get("")),
+            "is it in percent, or another metric?",
+            help="divide a column in percent by 100, or name the column of the error by `error`",
+        )
