@@ -18,8 +18,10 @@ from shapeflow.preview.numbers import scale
 from shapeflow.preview.picture import pyplot_for, save
 from shapeflow.shapes import Shape
 
-COLUMNS = 5
-"""Panels of residuals beside each other, at most."""
+WIDE, TALL, PANEL = 10.5, 5.6, 1.5
+"""Inches: the figure, the curves at least, and a panel of residuals."""
+SMALLEST = 5.5
+"""Points of a name's letters; more names than fit make the picture taller."""
 GREY, RED = "#666666", "#c0392b"
 PIECES = 200
 """Points of a drawn law."""
@@ -68,12 +70,12 @@ def draw_fit(name: str, units: Mapping[str, str], found: FittedLaws, path: Path)
         _Drawn(_label(shape, units), color, law, found.halves.get(shape), found.points[shape], size)
         for (shape, law), color in zip(found.laws.items(), colors, strict=True)
     ]
-    rows = math.ceil(len(drawn) / COLUMNS)
-    columns = math.ceil(len(drawn) / rows)
-    figure = pyplot.figure(figsize=(10.5, 5.6 + 1.5 * rows), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=[5.6, 1.5 * rows])
+    rows, columns = _grid(drawn)
+    tall = max(TALL, 1.0 + len(drawn) * 1.25 * SMALLEST / 72)
+    figure = pyplot.figure(figsize=(WIDE, tall + PANEL * rows), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[tall, PANEL * rows])
     upper.suptitle(_title(name, list(found.laws.values())), fontsize=12, x=0.01, ha="left")
-    _curves(upper.subplots(), drawn, f"{prefix}FLOPs ({about.convention})", about.metric, ", ".join(units))
+    _curves(upper.subplots(), drawn, tall, f"{prefix}FLOPs ({about.convention})", about.metric, ", ".join(units))
     panels = lower.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     _residuals(panels, drawn, columns)
     held = "; grey: held out, with the compute foretold for the last errors over that spent" if found.halves else ""
@@ -89,10 +91,12 @@ def _label(shape: Shape, units: Mapping[str, str]) -> str:
 
 def _title(name: str, laws: Sequence[Law]) -> str:
     wrong = sum(map(refused, laws))
-    return f"{name}: {len(laws)} law{'s' * (len(laws) != 1)}" + (f", {wrong} refused" if wrong else "")
+    return f"{name or 'a plan without a name'}: {len(laws)} law{'s' * (len(laws) != 1)}" + (
+        f", {wrong} refused" if wrong else ""
+    )
 
 
-def _curves(axes: Any, drawn: Sequence[_Drawn], unit: str, metric: str, names: str) -> None:
+def _curves(axes: Any, drawn: Sequence[_Drawn], tall: float, unit: str, metric: str, names: str) -> None:
     """Points and laws on one pair of axes, each law named where it ends."""
     dot = 3.0 if len(drawn) <= 8 else 2.2
     for one in drawn:
@@ -115,7 +119,7 @@ def _curves(axes: Any, drawn: Sequence[_Drawn], unit: str, metric: str, names: s
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.2, which="both", lw=0.5)
     axes.spines[["top", "right"]].set_visible(False)
-    _names(axes, drawn, names)
+    _names(axes, drawn, names, 72 * (tall - 1.0))
     _legend(axes, drawn)
 
 
@@ -148,14 +152,14 @@ def _over_compute(axes: Any, drawn: Sequence[_Drawn], between: tuple[float, ...]
     _plainly(axes.xaxis)
 
 
-def _names(axes: Any, drawn: Sequence[_Drawn], names: str) -> None:
-    """The shape of each law at the right edge, moved up or down where two would lie over each other."""
+def _names(axes: Any, drawn: Sequence[_Drawn], names: str, room: float) -> None:
+    """The shape of each law at the right edge, moved up or down where two would lie over each other. `room`: points."""
     low, high = axes.get_ylim()
-    size = min(9.0, max(4.5, 230 / len(drawn)))
+    size = min(9.0, room / len(drawn) / 1.25)
     ends = [one.law.error(float(one.points.compute[-1])) for one in drawn]
     order = sorted(range(len(drawn)), key=lambda index: ends[index])
     wanted = [(ends[index] - low) / (high - low) for index in order]
-    heights = spread(wanted, min(1.25 * size / 300, 1 / len(drawn)))
+    heights = spread(wanted, 1.25 * size / room)
     for index, height in zip(order, heights, strict=True):
         one, wrong = drawn[index], refused(drawn[index].law)
         axes.annotate(
@@ -252,6 +256,14 @@ def _limit(drawn: Sequence[_Drawn]) -> float:
     return 1.15 * min(max(reach), 3 * float(np.median(reach))) or 1e-3
 
 
+def _grid(drawn: Sequence[_Drawn]) -> tuple[int, int]:
+    """Rows and columns of panels, wide enough for their titles."""
+    letters = max(len(one.label) for one in drawn)
+    most = max(1, min(5, int(WIDE * 16 / max(letters, 1))))
+    rows = math.ceil(len(drawn) / most)
+    return rows, math.ceil(len(drawn) / rows)
+
+
 def _reach(one: _Drawn) -> float:
     """How far the points lie off their law, or up to twice as far, where the first half's law does."""
     points = float(np.abs(one.points.error / _errors(one.law, one.points.compute) - 1).max())
@@ -264,4 +276,4 @@ def _reach(one: _Drawn) -> float:
 def _panel_title(one: _Drawn) -> str:
     held = one.law.provenance.holdout
     said = ["refused"] * refused(one.law) + ([] if held is None else [factor(held)])
-    return f"{one.label} ({', '.join(said)})" if said else one.label
+    return "\n".join([one.label, *([f"({', '.join(said)})"] if said else [])])

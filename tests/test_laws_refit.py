@@ -1,0 +1,50 @@
+"""The sentence of a fit's settings, read again, has these settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shapeflow.compiler import program_of
+from shapeflow.diagnostics import Report
+from shapeflow.laws.refit import sentence
+from shapeflow.settings import written
+
+FILE = Path(__file__).parent.parent / "examples" / "laws_only.shape"
+
+
+def settings_of(text: str) -> dict[str, object]:
+    report = Report()
+    program = program_of(FILE, (text,), report)
+    assert program is not None, report.errors
+    return written(program.law_source)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'laws from fit("runs/*.csv")',
+        'laws from fit("runs/*.csv", points: 40, exponent: own, resamples: 0)',
+        'laws from fit("a b.csv", compute: "gflops", compute_unit: 1000000000.0 FLOPs, delta: 0.01)',
+        'laws from fit("a.csv", axes: (width: "w"), where: (tag: "static", seed: 3.0))',
+        'laws from fit("a.csv", drop_warmup: 25.0 %)',
+        'laws from fit("a.csv", drop_warmup: 3e+20 FLOPs)',
+        'laws from fit("a.csv", drop_warmup: 100.0 steps, offset: nonnegative, fixed_exponent: 0.4)',
+        'laws from fit("a.csv", learning_rate: constant, evaluation: held-out)'.replace("held-out", "training"),
+    ],
+)
+def test_what_is_said_of_settings_is_read_as_them(text: str) -> None:
+    found = settings_of(text)
+    said = sentence(found)
+    assert said is not None
+    assert settings_of(said) == found
+
+
+def test_defaults_go_without_saying() -> None:
+    assert sentence(settings_of('laws from fit("runs/*.csv", points: 60)')) == 'laws from fit("runs/*.csv")'
+
+
+@pytest.mark.parametrize("settings", [{}, {"paths": 'a"b'}, {"paths": "a", "where": {"x": [1]}}, {"paths": 3}])
+def test_what_no_file_could_say_has_no_sentence(settings: dict[str, object]) -> None:
+    assert sentence(settings) is None
