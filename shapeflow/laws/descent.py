@@ -6,6 +6,9 @@ moved compute of the first point. In these the law is nearly linear, and bounds 
 
 Sharing b makes the normal matrix of a group an arrow: a block of three for each law, coupled by b alone. The blocks are
 eliminated in closed form (Schur complement), so a step costs as much with many laws in a group as with one in each.
+
+Every row keeps its own pace: its own delta, damping and end. Rows that have ended make room for those that wait, so
+that few enough are at work to stay in a cache.
 """
 
 from __future__ import annotations
@@ -17,12 +20,19 @@ from numpy.typing import NDArray
 from shapeflow.laws.points import Floats
 
 Flags = NDArray[np.bool_]
+Places = NDArray[np.intp]
 
-_STAGES = (1e-1, 3e-2, 1e-2, 3e-3)
-"""Wider deltas that the descent passes first: at a small delta the loss is nearly |r|, whose kinks stop it early."""
-_STAGE_STEPS, _LAST_STEPS = 6, 60
-_OWN = (0, 2, 3)
-"""The unknowns that no law shares."""
+_AT_WORK = 512
+"""Laws that are looked at together."""
+_REFILL = 16
+"""Rows that wait come in when one part in so many has ended."""
+_DAMPING = 1e-3
+_EARLY_STEPS = 6
+_EARLY_GAIN = 1e-2
+"""Before the last delta a row goes on to the next after so many steps, or where one gained less than this part."""
+_LOW, _HIGH = np.array([-60.0, 0.0, 0.0, -60.0]), np.array([60.0, np.inf, 1 - 1e-9, np.log(1e4)])
+"""Bounds of theta; a batch brings its own for b and log first. c stays below the lowest error seen, which is 1."""
+_PLANES = 6
 
 
 @attrs.frozen(eq=False)
@@ -36,168 +46,266 @@ class Batch:
     """Compute above the set's first."""
     y: Floats
     """What is fitted: the log of the relative error, or with `linear` the error itself."""
-    weight: Floats
+    root: Floats
+    """The root of each point's weight."""
+    low: Floats
+    """The lowest log first, (groups, laws)."""
     linear: bool = False
 
-    def groups(self, chosen: NDArray[np.intp]) -> Batch:
+    def groups(self, chosen: Places) -> Batch:
         """Some of the groups."""
-        x, y, weight = (part if len(part) == 1 else part[chosen] for part in (self.x, self.y, self.weight))
-        return Batch(x, y, weight, self.linear)
+        x, y, root, low = (p if len(p) == 1 else p[chosen] for p in (self.x, self.y, self.root, self.low))
+        return Batch(x, y, root, low, self.linear)
 
-
-@attrs.frozen(eq=False)
-class Box:
-    """Bounds of the unknowns, (groups, laws, 4) as in a batch and (4,), and whether b moves at all."""
-
-    low: Floats
-    high: Floats
-    free_b: bool
-
-    def groups(self, chosen: NDArray[np.intp]) -> Box:
-        """Some of the groups."""
-        return self if len(self.low) == 1 else Box(self.low[chosen], self.high, self.free_b)
-
-
-@attrs.frozen(eq=False)
-class _Local:
-    """What one evaluation tells: values (groups,), the gradient (4, groups, laws) and matrix (4, 4, groups, laws)."""
-
-    value: Floats
-    gradient: Floats
-    matrix: Floats
-
-    def keep(self, which: Flags, other: _Local) -> _Local:
-        """The other's groups where `which` is true."""
-        return _Local(
-            np.where(which, other.value, self.value),
-            np.where(which[:, None], other.gradient, self.gradient),
-            np.where(which[:, None], other.matrix, self.matrix),
+    def apart(self, groups: int) -> Batch:
+        """Every law of so many groups in a group of its own, group by group."""
+        x, y, root = (
+            np.broadcast_to(p, (groups, *p.shape[1:])).reshape(-1, 1, p.shape[2]) for p in (self.x, self.y, self.root)
         )
+        low = np.broadcast_to(self.low, (groups, self.low.shape[1])).reshape(-1, 1)
+        return Batch(x, y, root, low, self.linear)
 
-    def groups(self, chosen: NDArray[np.intp] | Flags) -> _Local:
-        return _Local(self.value[chosen], self.gradient[:, chosen], self.matrix[:, :, chosen])
+    def put(self, places: Places, other: Batch, chosen: Places) -> None:
+        """Other groups in the places of these."""
+        for mine, its in ((self.x, other.x), (self.y, other.y), (self.root, other.root), (self.low, other.low)):
+            if len(its) > 1:
+                mine[places] = its[chosen]
 
 
-def descend(theta: Floats, batch: Batch, delta: float, box: Box) -> tuple[Floats, Floats]:
+@attrs.frozen
+class Descent:
+    """How far down, and how."""
+
+    delta: float
+    b: tuple[float, float] | None
+    """The bounds of b; None: it stays what it is."""
+    gain: float
+    """A row ends where a step gains, or promises, less than this part of the objective."""
+    steps: int = 60
+    """A row ends after so many at the last delta."""
+    stages: tuple[float, ...] = (1e-1, 3e-2, 1e-2, 3e-3)
+    """Wider deltas that are passed first: at a small one the loss is nearly |r|, whose kinks stop a descent early."""
+
+    @property
+    def deltas(self) -> Floats:
+        """All that are passed, the last one last."""
+        return np.array([*(s for s in self.stages if s > 1.01 * self.delta), self.delta])
+
+
+@attrs.define(eq=False)
+class _Work:
+    """The rows at work."""
+
+    row: Places
+    batch: Batch
+    theta: Floats
+    value: Floats
+    """(groups,): infinite before the first look at the present delta."""
+    sums: Floats
+    """(5, 6, groups, laws): see `_look`."""
+    stage: Places
+    taken: Places
+    """Steps at the present delta."""
+    damping: Floats
+    ended: Flags
+
+    @classmethod
+    def begin(cls, begin: Floats, batch: Batch, count: int) -> _Work:
+        """With the first `count` rows."""
+        row = np.arange(count)
+        laws, zero = begin.shape[1], np.zeros(count, np.intp)
+        value, sums = np.full(count, np.inf), np.zeros((_PLANES - 1, _PLANES, count, laws))
+        damping = np.full(count, _DAMPING)
+        return cls(row, batch.groups(row), begin[row], value, sums, zero, zero.copy(), damping, zero > 0)
+
+    def refill(self, waiting: Places, begin: Floats, batch: Batch) -> None:
+        """Rows that wait take the places of those that have ended; places left over go."""
+        free = np.flatnonzero(self.ended)
+        taken = free[: len(waiting)]
+        self.batch.put(taken, batch, waiting)
+        self.row[taken], self.theta[taken], self.stage[taken], self.ended[taken] = waiting, begin[waiting], 0, False
+        self.anew(taken)
+        if len(free) > len(taken):
+            go = np.flatnonzero(~self.ended)
+            self.batch, self.sums = self.batch.groups(go), self.sums[:, :, go]
+            self.row, self.theta, self.value = self.row[go], self.theta[go], self.value[go]
+            self.stage, self.taken, self.damping = self.stage[go], self.taken[go], self.damping[go]
+            self.ended = self.ended[go]
+
+    def anew(self, which: Places) -> None:
+        """The next step of some is none: they look at their delta for the first time where they stand."""
+        self.value[which], self.taken[which], self.damping[which] = np.inf, 0, _DAMPING
+        self.sums[:, :, which] = 0.0
+
+
+def descend(begin: Floats, batch: Batch, how: Descent) -> tuple[Floats, Floats]:
     """From theta (groups, laws, 4) to the local optimum of each group, and its objective (groups, laws).
 
     b of the first law of a group is that of all. Never worse than where it started.
     """
-    theta = np.clip(theta, box.low, box.high)
-    theta[..., 1] = theta[:, :1, 1]
-    best, least = theta.copy(), objective(theta, batch, delta).sum(1)
-    for stage in (*(s for s in _STAGES if s > 1.01 * delta), delta):
-        theta = _levenberg(theta, batch, stage, box, _LAST_STEPS if stage == delta else _STAGE_STEPS)
-        value = objective(theta, batch, delta).sum(1)
-        better = value < least
-        best[better], least[better] = theta[better], value[better]
-    return best, objective(best, batch, delta)
+    begin = np.clip(begin, _LOW, _HIGH)
+    begin[..., 3] = np.maximum(begin[..., 3], batch.low)
+    begin[..., 1] = begin[:, :1, 1] if how.b is None else np.clip(begin[:, :1, 1], *how.b)
+    found, size = begin.copy(), max(_AT_WORK // begin.shape[1], 1)
+    work, waiting = _Work.begin(begin, batch, min(size, len(begin))), size
+    planes = np.empty((_PLANES, len(work.row), *batch.x.shape[1:]))
+    while len(work.row):
+        with np.errstate(all="ignore"):
+            _advance(work, planes[:, : len(work.row)], how)
+        over = int(work.ended.sum())
+        if over * _REFILL >= len(work.row):
+            found[work.row[work.ended]] = work.theta[work.ended]
+            work.refill(np.arange(waiting, max(min(waiting + over, len(begin)), waiting)), begin, batch)
+            waiting += over
+    value, before = objective(found, batch, how.delta), objective(begin, batch, how.delta)
+    worse = before.sum(1) < value.sum(1)
+    found[worse], value[worse] = begin[worse], before[worse]
+    return found, value
 
 
 def objective(theta: Floats, batch: Batch, delta: float) -> Floats:
     """Huber's loss of the residuals, summed over the points of each law: (groups, laws)."""
-    residual = _residual(theta, batch)[0]
-    size = np.abs(residual)
+    size = np.abs(residual(theta, batch))
     inner = np.minimum(size, delta)
-    return np.asarray((batch.weight * (inner * (size - 0.5 * inner))).sum(2))
+    return np.asarray((batch.root**2 * (inner * (size - 0.5 * inner))).sum(2))
 
 
-def _residual(theta: Floats, batch: Batch) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Residuals, and by the way: the moved compute, its log, the power law alone and the whole law."""
+def residual(theta: Floats, batch: Batch) -> Floats:
+    """log(law) - log(measured), or with `linear` law - measured: (groups, laws, points)."""
     log_amp, b, c, log_first = (theta[..., i, None] for i in range(4))
-    moved = batch.x + np.exp(log_first)
-    log_moved = np.log(moved)
-    power = np.exp(log_amp - b * log_moved)
-    whole = power + c
-    return (whole if batch.linear else np.log(whole)) - batch.y, moved, log_moved, power, whole
+    whole = np.exp(log_amp - b * np.log(batch.x + np.exp(log_first))) + c
+    return np.asarray((whole if batch.linear else np.log(whole)) - batch.y)
 
 
-def _look(theta: Floats, batch: Batch, delta: float) -> _Local:
-    """Objective, gradient and the reweighted Gauss-Newton matrix at theta."""
-    residual, moved, log_moved, power, whole = _residual(theta, batch)
-    size = np.abs(residual)
-    inner = np.minimum(size, delta)
-    value = np.einsum("gln,gln->g", np.broadcast_to(batch.weight, size.shape), inner * (size - 0.5 * inner))
-    rows = np.empty((*size.shape[:2], 5, size.shape[2]))
-    rows[:, :, 2] = 1.0 if batch.linear else 1.0 / whole
-    np.multiply(power, rows[:, :, 2], out=rows[:, :, 0])
-    np.multiply(rows[:, :, 0], log_moved, out=rows[:, :, 1])
-    np.divide(rows[:, :, 0], moved, out=rows[:, :, 3])
-    rows[:, :, 4] = residual
-    weight = batch.weight * (inner / np.maximum(size, 1e-300))
-    products = np.matmul(rows, (rows * weight[:, :, None]).swapaxes(2, 3))
-    first = np.exp(theta[..., 3])
-    scale = np.ones((5, *theta.shape[:2]))
-    scale[1], scale[3] = -1.0, -theta[..., 1] * first
-    matrix = np.moveaxis(products, (2, 3), (0, 1)) * scale[:, None] * scale[None]
-    return _Local(value, matrix[:4, 4], matrix[:4, :4])
+def _advance(work: _Work, planes: Floats, how: Descent) -> None:
+    """One step of every row: tried, and taken where the objective falls."""
+    deltas = how.deltas
+    step, promise = _step(work, how)
+    tried = _moved(work, step, how)
+    value, sums = _look(tried, work.batch, deltas[work.stage], planes)
+    falls = value < work.value
+    first, last = np.isinf(work.value), work.stage == len(deltas) - 1
+    enough = np.where(last, how.gain, _EARLY_GAIN) * work.value
+    small = ~first & (np.where(falls, work.value - value, promise) <= enough)
+    work.theta[falls] = tried[falls]
+    np.copyto(work.value, value, where=falls)
+    np.copyto(work.sums, sums, where=falls[:, None])
+    work.damping = np.where(falls, np.maximum(work.damping / 5, 1e-9), np.minimum(work.damping * 6, 1e9))
+    work.taken += 1
+    over = small | ~np.isfinite(work.value) | (work.taken > np.where(last, how.steps, _EARLY_STEPS))
+    work.ended |= over & last
+    onward = np.flatnonzero(over & ~last)
+    work.stage[onward] += 1
+    work.anew(onward)
 
 
-def _levenberg(theta: Floats, batch: Batch, delta: float, box: Box, steps: int) -> Floats:
-    """At most `steps` damped steps of reweighted least squares at one delta; a group stops where it stalls."""
-    theta, out = theta.copy(), theta.copy()
-    damping, stalled, active = np.full(len(theta), 1e-3), np.zeros(len(theta), int), np.arange(len(theta))
-    now, local = batch, _look(theta, batch, delta)
-    for _ in range(steps):
-        tried = np.clip(theta + _step(theta, local, damping, box), box.low, box.high)
-        there = _look(tried, now, delta)
-        falls = there.value < local.value
-        gain = np.where(falls, local.value - there.value, 0.0)
-        stalled = np.where(gain <= 1e-9 * np.maximum(local.value, 1e-300), stalled + 1, 0)
-        damping = np.where(falls, np.maximum(damping / 5, 1e-9), np.minimum(damping * 6, 1e6))
-        theta, local = np.where(falls[:, None, None], tried, theta), local.keep(falls, there)
-        out[active] = theta
-        if (stalled >= 4).any():
-            go = np.flatnonzero(stalled < 4)
-            if not len(go):
-                break
-            theta, local, now, box = theta[go], local.groups(go), now.groups(go), box.groups(go)
-            damping, stalled, active = damping[go], stalled[go], active[go]
-    return out
+def _moved(work: _Work, step: Floats, how: Descent) -> Floats:
+    """Where a step leads: b and log first go as it says, and so do the law's values at the first and the last point.
+
+    What amp and c must be follows from these values, so that a long step along the valley in which b trades with amp
+    and c stays in it. Where that leaves the bounds of c, amp and c go straight.
+    """
+    theta, low = work.theta, work.batch.low
+    tried = np.clip(theta + step, _LOW, _HIGH)
+    tried[..., 3] = np.maximum(tried[..., 3], low)
+    if how.b is not None:
+        tried[..., 1] = np.clip(tried[..., 1], *how.b)
+    log_amp, b, c, log_first = np.moveaxis(theta, -1, 0)
+    by_b, by_first = (tried - theta)[..., 1], (tried - theta)[..., 3]
+    span = work.batch.x.max(2)
+    ends = np.stack([log_first, np.log(span + np.exp(log_first))])
+    power = np.exp(log_amp - b * ends)
+    change = step[..., 0] - by_b * ends - b * np.exp(log_first - ends) * by_first
+    high, low = power * (1 + change) + c + step[..., 2]
+    moved = np.stack([tried[..., 3], np.log(span + np.exp(tried[..., 3]))])
+    first, last = np.exp(-tried[..., 1] * moved)
+    amp = (high - low) / (first - last)
+    floor = low - amp * last
+    inside = (amp > 0) & (floor > 0) & (floor < _HIGH[2]) & (step[..., 2] != 0)
+    tried[..., 0] = np.where(inside, np.log(np.where(inside, amp, 1.0)), tried[..., 0])
+    tried[..., 2] = np.where(inside, floor, tried[..., 2])
+    return tried
 
 
-def _step(theta: Floats, local: _Local, damping: Floats, box: Box) -> Floats:
-    """The damped Newton step of every group: (groups, laws, 4)."""
-    pinned = np.moveaxis((theta <= box.low + 1e-12) & (local.gradient.transpose(1, 2, 0) > 0), 2, 0) | np.moveaxis(
-        (theta >= box.high - 1e-12) & (local.gradient.transpose(1, 2, 0) < 0), 2, 0
-    )
-    own = np.array(_OWN)
-    fixed = pinned[own]
-    gradient = np.where(fixed, 0.0, local.gradient[own])
-    diagonal = np.stack([local.matrix[i, i] for i in _OWN])
-    size = np.sqrt(np.where(fixed | (diagonal <= 1e-290), 1.0, diagonal))
-    block = np.where(fixed[:, None] | fixed[None], 0.0, local.matrix[own[:, None], own]) / size[:, None] / size[None]
-    right = np.stack([gradient / size, np.where(fixed, 0.0, local.matrix[1, own]) / size])
-    ridge = 1.0 + damping[:, None]
-    by_gradient, by_b = _solve3(block, ridge, right)
-    step = np.empty((*theta.shape[:2], 4))
+def _look(theta: Floats, batch: Batch, delta: Floats, planes: Floats) -> tuple[Floats, Floats]:
+    """The objective of each group at its delta, and sums of products over points: (5, 6, groups, laws).
+
+    Planes 0 to 3 are the derivatives of the residual r by log amp, -b, c, and log first over -b first, each times k =
+    min(1, delta / |r|) and the root of the weight; 4 is k r and 5 r, times that root. So column 5 is Huber's gradient,
+    and the rest a Gauss-Newton matrix in which what lies outside delta counts by k squared: less than reweighting
+    counts it (k), more than Newton's method does (0), and quickest by trial.
+    """
+    log_amp, b, c, log_first = (theta[..., i, None] for i in range(4))
+    power, log_moved, _, moved, whole, residual = planes
+    np.add(batch.x, np.exp(log_first), out=moved)
+    np.log(moved, out=log_moved)
+    np.multiply(log_moved, -b, out=power)
+    np.add(power, log_amp, out=power)
+    np.exp(power, out=power)
+    np.add(power, c, out=whole)
+    if batch.linear:
+        np.subtract(whole, batch.y, out=residual)
+    else:
+        np.log(whole, out=residual)
+        np.subtract(residual, batch.y, out=residual)
+    inside = np.abs(residual)
+    np.divide(delta[:, None, None], inside, out=inside)
+    np.minimum(inside, 1.0, out=inside)
+    np.multiply(inside, batch.root, out=inside)
+    if batch.linear:
+        planes[2] = inside
+    else:
+        np.divide(inside, whole, out=planes[2])
+    np.multiply(inside, residual, out=planes[4])
+    np.multiply(residual, batch.root, out=residual)
+    np.multiply(power, planes[2], out=power)
+    np.multiply(log_moved, power, out=log_moved)
+    np.divide(power, moved, out=moved)
+    rows = planes.transpose(1, 2, 0, 3)
+    products = np.matmul(rows[:, :, :5], rows.swapaxes(2, 3))
+    sums = np.ascontiguousarray(products.transpose(2, 3, 0, 1))
+    value = (sums[4, 5] - 0.5 * sums[4, 4]).sum(1)
+    return np.where(np.isfinite(value), value, np.inf), sums
+
+
+def _step(work: _Work, how: Descent) -> tuple[Floats, Floats]:
+    """The damped step of every row, (groups, laws, 4), and how far it promises the objective to fall."""
+    theta, sums = work.theta, work.sums
+    gradient = sums[:4, 5]
+    scale = 1.0 / np.sqrt(np.maximum(np.stack([sums[i, i] for i in range(4)]), 1e-290))
+    # A parameter that stands at its bound and would leave it takes no part in this step.
+    c, log_first = theta[..., 2], theta[..., 3]
+    scale[2][((c <= 0) & (gradient[2] > 0)) | ((c >= _HIGH[2]) & (gradient[2] < 0))] = 0.0
+    scale[3][((log_first <= work.batch.low) & (gradient[3] < 0)) | ((log_first >= _HIGH[3]) & (gradient[3] > 0))] = 0.0
+    s0, s2, s3 = scale[0], scale[2], scale[3]
+    ridge = 1.0 + work.damping[:, None]
+    right = np.stack([gradient, sums[:4, 1]])[:, [0, 2, 3]] * scale[[0, 2, 3]]
+    by_gradient, by_b = _solve3(sums[0, 2] * s0 * s2, sums[0, 3] * s0 * s3, sums[2, 3] * s2 * s3, ridge, right)
     step_b = np.zeros(len(theta))
-    if box.free_b:
-        pull = local.gradient[1].sum(1)
-        b = theta[:, 0, 1]
-        held = ((b <= box.low[:, 0, 1]) & (pull > 0)) | ((b >= box.high[1]) & (pull < 0))
-        whole = local.matrix[1, 1].sum(1)
-        schur = whole * (1 + damping) - (right[1] * by_b).sum((0, 2))
-        lead = pull - (right[1] * by_gradient).sum((0, 2))
-        step_b = np.where(held, 0.0, -lead / np.maximum(schur, 1e-14 * whole + 1e-300))
-        step_b = np.clip(step_b, -0.6 * b, 1.5 * b)
-    step[..., 1] = step_b[:, None]
-    for place, i in enumerate(_OWN):
-        step[..., i] = np.clip(-(by_gradient[place] + by_b[place] * step_b[:, None]) / size[place], -2.0, 2.0)
-    return step
+    if how.b is not None:
+        b, pull, whole = theta[:, 0, 1], gradient[1].sum(1), sums[1, 1].sum(1)
+        schur = whole * (1 + work.damping) - (right[1] * by_b).sum((0, 2))
+        step_b = -(pull - (right[1] * by_gradient).sum((0, 2))) / np.maximum(schur, 1e-14 * whole + 1e-290)
+        step_b[((b <= how.b[0]) & (pull < 0)) | ((b >= how.b[1]) & (pull > 0))] = 0.0
+        step_b = np.clip(step_b, -1.5 * b, 0.6 * b)
+    own = -(by_gradient + by_b * step_b[:, None]) * scale[[0, 2, 3]]
+    promise = -0.5 * ((gradient[[0, 2, 3]] * own).sum((0, 2)) + gradient[1].sum(1) * step_b)
+    own[2] /= -theta[..., 1] * np.exp(log_first)
+    shared = np.broadcast_to(-step_b[:, None], own[0].shape)
+    step = np.stack([np.clip(own[0], -2, 2), shared, own[1], np.clip(own[2], -2, 2)], -1)
+    return step, promise
 
 
-def _solve3(block: Floats, ridge: Floats, right: Floats) -> Floats:
-    """Symmetric systems of three with `ridge` as diagonal, (3, 3, ...), for right sides (2, 3, ...)."""
-    u01, u02, h12 = block[0, 1], block[0, 2], block[1, 2]
-    l10, l20 = u01 / ridge, u02 / ridge
-    d1 = np.maximum(ridge - l10 * u01, 1e-15)
-    u12 = h12 - l10 * u02
+def _solve3(h01: Floats, h02: Floats, h12: Floats, ridge: Floats, right: Floats) -> Floats:
+    """Symmetric systems of three, `ridge` all along the diagonal, for right sides (2, 3, ...)."""
+    l10, l20 = h01 / ridge, h02 / ridge
+    d1 = np.maximum(ridge - l10 * h01, 1e-15)
+    u12 = h12 - l10 * h02
     l21 = u12 / d1
-    d2 = np.maximum(ridge - l20 * u02 - l21 * u12, 1e-15)
-    first = right[:, 0]
-    second = right[:, 1] - l10 * first
-    third = (right[:, 2] - l20 * first - l21 * second) / d2
-    second = (second - u12 * third) / d1
-    first = (first - u01 * second - u02 * third) / ridge
-    return np.stack([first, second, third], 1)
+    d2 = np.maximum(ridge - l20 * h02 - l21 * u12, 1e-15)
+    y0 = right[:, 0]
+    y1 = right[:, 1] - l10 * y0
+    z2 = (right[:, 2] - l20 * y0 - l21 * y1) / d2
+    z1 = y1 / d1 - l21 * z2
+    z0 = y0 / ridge - l10 * z1 - l20 * z2
+    return np.stack([z0, z1, z2], 1)

@@ -15,6 +15,7 @@ from shapeflow.laws.points import Floats, Points
 NEGATIVE = 0.9
 """A signed offset d may go down to this part of the first compute, below 0."""
 GRID_B, GRID_D = 20, 16
+_AROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
 
 
 @attrs.frozen(eq=False)
@@ -57,33 +58,72 @@ class Scaled:
         return np.stack([a, b, c * self.lowest, moved * self.reference], -1)
 
 
-def starts(one: Scaled, b: NDArray[np.float64] | None, count: int) -> Floats:
-    """`count` theta, the lowest local minima of the projected sum first: (count, 4); b is given or free."""
-    b_axis = np.geomspace(0.02, 3.0, GRID_B) if b is None else b
-    first_axis = one.least + np.concatenate([[0.0], np.exp(np.linspace(np.log(one.least) - 2.0, 3.0, GRID_D - 1))])
-    grid_b, grid_first = (axis.ravel() for axis in np.meshgrid(b_axis, first_axis, indexing="ij"))
-    log_amp, c, rest = _project(one, grid_b, grid_first)
-    field = np.pad(rest.reshape(len(b_axis), len(first_axis)), 1, constant_values=np.inf)
-    inner = field[1:-1, 1:-1]
-    rows, columns = inner.shape
-    around = [field[1 + i : 1 + i + rows, 1 + j : 1 + j + columns] for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
-    lowest = np.all([inner <= other for other in around], axis=0).ravel()
-    order = np.lexsort((rest, ~lowest))[:count]
-    return np.stack([log_amp, grid_b, c, np.log(grid_first)], 1)[order]
+@attrs.frozen(eq=False)
+class Grid:
+    """Cells (b, first) of one set, and the power law of each at its points."""
+
+    b: Floats
+    first: Floats
+    shape: tuple[int, int]
+    power: Floats
+    """(cells, points), the highest of a cell 1."""
+    log_size: Floats
+    """What `power` was divided by."""
+
+    @classmethod
+    def of(cls, one: Scaled, b: Floats | None) -> Grid:
+        """Over all exponents, or over those given."""
+        b_axis = np.geomspace(0.02, 3.0, GRID_B) if b is None else b
+        more = np.exp(np.linspace(np.log(one.least) - 2.0, 3.0, GRID_D - 1))
+        first_axis = one.least + np.concatenate([[0.0], more])
+        cells_b, first = np.repeat(b_axis, len(first_axis)), np.tile(first_axis, len(b_axis))
+        log_power = -cells_b[:, None] * np.log(one.x + first[:, None])
+        log_size = log_power.max(1)
+        shape = len(b_axis), len(first_axis)
+        return cls(cells_b, first, shape, np.exp(log_power - log_size[:, None]), log_size)
 
 
-def _project(one: Scaled, b: Floats, first: Floats) -> tuple[Floats, Floats, Floats]:
-    """For each cell: log amp and c of least squared relative error, and that sum."""
-    u = np.exp(-b[:, None] * np.log(one.x[None] + first[:, None]))
-    size = u.max(1, keepdims=True)
-    weight = 1 / one.e
-    us = u / size * weight
-    uu, u1, uy = (us * us).sum(1), us @ weight, us.sum(1)
-    one_one, one_y, yy = float(weight @ weight), float(weight.sum()), float(len(one.e))
-    det = uu * one_one - u1**2
-    det = np.where(det > 1e-14 * uu * one_one, det, np.inf)
-    amp, c = (uy * one_one - one_y * u1) / det, (one_y * uu - uy * u1) / det
+def starts(grid: Grid, error: Floats, weight: Floats, count: int) -> Floats:
+    """`count` theta for each row of weights, the lowest local minima of the projected sum first: (rows, count, 4).
+
+    `error` is (1 or rows, points), and errors may be weighted as absolute or relative ones by `weight`.
+    """
+    amp, c, rest = _project(grid, error, weight)
+    if count > 1:
+        # Local minima come first, then the lowest of what is left.
+        rest = np.where(_lowest(rest, grid.shape), rest, rest + 10 * rest.max(1, keepdims=True))
+    row, order = np.arange(len(rest)), np.empty((len(rest), count), np.intp)
+    for place in range(count):
+        order[:, place] = rest.argmin(1)
+        rest[row, order[:, place]] = np.inf
+    amp, c = np.take_along_axis(amp, order, 1), np.take_along_axis(c, order, 1)
+    log_amp = np.log(np.maximum(amp, 1e-17)) - grid.log_size[order]
+    return np.stack([log_amp, grid.b[order], c, np.log(grid.first)[order]], -1)
+
+
+def _lowest(rest: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which cells are no higher than the eight around them."""
+    rows, columns = shape
+    field = np.pad(rest.reshape(-1, rows, columns), ((0, 0), (1, 1), (1, 1)), constant_values=np.inf)
+    inner = field[:, 1:-1, 1:-1]
+    lowest = np.ones(inner.shape, bool)
+    for i, j in _AROUND:
+        lowest &= inner <= field[:, 1 + i : 1 + i + rows, 1 + j : 1 + j + columns]
+    return lowest.reshape(rest.shape)
+
+
+def _project(grid: Grid, error: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
+    """For each row of weights and each cell: amp > 0 and c >= 0 of least weighted squares, and that sum.
+
+    Sums over points are products of matrices, in which all rows share one table of powers.
+    """
+    uu, u1 = weight @ (grid.power**2).T, weight @ grid.power.T
+    uy = (weight * error) @ grid.power.T
+    ones, one_y, yy = (part.sum(1)[:, None] for part in (weight, weight * error, weight * error**2))
+    det = uu * ones - u1**2
+    det = np.where(det > 1e-14 * uu * ones, det, np.inf)
+    amp, c = (uy * ones - one_y * u1) / det, (one_y * uu - uy * u1) / det
     on_face = (c < 0) | (amp <= 0)
     amp, c = np.where(on_face, uy / uu, amp), np.where(on_face, 0.0, c)
-    rest = yy - 2 * (amp * uy + c * one_y) + amp**2 * uu + 2 * amp * c * u1 + c**2 * one_one
-    return np.log(np.maximum(amp / size[:, 0], 1e-17)), c, rest
+    # At the least of the sum its gradient is zero along what is free, which leaves this.
+    return amp, c, yy - amp * uy - c * one_y

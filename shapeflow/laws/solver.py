@@ -15,17 +15,19 @@ import attrs
 import numpy as np
 
 from shapeflow.laws.curve import Quad
-from shapeflow.laws.descent import Batch, Box, descend
+from shapeflow.laws.descent import Batch, Descent, descend, objective, residual
 from shapeflow.laws.points import Floats, Points
-from shapeflow.laws.projection import Scaled, starts
+from shapeflow.laws.projection import Grid, Scaled, starts
 from shapeflow.laws.resample import Drawn
 
 B_LOW, B_HIGH = 5e-3, 4.0
 """The exponents that are considered; one that ends on them has not been identified by its data."""
 STARTS = 6
-POOLED_GRID, POOLED_STARTS = 17, 3
-_CHUNK = 256
-"""Laws that are descended at once: their points fit into a cache."""
+POOLED_GRID, POOLED_STARTS, _TRIED = 17, 3, 3
+_ROUGH, _NEAR, _FULL = 1e-3, 1e-6, 1e-11
+"""Where a descent ends: a step gains less than this part of the objective."""
+_ELEMENTS = 2**21
+"""Points of resamples that are in memory at once."""
 _ALIKE, _DISTINCT = 1.01, 0.05
 """Other optima are told up to this part of the best objective, and where b or c is this far off those told."""
 
@@ -86,13 +88,14 @@ def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple
     if not scaled:
         return ()
     kind = options.kind(len(scaled))
-    together = _pooled(scaled, options) if kind == "pooled" else np.empty((len(scaled), 0, 4))
+    together = _pooled(scaled, options) if kind == "pooled" else np.empty((0, len(scaled), 4))
     given = options.fixed if kind != "pooled" else float(together[0, 0, 1])
-    begin = np.stack([starts(one, None if given is None else np.array([given]), STARTS) for one in scaled])
+    begin = np.stack([_starts(one, given, STARTS, options) for one in scaled], 1)
     # Where the exponent is shared, what else a law could be is asked at that exponent.
-    begin = np.concatenate([together, begin], 1)
-    theta, objective = _each(scaled, begin, options, free_b=kind == "own")
-    return tuple(_fitted(*each, kind) for each in zip(scaled, theta, objective, strict=True))
+    begin = np.concatenate([together, begin])
+    theta, _ = _each(scaled, begin, _how(options, kind == "own"), options)
+    theta, value = _each(scaled, theta, _fully(options, kind == "own"), options)
+    return tuple(_fitted(one, theta[:, place], value[:, place], kind) for place, one in enumerate(scaled))
 
 
 def fit_draws(
@@ -105,33 +108,56 @@ def fit_draws(
     """
     options = options or FitOptions()
     scaled = [Scaled.of(points, options.offset == "signed") for points in sets]
-    begin = [one.inward(np.array([law.a, law.b, law.c, law.d])) for one, law in zip(scaled, fitted, strict=True)]
-    if options.kind(len(scaled)) == "pooled":
-        return _draws(scaled, drawn, np.stack(begin), options, free_b=True)
-    free = options.fixed is None
-    own = zip(scaled, drawn, begin, strict=True)
-    return np.concatenate([_draws([one], [d], theta[None], options, free) for one, d, theta in own])
-
-
-def _draws(
-    scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, options: FitOptions, free_b: bool
-) -> Floats:
-    """Resamples of laws that share an exponent, from where the fit to all points ended."""
+    begin = np.stack(
+        [one.inward(np.array([law.a, law.b, law.c, law.d])) for one, law in zip(scaled, fitted, strict=True)]
+    )
     count = len(drawn[0].weight)
-    box = _box(scaled, free_b)
+    found = np.empty((len(scaled), count, 4))
+    size = max(_ELEMENTS // sum(len(one.x) for one in scaled), 1)
+    for low in range(0, count, size):
+        rows = slice(low, low + size)
+        found[:, rows] = _draws(scaled, [_some(each, rows) for each in drawn], begin, options)
+    return np.stack([one.outward(rows) for one, rows in zip(scaled, found, strict=True)])
+
+
+def _some(drawn: Drawn, rows: slice) -> Drawn:
+    return Drawn(drawn.weight[rows], None if drawn.error is None else drawn.error[rows])
+
+
+def _draws(scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, options: FitOptions) -> Floats:
+    """The law of every resample: theta, (sets, resamples, 4).
+
+    A law starts where the fit to all points ended, or from the best cell of the grid where that is better already.
+    """
+    kind = options.kind(len(scaled))
     errors = [
         one.e[None] if each.error is None else each.error / one.lowest for one, each in zip(scaled, drawn, strict=True)
     ]
-    found = np.empty((len(scaled), count, 4))
-    size = max(_CHUNK // len(scaled), 1)
-    for low in range(0, count, size):
-        rows = slice(low, low + size)
-        batch = _batch(
-            scaled, [e if len(e) == 1 else e[rows] for e in errors], [d.weight[rows] for d in drawn], options
+    weights = [each.weight for each in drawn]
+    batch = _batch(scaled, errors, weights, options)
+    # The grid knows squares alone; points that the law of all points misses count less in it, as they do in the end.
+    size = np.abs(residual(begin[None], batch))
+    inside = np.minimum(1.0, options.delta / np.maximum(size, 1e-300))
+    anew = [
+        starts(
+            Grid.of(one, None if kind == "own" else begin[place, 1:2]),
+            errors[place],
+            weights[place] * inside[:, place, : len(one.x)] * _metric(errors[place], options),
+            1,
         )
-        theta, _ = descend(np.tile(begin, (len(batch.weight), 1, 1)), batch, options.delta, box)
-        found[:, rows] = theta.swapaxes(0, 1)
-    return np.stack([one.outward(rows) for one, rows in zip(scaled, found, strict=True)])
+        for place, one in enumerate(scaled)
+    ]
+    theta = np.concatenate(anew, 1)
+    better = objective(theta, batch, options.delta) < objective(begin[None], batch, options.delta)
+    theta = np.where(better[..., None], theta, begin)
+    how = _how(options, kind != "fixed")
+    if kind == "pooled":
+        found = descend(theta, batch, how)[0]
+    else:
+        # So near to its end a law of its own needs no wider deltas.
+        how = attrs.evolve(how, stages=())
+        found = descend(theta.reshape(-1, 1, 4), batch.apart(len(theta)), how)[0].reshape(theta.shape)
+    return found.swapaxes(0, 1)
 
 
 def _batch(scaled: Sequence[Scaled], errors: Sequence[Floats], weights: Sequence[Floats], options: FitOptions) -> Batch:
@@ -147,61 +173,76 @@ def _batch(scaled: Sequence[Scaled], errors: Sequence[Floats], weights: Sequence
 
     e = pad(errors, 1.0)
     linear = options.residual == "linear"
-    return Batch(pad([one.x[None] for one in scaled], 0.0), e if linear else np.log(e), pad(weights, 0.0), linear)
+    low = np.array([[np.log(one.least) for one in scaled]])
+    x = pad([one.x[None] for one in scaled], 0.0)
+    return Batch(x, e if linear else np.log(e), np.sqrt(pad(weights, 0.0)), low, linear)
 
 
-def _box(scaled: Sequence[Scaled], free_b: bool) -> Box:
-    """c stays below 1, the lowest relative error seen."""
-    low = [[-40.0, B_LOW if free_b else 0.0, 0.0, np.log(one.least)] for one in scaled]
-    high = [40.0, B_HIGH if free_b else np.inf, 1 - 1e-9, np.log(1e4)]
-    return Box(np.array([low]), np.array(high), free_b)
+def _how(options: FitOptions, free_b: bool) -> Descent:
+    return Descent(options.delta, (B_LOW, B_HIGH) if free_b else None, _NEAR)
 
 
-def _each(scaled: Sequence[Scaled], begin: Floats, options: FitOptions, free_b: bool) -> tuple[Floats, Floats]:
-    """From starts (sets, starts, 4), each a group of its own, to their optima and objectives (sets, starts)."""
-    sets, count, _ = begin.shape
-    flat = _batch(scaled, [one.e[None] for one in scaled], [np.ones((1, len(one.e))) for one in scaled], options)
-    x, y, weight = (np.repeat(part[0], count, 0)[:, None] for part in (flat.x, flat.y, flat.weight))
-    per_row = Batch(x, y, weight, flat.linear)
-    box = _box(scaled, free_b)
-    box = Box(np.repeat(box.low[0], count, 0)[:, None], box.high, free_b)
-    theta, objective = descend(begin.reshape(-1, 1, 4), per_row, options.delta, box)
-    return theta.reshape(sets, count, 4), objective.reshape(sets, count)
+def _fully(options: FitOptions, free_b: bool) -> Descent:
+    return attrs.evolve(_how(options, free_b), gain=_FULL, steps=500, stages=())
+
+
+def _starts(one: Scaled, b: float | None, count: int, options: FitOptions) -> Floats:
+    """Where a fit to all points starts from: (count, 4)."""
+    error = one.e[None]
+    grid = Grid.of(one, None if b is None else np.array([b]))
+    return np.asarray(starts(grid, error, _metric(error, options), count)[0])
+
+
+def _metric(error: Floats, options: FitOptions) -> Floats:
+    """What makes squared differences of errors those of the residual, nearly."""
+    return np.ones_like(error) if options.residual == "linear" else error**-2
+
+
+def _each(scaled: Sequence[Scaled], begin: Floats, how: Descent, options: FitOptions) -> tuple[Floats, Floats]:
+    """From starts (starts, sets, 4), each a group of its own, to their optima and objectives (starts, sets)."""
+    batch = _all(scaled, options).apart(len(begin))
+    theta, value = descend(begin.reshape(-1, 1, 4), batch, how)
+    return theta.reshape(begin.shape), value.reshape(begin.shape[:2])
+
+
+def _all(scaled: Sequence[Scaled], options: FitOptions) -> Batch:
+    """One group of all laws, every point once."""
+    return _batch(scaled, [one.e[None] for one in scaled], [np.ones((1, len(one.e))) for one in scaled], options)
 
 
 def _pooled(scaled: Sequence[Scaled], options: FitOptions) -> Floats:
-    """The laws with the one exponent that makes the summed objective least: theta, (sets, 1, 4).
+    """The laws with the one exponent that makes the summed objective least: theta, (1, sets, 4).
 
     The exponent is held at the values of a coarse grid; from the lowest of these all laws descend together.
     """
     grid = np.geomspace(B_LOW, B_HIGH, POOLED_GRID)
-    begin = np.stack([np.concatenate([starts(one, np.array([b]), POOLED_STARTS) for b in grid]) for one in scaled])
-    theta, objective = (
-        part.reshape(len(scaled), POOLED_GRID, POOLED_STARTS, -1) for part in _each(scaled, begin, options, False)
+    begin = np.stack(
+        [np.concatenate([_starts(one, float(b), POOLED_STARTS, options) for b in grid]) for one in scaled], 1
     )
-    best = objective[..., 0].argmin(2)
-    rows, columns = np.arange(len(scaled))[:, None], np.arange(POOLED_GRID)
-    theta, total = theta[rows, columns, best], objective[rows, columns, best, 0].sum(0)
-    lowest = np.argsort(total, kind="stable")[:3]
-    batch = _batch(scaled, [one.e[None] for one in scaled], [np.ones((1, len(one.e))) for one in scaled], options)
-    joint, each = descend(theta[:, lowest].swapaxes(0, 1), batch, options.delta, _box(scaled, True))
-    return np.asarray(joint[int(each.sum(1).argmin())][:, None])
+    theta, value = _each(scaled, begin, attrs.evolve(_how(options, False), gain=_ROUGH), options)
+    value = value.reshape(POOLED_GRID, POOLED_STARTS, -1)
+    best = value.argmin(1)[:, None]
+    theta = np.take_along_axis(theta.reshape(*value.shape, 4), best[..., None], 1)[:, 0]
+    lowest = np.argsort(value.min(1).sum(1), kind="stable")[:_TRIED]
+    theta, value = descend(theta[lowest], _all(scaled, options), _how(options, True))
+    best = int(value.sum(1).argmin())
+    return descend(theta[best : best + 1], _all(scaled, options), _fully(options, True))[0]
 
 
-def _fitted(one: Scaled, theta: Floats, objective: Floats, kind: Kind) -> Fitted:
+def _fitted(one: Scaled, theta: Floats, value: Floats, kind: Kind) -> Fitted:
     """The best of a set's optima, and those of the rest that do nearly as well and are another law."""
-    order = np.argsort(objective, kind="stable")
+    order = np.argsort(value, kind="stable")
     best = theta[order[0]]
     told: list[Floats] = [best]
-    for row in theta[order[1:]][objective[order[1:]] <= _ALIKE * objective[order[0]]]:
+    for row in theta[order[1:]][value[order[1:]] <= _ALIKE * value[order[0]]]:
         if all(_differ(row, other) for other in told):
             told.append(row)
     laws = [tuple(float(value) for value in one.outward(row)) for row in told]
-    residual = np.log(np.exp(best[0] - best[1] * np.log(one.x + np.exp(best[3]))) + best[2]) - np.log(one.e)
-    rms = float(np.sqrt(np.mean(residual**2)))
+    missed = np.log(np.exp(best[0] - best[1] * np.log(one.x + np.exp(best[3]))) + best[2]) - np.log(one.e)
+    rms = float(np.sqrt(np.mean(missed**2)))
     a, b, c, d = laws[0]
     others = tuple((a, b, c, d) for a, b, c, d in laws[1:])
-    return Fitted(a, b, c, d, float(objective[order[0]]), rms, kind, others)
+    return Fitted(a, b, c, d, float(value[order[0]]), rms, kind, others)
 
 
 def _differ(one: Floats, other: Floats) -> bool:
