@@ -15,7 +15,8 @@ import attrs
 import numpy as np
 
 from shapeflow.laws.curve import Quad
-from shapeflow.laws.descent import Batch, Descent, descend, objective, residual
+from shapeflow.laws.descent import Descent, descend
+from shapeflow.laws.objective import Batch, objective, residual
 from shapeflow.laws.points import Floats, Points
 from shapeflow.laws.projection import Grid, Scaled, starts
 from shapeflow.laws.resample import Drawn
