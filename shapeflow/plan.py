@@ -298,6 +298,12 @@ class Plan:
         """False for a plan without a model: it compiles and simulates, for a trainer that is not ours."""
         return self.model is not None and self.totals.steps is not None
 
+    @property
+    def is_best_fixed(self) -> bool:
+        """Is it the best fixed shape itself? Then it saves nothing, however well the laws are known."""
+        (first, *rest) = self.stages
+        return not rest and not first.blends and first.shape == self.comparison.best_fixed.shape
+
     def law(self, shape: Shape) -> Law | None:
         return next((c.law for c in self.candidates if c.shape == shape), None)
 

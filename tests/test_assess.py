@@ -313,3 +313,12 @@ def test_a_fit_carries_its_resamples_into_the_plan() -> None:
     assert got.resamples > 0
     assert got.error is not None
     assert got.error[0] <= (plan.totals.error or 0) <= got.error[1]
+
+
+@pytest.mark.parametrize("way", ["traversal steepest\n", "traversal fixed(shape: (width: 2))\n"])
+def test_what_is_extrapolated_is_said_whatever_the_traversal(way: str, tmp_path: Path) -> None:
+    program, laws = parts(TWO + way, tmp_path)
+    law = laws[SECOND]
+    laws[SECOND] = attrs.evolve(law, provenance=attrs.evolve(law.provenance, error=(1.2, 0.3)))
+    (note,) = (note for note in assessed(program, laws).notes if "extrapolated" in note)
+    assert note.startswith("the plan ends at error 0.25, and (width: 2) was measured down to 0.3 only")

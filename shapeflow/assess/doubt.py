@@ -15,7 +15,7 @@ UNREACHED = 0.05
 def doubts(laws: Mapping[Shape, Law], plan: Plan, found: Uncertainty | None) -> Iterator[str]:
     """In words; nothing where no saving would be quoted anyway, or the plan saves nothing by what it is."""
     comparison = plan.comparison
-    if is_best_fixed(plan) or (comparison.best_fixed.saving is None and comparison.last_shape_fixed.saving is None):
+    if plan.is_best_fixed or (comparison.best_fixed.saving is None and comparison.last_shape_fixed.saving is None):
         return
     for shape in _rested_on(plan):
         for reason in laws[shape].provenance.verdict:
@@ -31,12 +31,6 @@ def doubts(laws: Mapping[Shape, Law], plan: Plan, found: Uncertainty | None) -> 
     if saving is not None and saving[0] <= 0 <= saving[1]:
         low, high = (f"{round(100 * value, 1) + 0.0:+.1f}%" for value in saving)
         yield f"the saving against the best fixed shape lies between {low} and {high}: it may be none"
-
-
-def is_best_fixed(plan: Plan) -> bool:
-    """Is the plan the best fixed shape itself? Then it saves nothing, however well the laws are known."""
-    (first, *rest) = plan.stages
-    return not rest and not first.blends and first.shape == plan.comparison.best_fixed.shape
 
 
 def _rested_on(plan: Plan) -> list[Shape]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from shapeflow.diagnostics import Label, Report
 from shapeflow.edits import in_order
 from shapeflow.laws.curve import Law
+from shapeflow.lower.cautions import cautions
 from shapeflow.lower.comparison import compare, last_shape
 from shapeflow.lower.cooldown import cooldown
-from shapeflow.lower.credited import credit_notes
 from shapeflow.lower.lengths import Ruler, Stretch, leave
 from shapeflow.lower.switches import Illegal, Switches, leg_span
 from shapeflow.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
@@ -71,24 +71,8 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         cooldown=cooldown(program, stages, report),
         seed=program.seed,
         source=program.source,
-        notes=(*route.notes, *way.notes, *_cautions(program, laws, stages)),
+        notes=(*route.notes, *way.notes, *cautions(program, laws, stages)),
     )
-
-
-def _cautions(program: Program, laws: Mapping[Shape, Law], stages: list[Stage]) -> Iterator[str]:
-    """What a reader of the plan must know."""
-    if not laws:
-        if program.credits_path is not None:
-            yield f"without laws nothing is forecast, so what `{program.credits_path}` says of switches steers no stage"
-        return
-    if program.cooldown is not None:
-        yield "the laws are of runs at a constant learning rate, so no expected error counts the cooldown"
-    yield from credit_notes(program, [stage.shape for stage in stages])
-    if any(stage.blends for stage in stages):
-        yield "a blended step costs what its shape costs, and is predicted to teach like one in the stage's own shape"
-    for axis, caution in program.metric.cautions.items():
-        if len({shape.get(axis) for shape in program.candidates}) > 1:
-            yield caution
 
 
 def _spec(component: object | None) -> Spec | None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.plan import Plan, Stage, forecast
+from shapeflow.preview.intervals import withheld
 from shapeflow.preview.numbers import error, percent, scale
 from shapeflow.shapes import Shape
 
@@ -119,7 +120,8 @@ def targets(plan: Plan, curve: Curve) -> list[float]:
 
 
 def savings(plan: Plan) -> list[dict[str, Any]]:
-    """At each target: what the plan needs, what the fixed shapes need by their laws, and what is saved."""
+    """At each target: what the plan needs, what the fixed shapes need by their laws, and what is saved; only the first
+    where no saving is quoted."""
     if plan.totals.error is None:
         return []
     curve = reached(plan)
@@ -133,10 +135,10 @@ def savings(plan: Plan) -> list[dict[str, Any]]:
         last = plan.comparison.last_shape_fixed.shape
         for name, shape in (("best_fixed", best), ("last_shape_fixed", last)):
             compute = fixed.get(shape, math.inf) if shape is not None else math.inf
-            known = math.isfinite(compute) and compute > 0 and needs is not None
+            known = math.isfinite(compute) and compute > 0 and needs is not None and not withheld(plan)
             row[name] = {
                 "shape": None if shape is None else shape.json(),
-                "compute": max(0.0, compute) if math.isfinite(compute) else None,
+                "compute": max(0.0, compute) if math.isfinite(compute) and not withheld(plan) else None,
                 "saving": 1 - needs / compute if known and needs is not None else None,
             }
         rows.append(row)
@@ -163,6 +165,7 @@ def curves(plan: Plan) -> dict[str, Any]:
                 ("last_shape_fixed", plan.comparison.last_shape_fixed),
             )
         },
+        "uncertainty": None if plan.uncertainty is None else attrs.asdict(plan.uncertainty),
         "stages": [
             {
                 "shape": stage.shape.json(),
@@ -189,6 +192,10 @@ def curves_view(plan: Plan) -> RenderableType:
     table = Table(box=None, padding=(0, 2))
     table.add_column(f"at {plan.metric}", justify="right")
     table.add_column(f"plan, {prefix}FLOPs", justify="right")
+    if withheld(plan):
+        for row in rows:
+            table.add_row(error(row["error"], plan.metric), f"{row['plan'] / size:.4g}")
+        return Group(Text("\n  predicted by the laws, on the way to the end; no saving is quoted:\n"), table)
     table.add_column("best fixed", justify="right")
     table.add_column("needs", justify="right")
     table.add_column("saving", justify="right")

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from shapeflow.events import CheckpointSaved, Event, Measured, RunEnded, RunStarted, StageEntered, StepDone
 from shapeflow.plan import Plan
+from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops
 from shapeflow.preview.screen import console
 
@@ -56,14 +57,14 @@ class Live:
         metric = self.plan.metric
         if metric not in event.values:
             return ""
-        expected = "" if event.predicted is None else f", expected {error(event.predicted, metric)}"
+        expected = "" if event.predicted is None else f", expected {expectation(self.plan, event)}"
         return f"{metric} {error(event.values[metric], metric)}{expected}"
 
     def _measured(self, event: Measured) -> str:
         metric = self.plan.metric
         names = sorted(event.values, key=lambda name: (name != metric, name))
         values = ", ".join(f"{name} {error(event.values[name], name)}" for name in names)
-        expected = f" (expected {error(event.predicted, metric)})" if event.predicted is not None else ""
+        expected = f" (expected {expectation(self.plan, event)})" if event.predicted is not None else ""
         part = f"step {count(event.step)} of {count(self.plan.steps)}, {flops(event.compute, 3)}"
         return f"{part}: {values}{expected}"
 

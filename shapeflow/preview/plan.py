@@ -10,8 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.plan import Blend, Comparator, Plan, Stage
-from shapeflow.preview.numbers import count, error, flops, longest, percent, scale, share
+from shapeflow.plan import Blend, Comparator, Pair, Plan, Stage
+from shapeflow.preview.intervals import conditions, interval_table, saving, withheld
+from shapeflow.preview.numbers import count, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines
 
 CROWDED = 3
@@ -21,7 +22,9 @@ CROWDED = 3
 def plan_view(plan: Plan) -> RenderableType:
     """What `shapeflow compile` prints."""
     words = (Padding(Text(line), (0, 0, 0, 2)) for line in _words(plan))
-    return Group(_title(plan), Text(), _stages(plan), Text(), *words)
+    intervals = interval_table(plan)
+    beside = () if intervals is None else (intervals, Text())
+    return Group(_title(plan), Text(), _stages(plan), Text(), *beside, *words)
 
 
 def _title(plan: Plan) -> RenderableType:
@@ -83,13 +86,9 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
 
 def _words(plan: Plan) -> Iterator[str]:
     """The comparison in words, then the notes."""
-    comparison = plan.comparison
-    if comparison.best_fixed.shape is None:
-        yield f"compared with no fixed shape: {comparison.best_fixed.reason}"
-    else:
-        yield against(plan, comparison.best_fixed, "the best fixed shape")
-    if comparison.best_fixed.shape not in (None, comparison.last_shape_fixed.shape):
-        yield against(plan, comparison.last_shape_fixed, "the shape it ends in, fixed")
+    if plan.uncertainty is not None:
+        yield from conditions(plan.uncertainty)
+    yield from _compared(plan)
     yield from _credits(plan)
     yield from rate_lines(plan)
     spent = price(plan)
@@ -98,6 +97,25 @@ def _words(plan: Plan) -> Iterator[str]:
         yield f"finding the laws took {flops(spent)}, {times:.3g} times this plan; no saving here counts it"
     for note in plan.notes:
         yield f"note: {note}"
+
+
+def _compared(plan: Plan) -> Iterator[str]:
+    """What fixed shapes would need, or why that is not said."""
+    comparison, reasons = plan.comparison, withheld(plan)
+    if reasons:
+        yield "no saving is quoted:" if len(reasons) > 1 else f"no saving is quoted: {reasons[0]}"
+        yield from (f"- {reason}" for reason in reasons if len(reasons) > 1)
+        return
+    if comparison.best_fixed.shape is None:
+        yield f"compared with no fixed shape: {comparison.best_fixed.reason}"
+    elif plan.is_best_fixed:
+        yield f"this plan is the best fixed shape, {comparison.best_fixed.shape.written(plan.units)}, itself"
+    else:
+        found = plan.uncertainty
+        yield against(plan, comparison.best_fixed, "the best fixed shape", found.best_fixed if found else None)
+        if comparison.best_fixed.shape != comparison.last_shape_fixed.shape:
+            last = found.last_shape_fixed if found else None
+            yield against(plan, comparison.last_shape_fixed, "the shape it ends in, fixed", last)
 
 
 def _credits(plan: Plan) -> Iterator[str]:
@@ -126,13 +144,13 @@ def price(plan: Plan) -> float | None:
     return sum(known) if known else None
 
 
-def against(plan: Plan, comparator: Comparator, what: str) -> str:
+def against(plan: Plan, comparator: Comparator, what: str, interval: Pair | None) -> str:
     """One comparator in words: `the best fixed shape, (patch: 10 px), needs 21.3 EFLOPs for 34%: ...`."""
     shape = f", {comparator.shape.written(plan.units)}," if comparator.shape is not None else ""
     if comparator.compute is None or plan.totals.compute is None:
         return f"{what}{shape} is no measure here: {comparator.reason}"
     reached = error(plan.totals.error, plan.metric)
     spends = plan.totals.compute / comparator.compute
-    saves = f"saving {percent(comparator.saving)}"
+    saves = saving(plan, comparator.saving, interval)
     needs = f"{what}{shape} needs {flops(comparator.compute)} for {reached}"
     return f"{needs}: this plan spends {share(spends)} of it ({saves})"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.plan import Plan
 from shapeflow.preview.curves import all_curves
+from shapeflow.preview.intervals import basis, between, withheld
 from shapeflow.preview.numbers import percent, scale
 from shapeflow.preview.picture import pyplot_for, save
 from shapeflow.shapes import Shape
@@ -25,6 +27,7 @@ def draw(plan: Plan, path: Path) -> None:
         raise Refused(Diagnostic("no-laws", "without laws there is nothing to draw", place="--plot"))
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     prefix, size = scale(plan.totals.compute or 0.0)
+    _band(axes, plan, size)
     _lines(axes, curves, size)
     _switches(axes, plan, size)
     _labels(axes, plan, prefix, size)
@@ -37,6 +40,16 @@ def _lines(axes: Any, curves: list[Any], size: float) -> None:
         xs, ys = zip(*curve.points, strict=True)
         style = {"lw": 2.2, "zorder": 3} if number == 0 else {"lw": 1.4, "ls": "--"}
         axes.plot([x / size for x in xs], ys, color=COLORS[number % len(COLORS)], label=curve.label, **style)
+
+
+def _band(axes: Any, plan: Plan, size: float) -> None:
+    """Where resampled laws lead the plan."""
+    found = plan.uncertainty
+    if found is None or not found.band:
+        return
+    places, low, high = zip(*found.band, strict=True)
+    style = {"color": COLORS[0], "alpha": 0.2, "lw": 0, "zorder": 2}
+    axes.fill_between([place / size for place in places], low, high, label=basis(found), **style)
 
 
 def _switches(axes: Any, plan: Plan, size: float) -> None:
@@ -62,13 +75,22 @@ def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
         seen = [x for line in axes.lines for x, y in zip(*line.get_data(), strict=True) if y <= start and x > 0]
         needs = [c.compute / size for c in (plan.comparison.best_fixed, plan.comparison.last_shape_fixed) if c.compute]
         axes.set_xlim(0.7 * min(seen), 1.3 * max([(plan.totals.compute or 0.0) / size, *needs]))
-    best, last = plan.comparison.best_fixed, plan.comparison.last_shape_fixed
-    axes.set_title(
-        f"{plan.name}\npredicted saving: {percent(best.saving)} against the best fixed shape, "
-        f"{percent(last.saving)} against the last shape",
-        fontsize=10,
-    )
+    axes.set_title("\n".join((plan.name, *_title(plan))), fontsize=10)
     if plan.totals.error is not None:
         axes.axhline(plan.totals.error, color="#bbbbbb", lw=0.8, zorder=1)
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False, fontsize=9, loc="lower left")
+
+
+def _title(plan: Plan) -> Iterator[str]:
+    """What is saved, or that it is not quoted."""
+    if withheld(plan):
+        yield "no saving is quoted: the runs behind the laws do not support one"
+        return
+    found, compared = plan.uncertainty, plan.comparison
+    pairs = (found.best_fixed, found.last_shape_fixed) if found is not None else (None, None)
+    what = ("the best fixed shape", "the last shape")
+    for name, one, pair in zip(what, (compared.best_fixed, compared.last_shape_fixed), pairs, strict=True):
+        if name == what[0] or one.shape != compared.best_fixed.shape:
+            wide = "" if pair is None else f" ({between(pair, percent)})"
+            yield f"predicted saving: {percent(one.saving)}{wide} against {name}"

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from shapeflow.events import Measured
 from shapeflow.plan import Plan, Spec
+from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
 from shapeflow.runs import Run
 
@@ -78,7 +79,8 @@ def _expected(run: Run, at: Measured, where: str, was: str) -> Iterator[str]:
     """What the laws expected; they say nothing of what a cooldown reaches."""
     metric = run.plan.metric
     if at.predicted is not None and metric in at.values:
-        yield f"the laws expected {error(at.predicted, metric)} {where}, and {was} {error(at.values[metric], metric)}"
+        expected = expectation(run.plan, at)
+        yield f"the laws expected {expected} {where}, and {was} {error(at.values[metric], metric)}"
 
 
 def _values(run: Run, measured: Measured) -> str:

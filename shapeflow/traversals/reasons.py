@@ -16,17 +16,8 @@ from shapeflow.units import flops
 
 def reasons(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
     """What a reader of the plan should know, in whole sentences."""
-    last = way.stretches[-1]
-    shape = written(problem.candidates[last.law], problem)
-    notes = _one_stage(problem, asked, way, unmeasured) if len(way.stretches) == 1 else []
-    notes += _free(problem, asked, way)
-    measured = asked.laws[last.law].measured
-    if measured is not None and last.last < measured[1]:
-        notes.append(
-            f"the plan ends at error {last.last:.4g}, and {shape} was measured down to {measured[1]:.4g} only: "
-            "from there on its law is extrapolated"
-        )
-    return notes
+    alone = _one_stage(problem, asked, way, unmeasured) if len(way.stretches) == 1 else []
+    return alone + _free(problem, asked, way)
 
 
 def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:

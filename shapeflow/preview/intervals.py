@@ -1,0 +1,108 @@
+"""What resampled laws make of a plan, in words and in a table: read off the plan alone."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+from rich.table import Table
+
+from shapeflow.events import Measured
+from shapeflow.plan import Pair, Plan, Uncertainty
+from shapeflow.preview.numbers import error, flops, percent, scale
+from shapeflow.shapes import Shape
+
+DIGITS = 1e-5
+"""Places of the band have six digits."""
+
+
+def withheld(plan: Plan) -> tuple[str, ...]:
+    """Why no saving is quoted; empty where one is."""
+    return () if plan.uncertainty is None else plan.uncertainty.reasons
+
+
+def basis(found: Uncertainty) -> str:
+    """What intervals are intervals of: `90% of 400 resamples`."""
+    return f"{100 * found.level:.3g}% of {found.resamples} resamples"
+
+
+def between(pair: Pair | None, written: Callable[[float], str]) -> str:
+    """`1.53 to 1.54`; a dash where there is no interval."""
+    return "-" if pair is None else f"{written(pair[0])} to {written(pair[1])}"
+
+
+def expected_between(plan: Plan, compute: float) -> Pair | None:
+    """The errors between which the plan is expected after some FLOPs; None before the band begins or without one."""
+    band = () if plan.uncertainty is None else plan.uncertainty.band
+    at = bisect.bisect_left([one[0] for one in band], compute * (1 - DIGITS))
+    if at == len(band):
+        return None
+    here = band[at]
+    # A stage's end stands before the next one's beginning: what is measured there belongs to the end.
+    if here[0] <= compute * (1 + DIGITS):
+        return here[1], here[2]
+    if at == 0:
+        return None
+    before = band[at - 1]
+    part = math.log(compute / before[0]) / math.log(here[0] / before[0])
+    return before[1] + part * (here[1] - before[1]), before[2] + part * (here[2] - before[2])
+
+
+def expectation(plan: Plan, at: Measured) -> str:
+    """What the laws expected of a measurement, with its interval: `1.54, 1.53 to 1.55`."""
+    pair = expected_between(plan, at.compute)
+    wide = "" if pair is None else f", {between(pair, lambda value: error(value, plan.metric))}"
+    return f"{error(at.predicted, plan.metric)}{wide}"
+
+
+def interval_table(plan: Plan) -> Table | None:
+    """The error at the end, the compute for it, and the errors at the switches, each beside its interval."""
+    found = plan.uncertainty
+    if found is None or not found.resamples:
+        return None
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("", overflow="fold")
+    table.add_column("expected", justify="right")
+    table.add_column(basis(found), justify="right")
+    for row in _rows(plan, found):
+        table.add_row(*row)
+    return table
+
+
+def _rows(plan: Plan, found: Uncertainty) -> Iterator[tuple[str, str, str]]:
+    def errors(value: float) -> str:
+        return error(value, plan.metric)
+
+    for (before, stage), pair in zip(itertools.pairwise(plan.stages), found.switches, strict=True):
+        moved = Shape.of({axis: stage.shape[axis] for axis in before.shape.changed(stage.shape)})
+        yield f"switch to {moved.written(plan.units)} at", error(before.leave.error, plan.metric), between(pair, errors)
+    reached = error(plan.totals.error, plan.metric)
+    yield f"{plan.metric} at the end", reached, between(found.error, errors)
+    yield f"compute for {reached}", flops(plan.totals.compute or 0.0), _compute(found)
+
+
+def _compute(found: Uncertainty) -> str:
+    low, high = found.compute or (None, None)
+    if low is None:
+        return "-"
+    if high is None:
+        return f"{flops(low)} to never"
+    prefix, size = scale(high)
+    return f"{low / size:.4g} to {high / size:.4g} {prefix}FLOPs"
+
+
+def conditions(found: Uncertainty) -> Iterator[str]:
+    """What must be known of the intervals, in words."""
+    if None in found.switches and found.resamples:
+        yield "a dash: the switch stands elsewhere than where two laws cross, or they cross in too few resamples"
+    if found.by == "blocks":
+        yield "intervals are conditional on these runs: of some shape there is one alone, and another may differ"
+
+
+def saving(plan: Plan, value: float | None, pair: Pair | None) -> str:
+    """`saving +3.5%`, with its interval where there is one."""
+    if pair is None or plan.uncertainty is None:
+        return f"saving {percent(value)}"
+    return f"saving {percent(value)}, {between(pair, percent)} in {basis(plan.uncertainty)}"
