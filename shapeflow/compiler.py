@@ -2,7 +2,8 @@
 
     Source --parse--> Document --resolve--> Program --find_laws--> Laws --traverse--> Route --lower--> Plan
 
-`find_credits` reads what was measured of switches, where the file names it, between `resolve` and `traverse`.
+`find_credits` reads what was measured of switches, where the file names it, between `resolve` and `traverse`; `assess`
+says of the plan how well its laws are known.
 
 Each stage is (input, report) -> output. Compiling stops after the first stage that reported an error, so that a user
 sees all errors of one kind at once.

@@ -322,3 +322,10 @@ def test_what_is_extrapolated_is_said_whatever_the_traversal(way: str, tmp_path:
     laws[SECOND] = attrs.evolve(law, provenance=attrs.evolve(law.provenance, error=(1.2, 0.3)))
     (note,) = (note for note in assessed(program, laws).notes if "extrapolated" in note)
     assert note.startswith("the plan ends at error 0.25, and (width: 2) was measured down to 0.3 only")
+
+
+def test_a_reason_of_two_laws_is_said_once(tmp_path: Path) -> None:
+    program, laws = parts(STEEPEST, tmp_path)
+    report = Report()
+    plan = assessed(program, {shape: scaled(law, FACTORS, verdict=("no",)) for shape, law in laws.items()}, report)
+    assert withheld(plan, report) == ("the laws of (width: 1), (width: 2): no",)

@@ -36,7 +36,7 @@ def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Repo
     plan = attrs.evolve(plan, uncertainty=attrs.evolve(found, reasons=reasons))
     if not reasons:
         return plan
-    _warn(program, reasons, report)
+    _warn(program, laws, reasons, report)
     return attrs.evolve(plan, comparison=_withheld(plan.comparison, reasons))
 
 
@@ -77,13 +77,14 @@ def _withheld(comparison: Comparison, reasons: Sequence[str]) -> Comparison:
     return Comparison(without(comparison.best_fixed), without(comparison.last_shape_fixed))
 
 
-def _warn(program: Program, reasons: Sequence[str], report: Report) -> None:
+def _warn(program: Program, laws: Mapping[Shape, Law], reasons: Sequence[str], report: Report) -> None:
+    of_others = any(law.provenance.source == "published" for law in laws.values())
     more = [f"and {len(reasons) - SHOWN} more, in the plan"] if len(reasons) > SHOWN else []
     report.warning(
         "unsupported-saving",
-        "no saving is quoted: the runs behind the laws do not support one",
+        "no saving is quoted: the laws do not support one",
         program.spans.get("laws", program.spans.get("traversal")),
         f"{len(reasons)} reason{'s' * (len(reasons) > 1)} against it",
         notes=[*reasons[:SHOWN], *more],
-        help="run longer, or add runs of every shape",
+        help='fit laws to runs of your own: `laws from fit("runs/*.csv")`' if of_others else "run longer, or add runs",
     )

@@ -17,9 +17,12 @@ def doubts(laws: Mapping[Shape, Law], plan: Plan, found: Uncertainty | None) -> 
     comparison = plan.comparison
     if plan.is_best_fixed or (comparison.best_fixed.saving is None and comparison.last_shape_fixed.saving is None):
         return
+    against: dict[str, list[str]] = {}
     for shape in _rested_on(plan):
         for reason in laws[shape].provenance.verdict:
-            yield f"the law of {shape.written(plan.units)}: {reason}"
+            against.setdefault(reason, []).append(shape.written(plan.units))
+    for reason, names in against.items():
+        yield f"the law{'s' * (len(names) > 1)} of {', '.join(names)}: {reason}"
     if found is None:
         return
     if found.unreached > UNREACHED:

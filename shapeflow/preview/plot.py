@@ -85,7 +85,7 @@ def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
 def _title(plan: Plan) -> Iterator[str]:
     """What is saved, or that it is not quoted."""
     if withheld(plan):
-        yield "no saving is quoted: the runs behind the laws do not support one"
+        yield "no saving is quoted: the laws do not support one"
         return
     found, compared = plan.uncertainty, plan.comparison
     pairs = (found.best_fixed, found.last_shape_fixed) if found is not None else (None, None)
