@@ -5,6 +5,7 @@ The list is the reporting checklist of Li, Kudugunta and Zettlemoyer, "(Mis)Fitt
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 from shapeflow.laws.curve import Law
@@ -13,6 +14,8 @@ from shapeflow.laws.law_json import law_to_json
 from shapeflow.preview.fit import decades, refused, verdict
 from shapeflow.shapes import Shape
 
+LEVEL = 0.9
+"""Of all intervals."""
 FORM = "error = a (compute + d)^-b + c"
 
 
@@ -22,11 +25,13 @@ def fit_to_json(name: str, found: FittedLaws) -> dict[str, Any]:
     about = laws[0].provenance
     return {
         "name": name,
+        "shapeflow": version("shapeflow"),
         "form": FORM,
         "metric": about.metric,
         "unit": about.unit,
         "compute": {"unit": "FLOPs", "convention": about.convention},
         "method": dict(found.method),
+        "level": LEVEL,
         "spent": sum(law.provenance.spent or 0.0 for law in laws),
         "laws": [_law(shape, law, found) for shape, law in found.laws.items()],
         "refused": sum(map(refused, laws)),
@@ -34,13 +39,16 @@ def fit_to_json(name: str, found: FittedLaws) -> dict[str, Any]:
 
 
 def _law(shape: Shape, law: Law, found: FittedLaws) -> dict[str, Any]:
-    """One law: its numbers and its report, and the law of its first half."""
-    half = found.halves.get(shape)
+    """One law: its numbers and its report, its points as (compute, error, run), and the law of its first half."""
+    half, points = found.halves.get(shape), found.points[shape]
     flat = law_to_json(law)
     return {
         "shape": shape.json(),
         **{name: value for name, value in flat.items() if name != "verdict"},
         "decades": decades(law),
+        "measured": [
+            list(each) for each in zip(points.compute.tolist(), points.error.tolist(), points.run.tolist(), strict=True)
+        ],
         "half": None if half is None else {name: getattr(half, name) for name in "abcd"},
         "verdict": verdict(law),
         "reasons": flat["verdict"],
