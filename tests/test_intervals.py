@@ -118,7 +118,7 @@ def test_what_was_expected_of_a_measurement() -> None:
     low, high = expected_between(plan, 5**0.5) or (0, 0)
     assert (low, high) == pytest.approx(((1.15 + 0.39) / 2, (1.25 + 0.42) / 2))
     at = Measured(1, 1, plan.stages[1].shape, 11.0, 0.25, {}, 0.0)
-    assert expectation(plan, at) == "0.25, 0.245 to 0.262"
+    assert expectation(plan, at) == "0.25 within 0.245 to 0.262"
     assert expectation(compile_file(LAWS_ONLY), at) == "0.25"
 
 

@@ -51,9 +51,9 @@ def expected_between(plan: Plan, compute: float) -> Pair | None:
 
 
 def expectation(plan: Plan, at: Measured) -> str:
-    """What the laws expected of a measurement, with its interval: `1.54, 1.53 to 1.55`."""
+    """What the laws expected of a measurement, with its interval: `1.54 within 1.53 to 1.55`."""
     pair = expected_between(plan, at.compute)
-    wide = "" if pair is None else f", {between(pair, lambda value: error(value, plan.metric))}"
+    wide = "" if pair is None else f" within {between(pair, lambda value: error(value, plan.metric))}"
     return f"{error(at.predicted, plan.metric)}{wide}"
 
 

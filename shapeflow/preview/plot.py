@@ -75,7 +75,7 @@ def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
         seen = [x for line in axes.lines for x, y in zip(*line.get_data(), strict=True) if y <= start and x > 0]
         needs = [c.compute / size for c in (plan.comparison.best_fixed, plan.comparison.last_shape_fixed) if c.compute]
         axes.set_xlim(0.7 * min(seen), 1.3 * max([(plan.totals.compute or 0.0) / size, *needs]))
-    axes.set_title("\n".join((plan.name, *_title(plan))), fontsize=10)
+    axes.set_title("\n".join(filter(None, (plan.name, *_title(plan)))), fontsize=10)
     if plan.totals.error is not None:
         axes.axhline(plan.totals.error, color="#bbbbbb", lw=0.8, zorder=1)
     axes.grid(alpha=0.25, which="both")
