@@ -167,3 +167,43 @@ def test_points_are_thinned_to_equal_steps_of_log_compute() -> None:
 def test_steps_are_needed_to_drop_by_steps() -> None:
     with pytest.raises(ValueError, match="no steps"):
         select([[Point(1.0, 1.0)]], Amount(4, "steps"), 60)
+
+
+def test_the_linear_residual_is_as_low_as_scipy_finds() -> None:
+    _, sets = family(6, 0.005)
+    options = FitOptions(exponent="own", residual="linear")
+    for points, fitted in zip(sets, fit_laws(sets, options), strict=True):
+        lowest = points.error.min()
+
+        def residual(t: np.ndarray, points: Points = points, lowest: float = lowest) -> np.ndarray:
+            x = points.compute / points.compute.min()
+            return (t[0] * (x + t[3]) ** -t[1] + t[2] - points.error) / lowest
+
+        a = fitted.a * points.compute.min() ** -fitted.b
+        found = residual(np.array([a, fitted.b, fitted.c, fitted.d / points.compute.min()]))
+        size = np.abs(found)
+        assert fitted.objective == pytest.approx(np.where(size <= 1e-3, size**2 / 2, 1e-3 * (size - 5e-4)).sum())
+        bounds = ([0, 5e-3, 0, -0.9], [np.inf, 4.0, lowest, np.inf])
+        for b in (0.2, 0.5, 1.0):
+            begin = [points.error.max() - lowest / 2, b, lowest / 2, 0.0]
+            other = least_squares(residual, begin, bounds=bounds, loss="huber", f_scale=1e-3, x_scale="jac")
+            assert fitted.objective <= other.cost * 1.001
+
+
+def test_other_laws_that_do_as_well_are_told() -> None:
+    """A short stretch of noisy points leaves open which law they are of."""
+    told = 0
+    for seed in range(10, 17):
+        points = noisy((3e7, 0.5, 0.3, 0.0), 0.1, seed, (1e15, 4e15))
+        (fitted,) = fit_laws([points], OWN)
+        for a, b, c, d in fitted.optima:
+            told += 1
+            other = Fitted(a, b, c, d, 0.0, 0.0, "own")
+            assert objective(other, points) <= 1.01 * fitted.objective
+            assert abs(b / fitted.b - 1) > 0.05 or abs(c - fitted.c) > 0.05 * points.error.min()
+    assert told
+
+
+def test_no_other_law_is_told_where_the_points_settle_it() -> None:
+    _, sets = family(4, 0.001)
+    assert [fitted.optima for fitted in fit_laws(sets, OWN)] == [()] * 4

@@ -15,6 +15,8 @@ from shapeflow.laws.points import Floats, Points
 NEGATIVE = 0.9
 """A signed offset d may go down to this part of the first compute, below 0."""
 GRID_B, GRID_D = 20, 16
+_AT_ONCE = 64
+"""Rows that are projected together: their cells fit into a cache."""
 _AROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
 
 
@@ -66,7 +68,8 @@ class Grid:
     first: Floats
     shape: tuple[int, int]
     power: Floats
-    """(cells, points), the highest of a cell 1."""
+    """(points, cells), the highest of a cell 1."""
+    squared: Floats
     log_size: Floats
     """What `power` was divided by."""
 
@@ -77,10 +80,10 @@ class Grid:
         more = np.exp(np.linspace(np.log(one.least) - 2.0, 3.0, GRID_D - 1))
         first_axis = one.least + np.concatenate([[0.0], more])
         cells_b, first = np.repeat(b_axis, len(first_axis)), np.tile(first_axis, len(b_axis))
-        log_power = -cells_b[:, None] * np.log(one.x + first[:, None])
-        log_size = log_power.max(1)
-        shape = len(b_axis), len(first_axis)
-        return cls(cells_b, first, shape, np.exp(log_power - log_size[:, None]), log_size)
+        log_power = -cells_b * np.log(one.x[:, None] + first)
+        log_size = log_power.max(0)
+        power = np.exp(log_power - log_size)
+        return cls(cells_b, first, (len(b_axis), len(first_axis)), power, power**2, log_size)
 
 
 def starts(grid: Grid, error: Floats, weight: Floats, count: int) -> Floats:
@@ -88,6 +91,14 @@ def starts(grid: Grid, error: Floats, weight: Floats, count: int) -> Floats:
 
     `error` is (1 or rows, points), and errors may be weighted as absolute or relative ones by `weight`.
     """
+    found = np.empty((len(weight), count, 4))
+    for low in range(0, len(weight), _AT_ONCE):
+        rows = slice(low, low + _AT_ONCE)
+        found[rows] = _best(grid, error if len(error) == 1 else error[rows], weight[rows], count)
+    return found
+
+
+def _best(grid: Grid, error: Floats, weight: Floats, count: int) -> Floats:
     amp, c, rest = _project(grid, error, weight)
     if count > 1:
         # Local minima come first, then the lowest of what is left.
@@ -117,13 +128,17 @@ def _project(grid: Grid, error: Floats, weight: Floats) -> tuple[Floats, Floats,
 
     Sums over points are products of matrices, in which all rows share one table of powers.
     """
-    uu, u1 = weight @ (grid.power**2).T, weight @ grid.power.T
-    uy = (weight * error) @ grid.power.T
+    uu, u1, uy = weight @ grid.squared, weight @ grid.power, (weight * error) @ grid.power
     ones, one_y, yy = (part.sum(1)[:, None] for part in (weight, weight * error, weight * error**2))
-    det = uu * ones - u1**2
-    det = np.where(det > 1e-14 * uu * ones, det, np.inf)
-    amp, c = (uy * ones - one_y * u1) / det, (one_y * uu - uy * u1) / det
+    # What remains of u and of the error where the constant has taken its part.
+    own = uu - u1 * (u1 / ones)
+    along = uy - u1 * (one_y / ones)
+    amp = along / np.where(own > 1e-14 * uu, own, np.inf)
+    c = (one_y - amp * u1) / ones
+    rest = yy - one_y**2 / ones - amp * along
     on_face = (c < 0) | (amp <= 0)
-    amp, c = np.where(on_face, uy / uu, amp), np.where(on_face, 0.0, c)
-    # At the least of the sum its gradient is zero along what is free, which leaves this.
-    return amp, c, yy - amp * uy - c * one_y
+    if on_face.any():
+        alone = uy / uu
+        amp, c = np.where(on_face, alone, amp), np.where(on_face, 0.0, c)
+        rest = np.where(on_face, yy - alone * uy, rest)
+    return amp, c, rest

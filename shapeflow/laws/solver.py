@@ -25,6 +25,8 @@ B_LOW, B_HIGH = 5e-3, 4.0
 """The exponents that are considered; one that ends on them has not been identified by its data."""
 STARTS = 6
 POOLED_GRID, POOLED_STARTS, _TRIED = 17, 3, 3
+_COARSE = np.geomspace(0.02, 3.0, 10)
+"""Exponents of the grid for a resample, which has the fit to all points to start from as well."""
 _ROUGH, _NEAR, _FULL = 1e-3, 1e-6, 1e-11
 """Where a descent ends: a step gains less than this part of the objective."""
 _ELEMENTS = 2**21
@@ -141,7 +143,7 @@ def _draws(scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, opti
     inside = np.minimum(1.0, options.delta / np.maximum(size, 1e-300))
     anew = [
         starts(
-            Grid.of(one, None if kind == "own" else begin[place, 1:2]),
+            Grid.of(one, _COARSE if kind == "own" else begin[place, 1:2]),
             errors[place],
             weights[place] * inside[:, place, : len(one.x)] * _metric(errors[place], options),
             1,
