@@ -87,6 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The loop.
     "execute": {"edits", "events", "plan"},
     # What stands on top.
+    "doctor": {*WORDS, "laws"},
     "fmt": {"syntax"},
     "explain": {*WORDS, "codes", "parse_errors", "registry"},
     "backend": {"diagnostics"},
@@ -114,6 +115,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *WORDS,
         "credits",
         "data",
+        "doctor",
         "events",
         "explain",
         "files",
@@ -153,9 +155,17 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Unit -> the units that it may import. `cli` calls all of them and is imported by none."""
 
-LAWS = {"laws.curve", "laws.fitted", "laws.law_json", "laws.points", "laws.readers"}
-"""What of `laws/` others hold: types, and the readers of logs; its other files are components."""
-HOLD_LAWS = {"assess", "plan", "plan_json", "find_laws", "traverse", "lower", "compiler", "preview", "probe"}
+LAWS = {
+    "laws.columns",
+    "laws.curve",
+    "laws.fitted",
+    "laws.law_json",
+    "laws.points",
+    "laws.readers",
+    "laws.schedule",
+}
+"""What of `laws/` others hold: types, readers of logs, and what these look for; its other files are components."""
+HOLD_LAWS = {"assess", "doctor", "plan", "plan_json", "find_laws", "traverse", "lower", "compiler", "preview", "probe"}
 KNOW_REGISTRY = {"resolve", "explain"}
 BACKENDS = {"shapeflow_torch", "shapeflow_simulator"}
 TORCH = {"torch", "safetensors", "sklearn"}

@@ -24,6 +24,7 @@ COMMANDS = {
     "compare": "Train a plan and its rivals, and say what each needed.",
     "export": "Write the weights of a run into one file: a teacher.",
     "tokenize": "Turn text into a file of tokens.",
+    "doctor": "Say what logs hold, and how laws are fitted to them.",
     "show": "Show a plan, a run or a file of tokens, or how two plans differ.",
     "explain": "Explain a component, a sentence or a diagnostic code.",
     "fmt": "Lay out .shape files in the one standard way.",

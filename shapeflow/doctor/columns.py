@@ -1,0 +1,99 @@
+"""What a column holds, read once from beginning to end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+from shapeflow.doctor.facts import ColumnFacts, Role
+from shapeflow.laws.readers import Row, number
+
+COUNTED = 200
+"""Different values of a column that are told apart."""
+SHOWN = 6
+
+
+@attrs.define
+class Column:
+    """The cells of one column, summed up."""
+
+    name: str
+    present: int = 0
+    numbers: int = 0
+    texts: int = 0
+    not_finite: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    whole: bool = True
+    values: dict[str, int] = attrs.field(factory=dict)
+    """Value -> rows, of the first `COUNTED`."""
+    many: bool = False
+    """Are there more values than were counted?"""
+
+    def add(self, cell: Any) -> None:
+        value = number(cell)
+        if value == "blank":
+            return
+        self.present += 1
+        text = str(cell).strip()[:200]
+        if text in self.values:
+            self.values[text] += 1
+        elif len(self.values) < COUNTED:
+            self.values[text] = 1
+        else:
+            self.many = True
+        if not isinstance(value, float):
+            self.texts += 1
+        elif not math.isfinite(value):
+            self.not_finite += 1
+        else:
+            self.numbers += 1
+            self.low, self.high = min(self.low, value), max(self.high, value)
+            self.whole &= value == int(value)
+
+    @property
+    def numeric(self) -> bool:
+        """Are most of its cells numbers?"""
+        return self.numbers > self.texts
+
+    @property
+    def few(self) -> bool:
+        """Does it hold more than one value, and few for its rows?"""
+        return not self.many and 1 < len(self.values) <= max(2, self.present // 2)
+
+    @property
+    def constant(self) -> bool:
+        return len(self.values) == 1
+
+    def facts(self, rows: int, role: Role, why: str) -> ColumnFacts:
+        """To be shown."""
+        kind = "empty" if not self.present else "text" if not self.numeric else "whole numbers"
+        finite = self.numeric and self.numbers > 0
+        return ColumnFacts(
+            name=self.name,
+            kind="numbers" if kind == "whole numbers" and not self.whole else kind,  # type: ignore[arg-type]
+            low=self.low if finite else None,
+            high=self.high if finite else None,
+            distinct=None if self.many else len(self.values),
+            values=tuple(self.values)[:SHOWN],
+            blank=rows - self.present,
+            not_finite=self.not_finite,
+            odd=self.texts if self.numeric else 0,
+            role=role,
+            why=why,
+        )
+
+
+def columns_of(rows: Iterable[Row], known: dict[str, Column]) -> int:
+    """Take rows into columns; how many rows there were."""
+    count = 0
+    for row in rows:
+        count += 1
+        for name, cell in row.items():
+            if name not in known:
+                known[name] = Column(name)
+            known[name].add(cell)
+    return count

@@ -1,0 +1,205 @@
+"""The curves in a table: what a fit would see of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Literal
+
+import attrs
+
+from shapeflow.doctor.facts import CurveFacts
+from shapeflow.doctor.roles import Roles
+from shapeflow.laws.points import Point, thin
+from shapeflow.laws.readers import Row, number
+from shapeflow.laws.schedule import FALLEN, diverged, learning_rate
+
+MOST = 20_000
+"""Points of one run that are held."""
+RUNS = 20_000
+"""Runs that are told apart."""
+BINS = 24
+STEEPER = 1.2
+"""A curve falls so many times faster per decade than before, where its learning rate falls."""
+SIGMAS = 2.5
+"""Standard deviations of noise beyond which it is none."""
+
+
+@attrs.define
+class Curve:
+    """One run of one shape."""
+
+    points: dict[float, Point] = attrs.field(factory=dict)
+    excluded: Counter[str] = attrs.field(factory=Counter)
+    repeated: int = 0
+    falls: int = 0
+    last: float = -math.inf
+    rates: dict[float, float] = attrs.field(factory=dict)
+    """Step -> learning rate."""
+
+    def add(self, compute: float | str, error: float | str, step: float | str, rate: float | str) -> None:
+        """Take a row."""
+        at = step if isinstance(step, float) and math.isfinite(step) else None
+        if isinstance(rate, float) and at is not None and len(self.rates) < MOST:
+            self.rates[at] = rate
+        if error == "blank":
+            return
+        if not (isinstance(compute, float) and isinstance(error, float)):
+            self.excluded["no number"] += 1
+        elif not (math.isfinite(compute) and math.isfinite(error)):
+            self.excluded["NaN or infinity"] += 1
+        elif error <= 0:
+            self.excluded["an error of 0 or less"] += 1
+        elif compute <= 0:
+            self.excluded["before any compute"] += 1
+        else:
+            self._take(Point(compute, error, at))
+
+    def _take(self, point: Point) -> None:
+        key = point.compute if point.step is None else point.step
+        if key in self.points:
+            self.repeated += 1
+            del self.points[key]
+        elif point.compute < self.last:
+            self.falls += 1
+        self.last = point.compute
+        self.points[key] = point
+        if len(self.points) > MOST:
+            kept = thin(self.ordered, MOST // 2)
+            self.points = {one.compute if one.step is None else one.step: one for one in kept}
+
+    @property
+    def ordered(self) -> list[Point]:
+        return sorted(self.points.values(), key=lambda point: point.compute)
+
+
+Key = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict[Key, Curve]:
+    """(values on the axes, file and run) -> the curve; `tables`: the name and the rows of each file."""
+    found: dict[Key, Curve] = {}
+    error = roles.errors[0]
+    for file, rows in tables:
+        for row in rows:
+            if not roles.takes(row):
+                continue
+            shape = tuple(str(row.get(column)) for column in roles.axes.values())
+            key = shape, (file, *(str(row.get(column)) for column in roles.runs))
+            if key not in found and len(found) >= RUNS:
+                continue
+            compute = _compute(row, roles)
+            step = number(row.get(roles.step)) if roles.step else "blank"
+            rate = number(row.get(roles.rate)) if roles.rate else "blank"
+            found.setdefault(key, Curve()).add(compute, number(row.get(error)), step, rate)
+    return {key: curve for key, curve in found.items() if curve.points or curve.excluded}
+
+
+def _compute(row: Row, roles: Roles) -> float | str:
+    """The FLOPs of a row; its step where no column counts compute."""
+    product: float | str = roles.flops
+    for column in roles.compute or ((roles.step,) if roles.step else ()):
+        cell = number(row.get(column))
+        product = product * cell if isinstance(cell, float) and isinstance(product, float) else "no number"
+    return product
+
+
+def facts_of(curves: Mapping[Key, Curve]) -> CurveFacts | None:
+    """What there is to say of the curves; None where no run has a point."""
+    full = {key: curve.ordered for key, curve in curves.items() if curve.points}
+    if not full:
+        return None
+    excluded: Counter[str] = Counter()
+    for curve in curves.values():
+        excluded.update(curve.excluded)
+    spans: dict[tuple[str, ...], list[float]] = {}
+    for (shape, _), points in full.items():
+        spans.setdefault(shape, []).extend((points[0].compute, points[-1].compute))
+    decades = [math.log10(max(span) / min(span)) for span in spans.values()]
+    errors = [point.error for points in full.values() for point in points]
+    counts = [len(points) for points in full.values()]
+    return CurveFacts(
+        shapes=len(spans),
+        runs=len(full),
+        points=(min(counts), max(counts)),
+        decades=(min(decades), max(decades)),
+        compute=(min(min(span) for span in spans.values()), max(max(span) for span in spans.values())),
+        error=(min(errors), max(errors)),
+        repeated=sum(curve.repeated for curve in curves.values()),
+        falls=sum(curve.falls for curve in curves.values()),
+        excluded=dict(excluded),
+        diverged=sum(diverged(points)[-1:] == points[-1:] for points in full.values()),
+        learning_rate=_rate([curve.rates for curve in curves.values()]),
+        steepens=_most([_steepens(points) for points in full.values()]),
+        warmup=_warmup([curve.rates for curve in curves.values()]),
+        early=_early(list(full.values())),
+    )
+
+
+def _most(answers: Sequence[bool | None]) -> bool:
+    told = [answer for answer in answers if answer is not None]
+    return sum(told) > 0.5 * len(told) > 0
+
+
+def _rate(runs: Sequence[Mapping[float, float]]) -> Literal["constant", "falling"] | None:
+    """How most runs' learning rates went behind their highest value."""
+    told = [found for rates in runs if (found := learning_rate(rates)) is not None]
+    return None if not told else "falling" if _most([found == "falling" for found in told]) else "constant"
+
+
+def _warmup(runs: Sequence[Mapping[float, float]]) -> float | None:
+    """The step at which a learning rate that rose at first was highest: the median of the runs."""
+    tops: list[float] = []
+    for rates in runs:
+        steps, top = sorted(rates), max(rates.values(), default=0.0)
+        if rates and rates[steps[0]] < FALLEN * top:
+            tops.append(next(step for step in steps if rates[step] >= 0.999 * top))
+    return median(tops) if tops and len(tops) > 0.5 * len(runs) else None
+
+
+def _slopes(points: Sequence[Point]) -> list[float]:
+    """How fast the error falls per factor e of compute, between points evenly spread over log compute."""
+    return [
+        (before.error - after.error) / math.log(after.compute / before.compute)
+        for before, after in pairwise(thin(points, BINS))
+    ]
+
+
+def _noise(slopes: Sequence[float]) -> float:
+    """The standard deviation of noise in slopes, by how far neighbours lie apart."""
+    return median(abs(after - before) for before, after in pairwise(slopes)) / 0.6745 / math.sqrt(2)
+
+
+def _steepens(points: Sequence[Point]) -> bool | None:
+    """A power law with a floor falls ever slower per decade. Does this curve fall faster again later on: each of three
+    slopes above each of the three before, beyond their noise? None where there are too few points to say."""
+    slopes = _slopes(points)
+    if len(slopes) < 8:
+        return None
+    sigma = _noise(slopes)
+    # The first third is that of the warm-up, where curves fall ever faster too.
+    for at in range(len(slopes) // 3 + 3, len(slopes) - 2):
+        before, after = slopes[at - 3 : at], slopes[at : at + 3]
+        rise = (sum(after) - sum(before)) / 3
+        if min(after) > max(STEEPER * max(before), 0.0) and rise > SIGMAS * sigma * math.sqrt(2 / 3):
+            return True
+    return False
+
+
+def _early(runs: Sequence[Sequence[Point]]) -> int:
+    """Points before the curve falls fastest per decade: a law has not set in there. The median of the runs."""
+    early: list[int] = []
+    for points in runs:
+        slopes = _slopes(points)
+        if len(slopes) < 8:
+            continue
+        smooth = [median(slopes[max(0, index - 1) : index + 2]) for index in range(len(slopes) // 3)]
+        top = max(range(len(smooth)), key=smooth.__getitem__)
+        if smooth[top] < STEEPER * smooth[0] or smooth[top] - smooth[0] < SIGMAS * _noise(slopes):
+            top = 0
+        kept = thin(points, BINS)
+        early.append(sum(point.compute < kept[top].compute for point in points))
+    return int(median(early)) if early else 0

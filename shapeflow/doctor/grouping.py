@@ -1,0 +1,136 @@
+"""Which rows are one run, and which runs stay in one shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from shapeflow.doctor.columns import Column
+from shapeflow.doctor.facts import Role
+from shapeflow.laws.columns import RUNS
+from shapeflow.laws.readers import Row, number
+
+
+def varied_of(axes: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
+    """The axes that vary in some rows; the first where none does."""
+    found = {axis: name for axis, name in axes.items() if len({str(row.get(name)) for row in rows}) > 1}
+    return found or dict(list(axes.items())[:1])
+
+
+def runs_of(
+    columns: Mapping[str, Column], rows: Sequence[Row], axes: Mapping[str, str], step: str | None, named: Sequence[str]
+) -> tuple[tuple[str, ...], str | None, tuple[str, ...]]:
+    """The columns that tell runs apart: the usual ones where they do, else the one that does it best, and those that
+    would do it better together."""
+    usual = tuple(name for name in RUNS if name in columns)
+    if step is None:
+        return usual, None, ()
+    others = [name for name in named if name not in usual]
+    others += [name for name, column in columns.items() if column.few and name not in (*others, *usual, *axes.values())]
+    best, least = None, _mixed(rows, step, (*usual, *axes.values()))
+    together: tuple[str, ...] = ()
+    for name in others:
+        if least and (mixed := _mixed(rows, step, (name, *axes.values()))) < least:
+            best, least = name, mixed
+    for name in others:
+        if least and usual and _mixed(rows, step, (name, *usual, *axes.values())) < 0.5 * least:
+            together = (name, *usual)
+            break
+    return ((best,), best, together) if best else (usual, None, together)
+
+
+def _mixed(rows: Sequence[Row], step: str, keys: Sequence[str]) -> int:
+    """Rows whose step does not lie above the one before of the same run."""
+    last: dict[tuple[str, ...], float] = {}
+    count = 0
+    for row in rows:
+        key, value = tuple(str(row.get(name)) for name in keys), number(row.get(step))
+        if isinstance(value, float) and math.isfinite(value):
+            count += value <= last.get(key, -math.inf)
+            last[key] = value
+    return count
+
+
+def where_of(
+    columns: Mapping[str, Column], rows: Sequence[Row], axes: Mapping[str, str], step: str | None, runs: Sequence[str]
+) -> tuple[tuple[str, str] | None, tuple[str, ...]]:
+    """The rows of runs that stay in one shape, as a column and its value, and the axes that move in others."""
+    if all(name == "seed" for name in runs):
+        return None, ()
+
+    shapes: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    last: dict[tuple[str, ...], float] = {}
+    several: set[tuple[str, ...]] = set()
+    for row in rows:
+        run, at = tuple(str(row.get(name)) for name in runs), number(row.get(step)) if step else 0.0
+        if isinstance(at, float):
+            # Steps that go back say that several runs have this name, not that one changes its shape.
+            several |= {run} if at < last.get(run, -math.inf) else set()
+            last[run] = at
+        seen = shapes.setdefault(run, {axis: set() for axis in axes})
+        for axis, name in axes.items():
+            seen[axis].add(str(row.get(name)))
+    for run in several:
+        del shapes[run]
+    moved = tuple(axis for axis in axes if any(len(seen[axis]) > 1 for seen in shapes.values()))
+    still = {name for name, seen in shapes.items() if all(len(values) == 1 for values in seen.values())}
+    if not moved or not still:
+        return None, moved
+    kept = {tuple(next(iter(values)) for values in shapes[name].values()) for name in still}
+    labels = [run if (run := tuple(str(row.get(name)) for name in runs)) in still else None for row in rows]
+    best = max(
+        (
+            (kinds, -len(column.values), name, value)
+            for name, column in columns.items()
+            if not column.numeric and column.few and name not in axes.values()
+            for value, kinds in _kinds(name, rows, labels, axes)
+        ),
+        default=(0, 0, "", ""),
+    )
+    # A single shape is no choice where others stay in theirs.
+    return (best[2:] if best[0] > 1 or best[0] == len(kept) else None), moved
+
+
+def _kinds(
+    name: str, rows: Sequence[Row], labels: Sequence[tuple[str, ...] | None], axes: Mapping[str, str]
+) -> Iterator[tuple[str, int]]:
+    """The values of a column whose rows are whole runs that stay in one shape, and how many shapes these are; `labels`:
+    the run of each row, None where it does not stay."""
+    shapes: dict[str, set[tuple[str, ...]] | None] = {}
+    value_of: dict[tuple[str, ...], str] = {}
+    for row, label in zip(rows, labels, strict=True):
+        cell = str(row.get(name)).strip()
+        if label is None or value_of.setdefault(label, cell) != cell:
+            shapes[cell] = None
+        elif (found := shapes.setdefault(cell, set())) is not None:
+            found.add(tuple(str(row.get(axis)) for axis in axes.values()))
+    yield from ((cell, len(found)) for cell, found in shapes.items() if found and cell not in ("", "None"))
+
+
+def differs_of(
+    columns: Mapping[str, Column],
+    rows: Sequence[Row],
+    axes: Mapping[str, str],
+    runs: Sequence[str],
+    of: Mapping[str, tuple[Role, str]],
+) -> tuple[str, ...]:
+    """Columns that are one value along every run, and several in runs of one shape: the learning rate of a sweep."""
+    found: list[str] = []
+    for name, column in columns.items():
+        rate = of.get(name, ("", ""))[0] == "learning rate"
+        if (
+            not column.few
+            or (name in runs and not rate)
+            or name in axes.values()
+            or of.get(name, ("", ""))[0] not in ("", "learning rate")
+        ):
+            continue
+        of_run: dict[tuple[str, ...], set[str]] = {}
+        of_shape: dict[tuple[str, ...], set[str]] = {}
+        for row in rows:
+            shape = tuple(str(row.get(axis)) for axis in axes.values())
+            of_shape.setdefault(shape, set()).add(str(row.get(name)))
+            of_run.setdefault((*shape, *(str(row.get(run)) for run in runs)), set()).add(str(row.get(name)))
+        if all(len(values) == 1 for values in of_run.values()) and any(len(values) > 1 for values in of_shape.values()):
+            found.append(name)
+    return tuple(found)

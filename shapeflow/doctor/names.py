@@ -1,0 +1,98 @@
+"""What columns are usually called."""
+
+from __future__ import annotations
+
+import re
+
+from shapeflow.units import UNITS
+
+AXES: dict[str, tuple[str, ...]] = {
+    "patch": ("patch", "patch_size"),
+    "resolution": ("resolution", "image_size", "img_size"),
+    "width": ("width", "d_model", "hidden_size", "n_embd", "embed_dim", "model_dim"),
+    "depth": ("depth", "n_layer", "n_layers", "num_layers", "num_hidden_layers", "layers"),
+    "context": ("context", "ctx", "n_ctx", "context_length", "seq_len", "sequence_length", "block_size"),
+    "batch": ("batch", "batch_size", "global_batch_size", "tokens_per_step", "tokens_per_batch"),
+    "loss": ("loss",),
+}
+"""Axis -> the names of its column, the axis' own first; the values of `loss` are no numbers."""
+MOVERS = {
+    "patch": "flexi_resize(base: {largest} px)",
+    "resolution": "resolution_resize",
+    "width": "width_expand",
+    "depth": "depth_expand",
+    "context": "context_grow",
+    "batch": "batch_resize",
+    "loss": "loss_switch",
+}
+"""Axis -> the transition that moves along it, as a file writes it."""
+UNIT = {"patch": "px", "resolution": "px", "context": "tokens"}
+STEPS = ("step", "steps", "global_step", "iteration", "iter", "it", "update", "updates", "train_step")
+RATES = ("learning_rate", "lr")
+RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "record", "model", "tag")
+"""Columns that may tell runs apart, beside those that a fit knows."""
+TIMES = {"seconds", "sec", "s", "ms", "time", "hours", "wall", "timestamp", "runtime", "elapsed"}
+_HELD_OUT = re.compile(r"(val|eval|valid|validation|test|held|heldout|dev)\d*")
+_NEVER = {"grad", "gradient", "norm", "throughput", "util", "mem", "memory", "temp", "temperature", "weight", "decay"}
+PARAMETERS = re.compile(r"(n|num|total|model)?_?(params|parameters|model_size)(_.*)?|model_size|non_embedding_params")
+TOKENS = re.compile(r"(n|num|total|train|training|consumed)?_?tokens(_seen|_so_far|_total)?")
+_COMPUTE = re.compile(
+    r"(?:(?:total|train|training|cumulative|cum)_)*(k|m|g|t|p|e|z)?(flops?|flos|macs?|compute)(?:_total|_so_far)?"
+)
+_ERROR = re.compile(r"(loss|err|error|ce|cross_entropy|nll|bpb|xent)")
+_GOOD = re.compile(r"acc|accuracy|top\d|precision|recall|miou|iou|f1|auc|bleu")
+_SHARE = re.compile(r"err|error")
+
+
+def plain(name: str) -> str:
+    """A name in lower case, with one underscore between its words, without the group in front of a slash."""
+    return re.sub(r"[^a-z0-9@]+", "_", name.rpartition("/")[2].lower()).strip("_")
+
+
+def axis_of(name: str) -> str | None:
+    """The axis that a column of this name is of."""
+    return next((axis for axis, known in AXES.items() if plain(name) in known), None)
+
+
+def flops_of(name: str) -> float | None:
+    """FLOPs of one unit of a column that counts compute by its name; None where it does not."""
+    match = _COMPUTE.fullmatch(plain(name))
+    if match is None:
+        return None
+    prefix = (match[1] or "").upper().replace("K", "k")
+    return UNITS[f"{prefix}FLOPs"].size * (2.0 if match[2].startswith("mac") else 1.0)
+
+
+def words(name: str) -> list[str]:
+    """The words of a name, and of the group in front of its slash."""
+    return [word for part in name.split("/") for word in plain(part).replace("@", "_").split("_")]
+
+
+def is_time(name: str) -> bool:
+    """Does the name say that it is a time?"""
+    return not TIMES.isdisjoint(words(name))
+
+
+def is_held_out(name: str) -> bool:
+    """Does the name say that it was measured on data held out?"""
+    return any(_HELD_OUT.fullmatch(word) for word in words(name))
+
+
+def may_be_error(name: str) -> bool:
+    """May a column of this name that falls along runs be an error?"""
+    return _NEVER.isdisjoint(words(name))
+
+
+def is_error(name: str) -> bool:
+    """Does the name say that low values are good?"""
+    return any(_ERROR.fullmatch(word) for word in words(name)) or plain(name).startswith("cross_entropy")
+
+
+def is_share(name: str) -> bool:
+    """Is an error of this name a share of wrong answers?"""
+    return any(_SHARE.fullmatch(word) for word in words(name))
+
+
+def is_good(name: str) -> bool:
+    """Does the name say that high values are good?"""
+    return any(_GOOD.fullmatch(word) for word in words(name))

@@ -1,0 +1,246 @@
+"""Sentences for a `.shape` file that reads the logs, and what to do where none can be written."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+from shapeflow.doctor import names
+from shapeflow.doctor.columns import Column
+from shapeflow.doctor.curves import Curve, Key
+from shapeflow.doctor.facts import CurveFacts, FileFacts
+from shapeflow.doctor.roles import Roles
+from shapeflow.laws.columns import COMPUTE, RATE, STEP, error_names
+from shapeflow.units import flops
+
+MOST = 60
+"""Shapes of a condition that is written out."""
+_BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def folder_of(files: Sequence[FileFacts]) -> str:
+    """The folder that holds all files and in which a `.shape` file may name them: this one, if it does."""
+    paths = [os.path.realpath(one.name) for one in files]
+    here = os.path.realpath(".")
+    common = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return "." if os.path.commonpath([here, common]) == here else os.path.relpath(common)
+
+
+def pattern_of(files: Sequence[FileFacts], folder: str) -> str | None:
+    """A pattern that finds the files from a folder and no other; None where there is none."""
+    paths = [os.path.relpath(os.path.realpath(one.name), os.path.realpath(folder)) for one in files]
+    if len(paths) == 1:
+        return None if any(sign in paths[0] for sign in '*?[{"\\') else Path(paths[0]).as_posix()
+    parents, suffixes = {os.path.dirname(path) for path in paths}, {Path(path).suffix for path in paths}
+    if len(parents) != 1:
+        return None
+    parent = parents.pop()
+    for name in ([f"*{suffixes.pop()}"] if len(suffixes) == 1 else []) + ["*"]:
+        found = {path.name for path in (Path(folder) / parent).glob(name)}
+        if found == {os.path.basename(path) for path in paths}:
+            return (Path(parent) / name).as_posix()
+    return None
+
+
+def sentences_of(
+    columns: Sequence[str], roles: Roles, curves: Mapping[Key, Curve], facts: CurveFacts, pattern: str
+) -> tuple[str, ...]:
+    """Metric, axes, candidates and laws, as a file writes them."""
+    seen = [dict(zip(roles.axes, shape, strict=True)) for shape, _ in curves]
+    shapes = [dict(pairs) for pairs in sorted({tuple(shape.items()) for shape in seen}, key=_order)]
+    metric = _metric(roles)
+    found = [] if metric == "loss" else [f"metric {metric}"]
+    values = {axis: _ordered(axis, {shape[axis] for shape in shapes}) for axis in roles.axes}
+    found += [_axis(axis, listed) for axis, listed in values.items()]
+    if 0 < len(shapes) < len(list(product(*values.values()))):
+        found.append(_candidates(values, shapes))
+    return (*found, f"laws from fit({', '.join(_settings(columns, roles, facts, pattern, metric))})")
+
+
+def _order(shape: Sequence[tuple[str, str]]) -> list[tuple[float, str]]:
+    return [(0.0, value) if axis == "loss" else (float(value), "") for axis, value in shape]
+
+
+def _metric(roles: Roles) -> str:
+    """The metric that a file names: its laws are of the first column of errors."""
+    error = roles.errors[0]
+    if error == "cross_entropy":
+        return error
+    return "classification_error" if names.is_share(error) else "loss"
+
+
+def _ordered(axis: str, values: set[str]) -> list[str]:
+    """The values in the order in which they usually follow each other."""
+    if axis == "loss":
+        return sorted(values)
+    return [_number(value) for value in sorted(values, key=float, reverse=axis == "patch")]
+
+
+def _number(text: str) -> str:
+    """A cell as a file writes it: `64` for 64.0."""
+    return str(int(float(text)))
+
+
+def _axis(axis: str, values: Sequence[str]) -> str:
+    unit = names.UNIT.get(axis, "")
+    mover = names.MOVERS[axis].format(largest=values[0])
+    return f"axis {axis} in [{', '.join(values)}]{' ' * bool(unit)}{unit} via {mover}"
+
+
+def _candidates(values: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[str, str]]) -> str:
+    """The shapes that have runs, where these are not all products of the values."""
+
+    def test(shape: Mapping[str, str]) -> str:
+        parts = []
+        for axis, value in shape.items():
+            said = value if axis == "loss" else _number(value)
+            parts.append(f"{axis} is {said} {names.UNIT.get(axis, '')}".rstrip())
+        return f"({' and '.join(parts)})"
+
+    return f"candidates {' * '.join(values)} where {' or '.join(test(shape) for shape in shapes)}"
+
+
+def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: str, metric: str) -> Iterator[str]:
+    yield f'"{pattern}"'
+    if len(roles.compute) > 1:
+        yield f'compute: "{" * ".join((f"{roles.flops:g}", *roles.compute))}"'
+    elif _usual(COMPUTE, columns) != roles.compute[0]:
+        yield f'compute: "{roles.compute[0]}"'
+    if roles.flops != 1 and len(roles.compute) == 1:
+        yield f"compute_unit: {flops(roles.flops)}"
+    own = "loss@own" if metric == "loss" else metric
+    if _usual(error_names(own), [name for name in columns if name not in roles.axes.values()]) != roles.errors[0]:
+        yield f'error: "{roles.errors[0]}"'
+    if roles.step is not None and _usual(STEP, columns) != roles.step:
+        yield f'step: "{roles.step}"'
+    if roles.rate is not None and _usual(RATE, columns) != roles.rate:
+        yield f'rate: "{roles.rate}"'
+    if roles.run is not None:
+        yield f'run: "{roles.run}"'
+    renamed = {axis: column for axis, column in roles.axes.items() if axis != column}
+    if renamed:
+        yield f"axes: ({', '.join(f'{axis}: {_quoted(column)}' for axis, column in renamed.items())})"
+    if roles.where is not None and _BARE.fullmatch(roles.where[0]):
+        yield f"where: ({roles.where[0]}: {_quoted(roles.where[1])})"
+    if facts.warmup is not None and roles.step is not None and facts.warmup > 0:
+        yield f"drop_warmup: {facts.warmup:.0f} steps"
+    elif facts.early > 2:
+        yield f"drop_warmup: {facts.early}"
+
+
+def _usual(wanted: Sequence[str], columns: Sequence[str]) -> str | None:
+    """The column that a fit finds by itself."""
+    return next((name for name in wanted if name in columns), None)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "").replace('"', "") + '"'
+
+
+def advice_of(
+    files: Sequence[FileFacts],
+    columns: Mapping[str, Column],
+    roles: Roles,
+    facts: CurveFacts | None,
+    pattern: str | None,
+) -> Iterator[str]:
+    """What is doubtful or lacks, and what to do."""
+    torn = sum(one.torn for one in files)
+    if torn:
+        yield f"{torn} of {len(files)} files end in a row that is cut off: it is left out"
+    if broken := sum(one.broken for one in files):
+        yield f"{broken} rows cannot be read and are left out"
+    if any(one.sampled for one in files):
+        yield "the file may be a sample of what was logged; export the whole history"
+    if not roles.errors:
+        good = [name for name, (role, _) in roles.of.items() if role == "accuracy"]
+        yield (
+            f"no column holds an error; `{good[0]}` rises as models get better: add a column of 1 - `{good[0]}`"
+            if good
+            else "no column holds an error: say which one does by `error`"
+        )
+    if not roles.compute:
+        yield from _without_compute(roles)
+    if facts is None:
+        return
+    if ends(columns, roles, facts):
+        yield (
+            "each row seems to be the end of a run of its own, and a law of one shape is fitted along runs: log what "
+            "is measured on the way; for a law of size and data together see `shapeflow explain published`"
+        )
+        return
+    if pattern is None:
+        yield "no pattern finds these files and no others: move them into a folder of their own"
+    if len(roles.errors) > 1:
+        yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
+    yield from _of_shapes(columns, roles)
+    yield from _of_curves(roles, facts)
+
+
+def _without_compute(roles: Roles) -> Iterator[str]:
+    timed = next((name for name, (role, _) in roles.of.items() if role == "time" and "time" in name), None)
+    size = next((name for name, (role, _) in roles.of.items() if role == "parameters"), None)
+    data = next((name for name, (role, _) in roles.of.items() if role == "tokens"), None)
+    time = f" (`{timed}` is time, and no count of FLOPs)" if timed else ""
+    steps = "; in a file with a model, its FLOPs of a step count" if roles.step else ""
+    lack = "tokens" if size else "parameters" if data else "parameters and one of tokens"
+    yield (
+        f"no column counts compute{time}: add one of FLOPs since the run began, or one of {lack}, so that their "
+        f"product may count, 6 FLOPs for each{steps}"
+    )
+
+
+def _of_shapes(columns: Mapping[str, Column], roles: Roles) -> Iterator[str]:
+    if not roles.axes:
+        yield (
+            "no column tells shapes apart: add one for each axis (patch, width, depth, context, batch), or name it by "
+            "`axes`"
+        )
+    elif all(columns[name].constant for name in roles.axes.values()):
+        yield "all rows are of one shape: a plan takes runs of two at least"
+    if roles.moved:
+        moved = " and ".join(roles.moved)
+        rest = f"`where` takes those that stay, {roles.where[0]} {roles.where[1]}" if roles.where else "take them out"
+        yield f"some runs change their {moved} on the way, and a law is of one shape: {rest}"
+    if roles.together:
+        both = " and ".join(f"`{name}`" for name in roles.together)
+        yield f"no column alone tells the runs apart: add a column `run` that holds {both}"
+    if roles.differs:
+        differs = " and ".join(f"`{name}`" for name in roles.differs[:4])
+        yield f"runs of one shape also differ in {differs}: their law is of both; take those of one value by `where`"
+
+
+def ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:
+    """Is each row a run of its own? There are no steps, and compute goes up and down, or the size changes."""
+    sizes = [columns[name] for name, (role, _) in roles.of.items() if role == "parameters"]
+    varied = not roles.axes and any(column.many or len(column.values) > 0.2 * column.present for column in sizes)
+    return roles.step is None and (varied or facts.falls > 0.2 * facts.runs * facts.points[1])
+
+
+def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
+    if facts.shapes and facts.points[1] < 5:
+        yield f"no run has more than {facts.points[1]} points: a law takes 5 of a shape at least, better 12 along a run"
+    if facts.repeated:
+        yield f"{facts.repeated} steps were logged again: the last time counts; several runs are told apart by `run`"
+    if facts.decades[0] < 1:
+        yield (
+            f"a shape has only {facts.decades[0]:.2g} decades of compute; below one a law's floor and exponent are not "
+            "told apart"
+        )
+    if facts.excluded:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in facts.excluded.items())
+        yield f"rows that are no points: {reasons}"
+    if facts.diverged:
+        yield f"{facts.diverged} of {facts.runs} runs end far above what they had reached: they have diverged"
+    if facts.learning_rate == "falling":
+        yield f"the learning rate (`{roles.rate}`) falls along the runs: a law is of runs at a constant one"
+    elif facts.steepens:
+        yield (
+            "most curves fall faster per decade again later on, which no power law does: the learning rate falls "
+            "there, it seems, and a law is of runs at a constant one"
+        )
+    if names.is_share(roles.errors[0]) and facts.error[1] > 1:
+        yield f"`{roles.errors[0]}` is above 1: a share in percent is divided by 100 first"
