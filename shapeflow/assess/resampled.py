@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from shapeflow.assess.crossing import crossings, nearest
-from shapeflow.assess.sample import Floats, Sample, interval, quantiles, rounded, samples
+from shapeflow.assess.sample import Floats, Sample, bounds, interval, quantiles, rounded, samples
 from shapeflow.assess.walk import Leg, grid, reach, walk
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Pair, Plan, Stage, Uncertainty
@@ -97,9 +97,7 @@ def _step(law: Law, stage: Stage, error: float) -> float:
 def _band(plan: Plan, legs: Sequence[Leg]) -> Iterator[tuple[float, float, float]]:
     """(compute, low, high) of the error, where it is known; a switch is in it twice, from both sides."""
     for leg, places in zip(legs, grid(plan, POINTS), strict=True):
-        errors = leg.error(places)
-        for compute, values in zip(places, errors, strict=True):
-            low, high = quantiles(values, LEVEL)
-            at = rounded(float(compute))
-            if low is not None and high is not None and at is not None:
+        for place in np.column_stack([places, *bounds(leg.error(places), LEVEL)]).tolist():
+            at, low, high = map(rounded, place)
+            if at is not None and low is not None and high is not None:
                 yield at, low, high

@@ -58,9 +58,15 @@ def interval(values: Floats, level: float) -> tuple[float, float] | None:
 
 def quantiles(values: Floats, level: float) -> tuple[float | None, float | None]:
     """The bounds of `interval`, each rounded to six digits; None: not finite."""
+    low, high = bounds(values, level)
+    return rounded(float(low)), rounded(float(high))
+
+
+def bounds(values: Floats, level: float) -> Floats:
+    """(2, ...): the quantiles of values along their last axis between which a share `level` of them lies."""
     with np.errstate(invalid="ignore"):
-        low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
-    return rounded(low), rounded(high)
+        found: Floats = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2], axis=-1)
+    return found
 
 
 def rounded(value: float) -> float | None:
