@@ -160,7 +160,7 @@ def test_a_refused_law_is_shown_with_its_reasons(file: Path, capsys: pytest.Capt
     assert answer(["fit", str(file), "-o", str(output), "--plot", str(picture)]) == 1
     told = capsys.readouterr()
     assert "error[refused-laws]: the data do not carry 1 of 3 laws" in told.err
-    assert "refused: (width: 128)\n    its floor is not known: 31%\n" in told.out
+    assert "refused: (width: 128)\n    - its floor is not known: 31%\n" in told.out
     assert "3 laws, 1 refused" in told.out
     assert load(output)[Shape.of(width=128)].provenance.verdict == ("its floor is not known: 31%",)
     assert "<svg" in picture.read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ import click
 import pytest
 
 from shapeflow.api import compile
-from shapeflow.cli import COMMANDS
+from shapeflow.cli import COMMANDS, answer
 from shapeflow.codes import CODES
 from shapeflow.diagnostics import Report, Source
 from shapeflow.events import event_from_json, event_to_json
@@ -178,6 +178,19 @@ def same(shown: Any, real: Any) -> bool:
     if isinstance(shown, float) and isinstance(real, float):
         return shown == pytest.approx(real, rel=1e-12)
     return type(shown) is type(real) and bool(shown == real)
+
+
+@documents
+def test_screens_are_what_commands_print(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`<!-- screen: COMMAND -->` above a block says which command prints it, all of it or a part."""
+    monkeypatch.chdir(ROOT)
+    for block in blocks(name):
+        word, _, command = block.comment.partition(" ")
+        if word == "screen:":
+            answer(shlex.split(command)[1:])
+            assert block.text.strip("\n") in capsys.readouterr().out, command
 
 
 @documents

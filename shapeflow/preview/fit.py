@@ -69,8 +69,13 @@ def _title(name: str, laws: Mapping[Shape, Law]) -> RenderableType:
 
 
 def _indented(line: str) -> RenderableType:
-    depth = len(line) - len(line.lstrip())
-    return Padding(Text(line.lstrip()), (0, 0, 0, 2 + depth))
+    """A line, two columns in; what is behind a dash hangs there."""
+    text = line.lstrip()
+    shown: RenderableType = Text(text)
+    if text.startswith("- "):
+        shown = Table.grid()
+        shown.add_row("- ", Text(text.removeprefix("- ")))
+    return Padding(shown, (0, 0, 0, 2 + len(line) - len(text)))
 
 
 def _numbered(units: Mapping[str, str], laws: Mapping[Shape, Law]) -> bool:
@@ -188,7 +193,7 @@ def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: boo
     for number, (shape, law) in enumerate(laws.items(), 1):
         if refused(law):
             yield f"refused: {f'{number} ' * numbered}{shape.written(units)}"
-            yield from (f"  {reason}" for reason in law.provenance.verdict)
+            yield from (f"  - {reason}" for reason in law.provenance.verdict)
     if any(map(refused, laws.values())):
         yield ""
 
