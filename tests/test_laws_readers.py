@@ -168,7 +168,7 @@ def test_texts_in_parquet(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08", "packed by gzip"),
         (b"PK\x03\x04", "packed by zip"),
         ("step,loss\n".encode("utf-16"), "UTF-16"),
-        (b"PAR1 and then nothing", "its end is cut off"),
+        (b"PAR1 and then nothing", "its end is no end"),
         (b'{"log_history": 7}', "no list `log_history`"),
         (b'{"a": 1,\n"b": 2}', "neither rows nor columns"),
         (b"[1, 2", "no JSON"),

@@ -16,6 +16,8 @@ from shapeflow.shapes import Shape
 
 MOST = 20_000
 """Points of one run that are held in memory; a longer log is thinned in log compute while it is read."""
+COMPUTE, ERROR = (1e-6, 1e36), (1e-12, 1e12)
+"""What compute and errors may be: training has taken up to 1e27 FLOPs, and a column may be in units of 1e24."""
 
 
 @attrs.frozen
@@ -161,7 +163,9 @@ def _unusable(compute: Any, error: Any) -> str | None:
         return "not finite"
     if error <= 0:
         return "an error of 0 or less"
-    return "before any compute" if compute <= 0 else None
+    if compute <= 0:
+        return "before any compute"
+    return None if COMPUTE[0] <= compute <= COMPUTE[1] and ERROR[0] <= error <= ERROR[1] else "of no real size"
 
 
 @attrs.define

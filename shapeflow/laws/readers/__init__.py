@@ -58,7 +58,7 @@ def open_log(path: Path) -> Log:
 
 
 def _format(head: bytes, name: str) -> Format:
-    if head.startswith(parquet.MAGIC):
+    if head.startswith(parquet.MAGIC) or (name.endswith(".parquet") and head):
         return PARQUET
     if tensorboard.FIRST in head[:64] or (".tfevents." in name and head):
         return TENSORBOARD

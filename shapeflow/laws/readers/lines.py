@@ -24,16 +24,18 @@ class Lines:
     def __iter__(self) -> Iterator[str]:
         digest = hashlib.sha256()
         with self.log.path.open("rb") as file:
-            begun = False
+            begun, count = False, 0
             while raw := file.readline(LONGEST):
                 digest.update(raw)
+                count += 1
                 self.ended = raw.endswith(b"\n")
                 text = _text(raw)
                 if text is None and begun and not self.ended and len(raw) < LONGEST:
                     self.log.torn = True
                     break
                 if text is None or (len(raw) == LONGEST and not self.ended):
-                    raise Unreadable("it is no text" if text is None else "a line of it is longer than 1 MiB")
+                    why = "is no text" if text is None else f"is longer than {LONGEST >> 20} MiB"
+                    raise Unreadable(f"its line {count} {why}")
                 if text.strip():
                     begun = True
                     yield text

@@ -12,8 +12,8 @@ from shapeflow.laws.readers.log import COLUMNS, Log, MissingExtra, Row, Unreadab
 MAGIC = b"PAR1"
 ROWS = 20_000_000
 """Rows of a file; a log has fewer, and a file that states more is made to be unpacked for ever."""
-UNPACKED = 1 << 30
-"""Bytes of one column in one group of rows, unpacked: what reading may take."""
+UNPACKED = 512 << 20
+"""Bytes of a group of rows, unpacked: the most that reading takes."""
 CELLS = 1 << 18
 """Cells of a batch."""
 LONGEST = 1 << 16
@@ -30,7 +30,7 @@ def rows(log: Log) -> Iterator[Row]:
     with log.path.open("rb") as file:
         file.seek(-min(4, log.path.stat().st_size), 2)
         if file.read(4) != MAGIC:
-            raise Unreadable("its end is cut off, and a parquet file cannot be read without")
+            raise Unreadable("its end is no end of a parquet file, which cannot be read without")
         file.seek(0)
         log.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     try:
@@ -55,6 +55,7 @@ def _rows(log: Log, pa: Any, pq: Any) -> Iterator[Row]:
     # A text that stands in a million rows is kept once.
     with pq.ParquetFile(log.path, read_dictionary=texts, **options) as file:
         for batch in file.iter_batches(max(1, CELLS // max(1, len(names))), columns=names, use_threads=False):
+            batch.validate(full=True)
             columns = [_cells(pa, column) for column in batch.columns]
             for cells in zip(*columns, strict=True):
                 yield dict(zip(batch.schema.names, cells, strict=True))
@@ -64,11 +65,10 @@ def _check(metadata: Any) -> None:
     """Refuse what would take too much to unpack, by what the file states of itself."""
     if metadata.num_rows > ROWS or metadata.num_columns > COLUMNS:
         raise Unreadable(f"it states {metadata.num_rows} rows of {metadata.num_columns} columns")
-    for group in range(metadata.num_row_groups):
-        one = metadata.row_group(group)
-        most = max((one.column(i).total_uncompressed_size for i in range(one.num_columns)), default=0)
-        if most > UNPACKED:
-            raise Unreadable(f"a column of it unpacks to {most / (1 << 30):.3g} GiB; write smaller groups of rows")
+    # The sizes of single columns are not asked for: pyarrow ends the process where these are damaged.
+    most = max((metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)), default=0)
+    if most > UNPACKED:
+        raise Unreadable(f"a group of its rows unpacks to {most >> 20} MiB; write smaller ones")
 
 
 def _plain(pa: Any, kind: Any) -> bool:
