@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from log_files import events, parquet, trainer_state
 from test_laws_logs import ALL, PATCHES, TRUTH, ask, curve, fits_the_truth, laws, sweep, table, told
 
-from shapeflow.diagnostics import Report
+from shapeflow.api import compile
+from shapeflow.diagnostics import Refused, Report
 from shapeflow.laws.columns import error_names, evaluation
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.logs import read_logs
@@ -308,3 +310,37 @@ def test_rates_of_a_long_run_are_thinned() -> None:
     assert len(run.rates) <= 20_000
     run.finish()
     assert run.learning_rate == "falling"
+
+
+# ---- The examples of the document ----
+
+
+def blocks_of_logs() -> list[tuple[str, str, str]]:
+    """Path, log, sentence: of each log in `docs/logs.md` and the sentence that reads it."""
+    text = (Path(__file__).parent.parent / "docs" / "logs.md").read_text()
+    kept = dict(re.findall(r"<!-- log: (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL))
+    readers = re.findall(r"<!-- reads: (\S+) -->\n```shape\n(.*?)```", text, re.DOTALL)
+    assert len(kept) == len(readers) == 3
+    return [(name, kept[name], sentence) for name, sentence in readers]
+
+
+@pytest.mark.parametrize(("name", "log", "sentence"), blocks_of_logs())
+def test_the_examples_of_the_document_are_read(tmp_path: Path, name: str, log: str, sentence: str) -> None:
+    """All that a fit misses in them is more points."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / name).write_text(log)
+    sentences = [
+        'plan "logs"',
+        "model transformer(depth: 2, head_width: 16, context: 64 tokens)",
+        "data python_source(batch: 512 tokens)",
+        "objective next_token",
+        "axis width in [64, 128] via width_expand",
+        sentence + "traversal evenly",
+        "budget 9 TFLOPs",
+    ]
+    (tmp_path / "a.shape").write_text("\n".join(sentences))
+    with pytest.raises(Refused) as refused:
+        compile(tmp_path / "a.shape")
+    (error,) = [one for one in refused.value.diagnostics if one.severity == "error"]
+    assert error.code == "too-few-points"
+    assert len(error.notes) == 2
