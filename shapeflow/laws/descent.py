@@ -40,7 +40,7 @@ class Descent:
     """The bounds of b; None: it stays what it is."""
     gain: float
     """A row ends where a step gains, or promises, less than this part of the objective."""
-    steps: int = 60
+    steps: int = 200
     """A row ends after so many at the last delta."""
     stages: tuple[float, ...] = (1e-1, 3e-2, 1e-2, 3e-3)
     """Wider deltas that are passed first: at a small one the loss is nearly |r|, whose kinks stop a descent early."""

@@ -27,7 +27,7 @@ STARTS = 6
 POOLED_GRID, POOLED_STARTS, _TRIED = 17, 3, 3
 _COARSE = np.geomspace(0.02, 3.0, 10)
 """Exponents of the grid for a resample, which has the fit to all points to start from as well."""
-_ROUGH, _NEAR, _FULL = 1e-3, 1e-6, 1e-11
+_ROUGH, _NEAR, _FULL = 1e-3, 1e-7, 1e-11
 """Where a descent ends: a step gains less than this part of the objective."""
 _ELEMENTS = 2**21
 """Points of resamples that are in memory at once."""
