@@ -122,9 +122,6 @@ _LOGS = {
     "repeated-steps": "A warning: a step was logged twice, as by a run that was resumed. The last time counts.",
     "falling-compute": "A warning: compute must grow along a run. Perhaps several runs are mixed in one file.",
     "small-compute": "A warning: the column of compute seems to be in larger units than FLOPs: set `compute_unit`.",
-    "flat-law": "A warning: the points do not look like a power law with a floor, so what the law says is not to be "
-    "trusted beyond them.",
-    "short-law": "A warning: the points span too little compute to tell the law's floor from its exponent.",
     "published-law": "A warning: the laws are out of a paper. They are of its data, its tokens and its learning rates.",
     "beyond-published": "A warning: the models of this file, or their steps, are not like those that the published law "
     "was fitted to. The notes say in what, and by how much.",
@@ -133,6 +130,14 @@ _LOGS = {
     "file without one lists them.",
     "not-a-law": "What was published under this name says which shape is best for some compute. A plan needs the error "
     "of each shape.",
+    "unsupported-law": "A warning: the data carry a law no further than they were measured, for the reasons that the "
+    "notes give, each with its number: too little compute or too few points, a learning rate that falls, an exponent "
+    "at its bound, a floor that was not found, residuals that are no noise, or a first half that does not foretell the "
+    "second. A plan may use the law where it was measured; a saving by it is not quoted.",
+    "mixed-laws": "Laws of unlike things stand in one program: another metric, convention, unit, evaluation, data or "
+    "treatment of the learning rate. Their errors or their compute are not to be compared.",
+    "stale-laws": "A warning: files that a table of laws was fitted to have changed since, or are gone. Fit again, or "
+    "leave it: the laws are those of the files as they were.",
     "loose-law": "A warning: the points scatter about the law by more than measurements should.",
     "unsupported-saving": "A warning: no saving is quoted, of the plan or on its way. A law behind it is not carried "
     "by its runs, too many resamples of the laws never get to the plan's final error, or the saving's interval has 0 "

@@ -131,7 +131,9 @@ def test_places_of_the_error_in_other_settings(tmp_path: Path) -> None:
     fit = Fit(
         "a.csv", error="err/{patch}", compute="pf/{patch}", rate="lr/{patch}", compute_unit=Amount(1e15, "compute")
     )
-    fits_the_truth(laws(fit, ask(tmp_path))[0])
+    found, report = laws(fit, ask(tmp_path), "unsupported-law")
+    fits_the_truth(found)
+    assert "the learning rate of its runs falls" in told(report)
 
 
 def test_a_template_that_no_column_fits(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -14,8 +13,6 @@ from shapeflow.shapes import Shape
 
 SMALL = 1e6
 """FLOPs below which no training run that measures anything stays."""
-DECADES, POINTS = 1.0, 12
-"""A law over less has a floor and an exponent that its data do not tell apart."""
 LOOSE = 0.03
 """Root mean square of log residuals; fits to smooth runs have 0.002 to 0.006."""
 SHOWN = 8
@@ -125,28 +122,21 @@ def _faults(excluded: Counter[str]) -> Counter[str]:
     return Counter({why: count for why, count in excluded.items() if why not in ("before any compute", "resampling")})
 
 
-def doubts(laws: Mapping[Shape, Law], at_bound: Sequence[Shape], request: LawRequest, report: Report) -> None:
-    """Warn of laws that their data do not carry: flat-law, short-law, loose-law."""
-
-    def warn(code: str, message: str, notes: list[str], help: str) -> None:
-        if notes:
-            report.warning(code, message, request.spans.get(""), notes=notes, help=help)
-
-    flat = [f"{shape.written(request.units)}: b = {laws[shape].b:.3g}, c = {laws[shape].c:.4g}" for shape in at_bound]
-    short: list[str] = []
-    loose: list[str] = []
-    for shape, law in laws.items():
-        name, first_last, rms = shape.written(request.units), law.provenance.compute, law.provenance.rms
-        assert first_last is not None
-        assert rms is not None
-        decades = math.log10(first_last[1] / first_last[0])
-        if decades < DECADES or law.provenance.points < POINTS:
-            short.append(f"{name}: {law.provenance.points} points over {decades:.2f} decades of compute")
-        if rms > LOOSE:
-            loose.append(f"{name}: {100 * rms:.1f}%")
-    help = "run longer, or give the exponent of a like family by `fixed_exponent`"
-    warn("flat-law", "an exponent has run to the bound of what is considered: the curve is no power law", flat, help)
-    short_message = f"a law is fitted to less than a decade of compute, or to fewer than {POINTS} points"
-    warn("short-law", short_message, short, "start earlier, run longer, or evaluate more often")
-    loose_help = "measure on more samples, average the weights, or add runs"
-    warn("loose-law", "the points scatter widely about a law (root mean square)", loose, loose_help)
+def doubts(laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
+    """Warn of laws that their data do not carry: unsupported-law, loose-law."""
+    at = request.spans.get("")
+    unsupported = {shape: law.provenance.verdict for shape, law in laws.items() if law.provenance.verdict}
+    if unsupported:
+        report.warning(
+            "unsupported-law",
+            f"the data carry {len(unsupported)} of {len(laws)} laws no further than they were measured",
+            at,
+            notes=_some([f"{shape.written(request.units)}: {'; '.join(why)}" for shape, why in unsupported.items()]),
+            help="run longer at a constant learning rate, evaluate more often, or add runs of like shapes",
+        )
+    rms = {shape: law.provenance.rms or 0.0 for shape, law in laws.items()}
+    loose = [f"{shape.written(request.units)}: {100 * size:.1f}%" for shape, size in rms.items() if size > LOOSE]
+    if loose:
+        message = "the points scatter widely about a law (root mean square)"
+        help_ = "measure on more samples, average the weights, or add runs"
+        report.warning("loose-law", message, at, notes=_some(loose), help=help_)

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 
 from shapeflow.diagnostics import Report
-from shapeflow.laws.curve import Law, Provenance
-from shapeflow.laws.doubts import doubts, log_doubts, without_runs, without_steps
+from shapeflow.laws.curve import Law
+from shapeflow.laws.doubts import doubts, log_doubts
+from shapeflow.laws.evidence import LEAST, gather
 from shapeflow.laws.fitted import FittedLaws
+from shapeflow.laws.fitting import laws_of_points
 from shapeflow.laws.logs import read_logs
 from shapeflow.laws.method import method
-from shapeflow.laws.points import Points, select
-from shapeflow.laws.resample import intervals, resample
-from shapeflow.laws.runs import Logs, Query, Run
-from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
+from shapeflow.laws.runs import Query
+from shapeflow.laws.solver import FitOptions
 from shapeflow.route import LawRequest
 from shapeflow.settings import setting, written
 from shapeflow.shapes import Shape
 from shapeflow.units import Amount
-
-LEAST = 5
-"""Points below which no law of four numbers is fitted."""
 
 
 @attrs.frozen
@@ -94,46 +90,28 @@ class Fit:
         """A law for each candidate that has runs enough, and its points; what is wrong or doubtful is reported.
 
         Errors: path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
-        mixed-conventions, law-without-runs,
-        missing-steps, too-few-points. Warnings: torn-log, skipped-runs, excluded-points, repeated-steps,
-        falling-compute, small-compute, flat-law, short-law, loose-law.
+        mixed-conventions, law-without-runs, missing-steps, too-few-points, mixed-laws. Warnings: torn-log,
+        skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
+        small-compute, unsupported-law, loose-law.
         """
         before = len(report.errors)
         logs = read_logs(self._query(), request, report)
         if logs is None:
             return FittedLaws()
-        by_shape = _by_shape(logs, request)
         log_doubts(logs, request, report)
-        without_runs([shape for shape in request.candidates if shape not in by_shape], logs, request, report)
-        sets = self._points(by_shape, request, report)
-        if len(report.errors) > before or not sets:
+        found = gather(logs, request, self.drop_warmup, self.points, report)
+        if len(report.errors) > before or not found:
             return FittedLaws()
+        assumed = {"evaluation": self.evaluation, "data": self.data, "learning_rate": self.learning_rate}
         options = FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)
-        fitted = fit_laws([points for points, _ in sets.values()], options)
-        laws = {
-            shape: self._law(one, sets[shape], by_shape[shape], logs, request)
-            for shape, one in zip(sets, fitted, strict=True)
-        }
-        if self.resamples:
-            laws = self._resampled(laws, [points for points, _ in sets.values()], fitted, options)
-        doubts(laws, [shape for shape, one in zip(sets, fitted, strict=True) if one.at_bound], request, report)
-        used = {shape: points for shape, (points, _) in sets.items()}
-        return FittedLaws(laws, used, method=method(options, len(used), self.drop_warmup, self.points))
-
-    def _resampled(
-        self, laws: Mapping[Shape, Law], sets: Sequence[Points], fitted: Sequence[Fitted], options: FitOptions
-    ) -> dict[Shape, Law]:
-        """The laws with their draws, and the intervals that these span."""
-        drawn = [
-            resample(points, law, self.resamples, seed)
-            for seed, (law, points) in enumerate(zip(laws.values(), sets, strict=True))
-        ]
-        draws = fit_draws(sets, [one for one, _ in drawn], fitted, options)
-        found: dict[Shape, Law] = {}
-        for (shape, law), (_, how), rows in zip(laws.items(), drawn, draws, strict=True):
-            provenance = attrs.evolve(law.provenance, resampling=how, intervals=intervals(rows))
-            found[shape] = attrs.evolve(law, provenance=provenance, draws=rows)
-        return found
+        laws = laws_of_points(
+            {shape: one.points for shape, one in found.items()},
+            {shape: one.about(logs, request, assumed, written(self)) for shape, one in found.items()},
+            options,
+            self.resamples,
+        )
+        doubts(laws.laws, request, report)
+        return attrs.evolve(laws, method=method(options, len(found), self.drop_warmup, self.points))
 
     def _query(self) -> Query:
         return Query(
@@ -147,74 +125,3 @@ class Fit:
             axes=self.axes or {},
             where=self.where or {},
         )
-
-    def _points(
-        self, by_shape: Mapping[Shape, Sequence[Run]], request: LawRequest, report: Report
-    ) -> dict[Shape, tuple[Points, dict[str, int]]]:
-        """The points of each law, and what was dropped; shapes with too few are reported and left out."""
-        sets: dict[Shape, tuple[Points, dict[str, int]]] = {}
-        few: list[str] = []
-        for shape, runs in by_shape.items():
-            try:
-                points, dropped = select([list(run.points.values()) for run in runs], self.drop_warmup, self.points)
-            except ValueError:
-                without_steps(shape, request, report)
-                continue
-            counts = Counter(dropped)
-            for run in runs:
-                counts.update(run.excluded)
-                counts["repeated"] += run.repeated
-            dropped = {reason: count for reason, count in sorted(counts.items()) if count}
-            if len(set(points.compute.tolist())) >= LEAST:
-                sets[shape] = points, dropped
-                continue
-            reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none left out"
-            few.append(f"{shape.written(request.units)}: {len(points.compute)} points ({reasons})")
-        if few:
-            report.error(
-                "too-few-points",
-                f"too few points to fit a law for {len(few)} of {len(request.candidates)} candidates",
-                request.spans.get(""),
-                f"a law takes {LEAST} points at different compute, better 12",
-                notes=few,
-                help="evaluate more often, run longer, or lower `drop_warmup`",
-            )
-        return sets
-
-    def _law(
-        self,
-        one: Fitted,
-        read: tuple[Points, dict[str, int]],
-        runs: Sequence[Run],
-        logs: Logs,
-        request: LawRequest,
-    ) -> Law:
-        points, dropped = read
-        names = dict.fromkeys(name for run in runs for name in run.files)
-        provenance = Provenance(
-            source="fit",
-            metric=request.metric,
-            convention=request.convention,
-            unit=request.unit,
-            files=tuple((name, logs.hashes[name]) for name in names),
-            runs=len(runs),
-            points=len(points.compute),
-            dropped=dropped,
-            compute=(float(points.compute[0]), float(points.compute[-1])),
-            error=(float(points.error.max()), float(points.error.min())),
-            rms=one.rms,
-            exponent=one.exponent,
-            settings=written(self),
-            spent=sum(run.spent for run in runs),
-        )
-        return Law(one.a, one.b, one.c, one.d, provenance)
-
-
-def _by_shape(logs: Logs, request: LawRequest) -> dict[Shape, list[Run]]:
-    """The runs of each candidate, in the candidates' order."""
-    found: dict[Shape, list[Run]] = {}
-    for shape in request.candidates:
-        runs = [run for run in logs.runs.values() if run.shape == shape]
-        if runs:
-            found[shape] = runs
-    return found

@@ -76,8 +76,12 @@ class Fitted:
 
     @property
     def at_bound(self) -> bool:
-        """Has the exponent run to the end of what is considered?"""
-        return self.exponent != "fixed" and not 1.02 * B_LOW < self.b < 0.98 * B_HIGH
+        return at_bound(self.b, self.exponent)
+
+
+def at_bound(b: float, kind: Kind) -> bool:
+    """Has an exponent run to the end of what is considered?"""
+    return kind != "fixed" and not 1.02 * B_LOW < b < 0.98 * B_HIGH
 
 
 def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple[Fitted, ...]:

@@ -1,0 +1,126 @@
+"""What the law of each candidate rests on: its runs, the points taken from them, and what they are points of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from shapeflow.diagnostics import Report
+from shapeflow.laws.curve import Provenance
+from shapeflow.laws.doubts import without_runs, without_steps
+from shapeflow.laws.points import Points, select
+from shapeflow.laws.runs import Logs, Run
+from shapeflow.route import LawRequest
+from shapeflow.shapes import Shape
+from shapeflow.units import Amount
+
+LEAST = 5
+"""Points below which no law of four numbers is fitted."""
+FACTS = {"evaluation": "the evaluation", "data": "the data", "learning_rate": "the learning rate"}
+"""What runs may know of themselves -> what it is called."""
+
+
+@attrs.frozen(eq=False)
+class Evidence:
+    """What one law rests on."""
+
+    runs: tuple[Run, ...]
+    points: Points
+    dropped: Mapping[str, int]
+    """Reason -> points that were read and not used."""
+
+    def about(
+        self, logs: Logs, request: LawRequest, assumed: Mapping[str, Any], settings: Mapping[str, Any]
+    ) -> Provenance:
+        """The report of a law before it is fitted. `assumed`: what holds where the runs do not know it themselves."""
+        names = dict.fromkeys(name for run in self.runs for name in run.files)
+        return Provenance(
+            source="fit",
+            metric=request.metric,
+            convention=request.convention,
+            unit=request.unit,
+            **{fact: _known(self.runs, fact, assumed.get(fact)) for fact in FACTS},
+            files=tuple((name, logs.hashes[name]) for name in names),
+            runs=len(self.runs),
+            dropped=self.dropped,
+            settings=settings,
+            spent=sum(run.spent for run in self.runs),
+        )
+
+
+def gather(logs: Logs, request: LawRequest, drop_warmup: Amount, bins: int, report: Report) -> dict[Shape, Evidence]:
+    """The evidence for each candidate, in the candidates' order. Those without enough are reported and left out:
+    law-without-runs, missing-steps, too-few-points; so are runs of one candidate that are runs of unlike things:
+    mixed-laws."""
+    by_shape = {shape: [run for run in logs.runs.values() if run.shape == shape] for shape in request.candidates}
+    without_runs([shape for shape, runs in by_shape.items() if not runs], logs, request, report)
+    found: dict[Shape, Evidence] = {}
+    few: list[str] = []
+    for shape, runs in by_shape.items():
+        if not runs:
+            continue
+        _alike(shape, runs, request, report)
+        try:
+            points, dropped = select([list(run.points.values()) for run in runs], drop_warmup, bins)
+        except ValueError:
+            without_steps(shape, request, report)
+            continue
+        counts = _counted(dropped, runs)
+        if len(set(points.compute.tolist())) >= LEAST:
+            found[shape] = Evidence(tuple(runs), points, counts)
+            continue
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "none left out"
+        few.append(f"{shape.written(request.units)}: {len(points.compute)} points ({reasons})")
+    if few:
+        _too_few(few, request, report)
+    return found
+
+
+def _counted(dropped: Mapping[str, int], runs: Iterable[Run]) -> dict[str, int]:
+    counts = Counter(dropped)
+    for run in runs:
+        counts.update(run.excluded)
+        counts["repeated"] += run.repeated
+    return {reason: count for reason, count in sorted(counts.items()) if count}
+
+
+def _too_few(few: Sequence[str], request: LawRequest, report: Report) -> None:
+    report.error(
+        "too-few-points",
+        f"too few points to fit a law for {len(few)} of {len(request.candidates)} candidates",
+        request.spans.get(""),
+        f"a law takes {LEAST} points at different compute, better 12",
+        notes=few,
+        help="evaluate more often, run longer, or lower `drop_warmup`",
+    )
+
+
+def _alike(shape: Shape, runs: Sequence[Run], request: LawRequest, report: Report) -> None:
+    """Report runs of one shape that say unlike things of themselves (`mixed-laws`)."""
+    for fact, called in FACTS.items():
+        said: dict[Any, str] = {}
+        for run in runs:
+            if (value := getattr(run, fact)) is not None:
+                said.setdefault(value, run.file)
+        # A falling rate in one run alone is enough to refuse the law, and is no other kind of law.
+        if len(said) > 1 and fact != "learning_rate":
+            report.error(
+                "mixed-laws",
+                f"{called} of the runs of {shape.written(request.units)} differs",
+                request.spans.get("paths", request.spans.get("")),
+                "one law is fitted to all of them",
+                notes=[f"`{file}`: {value}" for value, file in list(said.items())[:8]],
+                help="name the runs of one kind only",
+            )
+
+
+def _known(runs: Sequence[Run], fact: str, assumed: Any) -> Any:
+    """What the runs say of themselves; `falling` where one says so. Where not all say, what is assumed, if anything."""
+    said = dict.fromkeys(getattr(run, fact) for run in runs)
+    if "falling" in said:
+        return "falling"
+    known = [value for value in said if value is not None]
+    return (assumed or None) if None in said or not known else known[0]
