@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shapeflow.diagnostics import Report, Span
 from shapeflow.laws.curve import Law
 from shapeflow.laws.fitted import FittedLaws
@@ -9,6 +11,16 @@ from shapeflow.program import Program
 from shapeflow.route import LawRequest
 from shapeflow.settings import name_of
 from shapeflow.shapes import Shape
+
+KINDS = {
+    "metric": "metric",
+    "convention": "compute by",
+    "unit": "errors in",
+    "evaluation": "errors that are",
+    "data": "data",
+    "learning_rate": "a learning rate that is",
+}
+"""What laws of one program must share where it is known, a field of their provenance -> how a value is told."""
 
 
 def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
@@ -31,7 +43,34 @@ def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
             "this candidate has none",
             help=f"state it: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
         )
-    return {shape: found[shape] for shape in program.candidates if shape in found}
+    laws = {shape: found[shape] for shape in program.candidates if shape in found}
+    of_one_kind(laws, program, report)
+    return laws
+
+
+def of_one_kind(laws: Mapping[Shape, Law], program: Program, report: Report) -> None:
+    """Report laws that are laws of unlike things (`mixed-laws`): of each kind, the first two that are known and
+    differ. The file's own metric and convention count as known."""
+    own = {"metric": program.metric.key, "convention": program.convention, "unit": program.metric.unit}
+    wrong: set[str] = set()
+    for kind, words in KINDS.items():
+        first = ("this file", own[kind]) if own.get(kind) else None
+        for shape, law in laws.items():
+            value = getattr(law.provenance, kind)
+            name = f"the law of {shape.written(program.units)}"
+            first = first or (value and (name, value))
+            # Another metric has another unit; that is one mistake.
+            if not value or first is None or value == first[1] or (kind == "unit" and "metric" in wrong):
+                continue
+            wrong.add(kind)
+            report.error(
+                "mixed-laws",
+                f"{name} is of {words} `{value}`, and {first[0]} of {words} `{first[1]}`",
+                program.spans.get("laws", program.span(*next(iter(shape.items())))),
+                "errors and compute of unlike kinds are not to be compared",
+                help="take laws of one kind: fit runs that were made and measured alike",
+            )
+            break
 
 
 def find_fit(program: Program, report: Report) -> FittedLaws | None:
@@ -58,6 +97,7 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
         return None
     open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
     found: FittedLaws = source.fitted(_request(program, open_), report)
+    of_one_kind(found.laws, program, report)
     return None if report.failed else found
 
 

@@ -32,7 +32,6 @@ ELSEWHERE: dict[str, str] = {
     "batch-not-divisible": "test_torch_data.py::test_steps_that_processes_cannot_share",
     "broken-checkpoint": "test_torch_checkpoint.py::test_truncated",
     "broken-grain": "test_edits.py::test_gather_refuses",
-    "broken-laws": "test_laws_table.py::test_what_is_no_table_is_refused",
     "broken-image": "test_torch_images.py::test_a_file_that_is_no_image_is_named",
     "context-needs-rope": "test_transitions.py::test_refusals",
     "contradicting-devices": "test_torch_processes.py::test_contradicting_devices",

@@ -1,11 +1,12 @@
 """Law sources: where the laws of a plan come from.
 
 `fit` answers `laws(request, report)` with a law for each candidate that has runs, `published` with laws out of papers;
-`power` is a law that is stated.
+`table` with laws that were fitted before; `power` is a law that is stated.
 """
 
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.power import Power
 from shapeflow.laws.published import Published
+from shapeflow.laws.table import Table
 
-COMPONENTS: tuple[type, ...] = (Fit, Power, Published)
+COMPONENTS: tuple[type, ...] = (Fit, Power, Published, Table)

@@ -1,0 +1,131 @@
+"""`laws from table("laws.json")`: the laws that `shapeflow fit -o laws.json` wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import attrs
+
+from shapeflow.diagnostics import Label, Refused, Report
+from shapeflow.laws.curve import Law
+from shapeflow.laws.doubts import doubts
+from shapeflow.laws.law_table import load
+from shapeflow.route import LawRequest
+from shapeflow.settings import setting
+from shapeflow.shapes import Shape
+
+SHOWN = 8
+
+
+@attrs.frozen
+class Table:
+    """Laws as they were fitted once: a file needs its runs no more, and compiles the same wherever it is.
+
+    Shapes are found by their values on all axes, so that a table holds for files with the axes that it was fitted for.
+    The files that the laws were fitted to are compared with what they were then, where they lie in the folder of the
+    `.shape` file or below; the table names them from its own folder.
+    """
+
+    path: str = setting(first=True, help="the file, relative to the folder of this one", example='"laws.json"')
+
+    def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
+        """The law of each candidate.
+
+        Errors: path-outside, no-such-file, cannot-read, broken-laws, law-without-runs. Warnings: stale-laws,
+        unsupported-law, loose-law.
+        """
+        held = self._held(request, report)
+        if held is None:
+            return {}
+        laws = {shape: held[shape] for shape in request.candidates if shape in held}
+        if len(laws) < len(request.candidates):
+            self._without(held, request, report)
+            return {}
+        self._stale(laws, request, report)
+        doubts(laws, request, report)
+        return laws
+
+    def _held(self, request: LawRequest, report: Report) -> Mapping[Shape, Law] | None:
+        """All laws of the table; None after an error."""
+        at = request.spans.get("path", request.spans.get(""))
+        if PurePosixPath(self.path).is_absolute() or ".." in PurePosixPath(self.path).parts:
+            help_ = "keep the laws in the folder of the file that names them, or below it"
+            message = f"`{self.path}` leads out of the file's folder"
+            report.error("path-outside", message, at, "leaves the folder", help=help_)
+            return None
+        whole = Path(request.folder, self.path)
+        if not whole.is_file():
+            help_ = f"write it first: `shapeflow fit FILE.shape -o {self.path}`, by a file with `laws from fit(...)`"
+            report.error("no-such-file", f"there is no file `{self.path}`", at, "not found beside the file", help=help_)
+            return None
+        try:
+            return load(whole)
+        except Refused as refused:
+            for wrong in refused.diagnostics:
+                report.error(wrong.code, wrong.message, at, "not to be read", notes=wrong.notes, help=wrong.help)
+            return None
+
+    def _without(self, held: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
+        """Report candidates that the table has no law for (`law-without-runs`)."""
+        missing = [shape for shape in request.candidates if shape not in held]
+        names = [shape.written(request.units) for shape in missing]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        spans = [request.candidate_spans[shape] for shape in missing if shape in request.candidate_spans]
+        others = [repr(shape) for shape in held if shape not in request.candidates]
+        which = "it" if len(missing) == 1 else "them"
+        report.error(
+            "law-without-runs",
+            f"`{self.path}` holds no law for {', '.join(names[:3])}{more}",
+            request.spans.get("path", request.spans.get("")),
+            f"it has laws for {len(request.candidates) - len(missing)} of the {len(request.candidates)} candidates",
+            also=[Label(span, "this candidate has none") for span in dict.fromkeys(spans)],
+            notes=[f"shapes in it that are no candidates: {', '.join(others[:SHOWN])}"] if others else [],
+            help=f"fit runs of {which} too, drop {which} from the axis, or state a law: "
+            f"`law for {names[0]} is power(a: 4, b: 0.3, c: 0.2)`",
+        )
+
+    def _stale(self, laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
+        """Warn of files that are no more what the laws were fitted to (`stale-laws`)."""
+        files = {name: digest for law in laws.values() for name, digest in law.provenance.files}
+        changed = [f"`{name}` {why}" for name, why in self._changed(files, request.folder)]
+        if not changed:
+            return
+        at = request.spans.get("path", request.spans.get(""))
+        more = [f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
+        paths = next(
+            (law.provenance.settings["paths"] for law in laws.values() if "paths" in law.provenance.settings), ""
+        )
+        source = at.source.name if at else "FILE.shape"
+        report.warning(
+            "stale-laws",
+            f"{len(changed)} of the {len(files)} files that the laws were fitted to are not what they were",
+            at,
+            "fitted before",
+            notes=changed[:SHOWN] + more,
+            help=f"fit again: `shapeflow fit {source} --set 'laws from fit(\"{paths}\")' -o "
+            f"{Path(request.folder, self.path).as_posix()}`, with the settings that they had",
+        )
+
+    def _changed(self, files: Mapping[str, str], folder: str) -> Iterator[tuple[str, str]]:
+        """The files that are other ones now -> in what."""
+        root = os.path.realpath(folder or ".")
+        for name, digest in files.items():
+            path = os.path.realpath(Path(root, self.path).parent / name)
+            if os.path.commonpath([root, path]) != root:
+                yield name, "lies outside the folder of this file, and is not looked at"
+            elif not os.path.isfile(path):
+                yield name, "is not there"
+            elif _digest(path) != digest:
+                yield name, "has changed"
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of a file; empty where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
