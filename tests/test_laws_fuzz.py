@@ -222,6 +222,24 @@ def test_a_long_log_is_streamed(tmp_path: Path) -> None:
         assert read_or_refuse(tmp_path / "a.csv")
 
 
+def test_names_that_never_come_twice(tmp_path: Path) -> None:
+    """Runs, shapes and columns without end: refused, or counted together."""
+    numbered = "".join(f"{i},{i},{i}e15,2.0\n" for i in range(1, 12_000))
+    (tmp_path / "a.csv").write_text("step,seed,flops,loss\n" + numbered)
+    with at_most(40):
+        assert not read_or_refuse(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("step,patch,flops,loss\n" + numbered)
+    with at_most(8):
+        found = read_logs(Query("b.csv"), ask(tmp_path, metric="loss@own"), Report())
+    assert found is not None
+    assert (len(found.strangers), found.strangers.total()) == (1001, 11_997)
+    (tmp_path / "c.jsonl").write_text("".join(f'{{"{i}{"x" * 1000}": 1}}\n' for i in range(9000)))
+    with at_most(16):
+        assert not read_or_refuse(tmp_path / "c.jsonl")
+    path = events(tmp_path / "events.out.tfevents.1", [{"step": 3, **{f"tag{i}": 1.0 for i in range(10_500)}}])
+    assert [len(row) for row in open_log(path).rows()] == [10_001, 503]
+
+
 def test_parquet_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow as pa
 

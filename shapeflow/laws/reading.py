@@ -16,6 +16,9 @@ from shapeflow.laws.runs import Logs, Query
 from shapeflow.route import LawRequest
 from shapeflow.shapes import Shape
 
+STRANGERS = 1000
+"""Shapes that are no candidates and are told apart."""
+
 
 @attrs.frozen
 class Reading:
@@ -53,7 +56,9 @@ class Reading:
 
     def stranger(self, values: Mapping[str, Any]) -> None:
         """Count a row of a shape that is no candidate."""
-        self.logs.strangers[", ".join(f"{axis}: {str(value)[:40]}" for axis, value in values.items())] += 1
+        told = ", ".join(f"{axis}: {str(value)[:40]}" for axis, value in values.items())
+        known = len(self.logs.strangers) < STRANGERS or told in self.logs.strangers
+        self.logs.strangers[told if known else "others"] += 1
 
     def other_convention(self, name: str, theirs: object) -> None:
         """Report compute that was counted otherwise (`mixed-conventions`), once."""

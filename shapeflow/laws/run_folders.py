@@ -13,6 +13,8 @@ from shapeflow.laws.runs import Run
 PLAN, EVENTS, DATA = "plan.json", "events.jsonl", "data.json"
 LARGEST = 64 << 20
 """Bytes of a plan."""
+METRICS = 1000
+"""Metrics of a run that are looked at for one of a like name."""
 
 
 def is_run(path: Path) -> bool:
@@ -44,7 +46,9 @@ def _events(reading: Reading, path: Path, run: Run, name: str) -> None:
     seen: dict[str, None] = {}
     for event in log.rows():
         if event.get("event") == "measured" and isinstance(event.get("values"), dict):
-            seen.update(dict.fromkeys(event["values"]))
+            if len(seen) < METRICS:
+                seen.update(dict.fromkeys(event["values"]))
+            seen.update(dict.fromkeys([metric] if metric in event["values"] else []))
             run.add(event.get("compute"), event["values"].get(metric), event.get("step"))
         elif event.get("event") == "run_started" and isinstance(step := number(event.get("step")), float):
             run.come_back(step)

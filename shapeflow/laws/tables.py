@@ -9,16 +9,16 @@ from typing import Any
 import attrs
 
 from shapeflow.laws.columns import Series
-from shapeflow.laws.readers import TENSORBOARD, TRAINER_STATE, Log, Row, number, open_log, same
-from shapeflow.laws.reading import Reading
+from shapeflow.laws.readers import TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
+from shapeflow.laws.reading import STRANGERS, Reading
 from shapeflow.laws.runs import Run
 from shapeflow.laws.template import RUN
 from shapeflow.shapes import Shape
 
 CONVENTION = "convention"
 """The column of a sweep's table that says how compute was counted."""
-STRANGERS = 1000
-"""Shapes of one file that are no candidates and are told apart."""
+RUNS = 10_000
+"""Runs of all logs; where there are more, a column that differs from row to row was taken for their name."""
 
 
 def read_table(reading: Reading, path: Path, given: Mapping[str, str]) -> None:
@@ -103,6 +103,9 @@ class _Curve:
         key = (place, repr(shape), series.given.get(RUN, ""), *names)
         run = logs.runs.get(key)
         if run is None:
+            if len(logs.runs) >= RUNS:
+                columns = " and ".join(f"`{column}`" for column in series.runs) or "the files"
+                raise Unreadable(f"{columns} tell more than {RUNS} runs apart; say by `run` what does")
             run = logs.runs[key] = Run(shape, self.name, evaluation=self._evaluation())
         at = number(step)
         if key not in self._begun and isinstance(at, float):

@@ -12,8 +12,8 @@ import attrs
 Row = Mapping[str, Any]
 """Column -> cell; not every row has every column."""
 
-COLUMNS = 100_000
-"""Columns of a log; a file of more is none."""
+COLUMNS, LETTERS = 100_000, 8 << 20
+"""Columns of a log, and letters of their names; a file of more is none."""
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
 
 
@@ -67,10 +67,12 @@ class Log:
         """The columns of all rows, in the order they come; empty where there is no row. Reads the file, unless every
         row has the columns of the first. Raises Unreadable."""
         found: dict[str, None] = {}
+        letters = 0
         for row in self.rows():
+            letters += sum(len(name) for name in row if name not in found)
             found.update(dict.fromkeys(row))
-            if len(found) > COLUMNS:
-                raise Unreadable(f"it has more than {COLUMNS} columns")
+            if len(found) > COLUMNS or letters > LETTERS:
+                raise Unreadable(f"it has more than {COLUMNS} columns, or names of them too long")
             if self.uniform:
                 break
         return list(found)

@@ -17,6 +17,10 @@ FIRST = b"brain.Event:"
 """What stands at the beginning of every file, in its first record."""
 LARGEST = 16 << 20
 """Bytes of a record; one of more holds pictures, and is passed over."""
+TOGETHER = 10_000
+"""Scalars of a row; what is logged at one step beyond that makes another."""
+OWN = ("step", "wall_time")
+"""Columns that are no tags."""
 NUMBERS = frozenset((1, 2, 3, 4, 5, 6, 9, 14, 17, 19, 22, 23))
 """Types of tensors that are numbers, by tensorflow/core/framework/types.proto."""
 
@@ -43,10 +47,12 @@ def rows(log: Log) -> Iterator[Row]:
         if _checksum(data) != check:
             log.broken += 1
             continue
-        if row and (row["step"] != event.step or any(tag in row for tag in scalars)):
+        again = any(tag in row for tag in scalars if tag not in OWN)
+        if row and (row["step"] != event.step or again or len(row) > TOGETHER):
             yield row
             row = {}
-        row = {**row, **scalars, "step": event.step, "wall_time": event.wall_time}
+        row.update(scalars)
+        row.update(step=event.step, wall_time=event.wall_time)
     if row:
         yield row
 
