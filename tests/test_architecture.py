@@ -163,6 +163,7 @@ LAWS = {
     "laws.points",
     "laws.readers",
     "laws.schedule",
+    "laws.template",
 }
 """What of `laws/` others hold: types, readers of logs, and what these look for; its other files are components."""
 HOLD_LAWS = {"assess", "doctor", "plan", "plan_json", "find_laws", "traverse", "lower", "compiler", "preview", "probe"}

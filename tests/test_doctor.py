@@ -190,13 +190,19 @@ def test_a_falling_learning_rate_shows_in_the_curve() -> None:
     assert not honest.steepens
 
 
-def test_without_compute_it_says_what_to_do() -> None:
+def test_without_compute_it_says_what_to_do(tmp_path: Path) -> None:
     rows = [{**row, "train_time_ms": 3.0 * row["step"]} for row in [*run(64), *run(128)]]
     for row in rows:
         del row["compute"]
     found = table(write("a.csv", rows))
-    assert found.sentences == ()
+    assert found.needs_model
+    assert law(found) == 'laws from fit("a.csv")'
     assert roles(found)["train_time_ms"] == "time"
+    model = "transformer(depth: 2, context: 64 tokens, head_width: 16)"
+    text = f"model {model}\ndata python_source(batch: 512 tokens)\nobjective next_token\n"
+    end = "\ntraversal steepest(extrapolate: true)\nbudget 10 TFLOPs"
+    plan = compiled(tmp_path, text + "\n".join(found.sentences) + end)
+    assert all(candidate.law is not None for candidate in plan.candidates)
     (told,) = [line for line in found.advice if "no column counts compute" in line]
     assert "`train_time_ms` is time" in told
     assert "a file with a model" in told
@@ -290,6 +296,63 @@ def test_run_folders(tmp_path: Path) -> None:
     assert {one.format for one in found.files} == {"shapeflow run"}
     assert found.sentences == ("axis width in [64, 128] via width_expand", 'laws from fit("runs/*")')
     compiles(found, tmp_path)
+
+
+def test_what_the_names_of_files_say(tmp_path: Path) -> None:
+    for width in (64, 128):
+        for seed in (0, 1):
+            rows = run(width, seed=seed)
+            for row in rows:
+                del row["width"]
+            write(f"runs/width-{width}-seed{seed}.csv", rows)
+    found = table("runs/*.csv")
+    assert found.sentences == (
+        "axis width in [64, 128] via width_expand",
+        'laws from fit("runs/width-{width}-seed{run}.csv")',
+    )
+    assert found.curves is not None
+    assert (found.curves.runs, found.curves.shapes) == (4, 2)
+    compiles(found, tmp_path)
+
+
+def test_files_of_many_folders(tmp_path: Path) -> None:
+    for width in (64, 128):
+        rows = run(width)
+        for row in rows:
+            del row["width"]
+        write(f"runs/d_model{width}/log.csv", rows)
+        write(f"logs/{width}/log.csv", run(width))
+    found = table("runs/*/*.csv")
+    assert law(found) == 'laws from fit("runs/d_model{width}/log.csv")'
+    compiles(found, tmp_path)
+    assert law(table("logs/*/*.csv")) == 'laws from fit("logs/*/log.csv")'
+
+
+def wide(*lines: str) -> list[dict[str, Any]]:
+    """A chart as it is exported: a column for each run, and its extremes beside it."""
+    rows: list[dict[str, Any]] = [{"Step": row["step"], "compute": row["compute"]} for row in run(64)]
+    for index, name in enumerate(lines):
+        for row, measured in zip(rows, run(64 * 2**index), strict=True):
+            row |= {name: measured["loss"], f"{name}__MIN": measured["loss"], f"{name}__MAX": measured["loss"]}
+    return rows
+
+
+def test_a_table_with_a_column_for_each_run(tmp_path: Path) -> None:
+    found = table(write("a.csv", wide("width64 - eval/loss", "width128 - eval/loss")))
+    assert law(found) == 'laws from fit("a.csv", error: "width{width} - eval/loss")'
+    assert found.sentences[0] == "axis width in [64, 128] via width_expand"
+    assert found.curves is not None
+    assert found.curves.runs == 2
+    assert any("may be a sample" in line for line in found.advice)
+    compiles(found, tmp_path)
+
+
+def test_columns_of_runs_whose_names_say_no_shape() -> None:
+    found = table(write("a.csv", wide("happy-lake-1 - loss", "brisk-wind-2 - loss")))
+    assert found.sentences == ()
+    assert found.curves is not None
+    assert found.curves.runs == 2
+    assert any("`{run} - loss`" in line for line in found.advice)
 
 
 BAD = {

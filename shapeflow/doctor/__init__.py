@@ -6,16 +6,24 @@ make.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import attrs
 
 from shapeflow.diagnostics import Report
 from shapeflow.doctor.columns import Column, columns_of
 from shapeflow.doctor.curves import curves_of, facts_of
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
-from shapeflow.doctor.proposal import advice_of, folder_of, pattern_of, sentences_of
+from shapeflow.doctor.grouping import FILE
+from shapeflow.doctor.names import axis_of
+from shapeflow.doctor.paths import folder_of, only, paths_of, pattern_of
+from shapeflow.doctor.places import Places, long_rows, places_of, wide_of
+from shapeflow.doctor.proposal import advice_of, sentences_of
 from shapeflow.doctor.roles import Roles, roles_of
 from shapeflow.doctor.sources import Source, sources, unreadable
 from shapeflow.laws.readers import Row, Unreadable
+from shapeflow.laws.template import Template
 
 __all__ = ["ColumnFacts", "CurveFacts", "Examined", "FileFacts", "Table", "examine"]
 
@@ -44,18 +52,54 @@ def _table(logs: Sequence[Source]) -> Table:
     """What is found in logs of the same columns."""
     columns: dict[str, Column] = {}
     count = sum(columns_of(log.read(), columns) for log in logs)
-    roles = roles_of(columns, list(_some(logs, len(columns))))
     files = tuple(log.facts() for log in logs)
-    shown = tuple(column.facts(count, *roles.of.get(name, ("", ""))) for name, column in columns.items())
     folder = folder_of(files)
-    curves = curves_of(((log.path.as_posix(), log.read()) for log in logs), roles) if _complete(roles) else {}
+    logs, pattern, wide = _with_places(logs, files, folder, columns)
+    if any(log.placed for log in logs):
+        columns = {}
+        count = sum(columns_of(log.read(), columns) for log in logs)
+    roles = roles_of(columns, list(_some(logs, len(columns))))
+    curves = curves_of(((log.log.run.as_posix(), log.read()) for log in logs), roles) if _complete(roles) else {}
     facts = facts_of(curves)
-    pattern = pattern_of(files, folder)
     sentences: tuple[str, ...] = ()
     if facts is not None and pattern is not None and _may_fit(roles):
         sentences = sentences_of(list(columns), roles, curves, facts, pattern)
-    advice = tuple(advice_of(files, columns, roles, facts, pattern)) if count else ("it holds no rows",)
-    return Table(files=files, columns=shown, curves=facts, sentences=sentences, folder=folder, advice=advice)
+    return Table(
+        files=files,
+        columns=tuple(column.facts(count, *roles.of.get(name, ("", ""))) for name, column in columns.items()),
+        curves=facts,
+        sentences=sentences,
+        needs_model=bool(sentences) and not roles.compute,
+        folder=folder,
+        advice=tuple(advice_of(files, columns, roles, facts, pattern, wide)) if count else ("it holds no rows",),
+    )
+
+
+def _with_places(
+    logs: Sequence[Source], files: Sequence[FileFacts], folder: str, columns: Mapping[str, Column]
+) -> tuple[Sequence[Source], str | None, str | None]:
+    """The logs, their rows with what the names of columns and of files say of axes; the pattern that finds the files;
+    and the template of the errors, where a table has a column for each run."""
+    wide = wide_of(list(columns))
+    if wide is not None:
+        logs = [attrs.evolve(log, read=partial(_long, log, wide), placed=True) for log in logs]
+    paths = paths_of(files, folder)
+    places = (
+        None if any(axis_of(name) not in (None, "loss") for name in columns) or wide is not None else places_of(paths)
+    )
+    if places is not None and only(Template(places.template).pattern, paths, folder):
+        pairs = zip(logs, paths, strict=True)
+        placed = [attrs.evolve(log, read=partial(_given, log, places.values[path]), placed=True) for log, path in pairs]
+        return placed, places.template, None
+    return logs, pattern_of(files, folder), None if wide is None else wide.template
+
+
+def _long(log: Source, wide: Places) -> Iterator[Row]:
+    return long_rows(log.read(), wide)
+
+
+def _given(log: Source, values: Mapping[str, str]) -> Iterator[Row]:
+    return ({**row, **values} for row in log.read())
 
 
 def _complete(roles: Roles) -> bool:
@@ -64,14 +108,14 @@ def _complete(roles: Roles) -> bool:
 
 def _may_fit(roles: Roles) -> bool:
     """Is there all that a fit asks for, and is it of runs that stay in one shape?"""
-    return bool(roles.compute and roles.axes) and (roles.where is not None or not roles.moved)
+    return bool((roles.compute or roles.step) and roles.axes) and (roles.where is not None or not roles.moved)
 
 
 def _some(logs: Sequence[Source], width: int) -> Iterator[Row]:
-    """Rows from the beginning of each log, as many as `CELLS` allows."""
+    """Rows from the beginning of each log, as many as `CELLS` allows, each with the run that its file is of."""
     share = max(CELLS // max(width, 1) // len(logs), 1)
     for log in logs:
         for index, row in enumerate(log.read()):
             if index >= share:
                 break
-            yield row
+            yield {**row, FILE: log.log.run.as_posix()}

@@ -96,6 +96,8 @@ class Table:
     """None where no column holds an error, or none counts compute or steps."""
     sentences: tuple[str, ...]
     """For a `.shape` file; none where a fit would be refused."""
+    needs_model: bool
+    """Must the file have a model, whose FLOPs of a step count? No column counts compute."""
     folder: str
     """Where the `.shape` file must stand for their paths to be right, relative to where the logs were named."""
     advice: tuple[str, ...]

@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from shapeflow.doctor import names
 from shapeflow.doctor.columns import Column
 from shapeflow.doctor.facts import Role
 from shapeflow.laws.columns import RUNS
 from shapeflow.laws.readers import Row, number
+
+FILE = "\0file"
+"""The cell of a row that names its file, or what its file is a part of: runs of two are never one."""
+
+RESUMED = 0.02
+"""A share of rows whose steps were logged before that a resumed run may have; more are several runs."""
+MUCH = 0.5
+"""Columns that tell runs apart leave less than this of such rows."""
 
 
 def varied_of(axes: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
@@ -27,27 +36,39 @@ def runs_of(
         return usual, None, ()
     others = [name for name in named if name not in usual]
     others += [name for name, column in columns.items() if column.few and name not in (*others, *usual, *axes.values())]
-    best, least = None, _mixed(rows, step, (*usual, *axes.values()))
+    errors = [name for name in columns if names.is_error(name) or names.is_held_out(name)]
+    shapes = tuple(axes.values())
+
+    def mixed(keys: Sequence[str]) -> int:
+        return _mixed(rows, step, keys, errors)
+
+    at_first = least = mixed((*usual, *shapes))
+    best: str | None = None
     together: tuple[str, ...] = ()
+    if least <= RESUMED * len(rows):
+        return usual, None, ()
     for name in others:
-        if least and (mixed := _mixed(rows, step, (name, *axes.values()))) < least:
-            best, least = name, mixed
-    for name in others:
-        if least and usual and _mixed(rows, step, (name, *usual, *axes.values())) < 0.5 * least:
-            together = (name, *usual)
-            break
+        if (count := mixed((name, *shapes))) < min(least, MUCH * at_first):
+            best, least = name, count
+    if least and usual:
+        both = (name for name in others if mixed((name, *usual, *shapes)) < MUCH * least)
+        together = next(((name, *usual) for name in both), ())
     return ((best,), best, together) if best else (usual, None, together)
 
 
-def _mixed(rows: Sequence[Row], step: str, keys: Sequence[str]) -> int:
-    """Rows whose step does not lie above the one before of the same run."""
+def _mixed(rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence[str]) -> int:
+    """Rows whose step does not lie above all before of the same run; rows that measured other errors may have the
+    same step."""
     last: dict[tuple[str, ...], float] = {}
     count = 0
     for row in rows:
-        key, value = tuple(str(row.get(name)) for name in keys), number(row.get(step))
+        value = number(row.get(step))
         if isinstance(value, float) and math.isfinite(value):
-            count += value <= last.get(key, -math.inf)
-            last[key] = value
+            measured = (name for name in errors if number(row.get(name)) != "blank")
+            key = (*(str(row.get(name)) for name in (FILE, *keys)), *measured)
+            highest = last.get(key, -math.inf)
+            count += value <= highest
+            last[key] = max(value, highest)
     return count
 
 
@@ -62,7 +83,7 @@ def where_of(
     last: dict[tuple[str, ...], float] = {}
     several: set[tuple[str, ...]] = set()
     for row in rows:
-        run, at = tuple(str(row.get(name)) for name in runs), number(row.get(step)) if step else 0.0
+        run, at = tuple(str(row.get(name)) for name in (FILE, *runs)), number(row.get(step)) if step else 0.0
         if isinstance(at, float):
             # Steps that go back say that several runs have this name, not that one changes its shape.
             several |= {run} if at < last.get(run, -math.inf) else set()
@@ -77,7 +98,7 @@ def where_of(
     if not moved or not still:
         return None, moved
     kept = {tuple(next(iter(values)) for values in shapes[name].values()) for name in still}
-    labels = [run if (run := tuple(str(row.get(name)) for name in runs)) in still else None for row in rows]
+    labels = [run if (run := tuple(str(row.get(name)) for name in (FILE, *runs))) in still else None for row in rows]
     best = max(
         (
             (kinds, -len(column.values), name, value)
@@ -130,7 +151,7 @@ def differs_of(
         for row in rows:
             shape = tuple(str(row.get(axis)) for axis in axes.values())
             of_shape.setdefault(shape, set()).add(str(row.get(name)))
-            of_run.setdefault((*shape, *(str(row.get(run)) for run in runs)), set()).add(str(row.get(name)))
+            of_run.setdefault((*shape, *(str(row.get(run)) for run in (FILE, *runs))), set()).add(str(row.get(name)))
         if all(len(values) == 1 for values in of_run.values()) and any(len(values) > 1 for values in of_shape.values()):
             found.append(name)
     return tuple(found)

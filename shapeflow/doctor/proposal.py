@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
 from shapeflow.doctor import names
 from shapeflow.doctor.columns import Column
@@ -19,30 +17,6 @@ from shapeflow.units import flops
 MOST = 60
 """Shapes of a condition that is written out."""
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-def folder_of(files: Sequence[FileFacts]) -> str:
-    """The folder that holds all files and in which a `.shape` file may name them: this one, if it does."""
-    paths = [os.path.realpath(one.name) for one in files]
-    here = os.path.realpath(".")
-    common = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return "." if os.path.commonpath([here, common]) == here else os.path.relpath(common)
-
-
-def pattern_of(files: Sequence[FileFacts], folder: str) -> str | None:
-    """A pattern that finds the files from a folder and no other; None where there is none."""
-    paths = [os.path.relpath(os.path.realpath(one.name), os.path.realpath(folder)) for one in files]
-    if len(paths) == 1:
-        return None if any(sign in paths[0] for sign in '*?[{"\\') else Path(paths[0]).as_posix()
-    parents, suffixes = {os.path.dirname(path) for path in paths}, {Path(path).suffix for path in paths}
-    if len(parents) != 1:
-        return None
-    parent = parents.pop()
-    for name in ([f"*{suffixes.pop()}"] if len(suffixes) == 1 else []) + ["*"]:
-        found = {path.name for path in (Path(folder) / parent).glob(name)}
-        if found == {os.path.basename(path) for path in paths}:
-            return (Path(parent) / name).as_posix()
-    return None
 
 
 def sentences_of(
@@ -107,7 +81,7 @@ def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: 
     yield f'"{pattern}"'
     if len(roles.compute) > 1:
         yield f'compute: "{" * ".join((f"{roles.flops:g}", *roles.compute))}"'
-    elif _usual(COMPUTE, columns) != roles.compute[0]:
+    elif roles.compute and _usual(COMPUTE, columns) != roles.compute[0]:
         yield f'compute: "{roles.compute[0]}"'
     if roles.flops != 1 and len(roles.compute) == 1:
         yield f"compute_unit: {flops(roles.flops)}"
@@ -146,21 +120,21 @@ def advice_of(
     roles: Roles,
     facts: CurveFacts | None,
     pattern: str | None,
+    wide: str | None,
 ) -> Iterator[str]:
     """What is doubtful or lacks, and what to do."""
-    torn = sum(one.torn for one in files)
-    if torn:
-        yield f"{torn} of {len(files)} files end in a row that is cut off: it is left out"
-    if broken := sum(one.broken for one in files):
-        yield f"{broken} rows cannot be read and are left out"
-    if any(one.sampled for one in files):
-        yield "the file may be a sample of what was logged; export the whole history"
+    yield from _of_files(files)
     if not roles.errors:
         good = [name for name, (role, _) in roles.of.items() if role == "accuracy"]
         yield (
             f"no column holds an error; `{good[0]}` rises as models get better: add a column of 1 - `{good[0]}`"
             if good
             else "no column holds an error: say which one does by `error`"
+        )
+    if wide is not None and not roles.axes:
+        yield (
+            f"the table has a column for each run, `{wide}`, and their names say no shape: call them `width64 - loss`, "
+            "`width128 - loss`"
         )
     if not roles.compute:
         yield from _without_compute(roles)
@@ -176,8 +150,17 @@ def advice_of(
         yield "no pattern finds these files and no others: move them into a folder of their own"
     if len(roles.errors) > 1:
         yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
-    yield from _of_shapes(columns, roles)
+    yield from _of_shapes(columns, roles, wide)
     yield from _of_curves(roles, facts)
+
+
+def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
+    if torn := sum(one.torn for one in files):
+        yield f"{torn} of {len(files)} files end in a row that is cut off: it is left out"
+    if broken := sum(one.broken for one in files):
+        yield f"{broken} rows cannot be read and are left out"
+    if any(one.sampled for one in files):
+        yield "the file may be a sample of what was logged; export the whole history"
 
 
 def _without_compute(roles: Roles) -> Iterator[str]:
@@ -193,13 +176,13 @@ def _without_compute(roles: Roles) -> Iterator[str]:
     )
 
 
-def _of_shapes(columns: Mapping[str, Column], roles: Roles) -> Iterator[str]:
-    if not roles.axes:
+def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
+    if not roles.axes and wide is None:
         yield (
             "no column tells shapes apart: add one for each axis (patch, width, depth, context, batch), or name it by "
             "`axes`"
         )
-    elif all(columns[name].constant for name in roles.axes.values()):
+    elif roles.axes and all(columns[name].constant for name in roles.axes.values()):
         yield "all rows are of one shape: a plan takes runs of two at least"
     if roles.moved:
         moved = " and ".join(roles.moved)
@@ -230,8 +213,9 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
             f"a shape has only {facts.decades[0]:.2g} decades of compute; below one a law's floor and exponent are not "
             "told apart"
         )
-    if facts.excluded:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in facts.excluded.items())
+    # A measurement before the first step is no fault of a log.
+    faults = {reason: count for reason, count in facts.excluded.items() if reason != "before any compute"}
+    if reasons := ", ".join(f"{count} {reason}" for reason, count in faults.items()):
         yield f"rows that are no points: {reasons}"
     if facts.diverged:
         yield f"{facts.diverged} of {facts.runs} runs end far above what they had reached: they have diverged"

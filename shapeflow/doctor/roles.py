@@ -11,7 +11,7 @@ import attrs
 from shapeflow.doctor import names
 from shapeflow.doctor.columns import Column
 from shapeflow.doctor.facts import Role
-from shapeflow.doctor.grouping import differs_of, runs_of, varied_of, where_of
+from shapeflow.doctor.grouping import FILE, differs_of, runs_of, varied_of, where_of
 from shapeflow.laws.columns import COMPUTE, RATE, RUNS, STEP
 from shapeflow.laws.readers import Row, number, same
 
@@ -209,7 +209,7 @@ def _falling(
 ) -> list[str]:
     """Columns without a name for it that are errors by how they go: above 0, no whole numbers, and lower at the end of
     most runs than at their beginning."""
-    keys = [*axes.values(), *runs]
+    keys = [FILE, *axes.values(), *runs]
     last_resort = not any(role == "error" for role, _ in of.values())
 
     def at(row: Row) -> float:

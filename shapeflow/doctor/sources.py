@@ -31,6 +31,8 @@ class Source:
     read: Callable[[], Iterator[Row]]
     format: str
     count: int = 0
+    placed: bool = False
+    """Do its rows tell what names say of axes, too?"""
 
     def facts(self) -> FileFacts:
         """As far as the rows have been read."""

@@ -129,5 +129,6 @@ def _range(pair: tuple[float, float]) -> str:
 
 def _sentences(table: Table, text: str) -> Iterator[str]:
     where = "this folder" if table.folder == "." else f"the folder {table.folder}"
-    yield f"# for a .shape file in {where}"
+    model = " with a model, whose FLOPs of a step count," * table.needs_model
+    yield f"# for a .shape file{model} in {where}"
     yield from text.rstrip().splitlines()

@@ -1,0 +1,56 @@
+"""How a `.shape` file names logs: the folder where it must stand, and a pattern that finds them and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from shapeflow.doctor.facts import FileFacts
+
+_SIGNS = '*?[{"\\'
+
+
+def folder_of(files: Sequence[FileFacts]) -> str:
+    """The folder that holds all files and in which a `.shape` file may name them: this one, if it does."""
+    paths = [os.path.realpath(one.name) for one in files]
+    here = os.path.realpath(".")
+    common = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return "." if os.path.commonpath([here, common]) == here else os.path.relpath(common)
+
+
+def paths_of(files: Sequence[FileFacts], folder: str) -> list[str]:
+    """The paths of files from a folder."""
+    root = os.path.realpath(folder)
+    return [Path(os.path.relpath(os.path.realpath(one.name), root)).as_posix() for one in files]
+
+
+def pattern_of(files: Sequence[FileFacts], folder: str) -> str | None:
+    """A pattern that finds the files from a folder and no other; None where there is none."""
+    paths = paths_of(files, folder)
+    if len(paths) == 1:
+        return None if any(sign in paths[0] for sign in _SIGNS) else paths[0]
+    return next((pattern for pattern in _patterns(paths) if only(pattern, paths, folder)), None)
+
+
+def _patterns(paths: Sequence[str]) -> Iterator[str]:
+    """Patterns that may do, the plainest first."""
+    common = os.path.commonpath([os.path.dirname(path) for path in paths])
+    lead = f"{common}/" if common else ""
+    names, suffixes = {os.path.basename(path) for path in paths}, {Path(path).suffix for path in paths}
+    if len(suffixes) == 1:
+        yield f"{lead}*{next(iter(suffixes))}"
+    yield f"{lead}*"
+    if len(names) == 1:
+        yield from (f"{lead}{way}/{next(iter(names))}" for way in ("*", "*/*", "**"))
+    if len(suffixes) == 1 and suffixes != {""}:
+        yield f"{lead}**/*{next(iter(suffixes))}"
+    yield f"{lead}*/*"
+
+
+def only(pattern: str, paths: Sequence[str], folder: str) -> bool:
+    """Does a pattern find these paths and no other?"""
+    if any(sign in path for sign in _SIGNS for path in paths):
+        return False
+    found = {path.relative_to(folder).as_posix() for path in Path(folder).glob(pattern)}
+    return found == set(paths)

@@ -1,0 +1,79 @@
+"""What names say of axes: those of files, `runs/width-64.csv`, and of columns, `width64 - loss`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+
+from shapeflow.doctor import names
+from shapeflow.laws.readers import Row
+from shapeflow.laws.readers.wandb import EXTREMES
+
+BETWEEN = " - "
+"""What stands between a run's name and the metric's in the export of a chart."""
+_AXIS = {alias: axis for axis, known in names.AXES.items() for alias in known if axis != "loss"}
+_PLACE = re.compile(
+    rf"(?<![A-Za-z])({'|'.join(sorted(_AXIS, key=len, reverse=True))}|seed|run)([-_=]?)(\d+)(?![\d.]*\d)"
+)
+
+
+@attrs.frozen
+class Places:
+    """A template that fits several names, and what each name says."""
+
+    template: str
+    """With places in braces, as a fit reads it."""
+    values: Mapping[str, Mapping[str, str]]
+    """Name -> axis, or `run` -> its value."""
+
+
+def places_of(texts: Sequence[str]) -> Places | None:
+    """The template of names that differ in the numbers behind the names of axes, and of seeds, alone; None where they
+    differ in more, or in no axis."""
+    found = {text: {_key(match): match[3] for match in _PLACE.finditer(text)} for text in texts}
+    keys = [tuple(values) for values in found.values()]
+    if len(texts) < 2 or len(set(keys)) != 1:
+        return None
+    varied = {key for key in keys[0] if len({values[key] for values in found.values()}) > 1}
+    if not varied - {"run"}:
+        return None
+    templates = {
+        _PLACE.sub(lambda match: f"{match[1]}{match[2]}{{{_key(match)}}}" if _key(match) in varied else match[0], text)
+        for text in texts
+    }
+    if len(templates) != 1 or any(sign in text for text in texts for sign in "*?[{"):
+        return None
+    given = {text: {key: value for key, value in values.items() if key in varied} for text, values in found.items()}
+    return Places(templates.pop(), given)
+
+
+def _key(match: re.Match[str]) -> str:
+    return _AXIS.get(match[1], "run")
+
+
+def wide_of(columns: Sequence[str]) -> Places | None:
+    """The template of the columns of errors, where a table has one for each run; None where it has not. Runs whose
+    names do not say their shape are told apart by their names."""
+    lines: dict[str, list[str]] = {}
+    for name in columns:
+        run, between, metric = name.rpartition(BETWEEN)
+        if run and between and names.is_error(metric) and not name.endswith(EXTREMES):
+            lines.setdefault(metric, []).append(name)
+    for metric, found in lines.items():
+        if (places := places_of(found)) is not None:
+            return places
+        if len(found) > 1:
+            ending = f"{BETWEEN}{metric}"
+            return Places(f"{{run}}{ending}", {name: {"run": name.removesuffix(ending)} for name in found})
+    return None
+
+
+def long_rows(rows: Iterator[Row], places: Places) -> Iterator[Row]:
+    """A row for each run of a table that has a column for each; the error is called as the template is."""
+    for row in rows:
+        rest = {name: cell for name, cell in row.items() if name not in places.values and not name.endswith(EXTREMES)}
+        for name, said in places.values.items():
+            if name in row:
+                yield {**rest, **said, places.template: row[name]}
