@@ -204,7 +204,7 @@ def _shapes(shapes: list[str], count: int) -> str:
 
 def _count(value: Any) -> str:
     """A count for a sentence: 105,000 or 16 billion."""
-    for word, size in (("billion", 1e9), ("million", 1e6)):
+    for word, size in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6)):
         if value >= size:
             return f"{value / size:.3g} {word}"
     return f"{value:,.0f}"
