@@ -207,3 +207,14 @@ def test_other_laws_that_do_as_well_are_told() -> None:
 def test_no_other_law_is_told_where_the_points_settle_it() -> None:
     _, sets = family(4, 0.001)
     assert [fitted.optima for fitted in fit_laws(sets, OWN)] == [()] * 4
+
+
+def test_points_that_are_no_law_at_all_have_a_finite_fit() -> None:
+    compute = np.geomspace(1e15, 1e18, 20)
+    shapes = [np.ones(20), np.linspace(1, 2, 20), np.where(compute < 1e16, 2.0, 1.0), np.geomspace(1e8, 1e-8, 20)]
+    for error in [*shapes, np.geomspace(1e-8, 1e8, 20)]:
+        for options in (OWN, FitOptions(exponent="own", residual="linear", offset="nonnegative")):
+            (fitted,) = fit_laws([Points(compute, error)], options)
+            assert np.isfinite([fitted.a, fitted.b, fitted.c, fitted.d, fitted.objective]).all()
+            assert fitted.a > 0
+            assert fitted.c < error.min()

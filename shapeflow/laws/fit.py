@@ -16,7 +16,7 @@ from shapeflow.laws.fitting import laws_of_points
 from shapeflow.laws.logs import read_logs
 from shapeflow.laws.method import method
 from shapeflow.laws.runs import Query
-from shapeflow.laws.solver import FitOptions
+from shapeflow.laws.solver import B_HIGH, FitOptions
 from shapeflow.route import LawRequest
 from shapeflow.settings import setting, written
 from shapeflow.shapes import Shape
@@ -68,7 +68,7 @@ class Fit:
     exponent: Literal["auto", "pooled", "own"] = setting(
         default="auto", help="one b for all shapes, or one each; auto pools from three shapes on"
     )
-    fixed_exponent: float | None = setting(default=None, above=0.0, help="a given b, not fitted")
+    fixed_exponent: float | None = setting(default=None, above=0.0, high=B_HIGH, help="a given b, not fitted")
     residual: Literal["log", "linear"] = setting(
         default="log", help="what is made small: log(law) - log(measured), or law - measured, over the lowest error"
     )
