@@ -194,7 +194,9 @@ def _tell(
     notes = [f"{_shapes(shapes, len(laws))}: {reason}" for reason, shapes in beyond.items()]
     if notes:
         more = [f"and {len(notes) - 8} more"] if len(notes) > 8 else []
-        message = f"`{found.name}` was not fitted to models like these, so no saving by it is worth a number"
+        count = sum(bool(law.provenance.verdict) for law in laws.values())
+        those = "these" if count == len(laws) else f"{count} of these {len(laws)}"
+        message = f"`{found.name}` was not fitted to models like {those}: no saving by their laws is worth a number"
         report.warning("beyond-published", message, at, "outside what it was fitted to", notes=notes[:8] + more)
 
 
