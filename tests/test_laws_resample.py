@@ -7,7 +7,7 @@ import pytest
 
 from shapeflow.laws.curve import Law, Provenance
 from shapeflow.laws.points import Floats, Points
-from shapeflow.laws.resample import Noise, directions, intervals, noise_of, resample
+from shapeflow.laws.resample import RHO, SPREAD, Noise, directions, intervals, noise_of, resample
 from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 
 LAW = Law(2 * 1e15**0.45, 0.45, 0.3, 2e14, Provenance(source="stated", metric="loss", convention="flops"))
@@ -65,6 +65,20 @@ def test_a_law_takes_up_the_directions_of_its_four_numbers() -> None:
         assert basis @ (basis.T @ change) == pytest.approx(change, abs=1e-5 * np.abs(change).max())
 
 
+def test_a_shared_exponent_that_does_not_suit_shows_as_noise() -> None:
+    points = points_of(alike(np.random.default_rng(10), 1, 0.0, 0.0003))
+    law = fit_laws([points], FitOptions(fixed=0.47))[0]
+    curve = law.a * (COMPUTE + law.d) ** -law.b + law.c
+    strengths, blocks = [], []
+    for held in (False, True):
+        drawn, how = resample(points, law, 100, 0, held=held)
+        assert drawn.error is not None
+        strengths.append(np.median(np.log(drawn.error / curve).std(1)))
+        blocks.append(how.block)
+    assert blocks[1] > blocks[0]
+    assert strengths[1] > 1.5 * strengths[0]
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.4, 0.7])
 def test_the_noise_is_found_behind_what_the_fit_took_up(rho: float) -> None:
     noises = [noise_behind(points_of(row[None])) for row in alike(np.random.default_rng(1), 60, rho)]
@@ -85,8 +99,6 @@ def test_what_lies_in_the_law_itself_says_nothing_of_the_noise() -> None:
 
 def test_the_chances_are_those_of_the_restricted_likelihood() -> None:
     """Against the textbook's formula with full matrices (Patterson and Thompson 1971, eq. 7 ff.)."""
-    from shapeflow.laws.resample import RHO, SPREAD
-
     points = points_of(alike(np.random.default_rng(3), 3, 0.4))
     order = np.lexsort((points.compute, points.run))
     run, compute = points.run[order], points.compute[order]
@@ -105,6 +117,8 @@ def test_the_chances_are_those_of_the_restricted_likelihood() -> None:
         assert noise.squares[g, s] == pytest.approx(squares, rel=1e-6)
         found.append(-0.5 * (np.linalg.slogdet(gamma)[1] + np.linalg.slogdet(inner)[1] + 140 * np.log(squares)))
     told = np.log([noise.chance[cell] for cell in cells])
+    # Runs that do not lie apart are as likely beforehand as all the others together.
+    told[0] -= np.log(len(SPREAD) - 1)
     assert told - told[0] == pytest.approx(np.array(found) - found[0], abs=1e-6)
 
 

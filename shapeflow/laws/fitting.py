@@ -54,7 +54,10 @@ def _resampled(
     laws: list[Law], sets: list[Points], fitted: tuple[Fitted, ...], options: FitOptions, count: int
 ) -> list[Law]:
     """The laws with their draws, and the intervals that these span."""
-    drawn = [resample(points, law, count, seed) for seed, (law, points) in enumerate(zip(laws, sets, strict=True))]
+    drawn = [
+        resample(points, law, count, seed, held=law.provenance.exponent != "own")
+        for seed, (law, points) in enumerate(zip(laws, sets, strict=True))
+    ]
     draws = fit_draws(sets, [one for one, _ in drawn], fitted, options)
     return [
         attrs.evolve(

@@ -22,7 +22,8 @@ from shapeflow.laws.points import Floats, Points
 RHO = np.linspace(-0.6, 0.96, 79)
 """The autocorrelations that are considered, all equally likely beforehand."""
 SPREAD = np.concatenate([[0.0], np.geomspace(0.05, 20.0, 13)])
-"""Standard deviations of the runs' levels that are considered, over that of the noise; likewise."""
+"""Standard deviations of the runs' levels that are considered, over that of the noise. Beforehand it is as
+likely as not that they are no farther apart than the noise makes them; the others are equally likely."""
 _FARTHEST = 1.0
 """Noise is cut off here, in log error: with few points a resample may draw noise of any strength."""
 
@@ -70,8 +71,11 @@ class Numbers(Protocol):
     def d(self) -> float: ...
 
 
-def resample(points: Points, law: Numbers, count: int, seed: int) -> tuple[Drawn, Resampling]:
+def resample(points: Points, law: Numbers, count: int, seed: int, *, held: bool = False) -> tuple[Drawn, Resampling]:
     """`count` resamples of a set of points about the law that was fitted to them; the same seed gives the same ones.
+
+    `held`: the exponent was given, or shared with other sets. Then the fit did not take up what looks like another
+    exponent, and where the shared one does not suit the set, neighbouring residuals show it.
 
     With one run there is no telling how far another would lie from it: the resamples are those of this run only. With
     more, each resample draws a level for each run. Drawing R of R whole runs would make the variance of their mean too
@@ -82,7 +86,7 @@ def resample(points: Points, law: Numbers, count: int, seed: int) -> tuple[Drawn
     order = np.lexsort((points.compute, points.run))
     compute, run = points.compute[order], points.run[order]
     curve = law.a * (compute + law.d) ** -law.b + law.c
-    noise = noise_of(np.log(points.error[order] / curve), run, directions(compute, law))
+    noise = noise_of(np.log(points.error[order] / curve), run, directions(compute, law, held))
     errors = np.empty((count, len(order)))
     errors[:, order] = curve * np.exp(np.clip(_lay(noise, run, count, rng), -_FARTHEST, _FARTHEST))
     rho = max(noise.rho, 0.0)
@@ -91,12 +95,14 @@ def resample(points: Points, law: Numbers, count: int, seed: int) -> tuple[Drawn
     return Drawn(np.ones_like(errors), errors), how
 
 
-def directions(compute: Floats, law: Numbers) -> Floats:
-    """An orthonormal basis of the changes of log error that a law can take up: (points, at most 4)."""
+def directions(compute: Floats, law: Numbers, held: bool = False) -> Floats:
+    """An orthonormal basis of the changes of log error that a law can take up, with its exponent or without: (points,
+    at most 4)."""
     moved = compute + law.d
     part = law.a * moved**-law.b
     share = part / (part + law.c)
-    columns = np.stack([share, share * np.log(moved / moved[-1]), 1 - share, share * compute.min() / moved], 1)
+    columns = np.stack([share, 1 - share, share * compute.min() / moved, share * np.log(moved / moved[-1])], 1)
+    columns = columns[:, :3] if held else columns
     size = np.linalg.norm(columns, axis=0)
     basis, strength, _ = np.linalg.svd(columns[:, size > 0] / size[size > 0], full_matrices=False)
     return np.asarray(basis[:, strength > 1e-9 * strength[0]][:, : len(compute) - 1])
@@ -123,11 +129,13 @@ def noise_of(residual: Floats, run: np.ndarray, basis: Floats) -> Noise:
         grown = 1 + spread**2 * lengths
         shrunk = (1 - grown**-0.5) / lengths
         whole = white[:, :, : taken + 1] - np.einsum("gnr,gr,grk->gnk", levels, shrunk, along)
+        # The residual comes last: its own direction is what the law leaves of it, the others hold the determinant.
         q, r = np.linalg.qr(whole)
         rest[at] = q[:, :, -1] * r[:, -1, -1, None]
         squares[:, at] = np.maximum(r[:, -1, -1] ** 2, 1e-300)
         inner = np.log(np.abs(np.einsum("gii->gi", r[:, :-1, :-1]))).sum(1)
         chance[:, at] = -0.5 * determinant - 0.5 * np.log(grown).sum(1) - inner - 0.5 * freedom * np.log(squares[:, at])
+    chance[:, 0] += np.log(max(len(spreads) - 1, 1))
     chance = np.exp(chance - chance.max())
     best = np.unravel_index(chance.argmax(), chance.shape)
     innovations = rest[best[1], best[0]] - rest[best[1], best[0]].mean()
