@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,13 @@ import attrs
 import numpy as np
 import pytest
 
-from shapeflow.diagnostics import Refused
+from shapeflow.diagnostics import Refused, Report
 from shapeflow.laws import law_table
 from shapeflow.laws.curve import HoldOut, Law, Provenance, Resampling
 from shapeflow.laws.law_json import law_to_json
 from shapeflow.laws.law_table import dumps, load, save
+from shapeflow.laws.table import Table
+from shapeflow.route import LawRequest
 from shapeflow.shapes import Shape
 
 
@@ -134,3 +137,83 @@ def test_draws_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         save(tmp_path / "laws.json", {Shape.of(patch=16): broken})
     assert not list(tmp_path.iterdir())
+
+
+SHAPES = list(LAWS)
+
+
+def ask(folder: Path, shapes: list[Shape] = SHAPES) -> LawRequest:
+    return LawRequest(shapes, {"loss": "", "patch": "px"}, "classification_error", "flops", str(folder), {}, {})
+
+
+def put(folder: Path, files: dict[str, bytes]) -> None:
+    """A table in a folder of its own below, of laws that were fitted to files beside that folder."""
+    named = tuple((f"../runs/{name}", hashlib.sha256(content).hexdigest()) for name, content in files.items())
+    (folder / "runs").mkdir()
+    for name, content in files.items():
+        (folder / "runs" / name).write_bytes(content)
+    laws = {
+        shape: attrs.evolve(one, provenance=attrs.evolve(one.provenance, files=named, verdict=()))
+        for shape, one in LAWS.items()
+    }
+    save(folder / "tables" / "laws.json", laws)
+
+
+def test_a_table_is_a_source_of_laws(tmp_path: Path) -> None:
+    put(tmp_path, {"a.csv": b"a", "b.csv": b"b"})
+    report = Report()
+    found = Table("tables/laws.json").laws(ask(tmp_path, SHAPES[::-1]), report)
+    assert report.diagnostics == []
+    assert list(found) == SHAPES[::-1]
+    np.testing.assert_allclose(found[SHAPES[0]].draws, LAWS[SHAPES[0]].draws, rtol=1e-8)
+
+
+def test_a_stale_table_is_told(tmp_path: Path) -> None:
+    put(tmp_path, {"a.csv": b"a", "b.csv": b"b", "c.csv": b"c"})
+    (tmp_path / "runs" / "a.csv").write_bytes(b"A")
+    (tmp_path / "runs" / "b.csv").unlink()
+    report = Report()
+    assert len(Table("tables/laws.json").laws(ask(tmp_path), report)) == 2
+    (said,) = report.diagnostics
+    assert (said.code, said.severity) == ("stale-laws", "warning")
+    assert said.notes == ("`../runs/a.csv` has changed", "`../runs/b.csv` is not there")
+    assert "shapeflow fit" in (said.help or "")
+
+
+def test_no_file_beyond_the_folder_is_looked_at(tmp_path: Path) -> None:
+    put(tmp_path, {"a.csv": b"a"})
+    report = Report()
+    inner = tmp_path / "tables"
+    assert len(Table("laws.json").laws(ask(inner), report)) == 2
+    assert report.diagnostics[0].notes == (
+        "`../runs/a.csv` lies outside the folder of this file, and is not looked at",
+    )
+
+
+def test_a_verdict_of_a_table_is_told_again(tmp_path: Path) -> None:
+    save(
+        tmp_path / "laws.json",
+        {shape: attrs.evolve(one, provenance=attrs.evolve(one.provenance, files=())) for shape, one in LAWS.items()},
+    )
+    report = Report()
+    Table("laws.json").laws(ask(tmp_path), report)
+    assert [one.code for one in report.diagnostics] == ["unsupported-law"]
+
+
+@pytest.mark.parametrize(
+    ("path", "code"), [("../laws.json", "path-outside"), ("/laws.json", "path-outside"), ("l.json", "no-such-file")]
+)
+def test_tables_that_are_not_to_be_had(path: str, code: str, tmp_path: Path) -> None:
+    put(tmp_path, {"a.csv": b"a"})
+    report = Report()
+    assert not Table(path).laws(ask(tmp_path), report)
+    assert [one.code for one in report.errors] == [code]
+
+
+def test_candidates_that_a_table_has_no_law_for(tmp_path: Path) -> None:
+    put(tmp_path, {"a.csv": b"a"})
+    report = Report()
+    assert not Table("tables/laws.json").laws(ask(tmp_path, [*SHAPES, Shape.of(patch=4, loss="distill")]), report)
+    (wrong,) = report.errors
+    assert wrong.code == "law-without-runs"
+    assert "(loss: distill, patch: 4 px)" in wrong.message

@@ -1,0 +1,250 @@
+"""What is said of laws that their data do not carry, and that nothing is said of those that are carried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from test_laws_logs import PATCHES, ask, sweep
+
+from shapeflow.compiler import program_of
+from shapeflow.diagnostics import Report
+from shapeflow.find_laws import find_laws
+from shapeflow.laws.curve import HoldOut, Law, Provenance
+from shapeflow.laws.fit import Fit
+from shapeflow.laws.fitting import laws_of_points
+from shapeflow.laws.holdout import hold_out, in_first_half
+from shapeflow.laws.law_table import save
+from shapeflow.laws.points import Points
+from shapeflow.laws.solver import FitOptions
+from shapeflow.laws.verdict import verdict
+from shapeflow.shapes import Shape
+
+TRUTH = ((2.0, 0.45, 0.3, 0.0), (3.0, 0.45, 0.22, 1e14), (5.0, 0.45, 0.17, -2e14))
+"""(a at 1e15 FLOPs, b, c, d)"""
+COMPUTE = np.geomspace(1e15, 1e18, 60)
+
+
+def points(law: tuple[float, ...], sigma: float = 0.0, seed: int = 0) -> Points:
+    a, b, c, d = law
+    noise = np.random.default_rng(seed).normal(0, sigma, len(COMPUTE)) if sigma else 0.0
+    return Points(COMPUTE, (a * ((COMPUTE + d) / 1e15) ** -b + c) * np.exp(noise))
+
+
+def fitted(sets: Sequence[Points], resamples: int = 60, **about: Any) -> list[Law]:
+    report = Provenance(source="fit", metric="loss@own", convention="flops", **about)
+    named = {Shape.of(width=width): one for width, one in enumerate(sets, 1)}
+    return list(laws_of_points(named, dict.fromkeys(named, report), FitOptions(), resamples).laws.values())
+
+
+def test_laws_with_noise_are_supported() -> None:
+    laws = fitted([points(law, 0.002, seed) for seed, law in enumerate(TRUTH)])
+    for law, (_, _, c, _) in zip(laws, TRUTH, strict=True):
+        about = law.provenance
+        assert about.verdict == ()
+        assert about.intervals["c"][0] - 0.01 < c < about.intervals["c"][1] + 0.01
+        assert about.holdout is not None
+        assert about.holdout.factor is not None
+        assert about.resampling is not None
+        assert about.objective is not None
+        assert about.autocorrelation is not None
+        assert abs(about.autocorrelation) < 0.35
+
+
+def falling(end: float = 1.0) -> Points:
+    """A run whose learning rate falls linearly to 0: at the end its loss leaves the law of a constant rate."""
+    one = points((2.0, 0.35, 1.2, 0.0))
+    progress = COMPUTE / COMPUTE[-1] / end
+    return Points(COMPUTE, one.error * (1 - 0.12 * np.clip(progress, 0, 1) ** 2))
+
+
+def test_a_curve_of_a_falling_rate_is_refused_by_its_form() -> None:
+    (law,) = fitted([falling()])
+    assert law.provenance.learning_rate is None
+    assert law.provenance.verdict
+    assert "foretells" in " ".join(law.provenance.verdict) or "never gets" in " ".join(law.provenance.verdict)
+
+
+def test_a_rate_that_is_known_to_fall_is_a_reason() -> None:
+    (law,) = fitted([points(TRUTH[0], 0.002)], learning_rate="falling")
+    assert [reason for reason in law.provenance.verdict if "learning rate" in reason]
+    (law,) = fitted([points(TRUTH[0], 0.002)], learning_rate="constant")
+    assert not [reason for reason in law.provenance.verdict if "learning rate" in reason]
+
+
+GOOD = Law(
+    2.0,
+    0.4,
+    1.0,
+    0.0,
+    Provenance(
+        source="fit",
+        metric="loss@own",
+        convention="flops",
+        points=12,
+        compute=(1e15, 1e16),
+        error=(3.0, 1.5),
+        rms=0.01,
+        exponent="own",
+        autocorrelation=0.5,
+        optima=((2.0, 0.43, 1.1, 0.0),),
+        holdout=HoldOut(points=5, error=0.01, last=0.01, factor=1.5),
+        intervals={"b": (0.35, 0.45), "c": (0.8, 1.15)},
+        learning_rate="constant",
+    ),
+)
+"""Just good enough in everything."""
+
+
+def about(**changes: Any) -> Law:
+    return attrs.evolve(GOOD, provenance=attrs.evolve(GOOD.provenance, **changes))
+
+
+def test_a_law_that_is_just_good_enough() -> None:
+    assert verdict(GOOD, 0.01) == ()
+    assert verdict(about(holdout=None, intervals={}, autocorrelation=None), 0.01) == ()
+
+
+@pytest.mark.parametrize(
+    ("law", "within", "reason"),
+    [
+        (about(compute=(1e15, 9e15)), 0.01, "0.95 decades of compute, less than 1"),
+        (about(points=11), 0.01, "11 points, fewer than 12"),
+        (about(learning_rate="falling"), 0.01, "the learning rate of its runs falls"),
+        (attrs.evolve(GOOD, b=3.99), 0.01, "b = 3.99 has run to the bound"),
+        (about(intervals={"c": (0.7, 1.15)}), 0.01, "c lies between 0.7 and 1.15, 30% of the lowest error"),
+        (about(autocorrelation=0.6), 0.003, "autocorrelation 0.6, more than 0.5) and are as large as 0.3%"),
+        (about(holdout=HoldOut(points=5, error=0.01, last=0.01, factor=1.6)), 0.01, "foretells 1.60 times"),
+        (about(holdout=HoldOut(points=5, error=0.01, last=-0.01, factor=0.6)), 0.01, "foretells 0.60 times"),
+        (about(holdout=HoldOut(points=5, error=0.01, last=0.01, factor=None)), 0.01, "never gets to its last errors"),
+        (about(optima=((2.0, 0.4, 1.2, 0.0),)), 0.01, "c = 1.2, outside of the interval 0.8 to 1.15"),
+        (about(optima=((2.0, 0.5, 1.0, 0.0),)), 0.01, "b = 0.5, outside of the interval 0.35 to 0.45"),
+    ],
+)
+def test_each_rule_by_itself(law: Law, within: float, reason: str) -> None:
+    (said,) = verdict(law, within)
+    assert reason in said
+
+
+def test_a_smooth_rest_that_is_tiny_is_harmless() -> None:
+    assert verdict(about(autocorrelation=0.9), 0.0015) == ()
+
+
+def test_a_given_exponent_is_at_no_bound() -> None:
+    assert verdict(attrs.evolve(about(exponent="fixed"), b=3.99), 0.01) == ()
+
+
+def test_the_hold_out_is_of_the_first_half_alone() -> None:
+    whole = [points(law, 0.002, seed) for seed, law in enumerate(TRUTH)]
+    spoilt = [Points(one.compute, np.where(in_first_half(one), one.error, 2 * one.error)) for one in whole]
+    for half, other in zip(hold_out(whole, FitOptions()), hold_out(spoilt, FitOptions()), strict=True):
+        assert half is not None
+        assert other is not None
+        assert half.law == other.law
+        assert half.points.compute[-1] <= np.sqrt(COMPUTE[0] * COMPUTE[-1])
+        assert half.holdout.points + len(half.points.compute) == len(COMPUTE)
+        assert other.holdout.last == pytest.approx(half.holdout.last - np.log(2))
+
+
+def test_halves_of_exact_laws_foretell_the_rest() -> None:
+    for half in hold_out([points(law) for law in TRUTH], FitOptions()):
+        assert half is not None
+        assert half.law.exponent == "pooled"
+        assert half.holdout.error < 1e-5
+        assert half.holdout.factor == pytest.approx(1, rel=1e-3)
+
+
+def test_a_half_with_too_few_points_is_not_held_out() -> None:
+    whole = points(TRUTH[0])
+    fifteen = Points(COMPUTE[::4], whole.error[::4])
+    often = Points(np.repeat(COMPUTE[::6], 3), np.repeat(whole.error[::6], 3), np.tile(np.arange(3), 10))
+    assert in_first_half(fifteen).sum() == 8
+    assert in_first_half(often).sum() == 15
+    first, second = hold_out([fifteen, often], FitOptions())
+    assert first is not None
+    assert second is None
+
+
+def test_runs_that_end_apart_are_no_misfit() -> None:
+    one, other = points(TRUTH[0], 0.002, 1), points(TRUTH[0], 0.002, 2)
+    run = np.arange(2 * len(COMPUTE)) % 2
+    error = np.where(run == 0, np.repeat(one.error, 2), 1.01 * np.repeat(other.error, 2))
+    (law,) = fitted([Points(np.repeat(COMPUTE, 2), error, run)])
+    assert law.provenance.rms is not None
+    assert law.provenance.rms > 0.004
+    assert law.provenance.autocorrelation is not None
+    assert abs(law.provenance.autocorrelation) < 0.3
+
+
+def test_run_folders_say_what_their_runs_are(tmp_path: Path) -> None:
+    for shape in PATCHES:
+        folder = sweep(tmp_path / "runs", shape)
+        (folder / "data.json").write_text('{"data": "digits", "sha256": "0123456789abcdef0123"}')
+    report = Report()
+    for law in Fit("runs/*", data="of my own", resamples=0).laws(ask(tmp_path, metric="loss@own"), report).values():
+        about = law.provenance
+        assert (about.evaluation, about.learning_rate) == ("held-out", "constant")
+        assert about.data == "digits sha256:0123456789abcdef"
+    (tmp_path / "runs" / f"patch-{PATCHES[0]['patch']}" / "data.json").unlink()
+    laws = Fit("runs/*", data="of my own", resamples=0).laws(ask(tmp_path, metric="loss@own"), report)
+    assert {law.provenance.data for law in laws.values()} == {"of my own", "digits sha256:0123456789abcdef"}
+
+
+def test_runs_of_unlike_data_make_no_law(tmp_path: Path) -> None:
+    for name, digest in (("a", "0" * 64), ("b", "1" * 64)):
+        (sweep(tmp_path / "runs", PATCHES[0], name) / "data.json").write_text(
+            f'{{"data": "text", "sha256": "{digest}"}}'
+        )
+    report = Report()
+    assert not Fit("runs/*", resamples=0).laws(ask(tmp_path, PATCHES[:1], metric="loss@own"), report)
+    assert [one.code for one in report.diagnostics] == ["mixed-laws"]
+    assert len(report.errors[0].notes) == 2
+
+
+TABLE = """\
+axis width in [1, 2] via width_expand
+laws from table("laws.json")
+traversal steepest
+stop when error <= 0.35
+"""
+TYPES = {
+    "metric": ("loss@longest", "and this file of metric `loss@own`"),
+    "convention": ("paper", "and this file of compute by `flops`"),
+    "unit": ("bits", "and this file of errors in `nats`"),
+    "evaluation": ("training", "and the law of (width: 1) of errors that are `held-out`"),
+    "data": ("b", "and the law of (width: 1) of data `a`"),
+    "learning_rate": ("falling", "and the law of (width: 1) of a learning rate that is `constant`"),
+}
+
+
+def of_table(folder: Path, change: Callable[[Provenance], Provenance] = lambda about: about) -> Report:
+    """What is said of a program whose table holds two laws, the second with another report."""
+    alike = attrs.evolve(GOOD.provenance, unit="nats", evaluation="held-out", data="a")
+    laws = {1: alike, 2: change(alike)}
+    save(folder / "laws.json", {Shape.of(width=w): attrs.evolve(GOOD, provenance=one) for w, one in laws.items()})
+    (folder / "a.shape").write_text(TABLE)
+    report = Report()
+    program = program_of(folder / "a.shape", [], report)
+    assert program is not None
+    found = find_laws(program, report)
+    assert report.failed or len(found) == 2
+    return report
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_laws_of_unlike_things_are_no_program(kind: str, tmp_path: Path) -> None:
+    assert of_table(tmp_path).diagnostics == []
+    value, said = TYPES[kind]
+    (wrong,) = of_table(tmp_path, lambda about: attrs.evolve(about, **{kind: value})).errors
+    assert wrong.code == "mixed-laws"
+    assert f"`{value}`" in wrong.message
+    assert said in wrong.message
+
+
+@pytest.mark.parametrize("kind", ["unit", "evaluation", "data", "learning_rate"])
+def test_what_is_not_known_mixes_with_all(kind: str, tmp_path: Path) -> None:
+    assert of_table(tmp_path, lambda about: attrs.evolve(about, **{kind: None})).diagnostics == []
