@@ -87,12 +87,15 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
         )
         return None
     if not hasattr(source, "fitted"):
+        again = source.refit(program.folder) if hasattr(source, "refit") else None
         report.error(
             "nothing-to-fit",
             f"`{name_of(source)}` fits nothing",
             program.spans.get("laws"),
             "these laws are read as they are",
-            help="fit runs in their place: `--set 'laws from fit(\"runs/*.csv\")'`",
+            help="fit runs in their place: `--set 'laws from fit(\"runs/*.csv\")'`"
+            if again is None
+            else f"fit them again: `--set '{again}'`",
         )
         return None
     open_ = tuple(shape for shape in program.candidates if shape not in program.stated)

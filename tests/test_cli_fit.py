@@ -140,6 +140,19 @@ def test_a_sentence_of_the_command_line_replaces_the_file(file: Path, capsys: py
     assert " to " not in text.partition("rms")[0]
 
 
+def test_a_table_says_how_to_fit_it_again(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = 'laws from fit("runs.csv", exponent: own, resamples: 0)'
+    first = shown(["fit", str(file), "--set", sentence, "-o", str(file.parent / "laws.json")], capsys)
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('fit("runs.csv", resamples: 60)', 'table("laws.json")'), encoding="utf-8")
+    assert answer(["fit", str(file)]) == 1
+    told = capsys.readouterr().err
+    assert "error[nothing-to-fit]: `table` fits nothing" in told
+    found = re.search(r"help: fit them again: `--set '(.*)'`", told)
+    assert found is not None
+    assert shown(["fit", str(file), "--set", found[1]], capsys) in first
+
+
 @pytest.fixture
 def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fits refuse the law of the first shape."""

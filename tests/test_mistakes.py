@@ -62,7 +62,6 @@ ELSEWHERE: dict[str, str] = {
     "not-preserving": "test_check.py::test_a_transition_of_another_distribution_is_held_to_its_word",
     "one-way": "test_edits.py::test_gather_refuses",
     "other-plan": "test_torch_run.py::test_a_folder_that_holds_a_run_is_left_alone",
-    "refused-laws": "test_cli_fit.py::test_a_refused_law_is_shown_with_its_reasons",
     "run-busy": "test_torch_run.py::test_two_runs_in_one_folder",
     "run-exists": "test_torch_run.py::test_a_folder_that_holds_a_run_is_left_alone",
     "run-failed": "test_refusals.py::test_a_job_that_failed",

@@ -13,6 +13,7 @@ from shapeflow.diagnostics import Label, Refused, Report
 from shapeflow.laws.curve import Law
 from shapeflow.laws.doubts import doubts
 from shapeflow.laws.law_table import load
+from shapeflow.laws.refit import sentence
 from shapeflow.route import LawRequest
 from shapeflow.settings import setting
 from shapeflow.shapes import Shape
@@ -47,6 +48,14 @@ class Table:
         self._stale(laws, request, report)
         doubts(laws, request, report)
         return laws
+
+    def refit(self, folder: str) -> str | None:
+        """The sentence that fits these laws again; None where the table cannot be read or does not tell."""
+        try:
+            laws = load(Path(folder, self.path)).values()
+        except Refused:
+            return None
+        return next((sentence(law.provenance.settings) for law in laws if law.provenance.source == "fit"), None)
 
     def _held(self, request: LawRequest, report: Report) -> Mapping[Shape, Law] | None:
         """All laws of the table; None after an error."""
@@ -95,18 +104,16 @@ class Table:
             return
         at = request.spans.get("path", request.spans.get(""))
         more = [f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
-        paths = next(
-            (law.provenance.settings["paths"] for law in laws.values() if "paths" in law.provenance.settings), ""
-        )
-        source = at.source.name if at else "FILE.shape"
+        again, source = self.refit(request.folder), at.source.name if at else "FILE.shape"
         report.warning(
             "stale-laws",
             f"{len(changed)} of the {len(files)} files that the laws were fitted to are not what they were",
             at,
             "fitted before",
             notes=changed[:SHOWN] + more,
-            help=f"fit again: `shapeflow fit {source} --set 'laws from fit(\"{paths}\")' -o "
-            f"{Path(request.folder, self.path).as_posix()}`, with the settings that they had",
+            help=None
+            if again is None
+            else f"fit again: `shapeflow fit {source} --set '{again}' -o {Path(request.folder, self.path).as_posix()}`",
         )
 
     def _changed(self, files: Mapping[str, str], folder: str) -> Iterator[tuple[str, str]]:
