@@ -153,6 +153,13 @@ def test_a_table_says_how_to_fit_it_again(file: Path, capsys: pytest.CaptureFixt
     assert shown(["fit", str(file), "--set", found[1]], capsys) in first
 
 
+def test_what_logs_do_not_say_is_taken_from_the_sentence(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = 'evaluation: held_out, learning_rate: constant, data: "mine"'
+    told = json.loads(shown(["fit", str(file), "--set", f'laws from fit("runs.csv", {said})', "--json"], capsys))
+    law = told["laws"][0]
+    assert (law["evaluation"], law["learning_rate"], law["data"]) == ("held-out", "constant", "mine")
+
+
 @pytest.fixture
 def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fits refuse the law of the first shape."""

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import click
 import pytest
+from conftest import Golden
 
 from shapeflow.api import compile
 from shapeflow.cli import COMMANDS, answer
@@ -182,15 +183,17 @@ def same(shown: Any, real: Any) -> bool:
 
 @documents
 def test_screens_are_what_commands_print(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, golden: Golden, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`<!-- screen: COMMAND -->` above a block says which command prints it, all of it or a part."""
+    """`<!-- screen: COMMAND -->` above a block says which command prints it."""
     monkeypatch.chdir(ROOT)
+    text = text_of(name)
     for block in blocks(name):
         word, _, command = block.comment.partition(" ")
         if word == "screen:":
             answer(shlex.split(command)[1:])
-            assert block.text.strip("\n") in capsys.readouterr().out, command
+            text = text.replace(f"```\n{block.text}```", f"```\n{capsys.readouterr().out}```")
+    golden(ROOT / name, text)
 
 
 @documents

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import typing
 
 import attrs
 import pytest
@@ -34,6 +36,16 @@ def test_every_component_is_explained(kind: str, name: str) -> None:
             build(registry.kinds_of(part.name)[0], part, Names(), report)
     assert not report.failed, report.diagnostics
     assert name in page.example
+
+
+@pytest.mark.parametrize(("kind", "name"), COMPONENTS)
+def test_every_choice_can_be_written(kind: str, name: str) -> None:
+    component = registry.components(kind)[name]
+    hints = typing.get_type_hints(component)
+    for setting in settings_of(component):
+        for option in (hints[setting], *typing.get_args(hints[setting])):
+            if typing.get_origin(option) is typing.Literal:
+                assert all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", choice) for choice in typing.get_args(option))
 
 
 def test_settings_are_told_in_the_words_of_the_language() -> None:

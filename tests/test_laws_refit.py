@@ -31,7 +31,7 @@ def settings_of(text: str) -> dict[str, object]:
         'laws from fit("a.csv", drop_warmup: 25.0 %)',
         'laws from fit("a.csv", drop_warmup: 3e+20 FLOPs)',
         'laws from fit("a.csv", drop_warmup: 100.0 steps, offset: nonnegative, fixed_exponent: 0.4)',
-        'laws from fit("a.csv", learning_rate: constant, evaluation: held-out)'.replace("held-out", "training"),
+        'laws from fit("a.csv", learning_rate: constant, evaluation: held_out)',
     ],
 )
 def test_what_is_said_of_settings_is_read_as_them(text: str) -> None:

@@ -73,7 +73,7 @@ class Fit:
         default="log", help="what is made small: log(law) - log(measured), or law - measured, over the lowest error"
     )
     resamples: int = setting(default=400, low=0, help="resamples of the points, for intervals; 0: no intervals")
-    evaluation: Literal["held-out", "training"] | None = setting(
+    evaluation: Literal["held_out", "training"] | None = setting(
         default=None, help="what the errors were measured on, where the logs do not say"
     )
     data: str | None = setting(default=None, help="what was trained on, by a name of your own")
@@ -102,7 +102,9 @@ class Fit:
         found = gather(logs, request, self.drop_warmup, self.points, report)
         if len(report.errors) > before or not found:
             return FittedLaws()
-        assumed = {"evaluation": self.evaluation, "data": self.data, "learning_rate": self.learning_rate}
+        # The language has no hyphen in names.
+        evaluation = self.evaluation and self.evaluation.replace("_", "-")
+        assumed = {"evaluation": evaluation, "data": self.data, "learning_rate": self.learning_rate}
         options = FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)
         laws = laws_of_points(
             {shape: one.points for shape, one in found.items()},
