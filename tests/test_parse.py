@@ -299,6 +299,6 @@ def test_the_page_on_the_language_shows_sentences_that_parse() -> None:
         re.findall(r"^`(stage[^`]+)`", page, re.MULTILINE),
     )
     samples = [*table, *blocks, *blended]
-    assert len(samples) == 25
+    assert len(samples) == 26
     for sample in samples:
         read(sample)
