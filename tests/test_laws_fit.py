@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
@@ -120,10 +122,28 @@ def test_pooling_begins_with_three_shapes() -> None:
     _, sets = family(3, 0.003)
     assert {fitted.exponent for fitted in fit_laws(sets)} == {"pooled"}
     assert {fitted.exponent for fitted in fit_laws(sets[:2])} == {"own"}
+
+
+def test_a_shared_exponent_is_the_likeliest_where_each_set_has_its_own_scatter() -> None:
+    truth, sets = family(4, 0.001, 0.45)
+    sets[0] = noisy(truth[0], 0.02, 0, (1e15, 1e17))
     pooled = fit_laws(sets)
-    total = sum(fitted.objective for fitted in pooled)
-    for other in (0.97, 1.03):
-        assert total <= sum(fitted.objective for fitted in fit_laws(sets, FitOptions(fixed=other * pooled[0].b)))
+
+    def chance(laws: Sequence[Fitted]) -> float:
+        return sum(len(one.compute) * float(np.log(law.objective)) for one, law in zip(sets, laws, strict=True))
+
+    for other in (0.97, 0.997, 1.003, 1.03):
+        assert chance(pooled) < chance(fit_laws(sets, FitOptions(fixed=other * pooled[0].b)))
+    quiet = fit_laws(sets[1:])[0].b
+    assert abs(pooled[0].b / quiet - 1) < 0.01
+
+
+def test_a_set_without_noise_does_not_speak_for_all() -> None:
+    truth, sets = family(4, 0.003, 0.45)
+    sets[0] = noisy((*truth[0][:1], 0.6, *truth[0][2:]), 0.0, 0, (1e15, 1e18))
+    (first, *others) = fit_laws(sets)
+    assert first.b == others[0].b
+    assert others[0].b == pytest.approx(0.45, abs=0.01)
 
 
 @pytest.mark.parametrize("factor", [1e-9, 1e6])

@@ -15,10 +15,12 @@ import pytest
 from shapeflow.diagnostics import Refused, Report
 from shapeflow.laws import law_table
 from shapeflow.laws.curve import HoldOut, Law, Provenance, Resampling
+from shapeflow.laws.fit import Fit
 from shapeflow.laws.law_json import law_to_json
 from shapeflow.laws.law_table import dumps, load, save
 from shapeflow.laws.table import Table
 from shapeflow.route import LawRequest
+from shapeflow.settings import written
 from shapeflow.shapes import Shape
 
 
@@ -152,8 +154,9 @@ def put(folder: Path, files: dict[str, bytes]) -> None:
     (folder / "runs").mkdir()
     for name, content in files.items():
         (folder / "runs" / name).write_bytes(content)
+    settings = written(Fit("runs/*.csv"))
     laws = {
-        shape: attrs.evolve(one, provenance=attrs.evolve(one.provenance, files=named, verdict=()))
+        shape: attrs.evolve(one, provenance=attrs.evolve(one.provenance, files=named, settings=settings, verdict=()))
         for shape, one in LAWS.items()
     }
     save(folder / "tables" / "laws.json", laws)
@@ -177,7 +180,7 @@ def test_a_stale_table_is_told(tmp_path: Path) -> None:
     (said,) = report.diagnostics
     assert (said.code, said.severity) == ("stale-laws", "warning")
     assert said.notes == ("`../runs/a.csv` has changed", "`../runs/b.csv` is not there")
-    assert "shapeflow fit" in (said.help or "")
+    assert 'shapeflow fit FILE.shape --set \'laws from fit("runs/*.csv"' in (said.help or "")
 
 
 def test_no_file_beyond_the_folder_is_looked_at(tmp_path: Path) -> None:

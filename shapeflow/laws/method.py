@@ -26,7 +26,7 @@ def method(options: FitOptions, laws: int, drop_warmup: Amount, points: int) -> 
             "chosen": f"up to {points} a law, the measured ones nearest to the middles of equal bins of log compute",
             "left out at the beginning of each run": drop_warmup.said,
         },
-        "weighting": "every chosen point alike",
+        "weighting": "every chosen point of a law alike" + ", each law by its own scatter" * (kind == "pooled"),
         "loss": {
             "name": "huber",
             "delta": options.delta,
