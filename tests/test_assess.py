@@ -21,6 +21,7 @@ from shapeflow.laws.curve import Law, Provenance, Resampling
 from shapeflow.lower import lower
 from shapeflow.plan import Plan, Uncertainty
 from shapeflow.plan_check import faults
+from shapeflow.plan_doubts import in_short
 from shapeflow.plan_json import sealed
 from shapeflow.program import Program
 from shapeflow.shapes import Shape
@@ -226,7 +227,8 @@ def withheld(plan: Plan, report: Report) -> tuple[str, ...]:
         assert (one.compute, one.saving) == (None, None)
         assert (one.reason or "").startswith("not supported: ")
         assert one.shape is not None
-    assert [one.code for one in report.diagnostics].count("unsupported-saving") == 1
+    (said,) = (one for one in report.diagnostics if one.code == "unsupported-saving")
+    assert said.notes == in_short(plan)
     return found(plan).reasons
 
 
@@ -329,3 +331,19 @@ def test_a_reason_of_two_laws_is_said_once(tmp_path: Path) -> None:
     report = Report()
     plan = assessed(program, {shape: scaled(law, FACTORS, verdict=("no",)) for shape, law in laws.items()}, report)
     assert withheld(plan, report) == ("the laws of (width: 1), (width: 2): no",)
+    assert in_short(plan) == ("the laws of (width: 1), (width: 2) are not supported, see above",)
+
+
+def test_in_short_only_what_is_against_laws_is_left_to_their_own_warning(tmp_path: Path) -> None:
+    program, laws = parts(STEEPEST, tmp_path)
+    laws[FIRST] = scaled(laws[FIRST], FACTORS, verdict=("no", "never"))
+    laws[SECOND] = scaled(laws[SECOND], np.linspace(0.4, 1.6, 101), verdict=("no",))
+    plan = assessed(program, laws, report := Report())
+    both, first, own = withheld(plan, report)
+    assert both == "the laws of (width: 1), (width: 2): no"
+    assert first == "the law of (width: 1): never"
+    assert own.startswith("the saving against the best fixed shape lies between")
+    assert in_short(plan) == ("the laws of (width: 1), (width: 2) are not supported, see above", own)
+    alone = assessed(program, {FIRST: attrs.evolve(laws[FIRST]), SECOND: parts(STEEPEST, tmp_path)[1][SECOND]})
+    assert in_short(alone) == ("the law of (width: 1) is not supported, see above",)
+    assert in_short(assessed(*parts(STEEPEST, tmp_path))) == ()

@@ -101,6 +101,20 @@ def test_no_saving_is_shown_that_is_not_supported() -> None:
             assert (row[which]["compute"], row[which]["saving"]) == (None, None)
 
 
+def test_what_is_against_laws_stands_on_the_screen_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the warning where there is one; a plan file alone tells it itself."""
+    why = "its first half foretells"
+    assert answer(["compile", str(ROOT / "examples" / "lm_context.shape"), "-o", str(tmp_path / "plan.json")]) == 0
+    shown = capsys.readouterr()
+    (note,) = (line for line in shown.err.splitlines() if why in line)
+    assert "= note: (context: 16 tokens):" in note
+    assert why not in shown.out
+    assert "not supported, see above" in " ".join(lines(shown.out))
+    for command in ("show", "simulate"):
+        assert answer([command, str(tmp_path / "plan.json")]) == 0
+        assert " ".join(lines(capsys.readouterr().out)).count(why) == 1
+
+
 def test_json_has_all_of_it() -> None:
     told = json.loads(json.dumps(curves(plan_with())))
     assert told["uncertainty"]["error"] == [0.245, 0.262]

@@ -11,13 +11,11 @@ from shapeflow.assess.doubt import doubts
 from shapeflow.diagnostics import Report
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Comparator, Comparison, Plan, Uncertainty
+from shapeflow.plan_doubts import in_short
 from shapeflow.program import Program
 from shapeflow.shapes import Shape
 
 __all__ = ["assess"]
-
-SHOWN = 3
-"""Reasons that the warning tells; the plan has all."""
 
 
 def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Report) -> Plan:
@@ -29,14 +27,14 @@ def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Repo
     if plan.totals.error is None or not laws:
         return plan
     found = _resampled(program, laws, plan)
-    reasons = tuple(doubts(laws, plan, found))
+    reasons = tuple(doubts(plan, found))
     if found is None and not reasons:
         return plan
     found = _nothing(plan) if found is None else found
     plan = attrs.evolve(plan, uncertainty=attrs.evolve(found, reasons=reasons))
     if not reasons:
         return plan
-    _warn(program, laws, reasons, report)
+    _warn(program, laws, in_short(plan), report)
     return attrs.evolve(plan, comparison=_withheld(plan.comparison, reasons))
 
 
@@ -79,12 +77,11 @@ def _withheld(comparison: Comparison, reasons: Sequence[str]) -> Comparison:
 
 def _warn(program: Program, laws: Mapping[Shape, Law], reasons: Sequence[str], report: Report) -> None:
     of_others = any(law.provenance.source == "published" for law in laws.values())
-    more = [f"and {len(reasons) - SHOWN} more, in the plan"] if len(reasons) > SHOWN else []
     report.warning(
         "unsupported-saving",
         "no saving is quoted: the laws do not support one",
         program.spans.get("laws", program.spans.get("traversal")),
         f"{len(reasons)} reason{'s' * (len(reasons) > 1)} against it",
-        notes=[*reasons[:SHOWN], *more],
+        notes=reasons,
         help='fit laws to runs of your own: `laws from fit("runs/*.csv")`' if of_others else "run longer, or add runs",
     )

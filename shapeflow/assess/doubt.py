@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from shapeflow.laws.curve import Law
 from shapeflow.plan import Plan, Uncertainty
-from shapeflow.shapes import Shape
+from shapeflow.plan_doubts import unsupported
 
 UNREACHED = 0.05
 """Share of resamples that may never get to the plan's final error."""
 
 
-def doubts(laws: Mapping[Shape, Law], plan: Plan, found: Uncertainty | None) -> Iterator[str]:
-    """In words; nothing where no saving would be quoted anyway, or the plan saves nothing by what it is."""
+def doubts(plan: Plan, found: Uncertainty | None) -> Iterator[str]:
+    """In words, those against laws first; nothing where no saving would be quoted anyway, or the plan saves nothing by
+    what it is."""
     comparison = plan.comparison
     if plan.is_best_fixed or (comparison.best_fixed.saving is None and comparison.last_shape_fixed.saving is None):
         return
     against: dict[str, list[str]] = {}
-    for shape in _rested_on(plan):
-        for reason in laws[shape].provenance.verdict:
+    for shape, said in unsupported(plan).items():
+        for reason in said:
             against.setdefault(reason, []).append(shape.written(plan.units))
     for reason, names in against.items():
         yield f"the law{'s' * (len(names) > 1)} of {', '.join(names)}: {reason}"
@@ -34,10 +34,3 @@ def doubts(laws: Mapping[Shape, Law], plan: Plan, found: Uncertainty | None) -> 
     if saving is not None and saving[0] <= 0 <= saving[1]:
         low, high = (f"{round(100 * value, 1) + 0.0:+.1f}%" for value in saving)
         yield f"the saving against the best fixed shape lies between {low} and {high}: it may be none"
-
-
-def _rested_on(plan: Plan) -> list[Shape]:
-    """The shapes whose laws a saving rests on, in the candidates' order."""
-    used = {stage.shape for stage in plan.stages}
-    used |= {one for one in (plan.comparison.best_fixed.shape, plan.comparison.last_shape_fixed.shape) if one}
-    return [candidate.shape for candidate in plan.candidates if candidate.shape in used]

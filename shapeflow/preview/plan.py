@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.plan import Blend, Comparator, Pair, Plan, Stage
+from shapeflow.plan_doubts import in_short
 from shapeflow.preview.intervals import conditions, interval_table, saving, withheld
 from shapeflow.preview.numbers import count, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines
@@ -19,9 +20,9 @@ CROWDED = 3
 """With more axes than these a table has no room to spare."""
 
 
-def plan_view(plan: Plan) -> RenderableType:
-    """What `shapeflow compile` prints."""
-    words = (Padding(Text(line), (0, 0, 0, 2)) for line in _words(plan))
+def plan_view(plan: Plan, *, warned: bool = False) -> RenderableType:
+    """What `shapeflow compile` prints. `warned`: what is against each law stands above already, in warnings."""
+    words = (Padding(Text(line), (0, 0, 0, 2)) for line in _words(plan, warned))
     intervals = interval_table(plan)
     beside = () if intervals is None else (intervals, Text())
     return Group(_title(plan), Text(), _stages(plan), Text(), *beside, *words)
@@ -84,11 +85,11 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
     yield "blended in"
 
 
-def _words(plan: Plan) -> Iterator[str]:
+def _words(plan: Plan, warned: bool) -> Iterator[str]:
     """The comparison in words, then the notes."""
     if plan.uncertainty is not None:
         yield from conditions(plan.uncertainty)
-    yield from _compared(plan)
+    yield from _compared(plan, warned)
     yield from _credits(plan)
     yield from rate_lines(plan)
     spent = price(plan)
@@ -99,10 +100,11 @@ def _words(plan: Plan) -> Iterator[str]:
         yield f"note: {note}"
 
 
-def _compared(plan: Plan) -> Iterator[str]:
+def _compared(plan: Plan, warned: bool) -> Iterator[str]:
     """What fixed shapes would need, or why that is not said."""
     comparison, reasons = plan.comparison, withheld(plan)
     if reasons:
+        reasons = in_short(plan) if warned else reasons
         yield "no saving is quoted:" if len(reasons) > 1 else f"no saving is quoted: {reasons[0]}"
         yield from (f"- {reason}" for reason in reasons if len(reasons) > 1)
         return

@@ -1,0 +1,31 @@
+"""Why no saving of a plan is quoted, as far as it lies in its laws: read off the plan alone."""
+
+from __future__ import annotations
+
+from shapeflow.plan import Plan
+from shapeflow.shapes import Shape
+
+
+def unsupported(plan: Plan) -> dict[Shape, tuple[str, ...]]:
+    """The shapes whose laws a saving rests on (those of the stages and both fixed ones) and whose data do not carry
+    them, with the reasons of their verdicts; in the candidates' order."""
+    used = {stage.shape for stage in plan.stages}
+    used |= {one for one in (plan.comparison.best_fixed.shape, plan.comparison.last_shape_fixed.shape) if one}
+    return {
+        each.shape: each.law.provenance.verdict
+        for each in plan.candidates
+        if each.shape in used and each.law is not None and each.law.provenance.verdict
+    }
+
+
+def in_short(plan: Plan) -> tuple[str, ...]:
+    """The plan's reasons for a reader who has been told of each law what is against it: of laws, which they are."""
+    reasons = () if plan.uncertainty is None else plan.uncertainty.reasons
+    laws = unsupported(plan) if reasons else {}
+    if not laws:
+        return reasons
+    names = [shape.written(plan.units) for shape in laws]
+    which = f"law of {names[0]} is" if len(names) == 1 else f"laws of {', '.join(names)} are"
+    # Those against laws come first, each once, however many laws it is against.
+    own = reasons[len({reason for verdict in laws.values() for reason in verdict}) :]
+    return (f"the {which} not supported, see above", *own)
