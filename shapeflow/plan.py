@@ -228,9 +228,9 @@ class Uncertainty:
 
     level: float
     resamples: int
-    by: Literal["runs", "blocks"] | None
-    """`blocks` where the law of any candidate is of one run: then the intervals hold for these runs only. None where
-    there are no resamples, only reasons."""
+    by: Literal["runs", "noise"] | None
+    """What was drawn anew; `noise` where the law of any candidate is of one run: then the intervals hold for these runs
+    only. None where there are no resamples, only reasons."""
     switches: tuple[Pair | None, ...]
     """For each switch the errors between which its place lies, by the laws on both sides; None where they do not cross
     in nearly all resamples, or a traversal puts it elsewhere than at a crossing."""

@@ -53,9 +53,9 @@ def parts(text: str, folder: Path) -> tuple[Program, dict[Shape, Law]]:
     return program, dict(laws_of(program, report))
 
 
-def drawn(law: Law, rows: Rows, by: Any = "blocks", verdict: tuple[str, ...] = ()) -> Law:
+def drawn(law: Law, rows: Rows, by: Any = "noise", verdict: tuple[str, ...] = ()) -> Law:
     """A law with resamples, as if it were fitted."""
-    how = Resampling(by=by, block=4, count=len(rows))
+    how = Resampling(by=by, alike=4, count=len(rows))
     provenance = attrs.evolve(law.provenance, resampling=how, verdict=verdict)
     return attrs.evolve(law, draws=np.array(rows, dtype=float), provenance=provenance)
 
@@ -93,7 +93,7 @@ def test_one_law_that_moves_gives_known_intervals(tmp_path: Path) -> None:
     program, laws = parts(STEEPEST, tmp_path)
     plan = assessed(program, {**laws, SECOND: scaled(laws[SECOND], FACTORS)})
     got = found(plan)
-    assert (got.level, got.resamples, got.by, got.unreached, got.reasons) == (0.9, 101, "blocks", 0.0, ())
+    assert (got.level, got.resamples, got.by, got.unreached, got.reasons) == (0.9, 101, "noise", 0.0, ())
     assert got.error == pytest.approx([4 * k / (10 * k + 6) for k in (LOW, HIGH)], rel=1e-5)
     assert got.compute == pytest.approx([5 + 6 * k for k in (LOW, HIGH)], rel=1e-5)
     assert got.best_fixed == pytest.approx([1 - (5 + 6 * k) / (16 * k) for k in (LOW, HIGH)], rel=1e-5)
@@ -214,9 +214,9 @@ def test_candidates_in_another_order_change_nothing(tmp_path: Path) -> None:
     assert first.uncertainty == second.uncertainty
 
 
-def test_runs_or_blocks(tmp_path: Path) -> None:
+def test_of_runs_or_of_the_noise_of_one(tmp_path: Path) -> None:
     program, laws = parts(STEEPEST, tmp_path)
-    for ways, expected in ((("runs", "runs"), "runs"), (("runs", "blocks"), "blocks")):
+    for ways, expected in ((("runs", "runs"), "runs"), (("runs", "noise"), "noise")):
         moved = {shape: scaled(law, FACTORS, by=by) for (shape, law), by in zip(laws.items(), ways, strict=True)}
         assert found(assessed(program, moved)).by == expected
 

@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_resamples_of_all_points(runs: int) -> None
     assert (one.error != other.error).all()
     assert one.error.shape == one.weight.shape == (20, 48 * runs)
     assert (one.weight == 1).all()
-    assert (how.by, how.count) == ("blocks" if runs == 1 else "runs", 20)
+    assert (how.by, how.count) == ("noise" if runs == 1 else "runs", 20)
 
 
 def test_a_law_takes_up_the_directions_of_its_four_numbers() -> None:
@@ -69,13 +69,13 @@ def test_a_shared_exponent_that_does_not_suit_shows_as_noise() -> None:
     points = points_of(alike(np.random.default_rng(10), 1, 0.0, 0.0003))
     law = fit_laws([points], FitOptions(fixed=0.47))[0]
     curve = law.a * (COMPUTE + law.d) ** -law.b + law.c
-    strengths, blocks = [], []
+    strengths, many = [], []
     for held in (False, True):
         drawn, how = resample(points, law, 100, 0, held=held)
         assert drawn.error is not None
         strengths.append(np.median(np.log(drawn.error / curve).std(1)))
-        blocks.append(how.block)
-    assert blocks[1] > blocks[0]
+        many.append(how.alike)
+    assert many[1] > many[0]
     assert strengths[1] > 1.5 * strengths[0]
 
 
@@ -122,16 +122,16 @@ def test_the_chances_are_those_of_the_restricted_likelihood() -> None:
     assert told - told[0] == pytest.approx(np.array(found) - found[0], abs=1e-6)
 
 
-def test_more_alike_noise_makes_longer_blocks_and_wider_intervals() -> None:
-    blocks, widths = [], []
+def test_more_alike_noise_makes_wider_intervals() -> None:
+    many, widths = [], []
     for rho in (0.0, 0.5, 0.8):
         points = points_of(alike(np.random.default_rng(4), 1, rho))
         law = fitted(points)
         drawn, how = resample(points, law, 200, 0)
         low, high = intervals(fit_draws([points], [drawn], [law], OWN)[0])["c"]
-        blocks.append(how.block)
+        many.append(how.alike)
         widths.append(high - low)
-    assert blocks[0] < blocks[1] < blocks[2]
+    assert many[0] < many[1] < many[2]
     assert widths[0] < widths[1] < widths[2]
 
 
@@ -177,7 +177,7 @@ def test_few_points_and_no_noise_still_give_resamples(count: int) -> None:
         drawn, how = resample(Points(COMPUTE[:count], error), LAW, 50, 0)
         assert drawn.error is not None
         assert (np.isfinite(drawn.error) & (drawn.error > 0)).all()
-        assert 1 <= how.block <= count
+        assert 1 <= how.alike <= count
 
 
 @pytest.mark.parametrize(("rho", "least", "most"), [(0.0, 0.83, 0.97), (0.7, 0.8, 1.0)])

@@ -37,7 +37,7 @@ def law(c: float, draws: int = 5) -> Law:
         error=(0.9, 0.3),
         optima=((3e7, 0.4, 0.1, 0.0),),
         holdout=HoldOut(points=20, error=0.002, last=-0.001, factor=None),
-        resampling=Resampling(by="blocks", block=4, count=draws),
+        resampling=Resampling(by="noise", alike=4, count=draws),
         intervals={"c": (0.1, 0.2)},
         verdict=("only 0.9 decades",),
     )

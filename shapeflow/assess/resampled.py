@@ -37,7 +37,7 @@ def resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncert
     return Uncertainty(
         level=LEVEL,
         resamples=len(needs),
-        by="blocks" if any(_of_one_run(law) for law in laws.values()) else "runs",
+        by="noise" if any(_of_one_run(law) for law in laws.values()) else "runs",
         switches=tuple(_switches(program, laws, plan, drawn)),
         error=interval(legs[-1].last, LEVEL),
         compute=None if low is None else (low, high),
@@ -51,7 +51,7 @@ def resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncert
 
 def _of_one_run(law: Law) -> bool:
     how = law.provenance.resampling
-    return law.draws is not None and (how is None or how.by == "blocks")
+    return law.draws is not None and (how is None or how.by == "noise")
 
 
 def _saving(needs: Floats, fixed: Floats) -> Pair | None:

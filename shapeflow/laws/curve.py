@@ -30,9 +30,9 @@ class HoldOut:
 class Resampling:
     """How the resamples behind the intervals were drawn."""
 
-    by: Literal["runs", "blocks"]
+    by: Literal["runs", "noise"]
     """The level of each run and the noise along it, or the noise of the one run: then intervals hold for it only."""
-    block: int
+    alike: int
     """Neighbouring points of a run that tell no more than one point would: the more, the more alike their noise is."""
     count: int
 

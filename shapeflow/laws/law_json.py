@@ -142,7 +142,7 @@ _READ: Mapping[str, _Read] = {
     "holdout": _maybe(
         _record(HoldOut, {"points": _count, "error": _number, "last": _number, "factor": _maybe(_number)})
     ),
-    "resampling": _maybe(_record(Resampling, {"by": _one_of("runs", "blocks"), "block": _count, "count": _count})),
+    "resampling": _maybe(_record(Resampling, {"by": _one_of("runs", "noise"), "alike": _count, "count": _count})),
     "intervals": _object_of(_pair),
     "verdict": _list_of(_text),
     "spent": _maybe(_number),

@@ -33,7 +33,8 @@ class Drawn:
     """Resamples of one set of points."""
 
     weight: Floats
-    """(resamples, points): how often each point was drawn."""
+    """(resamples, points): how much each point counts. Here all count alike; a bootstrap of points, as the one that
+    `benchmarks/coverage.py` compares with, counts how often each was drawn."""
     error: Floats | None = None
     """(resamples, points): errors in place of those measured; None: they stay."""
 
@@ -90,8 +91,9 @@ def resample(points: Points, law: Numbers, count: int, seed: int, *, held: bool 
     errors = np.empty((count, len(order)))
     errors[:, order] = curve * np.exp(np.clip(_lay(noise, run, count, rng), -_FARTHEST, _FARTHEST))
     rho = max(noise.rho, 0.0)
-    block = min(round((1 + rho) / (1 - rho)), len(order))
-    how = Resampling(by="runs" if len(noise.spreads) > 1 else "blocks", block=block, count=count)
+    # n such points tell of their mean what n over this many independent ones do (n large).
+    alike = min(round((1 + rho) / (1 - rho)), len(order))
+    how = Resampling(by="runs" if len(noise.spreads) > 1 else "noise", alike=alike, count=count)
     return Drawn(np.ones_like(errors), errors), how
 
 

@@ -77,10 +77,6 @@ class Fitted:
     optima: tuple[Quad, ...] = ()
     """Other (a, b, c, d) that do as well as this one within 1 % of the objective."""
 
-    @property
-    def at_bound(self) -> bool:
-        return at_bound(self.b, self.exponent)
-
 
 def at_bound(b: float, kind: Kind) -> bool:
     """Has an exponent run to the end of what is considered?"""

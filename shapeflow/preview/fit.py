@@ -242,11 +242,11 @@ def _resampling(about: Sequence[Provenance]) -> Iterator[str]:
         yield "no intervals: nothing was resampled"
         return
     kinds = {way.by for way in ways}
-    anew = {"runs": "its runs' levels and the noise along them", "blocks": "the noise along its one run"}
-    drawn = ", or ".join(anew[kind] for kind in ("runs", "blocks") if kind in kinds)
-    held = "; of one run they hold for that run only" if "blocks" in kinds else ""
+    anew = {"runs": "its runs' levels and the noise along them", "noise": "the noise along its one run"}
+    drawn = ", or ".join(anew[kind] for kind in ("runs", "noise") if kind in kinds)
+    held = "; of one run they hold for that run only" if "noise" in kinds else ""
     yield f"intervals: {count(ways[0].count)} resamples, in each {drawn} drawn anew about the law{held}"
-    alike = max(way.block for way in ways)
+    alike = max(way.alike for way in ways)
     if alike > 1:
         yield f"  noise goes together: up to {alike} neighbouring points tell no more than one would"
 

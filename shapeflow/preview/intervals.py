@@ -97,7 +97,7 @@ def conditions(found: Uncertainty) -> Iterator[str]:
     """What must be known of the intervals, in words."""
     if None in found.switches and found.resamples:
         yield "a dash: the switch stands elsewhere than where two laws cross, or they cross in too few resamples"
-    if found.by == "blocks":
+    if found.by == "noise":
         yield "intervals are conditional on these runs: of some shape there is one alone, and another may differ"
 
 

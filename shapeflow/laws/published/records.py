@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
@@ -14,21 +14,6 @@ from shapeflow.laws.curve import Pair
 
 SAFE = 10.0
 """A batch so many times the critical one counts as well above it: it takes at most a tenth more steps than need be."""
-
-
-class Form(Protocol):
-    """A formula for the error of N parameters after some progress: tokens or steps."""
-
-    def floor(self, parameters: float) -> float:
-        """The error that no progress takes away."""
-        ...
-
-    def size(self, per_progress: float) -> float:
-        """`a` of a law over compute, where one token, or one step, takes `per_progress` of it."""
-        ...
-
-    @property
-    def exponent(self) -> float: ...
 
 
 @attrs.frozen
@@ -42,10 +27,12 @@ class Tokens:
     beta: float
 
     def floor(self, parameters: float) -> float:
+        """The error that no progress takes away from a model of so many parameters."""
         return float(self.E + self.A * parameters**-self.alpha)
 
-    def size(self, per_progress: float) -> float:
-        return float(self.B * per_progress**self.beta)
+    def size(self, per_token: float) -> float:
+        """`a` of a law over compute, where one token takes so much of it."""
+        return float(self.B * per_token**self.beta)
 
     @property
     def exponent(self) -> float:
@@ -64,10 +51,12 @@ class Steps:
     alpha_b: float
 
     def floor(self, parameters: float) -> float:
+        """The error that no progress takes away from a model of so many parameters."""
         return float((self.n_c / parameters) ** self.alpha_n)
 
-    def size(self, per_progress: float) -> float:
-        return float((self.s_c * per_progress) ** self.alpha_s)
+    def size(self, per_step: float) -> float:
+        """`a` of a law over compute, where one step takes so much of it."""
+        return float((self.s_c * per_step) ** self.alpha_s)
 
     @property
     def exponent(self) -> float:
