@@ -140,8 +140,8 @@ _LOGS = {
     "leave it: the laws are those of the files as they were.",
     "loose-law": "A warning: the points scatter about the law by more than measurements should.",
     "unsupported-saving": "A warning: no saving is quoted, of the plan or on its way. A law behind it is not carried "
-    "by its runs, too many resamples of the laws never get to the plan's final error, or the saving's interval has 0 "
-    "in it. The plan itself stands, and `shapeflow compare` measures what it saves.",
+    "by its runs or has too few resamples, too many of them never get to the plan's final error, or the saving's "
+    "interval has 0 in it. The plan itself stands, and `shapeflow compare` measures what it saves.",
 }
 _WAYS = {
     "no-laws": "A traversal that picks by laws has none, or a plot has nothing to draw. Fit them to runs "

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from shapeflow.laws.curve import Law
 from shapeflow.plan import Plan
 from shapeflow.shapes import Shape
 
 
-def unsupported(plan: Plan) -> dict[Shape, tuple[str, ...]]:
-    """The shapes whose laws a saving rests on (those of the stages and both fixed ones) and whose data do not carry
-    them, with the reasons of their verdicts; in the candidates' order."""
+def rested_on(plan: Plan) -> dict[Shape, Law]:
+    """The laws that a saving rests on, those of the stages and of both fixed shapes, in the candidates' order."""
     used = {stage.shape for stage in plan.stages}
     used |= {one for one in (plan.comparison.best_fixed.shape, plan.comparison.last_shape_fixed.shape) if one}
-    return {
-        each.shape: each.law.provenance.verdict
-        for each in plan.candidates
-        if each.shape in used and each.law is not None and each.law.provenance.verdict
-    }
+    return {each.shape: each.law for each in plan.candidates if each.shape in used and each.law is not None}
+
+
+def unsupported(plan: Plan) -> dict[Shape, tuple[str, ...]]:
+    """Of the shapes whose laws a saving rests on those whose data do not carry them, with the reasons of the
+    verdicts."""
+    verdicts = {shape: law.provenance.verdict for shape, law in rested_on(plan).items()}
+    return {shape: verdict for shape, verdict in verdicts.items() if verdict}
 
 
 def in_short(plan: Plan) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"decks", "edits", "laws", "parameters", "shapes"},
     "rates": {"parameters", "plan"},
     "plan_check": {"edits", "ledger", "plan", "shapes"},
-    "plan_doubts": {"plan", "shapes"},
+    "plan_doubts": {"laws", "plan", "shapes"},
     "replica": {"edits", "plan"},
     "verdicts": {"diagnostics", "parameters", "shapes"},
     "plan_json": {*WORDS, "files", "laws", "parameters", "plan", "plan_check"},
@@ -168,7 +168,19 @@ LAWS = {
     "laws.template",
 }
 """What of `laws/` others hold: types, readers of logs, and what these look for; its other files are components."""
-HOLD_LAWS = {"assess", "doctor", "plan", "plan_json", "find_laws", "traverse", "lower", "compiler", "preview", "probe"}
+HOLD_LAWS = {
+    "assess",
+    "doctor",
+    "plan",
+    "plan_doubts",
+    "plan_json",
+    "find_laws",
+    "traverse",
+    "lower",
+    "compiler",
+    "preview",
+    "probe",
+}
 KNOW_REGISTRY = {"resolve", "explain"}
 BACKENDS = {"shapeflow_torch", "shapeflow_simulator"}
 TORCH = {"torch", "safetensors", "sklearn"}

@@ -243,6 +243,17 @@ def test_a_law_that_its_runs_do_not_carry_yields_no_saving(resampled: bool, tmp_
     assert found(plan).resamples == (101 if resampled else 0)
 
 
+@pytest.mark.parametrize("count", [0, 1, 19])
+def test_fitted_laws_with_few_resamples_yield_no_saving(count: int, tmp_path: Path) -> None:
+    program, laws = parts(STEEPEST, tmp_path)
+    law = scaled(laws[SECOND], FACTORS[:count])
+    none = attrs.evolve(law.provenance, source="fit", resampling=law.provenance.resampling if count else None)
+    law = attrs.evolve(law, provenance=none, draws=law.draws if count else None)
+    report = Report()
+    (reason,) = withheld(assessed(program, {**laws, SECOND: law}, report), report)
+    assert reason.startswith(f"its laws have {count or 'no'} resamples, and it takes 20")
+
+
 def test_a_doubted_law_that_no_saving_rests_on_is_no_reason(tmp_path: Path) -> None:
     text = STEEPEST.replace("[1, 2]", "[1, 2, 3]") + "law for (width: 3) is power(a: 9, b: 1, c: 0.21, d: 0)\n"
     program, laws = parts(text, tmp_path)

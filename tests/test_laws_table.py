@@ -191,6 +191,8 @@ def test_no_file_beyond_the_folder_is_looked_at(tmp_path: Path) -> None:
     assert report.diagnostics[0].notes == (
         "`../runs/a.csv` lies outside the folder of this file, and is not looked at",
     )
+    assert "cannot be compared" in report.diagnostics[0].message
+    assert report.diagnostics[0].help is None
 
 
 def test_a_verdict_of_a_table_is_told_again(tmp_path: Path) -> None:

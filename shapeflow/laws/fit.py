@@ -72,7 +72,7 @@ class Fit:
     residual: Literal["log", "linear"] = setting(
         default="log", help="what is made small: log(law) - log(measured), or law - measured, over the lowest error"
     )
-    resamples: int = setting(default=400, low=0, help="resamples of the points, for intervals; 0: no intervals")
+    resamples: int = setting(default=400, low=0, help="resamples of the points, for intervals; a saving takes 20")
     evaluation: Literal["held_out", "training"] | None = setting(
         default=None, help="what the errors were measured on, where the logs do not say"
     )

@@ -19,6 +19,7 @@ from shapeflow.settings import setting
 from shapeflow.shapes import Shape
 
 SHOWN = 8
+OUTSIDE = "lies outside the folder of this file, and is not looked at"
 
 
 @attrs.frozen
@@ -99,15 +100,19 @@ class Table:
     def _stale(self, laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
         """Warn of files that are no more what the laws were fitted to (`stale-laws`)."""
         files = {name: digest for law in laws.values() for name, digest in law.provenance.files}
-        changed = [f"`{name}` {why}" for name, why in self._changed(files, request.folder)]
-        if not changed:
+        found = dict(self._changed(files, request.folder))
+        if not found:
             return
+        changed = [f"`{name}` {why}" for name, why in found.items()]
         at = request.spans.get("path", request.spans.get(""))
         more = [f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
-        again, source = self.refit(request.folder), at.source.name if at else "FILE.shape"
+        # Files beyond this folder may well be what they were, and the sentence of the fit does not find them from here.
+        unknown = set(found.values()) == {OUTSIDE}
+        again, source = None if unknown else self.refit(request.folder), at.source.name if at else "FILE.shape"
+        which = f"{len(changed)} of the {len(files)} files that the laws were fitted to"
         report.warning(
             "stale-laws",
-            f"{len(changed)} of the {len(files)} files that the laws were fitted to are not what they were",
+            f"{which} cannot be compared with what they were" if unknown else f"{which} are not what they were",
             at,
             "fitted before",
             notes=changed[:SHOWN] + more,
@@ -122,7 +127,7 @@ class Table:
         for name, digest in files.items():
             path = os.path.realpath(Path(root, self.path).parent / name)
             if os.path.commonpath([root, path]) != root:
-                yield name, "lies outside the folder of this file, and is not looked at"
+                yield name, OUTSIDE
             elif not os.path.isfile(path):
                 yield name, "is not there"
             elif _digest(path) != digest:
