@@ -89,12 +89,17 @@ class Fit:
     def fitted(self, request: LawRequest, report: Report) -> FittedLaws:
         """A law for each candidate that has runs enough, and its points; what is wrong or doubtful is reported.
 
-        Errors: path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
+        Errors: idle-setting, path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
         mixed-conventions, law-without-runs, missing-steps, too-few-points, mixed-laws. Warnings: torn-log,
         skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
         small-compute, unsupported-law, loose-law.
         """
         before = len(report.errors)
+        if self.fixed_exponent is not None and "exponent" in request.spans:
+            at, why = request.spans["exponent"], "`fixed_exponent` says what b is"
+            report.error(
+                "idle-setting", "`exponent` is for an exponent that is fitted", at, why, help="keep one of them"
+            )
         logs = read_logs(self._query(), request, report)
         if logs is None:
             return FittedLaws()
