@@ -8,7 +8,6 @@ checkpoints/    the newest few
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import attrs
 from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.events import Event, Measured, RunEnded, RunStarted, StepDone, event_from_json
 from shapeflow.files import read_text
+from shapeflow.json_text import parse_json
 from shapeflow.plan import Plan
 from shapeflow.plan_json import load
 
@@ -87,8 +87,8 @@ def last_step(folder: Path) -> int:
         with (folder / EVENTS).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - _TAIL))
             lines = file.read().split(b"\n")
-        return int(json.loads(lines[-2])["step"]) if len(lines) > 1 else 0
-    except (OSError, ValueError, TypeError, KeyError):
+        return int(parse_json(lines[-2], finite=False)["step"]) if len(lines) > 1 else 0
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return 0
 
 
@@ -109,7 +109,7 @@ def _events(log: Path) -> Iterator[Event]:
     lines = read_text(log).splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            yield event_from_json(json.loads(line))
+            yield event_from_json(parse_json(line, finite=False))
         except (ValueError, TypeError):
             if number == len(lines):
                 return

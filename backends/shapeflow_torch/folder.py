@@ -22,6 +22,7 @@ from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.events import CheckpointSaved, Event, RunEnded, StepDone, event_from_json, event_to_json
 from shapeflow.execute import checkpoint_name
 from shapeflow.files import cannot_write, read_text, write_text
+from shapeflow.json_text import parse_json
 from shapeflow.plan import Plan
 from shapeflow_torch.checkpoint import newest, step_of
 
@@ -77,7 +78,7 @@ def _ended(path: Path) -> bool:
     """Whether a log says that its run has made all its steps; one killed just before may still be ended."""
     lines = read_text(path).splitlines() if path.exists() else []
     try:
-        last = event_from_json(json.loads(lines[-1]))
+        last = event_from_json(parse_json(lines[-1], finite=False))
     except (IndexError, ValueError, TypeError):
         return False
     return isinstance(last, RunEnded) and last.finished
@@ -94,9 +95,10 @@ def _check_plan(folder: Path, plan: Plan) -> None:
 
 def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
     try:
-        before = json.loads(read_text(folder / DATA))
+        found = parse_json(read_text(folder / DATA), finite=False)
     except ValueError:
-        before = {}
+        found = None
+    before = found if isinstance(found, dict) else {}
     if before.get("sha256") != data["sha256"]:
         message = "the data is not what the run began with"
         notes = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
@@ -111,7 +113,7 @@ def lines_until(path: Path, done: int) -> str:
     kept = []
     for line in read_text(path).splitlines():
         try:
-            event = event_from_json(json.loads(line))
+            event = event_from_json(parse_json(line, finite=False))
         except (ValueError, TypeError):
             break
         if event.step > done or isinstance(event, RunEnded):

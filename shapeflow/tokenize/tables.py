@@ -6,13 +6,13 @@ neither `datasets` nor the network.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from shapeflow.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.json_text import parse_json
 from shapeflow.tokenize.pieces import Piece, Tally, document
 
 STATE, SPLITS = "state.json", "dataset_dict.json"
@@ -33,7 +33,7 @@ def is_saved(folder: Path) -> bool:
 def saved_files(folder: Path) -> list[Path]:
     """The Arrow files of a saved data set, in order. Raises OSError."""
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = parse_json((folder / STATE).read_bytes())
         return [folder / Path(file["filename"]).name for file in state["_data_files"]]
     except (ValueError, KeyError, TypeError) as error:
         raise OSError(f"{STATE} does not say where its rows are") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from PIL import Image
 
 from shapeflow.data.cifar10 import HELD_OUT
 from shapeflow.diagnostics import Refused
+from shapeflow.json_text import parse_json
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.photographs import photographs
 from shapeflow_torch.data.windows import missing
@@ -67,7 +67,7 @@ def _sheets(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any, 
             raise Refused(missing(path, reason, help=_HELP))
         parts.append(sheet.transpose(0, 2, 1).reshape(-1, 3, 32, 32))
     try:
-        classes = json.loads(labels.read_text(encoding="utf-8"))
+        classes = parse_json(labels.read_bytes())
     except (OSError, ValueError) as error:
         raise Refused(missing(labels, str(error), help=_HELP)) from error
     return np.ascontiguousarray(np.concatenate(parts)), _classes(labels, classes)

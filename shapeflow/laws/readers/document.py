@@ -7,10 +7,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from shapeflow.json_text import parse_json
 from shapeflow.laws.readers.log import Log, Row, Unreadable
 
 LARGEST = 32 << 20
 """Bytes of a document, which is read at once."""
+INNER = 1 << 20
+"""Objects and lists of a document; empty ones take up to 40 times their letters in memory."""
 
 
 def rows(log: Log) -> Iterator[Row]:
@@ -36,15 +39,19 @@ def parsed(log: Log) -> dict[str, Any] | list[Any]:
         data = file.read(LARGEST + 1) if log.path.stat().st_size <= LARGEST else None
     if data is None or len(data) > LARGEST:
         raise Unreadable(f"it is one JSON document of more than {LARGEST >> 20} MiB; write an object a line instead")
+    if data.count(b"[") + data.count(b"{") > INNER:
+        raise Unreadable(f"it is one JSON document of more than {INNER} objects or lists; write one a line instead")
     log.sha256 = hashlib.sha256(data).hexdigest()
     try:
-        found = json.loads(data.decode("utf-8-sig"))
+        found = parse_json(data.decode("utf-8-sig"), finite=False)
     except UnicodeDecodeError:
         raise Unreadable("it is no text") from None
     except json.JSONDecodeError as error:
         raise Unreadable(f"it is no JSON: {error.msg.lower()} (line {error.lineno})") from None
-    except (ValueError, RecursionError):
-        raise Unreadable("it holds numbers too long, or is nested too deeply") from None
+    except ValueError as error:
+        # Python's own words for a number of too many digits give advice on Python.
+        why = str(error) if str(error).startswith("it ") else "it holds a whole number that is too long"
+        raise Unreadable(why) from None
     if not isinstance(found, dict | list):
         raise Unreadable("it is JSON, and neither an object nor a list")
     return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
+from shapeflow.json_text import parse_json
 from shapeflow.laws.readers.lines import Lines
 from shapeflow.laws.readers.log import Log, Row, Unreadable
 
@@ -27,7 +27,7 @@ def rows(log: Log) -> Iterator[Row]:
 def parsed(line: str) -> Row | None:
     """A line's object; None for anything else."""
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = parse_json(line, finite=False)
+    except ValueError:
         return None
     return row if isinstance(row, dict) else None
