@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from shapeflow.diagnostics import Report, did_you_mean
 from shapeflow.laws.columns import Finder
+from shapeflow.laws.matches import matches
 from shapeflow.laws.readers import MissingExtra, Unreadable
 from shapeflow.laws.reading import Reading
 from shapeflow.laws.run_folders import is_run, read_run
@@ -46,7 +46,7 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
 def _may_read(template: Template, request: LawRequest, report: Report) -> bool:
     """Does the pattern find files, all below the folder of the file that names it?"""
     at = request.spans.get("paths", request.spans.get(""))
-    paths = _matches(template, request) if _inside(request.folder, template.pattern) else [template.text]
+    paths = matches(template.pattern, request.folder) if _inside(request.folder, template.pattern) else [template.text]
     outside = [path for path in paths if not _inside(request.folder, path)]
     if outside:
         report.error(
@@ -65,12 +65,6 @@ def _may_read(template: Template, request: LawRequest, report: Report) -> bool:
     return bool(paths) and not outside
 
 
-def _matches(template: Template, request: LawRequest) -> list[str]:
-    """The paths that fit, as one counts: `checkpoint-500` before `checkpoint-1000`."""
-    found = glob.glob(template.pattern, root_dir=request.folder or ".", recursive=True)
-    return sorted(found, key=lambda path: [(part.isdecimal(), part.zfill(40)) for part in re.split(r"(\d+)", path)])
-
-
 def _inside(folder: str, path: str) -> bool:
     root, real = os.path.realpath(folder or "."), os.path.realpath(os.path.join(folder or ".", path))
     return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
@@ -79,7 +73,7 @@ def _inside(folder: str, path: str) -> bool:
 def _sources(template: Template, request: LawRequest, logs: Logs) -> dict[Path, Mapping[str, str]]:
     """The files and run folders that the pattern names, each once, and what their paths say."""
     found: dict[Path, Mapping[str, str]] = {}
-    for name in _matches(template, request):
+    for name in matches(template.pattern, request.folder):
         path = Path(request.folder or ".", name)
         given = template.path(Path(name).as_posix())
         if path.is_file() and is_run(path.parent):

@@ -46,6 +46,8 @@ TENSORBOARD = Format("TensorBoard events", tensorboard.rows)
 
 def open_log(path: Path) -> Log:
     """The log at a path, ready to be read. Raises Unreadable where nothing can be opened or no format fits."""
+    if not _is_text(str(path)):
+        raise Unreadable("its name is no text in UTF-8, and could not be written down with a law; rename it")
     try:
         if not path.is_file():
             raise Unreadable("it is no file")
@@ -55,6 +57,14 @@ def open_log(path: Path) -> Log:
         raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
     found = _format(head, path.name)
     return Log(path, found.name, found.rows, found.uniform)
+
+
+def _is_text(name: str) -> bool:
+    """Python reads bytes of a name that are no text as halves of characters."""
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _format(head: bytes, name: str) -> Format:

@@ -1,0 +1,55 @@
+"""Files that fit a pattern of a shell, whatever links lie on the way."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import deque
+from collections.abc import Iterator
+
+ANY = "**"
+"""The part of a pattern that stands for any folders."""
+
+
+def matches(pattern: str, root: str) -> list[str]:
+    """The paths from a folder that fit, as one counts: `checkpoint-500` before `checkpoint-1000`."""
+    return sorted(_found(pattern, root or "."), key=_counted)
+
+
+def _counted(path: str) -> list[tuple[bool, str]]:
+    return [(part.isdecimal(), part.zfill(40)) for part in re.split(r"(\d+)", path)]
+
+
+def _found(pattern: str, root: str) -> dict[str, None]:
+    """`glob.glob` enters links at `**` without end where these lie in a circle; two of them are never come through."""
+    parts = pattern.split("/")
+    if ANY not in parts:
+        return dict.fromkeys(glob.glob(pattern, root_dir=root))
+    at = parts.index(ANY)
+    head, rest = "/".join(parts[:at]) or "/" * (at > 0), parts[at + 1 :]
+    found: dict[str, None] = {}
+    for base in glob.glob(head, root_dir=root) if head else [""]:
+        for folder in _folders(os.path.join(root, base)):
+            inner = os.path.normpath(os.path.join(base, os.path.relpath(folder, os.path.join(root, base))))
+            lead = "" if inner == "." else f"{glob.escape(inner)}/"
+            found.update(_found(lead + "/".join(rest or ["*"]), root))
+            found.update(dict.fromkeys([inner] if lead and not rest else []))
+    return found
+
+
+def _folders(base: str) -> Iterator[str]:
+    """A folder and those below it, each once; what links lead to comes last, so that own names go first."""
+    seen: set[str] = set()
+    waiting = deque([base])
+    while waiting:
+        for folder, inner, _ in os.walk(waiting.popleft()):
+            real = os.path.realpath(folder)
+            if real in seen:
+                inner.clear()
+                continue
+            seen.add(real)
+            inner[:] = sorted(name for name in inner if not name.startswith("."))
+            paths = [os.path.join(folder, name) for name in inner]
+            waiting.extend(path for path in paths if os.path.islink(path))
+            yield folder
