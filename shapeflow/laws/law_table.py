@@ -28,6 +28,10 @@ from shapeflow.shapes import Shape
 FORMAT, VERSION = "shapeflow-laws", 1
 LARGEST = 1 << 28
 """Bytes of a table; a larger file is none."""
+STEEP = (1e-9, 1e3)
+"""What an exponent may be."""
+FLOOR, OFFSET = 1e12, 1e37
+"""What errors and FLOPs never reach; arithmetic with more would overflow."""
 _DIGITS = 9
 """Of a draw: what is lost is far below what the draws themselves tell."""
 
@@ -85,7 +89,9 @@ def _laws(body: Mapping[str, Any]) -> dict[Shape, Law]:
         if shape in laws:
             raise ValueError(f"it holds two laws for {shape!r}")
         draws = None if entry["draws"] is None else _draws(entry["draws"], shape)
-        laws[shape] = attrs.evolve(law_from_json(entry["law"]), draws=draws)
+        law = law_from_json(entry["law"])
+        _check_size(np.array([[law.a, law.b, law.c, law.d]]), f"the law of {shape!r}")
+        laws[shape] = attrs.evolve(law, draws=draws)
         counts.add(-1 if draws is None else len(draws))
     if len(counts) > 1:
         raise ValueError("its laws have unequally many draws, though rows of one resample belong together")
@@ -101,7 +107,15 @@ def _draws(value: Any, shape: Shape) -> Floats:
     draws = np.array(value, dtype=np.float64).reshape(-1, 4)
     if not len(draws) or not np.isfinite(draws).all() or (draws[:, :2] <= 0).any():
         raise ValueError(f"the draws of {shape!r} must be finite rows (a, b, c, d), a and b above 0")
+    _check_size(draws, f"a draw of {shape!r}")
     return draws
+
+
+def _check_size(rows: Floats, which: str) -> None:
+    """Raises ValueError for rows (a, b, c, d) that are no fit to anything that was measured."""
+    b, c, d = rows[:, 1], np.abs(rows[:, 2]), np.abs(rows[:, 3])
+    if (b < STEEP[0]).any() or (b > STEEP[1]).any() or (c > FLOOR).any() or (d > OFFSET).any():
+        raise ValueError(f"{which} has numbers of no real size")
 
 
 def _rounded(draws: Any) -> list[list[float]] | None:

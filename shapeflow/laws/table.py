@@ -67,7 +67,8 @@ class Table:
             report.error("path-outside", message, at, "leaves the folder", help=help_)
             return None
         whole = Path(request.folder, self.path)
-        if not whole.is_file():
+        # `Path.is_file` raises where a name is too long, or its folder may not be looked into.
+        if not os.path.isfile(whole):
             help_ = f"write it first: `shapeflow fit FILE.shape -o {self.path}`, by a file with `laws from fit(...)`"
             report.error("no-such-file", f"there is no file `{self.path}`", at, "not found beside the file", help=help_)
             return None
