@@ -234,7 +234,7 @@ def test_rows_that_are_no_points_are_counted() -> None:
     rows += [{**row} for row in run(128)[-3:]]
     found = table(write("a.csv", rows))
     assert found.curves is not None
-    assert found.curves.excluded == {"NaN or infinity": 2, "an error of 0 or less": 1}
+    assert found.curves.excluded == {"not finite": 2, "an error of 0 or less": 1}
     assert found.curves.repeated == 3
     (loss,) = [column for column in found.columns if column.name == "loss"]
     assert loss.not_finite == 2
@@ -256,7 +256,7 @@ def test_several_files_are_one_table(tmp_path: Path) -> None:
     for width in (64, 128):
         write(f"runs/w{width}.csv", run(width))
     found = table("runs/*.csv")
-    assert [one.name for one in found.files] == ["runs/w128.csv", "runs/w64.csv"]
+    assert [one.name for one in found.files] == ["runs/w64.csv", "runs/w128.csv"]
     assert law(found) == 'laws from fit("runs/*.csv")'
     assert table("runs").sentences == found.sentences
     compiles(found, tmp_path)

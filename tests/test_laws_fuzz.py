@@ -196,6 +196,9 @@ def test_a_document_that_is_too_large(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "a.json").write_text("[" + "[]," * (1 << 20) + "[]]")
     with at_most(3), pytest.raises(Unreadable, match="more than 1 MiB; write an object a line"):
         list(open_log(tmp_path / "a.json").rows())
+    monkeypatch.undo()
+    with at_most(40), pytest.raises(Unreadable, match="more than 1048576 objects or lists"):
+        list(open_log(tmp_path / "a.json").rows())
 
 
 @pytest.mark.parametrize("text", ["x" * (lines.LONGEST + 9), "a,b\n" + "1," * lines.LONGEST])
@@ -296,3 +299,20 @@ def test_a_pipe_is_no_log(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.csv")
     with pytest.raises(Unreadable, match="no file"):
         open_log(tmp_path / "a.csv")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/plan.json").write_text('{"stages": [{"shape": {"patch": 8}}], "convention": "flops"}')
+    (tmp_path / "run/events.jsonl").write_text(
+        '{"event": "measured", "step": 1, "compute": 1e15, "values": {"error": 1}}\n'
+    )
+    os.mkfifo(tmp_path / "run/data.json")
+    found = read_logs(Query("run"), ask(tmp_path), Report())
+    assert found is not None
+    assert len(found.runs) == 1
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff.csv")
+    path.write_text("step,flops,error\n1,1e15,0.5\n")
+    report = Report()
+    assert read_logs(Query("*.csv"), ask(tmp_path), report) is None
+    assert "no text in UTF-8" in str(report.errors[0].at)

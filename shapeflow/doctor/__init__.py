@@ -36,7 +36,7 @@ def examine(names: Sequence[str], report: Report) -> Examined:
 
     Errors: no-such-logs, unreadable-log, missing-extra; what can be read is told all the same.
     """
-    groups: dict[tuple[str, ...], list[tuple[Source, dict[str, Column]]]] = {}
+    groups: dict[tuple[str, ...], list[Source]] = {}
     for source in sources(names, report):
         columns: dict[str, Column] = {}
         try:
@@ -44,8 +44,8 @@ def examine(names: Sequence[str], report: Report) -> Examined:
         except Unreadable as error:
             unreadable(source.path, error, report)
             continue
-        groups.setdefault((source.format, *sorted(columns)), []).append((source, columns))
-    return Examined(tables=tuple(_table([source for source, _ in group]) for group in groups.values()))
+        groups.setdefault((source.format, *sorted(columns)), []).append(source)
+    return Examined(tables=tuple(map(_table, groups.values())))
 
 
 def _table(logs: Sequence[Source]) -> Table:

@@ -9,10 +9,14 @@ from typing import Any
 import attrs
 
 from shapeflow.doctor.facts import ColumnFacts, Role
-from shapeflow.laws.readers import Row, number
+from shapeflow.laws.readers import Row, Unreadable, number
 
 COUNTED = 200
-"""Different values of a column that are told apart."""
+"""Different values of a column that are told apart, where there are few columns."""
+VALUES = 50_000
+"""Different values of all columns that are told apart."""
+WIDEST = 20_000
+"""Columns of a table; one of more is no log."""
 SHOWN = 6
 
 
@@ -28,8 +32,10 @@ class Column:
     low: float = math.inf
     high: float = -math.inf
     whole: bool = True
+    room: int = COUNTED
+    """Different values that are told apart."""
     values: dict[str, int] = attrs.field(factory=dict)
-    """Value -> rows, of the first `COUNTED`."""
+    """Value -> rows, of the first `room`."""
     many: bool = False
     """Are there more values than were counted?"""
 
@@ -41,7 +47,7 @@ class Column:
         text = str(cell).strip()[:200]
         if text in self.values:
             self.values[text] += 1
-        elif len(self.values) < COUNTED:
+        elif len(self.values) < self.room:
             self.values[text] = 1
         else:
             self.many = True
@@ -88,12 +94,16 @@ class Column:
 
 
 def columns_of(rows: Iterable[Row], known: dict[str, Column]) -> int:
-    """Take rows into columns; how many rows there were."""
+    """Take rows into columns; how many rows there were. Raises Unreadable where there are more columns than any log
+    has."""
     count = 0
     for row in rows:
         count += 1
         for name, cell in row.items():
             if name not in known:
-                known[name] = Column(name)
+                if len(known) >= WIDEST:
+                    raise Unreadable(f"it has more than {WIDEST} columns")
+                # The columns that a fit asks for stand among few, or early; the rest of a wide table is only shown.
+                known[name] = Column(name, room=min(COUNTED, max(8, VALUES // (len(known) + 1))))
             known[name].add(cell)
     return count

@@ -9,18 +9,16 @@ from itertools import pairwise
 from statistics import median
 from typing import Literal
 
-import attrs
-
 from shapeflow.doctor.facts import CurveFacts
+from shapeflow.doctor.names import value_of
 from shapeflow.doctor.roles import Roles
+from shapeflow.laws.columns import Product
 from shapeflow.laws.points import Point, thin
-from shapeflow.laws.readers import Row, number
+from shapeflow.laws.readers import Row
+from shapeflow.laws.runs import RUNS, Run, faults
 from shapeflow.laws.schedule import FALLEN, diverged, learning_rate
+from shapeflow.shapes import Shape
 
-MOST = 20_000
-"""Points of one run that are held."""
-RUNS = 20_000
-"""Runs that are told apart."""
 BINS = 24
 STEEPER = 1.2
 """A curve falls so many times faster per decade than before, where its learning rate falls."""
@@ -28,93 +26,42 @@ SIGMAS = 2.5
 """Standard deviations of noise beyond which it is none."""
 
 
-@attrs.define
-class Curve:
-    """One run of one shape."""
-
-    points: dict[float, Point] = attrs.field(factory=dict)
-    excluded: Counter[str] = attrs.field(factory=Counter)
-    repeated: int = 0
-    falls: int = 0
-    last: float = -math.inf
-    rates: dict[float, float] = attrs.field(factory=dict)
-    """Step -> learning rate."""
-
-    def add(self, compute: float | str, error: float | str, step: float | str, rate: float | str) -> None:
-        """Take a row."""
-        at = step if isinstance(step, float) and math.isfinite(step) else None
-        if isinstance(rate, float) and at is not None and len(self.rates) < MOST:
-            self.rates[at] = rate
-        if error == "blank":
-            return
-        if not (isinstance(compute, float) and isinstance(error, float)):
-            self.excluded["no number"] += 1
-        elif not (math.isfinite(compute) and math.isfinite(error)):
-            self.excluded["NaN or infinity"] += 1
-        elif error <= 0:
-            self.excluded["an error of 0 or less"] += 1
-        elif compute <= 0:
-            self.excluded["before any compute"] += 1
-        else:
-            self._take(Point(compute, error, at))
-
-    def _take(self, point: Point) -> None:
-        key = point.compute if point.step is None else point.step
-        if key in self.points:
-            self.repeated += 1
-            del self.points[key]
-        elif point.compute < self.last:
-            self.falls += 1
-        self.last = point.compute
-        self.points[key] = point
-        if len(self.points) > MOST:
-            kept = thin(self.ordered, MOST // 2)
-            self.points = {one.compute if one.step is None else one.step: one for one in kept}
-
-    @property
-    def ordered(self) -> list[Point]:
-        return sorted(self.points.values(), key=lambda point: point.compute)
-
-
 Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict[Key, Curve]:
-    """(values on the axes, file and run) -> the curve; `tables`: the name and the rows of each file."""
-    found: dict[Key, Curve] = {}
-    error = roles.errors[0]
+def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict[Key, Run]:
+    """(values on the axes, file and run) -> the run; `tables`: the name and the rows of each file. Rows without a shape
+    are passed over."""
+    found: dict[Key, Run] = {}
+    count = Product(roles.compute or ((roles.step,) if roles.step else ()), roles.flops)
     for file, rows in tables:
         for row in rows:
-            if not roles.takes(row):
+            shape = _shape(row, roles) if roles.takes(row) else None
+            if shape is None:
                 continue
-            shape = tuple(str(row.get(column)) for column in roles.axes.values())
             key = shape, (file, *(str(row.get(column)) for column in roles.runs))
             if key not in found and len(found) >= RUNS:
                 continue
-            compute = _compute(row, roles)
-            step = number(row.get(roles.step)) if roles.step else "blank"
-            rate = number(row.get(roles.rate)) if roles.rate else "blank"
-            found.setdefault(key, Curve()).add(compute, number(row.get(error)), step, rate)
-    return {key: curve for key, curve in found.items() if curve.points or curve.excluded}
+            run = found.setdefault(key, Run(Shape.of(dict(zip(roles.axes, shape, strict=True))), file))
+            step, rate = (row.get(column) if column else None for column in (roles.step, roles.rate))
+            run.add(count.of(row), row.get(roles.errors[0]), step, rate)
+    return {key: run for key, run in found.items() if run.points or faults(run.excluded)}
 
 
-def _compute(row: Row, roles: Roles) -> float | str:
-    """The FLOPs of a row; its step where no column counts compute."""
-    product: float | str = roles.flops
-    for column in roles.compute or ((roles.step,) if roles.step else ()):
-        cell = number(row.get(column))
-        product = product * cell if isinstance(cell, float) and isinstance(product, float) else "no number"
-    return product
+def _shape(row: Row, roles: Roles) -> tuple[str, ...] | None:
+    """The values on the axes, as a file writes them; None where one is no value of its axis."""
+    values = [value_of(axis, row.get(column)) for axis, column in roles.axes.items()]
+    return None if None in values else tuple(value for value in values if value is not None)
 
 
-def facts_of(curves: Mapping[Key, Curve]) -> CurveFacts | None:
+def facts_of(curves: Mapping[Key, Run]) -> CurveFacts | None:
     """What there is to say of the curves; None where no run has a point."""
-    full = {key: curve.ordered for key, curve in curves.items() if curve.points}
+    full = {key: _ordered(curve) for key, curve in curves.items() if curve.points}
     if not full:
         return None
     excluded: Counter[str] = Counter()
     for curve in curves.values():
-        excluded.update(curve.excluded)
+        excluded.update(faults(curve.excluded))
     spans: dict[tuple[str, ...], list[float]] = {}
     for (shape, _), points in full.items():
         spans.setdefault(shape, []).extend((points[0].compute, points[-1].compute))
@@ -137,6 +84,10 @@ def facts_of(curves: Mapping[Key, Curve]) -> CurveFacts | None:
         warmup=_warmup([curve.rates for curve in curves.values()]),
         early=_early(list(full.values())),
     )
+
+
+def _ordered(run: Run) -> list[Point]:
+    return sorted(run.points.values(), key=lambda point: point.compute)
 
 
 def _most(answers: Sequence[bool | None]) -> bool:
@@ -165,6 +116,7 @@ def _slopes(points: Sequence[Point]) -> list[float]:
     return [
         (before.error - after.error) / math.log(after.compute / before.compute)
         for before, after in pairwise(thin(points, BINS))
+        if after.compute > before.compute
     ]
 
 

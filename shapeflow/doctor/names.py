@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from shapeflow.laws.readers import number
 from shapeflow.units import UNITS
 
 AXES: dict[str, tuple[str, ...]] = {
@@ -32,6 +34,9 @@ RATES = ("learning_rate", "lr")
 RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "record", "model", "tag")
 """Columns that may tell runs apart, beside those that a fit knows."""
 TIMES = {"seconds", "sec", "s", "ms", "time", "hours", "wall", "timestamp", "runtime", "elapsed"}
+LARGEST = 2**53
+"""No value of an axis; beyond it numbers are not told apart."""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HELD_OUT = re.compile(r"(val|eval|valid|validation|test|held|heldout|dev)\d*")
 _NEVER = {"grad", "gradient", "norm", "throughput", "util", "mem", "memory", "temp", "temperature", "weight", "decay"}
 PARAMETERS = re.compile(r"(n|num|total|model)?_?(params|parameters|model_size)(_.*)?|model_size|non_embedding_params")
@@ -52,6 +57,15 @@ def plain(name: str) -> str:
 def axis_of(name: str) -> str | None:
     """The axis that a column of this name is of."""
     return next((axis for axis, known in AXES.items() if plain(name) in known), None)
+
+
+def value_of(axis: str, cell: Any) -> str | None:
+    """A cell as the value of an axis, as a file writes it: `64` for 64.0; None where it is none."""
+    value = number(cell)
+    if axis == "loss":
+        text = str(cell).strip()
+        return text if _NAME.fullmatch(text) and not isinstance(value, float) else None
+    return f"{value:.0f}" if isinstance(value, float) and 0 < value < LARGEST and value.is_integer() else None
 
 
 def flops_of(name: str) -> float | None:

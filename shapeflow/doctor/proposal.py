@@ -8,7 +8,7 @@ from itertools import product
 
 from shapeflow.doctor import names
 from shapeflow.doctor.columns import Column
-from shapeflow.doctor.curves import Curve, Key
+from shapeflow.doctor.curves import Key
 from shapeflow.doctor.facts import CurveFacts, FileFacts
 from shapeflow.doctor.roles import Roles
 from shapeflow.laws.columns import COMPUTE, RATE, STEP, error_names
@@ -20,7 +20,7 @@ _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def sentences_of(
-    columns: Sequence[str], roles: Roles, curves: Mapping[Key, Curve], facts: CurveFacts, pattern: str
+    columns: Sequence[str], roles: Roles, curves: Mapping[Key, object], facts: CurveFacts, pattern: str
 ) -> tuple[str, ...]:
     """Metric, axes, candidates and laws, as a file writes them."""
     seen = [dict(zip(roles.axes, shape, strict=True)) for shape, _ in curves]
@@ -50,12 +50,7 @@ def _ordered(axis: str, values: set[str]) -> list[str]:
     """The values in the order in which they usually follow each other."""
     if axis == "loss":
         return sorted(values)
-    return [_number(value) for value in sorted(values, key=float, reverse=axis == "patch")]
-
-
-def _number(text: str) -> str:
-    """A cell as a file writes it: `64` for 64.0."""
-    return str(int(float(text)))
+    return sorted(values, key=float, reverse=axis == "patch")
 
 
 def _axis(axis: str, values: Sequence[str]) -> str:
@@ -70,8 +65,7 @@ def _candidates(values: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[st
     def test(shape: Mapping[str, str]) -> str:
         parts = []
         for axis, value in shape.items():
-            said = value if axis == "loss" else _number(value)
-            parts.append(f"{axis} is {said} {names.UNIT.get(axis, '')}".rstrip())
+            parts.append(f"{axis} is {value} {names.UNIT.get(axis, '')}".rstrip())
         return f"({' and '.join(parts)})"
 
     return f"candidates {' * '.join(values)} where {' or '.join(test(shape) for shape in shapes)}"
@@ -213,9 +207,7 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
             f"a shape has only {facts.decades[0]:.2g} decades of compute; below one a law's floor and exponent are not "
             "told apart"
         )
-    # A measurement before the first step is no fault of a log.
-    faults = {reason: count for reason, count in facts.excluded.items() if reason != "before any compute"}
-    if reasons := ", ".join(f"{count} {reason}" for reason, count in faults.items()):
+    if reasons := ", ".join(f"{count} {reason}" for reason, count in facts.excluded.items()):
         yield f"rows that are no points: {reasons}"
     if facts.diverged:
         yield f"{facts.diverged} of {facts.runs} runs end far above what they had reached: they have diverged"

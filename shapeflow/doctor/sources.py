@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ import attrs
 
 from shapeflow.diagnostics import Report, did_you_mean
 from shapeflow.doctor.facts import FileFacts
-from shapeflow.json_text import parse_json
+from shapeflow.laws.matches import matches
 from shapeflow.laws.readers import Log, MissingExtra, Row, Unreadable, open_log
+from shapeflow.laws.run_folders import EVENTS, is_run, plan_of, shapes_of
 
-PLAN, EVENTS = "plan.json", "events.jsonl"
 NEAR = 1000
 """Files of a folder that are looked at for one of a like name."""
 RUN_FOLDER = "shapeflow run"
@@ -52,7 +51,7 @@ def sources(names: Sequence[str], report: Report) -> list[Source]:
     """The logs behind names, patterns and folders, each once. Reports no-such-logs, unreadable-log, missing-extra."""
     found: dict[Path, Source] = {}
     for name in names:
-        paths = [Path(name)] if os.path.exists(name) else [Path(one) for one in sorted(glob.glob(name, recursive=True))]
+        paths = [Path(name)] if os.path.exists(name) else [Path(one) for one in matches(name, "")]
         if not paths:
             near = [str(path) for path in islice(Path(name).parent.glob("*"), NEAR)]
             close = did_you_mean(name, near)
@@ -67,10 +66,10 @@ def sources(names: Sequence[str], report: Report) -> list[Source]:
 def _logs(path: Path, report: Report) -> Iterator[Source]:
     """What lies at a path; of a folder, what lies in it and can be read."""
     try:
-        if path.is_dir() and not _is_run(path):
-            children = sorted(path.iterdir())
-            yield from (one for child in children if (one := _quiet(child)) is not None)
-            if not any(child.is_file() or _is_run(child) for child in children):
+        if path.is_dir() and not is_run(path):
+            found = [one for child in sorted(path.iterdir()) if (one := _quiet(child)) is not None]
+            yield from found
+            if not found:
                 report.error("unreadable-log", f"`{path}` holds no logs", place=str(path), help=_HELP)
             return
         yield _source(path)
@@ -83,7 +82,7 @@ _HELP = "name files of rows, or folders that `shapeflow run` and `shapeflow swee
 
 def unreadable(path: Path, error: Exception, report: Report) -> None:
     """Report what cannot be read (`missing-extra`, `unreadable-log`)."""
-    why = str(error)
+    why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
     if isinstance(error, MissingExtra):
         help = f"`pip install 'shapeflow[{error.extra}]'`"
         report.error("missing-extra", f"`{path}` cannot be read yet", place=str(path), notes=[why], help=help)
@@ -95,51 +94,29 @@ def unreadable(path: Path, error: Exception, report: Report) -> None:
 def _quiet(path: Path) -> Source | None:
     """A log in a folder; None for what is none: a folder may hold anything."""
     try:
-        return _source(path) if path.is_file() or _is_run(path) else None
-    except Unreadable:
+        return _source(path) if os.path.isfile(path) or is_run(path) else None
+    except (Unreadable, OSError):
         return None
 
 
-def _is_run(path: Path) -> bool:
-    return (path / PLAN).is_file() and (path / EVENTS).is_file()
-
-
 def _source(path: Path) -> Source:
-    if path.name == EVENTS and _is_run(path.parent):
+    if path.name == EVENTS and is_run(path.parent):
         path = path.parent
     if not path.is_dir():
         log = open_log(path)
         return Source(path, log, log.rows, log.format)
-    plan, log = _plan(path / PLAN), open_log(path / EVENTS)
-    source = Source(path, log, lambda: _measured(plan, path, log), RUN_FOLDER)
-    if len(_shapes(plan)) != 1:
+    plan, log = plan_of(path), open_log(path / EVENTS)
+    if not plan:
+        raise Unreadable("its plan cannot be read")
+    shapes = shapes_of(plan)
+    source = Source(path, log, lambda: _measured(shapes[0], path, log), RUN_FOLDER)
+    if len(shapes) > 1:
         source.format = f"{RUN_FOLDER}, changing shape"
     return source
 
 
-def _plan(path: Path) -> dict[str, Any]:
-    try:
-        plan = parse_json(path.read_bytes())
-        if not isinstance(plan, dict) or not plan["stages"]:
-            raise ValueError
-        _shapes(plan)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise Unreadable("its plan cannot be read") from None
-    return plan
-
-
-def _shapes(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """The different shapes of a plan's stages."""
-    found: list[dict[str, Any]] = []
-    for stage in plan["stages"]:
-        if (shape := dict(stage["shape"])) not in found:
-            found.append(shape)
-    return found
-
-
-def _measured(plan: dict[str, Any], folder: Path, log: Log) -> Iterator[Row]:
+def _measured(shape: Mapping[str, Any], folder: Path, log: Log) -> Iterator[Row]:
     """A row for each measurement of a run."""
-    shape = _shapes(plan)[0]
     for event in log.rows():
         if event.get("event") == "measured" and isinstance(event.get("values"), dict):
             yield {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from shapeflow.diagnostics import Label, Report
 from shapeflow.laws.curve import Law
-from shapeflow.laws.runs import Logs, Run
+from shapeflow.laws.runs import Logs, Run, faults
 from shapeflow.route import LawRequest
 from shapeflow.shapes import Shape
 
@@ -73,7 +73,7 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
         notes = [f"`{name}`: {why}" for name, why in list(logs.skipped.items())[:SHOWN]] + more
         warn("skipped-runs", f"{len(logs.skipped)} matches of the pattern were not read", notes)
     broken = [f"`{name}`: {count} lines are no rows" for name, count in list(logs.broken.items())[:SHOWN]]
-    if excluded := _by_shape(logs, request, lambda run: _faults(run.excluded)) + broken:
+    if excluded := _by_shape(logs, request, lambda run: faults(run.excluded)) + broken:
         warn("excluded-points", "some points cannot be used and are left out", excluded)
     if repeated := _by_shape(logs, request, lambda run: Counter({"repeated": run.repeated})):
         help = "where these are several runs, tell them apart by `run`"
@@ -115,11 +115,6 @@ def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[st
         if told := ", ".join(f"{number} {reason}" for reason, number in total.items() if number):
             lines.append(f"{shape.written(request.units)}: {told}")
     return lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more candidates"] if len(lines) > SHOWN else [])
-
-
-def _faults(excluded: Counter[str]) -> Counter[str]:
-    """A measurement before the first step is no fault of a log, nor is one of very many."""
-    return Counter({why: count for why, count in excluded.items() if why not in ("before any compute", "resampling")})
 
 
 def doubts(laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:

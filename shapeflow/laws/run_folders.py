@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,18 @@ METRICS = 1000
 
 def is_run(path: Path) -> bool:
     """Is it the folder of a run?"""
-    return (path / PLAN).is_file() and (path / EVENTS).is_file()
+    # `Path.is_file` raises where the folder may not be looked into.
+    return os.path.isfile(path / PLAN) and os.path.isfile(path / EVENTS)
 
 
 def read_run(reading: Reading, folder: Path) -> None:
     """Read a folder that shapeflow wrote. Raises Unreadable."""
     name = reading.name(folder)
-    plan = _plan(folder / PLAN)
-    if isinstance(plan, str):
-        reading.logs.skipped[name] = plan
+    plan = plan_of(folder)
+    if (why := _unlike(plan)) is not None:
+        reading.logs.skipped[name] = why
         return
-    values = plan["stages"][0]["shape"]
+    values = shapes_of(plan)[0]
     shape = reading.candidate({axis: values.get(axis) for axis in reading.request.units})
     if shape is None:
         reading.stranger(values)
@@ -61,21 +64,37 @@ def _events(reading: Reading, path: Path, run: Run, name: str) -> None:
 def _json(path: Path) -> Any:
     """The value in a file; None where there is none."""
     try:
-        return parse_json(path.read_bytes()) if path.stat().st_size <= LARGEST else None
+        # A pipe would be waited for without end.
+        return parse_json(path.read_bytes()) if path.is_file() and path.stat().st_size <= LARGEST else None
     except (OSError, ValueError):
         return None
 
 
-def _plan(path: Path) -> dict[str, Any] | str:
-    """A run's plan, or why its run is no run of one shape."""
-    try:
-        plan = _json(path)
-        stages = plan["stages"]
-        shapes = [dict(stage["shape"]) for stage in stages]
-    except (ValueError, KeyError, TypeError):
+def plan_of(folder: Path) -> dict[str, Any]:
+    """A run's plan, as far as it says shapes; empty where it cannot be read."""
+    plan = _json(folder / PLAN)
+    stages = plan.get("stages") if isinstance(plan, dict) else None
+    if not isinstance(stages, list) or not stages:
+        return {}
+    shaped = all(isinstance(stage, dict) and isinstance(stage.get("shape"), dict) for stage in stages)
+    return dict(plan) if shaped else {}
+
+
+def shapes_of(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The different shapes of a plan's stages, in order."""
+    found: list[dict[str, Any]] = []
+    for stage in plan["stages"]:
+        if stage["shape"] not in found:
+            found.append(stage["shape"])
+    return found
+
+
+def _unlike(plan: Mapping[str, Any]) -> str | None:
+    """Why a plan's run is no run of one shape; None where it is."""
+    if not plan:
         return "its plan cannot be read"
-    if not stages or any(shape != shapes[0] for shape in shapes):
+    if len(shapes_of(plan)) > 1:
         return "it changes shape on the way: a law is fitted to runs of one shape"
-    if any(stage.get("blends") for stage in stages):
+    if any(stage.get("blends") for stage in plan["stages"]):
         return "it blends shapes: a law is fitted to runs of one shape"
-    return dict(plan)
+    return None

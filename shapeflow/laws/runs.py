@@ -16,6 +16,8 @@ from shapeflow.shapes import Shape
 
 MOST = 20_000
 """Points of one run that are held in memory; a longer log is thinned in log compute while it is read."""
+RUNS = 10_000
+"""Runs of all logs; where there are more, a column that differs from row to row was taken for their name."""
 COMPUTE, ERROR = (1e-6, 1e36), (1e-12, 1e12)
 """What compute and errors may be: training has taken up to 1e27 FLOPs, and a column may be in units of 1e24."""
 
@@ -166,6 +168,11 @@ def _unusable(compute: Any, error: Any) -> str | None:
     if compute <= 0:
         return "before any compute"
     return None if COMPUTE[0] <= compute <= COMPUTE[1] and ERROR[0] <= error <= ERROR[1] else "of no real size"
+
+
+def faults(excluded: Counter[str]) -> Counter[str]:
+    """A measurement before the first step is no fault of a log, nor is one of very many."""
+    return Counter({why: count for why, count in excluded.items() if why not in ("before any compute", "resampling")})
 
 
 @attrs.define

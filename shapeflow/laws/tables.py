@@ -11,14 +11,12 @@ import attrs
 from shapeflow.laws.columns import Series
 from shapeflow.laws.readers import TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
 from shapeflow.laws.reading import STRANGERS, Reading
-from shapeflow.laws.runs import Run
+from shapeflow.laws.runs import RUNS, Run
 from shapeflow.laws.template import RUN
 from shapeflow.shapes import Shape
 
 CONVENTION = "convention"
 """The column of a sweep's table that says how compute was counted."""
-RUNS = 10_000
-"""Runs of all logs; where there are more, a column that differs from row to row was taken for their name."""
 
 
 def read_table(reading: Reading, path: Path, given: Mapping[str, str]) -> None:

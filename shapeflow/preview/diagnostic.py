@@ -21,30 +21,30 @@ from typing import Any
 import attrs
 
 from shapeflow.diagnostics import Diagnostic, Label, Source, Span
+from shapeflow.preview.safe import safe
 
 TAB = "    "
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_TURNS_TEXT_AROUND = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _STYLES = {"error": "bold red", "warning": "bold yellow", "-": "blue", "frame": "blue", "message": "bold"}
 
 
 def render(d: Diagnostic, *, color: bool = False) -> str:
     """The diagnostic as lines of text; `color` is for terminals."""
     paint = _Paint(d.severity, color)
-    lines = [paint(f"{d.severity}[{d.code}]", d.severity) + paint(f": {_safe(d.message)}", "message")]
+    lines = [paint(f"{d.severity}[{d.code}]", d.severity) + paint(f": {safe(d.message)}", "message")]
     marks = [] if d.at is None else [_Mark(d.at, "^")]
     marks += [_Mark(label, "-") for label in d.also]
     sources = list(dict.fromkeys(mark.label.span.source for mark in marks))
     pad = " " * max((len(str(mark.line + 1)) for mark in marks), default=2)
     if d.at is None and d.place is not None:
-        lines.append(paint(f"{pad}--> ", "frame") + _safe(d.place))
+        lines.append(paint(f"{pad}--> ", "frame") + safe(d.place))
     for source in sources:
         arrow = "-->" if d.at is not None and d.at.span.source is source else ":::"
         lines += _block([mark for mark in marks if mark.label.span.source is source], pad, arrow, paint)
     said = [("note", note) for note in d.notes] + ([("help", d.help)] if d.help else [])
     for word, text in said:
         following = "\n" + " " * (len(pad) + 9)
-        lines.append(paint(f"{pad} = ", "frame") + f"{word}: " + following.join(map(_safe, text.split("\n"))))
+        lines.append(paint(f"{pad} = ", "frame") + f"{word}: " + following.join(map(safe, text.split("\n"))))
     return "\n".join(lines)
 
 
@@ -133,7 +133,7 @@ def _block(marks: list[_Mark], pad: str, arrow: str, paint: _Paint) -> Iterator[
     """The lines of one source that carry marks; the first mark names the place."""
     first = marks[0]
     yield paint(f"{pad}{arrow} ", "frame") + (
-        f"{_safe(first.label.span.source.name)}:{first.line + 1}:{first.character + 1}"
+        f"{safe(first.label.span.source.name)}:{first.line + 1}:{first.character + 1}"
     )
     yield paint(f"{pad} |", "frame")
     before = None
@@ -143,25 +143,14 @@ def _block(marks: list[_Mark], pad: str, arrow: str, paint: _Paint) -> Iterator[
             yield paint(f"{pad}...", "frame")
         yield (paint(f"{line + 1:>{len(pad)}} |", "frame") + f" {here[0].shown}").rstrip()
         for mark in sorted(here, key=lambda mark: -mark.column):
-            words = f"{mark.sign * mark.width} {_safe(mark.label.text)}".rstrip()
+            words = f"{mark.sign * mark.width} {safe(mark.label.text)}".rstrip()
             yield paint(f"{pad} |", "frame") + " " * (mark.column + 1) + paint(words, mark.sign)
         before = line
 
 
 def _shown(text: str) -> str:
     """Source text as it is drawn: tabs at one width, and nothing that a terminal would obey."""
-    return _safe(text.replace("\t", TAB))
-
-
-def _safe(text: str) -> str:
-    """Text without control characters, which a file may hold and a terminal would act on."""
-    return "".join(map(_safe_character, text))
-
-
-def _safe_character(character: str) -> str:
-    if ord(character) < 32:
-        return chr(0x2400 + ord(character))  # the Unicode picture of it: NUL is ␀
-    return "\ufffd" if unicodedata.category(character) == "Cc" or character in _TURNS_TEXT_AROUND else character
+    return safe(text.replace("\t", TAB))
 
 
 def _columns(text: str) -> int:

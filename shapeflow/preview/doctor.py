@@ -11,6 +11,7 @@ from rich.text import Text
 
 from shapeflow.doctor import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.preview.numbers import count, flops
+from shapeflow.preview.safe import safe
 
 SHOWN = 40
 """Columns that are drawn; `--json` has them all."""
@@ -34,20 +35,20 @@ def _view(table: Table, text: str) -> RenderableType:
     if table.advice:
         parts += [Text(), *(_line(line) for line in table.advice)]
     if text:
-        parts += [Text(), *(Text(line, style="cyan") for line in _sentences(table, text))]
+        parts += [Text(), *(Text(safe(line), style="cyan") for line in _sentences(table, text))]
     return Group(*parts)
 
 
 def _line(text: str) -> RenderableType:
     """A sentence, its further lines indented."""
-    return Padding(Text(f"note: {text}"), (0, 0, 0, 2))
+    return Padding(Text(safe(f"note: {text}")), (0, 0, 0, 2))
 
 
 def _files(files: Sequence[FileFacts]) -> Iterator[RenderableType]:
     for one in files[:FILES]:
         facts = ", ".join([one.format, f"{count(one.rows)} row{'s' * (one.rows != 1)}", *_faults(one)])
-        yield Text.assemble((one.name, "bold"), f"  {facts}")
-        yield from (Text(f"  {note}") for note in one.notes)
+        yield Text.assemble((safe(one.name), "bold"), f"  {facts}")
+        yield from (Text(safe(f"  {note}")) for note in one.notes)
     if len(files) > FILES:
         yield Text(f"and {len(files) - FILES} more of the same columns")
 
@@ -65,7 +66,7 @@ def _columns(columns: Sequence[ColumnFacts]) -> Grid:
         right = heading in ("from", "to", "values")
         grid.add_column(heading, justify="right" if right else "left", overflow="fold")
     for column in columns[:SHOWN]:
-        grid.add_row(*_row(column))
+        grid.add_row(*(Text(safe(cell)) for cell in _row(column)))
     return grid
 
 

@@ -1,0 +1,21 @@
+"""Text out of files that nobody vouches for, as a screen may show it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_TURNS_TEXT_AROUND = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_NO_LETTERS = {"Cc", "Cs"}
+"""Categories of Unicode: control characters, and halves of characters, which cannot be written."""
+
+
+def safe(text: str) -> str:
+    """Text without control characters, which a file may hold and a terminal would act on."""
+    return "".join(map(_safe_character, text))
+
+
+def _safe_character(character: str) -> str:
+    if ord(character) < 32:
+        return chr(0x2400 + ord(character))  # the Unicode picture of it: NUL is ␀
+    odd = unicodedata.category(character) in _NO_LETTERS or character in _TURNS_TEXT_AROUND
+    return "\ufffd" if odd else character
