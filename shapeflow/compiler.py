@@ -36,6 +36,9 @@ from shapeflow.syntax import Document
 from shapeflow.traverse import traverse
 from shapeflow.units import Amount
 
+APART, SHOWN = 3, 8
+"""Values that are left out are told one by one up to so many; and so many candidates are named."""
+
 
 def compile_file(path: Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:
     """The plan of a `.shape` file. Raises Refused with every error; warnings stay in the report, if one is given.
@@ -119,20 +122,24 @@ def _unreached(program: Program, route: Route, report: Report) -> None:
     if program.by_hand is not None or not getattr(program.traversal, "picks", False):
         return
     used = {leg.shape for leg in route.legs} | {share.shape for leg in route.legs for share in leg.shares}
-    left = [shape for shape in program.candidates if shape not in used]
+    every = left = [shape for shape in program.candidates if shape not in used]
+    found: list[tuple[list[Shape], Span]] = []
     for axis in program.axes:
         for value in axis.values:
             of_value = [shape for shape in left if shape[axis.name] == value]
             if of_value and all(shape[axis.name] != value for shape in used):
                 left = [shape for shape in left if shape not in of_value]
-                _never(program, of_value, program.span(axis.name, value), report)
-    if left:
-        _never(program, left, program.spans.get("traversal", program.axes[-1].span), report)
+                found.append((of_value, program.span(axis.name, value)))
+    at_traversal = program.spans.get("traversal", program.axes[-1].span)
+    found += [(left, at_traversal)] if left else []
+    for shapes, at in found if len(found) <= APART else [(every, at_traversal)]:
+        _never(program, shapes, at, report)
 
 
 def _never(program: Program, shapes: Sequence[Shape], at: Span, report: Report) -> None:
     """Warn of candidates that a plan leaves out, for one reason."""
     written = [shape.written(program.units) for shape in shapes]
+    more = f", and {len(written) - SHOWN} more" if len(written) > SHOWN else ""
     bound = "budget" if "budget" in program.spans else "stop"
     report.warning(
         "unreached-candidate",
@@ -140,6 +147,6 @@ def _never(program: Program, shapes: Sequence[Shape], at: Span, report: Report) 
         at,
         "nowhere the cheapest on this way",
         also=[Label(program.spans[bound], "the plan ends here")] if bound in program.spans else [],
-        notes=[f"not used: {', '.join(written)}"] if len(written) > 1 else [],
+        notes=[f"not used: {', '.join(written[:SHOWN])}{more}"] if len(written) > 1 else [],
         help=f"raise the budget, or drop the candidate{'s' * (len(written) > 1)} to say so on purpose",
     )

@@ -123,6 +123,17 @@ def test_an_unreached_candidate_is_told_where_the_traversal_was_free(tmp_path: P
         assert [one.code for one in report.diagnostics] == codes
 
 
+def test_many_unreached_candidates_are_told_at_once(tmp_path: Path) -> None:
+    widths = range(1, 12)
+    laws = [f"law for (width: {width}) is power(a: {width}, b: 1)" for width in widths]
+    text = f"axis width in {list(widths)} via width_expand\n" + "\n".join(laws)
+    report = Report()
+    compiled(tmp_path, text + "\ntraversal steepest\nstart at error 1.2\nbudget 4 FLOPs", report=report)
+    (one,) = report.diagnostics
+    assert (one.code, one.message) == ("unreached-candidate", "the plan never uses 10 candidates")
+    assert one.notes[0].endswith("(width: 9), and 2 more")
+
+
 def test_a_stated_law_overrides_a_fitted_one(tmp_path: Path) -> None:
     rows = [f"{width},{10.0 ** (6 + i / 4):.6g},{2 * 10.0 ** (-0.1 * i):.6g}" for width in (1, 2) for i in range(20)]
     (tmp_path / "runs.csv").write_text("\n".join(["width,compute,loss", *rows]) + "\n")
