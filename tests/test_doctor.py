@@ -401,3 +401,16 @@ def test_it_knows_every_axis_and_what_moves_along_it() -> None:
     assert set(AXES_OF_LOGS) == set(MOVERS) == {name_of(axis) for axis in AXES}
     movers = {transition.axis: name_of(transition) for transition in TRANSITIONS}
     assert {axis: mover.partition("(")[0] for axis, mover in MOVERS.items()} == movers
+
+
+def test_held_out_losses_come_before_those_of_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    history = [{"step": 10 * step, "loss": 2 + step**-0.5} for step in range(1, 61)]
+    history += [{"step": 30 * step, "eval_loss": 2.1 + (3 * step) ** -0.5} for step in range(1, 21)]
+    state = json.dumps({"log_history": history, "global_step": 600, "max_steps": 600, "total_flos": 6e15})
+    for width in (16, 32):
+        (tmp_path / f"width{width}").mkdir()
+        (tmp_path / f"width{width}" / "trainer_state.json").write_text(state)
+    assert answer(["doctor", *(str(path) for path in sorted(tmp_path.glob("*/*.json")))]) == 0
+    shown = capsys.readouterr().out
+    assert "other columns that may be the error: `loss`" in shown
+    assert "error:" not in shown.partition("laws  ")[2]

@@ -15,6 +15,8 @@ from shapeflow.doctor.grouping import FILE, differs_of, runs_of, varied_of, wher
 from shapeflow.laws.columns import COMPUTE, RATE, RUNS, STEP
 from shapeflow.laws.readers import Row, number, same
 
+FEW = 12
+"""Held-out values that are too few to fit a law to."""
 USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
 """Columns of errors that shapeflow writes."""
 
@@ -236,18 +238,19 @@ def _falling(
 
 
 def _errors(columns: Mapping[str, Column], found: Sequence[str], axes: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns that may be the error, the most fitting first: full ones, held out, averaged weights before raw."""
+    """The columns that may be the error, the most fitting first: held out, as a fit takes them, averaged weights before
+    raw. Held-out values are rarer than losses of training, so that only very few of them count as none."""
 
     def key(name: str) -> tuple[int, ...]:
         column = columns[name]
         full = max(columns[other].numbers for other in found)
         training = not {"train", "training"}.isdisjoint(names.words(name))
         return (
-            column.numbers < full // 2,
+            column.numbers < (min(full // 2, FEW) if names.is_held_out(name) else full // 2),
+            not names.is_held_out(name),
             (*USUAL_ERRORS, name).index(name),
             training,
             "raw" in names.words(name),
-            not names.is_held_out(name),
         )
 
     usable = [name for name in found if name not in axes.values() and columns[name].high > 0]
