@@ -19,6 +19,7 @@ from shapeflow.diagnostics import Report
 from shapeflow.doctor import Table, examine
 from shapeflow.doctor.names import AXES as AXES_OF_LOGS
 from shapeflow.doctor.names import MOVERS
+from shapeflow.doctor.places import places_of
 from shapeflow.settings import name_of
 from shapeflow.transitions import COMPONENTS as TRANSITIONS
 
@@ -414,3 +415,11 @@ def test_held_out_losses_come_before_those_of_training(tmp_path: Path, capsys: p
     shown = capsys.readouterr().out
     assert "other columns that may be the error: `loss`" in shown
     assert "error:" not in shown.partition("laws  ")[2]
+
+
+def test_files_of_events_are_found_whatever_they_are_called_after() -> None:
+    names = [f"tb/width{width}/events.out.tfevents.17{width}.host.{width}.0" for width in (16, 32)]
+    places = places_of(names)
+    assert places is not None
+    assert places.template == "tb/width{width}/events.out.tfevents*"
+    assert [places.values[name] for name in names] == [{"width": "16"}, {"width": "32"}]

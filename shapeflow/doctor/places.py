@@ -18,6 +18,9 @@ _PLACE = re.compile(
     rf"(?<![A-Za-z])({'|'.join(sorted(_AXIS, key=len, reverse=True))}|seed|run)([-_=]?)(\d+)(?![\d.]*\d)"
 )
 
+_EVENTS = re.compile(r"(events\.out\.tfevents)[^/]*$")
+"""Files of events are called after the time and the machine, which say nothing of their run."""
+
 
 @attrs.frozen
 class Places:
@@ -40,13 +43,17 @@ def places_of(texts: Sequence[str]) -> Places | None:
     if not varied - {"run"}:
         return None
     templates = {
-        _PLACE.sub(lambda match: f"{match[1]}{match[2]}{{{_key(match)}}}" if _key(match) in varied else match[0], text)
+        _EVENTS.sub(r"\1*", _PLACE.sub(lambda match: _place(match) if _key(match) in varied else match[0], text))
         for text in texts
     }
     if len(templates) != 1 or any(sign in text for text in texts for sign in "*?[{"):
         return None
     given = {text: {key: value for key, value in values.items() if key in varied} for text, values in found.items()}
     return Places(templates.pop(), given)
+
+
+def _place(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}{{{_key(match)}}}"
 
 
 def _key(match: re.Match[str]) -> str:
