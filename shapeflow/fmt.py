@@ -1,8 +1,8 @@
 """`Document` -> text in the one canonical layout; a text already in it comes back as it is.
 
 Words, numbers, units and comments stay as they were written; spaces are set anew. A line break before `via`, `where`,
-`is`, `with` or `until` is the author's, and one is added where a sentence would pass 100 columns. Blank lines stay,
-one at a time.
+`is`, `with` or `until` is the author's, and one is added where a sentence would pass 100 columns, then before the `or`
+of a condition. Blank lines stay, one at a time.
 """
 
 from __future__ import annotations
@@ -46,6 +46,17 @@ class _Part:
     def flat(self) -> str:
         return self.head + ("" if self.body is None else _value(self.body))
 
+    def lines(self, indent: int) -> list[str]:
+        """The part on lines of its own: a condition broken before `or`, a value where its items stand."""
+        if self.body is not None or not self.head.startswith("where ") or '"' in self.head:
+            return _spread(self.head, self.body, indent)
+        first, *tests = self.head.split(" or ")
+        found = [" " * indent + first]
+        for test in tests:
+            longer = f"{found[-1]} or {test}"
+            found[-1:] = [longer] if len(longer) <= WIDTH else [found[-1], f"{' ' * (indent + 2)}or {test}"]
+        return found
+
 
 @attrs.define(eq=False)
 class _Entry:
@@ -88,7 +99,7 @@ class _Entry:
             return self.with_comments([[flat]])
         indent = KEYWORD if isinstance(self.what, syntax.LawFor) else 2
         indents = [0, *[indent] * (len(self.parts) - 1)]
-        spread = [_spread(part.head, part.body, indent) for part, indent in zip(self.parts, indents, strict=True)]
+        spread = [part.lines(indent) for part, indent in zip(self.parts, indents, strict=True)]
         return self.with_comments(spread, indents)
 
     def with_comments(self, lines: Sequence[list[str]], indents: Sequence[int] = (0,)) -> Iterator[str]:

@@ -156,6 +156,14 @@ def test_long_sentences_are_broken_where_they_have_parts() -> None:
     assert formatted(f"{law} {power}") == f"{law}\n           {power}\n"
 
 
+def test_long_conditions_are_broken_before_or() -> None:
+    tests = [f"width is {1000 + i} and depth is 12" for i in range(4)]
+    once = formatted(f"candidates width * depth where {' or '.join(tests)}")
+    lines = ["candidates width * depth", "  where " + " or ".join(tests[:2]), "    or " + " or ".join(tests[2:])]
+    assert once.splitlines() == lines
+    assert formatted(once) == once
+
+
 def test_long_values_are_spread() -> None:
     long = "x" * 60
     assert formatted(f'model vit(a: "{long}", b: f(c: "{long}", d: [1, 2] px), 3)') == (
