@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 from rich.console import Console, RenderableType
+from sources import compiled
 
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
@@ -19,7 +20,7 @@ from shapeflow.plan_json import save, sealed
 from shapeflow.preview.curves import curves, curves_view, savings
 from shapeflow.preview.intervals import expectation, expected_between
 from shapeflow.preview.plan import plan_view
-from shapeflow.preview.plot import draw
+from shapeflow.preview.plot import draw, keep_apart
 
 ROOT = Path(__file__).parent.parent
 LAWS_ONLY = ROOT / "examples" / "laws_only.shape"
@@ -134,6 +135,33 @@ def test_what_was_expected_of_a_measurement() -> None:
     at = Measured(1, 1, plan.stages[1].shape, 11.0, 0.25, {}, 0.0)
     assert expectation(plan, at) == "0.25 within 0.245 to 0.262"
     assert expectation(compile_file(LAWS_ONLY), at) == "0.25"
+
+
+def test_names_in_a_picture_stand_inside_and_apart() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    axes.set(xscale="log", xlim=(1, 100), ylim=(0, 1))
+    style = {"textcoords": "offset points", "ha": "right", "fontsize": 8}
+    names = [
+        axes.annotate("(context: 32 tokens)", place, (-6, -12), **style)
+        for place in ((1.5, 0.9), (60, 0.2), (75, 0.19))
+    ]
+    keep_apart(figure, axes, names)
+    figure.draw_without_rendering()
+    first, second, third = (name.get_window_extent() for name in names)
+    assert first.x0 >= axes.get_window_extent().x0
+    assert third.y1 <= second.y0 + 1e-6
+    pyplot.close(figure)
+
+
+def test_the_picture_of_a_fixed_shape_quotes_no_saving(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    text = LAWS_ONLY.read_text(encoding="utf-8")
+    text = text.replace("traversal  steepest", "traversal  fixed(shape: (width: 2))")
+    plan = compiled(tmp_path, text)
+    assert plan.is_best_fixed
+    draw(plan, tmp_path / "plan.svg")
+    assert "the plan is the best fixed shape itself" in (tmp_path / "plan.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("plan", [plan_with(), doubted("no"), plan_with(band=())], ids=["band", "doubted", "bare"])

@@ -15,7 +15,7 @@ from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.points import Floats, Points
 from shapeflow.preview.fit import factor, refused
 from shapeflow.preview.numbers import scale
-from shapeflow.preview.picture import pyplot_for, save
+from shapeflow.preview.picture import plain_numbers, pyplot_for, save
 from shapeflow.shapes import Shape
 
 WIDE, TALL, PANEL = 10.5, 5.6, 1.5
@@ -111,7 +111,7 @@ def _curves(axes: Any, drawn: Sequence[_Drawn], tall: float, unit: str, metric: 
             x, y = one.points.compute[which] / one.size, one.points.error[which]
             axes.plot(x, y, "o", ms=dot, mew=0.6, mec=one.color, mfc=face, ls="", zorder=2)
     _over_compute(axes, drawn, (1.0, 2.0, 5.0))
-    _plainly(axes.yaxis, percent="error" in metric)
+    plain_numbers(axes.yaxis, percent="error" in metric)
     low, high = min(one.points.error.min() for one in drawn), max(one.points.error.max() for one in drawn)
     axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     axes.set_xlabel(f"training compute, {unit}", fontsize=9)
@@ -134,13 +134,6 @@ def _band(axes: Any, one: _Drawn, grid: Floats, over: Floats | None) -> None:
         axes.fill_between(grid / one.size, low, high, color=one.color, alpha=0.25, lw=0, zorder=1)
 
 
-def _plainly(axis: Any, *, percent: bool = False) -> None:
-    """Numbers at an axis as one writes them: `0.1`, `30`, `0.5%`."""
-    from matplotlib.ticker import FuncFormatter
-
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if percent else f"{value:.6g}"))
-
-
 def _over_compute(axes: Any, drawn: Sequence[_Drawn], between: tuple[float, ...]) -> None:
     """A log axis of compute; where it spans less than two decades, `between` are the marks in one."""
     from matplotlib.ticker import LogLocator, NullFormatter
@@ -149,7 +142,7 @@ def _over_compute(axes: Any, drawn: Sequence[_Drawn], between: tuple[float, ...]
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=between if last < 100 * first else (1.0,)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    _plainly(axes.xaxis)
+    plain_numbers(axes.xaxis)
 
 
 def _names(axes: Any, drawn: Sequence[_Drawn], names: str, room: float) -> None:
@@ -245,7 +238,7 @@ def _residuals(panels: Sequence[Any], drawn: Sequence[_Drawn], columns: int) -> 
         axes.set_visible(False)
     _over_compute(panels[0], drawn, (1.0, 3.0))
     panels[0].set_ylim(-limit, limit)
-    _plainly(panels[0].yaxis, percent=True)
+    plain_numbers(panels[0].yaxis, percent=True)
     for axes in panels[max(0, len(drawn) - columns) : len(drawn)]:
         axes.tick_params(labelbottom=True)
 

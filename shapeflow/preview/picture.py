@@ -26,6 +26,13 @@ def pyplot_for(path: Path) -> Any:
     return pyplot
 
 
+def plain_numbers(axis: Any, *, percent: bool = False) -> None:
+    """Numbers at an axis as one writes them: `0.1`, `30`, `0.5%`."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if percent else f"{value:.6g}"))
+
+
 def save(figure: Any, path: Path) -> None:
     """Write a figure, whole or not at all. Raises Refused."""
     data = BytesIO()

@@ -12,7 +12,7 @@ from shapeflow.plan import Plan
 from shapeflow.preview.curves import all_curves
 from shapeflow.preview.intervals import basis, between, withheld
 from shapeflow.preview.numbers import percent, scale
-from shapeflow.preview.picture import pyplot_for, save
+from shapeflow.preview.picture import plain_numbers, pyplot_for, save
 from shapeflow.shapes import Shape
 
 COLORS = ("#1b6ca8", "#c0392b", "#7f8c8d")
@@ -29,8 +29,8 @@ def draw(plan: Plan, path: Path) -> None:
     prefix, size = scale(plan.totals.compute or 0.0)
     _band(axes, plan, size)
     _lines(axes, curves, size)
-    _switches(axes, plan, size)
     _labels(axes, plan, prefix, size)
+    keep_apart(figure, axes, list(_switches(axes, plan, size)))
     save(figure, path)
     pyplot.close(figure)
 
@@ -52,21 +52,38 @@ def _band(axes: Any, plan: Plan, size: float) -> None:
     axes.fill_between([place / size for place in places], low, high, label=basis(found), **style)
 
 
-def _switches(axes: Any, plan: Plan, size: float) -> None:
+def _switches(axes: Any, plan: Plan, size: float) -> Iterator[Any]:
+    """Draw a dot for each switch; its name, below and left of it, where a falling curve leaves room."""
     for before, stage in itertools.pairwise(plan.stages):
         if stage.enter.compute and stage.enter.error is not None:
             at = stage.enter.compute / size
             axes.plot(at, stage.enter.error, "o", color=COLORS[0], zorder=4)
             place = (at, min(stage.enter.error, before.leave.error or stage.enter.error))
             moved = Shape.of({axis: stage.shape[axis] for axis in before.shape.changed(stage.shape)})
-            # Below and left of a falling curve there is room.
-            axes.annotate(
-                moved.written(plan.units), place, (-6, -12), textcoords="offset points", ha="right", fontsize=8
-            )
+            at_point = {"textcoords": "offset points", "ha": "right", "fontsize": 8}
+            yield axes.annotate(moved.written(plan.units), place, (-6, -12), **at_point)
+
+
+def keep_apart(figure: Any, axes: Any, names: list[Any]) -> None:
+    """Widen the axis until no name passes its left edge; lower a name that lies over the one before."""
+    figure.draw_without_rendering()
+    frame, boxes = axes.get_window_extent(), [name.get_window_extent() for name in names]
+    over = max((frame.x0 - box.x0 for box in boxes), default=0.0)
+    if over > 0:
+        low, high = axes.get_xlim()
+        widest = max(box.width for box in boxes) / frame.width
+        axes.set_xlim(low * (low / high) ** (over / frame.width / max(1 - widest, 0.2) + 0.02), high)
+        figure.draw_without_rendering()
+    for before, name in itertools.pairwise(names):
+        above, box = before.get_window_extent(), name.get_window_extent()
+        if box.x0 < above.x1 and above.y0 < box.y1 and box.y0 < above.y1:
+            right, up = name.get_position()
+            name.set_position((right, up - (box.y1 - above.y0) * 72 / figure.dpi))
 
 
 def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
     axes.set_xscale("log")
+    plain_numbers(axes.xaxis)
     axes.set_xlabel(f"training compute, {prefix}FLOPs ({plan.convention})")
     axes.set_ylabel(plan.metric)
     if plan.totals.error is not None:
@@ -88,6 +105,9 @@ def _title(plan: Plan) -> Iterator[str]:
         yield "no saving is quoted: the laws do not support one"
         return
     found, compared = plan.uncertainty, plan.comparison
+    if plan.is_best_fixed:
+        yield "the plan is the best fixed shape itself"
+        return
     pairs = (found.best_fixed, found.last_shape_fixed) if found is not None else (None, None)
     what = ("the best fixed shape", "the last shape")
     for name, one, pair in zip(what, (compared.best_fixed, compared.last_shape_fixed), pairs, strict=True):
