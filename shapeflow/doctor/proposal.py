@@ -22,7 +22,8 @@ _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def sentences_of(
     columns: Sequence[str], roles: Roles, curves: Mapping[Key, object], facts: CurveFacts, pattern: str
 ) -> tuple[str, ...]:
-    """Metric, axes, candidates and laws, as a file writes them."""
+    """Metric, axes, candidates, laws, and a way to the longest run's compute, as a file writes them: enough to fit and
+    to plan by."""
     seen = [dict(zip(roles.axes, shape, strict=True)) for shape, _ in curves]
     shapes = [dict(pairs) for pairs in sorted({tuple(shape.items()) for shape in seen}, key=_order)]
     metric = _metric(roles)
@@ -31,7 +32,9 @@ def sentences_of(
     found += [_axis(axis, listed) for axis, listed in values.items()]
     if 0 < len(shapes) < len(list(product(*values.values()))):
         found.append(_candidates(values, shapes))
-    return (*found, f"laws from fit({', '.join(_settings(columns, roles, facts, pattern, metric))})")
+    found.append(f"laws from fit({', '.join(_settings(columns, roles, facts, pattern, metric))})")
+    last = facts.compute[1]
+    return (*found, "traversal steepest", f"budget {flops(last) if roles.compute else f'{last:.0f} steps'}")
 
 
 def _order(shape: Sequence[tuple[str, str]]) -> list[tuple[float, str]]:
@@ -173,8 +176,8 @@ def _without_compute(roles: Roles) -> Iterator[str]:
 def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
     if not roles.axes and wide is None:
         yield (
-            "no column tells shapes apart: add one for each axis (patch, width, depth, context, batch), or name it by "
-            "`axes`"
+            "no column tells shapes apart: add one for each axis (patch, width, depth, context, batch), name it by "
+            "`axes`, or let `fit` read it out of paths, `runs/w{width}/*.csv`"
         )
     elif roles.axes and all(columns[name].constant for name in roles.axes.values()):
         yield "all rows are of one shape: a plan takes runs of two at least"
@@ -214,9 +217,10 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
     if facts.learning_rate == "falling":
         yield f"the learning rate (`{roles.rate}`) falls along the runs: a law is of runs at a constant one"
     elif facts.steepens:
+        seems = ": the learning rate falls there, it seems, and a law is of runs at a constant one"
         yield (
-            "most curves fall faster per decade again later on, which no power law does: the learning rate falls "
-            "there, it seems, and a law is of runs at a constant one"
+            "most curves fall faster per decade again later on, which no power law does"
+            f"{'' if facts.learning_rate else seems}"
         )
     if names.is_share(roles.errors[0]) and facts.error[1] > 1:
         yield f"`{roles.errors[0]}` is above 1: a share in percent is divided by 100 first"

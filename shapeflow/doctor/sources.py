@@ -18,6 +18,8 @@ from shapeflow.laws.run_folders import EVENTS, is_run, plan_of, shapes_of
 
 NEAR = 1000
 """Files of a folder that are looked at for one of a like name."""
+DEEP = ("*", "*/*", "*/*/*")
+"""Where the logs of a folder are looked for: `runs/w64/checkpoint-1000/trainer_state.json` is the deepest."""
 RUN_FOLDER = "shapeflow run"
 
 
@@ -67,7 +69,7 @@ def _logs(path: Path, report: Report) -> Iterator[Source]:
     """What lies at a path; of a folder, what lies in it and can be read."""
     try:
         if path.is_dir() and not is_run(path):
-            found = [one for child in sorted(path.iterdir()) if (one := _quiet(child)) is not None]
+            found = _inside(path)
             yield from found
             if not found:
                 report.error("unreadable-log", f"`{path}` holds no logs", place=str(path), help=_HELP)
@@ -75,6 +77,15 @@ def _logs(path: Path, report: Report) -> Iterator[Source]:
         yield _source(path)
     except (Unreadable, OSError) as error:
         unreadable(path, error, report)
+
+
+def _inside(folder: Path) -> list[Source]:
+    """The logs of a folder; where it holds folders alone, one for each run, those in them."""
+    for way in DEEP:
+        children = sorted(folder.glob(way))
+        if any(os.path.isfile(child) or os.path.isfile(child / EVENTS) for child in children):
+            return [one for child in children if (one := _quiet(child)) is not None]
+    return []
 
 
 _HELP = "name files of rows, or folders that `shapeflow run` and `shapeflow sweep` wrote"
