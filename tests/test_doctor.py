@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from log_files import events
+from rich.console import Console
 from sources import compiled
 
 from shapeflow.axes import COMPONENTS as AXES
@@ -21,6 +23,7 @@ from shapeflow.doctor import Table, examine
 from shapeflow.doctor.names import AXES as AXES_OF_LOGS
 from shapeflow.doctor.names import MOVERS
 from shapeflow.doctor.places import places_of
+from shapeflow.preview.doctor import doctor_view
 from shapeflow.settings import name_of
 from shapeflow.transitions import COMPONENTS as TRANSITIONS
 
@@ -442,3 +445,13 @@ def test_files_of_events_are_found_whatever_they_are_called_after() -> None:
     assert places is not None
     assert places.template == "tb/width{width}/events.out.tfevents*"
     assert [places.values[name] for name in names] == [{"width": "16"}, {"width": "32"}]
+
+
+def test_numbers_stay_whole_on_a_narrow_screen(tmp_path: Path) -> None:
+    examined = examine(
+        [write("a.csv", [{"a_long_name_of_a_run": f"w{row['width']}", **row} for row in run(64)])], Report()
+    )
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(doctor_view(examined, [""]))
+    assert isinstance(screen.file, io.StringIO)
+    assert "2.4576e+08  2.4576e+11" in screen.file.getvalue()

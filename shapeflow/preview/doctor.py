@@ -61,10 +61,10 @@ def _faults(one: FileFacts) -> Iterator[str]:
 
 
 def _columns(columns: Sequence[ColumnFacts]) -> Grid:
-    grid = Grid(box=None, padding=(0, 2), pad_edge=True)
+    grid = Grid(box=None, padding=(0, 2), collapse_padding=True, pad_edge=True)
     for heading in ("column", "holds", "from", "to", "values", "seems to be"):
         right = heading in ("from", "to", "values")
-        grid.add_column(heading, justify="right" if right else "left", overflow="fold")
+        grid.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right)
     for column in columns[:SHOWN]:
         grid.add_row(*(Text(safe(cell)) for cell in _row(column)))
     return grid
@@ -105,7 +105,9 @@ def _curves(table: Table) -> Iterator[str]:
         f"{count(facts.runs)} run{'s' * (facts.runs != 1)} of {count(facts.shapes)} shape{'s' * (facts.shapes != 1)}, "
         f"{points} point{'s' * (most != 1)} each"
     )
-    yield f"{_span(table, facts)}, {_range(facts.decades)} decades; errors {facts.error[1]:.4g} to {facts.error[0]:.4g}"
+    decades = _range(facts.decades)
+    errors = f"errors {facts.error[1]:.4g} to {facts.error[0]:.4g}"
+    yield f"{_span(table, facts)}, {decades} decade{'s' * (decades != '1')}; {errors}"
     if facts.learning_rate is not None:
         rise = f", after a rise of {facts.warmup:.0f} steps" if facts.warmup else ""
         yield f"learning rate: {facts.learning_rate}{rise}"

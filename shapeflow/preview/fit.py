@@ -203,8 +203,10 @@ def _words(laws: Mapping[Shape, Law]) -> Iterator[str]:
     about = [law.provenance for law in laws.values()]
     yield _method(about)
     if any(one.holdout is not None for one in about):
-        yield "held out: the later half of log compute, foretold by a law of the first half alone: its mean error, and"
-        yield "  the compute that it foretells for the last errors over that really spent"
+        yield (
+            "held out: the later half of log compute, foretold by a law of the first half alone: its mean error, and "
+            "the compute that it foretells for the last errors over that really spent"
+        )
     yield from _resampling(about)
     yield from _points(about)
     known = {
