@@ -110,10 +110,13 @@ class Table:
         # Files beyond this folder may well be what they were, and the sentence of the fit does not find them from here.
         unknown = set(found.values()) == {OUTSIDE}
         again, source = None if unknown else self.refit(request.folder), at.source.name if at else "FILE.shape"
-        which = f"{len(changed)} of the {len(files)} files that the laws were fitted to"
+        one = len(changed) == 1
+        which = f"{len(changed)} of {len(files)} files that the laws were fitted to"
         report.warning(
             "stale-laws",
-            f"{which} cannot be compared with what they were" if unknown else f"{which} are not what they were",
+            f"{which} cannot be compared with what {'it was' if one else 'they were'}"
+            if unknown
+            else f"{which} {'is not what it was' if one else 'are not what they were'}",
             at,
             "fitted before",
             notes=changed[:SHOWN] + more,
