@@ -28,14 +28,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.laws.curve import Law, Provenance
 from shapeflow.laws.fitting import laws_of_points
 from shapeflow.laws.holdout import hold_out
 from shapeflow.laws.points import Point, Points, select
 from shapeflow.laws.solver import FitOptions
-from shapeflow.shapes import Shape
 from shapeflow.traversals.envelope import greedy, total
-from shapeflow.units import Amount
 
 ERROR, FACTOR = 0.0015, 1.15
 """Goals of the default: the median over the shapes of the mean error, and of the factor."""

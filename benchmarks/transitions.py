@@ -30,9 +30,9 @@ from torch.nn import functional
 
 import shapeflow
 from shapeflow.api import export
+from shapeflow.base.files import write_text
 from shapeflow.events import RunStarted, StageEntered, StepDone
 from shapeflow.execute import execute
-from shapeflow.files import write_text
 from shapeflow.plan import Plan
 from shapeflow.plan_json import sealed
 from shapeflow_torch import checkpoint

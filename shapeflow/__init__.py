@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shapeflow.api import check, compile, run, simulate
+    from shapeflow.base.diagnostics import Diagnostic, Refused
+    from shapeflow.base.shapes import Shape
     from shapeflow.plan import Plan
-    from shapeflow.shapes import Shape
 
-__all__ = ["Plan", "Shape", "check", "compile", "run", "simulate"]
+__all__ = ["Diagnostic", "Plan", "Refused", "Shape", "check", "compile", "run", "simulate"]
 
 _HOMES = {
     "check": "shapeflow.api",
     "compile": "shapeflow.api",
     "run": "shapeflow.api",
     "simulate": "shapeflow.api",
+    "Diagnostic": "shapeflow.base.diagnostics",
+    "Refused": "shapeflow.base.diagnostics",
     "Plan": "shapeflow.plan",
-    "Shape": "shapeflow.shapes",
+    "Shape": "shapeflow.base.shapes",
 }
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from shapeflow.backend import backend
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.compiler import compile_file
-from shapeflow.diagnostics import Diagnostic, Refused, Report
 from shapeflow.events import Event
 from shapeflow.execute import execute
 from shapeflow.plan import Plan
@@ -19,7 +19,7 @@ from shapeflow.verdicts import Checked
 def compile(path: str | Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:
     """The plan of a `.shape` file; `sentences` replace those of the file (`"seed 3"`, `"budget 1 PFLOPs"`).
 
-    Raises `shapeflow.diagnostics.Refused` with every error. Warnings are added to `report`, if one is given.
+    Raises `shapeflow.Refused` with every error. Warnings are added to `report`, if one is given.
     """
     return compile_file(Path(path), sentences, report)
 
@@ -27,7 +27,7 @@ def compile(path: str | Path, sentences: Sequence[str] = (), report: Report | No
 def simulate(plan: Plan) -> Iterator[Event]:
     """Execute a plan on the dry-run machine: the events that a run would give, losses as the laws expect them.
 
-    Raises `shapeflow.diagnostics.Refused` (`no-model`) for a plan without a model, which has no steps."""
+    Raises `shapeflow.Refused` (`no-model`) for a plan without a model, which has no steps."""
     if not plan.runnable:
         message = "the plan has no model, so it has no steps to go through"
         raise Refused(Diagnostic("no-model", message, help="add a `model` sentence to the `.shape` file"))
@@ -38,7 +38,7 @@ def check(plan: Plan, root: str | Path | None = None) -> Checked:
     """Make every switch of a plan on a small model, and see whether it does what it says.
 
     `root`: where relative data paths start, if the plan's own data is to be read; random numbers are taken otherwise.
-    What is wrong stands in the `diagnostics` of the answer. Raises `shapeflow.diagnostics.Refused` (`no-model`) for a
+    What is wrong stands in the `diagnostics` of the answer. Raises `shapeflow.Refused` (`no-model`) for a
     plan without a model, and where a switch cannot be made at all."""
     if not plan.runnable:
         message = "the plan has no model, so there is nothing to check"
@@ -50,13 +50,13 @@ def check(plan: Plan, root: str | Path | None = None) -> Checked:
 def run(plan: Plan, folder: str | Path, **choices: Any) -> Any:
     """Train a plan in a folder with the torch backend; `choices` are those of `shapeflow_torch.run.run`.
 
-    Returns its outcome. Raises `shapeflow.diagnostics.Refused`."""
+    Returns its outcome. Raises `shapeflow.Refused`."""
     return backend("torch")().run(plan, Path(folder), **choices)
 
 
 def export(folder: str | Path, path: str | Path, **choices: Any) -> Any:
     """Write the weights of a run's folder into one file; `choices` are those of `shapeflow_torch.export.export`.
 
-    Returns what was written. Raises `shapeflow.diagnostics.Refused`."""
+    Returns what was written. Raises `shapeflow.Refused`."""
     plan = read_run(Path(folder)).plan
     return backend("torch")().export(plan, Path(folder), Path(path), **choices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Any
 
-from shapeflow.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 
 
 def backend(name: str) -> Any:

@@ -17,8 +17,10 @@ from pathlib import Path
 import attrs
 
 from shapeflow.assess import assess
-from shapeflow.diagnostics import Label, Refused, Report, Source, Span
-from shapeflow.files import read_text
+from shapeflow.base.diagnostics import Label, Refused, Report, Source, Span
+from shapeflow.base.files import read_text
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.find_credits import find_credits
 from shapeflow.find_laws import find_fit, find_laws
 from shapeflow.laws.curve import Law
@@ -31,10 +33,8 @@ from shapeflow.plan_json import sealed
 from shapeflow.program import Program
 from shapeflow.resolve import resolve
 from shapeflow.route import END, Leg, Route
-from shapeflow.shapes import Shape
 from shapeflow.syntax import Document
 from shapeflow.traverse import traverse
-from shapeflow.units import Amount
 
 APART, SHOWN = 3, 8
 """Values that are left out are told one by one up to so many; and so many candidates are named."""

@@ -17,10 +17,10 @@ from typing import Any, Literal
 import attrs
 import cattrs
 
-from shapeflow.diagnostics import Diagnostic, Refused
-from shapeflow.files import read_text, write_text
-from shapeflow.json_text import parse_json
-from shapeflow.shapes import Shape, Value
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import read_text, write_text
+from shapeflow.base.json_text import parse_json
+from shapeflow.base.shapes import Shape, Value
 
 FORMAT, VERSION = "shapeflow-credits", 2
 

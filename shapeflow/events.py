@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from shapeflow.shapes import Shape
+from shapeflow.base.shapes import Shape
 
 
 @attrs.frozen

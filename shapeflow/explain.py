@@ -12,12 +12,12 @@ from typing import Any, Literal
 import attrs
 
 from shapeflow import registry
-from shapeflow.codes import CODES
-from shapeflow.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.base.codes import CODES
+from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.base.settings import Limits, limits, name_of, settings_of
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import BASE, Amount
 from shapeflow.parse_errors import EXAMPLES
-from shapeflow.settings import Limits, limits, name_of, settings_of
-from shapeflow.shapes import Shape
-from shapeflow.units import BASE, Amount
 
 SENTENCES: Mapping[str, str] = {
     "plan": "What the plan is called.",

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import attrs
 
+from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.credits import load
-from shapeflow.diagnostics import Refused, Report
 from shapeflow.program import Program
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shapeflow.diagnostics import Report, Span
+from shapeflow.base.diagnostics import Report, Span
+from shapeflow.base.settings import name_of
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.program import Program
 from shapeflow.route import LawRequest
-from shapeflow.settings import name_of
-from shapeflow.shapes import Shape
 
 KINDS = {
     "metric": "metric",

@@ -11,9 +11,9 @@ from typing import ClassVar, Literal, Protocol, get_args
 
 import attrs
 
+from shapeflow.base.shapes import Shape, Value
+from shapeflow.base.units import Dimension
 from shapeflow.edits import Edit, EditError, SlotValue
-from shapeflow.shapes import Shape, Value
-from shapeflow.units import Dimension
 
 Convention = Literal["flops", "paper"]
 """How compute is counted. `flops`: 2 for each multiply-accumulate of every matrix product; `paper`: paper A's unit,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from shapeflow import parse_errors, syntax
-from shapeflow.diagnostics import Report, Source, Span
+from shapeflow.base.diagnostics import Report, Source, Span
 from shapeflow.skim import Piece, ReservedWords, sentence_starts, skim, too_deep
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import unicodedata
 
 import attrs
 
-from shapeflow.diagnostics import Diagnostic, Label, Source, Span, did_you_mean
+from shapeflow.base.diagnostics import Diagnostic, Label, Source, Span, did_you_mean
 from shapeflow.skim import BRACKETS, Piece, ReservedWords
 
 EXAMPLES = {

@@ -18,11 +18,11 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
+from shapeflow.base.shapes import Shape
 from shapeflow.decks import DECK, hand, shuffled
 from shapeflow.edits import Edit, is_reversible
 from shapeflow.laws.curve import Law
 from shapeflow.parameters import Parameter
-from shapeflow.shapes import Shape
 
 _T = TypeVar("_T")
 Pair = tuple[float, float]

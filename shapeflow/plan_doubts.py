@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Plan
-from shapeflow.shapes import Shape
 
 
 def rested_on(plan: Plan) -> dict[Shape, Law]:

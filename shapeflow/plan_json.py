@@ -18,16 +18,16 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import read_text, write_text
+from shapeflow.base.json_text import parse_json
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import Edit, edit_from_json, edit_to_json
-from shapeflow.files import read_text, write_text
-from shapeflow.json_text import parse_json
 from shapeflow.laws.curve import Law
 from shapeflow.laws.law_json import law_from_json, law_to_json
 from shapeflow.parameters import Parameter
 from shapeflow.plan import FORMAT, VERSION, Plan, Spec
 from shapeflow.plan_check import faults
-from shapeflow.shapes import Shape
 
 
 def sealed(plan: Plan) -> Plan:

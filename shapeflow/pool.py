@@ -21,7 +21,7 @@ from typing import IO
 import attrs
 
 from shapeflow.backend import backend
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.plan import Plan
 from shapeflow.plan_json import save
 from shapeflow.runs import CHECKPOINTS, EVENTS, PLAN, Run, last_step, read_run

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import attrs
 
+from shapeflow.base.settings import name_of
+from shapeflow.base.shapes import Shape
 from shapeflow.program import AxisUse, Program
 from shapeflow.route import END, Leg, Route, Share
-from shapeflow.settings import name_of
-from shapeflow.shapes import Shape
 
 RISE = (0.2, 0.4, 0.6, 0.8)
 """Shares of the steps that a rising blend takes, each over an equal part of its stretch."""

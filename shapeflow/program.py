@@ -8,13 +8,13 @@ from typing import Any
 
 import attrs
 
+from shapeflow.base.diagnostics import Span
+from shapeflow.base.settings import name_of, written
+from shapeflow.base.shapes import Shape, Value
+from shapeflow.base.units import Amount, Dimension
 from shapeflow.credits import Pair
-from shapeflow.diagnostics import Span
 from shapeflow.parameters import DataFacts, Model, step_compute
 from shapeflow.route import Curve, Route
-from shapeflow.settings import name_of, written
-from shapeflow.shapes import Shape, Value
-from shapeflow.units import Amount, Dimension
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from shapeflow.settings import name_of
+from shapeflow.base.settings import name_of
 
 KINDS: Mapping[str, str] = {
     "model": "models",

@@ -16,13 +16,13 @@ from typing import Any
 
 import attrs
 
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, program_of
-from shapeflow.diagnostics import Diagnostic, Refused, Report
 from shapeflow.events import StepDone
 from shapeflow.plan import Plan
 from shapeflow.pool import Job
 from shapeflow.runs import Run
-from shapeflow.shapes import Shape
 
 PLAN = "plan"
 ROOM = 2.5

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import attrs
 
-from shapeflow.diagnostics import Report, Span
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount
+from shapeflow.base.diagnostics import Report, Span
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 
 
 class Curve(Protocol):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import attrs
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import read_text
+from shapeflow.base.json_text import parse_json
 from shapeflow.events import Event, Measured, RunEnded, RunStarted, StepDone, event_from_json
-from shapeflow.files import read_text
-from shapeflow.json_text import parse_json
 from shapeflow.plan import Plan
 from shapeflow.plan_json import load
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from shapeflow.diagnostics import did_you_mean
+from shapeflow.base.diagnostics import did_you_mean
 
 _SKIM = re.compile(
     r"""(?P<comment>\#[^\r\n]*) | (?P<text>"[^"\r\n]*"?) | (?P<word>[A-Za-z_][A-Za-z0-9_]*)

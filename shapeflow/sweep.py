@@ -7,13 +7,13 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.files import write_text
+from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_fixed, program_of
-from shapeflow.diagnostics import Diagnostic, Refused, Report
 from shapeflow.events import Measured
-from shapeflow.files import write_text
 from shapeflow.pool import Job
 from shapeflow.runs import Run
-from shapeflow.shapes import Shape
 
 EVALUATE = "evaluate every 1%"
 """A law wants many points; a sentence of the command line replaces this."""

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import attrs
 
-from shapeflow.diagnostics import Source, Span
+from shapeflow.base.diagnostics import Source, Span
 
 
 @attrs.frozen

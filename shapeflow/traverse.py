@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.laws.curve import Law
 from shapeflow.previews import surcharge
 from shapeflow.program import Program
 from shapeflow.route import Problem, Route
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount
 
 
 def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Route | None:

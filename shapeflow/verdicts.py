@@ -6,9 +6,9 @@ from typing import Any
 
 import attrs
 
-from shapeflow.diagnostics import Diagnostic
+from shapeflow.base.diagnostics import Diagnostic
+from shapeflow.base.shapes import Shape
 from shapeflow.parameters import Preserves
-from shapeflow.shapes import Shape
 
 EXACT = 1e-9
 """Up to this relative change in float64 a function counts as kept: what is kept in theory changes by 1e-15 to 1e-12,

@@ -16,12 +16,12 @@ from typing import Any, NoReturn
 
 import attrs
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.json_text import parse_json
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import Edit, EditError, SlotValue, View, edit_from_json, edit_to_json
-from shapeflow.json_text import parse_json
 from shapeflow.ledger import Ledger
 from shapeflow.parameters import DataFacts, Parameter
-from shapeflow.shapes import Shape
 
 FORMAT, VERSION = "shapeflow-weights", "1"
 LONGEST = 1 << 24

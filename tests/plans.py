@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import attrs
 
+from shapeflow.base.settings import name_of, written
+from shapeflow.base.shapes import Shape
 from shapeflow.data.digits import Digits
 from shapeflow.data.python_source import PythonSource
 from shapeflow.edits import in_order, joined
@@ -33,8 +35,6 @@ from shapeflow.plan import (
     Transition,
 )
 from shapeflow.plan_json import sealed
-from shapeflow.settings import name_of, written
-from shapeflow.shapes import Shape
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand

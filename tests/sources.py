@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.compiler import compile_file, program_of
-from shapeflow.diagnostics import Diagnostic, Refused, Report
 from shapeflow.plan import Plan
 from shapeflow.program import Program
 

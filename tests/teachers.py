@@ -7,12 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+from shapeflow.base.settings import name_of, written
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import View
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
 from shapeflow.parameters import DataFacts
-from shapeflow.settings import name_of, written
-from shapeflow.shapes import Shape
 from shapeflow.transitions.flexi_resize import FlexiResize
 from shapeflow.weights import Weights, metadata
 

@@ -15,8 +15,9 @@ from shapeflow import plan_json
 from shapeflow.assess import assess
 from shapeflow.assess.crossing import crossings, nearest
 from shapeflow.assess.sample import Sample
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, laws_of, program_of
-from shapeflow.diagnostics import Report
 from shapeflow.laws.curve import Law, Provenance, Resampling
 from shapeflow.lower import lower
 from shapeflow.plan import Plan, Uncertainty
@@ -24,7 +25,6 @@ from shapeflow.plan_check import faults
 from shapeflow.plan_doubts import in_short
 from shapeflow.plan_json import sealed
 from shapeflow.program import Program
-from shapeflow.shapes import Shape
 from shapeflow.traversals import envelope
 from shapeflow.traverse import traverse
 

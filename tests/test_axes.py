@@ -13,12 +13,12 @@ from shapeflow.axes.loss import Loss
 from shapeflow.axes.patch import Patch
 from shapeflow.axes.resolution import Resolution
 from shapeflow.axes.width import Width
+from shapeflow.base.settings import name_of
+from shapeflow.base.shapes import Value
+from shapeflow.base.units import UNITS
 from shapeflow.edits import EditError
 from shapeflow.models.vit import Vit
 from shapeflow.parameters import Axis, DataFacts
-from shapeflow.settings import name_of
-from shapeflow.shapes import Value
-from shapeflow.units import UNITS
 
 IMAGES = DataFacts(kind="images", image=120, channels=3, classes=10, batch=256)
 BYTES = DataFacts(kind="text", vocabulary=256, batch=512)

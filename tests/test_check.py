@@ -16,11 +16,11 @@ from sources import compiled
 from torch_tools import machine, outputs
 
 from shapeflow import replica as replicas
+from shapeflow.base.diagnostics import Refused
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
 from shapeflow.data.python_source import PythonSource
 from shapeflow.data.text import Text
-from shapeflow.diagnostics import Refused
 from shapeflow.edits import Along, Constant, Copy, Edit, Grow, Mean, Normal, Scale
 from shapeflow.objectives.denoising import Denoising
 from shapeflow.plan import Plan, Transition

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from shapeflow.base.codes import CODES
 from shapeflow.cli import COMMANDS, answer
-from shapeflow.codes import CODES
 from shapeflow.compiler import compile_file
 from shapeflow.plan_json import digest_of, load
 

@@ -13,7 +13,7 @@ from sources import BY_HAND, LAWS_ONLY, TWO_LAWS, compiled, refused, written
 
 import shapeflow
 from shapeflow import cli
-from shapeflow.diagnostics import Refused, Report
+from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.execute import execute
 from shapeflow_simulator import Simulator
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from shapeflow.diagnostics import Diagnostic, Label, Source, Span
+from shapeflow.base.diagnostics import Diagnostic, Label, Source, Span
 from shapeflow.preview.diagnostic import as_json, render
 
 VIT = Source(

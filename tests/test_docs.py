@@ -17,9 +17,9 @@ import pytest
 from conftest import Golden
 
 from shapeflow.api import compile
+from shapeflow.base.codes import CODES
+from shapeflow.base.diagnostics import Report, Source
 from shapeflow.cli import COMMANDS, answer
-from shapeflow.codes import CODES
-from shapeflow.diagnostics import Report, Source
 from shapeflow.events import event_from_json, event_to_json
 from shapeflow.fmt import formatted
 from shapeflow.parse import parse

@@ -17,14 +17,14 @@ from rich.console import Console
 from sources import compiled
 
 from shapeflow.axes import COMPONENTS as AXES
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.settings import name_of
 from shapeflow.cli import answer
-from shapeflow.diagnostics import Report
 from shapeflow.doctor import Table, examine
 from shapeflow.doctor.names import AXES as AXES_OF_LOGS
 from shapeflow.doctor.names import MOVERS
 from shapeflow.doctor.places import places_of
 from shapeflow.preview.doctor import doctor_view
-from shapeflow.settings import name_of
 from shapeflow.transitions import COMPONENTS as TRANSITIONS
 
 EXAMPLES = Path(__file__).parent.parent / "examples/laws"

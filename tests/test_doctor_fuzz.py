@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from shapeflow.base.diagnostics import Report
 from shapeflow.cli import answer
-from shapeflow.diagnostics import Report
 from shapeflow.doctor import Table, examine
 from shapeflow.doctor import columns as columns_module
 

@@ -10,14 +10,14 @@ import attrs
 import pytest
 
 from shapeflow import registry, syntax
+from shapeflow.base.codes import CODES
+from shapeflow.base.diagnostics import Refused, Report, Source
+from shapeflow.base.settings import settings_of
 from shapeflow.cli import answer
-from shapeflow.codes import CODES
-from shapeflow.diagnostics import Refused, Report, Source
 from shapeflow.explain import SENTENCES, CodeHelp, ComponentHelp, KindHelp, SentenceHelp, explain, overview
 from shapeflow.parse import parse, reserved_words
 from shapeflow.resolve.components import build
 from shapeflow.resolve.values import Names
-from shapeflow.settings import settings_of
 
 COMPONENTS = [(kind, name) for kind in registry.KINDS for name in registry.components(kind)]
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shapeflow import fmt, syntax
-from shapeflow.diagnostics import Report, Source
+from shapeflow.base.diagnostics import Report, Source
 from shapeflow.parse import parse
 
 PATCH = """\

@@ -10,10 +10,10 @@ from sources import BY_HAND, compiled, refused
 from teachers import vit_weights, write_file
 
 from shapeflow import credits, plan_json
+from shapeflow.base.diagnostics import Refused
+from shapeflow.base.json_text import parse_json
 from shapeflow.data.bins import read_header
-from shapeflow.diagnostics import Refused
 from shapeflow.edits import EditError
-from shapeflow.json_text import parse_json
 from shapeflow.weights import metadata, read_weights
 
 BAD = ["1e999", "-1e999", "NaN", "Infinity", r'"\ud800"', r'{"\udc00": 1}', r'["a\ud83d"]', "[" * 100_000]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from shapeflow.base.units import Amount
 from shapeflow.laws.points import Point, Points, select
 from shapeflow.laws.solver import FitOptions, Fitted, at_bound, fit_laws
-from shapeflow.units import Amount
 
 OWN = FitOptions(exponent="own")
 

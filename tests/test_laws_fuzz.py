@@ -19,7 +19,7 @@ from log_files import events, parquet, record
 from test_laws_logs import PATCHES, ask, curve
 from test_laws_readers import FORMATS, ROWS, write
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.logs import read_logs
 from shapeflow.laws.readers import Unreadable, document, lines, open_log

@@ -14,7 +14,8 @@ from log_files import events, parquet, trainer_state
 from test_laws_logs import ALL, PATCHES, TRUTH, ask, curve, fits_the_truth, laws, sweep, table, told
 
 from shapeflow.api import compile
-from shapeflow.diagnostics import Refused, Report
+from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.units import Amount
 from shapeflow.laws.columns import error_names, evaluation
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.logs import read_logs
@@ -22,7 +23,6 @@ from shapeflow.laws.points import Point
 from shapeflow.laws.runs import Logs, Query, Run
 from shapeflow.laws.schedule import diverged, learning_rate
 from shapeflow.laws.template import Template
-from shapeflow.units import Amount
 
 
 def rows(shape: Any, error: str = "loss", **more: Any) -> list[dict[str, Any]]:

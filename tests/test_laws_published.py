@@ -9,14 +9,14 @@ from typing import get_args, get_type_hints
 import pytest
 from sources import compiled, refused
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
 from shapeflow.laws import Published
 from shapeflow.laws.curve import Law
 from shapeflow.laws.law_json import law_from_json, law_to_json
 from shapeflow.laws.published.records import Optimum, record
 from shapeflow.plan import Plan
 from shapeflow.route import LawRequest
-from shapeflow.shapes import Shape
 
 SMALL, LARGE = Shape.of(width=512), Shape.of(width=2048)
 NAMES = ("chinchilla", "kaplan", "sovit")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.settings import written
 from shapeflow.compiler import program_of
-from shapeflow.diagnostics import Report
 from shapeflow.laws.refit import sentence
-from shapeflow.settings import written
 
 FILE = Path(__file__).parent.parent / "examples" / "laws_only.shape"
 

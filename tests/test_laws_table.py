@@ -12,7 +12,9 @@ import attrs
 import numpy as np
 import pytest
 
-from shapeflow.diagnostics import Refused, Report
+from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.settings import written
+from shapeflow.base.shapes import Shape
 from shapeflow.laws import law_table
 from shapeflow.laws.curve import HoldOut, Law, Provenance, Resampling
 from shapeflow.laws.fit import Fit
@@ -20,8 +22,6 @@ from shapeflow.laws.law_json import law_to_json
 from shapeflow.laws.law_table import dumps, load, save
 from shapeflow.laws.table import Table
 from shapeflow.route import LawRequest
-from shapeflow.settings import written
-from shapeflow.shapes import Shape
 
 
 def law(c: float, draws: int = 5) -> Law:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from test_laws_logs import PATCHES, ask, sweep
 
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
 from shapeflow.compiler import program_of
-from shapeflow.diagnostics import Report
 from shapeflow.find_laws import find_laws
 from shapeflow.laws.curve import HoldOut, Law, Provenance
 from shapeflow.laws.fit import Fit
@@ -22,7 +23,6 @@ from shapeflow.laws.law_table import save
 from shapeflow.laws.points import Points
 from shapeflow.laws.solver import FitOptions
 from shapeflow.laws.verdict import verdict
-from shapeflow.shapes import Shape
 
 TRUTH = ((2.0, 0.45, 0.3, 0.0), (3.0, 0.45, 0.22, 1e14), (5.0, 0.45, 0.17, -2e14))
 """(a at 1e15 FLOPs, b, c, d)"""

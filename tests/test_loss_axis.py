@@ -10,14 +10,14 @@ from rich.console import Console
 from sources import compiled, refused, resolved
 from torch_tools import followed, losses, machine, outputs, parameters, shake, switch
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
 from shapeflow.events import CheckpointSaved, Event, RunStarted, StepDone
 from shapeflow.execute import execute
 from shapeflow.objectives.cross_entropy import CrossEntropy
 from shapeflow.plan import Plan
 from shapeflow.preview.plan import plan_view
 from shapeflow.runs import Run
-from shapeflow.shapes import Shape
 from shapeflow.sweep import sweep_jobs, write_points
 from shapeflow_simulator import Simulator
 

@@ -12,13 +12,13 @@ import attrs
 import pytest
 from sources import BY_HAND, IMAGES, LAWS_ONLY, PATCHES, TEXTS, TWO_LAWS, compiled, refused, resolved
 
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_fixed, compile_program
 from shapeflow.decks import DECK, hand, shuffled
-from shapeflow.diagnostics import Report
 from shapeflow.execute import execute
 from shapeflow.plan import Plan, Stage
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount
 from shapeflow_simulator import Simulator
 
 BLENDED = PATCHES.replace("[4, 2]", "[4, 2, 1]") + (

@@ -17,9 +17,9 @@ import pytest
 from conftest import Golden
 
 from shapeflow import parse as parsing
+from shapeflow.base.codes import CODES
+from shapeflow.base.diagnostics import Report, Source
 from shapeflow.cli import answer
-from shapeflow.codes import CODES
-from shapeflow.diagnostics import Report, Source
 from shapeflow.parse import parse
 
 ROOT = Path(__file__).parent.parent
@@ -160,7 +160,7 @@ def raised() -> dict[str, set[str]]:
 
 def test_the_catalogue_has_every_code_that_is_raised_and_no_other() -> None:
     codes = raised()
-    assert set(codes) - set(CODES) == set(), "add to shapeflow/codes.py, with an example in tests/mistakes"
+    assert set(codes) - set(CODES) == set(), "add to shapeflow/base/codes.py, with an example in tests/mistakes"
     assert set(CODES) - set(codes) == set(), "nobody raises these any more"
 
 

@@ -16,7 +16,7 @@ from lark.lark import PostLex
 
 import shapeflow_grammar
 from shapeflow import syntax
-from shapeflow.diagnostics import Diagnostic, Report, Source
+from shapeflow.base.diagnostics import Diagnostic, Report, Source
 from shapeflow.parse import DEEPEST, parse, reserved_words
 from shapeflow.parse_errors import EXAMPLES
 from shapeflow.preview.diagnostic import render

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sources import BY_HAND, IMAGES, TEXTS, TWO_LAWS, compiled
 
 from shapeflow import plan_json, simulate
-from shapeflow.diagnostics import Refused
+from shapeflow.base.diagnostics import Refused
 from shapeflow.plan import Plan
 
 WIDER = IMAGES.replace("width: 32, heads: 2", "head_width: 16") + (

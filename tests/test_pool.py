@@ -8,14 +8,14 @@ import attrs
 import pytest
 from plans import toy_text_plan
 
-from shapeflow.diagnostics import Refused
+from shapeflow.base.diagnostics import Refused
+from shapeflow.base.shapes import Shape
 from shapeflow.events import Measured, RunEnded, RunStarted, StepDone
 from shapeflow.plan import Plan
 from shapeflow.plan_json import save, sealed
 from shapeflow.pool import Job, Pool, _Running
 from shapeflow.rivals import Entry, results, seconds_to, step_times
 from shapeflow.runs import Run
-from shapeflow.shapes import Shape
 
 SHORT, LONG = Shape.of(context=8), Shape.of(context=16)
 

@@ -14,16 +14,16 @@ import torch
 
 from shapeflow.api import compile
 from shapeflow.backend import backend
+from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.cli import answer
-from shapeflow.diagnostics import Refused, Report
 from shapeflow.events import StepDone, TransitionApplied
 from shapeflow.plan_json import save
 from shapeflow.pool import Job, Pool, Watch
 from shapeflow.probe import Asked, Probing, probing
 from shapeflow.probe.outcome import _reference
 from shapeflow.runs import EVENTS, PLAN, Run, read_run
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount
 from shapeflow_torch.run import run
 
 torch.set_num_threads(1)

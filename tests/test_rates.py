@@ -11,7 +11,9 @@ import pytest
 from plans import toy_image_plan, toy_text_plan
 from sources import BY_HAND, IMAGES, LAWS_ONLY, TEXTS, compiled, refused, written
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.edits import EditError
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
@@ -21,11 +23,9 @@ from shapeflow.plan_json import sealed
 from shapeflow.preview.rates import rate_lines
 from shapeflow.rates import factors, falling, reads_width, rising
 from shapeflow.rivals import plan_entry, rival_entries
-from shapeflow.shapes import Shape
 from shapeflow.sweep import sweep_jobs
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.width_expand import WidthExpand
-from shapeflow.units import Amount
 
 WIDTHS = IMAGES.replace("width: 32, heads: 2", "patch: 4 px, head_width: 16")
 GROWS = WIDTHS + (

@@ -13,8 +13,8 @@ from plans import toy_image_plan
 
 from shapeflow import pool, rivals
 from shapeflow.backend import backend
+from shapeflow.base.diagnostics import Refused
 from shapeflow.compiler import compile_file
-from shapeflow.diagnostics import Refused
 from shapeflow.ledger import Ledger
 from shapeflow.plan import Spec
 from shapeflow.preview.plot import draw

@@ -14,7 +14,7 @@ import pytest
 from plans import toy_image_plan, toy_text_plan
 from torch_tools import followed, losses, machine
 
-from shapeflow.diagnostics import Refused
+from shapeflow.base.diagnostics import Refused
 from shapeflow.events import (
     CheckpointSaved,
     Event,

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli import answer
 from shapeflow.data.bins import Header, check_file, dtype_for, read_header
-from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.tokenize import Choice, Made, drawn, tokenize, writer
 from shapeflow.tokenize.encoders import Bytes, encoder
 from shapeflow.tokenize.pieces import Tally, document, in_pieces

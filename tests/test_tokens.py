@@ -21,12 +21,12 @@ from sources import refused as mistakes
 from torch_tools import CPU
 
 from shapeflow import plan_json
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
 from shapeflow.data import bins
 from shapeflow.data.bins import Header, digest_of, dtype_for
 from shapeflow.data.tokens import Tokens
-from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.edits import EditError
 from shapeflow.events import Event, StepDone
 from shapeflow.plan import Plan

@@ -23,7 +23,7 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor
 from torch_tools import followed, losses, machine
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.plan import Plan
 from shapeflow.transitions.batch_resize import BatchResize

@@ -15,11 +15,11 @@ from plans import toy_image_plan, toy_text_plan
 from sources import refused
 from torch_tools import CPU, machine
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.digits import Digits
 from shapeflow.data.fashion_mnist import FashionMnist
 from shapeflow.data.python_source import PythonSource
 from shapeflow.data.text import Text
-from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.edits import Swap
 from shapeflow.plan import Plan, Spec
 from shapeflow_torch.data import open_data

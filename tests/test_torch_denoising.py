@@ -15,7 +15,9 @@ from plans import toy_text_plan
 from sources import compiled
 from torch_tools import followed, losses, machine, relative, shake
 
-from shapeflow.diagnostics import Refused
+from shapeflow.base.diagnostics import Refused
+from shapeflow.base.settings import written
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import EditError
 from shapeflow.events import Measured
 from shapeflow.execute import execute
@@ -23,8 +25,6 @@ from shapeflow.objectives.denoising import MODES, Layout
 from shapeflow.objectives.denoising import Denoising as Declared
 from shapeflow.parameters import DataFacts
 from shapeflow.plan import Plan
-from shapeflow.settings import written
-from shapeflow.shapes import Shape
 from shapeflow_simulator import Simulator
 from shapeflow_torch.models.masks import with_prefix
 from shapeflow_torch.objectives import Asked

@@ -15,8 +15,8 @@ from teachers import vit_weights, write_zeros
 from torch import Tensor
 from torch_tools import CPU, losses, outputs, relative
 
+from shapeflow.base.diagnostics import Refused
 from shapeflow.cli import answer
-from shapeflow.diagnostics import Refused
 from shapeflow.events import CheckpointSaved, Event, RunStarted
 from shapeflow.execute import execute
 from shapeflow.plan import Plan, Spec

@@ -15,9 +15,9 @@ from plans import toy_image_plan
 from sources import BY_HAND, refused
 from torch_tools import CPU
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.cifar10 import Cifar10
 from shapeflow.data.image_folder import ImageFolder
-from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.execute import execute
 from shapeflow_torch.data import cifar10, image_folder, open_data
 from shapeflow_torch.data.images import Images

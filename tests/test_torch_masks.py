@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch_tools import CPU, followed, losses, machine, relative, shake
 
+from shapeflow.base.diagnostics import Refused
 from shapeflow.data.text import Text
-from shapeflow.diagnostics import Refused
 from shapeflow_torch.data import open_data
 from shapeflow_torch.models.masks import added, within_documents
 

@@ -9,7 +9,7 @@ from plans import toy_image_plan, toy_text_plan
 from torch.nn import functional
 from torch_tools import CPU, inputs, machine, outputs, parameters, relative, shake, switch
 
-from shapeflow.diagnostics import Refused
+from shapeflow.base.diagnostics import Refused
 from shapeflow.edits import Resize, View, matrices
 from shapeflow.ledger import Ledger
 from shapeflow.plan import Plan

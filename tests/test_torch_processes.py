@@ -41,7 +41,7 @@ LOST = """
     from pathlib import Path
     from plans import toy_image_plan
     import shapeflow_torch.machine as m
-    from shapeflow.diagnostics import Refused
+    from shapeflow.base.diagnostics import Refused
     from shapeflow_torch.run import run
 
     step = m.TorchMachine.step
@@ -76,9 +76,9 @@ ALONE = """
     import errno, os, sys
     from pathlib import Path
     from plans import toy_image_plan
-    from shapeflow.diagnostics import Refused
+    from shapeflow.base.diagnostics import Refused
     from shapeflow.events import StepDone
-    from shapeflow.files import cannot_write
+    from shapeflow.base.files import cannot_write
     from shapeflow_torch import folder
     from shapeflow_torch.run import run
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch_tools import losses, machine
 
 from shapeflow import plan_json
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.events import (
     CheckpointSaved,
     Event,

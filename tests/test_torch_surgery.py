@@ -15,7 +15,7 @@ from plans import Leg, toy_image_plan, toy_text_plan
 from torch import Tensor, nn
 from torch_tools import averaged, disturb, gradients, machine, outputs, parameters, relative, shake, switch
 
-from shapeflow.diagnostics import Refused
+from shapeflow.base.diagnostics import Refused
 from shapeflow.edits import Along, Constant, Edit, Grow, Normal, Resize, View, noise
 from shapeflow.ledger import Ledger
 from shapeflow.optimizers.adamw import Adamw

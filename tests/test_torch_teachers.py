@@ -14,8 +14,8 @@ from sources import compiled
 from torch import Tensor
 from torch_tools import CPU, losses, relative
 
+from shapeflow.base.diagnostics import Report
 from shapeflow.cli import answer
-from shapeflow.diagnostics import Report
 from shapeflow.events import StepDone
 from shapeflow.execute import execute
 from shapeflow.plan import Plan

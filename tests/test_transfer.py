@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from shapeflow import credits as credits_file
 from shapeflow.api import compile
+from shapeflow.base.diagnostics import Refused, Report, Source
+from shapeflow.base.shapes import Shape
 from shapeflow.compiler import program_of
 from shapeflow.credits import Credits, Pair
-from shapeflow.diagnostics import Refused, Report, Source
 from shapeflow.fmt import formatted
 from shapeflow.laws.curve import Law, Provenance
 from shapeflow.parse import parse
@@ -22,7 +23,6 @@ from shapeflow.plan import Plan
 from shapeflow.plan_json import dumps, loads
 from shapeflow.preview.plan import plan_view
 from shapeflow.preview.screen import console
-from shapeflow.shapes import Shape
 from shapeflow.transfer import Forked, Point, etas, interval, pair, recovery, trial
 
 

@@ -11,6 +11,7 @@ import attrs
 import pytest
 from sources import compiled
 
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import (
     Along,
     Constant,
@@ -34,7 +35,6 @@ from shapeflow.ledger import Ledger
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
 from shapeflow.parameters import DataFacts, Model, Parameter, Transition
-from shapeflow.shapes import Shape
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand

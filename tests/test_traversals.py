@@ -11,10 +11,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.laws.curve import Law, Provenance
 from shapeflow.route import END, Problem, Route, Share, Until
-from shapeflow.shapes import Shape
 from shapeflow.traversals import COMPONENTS
 from shapeflow.traversals.envelope import Stretch, crossings, greedy, total
 from shapeflow.traversals.evenly import Evenly
@@ -24,7 +25,6 @@ from shapeflow.traversals.random import Random
 from shapeflow.traversals.search import End, Rules, Way, cheapest
 from shapeflow.traversals.shares import Shares
 from shapeflow.traversals.steepest import Steepest
-from shapeflow.units import Amount
 
 
 def law(a: float, b: float, c: float, d: float, measured: tuple[float, float] | None = None) -> Law:

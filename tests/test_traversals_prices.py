@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.laws.curve import Law, Provenance
 from shapeflow.route import Problem, Route
-from shapeflow.shapes import Shape
 from shapeflow.traversals.envelope import entry
 from shapeflow.traversals.steepest import Steepest
-from shapeflow.units import Amount
 
 Pair = Callable[[int, int], float]
 

@@ -14,7 +14,8 @@ import pytest
 from sources import compiled, refused, resolved
 from teachers import BYTES, DIGITS, text_weights, vit_weights, write_file, write_zeros
 
-from shapeflow.diagnostics import Refused
+from shapeflow.base.diagnostics import Refused
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import EditError
 from shapeflow.models.vit import Vit
 from shapeflow.objectives.cross_entropy import CrossEntropy
@@ -22,7 +23,6 @@ from shapeflow.objectives.distill import Distill
 from shapeflow.objectives.mixture import Mixture
 from shapeflow.objectives.next_token import NextToken
 from shapeflow.parameters import DataFacts, Teacher
-from shapeflow.shapes import Shape
 from shapeflow.weights import LONGEST, Weights, metadata, read_weights
 
 STUDENT = """

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.edits import Edit
 from shapeflow.ledger import Ledger
 from shapeflow.plan import Plan, Stage, Transition, forecast

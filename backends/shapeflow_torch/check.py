@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.edits import Edit, EditError, Swap, is_reversible
 from shapeflow.plan import Blend, Plan, Stage, Transition
 from shapeflow.replica import Divisors, divisors, replica

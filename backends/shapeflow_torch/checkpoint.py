@@ -26,9 +26,9 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import Tensor
 
-from shapeflow.diagnostics import Diagnostic, Refused
-from shapeflow.files import cannot_write, sync_folder
-from shapeflow.json_text import parse_json
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import cannot_write, sync_folder
+from shapeflow.base.json_text import parse_json
 from shapeflow_torch.optimizer import empty_state
 from shapeflow_torch.surgery import Kept
 

@@ -8,7 +8,7 @@ import os
 import attrs
 import torch
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 
 
 @attrs.frozen

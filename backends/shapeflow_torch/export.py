@@ -8,9 +8,9 @@ import attrs
 import torch
 from safetensors.torch import save as write_tensors
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import write_bytes
 from shapeflow.edits import View
-from shapeflow.files import write_bytes
 from shapeflow.plan import Plan
 from shapeflow.weights import Weights, metadata
 from shapeflow_torch import checkpoint

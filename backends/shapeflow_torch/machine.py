@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.edits import REVERSIBLE, Edit
 from shapeflow.ledger import Ledger
 from shapeflow.plan import Plan, Stage, Transition

@@ -6,7 +6,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ledger import Ledger
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.pixels import resized

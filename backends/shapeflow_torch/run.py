@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import torch
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.events import Event, Measured, RunEnded
 from shapeflow.execute import execute
 from shapeflow.plan import Plan

@@ -9,7 +9,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.edits import Edit, EditError, Grow, Map, Scale, Swap
 from shapeflow.ledger import Ledger
 from shapeflow.parameters import Parameter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from shapeflow.diagnostics import Refused
+from shapeflow.base.diagnostics import Refused
 from shapeflow.plan import Plan
 from shapeflow_torch.models import build
 from shapeflow_torch.probe import Probe, Sample

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.edits import Edit, Swap
 from shapeflow.plan import Plan, Stage
 

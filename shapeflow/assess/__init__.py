@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from shapeflow.assess.doubt import doubts
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Comparator, Comparison, Plan, Uncertainty
 from shapeflow.plan_doubts import in_short
 from shapeflow.program import Program
-from shapeflow.shapes import Shape
 
 __all__ = ["assess"]
 

@@ -12,11 +12,11 @@ import numpy as np
 from shapeflow.assess.crossing import crossings, nearest
 from shapeflow.assess.sample import Floats, Sample, bounds, interval, quantiles, rounded, samples
 from shapeflow.assess.walk import Leg, grid, reach, walk
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Pair, Plan, Stage, Uncertainty
 from shapeflow.previews import surcharge
 from shapeflow.program import Program
-from shapeflow.shapes import Shape
 
 LEVEL = 0.9
 POINTS = 48

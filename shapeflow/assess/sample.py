@@ -8,8 +8,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
-from shapeflow.shapes import Shape
 
 Floats = NDArray[np.float64]
 

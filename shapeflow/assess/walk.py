@@ -12,9 +12,9 @@ import attrs
 import numpy as np
 
 from shapeflow.assess.sample import Floats, Sample
+from shapeflow.base.shapes import Shape
 from shapeflow.plan import Plan
 from shapeflow.program import Program
-from shapeflow.shapes import Shape
 
 HAIR = 1e-9
 """What rounding errors may add to a stage's compute."""

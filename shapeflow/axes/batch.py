@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import attrs
 
+from shapeflow.base.shapes import Value
+from shapeflow.base.units import Dimension
 from shapeflow.edits import EditError
 from shapeflow.parameters import DataFacts, Model
-from shapeflow.shapes import Value
-from shapeflow.units import Dimension
 
 
 @attrs.frozen

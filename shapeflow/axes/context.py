@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import attrs
 
+from shapeflow.base.shapes import Value
+from shapeflow.base.units import Dimension
 from shapeflow.edits import EditError
 from shapeflow.parameters import DataFacts, Model, fitting, sequences_of
-from shapeflow.shapes import Value
-from shapeflow.units import Dimension
 
 
 @attrs.frozen

@@ -46,7 +46,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from shapeflow.diagnostics import did_you_mean
+        from shapeflow.base.diagnostics import did_you_mean
 
         try:
             return super().resolve_command(ctx, args)
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def answer(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; nothing a user does ends in a traceback."""
-    from shapeflow.diagnostics import Refused
+    from shapeflow.base.diagnostics import Refused
 
     try:
         # The words of the command go along, so that a run can say how to go on with it.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli.common import of_a_file, plan_of, print_json
-from shapeflow.diagnostics import Diagnostic, Refused
 
 if TYPE_CHECKING:
     from shapeflow.plan import Plan

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from shapeflow.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 
 if TYPE_CHECKING:
     from shapeflow.plan import Plan

@@ -55,8 +55,8 @@ def command(
     The plan is trained to its end, the rivals until they are as good. All runs count compute from zero and are measured
     alike. Finished runs are kept, so that an interrupted comparison goes on.
     """
-    from shapeflow.diagnostics import Report
-    from shapeflow.files import write_text
+    from shapeflow.base.diagnostics import Report
+    from shapeflow.base.files import write_text
     from shapeflow.pool import Pool
     from shapeflow.preview.plan import plan_view
     from shapeflow.preview.screen import show

@@ -20,7 +20,7 @@ def command(logs: tuple[str, ...], as_json: bool) -> int:
     """
     import attrs
 
-    from shapeflow.diagnostics import Report
+    from shapeflow.base.diagnostics import Report
     from shapeflow.doctor import examine
 
     report = Report()
@@ -38,7 +38,7 @@ def command(logs: tuple[str, ...], as_json: bool) -> int:
 
 def _laid_out(sentences: Sequence[str]) -> str:
     """Sentences in the one standard layout of files."""
-    from shapeflow.diagnostics import Report, Source
+    from shapeflow.base.diagnostics import Report, Source
     from shapeflow.fmt import formatted
     from shapeflow.parse import parse
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report
 from shapeflow.cli.common import of_a_file, print_json, tell
-from shapeflow.diagnostics import Diagnostic, Label, Refused, Report
 
 if TYPE_CHECKING:
+    from shapeflow.base.shapes import Shape
     from shapeflow.laws.curve import Law
     from shapeflow.laws.fitted import FittedLaws
     from shapeflow.program import Program
-    from shapeflow.shapes import Shape
 
 SHOWN = 8
 """Refused laws that the diagnostic names; the report has all."""

@@ -15,8 +15,8 @@ from shapeflow.cli.common import formatted as with_format
 @with_format
 def command(files: tuple[Path, ...], check: bool) -> int:
     """Lay out .shape files in the one standard way. Meaning and comments stay as they are."""
-    from shapeflow.diagnostics import Refused, Report, Source
-    from shapeflow.files import read_text, write_text
+    from shapeflow.base.diagnostics import Refused, Report, Source
+    from shapeflow.base.files import read_text, write_text
     from shapeflow.fmt import formatted
     from shapeflow.parse import parse
 

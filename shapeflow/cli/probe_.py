@@ -10,10 +10,10 @@ import click
 from shapeflow.cli.common import of_a_file, print_json, seeds_of, tell
 
 if TYPE_CHECKING:
+    from shapeflow.base.units import Amount
     from shapeflow.credits import Credits
     from shapeflow.probe import Asked
     from shapeflow.program import Program
-    from shapeflow.units import Amount
 
 
 @click.command("probe")
@@ -77,9 +77,9 @@ def command(
     Each side is trained a little further. `credits from "FILE"` plans by what was measured. Finished runs are kept, so
     that an interrupted probe goes on.
     """
+    from shapeflow.base.diagnostics import Report
     from shapeflow.credits import as_json as credits_json
     from shapeflow.credits import save
-    from shapeflow.diagnostics import Report
     from shapeflow.pool import Pool
     from shapeflow.preview.jobs import watched
     from shapeflow.preview.probe import price_of, probe_view
@@ -150,8 +150,8 @@ def _error(text: str) -> float:
 
 def _amount(file: Path, sentences: list[str], text: str) -> Amount:
     """An amount as files write it: read as part of a sentence that takes such a one. Raises Refused."""
+    from shapeflow.base.diagnostics import Refused, Report
     from shapeflow.compiler import program_of
-    from shapeflow.diagnostics import Refused, Report
 
     report = Report()
     program = program_of(file, [*sentences, f"evaluate every {text}"], report)
@@ -162,8 +162,8 @@ def _amount(file: Path, sentences: list[str], text: str) -> Amount:
 
 def _known(path: Path, program: Program) -> Credits:
     """What a file holds already, to be kept beside what is measured. Raises Refused for another subject's."""
+    from shapeflow.base.diagnostics import Diagnostic, Refused
     from shapeflow.credits import Credits, load
-    from shapeflow.diagnostics import Diagnostic, Refused
 
     if not path.exists():
         return Credits(program.subject(), ())

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli.common import of_a_file, plan_of, print_json, tell
-from shapeflow.diagnostics import Diagnostic, Refused
 
 
 @click.command("run")

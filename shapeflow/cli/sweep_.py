@@ -44,7 +44,7 @@ def command(
 
     `laws from fit("FOLDER")` reads what it leaves behind. Finished runs are kept, so that an interrupted sweep goes on.
     """
-    from shapeflow.diagnostics import Report
+    from shapeflow.base.diagnostics import Report
     from shapeflow.pool import Pool
     from shapeflow.preview.jobs import watched
     from shapeflow.preview.numbers import flops

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import attrs
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.json_text import parse_json
 from shapeflow.edits import EditError
-from shapeflow.json_text import parse_json
 
 FORMAT, VERSION = "shapeflow-tokens", 1
 SIZES = {"uint16": 2, "uint32": 4}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from shapeflow.base.settings import setting
 from shapeflow.parameters import DataFacts
-from shapeflow.settings import setting
 
 HELD_OUT = 360
 """Of the 1,797 images, the last 360 of a fixed shuffle are held out."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from shapeflow.base.settings import setting
 from shapeflow.parameters import DataFacts
-from shapeflow.settings import setting
 
 HELD_OUT = 3_000
 """Of the 60,000 training images, the last 3,000 are held out; the test set is left alone."""

@@ -6,8 +6,8 @@ from typing import Literal
 
 import attrs
 
+from shapeflow.base.settings import setting
 from shapeflow.parameters import DataFacts
-from shapeflow.settings import setting
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Endings of image files; others are left alone, as are names that begin with a dot."""

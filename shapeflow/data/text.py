@@ -6,8 +6,8 @@ from pathlib import Path
 
 import attrs
 
+from shapeflow.base.settings import setting
 from shapeflow.parameters import DataFacts
-from shapeflow.settings import setting
 
 SEPARATOR = 0
 """The byte between two files; no text has it."""

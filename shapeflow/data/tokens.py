@@ -6,10 +6,10 @@ from pathlib import Path
 
 import attrs
 
+from shapeflow.base.settings import setting
 from shapeflow.data.bins import HELP, Header, header_path, read_header
 from shapeflow.edits import EditError
 from shapeflow.parameters import DataFacts
-from shapeflow.settings import setting
 
 
 @attrs.frozen

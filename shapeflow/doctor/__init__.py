@@ -11,7 +11,7 @@ from functools import partial
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
 from shapeflow.doctor.columns import Column, columns_of
 from shapeflow.doctor.curves import curves_of, facts_of
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table

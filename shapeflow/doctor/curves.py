@@ -9,6 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Literal
 
+from shapeflow.base.shapes import Shape
 from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.names import value_of
 from shapeflow.doctor.roles import Roles
@@ -17,7 +18,6 @@ from shapeflow.laws.points import Point, thin
 from shapeflow.laws.readers import Row
 from shapeflow.laws.runs import RUNS, Run, faults
 from shapeflow.laws.schedule import FALLEN, diverged, learning_rate
-from shapeflow.shapes import Shape
 
 BINS = 24
 STEEPER = 1.2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from shapeflow.base.units import UNITS
 from shapeflow.laws.readers import number
-from shapeflow.units import UNITS
 
 AXES: dict[str, tuple[str, ...]] = {
     "patch": ("patch", "patch_size"),

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
+from shapeflow.base.units import flops
 from shapeflow.doctor import names
 from shapeflow.doctor.columns import Column
 from shapeflow.doctor.curves import Key
 from shapeflow.doctor.facts import CurveFacts, FileFacts
 from shapeflow.doctor.roles import Roles
 from shapeflow.laws.columns import COMPUTE, RATE, STEP, error_names
-from shapeflow.units import flops
 
 MOST = 60
 """Shapes of a condition that is written out."""

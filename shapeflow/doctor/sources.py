@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from shapeflow.diagnostics import Report, did_you_mean
+from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.doctor.facts import FileFacts
 from shapeflow.laws.matches import matches
 from shapeflow.laws.readers import Log, MissingExtra, Row, Unreadable, open_log

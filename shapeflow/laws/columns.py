@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from shapeflow.diagnostics import Report, did_you_mean
+from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.laws.readers import Row, number
 from shapeflow.laws.runs import Query
 from shapeflow.laws.template import RUN, Template

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from shapeflow.diagnostics import Label, Report
+from shapeflow.base.diagnostics import Label, Report
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.laws.runs import Logs, Run, faults
 from shapeflow.route import LawRequest
-from shapeflow.shapes import Shape
 
 SMALL = 1e6
 """FLOPs below which no training run that measures anything stays."""

@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.settings import setting, written
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.laws.curve import Law
 from shapeflow.laws.doubts import doubts, log_doubts
 from shapeflow.laws.evidence import LEAST, gather
@@ -18,9 +21,6 @@ from shapeflow.laws.method import method
 from shapeflow.laws.runs import Query
 from shapeflow.laws.solver import B_HIGH, FitOptions
 from shapeflow.route import LawRequest
-from shapeflow.settings import setting, written
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount
 
 
 @attrs.frozen

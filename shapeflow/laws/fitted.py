@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.laws.points import Points
-from shapeflow.shapes import Shape
 
 
 @attrs.frozen(eq=False)

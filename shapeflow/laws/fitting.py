@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 import numpy as np
 
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law, Provenance
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.holdout import Half, hold_out
@@ -14,7 +15,6 @@ from shapeflow.laws.points import Floats, Points
 from shapeflow.laws.resample import autocorrelation, intervals, resample
 from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 from shapeflow.laws.verdict import verdict
-from shapeflow.shapes import Shape
 
 
 def laws_of_points(

@@ -17,13 +17,13 @@ from typing import Any
 import attrs
 import numpy as np
 
-from shapeflow.diagnostics import Diagnostic, Refused
-from shapeflow.files import read_text, write_text
-from shapeflow.json_text import parse_json
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import read_text, write_text
+from shapeflow.base.json_text import parse_json
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.laws.law_json import law_from_json, law_to_json
 from shapeflow.laws.points import Floats
-from shapeflow.shapes import Shape
 
 FORMAT, VERSION = "shapeflow-laws", 1
 LARGEST = 1 << 28

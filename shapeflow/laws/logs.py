@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from shapeflow.diagnostics import Report, did_you_mean
+from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.laws.columns import Finder
 from shapeflow.laws.matches import matches
 from shapeflow.laws.readers import MissingExtra, Unreadable

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from shapeflow.units import Amount
+from shapeflow.base.units import Amount
 
 Floats = NDArray[np.float64]
 FEWEST = 12

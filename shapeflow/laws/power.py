@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from shapeflow.base.settings import setting
 from shapeflow.laws.curve import Law, Provenance
-from shapeflow.settings import setting
 
 
 @attrs.frozen

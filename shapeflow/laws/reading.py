@@ -9,12 +9,12 @@ from typing import Any
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.columns import Finder
 from shapeflow.laws.readers import Log, same
 from shapeflow.laws.runs import Logs, Query
 from shapeflow.route import LawRequest
-from shapeflow.shapes import Shape
 
 STRANGERS = 1000
 """Shapes that are no candidates and are told apart."""

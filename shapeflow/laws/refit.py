@@ -7,9 +7,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from shapeflow.base.settings import limits, settings_of, written
+from shapeflow.base.units import BASE
 from shapeflow.laws.fit import Fit
-from shapeflow.settings import limits, settings_of, written
-from shapeflow.units import BASE
 
 
 def sentence(settings: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shapeflow.json_text import parse_json
+from shapeflow.base.json_text import parse_json
 from shapeflow.laws.readers import number, open_log
 from shapeflow.laws.reading import Reading
 from shapeflow.laws.runs import Run

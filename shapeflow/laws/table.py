@@ -9,14 +9,14 @@ from pathlib import Path, PurePosixPath
 
 import attrs
 
-from shapeflow.diagnostics import Label, Refused, Report
+from shapeflow.base.diagnostics import Label, Refused, Report
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.laws.doubts import doubts
 from shapeflow.laws.law_table import load
 from shapeflow.laws.refit import sentence
 from shapeflow.route import LawRequest
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape
 
 SHOWN = 8
 OUTSIDE = "lies outside the folder of this file, and is not looked at"

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from shapeflow.diagnostics import Label, Report
+from shapeflow.base.diagnostics import Label, Report
+from shapeflow.base.settings import name_of, written
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.edits import in_order
 from shapeflow.laws.curve import Law
 from shapeflow.lower.cautions import cautions
@@ -19,9 +22,6 @@ from shapeflow.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage,
 from shapeflow.previews import left_out, previewed
 from shapeflow.program import Program, Trained
 from shapeflow.route import Leg, Route
-from shapeflow.settings import name_of, written
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount
 
 __all__ = ["lower"]
 

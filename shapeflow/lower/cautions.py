@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.lower.credited import credit_notes
 from shapeflow.plan import Stage
 from shapeflow.program import Program
-from shapeflow.shapes import Shape
 
 
 def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage]) -> Iterator[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Comparator, Comparison, Stage, Totals
 from shapeflow.program import Program
 from shapeflow.route import Route
-from shapeflow.shapes import Shape
 
 
 def last_shape(route: Route, stages: Sequence[Stage]) -> Shape:

@@ -6,10 +6,10 @@ import bisect
 import math
 from collections.abc import Sequence
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.units import Amount, Dimension
 from shapeflow.plan import Stage
 from shapeflow.program import Program
-from shapeflow.units import Amount, Dimension
 
 MOST = 0.5
 """Share of a plan's compute. Beyond it the constant rate, which laws and switches ask for, is the exception; 10 to 20%

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from shapeflow.base.settings import name_of
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount, flops
 from shapeflow.plan import Credit, Transition
 from shapeflow.program import AxisUse, Program
-from shapeflow.settings import name_of
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount, flops
 
 
 def credited(program: Program, before: Shape, after: Shape, transition: Transition) -> Transition:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import attrs
 
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount, Dimension
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Point, forecast
 from shapeflow.program import Program
 from shapeflow.route import Leg
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount, Dimension
 
 
 @attrs.frozen

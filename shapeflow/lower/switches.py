@@ -7,15 +7,15 @@ from typing import Any
 
 import attrs
 
-from shapeflow.diagnostics import Label, Report, Span
+from shapeflow.base.diagnostics import Label, Report, Span
+from shapeflow.base.settings import name_of
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import Edit, EditError, Grow, in_order, joined
 from shapeflow.ledger import Ledger
 from shapeflow.lower.credited import credited
 from shapeflow.plan import Stage, Transition
 from shapeflow.program import AxisUse, Program, Trained
 from shapeflow.route import Leg
-from shapeflow.settings import name_of
-from shapeflow.shapes import Shape
 
 PRESERVES = ("exact", "shared-positions", "lossy")
 REWARM = 50

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import attrs
 
+from shapeflow.base.settings import setting
 from shapeflow.metrics.cautions import RESOLUTION
-from shapeflow.settings import setting
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import attrs
 
-from shapeflow.settings import setting
+from shapeflow.base.settings import setting
 
 
 @attrs.frozen

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from shapeflow.base.shapes import Shape, Value
 from shapeflow.edits import EditError
 from shapeflow.parameters import Parameter
-from shapeflow.shapes import Shape, Value
 
 
 def linear(name: str, out: str, into: str, bias: bool) -> tuple[Parameter, ...]:

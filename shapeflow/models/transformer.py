@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 import attrs
 
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape, Value
 from shapeflow.edits import EditError, SlotValue
 from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, number, whole, whole_heads
 from shapeflow.parameters import Compute, Convention, DataFacts, Model, Parameter, fitting, sequences_of
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape, Value
 
 _PARAMETERS = (
     Parameter("embed.weight", ("vocabulary", "residual"), "matrix", "residual"),

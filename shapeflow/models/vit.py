@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 import attrs
 
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape, Value
 from shapeflow.edits import EditError, SlotValue
 from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, number, whole, whole_heads
 from shapeflow.parameters import Compute, Convention, DataFacts, Model, Parameter, grid_of
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape, Value
 
 _EMBEDDING = (
     Parameter("patch.weight", ("residual", "channel", "patch", "patch"), "matrix", "residual"),

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import attrs
 
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape
 from shapeflow.parameters import Convention, DataFacts
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape
 
 
 @attrs.frozen

@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 import attrs
 
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import EditError
 from shapeflow.parameters import Convention, DataFacts
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape
 
 MODES = ("regular", "extreme", "sequential")
 """The denoisers, each with a reserved id of its own that stands before the text."""

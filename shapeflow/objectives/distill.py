@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import attrs
 
+from shapeflow.base.settings import found, setting
+from shapeflow.base.shapes import Shape
 from shapeflow.parameters import ANY, Convention, DataFacts, Teacher, input_of
-from shapeflow.settings import found, setting
-from shapeflow.shapes import Shape
 
 
 @attrs.frozen

@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 
+from shapeflow.base.settings import name_of, setting
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import EditError
 from shapeflow.parameters import ANY, Convention, DataFacts, Teacher
-from shapeflow.settings import name_of, setting
-from shapeflow.shapes import Shape
 
 
 @attrs.frozen

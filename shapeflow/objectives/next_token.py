@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import attrs
 
+from shapeflow.base.shapes import Shape
 from shapeflow.parameters import Convention, DataFacts
-from shapeflow.shapes import Shape
 
 
 @attrs.frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from shapeflow.settings import setting
+from shapeflow.base.settings import setting
 
 
 @attrs.frozen

@@ -11,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shapeflow.base.shapes import Shape
 from shapeflow.plan import Plan, Stage, forecast
 from shapeflow.preview.intervals import withheld
 from shapeflow.preview.numbers import error, percent, scale
-from shapeflow.shapes import Shape
 
 PIECES = 64
 """Points of a stage's curve."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import attrs
 
-from shapeflow.diagnostics import Diagnostic, Label, Source, Span
+from shapeflow.base.diagnostics import Diagnostic, Label, Source, Span
 from shapeflow.preview.safe import safe
 
 TAB = "    "

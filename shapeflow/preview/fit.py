@@ -12,10 +12,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import HoldOut, Law, Pair, Provenance
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.preview.numbers import count, flops, longest, scale
-from shapeflow.shapes import Shape
 
 ROOM = 20
 """Columns that the values of a shape may take beside figures, of 80; wider ones get a table of their own, and go by a

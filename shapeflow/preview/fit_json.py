@@ -8,11 +8,11 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.law_json import law_to_json
 from shapeflow.preview.fit import decades, refused, verdict
-from shapeflow.shapes import Shape
 
 LEVEL = 0.9
 """Of all intervals."""

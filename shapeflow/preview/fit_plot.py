@@ -10,13 +10,13 @@ from typing import Any
 import attrs
 import numpy as np
 
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.points import Floats, Points
 from shapeflow.preview.fit import factor, refused
 from shapeflow.preview.numbers import scale
 from shapeflow.preview.picture import plain_numbers, pyplot_for, save
-from shapeflow.shapes import Shape
 
 WIDE, TALL, PANEL = 10.5, 5.6, 1.5
 """Inches: the figure, the curves at least, and a panel of residuals."""

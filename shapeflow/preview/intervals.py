@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 from rich.table import Table
 
+from shapeflow.base.shapes import Shape
 from shapeflow.events import Measured
 from shapeflow.plan import Pair, Plan, Uncertainty
 from shapeflow.preview.numbers import error, flops, percent, scale
-from shapeflow.shapes import Shape
 
 DIGITS = 1e-5
 """Places of the band have six digits."""

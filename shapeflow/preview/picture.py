@@ -6,8 +6,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from shapeflow.diagnostics import Diagnostic, Refused
-from shapeflow.files import write_bytes
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import write_bytes
 
 
 def pyplot_for(path: Path) -> Any:

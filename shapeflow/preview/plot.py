@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.shapes import Shape
 from shapeflow.plan import Plan
 from shapeflow.preview.curves import all_curves
 from shapeflow.preview.intervals import basis, between, withheld
 from shapeflow.preview.numbers import percent, scale
 from shapeflow.preview.picture import plain_numbers, pyplot_for, save
-from shapeflow.shapes import Shape
 
 COLORS = ("#1b6ca8", "#c0392b", "#7f8c8d")
 

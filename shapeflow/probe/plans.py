@@ -7,8 +7,10 @@ from pathlib import Path
 
 import attrs
 
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_route, laws_of, program_of
-from shapeflow.diagnostics import Diagnostic, Refused, Report
 from shapeflow.laws.curve import Law
 from shapeflow.plan import Plan
 from shapeflow.pool import Job
@@ -17,8 +19,6 @@ from shapeflow.probe.points import Asked, compute_behind, steps_before, trained_
 from shapeflow.probe.switches import Switch, axis_of, switches
 from shapeflow.program import Program
 from shapeflow.route import END, Leg, Route, Until
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount
 
 POINTS = 20
 """Measurements behind a switch."""

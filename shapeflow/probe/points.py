@@ -9,13 +9,13 @@ from typing import Literal
 
 import attrs
 
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_program
-from shapeflow.diagnostics import Diagnostic, Refused, Report
 from shapeflow.laws.curve import Law
 from shapeflow.probe.switches import Switch
 from shapeflow.program import Program, Trained
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount
 
 AT, LENGTH = 0.5, 0.25
 """Shares of the budget up to a switch that the plan does not make, and behind every switch."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import attrs
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.settings import name_of
+from shapeflow.base.shapes import Shape, Value
 from shapeflow.program import AxisUse, Program
-from shapeflow.settings import name_of
-from shapeflow.shapes import Shape, Value
 
 
 @attrs.frozen

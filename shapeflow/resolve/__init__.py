@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 from shapeflow import registry, syntax
-from shapeflow.diagnostics import Report, Span
+from shapeflow.base.diagnostics import Report, Span
+from shapeflow.base.units import Amount, Dimension
 from shapeflow.program import AxisUse, Program, Trained
 from shapeflow.resolve.axes import Space, axis_use, space
 from shapeflow.resolve.components import Built, build
@@ -17,7 +18,6 @@ from shapeflow.resolve.sentences import Opener, Sentences, collect, names
 from shapeflow.resolve.trained import Training
 from shapeflow.resolve.values import Names, Unsettled, amount
 from shapeflow.resolve.ways import Ways, countable
-from shapeflow.units import Amount, Dimension
 
 __all__ = ["resolve"]
 

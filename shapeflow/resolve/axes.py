@@ -9,14 +9,14 @@ from typing import Any, Literal, NoReturn
 import attrs
 
 from shapeflow import registry, syntax
-from shapeflow.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.base.shapes import Shape, Value
+from shapeflow.base.units import BASE, Amount, Dimension
 from shapeflow.edits import EditError
 from shapeflow.program import AxisUse
 from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.named import Named, check_order, chosen, named_values, unknown_value
 from shapeflow.resolve.values import LARGEST, Names, Unsettled, amount, items
-from shapeflow.shapes import Shape, Value
-from shapeflow.units import BASE, Amount, Dimension
 
 
 def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -> tuple[AxisUse, dict[str, Built]]:

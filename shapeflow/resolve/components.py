@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 
 from shapeflow import registry, syntax
-from shapeflow.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.base.settings import limits, settings_of
 from shapeflow.edits import EditError
 from shapeflow.resolve.values import Names, Unsettled, bare, items, settle
-from shapeflow.settings import limits, settings_of
 
 
 @attrs.frozen

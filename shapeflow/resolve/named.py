@@ -8,11 +8,11 @@ from typing import NoReturn
 import attrs
 
 from shapeflow import registry, syntax
-from shapeflow.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.base.shapes import Value
 from shapeflow.program import AxisUse
 from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.values import Names, Unsettled, bare, items
-from shapeflow.shapes import Value
 
 
 @attrs.frozen

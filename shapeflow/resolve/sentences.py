@@ -9,7 +9,7 @@ from typing import TypeVar
 import attrs
 
 from shapeflow import syntax
-from shapeflow.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.resolve.values import Names
 
 Opener = Callable[[str, str], "syntax.Document | None"]

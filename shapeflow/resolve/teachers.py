@@ -10,12 +10,12 @@ from typing import Any
 import attrs
 
 from shapeflow import registry
-from shapeflow.diagnostics import Diagnostic, Label, Refused, Report, Span
+from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report, Span
+from shapeflow.base.settings import unfit
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import EditError, View
 from shapeflow.parameters import DataFacts, Model, Teacher, input_of
 from shapeflow.program import Trained
-from shapeflow.settings import unfit
-from shapeflow.shapes import Shape
 from shapeflow.weights import Weights, broken, read_weights
 
 NAMES = {"image": "images of {} px", "channels": "{} channels", "classes": "{} classes", "vocabulary": "{} tokens"}

@@ -10,16 +10,16 @@ from typing import Any
 import attrs
 
 from shapeflow import registry
-from shapeflow.diagnostics import Label, Report, Span
+from shapeflow.base.diagnostics import Label, Report, Span
+from shapeflow.base.settings import limits, name_of
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import BASE
 from shapeflow.edits import EditError
 from shapeflow.parameters import ANY, DataFacts
 from shapeflow.program import AxisUse, Trained
 from shapeflow.resolve.axes import Space
 from shapeflow.resolve.teachers import Teachers
 from shapeflow.resolve.values import Unsettled
-from shapeflow.settings import limits, name_of
-from shapeflow.shapes import Shape
-from shapeflow.units import BASE
 
 DATA_SETTINGS = {"indivisible-patch": "image", "tokens-per-step-not-integral": "batch"}
 """What is wrong with a value -> the setting of the data that it does not fit, for the label that shows it."""

@@ -7,14 +7,14 @@ from typing import Any
 import attrs
 
 from shapeflow import syntax
-from shapeflow.diagnostics import Label, Report, Span
+from shapeflow.base.diagnostics import Label, Report, Span
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Dimension
 from shapeflow.resolve.axes import Space
 from shapeflow.resolve.components import build
 from shapeflow.resolve.sentences import Sentences
 from shapeflow.resolve.values import Names, Unsettled, amount
 from shapeflow.route import END, Leg, Route, Share, Until
-from shapeflow.shapes import Shape
-from shapeflow.units import Dimension
 
 
 @attrs.frozen

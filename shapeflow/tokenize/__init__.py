@@ -14,8 +14,8 @@ from pathlib import Path
 
 import attrs
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.bins import Header, dtype_for
-from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow.tokenize.encoders import Encoder
 from shapeflow.tokenize.pieces import Piece, Tally
 from shapeflow.tokenize.sources import Choice, found, stream

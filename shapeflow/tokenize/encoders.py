@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from shapeflow.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 

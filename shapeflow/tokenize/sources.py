@@ -16,7 +16,7 @@ from typing import IO
 
 import attrs
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.tokenize.pieces import Piece, Tally, document, in_pieces
 from shapeflow.tokenize.shards import shard
 from shapeflow.tokenize.tables import is_saved, parquet, saved, saved_files

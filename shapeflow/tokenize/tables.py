@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shapeflow.diagnostics import Diagnostic, Refused, did_you_mean
-from shapeflow.json_text import parse_json
+from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.base.json_text import parse_json
 from shapeflow.tokenize.pieces import Piece, Tally, document
 
 STATE, SPLITS = "state.json", "dataset_dict.json"

@@ -13,9 +13,9 @@ from typing import IO, Any, Literal, Self
 import attrs
 import numpy as np
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import cannot_write, rights, sync_folder, write_text
 from shapeflow.data.bins import Header, digest_of, header_path
-from shapeflow.diagnostics import Diagnostic, Refused
-from shapeflow.files import cannot_write, rights, sync_folder, write_text
 from shapeflow.tokenize.encoders import Ids
 
 CHUNK = 1 << 22

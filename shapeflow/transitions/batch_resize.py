@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 
 import attrs
 
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape, Value
+from shapeflow.base.units import BASE, Amount, Dimension
 from shapeflow.edits import Edit, EditError, Swap
 from shapeflow.parameters import DataFacts, Model, Preserves
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape, Value
-from shapeflow.units import BASE, Amount, Dimension
 
 
 @attrs.frozen

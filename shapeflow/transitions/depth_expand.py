@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 import attrs
 
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Normal
 from shapeflow.parameters import DataFacts, Model, Parameter, Preserves
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape
 
 
 @attrs.frozen

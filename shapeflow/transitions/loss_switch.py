@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 import attrs
 
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import Edit, Swap
 from shapeflow.parameters import DataFacts, Model, Preserves
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape
 
 
 @attrs.frozen

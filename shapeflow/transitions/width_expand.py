@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 
 import attrs
 
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape
 from shapeflow.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Mean, Normal, Scale
 from shapeflow.parameters import DataFacts, Model, Parameter, Preserves
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape
 
 _SHARE = 0.3
 """What the first replica of a copied unit keeps. At one half both would get the same gradient and stay equal."""

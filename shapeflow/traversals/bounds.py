@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.route import Curve, Problem
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount
 
 
 @attrs.frozen

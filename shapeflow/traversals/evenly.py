@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
 from shapeflow.route import Problem, Route
 from shapeflow.traversals.spaced import spaced
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape
 from shapeflow.route import END, Leg, Problem, Route
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape
 from shapeflow.traversals.bounds import reachable, written
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.settings import setting
 from shapeflow.route import Problem, Route
-from shapeflow.settings import setting
 from shapeflow.traversals.spaced import spaced
 
 

@@ -6,12 +6,12 @@ import math
 
 import attrs
 
+from shapeflow.base.units import flops
 from shapeflow.route import Curve, Problem
 from shapeflow.traversals.bounds import written
 from shapeflow.traversals.envelope import Stretch, entry, greedy, total
 from shapeflow.traversals.question import Question
 from shapeflow.traversals.search import Rules, Way
-from shapeflow.units import flops
 
 
 def reasons(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:

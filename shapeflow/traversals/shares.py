@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.settings import setting
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import flops
 from shapeflow.route import END, Curve, Leg, Problem, Route, Share
-from shapeflow.settings import setting
-from shapeflow.shapes import Shape
 from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, reachable, written
-from shapeflow.units import flops
 
 
 @attrs.frozen

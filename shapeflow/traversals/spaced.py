@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.units import Amount
 from shapeflow.route import END, Leg, Problem, Route, Until
 from shapeflow.traversals.bounds import no_end, prices, reachable, written
-from shapeflow.units import Amount
 
 
 def spaced(problem: Problem, name: str, parts: Sequence[float], report: Report) -> Route | None:

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.settings import setting
+from shapeflow.base.units import Amount, flops
 from shapeflow.route import END, Leg, Problem, Route, Until
-from shapeflow.settings import setting
 from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, per_step, reachable, start_of, written
 from shapeflow.traversals.envelope import entry
 from shapeflow.traversals.question import Question
 from shapeflow.traversals.reasons import reasons
-from shapeflow.units import Amount, flops
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.plan import Plan, Spec
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.windows import Windows

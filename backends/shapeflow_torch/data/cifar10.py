@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from shapeflow.base.diagnostics import Refused
+from shapeflow.base.json_text import parse_json
 from shapeflow.data.cifar10 import HELD_OUT
-from shapeflow.diagnostics import Refused
-from shapeflow.json_text import parse_json
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.photographs import photographs
 from shapeflow_torch.data.windows import missing

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shapeflow.base.diagnostics import Refused
 from shapeflow.data.fashion_mnist import HELD_OUT
-from shapeflow.diagnostics import Refused
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.random import CROPS, generator
 from shapeflow_torch.data.windows import missing

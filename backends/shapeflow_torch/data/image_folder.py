@@ -18,9 +18,9 @@ from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import write_bytes
 from shapeflow.data.image_folder import SUFFIXES
-from shapeflow.diagnostics import Diagnostic, Refused
-from shapeflow.files import write_bytes
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.photographs import photographs
 from shapeflow_torch.data.random import EPOCHS, generator

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from shapeflow.base.diagnostics import Refused
 from shapeflow.data.python_source import SEPARATOR
-from shapeflow.diagnostics import Refused
 from shapeflow_torch.data.windows import Windows, missing, of_bytes, read
 
 _LEFT_OUT = frozenset(

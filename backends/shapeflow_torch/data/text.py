@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from shapeflow.base.diagnostics import Refused
 from shapeflow.data.text import SEPARATOR, held_out_of
-from shapeflow.diagnostics import Refused
 from shapeflow_torch.data.windows import Windows, missing, of_bytes, read
 
 _SHUFFLE = 0

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.bins import HELP
-from shapeflow.diagnostics import Diagnostic, Refused
 from shapeflow_torch.data.random import WINDOWS, generator
 
 TARGETS = 32_768

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.objectives.denoising import Denoising as Declared
 from shapeflow.plan import Spec
 from shapeflow_torch.objectives.cross_entropy import CrossEntropy

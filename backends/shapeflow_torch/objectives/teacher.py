@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from torch import Tensor
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.weights import broken, read_weights
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.devices import autocast

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import attrs
 
-from shapeflow.diagnostics import Report
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.settings import setting, written
+from shapeflow.base.shapes import Shape
 from shapeflow.laws.curve import Law, Provenance
 from shapeflow.laws.published.records import SAFE, Optimum, Record, Steps, record
 from shapeflow.route import LawRequest
-from shapeflow.settings import setting, written
-from shapeflow.shapes import Shape
 
 OFF = 1.1
 """A count of compute that differs by more from the paper's 6 N a token is told."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from shapeflow.json_text import parse_json
+from shapeflow.base.json_text import parse_json
 from shapeflow.laws.curve import Pair
 
 SAFE = 10.0

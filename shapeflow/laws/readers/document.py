@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from shapeflow.json_text import parse_json
+from shapeflow.base.json_text import parse_json
 from shapeflow.laws.readers.log import Log, Row, Unreadable
 
 LARGEST = 32 << 20

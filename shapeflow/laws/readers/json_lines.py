@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shapeflow.json_text import parse_json
+from shapeflow.base.json_text import parse_json
 from shapeflow.laws.readers.lines import Lines
 from shapeflow.laws.readers.log import Log, Row, Unreadable
 

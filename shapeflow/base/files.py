@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from shapeflow.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 
 
 def read_text(path: Path) -> str:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import attrs
 
-from shapeflow.shapes import Shape
-from shapeflow.units import Amount, Dimension
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount, Dimension
 
 _META = "shapeflow.setting"
 
