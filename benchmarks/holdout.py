@@ -30,7 +30,7 @@ from rich.table import Table
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.laws.curve import Law, Provenance
+from shapeflow.ir.law import Law, Provenance
 from shapeflow.laws.fitting import laws_of_points
 from shapeflow.laws.holdout import hold_out
 from shapeflow.laws.points import Point, Points, select

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shapeflow.api import check, compile, run, simulate
     from shapeflow.base.diagnostics import Diagnostic, Refused
     from shapeflow.base.shapes import Shape
-    from shapeflow.plan import Plan
+    from shapeflow.ir.plan import Plan
 
 __all__ = ["Diagnostic", "Plan", "Refused", "Shape", "check", "compile", "run", "simulate"]
 
@@ -24,7 +24,7 @@ _HOMES = {
     "simulate": "shapeflow.api",
     "Diagnostic": "shapeflow.base.diagnostics",
     "Refused": "shapeflow.base.diagnostics",
-    "Plan": "shapeflow.plan",
+    "Plan": "shapeflow.ir.plan",
     "Shape": "shapeflow.base.shapes",
 }
 

@@ -9,9 +9,9 @@ from typing import Any
 from shapeflow.backend import backend
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.compiler import compile_file
-from shapeflow.events import Event
 from shapeflow.execute import execute
-from shapeflow.plan import Plan
+from shapeflow.ir.events import Event
+from shapeflow.ir.plan import Plan
 from shapeflow.runs import read_run
 from shapeflow.verdicts import Checked
 

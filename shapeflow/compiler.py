@@ -23,16 +23,16 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.find_credits import find_credits
 from shapeflow.find_laws import find_fit, find_laws
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan_check import faults
+from shapeflow.ir.plan_json import sealed
+from shapeflow.ir.program import Program
+from shapeflow.ir.route import END, Leg, Route
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.lower import lower
 from shapeflow.parse import parse
-from shapeflow.plan import Plan
-from shapeflow.plan_check import faults
-from shapeflow.plan_json import sealed
-from shapeflow.program import Program
 from shapeflow.resolve import resolve
-from shapeflow.route import END, Leg, Route
 from shapeflow.syntax import Document
 from shapeflow.traverse import traverse
 

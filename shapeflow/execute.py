@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from shapeflow.edits import Edit
-from shapeflow.events import (
+from shapeflow.ir.edits import Edit
+from shapeflow.ir.events import (
     CheckpointSaved,
     Event,
     Measured,
@@ -19,7 +19,7 @@ from shapeflow.events import (
     StepDone,
     TransitionApplied,
 )
-from shapeflow.plan import Plan, Stage, Transition
+from shapeflow.ir.plan import Plan, Stage, Transition
 
 
 class Machine(Protocol):

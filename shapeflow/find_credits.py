@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 import attrs
 
 from shapeflow.base.diagnostics import Refused, Report
-from shapeflow.credits import load
-from shapeflow.program import Program
+from shapeflow.ir.credits import load
+from shapeflow.ir.program import Program
 
 
 def find_credits(program: Program, report: Report) -> Program:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from shapeflow.base.diagnostics import Report, Span
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.program import Program
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitted import FittedLaws
-from shapeflow.program import Program
-from shapeflow.route import LawRequest
 
 KINDS = {
     "metric": "metric",

@@ -22,8 +22,8 @@ import attrs
 
 from shapeflow.backend import backend
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.plan import Plan
-from shapeflow.plan_json import save
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan_json import save
 from shapeflow.runs import CHECKPOINTS, EVENTS, PLAN, Run, last_step, read_run
 
 _POLL = 0.2

@@ -9,8 +9,8 @@ import attrs
 
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
-from shapeflow.program import AxisUse, Program
-from shapeflow.route import END, Leg, Route, Share
+from shapeflow.ir.program import AxisUse, Program
+from shapeflow.ir.route import END, Leg, Route, Share
 
 RISE = (0.2, 0.4, 0.6, 0.8)
 """Shares of the steps that a rising blend takes, each over an equal part of its stretch."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import attrs
 
-from shapeflow.edits import Along, Copy, Edit, Grow, Map, Resize, Swap, View
-from shapeflow.plan import Blend, Plan, Spec, Stage
+from shapeflow.ir.edits import Along, Copy, Edit, Grow, Map, Resize, Swap, View
+from shapeflow.ir.plan import Blend, Plan, Spec, Stage
 
 CHANNELS = frozenset({"residual", "heads", "kv_heads", "hidden"})
 """Dims that shrink together, by one factor: what is said of one in channels is said of the others in the same."""

@@ -19,8 +19,8 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, program_of
-from shapeflow.events import StepDone
-from shapeflow.plan import Plan
+from shapeflow.ir.events import StepDone
+from shapeflow.ir.plan import Plan
 from shapeflow.pool import Job
 from shapeflow.runs import Run
 

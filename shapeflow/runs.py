@@ -16,9 +16,9 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text
 from shapeflow.base.json_text import parse_json
-from shapeflow.events import Event, Measured, RunEnded, RunStarted, StepDone, event_from_json
-from shapeflow.plan import Plan
-from shapeflow.plan_json import load
+from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted, StepDone, event_from_json
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan_json import load
 
 _TAIL = 4096
 """Bytes that hold more than one line of a log."""

@@ -11,7 +11,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.files import write_text
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_fixed, program_of
-from shapeflow.events import Measured
+from shapeflow.ir.events import Measured
 from shapeflow.pool import Job
 from shapeflow.runs import Run
 

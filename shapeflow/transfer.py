@@ -26,7 +26,7 @@ from typing import Literal
 import attrs
 
 from shapeflow.base.shapes import Shape, Value
-from shapeflow.credits import Pair, Trial
+from shapeflow.ir.credits import Pair, Trial
 
 Reference = Callable[[float], float]
 """Error -> FLOPs that the shape after needs for it from nothing; infinite where it never gets there, or where nobody

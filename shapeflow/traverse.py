@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.program import Program
+from shapeflow.ir.route import Problem, Route
 from shapeflow.previews import surcharge
-from shapeflow.program import Program
-from shapeflow.route import Problem, Route
 
 
 def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Route | None:

@@ -8,7 +8,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Diagnostic
 from shapeflow.base.shapes import Shape
-from shapeflow.parameters import Preserves
+from shapeflow.ir.parameters import Preserves
 
 EXACT = 1e-9
 """Up to this relative change in float64 a function counts as kept: what is kept in theory changes by 1e-15 to 1e-12,

@@ -11,17 +11,10 @@ from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.data.digits import Digits
 from shapeflow.data.python_source import PythonSource
-from shapeflow.edits import in_order, joined
-from shapeflow.lower.switches import PRESERVES
-from shapeflow.models.transformer import Transformer
-from shapeflow.models.vit import Vit
-from shapeflow.objectives.cross_entropy import CrossEntropy
-from shapeflow.objectives.denoising import Denoising
-from shapeflow.objectives.next_token import NextToken
-from shapeflow.optimizers.adamw import Adamw
-from shapeflow.parameters import Architecture, DataFacts, Model, step_compute
-from shapeflow.parameters import Transition as Mover
-from shapeflow.plan import (
+from shapeflow.ir.edits import in_order, joined
+from shapeflow.ir.parameters import Architecture, DataFacts, Model, step_compute
+from shapeflow.ir.parameters import Transition as Mover
+from shapeflow.ir.plan import (
     AxisUnit,
     Blend,
     Candidate,
@@ -34,7 +27,14 @@ from shapeflow.plan import (
     Totals,
     Transition,
 )
-from shapeflow.plan_json import sealed
+from shapeflow.ir.plan_json import sealed
+from shapeflow.lower.switches import PRESERVES
+from shapeflow.models.transformer import Transformer
+from shapeflow.models.vit import Vit
+from shapeflow.objectives.cross_entropy import CrossEntropy
+from shapeflow.objectives.denoising import Denoising
+from shapeflow.objectives.next_token import NextToken
+from shapeflow.optimizers.adamw import Adamw
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand

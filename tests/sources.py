@@ -6,8 +6,8 @@ from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.compiler import compile_file, program_of
-from shapeflow.plan import Plan
-from shapeflow.program import Program
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.program import Program
 
 LAWS_ONLY = """
 plan "two laws"

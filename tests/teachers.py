@@ -9,12 +9,12 @@ from typing import Any
 
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import View
+from shapeflow.ir.edits import View
+from shapeflow.ir.parameters import DataFacts
+from shapeflow.ir.weights import Weights, metadata
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
-from shapeflow.parameters import DataFacts
 from shapeflow.transitions.flexi_resize import FlexiResize
-from shapeflow.weights import Weights, metadata
 
 DIGITS = DataFacts(kind="images", image=8, channels=1, classes=10)
 BYTES = DataFacts(kind="text", vocabulary=256)

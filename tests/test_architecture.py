@@ -16,7 +16,7 @@ SOURCES = sorted([*ROOT.glob("shapeflow/**/*.py"), *ROOT.glob("backends/**/*.py"
 
 ROOMS = {"base", "ir", "language", "stages", "running"}
 
-WORDS = {"units", "diagnostics", "json_text", "shapes", "settings", "edits", "syntax"}
+WORDS = {"units", "diagnostics", "json_text", "shapes", "settings", "edits", "syntax", "law"}
 """What everything is said in."""
 TYPES = {*WORDS, "parameters", "route"}
 
@@ -30,6 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codes": set(),
     "decks": set(),
     "edits": set(),
+    "law": set(),
+    "law_json": {"law"},
     "json_text": set(),
     "shapes": set(),
     "settings": {"shapes", "units"},
@@ -40,20 +42,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "route": {"diagnostics", "shapes", "units"},
     "ledger": {"edits", "parameters"},
     "events": {"shapes"},
-    "plan": {"decks", "edits", "laws", "parameters", "shapes"},
+    "plan": {"decks", "edits", "law", "parameters", "shapes"},
     "rates": {"parameters", "plan"},
     "plan_check": {"edits", "ledger", "plan", "shapes"},
-    "plan_doubts": {"laws", "plan", "shapes"},
+    "saving_reasons": {"law", "plan", "shapes"},
     "replica": {"edits", "plan"},
     "verdicts": {"diagnostics", "parameters", "shapes"},
-    "plan_json": {*WORDS, "files", "laws", "parameters", "plan", "plan_check"},
+    "plan_json": {*WORDS, "files", "law_json", "parameters", "plan", "plan_check"},
     "credits": {"diagnostics", "files", "json_text", "shapes"},
     "program": {*TYPES, "credits"},
     "previews": {*TYPES, "program"},
     # Components: words and types, never each other, never a stage. Laws alone are kept in files.
     "axes": TYPES,
     "data": TYPES,
-    "laws": {*TYPES, "files"},
+    "laws": {*TYPES, "files", "law_json"},
     "metrics": TYPES,
     "models": TYPES,
     "objectives": TYPES,
@@ -70,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "find_credits": {*TYPES, "credits", "program"},
     "traverse": {*TYPES, "laws", "previews", "program"},
     "lower": {*TYPES, "laws", "ledger", "plan", "previews", "program"},
-    "assess": {*TYPES, "laws", "plan", "plan_doubts", "previews", "program"},
+    "assess": {*TYPES, "laws", "plan", "saving_reasons", "previews", "program"},
     "compiler": {
         *TYPES,
         "assess",
@@ -122,9 +124,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "events",
         "explain",
         "files",
+        "law_json",
         "laws",
         "plan",
-        "plan_doubts",
+        "saving_reasons",
         "pool",
         "probe",
         "rates",
@@ -161,9 +164,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 LAWS = {
     "laws.columns",
-    "laws.curve",
     "laws.fitted",
-    "laws.law_json",
     "laws.points",
     "laws.readers",
     "laws.schedule",
@@ -176,7 +177,7 @@ HOLD_LAWS = {
     "assess",
     "doctor",
     "plan",
-    "plan_doubts",
+    "saving_reasons",
     "plan_json",
     "find_laws",
     "traverse",

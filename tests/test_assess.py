@@ -11,20 +11,20 @@ import attrs
 import numpy as np
 import pytest
 
-from shapeflow import plan_json
 from shapeflow.assess import assess
 from shapeflow.assess.crossing import crossings, nearest
 from shapeflow.assess.sample import Sample
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, laws_of, program_of
-from shapeflow.laws.curve import Law, Provenance, Resampling
+from shapeflow.ir import plan_json
+from shapeflow.ir.law import Law, Provenance, Resampling
+from shapeflow.ir.plan import Plan, Uncertainty
+from shapeflow.ir.plan_check import faults
+from shapeflow.ir.plan_json import sealed
+from shapeflow.ir.program import Program
+from shapeflow.ir.saving_reasons import in_short
 from shapeflow.lower import lower
-from shapeflow.plan import Plan, Uncertainty
-from shapeflow.plan_check import faults
-from shapeflow.plan_doubts import in_short
-from shapeflow.plan_json import sealed
-from shapeflow.program import Program
 from shapeflow.traversals import envelope
 from shapeflow.traverse import traverse
 

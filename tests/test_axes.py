@@ -16,9 +16,9 @@ from shapeflow.axes.width import Width
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import UNITS
-from shapeflow.edits import EditError
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.parameters import Axis, DataFacts
 from shapeflow.models.vit import Vit
-from shapeflow.parameters import Axis, DataFacts
 
 IMAGES = DataFacts(kind="images", image=120, channels=3, classes=10, batch=256)
 BYTES = DataFacts(kind="text", vocabulary=256, batch=512)

@@ -10,9 +10,9 @@ import pytest
 from sources import IMAGES, TEXTS, compiled, refused
 
 from shapeflow.base.shapes import Shape
-from shapeflow.plan_check import faults
+from shapeflow.ir.plan_check import faults
+from shapeflow.ir.rates import horizon, remembered
 from shapeflow.preview.rates import rate_lines
-from shapeflow.rates import horizon, remembered
 
 DIGITS = IMAGES.replace("heads: 2", "heads: 2, patch: 4 px")
 BATCHES = DIGITS + (

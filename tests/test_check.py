@@ -21,11 +21,11 @@ from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
 from shapeflow.data.python_source import PythonSource
 from shapeflow.data.text import Text
-from shapeflow.edits import Along, Constant, Copy, Edit, Grow, Mean, Normal, Scale
+from shapeflow.ir.edits import Along, Constant, Copy, Edit, Grow, Mean, Normal, Scale
+from shapeflow.ir.plan import Plan, Transition
+from shapeflow.ir.plan_check import faults
+from shapeflow.ir.plan_json import save, sealed
 from shapeflow.objectives.denoising import Denoising
-from shapeflow.plan import Plan, Transition
-from shapeflow.plan_check import faults
-from shapeflow.plan_json import save, sealed
 from shapeflow.registry import components
 from shapeflow.replica import Divisors, divisors, replica
 from shapeflow.transitions.context_grow import ContextGrow
@@ -351,7 +351,7 @@ def test_a_module_that_is_not_what_was_declared_is_refused() -> None:
 
 STRANGER = '''
 import attrs
-from shapeflow.edits import Scale
+from shapeflow.ir.edits import Scale
 from shapeflow.transitions.width_expand import WidthExpand
 
 @attrs.frozen

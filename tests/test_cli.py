@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from shapeflow.base.codes import CODES
 from shapeflow.cli import COMMANDS, answer
 from shapeflow.compiler import compile_file
-from shapeflow.plan_json import digest_of, load
+from shapeflow.ir.plan_json import digest_of, load
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "examples").glob("*.shape"))}

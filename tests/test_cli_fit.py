@@ -17,11 +17,11 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.cli import answer
 from shapeflow.compiler import fit_file
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.law_table import load
 from shapeflow.preview.fit_plot import spread
-from shapeflow.route import LawRequest
 
 GOLDEN = Path(__file__).parent / "golden" / "fit"
 LAWS = {128: (1e5, 0.42, 1.9, 1e11), 256: (2e5, 0.42, 1.6, -1e11), 512: (3e5, 0.42, 1.4, 2e11)}

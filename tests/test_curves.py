@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shapeflow.compiler import compile_file
-from shapeflow.plan import Plan
+from shapeflow.ir.plan import Plan
 from shapeflow.preview.curves import plan_curve, reached
 
 COSTLY = """

@@ -20,10 +20,10 @@ from shapeflow.api import compile
 from shapeflow.base.codes import CODES
 from shapeflow.base.diagnostics import Report, Source
 from shapeflow.cli import COMMANDS, answer
-from shapeflow.events import event_from_json, event_to_json
 from shapeflow.fmt import formatted
+from shapeflow.ir.events import event_from_json, event_to_json
+from shapeflow.ir.plan_json import plan_to_json
 from shapeflow.parse import parse
-from shapeflow.plan_json import plan_to_json
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapeflow import edits
-from shapeflow.edits import (
+from shapeflow.ir import edits
+from shapeflow.ir.edits import (
     Along,
     Constant,
     Copy,

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from conftest import Golden
 
-from shapeflow import plan_json
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
-from shapeflow.events import StepDone, event_from_json, event_to_json
 from shapeflow.execute import execute
-from shapeflow.plan import Plan
+from shapeflow.ir import plan_json
+from shapeflow.ir.events import StepDone, event_from_json, event_to_json
+from shapeflow.ir.plan import Plan
 from shapeflow_simulator import Simulator
 
 ROOT = Path(__file__).parent.parent

@@ -14,9 +14,9 @@ from sources import compiled
 
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
-from shapeflow.events import Measured
-from shapeflow.plan import Comparison, Plan, Uncertainty
-from shapeflow.plan_json import save, sealed
+from shapeflow.ir.events import Measured
+from shapeflow.ir.plan import Comparison, Plan, Uncertainty
+from shapeflow.ir.plan_json import save, sealed
 from shapeflow.preview.curves import curves, curves_view, savings
 from shapeflow.preview.intervals import expectation, expected_between
 from shapeflow.preview.plan import plan_view

@@ -27,10 +27,10 @@ from torch_tools import (
 )
 
 from shapeflow.api import simulate
-from shapeflow.edits import ORDER, Edit, Grow, Normal, Scale
-from shapeflow.events import CheckpointSaved
+from shapeflow.ir.edits import ORDER, Edit, Grow, Normal, Scale
+from shapeflow.ir.events import CheckpointSaved
+from shapeflow.ir.plan import Plan, Transition
 from shapeflow.optimizers.adamw import Adamw
-from shapeflow.plan import Plan, Transition
 from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow_torch import checkpoint
 from shapeflow_torch.machine import TorchMachine

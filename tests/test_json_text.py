@@ -9,12 +9,12 @@ import pytest
 from sources import BY_HAND, compiled, refused
 from teachers import vit_weights, write_file
 
-from shapeflow import credits, plan_json
 from shapeflow.base.diagnostics import Refused
 from shapeflow.base.json_text import parse_json
 from shapeflow.data.bins import read_header
-from shapeflow.edits import EditError
-from shapeflow.weights import metadata, read_weights
+from shapeflow.ir import credits, plan_json
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.weights import metadata, read_weights
 
 BAD = ["1e999", "-1e999", "NaN", "Infinity", r'"\ud800"', r'{"\udc00": 1}', r'["a\ud83d"]', "[" * 100_000]
 

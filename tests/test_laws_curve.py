@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapeflow.laws.curve import Law, Provenance
-from shapeflow.laws.law_json import law_from_json, law_to_json
+from shapeflow.ir.law import Law, Provenance
+from shapeflow.ir.law_json import law_from_json, law_to_json
 from shapeflow.laws.power import Power
 
 STATED = Provenance(source="stated", metric="loss@own", convention="flops")

@@ -12,10 +12,10 @@ import pytest
 from shapeflow.base.diagnostics import Report, Source, Span
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.law_json import law_from_json, law_to_json
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fit import Fit
-from shapeflow.laws.law_json import law_from_json, law_to_json
-from shapeflow.route import LawRequest
 
 PATCHES = [Shape.of(patch=side) for side in (30, 8)]
 TRUTH = {PATCHES[0]: (3e7, 0.5, 0.4, 0.0), PATCHES[1]: (8e7, 0.5, 0.2, 0.0)}

@@ -11,12 +11,12 @@ from sources import compiled, refused
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.law import Law
+from shapeflow.ir.law_json import law_from_json, law_to_json
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws import Published
-from shapeflow.laws.curve import Law
-from shapeflow.laws.law_json import law_from_json, law_to_json
 from shapeflow.laws.published.records import Optimum, record
-from shapeflow.plan import Plan
-from shapeflow.route import LawRequest
 
 SMALL, LARGE = Shape.of(width=512), Shape.of(width=2048)
 NAMES = ("chinchilla", "kaplan", "sovit")

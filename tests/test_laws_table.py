@@ -15,13 +15,13 @@ import pytest
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.settings import written
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.law import HoldOut, Law, Provenance, Resampling
+from shapeflow.ir.law_json import law_to_json
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws import law_table
-from shapeflow.laws.curve import HoldOut, Law, Provenance, Resampling
 from shapeflow.laws.fit import Fit
-from shapeflow.laws.law_json import law_to_json
 from shapeflow.laws.law_table import dumps, load, save
 from shapeflow.laws.table import Table
-from shapeflow.route import LawRequest
 
 
 def law(c: float, draws: int = 5) -> Law:

@@ -15,7 +15,7 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import program_of
 from shapeflow.find_laws import find_laws
-from shapeflow.laws.curve import HoldOut, Law, Provenance
+from shapeflow.ir.law import HoldOut, Law, Provenance
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.fitting import laws_of_points
 from shapeflow.laws.holdout import hold_out, in_first_half

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shapeflow.edits import Along, Copy, Edit, EditError, Grow, Map, Mean, Resize, Scale, Swap, View
-from shapeflow.ledger import Ledger
-from shapeflow.parameters import Parameter
+from shapeflow.ir.edits import Along, Copy, Edit, EditError, Grow, Map, Mean, Resize, Scale, Swap, View
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.parameters import Parameter
 
 TABLE = (
     Parameter("patch.weight", ("residual", "channel", "patch", "patch"), "matrix", "residual"),

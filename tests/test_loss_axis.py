@@ -12,10 +12,10 @@ from torch_tools import followed, losses, machine, outputs, parameters, shake, s
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
-from shapeflow.events import CheckpointSaved, Event, RunStarted, StepDone
 from shapeflow.execute import execute
+from shapeflow.ir.events import CheckpointSaved, Event, RunStarted, StepDone
+from shapeflow.ir.plan import Plan
 from shapeflow.objectives.cross_entropy import CrossEntropy
-from shapeflow.plan import Plan
 from shapeflow.preview.plan import plan_view
 from shapeflow.runs import Run
 from shapeflow.sweep import sweep_jobs, write_points

@@ -16,9 +16,9 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_fixed, compile_program
-from shapeflow.decks import DECK, hand, shuffled
 from shapeflow.execute import execute
-from shapeflow.plan import Plan, Stage
+from shapeflow.ir.decks import DECK, hand, shuffled
+from shapeflow.ir.plan import Plan, Stage
 from shapeflow_simulator import Simulator
 
 BLENDED = PATCHES.replace("[4, 2]", "[4, 2, 1]") + (
@@ -252,7 +252,7 @@ def test_which_step_is_blended_depends_on_seed_stage_and_step_alone(tmp_path: Pa
     assert there == back[::-1]
     assert there != [stage.blend_at(plan.seed + 1, 0, step) is not None for step in range(494)]
     assert there != [stage.blend_at(plan.seed, 1, step) is not None for step in range(494)]
-    code = "from shapeflow.decks import shuffled; print(*shuffled((0.2, 0.07), '0/0/0/2', 2))"
+    code = "from shapeflow.ir.decks import shuffled; print(*shuffled((0.2, 0.07), '0/0/0/2', 2))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert tuple(map(int, done.stdout.split())) == shuffled((0.2, 0.07), "0/0/0/2", 2)
 

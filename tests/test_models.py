@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import EditError
-from shapeflow.ledger import Ledger
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.parameters import DataFacts, Model, Parameter, grid_of, sequences_of, step_compute
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
-from shapeflow.parameters import DataFacts, Model, Parameter, grid_of, sequences_of, step_compute
 
 IMAGES = DataFacts(kind="images", image=120, channels=3, classes=1000, batch=256)
 BYTES = DataFacts(kind="text", vocabulary=256, batch=512)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from peers import timm_layers
 
-from shapeflow.edits import Floats, Resize, matrices
+from shapeflow.ir.edits import Floats, Resize, matrices
 
 
 @pytest.mark.parametrize("antialias", [False, True])

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources import BY_HAND, IMAGES, TEXTS, TWO_LAWS, compiled
 
-from shapeflow import plan_json, simulate
+from shapeflow import simulate
 from shapeflow.base.diagnostics import Refused
-from shapeflow.plan import Plan
+from shapeflow.ir import plan_json
+from shapeflow.ir.plan import Plan
 
 WIDER = IMAGES.replace("width: 32, heads: 2", "head_width: 16") + (
     "axis patch in [4, 2] px via flexi_resize(base: 4 px)\naxis width in [32, 48] via width_expand(init: net2net)\n"
@@ -126,8 +127,8 @@ def put(*way: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         (put("stages", 0, "colour", value="red"), "colour"),
         (put("model", "colour", value="red"), "colour"),
         (put("parameters", 0, "role", value="colour"), "role"),
-        (put("stages", 1, "transition", "edits", 0, "is", value="explode"), "expected shapeflow.edits.Grow"),
-        (put("stages", 1, "transition", "edits", 0, "colour", value="red"), "expected shapeflow.edits.Grow"),
+        (put("stages", 1, "transition", "edits", 0, "is", value="explode"), "expected shapeflow.ir.edits.Grow"),
+        (put("stages", 1, "transition", "edits", 0, "colour", value="red"), "expected shapeflow.ir.edits.Grow"),
         (put("stages", 1, "transition", "moments", value="lost"), "moments"),
         (put("seed", value="many"), "seed"),
         (put("stages", value=[]), "no stage"),

@@ -10,9 +10,9 @@ from plans import toy_text_plan
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.base.shapes import Shape
-from shapeflow.events import Measured, RunEnded, RunStarted, StepDone
-from shapeflow.plan import Plan
-from shapeflow.plan_json import save, sealed
+from shapeflow.ir.events import Measured, RunEnded, RunStarted, StepDone
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan_json import save, sealed
 from shapeflow.pool import Job, Pool, _Running
 from shapeflow.rivals import Entry, results, seconds_to, step_times
 from shapeflow.runs import Run

@@ -18,8 +18,8 @@ from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.cli import answer
-from shapeflow.events import StepDone, TransitionApplied
-from shapeflow.plan_json import save
+from shapeflow.ir.events import StepDone, TransitionApplied
+from shapeflow.ir.plan_json import save
 from shapeflow.pool import Job, Pool, Watch
 from shapeflow.probe import Asked, Probing, probing
 from shapeflow.probe.outcome import _reference
@@ -258,8 +258,8 @@ def test_probes_that_cannot_be_made(words: list[str], code: str, ask: Ask) -> No
     ],
 )
 def test_probes_without_laws_that_cannot_be_made(words: list[str], code: str, ask: Ask) -> None:
-    from shapeflow.credits import Credits
-    from shapeflow.credits import save as keep
+    from shapeflow.ir.credits import Credits
+    from shapeflow.ir.credits import save as keep
 
     keep(Credits({"convention": "paper"}, ()), Path("other.json"))
     status, _, err = ask("probe", "text.shape", "--transition", "context", *words)

@@ -14,14 +14,14 @@ from sources import BY_HAND, IMAGES, LAWS_ONLY, TEXTS, compiled, refused, writte
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.edits import EditError
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.parameters import DataFacts, Model
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan_json import sealed
+from shapeflow.ir.rates import factors, falling, reads_width, rising
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
-from shapeflow.parameters import DataFacts, Model
-from shapeflow.plan import Plan
-from shapeflow.plan_json import sealed
 from shapeflow.preview.rates import rate_lines
-from shapeflow.rates import factors, falling, reads_width, rising
 from shapeflow.rivals import plan_entry, rival_entries
 from shapeflow.sweep import sweep_jobs
 from shapeflow.transitions.batch_resize import BatchResize

@@ -15,8 +15,8 @@ from shapeflow import pool, rivals
 from shapeflow.backend import backend
 from shapeflow.base.diagnostics import Refused
 from shapeflow.compiler import compile_file
-from shapeflow.ledger import Ledger
-from shapeflow.plan import Spec
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Spec
 from shapeflow.preview.plot import draw
 from shapeflow.runs import Run
 

@@ -9,8 +9,8 @@ from sources import BY_HAND, IMAGES, LAWS_ONLY, PATCHES, TEXTS, TWO_LAWS, compil
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.edits import Swap
-from shapeflow.route import END, Share
+from shapeflow.ir.edits import Swap
+from shapeflow.ir.route import END, Share
 
 AXES = IMAGES.replace("width: 32, heads: 2", "head_width: 16") + (
     "axis patch in [4, 2] px via flexi_resize(base: 4 px)\naxis width in [32, 48, 64] via width_expand\n"

@@ -15,7 +15,8 @@ from plans import toy_image_plan, toy_text_plan
 from torch_tools import followed, losses, machine
 
 from shapeflow.base.diagnostics import Refused
-from shapeflow.events import (
+from shapeflow.execute import checkpoint_name, execute
+from shapeflow.ir.events import (
     CheckpointSaved,
     Event,
     Measured,
@@ -25,10 +26,9 @@ from shapeflow.events import (
     StepDone,
     TransitionApplied,
 )
-from shapeflow.execute import checkpoint_name, execute
-from shapeflow.laws.curve import Law, Provenance
-from shapeflow.plan import Candidate, Plan, Stage
-from shapeflow.plan_json import sealed
+from shapeflow.ir.law import Law, Provenance
+from shapeflow.ir.plan import Candidate, Plan, Stage
+from shapeflow.ir.plan_json import sealed
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow_simulator import Simulator
 

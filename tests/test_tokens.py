@@ -20,16 +20,16 @@ from sources import TEXTS
 from sources import refused as mistakes
 from torch_tools import CPU
 
-from shapeflow import plan_json
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
 from shapeflow.data import bins
 from shapeflow.data.bins import Header, digest_of, dtype_for
 from shapeflow.data.tokens import Tokens
-from shapeflow.edits import EditError
-from shapeflow.events import Event, StepDone
-from shapeflow.plan import Plan
+from shapeflow.ir import plan_json
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.events import Event, StepDone
+from shapeflow.ir.plan import Plan
 from shapeflow_torch.data import open_data
 from shapeflow_torch.data.tokens import mapped
 from shapeflow_torch.data.windows import Windows, gather

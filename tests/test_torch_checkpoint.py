@@ -24,8 +24,8 @@ from torch import Tensor
 from torch_tools import followed, losses, machine
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.ir.plan import Plan
 from shapeflow.optimizers.adamw import Adamw
-from shapeflow.plan import Plan
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand

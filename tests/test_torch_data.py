@@ -20,8 +20,8 @@ from shapeflow.data.digits import Digits
 from shapeflow.data.fashion_mnist import FashionMnist
 from shapeflow.data.python_source import PythonSource
 from shapeflow.data.text import Text
-from shapeflow.edits import Swap
-from shapeflow.plan import Plan, Spec
+from shapeflow.ir.edits import Swap
+from shapeflow.ir.plan import Plan, Spec
 from shapeflow_torch.data import open_data
 from shapeflow_torch.data.fashion_mnist import crop_and_mirror
 from shapeflow_torch.data.images import Images

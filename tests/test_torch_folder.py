@@ -9,7 +9,7 @@ from plans import toy_image_plan
 from torch_tools import machine
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.events import Event, RunEnded, RunStarted
+from shapeflow.ir.events import Event, RunEnded, RunStarted
 from shapeflow_torch import checkpoint, folder
 from shapeflow_torch.run import run
 

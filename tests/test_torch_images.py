@@ -287,7 +287,7 @@ def test_squares_are_enlarged_parts_of_the_image() -> None:
 
 
 def test_resizing_is_bilinear_and_antialiased_where_it_shrinks() -> None:
-    from shapeflow.edits import interpolation
+    from shapeflow.ir.edits import interpolation
 
     images = torch.rand(2, 1, 12, 12, generator=torch.Generator().manual_seed(0)).double()
     assert resized(images, None) is resized(images, 12) is images

@@ -10,9 +10,9 @@ from torch.nn import functional
 from torch_tools import CPU, inputs, machine, outputs, parameters, relative, shake, switch
 
 from shapeflow.base.diagnostics import Refused
-from shapeflow.edits import Resize, View, matrices
-from shapeflow.ledger import Ledger
-from shapeflow.plan import Plan
+from shapeflow.ir.edits import Resize, View, matrices
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Plan
 from shapeflow_torch.models import build
 
 PLANS = {

@@ -18,7 +18,7 @@ from torch_tools import losses
 
 from shapeflow.api import export
 from shapeflow.data.text import Text
-from shapeflow.events import CheckpointSaved, RunEnded
+from shapeflow.ir.events import CheckpointSaved, RunEnded
 from shapeflow_torch import devices
 
 
@@ -77,7 +77,7 @@ ALONE = """
     from pathlib import Path
     from plans import toy_image_plan
     from shapeflow.base.diagnostics import Refused
-    from shapeflow.events import StepDone
+    from shapeflow.ir.events import StepDone
     from shapeflow.base.files import cannot_write
     from shapeflow_torch import folder
     from shapeflow_torch.run import run

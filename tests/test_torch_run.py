@@ -17,9 +17,10 @@ from plans import toy_image_plan
 from safetensors.torch import load_file
 from torch_tools import losses, machine
 
-from shapeflow import plan_json
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.events import (
+from shapeflow.execute import execute
+from shapeflow.ir import plan_json
+from shapeflow.ir.events import (
     CheckpointSaved,
     Event,
     Measured,
@@ -29,8 +30,7 @@ from shapeflow.events import (
     TransitionApplied,
     event_from_json,
 )
-from shapeflow.execute import execute
-from shapeflow.plan import Plan
+from shapeflow.ir.plan import Plan
 from shapeflow_torch import TorchBackend, devices, folder
 from shapeflow_torch.run import Outcome, run
 from shapeflow_torch.team import Team

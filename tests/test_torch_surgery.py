@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch_tools import averaged, disturb, gradients, machine, outputs, parameters, relative, shake, switch
 
 from shapeflow.base.diagnostics import Refused
-from shapeflow.edits import Along, Constant, Edit, Grow, Normal, Resize, View, noise
-from shapeflow.ledger import Ledger
+from shapeflow.ir.edits import Along, Constant, Edit, Grow, Normal, Resize, View, noise
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.parameters import Parameter
+from shapeflow.ir.plan import Plan, Transition
 from shapeflow.optimizers.adamw import Adamw
-from shapeflow.parameters import Parameter
-from shapeflow.plan import Plan, Transition
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow_torch import surgery

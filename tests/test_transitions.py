@@ -12,7 +12,7 @@ import pytest
 from sources import compiled
 
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import (
+from shapeflow.ir.edits import (
     Along,
     Constant,
     Copy,
@@ -31,10 +31,10 @@ from shapeflow.edits import (
     is_reversible,
     joined,
 )
-from shapeflow.ledger import Ledger
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.parameters import DataFacts, Model, Parameter, Transition
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
-from shapeflow.parameters import DataFacts, Model, Parameter, Transition
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand

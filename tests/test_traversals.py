@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.laws.curve import Law, Provenance
-from shapeflow.route import END, Problem, Route, Share, Until
+from shapeflow.ir.law import Law, Provenance
+from shapeflow.ir.route import END, Problem, Route, Share, Until
 from shapeflow.traversals import COMPONENTS
 from shapeflow.traversals.envelope import Stretch, crossings, greedy, total
 from shapeflow.traversals.evenly import Evenly

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.laws.curve import Law, Provenance
-from shapeflow.route import Problem, Route
+from shapeflow.ir.law import Law, Provenance
+from shapeflow.ir.route import Problem, Route
 from shapeflow.traversals.envelope import entry
 from shapeflow.traversals.steepest import Steepest
 

@@ -16,14 +16,14 @@ from teachers import BYTES, DIGITS, text_weights, vit_weights, write_file, write
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import EditError
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.parameters import DataFacts, Teacher
+from shapeflow.ir.weights import LONGEST, Weights, metadata, read_weights
 from shapeflow.models.vit import Vit
 from shapeflow.objectives.cross_entropy import CrossEntropy
 from shapeflow.objectives.distill import Distill
 from shapeflow.objectives.mixture import Mixture
 from shapeflow.objectives.next_token import NextToken
-from shapeflow.parameters import DataFacts, Teacher
-from shapeflow.weights import LONGEST, Weights, metadata, read_weights
 
 STUDENT = """
 model vit(depth: 2, head_width: 16, patch: 4 px)

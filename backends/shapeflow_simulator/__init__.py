@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.edits import Edit
-from shapeflow.ledger import Ledger
-from shapeflow.plan import Plan, Stage, Transition, forecast
+from shapeflow.ir.edits import Edit
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Plan, Stage, Transition, forecast
 
 __all__ = ["Simulator"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shapeflow.plan import Plan
+from shapeflow.ir.plan import Plan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from shapeflow.ledger import Ledger
-from shapeflow.rates import Factors, horizon, reads_width
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.rates import Factors, horizon, reads_width
 from shapeflow_torch.compilation import compile_blocks
 from shapeflow_torch.models import build, initialise
 from shapeflow_torch.optimizer import AgedAdamW, Memory, State, make_optimizer, states_of

@@ -9,7 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shapeflow.edits import Along, Constant, Copy, Fill, Floats, Gather, Normal, Resize, gather, matrices, noise_beyond
+from shapeflow.ir.edits import (
+    Along,
+    Constant,
+    Copy,
+    Fill,
+    Floats,
+    Gather,
+    Normal,
+    Resize,
+    gather,
+    matrices,
+    noise_beyond,
+)
 from shapeflow_torch.reading import along as through
 
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.edits import Edit, EditError, Swap, is_reversible
-from shapeflow.plan import Blend, Plan, Stage, Transition
+from shapeflow.ir.edits import Edit, EditError, Swap, is_reversible
+from shapeflow.ir.plan import Blend, Plan, Stage, Transition
 from shapeflow.replica import Divisors, divisors, replica
 from shapeflow.verdicts import EXACT, Checked, Verdict
 from shapeflow_torch.data import Data, open_data

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from shapeflow.plan import Plan
+from shapeflow.ir.plan import Plan
 from shapeflow_torch.models import Net
 
 Compile = Literal["auto", "on", "off"]

@@ -18,9 +18,9 @@ import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from shapeflow import plan_json
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.plan import Plan
+from shapeflow.ir import plan_json
+from shapeflow.ir.plan import Plan
 from shapeflow_torch.devices import Place, gpus, place
 from shapeflow_torch.stop import Stop
 from shapeflow_torch.team import Team

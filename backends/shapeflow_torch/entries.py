@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from shapeflow.edits import Along, Edit, Grow, Ints, gather
-from shapeflow.ledger import Ledger
+from shapeflow.ir.edits import Along, Edit, Grow, Ints, gather
+from shapeflow.ir.ledger import Ledger
 
 Mask = npt.NDArray[np.bool_]
 

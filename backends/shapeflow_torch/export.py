@@ -1,4 +1,4 @@
-"""A run's weights as one file that says what it is (see `shapeflow/weights.py`)."""
+"""A run's weights as one file that says what it is (see `shapeflow/ir/weights.py`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from safetensors.torch import save as write_tensors
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_bytes
-from shapeflow.edits import View
-from shapeflow.plan import Plan
-from shapeflow.weights import Weights, metadata
+from shapeflow.ir.edits import View
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.weights import Weights, metadata
 from shapeflow_torch import checkpoint
 from shapeflow_torch.folder import CHECKPOINTS
 from shapeflow_torch.objectives import reserved_of

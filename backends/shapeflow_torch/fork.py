@@ -6,10 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
-from shapeflow import plan_json
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import cannot_write, read_text, sync_folder, write_text
-from shapeflow.plan import Plan
+from shapeflow.ir import plan_json
+from shapeflow.ir.plan import Plan
 from shapeflow_torch.checkpoint import adopt, newest, step_of
 from shapeflow_torch.folder import CHECKPOINTS, DATA, EVENTS, PLAN, lines_until
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.edits import REVERSIBLE, Edit
-from shapeflow.ledger import Ledger
-from shapeflow.plan import Plan, Stage, Transition
-from shapeflow.rates import factors, remembered
+from shapeflow.ir.edits import REVERSIBLE, Edit
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Plan, Stage, Transition
+from shapeflow.ir.rates import factors, remembered
 from shapeflow_torch import checkpoint
 from shapeflow_torch.body import Body
 from shapeflow_torch.compilation import allow_graphs

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.ledger import Ledger
+from shapeflow.ir.ledger import Ledger
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.data.random import PROBE, generator

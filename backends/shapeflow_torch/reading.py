@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from shapeflow.edits import Resize, matrices
-from shapeflow.ledger import Ledger
-from shapeflow.parameters import Parameter
+from shapeflow.ir.edits import Resize, matrices
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.parameters import Parameter
 
 
 class Reading:

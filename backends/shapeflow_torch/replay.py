@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shapeflow.ledger import Ledger
-from shapeflow.plan import Plan
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Plan
 
 
 def first_ledger(plan: Plan) -> Ledger:

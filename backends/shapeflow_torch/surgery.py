@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.edits import Edit, EditError, Grow, Map, Scale, Swap
-from shapeflow.ledger import Ledger
-from shapeflow.parameters import Parameter
-from shapeflow.plan import Transition
+from shapeflow.ir.edits import Edit, EditError, Grow, Map, Scale, Swap
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.parameters import Parameter
+from shapeflow.ir.plan import Transition
 from shapeflow_torch.bundles import Bundle, Sheet, deepen, mean_square, rewrite, widen
 from shapeflow_torch.optimizer import State, ages_matter, empty_state
 

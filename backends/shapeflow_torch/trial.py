@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from shapeflow.base.diagnostics import Refused
-from shapeflow.plan import Plan
+from shapeflow.ir.plan import Plan
 from shapeflow_torch.models import build
 from shapeflow_torch.probe import Probe, Sample
 from shapeflow_torch.reading import Reader

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.edits import Edit, Swap
-from shapeflow.plan import Plan, Stage
+from shapeflow.ir.edits import Edit, Swap
+from shapeflow.ir.plan import Plan, Stage
 
 Counts = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 

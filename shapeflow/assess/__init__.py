@@ -10,10 +10,10 @@ import attrs
 from shapeflow.assess.doubt import doubts
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
-from shapeflow.plan import Comparator, Comparison, Plan, Uncertainty
-from shapeflow.plan_doubts import in_short
-from shapeflow.program import Program
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Comparator, Comparison, Plan, Uncertainty
+from shapeflow.ir.program import Program
+from shapeflow.ir.saving_reasons import in_short
 
 __all__ = ["assess"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shapeflow.laws.curve import Law
-from shapeflow.plan import Plan, Uncertainty
-from shapeflow.plan_doubts import rested_on, unsupported
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Plan, Uncertainty
+from shapeflow.ir.saving_reasons import rested_on, unsupported
 
 UNREACHED = 0.05
 """Share of resamples that may never get to the plan's final error."""

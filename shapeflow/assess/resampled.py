@@ -13,10 +13,10 @@ from shapeflow.assess.crossing import crossings, nearest
 from shapeflow.assess.sample import Floats, Sample, bounds, interval, quantiles, rounded, samples
 from shapeflow.assess.walk import Leg, grid, reach, walk
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
-from shapeflow.plan import Pair, Plan, Stage, Uncertainty
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Pair, Plan, Stage, Uncertainty
+from shapeflow.ir.program import Program
 from shapeflow.previews import surcharge
-from shapeflow.program import Program
 
 LEVEL = 0.9
 POINTS = 48

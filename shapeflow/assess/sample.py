@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import attrs
 
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import Dimension
-from shapeflow.edits import EditError
-from shapeflow.parameters import DataFacts, Model
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.parameters import DataFacts, Model
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli.common import of_a_file, plan_of, print_json
 
 if TYPE_CHECKING:
-    from shapeflow.plan import Plan
+    from shapeflow.ir.plan import Plan
 
 
 @click.command("check")

@@ -15,7 +15,7 @@ import click
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 
 if TYPE_CHECKING:
-    from shapeflow.plan import Plan
+    from shapeflow.ir.plan import Plan
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -85,7 +85,7 @@ def _let(text: str) -> str:
 def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
     """The plan of a `.shape` file, compiled, its warnings told; or the one in a plan file. Raises Refused."""
     if file.suffix == ".json":
-        from shapeflow.plan_json import load
+        from shapeflow.ir.plan_json import load
 
         if sentences:
             message = "a compiled plan cannot be changed"

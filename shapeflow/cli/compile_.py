@@ -20,11 +20,11 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     """
     plan = plan_of(file, sentences)
     if output is not None:
-        from shapeflow.plan_json import save
+        from shapeflow.ir.plan_json import save
 
         save(plan, output)
     if as_json:
-        from shapeflow.plan_json import plan_to_json
+        from shapeflow.ir.plan_json import plan_to_json
 
         print_json(plan_to_json(plan))
         return

@@ -14,9 +14,9 @@ from shapeflow.cli.common import of_a_file, print_json, tell
 
 if TYPE_CHECKING:
     from shapeflow.base.shapes import Shape
-    from shapeflow.laws.curve import Law
+    from shapeflow.ir.law import Law
+    from shapeflow.ir.program import Program
     from shapeflow.laws.fitted import FittedLaws
-    from shapeflow.program import Program
 
 SHOWN = 8
 """Refused laws that the diagnostic names; the report has all."""

@@ -11,9 +11,9 @@ from shapeflow.cli.common import of_a_file, print_json, seeds_of, tell
 
 if TYPE_CHECKING:
     from shapeflow.base.units import Amount
-    from shapeflow.credits import Credits
+    from shapeflow.ir.credits import Credits
+    from shapeflow.ir.program import Program
     from shapeflow.probe import Asked
-    from shapeflow.program import Program
 
 
 @click.command("probe")
@@ -78,8 +78,8 @@ def command(
     that an interrupted probe goes on.
     """
     from shapeflow.base.diagnostics import Report
-    from shapeflow.credits import as_json as credits_json
-    from shapeflow.credits import save
+    from shapeflow.ir.credits import as_json as credits_json
+    from shapeflow.ir.credits import save
     from shapeflow.pool import Pool
     from shapeflow.preview.jobs import watched
     from shapeflow.preview.probe import price_of, probe_view
@@ -163,7 +163,7 @@ def _amount(file: Path, sentences: list[str], text: str) -> Amount:
 def _known(path: Path, program: Program) -> Credits:
     """What a file holds already, to be kept beside what is measured. Raises Refused for another subject's."""
     from shapeflow.base.diagnostics import Diagnostic, Refused
-    from shapeflow.credits import Credits, load
+    from shapeflow.ir.credits import Credits, load
 
     if not path.exists():
         return Credits(program.subject(), ())

@@ -10,7 +10,7 @@ import click
 from shapeflow.cli.common import formatted, plan_of, print_json
 
 if TYPE_CHECKING:
-    from shapeflow.plan import Plan
+    from shapeflow.ir.plan import Plan
 
 
 @click.command("show")
@@ -36,7 +36,7 @@ def command(what: Path, other: Path | None, verify: bool, as_json: bool) -> None
 
         plan = _plan(what)
         if as_json:
-            from shapeflow.plan_json import plan_to_json
+            from shapeflow.ir.plan_json import plan_to_json
 
             print_json(plan_to_json(plan))
         else:
@@ -45,7 +45,7 @@ def command(what: Path, other: Path | None, verify: bool, as_json: bool) -> None
 
 def _plan(path: Path) -> Plan:
     """The plan of a `.shape` file, in a plan file or in a run's folder."""
-    from shapeflow.plan_json import load
+    from shapeflow.ir.plan_json import load
     from shapeflow.runs import read_run
 
     if path.is_dir():
@@ -54,7 +54,7 @@ def _plan(path: Path) -> Plan:
 
 
 def _run(folder: Path, as_json: bool) -> None:
-    from shapeflow.events import event_to_json
+    from shapeflow.ir.events import event_to_json
     from shapeflow.preview.run import run_view
     from shapeflow.preview.screen import show
     from shapeflow.runs import read_run
@@ -72,7 +72,7 @@ def _tokens(path: Path, verify: bool, as_json: bool) -> None:
     import json
 
     from shapeflow.data.bins import check_file, read_header, refused
-    from shapeflow.edits import EditError
+    from shapeflow.ir.edits import EditError
     from shapeflow.preview.screen import show
     from shapeflow.preview.tokens import header_view
 

@@ -10,7 +10,7 @@ import click
 from shapeflow.cli.common import of_a_file, plan_of, print_json
 
 if TYPE_CHECKING:
-    from shapeflow.plan import Plan
+    from shapeflow.ir.plan import Plan
 
 
 @click.command("simulate")
@@ -63,7 +63,7 @@ def _print_events(plan: Plan) -> None:
     import json
 
     from shapeflow.api import simulate
-    from shapeflow.events import StepDone, event_to_json
+    from shapeflow.ir.events import StepDone, event_to_json
 
     for event in simulate(plan):
         if not isinstance(event, StepDone):

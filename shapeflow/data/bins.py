@@ -17,7 +17,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.json_text import parse_json
-from shapeflow.edits import EditError
+from shapeflow.ir.edits import EditError
 
 FORMAT, VERSION = "shapeflow-tokens", 1
 SIZES = {"uint16": 2, "uint32": 4}

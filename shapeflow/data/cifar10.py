@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.settings import setting
-from shapeflow.parameters import DataFacts
+from shapeflow.ir.parameters import DataFacts
 
 HELD_OUT = 5_000
 """Of the 50,000 training images, the last 5,000 are held out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.settings import setting
-from shapeflow.parameters import DataFacts
+from shapeflow.ir.parameters import DataFacts
 
 HELD_OUT = 360
 """Of the 1,797 images, the last 360 of a fixed shuffle are held out."""

@@ -7,7 +7,7 @@ from typing import Literal
 import attrs
 
 from shapeflow.base.settings import setting
-from shapeflow.parameters import DataFacts
+from shapeflow.ir.parameters import DataFacts
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Endings of image files; others are left alone, as are names that begin with a dot."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.settings import setting
-from shapeflow.parameters import DataFacts
+from shapeflow.ir.parameters import DataFacts
 
 SEPARATOR = 0
 """The byte between two files; no text has it."""

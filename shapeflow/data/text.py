@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.base.settings import setting
-from shapeflow.parameters import DataFacts
+from shapeflow.ir.parameters import DataFacts
 
 SEPARATOR = 0
 """The byte between two files; no text has it."""

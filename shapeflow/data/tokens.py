@@ -8,8 +8,8 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.data.bins import HELP, Header, header_path, read_header
-from shapeflow.edits import EditError
-from shapeflow.parameters import DataFacts
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.parameters import DataFacts
 
 
 @attrs.frozen

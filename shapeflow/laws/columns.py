@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from shapeflow.base.diagnostics import Report, did_you_mean
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.readers import Row, number
 from shapeflow.laws.runs import Query
 from shapeflow.laws.template import RUN, Template
-from shapeflow.route import LawRequest
 
 COMPUTE = ("compute", "flops", "total_flos")
 STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_step", "_step", "Step")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.runs import Logs, Run, faults
-from shapeflow.route import LawRequest
 
 SMALL = 1e6
 """FLOPs below which no training run that measures anything stays."""

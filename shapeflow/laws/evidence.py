@@ -11,11 +11,11 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.laws.curve import Provenance
+from shapeflow.ir.law import Provenance
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.doubts import without_runs, without_steps
 from shapeflow.laws.points import Points, select
 from shapeflow.laws.runs import Logs, Run
-from shapeflow.route import LawRequest
 
 LEAST = 5
 """Points below which no law of four numbers is fitted."""

@@ -11,7 +11,8 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting, written
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.doubts import doubts, log_doubts
 from shapeflow.laws.evidence import LEAST, gather
 from shapeflow.laws.fitted import FittedLaws
@@ -20,7 +21,6 @@ from shapeflow.laws.logs import read_logs
 from shapeflow.laws.method import method
 from shapeflow.laws.runs import Query
 from shapeflow.laws.solver import B_HIGH, FitOptions
-from shapeflow.route import LawRequest
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
 from shapeflow.laws.points import Points
 
 

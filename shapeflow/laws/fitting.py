@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law, Provenance
+from shapeflow.ir.law import Law, Provenance
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.holdout import Half, hold_out
 from shapeflow.laws.points import Floats, Points

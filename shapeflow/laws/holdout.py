@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from shapeflow.laws.curve import HoldOut, Law, Provenance
+from shapeflow.ir.law import HoldOut, Law, Provenance
 from shapeflow.laws.points import Points
 from shapeflow.laws.solver import FitOptions, Fitted, fit_laws
 

@@ -21,8 +21,8 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
-from shapeflow.laws.law_json import law_from_json, law_to_json
+from shapeflow.ir.law import Law
+from shapeflow.ir.law_json import law_from_json, law_to_json
 from shapeflow.laws.points import Floats
 
 FORMAT, VERSION = "shapeflow-laws", 1

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Report, did_you_mean
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.columns import Finder
 from shapeflow.laws.matches import matches
 from shapeflow.laws.readers import MissingExtra, Unreadable
@@ -16,7 +17,6 @@ from shapeflow.laws.run_folders import is_run, read_run
 from shapeflow.laws.runs import Logs, Query
 from shapeflow.laws.tables import read_table
 from shapeflow.laws.template import Template
-from shapeflow.route import LawRequest
 
 NEAR = 1000
 """Files of a folder that are looked at for one of a like name."""

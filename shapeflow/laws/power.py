@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.settings import setting
-from shapeflow.laws.curve import Law, Provenance
+from shapeflow.ir.law import Law, Provenance
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ from typing import Protocol
 import attrs
 import numpy as np
 
-from shapeflow.laws.curve import Resampling
+from shapeflow.ir.law import Resampling
 from shapeflow.laws.points import Floats, Points
 
 RHO = np.linspace(-0.6, 0.96, 79)

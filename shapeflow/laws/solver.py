@@ -14,7 +14,7 @@ from typing import Literal
 import attrs
 import numpy as np
 
-from shapeflow.laws.curve import Quad
+from shapeflow.ir.law import Quad
 from shapeflow.laws.descent import Descent, descend
 from shapeflow.laws.objective import Batch, objective, residual
 from shapeflow.laws.points import Floats, Points

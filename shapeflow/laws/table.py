@@ -12,11 +12,11 @@ import attrs
 from shapeflow.base.diagnostics import Label, Refused, Report
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.doubts import doubts
 from shapeflow.laws.law_table import load
 from shapeflow.laws.refit import sentence
-from shapeflow.route import LawRequest
 
 SHOWN = 8
 OUTSIDE = "lies outside the folder of this file, and is not looked at"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
 from shapeflow.laws.solver import at_bound
 
 DECADES, POINTS = 1.0, 12

@@ -11,17 +11,17 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.edits import in_order
-from shapeflow.laws.curve import Law
+from shapeflow.ir.edits import in_order
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
+from shapeflow.ir.program import Program, Trained
+from shapeflow.ir.route import Leg, Route
 from shapeflow.lower.cautions import cautions
 from shapeflow.lower.comparison import compare, last_shape
 from shapeflow.lower.cooldown import cooldown
 from shapeflow.lower.lengths import Ruler, Stretch, leave
 from shapeflow.lower.switches import Illegal, Switches, leg_span
-from shapeflow.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
 from shapeflow.previews import left_out, previewed
-from shapeflow.program import Program, Trained
-from shapeflow.route import Leg, Route
 
 __all__ = ["lower"]
 

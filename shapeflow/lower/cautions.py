@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Stage
+from shapeflow.ir.program import Program
 from shapeflow.lower.credited import credit_notes
-from shapeflow.plan import Stage
-from shapeflow.program import Program
 
 
 def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage]) -> Iterator[str]:

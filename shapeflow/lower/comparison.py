@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
-from shapeflow.plan import Comparator, Comparison, Stage, Totals
-from shapeflow.program import Program
-from shapeflow.route import Route
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Comparator, Comparison, Stage, Totals
+from shapeflow.ir.program import Program
+from shapeflow.ir.route import Route
 
 
 def last_shape(route: Route, stages: Sequence[Stage]) -> Shape:

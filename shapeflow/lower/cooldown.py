@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount, Dimension
-from shapeflow.plan import Stage
-from shapeflow.program import Program
+from shapeflow.ir.plan import Stage
+from shapeflow.ir.program import Program
 
 MOST = 0.5
 """Share of a plan's compute. Beyond it the constant rate, which laws and switches ask for, is the exception; 10 to 20%

@@ -10,8 +10,8 @@ import attrs
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount, flops
-from shapeflow.plan import Credit, Transition
-from shapeflow.program import AxisUse, Program
+from shapeflow.ir.plan import Credit, Transition
+from shapeflow.ir.program import AxisUse, Program
 
 
 def credited(program: Program, before: Shape, after: Shape, transition: Transition) -> Transition:

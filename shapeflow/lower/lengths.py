@@ -9,10 +9,10 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount, Dimension
-from shapeflow.laws.curve import Law
-from shapeflow.plan import Point, forecast
-from shapeflow.program import Program
-from shapeflow.route import Leg
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Point, forecast
+from shapeflow.ir.program import Program
+from shapeflow.ir.route import Leg
 
 
 @attrs.frozen

@@ -10,12 +10,12 @@ import attrs
 from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import Edit, EditError, Grow, in_order, joined
-from shapeflow.ledger import Ledger
+from shapeflow.ir.edits import Edit, EditError, Grow, in_order, joined
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Stage, Transition
+from shapeflow.ir.program import AxisUse, Program, Trained
+from shapeflow.ir.route import Leg
 from shapeflow.lower.credited import credited
-from shapeflow.plan import Stage, Transition
-from shapeflow.program import AxisUse, Program, Trained
-from shapeflow.route import Leg
 
 PRESERVES = ("exact", "shared-positions", "lossy")
 REWARM = 50

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from shapeflow.base.shapes import Shape, Value
-from shapeflow.edits import EditError
-from shapeflow.parameters import Parameter
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.parameters import Parameter
 
 
 def linear(name: str, out: str, into: str, bias: bool) -> tuple[Parameter, ...]:

@@ -9,9 +9,9 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape, Value
-from shapeflow.edits import EditError, SlotValue
+from shapeflow.ir.edits import EditError, SlotValue
+from shapeflow.ir.parameters import Compute, Convention, DataFacts, Model, Parameter, fitting, sequences_of
 from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, number, whole, whole_heads
-from shapeflow.parameters import Compute, Convention, DataFacts, Model, Parameter, fitting, sequences_of
 
 _PARAMETERS = (
     Parameter("embed.weight", ("vocabulary", "residual"), "matrix", "residual"),

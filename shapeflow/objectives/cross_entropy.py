@@ -8,7 +8,7 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
-from shapeflow.parameters import Convention, DataFacts
+from shapeflow.ir.parameters import Convention, DataFacts
 
 
 @attrs.frozen

@@ -8,8 +8,8 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import EditError
-from shapeflow.parameters import Convention, DataFacts
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.parameters import Convention, DataFacts
 
 MODES = ("regular", "extreme", "sequential")
 """The denoisers, each with a reserved id of its own that stands before the text."""

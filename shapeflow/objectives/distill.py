@@ -9,7 +9,7 @@ import attrs
 
 from shapeflow.base.settings import found, setting
 from shapeflow.base.shapes import Shape
-from shapeflow.parameters import ANY, Convention, DataFacts, Teacher, input_of
+from shapeflow.ir.parameters import ANY, Convention, DataFacts, Teacher, input_of
 
 
 @attrs.frozen

@@ -9,8 +9,8 @@ import attrs
 
 from shapeflow.base.settings import name_of, setting
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import EditError
-from shapeflow.parameters import ANY, Convention, DataFacts, Teacher
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.parameters import ANY, Convention, DataFacts, Teacher
 
 
 @attrs.frozen

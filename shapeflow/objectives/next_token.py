@@ -7,7 +7,7 @@ from typing import ClassVar
 import attrs
 
 from shapeflow.base.shapes import Shape
-from shapeflow.parameters import Convention, DataFacts
+from shapeflow.ir.parameters import Convention, DataFacts
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.plan import Plan
+from shapeflow.ir.plan import Plan
 from shapeflow.preview.numbers import count, share
 from shapeflow.verdicts import EXACT, Checked, Verdict
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.base.shapes import Shape
-from shapeflow.plan import Plan, Stage, forecast
+from shapeflow.ir.plan import Plan, Stage, forecast
 from shapeflow.preview.intervals import withheld
 from shapeflow.preview.numbers import error, percent, scale
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import HoldOut, Law, Pair, Provenance
+from shapeflow.ir.law import HoldOut, Law, Pair, Provenance
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.preview.numbers import count, flops, longest, scale
 

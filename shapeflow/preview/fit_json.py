@@ -9,9 +9,9 @@ from importlib.metadata import version
 from typing import Any
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.law_json import law_to_json
 from shapeflow.laws.fitted import FittedLaws
-from shapeflow.laws.law_json import law_to_json
 from shapeflow.preview.fit import decades, refused, verdict
 
 LEVEL = 0.9

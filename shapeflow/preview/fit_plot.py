@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.points import Floats, Points
 from shapeflow.preview.fit import factor, refused

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from rich.table import Table
 
 from shapeflow.base.shapes import Shape
-from shapeflow.events import Measured
-from shapeflow.plan import Pair, Plan, Uncertainty
+from shapeflow.ir.events import Measured
+from shapeflow.ir.plan import Pair, Plan, Uncertainty
 from shapeflow.preview.numbers import error, flops, percent, scale
 
 DIGITS = 1e-5

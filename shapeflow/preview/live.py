@@ -10,8 +10,8 @@ import attrs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from shapeflow.events import CheckpointSaved, Event, Measured, RunEnded, RunStarted, StageEntered, StepDone
-from shapeflow.plan import Plan
+from shapeflow.ir.events import CheckpointSaved, Event, Measured, RunEnded, RunStarted, StageEntered, StepDone
+from shapeflow.ir.plan import Plan
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops
 from shapeflow.preview.screen import console

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.plan import Blend, Comparator, Pair, Plan, Stage
-from shapeflow.plan_doubts import in_short
+from shapeflow.ir.plan import Blend, Comparator, Pair, Plan, Stage
+from shapeflow.ir.saving_reasons import in_short
 from shapeflow.preview.intervals import conditions, interval_table, saving, withheld
 from shapeflow.preview.numbers import count, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines

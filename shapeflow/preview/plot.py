@@ -9,7 +9,7 @@ from typing import Any
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
-from shapeflow.plan import Plan
+from shapeflow.ir.plan import Plan
 from shapeflow.preview.curves import all_curves
 from shapeflow.preview.intervals import basis, between, withheld
 from shapeflow.preview.numbers import percent, scale

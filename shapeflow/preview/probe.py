@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.credits import Pair, Trial
+from shapeflow.ir.credits import Pair, Trial
 from shapeflow.preview.numbers import error, flops, scale, share
 from shapeflow.probe import Probing
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shapeflow.plan import Plan, Stage
+from shapeflow.ir.plan import Plan, Stage
+from shapeflow.ir.rates import factors, horizon
 from shapeflow.preview.numbers import count, error, flops
-from shapeflow.rates import factors, horizon
 
 
 def rate_lines(plan: Plan) -> Iterator[str]:

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.events import Measured
-from shapeflow.plan import Plan, Spec
+from shapeflow.ir.events import Measured
+from shapeflow.ir.plan import Plan, Spec
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
 from shapeflow.runs import Run

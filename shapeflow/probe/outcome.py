@@ -10,8 +10,8 @@ from typing import Literal
 import attrs
 
 from shapeflow.base.shapes import Shape
-from shapeflow.credits import Pair
-from shapeflow.events import Measured, TransitionApplied
+from shapeflow.ir.credits import Pair
+from shapeflow.ir.events import Measured, TransitionApplied
 from shapeflow.pool import Job
 from shapeflow.probe.plans import Probe, Probing, compute_of
 from shapeflow.runs import Run, read_run

@@ -11,14 +11,14 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_route, laws_of, program_of
-from shapeflow.laws.curve import Law
-from shapeflow.plan import Plan
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.program import Program
+from shapeflow.ir.route import END, Leg, Route, Until
 from shapeflow.pool import Job
 from shapeflow.previews import previewed
 from shapeflow.probe.points import Asked, compute_behind, steps_before, trained_of
 from shapeflow.probe.switches import Switch, axis_of, switches
-from shapeflow.program import Program
-from shapeflow.route import END, Leg, Route, Until
 
 POINTS = 20
 """Measurements behind a switch."""

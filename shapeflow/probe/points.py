@@ -13,9 +13,9 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_program
-from shapeflow.laws.curve import Law
+from shapeflow.ir.law import Law
+from shapeflow.ir.program import Program, Trained
 from shapeflow.probe.switches import Switch
-from shapeflow.program import Program, Trained
 
 AT, LENGTH = 0.5, 0.25
 """Shares of the budget up to a switch that the plan does not make, and behind every switch."""

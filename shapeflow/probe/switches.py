@@ -10,7 +10,7 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape, Value
-from shapeflow.program import AxisUse, Program
+from shapeflow.ir.program import AxisUse, Program
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ import attrs
 from shapeflow import registry, syntax
 from shapeflow.base.diagnostics import Report, Span
 from shapeflow.base.units import Amount, Dimension
-from shapeflow.program import AxisUse, Program, Trained
+from shapeflow.ir.program import AxisUse, Program, Trained
 from shapeflow.resolve.axes import Space, axis_use, space
 from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.sentences import Opener, Sentences, collect, names

@@ -11,7 +11,7 @@ import attrs
 from shapeflow import registry, syntax
 from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.base.settings import limits, settings_of
-from shapeflow.edits import EditError
+from shapeflow.ir.edits import EditError
 from shapeflow.resolve.values import Names, Unsettled, bare, items, settle
 
 

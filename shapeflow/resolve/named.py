@@ -10,7 +10,7 @@ import attrs
 from shapeflow import registry, syntax
 from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.base.shapes import Value
-from shapeflow.program import AxisUse
+from shapeflow.ir.program import AxisUse
 from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.values import Names, Unsettled, bare, items
 

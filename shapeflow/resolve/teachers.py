@@ -13,10 +13,10 @@ from shapeflow import registry
 from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report, Span
 from shapeflow.base.settings import unfit
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import EditError, View
-from shapeflow.parameters import DataFacts, Model, Teacher, input_of
-from shapeflow.program import Trained
-from shapeflow.weights import Weights, broken, read_weights
+from shapeflow.ir.edits import EditError, View
+from shapeflow.ir.parameters import DataFacts, Model, Teacher, input_of
+from shapeflow.ir.program import Trained
+from shapeflow.ir.weights import Weights, broken, read_weights
 
 NAMES = {"image": "images of {} px", "channels": "{} channels", "classes": "{} classes", "vocabulary": "{} tokens"}
 """What teacher and data must have alike -> how it is told."""

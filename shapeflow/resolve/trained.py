@@ -14,9 +14,9 @@ from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.settings import limits, name_of
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import BASE
-from shapeflow.edits import EditError
-from shapeflow.parameters import ANY, DataFacts
-from shapeflow.program import AxisUse, Trained
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.parameters import ANY, DataFacts
+from shapeflow.ir.program import AxisUse, Trained
 from shapeflow.resolve.axes import Space
 from shapeflow.resolve.teachers import Teachers
 from shapeflow.resolve.values import Unsettled

@@ -10,11 +10,11 @@ from shapeflow import syntax
 from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Dimension
+from shapeflow.ir.route import END, Leg, Route, Share, Until
 from shapeflow.resolve.axes import Space
 from shapeflow.resolve.components import build
 from shapeflow.resolve.sentences import Sentences
 from shapeflow.resolve.values import Names, Unsettled, amount
-from shapeflow.route import END, Leg, Route, Share, Until
 
 
 @attrs.frozen

@@ -11,8 +11,8 @@ import attrs
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import BASE, Amount, Dimension
-from shapeflow.edits import Edit, EditError, Swap
-from shapeflow.parameters import DataFacts, Model, Preserves
+from shapeflow.ir.edits import Edit, EditError, Swap
+from shapeflow.ir.parameters import DataFacts, Model, Preserves
 
 
 @attrs.frozen

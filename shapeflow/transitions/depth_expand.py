@@ -8,8 +8,8 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Normal
-from shapeflow.parameters import DataFacts, Model, Parameter, Preserves
+from shapeflow.ir.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Normal
+from shapeflow.ir.parameters import DataFacts, Model, Parameter, Preserves
 
 
 @attrs.frozen

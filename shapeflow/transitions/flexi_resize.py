@@ -8,8 +8,8 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import Edit, Resize, Swap
-from shapeflow.parameters import DataFacts, Model, Preserves
+from shapeflow.ir.edits import Edit, Resize, Swap
+from shapeflow.ir.parameters import DataFacts, Model, Preserves
 from shapeflow.transitions.grids import check_dims, grid_views, views
 
 

@@ -3,8 +3,8 @@ size."""
 
 from __future__ import annotations
 
-from shapeflow.edits import EditError, Resize, View
-from shapeflow.parameters import Model
+from shapeflow.ir.edits import EditError, Resize, View
+from shapeflow.ir.parameters import Model
 
 
 def views(model: Model, rule: Resize, dim: str) -> tuple[View, ...]:

@@ -8,8 +8,8 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import Edit, Swap
-from shapeflow.parameters import DataFacts, Model, Preserves
+from shapeflow.ir.edits import Edit, Swap
+from shapeflow.ir.parameters import DataFacts, Model, Preserves
 
 
 @attrs.frozen

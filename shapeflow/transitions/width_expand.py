@@ -9,8 +9,8 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Mean, Normal, Scale
-from shapeflow.parameters import DataFacts, Model, Parameter, Preserves
+from shapeflow.ir.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Mean, Normal, Scale
+from shapeflow.ir.parameters import DataFacts, Model, Parameter, Preserves
 
 _SHARE = 0.3
 """What the first replica of a copied unit keeps. At one half both would get the same gradient and stay equal."""

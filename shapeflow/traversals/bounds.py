@@ -9,7 +9,7 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.route import Curve, Problem
+from shapeflow.ir.route import Curve, Problem
 
 
 @attrs.frozen

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from shapeflow.route import Curve
+from shapeflow.ir.route import Curve
 
 Floats = NDArray[np.float64]
 TIE = 1e-12

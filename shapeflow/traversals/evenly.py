@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.diagnostics import Report
-from shapeflow.route import Problem, Route
+from shapeflow.ir.route import Problem, Route
 from shapeflow.traversals.spaced import spaced
 
 

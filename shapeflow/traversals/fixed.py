@@ -7,7 +7,7 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
-from shapeflow.route import END, Leg, Problem, Route
+from shapeflow.ir.route import END, Leg, Problem, Route
 from shapeflow.traversals.bounds import reachable, written
 
 

@@ -6,7 +6,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
-from shapeflow.route import Problem, Route
+from shapeflow.ir.route import Problem, Route
 from shapeflow.traversals.spaced import spaced
 
 

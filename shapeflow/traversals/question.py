@@ -7,7 +7,7 @@ import math
 import attrs
 import numpy as np
 
-from shapeflow.route import Curve, Problem
+from shapeflow.ir.route import Curve, Problem
 from shapeflow.traversals.bounds import Budget
 from shapeflow.traversals.envelope import Crossing, Floats, crossings, entry, openings
 from shapeflow.traversals.search import End, Rules, Way, cheapest

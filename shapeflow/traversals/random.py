@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.diagnostics import Report
-from shapeflow.route import END, Leg, Problem, Route, Share
+from shapeflow.ir.route import END, Leg, Problem, Route, Share
 from shapeflow.traversals.bounds import reachable
 
 

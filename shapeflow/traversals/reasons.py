@@ -7,7 +7,7 @@ import math
 import attrs
 
 from shapeflow.base.units import flops
-from shapeflow.route import Curve, Problem
+from shapeflow.ir.route import Curve, Problem
 from shapeflow.traversals.bounds import written
 from shapeflow.traversals.envelope import Stretch, entry, greedy, total
 from shapeflow.traversals.question import Question

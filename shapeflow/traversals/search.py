@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 
 import attrs
 
-from shapeflow.route import Curve
+from shapeflow.ir.route import Curve
 from shapeflow.traversals.envelope import TIE, Crossing, Stretch, along, entry
 
 ROUNDING = 1e-9

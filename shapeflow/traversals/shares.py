@@ -8,7 +8,7 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import flops
-from shapeflow.route import END, Curve, Leg, Problem, Route, Share
+from shapeflow.ir.route import END, Curve, Leg, Problem, Route, Share
 from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, reachable, written
 
 

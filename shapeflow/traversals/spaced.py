@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
-from shapeflow.route import END, Leg, Problem, Route, Until
+from shapeflow.ir.route import END, Leg, Problem, Route, Until
 from shapeflow.traversals.bounds import no_end, prices, reachable, written
 
 

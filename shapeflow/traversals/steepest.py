@@ -9,7 +9,7 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
 from shapeflow.base.units import Amount, flops
-from shapeflow.route import END, Leg, Problem, Route, Until
+from shapeflow.ir.route import END, Leg, Problem, Route, Until
 from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, per_step, reachable, start_of, written
 from shapeflow.traversals.envelope import entry
 from shapeflow.traversals.question import Question

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.plan import Plan, Spec
+from shapeflow.ir.plan import Plan, Spec
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.windows import Windows
 from shapeflow_torch.strangers import stranger

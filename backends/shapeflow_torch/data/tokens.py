@@ -13,7 +13,7 @@ import torch
 
 from shapeflow.data.bins import Header, broken, check_file, read_header, refused
 from shapeflow.data.tokens import check_same, held_out_of
-from shapeflow.edits import EditError
+from shapeflow.ir.edits import EditError
 from shapeflow_torch.data.windows import Tokens, Windows, gather
 
 SAMPLES, LENGTH = 64, 4_096

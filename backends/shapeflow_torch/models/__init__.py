@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.ledger import Ledger
+from shapeflow.ir.ledger import Ledger
 from shapeflow_torch.models.parts import Net, initialise
 from shapeflow_torch.models.transformer import Transformer
 from shapeflow_torch.models.vit import Vit

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from shapeflow.edits import SlotValue, noise
+from shapeflow.ir.edits import SlotValue, noise
 
 Sizes = Mapping[str, Mapping[str, int]]
 """Parameter name (depth in braces) -> dim -> stored size."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.ir.plan import Spec
 from shapeflow.objectives.denoising import Denoising as Declared
-from shapeflow.plan import Spec
 from shapeflow_torch.objectives.cross_entropy import CrossEntropy
 from shapeflow_torch.objectives.denoising import Denoising
 from shapeflow_torch.objectives.distill import Distill

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from shapeflow.decks import DECK, shuffled
+from shapeflow.ir.decks import DECK, shuffled
 from shapeflow.objectives.denoising import MODES, Layout
 from shapeflow.objectives.denoising import Denoising as Declared
 from shapeflow_torch.data.random import SPANS, generator

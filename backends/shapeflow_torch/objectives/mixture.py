@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shapeflow.plan import Spec
+from shapeflow.ir.plan import Spec
 from shapeflow_torch.objectives.parts import Asked, Objective
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load as read_tensors
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.weights import broken, read_weights
+from shapeflow.ir.weights import broken, read_weights
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.devices import autocast
 from shapeflow_torch.models import build

@@ -10,9 +10,9 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting, written
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law, Provenance
+from shapeflow.ir.law import Law, Provenance
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.published.records import SAFE, Optimum, Record, Steps, record
-from shapeflow.route import LawRequest
 
 OFF = 1.1
 """A count of compute that differs by more from the paper's 6 N a token is told."""

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.json_text import parse_json
-from shapeflow.laws.curve import Pair
+from shapeflow.ir.law import Pair
 
 SAFE = 10.0
 """A batch so many times the critical one counts as well above it: it takes at most a tenth more steps than need be."""

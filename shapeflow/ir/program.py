@@ -12,9 +12,9 @@ from shapeflow.base.diagnostics import Span
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import Amount, Dimension
-from shapeflow.credits import Pair
-from shapeflow.parameters import DataFacts, Model, step_compute
-from shapeflow.route import Curve, Route
+from shapeflow.ir.credits import Pair
+from shapeflow.ir.parameters import DataFacts, Model, step_compute
+from shapeflow.ir.route import Curve, Route
 
 
 @attrs.frozen

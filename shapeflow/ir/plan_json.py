@@ -22,12 +22,12 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import Edit, edit_from_json, edit_to_json
-from shapeflow.laws.curve import Law
-from shapeflow.laws.law_json import law_from_json, law_to_json
-from shapeflow.parameters import Parameter
-from shapeflow.plan import FORMAT, VERSION, Plan, Spec
-from shapeflow.plan_check import faults
+from shapeflow.ir.edits import Edit, edit_from_json, edit_to_json
+from shapeflow.ir.law import Law
+from shapeflow.ir.law_json import law_from_json, law_to_json
+from shapeflow.ir.parameters import Parameter
+from shapeflow.ir.plan import FORMAT, VERSION, Plan, Spec
+from shapeflow.ir.plan_check import faults
 
 
 def sealed(plan: Plan) -> Plan:

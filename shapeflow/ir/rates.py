@@ -11,8 +11,8 @@ import math
 
 import attrs
 
-from shapeflow.parameters import Parameter
-from shapeflow.plan import Plan
+from shapeflow.ir.parameters import Parameter
+from shapeflow.ir.plan import Plan
 
 WIDENS = frozenset({"residual", "heads", "kv_heads", "hidden"})
 """Dims whose sizes grow with the width."""

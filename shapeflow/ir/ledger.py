@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from shapeflow.edits import Edit, EditError, Grow, Map, Resize, Scale, SlotValue, Swap, View, gather
-from shapeflow.parameters import Parameter
+from shapeflow.ir.edits import Edit, EditError, Grow, Map, Resize, Scale, SlotValue, Swap, View, gather
+from shapeflow.ir.parameters import Parameter
 
 
 @attrs.define

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.curve import Law
-from shapeflow.plan import Plan
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Plan
 
 
 def rested_on(plan: Plan) -> dict[Shape, Law]:

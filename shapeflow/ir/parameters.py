@@ -13,7 +13,7 @@ import attrs
 
 from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import Dimension
-from shapeflow.edits import Edit, EditError, SlotValue
+from shapeflow.ir.edits import Edit, EditError, SlotValue
 
 Convention = Literal["flops", "paper"]
 """How compute is counted. `flops`: 2 for each multiply-accumulate of every matrix product; `paper`: paper A's unit,

@@ -6,9 +6,9 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
-from shapeflow.edits import EditError, Swap
-from shapeflow.ledger import Ledger
-from shapeflow.plan import Plan, Point, Stage, Transition, Uncertainty
+from shapeflow.ir.edits import EditError, Swap
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Plan, Point, Stage, Transition, Uncertainty
 
 LARGEST = 10**8
 """Sizes and counts go no further, as in a `.shape` file; nor do factors on a learning rate, or their inverses."""

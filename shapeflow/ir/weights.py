@@ -19,9 +19,9 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.json_text import parse_json
 from shapeflow.base.shapes import Shape
-from shapeflow.edits import Edit, EditError, SlotValue, View, edit_from_json, edit_to_json
-from shapeflow.ledger import Ledger
-from shapeflow.parameters import DataFacts, Parameter
+from shapeflow.ir.edits import Edit, EditError, SlotValue, View, edit_from_json, edit_to_json
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.parameters import DataFacts, Parameter
 
 FORMAT, VERSION = "shapeflow-weights", "1"
 LONGEST = 1 << 24

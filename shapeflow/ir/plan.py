@@ -19,10 +19,10 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from shapeflow.base.shapes import Shape
-from shapeflow.decks import DECK, hand, shuffled
-from shapeflow.edits import Edit, is_reversible
-from shapeflow.laws.curve import Law
-from shapeflow.parameters import Parameter
+from shapeflow.ir.decks import DECK, hand, shuffled
+from shapeflow.ir.edits import Edit, is_reversible
+from shapeflow.ir.law import Law
+from shapeflow.ir.parameters import Parameter
 
 _T = TypeVar("_T")
 Pair = tuple[float, float]

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from shapeflow.laws.curve import HoldOut, Law, Provenance, Resampling
+from shapeflow.ir.law import HoldOut, Law, Provenance, Resampling
 
 _NUMBERS = ("a", "b", "c", "d")
 

@@ -1,0 +1,1 @@
+"""IR: the data that the stages of the compiler hand on, and what a plan is made of."""
