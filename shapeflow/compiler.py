@@ -29,11 +29,11 @@ from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import sealed
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import END, Leg, Route
+from shapeflow.language.parse import parse
+from shapeflow.language.syntax import Document
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.lower import lower
-from shapeflow.parse import parse
 from shapeflow.resolve import resolve
-from shapeflow.syntax import Document
 from shapeflow.traverse import traverse
 
 APART, SHOWN = 3, 8

@@ -17,7 +17,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.base.settings import Limits, limits, name_of, settings_of
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import BASE, Amount
-from shapeflow.parse_errors import EXAMPLES
+from shapeflow.language.parse_errors import EXAMPLES
 
 SENTENCES: Mapping[str, str] = {
     "plan": "What the plan is called.",

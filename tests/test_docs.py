@@ -20,10 +20,10 @@ from shapeflow.api import compile
 from shapeflow.base.codes import CODES
 from shapeflow.base.diagnostics import Report, Source
 from shapeflow.cli import COMMANDS, answer
-from shapeflow.fmt import formatted
 from shapeflow.ir.events import event_from_json, event_to_json
 from shapeflow.ir.plan_json import plan_to_json
-from shapeflow.parse import parse
+from shapeflow.language.fmt import formatted
+from shapeflow.language.parse import parse
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(

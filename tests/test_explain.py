@@ -9,13 +9,14 @@ import typing
 import attrs
 import pytest
 
-from shapeflow import registry, syntax
+from shapeflow import registry
 from shapeflow.base.codes import CODES
 from shapeflow.base.diagnostics import Refused, Report, Source
 from shapeflow.base.settings import settings_of
 from shapeflow.cli import answer
 from shapeflow.explain import SENTENCES, CodeHelp, ComponentHelp, KindHelp, SentenceHelp, explain, overview
-from shapeflow.parse import parse, reserved_words
+from shapeflow.language import syntax
+from shapeflow.language.parse import parse, reserved_words
 from shapeflow.resolve.components import build
 from shapeflow.resolve.values import Names
 

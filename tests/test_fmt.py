@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapeflow import fmt, syntax
 from shapeflow.base.diagnostics import Report, Source
-from shapeflow.parse import parse
+from shapeflow.language import fmt, syntax
+from shapeflow.language.parse import parse
 
 PATCH = """\
 # Coarse patches while the loss falls fast, fine patches while it falls slowly.

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from conftest import Golden
 
-from shapeflow import parse as parsing
 from shapeflow.base.codes import CODES
 from shapeflow.base.diagnostics import Report, Source
 from shapeflow.cli import answer
-from shapeflow.parse import parse
+from shapeflow.language import parse as parsing
+from shapeflow.language.parse import parse
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "mistakes"

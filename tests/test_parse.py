@@ -15,10 +15,10 @@ from lark import Lark
 from lark.lark import PostLex
 
 import shapeflow_grammar
-from shapeflow import syntax
 from shapeflow.base.diagnostics import Diagnostic, Report, Source
-from shapeflow.parse import DEEPEST, parse, reserved_words
-from shapeflow.parse_errors import EXAMPLES
+from shapeflow.language import syntax
+from shapeflow.language.parse import DEEPEST, parse, reserved_words
+from shapeflow.language.parse_errors import EXAMPLES
 from shapeflow.preview.diagnostic import render
 
 
@@ -51,9 +51,8 @@ def test_the_grammar_has_no_conflict_and_no_colliding_terminals() -> None:
 
 
 def test_importing_the_parser_does_not_import_lark() -> None:
-    program = (
-        "import shapeflow.parse, shapeflow.fmt, shapeflow.preview.diagnostic, sys; sys.exit('lark' in sys.modules)"
-    )
+    program = "import shapeflow.language.parse, shapeflow.language.fmt, shapeflow.preview.diagnostic, sys; "
+        "sys.exit('lark' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", program], check=False, env=environment).returncode == 0
 

@@ -14,13 +14,13 @@ from shapeflow.api import compile
 from shapeflow.base.diagnostics import Refused, Report, Source
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import program_of
-from shapeflow.fmt import formatted
 from shapeflow.ir import credits as credits_file
 from shapeflow.ir.credits import Credits, Pair
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import dumps, loads
-from shapeflow.parse import parse
+from shapeflow.language.fmt import formatted
+from shapeflow.language.parse import parse
 from shapeflow.preview.plan import plan_view
 from shapeflow.preview.screen import console
 from shapeflow.transfer import Forked, Point, etas, interval, pair, recovery, trial

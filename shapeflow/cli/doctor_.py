@@ -39,8 +39,8 @@ def command(logs: tuple[str, ...], as_json: bool) -> int:
 def _laid_out(sentences: Sequence[str]) -> str:
     """Sentences in the one standard layout of files."""
     from shapeflow.base.diagnostics import Report, Source
-    from shapeflow.fmt import formatted
-    from shapeflow.parse import parse
+    from shapeflow.language.fmt import formatted
+    from shapeflow.language.parse import parse
 
     text = "\n".join(sentences)
     report = Report()

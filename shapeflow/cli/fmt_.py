@@ -17,8 +17,8 @@ def command(files: tuple[Path, ...], check: bool) -> int:
     """Lay out .shape files in the one standard way. Meaning and comments stay as they are."""
     from shapeflow.base.diagnostics import Refused, Report, Source
     from shapeflow.base.files import read_text, write_text
-    from shapeflow.fmt import formatted
-    from shapeflow.parse import parse
+    from shapeflow.language.fmt import formatted
+    from shapeflow.language.parse import parse
 
     code = 0
     for file in files:

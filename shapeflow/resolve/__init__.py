@@ -8,10 +8,11 @@ from typing import Any
 
 import attrs
 
-from shapeflow import registry, syntax
+from shapeflow import registry
 from shapeflow.base.diagnostics import Report, Span
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.program import AxisUse, Program, Trained
+from shapeflow.language import syntax
 from shapeflow.resolve.axes import Space, axis_use, space
 from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.sentences import Opener, Sentences, collect, names

@@ -8,12 +8,13 @@ from typing import Any, Literal, NoReturn
 
 import attrs
 
-from shapeflow import registry, syntax
+from shapeflow import registry
 from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import BASE, Amount, Dimension
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.program import AxisUse
+from shapeflow.language import syntax
 from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.named import Named, check_order, chosen, named_values, unknown_value
 from shapeflow.resolve.values import LARGEST, Names, Unsettled, amount, items

@@ -8,10 +8,11 @@ from typing import Any
 
 import attrs
 
-from shapeflow import registry, syntax
+from shapeflow import registry
 from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.base.settings import limits, settings_of
 from shapeflow.ir.edits import EditError
+from shapeflow.language import syntax
 from shapeflow.resolve.values import Names, Unsettled, bare, items, settle
 
 

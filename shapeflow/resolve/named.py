@@ -7,10 +7,11 @@ from typing import NoReturn
 
 import attrs
 
-from shapeflow import registry, syntax
+from shapeflow import registry
 from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.base.shapes import Value
 from shapeflow.ir.program import AxisUse
+from shapeflow.language import syntax
 from shapeflow.resolve.components import Built, build
 from shapeflow.resolve.values import Names, Unsettled, bare, items
 

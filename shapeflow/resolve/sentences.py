@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import attrs
 
-from shapeflow import syntax
 from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.language import syntax
 from shapeflow.resolve.values import Names
 
 Opener = Callable[[str, str], "syntax.Document | None"]

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import attrs
 
-from shapeflow import syntax
 from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.base.settings import Limits
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import BASE, UNITS, Amount, Dimension, Unit
+from shapeflow.language import syntax
 
 LARGEST = 10**8
 """Whole numbers of a file go no further: sizes are multiplied with each other, and no machine has as much."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import attrs
 
-from shapeflow import syntax
 from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Dimension
 from shapeflow.ir.route import END, Leg, Route, Share, Until
+from shapeflow.language import syntax
 from shapeflow.resolve.axes import Space
 from shapeflow.resolve.components import build
 from shapeflow.resolve.sentences import Sentences

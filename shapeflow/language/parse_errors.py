@@ -8,7 +8,7 @@ import unicodedata
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Label, Source, Span, did_you_mean
-from shapeflow.skim import BRACKETS, Piece, ReservedWords
+from shapeflow.language.skim import BRACKETS, Piece, ReservedWords
 
 EXAMPLES = {
     "plan": 'plan "my plan"',

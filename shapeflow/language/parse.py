@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from shapeflow import parse_errors, syntax
 from shapeflow.base.diagnostics import Report, Source, Span
-from shapeflow.skim import Piece, ReservedWords, sentence_starts, skim, too_deep
+from shapeflow.language import parse_errors, syntax
+from shapeflow.language.skim import Piece, ReservedWords, sentence_starts, skim, too_deep
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree

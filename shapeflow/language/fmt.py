@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import attrs
 
-from shapeflow import syntax
+from shapeflow.language import syntax
 
 WIDTH = 100
 """Columns of a line; only what cannot be broken passes it."""
