@@ -16,13 +16,10 @@ from pathlib import Path
 
 import attrs
 
-from shapeflow.assess import assess
 from shapeflow.base.diagnostics import Label, Refused, Report, Source, Span
 from shapeflow.base.files import read_text
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.find_credits import find_credits
-from shapeflow.find_laws import find_fit, find_laws
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_check import faults
@@ -32,9 +29,12 @@ from shapeflow.ir.route import END, Leg, Route
 from shapeflow.language.parse import parse
 from shapeflow.language.syntax import Document
 from shapeflow.laws.fitted import FittedLaws
-from shapeflow.lower import lower
-from shapeflow.resolve import resolve
-from shapeflow.traverse import traverse
+from shapeflow.stages.assess import assess
+from shapeflow.stages.find_credits import find_credits
+from shapeflow.stages.find_laws import find_fit, find_laws
+from shapeflow.stages.lower import lower
+from shapeflow.stages.resolve import resolve
+from shapeflow.stages.traverse import traverse
 
 APART, SHOWN = 3, 8
 """Values that are left out are told one by one up to so many; and so many candidates are named."""

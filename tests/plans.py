@@ -28,13 +28,13 @@ from shapeflow.ir.plan import (
     Transition,
 )
 from shapeflow.ir.plan_json import sealed
-from shapeflow.lower.switches import PRESERVES
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
 from shapeflow.objectives.cross_entropy import CrossEntropy
 from shapeflow.objectives.denoising import Denoising
 from shapeflow.objectives.next_token import NextToken
 from shapeflow.optimizers.adamw import Adamw
+from shapeflow.stages.lower.switches import PRESERVES
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand

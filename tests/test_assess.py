@@ -11,9 +11,6 @@ import attrs
 import numpy as np
 import pytest
 
-from shapeflow.assess import assess
-from shapeflow.assess.crossing import crossings, nearest
-from shapeflow.assess.sample import Sample
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, laws_of, program_of
@@ -24,9 +21,12 @@ from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import sealed
 from shapeflow.ir.program import Program
 from shapeflow.ir.saving_reasons import in_short
-from shapeflow.lower import lower
+from shapeflow.stages.assess import assess
+from shapeflow.stages.assess.crossing import crossings, nearest
+from shapeflow.stages.assess.sample import Sample
+from shapeflow.stages.lower import lower
+from shapeflow.stages.traverse import traverse
 from shapeflow.traversals import envelope
-from shapeflow.traverse import traverse
 
 ROOT = Path(__file__).parent.parent
 TWO = """

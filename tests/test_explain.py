@@ -17,8 +17,8 @@ from shapeflow.cli import answer
 from shapeflow.explain import SENTENCES, CodeHelp, ComponentHelp, KindHelp, SentenceHelp, explain, overview
 from shapeflow.language import syntax
 from shapeflow.language.parse import parse, reserved_words
-from shapeflow.resolve.components import build
-from shapeflow.resolve.values import Names
+from shapeflow.stages.resolve.components import build
+from shapeflow.stages.resolve.values import Names
 
 COMPONENTS = [(kind, name) for kind in registry.KINDS for name in registry.components(kind)]
 

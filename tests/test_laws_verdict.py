@@ -14,7 +14,6 @@ from test_laws_logs import PATCHES, ask, sweep
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import program_of
-from shapeflow.find_laws import find_laws
 from shapeflow.ir.law import HoldOut, Law, Provenance
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.fitting import laws_of_points
@@ -23,6 +22,7 @@ from shapeflow.laws.law_table import save
 from shapeflow.laws.points import Points
 from shapeflow.laws.solver import FitOptions
 from shapeflow.laws.verdict import verdict
+from shapeflow.stages.find_laws import find_laws
 
 TRUTH = ((2.0, 0.45, 0.3, 0.0), (3.0, 0.45, 0.22, 1e14), (5.0, 0.45, 0.17, -2e14))
 """(a at 1e15 FLOPs, b, c, d)"""

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 import numpy as np
 
-from shapeflow.assess.crossing import crossings, nearest
-from shapeflow.assess.sample import Floats, Sample, bounds, interval, quantiles, rounded, samples
-from shapeflow.assess.walk import Leg, grid, reach, walk
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Pair, Plan, Stage, Uncertainty
 from shapeflow.ir.program import Program
-from shapeflow.previews import surcharge
+from shapeflow.stages.assess.crossing import crossings, nearest
+from shapeflow.stages.assess.sample import Floats, Sample, bounds, interval, quantiles, rounded, samples
+from shapeflow.stages.assess.walk import Leg, grid, reach, walk
+from shapeflow.stages.previews import surcharge
 
 LEVEL = 0.9
 POINTS = 48

@@ -10,7 +10,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.language import syntax
-from shapeflow.resolve.values import Names
+from shapeflow.stages.resolve.values import Names
 
 Opener = Callable[[str, str], "syntax.Document | None"]
 """(path as written, folder) -> the document there; None after an error was reported."""

@@ -17,9 +17,9 @@ from shapeflow.base.units import BASE
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import ANY, DataFacts
 from shapeflow.ir.program import AxisUse, Trained
-from shapeflow.resolve.axes import Space
-from shapeflow.resolve.teachers import Teachers
-from shapeflow.resolve.values import Unsettled
+from shapeflow.stages.resolve.axes import Space
+from shapeflow.stages.resolve.teachers import Teachers
+from shapeflow.stages.resolve.values import Unsettled
 
 DATA_SETTINGS = {"indivisible-patch": "image", "tokens-per-step-not-integral": "batch"}
 """What is wrong with a value -> the setting of the data that it does not fit, for the label that shows it."""

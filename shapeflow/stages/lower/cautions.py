@@ -8,7 +8,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
-from shapeflow.lower.credited import credit_notes
+from shapeflow.stages.lower.credited import credit_notes
 
 
 def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Stage, Transition
 from shapeflow.ir.program import AxisUse, Program, Trained
 from shapeflow.ir.route import Leg
-from shapeflow.lower.credited import credited
+from shapeflow.stages.lower.credited import credited
 
 PRESERVES = ("exact", "shared-positions", "lossy")
 REWARM = 50

@@ -13,7 +13,7 @@ from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.base.settings import limits, settings_of
 from shapeflow.ir.edits import EditError
 from shapeflow.language import syntax
-from shapeflow.resolve.values import Names, Unsettled, bare, items, settle
+from shapeflow.stages.resolve.values import Names, Unsettled, bare, items, settle
 
 
 @attrs.frozen

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from shapeflow.assess.doubt import doubts
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Comparator, Comparison, Plan, Uncertainty
 from shapeflow.ir.program import Program
 from shapeflow.ir.saving_reasons import in_short
+from shapeflow.stages.assess.reasons import doubts
 
 __all__ = ["assess"]
 
@@ -42,7 +42,7 @@ def _resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncer
     """The intervals; None where no law was resampled. What needs numpy is loaded only then."""
     if all(law.draws is None for law in laws.values()):
         return None
-    from shapeflow.assess.resampled import resampled
+    from shapeflow.stages.assess.resampled import resampled
 
     return resampled(program, laws, plan)
 

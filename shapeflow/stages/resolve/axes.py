@@ -15,9 +15,9 @@ from shapeflow.base.units import BASE, Amount, Dimension
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.program import AxisUse
 from shapeflow.language import syntax
-from shapeflow.resolve.components import Built, build
-from shapeflow.resolve.named import Named, check_order, chosen, named_values, unknown_value
-from shapeflow.resolve.values import LARGEST, Names, Unsettled, amount, items
+from shapeflow.stages.resolve.components import Built, build
+from shapeflow.stages.resolve.named import Named, check_order, chosen, named_values, unknown_value
+from shapeflow.stages.resolve.values import LARGEST, Names, Unsettled, amount, items
 
 
 def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -> tuple[AxisUse, dict[str, Built]]:

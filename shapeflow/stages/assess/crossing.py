@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shapeflow.assess.sample import Floats, Sample
+from shapeflow.stages.assess.sample import Floats, Sample
 
 HALVINGS = 64
 

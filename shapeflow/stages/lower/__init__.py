@@ -16,12 +16,12 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
 from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg, Route
-from shapeflow.lower.cautions import cautions
-from shapeflow.lower.comparison import compare, last_shape
-from shapeflow.lower.cooldown import cooldown
-from shapeflow.lower.lengths import Ruler, Stretch, leave
-from shapeflow.lower.switches import Illegal, Switches, leg_span
-from shapeflow.previews import left_out, previewed
+from shapeflow.stages.lower.cautions import cautions
+from shapeflow.stages.lower.comparison import compare, last_shape
+from shapeflow.stages.lower.cooldown import cooldown
+from shapeflow.stages.lower.lengths import Ruler, Stretch, leave
+from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
+from shapeflow.stages.previews import left_out, previewed
 
 __all__ = ["lower"]
 

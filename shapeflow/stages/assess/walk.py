@@ -1,7 +1,7 @@
 """A plan as it stands under resampled laws: each resample enters a stage at the error at which it left the last one.
 
 The stages' steps are fixed; the laws move. The rules are those of the forecast (`forecast` in `shapeflow/ir/plan.py`,
-and `entered` in `shapeflow/lower/lengths.py` for the credit of a switch), over all resamples at once.
+and `entered` in `shapeflow/stages/lower/lengths.py` for the credit of a switch), over all resamples at once.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import attrs
 import numpy as np
 
-from shapeflow.assess.sample import Floats, Sample
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
+from shapeflow.stages.assess.sample import Floats, Sample
 
 HAIR = 1e-9
 """What rounding errors may add to a stage's compute."""

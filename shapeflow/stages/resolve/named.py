@@ -12,8 +12,8 @@ from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
 from shapeflow.base.shapes import Value
 from shapeflow.ir.program import AxisUse
 from shapeflow.language import syntax
-from shapeflow.resolve.components import Built, build
-from shapeflow.resolve.values import Names, Unsettled, bare, items
+from shapeflow.stages.resolve.components import Built, build
+from shapeflow.stages.resolve.values import Names, Unsettled, bare, items
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ from shapeflow.base.units import Amount
 from shapeflow.ir.law import Law
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import Problem, Route
-from shapeflow.previews import surcharge
+from shapeflow.stages.previews import surcharge
 
 
 def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Route | None:

@@ -11,10 +11,10 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Dimension
 from shapeflow.ir.route import END, Leg, Route, Share, Until
 from shapeflow.language import syntax
-from shapeflow.resolve.axes import Space
-from shapeflow.resolve.components import build
-from shapeflow.resolve.sentences import Sentences
-from shapeflow.resolve.values import Names, Unsettled, amount
+from shapeflow.stages.resolve.axes import Space
+from shapeflow.stages.resolve.components import build
+from shapeflow.stages.resolve.sentences import Sentences
+from shapeflow.stages.resolve.values import Names, Unsettled, amount
 
 
 @attrs.frozen

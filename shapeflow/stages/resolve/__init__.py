@@ -13,12 +13,12 @@ from shapeflow.base.diagnostics import Report, Span
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.program import AxisUse, Program, Trained
 from shapeflow.language import syntax
-from shapeflow.resolve.axes import Space, axis_use, space
-from shapeflow.resolve.components import Built, build
-from shapeflow.resolve.sentences import Opener, Sentences, collect, names
-from shapeflow.resolve.trained import Training
-from shapeflow.resolve.values import Names, Unsettled, amount
-from shapeflow.resolve.ways import Ways, countable
+from shapeflow.stages.resolve.axes import Space, axis_use, space
+from shapeflow.stages.resolve.components import Built, build
+from shapeflow.stages.resolve.sentences import Opener, Sentences, collect, names
+from shapeflow.stages.resolve.trained import Training
+from shapeflow.stages.resolve.values import Names, Unsettled, amount
+from shapeflow.stages.resolve.ways import Ways, countable
 
 __all__ = ["resolve"]
 
