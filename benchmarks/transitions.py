@@ -31,10 +31,10 @@ from torch.nn import functional
 import shapeflow
 from shapeflow.api import export
 from shapeflow.base.files import write_text
-from shapeflow.execute import execute
 from shapeflow.ir.events import RunStarted, StageEntered, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import sealed
+from shapeflow.running.execute import execute
 from shapeflow_torch import checkpoint
 from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.data.images import Images

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from shapeflow.backend import backend
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.compiler import compile_file
-from shapeflow.execute import execute
 from shapeflow.ir.events import Event
 from shapeflow.ir.plan import Plan
-from shapeflow.runs import read_run
-from shapeflow.verdicts import Checked
+from shapeflow.running.backend import backend
+from shapeflow.running.execute import execute
+from shapeflow.running.runs import read_run
+from shapeflow.running.verdicts import Checked
 
 
 def compile(path: str | Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:

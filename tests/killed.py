@@ -27,10 +27,10 @@ from typing import Any
 
 import torch
 
-from shapeflow.execute import checkpoint_name
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import Event, StepDone, TransitionApplied
 from shapeflow.ir.plan import Plan
+from shapeflow.running.execute import checkpoint_name
 from shapeflow_torch import checkpoint, folder
 from shapeflow_torch.run import run
 

@@ -15,7 +15,6 @@ from plans import toy_image_plan, toy_text_plan
 from sources import compiled
 from torch_tools import machine, outputs
 
-from shapeflow import replica as replicas
 from shapeflow.base.diagnostics import Refused
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
@@ -27,10 +26,11 @@ from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import save, sealed
 from shapeflow.objectives.denoising import Denoising
 from shapeflow.registry import components
-from shapeflow.replica import Divisors, divisors, replica
+from shapeflow.running import replica as replicas
+from shapeflow.running.replica import Divisors, divisors, replica
+from shapeflow.running.verdicts import EXACT, Verdict
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand
-from shapeflow.verdicts import EXACT, Verdict
 from shapeflow_torch import check as checking
 from shapeflow_torch.check import check
 from shapeflow_torch.entries import new_entries

@@ -14,7 +14,7 @@ from sources import BY_HAND, LAWS_ONLY, TWO_LAWS, compiled, refused, written
 import shapeflow
 from shapeflow import cli
 from shapeflow.base.diagnostics import Refused, Report
-from shapeflow.execute import execute
+from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
 
 HEAVY = ["torch", "scipy", "lark", "numpy", "rich", "sklearn", "safetensors", "matplotlib", "cattrs"]

@@ -14,10 +14,10 @@ from conftest import Golden
 
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
-from shapeflow.execute import execute
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import StepDone, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
+from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
 
 ROOT = Path(__file__).parent.parent

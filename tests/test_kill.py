@@ -17,9 +17,9 @@ import pytest
 from plans import toy_image_plan
 
 from shapeflow.cli import answer
-from shapeflow.execute import checkpoint_name
 from shapeflow.ir.events import CheckpointSaved, Event, RunStarted, event_from_json, event_to_json
 from shapeflow.ir.plan_json import save
+from shapeflow.running.execute import checkpoint_name
 
 if not hasattr(os, "fork"):
     pytest.skip("needs fork", allow_module_level=True)

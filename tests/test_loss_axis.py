@@ -12,13 +12,13 @@ from torch_tools import followed, losses, machine, outputs, parameters, shake, s
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
-from shapeflow.execute import execute
 from shapeflow.ir.events import CheckpointSaved, Event, RunStarted, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.objectives.cross_entropy import CrossEntropy
 from shapeflow.preview.plan import plan_view
-from shapeflow.runs import Run
-from shapeflow.sweep import sweep_jobs, write_points
+from shapeflow.running.execute import execute
+from shapeflow.running.runs import Run
+from shapeflow.running.sweep import sweep_jobs, write_points
 from shapeflow_simulator import Simulator
 
 SMOOTH = """

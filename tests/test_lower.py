@@ -16,9 +16,9 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_fixed, compile_program
-from shapeflow.execute import execute
 from shapeflow.ir.decks import DECK, hand, shuffled
 from shapeflow.ir.plan import Plan, Stage
+from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
 
 BLENDED = PATCHES.replace("[4, 2]", "[4, 2, 1]") + (

@@ -51,8 +51,8 @@ def test_the_grammar_has_no_conflict_and_no_colliding_terminals() -> None:
 
 
 def test_importing_the_parser_does_not_import_lark() -> None:
-    program = "import shapeflow.language.parse, shapeflow.language.fmt, shapeflow.preview.diagnostic, sys; "
-        "sys.exit('lark' in sys.modules)"
+    modules = "shapeflow.language.parse, shapeflow.language.fmt, shapeflow.preview.diagnostic"
+    program = f"import {modules}, sys; sys.exit('lark' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", program], check=False, env=environment).returncode == 0
 

@@ -13,9 +13,9 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.events import Measured, RunEnded, RunStarted, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save, sealed
-from shapeflow.pool import Job, Pool, _Running
-from shapeflow.rivals import Entry, results, seconds_to, step_times
-from shapeflow.runs import Run
+from shapeflow.running.pool import Job, Pool, _Running
+from shapeflow.running.rivals import Entry, results, seconds_to, step_times
+from shapeflow.running.runs import Run
 
 SHORT, LONG = Shape.of(context=8), Shape.of(context=16)
 

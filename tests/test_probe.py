@@ -13,17 +13,17 @@ import pytest
 import torch
 
 from shapeflow.api import compile
-from shapeflow.backend import backend
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.cli import answer
 from shapeflow.ir.events import StepDone, TransitionApplied
 from shapeflow.ir.plan_json import save
-from shapeflow.pool import Job, Pool, Watch
-from shapeflow.probe import Asked, Probing, probing
-from shapeflow.probe.outcome import _reference
-from shapeflow.runs import EVENTS, PLAN, Run, read_run
+from shapeflow.running.backend import backend
+from shapeflow.running.pool import Job, Pool, Watch
+from shapeflow.running.probe import Asked, Probing, probing
+from shapeflow.running.probe.outcome import _reference
+from shapeflow.running.runs import EVENTS, PLAN, Run, read_run
 from shapeflow_torch.run import run
 
 torch.set_num_threads(1)

@@ -22,8 +22,8 @@ from shapeflow.ir.rates import factors, falling, reads_width, rising
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
 from shapeflow.preview.rates import rate_lines
-from shapeflow.rivals import plan_entry, rival_entries
-from shapeflow.sweep import sweep_jobs
+from shapeflow.running.rivals import plan_entry, rival_entries
+from shapeflow.running.sweep import sweep_jobs
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.width_expand import WidthExpand
 

@@ -11,14 +11,14 @@ import attrs
 import pytest
 from plans import toy_image_plan
 
-from shapeflow import pool, rivals
-from shapeflow.backend import backend
 from shapeflow.base.diagnostics import Refused
 from shapeflow.compiler import compile_file
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Spec
 from shapeflow.preview.plot import draw
-from shapeflow.runs import Run
+from shapeflow.running import pool, rivals
+from shapeflow.running.backend import backend
+from shapeflow.running.runs import Run
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -15,7 +15,6 @@ from plans import toy_image_plan, toy_text_plan
 from torch_tools import followed, losses, machine
 
 from shapeflow.base.diagnostics import Refused
-from shapeflow.execute import checkpoint_name, execute
 from shapeflow.ir.events import (
     CheckpointSaved,
     Event,
@@ -29,6 +28,7 @@ from shapeflow.ir.events import (
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.plan import Candidate, Plan, Stage
 from shapeflow.ir.plan_json import sealed
+from shapeflow.running.execute import checkpoint_name, execute
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow_simulator import Simulator
 

@@ -18,13 +18,13 @@ from torch_tools import followed, losses, machine, relative, shake
 from shapeflow.base.diagnostics import Refused
 from shapeflow.base.settings import written
 from shapeflow.base.shapes import Shape
-from shapeflow.execute import execute
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.events import Measured
 from shapeflow.ir.parameters import DataFacts
 from shapeflow.ir.plan import Plan
 from shapeflow.objectives.denoising import MODES, Layout
 from shapeflow.objectives.denoising import Denoising as Declared
+from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
 from shapeflow_torch.models.masks import with_prefix
 from shapeflow_torch.objectives import Asked

@@ -17,10 +17,10 @@ from torch_tools import CPU, losses, outputs, relative
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.cli import answer
-from shapeflow.execute import execute
 from shapeflow.ir.events import CheckpointSaved, Event, RunStarted
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow.ir.weights import read_weights
+from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
 from shapeflow_torch.data import open_data
 from shapeflow_torch.export import export

@@ -18,7 +18,7 @@ from torch_tools import CPU
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.cifar10 import Cifar10
 from shapeflow.data.image_folder import ImageFolder
-from shapeflow.execute import execute
+from shapeflow.running.execute import execute
 from shapeflow_torch.data import cifar10, image_folder, open_data
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.pixels import moments, resized, scaled, squares

@@ -13,11 +13,11 @@ from plans import toy_image_plan
 from torch import Tensor
 from torch_tools import followed, losses, machine, parameters, switch
 
-from shapeflow.execute import execute
 from shapeflow.ir.events import Measured, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import sealed
 from shapeflow.optimizers.adamw import Adamw
+from shapeflow.running.execute import execute
 from shapeflow_torch import checkpoint
 
 Moments = Literal["fresh", "carry", "carry_raw", "reset"]

@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from torch_tools import losses, machine
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.execute import execute
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import (
     CheckpointSaved,
@@ -31,6 +30,7 @@ from shapeflow.ir.events import (
     event_from_json,
 )
 from shapeflow.ir.plan import Plan
+from shapeflow.running.execute import execute
 from shapeflow_torch import TorchBackend, devices, folder
 from shapeflow_torch.run import Outcome, run
 from shapeflow_torch.team import Team

@@ -16,10 +16,10 @@ from torch_tools import CPU, losses, relative
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.cli import answer
-from shapeflow.execute import execute
 from shapeflow.ir.events import StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.weights import read_weights
+from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
 from shapeflow_torch.data import open_data
 from shapeflow_torch.data.images import Images

@@ -23,7 +23,7 @@ from shapeflow.language.fmt import formatted
 from shapeflow.language.parse import parse
 from shapeflow.preview.plan import plan_view
 from shapeflow.preview.screen import console
-from shapeflow.transfer import Forked, Point, etas, interval, pair, recovery, trial
+from shapeflow.running.transfer import Forked, Point, etas, interval, pair, recovery, trial
 
 
 def law(a: float = 4.0, b: float = 0.5, c: float = 0.2, d: float = 0.0) -> Law:

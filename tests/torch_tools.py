@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from shapeflow.execute import execute
 from shapeflow.ir.events import Event, StepDone
 from shapeflow.ir.plan import Plan
+from shapeflow.running.execute import execute
 from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.machine import TorchMachine
 

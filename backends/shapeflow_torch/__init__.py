@@ -9,7 +9,7 @@ from shapeflow.ir.plan import Plan
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shapeflow.verdicts import Checked
+    from shapeflow.running.verdicts import Checked
     from shapeflow_torch.export import Exported
     from shapeflow_torch.run import Outcome
 

@@ -21,8 +21,8 @@ from torch.nn import functional
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.edits import Edit, EditError, Swap, is_reversible
 from shapeflow.ir.plan import Blend, Plan, Stage, Transition
-from shapeflow.replica import Divisors, divisors, replica
-from shapeflow.verdicts import EXACT, Checked, Verdict
+from shapeflow.running.replica import Divisors, divisors, replica
+from shapeflow.running.verdicts import EXACT, Checked, Verdict
 from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.data.random import WEIGHTS, generator
 from shapeflow_torch.entries import Mask, new_entries

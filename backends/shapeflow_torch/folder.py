@@ -20,10 +20,10 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import cannot_write, read_text, write_text
 from shapeflow.base.json_text import parse_json
-from shapeflow.execute import checkpoint_name
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import CheckpointSaved, Event, RunEnded, StepDone, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
+from shapeflow.running.execute import checkpoint_name
 from shapeflow_torch.checkpoint import newest, step_of
 
 PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"

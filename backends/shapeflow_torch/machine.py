@@ -35,7 +35,7 @@ OPTIMIZER = "adamw"
 
 
 class TorchMachine:
-    """Implements `shapeflow.execute.Machine` in one process of a team.
+    """Implements `shapeflow.running.execute.Machine` in one process of a team.
 
     On CUDA: bfloat16 autocast over float32 weights. On a CPU: float32, and the same bits every time.
     """

@@ -12,9 +12,9 @@ import attrs
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.execute import execute
 from shapeflow.ir.events import Event, Measured, RunEnded
 from shapeflow.ir.plan import Plan
+from shapeflow.running.execute import execute
 from shapeflow_torch import distribute
 from shapeflow_torch.compilation import Compile, wants_compile
 from shapeflow_torch.data import Data, open_data

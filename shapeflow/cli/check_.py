@@ -39,7 +39,7 @@ def check(plan: Plan, root: Path | None, tell: Literal["text", "json", "nothing"
 
     checked = api.check(plan, root)
     if tell == "json":
-        from shapeflow.verdicts import checked_to_json
+        from shapeflow.running.verdicts import checked_to_json
 
         print_json(checked_to_json(checked))
     elif tell == "text":

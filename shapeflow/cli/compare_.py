@@ -11,9 +11,9 @@ import click
 from shapeflow.cli.common import of_a_file, print_json, seeds_of, tell
 
 if TYPE_CHECKING:
-    from shapeflow.pool import Pool
-    from shapeflow.rivals import Entry, Result
-    from shapeflow.runs import Run
+    from shapeflow.running.pool import Pool
+    from shapeflow.running.rivals import Entry, Result
+    from shapeflow.running.runs import Run
 
 
 @click.command("compare")
@@ -57,11 +57,11 @@ def command(
     """
     from shapeflow.base.diagnostics import Report
     from shapeflow.base.files import write_text
-    from shapeflow.pool import Pool
     from shapeflow.preview.plan import plan_view
     from shapeflow.preview.screen import show
-    from shapeflow.rivals import as_json as result_json
-    from shapeflow.rivals import metric_of, plan_entry, results, rival_entries, target_of, with_goal
+    from shapeflow.running.pool import Pool
+    from shapeflow.running.rivals import as_json as result_json
+    from shapeflow.running.rivals import metric_of, plan_entry, results, rival_entries, target_of, with_goal
 
     report, folder = Report(), output or Path("runs") / f"{file.stem}-compare"
     if len(set(rivals)) < len(rivals):

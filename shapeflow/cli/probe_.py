@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shapeflow.base.units import Amount
     from shapeflow.ir.credits import Credits
     from shapeflow.ir.program import Program
-    from shapeflow.probe import Asked
+    from shapeflow.running.probe import Asked
 
 
 @click.command("probe")
@@ -80,11 +80,11 @@ def command(
     from shapeflow.base.diagnostics import Report
     from shapeflow.ir.credits import as_json as credits_json
     from shapeflow.ir.credits import save
-    from shapeflow.pool import Pool
     from shapeflow.preview.jobs import watched
     from shapeflow.preview.probe import price_of, probe_view
     from shapeflow.preview.screen import show
-    from shapeflow.probe import measured, probing, runs_of, train
+    from shapeflow.running.pool import Pool
+    from shapeflow.running.probe import measured, probing, runs_of, train
 
     report, folder = Report(), output or file.parent / "runs" / f"{file.stem}-probe"
     found = target or folder / "credits.json"
@@ -129,7 +129,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _asked(file: Path, sentences: list[str], at: str | None, length: str | None, reference: str | None) -> Asked:
-    from shapeflow.probe import Asked
+    from shapeflow.running.probe import Asked
 
     where: Amount | float | None = None
     if at is not None and at.split()[:1] == ["error"]:

@@ -88,7 +88,7 @@ def command(
 def _told(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
     from shapeflow.preview.run import run_view
     from shapeflow.preview.screen import show
-    from shapeflow.runs import read_run
+    from shapeflow.running.runs import read_run
 
     run = read_run(folder)
     if as_json:

@@ -46,7 +46,7 @@ def command(what: Path, other: Path | None, verify: bool, as_json: bool) -> None
 def _plan(path: Path) -> Plan:
     """The plan of a `.shape` file, in a plan file or in a run's folder."""
     from shapeflow.ir.plan_json import load
-    from shapeflow.runs import read_run
+    from shapeflow.running.runs import read_run
 
     if path.is_dir():
         return read_run(path).plan
@@ -57,7 +57,7 @@ def _run(folder: Path, as_json: bool) -> None:
     from shapeflow.ir.events import event_to_json
     from shapeflow.preview.run import run_view
     from shapeflow.preview.screen import show
-    from shapeflow.runs import read_run
+    from shapeflow.running.runs import read_run
 
     run = read_run(folder)
     if as_json:

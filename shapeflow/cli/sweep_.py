@@ -10,7 +10,7 @@ import click
 from shapeflow.cli.common import of_a_file, seeds_of, tell
 
 if TYPE_CHECKING:
-    from shapeflow.runs import Run
+    from shapeflow.running.runs import Run
 
 
 @click.command("sweep")
@@ -45,10 +45,10 @@ def command(
     `laws from fit("FOLDER")` reads what it leaves behind. Finished runs are kept, so that an interrupted sweep goes on.
     """
     from shapeflow.base.diagnostics import Report
-    from shapeflow.pool import Pool
     from shapeflow.preview.jobs import watched
     from shapeflow.preview.numbers import flops
-    from shapeflow.sweep import sweep_jobs, write_points
+    from shapeflow.running.pool import Pool
+    from shapeflow.running.sweep import sweep_jobs, write_points
 
     report = Report()
     folder = output or file.parent / "runs" / f"{file.stem}-sweep"

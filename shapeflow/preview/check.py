@@ -10,7 +10,7 @@ from rich.text import Text
 
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.numbers import count, share
-from shapeflow.verdicts import EXACT, Checked, Verdict
+from shapeflow.running.verdicts import EXACT, Checked, Verdict
 
 
 def check_view(plan: Plan, checked: Checked) -> RenderableType:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.preview.numbers import error, percent, scale
-from shapeflow.rivals import Result
+from shapeflow.running.rivals import Result
 
 
 def comparison_view(results: Sequence[Result], metric: str, target: float, seeds: Sequence[int]) -> RenderableType:

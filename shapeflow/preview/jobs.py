@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shapeflow.pool import Job, Watch
 from shapeflow.preview.screen import console
+from shapeflow.running.pool import Job, Watch
 
 
 @contextmanager

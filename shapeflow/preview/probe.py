@@ -10,7 +10,7 @@ from rich.text import Text
 
 from shapeflow.ir.credits import Pair, Trial
 from shapeflow.preview.numbers import error, flops, scale, share
-from shapeflow.probe import Probing
+from shapeflow.running.probe import Probing
 
 
 def price_of(probing: Probing) -> str:

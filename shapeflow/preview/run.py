@@ -12,7 +12,7 @@ from shapeflow.ir.events import Measured
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
-from shapeflow.runs import Run
+from shapeflow.running.runs import Run
 
 
 def run_view(run: Run) -> RenderableType:

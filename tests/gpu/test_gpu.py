@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # plans of the tests abov
 from plans import toy_image_plan, toy_text_plan
 
 from shapeflow.cli import answer
-from shapeflow.execute import checkpoint_name, execute
 from shapeflow.ir.events import CheckpointSaved, Event, Measured, RunStarted, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save, sealed
+from shapeflow.running.execute import checkpoint_name, execute
 from shapeflow_simulator import Simulator
 from shapeflow_torch.compilation import wants_compile
 from shapeflow_torch.data import open_data

@@ -12,8 +12,8 @@ from shapeflow.base.files import write_text
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_fixed, program_of
 from shapeflow.ir.events import Measured
-from shapeflow.pool import Job
-from shapeflow.runs import Run
+from shapeflow.running.pool import Job
+from shapeflow.running.runs import Run
 
 EVALUATE = "evaluate every 1%"
 """A law wants many points; a sentence of the command line replaces this."""

@@ -15,7 +15,7 @@ from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_program
 from shapeflow.ir.law import Law
 from shapeflow.ir.program import Program, Trained
-from shapeflow.probe.switches import Switch
+from shapeflow.running.probe.switches import Switch
 
 AT, LENGTH = 0.5, 0.25
 """Shares of the budget up to a switch that the plan does not make, and behind every switch."""

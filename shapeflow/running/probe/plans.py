@@ -15,9 +15,9 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import END, Leg, Route, Until
-from shapeflow.pool import Job
-from shapeflow.probe.points import Asked, compute_behind, steps_before, trained_of
-from shapeflow.probe.switches import Switch, axis_of, switches
+from shapeflow.running.pool import Job
+from shapeflow.running.probe.points import Asked, compute_behind, steps_before, trained_of
+from shapeflow.running.probe.switches import Switch, axis_of, switches
 from shapeflow.stages.previews import previewed
 
 POINTS = 20

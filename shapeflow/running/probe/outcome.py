@@ -12,10 +12,10 @@ import attrs
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.credits import Pair
 from shapeflow.ir.events import Measured, TransitionApplied
-from shapeflow.pool import Job
-from shapeflow.probe.plans import Probe, Probing, compute_of
-from shapeflow.runs import Run, read_run
-from shapeflow.transfer import Forked, Point, Reference, pair, trial
+from shapeflow.running.pool import Job
+from shapeflow.running.probe.plans import Probe, Probing, compute_of
+from shapeflow.running.runs import Run, read_run
+from shapeflow.running.transfer import Forked, Point, Reference, pair, trial
 
 
 def references(asked: Probing) -> list[Job]:

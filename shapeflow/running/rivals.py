@@ -21,8 +21,8 @@ from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, program_of
 from shapeflow.ir.events import StepDone
 from shapeflow.ir.plan import Plan
-from shapeflow.pool import Job
-from shapeflow.runs import Run
+from shapeflow.running.pool import Job
+from shapeflow.running.runs import Run
 
 PLAN = "plan"
 ROOM = 2.5

@@ -20,11 +20,11 @@ from typing import IO
 
 import attrs
 
-from shapeflow.backend import backend
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save
-from shapeflow.runs import CHECKPOINTS, EVENTS, PLAN, Run, last_step, read_run
+from shapeflow.running.backend import backend
+from shapeflow.running.runs import CHECKPOINTS, EVENTS, PLAN, Run, last_step, read_run
 
 _POLL = 0.2
 """Seconds between two looks at the processes."""

@@ -7,12 +7,12 @@ their own, run by the pool as any other, so that a probe that was interrupted go
 
 from __future__ import annotations
 
-from shapeflow.backend import backend
-from shapeflow.pool import Pool, Watch
-from shapeflow.probe.outcome import measured, references, runs_of
-from shapeflow.probe.plans import Probing, probing
-from shapeflow.probe.points import Asked
-from shapeflow.runs import is_run
+from shapeflow.running.backend import backend
+from shapeflow.running.pool import Pool, Watch
+from shapeflow.running.probe.outcome import measured, references, runs_of
+from shapeflow.running.probe.plans import Probing, probing
+from shapeflow.running.probe.points import Asked
+from shapeflow.running.runs import is_run
 
 __all__ = ["Asked", "Probing", "measured", "probing", "runs_of", "train"]
 
