@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.logs.points import Floats, Points
 from shapeflow.laws.resample import Drawn, autocorrelation, resample
 from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 

@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import minimize
 
-from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.logs.points import Floats, Points
 from shapeflow.laws.resample import resample
 from shapeflow.laws.solver import FitOptions, fit_draws, fit_laws
 

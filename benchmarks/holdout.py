@@ -33,7 +33,7 @@ from shapeflow.base.units import Amount
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.laws.fitting import laws_of_points
 from shapeflow.laws.holdout import hold_out
-from shapeflow.laws.points import Point, Points, select
+from shapeflow.laws.logs.points import Point, Points, select
 from shapeflow.laws.solver import FitOptions
 from shapeflow.traversals.envelope import greedy, total
 

@@ -162,17 +162,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Unit -> the units that it may import. `cli` calls all of them and is imported by none."""
 
-LAWS = {
-    "laws.columns",
-    "laws.fitted",
-    "laws.points",
-    "laws.readers",
-    "laws.schedule",
-    "laws.template",
-}
-"""What of `laws/` others hold: types, readers of logs, and what these look for; its other files are components."""
-LOGS = {"laws.matches", "laws.run_folders", "laws.runs"}
-"""What the doctor alone holds beside that: it finds logs and makes runs of them as a fit does."""
+LAWS = {"laws.fitting", "laws.fitted", "laws.logs"}
+"""What of `laws/` others hold: the logs and their readers, and what a fit finds; its other files are components."""
+LOGS: set[str] = set()
 HOLD_LAWS = {
     "assess",
     "doctor",
@@ -228,7 +220,13 @@ def imports(path: Path, *, at_top: bool = False) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide what they mean"
             module = node.module or ""
-            here = module in ("shapeflow", "shapeflow.laws", *(f"shapeflow.{room}" for room in ROOMS))
+            here = module in (
+                "shapeflow",
+                "shapeflow.laws",
+                "shapeflow.laws.logs.collect",
+                "shapeflow.laws.fitting",
+                *(f"shapeflow.{room}" for room in ROOMS),
+            )
             yield from (f"{module}.{alias.name}" for alias in node.names) if here else (module,)
 
 

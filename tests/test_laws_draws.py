@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.logs.points import Floats, Points
 from shapeflow.laws.resample import Drawn
 from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from shapeflow.base.units import Amount
-from shapeflow.laws.points import Point, Points, select
+from shapeflow.laws.logs.points import Point, Points, select
 from shapeflow.laws.solver import FitOptions, Fitted, at_bound, fit_laws
 
 OWN = FitOptions(exponent="own")

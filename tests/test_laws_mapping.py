@@ -16,13 +16,13 @@ from test_laws_logs import ALL, PATCHES, TRUTH, ask, curve, fits_the_truth, laws
 from shapeflow.api import compile
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.units import Amount
-from shapeflow.laws.columns import error_names, evaluation
 from shapeflow.laws.fit import Fit
-from shapeflow.laws.logs import read_logs
-from shapeflow.laws.points import Point
-from shapeflow.laws.runs import Logs, Query, Run
-from shapeflow.laws.schedule import diverged, learning_rate
-from shapeflow.laws.template import Template
+from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.columns import error_names, evaluation
+from shapeflow.laws.logs.points import Point
+from shapeflow.laws.logs.runs import Logs, Query, Run
+from shapeflow.laws.logs.schedule import diverged, learning_rate
+from shapeflow.laws.logs.template import Template
 
 
 def rows(shape: Any, error: str = "loss", **more: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shapeflow.laws.matches import matches
+from shapeflow.laws.logs.matches import matches
 
 FILES = ["a.csv", "runs/w10/b.csv", "runs/w9/b.csv", "runs/w9/deep/[1]/c.csv", "runs/.hidden/d.csv", "runs/e.txt"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from log_files import events, parquet, record, trainer_state
 
-from shapeflow.laws.readers import Log, MissingExtra, Unreadable, open_log
+from shapeflow.laws.logs.readers import Log, MissingExtra, Unreadable, open_log
 
 ROWS: list[dict[str, Any]] = [{"step": 10 * i, "flops": 1e15 * i, "loss": 2.0 + 1 / i} for i in range(1, 8)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shapeflow.ir.law import Law, Provenance
-from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.logs.points import Floats, Points
 from shapeflow.laws.resample import RHO, SPREAD, Noise, directions, intervals, noise_of, resample
 from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 

@@ -19,7 +19,7 @@ from shapeflow.laws.fit import Fit
 from shapeflow.laws.fitting import laws_of_points
 from shapeflow.laws.holdout import hold_out, in_first_half
 from shapeflow.laws.law_table import save
-from shapeflow.laws.points import Points
+from shapeflow.laws.logs.points import Points
 from shapeflow.laws.solver import FitOptions
 from shapeflow.laws.verdict import verdict
 from shapeflow.stages.find_laws import find_laws

@@ -22,8 +22,8 @@ from shapeflow.doctor.places import Places, long_rows, places_of, wide_of
 from shapeflow.doctor.proposal import advice_of, sentences_of
 from shapeflow.doctor.roles import Roles, roles_of
 from shapeflow.doctor.sources import Source, sources, unreadable
-from shapeflow.laws.readers import Row, Unreadable
-from shapeflow.laws.template import Template
+from shapeflow.laws.logs.readers import Row, Unreadable
+from shapeflow.laws.logs.template import Template
 
 __all__ = ["ColumnFacts", "CurveFacts", "Examined", "FileFacts", "Table", "examine"]
 

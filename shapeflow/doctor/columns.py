@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from shapeflow.doctor.facts import ColumnFacts, Role
-from shapeflow.laws.readers import Row, Unreadable, number
+from shapeflow.laws.logs.readers import Row, Unreadable, number
 
 COUNTED = 200
 """Different values of a column that are told apart, where there are few columns."""

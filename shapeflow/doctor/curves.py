@@ -13,11 +13,11 @@ from shapeflow.base.shapes import Shape
 from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.names import value_of
 from shapeflow.doctor.roles import Roles
-from shapeflow.laws.columns import Product
-from shapeflow.laws.points import Point, thin
-from shapeflow.laws.readers import Row
-from shapeflow.laws.runs import RUNS, Run, faults
-from shapeflow.laws.schedule import FALLEN, diverged, learning_rate
+from shapeflow.laws.logs.columns import Product
+from shapeflow.laws.logs.points import Point, thin
+from shapeflow.laws.logs.readers import Row
+from shapeflow.laws.logs.runs import RUNS, Run, faults
+from shapeflow.laws.logs.schedule import FALLEN, diverged, learning_rate
 
 BINS = 24
 STEEPER = 1.2

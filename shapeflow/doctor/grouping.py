@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from shapeflow.doctor import names
 from shapeflow.doctor.columns import Column
 from shapeflow.doctor.facts import Role
-from shapeflow.laws.columns import RUNS
-from shapeflow.laws.readers import Row, number
+from shapeflow.laws.logs.columns import RUNS
+from shapeflow.laws.logs.readers import Row, number
 
 FILE = "\0file"
 """The cell of a row that names its file, or what its file is a part of: runs of two are never one."""

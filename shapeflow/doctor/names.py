@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from shapeflow.base.units import UNITS
-from shapeflow.laws.readers import number
+from shapeflow.laws.logs.readers import number
 
 AXES: dict[str, tuple[str, ...]] = {
     "patch": ("patch", "patch_size"),

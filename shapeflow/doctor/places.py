@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from shapeflow.doctor import names
-from shapeflow.laws.readers import Row
-from shapeflow.laws.readers.wandb import EXTREMES
+from shapeflow.laws.logs.readers import Row
+from shapeflow.laws.logs.readers.wandb import EXTREMES
 
 BETWEEN = " - "
 """What stands between a run's name and the metric's in the export of a chart."""

@@ -12,7 +12,7 @@ from shapeflow.doctor.columns import Column
 from shapeflow.doctor.curves import Key
 from shapeflow.doctor.facts import CurveFacts, FileFacts
 from shapeflow.doctor.roles import Roles
-from shapeflow.laws.columns import COMPUTE, RATE, STEP, error_names
+from shapeflow.laws.logs.columns import COMPUTE, RATE, STEP, error_names
 
 MOST = 60
 """Shapes of a condition that is written out."""

@@ -12,8 +12,8 @@ from shapeflow.doctor import names
 from shapeflow.doctor.columns import Column
 from shapeflow.doctor.facts import Role
 from shapeflow.doctor.grouping import FILE, differs_of, runs_of, varied_of, where_of
-from shapeflow.laws.columns import COMPUTE, RATE, RUNS, STEP
-from shapeflow.laws.readers import Row, number, same
+from shapeflow.laws.logs.columns import COMPUTE, RATE, RUNS, STEP
+from shapeflow.laws.logs.readers import Row, number, same
 
 FEW = 12
 """Held-out values that are too few to fit a law to."""

@@ -12,9 +12,9 @@ import attrs
 
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.doctor.facts import FileFacts
-from shapeflow.laws.matches import matches
-from shapeflow.laws.readers import Log, MissingExtra, Row, Unreadable, open_log
-from shapeflow.laws.run_folders import EVENTS, is_run, plan_of, shapes_of
+from shapeflow.laws.logs.matches import matches
+from shapeflow.laws.logs.readers import Log, MissingExtra, Row, Unreadable, open_log
+from shapeflow.laws.logs.run_folders import EVENTS, is_run, plan_of, shapes_of
 
 NEAR = 1000
 """Files of a folder that are looked at for one of a like name."""

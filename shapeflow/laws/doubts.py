@@ -9,7 +9,7 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.runs import Logs, Run, faults
+from shapeflow.laws.logs.runs import Logs, Run, faults
 
 SMALL = 1e6
 """FLOPs below which no training run that measures anything stays."""

@@ -14,8 +14,8 @@ from shapeflow.base.units import Amount
 from shapeflow.ir.law import Provenance
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.doubts import without_runs, without_steps
-from shapeflow.laws.points import Points, select
-from shapeflow.laws.runs import Logs, Run
+from shapeflow.laws.logs.points import Points, select
+from shapeflow.laws.logs.runs import Logs, Run
 
 LEAST = 5
 """Points below which no law of four numbers is fitted."""

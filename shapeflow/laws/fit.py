@@ -17,9 +17,9 @@ from shapeflow.laws.doubts import doubts, log_doubts
 from shapeflow.laws.evidence import LEAST, gather
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.fitting import laws_of_points
-from shapeflow.laws.logs import read_logs
+from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.runs import Query
 from shapeflow.laws.method import method
-from shapeflow.laws.runs import Query
 from shapeflow.laws.solver import B_HIGH, FitOptions
 
 

@@ -9,7 +9,7 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
-from shapeflow.laws.points import Points
+from shapeflow.laws.logs.points import Points
 
 
 @attrs.frozen(eq=False)

@@ -11,7 +11,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.laws.fitted import FittedLaws
 from shapeflow.laws.holdout import Half, hold_out
-from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.logs.points import Floats, Points
 from shapeflow.laws.resample import autocorrelation, intervals, resample
 from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 from shapeflow.laws.verdict import verdict

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapeflow.ir.law import HoldOut, Law, Provenance
-from shapeflow.laws.points import Points
+from shapeflow.laws.logs.points import Points
 from shapeflow.laws.solver import FitOptions, Fitted, fit_laws
 
 FEWEST = 8

@@ -23,7 +23,7 @@ from shapeflow.base.json_text import parse_json
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.law_json import law_from_json, law_to_json
-from shapeflow.laws.points import Floats
+from shapeflow.laws.logs.points import Floats
 
 FORMAT, VERSION = "shapeflow-laws", 1
 LARGEST = 1 << 28

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from shapeflow.laws.points import Floats
+from shapeflow.laws.logs.points import Floats
 
 Places = NDArray[np.intp]
 PLANES = 6

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.logs.points import Floats, Points
 
 NEGATIVE = 0.9
 """A signed offset d may go down to this part of the first compute, below 0."""

@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 
 from shapeflow.ir.law import Resampling
-from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.logs.points import Floats, Points
 
 RHO = np.linspace(-0.6, 0.96, 79)
 """The autocorrelations that are considered, all equally likely beforehand."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from shapeflow.ir.law import Quad
 from shapeflow.laws.descent import Descent, descend
+from shapeflow.laws.logs.points import Floats, Points
 from shapeflow.laws.objective import Batch, objective, residual
-from shapeflow.laws.points import Floats, Points
 from shapeflow.laws.projection import Grid, Scaled, starts
 from shapeflow.laws.resample import Drawn
 

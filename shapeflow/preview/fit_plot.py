@@ -13,7 +13,7 @@ import numpy as np
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.laws.fitted import FittedLaws
-from shapeflow.laws.points import Floats, Points
+from shapeflow.laws.logs.points import Floats, Points
 from shapeflow.preview.fit import factor, refused
 from shapeflow.preview.numbers import scale
 from shapeflow.preview.picture import plain_numbers, pyplot_for, save

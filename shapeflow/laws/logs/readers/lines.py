@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from shapeflow.laws.readers.log import Log, Unreadable
+from shapeflow.laws.logs.readers.log import Log, Unreadable
 
 LONGEST = 1 << 20
 """Bytes of a line; a longer one is no log."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shapeflow.base.json_text import parse_json
-from shapeflow.laws.readers.lines import Lines
-from shapeflow.laws.readers.log import Log, Row, Unreadable
+from shapeflow.laws.logs.readers.lines import Lines
+from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
 
 def rows(log: Log) -> Iterator[Row]:

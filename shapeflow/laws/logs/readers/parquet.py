@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from shapeflow.laws.readers import wandb
-from shapeflow.laws.readers.log import COLUMNS, Log, MissingExtra, Row, Unreadable
+from shapeflow.laws.logs.readers import wandb
+from shapeflow.laws.logs.readers.log import COLUMNS, Log, MissingExtra, Row, Unreadable
 
 MAGIC = b"PAR1"
 ROWS = 20_000_000

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from shapeflow.base.json_text import parse_json
-from shapeflow.laws.readers.log import Log, Row, Unreadable
+from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
 LARGEST = 32 << 20
 """Bytes of a document, which is read at once."""

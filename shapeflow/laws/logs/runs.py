@@ -10,9 +10,9 @@ from typing import Any, Literal
 import attrs
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.points import Point, thin
-from shapeflow.laws.readers import number
-from shapeflow.laws.schedule import diverged, learning_rate
+from shapeflow.laws.logs.points import Point, thin
+from shapeflow.laws.logs.readers import number
+from shapeflow.laws.logs.schedule import diverged, learning_rate
 
 MOST = 20_000
 """Points of one run that are held in memory; a longer log is thinned in log compute while it is read."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import attrs
 
-from shapeflow.laws.readers import delimited, document, json_lines, parquet, tensorboard, trainer_state
-from shapeflow.laws.readers.cells import number, same
-from shapeflow.laws.readers.log import Log, MissingExtra, Row, Unreadable
+from shapeflow.laws.logs.readers import delimited, document, json_lines, parquet, tensorboard, trainer_state
+from shapeflow.laws.logs.readers.cells import number, same
+from shapeflow.laws.logs.readers.log import Log, MissingExtra, Row, Unreadable
 
 __all__ = ["TENSORBOARD", "TRAINER_STATE", "Log", "MissingExtra", "Row", "Unreadable", "number", "open_log", "same"]
 

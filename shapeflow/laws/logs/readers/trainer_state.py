@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shapeflow.laws.readers import document
-from shapeflow.laws.readers.cells import number
-from shapeflow.laws.readers.log import Log, Row, Unreadable
+from shapeflow.laws.logs.readers import document
+from shapeflow.laws.logs.readers.cells import number
+from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
 KEY = "log_history"
 

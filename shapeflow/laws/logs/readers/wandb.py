@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shapeflow.laws.readers.log import Log
+from shapeflow.laws.logs.readers.log import Log
 
 EXTREMES = ("__MIN", "__MAX")
 """How the columns end that a chart's export puts beside each line: its extremes among the steps that were merged."""

@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.columns import Series
-from shapeflow.laws.readers import TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
-from shapeflow.laws.reading import STRANGERS, Reading
-from shapeflow.laws.runs import RUNS, Run
-from shapeflow.laws.template import RUN
+from shapeflow.laws.logs.columns import Series
+from shapeflow.laws.logs.readers import TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
+from shapeflow.laws.logs.reading import STRANGERS, Reading
+from shapeflow.laws.logs.runs import RUNS, Run
+from shapeflow.laws.logs.template import RUN
 
 CONVENTION = "convention"
 """The column of a sweep's table that says how compute was counted."""

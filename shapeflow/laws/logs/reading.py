@@ -12,9 +12,9 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.columns import Finder
-from shapeflow.laws.readers import Log, same
-from shapeflow.laws.runs import Logs, Query
+from shapeflow.laws.logs.columns import Finder
+from shapeflow.laws.logs.readers import Log, same
+from shapeflow.laws.logs.runs import Logs, Query
 
 STRANGERS = 1000
 """Shapes that are no candidates and are told apart."""

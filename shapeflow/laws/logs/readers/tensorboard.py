@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from shapeflow.laws.readers.log import Log, MissingExtra, Row, Unreadable
+from shapeflow.laws.logs.readers.log import Log, MissingExtra, Row, Unreadable
 
 FIRST = b"brain.Event:"
 """What stands at the beginning of every file, in its first record."""

@@ -9,9 +9,9 @@ import attrs
 
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.readers import Row, number
-from shapeflow.laws.runs import Query
-from shapeflow.laws.template import RUN, Template
+from shapeflow.laws.logs.readers import Row, number
+from shapeflow.laws.logs.runs import Query
+from shapeflow.laws.logs.template import RUN, Template
 
 COMPUTE = ("compute", "flops", "total_flos")
 STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_step", "_step", "Step")

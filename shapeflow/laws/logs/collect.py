@@ -9,14 +9,14 @@ from pathlib import Path
 
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.columns import Finder
-from shapeflow.laws.matches import matches
-from shapeflow.laws.readers import MissingExtra, Unreadable
-from shapeflow.laws.reading import Reading
-from shapeflow.laws.run_folders import is_run, read_run
-from shapeflow.laws.runs import Logs, Query
-from shapeflow.laws.tables import read_table
-from shapeflow.laws.template import Template
+from shapeflow.laws.logs.columns import Finder
+from shapeflow.laws.logs.log_files import read_table
+from shapeflow.laws.logs.matches import matches
+from shapeflow.laws.logs.readers import MissingExtra, Unreadable
+from shapeflow.laws.logs.reading import Reading
+from shapeflow.laws.logs.run_folders import is_run, read_run
+from shapeflow.laws.logs.runs import Logs, Query
+from shapeflow.laws.logs.template import Template
 
 NEAR = 1000
 """Files of a folder that are looked at for one of a like name."""

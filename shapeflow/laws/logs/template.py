@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 
-from shapeflow.laws.readers.wandb import EXTREMES
+from shapeflow.laws.logs.readers.wandb import EXTREMES
 
 RUN = "run"
 """The place that stands for no axis: it tells runs apart."""

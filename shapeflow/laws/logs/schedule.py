@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Literal
 
-from shapeflow.laws.points import Point
+from shapeflow.laws.logs.points import Point
 
 FALLEN = 0.9
 """The share of its highest value that a constant learning rate never goes below, once it was there."""

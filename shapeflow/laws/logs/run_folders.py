@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from shapeflow.base.json_text import parse_json
-from shapeflow.laws.readers import number, open_log
-from shapeflow.laws.reading import Reading
-from shapeflow.laws.runs import Run
+from shapeflow.laws.logs.readers import number, open_log
+from shapeflow.laws.logs.reading import Reading
+from shapeflow.laws.logs.runs import Run
 
 PLAN, EVENTS, DATA = "plan.json", "events.jsonl", "data.json"
 LARGEST = 64 << 20

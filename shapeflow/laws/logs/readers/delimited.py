@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from shapeflow.laws.readers import wandb
-from shapeflow.laws.readers.lines import Lines
-from shapeflow.laws.readers.log import Log, Row, Unreadable
+from shapeflow.laws.logs.readers import wandb
+from shapeflow.laws.logs.readers.lines import Lines
+from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
 
 def rows(log: Log) -> Iterator[Row]:

@@ -1,0 +1,1 @@
+"""Logs: training runs out of files of any format, and out of shapeflow's own run folders."""
