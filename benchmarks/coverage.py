@@ -25,9 +25,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from shapeflow.laws.fitting.resample import Drawn, autocorrelation, resample
+from shapeflow.laws.fitting.solver import FitOptions, Fitted, fit_draws, fit_laws
 from shapeflow.laws.logs.points import Floats, Points
-from shapeflow.laws.resample import Drawn, autocorrelation, resample
-from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 
 LAWS = np.array([[4e6, 0.44, 0.42, 3e14], [1.05e7, 0.45, 0.3, 8e14], [2.6e7, 0.46, 0.22, 2.5e15]])
 """Rows (a, b, c, d), in the order in which the cheapest way takes them."""

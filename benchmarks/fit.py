@@ -31,9 +31,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import minimize
 
+from shapeflow.laws.fitting.resample import resample
+from shapeflow.laws.fitting.solver import FitOptions, fit_draws, fit_laws
 from shapeflow.laws.logs.points import Floats, Points
-from shapeflow.laws.resample import resample
-from shapeflow.laws.solver import FitOptions, fit_draws, fit_laws
 
 DELTA = 1e-3
 NEAR = 1e-3

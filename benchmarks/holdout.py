@@ -31,10 +31,10 @@ from rich.table import Table
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.law import Law, Provenance
-from shapeflow.laws.fitting import laws_of_points
-from shapeflow.laws.holdout import hold_out
+from shapeflow.laws.fitting.from_points import laws_of_points
+from shapeflow.laws.fitting.holdout import hold_out
+from shapeflow.laws.fitting.solver import FitOptions
 from shapeflow.laws.logs.points import Point, Points, select
-from shapeflow.laws.solver import FitOptions
 from shapeflow.traversals.envelope import greedy, total
 
 ERROR, FACTOR = 0.0015, 1.15

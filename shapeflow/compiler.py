@@ -28,7 +28,7 @@ from shapeflow.ir.program import Program
 from shapeflow.ir.route import END, Leg, Route
 from shapeflow.language.parse import parse
 from shapeflow.language.syntax import Document
-from shapeflow.laws.fitted import FittedLaws
+from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.stages.assess import assess
 from shapeflow.stages.find_credits import find_credits
 from shapeflow.stages.find_laws import find_fit, find_laws

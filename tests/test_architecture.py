@@ -162,7 +162,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Unit -> the units that it may import. `cli` calls all of them and is imported by none."""
 
-LAWS = {"laws.fitting", "laws.fitted", "laws.logs"}
+LAWS = {"laws.fitting", "laws.logs"}
 """What of `laws/` others hold: the logs and their readers, and what a fit finds; its other files are components."""
 LOGS: set[str] = set()
 HOLD_LAWS = {
@@ -224,7 +224,7 @@ def imports(path: Path, *, at_top: bool = False) -> Iterator[str]:
                 "shapeflow",
                 "shapeflow.laws",
                 "shapeflow.laws.logs.collect",
-                "shapeflow.laws.fitting",
+                "shapeflow.laws.fitting.from_points",
                 *(f"shapeflow.{room}" for room in ROOMS),
             )
             yield from (f"{module}.{alias.name}" for alias in node.names) if here else (module,)

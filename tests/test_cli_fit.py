@@ -19,8 +19,8 @@ from shapeflow.cli import answer
 from shapeflow.compiler import fit_file
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fit import Fit
-from shapeflow.laws.fitted import FittedLaws
-from shapeflow.laws.law_table import load
+from shapeflow.laws.fitting.fitted_laws import FittedLaws
+from shapeflow.laws.laws_file import load
 from shapeflow.preview.fit_plot import spread
 
 GOLDEN = Path(__file__).parent / "golden" / "fit"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from shapeflow.laws.fitting.resample import Drawn
+from shapeflow.laws.fitting.solver import FitOptions, Fitted, fit_draws, fit_laws
 from shapeflow.laws.logs.points import Floats, Points
-from shapeflow.laws.resample import Drawn
-from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 
 OWN = FitOptions(exponent="own")
 POOLED = FitOptions(exponent="pooled")

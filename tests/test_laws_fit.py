@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from shapeflow.base.units import Amount
+from shapeflow.laws.fitting.solver import FitOptions, Fitted, at_bound, fit_laws
 from shapeflow.laws.logs.points import Point, Points, select
-from shapeflow.laws.solver import FitOptions, Fitted, at_bound, fit_laws
 
 OWN = FitOptions(exponent="own")
 

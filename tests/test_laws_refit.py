@@ -9,7 +9,7 @@ import pytest
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import written
 from shapeflow.compiler import program_of
-from shapeflow.laws.refit import sentence
+from shapeflow.laws.refit_sentence import sentence
 
 FILE = Path(__file__).parent.parent / "examples" / "laws_only.shape"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shapeflow.ir.law import Law, Provenance
+from shapeflow.laws.fitting.resample import RHO, SPREAD, Noise, directions, intervals, noise_of, resample
+from shapeflow.laws.fitting.solver import FitOptions, Fitted, fit_draws, fit_laws
 from shapeflow.laws.logs.points import Floats, Points
-from shapeflow.laws.resample import RHO, SPREAD, Noise, directions, intervals, noise_of, resample
-from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
 
 LAW = Law(2 * 1e15**0.45, 0.45, 0.3, 2e14, Provenance(source="stated", metric="loss", convention="flops"))
 COMPUTE = np.geomspace(1e15, 1e18, 48)

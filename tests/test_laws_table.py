@@ -18,9 +18,9 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import HoldOut, Law, Provenance, Resampling
 from shapeflow.ir.law_json import law_to_json
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws import law_table
+from shapeflow.laws import laws_file
 from shapeflow.laws.fit import Fit
-from shapeflow.laws.law_table import dumps, load, save
+from shapeflow.laws.laws_file import dumps, load, save
 from shapeflow.laws.table import Table
 
 
@@ -74,7 +74,7 @@ def change(edit: Callable[[Any], None]) -> Callable[[str], str]:
         body = json.loads(text)
         del body["digest"]
         edit(body)
-        return json.dumps({**body, "digest": law_table._digest(body)})
+        return json.dumps({**body, "digest": laws_file._digest(body)})
 
     return changed
 
@@ -91,7 +91,7 @@ def first(edit: Callable[[Any], None]) -> Callable[[str], str]:
         (lambda text: "[" * 100_000, "nested too deeply"),
         (lambda text: text.replace('"c": 0.2', '"c": NaN'), "NaN"),
         (lambda text: text.replace('"c": 0.2', '"c": 0.21'), "not what its digest says"),
-        (lambda text: text.replace(f'"{law_table.FORMAT}"', '"shapeflow-plan"'), 'no `"format"'),
+        (lambda text: text.replace(f'"{laws_file.FORMAT}"', '"shapeflow-plan"'), 'no `"format"'),
         (change(lambda body: body.update(version=2)), "version 2"),
         (change(lambda body: body.update(more=1)), "nothing else"),
         (change(lambda body: body.update(laws=[])), "one or more"),

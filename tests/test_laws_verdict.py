@@ -16,12 +16,12 @@ from shapeflow.base.shapes import Shape
 from shapeflow.compiler import program_of
 from shapeflow.ir.law import HoldOut, Law, Provenance
 from shapeflow.laws.fit import Fit
-from shapeflow.laws.fitting import laws_of_points
-from shapeflow.laws.holdout import hold_out, in_first_half
-from shapeflow.laws.law_table import save
+from shapeflow.laws.fitting.from_points import laws_of_points
+from shapeflow.laws.fitting.holdout import hold_out, in_first_half
+from shapeflow.laws.fitting.solver import FitOptions
+from shapeflow.laws.fitting.verdict import verdict
+from shapeflow.laws.laws_file import save
 from shapeflow.laws.logs.points import Points
-from shapeflow.laws.solver import FitOptions
-from shapeflow.laws.verdict import verdict
 from shapeflow.stages.find_laws import find_laws
 
 TRUTH = ((2.0, 0.45, 0.3, 0.0), (3.0, 0.45, 0.22, 1e14), (5.0, 0.45, 0.17, -2e14))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from shapeflow.base.shapes import Shape
     from shapeflow.ir.law import Law
     from shapeflow.ir.program import Program
-    from shapeflow.laws.fitted import FittedLaws
+    from shapeflow.laws.fitting.fitted_laws import FittedLaws
 
 SHOWN = 8
 """Refused laws that the diagnostic names; the report has all."""
@@ -47,7 +47,7 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
     # What speaks against laws is told at the end, beside the figures.
     tell(each for each in report.diagnostics if each.code != "unsupported-law")
     if output is not None:
-        from shapeflow.laws.law_table import save
+        from shapeflow.laws.laws_file import save
 
         save(output, _beside(found, program, output))
     if plot is not None:

@@ -13,14 +13,14 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.law import Law
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.doubts import doubts, log_doubts
-from shapeflow.laws.evidence import LEAST, gather
-from shapeflow.laws.fitted import FittedLaws
-from shapeflow.laws.fitting import laws_of_points
+from shapeflow.laws.fitting.evidence import LEAST, gather
+from shapeflow.laws.fitting.fitted_laws import FittedLaws
+from shapeflow.laws.fitting.from_points import laws_of_points
+from shapeflow.laws.fitting.method import method
+from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
+from shapeflow.laws.fitting.warnings import doubts, log_doubts
 from shapeflow.laws.logs.collect import read_logs
 from shapeflow.laws.logs.runs import Query
-from shapeflow.laws.method import method
-from shapeflow.laws.solver import B_HIGH, FitOptions
 
 
 @attrs.frozen

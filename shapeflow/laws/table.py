@@ -14,9 +14,9 @@ from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.doubts import doubts
-from shapeflow.laws.law_table import load
-from shapeflow.laws.refit import sentence
+from shapeflow.laws.fitting.warnings import doubts
+from shapeflow.laws.laws_file import load
+from shapeflow.laws.refit_sentence import sentence
 
 SHOWN = 8
 OUTSIDE = "lies outside the folder of this file, and is not looked at"

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import HoldOut, Law, Pair, Provenance
-from shapeflow.laws.fitted import FittedLaws
+from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.preview.numbers import count, flops, longest, scale
 
 ROOM = 20

@@ -11,7 +11,7 @@ from typing import Any
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.law_json import law_to_json
-from shapeflow.laws.fitted import FittedLaws
+from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.preview.fit import decades, refused, verdict
 
 LEVEL = 0.9

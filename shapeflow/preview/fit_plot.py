@@ -12,7 +12,7 @@ import numpy as np
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
-from shapeflow.laws.fitted import FittedLaws
+from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.logs.points import Floats, Points
 from shapeflow.preview.fit import factor, refused
 from shapeflow.preview.numbers import scale

@@ -10,7 +10,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.fitted import FittedLaws
+from shapeflow.laws.fitting.fitted_laws import FittedLaws
 
 KINDS = {
     "metric": "metric",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from shapeflow.base.units import Amount
-from shapeflow.laws.projection import GRID_B, GRID_D, NEGATIVE
-from shapeflow.laws.solver import B_HIGH, B_LOW, POOLED_GRID, STARTS, FitOptions
+from shapeflow.laws.fitting.projection import GRID_B, GRID_D, NEGATIVE
+from shapeflow.laws.fitting.solver import B_HIGH, B_LOW, POOLED_GRID, STARTS, FitOptions
 
 
 def method(options: FitOptions, laws: int, drop_warmup: Amount, points: int) -> dict[str, Any]:

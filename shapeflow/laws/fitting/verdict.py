@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 from shapeflow.ir.law import Law
-from shapeflow.laws.solver import at_bound
+from shapeflow.laws.fitting.solver import at_bound
 
 DECADES, POINTS = 1.0, 12
 """Over less compute, or with fewer points, a floor and an exponent are not to be told apart."""

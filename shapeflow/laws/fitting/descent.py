@@ -14,8 +14,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from shapeflow.laws.fitting.objective import PLANES, Batch, Places, look, objective
 from shapeflow.laws.logs.points import Floats
-from shapeflow.laws.objective import PLANES, Batch, Places, look, objective
 
 Flags = NDArray[np.bool_]
 

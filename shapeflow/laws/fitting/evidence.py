@@ -13,7 +13,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.law import Provenance
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.doubts import without_runs, without_steps
+from shapeflow.laws.fitting.warnings import without_runs, without_steps
 from shapeflow.laws.logs.points import Points, select
 from shapeflow.laws.logs.runs import Logs, Run
 

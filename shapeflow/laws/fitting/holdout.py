@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapeflow.ir.law import HoldOut, Law, Provenance
+from shapeflow.laws.fitting.solver import FitOptions, Fitted, fit_laws
 from shapeflow.laws.logs.points import Points
-from shapeflow.laws.solver import FitOptions, Fitted, fit_laws
 
 FEWEST = 8
 """Points at different compute that the first half must have."""

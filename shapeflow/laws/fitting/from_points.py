@@ -9,12 +9,12 @@ import numpy as np
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law, Provenance
-from shapeflow.laws.fitted import FittedLaws
-from shapeflow.laws.holdout import Half, hold_out
+from shapeflow.laws.fitting.fitted_laws import FittedLaws
+from shapeflow.laws.fitting.holdout import Half, hold_out
+from shapeflow.laws.fitting.resample import autocorrelation, intervals, resample
+from shapeflow.laws.fitting.solver import FitOptions, Fitted, fit_draws, fit_laws
+from shapeflow.laws.fitting.verdict import verdict
 from shapeflow.laws.logs.points import Floats, Points
-from shapeflow.laws.resample import autocorrelation, intervals, resample
-from shapeflow.laws.solver import FitOptions, Fitted, fit_draws, fit_laws
-from shapeflow.laws.verdict import verdict
 
 
 def laws_of_points(

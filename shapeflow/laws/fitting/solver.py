@@ -15,11 +15,11 @@ import attrs
 import numpy as np
 
 from shapeflow.ir.law import Quad
-from shapeflow.laws.descent import Descent, descend
+from shapeflow.laws.fitting.descent import Descent, descend
+from shapeflow.laws.fitting.objective import Batch, objective, residual
+from shapeflow.laws.fitting.projection import Grid, Scaled, starts
+from shapeflow.laws.fitting.resample import Drawn
 from shapeflow.laws.logs.points import Floats, Points
-from shapeflow.laws.objective import Batch, objective, residual
-from shapeflow.laws.projection import Grid, Scaled, starts
-from shapeflow.laws.resample import Drawn
 
 B_LOW, B_HIGH = 5e-3, 4.0
 """The exponents that are considered; one that ends on them has not been identified by its data."""

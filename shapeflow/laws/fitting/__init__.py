@@ -1,0 +1,1 @@
+"""Fitting: from the runs of each shape to its law, its resamples, its hold-out and its verdict."""
