@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from shapeflow.base.codes import CODES
+from shapeflow.base.sealed import digest_of
 from shapeflow.cli import COMMANDS, answer
 from shapeflow.compiler import compile_file
-from shapeflow.ir.plan_json import digest_of, load
+from shapeflow.ir.plan_json import load
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "examples").glob("*.shape"))}

@@ -37,7 +37,7 @@ def test_every_loader_refuses_it(bad: str, tmp_path: Path) -> None:
     path.write_text(plan.replace("{", f'{{"x": {bad},', 1))
     with pytest.raises(Refused, match="broken-plan"):
         plan_json.load(path)
-    path.write_text(f'{{"format": "{credits.FORMAT}", "version": {credits.VERSION}, "x": {bad}}}')
+    path.write_text(f'{{"format": "{credits.SEAL.format}", "version": {credits.SEAL.version}, "x": {bad}}}')
     with pytest.raises(Refused, match="broken-credits"):
         credits.load(path)
     with pytest.raises(EditError, match="broken-tokens"):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.sealed import digest_of
 from shapeflow.base.settings import written
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import HoldOut, Law, Provenance, Resampling
@@ -74,7 +75,7 @@ def change(edit: Callable[[Any], None]) -> Callable[[str], str]:
         body = json.loads(text)
         del body["digest"]
         edit(body)
-        return json.dumps({**body, "digest": laws_file._digest(body)})
+        return json.dumps({**body, "digest": digest_of(body)})
 
     return changed
 
@@ -86,12 +87,12 @@ def first(edit: Callable[[Any], None]) -> Callable[[str], str]:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda text: "", "it is no JSON"),
-        (lambda text: text[:-20], "it is no JSON"),
+        (lambda text: "", "it is not JSON"),
+        (lambda text: text[:-20], "it is not JSON"),
         (lambda text: "[" * 100_000, "nested too deeply"),
         (lambda text: text.replace('"c": 0.2', '"c": NaN'), "NaN"),
-        (lambda text: text.replace('"c": 0.2', '"c": 0.21'), "not what its digest says"),
-        (lambda text: text.replace(f'"{laws_file.FORMAT}"', '"shapeflow-plan"'), 'no `"format"'),
+        (lambda text: text.replace('"c": 0.2', '"c": 0.21'), "not match its digest"),
+        (lambda text: text.replace(f'"{laws_file.SEAL.format}"', '"shapeflow-plan"'), 'not contain `"format"'),
         (change(lambda body: body.update(version=2)), "version 2"),
         (change(lambda body: body.update(more=1)), "nothing else"),
         (change(lambda body: body.update(laws=[])), "one or more"),

@@ -17,6 +17,7 @@ from sources import BY_HAND, IMAGES, TEXTS, TWO_LAWS, compiled
 
 from shapeflow import simulate
 from shapeflow.base.diagnostics import Refused
+from shapeflow.base.sealed import digest_of
 from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
 
@@ -43,7 +44,7 @@ def plan(request: pytest.FixtureRequest, tmp_path: Path) -> Plan:
 def resealed(body: dict[str, Any]) -> str:
     """The text of a plan file that was changed and given a digest that fits."""
     rest = {key: value for key, value in body.items() if key != "digest"}
-    return json.dumps({**rest, "digest": plan_json.digest_of(rest)})
+    return json.dumps({**rest, "digest": digest_of(rest)})
 
 
 def refusal(text: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shapeflow.api import compile
 from shapeflow.base.diagnostics import Refused, Report, Source
+from shapeflow.base.sealed import digest_of
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import program_of
 from shapeflow.ir import credits as credits_file
@@ -247,7 +248,7 @@ def test_files_that_are_no_credits(what: str, tmp_path: Path) -> None:
     elif what == "surplus":
         body["pairs"][0]["more"] = 1
         body.pop("digest")
-        body["digest"] = credits_file._digest(body)
+        body["digest"] = digest_of(body)
     path.write_text({"torn": text, "nan": '{"format": NaN}', "list": "[]"}.get(what, json.dumps(body)))
     with pytest.raises(Refused) as refused:
         credits_file.load(path)

@@ -8,8 +8,6 @@ refused.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +17,10 @@ import cattrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, write_text
-from shapeflow.base.json_text import parse_json
+from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, structured
 from shapeflow.base.shapes import Shape, Value
 
-FORMAT, VERSION = "shapeflow-credits", 2
+SEAL = Seal("shapeflow-credits", 2)
 
 
 @attrs.frozen
@@ -110,10 +108,7 @@ class Credits:
 
 def save(credits: Credits, path: Path) -> None:
     """Write a file, whole or not at all. Raises Refused."""
-    body = {"format": FORMAT, "version": VERSION, **as_json(credits)}
-    body = json.loads(json.dumps(body, allow_nan=False))
-    whole = {**body, "digest": _digest(body)}
-    write_text(path, json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, laid_out(SEAL.close(as_json(credits))))
 
 
 def as_json(credits: Credits) -> dict[str, Any]:
@@ -124,33 +119,17 @@ def as_json(credits: Credits) -> dict[str, Any]:
 
 def load(path: Path) -> Credits:
     """The credits in a file. Raises Refused `cannot-read`, `broken-credits`."""
-    place = str(path)
     try:
-        body = parse_json(read_text(path))
-    except ValueError as error:
-        raise _broken(place, f"it is no JSON: {error}") from None
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise _broken(place, f'it has no `"format": "{FORMAT}"`')
-    if body.get("version") != VERSION:
-        raise _broken(place, f"it has version {body.get('version')!r}, and this shapeflow reads version {VERSION}")
-    if body.pop("digest", None) != _digest(body):
-        raise _broken(place, "it is not what its digest says: it was changed after it was written")
-    rest = {key: value for key, value in body.items() if key not in ("format", "version")}
-    try:
-        return _converter().structure(rest, Credits)
-    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reasons = cattrs.transform_error(error) if isinstance(error, cattrs.BaseValidationError) else [str(error)]
-        raise _broken(place, *reasons[:3]) from None
+        return structured(_converter(), SEAL.open(read_text(path)), Credits)
+    except SealError as error:
+        raise _broken(path, error.reason) from None
+    except StructureError as error:
+        raise _broken(path, *error.reasons) from None
 
 
-def _digest(body: Mapping[str, Any]) -> str:
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _broken(place: str, *reasons: str) -> Refused:
-    message, help_ = "these are no credits that can be read", "measure them again with `shapeflow probe`"
-    return Refused(Diagnostic("broken-credits", message, place=place, notes=reasons, help=help_))
+def _broken(path: Path, *reasons: str) -> Refused:
+    message, help_ = "the file does not contain readable credits", "measure them again with `shapeflow probe`"
+    return Refused(Diagnostic("broken-credits", message, place=str(path), notes=reasons, help=help_))
 
 
 @functools.cache

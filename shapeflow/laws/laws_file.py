@@ -1,14 +1,11 @@
 """The file of laws that `shapeflow fit -o laws.json` writes: each law with its shape, its report and its draws.
 
-JSON with a digest of all it says, as a plan is: SHA-256 of the canonical form (sorted keys, no spaces, no digest key).
-The file itself is laid out for reading, one draw a line. Names of files in the laws' provenance are relative to the
-folder that the table lies in.
+It is sealed (`base/sealed.py`) and laid out for reading, one draw a line. Names of files in the laws'
+provenance are relative to the folder of the file.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,13 +16,13 @@ import numpy as np
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, write_text
-from shapeflow.base.json_text import parse_json
+from shapeflow.base.sealed import Seal, laid_out
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.law_json import law_from_json, law_to_json
 from shapeflow.laws.logs.points import Floats
 
-FORMAT, VERSION = "shapeflow-laws", 1
+SEAL = Seal("shapeflow-laws", 1)
 LARGEST = 1 << 28
 """Bytes of a table; a larger file is none."""
 STEEP = (1e-9, 1e3)
@@ -47,38 +44,25 @@ def dumps(laws: Mapping[Shape, Law]) -> str:
     held = [
         {"shape": shape.json(), "law": law_to_json(law), "draws": _rounded(law.draws)} for shape, law in laws.items()
     ]
-    # Through JSON once, so that the digest is of what is read back: tuples are lists.
-    body = json.loads(json.dumps({"format": FORMAT, "version": VERSION, "laws": held}, allow_nan=False))
-    whole = {**body, "digest": _digest(body)}
-    text = json.dumps(whole, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    text = laid_out(SEAL.close({"laws": held}))
     # A line break never stands inside a JSON text, so this finds lists of numbers only.
-    return re.sub(r"\[\n([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+    return re.sub(r"\[\n([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def load(path: Path) -> Mapping[Shape, Law]:
     """The laws in a file, in its order. Raises Refused `cannot-read`, `broken-laws`."""
     place = str(path)
+    if path.is_file() and (size := path.stat().st_size) > LARGEST:
+        raise _broken(place, f"it has {size} bytes, more than {LARGEST}")
     try:
-        if path.is_file() and (size := path.stat().st_size) > LARGEST:
-            raise _broken(place, f"it has {size} bytes, more than {LARGEST}")
-        body = parse_json(read_text(path))
-    except ValueError as error:
-        raise _broken(place, f"it is no JSON: {error}") from None
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise _broken(place, f'it has no `"format": "{FORMAT}"`')
-    if body.get("version") != VERSION:
-        raise _broken(place, f"it has version {body.get('version')!r}, and this shapeflow reads version {VERSION}")
-    if body.pop("digest", None) != _digest(body):
-        raise _broken(place, "it is not what its digest says: it was changed after it was written")
-    try:
-        return _laws(body)
+        return _laws(SEAL.open(read_text(path)))
     except (ValueError, TypeError, ArithmeticError) as error:
         raise _broken(place, str(error)) from None
 
 
 def _laws(body: Mapping[str, Any]) -> dict[Shape, Law]:
     """The laws of a table. Raises ValueError, TypeError or ArithmeticError for what is none."""
-    if set(body) != {"format", "version", "laws"} or not isinstance(body["laws"], list) or not body["laws"]:
+    if set(body) != {"laws"} or not isinstance(body["laws"], list) or not body["laws"]:
         raise ValueError("it must hold `laws`, a list of one or more, and nothing else")
     laws: dict[Shape, Law] = {}
     counts: set[int] = set()
@@ -123,13 +107,8 @@ def _rounded(draws: Any) -> list[list[float]] | None:
     return None if draws is None else [[float(f"{each:.{_DIGITS}g}") for each in row] for row in draws.tolist()]
 
 
-def _digest(body: Mapping[str, Any]) -> str:
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _broken(place: str, *reasons: str) -> Refused:
     help_ = "fit them again: `shapeflow fit FILE.shape -o laws.json`"
     return Refused(
-        Diagnostic("broken-laws", "these are no laws that can be read", place=place, notes=reasons, help=help_)
+        Diagnostic("broken-laws", "the file does not contain readable laws", place=place, notes=reasons, help=help_)
     )

@@ -1,0 +1,94 @@
+"""Sealed files: JSON with a format, a version, and a digest of everything else in it.
+
+Plans, credits and laws are kept in such files. The digest is the SHA-256 of the canonical form (sorted keys, no spaces,
+no `digest` key, UTF-8), so that the file itself may be laid out for reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import attrs
+
+from shapeflow.base.json_text import parse_json
+
+if TYPE_CHECKING:
+    import cattrs
+
+T = TypeVar("T")
+
+
+class SealError(ValueError):
+    """A text that is not a sealed file of the expected format and version, or was changed after it was written."""
+
+    def __init__(self, what: Literal["format", "version", "digest"], reason: str, *notes: str) -> None:
+        super().__init__(reason)
+        self.what, self.reason, self.notes = what, reason, notes
+
+
+@attrs.frozen
+class Seal:
+    """The format and version of one kind of file."""
+
+    format: str
+    version: int
+
+    def close(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole content of a file: the fields as JSON values, with format, version and digest. Raises ValueError
+        for numbers that JSON does not have."""
+        # Through JSON once, so that the digest is of what is read back: tuples are lists.
+        body = json.loads(json.dumps({**fields, "format": self.format, "version": self.version}, allow_nan=False))
+        return {**body, "digest": digest_of(body)}
+
+    def open(self, text: str) -> dict[str, Any]:
+        """The fields in the text of a file, without format, version and digest. Raises SealError."""
+        try:
+            body = parse_json(text)
+        except ValueError as error:
+            raise SealError("format", f"it is not JSON: {error}") from None
+        if not isinstance(body, dict) or body.get("format") != self.format:
+            raise SealError("format", f'it does not contain `"format": "{self.format}"`')
+        if body.get("version") != self.version:
+            reason = f"it has version {body.get('version')!r}; this version of shapeflow reads version {self.version}"
+            raise SealError("version", reason)
+        digest = digest_of(body)
+        if body.get("digest") != digest:
+            notes = (f"digest in the file: {body.get('digest')}", f"digest of its content: {digest}")
+            raise SealError("digest", "it does not match its digest: it was changed after it was written", *notes)
+        return {key: value for key, value in body.items() if key not in ("format", "version", "digest")}
+
+
+def digest_of(body: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical form of JSON values, without the key `digest`."""
+    rest = {key: value for key, value in body.items() if key != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def laid_out(body: Mapping[str, Any]) -> str:
+    """The text of a file for reading and for diffs: sorted keys, one value a line."""
+    return json.dumps(body, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+class StructureError(ValueError):
+    """Fields that do not make the value asked for; `reasons`: the first three, one line each."""
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+
+
+def structured(converter: cattrs.Converter, fields: Mapping[str, Any], kind: type[T]) -> T:
+    """The value of a class that JSON values describe. Raises StructureError."""
+    import cattrs
+
+    refusals = (ValueError, TypeError, KeyError, ArithmeticError, AttributeError)
+    try:
+        return converter.structure(fields, kind)
+    except cattrs.BaseValidationError as error:
+        raise StructureError(*cattrs.transform_error(error)[:3]) from None
+    except (cattrs.errors.ForbiddenExtraKeysError, *refusals) as error:
+        raise StructureError(str(error)) from None
