@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import torch
@@ -24,9 +24,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow_torch.devices import Place, gpus, place
 from shapeflow_torch.stop import Stop
 from shapeflow_torch.team import Team
-
-if TYPE_CHECKING:
-    from shapeflow_torch.run import Choices, Listen, Outcome, Warn
+from shapeflow_torch.train import Choices, Listen, Outcome, Warn, train
 
 _POLL = 0.1
 """Seconds between two looks at the workers."""
@@ -150,8 +148,6 @@ def _listened(receiver: Connection, thread: threading.Thread, listen: Listen, wa
 
 def work(text: str, choices: Choices, where: Place, sender: Connection, asked: Any) -> None:
     """One process of a launched run. `text`: the plan's JSON; `asked`: an event that asks it to stop."""
-    from shapeflow_torch.run import train
-
     plan = plan_json.loads(text, "plan")
     with Stop(also=asked.is_set) as stop, joined(where.kind) as team:
 

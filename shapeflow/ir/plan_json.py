@@ -73,10 +73,8 @@ def loads(text: str, place: str) -> Plan:
 
 def _refused(place: str, error: SealError) -> Refused:
     if error.what == "version":
-        help_ = "compile the plan again from its `.shape` file"
-        return Refused(
-            Diagnostic("plan-version", "the plan has another version", place=place, notes=(error.reason,), help=help_)
-        )
+        message, help_ = f"the plan {error.reason.removeprefix('it ')}", "compile it again from its `.shape` file"
+        return Refused(Diagnostic("plan-version", message, place=place, help=help_))
     if error.what == "digest":
         message = "the plan does not match its digest: it was changed after it was compiled"
         help_ = "change the `.shape` file and compile it again"
