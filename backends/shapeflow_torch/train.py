@@ -58,14 +58,14 @@ class Choices:
 
 def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], listen: Listen, warn: Warn) -> Outcome:
     """What each process of a run does; the leader alone writes, listens and warns. Raises what `run.run` raises."""
+    compiled = wants_compile(choices.compile, team.device)
     if team.device.type == "cpu":
-        torch.use_deterministic_algorithms(True)
+        _be_deterministic(compiled)
         _choose_threads(plan)
     check_shares(plan, team.world)
     data = open_data(plan, choices.root, team.device)
     if choices.until is not None:
         _check_goal(choices.until[0], data, plan)
-    compiled = wants_compile(choices.compile, team.device)
     machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.root)
     locks: list[Lock] = []
 
@@ -78,6 +78,15 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     finally:
         for lock in locks:
             lock.release()
+
+
+def _be_deterministic(compiled: bool) -> None:
+    """Refuse kernels that do not give the same bits each time. Only compiled code needs torch's longer call, which
+    imports its compiler, half a second more."""
+    if compiled:
+        torch.use_deterministic_algorithms(True)
+    else:
+        torch.set_deterministic_debug_mode("error")
 
 
 def _choose_threads(plan: Plan) -> None:
