@@ -13,7 +13,7 @@ import pytest
 import torch
 from plans import toy_image_plan, toy_text_plan
 from sources import refused
-from torch_tools import CPU, machine
+from torch_tools import CPU, HELD_OUT_TARGETS, machine
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.digits import Digits
@@ -22,7 +22,7 @@ from shapeflow.data.python_source import PythonSource
 from shapeflow.data.text import Text
 from shapeflow.ir.edits import Swap
 from shapeflow.ir.plan import Plan, Spec
-from shapeflow_torch.data import open_data
+from shapeflow_torch.data import open_data, windows
 from shapeflow_torch.data.fashion_mnist import crop_and_mirror
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.windows import Windows
@@ -127,7 +127,8 @@ def test_python_source_is_described() -> None:
     assert about["held_out_bytes"] > 32_768
 
 
-def test_held_out_targets_are_the_same_at_every_context() -> None:
+def test_held_out_targets_are_the_same_at_every_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "TARGETS", HELD_OUT_TARGETS)
     data = opened(toy_text_plan())
     assert data.targets == 32_768
     kept = data._held_out[:, 1:].flatten().bincount(minlength=256)

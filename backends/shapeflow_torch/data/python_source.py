@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -43,10 +44,11 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
 def listed(library: Path) -> list[str]:
     """The files that are used, by path below the library, sorted."""
     found = []
-    for path in library.rglob("*.py"):
-        below = path.relative_to(library)
-        if _LEFT_OUT.isdisjoint(below.parts) and "stringprep" not in below.name and path.stat().st_size in _SIZES:
-            found.append(below.as_posix())
+    for folder, folders, names in os.walk(library):
+        # Packages that were installed may lie here too, many times the library itself.
+        folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        paths = (Path(folder, name) for name in names if name.endswith(".py") and "stringprep" not in name)
+        found += [path.relative_to(library).as_posix() for path in paths if path.stat().st_size in _SIZES]
     return sorted(found)
 
 
