@@ -146,10 +146,10 @@ def test_a_folder_that_is_not_what_the_file_says(tmp_path: Path) -> None:
     fill(tmp_path)
     found = refusal(tmp_path, plain(classes=2))
     assert found.code == "data-mismatch"
-    assert found.message == f"`{tmp_path / 'in'}` has 3 sub-folders, and the file says 2"
+    assert found.message == f"`{tmp_path / 'in'}` has 3 sub-folders, but the file says 2"
     assert found.help == "write `classes: 3` in `image_folder`, or correct the folder"
     found = refusal(tmp_path, plain(samples=18))
-    assert found.message == f"`{tmp_path / 'in'}` has 12 images that train, and the file says 18"
+    assert found.message == f"`{tmp_path / 'in'}` has 12 images that train, but the file says 18"
     assert opened(tmp_path, plain(samples=12)).describe()["training_images"] == 12
     (tmp_path / "in/fox").mkdir()
     found = refusal(tmp_path, plain())
@@ -226,7 +226,7 @@ def test_cifar10_that_is_not_whole(tmp_path: Path, records: Any) -> None:
     wrong = records.copy()
     wrong[1, 2, 0] = 11
     write_records(tmp_path, wrong)
-    assert "no 40 classes from 0 to 9" in refusal(tmp_path, CIFAR).message
+    assert "does not contain 40 classes from 0 to 9" in refusal(tmp_path, CIFAR).message
     write_sheets(tmp_path, records)
     picture(0).save(tmp_path / "in/data_batch_2.png")
     assert "12 x 8 pixels where the sheet has 1024 x 8" in refusal(tmp_path, CIFAR).message

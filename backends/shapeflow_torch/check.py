@@ -40,7 +40,7 @@ SMALL = 1_000_000
 UNREACHED = 1e-13
 """A gradient below this part of the largest one is rounding: that of a key's bias, which softmax does not see."""
 
-_WHOLE = "let the reading of every shape set each view and slot that a reading of its axis sets"
+_WHOLE = "make `reading` set, for every shape, each view and slot that it sets for any shape"
 
 
 def check(plan: Plan, root: Path | None = None) -> Checked:
@@ -65,7 +65,7 @@ def check(plan: Plan, root: Path | None = None) -> Checked:
         # A stranger's objective may ask for longer texts than a replica has.
         if by.length == 1:
             raise Refused(_impossible(error)) from error
-        notes.append(f"shorter contexts do not do: {error.message}")
+        notes.append(f"shorter contexts do not work: {error.message}")
         found = _whole(plan, attrs.evolve(by, length=1), data)
     reduced = found.entries < _entries(plan)
     return attrs.evolve(found, reduced=reduced, notes=tuple(notes))
@@ -189,7 +189,7 @@ class _Walk:
             there = self._function()
             self._machine.look(stage.reading)
             if not (bool(there.logits.isfinite().all()) and own.is_same(self._function())):
-                message = f"after steps in {blend.shape} the model is not read as {stage.shape} again"
+                message = f"after steps in {blend.shape} the model no longer gives the values of {stage.shape}"
                 yield Diagnostic("not-preserving", message, place=f"stage {index + 1}, {stage.shape}", help=_WHOLE)
 
     def _function(self) -> _Function:
@@ -250,7 +250,7 @@ class _Walk:
         if transition.average == "map":
             same = now.is_same(before)
         if not same:
-            message = f"{_named(transition)} does not go back: {last.shape} is not read as it was"
+            message = f"{_named(transition)} cannot be undone: {last.shape} gives other values afterwards"
             yield Diagnostic("not-preserving", message, help=_WHOLE)
         machine.look(stage.reading)
 
@@ -265,19 +265,19 @@ def _unkept(transition: Transition, logits: float, averaged: float) -> Iterator[
         changes.append(("those of the averaged weights change", averaged))
     for what, change in changes:
         if change > EXACT:
-            message = f"{_named(transition)} says that it keeps {kept}, and {what} by {change:.3g} of the largest"
-            note = f"what keeps a function changes it by less than {EXACT:g} in float64"
-            help_ = "correct the edits of the transition, or let it say that it is `lossy`"
+            message = f"{_named(transition)} claims to keep {kept}, but {what} by {change:.3g} of the largest"
+            note = f"a transition that keeps the function changes it by less than {EXACT:g} in float64"
+            help_ = "correct the edits of the transition, or declare it `lossy`"
             yield Diagnostic("not-preserving", message, notes=(note,), help=help_)
 
 
 def _dead(transition: Transition, name: str) -> Diagnostic:
-    message = f"by the second step no gradient has reached the new entries of `{name}`, made by {_named(transition)}"
-    return Diagnostic("dead-entries", message, help="let one side of each product begin at other values than zero")
+    message = f"no gradient reaches the new entries of `{name}`, made by {_named(transition)}, within two steps"
+    return Diagnostic("dead-entries", message, help="initialize one side of each product with nonzero values")
 
 
 def _lost(what: str, names: Iterable[str]) -> Diagnostic:
-    message = f"after the switch the {what} is not that of the parameters"
+    message = f"after the switch the {what} does not match the parameters"
     return Diagnostic("wrong-state", message, notes=tuple(f"`{name}`" for name in sorted(names)[:8]))
 
 

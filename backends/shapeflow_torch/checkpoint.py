@@ -184,13 +184,15 @@ def _header(path: Path, plan: str | None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _broken(path, f"`{_STATE}` cannot be read: {error}") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise _broken(path, f"`{_STATE}` is no {FORMAT}")
+        raise _broken(path, f"`{_STATE}` is not a {FORMAT}")
     if header.get("version") != VERSION:
-        raise _foreign(path, f"it has version {header.get('version')!r}, and this shapeflow reads version {VERSION}")
+        raise _foreign(
+            path, f"it has version {header.get('version')!r}, and this version of shapeflow reads version {VERSION}"
+        )
     if header.keys() != _STATE_KEYS or not all(type(header[key]) is int for key in ("step", "average_age")):
         raise _broken(path, f"`{_STATE}` is incomplete")
     if plan is not None and header["plan"] != plan:
-        raise _foreign(path, f"it was made by the plan {header['plan']}, this is {plan}")
+        raise _foreign(path, f"it belongs to plan {header['plan']}, not to {plan}")
     return header
 
 
@@ -201,7 +203,7 @@ def _verified(path: Path, name: str, header: Mapping[str, Any]) -> bytes:
         raise _broken(path, f"`{name}` cannot be read: {error.strerror}") from error
     told = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     if not isinstance(header["files"], dict) or header["files"].get(name) != told:
-        raise _broken(path, f"`{name}` is not what was written: {len(data)} bytes, of another digest")
+        raise _broken(path, f"`{name}` was changed after it was written: it has {len(data)} bytes and another digest")
     return data
 
 
@@ -209,19 +211,21 @@ def _table(path: Path, name: str, header: Mapping[str, Any], device: torch.devic
     try:
         return {key: tensor.to(device) for key, tensor in read_tensors(_verified(path, name, header)).items()}
     except SafetensorError as error:
-        raise _broken(path, f"`{name}` holds no tensors: {error}") from error
+        raise _broken(path, f"`{name}` contains no readable tensors: {error}") from error
 
 
 def _broken(path: Path, why: str) -> Refused:
-    help_ = "remove this folder to go on from the checkpoint before it"
+    help_ = "remove this folder to resume from the previous checkpoint"
     return Refused(
         Diagnostic(
-            "broken-checkpoint", f"the checkpoint `{path}` is not whole", place=str(path), notes=(why,), help=help_
+            "broken-checkpoint", f"the checkpoint `{path}` is damaged", place=str(path), notes=(why,), help=help_
         )
     )
 
 
 def _foreign(path: Path, why: str) -> Refused:
     return Refused(
-        Diagnostic("foreign-checkpoint", f"the checkpoint `{path}` is not this plan's", place=str(path), notes=(why,))
+        Diagnostic(
+            "foreign-checkpoint", f"the checkpoint `{path}` belongs to another plan", place=str(path), notes=(why,)
+        )
     )

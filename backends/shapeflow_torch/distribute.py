@@ -182,5 +182,5 @@ def _lost(errors: list[ChildFailedError], choices: Choices) -> Diagnostic:
         "a process of the run was lost, so the others were ended",
         place=str(choices.folder),
         notes=tuple(notes),
-        help="go on from the last checkpoint with `--resume`; a process killed by the system often lacked memory",
+        help="resume from the last checkpoint with `--resume`; the system kills a process that runs out of memory",
     )

@@ -63,6 +63,8 @@ def export(plan: Plan, folder: Path, path: Path, *, raw: bool = False, unfinishe
 
 
 def _unfinished(folder: Path, step: int, steps: int) -> Diagnostic:
-    message = f"the run in `{folder}` has not ended: its last checkpoint is of step {step} of {steps}"
-    help_ = "go on with `shapeflow run ... --resume`" + (", or export it as it is with `--unfinished`" if step else "")
+    message = f"the run in `{folder}` is not finished: its last checkpoint is at step {step} of {steps}"
+    help_ = "continue it with `shapeflow run ... --resume`" + (
+        ", or export it as it is with `--unfinished`" if step else ""
+    )
     return Diagnostic("run-unfinished", message, place=str(folder), help=help_)

@@ -41,17 +41,17 @@ def prepare(
     """
     exists = (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
     if exists and not resume:
-        help_ = "go on with `--resume`, or choose another folder"
-        raise Refused(Diagnostic("run-exists", f"`{folder}` holds a run already", place=str(folder), help=help_))
+        help_ = "continue it with `--resume`, or choose another folder"
+        raise Refused(Diagnostic("run-exists", f"`{folder}` already contains a run", place=str(folder), help=help_))
     # A plan alone is a run that was cut off before its first event.
     if resume and not exists and not (folder / PLAN).exists():
-        raise Refused(Diagnostic("no-run", f"`{folder}` holds no run to go on with", place=str(folder)))
+        raise Refused(Diagnostic("no-run", f"`{folder}` contains no run to resume", place=str(folder)))
     if (folder / PLAN).exists():
         _check_plan(folder, plan)
     found = _found(folder / CHECKPOINTS, warn)
     done = 0 if found is None else step_of(found, plan.digest)
     if done and done == plan.steps and _ended(folder / EVENTS):
-        message = f"the run in `{folder}` has made all of its {done} steps"
+        message = f"the run in `{folder}` is finished: all {done} steps are done"
         raise Refused(Diagnostic("run-finished", message, place=str(folder)))
     if resume and (folder / DATA).exists():
         _check_data(folder, data)
@@ -67,7 +67,7 @@ def _found(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
     broken: list[Diagnostic] = []
     found = newest(folder, broken.append)
     if found is None and broken:
-        help_ = f"no checkpoint is whole: bring one back, or remove `{folder}` to start again from the beginning"
+        help_ = f"no checkpoint is intact: restore one, or remove `{folder}` to start from the beginning"
         raise Refused(*(attrs.evolve(each, severity="error", help=help_) for each in broken))
     for each in broken:
         warn(each)
@@ -89,7 +89,7 @@ def _check_plan(folder: Path, plan: Plan) -> None:
     if other != plan.digest:
         message = f"the run in `{folder}` follows another plan"
         notes = (f"its plan: {other}", f"this plan: {plan.digest}")
-        help_ = "choose another folder, or go on with the plan inside it"
+        help_ = "choose another folder, or resume with the plan inside it"
         raise Refused(Diagnostic("other-plan", message, place=str(folder), notes=notes, help=help_))
 
 
@@ -100,9 +100,9 @@ def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
         found = None
     before = found if isinstance(found, dict) else {}
     if before.get("sha256") != data["sha256"]:
-        message = "the data is not what the run began with"
+        message = "the data differs from what the run began with"
         notes = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
-        help_ = f"bring the data back as `{folder / DATA}` describes it, or start a new run"
+        help_ = f"restore the data that `{folder / DATA}` describes, or start a new run"
         raise Refused(Diagnostic("data-changed", message, place="data", notes=notes, help=help_))
 
 

@@ -26,12 +26,15 @@ def fork(source: Path, plan: Plan, folder: Path) -> None:
     trunk = plan_json.load(source / PLAN)
     parts = [name for name in _SAME if getattr(trunk, name) != getattr(plan, name)]
     if parts or trunk.stages != plan.stages[: len(trunk.stages)]:
-        message = f"the plan does not begin as the run in `{source}`"
+        message = f"the plan does not begin like the run in `{source}`"
         notes = (f"they differ in {', '.join(parts) or 'their stages'}",)
         raise Refused(Diagnostic("foreign-checkpoint", message, place=str(folder), notes=notes))
     checkpoint = newest(source / CHECKPOINTS)
     if checkpoint is None or step_of(checkpoint, trunk.digest) != trunk.steps:
-        message, help_ = f"`{source}` has no whole checkpoint at its end", "remove this folder, and train it again"
+        message, help_ = (
+            f"`{source}` has no intact checkpoint at its last step",
+            "remove this folder and train the run again",
+        )
         raise Refused(Diagnostic("no-checkpoint", message, place=str(source), help=help_))
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)

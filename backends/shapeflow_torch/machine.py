@@ -220,15 +220,15 @@ def _check_arrival(ledger: Ledger, stage: Stage) -> None:
     for name, sizes in ledger.sizes.items():
         for dim, size in sizes.items():
             if size != stage.sizes[dim]:
-                message = f"`{name}` has {size} of `{dim}`, the stage at {stage.shape} needs {stage.sizes[dim]}"
+                message = f"`{name}` has size {size} along `{dim}`; the stage at {stage.shape} needs {stage.sizes[dim]}"
                 raise Refused(Diagnostic("not-arrived", message, place="plan"))
 
 
 def _no_prefix(kind: str) -> Diagnostic:
-    message = f"the objective says what each token sees, and the module of `{kind}` has no such mask"
+    message = f"the objective needs an attention mask, and the module of `{kind}` does not support one"
     return Diagnostic("no-prefix-mask", message, place="model", help="train a `transformer`, or by `next_token`")
 
 
 def _diverged(step: int, loss: float) -> Diagnostic:
-    help_ = "lower the learning rate or lengthen the warm-up, then start again or go on from the last checkpoint"
+    help_ = "lower the learning rate or lengthen the warm-up, then start again or resume from the last checkpoint"
     return Diagnostic("loss-not-finite", f"the loss of step {step + 1} is {loss}", place="run", help=help_)

@@ -36,8 +36,8 @@ class Probe:
             tokens = torch.from_numpy(drawn)[part, : size + 1]
             return tokens[:, :-1], tokens[:, 1:]
         if not {"channel", "patch", "grid", "classes"} <= sizes.keys():
-            message = "the model's dims do not say what it reads, so that there is no random input for it"
-            help_ = "use `shapeflow check --data`, which takes the plan's own data"
+            message = "the model's dims do not define its input, so no random input can be made"
+            help_ = "use `shapeflow check --data`, which reads the plan's own data"
             raise Refused(Diagnostic("no-such-data", message, place="data", help=help_))
         side = sizes["patch"] * sizes["grid"]
         largest = max(side, self.largest)

@@ -56,6 +56,6 @@ def _unknown(spec: Spec | None) -> Diagnostic:
 
 
 def _endless(separator: int) -> Diagnostic:
-    message = f"the model attends within documents, and no token {separator} ends one in the data"
-    help_ = "use a folder of files, a file each document, or leave `attend` out of the model's settings"
+    message = f"the model attends within documents, but the data contains no token {separator} to end a document"
+    help_ = "use a folder with one document a file, or remove `attend` from the model's settings"
     return Diagnostic("no-document-ends", message, place="data", help=help_)

@@ -47,7 +47,7 @@ def _records(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any,
             raise Refused(missing(path, (error.strerror or str(error)).lower(), help=_HELP)) from error
         if len(raw) != _OF_A_FILE * (1 + _PIXELS):
             wanted = _OF_A_FILE * (1 + _PIXELS)
-            raise Refused(missing(path, f"{len(raw)} bytes where the binary version has {wanted}", help=_HELP))
+            raise Refused(missing(path, f"{len(raw)} bytes; the binary version has {wanted}", help=_HELP))
         parts.append(raw.reshape(_OF_A_FILE, 1 + _PIXELS))
     whole = np.concatenate(parts)
     return whole[:, 1:].reshape(-1, 3, 32, 32).copy(), _classes(folder / f"{names[0]}.bin", whole[:, 0].tolist())
@@ -78,5 +78,5 @@ def _classes(path: Path, found: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
     count = _FILES * _OF_A_FILE
     whole = isinstance(found, list) and len(found) == count and all(type(each) is int for each in found)
     if not whole or not all(0 <= each < 10 for each in found):
-        raise Refused(missing(path, f"no {count} classes from 0 to 9", help=_HELP))
+        raise Refused(missing(path, f"it does not contain {count} classes from 0 to 9", help=_HELP))
     return np.array(found, np.int64)

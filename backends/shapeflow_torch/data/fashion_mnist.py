@@ -71,5 +71,5 @@ def _idx(folder: Path, name: str) -> Tensor:
         raise Refused(missing(path, str(error), help=_HELP)) from error
     body = np.frombuffer(raw, np.uint8, offset=4 + 4 * axes)
     if len(body) != math.prod(sizes):
-        raise Refused(missing(path, f"{len(body)} bytes where {math.prod(sizes)} are announced", help=_HELP))
+        raise Refused(missing(path, f"{len(body)} bytes, but the header announces {math.prod(sizes)}", help=_HELP))
     return torch.from_numpy(body.reshape(sizes).copy())

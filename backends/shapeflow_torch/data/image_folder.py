@@ -57,7 +57,7 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
 def _listed(folder: Path) -> tuple[list[str], list[str]]:
     """Image files by path below the folder, and the classes, both sorted. Raises Refused `data-missing`."""
     if not folder.is_dir():
-        raise Refused(missing(folder, "there is no such folder", help=_HELP))
+        raise Refused(missing(folder, "the folder does not exist", help=_HELP))
     below = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
     seen = [path for path in below if not any(part.startswith(".") for part in path.parts)]
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -67,7 +67,9 @@ def _listed(folder: Path) -> tuple[list[str], list[str]]:
     filled = {name.split("/")[0] for name in names}
     empty = [each for each in classes if each not in filled]
     if empty:
-        raise Refused(missing(folder / empty[0], "no image files there", help=f"take `{empty[0]}` out, or fill it"))
+        raise Refused(
+            missing(folder / empty[0], "no image files there", help=f"remove `{empty[0]}`, or add images to it")
+        )
     return names, classes
 
 
@@ -75,7 +77,7 @@ def _check(folder: Path, found: int, said: int, setting: str) -> None:
     """Raises Refused `data-mismatch`."""
     if found != said:
         what = "sub-folders" if setting == "classes" else "images that train"
-        message = f"`{folder}` has {found} {what}, and the file says {said}"
+        message = f"`{folder}` has {found} {what}, but the file says {said}"
         help_ = f"write `{setting}: {found}` in `image_folder`, or correct the folder"
         raise Refused(Diagnostic("data-mismatch", message, place="data", help=help_))
 
@@ -114,7 +116,7 @@ class _Look:
 
 
 def _broken(path: Path, reason: str) -> Refused:
-    help_ = "take the file out of the folder, or save it anew as an image of 8 bits a channel"
+    help_ = "remove the file from the folder, or save it again as an image with 8 bits per channel"
     message = f"`{path}` cannot be read as an image"
     return Refused(Diagnostic("broken-image", message, place="data", notes=(reason,), help=help_))
 

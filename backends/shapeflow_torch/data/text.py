@@ -36,7 +36,7 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
 def _folder(path: Path, pattern: str, share: float) -> tuple[bytes, bytes, list[str]]:
     names = sorted(found.relative_to(path).as_posix() for found in path.rglob(pattern) if found.is_file())
     if len(names) < 2:
-        help_ = "at least two files are needed, one of them is held out; name a single file to have its end held out"
+        help_ = "at least two files are needed, because one is held out; of a single file, the end is held out"
         raise Refused(missing(path, f"{len(names)} files match `{pattern}`", help=help_))
     drawn = list(names)
     random.Random(_SHUFFLE).shuffle(drawn)

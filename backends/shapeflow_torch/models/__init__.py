@@ -40,7 +40,7 @@ def check(net: Net, ledger: Ledger) -> None:
     if have != want:
         wrong = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))
         notes = tuple(f"`{n}`: module {have.get(n, 'none')}, plan {want.get(n, 'none')}" for n in wrong[:8])
-        message = f"{len(wrong)} tensors of the module are not what the plan declares"
+        message = f"{len(wrong)} tensors of the module differ from what the plan declares"
         raise Refused(Diagnostic("wrong-parameters", message, place="model", notes=notes))
     unseen = sorted(name for name, views in ledger.views.items() if views and name not in net.viewable)
     if unseen:

@@ -29,7 +29,11 @@ def objective_of(spec: Spec, site: Site) -> Objective:
         return Mixture(spec.settings, lambda part: objective_of(part, site))
     made = _KINDS.get(spec.name)
     if made is None:
-        raise Refused(Diagnostic("no-such-objective", f"this backend cannot minimise `{spec.name}`", place="objective"))
+        raise Refused(
+            Diagnostic(
+                "no-such-objective", f"this backend does not support the objective `{spec.name}`", place="objective"
+            )
+        )
     return made(spec.settings)
 
 

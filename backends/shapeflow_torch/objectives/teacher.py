@@ -74,5 +74,5 @@ def _changed(path: Path, sha256: str) -> Diagnostic:
         f"the teacher `{path}` is not the one that the plan was compiled with",
         place=str(path),
         notes=(f"the plan's digest: {sha256}",),
-        help="put that file back, or compile the plan again",
+        help="restore that file, or compile the plan again",
     )
