@@ -49,6 +49,7 @@ def ask(
         folder=str(folder),
         spans={"": Span(source, 35, 38)},
         candidate_spans={shape: Span(source, 15, 17) for shape in PATCHES},
+        setting_names=Fit.setting_names,
     )
 
 

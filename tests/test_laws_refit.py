@@ -9,7 +9,8 @@ import pytest
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import written
 from shapeflow.compiler import program_of
-from shapeflow.laws.refit_sentence import sentence
+from shapeflow.laws.fit import Fit
+from shapeflow.laws.fitting.refit_sentence import sentence
 
 FILE = Path(__file__).parent.parent / "examples" / "laws_only.shape"
 
@@ -36,15 +37,26 @@ def settings_of(text: str) -> dict[str, object]:
 )
 def test_what_is_said_of_settings_is_read_as_them(text: str) -> None:
     found = settings_of(text)
-    said = sentence(found)
+    said = sentence(found, {"fit": Fit})
     assert said is not None
     assert settings_of(said) == found
 
 
 def test_defaults_go_without_saying() -> None:
-    assert sentence(settings_of('laws from fit("runs/*.csv", points: 60)')) == 'laws from fit("runs/*.csv")'
+    settings = settings_of('laws from fit("runs/*.csv", points: 60)')
+    assert sentence(settings, {"fit": Fit}) == 'laws from fit("runs/*.csv")'
 
 
-@pytest.mark.parametrize("settings", [{}, {"paths": 'a"b'}, {"paths": "a", "where": {"x": [1]}}, {"paths": 3}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"paths": 'a"b'},
+        {"paths": "a", "where": {"x": [1]}},
+        {"paths": 3},
+        {"paths": "a", "colour": 3},
+        {"paths": "a", "is": "other"},
+    ],
+)
 def test_what_no_file_could_say_has_no_sentence(settings: dict[str, object]) -> None:
-    assert sentence(settings) is None
+    assert sentence(settings, {"fit": Fit}) is None

@@ -149,7 +149,10 @@ SHAPES = list(LAWS)
 
 
 def ask(folder: Path, shapes: list[Shape] = SHAPES) -> LawRequest:
-    return LawRequest(shapes, {"loss": "", "patch": "px"}, "classification_error", "flops", str(folder), {}, {})
+    units = {"loss": "", "patch": "px"}
+    return LawRequest(
+        shapes, units, "classification_error", "flops", str(folder), spans={}, candidate_spans={}, sources={"fit": Fit}
+    )
 
 
 def put(folder: Path, files: dict[str, bytes]) -> None:

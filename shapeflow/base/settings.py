@@ -88,6 +88,16 @@ def written(component: Any) -> dict[str, Any]:
     return {field.name: _json(getattr(component, field.name)) for field in attrs.fields(type(component))}
 
 
+def defaults(component: type) -> dict[str, Any]:
+    """The settings of a component class that have a default, at it, as JSON values."""
+    found: dict[str, Any] = {}
+    for name, field in settings_of(component).items():
+        default: Any = field.default
+        if default is not attrs.NOTHING:
+            found[name] = _json(default.factory() if hasattr(default, "factory") else default)
+    return found
+
+
 def unfit(component: Any) -> Iterator[str]:
     """What of a component's settings no `.shape` file could say: of a type or beyond the limits that the fields state.
     For components that were made from JSON; a tuple, or a component within, is taken as it is."""

@@ -141,6 +141,8 @@ class Program:
     """The file of measured credits, as it is written."""
     credits: tuple[Pair, ...] = ()
     """What that file says, once it has been read."""
+    law_sources: Mapping[str, Any] = attrs.field(factory=dict)
+    """Name -> class of every law source that is installed; empty where the file names none."""
 
     def axis(self, name: str) -> AxisUse:
         return next(axis for axis in self.axes if axis.name == name)

@@ -7,7 +7,7 @@ predicted errors are made of it by `lower.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import attrs
 
@@ -118,6 +118,12 @@ class Traversal(Protocol):
         ...
 
 
+Purpose = Literal[
+    "paths", "error", "compute", "compute_unit", "step", "rate", "run", "axes", "where", "drop_warmup", "resamples"
+]
+"""What a setting of a law source is for, by the name that `fit` gives it."""
+
+
 @attrs.frozen
 class LawRequest:
     """What a law source is asked for."""
@@ -144,3 +150,23 @@ class LawRequest:
     """Numbers that are trained in a shape, embeddings and head included; None without a model."""
     non_embedding: Mapping[Shape, int] | None = None
     """The same without what has an entry for each token of the vocabulary."""
+    setting_names: Mapping[Purpose, str] = attrs.field(factory=dict)
+    """What a setting is for -> its name in the law source that answers; a message advises no other setting."""
+    sources: Mapping[str, Any] = attrs.field(factory=dict)
+    """Name -> class of every law source that is installed."""
+
+    def at(self, *purposes: Purpose) -> Span | None:
+        """Where the first of these settings that the file gives stands, else the source's component."""
+        names = [self.setting_names[each] for each in purposes if each in self.setting_names]
+        return next((self.spans[name] for name in names if name in self.spans), self.spans.get(""))
+
+    def advice(self, *options: str | tuple[Purpose, str]) -> str | None:
+        """Options for a reader, joined by "or". One about a setting is (what it is for, text with `{}` for its name),
+        and is left out where the source has no such setting. None where no option is left."""
+        said = [one if isinstance(one, str) else self._about(*one) for one in options]
+        left = [one for one in said if one]
+        return ", or ".join([", ".join(left[:-1])] * (len(left) > 1) + left[-1:]) or None
+
+    def _about(self, purpose: Purpose, text: str) -> str | None:
+        name = self.setting_names.get(purpose)
+        return None if name is None else text.format(name)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import attrs
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting, written
-from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.ir.law import Law
-from shapeflow.ir.route import LawRequest
+from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.fitting.evidence import LEAST, gather
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.from_points import laws_of_points
-from shapeflow.laws.fitting.method import method
+from shapeflow.laws.fitting.law_source import LawSource
+from shapeflow.laws.fitting.method import method, summary
 from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
 from shapeflow.laws.fitting.warnings import doubts, log_doubts
 from shapeflow.laws.logs.collect import read_logs
@@ -24,7 +23,7 @@ from shapeflow.laws.logs.runs import Query
 
 
 @attrs.frozen
-class Fit:
+class Fit(LawSource):
     """Laws fitted to runs: error = a (compute + d)^-b + c for each candidate (paper A, eq. 1 and B.4), by Huber's loss
     of log residuals on points at equal steps of log compute.
 
@@ -82,9 +81,7 @@ class Fit:
     )
     delta: float = setting(default=1e-3, above=0.0, help="where Huber's loss turns from square to linear")
 
-    def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
-        """A law for each candidate that has runs enough; see `fitted`."""
-        return dict(self.fitted(request, report).laws)
+    setting_names: ClassVar[Mapping[Purpose, str]] = {name: name for name in get_args(Purpose)}
 
     def fitted(self, request: LawRequest, report: Report) -> FittedLaws:
         """A law for each candidate that has runs enough, and its points; what is wrong or doubtful is reported.
@@ -118,7 +115,8 @@ class Fit:
             self.resamples,
         )
         doubts(laws.laws, request, report)
-        return attrs.evolve(laws, method=method(options, len(found), self.drop_warmup, self.points))
+        how = method(options, len(found), self.drop_warmup, self.points)
+        return attrs.evolve(laws, method=how, summary=summary(options))
 
     def _query(self) -> Query:
         return Query(

@@ -14,16 +14,17 @@ from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.route import LawRequest
+from shapeflow.laws.fitting.law_source import LawSource
+from shapeflow.laws.fitting.refit_sentence import sentence
 from shapeflow.laws.fitting.warnings import doubts
 from shapeflow.laws.laws_file import load
-from shapeflow.laws.refit_sentence import sentence
 
 SHOWN = 8
 OUTSIDE = "lies outside the folder of this file, and is not looked at"
 
 
 @attrs.frozen
-class Table:
+class Table(LawSource):
     """Laws as they were fitted once: a file needs its runs no more, and compiles the same wherever it is.
 
     Shapes are found by their values on all axes, so that a table holds for files with the axes that it was fitted for.
@@ -50,13 +51,14 @@ class Table:
         doubts(laws, request, report)
         return laws
 
-    def refit(self, folder: str) -> str | None:
+    def refit(self, request: LawRequest) -> str | None:
         """The sentence that fits these laws again; None where the table cannot be read or does not tell."""
         try:
-            laws = load(Path(folder, self.path)).values()
+            laws = load(Path(request.folder, self.path)).values()
         except Refused:
             return None
-        return next((sentence(law.provenance.settings) for law in laws if law.provenance.source == "fit"), None)
+        found = (sentence(law.provenance.settings, request.sources) for law in laws if law.provenance.source == "fit")
+        return next(found, None)
 
     def _held(self, request: LawRequest, report: Report) -> Mapping[Shape, Law] | None:
         """All laws of the table; None after an error."""
@@ -109,7 +111,7 @@ class Table:
         more = [f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
         # Files beyond this folder may well be what they were, and the sentence of the fit does not find them from here.
         unknown = set(found.values()) == {OUTSIDE}
-        again, source = None if unknown else self.refit(request.folder), at.source.name if at else "FILE.shape"
+        again, source = None if unknown else self.refit(request), at.source.name if at else "FILE.shape"
         one = len(changed) == 1
         which = f"{len(changed)} of {len(files)} files that the laws were fitted to"
         report.warning(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -31,7 +30,7 @@ def fit_view(name: str, units: Mapping[str, str], found: FittedLaws) -> Renderab
         parts += [_shapes(units, laws), Text()]
     parts += [_numbers(units, laws, numbered), Text(), _worth(units, laws, numbered), Text()]
     parts += [_indented(line) for line in _refusals(units, laws, numbered)]
-    parts += [_indented(line) for line in _words(laws)]
+    parts += [_indented(line) for line in _words(laws, found.summary)]
     return Group(*parts)
 
 
@@ -120,7 +119,7 @@ def _numbers(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool
         "a": _short,
     }
     form, below = f"{metric} = a (FLOPs + d)^-b + c", []
-    if len(laws) > 1 and provenance.exponent in ("pooled", "fixed"):
+    if len(laws) > 1 and provenance.exponent in ("pooled", "fixed") and len({law.b for law in laws.values()}) == 1:
         write, law = shown.pop("b"), next(iter(laws.values()))
         wide = " to ".join(map(write, provenance.intervals.get("b", ())))
         form += f", b = {write(law.b)}{f' ({wide})' * bool(wide)} in all laws"
@@ -198,10 +197,10 @@ def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: boo
         yield ""
 
 
-def _words(laws: Mapping[Shape, Law]) -> Iterator[str]:
+def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
     """How the laws were found, and what finding them cost."""
     about = [law.provenance for law in laws.values()]
-    yield _method(about)
+    yield from _method(about, summary)
     if any(one.holdout is not None for one in about):
         yield (
             "held out: the later half of log compute, foretold by a law of the first half alone: its mean error, and "
@@ -217,8 +216,9 @@ def _words(laws: Mapping[Shape, Law]) -> Iterator[str]:
     told = [f"{what}: {value}" for what, value in known.items() if value]
     yield f"compute by `{about[0].convention}`" + "".join(f"; {part}" for part in told)
     files = {name for one in about for name, _ in one.files}
-    spent = sum(one.spent or 0.0 for one in about)
-    yield f"read {len(files)} file{'s' * (len(files) != 1)}; the runs took {flops(spent)}"
+    spent = [one.spent for one in about if one.spent is not None]
+    cost = f"; the runs took {flops(sum(spent))}" if spent else ""
+    yield f"read {len(files)} file{'s' * (len(files) != 1)}{cost}"
 
 
 def _each(values: Iterator[str | None]) -> str:
@@ -229,12 +229,10 @@ def _each(values: Iterator[str | None]) -> str:
 _EXPONENTS = {"own": "each law has its own b", "pooled": "all laws share one b", "fixed": "b was given"}
 
 
-def _method(about: Sequence[Provenance]) -> str:
+def _method(about: Sequence[Provenance], summary: str) -> Iterator[str]:
     exponents = _each(_EXPONENTS[one.exponent] for one in about if one.exponent is not None)
-    settings: Mapping[str, Any] = about[0].settings
-    residual = {"log": "log(law) - log(measured)", "linear": "law - measured"}.get(settings.get("residual", "log"))
-    sign = {"signed": "d may be negative", "nonnegative": "d is 0 or more"}.get(settings.get("offset", "signed"))
-    return f"{exponents}; {sign}; Huber's loss of {residual}, delta {settings.get('delta', 1e-3):g}"
+    if said := "; ".join(part for part in (exponents, summary) if part):
+        yield said
 
 
 def _resampling(about: Sequence[Provenance]) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
+
 from shapeflow.base.diagnostics import Report, Span
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
@@ -11,6 +13,8 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
+from shapeflow.laws.fitting.law_source import LawSource
+from shapeflow.laws.fitting.refit_sentence import recorded
 
 KINDS = {
     "metric": "metric",
@@ -32,7 +36,9 @@ def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
         shape: power.law(program.metric.key, program.convention) for shape, power in program.stated.items()
     }
     if program.law_source is not None and open_:
-        found.update(program.law_source.laws(_request(program, open_), report))
+        request = _request(program, open_)
+        fitted = _fitted(program.law_source, request, report)
+        found.update(program.law_source.laws(request, report) if fitted is None else fitted.laws)
     elif open_:
         shape = open_[0]
         name = next(iter(shape))
@@ -86,8 +92,10 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
             help='ask for a fit: `laws from fit("runs/*.csv")`',
         )
         return None
-    if not hasattr(source, "fitted"):
-        again = source.refit(program.folder) if hasattr(source, "refit") else None
+    request = _request(program, tuple(shape for shape in program.candidates if shape not in program.stated))
+    found = _fitted(source, request, report)
+    if found is None:
+        again = source.refit(request)
         report.error(
             "nothing-to-fit",
             f"`{name_of(source)}` fits nothing",
@@ -98,10 +106,21 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
             else f"fit them again: `--set '{again}'`",
         )
         return None
-    open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
-    found: FittedLaws = source.fitted(_request(program, open_), report)
     of_one_kind(found.laws, program, report)
     return None if report.failed else found
+
+
+def _fitted(source: LawSource, request: LawRequest, report: Report) -> FittedLaws | None:
+    """The laws that a source fits, their provenance completed by what the source was set to."""
+    found = source.fitted(request, report)
+    if found is None:
+        return None
+
+    def completed(law: Law) -> Law:
+        return attrs.evolve(law, provenance=attrs.evolve(law.provenance, source="fit", settings=settings))
+
+    settings = recorded(source)
+    return attrs.evolve(found, laws={shape: completed(law) for shape, law in found.laws.items()})
 
 
 def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
@@ -123,4 +142,6 @@ def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
         parameters={shape: trained.count(shape) for shape in program.candidates} if trained else None,
         non_embedding={s: trained.count(s, without="vocabulary") for s in program.candidates} if trained else None,
+        setting_names={} if program.law_source is None else program.law_source.setting_names,
+        sources=program.law_sources,
     )

@@ -94,7 +94,7 @@ def _too_few(few: Sequence[str], request: LawRequest, report: Report) -> None:
         request.spans.get(""),
         f"a law takes {LEAST} points at different compute, better 12",
         notes=few,
-        help="evaluate more often, run longer, or lower `drop_warmup`",
+        help=request.advice("evaluate more often", "run longer", ("drop_warmup", "lower `{}`")),
     )
 
 
@@ -110,7 +110,7 @@ def _alike(shape: Shape, runs: Sequence[Run], request: LawRequest, report: Repor
             report.error(
                 "mixed-laws",
                 f"{called} of the runs of {shape.written(request.units)} differs",
-                request.spans.get("paths", request.spans.get("")),
+                request.at("paths"),
                 "one law is fitted to all of them",
                 notes=[f"`{file}`: {value}" for value, file in list(said.items())[:8]],
                 help="name the runs of one kind only",

@@ -25,3 +25,9 @@ class FittedLaws:
     Empty where no part was held out."""
     method: Mapping[str, Any] = attrs.field(factory=dict)
     """What was minimised, over what, and how the winner was chosen, as JSON values."""
+    summary: str = ""
+    """The same in a few words, for the screen."""
+
+    def __attrs_post_init__(self) -> None:
+        if without := [shape for shape in self.laws if shape not in self.points]:
+            raise ValueError(f"laws without the points that they were fitted to: {without}")

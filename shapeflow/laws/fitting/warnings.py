@@ -52,9 +52,9 @@ def without_steps(shape: Shape, request: LawRequest, report: Report) -> None:
     report.error(
         "missing-steps",
         f"the runs of {shape.written(request.units)} have no steps",
-        request.spans.get("drop_warmup", request.spans.get("")),
+        request.at("drop_warmup"),
         "cannot be counted in them",
-        help="name the column by `step`, or drop by points: `drop_warmup: 2`",
+        help=request.advice(("step", "name the column by `{}`"), ("drop_warmup", "drop by points: `{}: 2`")),
     )
 
 
@@ -63,7 +63,7 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     sampled-history, computed-compute, small-compute."""
 
     def warn(code: str, message: str, notes: Iterable[str], help: str | None = None) -> None:
-        report.warning(code, message, request.spans.get("paths", request.spans.get("")), notes=notes, help=help)
+        report.warning(code, message, request.at("paths"), notes=notes, help=help)
 
     if logs.torn:
         message = f"{len(logs.torn)} of {len(logs.hashes)} logs end in a line that is cut off"
@@ -76,10 +76,11 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     if excluded := _by_shape(logs, request, lambda run: faults(run.excluded)) + broken:
         warn("excluded-points", "some points cannot be used and are left out", excluded)
     if repeated := _by_shape(logs, request, lambda run: Counter({"repeated": run.repeated})):
-        help = "where these are several runs, tell them apart by `run`"
+        help = request.advice(("run", "where these are several runs, tell them apart by `{}`"))
         warn("repeated-steps", "some steps were logged more than once: the last time counts", repeated, help)
     if falls := _by_shape(logs, request, lambda run: Counter({"falls": run.falls})):
-        help = "log the compute since the run began, and tell several runs in one file apart by `run`"
+        apart = request.advice(("run", ", and tell several runs in one file apart by `{}`"))
+        help = "log the compute since the run began" + (apart or "")
         warn("falling-compute", "compute falls from one row to the next", falls, help)
     if logs.sampled:
         message = f"{_files(logs.sampled)} exported by W&B, which may hold a sample of what was logged"
@@ -88,11 +89,13 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     if logs.counted:
         message = f"{_files(logs.counted)} without a column of compute: it was worked out"
         notes = _some(f"`{name}`: {how}" for name, how in logs.counted.items())
-        warn("computed-compute", message, notes, "log the FLOPs, or name a column of them by `compute`")
+        help = request.advice("log the FLOPs", ("compute", "name a column of them by `{}`"))
+        warn("computed-compute", message, notes, help)
     spent = max((run.spent for run in logs.runs.values()), default=SMALL)
     if spent < SMALL:
         message = f"the longest run took {spent:.4g} FLOPs, less than any training does"
-        warn("small-compute", message, [], "say what one unit of the compute column is: `compute_unit: 1 PFLOPs`")
+        help = request.advice(("compute_unit", "say what one unit of the compute column is: `{}: 1 PFLOPs`"))
+        warn("small-compute", message, [], help)
 
 
 def _files(names: Collection[str]) -> str:

@@ -45,7 +45,7 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
 
 def _may_read(template: Template, request: LawRequest, report: Report) -> bool:
     """Does the pattern find files, all below the folder of the file that names it?"""
-    at = request.spans.get("paths", request.spans.get(""))
+    at = request.at("paths")
     paths = matches(template.pattern, request.folder) if _inside(request.folder, template.pattern) else [template.text]
     outside = [path for path in paths if not _inside(request.folder, path)]
     if outside:
@@ -102,7 +102,7 @@ def _runs_in(path: Path, request: LawRequest) -> list[Path]:
 
 def _unreadable(reading: Reading, path: Path, error: Unreadable) -> None:
     """Report a file that cannot be read (`unreadable-log`), or not here (`missing-extra`)."""
-    at = reading.request.spans.get("paths", reading.request.spans.get(""))
+    at = reading.request.at("paths")
     if isinstance(error, MissingExtra):
         if error.extra not in reading.told:
             help = f"`pip install 'shapeflow[{error.extra}]'`"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from shapeflow.base.diagnostics import Report, did_you_mean
-from shapeflow.ir.route import LawRequest
+from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.logs.readers import Row, number
 from shapeflow.laws.logs.runs import Query
 from shapeflow.laws.logs.template import RUN, Template
@@ -101,20 +101,27 @@ class Finder:
         """Report places in braces that stand for nothing (`unknown-place`)."""
         query, axes = self.query, list(self.request.units)
         in_error = self.template(query.error or "").places
-        known = {"paths": [*axes, RUN], "error": [*axes, RUN]}
-        for setting in ("paths", "error", "compute", "step", "rate"):
-            text = getattr(query, "pattern" if setting == "paths" else setting) or ""
-            for place in self.template(text).places:
-                if place not in known.get(setting, in_error):
-                    self._unknown_place(setting, place, known.get(setting, in_error))
+        texts: Mapping[Purpose, str | None] = {
+            "paths": query.pattern,
+            "error": query.error,
+            "compute": query.compute,
+            "step": query.step,
+            "rate": query.rate,
+        }
+        for setting, text in texts.items():
+            known = [*axes, RUN] if setting in ("paths", "error") else in_error
+            for place in self.template(text or "").places:
+                if place not in known:
+                    self._unknown_place(setting, place, known)
 
-    def _unknown_place(self, setting: str, place: str, known: Sequence[str]) -> None:
-        names = ", ".join(f"`{{{name}}}`" for name in known) or "none: only those in `error`"
+    def _unknown_place(self, setting: Purpose, place: str, known: Sequence[str]) -> None:
+        error = self.request.setting_names.get("error")
+        names = ", ".join(f"`{{{name}}}`" for name in known) or ("none" + f": only those in `{error}`" * bool(error))
         close = did_you_mean(place, known)
         self.report.error(
             "unknown-place",
             f"`{{{place}}}` stands for nothing here",
-            self.request.spans.get(setting, self.request.spans.get("")),
+            self.request.at(setting),
             "a place in braces takes the values of an axis, or names the run",
             notes=[f"known: {names}"],
             help=f"did you mean `{{{close}}}`?" if close else f"write {names}" if known else "write the name itself",
@@ -147,8 +154,10 @@ class Finder:
         rate = self._named("rate", query.rate, RATE, given, names, file)
         compute = self._compute(given, step, names, file)
         runs = (query.run,) if query.run else tuple(name for name in RUNS if name in names)
-        for setting, column in [*([("run", query.run)] if query.run else []), *(("where", one) for one in query.where)]:
-            self.column(setting, [column], names, file)
+        if query.run:
+            self.column("run", [query.run], names, file)
+        for column in query.where:
+            self.column("where", [column], names, file)
         axes: dict[str, str] = {}
         for axis in self.request.units:
             column = query.axes.get(axis, axis)
@@ -162,7 +171,7 @@ class Finder:
 
     def _named(
         self,
-        setting: str,
+        setting: Purpose,
         wanted: str | None,
         usual: Iterable[str],
         given: Mapping[str, str],
@@ -195,30 +204,32 @@ class Finder:
                 columns.append(column)
         return Product(tuple(columns), factor)
 
-    def column(self, setting: str, wanted: Sequence[str], names: Sequence[str], file: str) -> str | None:
+    def column(self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str) -> str | None:
         """The first of the wanted columns that is there; None after reporting `missing-column`."""
         found = next((name for name in wanted if name in names), None)
         if found is None:
             self.missing(setting, wanted, names, file)
         return found
 
-    def missing(self, setting: str, wanted: Sequence[str], names: Sequence[str], file: str) -> None:
+    def missing(self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str) -> None:
         """Report that none of the wanted columns is there (`missing-column`), once for each setting."""
         self.missed.append(setting)
         if f"{setting} {wanted[0]}" in self.told:
             return
         self.told.add(f"{setting} {wanted[0]}")
-        close = did_you_mean(wanted[0], names)
+        request, name, close = self.request, self.request.setting_names.get(setting), did_you_mean(wanted[0], names)
         shown = [name for name in wanted if evaluation(name) is None or len(wanted) == 1]
         more = ""
         if setting == "compute" and self.query.compute is None:
-            counts = "steps are counted" if self.request.step_compute else "steps of a file with a model are counted"
-            more = f"; without one, {counts}: see `step`"
+            counts = "steps are counted" if request.step_compute else "steps of a file with a model are counted"
+            more = f"; without one, {counts}{request.advice(('step', ': see `{}`')) or ''}"
         self.report.error(
             "missing-column",
             f"`{file}` has no column {' or '.join(f'`{name}`' for name in shown)}",
-            self.request.spans.get(setting, self.request.spans.get("")),
-            "names it" if setting in self.request.spans else f"`{setting}` is not set",
+            request.at(setting),
+            "" if name is None else "names it" if name in request.spans else f"`{name}` is not set",
             notes=[f"its columns: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"],
-            help=f"did you mean `{close}`?" if close else f"say which column it is, by the setting `{setting}`{more}",
+            help=f"did you mean `{close}`?"
+            if close
+            else request.advice((setting, f"say which column it is, by the setting `{{}}`{more}")),
         )

@@ -103,7 +103,8 @@ class _Curve:
         if run is None:
             if len(logs.runs) >= RUNS:
                 columns = " and ".join(f"`{column}`" for column in series.runs) or "the files"
-                raise Unreadable(f"{columns} tell more than {RUNS} runs apart; say by `run` what does")
+                help = self.reading.request.advice(("run", "; say by `{}` what does"))
+                raise Unreadable(f"{columns} tell more than {RUNS} runs apart{help or ''}")
             run = logs.runs[key] = Run(shape, self.name, evaluation=self._evaluation())
         at = number(step)
         if key not in self._begun and isinstance(at, float):
@@ -143,7 +144,9 @@ def _in_percent(reading: Reading, name: str) -> None:
         reading.report.error(
             "error-above-one",
             f"`{name}` holds errors up to {highest:.4g}, and `{metric}` is a share, 0 to 1",
-            reading.request.spans.get("paths", reading.request.spans.get("")),
+            reading.request.at("paths"),
             "is it in percent, or another metric?",
-            help="divide a column in percent by 100, or name the column of the error by `error`",
+            help=reading.request.advice(
+                "divide a column in percent by 100", ("error", "name the column of the error by `{}`")
+            ),
         )

@@ -68,7 +68,7 @@ class Reading:
         self.report.error(
             "mixed-conventions",
             f"`{name}` counts compute by `{theirs}`, this file by `{self.request.convention}`",
-            self.request.spans.get("paths", self.request.spans.get("")),
+            self.request.at("paths"),
             "FLOPs of two kinds cannot be compared",
             help=f"sweep again with the convention `{self.request.convention}`, or change the file's",
         )

@@ -27,7 +27,7 @@ def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Repo
     if plan.totals.error is None or not laws:
         return plan
     found = _resampled(program, laws, plan)
-    reasons = tuple(doubts(plan, found))
+    reasons = tuple(doubts(plan, found, program))
     if found is None and not reasons:
         return plan
     found = _nothing(plan) if found is None else found

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan, Uncertainty
+from shapeflow.ir.program import Program
 from shapeflow.ir.saving_reasons import rested_on, unsupported
+from shapeflow.laws.fitting.refit_sentence import source_of
 
 UNREACHED = 0.05
 """Share of resamples that may never get to the plan's final error."""
@@ -14,7 +16,7 @@ FEWEST = 20
 """Resamples, of which one lies beside either bound of an interval of 90%: with fewer the bounds are none."""
 
 
-def doubts(plan: Plan, found: Uncertainty | None) -> Iterator[str]:
+def doubts(plan: Plan, found: Uncertainty | None, program: Program) -> Iterator[str]:
     """In words, those against laws first; nothing where no saving would be quoted anyway, or the plan saves nothing by
     what it is."""
     comparison = plan.comparison
@@ -26,11 +28,12 @@ def doubts(plan: Plan, found: Uncertainty | None) -> Iterator[str]:
             against.setdefault(reason, []).append(shape.written(plan.units))
     for reason, names in against.items():
         yield f"the law{'s' * (len(names) > 1)} of {', '.join(names)}: {reason}"
-    counts = [_resamples(law) for law in rested_on(plan).values() if law.provenance.source == "fit"]
-    if counts and min(counts) < FEWEST:
+    fitted = [law for law in rested_on(plan).values() if law.provenance.source == "fit"]
+    fewest = min(fitted, key=_resamples, default=None)
+    if fewest is not None and _resamples(fewest) < FEWEST:
         yield (
-            f"its laws have {min(counts) or 'no'} resamples, and it takes {FEWEST} to say how far off a saving may be: "
-            "`resamples: 400`"
+            f"its laws have {_resamples(fewest) or 'no'} resamples, and it takes {FEWEST} to say how far off a saving "
+            f"may be{_advice(fewest, program)}"
         )
         return
     if found is None:
@@ -44,6 +47,15 @@ def doubts(plan: Plan, found: Uncertainty | None) -> Iterator[str]:
     if saving is not None and saving[0] <= 0 <= saving[1]:
         low, high = (f"{round(100 * value, 1) + 0.0:+.1f}%" for value in saving)
         yield f"the saving against the best fixed shape lies between {low} and {high}: it may be none"
+
+
+def _advice(law: Law, program: Program) -> str:
+    """How to get more resamples, where the source that fitted the law has a setting for that."""
+    source = source_of(law.provenance.settings, program.law_sources)
+    name = None if source is None else source.setting_names.get("resamples")
+    if source is None or name is None:
+        return ""
+    return f": `{name}: 400`" if isinstance(program.law_source, source) else f": fit them again with `{name}: 400`"
 
 
 def _resamples(law: Law) -> int:

@@ -90,6 +90,7 @@ class _Resolving:
             convention=trained.model_component.convention if trained else "flops",
             trained=trained,
             law_source=parts["laws"],
+            law_sources=registry.components("law source") if parts["laws"] is not None else {},
             credits_path=self.credits_path(),
             stated=stated,
             traversal=parts["traversal"],
