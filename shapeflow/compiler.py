@@ -119,7 +119,7 @@ def _lowered(program: Program, laws: Mapping[Shape, Law], route: Route, report: 
 
 def _unreached(program: Program, route: Route, report: Report) -> None:
     """Say which candidates a plan leaves out, where a traversal was free to use them all."""
-    if program.by_hand is not None or not getattr(program.traversal, "picks", False):
+    if program.by_hand is not None or program.traversal is None or not program.traversal.picks:
         return
     used = {leg.shape for leg in route.legs} | {share.shape for leg in route.legs for share in leg.shares}
     every = left = [shape for shape in program.candidates if shape not in used]

@@ -241,7 +241,7 @@ def _example(kind: str, cls: Any, hints: Mapping[str, Any]) -> str:
     axis = cls.axis if kind == "transition" else name_of(cls)
     mover = next((transition for transition in movers.values() if transition.axis == axis), None)
     moved_by = "a_transition" if mover is None else _call("transition", mover, typing.get_type_hints(mover))
-    values = getattr(axes.get(axis), "example", "[1, 2]")
+    values = axes[axis].example if axis in axes else "[1, 2]"
     call = _call(kind, cls, hints)
     return _FRAMES.get(kind, f"{kind} {{}}").format(call, name=axis, axis=axis, values=values, mover=moved_by)
 

@@ -11,9 +11,10 @@ from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.data.digits import Digits
 from shapeflow.data.python_source import PythonSource
+from shapeflow.ir.components import Architecture
+from shapeflow.ir.components import Transition as Mover
 from shapeflow.ir.edits import in_order, joined
-from shapeflow.ir.parameters import Architecture, DataFacts, Model, step_compute
-from shapeflow.ir.parameters import Transition as Mover
+from shapeflow.ir.parameters import DataFacts, Model, step_compute
 from shapeflow.ir.plan import (
     AxisUnit,
     Blend,

@@ -17,15 +17,15 @@ from shapeflow.base.settings import setting
 from shapeflow.ir.law import Provenance
 from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
+from shapeflow.laws.fitting.fitted_source import FittedSource
 from shapeflow.laws.fitting.from_points import laws_of_points
-from shapeflow.laws.fitting.law_source import LawSource
 from shapeflow.laws.fitting.solver import FitOptions
 from shapeflow.laws.fitting.warnings import doubts
 from shapeflow.laws.logs.points import Points
 
 
 @attrs.frozen
-class Steady(LawSource):
+class Steady(FittedSource):
     """Laws of one given exponent, fitted to a table of width, compute and error."""
 
     file: str = setting(first=True, help="the table")

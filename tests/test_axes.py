@@ -16,8 +16,9 @@ from shapeflow.axes.width import Width
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import UNITS
+from shapeflow.ir.components import Axis
 from shapeflow.ir.edits import EditError
-from shapeflow.ir.parameters import Axis, DataFacts
+from shapeflow.ir.parameters import DataFacts
 from shapeflow.models.vit import Vit
 
 IMAGES = DataFacts(kind="images", image=120, channels=3, classes=10, batch=256)

@@ -12,6 +12,7 @@ import pytest
 from sources import compiled
 
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import Transition
 from shapeflow.ir.edits import (
     Along,
     Constant,
@@ -32,7 +33,7 @@ from shapeflow.ir.edits import (
     joined,
 )
 from shapeflow.ir.ledger import Ledger
-from shapeflow.ir.parameters import DataFacts, Model, Parameter, Transition
+from shapeflow.ir.parameters import DataFacts, Model, Parameter
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
 from shapeflow.transitions.batch_resize import BatchResize

@@ -7,5 +7,6 @@ from shapeflow.axes.loss import Loss
 from shapeflow.axes.patch import Patch
 from shapeflow.axes.resolution import Resolution
 from shapeflow.axes.width import Width
+from shapeflow.ir.components import Axis
 
-COMPONENTS = (Batch, Context, Depth, Loss, Patch, Resolution, Width)
+COMPONENTS: tuple[type[Axis], ...] = (Batch, Context, Depth, Loss, Patch, Resolution, Width)

@@ -9,12 +9,13 @@ import attrs
 
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import Dimension
+from shapeflow.ir.components import AxisHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts, Model
 
 
 @attrs.frozen
-class Batch:
+class Batch(AxisHooks):
     """The images of one step, or the tokens of one step of text. It takes the place of the data's own `batch`, which is
     then the batch that the optimizer's learning rate is stated for."""
 

@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import Dimension
+from shapeflow.ir.components import AxisHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts, Model, fitting, sequences_of
 
 
 @attrs.frozen
-class Context:
+class Context(AxisHooks):
     """The length of a language model's sequences, in tokens. The tokens of a step stay the same, so they must be a
     whole number of sequences at every context."""
 

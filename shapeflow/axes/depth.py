@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import Dimension
+from shapeflow.ir.components import AxisHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts, Model
 
 
 @attrs.frozen
-class Depth:
+class Depth(AxisHooks):
     """The number of a transformer's blocks. Compute is in proportion to it, the embedding and the head apart."""
 
     dimension: ClassVar[Dimension] = "number"

@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import Dimension
+from shapeflow.ir.components import AxisHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts, Model
 
 
 @attrs.frozen
-class Loss:
+class Loss(AxisHooks):
     """What a step minimises. Its values are names: of objectives that need no settings, or names that `let` gives to
     objectives with settings, as in `let smooth = cross_entropy(label_smoothing: 10%)`. The axis takes the place of the
     `objective` sentence. Losses are no measure of each other: laws speak of the file's metric, which is the same for

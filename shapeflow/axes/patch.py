@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import Dimension
+from shapeflow.ir.components import AxisHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts, Model, grid_of
 
 
 @attrs.frozen
-class Patch:
+class Patch(AxisHooks):
     """The side of a vision transformer's square patches, in pixels. It must divide the side of the images that the
     model sees. Smaller patches make more tokens: (side / patch)^2 of them."""
 

@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import Dimension
+from shapeflow.ir.components import AxisHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts, Model
 
 
 @attrs.frozen
-class Resolution:
+class Resolution(AxisHooks):
     """The side of the square images that a vision transformer sees, in pixels; those of the data are resized to it. The
     patch must divide it. Larger images make more tokens: (resolution / patch)^2 of them."""
 

@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import Dimension
+from shapeflow.ir.components import AxisHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts, Model
 
 
 @attrs.frozen
-class Width:
+class Width(AxisHooks):
     """The channels of a transformer's residual stream. The width of a head stays the same, so every width is a multiple
     of it; heads and hidden units grow in proportion."""
 

@@ -11,5 +11,6 @@ from shapeflow.data.image_folder import ImageFolder
 from shapeflow.data.python_source import PythonSource
 from shapeflow.data.text import Text
 from shapeflow.data.tokens import Tokens
+from shapeflow.ir.components import Data
 
-COMPONENTS = (Cifar10, Digits, FashionMnist, ImageFolder, PythonSource, Text, Tokens)
+COMPONENTS: tuple[type[Data], ...] = (Cifar10, Digits, FashionMnist, ImageFolder, PythonSource, Text, Tokens)

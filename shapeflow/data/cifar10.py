@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 HELD_OUT = 5_000
@@ -12,7 +13,7 @@ HELD_OUT = 5_000
 
 
 @attrs.frozen
-class Cifar10:
+class Cifar10(DataHooks):
     """60,000 small photographs, 32 x 32 pixels, in 10 classes (Krizhevsky 2009). Of the training images 45,000 train
     and 5,000 are held out; the test set is left alone.
 

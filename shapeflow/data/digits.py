@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 HELD_OUT = 360
@@ -12,7 +13,7 @@ HELD_OUT = 360
 
 
 @attrs.frozen
-class Digits:
+class Digits(DataHooks):
     """1,797 hand-written digits of 8 x 8 pixels in 10 classes (UCI optdigits, as scikit-learn ships them).
 
     1,437 images train, 360 are held out. No download."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 HELD_OUT = 3_000
@@ -12,7 +13,7 @@ HELD_OUT = 3_000
 
 
 @attrs.frozen
-class FashionMnist:
+class FashionMnist(DataHooks):
     """60,000 pictures of clothes, 28 x 28 pixels, grey, in 10 classes (Xiao, Rasul, Vollgraf 2017; MIT licence).
 
     Training images are cropped at random to `image` pixels and mirrored at random; held-out images are cropped in the

@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -14,7 +15,7 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", "
 
 
 @attrs.frozen
-class ImageFolder:
+class ImageFolder(DataHooks):
     """A folder of images: each sub-folder is a class, numbered in the order of their names, and all image files in it
     and below are its images.
 

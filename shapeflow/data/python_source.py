@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 SEPARATOR = 0
@@ -12,7 +13,7 @@ SEPARATOR = 0
 
 
 @attrs.frozen
-class PythonSource:
+class PythonSource(DataHooks):
     """The source files of Python's standard library as bytes (tests, encodings and generated tables left out).
 
     5 % of the files, drawn once and for all, are held out. The list of files and its digest are recorded in the run,

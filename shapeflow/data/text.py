@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 SEPARATOR = 0
@@ -19,7 +20,7 @@ def held_out_of(size: int, share: float) -> int:
 
 
 @attrs.frozen
-class Text:
+class Text(DataHooks):
     """A text file, or all files of a folder, as bytes. `held_out` of the files is held out; of a single file, its end.
 
     The path is relative to the `.shape` file (or to the plan, where a plan is run without its source)."""

@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.data.bins import HELP, Header, header_path, read_header
+from shapeflow.ir.components import DataHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts
 
 
 @attrs.frozen
-class Tokens:
+class Tokens(DataHooks):
     """Tokens that `shapeflow tokenize` wrote: `corpus.bin` and, beside it, its header `corpus.json`.
 
     The file is never read whole: windows are read where they lie, from a file of any size. Its end is held out, the

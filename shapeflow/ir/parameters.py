@@ -1,19 +1,18 @@
 """What a model is, without torch: parameters with named dims, their sizes in a shape, the compute of a step.
 
 `Parameter` and `Model` are what transitions read: they find what to edit by dim, role and the dim written, never by
-name. `Architecture`, `Axis` and `Transition` say what a component of those three folders offers.
+name. What components offer is in `components.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import attrs
 
-from shapeflow.base.shapes import Shape, Value
-from shapeflow.base.units import Dimension
-from shapeflow.ir.edits import Edit, EditError, SlotValue
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.edits import EditError, SlotValue
 
 Convention = Literal["flops", "paper"]
 """How compute is counted. `flops`: 2 for each multiply-accumulate of every matrix product; `paper`: paper A's unit,
@@ -178,43 +177,6 @@ def fitting(context: int, facts: DataFacts) -> int:
     return context
 
 
-class Architecture(Protocol):
-    """A component of `models/`."""
-
-    axes: ClassVar[frozenset[str]]
-    """The axes that it takes values on; a setting of the same name holds the value where there is no such axis."""
-
-    @property
-    def convention(self) -> Convention: ...
-
-    def shape(self, values: Mapping[str, Value]) -> Shape:
-        """A candidate made whole: values of the axes, settings for the others. Raises EditError `missing-setting`,
-        `setting-and-axis`."""
-        ...
-
-    def declare(self, facts: DataFacts, stored: Mapping[str, int]) -> Model:
-        """The model for some data; `stored`: sizes that the program's transitions keep (`Transition.stored`)."""
-        ...
-
-
-class Data(Protocol):
-    """A component of `data/`.
-
-    Where a small file says what it is, it has `found_in(folder) -> Self`: itself with the settings that the file
-    says, relative paths starting at `folder`. Plans hold these. Raises EditError, told at its first setting.
-
-    Where the length of a text is known without reading it, it has `longest(folder) -> int | None`, for the facts."""
-
-    @property
-    def batch(self) -> int:
-        """Images, or tokens, of one step."""
-        ...
-
-    def facts(self) -> DataFacts:
-        """What models must know, without reading a byte."""
-        ...
-
-
 @attrs.frozen
 class Teacher:
     """What a compiler finds out of a file of weights that a model learns from. `forward`: compute of the forward pass
@@ -229,102 +191,3 @@ class Teacher:
 def input_of(shape: Shape) -> str:
     """What a sample of a whole shape is to a teacher: an image, whatever its patches, or so many tokens."""
     return f"{shape['context']} tokens" if "context" in shape else "image"
-
-
-class Objective(Protocol):
-    """A component of `objectives/`: what a step minimises.
-
-    One that needs teachers has `teachers`, where in its settings a file of weights is named -> the file;
-    `taught(found)`, which gives it what was found of each file; and `passes(shape)`, the digest of each file -> its
-    forward pass. Where `compute` is the sum of these, a mixture counts a teacher of several parts once."""
-
-    @property
-    def data(self) -> str:
-        """The kind of data that it is for: `images` or `text`, or ANY."""
-        ...
-
-    @property
-    def reserved(self) -> int:
-        """Token ids that it needs behind those of the data, for marks of its own."""
-        ...
-
-    def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
-        """Compute of one sample beside the model's own training: the forward passes of teachers. Raises EditError for
-        a shape in which nothing can be asked."""
-        ...
-
-
-class Axis(Protocol):
-    """A component of `axes/`.
-
-    Where the unit is the data's affair it has `counts`: kind of data -> the dimensions that values may have."""
-
-    dimension: ClassVar[Dimension]
-    unit: ClassVar[str]
-    """The unit behind a value, or empty."""
-    example: ClassVar[str]
-    """Values as a file lists them, in the order in which they usually follow each other; `explain` shows them."""
-
-    def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
-        """Raises EditError where the axis cannot take the value with this data and this model."""
-        ...
-
-
-class Transition(Protocol):
-    """A component of `transitions/`. A pure function of (model, shape before, shape after).
-
-    It may have
-
-    - `learning_rate(facts, shape) -> float`, a factor on the optimizer's learning rate that a stage has;
-    - `matrix_rate(shape) -> float`, a further one for the matrices that read channels, heads or hidden units;
-    - `memory(facts, shape) -> float`, a power on the decays of the second moment and of the average;
-    - `rewarm`, steps over which the learning rate rises behind a switch, None for the default of its `moments`;
-    - `agree(dimension, values)`, which raises EditError where its settings do not go with the axis' values;
-    - `blends` False, where no stage may take steps in two of its axis' values.
-
-    Rates and memory depend on the shape alone, so that a fixed run and one that comes to the shape are alike."""
-
-    axis: ClassVar[str]
-    one_way: ClassVar[bool]
-    """It cannot go back; then it makes no reading, and no stage blends over it."""
-
-    @property
-    def preview(self) -> float:
-        """Share of a stage's steps taken in the next shape, from `preview_from` (0 to 1) of the stage on."""
-        ...
-
-    @property
-    def preview_from(self) -> float: ...
-
-    @property
-    def retain(self) -> float:
-        """Share of a stage's steps taken in the shape before."""
-        ...
-
-    @property
-    def credit(self) -> float: ...
-
-    @property
-    def preserves(self) -> Preserves: ...
-
-    @property
-    def moments(self) -> Moments: ...
-
-    @property
-    def average(self) -> Literal["map", "restart"]: ...
-
-    def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Stored sizes that this transition keeps whatever the shape."""
-        ...
-
-    def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
-        """The absolute View and Swap edits by which any state reads as this shape on its axis."""
-        ...
-
-    def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Raises EditError where it cannot go this way."""
-        ...
-
-    def edits(self, model: Model, before: Shape, after: Shape) -> tuple[Edit, ...]:
-        """What it does at a switch. Raises what `check` raises."""
-        ...

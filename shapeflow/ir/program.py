@@ -12,6 +12,17 @@ from shapeflow.base.diagnostics import Span
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import Amount, Dimension
+from shapeflow.ir.components import (
+    Architecture,
+    Data,
+    LawForm,
+    LawSource,
+    Metric,
+    Objective,
+    Optimizer,
+    Transition,
+    Traversal,
+)
 from shapeflow.ir.credits import Pair
 from shapeflow.ir.parameters import DataFacts, Model, step_compute
 from shapeflow.ir.route import Curve, Route
@@ -26,8 +37,7 @@ class AxisUse:
     unit: str
     values: tuple[Value, ...]
     value_spans: Mapping[Value, Span]
-    transition: Any
-    """A transition component."""
+    transition: Transition
     span: Span
     """Of the sentence."""
     via: Span
@@ -39,32 +49,31 @@ class AxisUse:
         """Would a one-way transition have to make the number on this axis smaller? Names have no direction."""
         first, last = before.get(self.name), after.get(self.name)
         numbers = isinstance(first, int) and isinstance(last, int)
-        return bool(self.transition.one_way) and numbers and last < first  # type: ignore[operator]
+        return self.transition.one_way and numbers and last < first  # type: ignore[operator]
 
 
 @attrs.frozen
 class Trained:
     """What is trained; there is none in a program that plans for another trainer."""
 
-    model_component: Any
-    data: Any
-    objectives: Mapping[str, Any]
+    model_component: Architecture
+    data: Data
+    objectives: Mapping[str, Objective]
     """What a step may minimise, by name: one, or one for each value of the axis `loss`."""
-    optimizer: Any
+    optimizer: Optimizer
     facts: DataFacts
     model: Model
 
     def whole(self, shape: Shape) -> Shape:
         """A candidate with the model's own settings on the axes that the file does not vary."""
-        found: Shape = self.model_component.shape(shape)
-        return found
+        return self.model_component.shape(shape)
 
     @property
     def reserved(self) -> int:
         """So many last ids of the vocabulary are no tokens of the data, but marks of objectives."""
-        return max(int(one.reserved) for one in self.objectives.values())
+        return max(one.reserved for one in self.objectives.values())
 
-    def objective(self, shape: Shape) -> Any:
+    def objective(self, shape: Shape) -> Objective:
         """What a step in a candidate's shape minimises."""
         return self.objectives[str(shape["loss"])] if "loss" in shape else next(iter(self.objectives.values()))
 
@@ -72,7 +81,7 @@ class Trained:
         """FLOPs of one step in a candidate's shape, the forward passes of a teacher included."""
         whole, convention = self.whole(shape), self.model_component.convention
         beside = self.objective(shape).compute(self.facts, whole, convention)
-        return step_compute(self.model, whole, convention) + float(beside) * self.model.samples(whole)
+        return step_compute(self.model, whole, convention) + beside * self.model.samples(whole)
 
     def count(self, shape: Shape, without: str | None = None) -> int:
         """Numbers that are trained in a candidate's shape, embeddings and head included; `without`: less those of
@@ -116,13 +125,13 @@ class Program:
     folder: str
     axes: tuple[AxisUse, ...]
     candidates: tuple[Shape, ...]
-    metric: Any
+    metric: Metric
     convention: str
     trained: Trained | None
-    law_source: Any | None
-    stated: Mapping[Shape, Any]
+    law_source: LawSource | None
+    stated: Mapping[Shape, LawForm]
     """Candidates whose law a sentence states: their `power` component."""
-    traversal: Any | None
+    traversal: Traversal | None
     by_hand: Route | None
     """The legs of `stage` sentences."""
     budget: Amount | None
@@ -173,7 +182,7 @@ class Program:
     def _kept(self, axis: str, before: Shape, after: Shape) -> float:
         pair = self.measured(axis, before, after)
         used = None if pair is None else pair.used
-        return float(self.axis(axis).transition.credit) if used is None else used
+        return self.axis(axis).transition.credit if used is None else used
 
     def subject(self) -> dict[str, Any]:
         """What is trained and how it switches, with all settings: a measured credit holds for this alone. Objectives go

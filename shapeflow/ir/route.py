@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import attrs
 
-from shapeflow.base.diagnostics import Report, Span
+from shapeflow.base.diagnostics import Span
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 
@@ -108,14 +108,6 @@ class Problem:
     """What the preview of a switch adds to the compute of the stage before it, as a part of that."""
     step_data: Mapping[Shape, float] | None = None
     """Images, or tokens, of one step in a shape; None without a model."""
-
-
-class Traversal(Protocol):
-    """A component that picks the way."""
-
-    def route(self, problem: Problem, report: Report) -> Route | None:
-        """The route, or None after an error was reported."""
-        ...
 
 
 Purpose = Literal[

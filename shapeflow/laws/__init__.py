@@ -4,9 +4,10 @@
 `table` with laws that were fitted before; `power` is a law that is stated.
 """
 
+from shapeflow.ir.components import LawForm, LawSource
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.power import Power
 from shapeflow.laws.published import Published
 from shapeflow.laws.table import Table
 
-COMPONENTS: tuple[type, ...] = (Fit, Power, Published, Table)
+COMPONENTS: tuple[type[LawSource] | type[LawForm], ...] = (Fit, Power, Published, Table)

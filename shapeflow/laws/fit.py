@@ -13,8 +13,8 @@ from shapeflow.base.units import Amount
 from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.fitting.evidence import LEAST, gather
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
+from shapeflow.laws.fitting.fitted_source import FittedSource
 from shapeflow.laws.fitting.from_points import laws_of_points
-from shapeflow.laws.fitting.law_source import LawSource
 from shapeflow.laws.fitting.method import method, summary
 from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
 from shapeflow.laws.fitting.warnings import doubts, log_doubts
@@ -23,7 +23,7 @@ from shapeflow.laws.logs.runs import Query
 
 
 @attrs.frozen
-class Fit(LawSource):
+class Fit(FittedSource):
     """Laws fitted to runs: error = a (compute + d)^-b + c for each candidate (paper A, eq. 1 and B.4), by Huber's loss
     of log residuals on points at equal steps of log compute.
 

@@ -12,9 +12,9 @@ import attrs
 from shapeflow.base.diagnostics import Label, Refused, Report
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import LawSourceHooks
 from shapeflow.ir.law import Law
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.fitting.law_source import LawSource
 from shapeflow.laws.fitting.refit_sentence import sentence
 from shapeflow.laws.fitting.warnings import doubts
 from shapeflow.laws.laws_file import load
@@ -24,7 +24,7 @@ OUTSIDE = "lies outside the folder of this file, and is not looked at"
 
 
 @attrs.frozen
-class Table(LawSource):
+class Table(LawSourceHooks):
     """Laws as they were fitted once: a file needs its runs no more, and compiles the same wherever it is.
 
     Shapes are found by their values on all axes, so that a table holds for files with the axes that it was fitted for.

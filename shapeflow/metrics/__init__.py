@@ -3,9 +3,10 @@
 A metric's `key` is its name in plans and logs, its `cautions` what must be said where it compares shapes along an axis.
 """
 
+from shapeflow.ir.components import Metric
 from shapeflow.metrics.classification_error import ClassificationError
 from shapeflow.metrics.cross_entropy import HeldOutCrossEntropy
 from shapeflow.metrics.fewshot_error import FewshotError
 from shapeflow.metrics.loss import Loss
 
-COMPONENTS = (ClassificationError, FewshotError, HeldOutCrossEntropy, Loss)
+COMPONENTS: tuple[type[Metric], ...] = (ClassificationError, FewshotError, HeldOutCrossEntropy, Loss)

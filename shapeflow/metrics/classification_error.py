@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import attrs
 
+from shapeflow.ir.components import MetricHooks
 from shapeflow.metrics.cautions import RESOLUTION
 
 
 @attrs.frozen
-class ClassificationError:
+class ClassificationError(MetricHooks):
     """The share of held-out images whose most likely class is wrong, 0 to 1."""
 
     data: ClassVar[str] = "images"

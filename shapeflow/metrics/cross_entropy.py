@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import attrs
 
+from shapeflow.ir.components import MetricHooks
 from shapeflow.metrics.cautions import RESOLUTION
 
 
 @attrs.frozen
-class HeldOutCrossEntropy:
+class HeldOutCrossEntropy(MetricHooks):
     """Cross-entropy of held-out labels in nats, without label smoothing."""
 
     data: ClassVar[str] = "images"

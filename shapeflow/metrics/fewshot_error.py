@@ -8,11 +8,12 @@ from typing import ClassVar
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.ir.components import MetricHooks
 from shapeflow.metrics.cautions import RESOLUTION
 
 
 @attrs.frozen
-class FewshotError:
+class FewshotError(MetricHooks):
     """The error of a ridge regression (alpha 1e-2, one-hot targets) fitted to the features of `shots` training images
     of each class, on held-out images, 0 to 1 (paper A, Section 3; the protocol of big_vision differs)."""
 

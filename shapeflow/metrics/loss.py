@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.ir.components import MetricHooks
 
 
 @attrs.frozen
-class Loss:
+class Loss(MetricHooks):
     """Held-out loss of the next token in nats, over the same tokens at every context.
 
     `own` cuts them into windows of the context that is trained at (paper A's laws are of this), `longest` into windows

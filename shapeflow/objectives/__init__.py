@@ -1,9 +1,10 @@
 """What a step minimises."""
 
+from shapeflow.ir.components import Objective
 from shapeflow.objectives.cross_entropy import CrossEntropy
 from shapeflow.objectives.denoising import Denoising
 from shapeflow.objectives.distill import Distill
 from shapeflow.objectives.mixture import Mixture
 from shapeflow.objectives.next_token import NextToken
 
-COMPONENTS = (CrossEntropy, Denoising, Distill, Mixture, NextToken)
+COMPONENTS: tuple[type[Objective], ...] = (CrossEntropy, Denoising, Distill, Mixture, NextToken)

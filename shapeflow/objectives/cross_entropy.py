@@ -8,11 +8,12 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import ObjectiveHooks
 from shapeflow.ir.parameters import Convention, DataFacts
 
 
 @attrs.frozen
-class CrossEntropy:
+class CrossEntropy(ObjectiveHooks):
     """Cross-entropy of the class labels, in nats, with optional label smoothing (paper A trains with 20%)."""
 
     data: ClassVar[str] = "images"

@@ -8,6 +8,7 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import ObjectiveHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import Convention, DataFacts
 
@@ -44,7 +45,7 @@ class Layout:
 
 
 @attrs.frozen
-class Denoising:
+class Denoising(ObjectiveHooks):
     """A mixture of denoisers (UL2, arXiv 2205.05131; for a model that was trained on the next token: UL2R, arXiv
     2210.11399). A step asks by one of them. `regular` and `extreme` take spans out of the text, leave a sentinel for
     each, and ask for them behind the text; `sequential` asks for all behind a point of the text, which is drawn for the

@@ -9,11 +9,12 @@ import attrs
 
 from shapeflow.base.settings import found, setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import ObjectiveHooks
 from shapeflow.ir.parameters import ANY, Convention, DataFacts, Teacher, input_of
 
 
 @attrs.frozen
-class Distill:
+class Distill(ObjectiveHooks):
     """The divergence of the student's answer from a teacher's, `KL(softmax(t/T) || softmax(s/T))`, averaged over
     samples (of text: over tokens), at a temperature T (Hinton et al., arXiv 1503.02531; paper A distils at 2). Labels
     are not used: see `mixture`.

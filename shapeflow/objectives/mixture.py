@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 
 from shapeflow.base.settings import name_of, setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import Objective, ObjectiveHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import ANY, Convention, DataFacts, Teacher
 
 
 @attrs.frozen
-class Mixture:
+class Mixture(ObjectiveHooks):
     """A weighted sum of objectives over the same samples, such as labels and a teacher:
     `objective mixture(of: [cross_entropy, distill(teacher: "vit.safetensors")], weights: [0.5, 0.5])`.
 
@@ -22,7 +22,7 @@ class Mixture:
     ask it once, and are charged once. For a weight that changes, make an axis `loss` of the objectives and blend them.
     Labels are softened by one rule: label smoothing and a teacher are not mixed."""
 
-    of: tuple[Any, ...] = setting(
+    of: tuple[Objective, ...] = setting(
         kind="objective", help="the objectives", example='[cross_entropy, distill(teacher: "vit.safetensors")]'
     )
     weights: tuple[float, ...] = setting("ratio", low=0.0, help="the weight of each, in the same order")
@@ -42,9 +42,7 @@ class Mixture:
             message = f"`{marked[0]}` asks other samples of the model than the rest of the mixture"
             help = "make an axis `loss` of the objectives, and share the steps among them"
             raise EditError("not-mixable", message, why="marks samples of its own", help=help)
-        if any(getattr(one, "label_smoothing", 0) for one in self.active) and any(
-            getattr(one, "teachers", {}) for one in self.active
-        ):
+        if any(one.label_smoothing for one in self.active) and any(one.teachers for one in self.active):
             raise EditError(
                 "not-mixable",
                 "the mixture softens its targets twice, by `label_smoothing` and by a teacher",
@@ -53,7 +51,7 @@ class Mixture:
             )
 
     @property
-    def active(self) -> tuple[Any, ...]:
+    def active(self) -> tuple[Objective, ...]:
         """The objectives that have a weight, those of inner mixtures in their place."""
         parts = [one for one, weight in zip(self.of, self.weights, strict=True) if weight]
         return tuple(leaf for one in parts for leaf in (one.active if isinstance(one, Mixture) else (one,)))
@@ -71,20 +69,20 @@ class Mixture:
     @property
     def teachers(self) -> dict[str, str]:
         """Where a file of weights is named -> the file."""
-        parts = enumerate(getattr(one, "teachers", {}) for one in self.of)
+        parts = enumerate(one.teachers for one in self.of)
         return {f"of.{number}.{place}": file for number, files in parts for place, file in files.items()}
 
     def taught(self, found: Mapping[str, Teacher]) -> Mixture:
         """With what was found of the files."""
-        return attrs.evolve(self, of=tuple(one.taught(found) if hasattr(one, "taught") else one for one in self.of))
+        return attrs.evolve(self, of=tuple(one.taught(found) for one in self.of))
 
     def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
         """That of the parts that have a weight; a teacher of several is asked once, and charged once."""
         passes: dict[str, float] = {}
         beside = 0.0
         for one in self.active:
-            if hasattr(one, "passes"):
-                passes |= one.passes(shape)
+            if own := one.passes(shape):
+                passes |= own
             else:
                 beside += float(one.compute(facts, shape, convention))
         return beside + sum(passes.values())

@@ -7,11 +7,12 @@ from typing import ClassVar
 import attrs
 
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import ObjectiveHooks
 from shapeflow.ir.parameters import Convention, DataFacts
 
 
 @attrs.frozen
-class NextToken:
+class NextToken(ObjectiveHooks):
     """Cross-entropy of the next token, in nats per token, averaged over all positions of the context."""
 
     data: ClassVar[str] = "text"

@@ -1,5 +1,6 @@
 """How gradients become updates."""
 
+from shapeflow.ir.components import Optimizer
 from shapeflow.optimizers.adamw import Adamw
 
-COMPONENTS = (Adamw,)
+COMPONENTS: tuple[type[Optimizer], ...] = (Adamw,)

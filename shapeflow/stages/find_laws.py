@@ -9,11 +9,11 @@ import attrs
 from shapeflow.base.diagnostics import Report, Span
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import LawSource
 from shapeflow.ir.law import Law
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
-from shapeflow.laws.fitting.law_source import LawSource
 from shapeflow.laws.fitting.refit_sentence import recorded
 
 KINDS = {
@@ -112,7 +112,7 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
 
 def _fitted(source: LawSource, request: LawRequest, report: Report) -> FittedLaws | None:
     """The laws that a source fits, their provenance completed by what the source was set to."""
-    found = source.fitted(request, report)
+    found: FittedLaws | None = source.fitted(request, report)
     if found is None:
         return None
 

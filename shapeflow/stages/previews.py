@@ -9,6 +9,7 @@ import attrs
 
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import Transition
 from shapeflow.ir.program import AxisUse, Program
 from shapeflow.ir.route import END, Leg, Route, Share
 
@@ -64,7 +65,12 @@ def _asking(program: Program, before: Shape, after: Shape, what: str) -> list[Ax
     """The axes of a switch that can be read both ways and whose transitions ask for steps in the shape on its other
     side."""
     moved = (program.axis(name) for name in before.changed(after))
-    return [axis for axis in moved if not axis.transition.one_way and getattr(axis.transition, what, 0.0) > 0]
+    return [axis for axis in moved if not axis.transition.one_way and _asked(axis.transition, what) > 0]
+
+
+def _asked(transition: Transition, what: str) -> float:
+    """The share of a stage that a transition asks for: its `preview`, `blend` or `retain`."""
+    return {"preview": transition.preview, "blend": transition.blend, "retain": transition.retain}[what]
 
 
 def _beside(axes: Sequence[AxisUse], before: Shape, after: Shape, what: str) -> Shape:
@@ -79,7 +85,7 @@ def _share(program: Program, before: Shape, after: Shape, what: str) -> list[Sha
     shape = _beside(axes, before, after, what)
     if not axes or shape not in program.candidates:
         return []
-    share = max(getattr(axis.transition, what) for axis in axes)
+    share = max(_asked(axis.transition, what) for axis in axes)
     first = min(axis.transition.preview_from for axis in axes) if what == "preview" else 0.0
     return [Share(shape, share, first, 1.0)]
 
@@ -91,7 +97,7 @@ def _rise(program: Program, before: Shape, after: Shape, room: float) -> list[Sh
     shape = _beside(axes, before, after, "blend")
     if not axes or shape not in program.candidates:
         return []
-    part = max(float(axis.transition.blend) for axis in axes)
+    part = max(axis.transition.blend for axis in axes)
     bounds = [1 - part + part * step / len(RISE) for step in range(len(RISE) + 1)]
     pairs = zip(RISE, pairwise(bounds), strict=True)
     return [Share(shape, share * room, first, last) for share, (first, last) in pairs]

@@ -1,5 +1,6 @@
 """Transitions: how a model goes from one value of an axis to another, as edits."""
 
+from shapeflow.ir.components import Transition
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand
@@ -8,4 +9,12 @@ from shapeflow.transitions.loss_switch import LossSwitch
 from shapeflow.transitions.resolution_resize import ResolutionResize
 from shapeflow.transitions.width_expand import WidthExpand
 
-COMPONENTS = (BatchResize, ContextGrow, DepthExpand, FlexiResize, LossSwitch, ResolutionResize, WidthExpand)
+COMPONENTS: tuple[type[Transition], ...] = (
+    BatchResize,
+    ContextGrow,
+    DepthExpand,
+    FlexiResize,
+    LossSwitch,
+    ResolutionResize,
+    WidthExpand,
+)

@@ -11,12 +11,13 @@ import attrs
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import BASE, Amount, Dimension
+from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Edit, EditError, Swap
 from shapeflow.ir.parameters import DataFacts, Model, Preserves
 
 
 @attrs.frozen
-class BatchResize:
+class BatchResize(TransitionHooks):
     """Moves along `batch`, both ways: more or fewer images, or tokens, in a step. Weights, their average and the
     optimizer's state stay as they are.
 

@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Edit, EditError, SlotValue, Swap
 from shapeflow.ir.parameters import DataFacts, Model, Preserves
 
 
 @attrs.frozen
-class ContextGrow:
+class ContextGrow(TransitionHooks):
     """Moves along `context`: longer or shorter sequences at the same tokens a step, positions by rotation at an
     unchanged base, so that logits at the positions both share are equal.
 

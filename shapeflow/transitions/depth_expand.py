@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Normal
 from shapeflow.ir.parameters import DataFacts, Model, Parameter, Preserves
 
 
 @attrs.frozen
-class DepthExpand:
+class DepthExpand(TransitionHooks):
     """Moves along `depth`, to deeper only. Old blocks are untouched, and keep the optimizer's state under their new
     numbers.
 

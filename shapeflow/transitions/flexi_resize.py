@@ -8,13 +8,14 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Edit, Resize, Swap
 from shapeflow.ir.parameters import DataFacts, Model, Preserves
 from shapeflow.transitions.grids import check_dims, grid_views, views
 
 
 @attrs.frozen
-class FlexiResize:
+class FlexiResize(TransitionHooks):
     """Moves along `patch`: the stored kernel is read through the pseudo-inverse of the image's resize, the stored
     position grid through a bilinear one (FlexiViT, arXiv 2212.08013; paper A, section 4).
 

@@ -8,12 +8,13 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Edit, Swap
 from shapeflow.ir.parameters import DataFacts, Model, Preserves
 
 
 @attrs.frozen
-class LossSwitch:
+class LossSwitch(TransitionHooks):
     """Moves along `loss`, both ways: from a switch on a step minimises another objective. Weights and their average
     stay as they are, so the model's function is the same; its loss is another number, and no measure of the switch.
 

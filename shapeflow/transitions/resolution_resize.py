@@ -8,13 +8,14 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Edit, Swap
 from shapeflow.ir.parameters import DataFacts, Model, Preserves
 from shapeflow.transitions.grids import check_dims, grid_views
 
 
 @attrs.frozen
-class ResolutionResize:
+class ResolutionResize(TransitionHooks):
     """Moves along `resolution`, both ways: the images of a step are resized to another side, bilinear and antialiased.
     The patch stays, so the number of tokens follows, and the stored position grid is read through a bilinear resize.
 

@@ -9,6 +9,7 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Mean, Normal, Scale
 from shapeflow.ir.parameters import DataFacts, Model, Parameter, Preserves
 
@@ -17,7 +18,7 @@ _SHARE = 0.3
 
 
 @attrs.frozen
-class WidthExpand:
+class WidthExpand(TransitionHooks):
     """Moves along `width`, to wider only, at an unchanged width of a head: new heads and hidden units stand behind the
     old ones.
 

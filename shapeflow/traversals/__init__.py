@@ -1,5 +1,6 @@
 """Traversals: the rules that pick which candidate comes when."""
 
+from shapeflow.ir.components import Traversal
 from shapeflow.traversals.evenly import Evenly
 from shapeflow.traversals.fixed import Fixed
 from shapeflow.traversals.logarithmic import Logarithmic
@@ -7,4 +8,4 @@ from shapeflow.traversals.random import Random
 from shapeflow.traversals.shares import Shares
 from shapeflow.traversals.steepest import Steepest
 
-COMPONENTS: tuple[type, ...] = (Evenly, Fixed, Logarithmic, Random, Shares, Steepest)
+COMPONENTS: tuple[type[Traversal], ...] = (Evenly, Fixed, Logarithmic, Random, Shares, Steepest)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.diagnostics import Report
+from shapeflow.ir.components import TraversalHooks
 from shapeflow.ir.route import Problem, Route
 from shapeflow.traversals.spaced import spaced
 
 
 @attrs.frozen
-class Evenly:
+class Evenly(TraversalHooks):
     """All candidates in the order of the file, each with the same compute: of n stages, stage i ends at i/n of the
     budget. Needs no laws; a baseline of paper A.
     """

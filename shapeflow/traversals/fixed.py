@@ -7,12 +7,13 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import TraversalHooks
 from shapeflow.ir.route import END, Leg, Problem, Route
 from shapeflow.traversals.bounds import reachable, written
 
 
 @attrs.frozen
-class Fixed:
+class Fixed(TraversalHooks):
     """One stage in one candidate. Needs no laws; what every plan is compared with."""
 
     shape: Shape = setting(first=True, help="the candidate, such as `(patch: 8 px)`")  # noqa: RUF009

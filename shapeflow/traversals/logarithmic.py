@@ -6,12 +6,13 @@ import attrs
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
+from shapeflow.ir.components import TraversalHooks
 from shapeflow.ir.route import Problem, Route
 from shapeflow.traversals.spaced import spaced
 
 
 @attrs.frozen
-class Logarithmic:
+class Logarithmic(TraversalHooks):
     """All candidates in the order of the file, with stage ends equally far apart in log compute: of n stages, stage i
     ends at budget / growth^(n - i), counted from the start of the run, and the first one begins at 0. Needs no laws; a
     baseline of paper A.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.diagnostics import Report
+from shapeflow.ir.components import TraversalHooks
 from shapeflow.ir.route import END, Leg, Problem, Route, Share
 from shapeflow.traversals.bounds import reachable
 
 
 @attrs.frozen
-class Random:
+class Random(TraversalHooks):
     """Each step in a candidate drawn at random, all equally likely (FlexiViT, Beyer et al. 2023). One stage in the last
     candidate, with equal shares of all the others; the draws follow the plan's seed. Needs no laws. The honest rival of
     every timed plan.

@@ -8,12 +8,13 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import flops
+from shapeflow.ir.components import TraversalHooks
 from shapeflow.ir.route import END, Curve, Leg, Problem, Route, Share
 from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, reachable, written
 
 
 @attrs.frozen
-class Shares:
+class Shares(TraversalHooks):
     """One stage: the fixed shape whose law is lowest at the budget, with a constant share of steps in the target shape.
 
     `target` names the axes whose last values the model is for, such as `(context: 256 tokens)`. Measured on context

@@ -9,6 +9,7 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
 from shapeflow.base.units import Amount, flops
+from shapeflow.ir.components import TraversalHooks
 from shapeflow.ir.route import END, Leg, Problem, Route, Until
 from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, per_step, reachable, start_of, written
 from shapeflow.traversals.envelope import entry
@@ -17,7 +18,7 @@ from shapeflow.traversals.reasons import reasons
 
 
 @attrs.frozen
-class Steepest:
+class Steepest(TraversalHooks):
     """Paper A's rule (eq. 2): train in the shape whose law falls fastest at the current error.
 
     dC/dE is negative, so the greatest dC/dE is the least compute per unit of error. Shapes change where these rates

@@ -10,9 +10,9 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting, written
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import LawSourceHooks
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.fitting.law_source import LawSource
 from shapeflow.laws.published.records import SAFE, Optimum, Record, Steps, record
 
 OFF = 1.1
@@ -31,7 +31,7 @@ class _Case:
 
 
 @attrs.frozen
-class Published(LawSource):
+class Published(LawSourceHooks):
     """Laws out of papers. They are of other data, other tokens and other learning rates than yours: take them to see
     what a plan looks like, and fit your own before you trust one.
 

@@ -65,7 +65,7 @@ def _switches(
     program: Program, laws: Mapping[Shape, Law], plan: Plan, drawn: Mapping[Shape, Sample]
 ) -> Iterator[Pair | None]:
     """For each switch the errors between which the crossing lies that it stands on; None where it stands on none."""
-    start, crosses = plan.stages[0].enter.error, getattr(program.traversal, "crosses", False)
+    start, crosses = plan.stages[0].enter.error, program.traversal is not None and program.traversal.crosses
     for before, after in itertools.pairwise(plan.stages):
         place = before.leave.error
         if not crosses or start is None or place is None:

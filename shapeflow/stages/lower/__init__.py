@@ -212,23 +212,17 @@ def _arrival(program: Program, before: Shape | None, after: Shape) -> str:
 
 def _learning_rate(program: Program, trained: Trained, shape: Shape) -> float:
     """The factor on the optimizer's learning rate in a shape: the product of what the transitions ask for."""
-    rates = (getattr(axis.transition, "learning_rate", None) for axis in program.axes)
-    found: list[float] = [rate(trained.facts, shape) for rate in rates if rate is not None]
-    return math.prod(found)
+    return math.prod(axis.transition.learning_rate(trained.facts, shape) for axis in program.axes)
 
 
 def _matrix_rate(program: Program, shape: Shape) -> float:
     """The further factor for matrices that read channels, heads or hidden units."""
-    rates = (getattr(axis.transition, "matrix_rate", None) for axis in program.axes)
-    found: list[float] = [rate(shape) for rate in rates if rate is not None]
-    return math.prod(found)
+    return math.prod(axis.transition.matrix_rate(shape) for axis in program.axes)
 
 
 def _memory(program: Program, trained: Trained, shape: Shape) -> float:
     """Steps of the data's own batch that a step counts as in the optimizer's memory."""
-    memories = (getattr(axis.transition, "memory", None) for axis in program.axes)
-    found: list[float] = [memory(trained.facts, shape) for memory in memories if memory is not None]
-    return math.prod(found)
+    return math.prod(axis.transition.memory(trained.facts, shape) for axis in program.axes)
 
 
 def _data(stages: Iterable[Stage]) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import attrs
 
 from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.components import Transition as TransitionComponent
 from shapeflow.ir.edits import Edit, EditError, Grow, in_order, joined
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Stage, Transition
@@ -115,7 +115,7 @@ class Switches:
         for share in leg.shares:
             for axis in (self.program.axis(name) for name in leg.shape.changed(share.shape)):
                 one_way = axis.transition.one_way
-                if one_way or not getattr(axis.transition, "blends", True):
+                if one_way or not axis.transition.blends:
                     units = self.program.units
                     self.report.error(
                         "not-blendable",
@@ -173,10 +173,11 @@ def _joint(axes: Sequence[AxisUse], edits: tuple[Edit, ...], grows: set[str]) ->
     )
 
 
-def _rewarm(transition: Any) -> int:
-    """Steps over which the learning rate rises behind a transition: its setting, where it has one and it is given."""
-    said: int | None = getattr(transition, "rewarm", None)
-    return said if said is not None else REWARM if transition.moments == "reset" else 0
+def _rewarm(transition: TransitionComponent) -> int:
+    """Steps over which the learning rate rises after a transition: its `rewarm`, or what follows from its `moments`."""
+    if transition.rewarm is not None:
+        return transition.rewarm
+    return REWARM if transition.moments == "reset" else 0
 
 
 def _sides(where: tuple[Span, Span] | None) -> Iterable[tuple[Span, str]]:

@@ -74,7 +74,7 @@ def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -
 def _room(built: Built, report: Report) -> None:
     """A stage between two switches takes steps in the next shape and in the last one: some must be left to its own.
     Raises Unsettled."""
-    preview, retain = (getattr(built.component, name) for name in ("preview", "retain"))
+    preview, retain = built.component.preview, built.component.retain
     if preview + retain < 1:
         return
     said = [name for name in ("preview", "retain") if name in built.spans]
@@ -91,10 +91,8 @@ def _room(built: Built, report: Report) -> None:
 
 def _agreement(built: Built, dimension: Dimension, values: tuple[Value, ...], report: Report) -> None:
     """What a transition itself says against the axis' values. Raises Unsettled."""
-    agree = getattr(built.component, "agree", None)
     try:
-        if agree is not None:
-            agree(dimension, values)
+        built.component.agree(dimension, values)
     except EditError as error:
         at = built.spans.get(error.setting, built.spans[""])
         report.error(error.code, error.message, at, error.why, notes=error.notes, help=error.help)
@@ -137,8 +135,8 @@ def _numbers(listed: syntax.Listing, axis: Any, names: Names, report: Report) ->
 
 def _dimensions(axis: Any) -> tuple[Dimension, ...]:
     """What an axis' values may be numbers of, whatever the data."""
-    counts: Mapping[str, tuple[Dimension, ...]] = getattr(axis, "counts", {"": (axis.dimension,)})
-    return tuple(dict.fromkeys(dimension for fitting in counts.values() for dimension in fitting))
+    counted = (dimension for fitting in axis.counts.values() for dimension in fitting)
+    return tuple(dict.fromkeys(counted)) or (axis.dimension,)
 
 
 def value_on(axis: AxisUse, item: syntax.Value, names: Names, report: Report) -> Value:

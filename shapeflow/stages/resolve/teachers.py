@@ -37,7 +37,7 @@ class Teachers:
         found: dict[str, Any] = {}
         for name, objective in trained.objectives.items():
             teachers: dict[str, Teacher] = {}
-            for place, file in getattr(objective, "teachers", {}).items():
+            for place, file in objective.teachers.items():
                 if file in teachers:
                     continue
                 try:

@@ -11,9 +11,10 @@ import attrs
 
 from shapeflow import registry
 from shapeflow.base.diagnostics import Label, Report, Span
-from shapeflow.base.settings import limits, name_of
+from shapeflow.base.settings import limits, name_of, settings_of
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import BASE
+from shapeflow.ir.components import Data
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import ANY, DataFacts
 from shapeflow.ir.program import AxisUse, Trained
@@ -65,22 +66,17 @@ class Training:
         self.check_shapes(taught.cost, space)
         return taught
 
-    def found(self, data: Any) -> Any:
+    def found(self, data: Data) -> Data:
         """The data, with what its files say of it where it looks. Raises Unsettled."""
-        if not hasattr(data, "found_in"):
-            return data
-        first = next((field.name for field in attrs.fields(type(data)) if limits(field).first), "")
+        first = next((name for name, field in settings_of(type(data)).items() if limits(field).first), "")
         try:
             return data.found_in(Path(self.folder))
         except EditError as error:
             self.edit_error(error, self.spans.get(f"data.{first}", self.spans["data."]))
             raise Unsettled from error
 
-    def facts(self, data: Any) -> DataFacts:
-        facts: DataFacts = data.facts()
-        if hasattr(data, "longest"):
-            facts = attrs.evolve(facts, longest=data.longest(Path(self.folder)))
-        return facts
+    def facts(self, data: Data) -> DataFacts:
+        return attrs.evolve(data.facts(), longest=data.longest(Path(self.folder)))
 
     def settled(self) -> None:
         if self.report.failed:
@@ -178,7 +174,7 @@ class Training:
 
     def check_unit(self, axis: AxisUse, kind: Any, facts: DataFacts) -> None:
         """Whether an axis that is counted in what the data is made of was written so."""
-        fitting = getattr(kind, "counts", {}).get(facts.kind)
+        fitting = kind.counts.get(facts.kind)
         if fitting is None or axis.dimension in fitting:
             return
         units = " or ".join(BASE[dimension] or "plain numbers" for dimension in fitting)
