@@ -152,7 +152,7 @@ class Forks:
             for event in execute(plan, machine):
                 if isinstance(event, StepDone) and event.step == self._steps:
                     break
-            self._trunks[key] = checkpoint.State("", self._steps, machine.average_age, machine.body.kept())
+            self._trunks[key] = checkpoint.State("", self._steps, machine.average_age, machine.body.whole())
         return self._trunks[key]
 
     def _opened(self, plan: Plan) -> Data:

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     # Backends: what a plan is made of, the loop's protocol, and the facts of what they train.
     "shapeflow_simulator": {*BASE, "running"},
-    "shapeflow_torch": {*BASE, "data", "objectives", "running"},
+    "shapeflow_torch": {*BASE, "data", "objectives", "optimizers", "running"},
     "shapeflow_grammar": set(),
 }
 """Room -> the rooms that it may import. `cli` imports any of them and is imported by `__main__` alone."""

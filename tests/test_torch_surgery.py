@@ -13,20 +13,34 @@ import pytest
 import torch
 from plans import Leg, toy_image_plan, toy_text_plan
 from torch import Tensor, nn
-from torch_tools import averaged, disturb, gradients, machine, outputs, parameters, relative, shake, switch
+from torch_tools import (
+    adamw,
+    averaged,
+    disturb,
+    empty_state,
+    gradients,
+    machine,
+    members,
+    outputs,
+    parameters,
+    relative,
+    shake,
+    switch,
+)
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.ir.edits import Along, Constant, Edit, Grow, Normal, Resize, View, noise
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.parameters import Parameter
-from shapeflow.ir.plan import Plan, Transition
+from shapeflow.ir.plan import Plan, Spec, Transition
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow_torch import surgery
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.objectives import Asked, Objective
-from shapeflow_torch.optimizer import AgedAdamW, Memory, ages_matter, empty_state, lasting, make_optimizer, states_of
+from shapeflow_torch.optimizers import optimizer_of
+from shapeflow_torch.optimizers.aged import AgedAdamW, Memory, ages_matter, lasting
 from shapeflow_torch.surgery import Kept, operate
 
 DepthInit = Literal["copyzero", "zero", "stack", "interleave"]
@@ -143,7 +157,7 @@ def test_the_curve_of_a_raw_carry() -> None:
     weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
     state = {**empty_state(weight), "step": torch.tensor(1e6)}
     settings = {"lr": 1.0, "beta1": 0.9, "beta2": 0.999, "eps": 0.0, "weight_decay": 0.0}
-    optimizer = make_optimizer({"weight": weight}, frozenset(), settings, {"weight": state})
+    optimizer = adamw({"weight": weight}, settings, {"weight": state})
     moved = []
     for _ in range(100):
         before = weight.item()
@@ -178,7 +192,7 @@ def test_aged_adamw_is_adamw_where_ages_agree() -> None:
     for ages in (torch.zeros(()), torch.zeros(3, 4)):
         weight = torch.nn.Parameter(torch.arange(12.0, dtype=torch.float64).view(3, 4))
         state = {"w": {**empty_state(weight), "step": ages.clone()}}
-        optimizer = make_optimizer({"w": weight}, frozenset({"w"}), settings, state)
+        optimizer = adamw({"w": weight}, settings, state, decays=True)
         generator.manual_seed(0)
         for _ in range(20):
             weight.grad = torch.randn(3, 4, generator=generator, dtype=torch.float64)
@@ -194,7 +208,7 @@ def test_parameters_without_ages_stay_fused() -> None:
     for age in (torch.tensor(1.0), torch.tensor([1.0, 1.0, 0.0, 1.0])):
         both = {name: torch.nn.Parameter(torch.linspace(-1, 1, 4)) for name in ("grown", "plain")}
         state = {"grown": {**empty_state(both["grown"]), "step": age}}
-        optimizer = make_optimizer(both, frozenset(both), settings, state)
+        optimizer = adamw(both, settings, state, decays=True)
         assert isinstance(optimizer, AgedAdamW) == bool(age.dim())
         for step in range(5):
             for parameter in both.values():
@@ -380,7 +394,7 @@ def test_a_new_tensor_has_one_age() -> None:
     ledger = made.ledger
     transition = Transition(("by_hand",), edits, "fresh", "map", "lossy", 1.0)
     kept = made.body.kept()
-    operate(kept, ledger, transition, plan.apart, 0, 0, (0.9, 0.999))
+    operate(kept, ledger, transition, plan.apart, 0, 0, optimizer_of(Spec("adamw", {"beta2": 0.999})))
     assert float(kept.states["blocks.2.mlp.up.weight"]["step"]) == 0
     assert float(kept.states["blocks.1.mlp.up.weight"]["step"]) == 4
     assert kept.values["blocks.2.mlp.up.weight"].abs().sum() > 0
@@ -395,7 +409,7 @@ def test_fused_dims_grow_in_their_parts() -> None:
     edit = Grow("qkv.weight", (Along("heads", 24, Normal(1.0)), Along("residual", 24, Normal(1.0))))
     transition = Transition(("by_hand",), (edit,), "fresh", "map", "lossy", 1.0)
     kept = Kept({"qkv.weight": weight.clone()}, {"qkv.weight": weight.clone()}, {})
-    operate(kept, ledger, transition, ("part",), 0, 0, (0.9, 0.999))
+    operate(kept, ledger, transition, ("part",), 0, 0, optimizer_of(Spec("adamw", {"beta2": 0.999})))
     grown = kept.values["qkv.weight"].view(3, 24, 24)
     assert torch.equal(grown[:, :16, :16], weight.view(3, 16, 16))
     assert 50 < float(grown[1, 16:].std() / grown[0, 16:].std()) < 200
@@ -435,7 +449,15 @@ def grown(tensor: Tensor, dims: tuple[str, ...], *edits: Edit, name: str = "w") 
     """A tensor by itself after some edits of one switch."""
     kept = Kept({name: tensor.clone()}, {name: tensor.clone()}, {})
     ledger = Ledger.of((Parameter(name, dims, "matrix", dims[0]),), dict(zip(dims, tensor.shape, strict=True)), {})
-    operate(kept, ledger, Transition(("by_hand",), edits, "fresh", "map", "lossy", 1.0), (), 7, 0, (0.9, 0.999))
+    operate(
+        kept,
+        ledger,
+        Transition(("by_hand",), edits, "fresh", "map", "lossy", 1.0),
+        (),
+        7,
+        0,
+        optimizer_of(Spec("adamw", {"beta2": 0.999})),
+    )
     return kept.values[name]
 
 
@@ -499,7 +521,7 @@ def aged(ages: Tensor, beta2: float = 0.9, varied: bool = False) -> tuple[AgedAd
     weight = torch.nn.Parameter(torch.linspace(-1, 1, 180).view(12, 5, 3))
     settings = {"lr": 1e-2, "beta1": 0.5, "beta2": beta2, "eps": 1e-8, "weight_decay": 0.1}
     state = {"w": {**empty_state(weight), "step": ages}}
-    optimizer = make_optimizer({"w": weight}, frozenset({"w"}), settings, state, varied=varied)
+    optimizer = adamw({"w": weight}, settings, state, decays=True, varied=varied)
     assert isinstance(optimizer, AgedAdamW)
     return optimizer, weight
 
@@ -589,11 +611,11 @@ def test_a_resume_drops_ages_at_the_same_step(at: int) -> None:
     settings = {"lr": 1e-2, "beta1": 0.5, "beta2": 0.9, "eps": 1e-8, "weight_decay": 0.1}
     back = torch.nn.Parameter(weight.detach().clone())
     state = {part: tensor.clone() for part, tensor in optimizer.state_of(weight).items()}
-    resumed = make_optimizer({"w": back}, frozenset({"w"}), settings, {"w": state})
+    resumed = adamw({"w": back}, settings, {"w": state}, decays=True)
     for one, its in ((optimizer, weight), (resumed, back)):
         pushed(one, its, range(at, 80))
     assert torch.equal(weight, back)
-    (end,) = states_of(resumed, {"w": back}).values()
+    (end,) = optimizer_of(Spec("adamw")).states(resumed, members({"w": back})).values()
     assert all(torch.equal(end[part], tensor) for part, tensor in optimizer.state_of(weight).items())
 
 

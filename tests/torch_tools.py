@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from shapeflow.ir.events import Event, StepDone
-from shapeflow.ir.plan import Plan
+from shapeflow.ir.parameters import Parameter
+from shapeflow.ir.plan import Plan, Spec
+from shapeflow.optimizers.adamw import Adamw as Settings
 from shapeflow.running.execute import execute
 from shapeflow_torch.data import Data, open_data, windows
 from shapeflow_torch.machine import TorchMachine
+from shapeflow_torch.optimizers import Member, State, optimizer_of
+from shapeflow_torch.optimizers.adamw import Adamw
 
 CPU = torch.device("cpu")
 
@@ -116,3 +122,29 @@ def followed(plan: Plan, folder: Path | None = None, resume: Path | None = None)
     """A machine after it has executed a plan, and what happened."""
     made = machine(plan, taken=False)
     return made, list(execute(plan, made, folder, resume))
+
+
+OTHER = Parameter("other", ("one",), "bias", "one")
+"""What a tensor is that does not decay and reads no width."""
+
+
+def members(parameters: Mapping[str, nn.Parameter], declared: Parameter = OTHER) -> dict[str, Member]:
+    """Tensors for an optimizer, all of them of one declared parameter."""
+    return {name: Member(value, declared, tuple(value.shape)) for name, value in parameters.items()}
+
+
+def empty_state(like: Tensor) -> State:
+    """The state of AdamW before the first update."""
+    return optimizer_of(Spec("adamw")).empty(OTHER, like)
+
+
+def adamw(
+    parameters: Mapping[str, nn.Parameter],
+    settings: Mapping[str, Any],
+    states: dict[str, State],
+    decays: bool = False,
+    varied: bool = False,
+) -> torch.optim.Optimizer:
+    """The machine's AdamW over some tensors."""
+    declared = Parameter("matrix", ("one",), "matrix", "one") if decays else OTHER
+    return Adamw(Settings(**settings), varied=varied).built(members(parameters, declared), states)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from shapeflow.ir.ledger import Ledger
-from shapeflow.ir.rates import Factors, horizon, reads_width
+from shapeflow.ir.rates import Factors, horizon
 from shapeflow_torch.compilation import compile_blocks
 from shapeflow_torch.models import build, initialise
-from shapeflow_torch.optimizer import AgedAdamW, Memory, State, make_optimizer, states_of
+from shapeflow_torch.optimizers import Member, Optimizer
 from shapeflow_torch.surgery import Kept
 from shapeflow_torch.team import Team
 
@@ -39,19 +39,17 @@ class Body:
         self,
         kind: str,
         ledger: Ledger,
-        settings: Mapping[str, Any],
+        rules: Optimizer[Any],
         team: Team,
         dtype: torch.dtype,
         kept: Kept | int,
         compiled: bool = False,
-        varied: bool = False,
     ) -> None:
-        """`settings`: of the plan's optimizer; `kept`: what to become, or the seed of fresh weights; `varied`: whether
-        the optimizer's memory is ever another than it says.
+        """`rules`: the plan's optimizer; `kept`: what to become, or the seed of fresh weights.
 
         Raises Refused where the module's parameters are not the ledger's.
         """
-        self._settings, self._varied = settings, varied
+        self.rules = rules
         self._parameters: dict[str, nn.Parameter] = {}
         roles = {member: p.role for name, p in ledger.table.items() for member in ledger.members(name)}
         self.net = build(kind, ledger, team.device, dtype)
@@ -64,9 +62,8 @@ class Body:
             for name, parameter in self._parameters.items():
                 parameter.data = kept.values[name]
         self.averages = dict(kept.averages)
-        self.matrices = frozenset(name for name, role in roles.items() if role == "matrix")
-        self._wide = frozenset(m for name, p in ledger.table.items() if reads_width(p) for m in ledger.members(name))
-        self.optimizer = self._made(kept.states)
+        self._members = _members(ledger, self._parameters)
+        self.optimizer = rules.built(self._members, kept.states)
         if compiled:
             compile_blocks(self.net)
         self.wrapped: nn.Module = DistributedDataParallel(self.net) if team.world > 1 else self.net
@@ -74,25 +71,31 @@ class Body:
     def update(self, factors: Factors, average_age: int, memory: float, worth: Callable[[int], float]) -> None:
         """One update by the gradients that lie there. `factors`: of the step's learning rate; `average_age`: steps that
         the average has seen; `memory`: what the step counts as; `worth`: what the last so many steps count as."""
-        settings = self._settings
+        settings = self.rules.settings
         parameters: list[Tensor] = list(self._parameters.values())
-        nn.utils.clip_grad_norm_(parameters, settings["clip"])
-        for group in self.optimizer.param_groups:
-            group["lr"] = factors.matrix_rate if group["wide"] else factors.rate
-            group["betas"] = (settings["beta1"], settings["beta2"] ** memory)
-        if isinstance(self.optimizer, AgedAdamW) and self._varied:
-            self.optimizer.memory = Memory(settings["beta2"], worth)
+        nn.utils.clip_grad_norm_(parameters, settings.clip)
+        self.rules.tell(self.optimizer, factors, memory, worth)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         seen = worth(average_age + 1) - memory
-        weight = max(horizon(settings["average"], memory), memory / (memory + 0.1 * seen))
+        weight = max(horizon(settings.average, memory), memory / (memory + 0.1 * seen))
         with torch.no_grad():
             torch._foreach_lerp_([self.averages[name] for name in self._parameters], parameters, weight)
 
     def kept(self) -> Kept:
         """Weights, averages and optimizer state as they are; not copied."""
         values = {name: parameter.detach() for name, parameter in self._parameters.items()}
-        return Kept(values, dict(self.averages), states_of(self.optimizer, self._parameters))
+        return Kept(values, dict(self.averages), self.rules.states(self.optimizer, self._members))
+
+    def whole(self) -> Kept:
+        """The same, with state of all parameters or of none: what no gradient has reached yet has the state that its
+        first update begins with."""
+        kept = self.kept()
+        if kept.states:
+            for name, member in self._members.items():
+                if name not in kept.states:
+                    kept.states[name] = self.rules.empty(member.declared, member.weight)
+        return kept
 
     def released(self) -> Kept:
         """The same, and nothing of it is left here: what surgery takes out of the tables is then freed."""
@@ -113,7 +116,14 @@ class Body:
 
     def forget_moments(self) -> None:
         """The optimizer starts again."""
-        self.optimizer = self._made({})
+        self.optimizer = self.rules.built(self._members, {})
 
-    def _made(self, states: dict[str, State]) -> torch.optim.Optimizer:
-        return make_optimizer(self._parameters, self.matrices, self._settings, states, self._wide, self._varied)
+
+def _members(ledger: Ledger, parameters: Mapping[str, nn.Parameter]) -> dict[str, Member]:
+    """What the optimizer updates, in the module's order."""
+    members = {}
+    for name, declared in ledger.table.items():
+        sizes = tuple(ledger.sizes[name][dim] for dim in declared.logical)
+        for member in ledger.members(name):
+            members[member] = Member(parameters[member], declared, sizes)
+    return {name: members[name] for name in parameters}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -22,6 +22,7 @@ from shapeflow.ir.edits import (
     matrices,
     noise_beyond,
 )
+from shapeflow.ir.parameters import Growth
 from shapeflow_torch.reading import along as through
 
 
@@ -31,46 +32,58 @@ class Bundle:
 
     value: Tensor
     average: Tensor
-    first: Tensor
-    """First moment."""
-    second: Tensor
-    """Second moment."""
-    age: Tensor
-    """Updates that each entry has seen, float32."""
+    state: Mapping[str, Tensor]
+    """The optimizer's, by part."""
+    rules: Mapping[str, Growth]
+    """How each part follows an edit."""
     new: Tensor
     """True where an edit of this switch made the entry."""
 
-    def shaped(self, sizes: Sequence[int]) -> Bundle:
-        return Bundle(*(tensor.reshape(tuple(sizes)) for tensor in self.tensors()))
+    def each(self, change: Callable[[Tensor], Tensor]) -> Bundle:
+        """Every tensor changed alike."""
+        state = {part: change(tensor) for part, tensor in self.state.items()}
+        return Bundle(change(self.value), change(self.average), state, self.rules, change(self.new))
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        return self.value, self.average, self.first, self.second, self.age, self.new
+    def followed(self, by: Mapping[Growth, Callable[[Tensor], Tensor]]) -> Bundle:
+        """Value, average and state changed by rule: `value` for both weights; a rule that is not there keeps its
+        parts."""
+        state = {part: by.get(self.rules[part], _same)(tensor) for part, tensor in self.state.items()}
+        value = by.get("value", _same)
+        return attrs.evolve(self, value=value(self.value), average=value(self.average), state=state)
+
+    def shaped(self, sizes: Sequence[int]) -> Bundle:
+        return self.each(lambda tensor: tensor.reshape(tuple(sizes)))
 
     def copied(self) -> Bundle:
-        value, average, first, second = (tensor.clone() for tensor in self.tensors()[:4])
-        return attrs.evolve(self, value=value, average=average, first=first, second=second)
+        return self.followed(dict.fromkeys(("value", "gradient", "squared"), torch.clone))
 
     def scaled(self, value: float, gradient: float) -> Bundle:
-        """Entries times `value`, hence gradients times `gradient`: the moments follow."""
+        """Entries times `value`, hence gradients times `gradient`: the state follows."""
         if value == gradient == 1.0:
             return self
-        return attrs.evolve(
-            self,
-            value=self.value * value,
-            average=self.average * value,
-            first=self.first * gradient,
-            second=self.second * gradient**2,
+        return self.followed(
+            {"value": lambda t: t * value, "gradient": lambda t: t * gradient, "squared": lambda t: t * gradient**2}
         )
 
-    def blank(self) -> Bundle:
-        """An entry that no update has seen; value and average are to be filled."""
-        return attrs.evolve(
-            self,
-            first=torch.zeros_like(self.first),
-            second=torch.zeros_like(self.second),
-            age=torch.zeros_like(self.age),
-            new=torch.ones_like(self.new),
-        )
+    def unmoved(self) -> Bundle:
+        """Without what is linear in gradients."""
+        return self.followed({"gradient": torch.zeros_like})
+
+    @property
+    def values(self) -> tuple[Tensor, ...]:
+        """Value, average and the parts that follow them."""
+        return self.value, self.average, *(self.state[part] for part, rule in self.rules.items() if rule == "value")
+
+    def filled(self, values: Sequence[Tensor]) -> Bundle:
+        """An entry that no update has seen, with these `values`."""
+        blank = self.followed(dict.fromkeys(("gradient", "squared", "count"), torch.zeros_like))
+        names = [part for part, rule in self.rules.items() if rule == "value"]
+        state = {**blank.state, **dict(zip(names, values[2:], strict=True))}
+        return attrs.evolve(blank, value=values[0], average=values[1], state=state, new=torch.ones_like(self.new))
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 @attrs.frozen
@@ -113,33 +126,40 @@ def _widen(bundle: Bundle, axis: int, along: Along, square: Tensor, sheet: Sheet
     plan = gather(along, old)
     if isinstance(along.fill, Copy):
         source = torch.from_numpy(plan.source).to(bundle.value.device)
-        return _weighed(Bundle(*(tensor.index_select(axis, source) for tensor in bundle.tensors())), axis, plan)
+        return _weighed(bundle.each(lambda tensor: tensor.index_select(axis, source)), axis, plan)
     sizes = [along.to if each == axis else size for each, size in enumerate(bundle.value.shape)]
     one = [1 if each == axis else size for each, size in enumerate(sizes)]
     fills = _fills(
         along.fill,
-        (bundle.value.mean(axis, keepdim=True), bundle.average.mean(axis, keepdim=True)),
+        [tensor.mean(axis, keepdim=True) for tensor in bundle.values],
         square,
         lambda: sheet.draw(key, bundle.value, sizes, axis, old),
     )
     sizes[axis] = along.to - old
-    blank = Bundle(*(tensor.new_zeros(one) for tensor in bundle.tensors())).blank()
-    fresh = attrs.evolve(blank, value=fills[0], average=fills[1]).tensors()
+    fresh = bundle.each(lambda tensor: tensor.new_zeros(one)).filled(fills)
+
+    def behind(old: Tensor, new: Tensor) -> Tensor:
+        return torch.cat((old, new.expand(sizes)), axis)
+
     # What is filled stands behind what was there.
-    return Bundle(*(torch.cat((a, b.expand(sizes)), axis) for a, b in zip(bundle.tensors(), fresh, strict=True)))
+    return Bundle(
+        behind(bundle.value, fresh.value),
+        behind(bundle.average, fresh.average),
+        {part: behind(tensor, fresh.state[part]) for part, tensor in bundle.state.items()},
+        bundle.rules,
+        behind(bundle.new, fresh.new),
+    )
 
 
-def _fills(
-    fill: Fill, means: tuple[Tensor, Tensor], square: Tensor, draw: Callable[[], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """What new entries of value and average are, as tensors that expand to their sizes. `means`: of the old entries of
-    both. The average gets the same draws as the weights."""
+def _fills(fill: Fill, means: Sequence[Tensor], square: Tensor, draw: Callable[[], Tensor]) -> Sequence[Tensor]:
+    """What new entries of `Bundle.values` are, as tensors that expand to their sizes. `means`: of the old entries of
+    each. All get the same draws."""
     match fill:
         case Constant(value):
-            return torch.full_like(means[0], value), torch.full_like(means[1], value)
+            return [torch.full_like(mean, value) for mean in means]
         case Normal(gamma):
             drawn = draw() * (gamma * square).sqrt()
-            return drawn, drawn
+            return [drawn for _ in means]
         case _:
             return means
 
@@ -150,13 +170,13 @@ def _weighed(made: Bundle, axis: int, plan: Gather) -> Bundle:
         sizes[axis] = len(weights)
         return torch.from_numpy(weights).to(made.value.device, made.value.dtype).view(sizes)
 
-    value, gradient = column(plan.values), column(plan.gradients)
-    return attrs.evolve(
-        made,
-        value=made.value * value,
-        average=made.average * value,
-        first=made.first * gradient * column(plan.first),
-        second=made.second * gradient**2,
+    value, gradient, kept = column(plan.values), column(plan.gradients), column(plan.first)
+    return made.followed(
+        {
+            "value": lambda tensor: tensor * value,
+            "gradient": lambda tensor: tensor * gradient * kept,
+            "squared": lambda tensor: tensor * gradient**2,
+        }
     )
 
 
@@ -177,14 +197,15 @@ def deepen(family: Sequence[Bundle], along: Along, squares: Sequence[Tensor], sh
 def _repeated(family: Sequence[Bundle], plan: Gather, entry: int, copied: bool) -> Bundle:
     found = family[int(plan.source[entry])].scaled(float(plan.values[entry]), float(plan.gradients[entry]))
     found = found.copied() if copied else found
-    return found if plan.first[entry] else attrs.evolve(found, first=torch.zeros_like(found.first))
+    return found if plan.first[entry] else found.unmoved()
 
 
 def _entry(family: Sequence[Bundle], along: Along, square: Tensor, sheet: Sheet) -> Bundle:
     like = family[0].value
-    value, average = (torch.stack([getattr(each, name) for each in family]).mean(0) for name in ("value", "average"))
-    fills = _fills(along.fill, (value, average), square, lambda: sheet.draw(along.dim, like, like.shape))
-    return attrs.evolve(family[0].blank(), value=fills[0], average=fills[1].clone())
+    means = [torch.stack(tensors).mean(0) for tensors in zip(*(each.values for each in family), strict=True)]
+    fills = _fills(along.fill, means, square, lambda: sheet.draw(along.dim, like, like.shape))
+    # A draw is one tensor for all of them, and none may share memory with another.
+    return family[0].filled([fills[0], *(fill.clone() for fill in fills[1:])])
 
 
 def rewrite(bundle: Bundle, dims: Sequence[str], dim: str, rule: Resize) -> Bundle:
@@ -192,17 +213,21 @@ def rewrite(bundle: Bundle, dims: Sequence[str], dim: str, rule: Resize) -> Bund
 
     Entries are mixed, so that they share the oldest age from now on."""
     for axis in (axis for axis, named in enumerate(dims) if named == dim):
-        value, gradient = (_matrix(each, bundle.value) for each in matrices(rule, bundle.value.shape[axis]))
-        written = through(bundle.value, axis, value)
-        bundle = Bundle(
-            written,
-            through(bundle.average, axis, value),
-            through(bundle.first, axis, gradient),
-            through(bundle.second, axis, gradient**2),
-            bundle.age.max().expand(written.shape).clone(),
-            bundle.new.all().expand(written.shape).clone(),
-        )
+        bundle = _rewritten(bundle, axis, *(_matrix(m, bundle.value) for m in matrices(rule, bundle.value.shape[axis])))
     return bundle
+
+
+def _rewritten(bundle: Bundle, axis: int, value: Tensor, gradient: Tensor) -> Bundle:
+    sizes = [len(value) if each == axis else size for each, size in enumerate(bundle.value.shape)]
+    made = bundle.followed(
+        {
+            "value": lambda tensor: through(tensor, axis, value),
+            "gradient": lambda tensor: through(tensor, axis, gradient),
+            "squared": lambda tensor: through(tensor, axis, gradient**2),
+            "count": lambda tensor: tensor.max().expand(sizes).clone(),
+        }
+    )
+    return attrs.evolve(made, new=bundle.new.all().expand(sizes).clone())
 
 
 def _matrix(numbers: Floats, like: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -226,11 +226,12 @@ class _Walk:
         """Whether what is kept of every tensor has the tensor's sizes."""
         kept, want = self._machine.body.kept(), self._machine.ledger.tensors()
         have = {"weights": _sizes(kept.values), "averaged weights": _sizes(kept.averages)}
-        states = {} if transition.moments == "reset" else want
-        if kept.states.keys() != states.keys():
-            yield _lost("optimizer's state", kept.states.keys() ^ states.keys())
+        states: Collection[str] = () if transition.moments == "reset" else self._stated()
+        if kept.states.keys() != set(states):
+            yield _lost("optimizer's state", kept.states.keys() ^ set(states))
         for part in {part for state in kept.states.values() for part in state}:
-            numbers = {name: state[part] for name, state in kept.states.items() if state[part].dim()}
+            # A count may be one number.
+            numbers = {name: s[part] for name, s in kept.states.items() if part in s and s[part].dim()}
             have[f"optimizer's `{part}`"] = {name: want.get(name, ()) for name in want} | _sizes(numbers)
         for what, sizes in have.items():
             wrong = {name for name in sizes.keys() | want.keys() if sizes.get(name) != want.get(name)}
@@ -240,6 +241,11 @@ class _Walk:
             apart = {name for name, value in kept.values.items() if not torch.equal(value, kept.averages[name])}
             if apart:
                 yield _lost("restarted average", apart)
+
+    def _stated(self) -> set[str]:
+        """The tensors that the optimizer keeps a state of."""
+        ledger, settings = self._machine.ledger, self._machine.body.rules.settings
+        return {member for name, p in ledger.table.items() if settings.state(p) for member in ledger.members(name)}
 
     def _back(self, last: Stage, stage: Stage, transition: Transition, before: _Function) -> Iterator[Diagnostic]:
         """Views and slots are absolute: read as before, the model is what it was."""

@@ -2,8 +2,8 @@
 
     step-000001200/model.safetensors       weights by name
                    average.safetensors     averaged weights by name
-                   optimizer.safetensors   NAME.exp_avg, NAME.exp_avg_sq, NAME.step (one number, or an age an entry),
-                                          of all weights or of none
+                   optimizer.safetensors   NAME.PART, the parts of the optimizer's state (a count is one number, or one
+                                          an entry), of all weights or of none
                    state.json              format, version, plan, step, age of the average, size and digest of each file
 
 Sizes are not stored: they follow from the plan and the step.
@@ -29,7 +29,7 @@ from torch import Tensor
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import cannot_write, sync_folder
 from shapeflow.base.json_text import parse_json
-from shapeflow_torch.optimizer import empty_state
+from shapeflow.ir.parameters import Growth
 from shapeflow_torch.surgery import Kept
 
 FORMAT, VERSION = "shapeflow-checkpoint", 1
@@ -82,31 +82,48 @@ def save(path: Path, state: State) -> None:
 
 
 def load(
-    path: Path, plan: str, sizes: Mapping[str, tuple[int, ...]], device: torch.device, dtype: torch.dtype
+    path: Path,
+    plan: str,
+    sizes: Mapping[str, tuple[int, ...]],
+    parts: Mapping[str, Mapping[str, Growth]] | None,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> State:
-    """Read a checkpoint of a plan, given by its digest, whose tensors must have these names and sizes.
+    """Read a checkpoint of a plan, given by its digest, whose tensors must have these names and sizes. `parts`: those
+    of the optimizer's state of each tensor; None leaves that state out.
 
     Raises Refused `broken-checkpoint` or `foreign-checkpoint`.
     """
     header = _header(path, plan)
-    tables = [_table(path, name, header, device) for name in _FILES]
+    tables = [_table(path, name, header, device) for name in _FILES[: 2 if parts is None else 3]]
     for table in tables[:2]:
         found = {name: tuple(tensor.shape) for name, tensor in table.items()}
         if found != dict(sizes):
             wrong = sorted(n for n in found.keys() | sizes.keys() if found.get(n) != sizes.get(n))
             raise _broken(path, f"`{wrong[0]}` has sizes {found.get(wrong[0])}, the plan says {sizes.get(wrong[0])}")
-    states: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tables[2].items():
-        name, _, part = key.rpartition(".")
-        states.setdefault(name, {})[part] = tensor
-    if states and (lost := sizes.keys() - states.keys()):
-        raise _broken(path, f"the optimizer's state of `{min(lost)}` is missing")
-    for name, entry in states.items():
-        moments = {"exp_avg", "exp_avg_sq"}
-        if set(entry) != {*moments, "step"} or any(tuple(entry[m].shape) != sizes.get(name) for m in moments):
-            raise _broken(path, f"the optimizer's state of `{name}` does not fit the plan")
+    states = {} if parts is None else _states(path, tables[2], sizes, parts)
     values, averages = ({name: tensor.to(dtype) for name, tensor in table.items()} for table in tables[:2])
     return State(plan, header["step"], header["average_age"], Kept(values, averages, states))
+
+
+def _states(
+    path: Path,
+    table: Mapping[str, Tensor],
+    sizes: Mapping[str, tuple[int, ...]],
+    parts: Mapping[str, Mapping[str, Growth]],
+) -> dict[str, dict[str, Tensor]]:
+    """The optimizer's state by tensor name. Raises Refused `broken-checkpoint`."""
+    states: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in table.items():
+        name, _, part = key.rpartition(".")
+        states.setdefault(name, {})[part] = tensor
+    lost = {name for name, rules in parts.items() if rules} - states.keys()
+    if states and lost:
+        raise _broken(path, f"the optimizer's state of `{min(lost)}` is missing")
+    for name, entry in states.items():
+        if not _fits(entry, parts.get(name, {}), sizes.get(name)):
+            raise _broken(path, f"the optimizer's state of `{name}` does not fit the plan")
+    return states
 
 
 def adopt(source: Path, path: Path, plan: str, heir: str) -> None:
@@ -145,10 +162,16 @@ def newest(folder: Path, warn: Callable[[Diagnostic], None] = lambda diagnostic:
     return None
 
 
+def _fits(state: Mapping[str, Tensor], rules: Mapping[str, Growth], sizes: tuple[int, ...] | None) -> bool:
+    """Whether the state of a tensor has its parts, in its sizes; a count may be one number."""
+    if state.keys() != rules.keys():
+        return False
+    shapes = {part: tuple(tensor.shape) for part, tensor in state.items()}
+    return all(shape == sizes or (rules[part] == "count" and shape == ()) for part, shape in shapes.items())
+
+
 def _tables(kept: Kept) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor], Mapping[str, Tensor]]:
-    # Of all parameters or of none: what no gradient has reached yet has the state that its first update would make.
-    states = {name: kept.states.get(name) or empty_state(value) for name, value in kept.values.items() if kept.states}
-    optimizer = {f"{name}.{part}": tensor for name, entry in states.items() for part, tensor in entry.items()}
+    optimizer = {f"{name}.{part}": tensor for name, entry in kept.states.items() for part, tensor in entry.items()}
     return kept.values, kept.averages, optimizer
 
 

@@ -40,7 +40,7 @@ def export(plan: Plan, folder: Path, path: Path, *, raw: bool = False, unfinishe
     if found is None or plan.model is None or (step < plan.steps and not unfinished):
         raise Refused(_unfinished(folder, step, plan.steps))
     ledger = ledger_at(plan, step)
-    state = checkpoint.load(found, plan.digest, ledger.tensors(), torch.device("cpu"), torch.float32)
+    state = checkpoint.load(found, plan.digest, ledger.tensors(), None, torch.device("cpu"), torch.float32)
     stage = plan.stages[plan.stage_at(step)]
     for edit in stage.reading:
         ledger.apply(edit)

@@ -24,14 +24,12 @@ from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.devices import autocast
 from shapeflow_torch.measure import measure
 from shapeflow_torch.objectives import Asked, Site, objective_of
+from shapeflow_torch.optimizers import optimizer_of
 from shapeflow_torch.reading import Reader
 from shapeflow_torch.replay import first_ledger, ledger_at
 from shapeflow_torch.surgery import Kept, move, operate, rehearsed
 from shapeflow_torch.team import Team
 from shapeflow_torch.workload import Cursor, batch_of, samples_of
-
-OPTIMIZER = "adamw"
-"""The optimizer whose state this machine carries through switches."""
 
 
 class TorchMachine:
@@ -52,15 +50,13 @@ class TorchMachine:
         root: Path = Path(),
     ) -> None:
         """`stop`: whether this process was asked to stop; asked once a step. `root`: where relative paths of teachers
-        start; all of them are read here, whenever they are needed. Raises Refused `no-model`, `no-such-optimizer`, and
-        those of `objective_of`."""
+        start; all of them are read here, whenever they are needed. Raises Refused `no-model`, and those of
+        `optimizer_of` and `objective_of`."""
         if plan.model is None or plan.optimizer is None:
             raise Refused(Diagnostic("no-model", "the plan has no model, so there is nothing to train", place="plan"))
-        if plan.optimizer.name != OPTIMIZER:
-            message = f"the torch machine has no optimizer `{plan.optimizer.name}`"
-            raise Refused(Diagnostic("no-such-optimizer", message, place="plan", help=f"write `optimizer {OPTIMIZER}`"))
         self.plan, self.data, self.team = plan, data, team or Team()
-        self._kind, self._settings = plan.model.name, plan.optimizer.settings
+        self._kind = plan.model.name
+        self._rules = optimizer_of(plan.optimizer, plan.apart, any(stage.memory != 1 for stage in plan.stages))
         site = Site(root, self.team.device, dtype, plan.stages[0].sizes.get("vocabulary"))
         self._objectives = {name: objective_of(spec, site) for name, spec in plan.objectives.items()}
         self._dtype, self._compiled, self._stop = dtype, compiled, stop
@@ -90,9 +86,8 @@ class TorchMachine:
             switch = self.plan.stages.index(stage) - 1
             # The longest memory that is still to come decides whether ages will ever matter.
             longest = min(later.memory for later in self.plan.stages[switch + 1 :])
-            betas = (self._settings["beta1"], self._settings["beta2"] ** longest)
             kept = self.body.released()
-            operate(kept, self.ledger, transition, self.plan.apart, self.plan.seed, switch, betas)
+            operate(kept, self.ledger, transition, self.plan.apart, self.plan.seed, switch, self._rules, longest)
             self._become(self.ledger, kept)
         self._settle()
 
@@ -128,14 +123,15 @@ class TorchMachine:
 
     def save(self, path: Path, step: int) -> None:
         """See `Machine`; the leader writes. Raises Refused `disk-full`, `cannot-write`."""
-        state = checkpoint.State(self.plan.digest, step, self.average_age, self.body.kept())
+        state = checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole())
         self.team.share(lambda: checkpoint.save(path, state))
 
     def load(self, path: Path) -> int:
         """See `Machine`. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
         step = checkpoint.step_of(path, self.plan.digest)
         ledger = ledger_at(self.plan, step)
-        state = checkpoint.load(path, self.plan.digest, ledger.tensors(), self.team.device, self._dtype)
+        parts = {m: self._rules.settings.state(p) for name, p in ledger.table.items() for m in ledger.members(name)}
+        state = checkpoint.load(path, self.plan.digest, ledger.tensors(), parts, self.team.device, self._dtype)
         self.average_age = state.average_age
         self._become(ledger, state.kept)
         return state.step
@@ -186,8 +182,7 @@ class TorchMachine:
     def _become(self, ledger: Ledger, kept: Kept | int) -> None:
         """Be a body of a ledger's sizes: what was kept, or fresh weights of a seed."""
         self.ledger = ledger
-        varied = any(stage.memory != 1 for stage in self.plan.stages)
-        self.body = Body(self._kind, ledger, self._settings, self.team, self._dtype, kept, self._compiled, varied)
+        self.body = Body(self._kind, ledger, self._rules, self.team, self._dtype, kept, self._compiled)
         self._looking = ()
         self._read()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import torch
@@ -15,7 +16,7 @@ from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.parameters import Parameter
 from shapeflow.ir.plan import Transition
 from shapeflow_torch.bundles import Bundle, Sheet, deepen, mean_square, rewrite, widen
-from shapeflow_torch.optimizer import State, ages_matter, empty_state
+from shapeflow_torch.optimizers import Optimizer, State
 
 
 @attrs.frozen(eq=False)
@@ -53,7 +54,8 @@ def operate(
     apart: Sequence[str],
     seed: int,
     switch: int,
-    betas: tuple[float, float],
+    optimizer: Optimizer[Any],
+    memory: float = 1.0,
 ) -> None:
     """Make all edits of a transition in `kept`, moving `ledger` along; parameters that no edit names stay as they are.
 
@@ -64,14 +66,14 @@ def operate(
     What can be known beforehand is asked of `rehearsed`, before a tensor is touched.
 
     `apart`: dims along which slices have a mean square of their own; `switch`: number of the switch in the plan;
-    `betas`: the optimizer's.
+    `optimizer`: whose state it is; `memory`: see `Optimizer.ages_matter`.
     """
     if transition.moments == "reset":
         kept.states.clear()
     if transition.average == "restart":
         kept.averages.clear()
-    own_ages = transition.moments == "fresh" and ages_matter(*betas)
-    surgery = _Surgery(kept, ledger, transition, tuple(apart), (seed, switch), own_ages)
+    own_ages = transition.moments == "fresh" and optimizer.ages_matter(memory)
+    surgery = _Surgery(kept, ledger, transition, tuple(apart), (seed, switch), optimizer, own_ages)
     # Edits of one parameter keep their order; those of others have no part in them.
     edits: dict[str | None, list[Edit]] = {}
     for edit in transition.edits:
@@ -94,6 +96,7 @@ class _Surgery:
     apart: tuple[str, ...]
     noise: tuple[int, int]
     """The run's seed and the number of the switch."""
+    optimizer: Optimizer[Any]
     own_ages: bool
 
     def make(self, name: str, edits: Sequence[Edit]) -> None:
@@ -122,7 +125,7 @@ class _Surgery:
     ) -> None:
         """Tensors that are edited together, by their names before and after. `sizes`: logical, before; `stored`: as
         kept, after."""
-        family = [self._opened(member).shaped(sizes) for member in old]
+        family = [self._opened(parameter, member).shaped(sizes) for member in old]
         for edit in edits:
             if isinstance(edit, Grow):
                 self._grow(edit, parameter, family, [Sheet(*self.noise, member) for member in new])
@@ -132,15 +135,15 @@ class _Surgery:
         for member in new:
             self._close(member, family.pop(0).shaped(stored))
 
-    def _opened(self, member: str) -> Bundle:
+    def _opened(self, parameter: Parameter, member: str) -> Bundle:
         value = self.kept.values.pop(member)
-        state = self.kept.states.pop(member, None) or empty_state(value)
+        state = self.kept.states.pop(member, None) or self.optimizer.empty(parameter, value)
         return Bundle(
             value,
             self.kept.averages.pop(member, value),
-            state["exp_avg"],
-            state["exp_avg_sq"],
-            state["step"].to(value.device).expand(value.shape),
+            # A count may be one number on another device.
+            {part: tensor.to(value.device).expand(value.shape) for part, tensor in state.items()},
+            self.optimizer.settings.state(parameter),
             torch.zeros((), dtype=torch.bool, device=value.device).expand(value.shape),
         )
 
@@ -168,9 +171,15 @@ class _Surgery:
 
 def _state(bundle: Bundle, moments: str, own_ages: bool) -> State:
     """The optimizer's state of an edited tensor under a policy for its new entries."""
-    second, age = bundle.second, bundle.age
-    if moments == "carry" and bundle.new.any() and not bundle.new.all():
-        second = torch.where(bundle.new, second[~bundle.new].mean(), second)
-    alike = bool((age == age.max()).all())
-    step = age.contiguous() if own_ages and not alike else age.max()
-    return {"step": step.clone(), "exp_avg": bundle.first.contiguous(), "exp_avg_sq": second.contiguous()}
+    mixed = bool(bundle.new.any() and not bundle.new.all())
+    state = {}
+    for part, tensor in bundle.state.items():
+        rule = bundle.rules[part]
+        if rule == "count":
+            alike = bool((tensor == tensor.max()).all())
+            state[part] = (tensor.contiguous() if own_ages and not alike else tensor.max()).clone()
+        elif rule == "squared" and moments == "carry" and mixed:
+            state[part] = torch.where(bundle.new, tensor[~bundle.new].mean(), tensor).contiguous()
+        else:
+            state[part] = tensor.contiguous()
+    return state

@@ -18,7 +18,7 @@ from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import Dimension
 from shapeflow.ir.edits import Edit
 from shapeflow.ir.law import Law
-from shapeflow.ir.parameters import Convention, DataFacts, Model, Moments, Preserves, Teacher
+from shapeflow.ir.parameters import Convention, DataFacts, Growth, Model, Moments, Parameter, Preserves, Teacher
 from shapeflow.ir.route import LawRequest, Problem, Purpose, Route
 
 
@@ -118,18 +118,51 @@ class Objective(ObjectiveHooks, Protocol):
 
 
 class Optimizer(Protocol):
-    """A component of `optimizers/`: how gradients become updates."""
+    """A component of `optimizers/`: its settings, and what it keeps of each parameter.
+
+    A backend makes the updates; the torch backend does in the file of the same name in
+    `backends/shapeflow_torch/optimizers/`. The rate of a step is that of `shapeflow.ir.rates`."""
 
     @property
     @abstractmethod
     def lr(self) -> float:
-        """Learning rate after the warm-up."""
+        """Learning rate after the warm-up, before the factors of a stage."""
         ...
 
     @property
     @abstractmethod
     def warmup(self) -> int:
-        """Steps over which the learning rate rises from 0 to `lr`."""
+        """Steps over which the learning rate rises at the start of a run."""
+        ...
+
+    @property
+    @abstractmethod
+    def weight_decay(self) -> float:
+        """Decoupled weight decay of matrices: a step multiplies them by 1 - rate * `weight_decay`."""
+        ...
+
+    @property
+    @abstractmethod
+    def clip(self) -> float:
+        """Largest norm of the gradient of all parameters together."""
+        ...
+
+    @property
+    @abstractmethod
+    def average(self) -> int:
+        """Horizon of the averaged weights, in steps of the data's own batch."""
+        ...
+
+    @abstractmethod
+    def state(self, parameter: Parameter) -> Mapping[str, Growth]:
+        """The parts of the state kept for each tensor of a parameter, by name. All have the tensor's sizes, except
+        that a `count` is one number where all entries have the same."""
+        ...
+
+    @abstractmethod
+    def decays(self, memory: float) -> Mapping[str, float]:
+        """The decays that follow the batch under `batch_resize(beta2: samples)`, by setting, for a step that counts as
+        `memory` steps of the data's own batch: decay ** memory. Those of second moments; empty without any."""
         ...
 
 

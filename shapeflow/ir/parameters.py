@@ -31,6 +31,14 @@ age; all state dropped, of old entries too."""
 Preserves = Literal["exact", "shared-positions", "lossy"]
 """What of the model's function a transition keeps."""
 
+Growth = Literal["value", "gradient", "squared", "count"]
+"""How a part of the optimizer's state follows an edit, which maps values by V and gradients by G:
+
+- `value`: as the weights, by V with the same fill;
+- `gradient`: by G, and new entries are 0; right for what is linear in gradients;
+- `squared`: by G * G entry by entry, and new entries are 0; right for a mean of squared gradients;
+- `count`: by no map; the updates that an entry has seen, 0 for new entries."""
+
 
 @attrs.frozen
 class Parameter:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.ir.parameters import Growth, Parameter
 
 
 @attrs.frozen
@@ -27,3 +30,11 @@ class Adamw:
     warmup: int = setting("steps", default=100, low=0, help="linear warm-up of the learning rate")
     clip: float = setting(default=1.0, above=0.0, help="largest norm of the gradient")
     average: int = setting("steps", default=200, low=1, help="horizon of the averaged weights")
+
+    def state(self, parameter: Parameter) -> Mapping[str, Growth]:
+        """The same for all parameters; the names are those of torch."""
+        return {"step": "count", "exp_avg": "gradient", "exp_avg_sq": "squared"}
+
+    def decays(self, memory: float) -> Mapping[str, float]:
+        """`beta2`, in steps that count as `memory` steps."""
+        return {"beta2": self.beta2**memory}

@@ -10,12 +10,10 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.adamw import adamw
 
-State = dict[str, Tensor]
-"""`exp_avg` and `exp_avg_sq` in the parameter's sizes; `step` a scalar, or one age an entry: float32, since bfloat16
-cannot count beyond 256."""
+from shapeflow_torch.optimizers.parts import State
 
 Index = tuple[slice, ...]
 
@@ -213,57 +211,3 @@ def ages_matter(beta1: float, beta2: float) -> bool:
     by (1 - beta1 ** t) / sqrt(1 - beta2 ** t) after t updates, under a constant gradient."""
     age = np.arange(1, lasting(beta1, beta2) + 1)
     return bool(((1 - beta1**age) / np.sqrt(1 - beta2**age)).max() > HARMLESS)
-
-
-def empty_state(parameter: Tensor) -> State:
-    """The state of a parameter that was never updated."""
-    return {
-        "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-        "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-        "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-    }
-
-
-def make_optimizer(
-    parameters: Mapping[str, nn.Parameter],
-    matrices: frozenset[str],
-    settings: Mapping[str, Any],
-    state: dict[str, State],
-    wide: frozenset[str] = frozenset(),
-    varied: bool = False,
-) -> torch.optim.Optimizer:
-    """An optimizer over named parameters, with state written by name.
-
-    `matrices`: names of the parameters that decay; `wide`: of those that may have a learning rate of their own, in
-    groups with `wide`; `varied`: whether `Memory` will be told. `settings`: those of the plan's `adamw`; `state` is
-    emptied, so that ages are not held twice. Never through `load_state_dict`, which goes by position and takes moments
-    of other sizes without a word.
-    """
-    for name, entry in state.items():
-        if entry["exp_avg"].shape != parameters[name].shape:
-            raise ValueError(f"moments of {name} have sizes {tuple(entry['exp_avg'].shape)}")
-    aged = {name for name, entry in state.items() if entry["step"].dim()}
-    members: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in parameters.items():
-        members.setdefault((name in matrices, name in wide), []).append(parameter)
-    groups = [
-        {"params": own, "weight_decay": settings["weight_decay"] if decays else 0.0, "wide": broad}
-        for (decays, broad), own in members.items()
-    ]
-    kind = AgedAdamW if aged or varied else torch.optim.AdamW
-    optimizer = kind(groups, settings["lr"], (settings["beta1"], settings["beta2"]), settings["eps"], fused=True)
-    while state:
-        name, entry = state.popitem()
-        if isinstance(optimizer, AgedAdamW) and name in aged:
-            optimizer.adopt(parameters[name], entry)
-        else:
-            optimizer.state[parameters[name]] = dict(entry)
-    return optimizer
-
-
-def states_of(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, State]:
-    """The state of every parameter that was ever updated, by name; not copied."""
-    updated = {name: parameter for name, parameter in parameters.items() if optimizer.state.get(parameter)}
-    if isinstance(optimizer, AgedAdamW):
-        return {name: optimizer.state_of(parameter) for name, parameter in updated.items()}
-    return {name: dict(optimizer.state[parameter]) for name, parameter in updated.items()}

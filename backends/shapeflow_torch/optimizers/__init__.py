@@ -1,0 +1,41 @@
+"""Optimizers: one file for each component of `shapeflow/optimizers/`, of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.base.settings import unfit
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.plan import Spec
+from shapeflow_torch.optimizers.adamw import Adamw
+from shapeflow_torch.optimizers.parts import Member, Optimizer, State
+from shapeflow_torch.strangers import stranger
+
+_KINDS: dict[str, type[Optimizer[Any]]] = {"adamw": Adamw}
+
+__all__ = ["Member", "Optimizer", "State", "optimizer_of"]
+
+
+def optimizer_of(spec: Spec, apart: Collection[str] = (), varied: bool = False) -> Optimizer[Any]:
+    """The optimizer that a plan names. `apart`, `varied`: see `Optimizer`.
+
+    Raises Refused `no-such-optimizer`, and `broken-plan` where the settings are not those of the optimizer.
+    """
+    kind = _KINDS.get(spec.name) or stranger("optimizers", spec.name)
+    if kind is None:
+        message = f"the torch machine has no optimizer `{spec.name}`"
+        help_ = f"write `optimizer {did_you_mean(spec.name, _KINDS) or 'adamw'}`, or install what brings this one"
+        raise Refused(Diagnostic("no-such-optimizer", message, place="plan", help=help_))
+    try:
+        settings = kind.declaration(**spec.settings)
+    except (TypeError, EditError) as error:
+        why = str(error)
+    else:
+        why = next(unfit(settings), "")
+    if why:
+        message = f"the settings of the optimizer `{spec.name}` cannot be read"
+        raise Refused(Diagnostic("broken-plan", message, place="plan", notes=(why,)))
+    made: Optimizer[Any] = kind(settings, apart, varied)
+    return made

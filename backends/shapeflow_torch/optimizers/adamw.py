@@ -1,0 +1,47 @@
+"""AdamW: torch's own, fused; with an age for every entry where a parameter has grown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from shapeflow.ir.rates import Factors
+from shapeflow.optimizers.adamw import Adamw as Declared
+from shapeflow_torch.optimizers.aged import AgedAdamW, Memory, ages_matter
+from shapeflow_torch.optimizers.parts import Optimizer, State
+
+
+class Adamw(Optimizer[Declared]):
+    """`AgedAdamW` where entries have ages of their own or the memory varies, else `torch.optim.AdamW`."""
+
+    declaration: ClassVar[type[Any]] = Declared
+
+    def made(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
+        own = self.settings
+        kind = AgedAdamW if aged or self.varied else torch.optim.AdamW
+        return kind(groups, own.lr, (own.beta1, own.beta2), own.eps, fused=True)
+
+    def tell(
+        self, optimizer: torch.optim.Optimizer, factors: Factors, memory: float, worth: Callable[[int], float]
+    ) -> None:
+        super().tell(optimizer, factors, memory, worth)
+        betas = (self.settings.beta1, self.settings.decays(memory)["beta2"])
+        for group in optimizer.param_groups:
+            group["betas"] = betas
+        if isinstance(optimizer, AgedAdamW) and self.varied:
+            optimizer.memory = Memory(self.settings.beta2, worth)
+
+    def ages_matter(self, memory: float) -> bool:
+        return ages_matter(self.settings.beta1, self.settings.decays(memory)["beta2"])
+
+    def put(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter, state: State) -> None:
+        if isinstance(optimizer, AgedAdamW) and state["step"].dim():
+            optimizer.adopt(weight, state)
+        else:
+            super().put(optimizer, weight, state)
+
+    def taken(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> State:
+        return optimizer.state_of(weight) if isinstance(optimizer, AgedAdamW) else super().taken(optimizer, weight)
