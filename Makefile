@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-seeds test lint clean
+.PHONY: demo demo-seeds test lint docs clean
 
 demo: $(VENV)/run
 	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo
@@ -23,6 +23,10 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/shapeflow fmt --check examples/*.shape
 
+# The documentation as a site, in site/. `--strict`: a broken link, or a page that no menu names, fails.
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 $(VENV)/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e .
@@ -36,5 +40,10 @@ $(VENV)/dev: pyproject.toml constraints.txt
 	$(PIP) --no-deps timm
 	touch $@ $(VENV)/run
 
+$(VENV)/docs: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[docs]'
+	touch $@ $(VENV)/run
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

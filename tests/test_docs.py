@@ -151,8 +151,8 @@ def test_shape_snippets_parse(name: str) -> None:
             assert formatted(document) == block.text
 
 
-def test_the_readme_shows_the_example_as_it_is() -> None:
-    (shown,) = (block.text for block in blocks("README.md") if block.language == "shape")
+def test_the_tour_shows_the_example_as_it_is() -> None:
+    (shown,) = (block.text for block in blocks("docs/tour.md") if block.language == "shape")
     whole = text_of("examples/bytes.shape")
     assert whole.endswith(shown)
 
@@ -185,14 +185,28 @@ def same(shown: Any, real: Any) -> bool:
 def test_screens_are_what_commands_print(
     name: str, golden: Golden, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`<!-- screen: COMMAND -->` above a block says which command prints it."""
+    """A comment above a block says what prints it; `--update-golden` rewrites the block.
+
+    `<!-- screen: COMMAND -->`: the whole output. `<!-- tail: COMMAND -->`: its end, from the block's first line on.
+    `<!-- mistake: CODE -->`: the golden file of a mistake.
+    """
     monkeypatch.chdir(ROOT)
     text = text_of(name)
     for block in blocks(name):
-        word, _, command = block.comment.partition(" ")
-        if word == "screen:":
-            answer(shlex.split(command)[1:])
-            text = text.replace(f"```\n{block.text}```", f"```\n{capsys.readouterr().out}```")
+        word, _, what = block.comment.partition(" ")
+        if word == "mistake:":
+            real = text_of(f"tests/mistakes/{what}.txt").strip() + "\n"
+        elif word in ("screen:", "tail:"):
+            answer(shlex.split(what)[1:])
+            real = capsys.readouterr().out
+        else:
+            continue
+        if word == "tail:":
+            first = block.text.partition("\n")[0]
+            assert first in real.splitlines(), f"`{what}` no longer prints this line: {first}"
+            real = real[f"\n{real}".index(f"\n{first}\n") :]
+        shown = f"<!-- {block.comment} -->\n```\n"
+        text = text.replace(f"{shown}{block.text}```", f"{shown}{real}```")
     golden(ROOT / name, text)
 
 
