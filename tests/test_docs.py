@@ -15,15 +15,21 @@ import attrs
 import click
 import pytest
 from conftest import Golden
+from rich.console import RenderableType
 
 from shapeflow.api import compile
 from shapeflow.base.codes import CODES
 from shapeflow.base.diagnostics import Report, Source
 from shapeflow.cli import COMMANDS, answer
-from shapeflow.ir.events import event_from_json, event_to_json
+from shapeflow.ir.events import Measured, RunEnded, event_from_json, event_to_json
 from shapeflow.ir.plan_json import plan_to_json
 from shapeflow.language.fmt import formatted
 from shapeflow.language.parse import parse
+from shapeflow.preview.comparison import comparison_view
+from shapeflow.preview.run import run_view
+from shapeflow.preview.screen import show
+from shapeflow.running.rivals import FIXED, Result
+from shapeflow.running.runs import Run
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -208,6 +214,45 @@ def test_screens_are_what_commands_print(
         shown = f"<!-- {block.comment} -->\n```\n"
         text = text.replace(f"{shown}{block.text}```", f"{shown}{real}```")
     golden(ROOT / name, text)
+
+
+@documents
+def test_screens_of_training_have_the_words_of_today(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`<!-- measured: COMMAND -->` above a block: its numbers are of one machine, its words are what COMMAND prints."""
+    for block in blocks(name):
+        word, _, command = block.comment.partition(" ")
+        if word == "measured:":
+            show(drawn(command))
+            assert words(block.text) == words(capsys.readouterr().out), f"`{command}` has other words: change the block"
+
+
+def drawn(command: str) -> RenderableType:
+    """The screen of a command that trains, drawn with stand-ins for what it measures."""
+    if command == "shapeflow show runs/bytes":
+        plan = compile(ROOT / "examples" / "bytes.shape")
+        end, last = plan.stages[-1].leave, plan.stages[-1]
+        assert end.step is not None
+        assert end.compute is not None
+        values = {"loss@own": 1.546, "loss@longest": 1.527}
+        measured = Measured(end.step, len(plan.stages) - 1, last.shape, end.compute, end.error, values, 31.7)
+        return run_view(Run(Path("runs/bytes"), plan, (measured, RunEnded(end.step, end.compute, True))))
+    seeds = {"make demo": (0,), "make demo-seeds": (0, 1, 2)}[command]
+    ways = {"plan": "the plan", "last": f"{FIXED['last']}, (context: 256 tokens)", "random": "uniform random"}
+    found = [
+        Result(
+            way,
+            what,
+            tuple(1e12 * number + 1e10 * seed for seed in seeds),
+            tuple(30.0 + seed for seed in seeds),
+            (1.5,) * len(seeds),
+        )
+        for number, (way, what) in enumerate(ways.items(), 1)
+    ]
+    return comparison_view(found, "loss@longest", 1.527, seeds)
+
+
+def words(screen: str) -> list[str]:
+    return sorted(re.findall(r"[^\s\d.,:±%+()-]+", screen))
 
 
 @documents
