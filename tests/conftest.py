@@ -12,7 +12,7 @@ Golden = Callable[[Path, str], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write the golden files anew instead of comparing")
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files instead of comparing")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -342,7 +342,7 @@ def test_a_reason_of_two_laws_is_said_once(tmp_path: Path) -> None:
     report = Report()
     plan = assessed(program, {shape: scaled(law, FACTORS, verdict=("no",)) for shape, law in laws.items()}, report)
     assert withheld(plan, report) == ("the laws of (width: 1), (width: 2): no",)
-    assert in_short(plan) == ("the laws of (width: 1), (width: 2) are not supported, see above",)
+    assert in_short(plan) == ("the laws of (width: 1), (width: 2) are not reliable beyond the measured range",)
 
 
 def test_in_short_only_what_is_against_laws_is_left_to_their_own_warning(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_in_short_only_what_is_against_laws_is_left_to_their_own_warning(tmp_pat
     assert both == "the laws of (width: 1), (width: 2): no"
     assert first == "the law of (width: 1): never"
     assert own.startswith("the saving against the best fixed shape lies between")
-    assert in_short(plan) == ("the laws of (width: 1), (width: 2) are not supported, see above", own)
+    assert in_short(plan) == ("the laws of (width: 1), (width: 2) are not reliable beyond the measured range", own)
     alone = assessed(program, {FIRST: attrs.evolve(laws[FIRST]), SECOND: parts(STEEPEST, tmp_path)[1][SECOND]})
-    assert in_short(alone) == ("the law of (width: 1) is not supported, see above",)
+    assert in_short(alone) == ("the law of (width: 1) is not reliable beyond the measured range",)
     assert in_short(assessed(*parts(STEEPEST, tmp_path))) == ()

@@ -156,13 +156,13 @@ def test_help_names_every_command(ask: Ask) -> None:
         (["compile", "tiny.shape", "--jsn"], "--json"),
         (["compile", "tiny.shape", "--seed", "many"], "--seed"),
         (["compile", "tiny.shape", "--seed", "-1"], "--seed"),
-        (["compile", "tiny.shape", "--let", "width"], "`width` is no NAME=VALUE"),
+        (["compile", "tiny.shape", "--let", "width"], "`width` is not of the form NAME=VALUE"),
         (["compile", "tiny.shape", "--format", "xml"], "--format"),
-        (["run", "tiny.shape", "--until", "soon"], "`soon` is no METRIC<=VALUE"),
+        (["run", "tiny.shape", "--until", "soon"], "`soon` is not of the form METRIC<=VALUE"),
         (["run", "tiny.shape", "--gpus", "0"], "--gpus"),
         (["run", "tiny.shape", "--device", "tpu"], "--device"),
         (["sweep", "tiny.shape"], "Missing option '--budget'"),
-        (["sweep", "tiny.shape", "--budget", "2 steps", "--seeds", "one"], "`one` is no list of whole numbers"),
+        (["sweep", "tiny.shape", "--budget", "2 steps", "--seeds", "one"], "`one` is not a list of whole numbers"),
         (["fmt"], "Missing argument 'FILES...'"),
         (["show"], "Missing argument 'WHAT'"),
     ],
@@ -270,9 +270,9 @@ def test_fmt_lays_out_and_checks(ask: Ask) -> None:
     Path("crooked.shape").write_text(crooked, encoding="utf-8")
     said = ask("fmt", "--check", "crooked.shape", "tiny.shape")
     assert said.status == 1
-    assert said.err == "crooked.shape is not laid out in the standard way: `shapeflow fmt crooked.shape`\n"
+    assert said.err == "crooked.shape would be reformatted: run `shapeflow fmt crooked.shape`\n"
     assert Path("crooked.shape").read_text(encoding="utf-8") == crooked
-    assert ask("fmt", "crooked.shape", "tiny.shape").out == "laid out crooked.shape\n"
+    assert ask("fmt", "crooked.shape", "tiny.shape").out == "reformatted crooked.shape\n"
     assert Path("tiny.shape").read_text(encoding="utf-8") == TINY
     assert ask("fmt", "--check", "crooked.shape").status == 0
     Path("wrong.shape").write_text("modle vit\n", encoding="utf-8")
@@ -361,7 +361,7 @@ def test_show_tells_plans_runs_and_differences(ask: Ask, run_folder: Path) -> No
     plan = ask("show", run_folder / "plan.json")
     assert plan.out == ask("compile", "tiny.shape").out
     run = ask("show", run_folder)
-    assert "finished of 12 steps" in run.out
+    assert "finished, 12 steps" in run.out
     assert ask("show", run_folder, run_folder / "plan.json").out == "the plans are the same\n"
     ask("compile", "tiny.shape", "--seed", 3, "--set", "budget 20 steps", "-o", "longer.json")
     rows = json.loads(ask("show", run_folder, "longer.json", "--json").out)
@@ -389,8 +389,8 @@ def test_resume_goes_on_and_ends_alike(ask: Ask, run_folder: Path, finished: Pat
     shutil.rmtree(run_folder / LAST)
     said = ask("run", "tiny.shape", "-o", run_folder, "--device", "cpu", "--resume")
     assert said.status == 0
-    assert "goes on after step 8" in said.err
-    assert "finished of 12 steps" in said.out
+    assert "resuming after step 8" in said.err
+    assert "finished, 12 steps" in said.out
     ends = content(run_folder), content(finished)
     assert {name: ends[0][name] for name in ends[0] if name.startswith(LAST)} == {
         name: ends[1][name] for name in ends[1] if name.startswith(LAST)
@@ -431,7 +431,7 @@ def test_a_sweep_leaves_points_that_laws_are_fitted_to(ask: Ask) -> None:
     assert {row["patch"] for row in rows} == {"4", "2"}
     before = content(Path("sweep"))
     again = ask(*sweep, "-o", "sweep", "--csv", "again.csv")
-    assert again.err.count("already there") == 2
+    assert again.err.count("already done") == 2
     assert Path("again.csv").read_bytes() == Path("points.csv").read_bytes()
     assert content(Path("sweep")) == before
 

@@ -179,9 +179,9 @@ def test_a_refused_law_is_shown_with_its_reasons(file: Path, capsys: pytest.Capt
     output, picture = file.parent / "laws.json", file.parent / "laws.svg"
     assert answer(["fit", str(file), "-o", str(output), "--plot", str(picture)]) == 1
     told = capsys.readouterr()
-    assert "error[refused-laws]: the data do not carry 1 of 3 laws" in told.err
-    assert "refused: (width: 128)\n    - its floor is not known: 31%\n" in told.out
-    assert "3 laws, 1 refused" in told.out
+    assert "error[refused-laws]: 1 of 3 fits are not reliable" in told.err
+    assert "not reliable beyond the measured range: (width: 128)\n    - its floor is not known: 31%\n" in told.out
+    assert "3 laws, 1 not reliable" in told.out
     assert load(output)[Shape.of(width=128)].provenance.verdict == ("its floor is not known: 31%",)
     assert "<svg" in picture.read_text(encoding="utf-8")
     assert json.loads(shown(["fit", str(file), "--json"], capsys, 1))["refused"] == 1
@@ -191,7 +191,7 @@ def test_a_refused_law_is_shown_with_its_reasons(file: Path, capsys: pytest.Capt
 def test_pictures_are_drawn(file: Path, ending: str, begin: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     picture = file.parent / f"laws.{ending}"
-    assert f"drawn in {picture}" in shown(["fit", str(file), "--plot", str(picture)], capsys)
+    assert f"plot written to {picture}" in shown(["fit", str(file), "--plot", str(picture)], capsys)
     assert picture.read_bytes().startswith(begin)
 
 

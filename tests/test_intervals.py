@@ -67,9 +67,9 @@ def test_intervals_stand_beside_what_is_expected() -> None:
     shown = lines(text)
     assert "switch to (width: 2) at 0.4 0.39 to 0.42" in shown
     assert "loss@own at the end 0.25 0.245 to 0.262" in shown
-    assert "compute for 0.25 11 FLOPs 10.5 to 11.75 FLOPs" in shown
-    assert "(saving +31.3%, +29.0% to +33.5% in 90% of 400 resamples)" in " ".join(shown)
-    assert "conditional on these runs" in text
+    assert "compute to reach 0.25 11 FLOPs 10.5 to 11.75 FLOPs" in shown
+    assert "saving +31.3% (+29.0% to +33.5% in 90% of 400 resamples) over" in " ".join(shown)
+    assert "hold for these runs only" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -77,7 +77,7 @@ def test_intervals_over_runs_are_not_conditional_on_them() -> None:
     text = screen(plan_view(plan_with(by="runs", compute=(10.5, None), switches=(None,))))
     assert "conditional" not in text
     shown = lines(text)
-    assert "compute for 0.25 11 FLOPs 10.5 FLOPs to never" in shown
+    assert "compute to reach 0.25 11 FLOPs 10.5 FLOPs to not reached" in shown
     assert "switch to (width: 2) at 0.4 -" in shown
     assert any(line.startswith("a dash:") for line in shown)
 
@@ -104,13 +104,13 @@ def test_no_saving_is_shown_that_is_not_supported() -> None:
 
 def test_what_is_against_laws_stands_on_the_screen_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In the warning where there is one; a plan file alone tells it itself."""
-    why = "its first half foretells"
+    why = "a fit to the first half predicts"
     assert answer(["compile", str(ROOT / "examples" / "lm_context.shape"), "-o", str(tmp_path / "plan.json")]) == 0
     shown = capsys.readouterr()
     (note,) = (line for line in shown.err.splitlines() if why in line)
     assert "= note: (context: 16 tokens):" in note
     assert why not in shown.out
-    assert "not supported, see above" in " ".join(lines(shown.out))
+    assert "not reliable beyond the measured range" in " ".join(lines(shown.out))
     for command in ("show", "simulate"):
         assert answer([command, str(tmp_path / "plan.json")]) == 0
         assert " ".join(lines(capsys.readouterr().out)).count(why) == 1
@@ -133,7 +133,7 @@ def test_what_was_expected_of_a_measurement() -> None:
     low, high = expected_between(plan, 5**0.5) or (0, 0)
     assert (low, high) == pytest.approx(((1.15 + 0.39) / 2, (1.25 + 0.42) / 2))
     at = Measured(1, 1, plan.stages[1].shape, 11.0, 0.25, {}, 0.0)
-    assert expectation(plan, at) == "0.25 within 0.245 to 0.262"
+    assert expectation(plan, at) == "0.25 (0.245 to 0.262)"
     assert expectation(compile_file(LAWS_ONLY), at) == "0.25"
 
 
@@ -161,7 +161,7 @@ def test_the_picture_of_a_fixed_shape_quotes_no_saving(tmp_path: Path) -> None:
     plan = compiled(tmp_path, text)
     assert plan.is_best_fixed
     draw(plan, tmp_path / "plan.svg")
-    assert "the plan is the best fixed shape itself" in (tmp_path / "plan.svg").read_text(encoding="utf-8")
+    assert "the plan is itself the best fixed shape" in (tmp_path / "plan.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("plan", [plan_with(), doubted("no"), plan_with(band=())], ids=["band", "doubted", "bare"])

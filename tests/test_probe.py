@@ -190,9 +190,9 @@ def test_a_probe_writes_what_a_plan_reads(ask: Ask) -> None:
     status, out, err = ask(*words, "-o", "runs/p")
     assert status == 0, err
     assert "6 runs, " in err
-    assert "what survives a switch, by cross_entropy" in out
-    assert "95% over seeds" in out
-    assert '`credits from "runs/p/credits.json"` in images.shape plans by them' in out
+    assert "that survives a switch, by cross_entropy" in out
+    assert "95% interval over seeds" in out
+    assert '`credits from "runs/p/credits.json"` in images.shape uses the measurements' in out
     body = json.loads(Path("runs/p/credits.json").read_text())
     (pair,) = body["pairs"]
     assert (pair["axis"], pair["before"], pair["after"], pair["reference"]) == ("width", 16, 24, "law")
@@ -228,7 +228,7 @@ def test_without_a_law_a_run_is_the_reference(ask: Ask) -> None:
     assert alone.ended is not None
     sides = [run.plan.compute_at(run.plan.steps) for run in (stays, moves)]
     assert pair["spent"] == pytest.approx(sum(sides) - moves.plan.compute_at(start) + alone.ended.compute)
-    assert ("says nothing of these errors" in out) == (trial["eta"] is None)
+    assert ("does not cover these errors" in out) == (trial["eta"] is None)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_plan_tells_what_its_learning_rate_is_made_of(tmp_path: Path) -> None:
         "learning rate: 0.004, rising over the first 100 steps",
         "  stage 2: x 0.5 for matrices that read channels = 0.002, rising over its first 50 steps",
         f"  cooldown: x 1 - sqrt(progress) over the last 40 steps, from step 360 and "
-        f"{plan.compute_at(360) / 1e9:.4g} GFLOPs on, measured there too",
+        f"{plan.compute_at(360) / 1e9:.4g} GFLOPs on, evaluated at its start",
     ]
 
 
@@ -179,7 +179,7 @@ def test_laws_do_not_count_a_cooldown(tmp_path: Path) -> None:
     assert warm.comparison == cool.comparison
     note = "the laws are of runs at a constant learning rate, so no expected error counts the cooldown"
     assert (note in cool.notes, note in warm.notes) == (True, False)
-    assert any("the laws expect" in line for line in rate_lines(cool))
+    assert any("the laws predict" in line for line in rate_lines(cool))
 
 
 def test_no_run_of_a_sweep_cools_down(tmp_path: Path) -> None:

@@ -338,7 +338,7 @@ def test_the_command_tells_what_it_made(tmp_path: Path, capsys: pytest.CaptureFi
     assert answer([*arguments, str(tmp_path / "b.bin")]) == 0
     assert "1 x empty" in capsys.readouterr().out
     assert answer(["show", str(tmp_path / "b.bin"), "--verify"]) == 0
-    assert "its digest is the one in the header" in " ".join(capsys.readouterr().out.split())
+    assert "the digest matches the header" in " ".join(capsys.readouterr().out.split())
     (tmp_path / "b.bin").write_bytes(b"\x01\x00" * 4)
     assert answer(["show", str(tmp_path / "b.bin")]) == 1
     assert "error[broken-tokens]" in capsys.readouterr().err

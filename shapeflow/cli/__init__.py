@@ -1,7 +1,7 @@
-"""The command line: it reads arguments, calls one function, sets the exit code.
+"""The command line: reads arguments, calls one function, sets the exit code.
 
-0: done. 1: something is wrong with a file, a plan, a run or the machine, and has been told. 2: the command itself was
-mistyped. A command's module is imported when it is called, so that `shapeflow --help` is quick.
+0: success. 1: a diagnostic about a file, a plan, a run or the machine was printed. 2: the arguments are invalid.
+A command's module is imported when the command is called, which keeps `shapeflow --help` fast.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any
 import click
 
 COMMANDS = {
-    "compile": "Turn a .shape file into a plan, and show it.",
-    "fit": "Fit the laws of a .shape file, and say how far to trust them.",
-    "simulate": "Preview what a plan costs and reaches, without training.",
-    "check": "Make every switch in small, and see whether it does what it says.",
-    "run": "Train: execute a plan.",
-    "sweep": "Train every candidate in its fixed shape, to find the laws.",
-    "probe": "Measure what survives a switch, on a forked run.",
-    "compare": "Train a plan and its rivals, and say what each needed.",
-    "export": "Write the weights of a run into one file: a teacher.",
-    "tokenize": "Turn text into a file of tokens.",
-    "doctor": "Say what logs hold, and how laws are fitted to them.",
-    "show": "Show a plan, a run or a file of tokens, or how two plans differ.",
+    "compile": "Compile a .shape file into a plan, and show it.",
+    "fit": "Fit the laws of a .shape file, and show how reliable they are.",
+    "simulate": "Predict the cost and the result of a plan, without training.",
+    "check": "Test every switch of a plan on a small model.",
+    "run": "Train a model: execute a plan.",
+    "sweep": "Train every candidate as a fixed shape, to fit laws to.",
+    "probe": "Measure how much progress survives a switch.",
+    "compare": "Train a plan and its rivals, and compare the compute they need.",
+    "export": "Export the weights of a run to one file, such as for a teacher.",
+    "tokenize": "Tokenize text into a token file.",
+    "doctor": "Inspect logs, and propose the sentences that fit laws to them.",
+    "show": "Show a plan, a run or a token file, or compare two plans.",
     "explain": "Explain a component, a sentence or a diagnostic code.",
-    "fmt": "Lay out .shape files in the one standard way.",
+    "fmt": "Format .shape files.",
 }
 
 
 class _Commands(click.Group):
-    """Commands by name, imported when one is called."""
+    """Commands by name; each is imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -72,7 +72,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def group() -> None:
-    """Train at the shape that pays: laws to a plan, a plan to a trained model.
+    """Compile scaling laws into a training plan, and train a model by it.
 
     Start with `shapeflow compile examples/bytes.shape`.
     """
@@ -84,11 +84,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def answer(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code; nothing a user does ends in a traceback."""
+    """Run a command and return its exit code. User errors never end in a traceback."""
     from shapeflow.base.diagnostics import Refused
 
     try:
-        # The words of the command go along, so that a run can say how to go on with it.
+        # Keep the arguments, so that a stopped run can print the command that resumes it.
         words = sys.argv[1:] if arguments is None else arguments
         result = group.main(args=words, prog_name="shapeflow", standalone_mode=False, obj=list(words))
         return result if isinstance(result, int) else 0
@@ -104,7 +104,7 @@ def answer(arguments: list[str] | None = None) -> int:
         click.echo("stopped", err=True)
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`); nothing is wrong, and nothing more can be said.
+        # The reader of the output has closed it (`| head`): not an error, and nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Refused as refused:
@@ -124,7 +124,5 @@ def _bug(error: Exception) -> int:
         frame = frame.tb_next
     where = f"{os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno}" if frame is not None else "?"
     click.echo(f"this is a bug in shapeflow: {type(error).__name__}: {error} ({where})", err=True)
-    click.echo(
-        "please report it, with the command and its files; SHAPEFLOW_DEBUG=1 shows the whole traceback", err=True
-    )
+    click.echo("please report it with the command and its files; SHAPEFLOW_DEBUG=1 shows the full traceback", err=True)
     return 1

@@ -16,25 +16,28 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @of_a_file
-@click.option("--data", is_flag=True, help="Look at the plan's own data in place of random numbers.")
-@click.option("--root", type=click.Path(path_type=Path), help="Where relative data paths start.  [the file's folder]")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--data", is_flag=True, help="Use the plan's data instead of random inputs.")
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Folder that data paths are relative to.  [folder of FILE]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(file: Path, sentences: list[str], data: bool, root: Path | None, as_json: bool) -> None:
-    """Make every switch in small before training, and see whether it does what it says.
+    """Test every switch of a plan on a small model, before training.
 
-    Each transition of the plan, yours too, edits a small model with random weights: does it keep the function where it
-    says so, do new entries learn, do views and blends go back? The answer is 1 where one does not.
+    Each transition, including your own, edits a small model with random weights. Checked are: the function is preserved
+    if the transition declares it, new entries get gradients, views and blends can be undone. The exit code is 1 if a
+    check fails.
     """
     plan = plan_of(file, sentences)
     if not plan.runnable:
-        message = "the plan has no model, so there is nothing to check"
+        message = "the plan has no model to check"
         help_ = "add `model`, `data` and `objective` sentences, or preview it with `shapeflow simulate`"
         raise Refused(Diagnostic("no-model", message, place=str(file), help=help_))
     check(plan, (root or file.parent) if data else None, "json" if as_json else "text")
 
 
 def check(plan: Plan, root: Path | None, tell: Literal["text", "json", "nothing"]) -> None:
-    """Check a plan, and print what was found. Raises Refused where a switch does not do what it says."""
+    """Check a plan, and print the result. Raises Refused if a switch does not do what its transition declares."""
     from shapeflow import api
 
     checked = api.check(plan, root)

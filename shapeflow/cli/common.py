@@ -1,4 +1,4 @@
-"""What the commands share: options that name a plan, and how diagnostics are told."""
+"""Shared by the commands: options that name a plan, and the output of diagnostics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def tell(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print diagnostics on stderr: text, or one JSON object a line where `--format json` asked for it."""
+    """Print diagnostics on stderr: as text, or with `--format json` as one JSON object per line."""
     from shapeflow.preview.diagnostic import as_json, render
 
     for diagnostic in diagnostics:
@@ -36,7 +36,7 @@ def _format() -> str:
 
 
 _ASKED: dict[str, str] = {}
-"""What `--format` said; diagnostics are told after the command and its context have ended."""
+"""The value of `--format`; diagnostics are printed after the command and its context have ended."""
 
 
 def _colored() -> bool:
@@ -48,9 +48,9 @@ def _remember(_: click.Context, __: click.Parameter, value: str) -> None:
 
 
 def formatted(function: _F) -> _F:
-    """Adds `--format`: how diagnostics are told."""
+    """Adds `--format`, the format of diagnostics."""
     kinds = click.Choice(["text", "json"])
-    help_ = "How diagnostics are told, on stderr."
+    help_ = "Format of diagnostics, on stderr."
     option: Callable[[_F], _F] = click.option(
         "--format", type=kinds, default="text", is_eager=True, expose_value=False, callback=_remember, help=help_
     )
@@ -58,7 +58,7 @@ def formatted(function: _F) -> _F:
 
 
 def of_a_file(function: _F) -> _F:
-    """Adds FILE and the options that change what the file says: `--let`, `--set`, `--seed`, and `--format`."""
+    """Adds FILE, the options that override its content (`--let`, `--set`, `--seed`), and `--format`."""
 
     @click.argument("file", type=click.Path(path_type=Path))
     @click.option("--let", "lets", multiple=True, metavar="NAME=VALUE", help="Replace a `let` of the file.")
@@ -78,18 +78,18 @@ def of_a_file(function: _F) -> _F:
 def _let(text: str) -> str:
     name, equals, value = text.partition("=")
     if not equals:
-        raise click.BadParameter(f"`{text}` is no NAME=VALUE", param_hint="--let")
+        raise click.BadParameter(f"`{text}` is not of the form NAME=VALUE", param_hint="--let")
     return f"let {name.strip()} = {value.strip()}"
 
 
 def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
-    """The plan of a `.shape` file, compiled, its warnings told; or the one in a plan file. Raises Refused."""
+    """Compile a `.shape` file and print its warnings, or read a plan file. Raises Refused."""
     if file.suffix == ".json":
         from shapeflow.ir.plan_json import load
 
         if sentences:
             message = "a compiled plan cannot be changed"
-            help_ = "change the `.shape` file, or give it in place of the plan"
+            help_ = "change the `.shape` file, or pass it instead of the plan"
             raise Refused(Diagnostic("plan-is-final", message, place=str(file), help=help_))
         return load(file)
     from shapeflow.compiler import compile_file
@@ -106,7 +106,7 @@ def print_json(value: Any) -> None:
 
 
 def seeds_of(file: Path, sentences: Sequence[str], text: str | None) -> list[int]:
-    """The seeds of `--seeds 0,1,2`; without it the one of the file, or of `--seed`. Raises Refused for a file that
+    """The seeds of `--seeds 0,1,2`; without it the seed of `--seed` or of the file. Raises Refused for a file that
     does not compile."""
     if text is None:
         from shapeflow.compiler import program_of
@@ -119,7 +119,7 @@ def seeds_of(file: Path, sentences: Sequence[str], text: str | None) -> list[int
     try:
         found = [int(part) for part in text.split(",")]
     except ValueError:
-        raise click.BadParameter(f"`{text}` is no list of whole numbers", param_hint="--seeds") from None
+        raise click.BadParameter(f"`{text}` is not a list of whole numbers", param_hint="--seeds") from None
     if len(set(found)) < len(found):
         raise click.BadParameter(f"`{text}` names a seed twice", param_hint="--seeds")
     return found

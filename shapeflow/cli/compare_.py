@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     default=("last", "random"),
     show_default=True,
     metavar="RIVAL",
-    help="`last` or `best` fixed shape, or a traversal: 'steepest', 'random', 'evenly'.",
+    help="The `last` or `best` fixed shape, or a traversal: 'steepest', 'random', 'evenly'.",
 )
-@click.option("--target", type=float, help="The held-out value to reach.  [what the plan reaches]")
-@click.option("--metric", help="What to compare by.  [the loss at the longest context, or the plan's metric]")
-@click.option("--seeds", metavar="N,N,...", help="Train every way with each seed.  [the file's seed]")
+@click.option("--target", type=float, help="The held-out value to reach.  [the final value of the plan]")
+@click.option("--metric", help="The metric to compare.  [the loss at the longest context, or the plan's metric]")
+@click.option("--seeds", metavar="N,N,...", help="Train the plan and its rivals with each seed.  [the file's seed]")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the runs.  [runs/NAME-compare]"
 )
-@click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [processor cores; 1 on a GPU]")
+@click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
@@ -50,10 +50,10 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Train a plan and its rivals, and say what each needed.
+    """Train a plan and its rivals, and compare the compute they need.
 
-    The plan is trained to its end, the rivals until they are as good. All runs count compute from zero and are measured
-    alike. Finished runs are kept, so that an interrupted comparison goes on.
+    The plan is trained to its end, each rival until it reaches the same value. All runs count compute from zero and are
+    measured in the same way. Finished runs are kept: call an interrupted comparison again to continue it.
     """
     from shapeflow.base.diagnostics import Report
     from shapeflow.base.files import write_text
@@ -89,7 +89,7 @@ def command(
 
 
 def _trained(ways: list[Entry], pool: Pool) -> dict[Path, Run]:
-    """The runs of all jobs by folder, trained where they are not there yet."""
+    """The runs of all jobs by folder; those that are missing are trained."""
     from shapeflow.preview.jobs import watched
 
     jobs = [job for way in ways for job in way.jobs]

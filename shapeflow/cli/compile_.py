@@ -11,12 +11,12 @@ from shapeflow.cli.common import of_a_file, plan_of, print_json
 
 @click.command("compile")
 @of_a_file
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan here.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(file: Path, sentences: list[str], output: Path | None, as_json: bool) -> None:
-    """Turn a .shape file into a plan, and show it.
+    """Compile a .shape file into a plan, and show it.
 
-    The laws are read or fitted, the shapes and their steps are settled, every switch is rehearsed without a model.
+    Reads or fits the laws, decides the shapes and their steps, and simulates every switch. Needs no model and no GPU.
     """
     plan = plan_of(file, sentences)
     if output is not None:

@@ -11,12 +11,12 @@ from shapeflow.cli.common import formatted, print_json, tell
 
 @click.command("doctor")
 @click.argument("logs", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @formatted
 def command(logs: tuple[str, ...], as_json: bool) -> int:
-    """Say what logs hold, and propose the sentences that fit laws to them.
+    """Inspect logs, and propose the sentences that fit laws to them.
 
-    LOGS are files, folders of files or of runs, or patterns in quotes. The answer is 1 where one cannot be read.
+    LOGS are files, folders of files or of runs, or quoted patterns. The exit code is 1 if one cannot be read.
     """
     import attrs
 
@@ -37,7 +37,7 @@ def command(logs: tuple[str, ...], as_json: bool) -> int:
 
 
 def _laid_out(sentences: Sequence[str]) -> str:
-    """Sentences in the one standard layout of files."""
+    """Sentences as `shapeflow fmt` formats them."""
     from shapeflow.base.diagnostics import Report, Source
     from shapeflow.language.fmt import formatted
     from shapeflow.language.parse import parse

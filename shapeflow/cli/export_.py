@@ -11,14 +11,14 @@ from shapeflow.cli.common import formatted
 
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
-@click.option("--raw", is_flag=True, help="The weights as the optimizer has them, not their average.")
-@click.option("--unfinished", is_flag=True, help="Take the newest checkpoint of a run that has not ended.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write.")
+@click.option("--raw", is_flag=True, help="Export the raw weights instead of their average.")
+@click.option("--unfinished", is_flag=True, help="Allow a run that has not ended, and export its newest checkpoint.")
 @formatted
 def command(run: Path, output: Path, raw: bool, unfinished: bool) -> None:
-    """Write the averaged weights of a run into one .safetensors file, whose header says what the model is.
+    """Export the averaged weights of a run to one .safetensors file. Its header describes the model.
 
-    Other runs can learn from it: `objective distill(teacher: "FILE.safetensors")`.
+    Other runs can distill from it: `objective distill(teacher: "FILE.safetensors")`.
     """
     from shapeflow.api import export
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shapeflow.laws.fitting.fitted_laws import FittedLaws
 
 SHOWN = 8
-"""Refused laws that the diagnostic names; the report has all."""
+"""Laws that the diagnostic lists; the report has all."""
 
 
 @click.command("fit")
@@ -28,23 +28,23 @@ SHOWN = 8
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help='Write the laws here: `laws from table("laws.json")` reads them.',
+    help='Write the laws to this file: `laws from table("laws.json")` reads them.',
 )
 @click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the laws and their residuals into this file."
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Plot the laws and their residuals to this file."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def command(file: Path, sentences: list[str], output: Path | None, plot: Path | None, as_json: bool) -> None:
-    """Fit the laws that a .shape file asks for, and show how far they are to be trusted.
+    """Fit the laws of a .shape file, and show how reliable they are.
 
-    Each law comes with intervals, with what its first half foretells of the second, and with a verdict. The answer is
-    1 where a law is refused; what was found is shown and written all the same.
+    Each law comes with intervals, a test on held-out points and a verdict. The exit code is 1 if a fit is not reliable
+    beyond the measured range; the laws are shown and written all the same.
     """
     from shapeflow.compiler import fit_file
 
     report = Report()
     program, found = fit_file(file, sentences, report)
-    # What speaks against laws is told at the end, beside the figures.
+    # The reasons against laws are printed at the end, after the figures.
     tell(each for each in report.diagnostics if each.code != "unsupported-law")
     if output is not None:
         from shapeflow.laws.laws_file import save
@@ -56,7 +56,7 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
         draw_fit(program.name, program.units, found, plot)
     _show(program, found, as_json)
     if not as_json:
-        for done, path in (("written to", output), ("drawn in", plot)):
+        for done, path in (("laws written to", output), ("plot written to", plot)):
             if path is not None:
                 click.echo(f"  {done} {path}")
     if any(law.provenance.verdict for law in found.laws.values()):
@@ -76,7 +76,7 @@ def _show(program: Program, found: FittedLaws, as_json: bool) -> None:
 
 
 def _beside(found: FittedLaws, program: Program, output: Path) -> dict[Shape, Law]:
-    """The laws, their files named from the folder of `output`: a table can be moved with them."""
+    """The laws, with file names relative to the folder of `output`: a table can be moved with its files."""
     laws = {}
     for shape, law in found.laws.items():
         files = tuple(
@@ -88,14 +88,14 @@ def _beside(found: FittedLaws, program: Program, output: Path) -> dict[Shape, La
 
 
 def _refusal(program: Program, found: FittedLaws) -> Diagnostic:
-    wrong = {shape: law.provenance.verdict for shape, law in found.laws.items() if law.provenance.verdict}
-    notes = [f"{shape.written(program.units)}: {'; '.join(reasons)}" for shape, reasons in wrong.items()]
+    wrong = [shape for shape, law in found.laws.items() if law.provenance.verdict]
+    notes = [shape.written(program.units) for shape in wrong]
     more = [f"and {len(notes) - SHOWN} more"] if len(notes) > SHOWN else []
     at = program.spans.get("laws")
     return Diagnostic(
         "refused-laws",
-        f"the data do not carry {len(wrong)} of {len(found.laws)} laws beyond what was measured",
-        None if at is None else Label(at, "no saving is quoted by these"),
-        notes=(*notes[:SHOWN], *more),
-        help="run longer at a constant learning rate, evaluate more often, or leave these candidates out",
+        f"{len(wrong)} of {len(found.laws)} fits are not reliable beyond the measured range",
+        None if at is None else Label(at, "no saving is quoted from these laws"),
+        notes=(f"see the report for the reasons: {', '.join((*notes[:SHOWN], *more))}",),
+        help="run longer at a constant learning rate, evaluate more often, or remove these candidates",
     )

@@ -11,10 +11,10 @@ from shapeflow.cli.common import formatted as with_format
 
 @click.command("fmt")
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--check", is_flag=True, help="Change nothing; exit with 1 where a file is laid out otherwise.")
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a file would be reformatted.")
 @with_format
 def command(files: tuple[Path, ...], check: bool) -> int:
-    """Lay out .shape files in the one standard way. Meaning and comments stay as they are."""
+    """Format .shape files. Meaning and comments stay the same."""
     from shapeflow.base.diagnostics import Refused, Report, Source
     from shapeflow.base.files import read_text, write_text
     from shapeflow.language.fmt import formatted
@@ -31,9 +31,9 @@ def command(files: tuple[Path, ...], check: bool) -> int:
         if after == text:
             continue
         if check:
-            click.echo(f"{file} is not laid out in the standard way: `shapeflow fmt {file}`", err=True)
+            click.echo(f"{file} would be reformatted: run `shapeflow fmt {file}`", err=True)
             code = 1
         else:
             write_text(file, after)
-            click.echo(f"laid out {file}")
+            click.echo(f"reformatted {file}")
     return code

@@ -23,40 +23,44 @@ if TYPE_CHECKING:
     "name",
     required=True,
     metavar="NAME",
-    help="The axis to switch along, or its transition: 'context'.",
+    help="The axis to switch, or its transition: 'context'.",
 )
 @click.option(
-    "--pair", "pairs", multiple=True, metavar="V,V", help="Only from the one value to the other.  [all neighbours]"
+    "--pair",
+    "pairs",
+    multiple=True,
+    metavar="V,V",
+    help="Probe this switch only, from the first value to the second.  [all neighbours]",
 )
 @click.option(
     "--at",
     metavar="AMOUNT",
-    help="Where to switch: '40%', '500 steps', 'error 1.6'.  [where the plan does, else 50% of the budget]",
+    help="When to switch: '40%', '500 steps', 'error 1.6'.  [as the plan, else 50% of the budget]",
 )
-@click.option("--for", "length", metavar="AMOUNT", help="How long to train behind it.  [25% of the budget]")
+@click.option("--for", "length", metavar="AMOUNT", help="How long to train after the switch.  [25% of the budget]")
 @click.option(
     "--reference",
     type=click.Choice(["law", "run"]),
-    help="Compare with the law of the shape after, or with a run of it.  [law, where there is one]",
+    help="Compare with the law of the new shape, or with a run in it.  [law, if there is one]",
 )
 @click.option("--seeds", metavar="N,N,...", help="Measure every switch with each seed.  [the file's seed]")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the runs.  [runs/NAME-probe beside FILE]",
+    help="Folder of the runs.  [runs/NAME-probe next to FILE]",
 )
 @click.option(
     "--credits",
     "target",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write what was measured here, beside what it holds.  [credits.json in the folder]",
+    help="Add the measurements to this file.  [credits.json in the folder of the runs]",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [processor cores; 1 on a GPU]")
+@click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was measured as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
 def command(
     file: Path,
     sentences: list[str],
@@ -72,10 +76,10 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Measure what survives a switch: fork a trained state, switch one side.
+    """Measure how much progress survives a switch.
 
-    Each side is trained a little further. `credits from "FILE"` plans by what was measured. Finished runs are kept, so
-    that an interrupted probe goes on.
+    Forks a trained state, switches one branch, and trains both branches further. `credits from "FILE"` uses the
+    measurements in a plan. Finished runs are kept: call an interrupted probe again to continue it.
     """
     from shapeflow.base.diagnostics import Report
     from shapeflow.ir.credits import as_json as credits_json
@@ -108,7 +112,7 @@ def command(
     click.echo(f"\n  {len(runs_of(todo))} runs in {folder}, {seconds:.0f} s of training")
     if found.resolve().is_relative_to(file.parent.resolve()):
         inside = found.resolve().relative_to(file.parent.resolve())
-        click.echo(f'  `credits from "{inside.as_posix()}"` in {file} plans by them')
+        click.echo(f'  `credits from "{inside.as_posix()}"` in {file} uses the measurements')
 
 
 def _pairs(texts: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -124,7 +128,7 @@ def _pair(text: str) -> tuple[str, str]:
     """The values of `--pair`."""
     before, comma, after = text.partition(",")
     if not comma or "," in after:
-        raise click.BadParameter(f"`{text}` is no pair of values", param_hint="--pair")
+        raise click.BadParameter(f"`{text}` is not a pair of values", param_hint="--pair")
     return before.strip(), after.strip()
 
 
@@ -145,11 +149,11 @@ def _error(text: str) -> float:
         number = text.split()[1].strip()
         return float(number[:-1]) / 100 if number.endswith("%") else float(number)
     except (ValueError, IndexError):
-        raise click.BadParameter(f"`{text}` names no error, such as 'error 1.6'", param_hint="--at") from None
+        raise click.BadParameter(f"`{text}` is not an error, such as 'error 1.6'", param_hint="--at") from None
 
 
 def _amount(file: Path, sentences: list[str], text: str) -> Amount:
-    """An amount as files write it: read as part of a sentence that takes such a one. Raises Refused."""
+    """Parse an amount, as part of a sentence that takes one. Raises Refused."""
     from shapeflow.base.diagnostics import Refused, Report
     from shapeflow.compiler import program_of
 
@@ -161,7 +165,8 @@ def _amount(file: Path, sentences: list[str], text: str) -> Amount:
 
 
 def _known(path: Path, program: Program) -> Credits:
-    """What a file holds already, to be kept beside what is measured. Raises Refused for another subject's."""
+    """The credits that a file already holds, to which the new ones are added. Raises Refused if they are of another
+    model, data or optimizer."""
     from shapeflow.base.diagnostics import Diagnostic, Refused
     from shapeflow.ir.credits import Credits, load
 

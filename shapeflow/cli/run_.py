@@ -15,20 +15,22 @@ from shapeflow.cli.common import of_a_file, plan_of, print_json, tell
 @click.command("run")
 @of_a_file
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="The run's folder.  [runs/NAME]")
-@click.option("--gpus", type=click.IntRange(1), help="Share every step among so many GPUs.")
+@click.option("--gpus", type=click.IntRange(1), help="Number of GPUs; every step is split among them.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
-@click.option("--processes", type=click.IntRange(1), help="Share every step among so many processes.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of each process on a CPU.")
-@click.option("--resume", is_flag=True, help="Go on from the folder's newest checkpoint.")
-@click.option("--until", metavar="METRIC<=VALUE", help="Stop early, once a held-out value is this low.")
+@click.option("--processes", type=click.IntRange(1), help="Number of processes; every step is split among them.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads per process.")
+@click.option("--resume", is_flag=True, help="Resume from the newest checkpoint in the folder.")
+@click.option("--until", metavar="METRIC<=VALUE", help="Stop as soon as a held-out value is this low.")
 @click.option(
     "--compile", "compile_", type=click.Choice(["auto", "on", "off"]), default="auto", help="Use torch.compile."
 )
-@click.option("--root", type=click.Path(path_type=Path), help="Where relative data paths start.  [the file's folder]")
-@click.option("--check", "check_", is_flag=True, help="Make every switch in small first, as `shapeflow check` does.")
-@click.option("--quiet", is_flag=True, help="Show nothing while it runs.")
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Folder that data paths are relative to.  [folder of FILE]"
+)
+@click.option("--check", "check_", is_flag=True, help="Run `shapeflow check` on the plan first.")
+@click.option("--quiet", is_flag=True, help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
     file: Path,
@@ -46,13 +48,13 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Train: execute the plan of a .shape file, or a compiled plan.
+    """Train a model: execute the plan of a .shape file, or a compiled plan.
 
-    Ctrl-C saves a checkpoint and ends; `--resume` goes on from it, on any number of processes.
+    Ctrl-C saves a checkpoint and stops; `--resume` continues from it, with any number of processes.
     """
     plan = plan_of(file, sentences)
     if not plan.runnable:
-        message = "the plan has no model, so there is nothing to train"
+        message = "the plan has no model to train"
         help_ = "add `model`, `data` and `objective` sentences, or preview it with `shapeflow simulate`"
         raise Refused(Diagnostic("no-model", message, place=str(file), help=help_))
     goal = _goal(until)
@@ -99,7 +101,7 @@ def _told(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
         show("", run_view(run))
         if not getattr(outcome, "finished", True) and not getattr(outcome, "reached", False):
             words = [word for word in click.get_current_context().obj if word != "--resume"]
-            click.echo(f"\n  go on with: {shlex.join(['shapeflow', *words, '--resume'])}")
+            click.echo(f"\n  resume with: {shlex.join(['shapeflow', *words, '--resume'])}")
     return 0
 
 
@@ -111,11 +113,11 @@ def _goal(until: str | None) -> tuple[str, float] | None:
     try:
         return metric.strip(), float(value)
     except ValueError:
-        raise click.BadParameter(f"`{until}` is no METRIC<=VALUE", param_hint="--until") from None
+        raise click.BadParameter(f"`{until}` is not of the form METRIC<=VALUE", param_hint="--until") from None
 
 
 def _use_threads(threads: int) -> None:
     import os
 
-    # Read by torch and its libraries when they are first loaded, in this process and in those it starts.
+    # Torch and its libraries read these when first loaded, in this process and in its subprocesses.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)

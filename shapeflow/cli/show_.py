@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 @click.command("show")
 @click.argument("what", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path), required=False)
-@click.option("--verify", is_flag=True, help="Compare a file of tokens with its digest; it is read whole.")
+@click.option("--verify", is_flag=True, help="Check the digest of a token file, which reads all of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @formatted
 def command(what: Path, other: Path | None, verify: bool, as_json: bool) -> None:
-    """Show a plan file, a .shape file, a run folder or a file of tokens, or how two plans differ.
+    """Show a plan file, a .shape file, a run folder or a token file, or the differences of two plans.
 
-    A plan is always shown, also one that is stale, finished or for another machine.
+    A plan is always shown, even if it is stale, finished or for another machine.
     """
     if other is not None:
         _difference(what, other, as_json)

@@ -15,15 +15,13 @@ if TYPE_CHECKING:
 
 @click.command("simulate")
 @of_a_file
-@click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw error against FLOPs into this file."
-)
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Plot error against FLOPs to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the curves and the comparison as JSON.")
-@click.option("--events", "as_events", is_flag=True, help="Print the stream of events, one JSON object a line.")
+@click.option("--events", "as_events", is_flag=True, help="Print the stream of events, one JSON object per line.")
 def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, as_events: bool) -> None:
-    """Preview what a plan costs and reaches, without training.
+    """Predict the cost and the result of a plan, without training.
 
-    The plan is executed on a machine that edits sizes in place of tensors; the laws stand in for the loss.
+    Executes the plan on a simulator, which edits sizes instead of tensors and takes the loss from the laws.
     """
     plan = plan_of(file, sentences)
     if as_events:
@@ -47,11 +45,11 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
         _rehearse(plan)
     show(curves_view(plan))
     if plot is not None:
-        click.echo(f"\n  drawn in {plot}")
+        click.echo(f"\n  plot written to {plot}")
 
 
 def _rehearse(plan: Plan) -> None:
-    """Execute the whole plan on the simulator: what cannot be done fails here."""
+    """Execute the whole plan on the simulator: a step that cannot be done fails here."""
     from shapeflow.api import simulate
 
     for _ in simulate(plan):
@@ -59,7 +57,7 @@ def _rehearse(plan: Plan) -> None:
 
 
 def _print_events(plan: Plan) -> None:
-    """The stream without its steps, one JSON object a line."""
+    """Print the stream of events without steps, one JSON object per line."""
     import json
 
     from shapeflow.api import simulate

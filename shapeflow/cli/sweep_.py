@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 @click.command("sweep")
 @of_a_file
-@click.option("--budget", required=True, metavar="AMOUNT", help="What each run may cost: '1 PFLOPs', '2000 steps'.")
+@click.option("--budget", required=True, metavar="AMOUNT", help="Budget of each run: '1 PFLOPs', '2000 steps'.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the runs.  [runs/NAME-sweep beside FILE]",
+    help="Folder of the runs.  [runs/NAME-sweep next to FILE]",
 )
 @click.option("--seeds", metavar="N,N,...", help="Train each candidate with each seed.  [the file's seed]")
-@click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [processor cores; 1 on a GPU]")
+@click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
 @click.option(
-    "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all measurements into one table."
+    "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all measurements to one CSV table."
 )
 def command(
     file: Path,
@@ -40,9 +40,9 @@ def command(
     device: str,
     table: Path | None,
 ) -> None:
-    """Train every candidate in its fixed shape, to find the laws.
+    """Train every candidate as a fixed shape, to fit laws to.
 
-    `laws from fit("FOLDER")` reads what it leaves behind. Finished runs are kept, so that an interrupted sweep goes on.
+    `laws from fit("FOLDER")` reads the runs. Finished runs are kept: call an interrupted sweep again to continue it.
     """
     from shapeflow.base.diagnostics import Report
     from shapeflow.preview.jobs import watched
@@ -59,7 +59,7 @@ def command(
     with watched(todo) as watch:
         runs = Pool.of(jobs, device, file.parent).run(todo, watch)
     spent = sum(run.plan.totals.compute or 0.0 for run in runs)
-    click.echo(f"{len(runs)} runs in {folder}, {flops(spent)} in all, {_seconds(runs):.0f} s of training")
+    click.echo(f"{len(runs)} runs in {folder}, {flops(spent)} in total, {_seconds(runs):.0f} s of training")
     found = table or folder
     if found.resolve().is_relative_to(file.parent.resolve()):
         inside = found.resolve().relative_to(file.parent.resolve())

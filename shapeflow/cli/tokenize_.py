@@ -10,11 +10,11 @@ from shapeflow.cli.common import formatted, print_json
 
 
 def _share(_: click.Context, __: click.Parameter, value: str) -> float:
-    """`1%` or `0.01`, from 0 to a half."""
+    """Parse `1%` or `0.01`, from 0 to 0.5."""
     try:
         found = float(value[:-1]) / 100 if value.endswith("%") else float(value)
     except ValueError:
-        raise click.BadParameter(f"`{value}` is no share, such as 1%") from None
+        raise click.BadParameter(f"`{value}` is not a share, such as 1%") from None
     if not 0 <= found <= 0.5:
         raise click.BadParameter(f"`{value}` is not between 0% and 50%")
     return found
@@ -34,18 +34,23 @@ def _bin(_: click.Context, __: click.Parameter, value: Path) -> Path:
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
     callback=_bin,
-    help="The .bin file; its header is written beside it.",
+    help="The .bin file; its header is written next to it.",
 )
-@click.option("--tokenizer", required=True, metavar="FILE|bytes", help="A tokenizer.json, or the bytes of UTF-8.")
-@click.option("--column", default="text", show_default=True, help="The field of a row or a line that holds the text.")
-@click.option("--files", default="*", show_default=True, metavar="GLOB", help="Which files of a folder.")
+@click.option("--tokenizer", required=True, metavar="FILE|bytes", help="A tokenizer.json, or `bytes` for UTF-8 bytes.")
+@click.option("--column", default="text", show_default=True, help="The column or field with the text.")
+@click.option("--files", default="*", show_default=True, metavar="GLOB", help="Files to read in a folder.")
 @click.option(
     "--end",
     metavar="TOKEN|ID|none",
-    help="What ends a document.  [the tokenizer's usual token; of bytes, 256, a token of its own]",
+    help="The end-of-document token.  [the tokenizer's usual token; for bytes, the additional token 256]",
 )
 @click.option(
-    "--held-out", default="1%", show_default=True, callback=_share, metavar="SHARE", help="Documents to hold out."
+    "--held-out",
+    default="1%",
+    show_default=True,
+    callback=_share,
+    metavar="SHARE",
+    help="Share of the documents to hold out.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 @formatted
@@ -59,10 +64,10 @@ def command(
     held_out: float,
     as_json: bool,
 ) -> None:
-    """Turn text into a file of tokens, which `data tokens("corpus.bin")` reads.
+    """Tokenize text into a token file, which `data tokens("corpus.bin")` reads.
 
-    SOURCES: text files (a document each), folders of them, .jsonl, .parquet, tar files with .txt members, folders that
-    the library `datasets` has saved. Nothing is downloaded.
+    SOURCES: text files (one document each), folders of them, .jsonl, .parquet, tar files with .txt members, folders
+    saved by the library `datasets`. Nothing is downloaded.
     """
     from shapeflow.tokenize import Choice, tokenize
     from shapeflow.tokenize.encoders import encoder

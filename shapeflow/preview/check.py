@@ -1,4 +1,4 @@
-"""The switches of a plan as they were found in small: what each says, and what it does."""
+"""The result of `shapeflow check`: for each switch, what its transition declares and what it does."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from shapeflow.running.verdicts import EXACT, Checked, Verdict
 
 def check_view(plan: Plan, checked: Checked) -> RenderableType:
     """What `shapeflow check` prints."""
-    title = Text(plan.name or "a plan without a name", style="bold")
+    title = Text(f"{plan.name or 'unnamed plan'}{_outcome(checked)}", style="bold")
     lines = (Text(f"  {line}") for line in _words(checked))
     if not checked.switches:
-        return Group(title, Text(), Text("  the plan has no switch: all its stages are one shape"), *lines)
+        return Group(title, Text(), Text("  the plan has no switches: all stages have the same shape"), *lines)
     return Group(title, Text(), _table(plan, checked), Text(), *lines)
+
+
+def _outcome(checked: Checked) -> str:
+    """`: 2 switches, none wrong`."""
+    switches, wrong = len(checked.switches), sum(bool(verdict.faults) for verdict in checked.switches)
+    return f": {switches} switch{'es' * (switches != 1)}, {wrong or 'none'} wrong" if switches else ""
 
 
 def _table(plan: Plan, checked: Checked) -> Table:
@@ -27,9 +33,9 @@ def _table(plan: Plan, checked: Checked) -> Table:
     # Names keep their width, numbers are folded first.
     widths = {
         "switch": max(len(line) for verdict in checked.switches for line in _switch(plan, verdict)),
-        "says": max(len(verdict.says) for verdict in checked.switches),
+        "declared": max(len("declared"), *(len(verdict.says) for verdict in checked.switches)),
     }
-    for heading in ("stage", "switch", "says", "logits", "averaged", "loss", "new entries", ""):
+    for heading in ("stage", "switch", "declared", "logits", "averaged", "loss", "new entries", ""):
         right = heading in ("logits", "averaged", "new entries")
         table.add_column(heading, justify="right" if right else "left", overflow="fold", width=widths.get(heading))
     for verdict in checked.switches:
@@ -58,16 +64,16 @@ def _switch(plan: Plan, verdict: Verdict) -> Iterator[str]:
 
 
 def _words(checked: Checked) -> Iterator[str]:
-    size = "the plan's model in small" if checked.reduced else "the plan's own model"
+    size = "a scaled-down model of the plan" if checked.reduced else "the plan's own model"
     yield f"on {size} ({count(checked.entries)} parameters at the end), random weights, float64"
-    yield from (f"not smaller: {note}" for note in checked.notes)
+    yield from (f"not scaled down: {note}" for note in checked.notes)
     if checked.switches:
-        yield "logits, averaged: largest change over the largest logit, of the weights and of their average"
+        yield "logits, averaged: largest change relative to the largest logit, with the weights and with their average"
     if any(verdict.new for verdict in checked.switches):
-        yield "new entries: how many, and what share a gradient has reached by the second step"
+        yield "new entries: their number, and the share that has received a gradient by the second step"
     if any(verdict.says != "lossy" for verdict in checked.switches):
-        yield f"kept: less than {EXACT:g}, where the transition says that the function stays"
+        yield f"kept: the transition declares that it preserves the function, and the change is below {EXACT:g}"
     if any(verdict.says == "lossy" for verdict in checked.switches):
-        yield "lossy: how far random weights jump says little of how far trained ones do"
+        yield "lossy: the change with random weights does not predict the change with trained weights"
     if checked.blends:
-        yield f"{count(checked.blends)} blend{'s' * (checked.blends != 1)} entered and left again"
+        yield f"{count(checked.blends)} blend{'s' * (checked.blends != 1)} entered and left"

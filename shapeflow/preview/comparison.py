@@ -1,4 +1,4 @@
-"""A comparison on the screen: the plan, its rivals, and what each needed to the same target."""
+"""A comparison on the screen: the compute that the plan and each rival needed to reach the same target."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def comparison_view(results: Sequence[Result], metric: str, target: float, seeds
     table.add_column("")
     table.add_column(f"{prefix}FLOPs to {error(target, metric)}", justify="right")
     table.add_column("seconds", justify="right")
-    table.add_column("at its end", justify="right")
-    table.add_column("the plan saves", justify="right")
+    table.add_column("at the end", justify="right")
+    table.add_column("saving of the plan", justify="right")
     for result in results:
         computes = None if result.mean_compute is None else result.mean_compute / size
         table.add_row(
@@ -33,8 +33,8 @@ def comparison_view(results: Sequence[Result], metric: str, target: float, seeds
             "" if result is plan else _saving(result.savings(plan)),
         )
     said = f"{len(seeds)} seed{'s' * (len(seeds) != 1)}: {', '.join(map(str, seeds))}"
-    title = f"measured to {metric} {error(target, metric)}, {said}; evaluation not counted"
-    seconds = "  seconds: each step at its shape's undisturbed time, the 10th percentile over all runs"
+    title = f"measured until {metric} {error(target, metric)}, {said}; evaluation is not counted"
+    seconds = "  seconds: of training; time per step: 10th percentile over all runs, for each shape"
     return Group(Text(title, style="bold"), Text(), table, Text(), Text(seconds))
 
 

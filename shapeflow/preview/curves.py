@@ -1,4 +1,4 @@
-"""Error against compute, as the laws expect it: the plan, the best fixed shape, the shape that the plan ends in."""
+"""Predicted error against compute: the plan, the best fixed shape, and the plan's last shape, fixed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ TARGETS = 6
 
 @attrs.frozen
 class Curve:
-    """Compute and error of a way, in order of compute."""
+    """Compute and error of one way to train, in order of compute."""
 
     label: str
     points: tuple[tuple[float, float], ...]
 
     def compute(self, target: float) -> float | None:
-        """The compute at which the error first is as low as this; None where it never is."""
+        """The compute at which the error first reaches the target; None where it never does."""
         at = bisect.bisect_left([-value for _, value in self.points], -target)
         if at == len(self.points):
             return None
@@ -47,7 +47,7 @@ def plan_curve(plan: Plan) -> Curve:
 
 
 def reached(plan: Plan) -> Curve:
-    """The lowest error so far on the plan's curve: level from a step up to where the error is back."""
+    """The lowest error so far on the plan's curve: constant from a step up until the error has recovered."""
     kept: list[tuple[float, float]] = []
     above: tuple[float, float] | None = None
     for compute, value in plan_curve(plan).points:
@@ -108,7 +108,7 @@ def _fixed(plan: Plan) -> list[tuple[str, Shape | None]]:
 def targets(plan: Plan, curve: Curve) -> list[float]:
     """Errors to compare at, from the lower part of the plan's curve down to its end, evenly in the log of compute."""
     begun = plan.stages[0].enter.error
-    # Above the error at which the plan is said to start, laws speak of what nobody measured.
+    # Laws are not measured above the error at which the plan starts.
     first, last = (curve.compute(begun) if begun is not None else None) or curve.points[0][0], curve.points[-1][0]
     first = max(first, last / 100)
     found = []
@@ -120,7 +120,7 @@ def targets(plan: Plan, curve: Curve) -> list[float]:
 
 
 def savings(plan: Plan) -> list[dict[str, Any]]:
-    """At each target: what the plan needs, what the fixed shapes need by their laws, and what is saved; only the first
+    """For each target: the compute of the plan, that of the fixed shapes by their laws, and the saving; only the first
     where no saving is quoted."""
     if plan.totals.error is None:
         return []
@@ -184,10 +184,10 @@ def curves(plan: Plan) -> dict[str, Any]:
 
 
 def curves_view(plan: Plan) -> RenderableType:
-    """The table of savings over targets; a saving at one target says little of the next."""
+    """The table of savings over targets; the saving at one target does not predict that at another."""
     rows = savings(plan)
     if not rows:
-        return Text("\n  without laws there is nothing to predict")
+        return Text("\n  nothing is predicted: the plan has no laws")
     prefix, size = scale(max(row["plan"] for row in rows))
     table = Table(box=None, padding=(0, 2))
     table.add_column(f"at {plan.metric}", justify="right")
@@ -195,7 +195,7 @@ def curves_view(plan: Plan) -> RenderableType:
     if withheld(plan):
         for row in rows:
             table.add_row(error(row["error"], plan.metric), f"{row['plan'] / size:.4g}")
-        return Group(Text("\n  predicted by the laws, on the way to the end; no saving is quoted:\n"), table)
+        return Group(Text("\n  predicted compute to reach each target; no saving is quoted:\n"), table)
     table.add_column("best fixed", justify="right")
     table.add_column("needs", justify="right")
     table.add_column("saving", justify="right")
@@ -213,4 +213,4 @@ def curves_view(plan: Plan) -> RenderableType:
             "never" if last["compute"] is None else f"{last['compute'] / size:.4g}",
             percent(last["saving"]),
         )
-    return Group(Text("\n  predicted by the laws, on the way to the end:\n"), table)
+    return Group(Text("\n  predicted compute to reach each target:\n"), table)

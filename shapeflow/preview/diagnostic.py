@@ -1,4 +1,4 @@
-"""A diagnostic on the screen and as JSON: the one place that knows how it looks.
+"""A diagnostic on the screen and as JSON. All diagnostics are rendered here.
 
 ```
 error[unknown-transition]: no transition is called `flexi_rezise`
@@ -49,7 +49,7 @@ def render(d: Diagnostic, *, color: bool = False) -> str:
 
 
 def as_json(d: Diagnostic) -> dict[str, Any]:
-    """The diagnostic as a value of JSON: lines and columns count from 1, an end is the column behind the last."""
+    """The diagnostic as a value of JSON: lines and columns count from 1; the end column is exclusive."""
     place = _place(d.at.span) if d.at is not None else _NOWHERE
     return {
         "code": d.code,
@@ -81,7 +81,7 @@ def _place(span: Span) -> dict[str, Any]:
 
 @attrs.frozen
 class _Lines:
-    """Where the lines of a text begin and end, breaks not counted."""
+    """Where the lines of a text begin and end, without line breaks."""
 
     starts: list[int]
     ends: list[int]
@@ -98,7 +98,7 @@ class _Lines:
 
 
 class _Mark:
-    """A label laid on the first line of its span, in columns of the screen."""
+    """A label on the first line of its span, in screen columns."""
 
     def __init__(self, label: Label, sign: str) -> None:
         span, lines = label.span, _Lines.of(label.span.source)
@@ -113,7 +113,7 @@ class _Mark:
 
 @attrs.frozen
 class _Paint:
-    """Colours a few words, where colour is asked for."""
+    """Colours text, where colour is enabled."""
 
     severity: str
     color: bool
@@ -130,7 +130,7 @@ class _Paint:
 
 
 def _block(marks: list[_Mark], pad: str, arrow: str, paint: _Paint) -> Iterator[str]:
-    """The lines of one source that carry marks; the first mark names the place."""
+    """The marked lines of one source; the first mark gives the place."""
     first = marks[0]
     yield paint(f"{pad}{arrow} ", "frame") + (
         f"{safe(first.label.span.source.name)}:{first.line + 1}:{first.character + 1}"
@@ -149,12 +149,12 @@ def _block(marks: list[_Mark], pad: str, arrow: str, paint: _Paint) -> Iterator[
 
 
 def _shown(text: str) -> str:
-    """Source text as it is drawn: tabs at one width, and nothing that a terminal would obey."""
+    """Source text as it is drawn: tabs expanded, control characters replaced."""
     return safe(text.replace("\t", TAB))
 
 
 def _columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
+    """The width of a text in terminal columns."""
     return sum(map(_width, text))
 
 

@@ -1,4 +1,4 @@
-"""What logs were found to hold, and the sentences that fit laws to them."""
+"""The result of `shapeflow doctor`: the contents of logs, and the sentences that fit laws to them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from shapeflow.preview.numbers import count, flops
 from shapeflow.preview.safe import safe
 
 SHOWN = 40
-"""Columns that are drawn; `--json` has them all."""
+"""Columns that are listed; `--json` lists all."""
 FILES = 8
 
 
 def doctor_view(examined: Examined, laid_out: Sequence[str]) -> RenderableType:
-    """What `shapeflow doctor` prints; `laid_out`: the sentences of each table, as a file has them."""
+    """What `shapeflow doctor` prints; `laid_out`: the formatted sentences of each table."""
     views: list[RenderableType] = []
     for table, text in zip(examined.tables, laid_out, strict=True):
         views += [Text(), _view(table, text)] if views else [_view(table, text)]
@@ -27,20 +27,21 @@ def doctor_view(examined: Examined, laid_out: Sequence[str]) -> RenderableType:
 
 
 def _view(table: Table, text: str) -> RenderableType:
-    parts: list[RenderableType] = [*_files(table.files), Text(), _columns(table.columns)]
-    if len(table.columns) > SHOWN:
-        parts.append(Text(f"  and {len(table.columns) - SHOWN} more columns"))
+    parts: list[RenderableType] = [*_files(table.files)]
     if table.curves is not None:
-        parts += [Text(), *(Text(f"  {line}") for line in _curves(table))]
-    if table.advice:
-        parts += [Text(), *(_line(line) for line in table.advice)]
+        parts += (Text(f"  {line}") for line in _curves(table))
     if text:
         parts += [Text(), *(Text(safe(line), style="cyan") for line in _sentences(table, text))]
+    parts += [Text(), _columns(table.columns)]
+    if len(table.columns) > SHOWN:
+        parts.append(Text(f"  and {len(table.columns) - SHOWN} more columns; `--json` lists all"))
+    if table.advice:
+        parts += [Text(), *(_line(line) for line in table.advice)]
     return Group(*parts)
 
 
 def _line(text: str) -> RenderableType:
-    """A sentence, its further lines indented."""
+    """A note, indented."""
     return Padding(Text(safe(f"note: {text}")), (0, 0, 0, 2))
 
 
@@ -50,7 +51,7 @@ def _files(files: Sequence[FileFacts]) -> Iterator[RenderableType]:
         yield Text.assemble((safe(one.name), "bold"), f"  {facts}")
         yield from (Text(safe(f"  {note}")) for note in one.notes)
     if len(files) > FILES:
-        yield Text(f"and {len(files) - FILES} more of the same columns")
+        yield Text(f"and {len(files) - FILES} more files with the same columns")
 
 
 def _faults(one: FileFacts) -> Iterator[str]:
@@ -62,7 +63,7 @@ def _faults(one: FileFacts) -> Iterator[str]:
 
 def _columns(columns: Sequence[ColumnFacts]) -> Grid:
     grid = Grid(box=None, padding=(0, 2), collapse_padding=True, pad_edge=True)
-    for heading in ("column", "holds", "from", "to", "values", "seems to be"):
+    for heading in ("column", "holds", "from", "to", "values", "read as"):
         right = heading in ("from", "to", "values")
         grid.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right)
     for column in columns[:SHOWN]:
@@ -91,7 +92,7 @@ def _odd(column: ColumnFacts) -> Iterator[str]:
     if column.not_finite:
         yield f"{count(column.not_finite)} NaN or infinite"
     if column.odd:
-        yield f"{count(column.odd)} no number"
+        yield f"{count(column.odd)} not numeric"
     if column.blank and column.kind != "empty":
         yield f"{count(column.blank)} blank"
 
@@ -109,7 +110,7 @@ def _curves(table: Table) -> Iterator[str]:
     errors = f"errors {facts.error[1]:.4g} to {facts.error[0]:.4g}"
     yield f"{_span(table, facts)}, {decades} decade{'s' * (decades != '1')}; {errors}"
     if facts.learning_rate is not None:
-        rise = f", after a rise of {facts.warmup:.0f} steps" if facts.warmup else ""
+        rise = f", after a warm-up of {facts.warmup:.0f} steps" if facts.warmup else ""
         yield f"learning rate: {facts.learning_rate}{rise}"
 
 
@@ -132,6 +133,6 @@ def _range(pair: tuple[float, float]) -> str:
 
 def _sentences(table: Table, text: str) -> Iterator[str]:
     where = "this folder" if table.folder == "." else f"the folder {table.folder}"
-    model = " with a model, whose FLOPs of a step count," * table.needs_model
+    model = " with a model (which gives the FLOPs per step)" * table.needs_model
     yield f"# for a .shape file{model} in {where}"
     yield from text.rstrip().splitlines()

@@ -1,4 +1,4 @@
-"""Explanations on the screen."""
+"""The pages of `shapeflow explain` on the screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shapeflow.explain import CodeHelp, ComponentHelp, KindHelp, Overview, Page,
 
 
 def pages_view(pages: Iterable[Page]) -> RenderableType:
-    """All pages of one name, one below the other."""
+    """All pages of one name, one after the other."""
     parts: list[RenderableType] = []
     for page in pages:
         parts += [Text()] if parts else []
@@ -22,13 +22,13 @@ def pages_view(pages: Iterable[Page]) -> RenderableType:
 
 
 def overview_view(overview: Overview) -> RenderableType:
-    """What may be asked."""
-    parts: list[RenderableType] = [Text("Sentences, by the word that opens them", style="bold")]
+    """All names that can be explained."""
+    parts: list[RenderableType] = [Text("Sentences, by their first word", style="bold")]
     parts.append(_names(overview.sentences.items()))
     for kind, components in overview.components.items():
         parts += [Text(), Text(f"Components: {kind}", style="bold"), _names(components.items())]
     parts += [Text(), Text("Diagnostic codes", style="bold"), Padding(Text(", ".join(overview.codes)), (0, 2))]
-    parts += [Text(), Text("`shapeflow explain NAME` tells more of each.")]
+    parts += [Text(), Text("Run `shapeflow explain NAME` for details.")]
     return Group(*parts)
 
 
@@ -44,9 +44,9 @@ def _page(page: Page) -> Iterator[RenderableType]:
             yield from _headed(f"{word}, a sentence", text)
             yield from _for_instance(example)
             if components:
-                yield Padding(Text(f"may stand in it: {', '.join(components)}"), (1, 2, 0, 2))
+                yield Padding(Text(f"components: {', '.join(components)}"), (1, 2, 0, 2))
         case KindHelp(kind, components):
-            yield from _headed(f"{kind}, a kind of component", f"There are: {', '.join(components)}")
+            yield from _headed(f"{kind}, a kind of component", f"available: {', '.join(components)}")
         case CodeHelp(code, text):
             yield from _headed(f"{code}, a diagnostic code", text)
 
@@ -62,7 +62,7 @@ def _headed(title: str, text: str) -> Iterator[RenderableType]:
 
 
 def _for_instance(example: str) -> Iterator[RenderableType]:
-    yield Padding(Text(f"for instance: {example}"), (1, 2, 0, 2))
+    yield Padding(Text(f"example: {example}"), (1, 2, 0, 2))
 
 
 def _names(rows: Iterable[tuple[str, str]]) -> Table:
@@ -77,6 +77,6 @@ def _settings(settings: Iterable[SettingHelp]) -> Table:
     for heading in ("setting", "value", "default", "limits", ""):
         table.add_column(heading)
     for setting in settings:
-        default = "must be given" if setting.default is None else setting.default
+        default = "required" if setting.default is None else setting.default
         table.add_row(*map(Text, (setting.name, setting.value, default, setting.limits, setting.help)))
     return table

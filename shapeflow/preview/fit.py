@@ -1,4 +1,4 @@
-"""A fit on the screen: the law of each shape with its intervals, how well it holds, and what it is worth."""
+"""A fit on the screen: the law of each shape with its intervals, its quality, and its verdict."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.preview.numbers import count, flops, longest, scale
 
 ROOM = 20
-"""Columns that the values of a shape may take beside figures, of 80; wider ones get a table of their own, and go by a
-number elsewhere."""
+"""Columns, of 80, for the values of a shape next to figures; wider shapes get a table of their own, and a number in the
+others."""
 LEVEL = "90%"
 
 
@@ -35,19 +35,23 @@ def fit_view(name: str, units: Mapping[str, str], found: FittedLaws) -> Renderab
 
 
 def refused(law: Law) -> bool:
-    """Do the data not carry this law beyond themselves?"""
+    """Is the fit not reliable beyond the measured range?"""
     return bool(law.provenance.verdict)
 
 
 def verdict(law: Law) -> str:
-    """`supported` or `refused`; `-` where it was not put to the test."""
+    """`supported` or `refused`, as JSON has it; `-` where it was not tested on held-out points."""
     if refused(law):
         return "refused"
     return "-" if law.provenance.holdout is None else "supported"
 
 
+_SHOWN = {"supported": "reliable", "refused": "not reliable"}
+"""Verdicts on the screen."""
+
+
 def factor(held: HoldOut) -> str:
-    """Compute foretold for the last errors over that spent: `x 1.11`."""
+    """Predicted over actual compute of the final losses: `x 1.11`."""
     return "never" if held.factor is None else f"x {held.factor:.{2 if held.factor < 100 else 0}f}"
 
 
@@ -63,12 +67,12 @@ def _title(name: str, laws: Mapping[Shape, Law]) -> RenderableType:
     grid.add_column(justify="right")
     kinds = f"{len(laws)} law{'s' * (len(laws) != 1)}"
     wrong = sum(map(refused, laws.values()))
-    grid.add_row(Text(name or "a plan without a name", style="bold"), f"{kinds}, {wrong} refused" if wrong else kinds)
+    grid.add_row(Text(name or "unnamed plan", style="bold"), f"{kinds}, {wrong} not reliable" if wrong else kinds)
     return grid
 
 
 def _indented(line: str) -> RenderableType:
-    """A line, two columns in; what is behind a dash hangs there."""
+    """A line, indented by two; the text after a dash is indented on all its lines."""
     text = line.lstrip()
     shown: RenderableType = Text(text)
     if text.startswith("- "):
@@ -78,7 +82,7 @@ def _indented(line: str) -> RenderableType:
 
 
 def _numbered(units: Mapping[str, str], laws: Mapping[Shape, Law]) -> bool:
-    """Do the shapes take more room than tables of figures leave them?"""
+    """Are the shapes too wide for tables of figures?"""
     return sum(longest([axis, *(_value(shape, axis, units) for shape in laws)]) + 2 for axis in units) > ROOM
 
 
@@ -87,7 +91,7 @@ def _value(shape: Shape, axis: str, units: Mapping[str, str]) -> str:
 
 
 def _table(units: Mapping[str, str], numbered: bool) -> Table:
-    """A table whose first columns say which law it is."""
+    """A table whose first columns identify the law."""
     table = Table(box=None, padding=(0, 1), pad_edge=True)
     for heading in ["law"] if numbered else units:
         table.add_column(f" {heading}", no_wrap=True)
@@ -124,7 +128,7 @@ def _numbers(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool
         wide = " to ".join(map(write, provenance.intervals.get("b", ())))
         form += f", b = {write(law.b)}{f' ({wide})' * bool(wide)} in all laws"
     if any(law.provenance.intervals for law in laws.values()):
-        below = [f"below each number: where {LEVEL} of the resampled laws have it"]
+        below = [f"below each number: the range of {LEVEL} of the resampled laws"]
     table = _table(units, numbered)
     for key in shown:
         table.add_column(f"d, {prefix}FLOPs" if key == "d" else key, justify="right", no_wrap=True)
@@ -144,7 +148,7 @@ def _ranged(value: float, interval: Pair | None, write: Callable[[float], str]) 
 
 
 def _writer(values: Sequence[float], digits: int, size: float = 1.0) -> Callable[[float], str]:
-    """Writes the numbers of a column with as many decimals as give its largest the wanted digits."""
+    """Writes the numbers of a column so that the largest has the given number of digits."""
     largest = max(map(abs, values))
     decimals = max(0, digits - 1 - math.floor(math.log10(largest))) if largest > 0 else 0
     return lambda value: f"{value / size:.{decimals}f}"
@@ -165,14 +169,14 @@ def _short(value: float) -> str:
 
 
 def _worth(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> RenderableType:
-    """Points, runs, decades, scatter, and what the first half of log compute foretells of the rest."""
+    """Points, runs, decades, scatter, and how well a fit to the first half of log compute predicts the rest."""
     table = _table(units, numbered)
     for heading in ("points", "runs", "decades", "rms", "held-out\nerror", "held-out\ncompute", "verdict"):
         table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, vertical="bottom")
     for number, (shape, law) in enumerate(laws.items(), 1):
         style = "red" if refused(law) else "green" if verdict(law) == "supported" else ""
         cells = [*_which(units, number, shape, numbered), *_fit_cells(law)]
-        table.add_row(*cells, Text(verdict(law), style=style))
+        table.add_row(*cells, Text(_SHOWN.get(verdict(law), "-"), style=style))
     return table
 
 
@@ -188,10 +192,10 @@ def _fit_cells(law: Law) -> Iterator[str]:
 
 
 def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> Iterator[str]:
-    """Why laws are refused, each reason with its number."""
+    """Why fits are not reliable, each reason with the number that decided."""
     for number, (shape, law) in enumerate(laws.items(), 1):
         if refused(law):
-            yield f"refused: {f'{number} ' * numbered}{shape.written(units)}"
+            yield f"not reliable beyond the measured range: {f'{number} ' * numbered}{shape.written(units)}"
             yield from (f"  - {reason}" for reason in law.provenance.verdict)
     if any(map(refused, laws.values())):
         yield ""
@@ -203,8 +207,8 @@ def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
     yield from _method(about, summary)
     if any(one.holdout is not None for one in about):
         yield (
-            "held out: the later half of log compute, foretold by a law of the first half alone: its mean error, and "
-            "the compute that it foretells for the last errors over that really spent"
+            "held out: the later half of log compute, predicted by a fit to the first half: its mean error, and the "
+            "predicted over the actual compute of the final losses"
         )
     yield from _resampling(about)
     yield from _points(about)
@@ -214,7 +218,7 @@ def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
         "learning rate": _each(one.learning_rate for one in about),
     }
     told = [f"{what}: {value}" for what, value in known.items() if value]
-    yield f"compute by `{about[0].convention}`" + "".join(f"; {part}" for part in told)
+    yield f"compute counted by `{about[0].convention}`" + "".join(f"; {part}" for part in told)
     files = {name for one in about for name, _ in one.files}
     spent = [one.spent for one in about if one.spent is not None]
     cost = f"; the runs took {flops(sum(spent))}" if spent else ""
@@ -236,22 +240,22 @@ def _method(about: Sequence[Provenance], summary: str) -> Iterator[str]:
 
 
 def _resampling(about: Sequence[Provenance]) -> Iterator[str]:
-    """How the intervals were found, and what they hold for."""
+    """How the intervals were made, and what they hold for."""
     ways = [one.resampling for one in about if one.resampling is not None]
     if not ways:
-        yield "no intervals: nothing was resampled"
+        yield "no intervals: the fit was not resampled"
         return
     kinds = {way.by for way in ways}
-    anew = {"runs": "its runs' levels and the noise along them", "noise": "the noise along its one run"}
-    drawn = ", or ".join(anew[kind] for kind in ("runs", "noise") if kind in kinds)
-    held = "; of one run they hold for that run only" if "noise" in kinds else ""
-    yield f"intervals: {count(ways[0].count)} resamples, in each {drawn} drawn anew about the law{held}"
+    parts = {"runs": "the level of each run and the noise within it", "noise": "the noise within its single run"}
+    drawn = ", or ".join(parts[kind] for kind in ("runs", "noise") if kind in kinds)
+    held = "; those of a single run hold for that run only" if "noise" in kinds else ""
+    yield f"intervals: {count(ways[0].count)} resamples, each with {drawn} redrawn around the law{held}"
     alike = max(way.alike for way in ways)
     if alike > 1:
-        yield f"  noise goes together: up to {alike} neighbouring points tell no more than one would"
+        yield f"  noise is autocorrelated: up to {alike} neighbouring points hold no more information than one"
 
 
-_DROPPED = {"resampling": "between those that are spread evenly", "warm-up": "at the beginning of runs"}
+_DROPPED = {"resampling": "to space points evenly", "warm-up": "at the start of runs"}
 
 
 def _points(about: Sequence[Provenance]) -> Iterator[str]:

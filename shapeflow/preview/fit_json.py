@@ -1,4 +1,4 @@
-"""A fit as JSON: all that a reader needs to judge its laws, or to fit them again.
+"""A fit as JSON: all that is needed to judge its laws, or to fit them again.
 
 The list is the reporting checklist of Li, Kudugunta and Zettlemoyer, "(Mis)Fitting scaling laws" (2025).
 """
@@ -39,7 +39,7 @@ def fit_to_json(name: str, found: FittedLaws) -> dict[str, Any]:
 
 
 def _law(shape: Shape, law: Law, found: FittedLaws) -> dict[str, Any]:
-    """One law: its numbers and its report, its points as (compute, error, run), and the law of its first half."""
+    """One law: its numbers and report, its points as (compute, error, run), and the fit to its first half."""
     half, points = found.halves.get(shape), found.points[shape]
     flat = law_to_json(law)
     return {

@@ -1,4 +1,4 @@
-"""A picture of a fit: the laws through their points, and below, shape by shape, what the laws leave over."""
+"""A picture of a fit: the laws and their points, and below, the residuals of each shape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shapeflow.preview.numbers import scale
 from shapeflow.preview.picture import plain_numbers, pyplot_for, save
 
 WIDE, TALL, PANEL = 10.5, 5.6, 1.5
-"""Inches: the figure, the curves at least, and a panel of residuals."""
+"""Inches: width of the figure, least height of the curves, height of a panel of residuals."""
 SMALLEST = 5.5
 """Points of a name's letters; more names than fit make the picture taller."""
 GREY, RED = "#666666", "#c0392b"
@@ -40,7 +40,7 @@ class _Drawn:
 
     @property
     def split(self) -> float:
-        """The compute behind which points were held out of the half's fit; infinite where none were."""
+        """The compute from which points were held out of the fit to the first half; infinite where none were."""
         span = None if self.half is None else self.half.provenance.compute
         return math.inf if span is None else span[1]
 
@@ -78,7 +78,7 @@ def draw_fit(name: str, units: Mapping[str, str], found: FittedLaws, path: Path)
     _curves(upper.subplots(), drawn, tall, f"{prefix}FLOPs ({about.convention})", about.metric, ", ".join(units))
     panels = lower.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     _residuals(panels, drawn, columns)
-    held = "; grey: held out, with the compute foretold for the last errors over that spent" if found.halves else ""
+    held = "; grey: held out, with the predicted over the actual compute of the final losses" if found.halves else ""
     lower.supxlabel(f"training compute, {prefix}FLOPs{held}", fontsize=9)
     lower.supylabel("measured / law - 1", fontsize=9)
     save(figure, path)
@@ -91,13 +91,13 @@ def _label(shape: Shape, units: Mapping[str, str]) -> str:
 
 def _title(name: str, laws: Sequence[Law]) -> str:
     wrong = sum(map(refused, laws))
-    return f"{name or 'a plan without a name'}: {len(laws)} law{'s' * (len(laws) != 1)}" + (
-        f", {wrong} refused" if wrong else ""
+    return f"{name or 'unnamed plan'}: {len(laws)} law{'s' * (len(laws) != 1)}" + (
+        f", {wrong} not reliable" if wrong else ""
     )
 
 
 def _curves(axes: Any, drawn: Sequence[_Drawn], tall: float, unit: str, metric: str, names: str) -> None:
-    """Points and laws on one pair of axes, each law named where it ends."""
+    """Points and laws on one pair of axes; each law is named at its end."""
     dot = 3.0 if len(drawn) <= 8 else 2.2
     for one in drawn:
         grid = one.grid()
@@ -156,7 +156,7 @@ def _names(axes: Any, drawn: Sequence[_Drawn], names: str, room: float) -> None:
     for index, height in zip(order, heights, strict=True):
         one, wrong = drawn[index], refused(drawn[index].law)
         axes.annotate(
-            one.label + " (refused)" * wrong,
+            one.label + " (not reliable)" * wrong,
             (float(one.points.compute[-1]) / one.size, ends[index]),
             (1.03, height),
             textcoords="axes fraction",
@@ -203,17 +203,17 @@ def _legend(axes: Any, drawn: Sequence[_Drawn]) -> None:
     dot: dict[str, Any] = {"marker": "o", "ls": "", "ms": 4, "mec": GREY}
     shown: list[Any] = [Line2D([], [], mfc=GREY, label="measured", **dot)]
     if held:
-        shown.append(Line2D([], [], mfc="white", label="measured, held out from the first half's law", **dot))
+        shown.append(Line2D([], [], mfc="white", label="measured, held out of the first half's fit", **dot))
     shown.append(Line2D([], [], color=GREY, lw=1.3, label="law"))
     if resampled:
         shown.append(Patch(color=GREY, alpha=0.25, lw=0, label="90% of the resampled laws"))
     if held:
-        shown.append(Line2D([], [], color=GREY, lw=1.3, ls=":", label="what the first half's law foretells"))
+        shown.append(Line2D([], [], color=GREY, lw=1.3, ls=":", label="prediction of the fit to the first half"))
     axes.legend(handles=shown, frameon=False, fontsize=8, loc="upper right")
 
 
 def _residuals(panels: Sequence[Any], drawn: Sequence[_Drawn], columns: int) -> None:
-    """A panel for each law, all on the same axes: what is measured over the law, its band, and the half's law."""
+    """A panel for each law, all on the same axes: measured over law, the band, and the fit to the first half."""
     limit = _limit(drawn)
     for axes, one in zip(panels, drawn, strict=False):
         law, grid = _errors(one.law, one.points.compute), one.grid()
@@ -224,8 +224,8 @@ def _residuals(panels: Sequence[Any], drawn: Sequence[_Drawn], columns: int) -> 
         if one.half is not None and one.split < grid[-1]:
             rest = one.grid(one.split)
             axes.axvspan(one.split / one.size, grid[-1] / one.size, color="#eeeeee", lw=0, zorder=0)
-            foretold = _errors(one.half, rest) / _errors(one.law, rest) - 1
-            axes.plot(rest / one.size, foretold, color=one.color, lw=1.2, ls=":", zorder=4)
+            predicted = _errors(one.half, rest) / _errors(one.law, rest) - 1
+            axes.plot(rest / one.size, predicted, color=one.color, lw=1.2, ls=":", zorder=4)
         for which, face in ((used, one.color), (~used, "white")):
             axes.plot(at[which], residual[which], "o", ms=2.2, mew=0.5, mec=one.color, mfc=face, ls="", zorder=2)
         for beyond, marker, edge in ((residual > limit, "^", limit), (residual < -limit, "v", -limit)):
@@ -244,7 +244,7 @@ def _residuals(panels: Sequence[Any], drawn: Sequence[_Drawn], columns: int) -> 
 
 
 def _limit(drawn: Sequence[_Drawn]) -> float:
-    """How far the panels reach: as far as most laws' points do, so that one that scatters does not flatten the rest."""
+    """The range of the panels: that of most laws, so that one with large scatter does not flatten the rest."""
     reach = [_reach(one) for one in drawn]
     return 1.15 * min(max(reach), 3 * float(np.median(reach))) or 1e-3
 
@@ -258,7 +258,7 @@ def _grid(drawn: Sequence[_Drawn]) -> tuple[int, int]:
 
 
 def _reach(one: _Drawn) -> float:
-    """How far the points lie off their law, or up to twice as far, where the first half's law does."""
+    """The largest residual, or up to twice as much where the fit to the first half deviates more."""
     points = float(np.abs(one.points.error / _errors(one.law, one.points.compute) - 1).max())
     if one.half is None:
         return points
@@ -268,5 +268,5 @@ def _reach(one: _Drawn) -> float:
 
 def _panel_title(one: _Drawn) -> str:
     held = one.law.provenance.holdout
-    said = ["refused"] * refused(one.law) + ([] if held is None else [factor(held)])
+    said = ["not reliable"] * refused(one.law) + ([] if held is None else [factor(held)])
     return "\n".join([one.label, *([f"({', '.join(said)})"] if said else [])])

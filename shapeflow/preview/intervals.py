@@ -1,4 +1,4 @@
-"""What resampled laws make of a plan, in words and in a table: read off the plan alone."""
+"""The intervals of a plan, from resampled laws, in words and in a table. Reads the plan alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shapeflow.ir.plan import Pair, Plan, Uncertainty
 from shapeflow.preview.numbers import error, flops, percent, scale
 
 DIGITS = 1e-5
-"""Places of the band have six digits."""
+"""The band stores compute with six digits."""
 
 
 def withheld(plan: Plan) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def withheld(plan: Plan) -> tuple[str, ...]:
 
 
 def basis(found: Uncertainty) -> str:
-    """What intervals are intervals of: `90% of 400 resamples`."""
+    """What an interval covers: `90% of 400 resamples`."""
     return f"{100 * found.level:.3g}% of {found.resamples} resamples"
 
 
@@ -34,13 +34,13 @@ def between(pair: Pair | None, written: Callable[[float], str]) -> str:
 
 
 def expected_between(plan: Plan, compute: float) -> Pair | None:
-    """The errors between which the plan is expected after some FLOPs; None before the band begins or without one."""
+    """The interval of the error after some FLOPs; None before the band begins, or without a band."""
     band = () if plan.uncertainty is None else plan.uncertainty.band
     at = bisect.bisect_left([one[0] for one in band], compute * (1 - DIGITS))
     if at == len(band):
         return None
     here = band[at]
-    # A stage's end stands before the next one's beginning: what is measured there belongs to the end.
+    # At a switch, the end of one stage comes before the start of the next: a measurement there belongs to the end.
     if here[0] <= compute * (1 + DIGITS):
         return here[1], here[2]
     if at == 0:
@@ -51,20 +51,20 @@ def expected_between(plan: Plan, compute: float) -> Pair | None:
 
 
 def expectation(plan: Plan, at: Measured) -> str:
-    """What the laws expected of a measurement, with its interval: `1.54 within 1.53 to 1.55`."""
+    """What the laws predicted for a measurement, with its interval: `1.54 (1.53 to 1.55)`."""
     pair = expected_between(plan, at.compute)
-    wide = "" if pair is None else f" within {between(pair, lambda value: error(value, plan.metric))}"
+    wide = "" if pair is None else f" ({between(pair, lambda value: error(value, plan.metric))})"
     return f"{error(at.predicted, plan.metric)}{wide}"
 
 
 def interval_table(plan: Plan) -> Table | None:
-    """The error at the end, the compute for it, and the errors at the switches, each beside its interval."""
+    """The errors at the switches and at the end, and the compute to reach the end, each with its interval."""
     found = plan.uncertainty
     if found is None or not found.resamples:
         return None
     table = Table(box=None, padding=(0, 2))
     table.add_column("", overflow="fold")
-    table.add_column("expected", justify="right")
+    table.add_column("predicted", justify="right")
     table.add_column(basis(found), justify="right")
     for row in _rows(plan, found):
         table.add_row(*row)
@@ -80,7 +80,7 @@ def _rows(plan: Plan, found: Uncertainty) -> Iterator[tuple[str, str, str]]:
         yield f"switch to {moved.written(plan.units)} at", error(before.leave.error, plan.metric), between(pair, errors)
     reached = error(plan.totals.error, plan.metric)
     yield f"{plan.metric} at the end", reached, between(found.error, errors)
-    yield f"compute for {reached}", flops(plan.totals.compute or 0.0), _compute(found)
+    yield f"compute to reach {reached}", flops(plan.totals.compute or 0.0), _compute(found)
 
 
 def _compute(found: Uncertainty) -> str:
@@ -88,21 +88,21 @@ def _compute(found: Uncertainty) -> str:
     if low is None:
         return "-"
     if high is None:
-        return f"{flops(low)} to never"
+        return f"{flops(low)} to not reached"
     prefix, size = scale(high)
     return f"{low / size:.4g} to {high / size:.4g} {prefix}FLOPs"
 
 
 def conditions(found: Uncertainty) -> Iterator[str]:
-    """What must be known of the intervals, in words."""
+    """What holds for the intervals, in words."""
     if None in found.switches and found.resamples:
-        yield "a dash: the switch stands elsewhere than where two laws cross, or they cross in too few resamples"
+        yield "a dash: no interval, as the switch is not where two laws cross, or they cross in too few resamples"
     if found.by == "noise":
-        yield "intervals are conditional on these runs: of some shape there is one alone, and another may differ"
+        yield "intervals hold for these runs only: some shapes have a single run, and another run may differ"
 
 
 def saving(plan: Plan, value: float | None, pair: Pair | None) -> str:
     """`saving +3.5%`, with its interval where there is one."""
     if pair is None or plan.uncertainty is None:
         return f"saving {percent(value)}"
-    return f"saving {percent(value)}, {between(pair, percent)} in {basis(plan.uncertainty)}"
+    return f"saving {percent(value)} ({between(pair, percent)} in {basis(plan.uncertainty)})"

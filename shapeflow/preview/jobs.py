@@ -1,4 +1,4 @@
-"""Several runs at once: a bar each on a terminal, a line as each ends elsewhere."""
+"""Progress of several runs: a bar for each on a terminal, elsewhere a line when each ends."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from shapeflow.running.pool import Job, Watch
 
 @contextmanager
 def watched(jobs: Sequence[Job]) -> Iterator[Watch]:
-    """A view of jobs on stderr, for as long as they run."""
+    """Shows the progress of jobs on stderr while they run."""
     out = console(stderr=True)
     if not out.is_terminal:
 
         def tell(job: Job, steps: int, state: str) -> None:
             if state != "runs":
-                out.print(f"  {job.label}: {'already there' if state == 'kept' else 'done'}")
+                out.print(f"  {job.label}: {'already done' if state == 'kept' else 'done'}")
 
         yield tell
         return
@@ -32,6 +32,6 @@ def watched(jobs: Sequence[Job]) -> Iterator[Watch]:
             bars.update(tasks[job.label], completed=steps)
             if state != "runs":
                 bars.update(tasks[job.label], visible=False)
-                out.print(f"  {job.label}: {'already there' if state == 'kept' else 'done'}")
+                out.print(f"  {job.label}: {'already done' if state == 'kept' else 'done'}")
 
         yield show

@@ -26,14 +26,14 @@ class Live:
     bar: Progress | None = None
     task: TaskID | None = None
     measured: str = ""
-    """The last held-out value beside what the laws expected of it."""
+    """The last held-out value, and what the laws predicted for it."""
     begun: float = attrs.field(factory=time.monotonic)
 
     def listen(self, event: Event) -> None:
         """Show an event."""
         match event:
             case RunStarted(step=step) if step:
-                self.out.print(f"  goes on after step {count(step)}")
+                self.out.print(f"  resuming after step {count(step)}")
             case StageEntered(stage=stage, shape=shape, step=step):
                 by = self.plan.stages[stage].arrives_by
                 name = shape.written(self.plan.units)
@@ -57,14 +57,14 @@ class Live:
         metric = self.plan.metric
         if metric not in event.values:
             return ""
-        expected = "" if event.predicted is None else f", expected {expectation(self.plan, event)}"
+        expected = "" if event.predicted is None else f", predicted {expectation(self.plan, event)}"
         return f"{metric} {error(event.values[metric], metric)}{expected}"
 
     def _measured(self, event: Measured) -> str:
         metric = self.plan.metric
         names = sorted(event.values, key=lambda name: (name != metric, name))
         values = ", ".join(f"{name} {error(event.values[name], name)}" for name in names)
-        expected = f" (expected {expectation(self.plan, event)})" if event.predicted is not None else ""
+        expected = f" (predicted {expectation(self.plan, event)})" if event.predicted is not None else ""
         part = f"step {count(event.step)} of {count(self.plan.steps)}, {flops(event.compute, 3)}"
         return f"{part}: {values}{expected}"
 

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: compute with one prefix for a column, errors in percent, losses in nats."""
+"""How numbers are written: compute with one prefix per column, errors in percent, losses in nats."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def share(value: float) -> str:
 
 
 def count(value: int | None) -> str:
-    """A whole number with thin groups of three digits."""
+    """A whole number, its digits in groups of three."""
     return "-" if value is None else f"{value:,}".replace(",", " ")
 
 

@@ -1,4 +1,4 @@
-"""Drawing with matplotlib, where it is installed."""
+"""Drawing with matplotlib, an optional dependency."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shapeflow.base.files import write_bytes
 
 
 def pyplot_for(path: Path) -> Any:
-    """matplotlib's pyplot, drawing on no screen. Raises Refused where it is missing or does not know the ending."""
+    """matplotlib's pyplot, without a display. Raises Refused where it is missing or does not know the ending."""
     try:
         import matplotlib as mpl
 
@@ -21,20 +21,20 @@ def pyplot_for(path: Path) -> Any:
         message, help_ = "a picture needs matplotlib, which is not installed", "install it: `pip install matplotlib`"
         raise Refused(Diagnostic("no-matplotlib", message, place="--plot", help=help_)) from None
     if path.suffix.lstrip(".").lower() not in figure.Figure().canvas.get_supported_filetypes():
-        message, help_ = f"`{path}` is no kind of picture", "end the name in `.png`, `.svg` or `.pdf`"
+        message, help_ = f"`{path}` is not a supported picture format", "end the name in `.png`, `.svg` or `.pdf`"
         raise Refused(Diagnostic("unknown-picture", message, place="--plot", help=help_))
     return pyplot
 
 
 def plain_numbers(axis: Any, *, percent: bool = False) -> None:
-    """Numbers at an axis as one writes them: `0.1`, `30`, `0.5%`."""
+    """Plain numbers at an axis: `0.1`, `30`, `0.5%`."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if percent else f"{value:.6g}"))
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure, whole or not at all. Raises Refused."""
+    """Write a figure atomically. Raises Refused."""
     data = BytesIO()
     figure.savefig(data, format=path.suffix.lstrip(".").lower(), dpi=150)
     write_bytes(path, data.getvalue())

@@ -1,4 +1,4 @@
-"""A plan on the screen: its stages, what they are expected to reach, and what fixed shapes would need for it."""
+"""A plan on the screen: its saving, its stages with predicted errors, and notes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from shapeflow.preview.numbers import count, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines
 
 CROWDED = 3
-"""With more axes than these a table has no room to spare."""
+"""With more axes than this, tables use narrow columns."""
 
 
 def plan_view(plan: Plan, *, warned: bool = False) -> RenderableType:
-    """What `shapeflow compile` prints. `warned`: what is against each law stands above already, in warnings."""
-    words = (Padding(Text(line), (0, 0, 0, 2)) for line in _words(plan, warned))
+    """What `shapeflow compile` prints. `warned`: warnings above list the reasons against each law already."""
+    compared = [_indented(line) for line in _compared(plan, warned)]
     intervals = interval_table(plan)
-    beside = () if intervals is None else (intervals, Text())
-    return Group(_title(plan), Text(), _stages(plan), Text(), *beside, *words)
+    parts = (_stages(plan),) if intervals is None else (_stages(plan), Text(), intervals)
+    return Group(_title(plan), Text(), *compared, Text(), *parts, Text(), *map(_indented, _words(plan)))
+
+
+def _indented(line: str) -> RenderableType:
+    return Padding(Text(line), (0, 0, 0, 2))
 
 
 def _title(plan: Plan) -> RenderableType:
@@ -34,7 +38,7 @@ def _title(plan: Plan) -> RenderableType:
     grid.add_column(justify="right")
     total = flops(plan.totals.compute) if plan.totals.compute is not None else "?"
     kinds = f"{len(plan.candidates)} candidate{'s' * (len(plan.candidates) != 1)}"
-    grid.add_row(Text(plan.name or "a plan without a name", style="bold"), f"{kinds}, {total} ({plan.convention})")
+    grid.add_row(Text(plan.name or "unnamed plan", style="bold"), f"{kinds}, {total} ({plan.convention})")
     return grid
 
 
@@ -50,7 +54,7 @@ def _stages(plan: Plan) -> Table:
     if plan.totals.steps is not None:
         table.add_column("steps", justify="right", overflow="fold")
     table.add_column(f"compute, {prefix}FLOPs", justify="right", overflow="fold")
-    # A name may be broken behind a mark, where a word has none.
+    # Break long metric names after an underscore.
     table.add_column(plan.metric.replace("_", "_\n") if crowded else plan.metric, justify="right", overflow="fold")
     arrivals = longest(stage.arrives_by for stage in plan.stages)
     table.add_column(
@@ -85,23 +89,22 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
     yield "blended in"
 
 
-def _words(plan: Plan, warned: bool) -> Iterator[str]:
-    """The comparison in words, then the notes."""
+def _words(plan: Plan) -> Iterator[str]:
+    """What holds for the intervals, credits, learning rates, the price of the laws, then the notes."""
     if plan.uncertainty is not None:
         yield from conditions(plan.uncertainty)
-    yield from _compared(plan, warned)
     yield from _credits(plan)
     yield from rate_lines(plan)
     spent = price(plan)
     if spent is not None and plan.totals.compute:
         times = spent / plan.totals.compute
-        yield f"finding the laws took {flops(spent)}, {times:.3g} times this plan; no saving here counts it"
+        yield f"the laws are fitted to runs of {flops(spent)}, {times:.3g} times this plan; savings do not include it"
     for note in plan.notes:
         yield f"note: {note}"
 
 
 def _compared(plan: Plan, warned: bool) -> Iterator[str]:
-    """What fixed shapes would need, or why that is not said."""
+    """The saving against fixed shapes, or why none is quoted."""
     comparison, reasons = plan.comparison, withheld(plan)
     if reasons:
         reasons = in_short(plan) if warned else reasons
@@ -109,20 +112,20 @@ def _compared(plan: Plan, warned: bool) -> Iterator[str]:
         yield from (f"- {reason}" for reason in reasons if len(reasons) > 1)
         return
     if comparison.best_fixed.shape is None:
-        yield f"compared with no fixed shape: {comparison.best_fixed.reason}"
+        yield f"not compared with a fixed shape: {comparison.best_fixed.reason}"
     elif plan.is_best_fixed:
-        yield f"this plan is the best fixed shape, {comparison.best_fixed.shape.written(plan.units)}, itself"
+        yield f"this plan is itself the best fixed shape, {comparison.best_fixed.shape.written(plan.units)}"
     else:
         found = plan.uncertainty
         yield against(plan, comparison.best_fixed, "the best fixed shape", found.best_fixed if found else None)
         if comparison.best_fixed.shape != comparison.last_shape_fixed.shape:
             last = found.last_shape_fixed if found else None
-            yield against(plan, comparison.last_shape_fixed, "the shape it ends in, fixed", last)
+            yield against(plan, comparison.last_shape_fixed, "the fixed last shape", last)
 
 
 def _credits(plan: Plan) -> Iterator[str]:
-    """What of the laws' descent survives each switch, and whether that was measured; what is assumed of several alike
-    switches is said once."""
+    """The share of the progress that survives each switch, measured or assumed; an assumption that several
+    switches share is printed once."""
     assumed: dict[str, None] = {}
     for before, stage in itertools.pairwise(plan.stages):
         if stage.transition is None:
@@ -131,28 +134,28 @@ def _credits(plan: Plan) -> Iterator[str]:
             switch = f"{found.axis} {before.shape[found.axis]} -> {stage.shape[found.axis]}"
             seeds = f"seed{'s' * (len(found.seeds) > 1)} {', '.join(map(str, found.seeds))}"
             wide = "" if found.low is None or found.high is None else f", {share(found.low)} to {share(found.high)}"
-            back = "" if found.recovery is None else f"; its error was back after {flops(found.recovery)}"
-            yield f"{switch}: {share(found.eta)} of the law's descent survived, measured ({seeds}{wide}){back}"
+            back = "" if found.recovery is None else f"; the error recovered after {flops(found.recovery)}"
+            yield f"{switch}: {share(found.eta)} of the progress survived, measured ({seeds}{wide}){back}"
         if plan.totals.error is not None and len(stage.transition.credits) < len(before.shape.changed(stage.shape)):
             names, credit = " + ".join(stage.transition.names), share(stage.transition.credit)
-            assumed[f"{names}: {credit} of the law's descent is assumed to survive the switch"] = None
+            assumed[f"{names}: {credit} of the progress is assumed to survive the switch"] = None
     yield from assumed
 
 
 def price(plan: Plan) -> float | None:
-    """FLOPs of all runs that the plan's laws were fitted to; None where the laws were stated or do not say."""
+    """FLOPs of all runs that the plan's laws were fitted to; None where the laws are stated or do not record it."""
     spent = [candidate.law.provenance.spent for candidate in plan.candidates if candidate.law is not None]
     known = [value for value in spent if value is not None]
     return sum(known) if known else None
 
 
 def against(plan: Plan, comparator: Comparator, what: str, interval: Pair | None) -> str:
-    """One comparator in words: `the best fixed shape, (patch: 10 px), needs 21.3 EFLOPs for 34%: ...`."""
+    """One comparator in words: `saving +3.5% over the best fixed shape, (patch: 10 px), which needs ...`."""
     shape = f", {comparator.shape.written(plan.units)}," if comparator.shape is not None else ""
     if comparator.compute is None or plan.totals.compute is None:
-        return f"{what}{shape} is no measure here: {comparator.reason}"
+        return f"not compared with {what}{shape.rstrip(',')}: {comparator.reason}"
     reached = error(plan.totals.error, plan.metric)
     spends = plan.totals.compute / comparator.compute
     saves = saving(plan, comparator.saving, interval)
-    needs = f"{what}{shape} needs {flops(comparator.compute)} for {reached}"
-    return f"{needs}: this plan spends {share(spends)} of it ({saves})"
+    needs = f"needs {flops(comparator.compute)} to reach {reached}"
+    return f"{saves} over {what}{shape or ','} which {needs}; this plan uses {share(spends)} of that"

@@ -1,4 +1,4 @@
-"""A picture of a plan: error against compute, stage by stage, beside the fixed shapes."""
+"""A picture of a plan: error against compute, stage by stage, and the fixed shapes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draw(plan: Plan, path: Path) -> None:
     pyplot = pyplot_for(path)
     curves = all_curves(plan)
     if not curves:
-        raise Refused(Diagnostic("no-laws", "without laws there is nothing to draw", place="--plot"))
+        raise Refused(Diagnostic("no-laws", "nothing to draw: the plan has no laws", place="--plot"))
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     prefix, size = scale(plan.totals.compute or 0.0)
     _band(axes, plan, size)
@@ -43,7 +43,7 @@ def _lines(axes: Any, curves: list[Any], size: float) -> None:
 
 
 def _band(axes: Any, plan: Plan, size: float) -> None:
-    """Where resampled laws lead the plan."""
+    """The interval of the plan's error, from resampled laws."""
     found = plan.uncertainty
     if found is None or not found.band:
         return
@@ -53,7 +53,7 @@ def _band(axes: Any, plan: Plan, size: float) -> None:
 
 
 def _switches(axes: Any, plan: Plan, size: float) -> Iterator[Any]:
-    """Draw a dot for each switch; its name, below and left of it, where a falling curve leaves room."""
+    """Draw a dot for each switch, and its name below and to the left, where a falling curve leaves room."""
     for before, stage in itertools.pairwise(plan.stages):
         if stage.enter.compute and stage.enter.error is not None:
             at = stage.enter.compute / size
@@ -65,7 +65,7 @@ def _switches(axes: Any, plan: Plan, size: float) -> Iterator[Any]:
 
 
 def keep_apart(figure: Any, axes: Any, names: list[Any]) -> None:
-    """Widen the axis until no name passes its left edge; lower a name that lies over the one before."""
+    """Widen the axis until no name crosses its left edge; lower a name that overlaps the previous one."""
     figure.draw_without_rendering()
     frame, boxes = axes.get_window_extent(), [name.get_window_extent() for name in names]
     over = max((frame.x0 - box.x0 for box in boxes), default=0.0)
@@ -100,13 +100,13 @@ def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
 
 
 def _title(plan: Plan) -> Iterator[str]:
-    """What is saved, or that it is not quoted."""
+    """The saving, or that none is quoted."""
     if withheld(plan):
-        yield "no saving is quoted: the laws do not support one"
+        yield "no saving is quoted: the laws are not reliable enough"
         return
     found, compared = plan.uncertainty, plan.comparison
     if plan.is_best_fixed:
-        yield "the plan is the best fixed shape itself"
+        yield "the plan is itself the best fixed shape"
         return
     pairs = (found.best_fixed, found.last_shape_fixed) if found is not None else (None, None)
     what = ("the best fixed shape", "the last shape")

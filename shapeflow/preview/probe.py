@@ -1,4 +1,4 @@
-"""What a probe measured, on the screen."""
+"""The result of `shapeflow probe` on the screen."""
 
 from __future__ import annotations
 
@@ -14,28 +14,35 @@ from shapeflow.running.probe import Probing
 
 
 def price_of(probing: Probing) -> str:
-    """What a probe costs, before it is made."""
+    """The cost of a probe, printed before it starts."""
     budget = probing.program.budget
     times = ""
     if budget is not None and budget.dimension == "compute":
         times = f", {probing.compute / budget.value:.3g} times the file's budget"
-    return f"  {len(probing.jobs)} runs, {flops(probing.compute)} in all{times}"
+    return f"  {len(probing.jobs)} runs, {flops(probing.compute)} in total{times}"
 
 
 def probe_view(probing: Probing, pairs: Sequence[Pair]) -> RenderableType:
-    """eta of each switch, and of each seed what it is made of."""
+    """eta of each switch, and for each seed the measurements behind it."""
     prefix, size = scale(max((one.trained for pair in pairs for one in pair.trials), default=1.0))
     table = Table(box=None, padding=(0, 2))
     metric = probing.program.metric.key
     table.add_column("switch", no_wrap=True)
     table.add_column("eta", justify="right", no_wrap=True)
-    for heading in ("before", "right after", f"back after, {prefix}FLOPs", "end, switched", "end, stayed", "seconds"):
+    for heading in (
+        "before",
+        "right after",
+        f"recovered after, {prefix}FLOPs",
+        "end, switched",
+        "end, not switched",
+        "seconds",
+    ):
         table.add_column(heading, justify="right", overflow="fold")
     for pair in pairs:
         table.add_row(f"{pair.axis} {pair.before} -> {pair.after}", Text(_eta(pair), style="bold"))
         for one in pair.trials:
             table.add_row(f"  seed {one.seed}", *_row(one, metric, size))
-    title = f"what survives a switch, by {metric}"
+    title = f"eta: the share of the progress that survives a switch, by {metric}"
     return Group(Text(title, style="bold"), Text(), table, Text(), *map(Text, _words(probing, pairs)))
 
 
@@ -56,22 +63,24 @@ def _row(one: Trial, metric: str, size: float) -> Iterator[str]:
 
 
 def _words(probing: Probing, pairs: Sequence[Pair]) -> Iterator[str]:
-    """What the figures are, and what to doubt in them."""
+    """What the figures mean, and their caveats."""
     several = any(len(pair.trials) > 1 for pair in pairs)
-    yield "  eta: the share of the law's descent that survives, mean over the later half behind the switch"
-    yield "  in brackets: 95% over seeds" if several else "  one seed tells no interval: measure more with `--seeds`"
+    yield "  eta: mean over the later half of the training after the switch"
+    yield (
+        "  in brackets: 95% interval over seeds" if several else "  no interval from one seed: add seeds with `--seeds`"
+    )
     for pair in pairs:
         switch = f"{pair.axis} {pair.before} -> {pair.after}"
         for one in pair.trials:
             if one.eta is None:
-                yield f"  {switch}, seed {one.seed}: no eta, the {pair.reference} after says nothing of these errors"
+                yield f"  {switch}, seed {one.seed}: no eta: the {pair.reference} after it does not cover these errors"
             elif one.recovery is None:
-                yield f"  {switch}, seed {one.seed}: not back at its error, so eta is a lower bound; `--for` trains on"
+                yield f"  {switch}, seed {one.seed}: not recovered, so eta is a lower bound; train longer: `--for`"
         yield from _beyond(probing, pair, switch)
 
 
 def _beyond(probing: Probing, pair: Pair, switch: str) -> Iterator[str]:
-    """Whether the law that a pair was judged by was fitted to the errors in question."""
+    """A caveat where the errors lie outside those that the law after the switch was fitted to."""
     after = next(p.switch.after for p in probing.probes if p.switch.name == switch)
     law = probing.laws.get(after)
     if pair.reference == "run" or law is None or law.measured is None:
@@ -79,4 +88,4 @@ def _beyond(probing: Probing, pair: Pair, switch: str) -> Iterator[str]:
     errors = [value for one in pair.trials for value in (one.before, one.end)]
     if min(errors) < law.measured[1] or max(errors) > law.measured[0]:
         first, last = (error(value, law.provenance.metric) for value in law.measured)
-        yield f"  {switch}: the law after was fitted from {first} to {last} only; beyond, eta rests on its form"
+        yield f"  {switch}: the law after was fitted to errors from {first} to {last}; outside, eta is extrapolated"

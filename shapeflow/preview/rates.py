@@ -1,4 +1,4 @@
-"""The learning rate of a plan in words: what it is made of, stage by stage, where that differs from the optimizer's."""
+"""The learning rate of a plan in words: its factors, by stage."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from shapeflow.preview.numbers import count, error, flops
 
 
 def rate_lines(plan: Plan) -> Iterator[str]:
-    """A line for the run, one for each stage whose learning rate is another, and one for the cooldown; none for a plan
-    whose learning rate is the optimizer's throughout, and for one without a model."""
+    """A line for the run, one for each stage whose learning rate differs, and one for the cooldown.
+
+    Yields nothing for a plan without a model, or with the optimizer's learning rate throughout.
+    """
     if not plan.runnable:
         return
     stages = [(number, line) for number, stage in enumerate(plan.stages, 1) if (line := _stage(plan, stage))]
@@ -46,7 +48,7 @@ def _stage(plan: Plan, stage: Stage) -> str:
 
 def _cooldown(plan: Plan, begin: int) -> str:
     spent, reached = plan.compute_at(begin), plan.predicted(begin)
-    expected = "" if reached is None else f"; the laws expect {error(reached, plan.metric)} where it begins"
+    expected = "" if reached is None else f"; the laws predict {error(reached, plan.metric)} at its start"
     last = "step" if plan.cooldown == 1 else f"{count(plan.cooldown)} steps"
     steps = f"over the last {last}, from step {count(begin)} and {flops(spent)} on"
-    return f"cooldown: x 1 - sqrt(progress) {steps}, measured there too{expected}"
+    return f"cooldown: x 1 - sqrt(progress) {steps}, evaluated at its start{expected}"

@@ -1,4 +1,4 @@
-"""A run on the screen: what each stage was expected to reach and what it reached, at what price."""
+"""A run on the screen: its last measurement, and each stage's predicted and measured values."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ def run_view(run: Run) -> RenderableType:
     """What `shapeflow show RUN` prints, and `run` at its end."""
     ended = run.ended
     total = run.plan.totals.steps or 0
-    state = "finished" if ended is not None and ended.finished else f"stopped after step {count(run.done)}"
-    title = Text(f"{run.plan.name or run.folder} ({run.folder}): {state} of {count(total)} steps", style="bold")
+    finished = ended is not None and ended.finished
+    state = "finished" if finished else f"stopped after step {count(run.done)} of"
+    title = Text(
+        f"{run.plan.name or run.folder} ({run.folder}): {state}{',' * finished} {count(total)} steps", style="bold"
+    )
     what = Text(f"  {run.plan.metric} at the end of each stage, predicted and measured:")
-    return Group(title, Text(), what, stage_table(run), Text(), *(Text(f"  {line}") for line in _last(run)))
+    return Group(title, Text(), *(Text(f"  {line}") for line in _last(run)), Text(), what, stage_table(run))
 
 
 def stage_table(run: Run) -> Table:
@@ -68,19 +71,19 @@ def _last(run: Run) -> Iterator[str]:
     before = _at(run, cools) if cools is not None and cools < last.step else None
     if before is not None:
         yield f"before the cooldown, at step {count(cools)}, after {flops(before.compute)}: {_values(run, before)}"
-        yield from _expected(run, before, "there", "it was")
+        yield from _predicted(run, before)
     at = f"at step {count(last.step)}, after {flops(last.compute)} and {run.trained:.1f} s of training"
     yield f"{at}: {_values(run, last)}"
     if before is None:
-        yield from _expected(run, last, "here", "it is")
+        yield from _predicted(run, last)
 
 
-def _expected(run: Run, at: Measured, where: str, was: str) -> Iterator[str]:
-    """What the laws expected; they say nothing of what a cooldown reaches."""
+def _predicted(run: Run, at: Measured) -> Iterator[str]:
+    """What the laws predicted for a measurement. They do not predict the result of a cooldown."""
     metric = run.plan.metric
     if at.predicted is not None and metric in at.values:
         expected = expectation(run.plan, at)
-        yield f"the laws expected {expected} {where}, and {was} {error(at.values[metric], metric)}"
+        yield f"the laws predicted {expected} at step {count(at.step)}; measured: {error(at.values[metric], metric)}"
 
 
 def _values(run: Run, measured: Measured) -> str:
@@ -89,7 +92,7 @@ def _values(run: Run, measured: Measured) -> str:
 
 
 def difference(first: Plan, second: Plan) -> list[tuple[str, str, str]]:
-    """What two plans do differently: (what, in the first, in the second)."""
+    """The differences of two plans: (what, in the first, in the second)."""
     rows = [(name, _said(first, name), _said(second, name)) for name in _SAID]
     longest = max(len(first.stages), len(second.stages))
     rows += [(f"stage {number + 1}", _stage(first, number), _stage(second, number)) for number in range(longest)]

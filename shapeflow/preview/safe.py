@@ -1,4 +1,4 @@
-"""Text out of files that nobody vouches for, as a screen may show it."""
+"""Makes text from untrusted files safe to show on a terminal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import unicodedata
 
 _TURNS_TEXT_AROUND = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NO_LETTERS = {"Cc", "Cs"}
-"""Categories of Unicode: control characters, and halves of characters, which cannot be written."""
+"""Unicode categories: control characters, and surrogates, which cannot be encoded."""
 
 
 def safe(text: str) -> str:
-    """Text without control characters, which a file may hold and a terminal would act on."""
+    """Text with its control characters replaced: a terminal would act on them."""
     return "".join(map(_safe_character, text))
 
 

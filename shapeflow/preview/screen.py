@@ -1,4 +1,4 @@
-"""The screen: colour and the terminal's own width on a terminal; plain text, without trailing spaces, elsewhere."""
+"""Output to the screen: colour and the terminal's width on a terminal, plain text without trailing spaces elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from rich.console import Console, RenderableType
 
 PLAIN_WIDTH = 110
-"""Columns of the text that goes into a file or a pipe."""
+"""Columns of text that is written to a file or a pipe."""
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -1,4 +1,4 @@
-"""Token files: a bar while one is made, and what it holds."""
+"""Token files: a progress bar while one is written, and a summary of its contents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shapeflow.tokenize import Made
 
 @contextmanager
 def reading() -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr for the bytes of the sources; nothing where no terminal is."""
+    """A progress bar on stderr for the bytes of the sources; nothing without a terminal."""
     out = console(stderr=True)
     if not out.is_terminal:
         yield lambda seen, of: None
@@ -30,24 +30,28 @@ def reading() -> Iterator[Callable[[int, int], None]]:
 
 
 def made_view(path: Path, made: Made) -> RenderableType:
-    """What `shapeflow tokenize` made, and what it left out."""
+    """What `shapeflow tokenize` wrote, and what it left out."""
     table = _table(made.header)
-    table.add_row("bytes a token", f"{made.bytes_per_token:.2f}")
+    table.add_row("bytes per token", f"{made.bytes_per_token:.2f}")
     for reason, count in made.dropped.items():
         table.add_row("left out", f"{count:,} x {reason}")
     return Group(table, Text(f'\n  written to {path}: `data tokens("{path.as_posix()}")` reads it'))
 
 
 def header_view(path: Path, header: Header, checked: bool) -> RenderableType:
-    """What a token file holds, by its header."""
-    words = "its digest is the one in the header" if checked else "`--verify` compares its digest with the header"
+    """The contents of a token file, by its header."""
+    words = "the digest matches the header" if checked else "digest not checked; `--verify` checks it"
     return Group(_table(header), Text(f"\n  {path}: {words}"))
 
 
 def _table(header: Header) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2))
-    end = "nothing ends a document" if header.end_of_document is None else f"{header.end_of_document} ends a document"
-    drawn = f" of {header.held_out_documents:,} documents" if header.held_out_by == "documents" else ", the last ones"
+    end = "no end-of-document token" if header.end_of_document is None else f"end of document: {header.end_of_document}"
+    drawn = (
+        f" tokens of {header.held_out_documents:,} documents"
+        if header.held_out_by == "documents"
+        else " tokens, at the end"
+    )
     rows = {
         "documents": f"{header.documents:,}",
         "tokens": f"{header.count:,} ({header.dtype}, {header.size:,} bytes)",

@@ -46,7 +46,7 @@ def summary(options: FitOptions) -> str:
     """The same in a few words."""
     sign = {"signed": "d may be negative", "nonnegative": "d is 0 or more"}[options.offset]
     residual = {"log": "log(law) - log(measured)", "linear": "law - measured"}[options.residual]
-    return f"{sign}; Huber's loss of {residual}, delta {options.delta:g}"
+    return f"{sign}; Huber loss of {residual}, delta {options.delta:g}"
 
 
 def _grid(kind: str) -> str:

@@ -1,6 +1,6 @@
-"""Whether the data carry a law beyond themselves, and why not: words with the number that decided.
+"""Whether a fit is reliable beyond the measured range, and the reasons if it is not, each with the number that decided.
 
-Nothing here forbids a law: within its data it describes what was measured. It says what a plan may not build on.
+A fit that is not reliable still describes what was measured, but no saving is quoted from it.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from shapeflow.ir.law import Law
 from shapeflow.laws.fitting.solver import at_bound
 
 DECADES, POINTS = 1.0, 12
-"""Over less compute, or with fewer points, a floor and an exponent are not to be told apart."""
+"""Over less compute, or with fewer points, a floor and an exponent cannot be distinguished."""
 WIDE = 0.25
-"""Of the lowest error: a floor whose interval is wider was not found."""
+"""Share of the lowest error: a floor with a wider interval is not determined."""
 ALIKE, HARMLESS = 0.5, 0.002
-"""Neighbouring residuals that are more alike than this say that the curve is no such law, but only where they are
-larger than 0.2% (root mean square).
+"""Residuals with a higher autocorrelation show that the curve deviates systematically from a power law, but only where
+they are larger than 0.2% (root mean square).
 
-Any smooth curve leaves a smooth rest, however small. On 22 language models trained at a constant rate (Gemstones,
+Any smooth curve leaves smooth residuals, however small. On 22 language models trained at a constant rate (Gemstones,
 McLeish et al. 2025) the autocorrelation goes up to 0.6 with residuals of 0.04% to 0.1%, which is what two seeds differ
 by; 0.2% of the error is less than a tenth of the compute near the end of such curves. Curves whose learning rate falls
-leave 0.5% to 4%, at 0.6 to 0.9 (`benchmarks/holdout.py` prints both).
+have residuals of 0.5% to 4%, at 0.6 to 0.9 (`benchmarks/holdout.py` prints both).
 """
 FACTOR = 1.5
-"""The first half of the data may foretell the compute of the last errors wrongly by this much."""
+"""A fit to the first half of the data may over- or underestimate the compute of the final losses by this factor."""
 
 
 def verdict(law: Law, within: float) -> tuple[str, ...]:
-    """The reasons why the data do not carry a fitted law, by its report. `within`: the root mean square of its log
-    residuals, each about the level of its run."""
+    """The reasons why a fitted law is not reliable, by its report. `within`: the root mean square of its log residuals,
+    each relative to the level of its run."""
     return tuple(_reasons(law, within))
 
 
@@ -39,21 +39,21 @@ def _reasons(law: Law, within: float) -> Iterator[str]:
     if about.compute is not None:
         decades = math.log10(about.compute[1] / about.compute[0])
         if decades < DECADES:
-            yield f"its points span {decades:.2f} decades of compute, less than {DECADES:g}"
+            yield f"the points span {decades:.2f} decades of compute, less than {DECADES:g}"
     if about.points and about.points < POINTS:
-        yield f"it has {about.points} points, fewer than {POINTS}"
+        yield f"there are {about.points} points, fewer than {POINTS}"
     if about.learning_rate == "falling":
-        yield "the learning rate of its runs falls: each point is of a run on its way to another end"
+        yield "the learning rate falls along the runs, so earlier points do not show what shorter runs reach"
     if about.exponent is not None and at_bound(law.b, about.exponent):
-        yield f"its exponent b = {law.b:.3g} has run to the bound of what is considered"
+        yield f"the exponent b = {law.b:.3g} is at the limit of the search range"
     yield from _floor(law)
     alike = about.autocorrelation
     if alike is not None and alike > ALIKE and within > HARMLESS:
         yield (
-            f"the curve is no such law: neighbouring residuals go together (autocorrelation {alike:.3g}, more than "
-            f"{ALIKE:g}) and are as large as {100 * within:.2g}%"
+            f"residuals are autocorrelated ({alike:.2f} > {ALIKE:g}, RMS {100 * within:.2g}%): the curve deviates "
+            "systematically from a power law"
         )
-    yield from _foretold(law)
+    yield from _predicted(law)
     yield from _other_optima(law)
 
 
@@ -64,33 +64,33 @@ def _floor(law: Law) -> Iterator[str]:
     width = (interval[1] - interval[0]) / error[1]
     if width > WIDE:
         yield (
-            f"its floor was not found: c lies between {interval[0]:.4g} and {interval[1]:.4g}, {100 * width:.0f}% of "
-            f"the lowest error, more than {100 * WIDE:.0f}%"
+            f"the floor is not determined: c lies between {interval[0]:.4g} and {interval[1]:.4g}, "
+            f"{100 * width:.0f}% of the lowest error (limit {100 * WIDE:.0f}%)"
         )
 
 
-def _foretold(law: Law) -> Iterator[str]:
+def _predicted(law: Law) -> Iterator[str]:
     holdout = law.provenance.holdout
     if holdout is None:
         return
     if holdout.factor is None:
-        yield "its first half never gets to its last errors"
+        yield "a fit to the first half does not reach the final losses"
     elif not 1 / FACTOR <= holdout.factor <= FACTOR:
         yield (
-            f"its first half foretells {holdout.factor:.2f} times the compute that its last errors took, not "
-            f"{1 / FACTOR:.2f} to {FACTOR:g} times"
+            f"a fit to the first half predicts {holdout.factor:.2f} times the actual compute of the final losses "
+            f"(limits {1 / FACTOR:.2f} and {FACTOR:g})"
         )
 
 
 def _other_optima(law: Law) -> Iterator[str]:
-    """An optimum as good as the best that the intervals do not hold: resampling went about one of several."""
+    """An optimum as good as the best, outside of the intervals: resampling explored only one of several optima."""
     intervals = law.provenance.intervals
     for optimum in law.provenance.optima:
         for name, value in zip("abcd", optimum, strict=True):
             if name in ("b", "c") and name in intervals and not intervals[name][0] <= value <= intervals[name][1]:
                 low, high = intervals[name]
                 yield (
-                    f"another law fits within 1% as well, with {name} = {value:.4g}, outside of the interval "
+                    f"another law fits as well (within 1%), with {name} = {value:.4g}, outside of the interval "
                     f"{low:.4g} to {high:.4g}"
                 )
                 return

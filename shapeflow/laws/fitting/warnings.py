@@ -1,4 +1,4 @@
-"""What is said about logs and fits that cannot be trusted as they are."""
+"""Warnings about logs and fits that may not be reliable."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.runs import Logs, Run, faults
 
 SMALL = 1e6
-"""FLOPs below which no training run that measures anything stays."""
+"""FLOPs; every training run that measures anything takes more."""
 LOOSE = 0.03
 """Root mean square of log residuals; fits to smooth runs have 0.002 to 0.006."""
 SHOWN = 8
 
 
 def without_runs(missing: Sequence[Shape], logs: Logs, request: LawRequest, report: Report) -> None:
-    """Report candidates that no run belongs to (`law-without-runs`)."""
+    """Report candidates without runs (`law-without-runs`)."""
     if not missing:
         return
     names = [shape.written(request.units) for shape in missing]
@@ -27,12 +27,12 @@ def without_runs(missing: Sequence[Shape], logs: Logs, request: LawRequest, repo
     runs, count = len(logs.runs), len(request.candidates)
     matched = f"{runs} run{'s' if runs != 1 else ''} matched, for {count - len(missing)} of the {count} candidates"
     also = [
-        Label(request.candidate_spans[shape], "this candidate has none")
+        Label(request.candidate_spans[shape], "this candidate has no runs")
         for shape in missing
         if shape in request.candidate_spans
     ]
     strangers = ", ".join(f"({text})" for text in list(logs.strangers)[:SHOWN])
-    notes = [f"shapes in the logs that are no candidates: {strangers}"] if strangers else []
+    notes = [f"shapes in the logs that are not candidates: {strangers}"] if strangers else []
     notes += [f"`{name}` was not read: {why}" for name, why in list(logs.skipped.items())[:SHOWN]]
     which, its = ("it", "its") if len(missing) == 1 else ("them", "a")
     law = f"`law for {names[0]} is power(a: 4, b: 0.3, c: 0.2)`"
@@ -43,7 +43,7 @@ def without_runs(missing: Sequence[Shape], logs: Logs, request: LawRequest, repo
         matched,
         also=also,
         notes=notes,
-        help=f"add runs for {which}, drop {which} from the axis, or state {its} law: {law}",
+        help=f"add runs for {which}, remove {which} from the axis, or state {its} law: {law}",
     )
 
 
@@ -53,48 +53,48 @@ def without_steps(shape: Shape, request: LawRequest, report: Report) -> None:
         "missing-steps",
         f"the runs of {shape.written(request.units)} have no steps",
         request.at("drop_warmup"),
-        "cannot be counted in them",
+        "needs the step of each point",
         help=request.advice(("step", "name the column by `{}`"), ("drop_warmup", "drop by points: `{}: 2`")),
     )
 
 
 def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
-    """Warn of what is odd in the logs: torn-log, skipped-runs, excluded-points, repeated-steps, falling-compute,
+    """Warn about problems in the logs: torn-log, skipped-runs, excluded-points, repeated-steps, falling-compute,
     sampled-history, computed-compute, small-compute."""
 
     def warn(code: str, message: str, notes: Iterable[str], help: str | None = None) -> None:
         report.warning(code, message, request.at("paths"), notes=notes, help=help)
 
     if logs.torn:
-        message = f"{len(logs.torn)} of {len(logs.hashes)} logs end in a line that is cut off"
+        message = f"the last line of {len(logs.torn)} of {len(logs.hashes)} logs is incomplete"
         warn("torn-log", message, [f"left out: the last line of `{name}`" for name in logs.torn[:SHOWN]])
     if logs.skipped:
         more = [f"and {len(logs.skipped) - SHOWN} more"] if len(logs.skipped) > SHOWN else []
         notes = [f"`{name}`: {why}" for name, why in list(logs.skipped.items())[:SHOWN]] + more
-        warn("skipped-runs", f"{len(logs.skipped)} matches of the pattern were not read", notes)
-    broken = [f"`{name}`: {count} lines are no rows" for name, count in list(logs.broken.items())[:SHOWN]]
+        warn("skipped-runs", f"skipped {len(logs.skipped)} of the files that match the pattern", notes)
+    broken = [f"`{name}`: {count} lines are not rows" for name, count in list(logs.broken.items())[:SHOWN]]
     if excluded := _by_shape(logs, request, lambda run: faults(run.excluded)) + broken:
         warn("excluded-points", "some points cannot be used and are left out", excluded)
     if repeated := _by_shape(logs, request, lambda run: Counter({"repeated": run.repeated})):
-        help = request.advice(("run", "where these are several runs, tell them apart by `{}`"))
-        warn("repeated-steps", "some steps were logged more than once: the last time counts", repeated, help)
+        help = request.advice(("run", "if these are several runs, separate them by `{}`"))
+        warn("repeated-steps", "some steps were logged more than once: the last one is used", repeated, help)
     if falls := _by_shape(logs, request, lambda run: Counter({"falls": run.falls})):
-        apart = request.advice(("run", ", and tell several runs in one file apart by `{}`"))
-        help = "log the compute since the run began" + (apart or "")
-        warn("falling-compute", "compute falls from one row to the next", falls, help)
+        apart = request.advice(("run", ", and separate several runs in one file by `{}`"))
+        help = "log the compute since the start of the run" + (apart or "")
+        warn("falling-compute", "compute decreases from one row to the next", falls, help)
     if logs.sampled:
-        message = f"{_files(logs.sampled)} exported by W&B, which may hold a sample of what was logged"
-        help = "export all steps by `scan_history()` of W&B's package, or pass over this where you did"
+        message = f"{_files(logs.sampled)} exported by W&B, and may hold only a sample of what was logged"
+        help = "export all steps with `scan_history()` of the wandb package; ignore this if you did"
         warn("sampled-history", message, _some(f"`{name}`" for name in logs.sampled), help)
     if logs.counted:
-        message = f"{_files(logs.counted)} without a column of compute: it was worked out"
+        message = f"{_files(logs.counted)} without a column of compute: compute was derived"
         notes = _some(f"`{name}`: {how}" for name, how in logs.counted.items())
-        help = request.advice("log the FLOPs", ("compute", "name a column of them by `{}`"))
+        help = request.advice("log the FLOPs", ("compute", "name their column by `{}`"))
         warn("computed-compute", message, notes, help)
     spent = max((run.spent for run in logs.runs.values()), default=SMALL)
     if spent < SMALL:
-        message = f"the longest run took {spent:.4g} FLOPs, less than any training does"
-        help = request.advice(("compute_unit", "say what one unit of the compute column is: `{}: 1 PFLOPs`"))
+        message = f"the longest run took {spent:.4g} FLOPs, less than any training run"
+        help = request.advice(("compute_unit", "state the unit of the compute column: `{}: 1 PFLOPs`"))
         warn("small-compute", message, [], help)
 
 
@@ -108,7 +108,7 @@ def _some(lines: Iterable[str]) -> list[str]:
 
 
 def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[str]]) -> list[str]:
-    """A line for each candidate of which something was counted."""
+    """A line for each candidate with a count above 0."""
     lines: list[str] = []
     for shape in request.candidates:
         total: Counter[str] = Counter()
@@ -121,20 +121,20 @@ def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[st
 
 
 def doubts(laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
-    """Warn of laws that their data do not carry: unsupported-law, loose-law."""
+    """Warn about laws that are not reliable: unsupported-law, loose-law."""
     at = request.spans.get("")
     unsupported = {shape: law.provenance.verdict for shape, law in laws.items() if law.provenance.verdict}
     if unsupported:
         report.warning(
             "unsupported-law",
-            f"the data carry {len(unsupported)} of {len(laws)} laws no further than they were measured",
+            f"{len(unsupported)} of {len(laws)} fits are not reliable beyond the measured range",
             at,
             notes=_some([f"{shape.written(request.units)}: {'; '.join(why)}" for shape, why in unsupported.items()]),
-            help="run longer at a constant learning rate, evaluate more often, or add runs of like shapes",
+            help="run longer at a constant learning rate, evaluate more often, or add runs of similar shapes",
         )
     rms = {shape: law.provenance.rms or 0.0 for shape, law in laws.items()}
     loose = [f"{shape.written(request.units)}: {100 * size:.1f}%" for shape, size in rms.items() if size > LOOSE]
     if loose:
-        message = "the points scatter widely about a law (root mean square)"
+        message = "the points scatter widely around a law (root mean square)"
         help_ = "measure on more samples, average the weights, or add runs"
         report.warning("loose-law", message, at, notes=_some(loose), help=help_)
