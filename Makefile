@@ -23,9 +23,10 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/shapeflow fmt --check examples/*.shape
 
-# The documentation as a site, in site/. `--strict`: a broken link, or a page that no menu names, fails.
+# The documentation as a site, in site/. `--strict`: a broken link, or a page that no menu names, fails
+# (not with `--quiet`, which drops the warnings that `--strict` counts).
 docs: $(VENV)/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(VENV)/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -33,9 +33,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the pages outside docs/, and every file that a page links to."""
     for page in PAGES:
         files.append(File.generated(config, page, abs_src_path=str(ROOT / page)))
-    for page in [file for file in files if file.is_documentation_page()]:
-        for target in LINK.findall(page.content_string):
-            path = _in_repository(page.src_uri, target)
+    for file in [file for file in files if file.is_documentation_page()]:
+        for target in LINK.findall(file.content_string):
+            path = _in_repository(file.src_uri, target)
             if (ROOT / path).is_file() and files.get_file_from_path(_in_site(path)) is None:
                 files.append(File.generated(config, _in_site(path), abs_src_path=str(ROOT / path)))
     return files
