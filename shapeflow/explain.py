@@ -111,12 +111,20 @@ class Overview:
 
 def overview() -> Overview:
     """Everything that `explain` knows, in short."""
-    kinds = {kind: {name: _first(_text(cls)) for name, cls in registry.components(kind).items()} for kind in _kinds()}
+    kinds = {kind: {**_broken(kind), **_firsts(kind)} for kind in _kinds()}
     return Overview({word: _first(text) for word, text in SENTENCES.items()}, kinds, tuple(CODES))
 
 
+def _firsts(kind: str) -> dict[str, str]:
+    return {name: _first(_text(cls)) for name, cls in registry.components(kind).items()}
+
+
+def _broken(kind: str) -> dict[str, str]:
+    return {name: f"Cannot be used: {wrong[0].message}." for name, wrong in registry.loaded(kind).broken.items()}
+
+
 def explain(name: str) -> tuple[Page, ...]:
-    """All that has this name. Raises Refused `nothing-to-explain`."""
+    """All that has this name. Raises Refused `nothing-to-explain`, and what is wrong with a component of this name."""
     pages = tuple(_pages(name))
     if pages:
         return pages
@@ -133,9 +141,11 @@ def _pages(name: str) -> Iterator[Page]:
     elif name in _kinds():
         yield KindHelp(name, _components_of(name))
     for kind in _kinds():
-        cls = registry.components(kind).get(name)
-        if cls is not None:
-            yield component_help(kind, cls)
+        loaded = registry.loaded(kind)
+        if name in loaded.components:
+            yield component_help(kind, loaded.components[name])
+        elif name in loaded.broken:
+            raise Refused(*loaded.broken[name])
     if name in CODES:
         yield CodeHelp(name, CODES[name])
 

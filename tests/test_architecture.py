@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "laws.logs": BASE,
     "laws.fitting": {*BASE, "laws.logs"},
     "laws": {*BASE, *FIT},
-    "registry": {"base"},
+    "registry": BASE,
     "stages": {*BASE, "language", "laws.fitting", "registry"},
     "compiler": {*BASE, "language", "laws.fitting", "stages"},
     "running": {*BASE, "compiler", "stages"},

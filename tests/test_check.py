@@ -25,7 +25,7 @@ from shapeflow.ir.plan import Plan, Transition
 from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import save, sealed
 from shapeflow.objectives.denoising import Denoising
-from shapeflow.registry import components
+from shapeflow.registry import loaded
 from shapeflow.running import replica as replicas
 from shapeflow.running.replica import Divisors, divisors, replica
 from shapeflow.running.verdicts import EXACT, Verdict
@@ -389,9 +389,9 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: growth\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[shapeflow.transitions]\nhasty = growth.hasty:Hasty\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    components.cache_clear()
+    loaded.cache_clear()
     yield tmp_path
-    components.cache_clear()
+    loaded.cache_clear()
 
 
 def test_a_transition_of_another_distribution_is_held_to_its_word(

@@ -39,6 +39,14 @@ _VALUES = {
 }
 _COMPONENTS = {
     "unknown-component": "No component of this kind has this name. `shapeflow explain` lists all of them.",
+    "broken-component": "The entry point of another distribution names a module or class that cannot be imported. "
+    "The note has Python's reason. It is an error if the file names the component, otherwise a warning.",
+    "wrong-member": "A component class does not meet the protocol of its kind: it lacks a member, has one whose name "
+    "is almost right and which nothing reads, or one with other parameters or of another type. The help says what to "
+    "write; `shapeflow/ir/components.py` lists the members of each kind. In a component of another distribution it is "
+    "an error if the file names the component, otherwise a warning.",
+    "component-clash": "Two distributions bring a component of one kind and name. Those of shapeflow itself come "
+    "first, then those of others in the order in which Python finds them. Rename one, or uninstall it.",
     "unknown-setting": "The component has no setting of this name. `shapeflow explain NAME` lists its settings.",
     "missing-setting": "The component cannot do without a setting. Write `name: value` inside its brackets.",
     "rate-table": "A table of factors on the learning rate has one for each batch of the axis, in rising order.",

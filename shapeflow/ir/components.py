@@ -4,6 +4,9 @@
 inherits the hooks of its kind, `class BatchResize(TransitionHooks)`, and writes the rest: mypy compares it with the
 whole protocol where it is listed, in `COMPONENTS`. A member that is declared as a property here may be a property, a
 class variable or a setting there.
+
+The registry compares every class with its protocol when it is loaded (`base/conformance.py`): a required member is a
+class variable without a value, or abstract.
 """
 
 from __future__ import annotations

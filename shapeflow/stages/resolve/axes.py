@@ -15,7 +15,7 @@ from shapeflow.base.units import BASE, Amount, Dimension
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.program import AxisUse
 from shapeflow.language import syntax
-from shapeflow.stages.resolve.components import Built, build
+from shapeflow.stages.resolve.components import Built, build, usable
 from shapeflow.stages.resolve.named import Named, check_order, chosen, named_values, unknown_value
 from shapeflow.stages.resolve.values import LARGEST, Names, Unsettled, amount, items
 
@@ -23,7 +23,7 @@ from shapeflow.stages.resolve.values import LARGEST, Names, Unsettled, amount, i
 def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -> tuple[AxisUse, dict[str, Built]]:
     """The axis of a sentence, and the components in it: its transition by `axis.NAME`, what its values stand for by
     `NAME.VALUE`. `loose`: names that nothing has stand for themselves. Raises Unsettled."""
-    known = registry.components("axis")
+    known = usable("axis", sentence.name, sentence.name_span, report)
     if sentence.name not in known:
         close = did_you_mean(sentence.name, known)
         report.error(

@@ -92,8 +92,25 @@ def article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
 
 
+def usable(kind: str, name: str, at: Span, report: Report) -> Mapping[str, Any]:
+    """The components of a kind by name. Warns of those that cannot be used, as long as `name`, at which a file asks for
+    one, is another: it is an error, and raises Unsettled."""
+    loaded = registry.loaded(kind)
+    for broken, diagnostics in loaded.broken.items():
+        wanted = broken == name and name not in loaded.components
+        for one in diagnostics:
+            if wanted:
+                notes = (*one.notes, *((one.place,) if one.place else ()))
+                report.add(attrs.evolve(one, at=Label(at, "cannot be used"), place=None, notes=notes))
+            else:
+                report.add(attrs.evolve(one, severity="warning"))
+    if name in loaded.broken and name not in loaded.components:
+        raise Unsettled
+    return loaded.components
+
+
 def _find(kind: str, written: syntax.Component, names: Names, report: Report) -> Any:
-    known = registry.components(kind)
+    known = usable(kind, written.name, written.name_span, report)
     if written.name in known:
         return known[written.name]
     lets = (name for name, value in names.lets.items() if isinstance(value, syntax.Component))
