@@ -187,6 +187,47 @@ def test_shapeflows_own_components_have_no_faults_and_public_helpers_are_allowed
         assert helper in vars(components(kind)[name])
 
 
+ALLOWED = """
+import functools
+
+import attrs
+
+from shapeflow.ir.components import Transition, TransitionHooks
+from shapeflow.transitions.batch_resize import BatchResize
+
+
+@attrs.frozen
+class Inherits(BatchResize):
+    def learning_rates(self):
+        return [self.learning_rate]
+
+    def learning_rate(self, _facts, shape, scale=1.0):
+        return scale
+
+    @functools.lru_cache
+    def memory(self, facts, shape):
+        return 1.0
+
+
+@attrs.frozen
+class Bare(Transition):
+    axis = "batch"
+"""
+
+
+def test_what_another_class_may_do(install: Install) -> None:
+    """A helper beside the member that it resembles, a parameter that is not used, one more with a default, a decorated
+    method; and a class that inherits the whole protocol has none of its required members by that."""
+    install({"allowed": ALLOWED}, "")
+    module = import_module("growth.allowed")
+    assert faults(module.Inherits, PROTOCOLS["transition"]) == []
+    lacking = [fault.member for fault in faults(module.Bare, PROTOCOLS["transition"])]
+    assert lacking == [
+        *("one_way", "preview", "preview_from", "retain", "credit", "preserves", "moments", "average"),
+        *("stored", "reading", "check", "edits"),
+    ]
+
+
 HASTY = """plan "grown in haste"
 model      vit(depth: 2, patch: 4 px, width: 16, head_width: 8)
 data       digits(batch: 32)

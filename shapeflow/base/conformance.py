@@ -143,7 +143,7 @@ def _misspelt(cls: type, members: Mapping[str, _Member], own: Mapping[str, Any],
 def _wrong(member: _Member, value: Any) -> Iterator[Fault]:
     """A member that is declared otherwise than the protocol asks for."""
     name = member.name
-    is_method = inspect.isfunction(value) or isinstance(value, staticmethod | classmethod)
+    is_method = isinstance(value, staticmethod | classmethod) or (callable(value) and value is not _FIELD)
     if member.kind == "method":
         if not is_method:
             is_ = "a setting" if value is _FIELD else "a property" if isinstance(value, property) else repr(value)
@@ -202,6 +202,8 @@ def _signature(function: Callable[..., Any]) -> str:
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value is of a type, as far as its outermost part tells."""
     origin = typing.get_origin(hint) or hint
+    if origin is Any:
+        return True
     if origin is Literal:
         return value in typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
