@@ -11,7 +11,7 @@ from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.data.digits import Digits
 from shapeflow.data.python_source import PythonSource
-from shapeflow.ir.components import Architecture
+from shapeflow.ir.components import Architecture, Optimizer
 from shapeflow.ir.components import Transition as Mover
 from shapeflow.ir.edits import in_order, joined
 from shapeflow.ir.parameters import DataFacts, Model, step_compute
@@ -57,7 +57,7 @@ class Parts:
     objective: Any
     movers: Mapping[str, Mover]
     metric: str
-    optimizer: Adamw
+    optimizer: Optimizer
     losses: Mapping[str, Any]
     """What else the axis `loss` may name."""
 
@@ -75,7 +75,7 @@ def toy_text_plan(
     context: ContextGrow | None = None,
     depth: DepthExpand | None = None,
     batch: BatchResize | None = None,
-    optimizer: Adamw | None = None,
+    optimizer: Optimizer | None = None,
     data: Any = None,
     objective: Any = None,
     model: Mapping[str, Any] | None = None,
@@ -111,7 +111,7 @@ def toy_image_plan(
     moments: Literal["fresh", "carry", "carry_raw", "reset"] = "fresh",
     depth: DepthExpand | None = None,
     batch: BatchResize | None = None,
-    optimizer: Adamw | None = None,
+    optimizer: Optimizer | None = None,
     data: Any = None,
     base: int = 4,
     grid: int = 2,

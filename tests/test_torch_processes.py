@@ -137,6 +137,7 @@ DENOISED = """
 let ul = denoising(sentinels: 12, prefix: full)
 model transformer(depth: 1, head_width: 8, attend: document)
 data python_source(batch: 256 tokens)
+optimizer muon(lr: 2e-3, warmup: 4 steps, average: 20 steps)
 axis loss in [next_token, ul] via loss_switch(moments: reset)
 axis context in [32, 64] tokens via context_grow(preview: 25%)
 axis width in [32, 48] via width_expand(lr: mup, tuned_at: 32)
@@ -148,8 +149,8 @@ checkpoint every 4 steps
 
 
 def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
-    """Across a switch of context, width and loss, a preview and a reset, with masks of documents and spans taken out;
-    then the weights are those of one process."""
+    """Across a switch of context, width and loss, a preview and a reset, with masks of documents and spans taken out,
+    by `muon`, whose update of a matrix needs its whole gradient; then the weights are those of one process."""
     plan = compiled(tmp_path, DENOISED)
     _, one = go(plan, tmp_path / "one")
     outcome, two = go(plan, tmp_path / "two", processes=2)

@@ -10,10 +10,12 @@ from shapeflow.base.settings import unfit
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.plan import Spec
 from shapeflow_torch.optimizers.adamw import Adamw
+from shapeflow_torch.optimizers.muon import Muon
 from shapeflow_torch.optimizers.parts import Member, Optimizer, State
+from shapeflow_torch.optimizers.sgd import Sgd
 from shapeflow_torch.strangers import stranger
 
-_KINDS: dict[str, type[Optimizer[Any]]] = {"adamw": Adamw}
+_KINDS: dict[str, type[Optimizer[Any]]] = {"adamw": Adamw, "muon": Muon, "sgd": Sgd}
 
 __all__ = ["Member", "Optimizer", "State", "optimizer_of"]
 

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import nn
 
+from shapeflow.ir.components import Optimizer as AnySettings
 from shapeflow.ir.rates import Factors
 from shapeflow.optimizers.adamw import Adamw as Declared
 from shapeflow_torch.optimizers.aged import AgedAdamW, Memory, ages_matter
 from shapeflow_torch.optimizers.parts import Optimizer, State
 
 
-class Adamw(Optimizer[Declared]):
-    """`AgedAdamW` where entries have ages of their own or the memory varies, else `torch.optim.AdamW`."""
+class Settings(AnySettings, Protocol):
+    """Of an optimizer that updates some parameters by AdamW; `decays` has a `beta2`."""
 
-    declaration: ClassVar[type[Any]] = Declared
+    @property
+    def beta1(self) -> float: ...
 
-    def made(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
-        own = self.settings
-        kind = AgedAdamW if aged or self.varied else torch.optim.AdamW
-        return kind(groups, own.lr, (own.beta1, own.beta2), own.eps, fused=True)
+    @property
+    def beta2(self) -> float: ...
+
+    @property
+    def eps(self) -> float: ...
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class AdamwPart(Optimizer[S]):
+    """What an optimizer shares with AdamW that updates some parameters by it: the betas of a step, and ages."""
 
     def tell(
         self, optimizer: torch.optim.Optimizer, factors: Factors, memory: float, worth: Callable[[int], float]
@@ -38,10 +48,21 @@ class Adamw(Optimizer[Declared]):
         return ages_matter(self.settings.beta1, self.settings.decays(memory)["beta2"])
 
     def put(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter, state: State) -> None:
-        if isinstance(optimizer, AgedAdamW) and state["step"].dim():
+        if isinstance(optimizer, AgedAdamW) and "step" in state and state["step"].dim():
             optimizer.adopt(weight, state)
         else:
             super().put(optimizer, weight, state)
 
     def taken(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> State:
         return optimizer.state_of(weight) if isinstance(optimizer, AgedAdamW) else super().taken(optimizer, weight)
+
+
+class Adamw(AdamwPart[Declared]):
+    """`AgedAdamW` where entries have ages of their own or the memory varies, else `torch.optim.AdamW`."""
+
+    declaration: ClassVar[type[Any]] = Declared
+
+    def made(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
+        own = self.settings
+        kind = AgedAdamW if aged or self.varied else torch.optim.AdamW
+        return kind(groups, own.lr, (own.beta1, own.beta2), own.eps, fused=True)

@@ -1,0 +1,37 @@
+"""SGD: torch's own, after a decoupled weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+
+from shapeflow.optimizers.sgd import Sgd as Declared
+from shapeflow_torch.optimizers.parts import Member, Optimizer
+
+
+class DecayedSGD(torch.optim.SGD):
+    """SGD whose groups have a `decay`: weights are multiplied by 1 - lr * decay first."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group["decay"] and moved:
+                torch._foreach_mul_(moved, 1 - group["lr"] * group["decay"])
+        super().step()
+
+
+class Sgd(Optimizer[Declared]):
+    declaration: ClassVar[type[Any]] = Declared
+
+    def made(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
+        own = self.settings
+        return DecayedSGD(groups, own.lr, own.momentum, nesterov=own.nesterov)
+
+    def options(self, member: Member) -> dict[str, Any]:
+        found = super().options(member)
+        # torch's own `weight_decay` would be added to the gradient, and so to the momentum.
+        return {**found, "decay": found["weight_decay"], "weight_decay": 0.0}
