@@ -105,7 +105,7 @@ def test_a_rule_spends_a_budget_of_data(tmp_path: Path) -> None:
 def test_no_stage_has_two_batches(tmp_path: Path) -> None:
     mixed = DIGITS + "axis batch in [16, 64] via batch_resize\nbudget 100 steps\n"
     (one,) = refused(tmp_path, mixed + "stage (batch: 16) with 10% (batch: 64) until end\n")
-    assert (one.code, one.help) == ("not-blendable", "give each its own stage")
+    assert (one.code, one.help) == ("not-blendable", "use one stage for each")
 
 
 def test_a_preview_that_is_no_candidate_is_left_out(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_table_says_how_to_fit_it_again(file: Path, capsys: pytest.CaptureFixt
     file.write_text(text.replace('fit("runs.csv", resamples: 60)', 'table("laws.json")'), encoding="utf-8")
     assert answer(["fit", str(file)]) == 1
     told = capsys.readouterr().err
-    assert "error[nothing-to-fit]: `table` fits nothing" in told
+    assert "error[nothing-to-fit]: `table` does not fit laws" in told
     found = re.search(r"help: fit them again: `--set '(.*)'`", told)
     assert found is not None
     assert shown(["fit", str(file), "--set", found[1]], capsys) in first

@@ -46,7 +46,7 @@ def plan_with(**changes: Any) -> Plan:
 def doubted(*reasons: str) -> Plan:
     plan = plan_with(reasons=reasons)
     without = [
-        attrs.evolve(one, compute=None, saving=None, reason=f"not supported: {reasons[0]}")
+        attrs.evolve(one, compute=None, saving=None, reason=f"not reliable: {reasons[0]}")
         for one in (plan.comparison.best_fixed, plan.comparison.last_shape_fixed)
     ]
     return sealed(attrs.evolve(plan, comparison=Comparison(*without)))

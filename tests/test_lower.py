@@ -345,14 +345,14 @@ def test_a_comparator_that_never_gets_there_says_so(tmp_path: Path) -> None:
     assert comparison.best_fixed.saving == pytest.approx(0)
     without = compiled(tmp_path, BY_HAND).comparison
     assert without.best_fixed.saving is None
-    assert without.best_fixed.reason == "there are no laws to compare by"
+    assert without.best_fixed.reason == "there are no laws to compare with"
 
 
 def test_a_comparator_that_begins_below_the_end_says_so(tmp_path: Path) -> None:
     text = LAWS_ONLY.replace("a: 4, b: 1, c: 0, d: 0", "a: 4, b: 1, c: 0, d: 10")
     comparison = compiled(tmp_path, text + "stage (width: 1) until end\nstop when error <= 0.5").comparison
     assert comparison.best_fixed.shape == Shape.of(width=2)
-    assert comparison.best_fixed.reason == "the law of (width: 2) is below 0.5 from the beginning"
+    assert comparison.best_fixed.reason == "the law of (width: 2) starts below error 0.5"
     assert comparison.last_shape_fixed.saving == pytest.approx(0)
 
 
@@ -399,10 +399,10 @@ def test_what_is_no_candidate_and_so_not_blended_in_is_named(tmp_path: Path) -> 
     assert [stage.blends for stage in plan.stages] == [(), ()]
     assert plan.notes[:3] == (
         "stage 1 takes no steps in (loss: cross_entropy, patch: 2 px, width: 32), as `preview` of `flexi_resize` "
-        "asks: it is no candidate",
-        "stage 1 takes no steps in (loss: smooth, patch: 4 px, width: 32), as `blend` of `loss_switch` asks: it is no "
+        "asks: not a candidate",
+        "stage 1 takes no steps in (loss: smooth, patch: 4 px, width: 32), as `blend` of `loss_switch` asks: not a "
         "candidate",
-        "stage 2 takes no steps in (loss: smooth, patch: 4 px, width: 48), as `retain` of `flexi_resize` asks: it is "
-        "no candidate",
+        "stage 2 takes no steps in (loss: smooth, patch: 4 px, width: 48), as `retain` of `flexi_resize` asks: not a "
+        "candidate",
     )
-    assert not any("no candidate" in note for note in compiled(tmp_path, BY_HAND).notes)
+    assert not any("not a candidate" in note for note in compiled(tmp_path, BY_HAND).notes)

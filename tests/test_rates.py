@@ -166,7 +166,7 @@ def test_a_cooldown_that_reaches_back_over_a_switch_is_warned_of(tmp_path: Path)
     report = Report()
     compiled(tmp_path, late, "cooldown 61 steps", report=report)
     (one,) = report.diagnostics
-    assert one.message == "the cooldown reaches back over the last switch"
+    assert one.message == "the cooldown begins before the last switch"
     assert one.help is not None
     assert warned(tmp_path, late, one.help.removeprefix("write `").removesuffix("`")) == [], one.help
 
@@ -177,7 +177,7 @@ def test_laws_do_not_count_a_cooldown(tmp_path: Path) -> None:
     warm, cool = compiled(tmp_path, laws), compiled(tmp_path, laws, "cooldown 10%")
     assert warm.totals == cool.totals
     assert warm.comparison == cool.comparison
-    note = "the laws are of runs at a constant learning rate, so no expected error counts the cooldown"
+    note = "the laws describe runs at a constant learning rate: the expected errors do not include the cooldown"
     assert (note in cool.notes, note in warm.notes) == (True, False)
     assert any("the laws predict" in line for line in rate_lines(cool))
 
@@ -361,8 +361,8 @@ def test_a_table_that_was_made_without_a_file_is_checked_too() -> None:
     ("said", "message", "why"),
     [
         ("700 steps", "the cooldown is longer than the plan", "the plan has 600 steps"),
-        ("0.4 steps", "the cooldown has no step", "less than the plan's last step"),
-        ("10 samples", "the cooldown has no step", "less than the plan's last step"),
+        ("0.4 steps", "the cooldown has no steps", "shorter than the plan's last step"),
+        ("10 samples", "the cooldown has no steps", "shorter than the plan's last step"),
     ],
 )
 def test_cooldowns_that_do_not_fit_a_plan(tmp_path: Path, said: str, message: str, why: str) -> None:

@@ -354,7 +354,7 @@ def test_a_shape_in_a_setting_is_kept_as_a_shape(tmp_path: Path) -> None:
 def test_a_stage_ends_after_the_start_of_the_run(tmp_path: Path, until: str) -> None:
     (one,) = refused(tmp_path, BY_HAND.replace("40%", until))
     assert one.at is not None
-    assert (one.code, one.at.text) == ("out-of-range", "must be above 0: it counts from the run's start")
+    assert (one.code, one.at.text) == ("out-of-range", "must be above 0: it counts from the start of the run")
 
 
 def test_laws_only(tmp_path: Path) -> None:

@@ -216,11 +216,11 @@ def test_a_teacher_beyond_its_context(tmp_path: Path) -> None:
     text_teacher(tmp_path, "objective next_token")
     student = TEXT.replace("[16, 64]", "[16, 64, 128]") + LEGS
     (wrong,) = warned(tmp_path, student + 'objective distill(teacher: "t.safetensors")')
-    assert wrong.message.endswith("at 64 tokens of context, and is asked at 128")
+    assert wrong.message.endswith("at a context of 64 tokens, and is used at 128")
     assert wrong.severity == "warning"
     assert not warned(tmp_path, TEXT + LEGS + 'objective distill(teacher: "t.safetensors")')
     taught = 'let kd = distill(teacher: "t.safetensors")\naxis loss in [next_token, kd] via loss_switch\n'
     only = "candidates context * loss where loss is next_token or context <= 64 tokens\n"
     legs = LEGS.replace("tokens)", "tokens, loss: kd)")
     text = TEXT.replace("[16, 64]", "[16, 64, 128]") + taught + only + legs
-    assert not warned(tmp_path, text), "where it is never asked at a longer one"
+    assert not warned(tmp_path, text), "where it is never used at a longer one"

@@ -192,7 +192,7 @@ def test_a_plan_says_what_was_measured(tmp_path: Path) -> None:
     text = shown(plan)
     assert "patch 4 -> 2: 90% of the law's descent survived, measured (seeds 0, 1, 80% to 100%)" in text
     assert "its error was back after 2 GFLOPs" in text
-    assert "measuring its credits took 3 GFLOPs" in text
+    assert "measuring the credits took 3 GFLOPs" in text
     assert "1 of 2 switches along patch have a measured credit" in text
 
 
@@ -200,7 +200,7 @@ def test_what_was_not_measured_is_assumed_and_said_to_be(tmp_path: Path) -> None
     plan = planned(tmp_path, measured(0.9, before=2, after=4))
     assert plan.stages[1].transition is not None
     assert (plan.stages[1].transition.credit, plan.stages[1].transition.credits) == (1.0, ())
-    assert "no credit of patch 4 -> 2 was measured: the 100% of `flexi_resize` is assumed" in plan.notes
+    assert "the credit of patch 4 -> 2 was not measured: the 100% of `flexi_resize` is assumed" in plan.notes
     assert "flexi_resize: 100% of the law's descent is assumed to survive the switch" in shown(plan)
     assert any("gave no credit" in note for note in planned(tmp_path, measured(None)).notes)
 
@@ -210,7 +210,7 @@ def test_more_than_all_counts_as_all(tmp_path: Path) -> None:
     assert plan.stages[1].transition is not None
     assert plan.stages[1].transition.credit == 1.0
     assert plan.stages[1].transition.credits[0].eta == 1.2
-    assert any("measured as 1.2; a plan counts no more than 1" in note for note in plan.notes)
+    assert any("measured as 1.2; a plan uses a value between 0 and 1" in note for note in plan.notes)
 
 
 def test_nothing_of_a_descent_can_survive(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_credits_of_something_else_are_refused(old: str, new: str, other: str, t
     with pytest.raises(Refused) as refused:
         compile(tmp_path / "a.shape")
     assert "foreign-credits" in [one.code for one in refused.value.diagnostics]
-    assert f"another {other}" in str(refused.value)
+    assert f"a different {other}" in str(refused.value)
 
 
 SWITCHED = """
@@ -302,9 +302,9 @@ def test_names_that_were_swapped_are_other_objectives(tmp_path: Path) -> None:
     (tmp_path / "a.shape").write_text(swapped)
     with pytest.raises(Refused, match="foreign-credits") as refused:
         compile(tmp_path / "a.shape")
-    assert "another `label_smoothing` of `cross_entropy`" in str(refused.value)
+    assert "a different `label_smoothing` of `cross_entropy`" in str(refused.value)
     (tmp_path / "a.shape").write_text(SWITCHED.replace("soft", "softer"))
-    with pytest.raises(Refused, match="another `objective`"):
+    with pytest.raises(Refused, match="a different `objective`"):
         compile(tmp_path / "a.shape")
 
 
@@ -312,5 +312,5 @@ def test_without_laws_credits_are_shown_and_said_to_be_idle(tmp_path: Path) -> N
     plan = planned(tmp_path, measured(0.5, axis="loss", before="hard", after="soft"), text=SWITCHED)
     text = shown(plan)
     assert "loss hard -> soft: 50% of the law's descent survived, measured" in text
-    assert "what `credits.json` says of switches steers no stage" in text
+    assert "the credits of `credits.json` affect no stage" in text
     assert "is assumed" not in text

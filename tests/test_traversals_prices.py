@@ -169,12 +169,12 @@ def test_the_reason_is_the_rule_that_decided() -> None:
     def why(problem: Problem, **settings: Any) -> str:
         return route(problem, **settings).notes[0]
 
-    assert "no switch repays its price" in why(ask([S, L], 1.2, 0.25, credit=lambda p, q: 0.0))
+    assert "no switch saves more than it costs" in why(ask([S, L], 1.2, 0.25, credit=lambda p, q: 0.0))
     assert "shorter than `stage_at_least`" in why(ask([S, L], 1.2, 0.25), stage_at_least=Amount(12.0, "compute"))
-    assert "one way only" in why(ask([S, L], 1.2, 0.25, allowed=lambda p, q: p > q))
+    assert "reverses a one-way transition" in why(ask([S, L], 1.2, 0.25, allowed=lambda p, q: p > q))
     measured = [law(1, 1, 0.2, 0, (1.3, 0.5)), law(4, 1, 0, 0, (1.3, 0.25))]
     assert "was not measured" in why(ask(measured, 1.2, 0.25))
-    assert "no other is cheaper anywhere" in why(ask([S, law(9, 1, 0.3)], 1.2, 0.5))
+    assert "no other shape is cheaper" in why(ask([S, law(9, 1, 0.3)], 1.2, 0.5))
 
 
 def test_a_budget_that_ends_before_the_start() -> None:

@@ -1,2 +1,2 @@
-"""Stages of the compiler, each a function `(input, report) -> output`. No stage imports another; `compiler.py` alone
+"""Stages of the compiler, each a function `(input, report) -> output`. No stage imports another; only `compiler.py`
 knows their order."""

@@ -1,4 +1,4 @@
-"""The credits that a file names, read and compared with what the program trains."""
+"""Read the credits that a file names and compare them with what the program trains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shapeflow.ir.program import Program
 
 
 def find_credits(program: Program, report: Report) -> Program:
-    """The program with its measured credits; without any where the file names none, or after an error was reported."""
+    """The program with its measured credits; unchanged if the file names none, or after an error was reported."""
     if program.credits_path is None:
         return program
     at, path = program.spans["credits.path"], program.credits_path
@@ -21,23 +21,23 @@ def find_credits(program: Program, report: Report) -> Program:
         report.error("path-outside", f"`{path}` leads out of the file's folder", at, "leaves the folder", help=help_)
         return program
     if not (Path(program.folder) / path).is_file():
-        help_ = "measure them first: `shapeflow probe` says where it writes them"
-        report.error("no-such-file", f"there is no file `{path}`", at, "not found beside the file", help=help_)
+        help_ = "measure them first: `shapeflow probe FILE.shape` prints where it writes them"
+        report.error("no-such-file", f"there is no file `{path}`", at, "not found next to the file", help=help_)
         return program
     try:
         credits = load(Path(program.folder) / path)
     except Refused as refused:
         for wrong in refused.diagnostics:
-            report.error(wrong.code, wrong.message, at, "not to be read", notes=wrong.notes, help=wrong.help)
+            report.error(wrong.code, wrong.message, at, "cannot be read", notes=wrong.notes, help=wrong.help)
         return program
     other = program.unlike(credits.subject)
     if other is not None:
         report.error(
             "foreign-credits",
-            f"the credits were measured with another {other}",
+            f"the credits were measured with a different {other}",
             at,
-            "not those of what this file trains",
-            notes=["what survives a switch depends on all that is trained, and on how the switch is made"],
+            "does not match what this file trains",
+            notes=["what survives a switch depends on everything that is trained, and on how the switch is made"],
             help="measure them again with `shapeflow probe`, or leave the sentence out",
         )
         return program

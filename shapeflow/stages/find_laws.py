@@ -24,11 +24,11 @@ KINDS = {
     "data": "data",
     "learning_rate": "a learning rate that is",
 }
-"""What laws of one program must share where it is known, a field of their provenance -> how a value is told."""
+"""What the laws of one program must share if it is known: a field of their provenance -> its words in a message."""
 
 
 def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
-    """Candidate -> law, in the candidates' order; empty where the file wants none. Errors are reported."""
+    """Candidate -> law, in the candidates' order; empty if the file needs none. Errors are reported."""
     if not program.laws_wanted:
         return {}
     open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
@@ -47,7 +47,7 @@ def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
             f"no law for {shape.written(program.units)}",
             program.span(name, shape[name]),
             "this candidate has none",
-            help=f"state it: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
+            help=f"state one: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
         )
     laws = {shape: found[shape] for shape in program.candidates if shape in found}
     of_one_kind(laws, program, report)
@@ -55,8 +55,8 @@ def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
 
 
 def of_one_kind(laws: Mapping[Shape, Law], program: Program, report: Report) -> None:
-    """Report laws that are laws of unlike things (`mixed-laws`): of each kind, the first two that are known and
-    differ. The file's own metric and convention count as known."""
+    """Report laws that cannot be compared (`mixed-laws`): for each kind, the first two known values that differ. The
+    file's own metric and convention count as known."""
     own = {"metric": program.metric.key, "convention": program.convention, "unit": program.metric.unit}
     wrong: set[str] = set()
     for kind, words in KINDS.items():
@@ -65,7 +65,7 @@ def of_one_kind(laws: Mapping[Shape, Law], program: Program, report: Report) -> 
             value = getattr(law.provenance, kind)
             name = f"the law of {shape.written(program.units)}"
             first = first or (value and (name, value))
-            # Another metric has another unit; that is one mistake.
+            # A different metric has a different unit; that is one mistake, not two.
             if not value or first is None or value == first[1] or (kind == "unit" and "metric" in wrong):
                 continue
             wrong.add(kind)
@@ -73,20 +73,20 @@ def of_one_kind(laws: Mapping[Shape, Law], program: Program, report: Report) -> 
                 "mixed-laws",
                 f"{name} is of {words} `{value}`, and {first[0]} of {words} `{first[1]}`",
                 program.spans.get("laws", program.span(*next(iter(shape.items())))),
-                "errors and compute of unlike kinds are not to be compared",
-                help="take laws of one kind: fit runs that were made and measured alike",
+                "their errors or compute cannot be compared",
+                help="use laws of one kind: fit them to runs that were made and measured in the same way",
             )
             break
 
 
 def find_fit(program: Program, report: Report) -> FittedLaws | None:
-    """The laws that the program's law source fits, with their points; None after errors were reported. Candidates whose
-    law is stated are left out."""
+    """The laws that the program's law source fits, with their points; None after errors were reported. Candidates with
+    a stated law are left out."""
     source = program.law_source
     if source is None:
         report.error(
             "nothing-to-fit",
-            "the file asks for no fitted laws",
+            "the file does not ask for fitted laws",
             program.axes[-1].span,
             "the laws of its candidates are stated" if program.stated else "its candidates have no laws",
             help='ask for a fit: `laws from fit("runs/*.csv")`',
@@ -98,10 +98,10 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
         again = source.refit(request)
         report.error(
             "nothing-to-fit",
-            f"`{name_of(source)}` fits nothing",
+            f"`{name_of(source)}` does not fit laws",
             program.spans.get("laws"),
-            "these laws are read as they are",
-            help="fit runs in their place: `--set 'laws from fit(\"runs/*.csv\")'`"
+            "these laws are read from a file",
+            help="fit laws to runs instead: `--set 'laws from fit(\"runs/*.csv\")'`"
             if again is None
             else f"fit them again: `--set '{again}'`",
         )

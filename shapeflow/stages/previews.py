@@ -1,4 +1,5 @@
-"""What transitions blend into the stages on both sides of a switch: traversals pay for it, lowering makes it."""
+"""The steps that transitions blend into the stages on both sides of a switch. Traversals count their cost; `lower` adds
+them to the plan."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from shapeflow.ir.program import AxisUse, Program
 from shapeflow.ir.route import END, Leg, Route, Share
 
 RISE = (0.2, 0.4, 0.6, 0.8)
-"""Shares of the steps that a rising blend takes, each over an equal part of its stretch."""
+"""The shares of steps of a rising blend, each over an equal part of its range."""
 
 
 def previewed(program: Program, route: Route) -> tuple[Leg, ...]:
-    """The route's legs with what the transitions blend in of their own: the next shape before a switch (`preview`),
-    the last one after it (`retain`). A leg that says its own shares is left as it is."""
+    """The route's legs with the shares that the transitions add: the next shape before a switch (`preview`, `blend`),
+    the last one after it (`retain`). A leg with shares of its own is unchanged."""
     legs = list(route.legs)
     if program.trained is None:
         return route.legs
@@ -37,7 +38,7 @@ def previewed(program: Program, route: Route) -> tuple[Leg, ...]:
 
 
 def surcharge(program: Program, before: Shape, after: Shape) -> float:
-    """What steps in the next shape, ahead of a switch to it, add to the stage before, as a part of its compute."""
+    """The compute that steps in the next shape add to the stage before a switch, as a fraction of its compute."""
     if program.trained is None or before == after:
         return 0.0
     first, _ = previewed(program, Route((Leg(before, END), Leg(after, END))))
@@ -47,7 +48,7 @@ def surcharge(program: Program, before: Shape, after: Shape) -> float:
 
 
 def left_out(program: Program, route: Route) -> Iterator[str]:
-    """What transitions ask to be blended in and no stage takes, since it is no candidate; in words."""
+    """Notes on steps that transitions ask for and no stage takes, because their shape is not a candidate."""
     if program.trained is None:
         return
     for number, (first, second) in enumerate(pairwise(route.legs), 1):
@@ -58,12 +59,12 @@ def left_out(program: Program, route: Route) -> Iterator[str]:
             if axes and not leg.shares and shape not in program.candidates:
                 asking = " and ".join(f"`{name_of(axis.transition)}`" for axis in axes)
                 written = shape.written(program.units)
-                yield f"stage {stage} takes no steps in {written}, as `{what}` of {asking} asks: it is no candidate"
+                yield f"stage {stage} takes no steps in {written}, as `{what}` of {asking} asks: not a candidate"
 
 
 def _asking(program: Program, before: Shape, after: Shape, what: str) -> list[AxisUse]:
-    """The axes of a switch that can be read both ways and whose transitions ask for steps in the shape on its other
-    side."""
+    """The axes of a switch that can be read in both directions and whose transitions ask for steps in the shape on the
+    other side."""
     moved = (program.axis(name) for name in before.changed(after))
     return [axis for axis in moved if not axis.transition.one_way and _asked(axis.transition, what) > 0]
 
@@ -74,13 +75,13 @@ def _asked(transition: Transition, what: str) -> float:
 
 
 def _beside(axes: Sequence[AxisUse], before: Shape, after: Shape, what: str) -> Shape:
-    """A side of a switch, with the other side's values on some axes."""
+    """The shape on one side of a switch, with the other side's values on some axes."""
     here, other = (after, before) if what == "retain" else (before, after)
     return here.with_({axis.name: other[axis.name] for axis in axes})
 
 
 def _share(program: Program, before: Shape, after: Shape, what: str) -> list[Share]:
-    """The neighbour of a switch on the axes that can be read both ways, as far as their transitions ask for it."""
+    """The share of the shape on the other side of a switch, over the axes whose transitions ask for it; or none."""
     axes = _asking(program, before, after, what)
     shape = _beside(axes, before, after, what)
     if not axes or shape not in program.candidates:
@@ -91,8 +92,8 @@ def _share(program: Program, before: Shape, after: Shape, what: str) -> list[Sha
 
 
 def _rise(program: Program, before: Shape, after: Shape, room: float) -> list[Share]:
-    """The next shape coming in more and more often over the last part of a stage, on the axes whose transitions ask for
-    it (`blend`). `room`: the share of steps that previews leave."""
+    """The shares of the next shape, rising over the last part of a stage, on the axes whose transitions ask for it
+    (`blend`). `room`: the share of steps that previews leave."""
     axes = _asking(program, before, after, "blend")
     shape = _beside(axes, before, after, "blend")
     if not axes or shape not in program.candidates:

@@ -1,4 +1,4 @@
-"""Laws and a traversal to a route: which shape, until when."""
+"""From laws and a traversal to a route: which shapes in which order, each until when."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shapeflow.stages.previews import surcharge
 
 
 def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Route | None:
-    """The route that the program's traversal picks, or the one that its `stage` sentences say."""
+    """The route that the program's traversal picks, or the route of its `stage` sentences."""
     if program.by_hand is not None:
         return program.by_hand
     assert program.traversal is not None
@@ -23,7 +23,7 @@ def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Rou
 
 
 def problem(program: Program, laws: Mapping[Shape, Law]) -> Problem:
-    """What a traversal is asked."""
+    """The input of a traversal."""
     trained = program.trained
     return Problem(
         candidates=program.candidates,

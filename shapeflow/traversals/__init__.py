@@ -1,4 +1,4 @@
-"""Traversals: the rules that pick which candidate comes when."""
+"""Traversals: the rules that pick the candidates of a plan and their order."""
 
 from shapeflow.ir.components import Traversal
 from shapeflow.traversals.evenly import Evenly

@@ -1,4 +1,4 @@
-"""What bounds a plan: its budget in FLOPs of each shape, its target, its start; and what is said where one lacks."""
+"""The bounds of a plan: its budget in FLOPs of each shape, its target and its start; with errors for missing ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shapeflow.ir.route import Curve, Problem
 
 @attrs.frozen
 class Budget:
-    """A budget and what one FLOP of each shape takes of it."""
+    """A budget, and how much of it one FLOP of each shape uses."""
 
     value: float
     """In FLOPs, in steps, or in images or tokens."""
@@ -22,7 +22,7 @@ class Budget:
     """1 for a budget of compute, else the steps, images or tokens per FLOP; one for each candidate."""
 
     def compute(self, candidate: int) -> float:
-        """FLOPs that the budget buys in one candidate."""
+        """FLOPs of the whole budget in one candidate."""
         return self.value / self.unit[candidate]
 
 
@@ -47,7 +47,7 @@ def laws_of(problem: Problem, name: str, report: Report) -> list[Curve] | None:
 
 
 def budget_of(problem: Problem, report: Report) -> Budget | None:
-    """The budget; None where the file has none, or after reporting that it cannot be counted (`uncounted-budget`)."""
+    """The budget; None if the file has none, or after reporting that it cannot be counted (`uncounted-budget`)."""
     amount = problem.budget
     if amount is None:
         return None
@@ -59,13 +59,13 @@ def budget_of(problem: Problem, report: Report) -> Budget | None:
         if amount.dimension == "steps"
         else f"{amount.dimension} cannot be counted in steps"
     )
-    help = "state the budget in compute, such as `budget 10 EFLOPs`"
+    help = "give the budget in compute, such as `budget 10 EFLOPs`"
     report.error("uncounted-budget", f"a budget of {amount} needs a model", problem.spans.get("budget"), why, help=help)
     return None
 
 
 def prices(problem: Problem, budget: Amount) -> list[float] | None:
-    """FLOPs of each candidate for one unit that a budget is counted in; None where they are not known."""
+    """FLOPs of each candidate per unit of the budget; None if they are not known."""
     if budget.dimension == "compute":
         return [1.0] * len(problem.candidates)
     costs, data = problem.step_compute, problem.step_data
@@ -76,16 +76,16 @@ def prices(problem: Problem, budget: Amount) -> list[float] | None:
 
 
 def no_end(problem: Problem, name: str, report: Report, *, stop: bool = True) -> None:
-    """Report that nothing says where the plan ends (`no-end`). `stop`: would a target do as well?"""
+    """Report that the plan has no end (`no-end`). `stop`: whether a target error is enough."""
     either = "add `budget 10 EFLOPs`" + (", `stop when error <= 20%`, or both" if stop else "")
-    message = f"`{name}` does not know where the plan ends"
-    why = "neither a budget nor a target is given" if stop else "no budget is given"
+    message = f"`{name}` needs " + ("a budget or a target error" if stop else "a budget")
+    why = "the file has neither" if stop else "the file has none"
     report.error("no-end", message, problem.spans.get(""), why, help=either)
 
 
 def reachable(problem: Problem, last: Sequence[Shape], report: Report) -> bool:
-    """Does the law of some shape that the plan may end in pass the target? False after reporting that none does
-    (`target-out-of-reach`); shapes without a law are not asked."""
+    """Whether the law of some shape that the plan may end in passes the target. False after reporting that none does
+    (`target-out-of-reach`); shapes without a law are ignored."""
     target = problem.target
     floors = {shape: problem.laws[shape].floor for shape in last if shape in problem.laws}
     if target is None or not floors or min(floors.values()) < target:
@@ -95,22 +95,22 @@ def reachable(problem: Problem, last: Sequence[Shape], report: Report) -> bool:
     alone = len(last) == 1 < len(problem.candidates)
     report.error(
         "target-out-of-reach",
-        f"{name if alone else 'no candidate'} ever gets to error {target:.4g}".replace("` ever", "` never"),
+        f"{f'{name} never' if alone else 'no candidate'} reaches error {target:.4g}",
         problem.spans.get("stop", problem.spans.get("")),
         "below the floor of its law" if alone else "below the floor of every law",
         notes=[
-            f"its floor is {floor:.4g}: a law comes near, never to it, and the plan ends in this shape"
+            f"the plan ends in this shape, and its law approaches {floor:.4g} but never reaches it"
             if alone
-            else f"the lowest floor is {floor:.4g}, that of {name}: a law comes near, never to it"
+            else f"the lowest floor is {floor:.4g}, of {name}: a law approaches its floor but never reaches it"
         ],
         help=f"raise the target well above {floor:.4g}, or "
-        + ("end in a candidate that gets lower" if alone else "add a candidate that gets lower"),
+        + ("end in a candidate with a lower floor" if alone else "add a candidate with a lower floor"),
     )
     return False
 
 
 def start_of(problem: Problem, report: Report) -> float | None:
-    """The error at which the way starts: the one stated, or the highest that every law was fitted to; None after
+    """The error at which the plan starts: the stated one, or the highest error that every law was fitted to; None after
     reporting `missing-start` or `target-above-start`."""
     start = problem.start
     measured = [problem.laws[shape].measured for shape in problem.candidates]
@@ -121,7 +121,7 @@ def start_of(problem: Problem, report: Report) -> float | None:
             "the error at which the run starts is not known",
             problem.spans.get(""),
             f"the law of {written(stated, problem)} was stated, not measured",
-            help="say it, such as `start at error 1.2`",
+            help="add it, such as `start at error 1.2`",
         )
         return None
     if start is None:

@@ -1,9 +1,9 @@
-"""Where laws cross, and the cheapest way along them: exact, without a grid.
+"""Where laws cross, and the cheapest route along them: exact, without a grid.
 
 A law's rate is log |dC/dE| = k - s log(E - c): a straight line in log(E - c), with s = 1/b + 1. The difference of two
-such rates has one stationary point, so two laws change places at most twice, each time inside a known bracket. On a
-cheapest way a switch between two laws lies at such a crossing, since moving it either way costs more, or at the start;
-a credit moves the crossing of its pair by log eta. So a search over crossings is exact.
+such rates has one stationary point, so two rates cross at most twice, each time inside a known bracket. On a cheapest
+route a switch between two laws is at such a crossing, since moving it in either direction costs more, or at the start;
+a credit shifts the crossing of its pair by log eta. So a search over crossings is exact.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from shapeflow.ir.route import Curve
 
 Floats = NDArray[np.float64]
 TIE = 1e-12
-"""Rates (in log) and totals (relative) that differ by less are equal; then the fewer stages win."""
+"""Rates (in log) and totals (relative) that differ by less count as equal; then fewer stages win."""
 
 
 @attrs.frozen
 class Crossing:
-    """At this error two laws change places: above it `upper` is the cheaper one per unit of error, below it `lower`."""
+    """The error at which two laws cross: above it `upper` is cheaper per unit of error, below it `lower`."""
 
     error: float
     upper: int
@@ -33,7 +33,7 @@ class Crossing:
 
 @attrs.frozen
 class Stretch:
-    """A part of a way in one law, by its index."""
+    """A part of a route along one law, given by its index."""
 
     law: int
     first: float
@@ -41,12 +41,12 @@ class Stretch:
     last: float
     """The error where it ends, below the first."""
     compute: float
-    """FLOPs from the one to the other along the law (paper A's inverse law, telescoped)."""
+    """FLOPs from the first to the last error along the law."""
 
 
 @attrs.frozen(eq=False)
 class Lines:
-    """The rates of power laws as numbers: log |dC/dE| = k - s log(E - c)."""
+    """The rates of power laws as arrays: log |dC/dE| = k - s log(E - c)."""
 
     k: Floats
     s: Floats
@@ -54,7 +54,7 @@ class Lines:
 
     @classmethod
     def of(cls, laws: Sequence[Curve]) -> Lines:
-        """Read off two points of each law, far enough above its floor that nothing cancels."""
+        """Computed from two points of each law, far enough above its floor to avoid cancellation."""
         c = np.array([law.floor for law in laws])
         near, far = 1.0 + np.abs(c), 16.0 * (1.0 + np.abs(c))
         at_near = np.array([law.log_rate(float(e)) for law, e in zip(laws, c + near, strict=True)])
@@ -72,11 +72,11 @@ class Lines:
 def crossings(
     laws: Sequence[Curve], start: float, target: float | None = None, ease: Floats | None = None
 ) -> list[Crossing]:
-    """All places strictly between the target (or the floors) and the start where a switch may pay, from the start on.
+    """All errors strictly between the target (or the floors) and the start at which a switch may pay, from high to low.
 
-    `ease[p, q]`: log of what a unit of error in q counts for a switch from p to q, against one in p; 0 where the switch
-    is free. A credit eta makes it log eta, since the switch then costs (1 - eta) of the compute that q would have
-    needed to stand there: the derivative of the whole is 0 where rate_p = eta rate_q.
+    `ease[p, q]`: log of the weight of a unit of error in q for a switch from p to q, relative to one in p; 0 if the
+    switch is free. With a credit eta it is log eta, since the switch then costs (1 - eta) of the compute that q needs
+    from scratch to this error: the derivative of the total is 0 where rate_p = eta rate_q.
     """
     if len(laws) < 2:
         return []
@@ -94,7 +94,7 @@ def crossings(
 
 
 def openings(laws: Sequence[Curve], start: float, ease: Floats | None = None) -> list[Crossing]:
-    """Switches at the start itself: the upper law is entered from nothing, the lower one is cheaper from there on."""
+    """Switches at the start itself: training begins in the upper law, and the lower one is cheaper from there on."""
     p, q = _pairs(len(laws))
     lines, at = Lines.of(laws), np.full(len(p), start)
     shift = np.zeros(len(p)) if ease is None else ease[p, q]
@@ -112,9 +112,9 @@ def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 def _between(
     lines: Lines, pairs: tuple[NDArray[np.intp], NDArray[np.intp], Floats], left: Floats, right: Floats
 ) -> list[Crossing]:
-    """The crossings from p above to q below, in brackets that hold one at most."""
+    """The crossings from p above to q below, in brackets with at most one crossing each."""
     p, q, shift = pairs
-    # At a floor both rates may be infinite: look a hair above it.
+    # At a floor both rates may be infinite: start slightly above it.
     left = np.where(left < right, left + (right - left) * 1e-13, left)
 
     def gap(error: Floats) -> Floats:
@@ -135,9 +135,9 @@ def _between(
 
 
 def greedy(laws: Sequence[Curve], start: float, target: float) -> list[Stretch]:
-    """The lower envelope of the rates over (target, start]: paper A's eq. 2, at every error the law with the greatest
-    dC/dE. With free switches both ways no way is cheaper from the start to the target. On a tie the law that is already
-    used stays; at the start the one that is cheaper to get there.
+    """The lower envelope of the rates over (target, start] (paper A, eq. 2): at every error the law with the greatest
+    dC/dE. If switches are free in both directions, no route from the start to the target is cheaper. On a tie the
+    current law is kept; at the start the law that is cheaper to reach it.
 
     Raises ValueError if no law passes the target.
     """
@@ -159,15 +159,15 @@ def greedy(laws: Sequence[Curve], start: float, target: float) -> list[Stretch]:
 
 
 def along(law: Curve, first: float, last: float) -> float:
-    """FLOPs along a law from one error down to another; what lies above its error at compute 0 takes none."""
+    """FLOPs along a law from one error down to another; the part above its error at compute 0 is free."""
     return entry(law, last) - entry(law, first)
 
 
 def entry(law: Curve, error: float) -> float:
-    """FLOPs that a law needs from nothing to an error; a law that begins below the error needs none."""
+    """FLOPs that a law needs from scratch to an error; 0 if the law starts below the error."""
     return max(0.0, law.compute(error))
 
 
 def total(laws: Sequence[Curve], way: Sequence[Stretch]) -> float:
-    """FLOPs of a way with free switches, counted from nothing."""
+    """FLOPs of a route with free switches, counted from scratch."""
     return entry(laws[way[0].law], way[0].first) + math.fsum(stretch.compute for stretch in way)

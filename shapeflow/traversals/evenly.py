@@ -13,7 +13,7 @@ from shapeflow.traversals.spaced import spaced
 @attrs.frozen
 class Evenly(TraversalHooks):
     """All candidates in the order of the file, each with the same compute: of n stages, stage i ends at i/n of the
-    budget. Needs no laws; a baseline of paper A.
+    budget. Needs no laws; a baseline of Anagnostidis et al. 2024.
     """
 
     def route(self, problem: Problem, report: Report) -> Route | None:

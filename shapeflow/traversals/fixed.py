@@ -14,21 +14,21 @@ from shapeflow.traversals.bounds import reachable, written
 
 @attrs.frozen
 class Fixed(TraversalHooks):
-    """One stage in one candidate. Needs no laws; what every plan is compared with."""
+    """One stage in one candidate. Needs no laws; the baseline that every plan is compared with."""
 
     shape: Shape = setting(first=True, help="the candidate, such as `(patch: 8 px)`")  # noqa: RUF009
 
     def route(self, problem: Problem, report: Report) -> Route | None:
-        """One leg; None after reporting that the shape is not a candidate (`unknown-candidate`), or its
-        law never passes the target."""
+        """One leg; None after reporting that the shape is not a candidate (`unknown-candidate`), or that its law never
+        reaches the target."""
         if self.shape in problem.candidates:
             return Route((Leg(self.shape, END),)) if reachable(problem, [self.shape], report) else None
         report.error(
             "unknown-candidate",
             f"{written(self.shape, problem)} is not a candidate",
             problem.spans.get("shape", problem.spans.get("")),
-            "not among them",
+            "not in the list of candidates",
             notes=[f"candidates: {', '.join(written(shape, problem) for shape in problem.candidates[:10])}"],
-            help=f"use one of them, such as {written(problem.candidates[0], problem)}",
+            help=f"use a candidate, such as {written(problem.candidates[0], problem)}",
         )
         return None

@@ -1,4 +1,4 @@
-"""`traversal logarithmic`: all candidates in turn, with ends equally far apart in log compute."""
+"""`traversal logarithmic`: all candidates in turn, with stage ends evenly spaced in log compute."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from shapeflow.traversals.spaced import spaced
 
 @attrs.frozen
 class Logarithmic(TraversalHooks):
-    """All candidates in the order of the file, with stage ends equally far apart in log compute: of n stages, stage i
-    ends at budget / growth^(n - i), counted from the start of the run, and the first one begins at 0. Needs no laws; a
-    baseline of paper A.
+    """All candidates in the order of the file, with stage ends evenly spaced in log compute: of n stages, stage i ends
+    at budget / growth^(n - i), counted from the start of the run, and the first one begins at 0. Needs no laws; a
+    baseline of Anagnostidis et al. 2024.
     """
 
-    growth: float = setting("number", default=2.0, above=1.0, help="each stage ends at this many times the end before")
+    growth: float = setting("number", default=2.0, above=1.0, help="ratio of each stage's end to the end before")
 
     def route(self, problem: Problem, report: Report) -> Route | None:
         """One leg for each candidate; None after an error."""

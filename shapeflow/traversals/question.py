@@ -1,4 +1,4 @@
-"""What `steepest` asks of the search: laws, prices, and where shapes may change."""
+"""The search problem of `steepest`: laws, prices, and where a plan may switch."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ class Question:
         )
 
     def answer(self, rules: Rules, unmeasured: bool, *, priced: bool = True) -> Way | None:
-        """The cheapest way by some rules; with `unmeasured` shapes may change where no run has been."""
+        """The cheapest route under some rules; `unmeasured`: whether it may switch at errors outside the measured
+        range."""
         rules = attrs.evolve(rules, measured=lambda event: unmeasured or self.both_measured(event))
         events = self.switches(self.problem.target, unmeasured, priced=priced)
         return cheapest(self.laws, self.start, [*events, *self._just_long_enough(rules)], self.end, rules)
 
     def switches(self, target: float | None, unmeasured: bool, *, priced: bool = True) -> list[Crossing]:
-        """Where a switch may pay."""
+        """The crossings at which a switch may pay."""
         ease = self._ease() if priced else None
         events = openings(self.laws, self.start, ease) + crossings(self.laws, self.start, target, ease)
         return [event for event in events if unmeasured or self.both_measured(event)]
@@ -60,7 +61,7 @@ class Question:
         return logs
 
     def _just_long_enough(self, rules: Rules) -> list[Crossing]:
-        """Switches that leave the last stage before the target its least length."""
+        """Switches after which the last stage before the target has exactly its least length."""
         target, found = self.problem.target, []
         if target is None:
             return []

@@ -12,13 +12,13 @@ from shapeflow.traversals.bounds import reachable
 
 @attrs.frozen
 class Random(TraversalHooks):
-    """Each step in a candidate drawn at random, all equally likely (FlexiViT, Beyer et al. 2023). One stage in the last
-    candidate, with equal shares of all the others; the draws follow the plan's seed. Needs no laws. The honest rival of
-    every timed plan.
+    """Each step in a candidate drawn uniformly at random (FlexiViT, Beyer et al. 2023). One stage in the last
+    candidate, with equal shares of all others; the draws follow the plan's seed. Needs no laws. A strong baseline for
+    plans that switch at set times.
     """
 
     def route(self, problem: Problem, report: Report) -> Route | None:
-        """One leg; None after reporting that its law never passes the target."""
+        """One leg; None after reporting that its law never reaches the target."""
         *others, last = problem.candidates
         if not reachable(problem, [last], report):
             return None

@@ -1,4 +1,4 @@
-"""Why `steepest` answers as it does, in figures."""
+"""The reasons for the answer of `steepest`, with numbers."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from shapeflow.traversals.search import Rules, Way
 
 
 def reasons(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
-    """What a reader of the plan should know, in whole sentences."""
+    """Notes for the reader of the plan, in whole sentences."""
     alone = _one_stage(problem, asked, way, unmeasured) if len(way.stretches) == 1 else []
     return alone + _free(problem, asked, way)
 
 
 def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
-    """Why one shape is the answer, in figures."""
+    """Why the plan has one shape, with numbers."""
     (only,) = way.stretches
     here, shape = asked.laws[only.law], written(problem.candidates[only.law], problem)
     why = _why(asked, only, unmeasured)
-    notes = [f"{shape} is the best fixed shape, and {why} on the way to error {only.last:.4g}"]
+    notes = [f"one stage: {shape} is the best fixed shape down to error {only.last:.4g}, and {why}"]
     for index, (candidate, law) in enumerate(zip(problem.candidates, asked.laws, strict=True)):
         if index == only.law:
             continue
         first, last = (_times(law.log_rate(e) - here.log_rate(e)) for e in (asked.start, only.last))
         notes.append(
-            f"{written(candidate, problem)} takes {first} the compute per unit of error at error {asked.start:.4g}, "
-            f"{last} at {only.last:.4g}; from nothing to there {_times(_log_ratio(law, here, only.last))}"
+            f"{written(candidate, problem)} needs {first} the compute per unit of error at error {asked.start:.4g}, "
+            f"{last} at {only.last:.4g}, and {_times(_log_ratio(law, here, only.last))} from scratch"
         )
     return notes
 
 
 def _why(asked: Question, only: Stretch, unmeasured: bool) -> str:
-    """The rule without which there would be more stages than this one."""
+    """The rule because of which the plan has only one stage."""
     rules = asked.rules()
 
     def splits(without: Rules, unmeasured: bool, priced: bool = True) -> bool:
@@ -47,16 +47,16 @@ def _why(asked: Question, only: Stretch, unmeasured: bool) -> str:
 
     free = Rules(shortest=rules.shortest, allowed=rules.allowed)
     if splits(free, unmeasured, priced=False):
-        return "no switch repays its price"
+        return "no switch saves more than it costs"
     if any(rules.shortest) and splits(attrs.evolve(rules, shortest=()), unmeasured):
-        return "every cheaper way has a stage that is shorter than `stage_at_least`"
+        return "every cheaper plan has a stage shorter than `stage_at_least`"
     if splits(attrs.evolve(rules, allowed=Rules().allowed), unmeasured):
-        return "every cheaper way goes back where a transition goes one way only"
+        return "every cheaper plan reverses a one-way transition"
     if not unmeasured and splits(rules, True):
-        return "every cheaper way changes shapes where one of them was not measured"
+        return "every cheaper plan switches at an error where one of the shapes was not measured"
     if splits(Rules(), True, priced=False):
-        return "no switch that all the rules allow is cheaper"
-    return "no other is cheaper anywhere"
+        return "no switch that the rules allow is cheaper"
+    return "no other shape is cheaper"
 
 
 def _log_ratio(law: Curve, other: Curve, error: float) -> float:
@@ -73,13 +73,14 @@ def _times(log_ratio: float) -> str:
 
 
 def _free(problem: Problem, asked: Question, way: Way) -> list[str]:
-    """What prices, one-way transitions, least lengths and the measured range take from the free way, if anything."""
+    """A comparison with the plan if switches were free, if prices, one-way transitions, least lengths and the measured
+    range change it."""
     end = way.stretches[-1].last
     if not end < asked.start:
         return []
     free = greedy(asked.laws, asked.start, end)
     order = [one.law for one in free]
-    # What is cheapest from nothing to the start comes first.
+    # The shape that is cheapest from scratch to the start comes first.
     begin = min(order[:1] + list(range(len(asked.laws))), key=lambda law: entry(asked.laws[law], asked.start))
     order = order if begin == order[0] else [begin, *order]
     price = total(asked.laws, free) - entry(asked.laws[free[0].law], asked.start)
@@ -87,11 +88,11 @@ def _free(problem: Problem, asked: Question, way: Way) -> list[str]:
     if price > 0.999 * way.total or order == [one.law for one in way.stretches]:
         return []
     names = ", ".join(written(problem.candidates[law], problem) for law in order)
-    notes = [f"free switches at every error would go {names}, for {flops(price)} instead of {flops(way.total)}"]
+    notes = [f"if switches were free: {names}, for {flops(price)} instead of {flops(way.total)}"]
     used, every = (sum(event.error < asked.start for event in asked.switches(end, how)) for how in (False, True))
     if used < every:
         notes.append(
-            f"{every - used} of {every} crossings lie where a law was not measured and do not count; "
-            "`steepest(extrapolate: true)` counts them"
+            f"{every - used} of {every} crossings are outside the measured range and are not used; "
+            "`steepest(extrapolate: true)` uses them"
         )
     return notes

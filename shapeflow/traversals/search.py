@@ -1,4 +1,4 @@
-"""The cheapest way over the crossings of laws where switches have a price, a direction, or stages a least length."""
+"""The cheapest route over the crossings of laws if switches have a price or a direction, or stages a least length."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ ROUNDING = 1e-9
 
 @attrs.frozen
 class Rules:
-    """What a way may do, by the laws' indices."""
+    """The rules of a route, by the laws' indices."""
 
     allowed: Callable[[int, int], bool] = lambda p, q: True
     price: Callable[[int, int, float], float] = lambda p, q, error: 0.0
     """FLOPs that a switch at an error costs."""
     surcharge: Callable[[int, int], float] = lambda p, q: 0.0
-    """Part of the compute of the stage before a switch that its preview adds."""
+    """The fraction of the compute of the stage before a switch that its preview adds."""
     measured: Callable[[Crossing], bool] = lambda event: True
-    """May shapes change here? Asked for switches that are moved for the sake of a stage's least length."""
+    """Whether a switch is allowed at this error. Asked for switches that are moved to give a stage its least length."""
     shortest: Sequence[float] = ()
-    """The least FLOPs of a stage in each law, its price included; empty: none. One stage alone may be shorter."""
+    """The least FLOPs of a stage in each law, its price included; empty: none. A single stage may be shorter."""
     from_nothing: bool = True
-    """Does the total count what the first law needs to get to the start?"""
+    """Whether the total counts the compute that the first law needs to reach the start."""
 
 
 @attrs.frozen
 class End:
-    """Where a way ends: at the target, or where the budget is spent, whichever comes first."""
+    """The end of a route: the target error or the end of the budget, whichever comes first."""
 
     target: float | None = None
     budget: float | None = None
     unit: Sequence[float] = ()
-    """What one FLOP of each law takes of the budget; empty: 1, the budget is compute."""
+    """How much of the budget one FLOP of each law uses; empty: 1, the budget is compute."""
 
 
 @attrs.frozen
 class Way:
-    """The way found."""
+    """The route found."""
 
     stretches: tuple[Stretch, ...]
     total: float
@@ -53,7 +53,7 @@ class Way:
 
 @attrs.frozen(eq=False)
 class _Entry:
-    """Arriving in a law, the cheapest way there included."""
+    """An arrival in a law, with the cheapest route to it."""
 
     law: int
     error: float
@@ -63,7 +63,7 @@ class _Entry:
     base: float
     """Total minus the law's own compute here: `base + entry(law, e)` is the total at a later error e."""
     spent: float
-    """What the total took of the budget."""
+    """How much of the budget the total used."""
     stages: int
     parent: _Entry | None
 
@@ -71,11 +71,11 @@ class _Entry:
 def cheapest(
     laws: Sequence[Curve], start: float, events: Sequence[Crossing], end: End, rules: Rules | None = None
 ) -> Way | None:
-    """The way of least compute from the start to the end, with switches at `events`, and where a stage that is too
-    short at one gets long enough; None if no law gets there.
+    """The route of least compute from the start to the end, with switches at `events`, or later where a stage that is
+    too short at an event gets long enough; None if no law reaches the end.
 
     With a target: least compute. With a budget of compute alone: least error. Among equals, the fewest stages. Every
-    way in one law is among the ways compared, so the answer is never dearer than the best fixed shape.
+    route in one law is among those compared, so the answer never costs more than the best fixed shape.
     """
     search = _Search(laws, start, end, rules or Rules())
     for event in events:
@@ -107,7 +107,7 @@ class _Search:
         heappush(self.events, (-event.error, event.upper, event.lower))
 
     def run(self) -> None:
-        """Pass by all events, from the start on, those included that come up on the way."""
+        """Process all events from the start on, including those that are added on the way."""
         heapify(self.events)
         while self.events:
             error, p, q = heappop(self.events)
@@ -132,7 +132,7 @@ class _Search:
             self.plan(event)
 
     def _best(self, law: int, error: float, after: int) -> tuple[float, _Entry] | None:
-        """The least total at an error in a law, the preview of the next law included, over the ways whose stage may
+        """The least total at an error in a law, the preview of the next law included, over the routes whose stage may
         end there."""
         here = entry(self.laws[law], error)
         if not math.isfinite(here):
@@ -140,7 +140,7 @@ class _Search:
         best: tuple[float, _Entry] | None = None
         for one in self.entries[law]:
             cost = one.base + here
-            # A law that begins below the error has not taken a step here: there is no stage to end.
+            # A law that starts below the error has not taken a step here: there is no stage to end.
             length = cost - one.before
             # A switch just where a stage gets long enough must not miss that by rounding.
             enough = length >= self.shortest[law] * (1 - ROUNDING)
@@ -155,7 +155,7 @@ class _Search:
         return one.spent + along(self.laws[one.law], one.error, error) * self.unit[one.law]
 
     def pass_by(self, event: Crossing) -> None:
-        """Note what a switch at this crossing leads to."""
+        """Record the arrival that a switch at this crossing leads to."""
         p, q, error = event.upper, event.lower, event.error
         best = self._best(p, error, q) if self.rules.allowed(p, q) else None
         if best is None:
@@ -164,7 +164,7 @@ class _Search:
         price = self.rules.price(p, q, error)
         here = entry(self.laws[q], error)
         known = self.entries[q]
-        # Already there by a way that is no dearer, no longer to build up its stage, and of no more stages?
+        # Skip it if a known route is no more expensive, has at least as long a stage so far, and no more stages.
         if any(
             other.base + here <= cost + price
             and other.base + here - other.before >= min(price, self.shortest[q])
@@ -177,7 +177,7 @@ class _Search:
         self._add(q, error, cost, cost + price, spent, one)
 
     def at_target(self) -> Way | None:
-        """The cheapest way to the target, if there is one and the budget allows it."""
+        """The cheapest route to the target, if there is one and the budget allows it."""
         target, budget = self.end.target, self.end.budget
         best = None if target is None else self._to(target)
         if target is None or best is None:
@@ -187,7 +187,7 @@ class _Search:
         return Way(self._stretches(best[1], target), best[0], True)
 
     def _to(self, error: float) -> tuple[float, _Entry] | None:
-        """The least compute to an error, and the last arrival on that way."""
+        """The least compute to an error, and the last arrival on that route."""
         best: tuple[float, _Entry] | None = None
         for law, known in zip(self.laws, self.entries, strict=True):
             here = entry(law, error)
@@ -198,8 +198,8 @@ class _Search:
         return best
 
     def at_budget(self) -> Way | None:
-        """The way that the budget ends: of compute, the one to the least error; of another unit, the cheapest in
-        compute that spends it, since the rule minimises compute."""
+        """The route that ends with the budget: for a budget of compute, the one to the least error; for other units,
+        the cheapest in compute that uses it up, since the rule minimises compute."""
         budget = self.end.budget
         if budget is None or not any(self.entries):
             return None

@@ -17,10 +17,10 @@ from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, reac
 class Shares(TraversalHooks):
     """One stage: the fixed shape whose law is lowest at the budget, with a constant share of steps in the target shape.
 
-    `target` names the axes whose last values the model is for, such as `(context: 256 tokens)`. Measured on context
-    lengths, a constant share from the first step on did better than switching by laws, and better than any share that
-    drifts; the share itself is to be swept (5%, 10%, 25%). With a target error, the shape that gets there for the least
-    compute is taken.
+    `target` gives the axes and values that the model will be used at, such as `(context: 256 tokens)`. In measurements
+    on context lengths, a constant share from the first step on did better than switching by laws, and better than any
+    share that changes during training. Sweep the share itself (5%, 10%, 25%). With a target error, the shape that
+    reaches it with the least compute is taken.
     """
 
     target: Shape = setting(help="the axes and values that the model is trained for")  # noqa: RUF009
@@ -50,7 +50,7 @@ class Shares(TraversalHooks):
         return Route((Leg(best, END, (Share(best.with_(self.target), self.share),)),), tuple(notes))
 
     def _blendable(self, shape: Shape, problem: Problem) -> bool:
-        """May single steps go from a shape to the target's and back?"""
+        """Whether single steps can go from a shape to the target shape and back."""
         target = shape.with_(self.target)
         return problem.allowed(shape, target) and problem.allowed(target, shape)
 
@@ -59,18 +59,18 @@ class Shares(TraversalHooks):
             "not-blendable",
             f"no candidate can be blended with the target {written(self.target, problem)}",
             problem.spans.get("target", problem.spans.get("")),
-            "every way to it goes one way only",
-            help="a share goes to and fro with every step: name axes whose transition does, such as the patch size",
+            "every transition to it goes one way only",
+            help="shares switch back and forth: name axes whose transition allows that, such as `patch` or `context`",
         )
 
     def _known(self, problem: Problem, report: Report) -> bool:
-        """Does the target meet the candidates? False after reporting `unknown-candidate`."""
+        """Whether the target fits the candidates. False after reporting `unknown-candidate`."""
         known = set(problem.candidates)
         there = [shape for shape in known if not shape.changed(shape.with_(self.target))]
         missing = [shape for shape in problem.candidates if shape.with_(self.target) not in known]
         if there and not missing and len(there) < len(known):
             return True
-        why = "no candidate is like this" if not there else "every candidate is like this"
+        why = "no candidate has these values" if not there else "every candidate has these values"
         if there and missing:
             why = f"{written(missing[0].with_(self.target), problem)} is not a candidate"
         report.error(
@@ -101,14 +101,14 @@ def _notes(problem: Problem, laws: list[Curve], budget: Budget | None, ranked: l
             return f"{flops(value)} to error {problem.target:.4g}"
         return f"error {value:.4g} at the end of the budget"
 
-    notes = [f"{shape} is the best fixed shape beside the target: {said(score)} by its law"]
+    notes = [f"{shape} is the best fixed shape besides the target: its law predicts {said(score)}"]
     if len(ranked) > 1:
         second, index = ranked[1]
         notes.append(f"the next best is {written(problem.candidates[index], problem)}: {said(second)}")
     if law.measured is not None and end < law.measured[1]:
         notes.append(
-            f"{shape} was measured down to error {law.measured[1]:.4g} only ({flops(law.compute(law.measured[1]))}): "
-            "the choice rests on extrapolated laws"
+            f"{shape} was only measured down to error {law.measured[1]:.4g} ({flops(law.compute(law.measured[1]))}): "
+            "the choice is based on extrapolated laws"
         )
     if problem.target is not None and budget is not None and law.compute(problem.target) > budget.compute(best):
         notes.append(f"the budget ends before the target: {flops(budget.compute(best))} of {flops(score)}")

@@ -1,4 +1,4 @@
-"""What `evenly` and `logarithmic` share: all candidates in their order, each up to a ratio of the budget."""
+"""The common part of `evenly` and `logarithmic`: all candidates in order, each up to a ratio of the budget."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from shapeflow.traversals.bounds import no_end, prices, reachable, written
 
 
 def spaced(problem: Problem, name: str, parts: Sequence[float], report: Report) -> Route | None:
-    """One leg for each candidate in file order, that takes its part of the budget's compute.
+    """One leg for each candidate in file order, each with its part of the budget's compute.
 
-    The ends are ratios of the budget as it is counted: for a budget of steps, parts of compute become parts of steps.
+    The ends are ratios of the budget in its own unit: for a budget of steps, parts of compute become parts of steps.
     None after reporting `no-end`, `target-out-of-reach` or `one-way-transition`.
     """
     if problem.budget is None:
@@ -29,14 +29,14 @@ def spaced(problem: Problem, name: str, parts: Sequence[float], report: Report) 
                 f"`{name}` cannot go from {written(before, problem)} to {written(after, problem)}",
                 problem.spans.get(""),
                 "it takes the candidates in the order of the file",
-                help="list the values of the axis in the order in which they may follow each other",
+                help="list the values of the axis in an order that the transition allows",
             )
             return None
     notes: list[str] = []
     if problem.budget.dimension != "compute":
         costs = prices(problem, problem.budget)
         if costs is None:
-            notes.append("without a model the parts of compute are taken as parts of the steps")
+            notes.append("without a model, equal parts of steps count as equal parts of compute")
         else:
             parts = [part / cost for part, cost in zip(parts, costs, strict=True)]
     ends = [end / sum(parts) for end in accumulate(parts)]

@@ -19,29 +19,28 @@ from shapeflow.traversals.reasons import reasons
 
 @attrs.frozen
 class Steepest(TraversalHooks):
-    """Paper A's rule (eq. 2): train in the shape whose law falls fastest at the current error.
+    """Train in the shape whose law falls fastest at the current error (Anagnostidis et al. 2024, eq. 2).
 
-    dC/dE is negative, so the greatest dC/dE is the least compute per unit of error. Shapes change where these rates
-    cross, and only where both laws were measured, unless `extrapolate`. Where a transition goes one way only, or hands
-    on no more than a credit eta of the descent, each switch is charged (1 - eta) of the compute that the new shape
-    would have needed to stand there; it then lies where the old rate is eta times the new one. The cheapest way over
-    these places is taken; if no switch repays its price, the answer is one stage. The compute that the first shape
-    needs to get to the start counts too, and so do the previews that a switch asks for, so the plan is never dearer, by
-    the laws, than the best fixed shape, but for rounding to whole steps.
+    dC/dE is negative, so the greatest dC/dE is the least compute per unit of error. The plan switches where these rates
+    cross, and only where both laws were measured, unless `extrapolate` is set. A transition with a credit eta below 1
+    charges each switch (1 - eta) of the compute that the new shape needs from scratch to this error; the switch is then
+    where the old rate is eta times the new one. The cheapest route over these crossings is taken; if no switch saves
+    more than it costs, the plan has one stage. The compute from scratch to the start and the previews of a switch are
+    counted, so by the laws the plan never costs more than the best fixed shape, except for rounding to whole steps.
     """
 
     picks: ClassVar[bool] = True
-    """It is free to use every candidate, so one that it leaves out is worth a word."""
+    """The traversal may use every candidate, so the compiler warns of a candidate that it leaves out."""
     crosses: ClassVar[bool] = True
-    """It changes shapes where the rates of laws cross, so that resampled laws say how well a place is known."""
+    """The traversal switches where the rates of laws cross, so resampled laws give an interval for each switch."""
 
     stage_at_least: Amount | None = setting(  # noqa: RUF009
         "steps", "compute", "ratio", default=None, low=0.0, help="the shortest stage, `500 steps` or `2%` of the budget"
     )
-    extrapolate: bool = setting(default=False, help="also change shapes at errors that no run has reached")
+    extrapolate: bool = setting(default=False, help="also switch at errors that no run has reached")
 
     def route(self, problem: Problem, report: Report) -> Route | None:
-        """The way to the target or to the end of the budget, whichever comes first; None after an error."""
+        """The route to the target or to the end of the budget, whichever comes first; None after an error."""
         laws = laws_of(problem, "steepest", report)
         if laws is None:
             return None
@@ -69,9 +68,9 @@ class Steepest(TraversalHooks):
         if budget is None:
             report.error(
                 "ratio-without-budget",
-                f"`stage_at_least: {least}` is a ratio of a budget that is not given",
+                f"`stage_at_least: {least}` is a ratio of the budget, and the file has none",
                 problem.spans.get("stage_at_least", problem.spans.get("")),
-                "of what?",
+                "a ratio of the budget",
                 help="write it in compute, such as `stage_at_least: 1 PFLOPs`, or add a `budget`",
             )
             return None
@@ -84,9 +83,9 @@ def _answer(settings: Steepest, problem: Problem, asked: Question, report: Repor
     if way is None:
         report.error(
             "no-way",
-            "no candidate gets below the start",
+            f"no candidate goes below error {asked.start:.4g}, where the plan starts",
             problem.spans.get("start", problem.spans.get("")),
-            f"every law's floor lies above error {asked.start:.4g}",
+            "at or below the floor of every law",
             help="start at a higher error",
         )
         return None
@@ -98,7 +97,7 @@ def _answer(settings: Steepest, problem: Problem, asked: Question, report: Repor
 
 
 def _begins(problem: Problem, asked: Question, report: Report) -> bool:
-    """Does the budget buy the start in some shape? False after reporting that it does not (`no-way`)."""
+    """Whether the budget reaches the start in some shape. False after reporting that it does not (`no-way`)."""
     budget = asked.budget
     if budget is None:
         return True
@@ -112,10 +111,8 @@ def _begins(problem: Problem, asked: Question, report: Report) -> bool:
         "no-way",
         f"the budget ends before error {asked.start:.4g}, at which the plan starts",
         problem.spans.get("budget", problem.spans.get("")),
-        f"buys {flops(budget.compute(least))} in {shape}",
-        notes=[
-            f"{shape} gets to error {asked.start:.4g} first, after {need}: before, no law says what a shape is worth"
-        ],
+        f"{flops(budget.compute(least))} in {shape}",
+        notes=[f"{shape} reaches error {asked.start:.4g} first, after {need}; laws do not apply before the start"],
         help=f"raise the budget well above {need}, or start at a higher error",
     )
     return False

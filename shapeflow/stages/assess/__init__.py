@@ -1,5 +1,5 @@
-"""A plan under resampled laws: intervals on what it is expected to reach, cost and save, and whether a saving may be
-quoted at all."""
+"""A plan under resampled laws: intervals of its expected error, compute and saving, and whether a saving may be
+quoted."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["assess"]
 
 
 def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Report) -> Plan:
-    """The plan with its uncertainty, and without savings that its laws do not carry (`unsupported-saving`).
+    """The plan with its uncertainty, and without savings that its laws do not support (`unsupported-saving`).
 
-    The plan is taken as it stands. Stated laws do not move: without any resampled law, and without a doubt about one,
-    the plan is returned as it is.
+    The stages do not change. Stated laws have no uncertainty: without resampled laws and without doubts about a law,
+    the plan is returned unchanged.
     """
     if plan.totals.error is None or not laws:
         return plan
@@ -39,7 +39,7 @@ def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Repo
 
 
 def _resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncertainty | None:
-    """The intervals; None where no law was resampled. What needs numpy is loaded only then."""
+    """The intervals; None if no law was resampled. numpy is imported only when needed."""
     if all(law.draws is None for law in laws.values()):
         return None
     from shapeflow.stages.assess.resampled import resampled
@@ -48,7 +48,7 @@ def _resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncer
 
 
 def _nothing(plan: Plan) -> Uncertainty:
-    """Of a plan whose laws are doubted, and were not resampled."""
+    """The uncertainty of a plan whose laws are doubted but were not resampled: no intervals."""
     return Uncertainty(
         level=0.9,
         resamples=0,
@@ -70,7 +70,7 @@ def _withheld(comparison: Comparison, reasons: Sequence[str]) -> Comparison:
     def without(one: Comparator) -> Comparator:
         if one.saving is None:
             return one
-        return attrs.evolve(one, compute=None, saving=None, reason=f"not supported: {reasons[0]}{more}")
+        return attrs.evolve(one, compute=None, saving=None, reason=f"not reliable: {reasons[0]}{more}")
 
     return Comparison(without(comparison.best_fixed), without(comparison.last_shape_fixed))
 
@@ -79,9 +79,9 @@ def _warn(program: Program, laws: Mapping[Shape, Law], reasons: Sequence[str], r
     of_others = any(law.provenance.source == "published" for law in laws.values())
     report.warning(
         "unsupported-saving",
-        "no saving is quoted: the laws do not support one",
+        "no saving is quoted: the laws are not reliable enough",
         program.spans.get("laws", program.spans.get("traversal")),
-        f"{len(reasons)} reason{'s' * (len(reasons) > 1)} against it",
+        f"{len(reasons)} reason{'s' * (len(reasons) > 1)}, see below",
         notes=reasons,
-        help='fit laws to runs of your own: `laws from fit("runs/*.csv")`' if of_others else "run longer, or add runs",
+        help='fit laws to your own runs: `laws from fit("runs/*.csv")`' if of_others else "run longer, or add runs",
     )

@@ -1,4 +1,4 @@
-"""Where the rates of two resampled laws cross: the place of a switch, in every resample.
+"""Where the rates of two resampled laws cross: the error of a switch, in every resample.
 
 The search is that of `shapeflow/traversals/envelope.py` for one pair of laws, over all resamples at once.
 """
@@ -13,10 +13,10 @@ HALVINGS = 64
 
 
 def crossings(upper: Sample, lower: Sample, ease: float, start: float) -> Floats:
-    """(2, resamples): the errors below the start at which `lower` becomes the cheaper law per unit of error, NaN where
-    there is none: two laws change places at most twice.
+    """(2, resamples): the errors below `start` at which `lower` becomes the cheaper law per unit of error, NaN if there
+    is none. Two laws cross at most twice.
 
-    `ease`: log of what a unit of error in `lower` counts, against one in `upper`; 0 where the switch is free.
+    `ease`: log of the weight of a unit of error in `lower`, relative to one in `upper`; 0 if the switch is free.
     """
     p, q = _rate(upper), _rate(lower)
     floor = np.maximum(upper.c, lower.c)
@@ -24,7 +24,7 @@ def crossings(upper: Sample, lower: Sample, ease: float, start: float) -> Floats
         turn = (p[1] * lower.c - q[1] * upper.c) / (p[1] - q[1])
     turn = np.where((turn > floor) & (turn < start), turn, start)
     left, right = np.stack([floor, turn]), np.stack([turn, np.full_like(turn, start)])
-    # At a floor both rates may be infinite: look a hair above it.
+    # At a floor both rates may be infinite: start slightly above it.
     left = np.where(left < right, left + (right - left) * 1e-13, left)
 
     def gap(error: Floats) -> Floats:
@@ -42,7 +42,7 @@ def crossings(upper: Sample, lower: Sample, ease: float, start: float) -> Floats
 
 
 def nearest(found: Floats, place: float) -> Floats:
-    """(resamples,): of two crossings the one nearer to a place; NaN where there is none."""
+    """(resamples,): the one of two crossings that is nearer to `place`; NaN if there is none."""
     away = np.where(np.isnan(found), np.inf, np.abs(found - place))
     nearer: Floats = np.where(away[0] <= away[1], found[0], found[1])
     return nearer

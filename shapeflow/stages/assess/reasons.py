@@ -1,4 +1,4 @@
-"""Why no saving of a plan may be quoted, each reason with the number that decided."""
+"""The reasons why no saving of a plan may be quoted, each with the number that decides."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from shapeflow.ir.saving_reasons import rested_on, unsupported
 from shapeflow.laws.fitting.refit_sentence import source_of
 
 UNREACHED = 0.05
-"""Share of resamples that may never get to the plan's final error."""
+"""The share of resamples that may fail to reach the plan's final error."""
 FEWEST = 20
-"""Resamples, of which one lies beside either bound of an interval of 90%: with fewer the bounds are none."""
+"""The fewest resamples for an interval of 90%: with 20, one lies outside each bound."""
 
 
 def doubts(plan: Plan, found: Uncertainty | None, program: Program) -> Iterator[str]:
-    """In words, those against laws first; nothing where no saving would be quoted anyway, or the plan saves nothing by
-    what it is."""
+    """The reasons in words, those about laws first. None if no saving would be quoted anyway, or if the plan is the
+    best fixed shape and cannot save anything."""
     comparison = plan.comparison
     if plan.is_best_fixed or (comparison.best_fixed.saving is None and comparison.last_shape_fixed.saving is None):
         return
@@ -32,21 +32,21 @@ def doubts(plan: Plan, found: Uncertainty | None, program: Program) -> Iterator[
     fewest = min(fitted, key=_resamples, default=None)
     if fewest is not None and _resamples(fewest) < FEWEST:
         yield (
-            f"its laws have {_resamples(fewest) or 'no'} resamples, and it takes {FEWEST} to say how far off a saving "
-            f"may be{_advice(fewest, program)}"
+            f"its laws have {_resamples(fewest) or 'no'} resamples; an interval of the saving needs {FEWEST} or more"
+            f"{_advice(fewest, program)}"
         )
         return
     if found is None:
         return
     if found.unreached > UNREACHED:
         yield (
-            f"in {100 * found.unreached:.3g}% of {found.resamples} resamples the plan never gets to "
-            f"{plan.totals.error:.4g}, and {100 * UNREACHED:g}% may"
+            f"in {100 * found.unreached:.3g}% of {found.resamples} resamples the plan does not reach error "
+            f"{plan.totals.error:.4g} (limit: {100 * UNREACHED:g}%)"
         )
     saving = found.best_fixed
     if saving is not None and saving[0] <= 0 <= saving[1]:
         low, high = (f"{round(100 * value, 1) + 0.0:+.1f}%" for value in saving)
-        yield f"the saving against the best fixed shape lies between {low} and {high}: it may be none"
+        yield f"the saving against the best fixed shape is between {low} and {high}, which includes 0"
 
 
 def _advice(law: Law, program: Program) -> str:

@@ -1,4 +1,4 @@
-"""The intervals of a plan over the resamples of its laws."""
+"""Intervals of a plan over the resamples of its laws."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from shapeflow.stages.previews import surcharge
 
 LEVEL = 0.9
 POINTS = 48
-"""Places of the band beside the ends of stages."""
+"""Points of the band, in addition to the ends of stages."""
 MISSING = 0.05
-"""Share of the resamples in which the laws on both sides of a switch need not cross."""
+"""The share of resamples in which the laws on both sides of a switch need not cross."""
 
 
 def resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncertainty:
-    """What resampled laws make of a plan with an expected error; its reasons are left empty."""
+    """The uncertainty of a plan with an expected error, under resampled laws; `reasons` is left empty."""
     target, drawn = plan.totals.error, samples(laws)
     assert target is not None
     legs = walk(program, plan, drawn)
@@ -55,7 +55,8 @@ def _of_one_run(law: Law) -> bool:
 
 
 def _saving(needs: Floats, fixed: Floats) -> Pair | None:
-    """Of a plan that never gets there, and against a shape that begins below, nothing can be saved."""
+    """The interval of the saving. A plan that never reaches the error, or a shape that starts below it, counts as a
+    saving of -inf."""
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.where(np.isfinite(needs) & (fixed > 0), 1 - needs / fixed, -np.inf)
     return interval(found, LEVEL)
@@ -64,7 +65,7 @@ def _saving(needs: Floats, fixed: Floats) -> Pair | None:
 def _switches(
     program: Program, laws: Mapping[Shape, Law], plan: Plan, drawn: Mapping[Shape, Sample]
 ) -> Iterator[Pair | None]:
-    """For each switch the errors between which the crossing lies that it stands on; None where it stands on none."""
+    """For each switch the interval of the error at which its laws cross; None if the switch is not at a crossing."""
     start, crosses = plan.stages[0].enter.error, program.traversal is not None and program.traversal.crosses
     for before, after in itertools.pairwise(plan.stages):
         place = before.leave.error
@@ -83,19 +84,19 @@ def _switches(
 
 
 def _ease(program: Program, before: Shape, after: Shape) -> float:
-    """Log of credit / (1 + surcharge), as `steepest` eases its crossings."""
+    """log(credit / (1 + surcharge)), the weight that `steepest` applies to its crossings."""
     kept = program.credit(before, after) / (1 + surcharge(program, before, after))
     return math.log(kept) if kept > 0 else -math.inf
 
 
 def _step(law: Law, stage: Stage, error: float) -> float:
-    """How far the law descends in a step where the stage ends: a switch lies at the step nearest to its place."""
+    """How much the law falls in one step at the end of the stage: a switch is rounded to the nearest step."""
     place = law.compute(error)
     return 1e-6 * abs(error) + (0.0 if stage.steps is None else -law.slope(place) * stage.cost)
 
 
 def _band(plan: Plan, legs: Sequence[Leg]) -> Iterator[tuple[float, float, float]]:
-    """(compute, low, high) of the error, where it is known; a switch is in it twice, from both sides."""
+    """(compute, low, high) of the error, where it is known. A switch appears twice, once for each side."""
     for leg, places in zip(legs, grid(plan, POINTS), strict=True):
         for place in np.column_stack([places, *bounds(leg.error(places), LEVEL)]).tolist():
             at, low, high = map(rounded, place)

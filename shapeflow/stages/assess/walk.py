@@ -1,6 +1,6 @@
-"""A plan as it stands under resampled laws: each resample enters a stage at the error at which it left the last one.
+"""A fixed plan under resampled laws: each resample enters a stage at the error at which it left the stage before.
 
-The stages' steps are fixed; the laws move. The rules are those of the forecast (`forecast` in `shapeflow/ir/plan.py`,
+The stages' steps are fixed; the laws vary. The rules are those of the forecast (`forecast` in `shapeflow/ir/plan.py`,
 and `entered` in `shapeflow/stages/lower/lengths.py` for the credit of a switch), over all resamples at once.
 """
 
@@ -17,12 +17,12 @@ from shapeflow.ir.program import Program
 from shapeflow.stages.assess.sample import Floats, Sample
 
 HAIR = 1e-9
-"""What rounding errors may add to a stage's compute."""
+"""The relative rounding error allowed in a stage's compute."""
 
 
 @attrs.frozen(eq=False)
 class Leg:
-    """A stage in every resample."""
+    """One stage in every resample."""
 
     law: Sample
     begun: Floats
@@ -30,11 +30,11 @@ class Leg:
     own: float
     """FLOPs of the stage on its law: a blended step counts as one of the stage's own shape."""
     begin: float
-    """FLOPs of the plan where the stage begins, blends counted at what they cost."""
+    """FLOPs of the plan where the stage begins, with blended steps at their own cost."""
     end: float
 
     def error(self, compute: Floats) -> Floats:
-        """(points, resamples): the errors at some FLOPs of the plan, within the stage."""
+        """(points, resamples): the errors at given FLOPs of the plan, within the stage."""
         spent = (compute - self.begin) * (self.own / (self.end - self.begin))
         return self.law.error(self.begun + spent[:, None])
 
@@ -64,13 +64,13 @@ def _entered(law: Sample, error: Floats, credit: float) -> Floats:
         return place
     with np.errstate(invalid="ignore"):
         kept = credit * place
-    # Where that is inside the law's warm-up the law says nothing, and the stage is entered as from compute 0.
+    # Inside the law's warm-up the law is undefined, so the stage is entered as from compute 0.
     return np.where(np.isfinite(place), np.where(kept + law.d > 0, kept, 0.0), place)
 
 
 def reach(legs: Sequence[Leg], target: float) -> Floats:
-    """The FLOPs of the plan at which each resample first is at the target, the last stage cut or drawn out; infinite
-    where it never is."""
+    """The FLOPs of the plan at which each resample first reaches the target, with the last stage shortened or extended;
+    infinite if it never does."""
     found = np.full_like(legs[0].begun, np.inf)
     for leg in legs:
         with np.errstate(invalid="ignore"):
@@ -82,8 +82,8 @@ def reach(legs: Sequence[Leg], target: float) -> Floats:
 
 
 def grid(plan: Plan, count: int) -> list[Floats]:
-    """For each stage places in FLOPs: both its ends, and between them what is its own of `count` places, even in log
-    compute from where the plan's first law passes the start to the end."""
+    """For each stage, points in FLOPs: both its ends, and between them those of `count` points that fall into it. The
+    points are evenly spaced in log compute, from where the plan's first law passes the start to the end."""
     law, start, total = plan.law(plan.stages[0].shape), plan.stages[0].enter.error, plan.totals.compute or 0.0
     first = 0.0 if law is None or start is None else law.compute(start)
     first = min(max(first, 1e-4 * total), 0.5 * (plan.stages[0].leave.compute or 0.0))

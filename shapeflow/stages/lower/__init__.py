@@ -1,4 +1,5 @@
-"""A route to a plan: steps, transitions and their edits, blends, expected errors, the comparison with fixed shapes."""
+"""From a route to a plan: steps, transitions and their edits, blends, expected errors, the comparison with fixed
+shapes."""
 
 from __future__ import annotations
 
@@ -26,9 +27,9 @@ from shapeflow.stages.previews import left_out, previewed
 __all__ = ["lower"]
 
 MOST = 100_000_000
-"""Steps of a stage; the longest runs that are known have a few million."""
+"""The most steps of a stage; the longest published runs have a few million."""
 EVALUATE, CHECKPOINT = 0.02, 0.1
-"""Shares of a plan's steps between evaluations and checkpoints where the file says nothing."""
+"""The default intervals between evaluations and checkpoints, as shares of a plan's steps."""
 
 
 def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> Plan | None:
@@ -39,8 +40,8 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         return None
     if not stages:
         bound = "budget" if "budget" in program.spans else "stop"
-        why = "too little for a single step" if bound == "budget" else "reached before the first step"
-        report.error("no-steps", "the plan has no step", program.spans.get(bound), why)
+        why = "less than one step" if bound == "budget" else "reached before the first step"
+        report.error("no-steps", "the plan has no steps", program.spans.get(bound), why)
         return None
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step)
@@ -80,9 +81,9 @@ def _spec(component: object | None) -> Spec | None:
 
 
 def _way(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> _Way:
-    """The stages, each switch and each blend rehearsed; what cannot be done is reported.
+    """The stages, after a dry run of each switch and each blend; what cannot be done is reported.
 
-    A leg that turns out empty is dropped before its neighbours blend it in, so the way is laid until none is left."""
+    An empty leg is dropped before its neighbours blend it in, so the stages are computed again until none is empty."""
     kept = tuple(range(len(route.legs)))
     dropped: dict[int, bool] = {}
     while True:
@@ -100,17 +101,17 @@ def _way(program: Program, laws: Mapping[Shape, Law], route: Route, report: Repo
 
 @attrs.define
 class _Way:
-    """A way as it is laid."""
+    """The stages of a plan while they are computed."""
 
     stages: list[Stage] = attrs.field(factory=list)
     empty: dict[int, bool] = attrs.field(factory=dict)
-    """Legs without a step -> whether they lie past the error at which the plan stops."""
+    """Legs without a step -> whether they are after the error at which the plan stops."""
     notes: tuple[str, ...] = ()
-    """What is not blended in, though a transition asks for it."""
+    """Blends that transitions ask for and that are left out."""
 
 
 def _laid(program: Program, laws: Mapping[Shape, Law], route: Route, numbers: tuple[int, ...], report: Report) -> _Way:
-    """The stages of some legs; `numbers`: which legs of the whole route they are."""
+    """The stages of the route's legs; `numbers`: their indices in the whole route."""
     switches, ruler, way = Switches(program, report), Ruler(program, laws), _Way(notes=tuple(left_out(program, route)))
     here = Point(None if program.trained is None else 0, 0.0, program.begins_at(laws))
     ledger, stopped = None, False
@@ -145,7 +146,7 @@ def _fitted(
     index: int,
     laws: Mapping[Shape, Law],
 ) -> tuple[Stage, Stretch]:
-    """The stage of a stretch; where its blends fall dearer than their mean, without the steps past the budget."""
+    """The stage of a stretch, without the steps that exceed the budget if its blends cost more than their mean."""
     budget = switches.program.budget
     stage = _stage(switches, stretch, transition, before, index, laws)
     if budget is None or budget.dimension != "compute" or stage.steps is None:
@@ -211,7 +212,7 @@ def _arrival(program: Program, before: Shape | None, after: Shape) -> str:
 
 
 def _learning_rate(program: Program, trained: Trained, shape: Shape) -> float:
-    """The factor on the optimizer's learning rate in a shape: the product of what the transitions ask for."""
+    """The factor on the optimizer's learning rate in a shape: the product of the transitions' factors."""
     return math.prod(axis.transition.learning_rate(trained.facts, shape) for axis in program.axes)
 
 
@@ -221,12 +222,12 @@ def _matrix_rate(program: Program, shape: Shape) -> float:
 
 
 def _memory(program: Program, trained: Trained, shape: Shape) -> float:
-    """Steps of the data's own batch that a step counts as in the optimizer's memory."""
+    """The number of steps of the data's own batch that one step counts as in the optimizer's decays."""
     return math.prod(axis.transition.memory(trained.facts, shape) for axis in program.axes)
 
 
 def _data(stages: Iterable[Stage]) -> int:
-    """Images, or tokens, of all steps of some stages. A stage blends no two batches."""
+    """Images, or tokens, of all steps of some stages. All steps of a stage have one batch size."""
     return sum((stage.steps or 0) * (stage.batch or 0) for stage in stages)
 
 
@@ -234,26 +235,26 @@ def _skipped(program: Program, leg: Leg, index: int, past: bool, report: Report)
     shape, stop = leg.shape.written(program.units), program.spans.get("stop")
     report.warning(
         "empty-stage",
-        f"the stage in {shape} is never entered" if past else f"the stage in {shape} has no step",
+        f"the stage in {shape} is never entered" if past else f"the stage in {shape} has no steps",
         leg_span(program, index),
-        "the plan has stopped before" if past else "too short for a single step",
+        "the plan stops before it" if past else "shorter than one step",
         also=[Label(stop, "at this error")] if past and stop is not None else [],
         help="lower the error, or leave the stage out"
         if past
-        else "`until` counts from the run's start: make it later, or leave the stage out",
+        else "`until` counts from the start of the run: make it later, or leave the stage out",
     )
 
 
 def _endless(program: Program, stretch: Stretch, report: Report) -> bool:
-    """Does nothing end a stretch, or only after more steps than any run makes? True after reporting it."""
+    """Whether a stretch never ends, or has an unrealistic number of steps. True after reporting it."""
     if not math.isfinite(stretch.spent):
         shape = stretch.leg.shape.written(program.units)
         report.error(
             "target-out-of-reach",
-            f"the plan never gets to error {program.stop:.4g} in {shape}",
+            f"the plan never reaches error {program.stop:.4g} in {shape}",
             program.spans.get("stop"),
             "at or below the floor of its law",
-            help="raise the error, add a `budget`, or go on in a shape that gets lower",
+            help="raise the error, add a `budget`, or end in a shape with a lower floor",
         )
         return True
     if stretch.steps is None or stretch.steps <= MOST:
@@ -262,8 +263,8 @@ def _endless(program: Program, stretch: Stretch, report: Report) -> bool:
         "too-many-steps",
         f"a stage of the plan has {stretch.steps:.3g} steps",
         program.spans.get("budget", program.spans.get("stop")),
-        f"more than {MOST:,} steps is no run",
-        help="lower the budget: this model and batch take few FLOPs a step",
+        f"more than {MOST:,} steps is unrealistic",
+        help="lower the budget: this model and batch take few FLOPs per step",
     )
     return True
 

@@ -1,4 +1,4 @@
-"""How many of a plan's last steps its cooldown takes."""
+"""The number of a plan's last steps that its cooldown takes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
 
 MOST = 0.5
-"""Share of a plan's compute. Beyond it the constant rate, which laws and switches ask for, is the exception; 10 to 20%
-is enough (Hägele et al., arXiv 2405.18392)."""
+"""The largest share of a plan's compute. Laws and switches assume a constant rate for most of the run; 10 to 20% is
+enough (Hägele et al., arXiv 2405.18392)."""
 _HAIR = 1e-9
-"""What rounding errors may add to an amount, or take away."""
+"""The relative rounding error allowed in an amount."""
 
 
 def cooldown(program: Program, stages: Sequence[Stage], report: Report) -> int | None:
-    """Steps of the cooldown; None without one. Reports `out-of-range`, and warns by `long-cooldown`."""
+    """Steps of the cooldown; None without one. Reports `out-of-range`, and warns with `long-cooldown`."""
     if program.cooldown is None or program.trained is None:
         return None
     total = stages[-1].leave.compute or 0.0
@@ -29,7 +29,7 @@ def cooldown(program: Program, stages: Sequence[Stage], report: Report) -> int |
     whole = Amount(_whole(stages, amount.dimension, total), amount.dimension)
     if steps < 1:
         help_ = "make it longer, or leave the sentence out"
-        report.error("out-of-range", "the cooldown has no step", at, "less than the plan's last step", help=help_)
+        report.error("out-of-range", "the cooldown has no steps", at, "shorter than the plan's last step", help=help_)
     elif amount.value > whole.value * (1 + _HAIR):
         message, why = "the cooldown is longer than the plan", f"the plan has {whole.said}"
         report.error("out-of-range", message, at, why, help="write `cooldown 15%`")
@@ -42,7 +42,7 @@ def cooldown(program: Program, stages: Sequence[Stage], report: Report) -> int |
 
 
 def _whole(stages: Sequence[Stage], dimension: Dimension, total: float) -> float:
-    """All of a plan, as an amount of its steps, data or compute is counted."""
+    """The whole plan as an amount of the given dimension."""
     if dimension in ("ratio", "compute"):
         return 1.0 if dimension == "ratio" else total
     return float(sum((stage.steps or 0) * (1 if dimension == "steps" else stage.batch or 0) for stage in stages))
@@ -86,17 +86,17 @@ def _compute(seed: int, stages: Sequence[Stage], steps: int) -> float:
 
 
 def _reach(program: Program, stages: Sequence[Stage], steps: int, report: Report) -> None:
-    """Warn of a cooldown that is under way before the last switch, and the rise behind it, are over."""
+    """Warn if the cooldown begins before the last switch, or before the learning-rate warm-up after it, is over."""
     last = stages[-1]
     rise = last.transition.rewarm if last.transition is not None else 0
     room = (last.steps or 0) - rise
     if steps <= room:
         return
-    message = "the cooldown begins while the learning rate still rises behind the last switch"
-    why = f"{_last(steps)}; the stage has {last.steps}, {rise} of them a rise"
+    message = "the cooldown begins before the learning-rate warm-up after the last switch is over"
+    why = f"{_last(steps)}; the last stage has {last.steps} steps, {rise} of them warm-up"
     if steps > (last.steps or 0):
         message, why = (
-            "the cooldown reaches back over the last switch",
+            "the cooldown begins before the last switch",
             f"{steps} steps; the last stage has {last.steps}",
         )
     help_ = _shorter(program.seed, stages, room)
@@ -110,6 +110,6 @@ def _last(steps: int) -> str:
 def _shorter(seed: int, stages: Sequence[Stage], room: int) -> str:
     """The longest cooldown of at most `room` steps, as a sentence."""
     if room < 1:
-        return "leave more steps behind the last switch"
+        return "leave more steps after the last switch"
     share = math.floor(1000 * _compute(seed, stages, room) / (stages[-1].leave.compute or 1.0)) / 10
     return f"write `cooldown {share:g}%`" if share else f"write `cooldown {room} steps`"

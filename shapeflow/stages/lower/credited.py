@@ -1,4 +1,4 @@
-"""What is known of the credit of a plan's switches: measured, or assumed."""
+"""The credits of a plan's switches: measured or assumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shapeflow.ir.program import AxisUse, Program
 
 
 def credited(program: Program, before: Shape, after: Shape, transition: Transition) -> Transition:
-    """The transition with its credit, and with what was measured of it. `seconds` is known where all of it was."""
+    """The transition with its credit and the measurements of it. `seconds` is known only if every axis was timed."""
     moved = before.changed(after)
     pairs = [pair for name in moved if (pair := program.measured(name, before, after)) is not None]
     times = [pair.seconds for pair in pairs if pair.seconds is not None]
@@ -32,7 +32,7 @@ def credited(program: Program, before: Shape, after: Shape, transition: Transiti
 
 
 def credit_notes(program: Program, shapes: Sequence[Shape]) -> Iterator[str]:
-    """What a reader must know of the credits of a plan through these shapes, where the file names measured ones."""
+    """Notes on the credits of a plan through these shapes, if the file names measured credits."""
     if program.credits_path is None:
         return
     for before, after in itertools.pairwise(shapes):
@@ -41,7 +41,7 @@ def credit_notes(program: Program, shapes: Sequence[Shape]) -> Iterator[str]:
     if program.traversal is not None:
         yield from _coverage(program)
     spent = sum(pair.spent for pair in program.credits)
-    yield f"measuring its credits took {flops(spent)}; no saving here counts it"
+    yield f"measuring the credits took {flops(spent)}, which no saving here includes"
 
 
 def _of_switch(program: Program, axis: AxisUse, before: Shape, after: Shape) -> Iterator[str]:
@@ -49,30 +49,30 @@ def _of_switch(program: Program, axis: AxisUse, before: Shape, after: Shape) -> 
     switch = f"{axis.name} {before[axis.name]} -> {after[axis.name]}"
     assumed = f"the {Amount(axis.transition.credit, 'ratio')} of `{name_of(axis.transition)}` is assumed"
     if pair is None:
-        yield f"no credit of {switch} was measured: {assumed}"
+        yield f"the credit of {switch} was not measured: {assumed}"
         return
     if pair.eta is None:
-        yield f"the probe of {switch} gave no credit, at errors of which its reference says nothing: {assumed}"
+        yield f"the probe of {switch} gave no credit, because its errors are outside its reference run: {assumed}"
         return
     if pair.used != pair.eta:
-        yield f"the credit of {switch} was measured as {pair.eta:.3g}; a plan counts no more than 1 and no less than 0"
+        yield f"the credit of {switch} was measured as {pair.eta:.3g}; a plan uses a value between 0 and 1"
     missed = sum(trial.recovery is None for trial in pair.trials)
     if missed:
         seeds = f"{missed} of {len(pair.trials)} seeds"
-        yield f"with {seeds} the probe of {switch} ended before the error was back: its credit is a lower bound"
+        yield f"with {seeds} the probe of {switch} ended before the error recovered: its credit is a lower bound"
     if any(before.get(name) != value for name, value in pair.beside.items()):
         yield f"the credit of {switch} was measured at {pair.beside.written(program.units)}"
 
 
 def _coverage(program: Program) -> Iterator[str]:
-    """How many of the switches that the traversal weighs have a measured credit."""
+    """How many of the switches that the traversal considers have a measured credit."""
     for axis in program.axes:
         pairs = [(p, q) for p, q in itertools.permutations(axis.values, 2) if not _one_way_back(axis, p, q)]
         known = {(one.before, one.after) for one in program.credits if one.axis == axis.name and one.eta is not None}
         if 0 < len(known) < len(pairs):
             yield (
                 f"{len(known & set(pairs))} of {len(pairs)} switches along {axis.name} have a measured credit; the "
-                f"others count with {Amount(axis.transition.credit, 'ratio')}"
+                f"others use {Amount(axis.transition.credit, 'ratio')}"
             )
 
 

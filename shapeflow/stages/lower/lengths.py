@@ -1,4 +1,4 @@
-"""Legs to steps: how long each stage is, what it costs, and the error that the laws expect on the way."""
+"""From legs to steps: how long each stage is, what it costs, and the error that the laws predict."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Stretch:
     steps: int | None
     enter: Point
     spent: float
-    """Compute of the leg on the law of its own shape: what the forecast counts. Infinite where nothing ends it."""
+    """Compute of the leg on the law of its own shape, as the forecast counts it. Infinite if nothing ends the leg."""
     stops: bool = False
-    """Whether the plan ends with it, at the error at which it may stop."""
+    """Whether the plan ends with this leg, at the error at which it stops."""
 
     def shorter(self, steps: int, cost: float) -> Stretch:
         """The stretch without its last steps, each of `cost` in its own shape."""
@@ -42,7 +42,8 @@ class Ruler:
     laws: Mapping[Shape, Law]
 
     def measure(self, leg: Leg, here: Point, data: float, credit: float) -> Stretch:
-        """How long a leg is, entered from `here` by a transition of this credit. `data`: of all steps before."""
+        """The length of a leg that is entered from `here` by a transition with this credit. `data`: the data of all
+        steps before."""
         law = self.laws.get(leg.shape)
         enter = entered(law, here, credit)
         target, budget, own = self.ends(leg, here, data, enter, law)
@@ -51,14 +52,14 @@ class Ruler:
         if self.program.trained is None or not math.isfinite(spent):
             return Stretch(leg, None if self.program.trained is None else 0, enter, spent, stops)
         cost = self.program.trained.cost(leg.shape)
-        # Up to the target, down to the budget, and to the nearest step at a switch.
+        # Round up to the target, down to the budget, and to the nearest step at a switch.
         last = _up(target / cost)
         steps = int(min(last, _down(budget / cost), round(own / cost) if math.isfinite(own) else math.inf))
         return Stretch(leg, steps, enter, steps * cost, steps == last)
 
     def ends(self, leg: Leg, here: Point, data: float, enter: Point, law: Law | None) -> tuple[float, float, float]:
-        """The leg's compute on its own law until the error at which the plan may stop, until the budget, and until
-        its own end; each infinite where there is none."""
+        """The leg's compute on its own law until the plan's target error, until the budget, and until its own end; each
+        infinite if there is none."""
         target = budget = own = math.inf
         if self.program.stop is not None and law is not None:
             target = self.until_error(self.program.stop, enter, law)
@@ -87,7 +88,7 @@ class Ruler:
         return max(0.0, steps * trained.cost(leg.shape))
 
     def of_budget(self, amount: Amount) -> Amount:
-        """A ratio as that part of the budget."""
+        """A ratio as an amount of the budget."""
         if amount.dimension != "ratio":
             return amount
         budget = self.program.budget
@@ -95,7 +96,7 @@ class Ruler:
         return Amount(amount.value * budget.value, budget.dimension)
 
     def mean(self, leg: Leg, dimension: Dimension) -> float:
-        """What a step of the leg takes of a dimension, on average over what it blends in."""
+        """The amount of a dimension that a step of the leg takes, on average over its blends."""
         trained = self.program.trained
         assert trained is not None
         own = trained.of_step(dimension, leg.shape)
@@ -104,7 +105,7 @@ class Ruler:
 
 
 _HAIR = 1e-9
-"""What rounding errors may add to a number of steps, or take away."""
+"""The relative rounding error allowed in a number of steps."""
 
 
 def _up(steps: float) -> float:
@@ -116,19 +117,19 @@ def _down(steps: float) -> float:
 
 
 def entered(law: Law | None, here: Point, credit: float) -> Point:
-    """Where the next law is entered: at the error reached, less what the switch loses (`credit` is eta)."""
+    """The point at which the next law is entered: the error reached, after the loss of the switch (`credit` is eta)."""
     if law is None or here.error is None or here.compute == 0 or credit == 1.0:
         return here
     position = law.compute(here.error)
     if not math.isfinite(position) or position <= 0:
         return here
     error = law.error(credit * position)
-    # Of a credit of 0 a law that has not set in yet says nothing: it is then entered as from compute 0.
+    # With a credit of 0 the law may still be in its warm-up, where it is undefined: enter it as from compute 0.
     return attrs.evolve(here, error=error if math.isfinite(error) else None)
 
 
 def leave(stretch: Stretch, law: Law | None, compute: float) -> Point:
-    """Where a stretch ends; `compute`: what it cost, blends included."""
+    """The point at which a stretch ends; `compute`: its cost, blends included."""
     enter = stretch.enter
     step = None if stretch.steps is None else (enter.step or 0) + stretch.steps
     return Point(step, (enter.compute or 0.0) + compute, forecast(law, enter, stretch.spent))

@@ -1,4 +1,4 @@
-"""Shapes to edits: how a stage's shape is read, what a switch does, what may be blended in."""
+"""From shapes to edits: how a stage's shape is read, what a switch does, what may be blended in."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from shapeflow.stages.lower.credited import credited
 
 PRESERVES = ("exact", "shared-positions", "lossy")
 REWARM = 50
-"""Steps over which the learning rate rises again where the optimizer's state was dropped, unless a transition says
-otherwise: without them the first updates, all of one size, undo some of what was learnt."""
+"""The default number of warm-up steps after a switch that resets the optimizer's state: without warm-up the first
+updates, which are all of one size, undo some of what was learned."""
 
 
 class Illegal(Exception):  # noqa: N818 - the report already holds the error
-    """A switch that cannot be made; what was wrong has been reported."""
+    """A switch that cannot be made; the error has been reported."""
 
 
 @attrs.frozen
@@ -56,14 +56,14 @@ class Switches:
         return ledger
 
     def switch(self, before: Shape, after: Shape, ledger: Ledger, where: tuple[Span, Span] | None) -> Transition:
-        """What is done between two shapes, rehearsed on the ledger. Raises Illegal."""
+        """The transition between two shapes, after a dry run on the ledger. Raises Illegal."""
         moved = before.changed(after)
         parts: dict[str, Sequence[Edit]] = {}
         here, goal = self.trained.whole(before), self.trained.whole(after)
         for name in in_order(moved):
             axis = self.program.axis(name)
-            # What is stored grows axis by axis. A reading is that of the whole shape: of a patch and a resolution that
-            # change together, neither need be possible without the other.
+            # Stored sizes grow axis by axis. Views are those of the whole shape: if a patch and a resolution change
+            # together, neither change need be possible alone.
             there = here.with_({name: after[name]}) if axis.transition.one_way else goal
             try:
                 parts[name] = axis.transition.edits(self.trained.model, here, there)
@@ -84,7 +84,7 @@ class Switches:
     def arrive(
         self, before: Shape | None, after: Shape, ledger: Ledger | None, index: int
     ) -> tuple[Transition | None, Ledger | None]:
-        """What brings a plan from its last stage into the next, and the ledger then. Raises Illegal."""
+        """The transition from a plan's last stage into the next, and the ledger after it. Raises Illegal."""
         where = sides(self.program, index)
         if self.program.trained is None:
             self.forward(before, after, where)
@@ -94,8 +94,7 @@ class Switches:
         return (None if before == after else self.switch(before, after, ledger, where)), ledger
 
     def forward(self, before: Shape | None, after: Shape, where: tuple[Span, Span] | None) -> None:
-        """Without a model there are no edits to rehearse, but a one-way transition still goes one way. Raises
-        Illegal."""
+        """Check the direction of one-way transitions; without a model there are no edits to try. Raises Illegal."""
         axis = None if before is None else self.program.backward(before, after)
         if before is None or axis is None:
             return
@@ -109,8 +108,8 @@ class Switches:
         raise self.illegal(error, axis.via, where)
 
     def blendable(self, leg: Leg, index: int) -> None:
-        """Only shapes that differ in what a step reads, not in what is stored or set for a stage, may share one. Raises
-        Illegal."""
+        """Check that a leg blends only shapes that store the same and are set for single steps, not whole stages.
+        Raises Illegal."""
         at = leg_span(self.program, index)
         for share in leg.shares:
             for axis in (self.program.axis(name) for name in leg.shape.changed(share.shape)):
@@ -121,24 +120,24 @@ class Switches:
                         "not-blendable",
                         f"a stage in {leg.shape.written(units)} cannot take steps in {share.shape.written(units)}",
                         at,
-                        f"shares steps between two {axis.name}s",
+                        f"mixes two values of {axis.name}",
                         also=[
-                            Label(axis.via, "changes what is stored, one way only" if one_way else "sets a whole stage")
+                            Label(axis.via, "changes what is stored, one way only" if one_way else "is set per stage")
                         ],
-                        help="give each its own stage, from small to large" if one_way else "give each its own stage",
+                        help="use one stage for each, from small to large" if one_way else "use one stage for each",
                     )
                     raise Illegal
         if leg.shares and self.program.trained is None:
             self.report.warning(
                 "blend-without-model",
-                f"the stage is planned as if it were all in {leg.shape.written(self.program.units)}",
+                f"the stage is planned as if all its steps were in {leg.shape.written(self.program.units)}",
                 at,
-                "without a model there are no steps to share",
-                help="add a `model` sentence to have the shares counted",
+                "shares need steps, and steps need a model",
+                help="add a `model` sentence so that the shares are counted",
             )
 
     def rehearse(self, ledger: Ledger, stage: Stage) -> None:
-        """Enter the readings of a stage's blends on a ledger, and its own at last. Raises Illegal."""
+        """Try the readings of a stage's blends on a ledger, then its own. Raises Illegal."""
         readings = [*((blend.shape, blend.edits) for blend in stage.blends), (stage.shape, stage.reading)]
         try:
             for shape, edits in readings:
@@ -157,8 +156,8 @@ class Switches:
 
 
 def _joint(axes: Sequence[AxisUse], edits: tuple[Edit, ...], grows: set[str]) -> Transition:
-    """Several transitions at one switch are one: the most careful policy of each kind, the worst promise kept. What
-    becomes of new entries is said by those that make some (`grows`); all state is dropped where one asks for it."""
+    """Several transitions at one switch combined: the most cautious policy of each kind, the weakest guarantee. The
+    transitions that add entries (`grows`) decide `moments` for all; `reset` applies if any transition asks for it."""
     parts = [axis.transition for axis in axes]
     said = {axis.name: axis.transition.moments for axis in axes}
     moments = {m for name, m in said.items() if name in grows or not grows or m == "reset"}
@@ -174,7 +173,7 @@ def _joint(axes: Sequence[AxisUse], edits: tuple[Edit, ...], grows: set[str]) ->
 
 
 def _rewarm(transition: TransitionComponent) -> int:
-    """Steps over which the learning rate rises after a transition: its `rewarm`, or what follows from its `moments`."""
+    """The warm-up steps after a transition: its setting `rewarm` if it is given, else the default."""
     if transition.rewarm is not None:
         return transition.rewarm
     return REWARM if transition.moments == "reset" else 0
@@ -185,12 +184,12 @@ def _sides(where: tuple[Span, Span] | None) -> Iterable[tuple[Span, str]]:
 
 
 def leg_span(program: Program, index: int) -> Span | None:
-    """Where a leg of the route comes from: its `stage` sentence, or the traversal."""
+    """The place in the file that a leg comes from: its `stage` sentence, or the traversal."""
     spans: Sequence[Span] = program.leg_spans
     return spans[index] if index < len(spans) else program.spans.get("traversal")
 
 
 def sides(program: Program, index: int) -> tuple[Span, Span] | None:
-    """Where the stages on both sides of a switch stand, in a plan written by hand."""
+    """The places of the stages on both sides of a switch, in a plan with `stage` sentences."""
     spans: Sequence[Span] = program.leg_spans
     return (spans[index - 1], spans[index]) if index < len(spans) and index > 0 else None

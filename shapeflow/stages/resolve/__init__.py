@@ -1,4 +1,4 @@
-"""Names to components, units to base units, axes to candidates: a Document becomes a Program."""
+"""From a Document to a Program: names to components, units to base units, axes to candidates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def resolve(
 ) -> Program | None:
     """The program of a file, or None after errors were reported.
 
-    `overrides` are sentences of the command line, which replace the file's; `open_document` finds a used file.
+    `overrides` are sentences of the command line, which replace the file's; `open_document` opens a used file.
     """
     sentences = collect(document, overrides, report)
     known = names(sentences, folder, open_document, report)
@@ -50,17 +50,17 @@ def resolve(
 
 @attrs.define
 class _Resolving:
-    """The parts of a program as they are made; each part reports what is wrong with it and the next goes on."""
+    """Builds the parts of a program. Each part reports its own errors, and the next part is still checked."""
 
     sentences: Sentences
     names: Names
     report: Report
     spans: dict[str, Span]
     place: str
-    """The file's name, for what stands nowhere in it."""
+    """The file's name, for errors about something that the file lacks."""
 
     lengths: tuple[Dimension, ...] = ("compute",)
-    """What durations may be counted in; steps and data too once there is a model."""
+    """The dimensions of durations; with a model also steps and data."""
 
     def program(self, source: str, folder: str) -> Program:
         axes = self.axes()
@@ -121,7 +121,7 @@ class _Resolving:
                 "no-axis",
                 "the file has no `axis`, so there is no shape to choose",
                 place=self.place,
-                help="say what may vary: `axis context in [64, 256] tokens via context_grow`",
+                help="add what may vary: `axis context in [64, 256] tokens via context_grow`",
             )
             raise Unsettled
         return found
@@ -157,7 +157,7 @@ class _Resolving:
         return space(axes, self.sentences.get(syntax.Candidates), self.names, self.report)
 
     def trained(self, axes: list[AxisUse], space: Space, training: Training) -> Trained | None:
-        """Model and data together; None where the file has no model."""
+        """Model and data together; None if the file has no model."""
         if self.sentences.get(syntax.Model) is not None:
             return training.trained(axes, space)
         for word in ("data", "objective", "optimizer", "cooldown", "credits"):
@@ -201,7 +201,7 @@ class _Resolving:
         return found
 
     def cooldown(self) -> Amount | None:
-        """None for an amount of 0, by which the command line takes the file's away."""
+        """None for an amount of 0, with which the command line removes the file's cooldown."""
         found = self.amount(syntax.Cooldown, (*self.lengths, "ratio"))
         return found if found is not None and found.value else None
 
@@ -215,7 +215,7 @@ class _Resolving:
             return None
         condition = sentence.condition
         if condition.axis != "error" or condition.operator not in ("<=", "<"):
-            message = "a plan stops at an error"
+            message = "`stop` needs an upper bound on the error"
             self.report.error(
                 "wrong-kind", message, condition.span, "must be `error <= ...`", help="write `stop when error <= 24%`"
             )
@@ -237,7 +237,7 @@ class _Resolving:
         whole = sentence.number.whole
         if whole is None or not 0 <= whole < 2**31:
             why = f"must be a whole number from 0 to {2**31 - 1}"
-            self.report.error("out-of-range", f"`{sentence.number.text}` is no seed", sentence.number.span, why)
+            self.report.error("out-of-range", f"`{sentence.number.text}` is not a seed", sentence.number.span, why)
             raise Unsettled
         return whole
 

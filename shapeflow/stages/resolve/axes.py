@@ -1,4 +1,4 @@
-"""Axes and candidates: which values, which shapes."""
+"""Axes and candidates: their values and shapes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from shapeflow.stages.resolve.values import LARGEST, Names, Unsettled, amount, i
 
 
 def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -> tuple[AxisUse, dict[str, Built]]:
-    """The axis of a sentence, and the components in it: its transition by `axis.NAME`, what its values stand for by
-    `NAME.VALUE`. `loose`: names that nothing has stand for themselves. Raises Unsettled."""
+    """The axis of a sentence, and its components: the transition as `axis.NAME`, the components of its values as
+    `NAME.VALUE`. `loose`: unknown names are allowed as values. Raises Unsettled."""
     known = usable("axis", sentence.name, sentence.name_span, report)
     if sentence.name not in known:
         close = did_you_mean(sentence.name, known)
@@ -50,7 +50,7 @@ def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -
             "wrong-transition",
             f"`{sentence.transition.name}` moves along {built.component.axis}, not along {sentence.name}",
             sentence.transition.name_span,
-            "for another axis",
+            "for a different axis",
             also=[Label(sentence.name_span, "this axis")],
             help=f"write `via {fitting[0]}`" if fitting else None,
         )
@@ -72,7 +72,7 @@ def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -
 
 
 def _room(built: Built, report: Report) -> None:
-    """A stage between two switches takes steps in the next shape and in the last one: some must be left to its own.
+    """A stage between two switches takes steps in the next and in the last shape: check that some are left for its own.
     Raises Unsettled."""
     preview, retain = built.component.preview, built.component.retain
     if preview + retain < 1:
@@ -90,7 +90,7 @@ def _room(built: Built, report: Report) -> None:
 
 
 def _agreement(built: Built, dimension: Dimension, values: tuple[Value, ...], report: Report) -> None:
-    """What a transition itself says against the axis' values. Raises Unsettled."""
+    """Let the transition check its settings against the axis' values. Raises Unsettled."""
     try:
         built.component.agree(dimension, values)
     except EditError as error:
@@ -112,7 +112,7 @@ def _listed(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> s
 
 
 def _numbers(listed: syntax.Listing, axis: Any, names: Names, report: Report) -> tuple[dict[Value, Span], Dimension]:
-    """The values and where each stands, and what the first one, and so all of them, are numbers of."""
+    """The values with their spans, and the dimension of the first value, which all of them must share."""
     found: dict[Value, Span] = {}
     failed = False
     accepted = _dimensions(axis)
@@ -134,21 +134,20 @@ def _numbers(listed: syntax.Listing, axis: Any, names: Names, report: Report) ->
 
 
 def _dimensions(axis: Any) -> tuple[Dimension, ...]:
-    """What an axis' values may be numbers of, whatever the data."""
+    """The dimensions that an axis' values may have, for any data."""
     counted = (dimension for fitting in axis.counts.values() for dimension in fitting)
     return tuple(dict.fromkeys(counted)) or (axis.dimension,)
 
 
 def value_on(axis: AxisUse, item: syntax.Value, names: Names, report: Report) -> Value:
-    """A value on an axis of the file: a number in its base unit, or one of the names that it lists. Raises
-    Unsettled."""
+    """A value on an axis of the file: a number in its base unit, or one of its names. Raises Unsettled."""
     if axis.dimension == "name":
         return chosen(item, axis, names, report)
     return int(axis_amount(item, (axis.dimension,), names, report).value)
 
 
 def axis_amount(item: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report) -> Amount:
-    """One value of an axis in its base unit: a whole number of something. Raises Unsettled."""
+    """One value of an axis in its base unit: a positive whole number. Raises Unsettled."""
     at = item.span
     found = amount(item, accepted, names, report)
     if found.value != int(found.value) or not 1 <= found.value <= LARGEST:
@@ -165,10 +164,10 @@ class Space:
     axes: tuple[AxisUse, ...]
     candidates: tuple[Shape, ...]
     condition: Span | None = None
-    """Where the condition stands that thins them."""
+    """The span of the condition that filters them."""
 
     def partial(self, written: syntax.ShapeLiteral, names: Names, report: Report) -> None:
-        """Check a shape that names some axes of the file: their names and units. Raises Unsettled."""
+        """Check the names and units of a shape that names some axes of the file. Raises Unsettled."""
         known = {axis.name: axis for axis in self.axes}
         for setting in written.settings:
             if setting.name not in known:
@@ -178,8 +177,8 @@ class Space:
     def literal(
         self, written: syntax.ShapeLiteral, names: Names, report: Report, *, partial: Shape | None = None
     ) -> Shape:
-        """A candidate, as a shape in the file. Raises Unsettled for any other shape; `partial` gives the axes that
-        may be left out."""
+        """The candidate that a shape in the file names. Raises Unsettled for any other shape. `partial`: values for
+        axes that the shape may leave out."""
         known = {axis.name: axis for axis in self.axes}
         found: dict[str, Value] = dict(partial or {})
         for setting in written.settings:
@@ -192,14 +191,14 @@ class Space:
             found[setting.name] = value
         missing = [name for name in known if name not in found]
         if missing:
-            message = f"the shape says nothing of {' and '.join(missing)}"
-            report.error("incomplete-shape", message, written.span, "name a value on every axis")
+            message = f"the shape has no value for {' and '.join(missing)}"
+            report.error("incomplete-shape", message, written.span, "needs a value on every axis")
             raise Unsettled
         shape = Shape.of(found)
         if shape not in self.candidates:
             also = [Label(self.condition, "by this condition")] if self.condition is not None else []
             message = f"{written.span.text} is not a candidate"
-            report.error("not-a-candidate", message, written.span, "ruled out by `where`", also=also)
+            report.error("not-a-candidate", message, written.span, "excluded by `where`", also=also)
             raise Unsettled
         return shape
 
@@ -219,7 +218,7 @@ def _unknown_axis(name: str, span: Span, known: Iterable[str], report: Report) -
 
 
 def space(axes: Sequence[AxisUse], sentence: syntax.Candidates | None, names: Names, report: Report) -> Space:
-    """All candidates: the product of the axes in the order of the file, thinned by `where`. Raises Unsettled."""
+    """All candidates: the product of the axes in the order of the file, filtered by `where`. Raises Unsettled."""
     by_name = {axis.name: axis for axis in axes}
     if sentence is not None:
         for name, span in sentence.axes:
@@ -238,7 +237,7 @@ def space(axes: Sequence[AxisUse], sentence: syntax.Candidates | None, names: Na
         condition = sentence.condition
         shapes = tuple(shape for shape in shapes if _holds(condition, shape, by_name, names, report))
         if not shapes:
-            report.error("no-candidates", "no shape is left", condition.span, "rules out every shape")
+            report.error("no-candidates", "no candidates are left", condition.span, "excludes every shape")
             raise Unsettled
         return Space(tuple(axes), shapes, condition.span)
     return Space(tuple(axes), shapes)

@@ -1,4 +1,4 @@
-"""Components: a name and settings in a file -> an instance of the registered class."""
+"""Components: from a name and settings in a file to an instance of the registered class."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from shapeflow.stages.resolve.values import Names, Unsettled, bare, items, settl
 
 @attrs.frozen
 class Built:
-    """A component, and where its settings stand; "" is its name. The settings of a component within follow behind a
-    dot: `of.0.teacher`."""
+    """A component and the spans of its settings; "" is its name. The settings of nested components have dotted names:
+    `of.0.teacher`."""
 
     component: Any
     spans: Mapping[str, Span]
 
 
 def build(kind: str, written: syntax.Value, names: Names, report: Report, within: tuple[str, ...] = ()) -> Built:
-    """The component that is written. `within`: names of the components around it. Raises Unsettled after reporting
-    everything that is wrong with it."""
+    """The component that is written. `within`: names of the components around it. Raises Unsettled after reporting all
+    its errors."""
     if (name := bare(written)) in names.lets and name is not None:
         if name in within:
             names.circular(name, within, written.span, report)
@@ -77,7 +77,7 @@ def build(kind: str, written: syntax.Value, names: Names, report: Report, within
 def _parts(
     value: syntax.Value, hint: Any, kind: str, names: Names, report: Report, within: tuple[str, ...]
 ) -> tuple[Any, dict[str, Span]]:
-    """The component that a setting holds, or its list of them, and where their settings stand. Raises Unsettled."""
+    """The component in a setting, or a tuple of them, and the spans of their settings. Raises Unsettled."""
     if typing.get_origin(hint) is not tuple:
         built = build(kind, value, names, report, within)
         return built.component, dict(built.spans)
@@ -130,7 +130,7 @@ def _find(kind: str, written: syntax.Component, names: Names, report: Report) ->
 def _given(
     written: syntax.Component, known: Mapping[str, attrs.Attribute[Any]], kind: str, report: Report
 ) -> dict[str, syntax.Value]:
-    """Field name -> the value that is written for it, those without a name put in place."""
+    """Field name -> the value that is written for it, including values without a name."""
     first = [name for name, field in known.items() if limits(field).first]
     given = dict(zip(first, written.arguments, strict=False))
     for value in written.arguments[len(first) :]:
@@ -138,7 +138,7 @@ def _given(
             "unnamed-setting",
             f"`{written.name}` takes {len(first) or 'no'} value{'s' * (len(first) != 1)} without a name",
             value.span,
-            "which setting is this?",
+            "needs the name of a setting",
             notes=[f"settings: {', '.join(known)}"] if known else ["it has no settings"],
         )
         raise Unsettled

@@ -1,4 +1,4 @@
-"""Axes whose values are names: what each name stands for, and which name is meant."""
+"""Axes whose values are names: the component of each name, and which value a name refers to."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from shapeflow.stages.resolve.values import Names, Unsettled, bare, items
 
 @attrs.frozen
 class Named:
-    """The values of an axis of names: where each stands, and the component behind it, if there is one."""
+    """The values of an axis of names: the span of each, and its component, if there is one."""
 
     spans: dict[Value, Span]
     built: Mapping[str, Built]
 
 
 def named_values(listed: syntax.Listing, kind: str, loose: bool, names: Names, report: Report) -> Named:
-    """Each value is the name of a component of `kind` that needs no settings, a name that a `let` gives to one, or a
-    component with settings, which then goes by its own name. `loose`: other names stand for themselves; there is no
-    model that could minimise them. Raises Unsettled."""
+    """Each value is the name of a component of `kind` without required settings, a name that a `let` gives to one, or a
+    component with settings, which is called by its component's name. `loose`: other names are allowed, as there is no
+    model to train. Raises Unsettled."""
     spans: dict[Value, Span] = {}
     built: dict[str, Built] = {}
     called: set[str] = set()
@@ -35,7 +35,7 @@ def named_values(listed: syntax.Listing, kind: str, loose: bool, names: Names, r
     for item in items(listed):
         name = item.name if isinstance(item, syntax.Component) else bare(item)
         if name is None:
-            message, why = f"`{item.span.text}` is no name of an {kind}", f"must be an {kind}"
+            message, why = f"`{item.span.text}` is not the name of an {kind}", f"must be an {kind}"
             report.error("wrong-kind", message, item.span, why)
             failed = True
             continue
@@ -65,19 +65,19 @@ def _again(name: str, at: Span, first: Span, with_settings: bool, report: Report
         "ambiguous-value",
         f"two values of the axis are called `{name}`",
         at,
-        "goes by the name of its component",
-        also=[Label(first, "and so does this one")],
-        help="name one of them by a `let`, and list that name",
+        "called by the name of its component",
+        also=[Label(first, "the same name")],
+        help="name one of them with a `let`, and list that name",
     )
 
 
 def chosen(value: syntax.Value, axis: AxisUse, names: Names, report: Report) -> str:
-    """Which value of an axis of names is meant: the name that is written, or one that `let`s lead on to. Raises
+    """The value of an axis of names: the name that is written, or a name that it is defined as by `let`s. Raises
     Unsettled."""
     chain = names.chain(value)
     if not chain:
         values = ", ".join(map(str, axis.values))
-        message = f"`{value.span.text}` is no value of {axis.name}"
+        message = f"`{value.span.text}` is not a value of {axis.name}"
         report.error("wrong-kind", message, value.span, f"must be a name: {values}", also=[Label(axis.span)])
         raise Unsettled
     found = next((name for name in chain if name in axis.values), None)
@@ -91,9 +91,9 @@ def unknown_value(axis: AxisUse, value: syntax.Value, report: Report) -> NoRetur
     close = did_you_mean(value.span.text, map(str, axis.values)) if axis.dimension == "name" else None
     report.error(
         "unknown-value",
-        f"{axis.name} never is {value.span.text}",
+        f"axis {axis.name} has no value {value.span.text}",
         value.span,
-        "not among the axis' values",
+        "not in the list of the axis",
         also=[Label(axis.span, f"{', '.join(map(str, axis.values))} {axis.unit}".rstrip())],
         help=f"did you mean `{close}`?" if close else None,
     )
@@ -101,12 +101,12 @@ def unknown_value(axis: AxisUse, value: syntax.Value, report: Report) -> NoRetur
 
 
 def check_order(condition: syntax.Comparison, axis: AxisUse, report: Report) -> None:
-    """Names are equal or not. Raises Unsettled where one is to be more than another."""
+    """Names have no order: raises Unsettled for any comparison except `is`."""
     if condition.operator == "is":
         return
     report.error(
         "unordered-axis",
-        f"the values of {axis.name} are names, and no name is more than another",
+        f"the values of {axis.name} are names, which have no order",
         condition.span,
         f"`{condition.operator}` compares numbers",
         also=[Label(axis.span, "an axis of names")],

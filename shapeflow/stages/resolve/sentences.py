@@ -1,4 +1,4 @@
-"""Sentences: which the file has, each at most once where once is meant, and what its `let`s and `use`s name."""
+"""The sentences of a file, with a check of those that may appear only once, and the names of its `let`s and `use`s."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ WORDS: Mapping[type, str] = {
     syntax.Checkpoint: "checkpoint",
     syntax.Seed: "seed",
 }
-"""Sentences that a file has once at most -> the word that opens them."""
+"""Sentences that a file may have at most once -> the word that opens them."""
 
 _S = TypeVar("_S")
 
 
 @attrs.frozen
 class Sentences:
-    """The sentences of a file by kind. Those of the command line come last and replace the file's."""
+    """The sentences of a file by kind. Those of the command line replace the file's."""
 
     once: Mapping[type, syntax.Sentence]
     many: tuple[syntax.Sentence, ...]
@@ -58,7 +58,7 @@ class Sentences:
 
 
 def collect(document: syntax.Document, overrides: tuple[syntax.Document, ...], report: Report) -> Sentences:
-    """The sentences of a file; one that stands twice is an error, one of the command line replaces the file's."""
+    """The sentences of a file. A repeated sentence is an error; one of the command line replaces the file's."""
     once: dict[type, syntax.Sentence] = {}
     many: list[syntax.Sentence] = []
     for sentence in document.sentences:
@@ -72,7 +72,7 @@ def collect(document: syntax.Document, overrides: tuple[syntax.Document, ...], r
                 "repeated-sentence",
                 f"a second `{word}` sentence",
                 sentence.span,
-                "said again here",
+                "repeated here",
                 also=other,
                 help=f"keep one `{word}` sentence",
             )
@@ -98,7 +98,7 @@ def collect(document: syntax.Document, overrides: tuple[syntax.Document, ...], r
 
 
 def _known_let(sentence: syntax.Sentence, many: list[syntax.Sentence], report: Report) -> None:
-    """A `let` of the command line replaces one of the file; a misspelt name would replace nothing."""
+    """A `let` of the command line must replace one of the file: report a misspelt name."""
     if not isinstance(sentence, syntax.Let):
         return
     known = [old.name for old in many if isinstance(old, syntax.Let)]
@@ -122,7 +122,7 @@ def _replaces(new: syntax.Sentence, old: syntax.Sentence) -> bool:
 
 
 def _no_twins(many: list[syntax.Sentence], report: Report) -> None:
-    """Axes, lets and uses are told apart by name: no two of one name."""
+    """Report axes, lets and uses with the same name."""
     seen: dict[str, Span] = {}
     for sentence in many:
         if isinstance(sentence, syntax.Let | syntax.Axis | syntax.Use):
@@ -131,12 +131,12 @@ def _no_twins(many: list[syntax.Sentence], report: Report) -> None:
             if key in seen:
                 other = (Label(seen[key], "the first one"),)
                 message = f"a second {what} called `{sentence.name}`"
-                report.error("repeated-name", message, sentence.name_span, "named again", also=other)
+                report.error("repeated-name", message, sentence.name_span, "repeated here", also=other)
             seen.setdefault(key, sentence.name_span)
 
 
 def names(sentences: Sentences, folder: str, open_document: Opener, report: Report) -> Names:
-    """What the file's `let`s name, and under `alias.name` those of the files it uses."""
+    """The names that the file's `let`s define, and as `alias.name` those of the files it uses."""
     lets = {sentence.name: sentence.value for sentence in sentences.all(syntax.Let)}
     for use in sentences.all(syntax.Use):
         path = use.path.value
@@ -151,7 +151,7 @@ def names(sentences: Sentences, folder: str, open_document: Opener, report: Repo
             continue
         used = open_document(path, folder)
         if used is None:
-            report.error("no-such-file", f"there is no file `{path}`", use.path.span, "not found beside the file")
+            report.error("no-such-file", f"there is no file `{path}`", use.path.span, "not found next to the file")
             continue
         own = frozenset(sentence.name for sentence in used.sentences if isinstance(sentence, syntax.Let))
         for sentence in used.sentences:
@@ -159,13 +159,13 @@ def names(sentences: Sentences, folder: str, open_document: Opener, report: Repo
                 lets[f"{use.name}.{sentence.name}"] = _qualified(sentence.value, use.name, own)
             elif not isinstance(sentence, syntax.PlanName):
                 other = (Label(use.span, "used here"),)
-                message = "a used file may hold `let` sentences only"
+                message = "a used file may contain only `let` sentences"
                 report.error("not-a-let", message, sentence.span, "not a `let`", also=other)
     return Names(lets)
 
 
 def _qualified(value: syntax.Value, alias: str, own: frozenset[str]) -> syntax.Value:
-    """A value of a used file, as the using file names it: what the used file's `let`s name goes by the alias."""
+    """A value of a used file, with references to that file's `let`s prefixed by the alias."""
 
     def settings(listed: tuple[syntax.Setting, ...]) -> tuple[syntax.Setting, ...]:
         return tuple(attrs.evolve(each, value=_qualified(each.value, alias, own)) for each in listed)

@@ -1,4 +1,4 @@
-"""Teachers: files of weights that an objective names, read and compared with the data before anything is planned."""
+"""Teachers: read the files of weights that an objective names and compare them with the data."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from shapeflow.ir.program import Trained
 from shapeflow.ir.weights import Weights, broken, read_weights
 
 NAMES = {"image": "images of {} px", "channels": "{} channels", "classes": "{} classes", "vocabulary": "{} tokens"}
-"""What teacher and data must have alike -> how it is told."""
+"""What must be equal for teacher and data -> its words in a message."""
 
 
 @attrs.frozen
 class Teachers:
-    """Finds the teachers of objectives. `spans`: where sentences and settings stand, as in `Program`."""
+    """Finds the teachers of objectives. `spans`: the places of sentences and settings, as in `Program`."""
 
     folder: str
-    """Where relative paths start."""
+    """The folder that relative paths start from."""
     spans: Mapping[str, Span]
     report: Report
 
     def taught(self, trained: Trained, candidates: Sequence[Shape], words: Mapping[str, str]) -> dict[str, Any]:
-        """The objectives with what was found of their teachers' files; what is wrong with a file is reported. `words`:
-        an objective's name -> the word under which its settings stand."""
+        """The objectives with the facts of their teachers' files; errors in a file are reported. `words`: an
+        objective's name -> the prefix of its settings in `spans`."""
         found: dict[str, Any] = {}
         for name, objective in trained.objectives.items():
             teachers: dict[str, Teacher] = {}
@@ -52,30 +52,30 @@ class Teachers:
         return found
 
     def tell(self, wrong: Diagnostic, word: str, place: str) -> None:
-        """Hang what is wrong with a file under the setting that names it."""
+        """Report an error in a file at the setting that names it."""
         also = [Label(self.spans["data."], "this data")] if wrong.code == "teacher-mismatch" else []
         at = self.spans[f"{word}.{place}"]
         self.report.error(wrong.code, wrong.message, at, "this teacher", also=also, notes=wrong.notes, help=wrong.help)
 
     def stretched(self, file: str, teacher: Teacher, asked: Sequence[Shape], at: Span) -> None:
-        """Warn of a teacher that is asked, in some whole shape, about a longer context than it has learnt."""
+        """Warn if some shape trains at a longer context than the teacher was trained at."""
         longest = max((shape.number("context") for shape in asked if "context" in shape), default=0)
         if teacher.context is None or longest <= teacher.context:
             return
         self.report.warning(
             "teacher-stretched",
-            f"the teacher `{file}` was last trained at {teacher.context} tokens of context, and is asked at {longest}",
+            f"the teacher `{file}` was trained at a context of {teacher.context} tokens, and is used at {longest}",
             at,
-            "knows no positions beyond its own",
-            help=f"learn from it at contexts up to {teacher.context} tokens, or from one that was trained at {longest}",
+            "not trained at longer positions",
+            help=f"use contexts up to {teacher.context} tokens, or a teacher that was trained at {longest}",
         )
 
     def teacher(self, path: Path, trained: Trained, candidates: Sequence[Shape]) -> Teacher:
-        """What is found of a file. Raises Refused `teacher-missing`, `teacher-broken`, `teacher-mismatch`."""
+        """The facts of a teacher's file. Raises Refused `teacher-missing`, `teacher-broken`, `teacher-mismatch`."""
         weights, shapes = read_weights(path), [trained.whole(shape) for shape in candidates]
         facts = weights.facts()
         data = _without(trained.facts, trained.reserved)
-        # Read at a resolution of its own, the data has images of that side too.
+        # The data can also be read at any resolution of the axis.
         sides = {shape["resolution"] for shape in shapes if "resolution" in shape}
         if facts.image in sides:
             data = attrs.evolve(data, image=facts.image)
@@ -92,7 +92,7 @@ class Teachers:
 
 
 def _without(facts: DataFacts, reserved: int) -> DataFacts:
-    """The facts without ids that are no tokens of the data."""
+    """The facts without the ids that an objective reserves."""
     return facts if facts.vocabulary is None else attrs.evolve(facts, vocabulary=facts.vocabulary - reserved)
 
 
@@ -115,8 +115,8 @@ def _differences(teacher: DataFacts, data: DataFacts) -> Iterator[str]:
 
 
 def _declared(path: Path, weights: Weights) -> tuple[Model, Shape]:
-    """The teacher as its architecture declares it, and its whole shape. Raises Refused `teacher-broken` where that is
-    not what the file says."""
+    """The teacher as its architecture declares it, and its whole shape. Raises Refused `teacher-broken` if the file
+    differs from that."""
     known = registry.components("model")
     if weights.model not in known:
         broken(path, f"no model is called `{weights.model}`")
@@ -141,8 +141,8 @@ def _declared(path: Path, weights: Weights) -> tuple[Model, Shape]:
 
 
 def _slots(model: Model, weights: Weights) -> Iterator[str]:
-    """What of a file's slots its model cannot have; a switch may have changed their values, `head_width` alone never
-    changes. A batch is of the run, not of the model."""
+    """The slots of a file that its model cannot have. A switch may change the value of any slot but `head_width`; the
+    batch belongs to the run, not to the model."""
     for name, own in model.slots.items():
         theirs = weights.slots.get(name)
         number = type(theirs) is int or (type(theirs) is float and math.isfinite(theirs))

@@ -1,4 +1,4 @@
-"""What is trained: model and data together, every candidate checked against both."""
+"""What is trained: model and data together, with every candidate checked against both."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from shapeflow.stages.resolve.teachers import Teachers
 from shapeflow.stages.resolve.values import Unsettled
 
 DATA_SETTINGS = {"indivisible-patch": "image", "tokens-per-step-not-integral": "batch"}
-"""What is wrong with a value -> the setting of the data that it does not fit, for the label that shows it."""
+"""The code of an error in a value -> the setting of the data that a label points to."""
 LOSS = "loss"
-"""The axis whose values are objectives: an affair of the step, of no model."""
+"""The axis whose values are objectives. It concerns the training step, not the model."""
 
 
 @attrs.frozen
 class Training:
-    """Puts together what the file trains. `spans`: where sentences and settings stand, as in `Program`."""
+    """Builds what the file trains. `spans`: the places of sentences and settings, as in `Program`."""
 
     parts: Mapping[str, Any]
     """Opening word -> the component of that sentence."""
     spans: Mapping[str, Span]
     folder: str
-    """Where relative paths of the file start."""
+    """The folder that relative paths of the file start from."""
     report: Report
 
     def trained(self, axes: Sequence[AxisUse], space: Space) -> Trained:
@@ -67,7 +67,7 @@ class Training:
         return taught
 
     def found(self, data: Data) -> Data:
-        """The data, with what its files say of it where it looks. Raises Unsettled."""
+        """The data, with the facts of its files if it reads them. Raises Unsettled."""
         first = next((name for name, field in settings_of(type(data)).items() if limits(field).first), "")
         try:
             return data.found_in(Path(self.folder))
@@ -83,13 +83,13 @@ class Training:
             raise Unsettled
 
     def objectives(self, loss: AxisUse | None) -> dict[str, Any]:
-        """What a step may minimise, by name: one, or one for each value of the axis `loss`."""
+        """The objectives by name: one, or one for each value of the axis `loss`."""
         if loss is not None:
             return {str(name): one for name, one in loss.components.items()}
         return {name_of(self.parts["objective"]): self.parts["objective"]}
 
     def complete(self, loss: AxisUse | None) -> None:
-        """A model needs data, and an objective or an axis of them."""
+        """Check that a model has data, and an objective or an axis `loss`."""
         if loss is not None and "objective" in self.spans:
             self.report.error(
                 "two-objectives",
@@ -110,20 +110,20 @@ class Training:
                     f"the file has a `model` but no `{word}`",
                     self.spans["model"],
                     f"needs {article} `{word}` sentence",
-                    notes=["an axis `loss` may say it for each stage"] if word == "objective" else (),
+                    notes=["an axis `loss` can set one for each stage"] if word == "objective" else (),
                     help=f"add one, such as `{word} {fitting[0]}`" if fitting else None,
                 )
         self.settled()
 
     def axis_of_model(self, axis: AxisUse, model: Any) -> None:
         if axis.name not in model.axes and axis.name != LOSS:
-            message = f"`{self.spans['model.'].text}` has no {axis.name} to vary"
+            message = f"`{self.spans['model.'].text}` cannot vary along {axis.name}"
             known = f"axes of this model: {', '.join(sorted(model.axes))}"
             self.report.error("not-of-model", message, axis.span, known)
         elif f"model.{axis.name}" in self.spans:
             self.report.error(
                 "setting-and-axis",
-                f"`{axis.name}` is a setting of `{self.spans['model.'].text}` and an axis as well",
+                f"`{axis.name}` is both a setting of `{self.spans['model.'].text}` and an axis",
                 self.spans[f"model.{axis.name}"],
                 "set for the whole run",
                 also=[Label(axis.span, "varies here")],
@@ -139,7 +139,7 @@ class Training:
             raise Unsettled from error
 
     def stored(self, facts: Any, axes: Sequence[AxisUse]) -> dict[str, int]:
-        """What transitions keep whatever the shape; two of them must keep the same. Raises Unsettled."""
+        """The sizes that transitions store independently of the shape; two transitions must agree. Raises Unsettled."""
         stored: dict[str, int] = {}
         keepers: dict[str, AxisUse] = {}
         for axis in axes:
@@ -148,7 +148,7 @@ class Training:
                 if stored.setdefault(dim, size) != size:
                     self.report.error(
                         "stored-mismatch",
-                        f"two transitions store a `{dim}` of {stored[dim]} and of {size}",
+                        f"two transitions store `{dim}` at different sizes, {stored[dim]} and {size}",
                         axis.via,
                         f"{size} here",
                         also=[Label(keeper.via, f"{stored[dim]} here")],
@@ -158,7 +158,7 @@ class Training:
         return stored
 
     def check_values(self, trained: Trained, axes: Sequence[AxisUse]) -> None:
-        """Every value of every axis against the data, then against the model."""
+        """Check every value of every axis against the data, then against the model."""
         kinds = registry.components("axis")
         facts = shown(trained, {axis.name for axis in axes})
         for axis in axes:
@@ -173,7 +173,7 @@ class Training:
         self.settled()
 
     def check_unit(self, axis: AxisUse, kind: Any, facts: DataFacts) -> None:
-        """Whether an axis that is counted in what the data is made of was written so."""
+        """Check the unit of an axis that is counted in units of the data."""
         fitting = kind.counts.get(facts.kind)
         if fitting is None or axis.dimension in fitting:
             return
@@ -185,11 +185,11 @@ class Training:
             next(iter(axis.value_spans.values())),
             f"counted in {BASE[axis.dimension] or 'plain numbers'} here",
             also=[Label(self.spans["data."], f"gives {facts.kind}")],
-            help=f"write `{unit}` behind the values" if unit else "write the values without a unit",
+            help=f"write `{unit}` after the values" if unit else "write the values without a unit",
         )
 
     def blamed(self, axis: AxisUse, kind: Any, facts: DataFacts, value: Any) -> list[Label]:
-        """What a value does not fit: the data, where the data alone rules it out, else the model."""
+        """The label of what a value does not fit: the data if the data alone excludes it, else the model."""
         try:
             kind.check(value, facts)
         except EditError as error:
@@ -200,8 +200,7 @@ class Training:
         return [Label(self.spans["model."], "this model")]
 
     def check_shapes(self, ask: Callable[[Shape], object], space: Space) -> None:
-        """Every candidate as a whole, by what is asked of it; what is wrong with many is said once, where it comes
-        from."""
+        """Check every candidate with `ask`; an error that many candidates share is reported once, at its cause."""
         found: dict[tuple[str, str], list[tuple[Shape, EditError]]] = {}
         for shape in space.candidates:
             try:
@@ -227,15 +226,15 @@ class Training:
 
 
 def sized(trained: Trained, shape: Shape) -> None:
-    """Whether the model has sizes in a candidate, and its step whole samples. Raises EditError."""
+    """Check that the model has sizes in a candidate, and its step a whole number of samples. Raises EditError."""
     whole = trained.whole(shape)
     trained.model.sizes(whole)
     trained.model.samples(whole)
 
 
 def shown(trained: Trained, moving: AbstractSet[str]) -> DataFacts:
-    """The facts as one axis alone can be checked against: 0 where another axis moves what they say, and the side of
-    images as the model sees them."""
+    """The facts for checking the values of one axis: 0 where another axis varies the fact, and the side of images as
+    the model sees them."""
     facts = attrs.evolve(trained.facts, batch=0) if "batch" in moving else trained.facts
     if "resolution" in moving:
         return attrs.evolve(facts, image=0)
@@ -244,7 +243,7 @@ def shown(trained: Trained, moving: AbstractSet[str]) -> DataFacts:
 
 
 def cause(shapes: Sequence[Shape], space: Space) -> Span:
-    """The value that all these shapes and no other candidates have; without one, a value of the first shape."""
+    """The span of the value that all these shapes and no other candidates have, or else of a value of the first."""
     for axis in space.axes:
         values = {shape[axis.name] for shape in shapes}
         having = [shape for shape in space.candidates if shape[axis.name] in values]

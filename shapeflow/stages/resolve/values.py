@@ -1,4 +1,4 @@
-"""Values: what stands in a file -> a Python value in base units, by the type of the field that takes it."""
+"""Values: from the text of a file to a Python value in base units, by the type of the field."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from shapeflow.base.units import BASE, UNITS, Amount, Dimension, Unit
 from shapeflow.language import syntax
 
 LARGEST = 10**8
-"""Whole numbers of a file go no further: sizes are multiplied with each other, and no machine has as much."""
+"""The largest whole number in a file: sizes are multiplied with each other, and no machine can store more."""
 
 
 class Unsettled(Exception):  # noqa: N818 - the report already holds the error
-    """A value could not be made out; what was wrong has been reported."""
+    """A value could not be resolved; the error has been reported."""
 
 
 @attrs.frozen
 class Names:
-    """What `let` and `use` have named: `name` or `alias.name` -> the value."""
+    """The names that `let` and `use` define: `name` or `alias.name` -> the value."""
 
     lets: Mapping[str, syntax.Value] = attrs.field(factory=dict)
     values: frozenset[str] = frozenset()
     """Names that the file's axes list as values."""
 
     def chain(self, value: syntax.Value) -> tuple[str, ...]:
-        """The name that stands there and those that `let`s lead on to from it, in order; empty where there is none."""
+        """The name that is written and the names that `let`s define it as, in order; empty if it is not a name."""
         found: list[str] = []
         at: syntax.Value | None = value
         while at is not None and (name := bare(at)) is not None and name not in found:
@@ -41,7 +41,7 @@ class Names:
         return tuple(found)
 
     def expand(self, value: syntax.Value, report: Report, seen: tuple[str, ...] = ()) -> syntax.Value:
-        """The value behind a name; the value itself where it is none. Raises Unsettled."""
+        """The value that a name is defined as; the value itself if it is not a name. Raises Unsettled."""
         name = bare(value)
         if name is None or (name not in self.lets and isinstance(value, syntax.Component)):
             return value
@@ -52,27 +52,27 @@ class Names:
         return self.expand(self.lets[name], report, (*seen, name))
 
     def circular(self, name: str, seen: tuple[str, ...], at: Span, report: Report) -> typing.NoReturn:
-        """Report a name that was on the way already. Raises Unsettled."""
-        way = [f"the way round: {' -> '.join((*seen[seen.index(name) :], name))}"]
-        report.error("circular-let", f"`{name}` is defined by itself", at, "comes back to itself", notes=way)
+        """Report a name that is defined by itself. Raises Unsettled."""
+        way = [f"the cycle: {' -> '.join((*seen[seen.index(name) :], name))}"]
+        report.error("circular-let", f"`{name}` is defined by itself", at, "refers back to itself", notes=way)
         raise Unsettled
 
     def unknown(self, name: str, at: Span, why: str, report: Report) -> typing.NoReturn:
-        """Report a name that nothing has. Raises Unsettled."""
+        """Report a name that is not defined. Raises Unsettled."""
         close = did_you_mean(name, self.lets)
         report.error(
             "unknown-name",
-            f"nothing is called `{name}`",
+            f"the name `{name}` is not defined",
             at,
             why,
-            notes=[f"known names: {', '.join(sorted(self.lets))}"] if self.lets else ["no `let` names anything"],
+            notes=[f"known names: {', '.join(sorted(self.lets))}"] if self.lets else ["the file has no `let`"],
             help=f"did you mean `{close}`?" if close else None,
         )
         raise Unsettled
 
 
 def bare(value: syntax.Value) -> str | None:
-    """The name, where a value is nothing but a name: `teacher`, `imagenet.side`."""
+    """The name, if a value is just a name: `teacher`, `imagenet.side`."""
     if isinstance(value, syntax.Reference):
         return ".".join(value.parts)
     return value.name if isinstance(value, syntax.Component) and not value.called else None
@@ -81,8 +81,8 @@ def bare(value: syntax.Value) -> str | None:
 def amount(
     value: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report, notes: Iterable[str] = ()
 ) -> Amount:
-    """A number with its unit, in base units. `number` among the accepted dimensions admits one without, and so does
-    `ratio` where it is the only one (1.2 is 120%). `notes`: facts for whoever took another unit. Raises Unsettled."""
+    """A number with its unit, in base units. A unit is optional if `number` is accepted, or if only `ratio` is (1.2 is
+    120%). `notes`: notes for the error about a wrong unit. Raises Unsettled."""
     at = value.span
     value = names.expand(value, report)
     if isinstance(value, syntax.Number):
@@ -91,7 +91,9 @@ def amount(
         if accepted == ("ratio",):
             return Amount(value.value, "ratio")
         units = " or ".join(f"`{with_unit(value.text, dimension)}`" for dimension in accepted)
-        report.error("missing-unit", f"`{value.text}` has no unit", at, "a number of what?", help=f"write {units}")
+        report.error(
+            "missing-unit", f"`{value.text}` has no unit", at, "a number without a unit", help=f"write {units}"
+        )
         raise Unsettled
     if not isinstance(value, syntax.Quantity):
         wanted = "a number" if accepted == ("number",) else "a number with a unit"
@@ -104,7 +106,7 @@ def amount(
 
 
 def with_unit(text: str, dimension: Dimension) -> str:
-    """A number with the base unit of a dimension, as a file writes it: `100 steps`, `100%`."""
+    """A number with the base unit of a dimension, as in a file: `100 steps`, `100%`."""
     return f"{text}%" if dimension == "ratio" else f"{text} {BASE[dimension]}"
 
 
@@ -119,7 +121,7 @@ def unit_of(name: str, span: Span, accepted: tuple[Dimension, ...], report: Repo
         f"no unit is called `{name}`",
         span,
         "not a unit",
-        notes=[f"units that fit: {', '.join(fitting)}" if fitting else "no unit belongs here"],
+        notes=[f"units that fit: {', '.join(fitting)}" if fitting else "no unit is allowed here"],
         help=f"did you mean `{close}`?" if close else None,
     )
     raise Unsettled
@@ -132,7 +134,7 @@ def wrong_unit(
     units = " or ".join(f"`{BASE[dimension]}`" for dimension in accepted if BASE[dimension])
     report.error(
         "wrong-unit",
-        f"`{name}` is no unit of {' or '.join(accepted)}",
+        f"`{name}` is not a unit of {' or '.join(accepted)}",
         span,
         f"a unit of {UNITS[name].dimension}",
         notes=notes,
@@ -142,7 +144,7 @@ def wrong_unit(
 
 
 def settle(value: syntax.Value, kind: Any, limits: Limits, names: Names, report: Report) -> Any:
-    """A value as its field's type wants it. Raises Unsettled after reporting what is wrong."""
+    """A value of the type of its field. Raises Unsettled after reporting the error."""
     at = value.span
     value = names.expand(value, report)
     options = _options(kind)
@@ -231,7 +233,7 @@ def _tuple(value: syntax.Value, kind: Any, limits: Limits, names: Names, report:
 
 
 def items(value: syntax.Listing) -> list[syntax.Value]:
-    """The values of a list, each with the unit that stands behind the bracket."""
+    """The values of a list, each with the unit after the bracket."""
     if value.unit is None or value.unit_span is None:
         return list(value.items)
     return [
@@ -258,7 +260,7 @@ def _mapping(value: syntax.Value, kind: Any, names: Names, report: Report) -> An
 
 
 def plain(value: syntax.Value, names: Names, report: Report) -> Any:
-    """A value of no declared type: a whole number in base units, a text, or a bare name. Raises Unsettled."""
+    """A value without a declared type: a whole number in base units, a text, or a bare name. Raises Unsettled."""
     at = value.span
     listed = next((name for name in names.chain(value) if name in names.values), None)
     if listed is not None:
@@ -280,8 +282,8 @@ def plain(value: syntax.Value, names: Names, report: Report) -> Any:
 
 def _wrong_kind(value: syntax.Value, wanted: str, at: Span, names: Names, report: Report) -> typing.NoReturn:
     if isinstance(value, syntax.Component) and not value.called:
-        names.unknown(value.name, at, f"must be {wanted}, or a name that a `let` gives one", report)
-    report.error("wrong-kind", f"`{_short(at.text)}` is not what is wanted here", at, f"must be {wanted}")
+        names.unknown(value.name, at, f"must be {wanted}, or a name that a `let` defines as one", report)
+    report.error("wrong-kind", f"`{_short(at.text)}` is the wrong kind of value", at, f"must be {wanted}")
     raise Unsettled
 
 

@@ -1,4 +1,4 @@
-"""The way: `stage` sentences by hand, laws that are stated, and whether the file says one way and an end."""
+"""`stage` sentences, stated laws, and the check that a file has exactly one route and an end."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from shapeflow.stages.resolve.values import Names, Unsettled, amount
 
 @attrs.frozen
 class Ways:
-    """Reads what a file says of its way over the candidates of `space`."""
+    """Reads the route of a file through the candidates of `space`."""
 
     sentences: Sentences
     space: Space
     names: Names
     report: Report
     lengths: tuple[Dimension, ...]
-    """What durations may be counted in."""
+    """The dimensions that durations may have."""
     place: str
-    """The file's name, for what stands nowhere in it."""
+    """The file's name, for errors about something that the file lacks."""
 
     def by_hand(self) -> Route | None:
-        """The legs of the `stage` sentences, in the file's order; None where there are none."""
+        """The legs of the `stage` sentences, in the file's order; None if there are none."""
         legs = []
         sentences = self.sentences.all(syntax.Stage)
         for number, sentence in enumerate(sentences, 1):
@@ -45,10 +45,10 @@ class Ways:
 
     def out_of_order(self, sentence: syntax.Stage) -> None:
         if sentence.until is None:
-            message, why = "a stage follows the end", "runs to the end already"
-            help_ = "give this stage an end of its own, or put it last"
+            message, why = "a stage follows one that runs `until end`", "runs to the end of the plan"
+            help_ = "end this stage earlier, such as `until 40%`, or put it last"
         else:
-            message, why = "only the last stage runs `until end`, and it must", "the last stage"
+            message, why = "the last stage must run `until end`", "the last stage"
             help_ = "end the last stage with `until end`"
         self.report.error("stage-order", message, sentence.span, why, help=help_)
 
@@ -68,18 +68,18 @@ class Ways:
         notes = countable(self.lengths)
         until = amount(sentence.until, (*self.lengths, "ratio"), self.names, self.report, notes)
         if until.value <= 0:
-            written, why = sentence.until.span, "must be above 0: it counts from the run's start"
+            written, why = sentence.until.span, "must be above 0: it counts from the start of the run"
             self.report.error("out-of-range", f"`{written.text}` is out of range", written, why)
         if until.dimension == "ratio" and self.sentences.get(syntax.Budget) is None:
             self.report.error(
                 "no-end",
-                "a percent of a budget that the file does not say",
+                "a percentage needs a budget, and the file has none",
                 sentence.until.span,
-                "of what?",
-                help="add a sentence such as `budget 1000 steps`",
+                "a percentage of the budget",
+                help="add a budget, such as `budget 1000 steps`",
             )
         if until.dimension == "ratio" and until.value > 1:
-            why = "a stage ends with the budget at the latest"
+            why = "must be at most 100% of the budget"
             self.report.error("out-of-range", f"`{sentence.until.span.text}` is out of range", sentence.until.span, why)
         return Leg(shape, Until(amount=until), tuple(shares))
 
@@ -96,18 +96,18 @@ class Ways:
             if shape in found:
                 other = (Label(spans[shape], "the first one"),)
                 message = f"a second law for {sentence.shape.span.text}"
-                self.report.error("repeated-sentence", message, sentence.shape.span, "said again here", also=other)
+                self.report.error("repeated-sentence", message, sentence.shape.span, "repeated here", also=other)
             found[shape] = built.component
             spans.setdefault(shape, sentence.shape.span)
         return found
 
     def check(self) -> None:
-        """A way is picked by a traversal or told by hand, not both, not neither; and it ends."""
+        """Check that the file has either a traversal or `stage` sentences, and an end."""
         traversal, stages = self.sentences.get(syntax.Traversal), self.sentences.all(syntax.Stage)
         if not stages and traversal is None:
             self.report.error(
                 "missing-sentence",
-                "the file says no way: neither `traversal` nor `stage`",
+                "the file has neither a `traversal` nor `stage` sentences",
                 place=self.place,
                 help="write `traversal steepest`, or the stages by hand",
             )
@@ -118,12 +118,12 @@ class Ways:
                 "the file has a `traversal` and `stage` sentences",
                 traversal.span,
                 "picks the stages",
-                also=[Label(stages[0].span, "says them by hand")],
+                also=[Label(stages[0].span, "sets them by hand")],
                 help="keep one of the two",
             )
 
     def unused(self, budget: Span) -> None:
-        """Errors mean nothing without laws: say of each that it is not used."""
+        """Warn of each error that is not used because there are no laws."""
         for word, sentence in (
             ("stop", self.sentences.get(syntax.StopWhen)),
             ("start", self.sentences.get(syntax.StartAt)),
@@ -133,13 +133,13 @@ class Ways:
                     "unused-error",
                     f"without laws `{word}` is not used",
                     sentence.span,
-                    "nobody knows when the plan gets to an error",
-                    also=[Label(budget, "the budget alone says where it ends")] if word == "stop" else [],
+                    "only laws predict errors",
+                    also=[Label(budget, "the plan ends at the budget")] if word == "stop" else [],
                     help=f"add laws, or leave `{word}` out",
                 )
 
     def check_end(self) -> None:
-        """A budget always says where a plan ends; an error says it where there are laws."""
+        """Check that the plan has an end: a budget, or with laws an error."""
         stop = self.sentences.get(syntax.StopWhen)
         laws = self.sentences.get(syntax.LawsFrom) is not None or self.sentences.all(syntax.LawFor)
         budget = self.sentences.get(syntax.Budget)
@@ -148,17 +148,17 @@ class Ways:
         if budget is not None or (stop is not None and laws):
             return
         if stop is not None:
-            message, why = "without laws nobody knows when the plan gets to an error", "needs laws"
-            self.report.error("no-end", message, stop.span, why, help="add a sentence such as `budget 10 PFLOPs`")
+            message, why = "without laws `stop` cannot end the plan", "only laws predict errors"
+            self.report.error("no-end", message, stop.span, why, help="add a budget, such as `budget 10 PFLOPs`")
             return
         self.report.error(
             "no-end",
-            "the file says no end: neither `budget` nor `stop`",
+            "the plan has no end: the file has neither `budget` nor `stop`",
             place=self.place,
             help="write `budget 10 PFLOPs`, or `stop when error <= 24%`",
         )
 
 
 def countable(lengths: tuple[Dimension, ...]) -> tuple[str, ...]:
-    """What to say to whoever counts in steps where there are none."""
-    return ("steps, epochs and data are counted only where there is a `model`",) if lengths == ("compute",) else ()
+    """A note for a file that counts in steps without a model."""
+    return ("steps, epochs and amounts of data need a `model`",) if lengths == ("compute",) else ()
