@@ -1,4 +1,4 @@
-"""The verbs for programs: what the command line does, without a screen."""
+"""The Python API: the commands as functions, without screen output."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def compile(path: str | Path, sentences: Sequence[str] = (), report: Report | No
 
 
 def simulate(plan: Plan) -> Iterator[Event]:
-    """Execute a plan on the dry-run machine: the events that a run would give, losses as the laws expect them.
+    """Run a plan in simulation: the events of a run, with the losses that the laws predict.
 
     Raises `shapeflow.Refused` (`no-model`) for a plan without a model, which has no steps."""
     if not plan.runnable:
-        message = "the plan has no model, so it has no steps to go through"
+        message = "the plan has no model, so it has no steps to simulate"
         raise Refused(Diagnostic("no-model", message, help="add a `model` sentence to the `.shape` file"))
     return execute(plan, backend("simulator")(plan))
 
 
 def check(plan: Plan, root: str | Path | None = None) -> Checked:
-    """Make every switch of a plan on a small model, and see whether it does what it says.
+    """Make every switch of a plan on a small model, and check that it does what its transition declares.
 
-    `root`: where relative data paths start, if the plan's own data is to be read; random numbers are taken otherwise.
-    What is wrong stands in the `diagnostics` of the answer. Raises `shapeflow.Refused` (`no-model`) for a
-    plan without a model, and where a switch cannot be made at all."""
+    `root`: the folder that relative data paths start from, to use the plan's own data; default: random numbers. Errors
+    are in the `diagnostics` of the result. Raises `shapeflow.Refused` (`no-model`) for a plan without a model, and if
+    a switch cannot be made at all."""
     if not plan.runnable:
         message = "the plan has no model, so there is nothing to check"
         raise Refused(Diagnostic("no-model", message, help="add a `model` sentence to the `.shape` file"))
@@ -48,14 +48,16 @@ def check(plan: Plan, root: str | Path | None = None) -> Checked:
 
 
 def run(plan: Plan, folder: str | Path, **choices: Any) -> Any:
-    """Train a plan in a folder with the torch backend; `choices` are those of `shapeflow_torch.run.run`.
+    """Train a plan in a folder with the torch backend; `choices` are the keyword arguments of
+    `shapeflow_torch.run.run`.
 
     Returns its outcome. Raises `shapeflow.Refused`."""
     return backend("torch")().run(plan, Path(folder), **choices)
 
 
 def export(folder: str | Path, path: str | Path, **choices: Any) -> Any:
-    """Write the weights of a run's folder into one file; `choices` are those of `shapeflow_torch.export.export`.
+    """Write the weights of a run's folder into one file; `choices` are the keyword arguments of
+    `shapeflow_torch.export.export`.
 
     Returns what was written. Raises `shapeflow.Refused`."""
     plan = read_run(Path(folder)).plan

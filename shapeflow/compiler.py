@@ -1,12 +1,12 @@
-"""The pipeline. Read this first:
+"""The compiler's pipeline. Start reading here:
 
     Source --parse--> Document --resolve--> Program --find_laws--> Laws --traverse--> Route --lower--> Plan
 
-`find_credits` reads what was measured of switches, where the file names it, between `resolve` and `traverse`; `assess`
-says of the plan how well its laws are known.
+Between `resolve` and `traverse`, `find_credits` reads the measured credits of switches, if the file names them. After
+`lower`, `assess` adds the plan's uncertainty.
 
-Each stage is (input, report) -> output. Compiling stops after the first stage that reported an error, so that a user
-sees all errors of one kind at once.
+Each stage is (input, report) -> output. Compiling stops after the first stage that reported an error, so a user sees
+all errors of one kind at once.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from shapeflow.stages.resolve import resolve
 from shapeflow.stages.traverse import traverse
 
 APART, SHOWN = 3, 8
-"""Values that are left out are told one by one up to so many; and so many candidates are named."""
+"""At most `APART` unused values are reported individually, and a report names at most `SHOWN` candidates."""
 
 
 def compile_file(path: Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:
-    """The plan of a `.shape` file. Raises Refused with every error; warnings stay in the report, if one is given.
+    """The plan of a `.shape` file. Raises Refused with every error; warnings are added to `report`, if one is given.
 
     `sentences` replace those of the file: `seed 3`, `budget 1 PFLOPs`, `let longest = 512 tokens`,
     `traversal random`.
@@ -55,7 +55,7 @@ def compile_file(path: Path, sentences: Sequence[str] = (), report: Report | Non
 
 
 def program_of(path: Path, sentences: Sequence[str], report: Report) -> Program | None:
-    """Parse and resolve a file; None after errors were reported. Raises Refused where it cannot be read."""
+    """Parse and resolve a file; None after errors were reported. Raises Refused if it cannot be read."""
     source = Source(str(path), read_text(path))
     document = parse(source, report)
     overrides = tuple(parse(Source("--set", text), report) for text in sentences)
@@ -93,13 +93,13 @@ def compile_route(program: Program, route: Route, budget: Amount, report: Report
 
 
 def laws_of(program: Program, report: Report) -> Mapping[Shape, Law]:
-    """The laws of a program by themselves; empty where it has none, or after errors were reported."""
+    """The laws of a program alone; empty if it has none, or after errors were reported."""
     return find_laws(program, report)
 
 
 def fit_file(path: Path, sentences: Sequence[str], report: Report) -> tuple[Program, FittedLaws]:
-    """The laws that a `.shape` file asks to be fitted, with their points. Raises Refused with every error;
-    warnings stay in the report."""
+    """The fitted laws that a `.shape` file asks for, with their points. Raises Refused with every error; warnings are
+    added to `report`."""
     program = program_of(path, sentences, report)
     found = None if program is None else find_fit(program, report)
     if program is None or found is None:
@@ -118,7 +118,7 @@ def _lowered(program: Program, laws: Mapping[Shape, Law], route: Route, report: 
 
 
 def _unreached(program: Program, route: Route, report: Report) -> None:
-    """Say which candidates a plan leaves out, where a traversal was free to use them all."""
+    """Warn of candidates that a plan leaves out, if the traversal was free to use all of them."""
     if program.by_hand is not None or program.traversal is None or not program.traversal.picks:
         return
     used = {leg.shape for leg in route.legs} | {share.shape for leg in route.legs for share in leg.shares}
@@ -137,7 +137,7 @@ def _unreached(program: Program, route: Route, report: Report) -> None:
 
 
 def _never(program: Program, shapes: Sequence[Shape], at: Span, report: Report) -> None:
-    """Warn of candidates that a plan leaves out, for one reason."""
+    """Warn of candidates that a plan leaves out, at one place in the file."""
     written = [shape.written(program.units) for shape in shapes]
     more = f", and {len(written) - SHOWN} more" if len(written) > SHOWN else ""
     bound = "budget" if "budget" in program.spans else "stop"
@@ -145,8 +145,9 @@ def _never(program: Program, shapes: Sequence[Shape], at: Span, report: Report) 
         "unreached-candidate",
         f"the plan never uses {written[0]}" if len(written) == 1 else f"the plan never uses {len(written)} candidates",
         at,
-        "nowhere the cheapest on this way",
+        "never the cheapest shape " + ("within this budget" if bound == "budget" else "above this error"),
         also=[Label(program.spans[bound], "the plan ends here")] if bound in program.spans else [],
         notes=[f"not used: {', '.join(written[:SHOWN])}{more}"] if len(written) > 1 else [],
-        help=f"raise the budget, or drop the candidate{'s' * (len(written) > 1)} to say so on purpose",
+        help=f"{'raise the budget' if bound == 'budget' else 'lower the error'}, "
+        f"or remove the candidate{'s' * (len(written) > 1)}",
     )

@@ -1,4 +1,4 @@
-"""What `shapeflow explain` knows: components, sentences and diagnostic codes, read off the things themselves."""
+"""The pages of `shapeflow explain`: components, sentences and diagnostic codes, taken from the code itself."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from shapeflow.base.units import BASE, Amount
 from shapeflow.language.parse_errors import EXAMPLES
 
 SENTENCES: Mapping[str, str] = {
-    "plan": "What the plan is called.",
-    "use": "Brings in the `let`s of another file, in the same folder or below, under a name: `imagenet.side`.",
-    "let": "A name for a value; `--let longest=1024` on the command line replaces it.",
-    "model": "What is trained. Without it a plan can be compiled and simulated, not run.",
-    "data": "What the model sees, and how much of it one step takes.",
-    "objective": "What a step minimises. An axis `loss` takes its place where that changes.",
-    "optimizer": "How gradients become updates; `adamw` where unsaid. The learning rate of a step is a product: the "
-    "optimizer's `lr`, its warm-up, what the stage's shape asks for (`batch_resize`; of matrices `width_expand`, too), "
-    "the rise behind a switch (`rewarm`), and the `cooldown`. `shapeflow compile` shows what it is in each stage.",
-    "metric": "The error that the laws and the plan speak of, and by which a run is measured.",
+    "plan": "The name of the plan.",
+    "use": "Imports the `let`s of another file, in the same folder or below, under a name: `imagenet.side`.",
+    "let": "Defines a name for a value; `--let longest=1024` on the command line replaces the value.",
+    "model": "The model to train. Without one a plan can be compiled and simulated, but not run.",
+    "data": "The training data, and how much of it one step takes.",
+    "objective": "The loss that training minimises. If it changes during training, use an axis `loss` instead.",
+    "optimizer": "The optimizer; default: `adamw`. The learning rate of a step is a product: the optimizer's `lr`, its "
+    "warm-up, the factor of the stage's shape (`batch_resize`, and for matrices `width_expand`), the warm-up after a "
+    "switch (`rewarm`), and the `cooldown`. `shapeflow compile` shows the factors of each stage.",
+    "metric": "The error that laws and plans predict and runs measure.",
     "axis": "A property that may change during training, its values in order, and the transition that moves along it.",
-    "candidates": "The shapes that the plan may use: the product of the axes, thinned by `where`. All where unsaid.",
-    "laws": "Where the expected error of each candidate comes from: usually from runs, by `fit`.",
-    "law": "States the law of one candidate; it overrides what `laws from` says of it.",
-    "credits": "What survives a switch, as `shapeflow probe` has measured it; where it has not, the `credit` of the "
-    "transition is assumed.",
-    "traversal": "The rule that picks which candidate is trained when.",
-    "stage": "A stretch of the run set by hand, in place of a traversal. `until` counts from the run's start; the last "
-    "one says `until end`. A share of the steps may be taken in other shapes: `with 10% (patch: 8 px)`.",
-    "budget": "What the run may spend: FLOPs, steps, tokens, samples or epochs.",
-    "start": "The error at which planning starts. Fitted laws know it, stated ones do not.",
+    "candidates": "The shapes that the plan may use: the product of the axes, filtered by `where`. Default: all.",
+    "laws": "The source of the expected error of each candidate: usually `fit`, which fits laws to runs.",
+    "law": "States the law of one candidate; it overrides the law from `laws from`.",
+    "credits": "A file of credits that `shapeflow probe` measured: the share of a law's descent that survives a "
+    "switch. For switches that were not measured, the `credit` setting of the transition is used.",
+    "traversal": "The rule that decides which candidate is trained when.",
+    "stage": "A part of the run set by hand, instead of a traversal. `until` counts from the start of the run; the "
+    "last stage ends with `until end`. A share of its steps may be in other shapes: `with 10% (patch: 8 px)`.",
+    "budget": "The length of the run: FLOPs, steps, tokens, samples or epochs.",
+    "start": "The error at which planning starts. Needed for stated laws; fitted laws include it.",
     "stop": "The error at which the plan may end before its budget.",
     "cooldown": "The last part of the run, a share of its compute or an amount, over which the learning rate falls to "
-    "0, as 1 - sqrt(progress). It is a part of the budget. Laws speak of runs at a constant rate, so no forecast "
-    "counts it; the run is measured where it begins, too. Neither `sweep` nor `compare` cools down. 0% is none, as "
-    "where unsaid.",
-    "evaluate": "How often the held-out error is measured, beside the end of every stage; every 2% where unsaid.",
-    "checkpoint": "How often the run is saved; every 10% where unsaid.",
-    "seed": "The root of all randomness; 0 where unsaid.",
+    "0, as 1 - sqrt(progress). It is part of the budget. Laws describe runs at a constant rate, so no forecast "
+    "includes it; the run is also evaluated where the cooldown begins. `sweep` and `compare` do not cool down. "
+    "Default: 0%, no cooldown.",
+    "evaluate": "How often the held-out error is measured, in addition to the end of every stage; default: every 2%.",
+    "checkpoint": "How often the run is saved; default: every 10%.",
+    "seed": "The seed of all random numbers; default: 0.",
 }
-"""What each sentence says, by its opening word."""
+"""The help of each sentence, by its opening word."""
 
 
 @attrs.frozen
 class SettingHelp:
-    """One setting of a component. `default` is None where the setting must be given."""
+    """One setting of a component. `default` is None if the setting is required."""
 
     name: str
     value: str
@@ -75,7 +75,7 @@ class ComponentHelp:
 
 @attrs.frozen
 class SentenceHelp:
-    """A sentence; `components` are those that may stand in it."""
+    """A sentence; `components` are those that it may contain."""
 
     word: str
     text: str
@@ -102,7 +102,7 @@ Page = ComponentHelp | SentenceHelp | KindHelp | CodeHelp
 
 @attrs.frozen
 class Overview:
-    """All that may be asked. Components by kind, with the first sentence of their help."""
+    """The list of all pages. Components by kind, with the first sentence of their help."""
 
     sentences: Mapping[str, str]
     components: Mapping[str, Mapping[str, str]]
@@ -110,7 +110,7 @@ class Overview:
 
 
 def overview() -> Overview:
-    """Everything that `explain` knows, in short."""
+    """A short list of everything that `explain` describes."""
     kinds = {kind: {**_broken(kind), **_firsts(kind)} for kind in _kinds()}
     return Overview({word: _first(text) for word, text in SENTENCES.items()}, kinds, tuple(CODES))
 
@@ -124,13 +124,13 @@ def _broken(kind: str) -> dict[str, str]:
 
 
 def explain(name: str) -> tuple[Page, ...]:
-    """All that has this name. Raises Refused `nothing-to-explain`, and what is wrong with a component of this name."""
+    """The pages with this name. Raises Refused `nothing-to-explain`."""
     pages = tuple(_pages(name))
     if pages:
         return pages
     names = [*SENTENCES, *(each for kind in _kinds() for each in (kind, *registry.components(kind))), *CODES]
     close = did_you_mean(name, names)
-    help_ = f"did you mean `{close}`?" if close else "`shapeflow explain` lists all that may be asked"
+    help_ = f"did you mean `{close}`?" if close else "`shapeflow explain` lists all names"
     message = f"no component, sentence or diagnostic code is called `{name}`"
     raise Refused(Diagnostic("nothing-to-explain", message, place="the command line", help=help_))
 
@@ -162,7 +162,7 @@ def _components_of(kind: str) -> tuple[str, ...]:
 
 
 def component_help(kind: str, cls: Any) -> ComponentHelp:
-    """A component's docstring and settings, and a sentence that it may stand in."""
+    """A component's docstring and settings, and a sentence that uses it."""
     hints = typing.get_type_hints(cls)
     settings = tuple(_setting(field, hints[name]) for name, field in settings_of(cls).items())
     return ComponentHelp(kind, name_of(cls), _text(cls), settings, _example(kind, cls, hints))
@@ -190,7 +190,7 @@ def _default(field: attrs.Attribute[Any]) -> Any:
 
 
 def _value(hint: Any, bounds: Limits) -> str:
-    """What kind of value a setting takes, and in which units."""
+    """The kind of value of a setting, with its units."""
     if typing.get_origin(hint) in (typing.Union, UnionType):
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
     origin = typing.get_origin(hint)
@@ -246,7 +246,7 @@ _FRAMES: Mapping[str, str] = {
 
 
 def _example(kind: str, cls: Any, hints: Mapping[str, Any]) -> str:
-    """A sentence with the component in it, its necessary settings filled in."""
+    """A sentence with the component and its required settings."""
     axes, movers = registry.components("axis"), registry.components("transition")
     axis = cls.axis if kind == "transition" else name_of(cls)
     mover = next((transition for transition in movers.values() if transition.axis == axis), None)

@@ -78,7 +78,7 @@ def test_half_a_character_is_no_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert only("a.jsonl").files[0].broken == 1
     Path("b.json").write_text('[{"\\ud800": 1}]')
     assert answer(["doctor", "b.json"]) == 1
-    assert "half a character" in capsys.readouterr().err
+    assert "half of a surrogate pair" in capsys.readouterr().err
 
 
 def test_a_shape_is_whole_numbers_however_they_are_written() -> None:

@@ -100,7 +100,7 @@ def first(edit: Callable[[Any], None]) -> Callable[[str], str]:
         (change(lambda body: body["laws"].append(body["laws"][0])), "two laws for (loss: distill, patch: 16)"),
         (change(lambda body: body["laws"].append(3)), "a shape, a law and draws"),
         (first(lambda entry: entry.update(law=[])), "a shape, a law and draws"),
-        (first(lambda entry: entry.update(shape={"patch": 1.5})), "is no shape"),
+        (first(lambda entry: entry.update(shape={"patch": 1.5})), "is not a shape"),
         (first(lambda entry: entry["law"].pop("metric")), "lacks metric"),
         (first(lambda entry: entry["law"].update(a=0)), "a must be above 0"),
         (first(lambda entry: entry["law"].update(c=10**400)), "too large"),

@@ -1,7 +1,7 @@
-"""What shapeflow has to say to the author of a file: one value a mistake, drawn in one place (`preview/diagnostic.py`).
+"""Diagnostics: errors and warnings for the author of a file, as values. `preview/diagnostic.py` renders them.
 
-Errors are values: a stage adds them to its `Report` and goes on, so that all mistakes of one kind are told at once.
-Code that is no stage (a reader, a checkpoint) raises `Refused`, which carries the same values.
+A stage adds them to its `Report` and continues, so that all errors of one kind are reported at once. Code outside the
+stages (a reader, a checkpoint) raises `Refused`, which carries the same values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import attrs
 
 @attrs.frozen(eq=False)
 class Source:
-    """A text that a user wrote, and the name by which they know it (a path as they typed it)."""
+    """A text that a user wrote, and its name for the user (the path as typed)."""
 
     name: str
     text: str
@@ -23,7 +23,7 @@ class Source:
 
 @attrs.frozen
 class Span:
-    """A stretch of one source text, by character offset: `text[start:end]`."""
+    """A part of a source text, by character offsets: `text[start:end]`."""
 
     source: Source
     start: int
@@ -36,7 +36,7 @@ class Span:
 
 @attrs.frozen
 class Label:
-    """A few words hung under a span."""
+    """A few words shown under a span."""
 
     span: Span
     text: str = ""
@@ -44,17 +44,17 @@ class Label:
 
 @attrs.frozen
 class Diagnostic:
-    """One thing to say: what is wrong, where, why, and what to write instead.
+    """One error or warning: what is wrong, where, why, and what to write instead.
 
-    `at` is the primary place in a source text; a mistake that stands in no text (a flag, a plan's JSON, a machine)
-    leaves it out and names its `place` in words. `notes` are facts, `help` is an act; help for a `.shape` file must
-    itself parse where it quotes a sentence.
+    `at` is the primary place in a source text. An error outside a source text (a flag, a plan's JSON, a machine) has
+    no `at` and names its `place` in words. `notes` are facts, `help` is an action; sentences of the language that
+    `help` quotes must parse.
     """
 
     code: str
-    """Kebab-case, stable, never reused; `shapeflow explain CODE` tells more."""
+    """Kebab-case, stable, never reused; `shapeflow explain CODE` prints its explanation."""
     message: str
-    """One line, lower case, no full stop, the thing in backticks; says what is wrong, not what failed."""
+    """One line, lower case, no full stop, names in backticks; says what is wrong, not what failed."""
     at: Label | None = None
     place: str | None = None
     also: tuple[Label, ...] = ()
@@ -64,7 +64,7 @@ class Diagnostic:
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer to the user, not a failure of the program
-    """Raised where no report is at hand; the command line prints the diagnostics and exits with 1."""
+    """Raised by code without a report; the command line prints the diagnostics and exits with 1."""
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
         super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
@@ -93,7 +93,7 @@ class Report:
         help: str | None = None,
         place: str | None = None,
     ) -> None:
-        """Add an error; `why` is the local reason, hung under the primary span."""
+        """Add an error; `why` is the reason shown under the primary span."""
         label = Label(at, why) if isinstance(at, Span) else at
         self.add(Diagnostic(code, message, label, place, tuple(also), tuple(notes), help, "error"))
 
@@ -123,6 +123,6 @@ class Report:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The known name closest to a misspelt one, or None where none is close."""
+    """The known name closest to a misspelt one, or None if none is close."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return close[0] if close else None

@@ -1,4 +1,4 @@
-"""Reading and writing files without surprises: diagnostics for what cannot be read, whole files or none."""
+"""Read and write files: diagnostics for errors, and atomic writes."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        reason = f"it is no UTF-8 text (byte {error.start})"
+        reason = f"it is not UTF-8 text (byte {error.start})"
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
     raise Refused(Diagnostic("cannot-read", f"`{path}` cannot be read", place=str(path), notes=(reason,)))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all: a temporary file beside it, fsync, rename. Raises Refused."""
+    """Write a file atomically: a temporary file next to it, fsync, rename. Raises Refused."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all. Raises Refused `disk-full` or `cannot-write`; the old file stays."""
+    """Write a file atomically. Raises Refused `disk-full` or `cannot-write`; the old file is then unchanged."""
     temporary = ""
     try:
-        # Where a link leads; diagnostics keep the name that the user knows.
+        # Write to the target of a link, but show the user's own path in diagnostics.
         target = path.resolve()
         if target.exists() and not target.is_file():
-            # A device or a pipe takes the bytes; it must not be replaced by a file.
+            # A device or a pipe is written to directly; it must not be replaced by a file.
             target.write_bytes(data)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,14 +52,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def rights() -> int:
-    """The rights that new files get; the mask that says so can be read only by setting it."""
+    """The mode of new files. The umask can be read only by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder last."""
+    """Make a rename in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -68,9 +68,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> Refused:
-    """What to say when a file could not be written."""
+    """The error for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        help_ = "make room, then go on with `--resume`; what was saved before is whole"
-        return Refused(Diagnostic("disk-full", f"no room left to write `{path}`", place=str(path), help=help_))
+        help_ = "free some space, then continue with `--resume`; what was saved before is intact"
+        return Refused(Diagnostic("disk-full", f"no space left to write `{path}`", place=str(path), help=help_))
     reason = (error.strerror or str(error)).lower()
     return Refused(Diagnostic("cannot-write", f"`{path}` cannot be written", place=str(path), notes=(reason,)))

@@ -1,7 +1,7 @@
-"""Settings: the fields of a component, and what a `.shape` file may write for them.
+"""Settings: the fields of a component, and the values that a `.shape` file may give them.
 
 A component is an attrs class. Its name in a `.shape` file is its file's name, its fields are its settings, its
-docstring is its help. A field's annotation says the kind of value (`int`, `float`, `str`, `bool`, a `Literal` of bare
+docstring is its help. A field's annotation gives the kind of value (`int`, `float`, `str`, `bool`, a `Literal` of bare
 names, `Amount`, a tuple of these, or one of them `| None`); `setting(...)` adds the unit and the limits.
 """
 
@@ -23,7 +23,7 @@ _META = "shapeflow.setting"
 
 @attrs.frozen
 class Limits:
-    """What resolve checks of a setting beside its type."""
+    """What `resolve` checks about a setting in addition to its type."""
 
     units: tuple[Dimension, ...] = ()
     """Dimensions accepted; empty: a bare number. `int` and `float` fields then hold base units."""
@@ -36,12 +36,12 @@ class Limits:
     kind: str | None = None
     """For a field that holds another component: the folder it comes from."""
     first: bool = False
-    """The setting may be given without its name, in first place: `fit("runs/*")`."""
+    """Whether the setting may be given first, without its name: `fit("runs/*")`."""
     help: str = ""
     found: bool = False
-    """No setting: the compiler finds it out and writes it into the plan."""
+    """Not a setting: the compiler computes the value and writes it into the plan."""
     example: str = ""
-    """A value as a file writes it, where one made up from the type alone would be refused."""
+    """A value as in a file, if a value made up from the type alone would be refused."""
 
 
 def setting(
@@ -62,7 +62,7 @@ def setting(
 
 
 def found(default: Any) -> Any:
-    """An attrs field that the compiler fills in; no `.shape` file may set it, every plan tells it."""
+    """An attrs field that the compiler computes: a `.shape` file cannot set it, every plan contains it."""
     return attrs.field(default=default, metadata={_META: Limits(found=True)})
 
 
@@ -78,13 +78,13 @@ def settings_of(component: type) -> dict[str, attrs.Attribute[Any]]:
 
 
 def name_of(component: type | Any) -> str:
-    """A component's name in a `.shape` file: the name of the file it stands in."""
+    """A component's name in a `.shape` file: the name of its module."""
     cls = component if isinstance(component, type) else type(component)
     return cls.__module__.rpartition(".")[2]
 
 
 def written(component: Any) -> dict[str, Any]:
-    """All settings of a component as JSON values, defaults too: a later default must not change an old plan."""
+    """All settings of a component as JSON values, including defaults: a changed default must not change an old plan."""
     return {field.name: _json(getattr(component, field.name)) for field in attrs.fields(type(component))}
 
 
@@ -99,8 +99,8 @@ def defaults(component: type) -> dict[str, Any]:
 
 
 def unfit(component: Any) -> Iterator[str]:
-    """What of a component's settings no `.shape` file could say: of a type or beyond the limits that the fields state.
-    For components that were made from JSON; a tuple, or a component within, is taken as it is."""
+    """The settings of a component whose value has the wrong type or is outside the limits, in words. For components
+    that were read from JSON; tuples and nested components are not checked."""
     hints = typing.get_type_hints(type(component))
     for name, field in settings_of(type(component)).items():
         value, options = getattr(component, name), _options(hints[name])

@@ -1,4 +1,4 @@
-"""A shape: one value for each axis. The key of everything."""
+"""A shape: one value for each axis. Laws, stages and candidates are identified by their shape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _sorted(pairs: Iterable[tuple[str, Value]]) -> tuple[tuple[str, Value], ...]
 
 @attrs.frozen(order=True, repr=False)
 class Shape(Mapping[str, Value]):
-    """Axis name -> value; hashable; kept in the order of the axes' names, so that equal shapes are equal values."""
+    """Axis name -> value; hashable; sorted by axis name, so that equal shapes compare equal."""
 
     items_: tuple[tuple[str, Value], ...] = attrs.field(converter=_sorted)
 
@@ -45,7 +45,7 @@ class Shape(Mapping[str, Value]):
         return value
 
     def with_(self, values: Mapping[str, Value]) -> Shape:
-        """This shape with some axes moved."""
+        """This shape with some values replaced."""
         return Shape(tuple({**dict(self.items_), **values}.items()))
 
     def changed(self, other: Shape) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class Shape(Mapping[str, Value]):
         return f"({', '.join(f'{axis}: {value}' for axis, value in self.items_)})"
 
     def written(self, units: Mapping[str, str]) -> str:
-        """As a `.shape` file writes it: `(patch: 8 px, width: 384)`. `units`: axis name -> unit, or empty."""
+        """The shape as in a `.shape` file: `(patch: 8 px, width: 384)`. `units`: axis name -> unit, or empty."""
         return f"({', '.join(f'{a}: {v} {units[a]}' if units.get(a) else f'{a}: {v}' for a, v in self.items_)})"
 
     def json(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Shape(Mapping[str, Value]):
 
     @classmethod
     def from_json(cls, values: Any) -> Shape:
-        """The shape that `json()` wrote. Raises ValueError for what is none."""
+        """The shape that `json()` wrote. Raises ValueError if it is not one."""
         if not isinstance(values, Mapping) or not all(type(value) in (int, str) for value in values.values()):
-            raise ValueError(f"{values!r} is no shape")
+            raise ValueError(f"{values!r} is not a shape")
         return cls.of(values)

@@ -1,7 +1,7 @@
-"""Units: what may stand behind a number, and how much it is in base units.
+"""Units: the names that may follow a number, and their sizes in base units.
 
-Base units: FLOPs of compute, pixels, tokens, steps, epochs, samples, seconds, and 1 for a ratio. Units end at the
-compiler's border: a plan holds base units only.
+Base units: FLOPs of compute, pixels, tokens, steps, epochs, samples, seconds, and 1 for a ratio. Units are resolved by
+the compiler: a plan contains only base units.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Unit:
     size: float
 
     def base(self, value: float) -> float:
-        """A value of this unit in the base unit; divided where that is exact: 70% is 0.7."""
+        """A value of this unit in the base unit. Divides if that is more exact: 70% is 0.7."""
         return value * self.size if self.size >= 1 else value / round(1 / self.size)
 
 
@@ -58,7 +58,7 @@ BASE: dict[Dimension, str] = {
     "number": "",
     "name": "",
 }
-"""The unit to suggest where a value of a dimension lacks one."""
+"""Dimension -> the unit to suggest if a value lacks one."""
 
 
 @attrs.frozen
@@ -70,7 +70,7 @@ class Amount:
 
     @property
     def said(self) -> str:
-        """In a sentence: one step is `1 step`; a file writes `1 steps`."""
+        """The amount in a sentence: `1 step`, where a file has `1 steps`."""
         text = str(self)
         return (
             text.removesuffix("s") if text.startswith("1 ") and self.dimension not in ("compute", "seconds") else text
@@ -85,7 +85,7 @@ class Amount:
 
 
 def flops(compute: float, digits: int = 4) -> str:
-    """Compute with the prefix that leaves 1 to 999 before the point: `10.3 EFLOPs`."""
+    """Compute with the prefix that gives 1 to 999 before the point: `10.3 EFLOPs`."""
     for prefix, size in reversed(_PREFIXES.items()):
         if abs(compute) >= size and prefix:
             return f"{compute / size:.{digits}g} {prefix}FLOPs"

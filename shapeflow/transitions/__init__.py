@@ -1,4 +1,4 @@
-"""Transitions: how a model goes from one value of an axis to another, as edits."""
+"""Transitions: the edits that take a model from one value of an axis to another."""
 
 from shapeflow.ir.components import Transition
 from shapeflow.transitions.batch_resize import BatchResize

@@ -1,4 +1,4 @@
-"""Batch: a setting of the data and of the learning rate, no parameter changes."""
+"""Batch: a setting of the data and of the learning rate; parameters do not change."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from shapeflow.ir.parameters import DataFacts, Model, Preserves
 
 @attrs.frozen
 class BatchResize(TransitionHooks):
-    """Moves along `batch`, both ways: more or fewer images, or tokens, in a step. Weights, their average and the
-    optimizer's state stay as they are.
+    """Moves along `batch`, in both directions: more or fewer images, or tokens, per step. Weights, their average and
+    the optimizer's state do not change.
 
-    The optimizer's learning rate is stated for the batch of the `data` sentence. At r times that batch it is multiplied
+    The optimizer's learning rate is given for the batch of the `data` sentence. At r times that batch it is multiplied
     by the square root of r (`sqrt`, for Adam: Malladi et al., arXiv 2205.10287), by r (`linear`, for SGD: Goyal et al.,
-    arXiv 1706.02677), or not at all (`keep`). Where it was tuned for each batch, `table` says by what it is multiplied:
-    `factors`, one for each batch of `at`; 1 is the learning rate of the optimizer. It depends on the shape alone, so
-    that a run that stays in one shape and a run that comes to it are alike.
+    arXiv 1706.02677), or not changed (`keep`). If it was tuned for each batch, use `table`: `factors` lists one factor
+    on the optimizer's learning rate for each batch of `at`. The learning rate depends only on the shape, so a run that
+    stays in one shape and a run that switches to it use the same one.
 
-    With `beta2: samples` the optimizer's second moment and the average of the weights reach as many samples back at
-    every batch: at r times the batch of the `data` sentence their decays are taken to the power r. That is meant for
-    long memories: 0.999 becomes 0.992 at 8 times the batch, 0.95 becomes 0.66.
+    With `beta2: samples` the optimizer's second moment and the average of the weights span the same number of samples
+    at every batch: at r times the batch of the `data` sentence their decays are raised to the power r. This is meant
+    for long memories: 0.999 becomes 0.992 at 8 times the batch, 0.95 becomes 0.66.
 
-    No stage blends two batches, since it has one learning rate. `credit` was not measured for batches."""
+    A stage has one learning rate, so it cannot blend two batches. `credit` was not measured for batches."""
 
     axis: ClassVar[str] = "batch"
     one_way: ClassVar[bool] = False
@@ -49,19 +49,19 @@ class BatchResize(TransitionHooks):
         "number", "samples", "tokens", default=(), low=1, help="batches of a `table`, from small to large"
     )
     factors: tuple[float, ...] = setting(
-        default=(), above=0.0, help="factors of a `table` on the optimizer's learning rate, one a batch"
+        default=(), above=0.0, help="factors of a `table` on the optimizer's learning rate, one per batch"
     )
     beta2: Literal["keep", "samples"] = setting(
-        default="keep", help="whether the second moment and the average remember as many steps, or as many samples"
+        default="keep", help="what the span of the second moment and the average is constant in: steps or samples"
     )
     moments: Literal["carry", "reset"] = setting(default="carry", help="the optimizer's moments at the switch")
     rewarm: int | None = setting(
-        "steps", default=None, low=0, help="rise of the learning rate behind a switch; unsaid: 50 steps after a `reset`"
+        "steps", default=None, low=0, help="learning-rate warm-up after a switch; default: 50 steps after a `reset`"
     )
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
     def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Nothing: no parameter depends on the batch."""
+        """Empty: no parameter depends on the batch."""
         return {}
 
     def __attrs_post_init__(self) -> None:
@@ -70,37 +70,37 @@ class BatchResize(TransitionHooks):
             if said and self.lr != "table":
                 message = f"without `lr: table` the setting `{name}` is not used"
                 help = "add `lr: table`, or leave it out"
-                raise EditError("idle-setting", message, why="scales nothing", help=help, setting=name)
+                raise EditError("idle-setting", message, why="has no effect", help=help, setting=name)
             if not said and self.lr == "table":
                 message = f"`lr: table` needs the setting `{name}`"
-                help = "list the batches and what each multiplies by: `at: [64, 256], factors: [1, 1.8]`"
+                help = "list the batches and their factors: `at: [64, 256], factors: [1, 1.8]`"
                 raise EditError("missing-setting", message, why=f"`{name}` is not set", help=help, setting="lr")
         if len(self.factors) != len(self.at):
-            why, help = f"{len(self.factors)} for {len(self.at)} batches", "list as many in `factors` as in `at`"
+            why, help = f"{len(self.factors)} for {len(self.at)} batches", "list one factor for each batch of `at`"
             raise EditError(
-                "rate-table", "a table has one factor for each batch", why=why, help=help, setting="factors"
+                "rate-table", "a table needs one factor for each batch", why=why, help=help, setting="factors"
             )
         if any(after.value <= before.value for before, after in itertools.pairwise(self.at)):
-            message, help = "the batches of a table do not rise", "list each once, from small to large"
+            message, help = "the batches of a table must rise", "list each once, from small to large"
             raise EditError("rate-table", message, why="not from small to large", help=help, setting="at")
 
     def agree(self, dimension: Dimension, values: tuple[Value, ...]) -> None:
-        """Whether a table has a factor for each value of the axis. Raises EditError `rate-table`, `wrong-unit`."""
+        """Check that a table has a factor for each value of the axis. Raises EditError `rate-table`, `wrong-unit`."""
         if other := next((amount for amount in self.at if amount.dimension != dimension), None):
             message = (
                 f"the axis counts its batches in {BASE[dimension] or 'plain numbers'}, and the table lists `{other}`"
             )
             help = "write `at` in the unit of the axis"
-            raise EditError("wrong-unit", message, why="another unit", help=help, setting="at")
+            raise EditError("wrong-unit", message, why="a different unit", help=help, setting="at")
         listed = [amount.value for amount in self.at]
         missing = [value for value in values if value not in listed]
         if self.lr == "table" and missing:
             message = f"the table has no factor for a batch of {missing[0]}"
-            help = "list every batch of the axis: nothing is read between two others"
-            raise EditError("rate-table", message, why="not among these", help=help, setting="at")
+            help = "list every batch of the axis: factors are not interpolated"
+            raise EditError("rate-table", message, why="not in this list", help=help, setting="at")
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Every batch can follow every other; whether contexts divide it is asked of whole shapes."""
+        """Any batch can follow any other. Whether contexts divide it is checked for whole shapes."""
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
         return (Swap("batch", shape.number("batch")),)
@@ -117,5 +117,5 @@ class BatchResize(TransitionHooks):
         return {"sqrt": math.sqrt(ratio), "keep": 1.0, "linear": ratio}[self.lr]
 
     def memory(self, facts: DataFacts, shape: Shape) -> float:
-        """Steps of the data's own batch that a step in a shape counts as: the power on decays."""
+        """The power on decays in a shape: the number of steps of the data's own batch that one step counts as."""
         return shape.number("batch") / facts.batch if self.beta2 == "samples" else 1.0

@@ -1,4 +1,4 @@
-"""Depth: more blocks, made anew or of the blocks there are."""
+"""Depth: more blocks, new ones or copies of the existing ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from shapeflow.ir.parameters import DataFacts, Model, Parameter, Preserves
 
 @attrs.frozen
 class DepthExpand(TransitionHooks):
-    """Moves along `depth`, to deeper only. Old blocks are untouched, and keep the optimizer's state under their new
-    numbers.
+    """Moves along `depth`, to deeper models only. Old blocks do not change and keep the optimizer's state under their
+    new numbers.
 
-    `copyzero`: behind each block stand copies of it that write nothing yet, so that the function is kept exactly.
-    `zero`: fresh blocks behind the last one, their weights as large as those of the old blocks, that write nothing yet;
-    exact too. In both only what a new block writes learns in the first step, the rest from the second on.
-    `stack` repeats all blocks in order, 0 1 0 1 (G_stack, arXiv 2405.15319); `interleave` each block beside itself,
-    0 0 1 1. Their function is another one: the error jumps.
+    `copyzero`: copies are added after each block, with output projections of zero, so the function is kept exactly.
+    `zero`: new blocks are added after the last one, with weights of the same scale as the old blocks and output
+    projections of zero; this also keeps the function exactly. In both, only the output projections of a new block learn
+    in the first step, the rest from the second on. `stack` repeats all blocks in order, 0 1 0 1 (G_stack, arXiv
+    2405.15319); `interleave` repeats each block after itself, 0 0 1 1. These two change the function: the error jumps.
     A copy has its block's second moment, and a first moment of zero.
 
-    `credit`: was not measured for depth; 100% is an assumption."""
+    `credit` was not measured for depth; 100% is an assumption."""
 
     axis: ClassVar[str] = "depth"
     one_way: ClassVar[bool] = True
@@ -37,10 +37,10 @@ class DepthExpand(TransitionHooks):
         default="copyzero", help="how new blocks are made"
     )
     moments: Literal["fresh", "reset"] = setting(
-        default="fresh", help="the optimizer's state: fresh for new blocks alone, or all state dropped"
+        default="fresh", help="the optimizer's state: new for the new blocks only, or reset for all"
     )
     rewarm: int | None = setting(
-        "steps", default=None, low=0, help="rise of the learning rate behind a switch; unsaid: 50 steps after a `reset`"
+        "steps", default=None, low=0, help="learning-rate warm-up after a switch; default: 50 steps after a `reset`"
     )
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
@@ -50,19 +50,19 @@ class DepthExpand(TransitionHooks):
 
     @property
     def average(self) -> Literal["map", "restart"]:
-        """Where the function changes, an average over both sides is one of two functions."""
+        """If the function changes, an average over both sides would mix two functions."""
         return "map" if self.init in ("copyzero", "zero") else "restart"
 
     def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Nothing that outlasts a switch."""
+        """Empty: nothing is stored at a fixed size."""
         return {}
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
-        """Nothing: blocks are what is stored."""
+        """Empty: all stored blocks are read."""
         return ()
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Raises EditError `one-way-transition`, and what the model's sizes raise."""
+        """Raises EditError `one-way-transition`, and the errors of the model's sizes."""
         old, new = model.sizes(before)["depth"], model.sizes(after)["depth"]
         if new < old:
             raise EditError(
@@ -80,8 +80,8 @@ class DepthExpand(TransitionHooks):
         return tuple(Grow(p.name, (Along("depth", to, self._fill(p)),)) for p in model.bearing("depth"))
 
     def _fill(self, parameter: Parameter) -> Fill:
-        """New blocks' part of one parameter."""
-        # What a block adds to the residual stream. A norm writes there by name only: its output is read by the block.
+        """The fill of new blocks in one parameter."""
+        # Whether the parameter adds to the residual stream. A norm's output has its dim but is read within the block.
         adds = parameter.writes == "residual" and parameter.role in ("matrix", "bias")
         if self.init == "zero":
             if parameter.role == "scale":

@@ -1,4 +1,4 @@
-"""Loss: what a step minimises, no parameter changes."""
+"""Loss: the objective of a step; parameters do not change."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from shapeflow.ir.parameters import DataFacts, Model, Preserves
 
 @attrs.frozen
 class LossSwitch(TransitionHooks):
-    """Moves along `loss`, both ways: from a switch on a step minimises another objective. Weights and their average
-    stay as they are, so the model's function is the same; its loss is another number, and no measure of the switch.
+    """Moves along `loss`, in both directions: after a switch, training minimises a different objective. Weights and
+    their average do not change, so the model's function is the same; only the value of the loss differs.
 
-    The optimizer's moments are carried, or dropped and begun again (`moments: reset`). On a small image set neither
-    made the held-out error jump. A hard switch is the default. `blend: 25%` makes it gradual: over the last quarter of
-    the stage before, steps in the next loss come in more and more often: 20%, 40%, 60%, 80% of those that previews on
-    other axes leave. On average over steps that is a mixture whose weight rises, and each step costs what its own loss
-    costs."""
+    The optimizer's moments are kept, or reset (`moments: reset`). On a small image set neither made the held-out error
+    jump. A hard switch is the default. `blend: 25%` makes it gradual: over the last quarter of the stage before, the
+    share of steps in the next loss rises: 20%, 40%, 60%, 80% of the steps that previews on other axes leave. On average
+    this is a mixture with a rising weight, and each step costs what its own loss costs."""
 
     axis: ClassVar[str] = "loss"
     one_way: ClassVar[bool] = False
@@ -37,16 +36,16 @@ class LossSwitch(TransitionHooks):
     preview_from: float = setting("ratio", default=0.75, low=0.0, below=1.0, help="where in a stage the preview begins")
     retain: float = setting("ratio", default=0.0, low=0.0, below=1.0, help="share of steps in the last loss")
     rewarm: int | None = setting(
-        "steps", default=None, low=0, help="rise of the learning rate behind a switch; unsaid: 50 steps after a `reset`"
+        "steps", default=None, low=0, help="learning-rate warm-up after a switch; default: 50 steps after a `reset`"
     )
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
     def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Nothing: no parameter depends on the loss."""
+        """Empty: no parameter depends on the loss."""
         return {}
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Every loss can follow every other."""
+        """Any loss can follow any other."""
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
         return (Swap("loss", str(shape["loss"])),)

@@ -16,34 +16,35 @@ from shapeflow.transitions.grids import check_dims, grid_views
 
 @attrs.frozen
 class ResolutionResize(TransitionHooks):
-    """Moves along `resolution`, both ways: the images of a step are resized to another side, bilinear and antialiased.
-    The patch stays, so the number of tokens follows, and the stored position grid is read through a bilinear resize.
+    """Moves along `resolution`, in both directions: the images of a step are resized, bilinear and antialiased. The
+    patch size stays, so the number of tokens changes, and the stored position grid is resized bilinearly.
 
-    What is stored never changes, so every resolution can be entered from any other and the optimizer's state is kept.
-    Where a `patch` axis changes by the same factor at the same switch, the number of tokens stays. A model that was
-    trained at one resolution sees objects at another size at the next (Touvron et al., arXiv 1906.06423), so the error
-    jumps: `preview` takes some steps in the next resolution before the switch. Held-out images are measured at the
-    resolution of the stage.
+    The stored parameters do not change, so any resolution can follow any other and the optimizer's state is kept. If a
+    `patch` axis changes by the same factor at the same switch, the number of tokens stays the same. Objects have a
+    different size at another resolution (Touvron et al., arXiv 1906.06423), so the error jumps: `preview` takes some
+    steps in the next resolution before the switch. Held-out images are evaluated at the resolution of the stage.
 
-    `credit`: was not measured for resolutions; 100% is an assumption."""
+    `credit` was not measured for resolutions; 100% is an assumption."""
 
     axis: ClassVar[str] = "resolution"
     one_way: ClassVar[bool] = False
     preserves: ClassVar[Preserves] = "lossy"
     average: ClassVar[Literal["map", "restart"]] = "restart"
 
-    grid: int = setting(default=8, low=1, help="positions along a side of the stored grid; that of a `patch` axis too")
+    grid: int = setting(
+        default=8, low=1, help="positions along a side of the stored grid; the same as for a `patch` axis"
+    )
     moments: Literal["carry", "reset"] = setting(default="carry", help="the optimizer's moments at the switch")
     preview: float = setting("ratio", default=0.25, low=0.0, below=1.0, help="share of steps in the next resolution")
     preview_from: float = setting("ratio", default=0.75, low=0.0, below=1.0, help="where in a stage the preview begins")
     retain: float = setting("ratio", default=0.0, low=0.0, below=1.0, help="share of steps in the last resolution")
     rewarm: int | None = setting(
-        "steps", default=None, low=0, help="rise of the learning rate behind a switch; unsaid: 50 steps after a `reset`"
+        "steps", default=None, low=0, help="learning-rate warm-up after a switch; default: 50 steps after a `reset`"
     )
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
     def stored(self, facts: DataFacts) -> dict[str, int]:
-        """The position grid, whatever the data."""
+        """The size of the position grid, independent of the data."""
         return {"grid": self.grid}
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:

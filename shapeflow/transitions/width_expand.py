@@ -1,4 +1,4 @@
-"""Width: more channels, heads and hidden units around the old ones."""
+"""Width: more channels, heads and hidden units next to the old ones."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from shapeflow.ir.edits import Along, Constant, Copy, Edit, EditError, Fill, Gro
 from shapeflow.ir.parameters import DataFacts, Model, Parameter, Preserves
 
 _SHARE = 0.3
-"""What the first replica of a copied unit keeps. At one half both would get the same gradient and stay equal."""
+"""The share of the first copy of a unit. At one half both copies would get the same gradient and stay equal."""
 
 
 @attrs.frozen
 class WidthExpand(TransitionHooks):
-    """Moves along `width`, to wider only, at an unchanged width of a head: new heads and hidden units stand behind the
-    old ones.
+    """Moves along `width`, to wider models only. The width of a head stays the same: new heads and hidden units are
+    added after the old ones.
 
-    `normal` (paper A, section 6.1): new entries from N(0, gamma * mean square of the old ones), the old ones untouched;
-    the error jumps. `preserve`: what new heads and units write is zero, and new residual channels carry the mean of the
-    old ones under LayerNorm, zero under RMSNorm, so that the function is kept exactly. `net2net` (arXiv 1511.05641):
-    new heads and units are copies and share the outgoing weights with their originals; the function is kept too.
-    `gamma` scales the entries that are free in all three. With a tied embedding use `normal` with a small gamma.
+    `normal` (Anagnostidis et al. 2024, section 6.1): new entries are drawn from N(0, gamma * mean square of the old
+    ones), the old ones do not change; the error jumps. `preserve`: the outgoing weights of new heads and units are
+    zero, and new residual channels carry the mean of the old ones under LayerNorm, zero under RMSNorm, so the function
+    is kept exactly. `net2net` (arXiv 1511.05641): new heads and units are copies and share the outgoing weights with
+    their originals; the function is also kept. `gamma` scales the free entries in all three. With a tied embedding use
+    `normal` with a small gamma.
 
-    A learning rate is tuned at one width. Under `lr: mup` matrices that read channels, heads or hidden units have that
-    of the optimizer times `tuned_at` / width (muP, Yang et al., arXiv 2203.03466, for Adam): every projection, and an
-    output head of its own. Embeddings, patch kernels, norms and biases keep it. It depends on the width alone, so that
-    a run that stays in one width and a run that comes to it are alike.
+    A learning rate is tuned at one width. With `lr: mup`, matrices that read channels, heads or hidden units use the
+    optimizer's rate times `tuned_at` / width (muP, Yang et al., arXiv 2203.03466, for Adam): every projection, and an
+    untied output head. Embeddings, patch kernels, norms and biases keep the optimizer's rate. The rate depends only on
+    the width, so a run that stays in one width and a run that switches to it use the same one.
 
-    `credit`: 60-80% was measured at a small scale; paper A assumes 100%."""
+    `credit`: 60-80% was measured at a small scale; Anagnostidis et al. assume 100%."""
 
     axis: ClassVar[str] = "width"
     one_way: ClassVar[bool] = True
@@ -42,27 +43,29 @@ class WidthExpand(TransitionHooks):
     retain: ClassVar[float] = 0.0
 
     init: Literal["normal", "preserve", "net2net"] = setting(default="preserve", help="how new entries are made")
-    gamma: float = setting(default=1.0, low=0.0, help="mean square of free new entries, in that of the old ones")
+    gamma: float = setting(default=1.0, low=0.0, help="mean square of free new entries, relative to the old ones")
     moments: Literal["fresh", "carry", "carry_raw", "reset"] = setting(
-        default="fresh", help="the optimizer's state for new entries: of age 0, mean, zero, or all state dropped"
+        default="fresh", help="the optimizer's state for new entries: of age 0, mean, zero, or reset for all entries"
     )
     lr: Literal["keep", "mup"] = setting(default="keep", help="how the learning rate of matrices follows the width")
-    tuned_at: int | None = setting(default=None, low=1, help="width that the learning rate was tuned at, for `mup`")
+    tuned_at: int | None = setting(
+        default=None, low=1, help="the width at which the learning rate was tuned, for `mup`"
+    )
     rewarm: int | None = setting(
-        "steps", default=None, low=0, help="rise of the learning rate behind a switch; unsaid: 50 steps after a `reset`"
+        "steps", default=None, low=0, help="learning-rate warm-up after a switch; default: 50 steps after a `reset`"
     )
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
     def __attrs_post_init__(self) -> None:
         """Raises EditError `missing-setting`, `idle-setting`."""
         if self.lr == "mup" and self.tuned_at is None:
-            help = "say at which width the optimizer's `lr` was tuned: `tuned_at: 192`"
+            help = "add the width at which the optimizer's `lr` was tuned: `tuned_at: 192`"
             message, why = "`lr: mup` needs the setting `tuned_at`", "`tuned_at` is not set"
             raise EditError("missing-setting", message, why=why, help=help, setting="lr")
         if self.lr == "keep" and self.tuned_at is not None:
             help = "add `lr: mup`, or leave it out"
             message = "without `lr: mup` the setting `tuned_at` is not used"
-            raise EditError("idle-setting", message, why="scales nothing", help=help, setting="tuned_at")
+            raise EditError("idle-setting", message, why="has no effect", help=help, setting="tuned_at")
 
     @property
     def preserves(self) -> Preserves:
@@ -70,25 +73,25 @@ class WidthExpand(TransitionHooks):
 
     @property
     def average(self) -> Literal["map", "restart"]:
-        """Where the function changes, an average over both sides is one of two functions."""
+        """If the function changes, an average over both sides would mix two functions."""
         return "restart" if self.init == "normal" else "map"
 
     def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Nothing that outlasts a switch."""
+        """Empty: nothing is stored at a fixed size."""
         return {}
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
-        """Nothing: a width is what is stored."""
+        """Empty: the stored width is what is read."""
         return ()
 
     def matrix_rate(self, shape: Shape) -> float:
-        """The factor for matrices that read channels, heads or hidden units, in a shape."""
+        """The factor on the learning rate of matrices that read channels, heads or hidden units, in a shape."""
         return 1.0 if self.tuned_at is None else self.tuned_at / shape.number("width")
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Raises EditError `dead-width`, `one-way-transition`, `kv-ratio-changed`, and what the model's sizes raise."""
+        """Raises EditError `dead-width`, `one-way-transition`, `kv-ratio-changed`, and errors of the model's sizes."""
         if self.gamma <= 0:
-            help = "leave `gamma` out; `init: preserve` keeps the function at any other"
+            help = "leave `gamma` out; `init: preserve` keeps the function with any `gamma` above 0"
             message = "with `gamma` 0 most new entries never get a gradient"
             raise EditError("dead-width", message, why="`gamma` is 0 here", help=help)
         old, new = model.sizes(before), model.sizes(after)
@@ -112,16 +115,16 @@ class WidthExpand(TransitionHooks):
         ratio = math.sqrt(old["residual"] / new["residual"])
         made: list[Edit] = []
         for parameter in model.bearing(*grown):
-            # The residual comes last, so that the corner (new by new) is the residual's to fill.
+            # The residual comes last, so that its rule fills the corner (new by new).
             dims = sorted(grown.intersection(parameter.logical), key=lambda dim: (dim == "residual", dim))
             along = tuple(Along(dim, new[dim], self._fill(model, parameter, dim, ratio)) for dim in dims)
             keeps = self.init != "normal" and parameter.role == "scale"
             made.append(Grow(parameter.name, along, ratio if keeps else 1.0))
-        # Under `preserve` the variance over D channels is d/D of that over d: the norms' weights and eps follow it.
+        # Under `preserve` the variance over D channels is d/D of that over d; the norms' weights and eps compensate.
         return tuple(made) if self.init == "normal" else (*made, Scale("norm.eps", ratio**2))
 
     def _fill(self, model: Model, parameter: Parameter, dim: str, ratio: float) -> Fill:
-        """New entries of one dim; `ratio`: sqrt(old width / new width)."""
+        """The fill of new entries along one dim; `ratio`: sqrt(old width / new width)."""
         if parameter.role == "scale":
             return Constant(1.0 if self.init == "normal" else ratio)
         if parameter.role == "shift":
@@ -135,7 +138,7 @@ class WidthExpand(TransitionHooks):
             return Mean() if model.norm == "layer" else Constant(0.0)
         writes = parameter.writes == dim
         if self.init == "net2net":
-            # A copied unit has its gradient split as its outgoing weights are.
+            # The gradient of a copied unit is split in the same proportion as its outgoing weights.
             values, gradients = (None, _SHARE) if writes else (_SHARE, None)
             return Copy("cycle", model.grain(dim), values, gradients)
-        return free if writes else Constant(0.0)  # nothing listens to new heads and units yet
+        return free if writes else Constant(0.0)  # nothing reads new heads and units yet
