@@ -326,9 +326,7 @@ def test_an_objective_that_short_contexts_do_not_suit(tmp_path: Path, monkeypatc
     monkeypatch.setattr(replicas, "LONGEST", 16)
     plan = compiled(tmp_path, LONG.replace("8192", "128"))
     assert divisors(plan).length == 8
-    assert check(plan).notes == (
-        "shorter contexts do not work: a context of 4 tokens has no room for spans to ask for",
-    )
+    assert check(plan).notes == ("shorter contexts do not work: a context of 4 tokens is too short for `denoising`",)
     few = attrs.evolve(plan.objectives["denoising"], settings={**plan.objectives["denoising"].settings, "sentinels": 2})
     monkeypatch.setattr(checking, "divisors", lambda plan: Divisors())
     with pytest.raises(Refused, match="context-too-short"):

@@ -294,7 +294,7 @@ def test_mup_needs_the_width_it_was_tuned_at(tmp_path: Path) -> None:
     (one,) = refused(tmp_path, GROWS.format("(lr: mup)"))
     assert (one.code, one.help) == (
         "missing-setting",
-        "say at which width the optimizer's `lr` was tuned: `tuned_at: 192`",
+        "add the width at which the optimizer's `lr` was tuned: `tuned_at: 192`",
     )
     (one,) = refused(tmp_path, GROWS.format("(tuned_at: 32)"))
     assert one.code == "idle-setting"

@@ -155,9 +155,9 @@ def test_files_that_are_not_what_their_header_says(corpus: Path) -> None:
     whole = path.read_bytes()
     for torn in (whole[:-2], whole[:-1], whole + b"\0\0", b""):
         path.write_bytes(torn)
-        assert told(corpus) == f"{len(torn)} bytes, where 80000 bytes are announced (40000 x uint16)"
+        assert told(corpus) == f"it has {len(torn)} bytes, and its header states 80000 bytes (40000 x uint16)"
     path.write_bytes(b"\1" + whole[1:])
-    assert told(corpus) == "its digest is not the one in the header: one of the two was changed"
+    assert told(corpus) == "its digest differs from the one in the header: one of the two files was changed"
     path.write_bytes(whole)
     opened(corpus)
     path.unlink()
@@ -170,14 +170,14 @@ LIES: dict[str, tuple[Any, str]] = {
     "format": ("mine", "`format` is not shapeflow-tokens"),
     "version": (2, "version 2 of the format, and this shapeflow reads version 1"),
     "dtype": ("int8", "`dtype` is not uint16 or uint32"),
-    "count": (-1, "`count` is not a whole number from 0 on"),
-    "vocabulary": (70_000, "a vocabulary of 70000 does not fit uint16"),
+    "count": (-1, "`count` is not a whole number of 0 or more"),
+    "vocabulary": (70_000, "a vocabulary of 70000 does not fit into uint16"),
     "end_of_document": (COUNT, "`end_of_document` is 40000, in a vocabulary of 40000"),
-    "held_out": ({"tokens": 50_000, "by": "tail", "documents": 0}, "50000 tokens are held out, of 40000"),
-    "documents": (True, "`documents` is not a whole number from 0 on"),
-    "tokenizer": ("toy", "`tokenizer` is no JSON object"),
+    "held_out": ({"tokens": 50_000, "by": "tail", "documents": 0}, "50000 of 40000 tokens are held out"),
+    "documents": (True, "`documents` is not a whole number of 0 or more"),
+    "tokenizer": ("toy", "`tokenizer` is not a JSON object"),
     "sha256": ("00", "`sha256` is not a SHA-256"),
-    "colour": ("red", "`colour` is no field of it"),
+    "colour": ("red", "`colour` is an unknown field"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Axes: what may vary during training, the unit of its values, and which values are possible."""
+"""Axes: the properties that may vary during training, their units, and which values are possible."""
 
 from shapeflow.axes.batch import Batch
 from shapeflow.axes.context import Context

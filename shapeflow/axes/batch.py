@@ -1,4 +1,4 @@
-"""How much data one step takes."""
+"""The amount of data of one step."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from shapeflow.ir.parameters import DataFacts, Model
 
 @attrs.frozen
 class Batch(AxisHooks):
-    """The images of one step, or the tokens of one step of text. It takes the place of the data's own `batch`, which is
-    then the batch that the optimizer's learning rate is stated for."""
+    """The images, or tokens of text, of one step. The axis replaces the data's own `batch`, which is then the batch
+    that the optimizer's learning rate is given for."""
 
     dimension: ClassVar[Dimension] = "number"
     unit: ClassVar[str] = ""
@@ -27,7 +27,7 @@ class Batch(AxisHooks):
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`."""
         if not isinstance(value, int) or value < 1:
-            raise EditError("wrong-value", f"a batch of `{value}` is no number of {facts.kind}")
+            raise EditError("wrong-value", f"a batch of `{value}` is not a positive whole number")
         if facts.samples is not None and value > facts.samples:
             why = f"an epoch has {facts.samples:,}"
-            raise EditError("wrong-value", f"a step of {value:,} images takes more than the data has", why=why)
+            raise EditError("wrong-value", f"a batch of {value:,} images is larger than the data", why=why)

@@ -1,4 +1,4 @@
-"""Tokens of a sequence."""
+"""The number of tokens of a sequence."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from shapeflow.ir.parameters import DataFacts, Model, fitting, sequences_of
 
 @attrs.frozen
 class Context(AxisHooks):
-    """The length of a language model's sequences, in tokens. The tokens of a step stay the same, so they must be a
-    whole number of sequences at every context."""
+    """The length of a language model's sequences, in tokens. The number of tokens per step stays the same, so it must
+    be a multiple of every context."""
 
     dimension: ClassVar[Dimension] = "tokens"
     unit: ClassVar[str] = "tokens"
@@ -25,7 +25,7 @@ class Context(AxisHooks):
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`, `context-too-long`, `tokens-per-step-not-integral`."""
         if not isinstance(value, int) or value < 1:
-            raise EditError("wrong-value", f"a context of `{value}` is no number of tokens")
+            raise EditError("wrong-value", f"a context of `{value}` is not a positive whole number")
         if facts.kind != "text":
             raise EditError("wrong-data", f"`context` is an axis of text, the data is {facts.kind}")
         fitting(value, facts)

@@ -1,4 +1,4 @@
-"""Blocks of a transformer."""
+"""The number of blocks of a transformer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shapeflow.ir.parameters import DataFacts, Model
 
 @attrs.frozen
 class Depth(AxisHooks):
-    """The number of a transformer's blocks. Compute is in proportion to it, the embedding and the head apart."""
+    """The number of a transformer's blocks. Compute is proportional to it, except for the embedding and the head."""
 
     dimension: ClassVar[Dimension] = "number"
     unit: ClassVar[str] = ""
@@ -24,4 +24,4 @@ class Depth(AxisHooks):
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`."""
         if not isinstance(value, int) or value < 1:
-            raise EditError("wrong-value", f"a depth of `{value}` is no number of blocks")
+            raise EditError("wrong-value", f"a depth of `{value}` is not a positive whole number")

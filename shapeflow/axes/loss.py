@@ -1,4 +1,4 @@
-"""What a step minimises."""
+"""The objective that a step minimises."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from shapeflow.ir.parameters import DataFacts, Model
 
 @attrs.frozen
 class Loss(AxisHooks):
-    """What a step minimises. Its values are names: of objectives that need no settings, or names that `let` gives to
-    objectives with settings, as in `let smooth = cross_entropy(label_smoothing: 10%)`. The axis takes the place of the
-    `objective` sentence. Losses are no measure of each other: laws speak of the file's metric, which is the same for
-    all of them."""
+    """The objective that a step minimises. Its values are names: of objectives without required settings, or names that
+    `let` gives to objectives with settings, as in `let smooth = cross_entropy(label_smoothing: 10%)`. The axis replaces
+    the `objective` sentence. Values of different losses cannot be compared: laws use the file's metric, which is the
+    same for all of them."""
 
     dimension: ClassVar[Dimension] = "name"
     unit: ClassVar[str] = ""
@@ -28,4 +28,4 @@ class Loss(AxisHooks):
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`."""
         if not isinstance(value, str):
-            raise EditError("wrong-value", f"a loss of `{value}` is no name of an objective")
+            raise EditError("wrong-value", f"`{value}` is not the name of an objective")

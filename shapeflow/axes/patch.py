@@ -1,4 +1,4 @@
-"""Side of a patch of an image."""
+"""The side of an image patch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shapeflow.ir.parameters import DataFacts, Model, grid_of
 @attrs.frozen
 class Patch(AxisHooks):
     """The side of a vision transformer's square patches, in pixels. It must divide the side of the images that the
-    model sees. Smaller patches make more tokens: (side / patch)^2 of them."""
+    model sees. Smaller patches give more tokens: (side / patch)^2."""
 
     dimension: ClassVar[Dimension] = "length"
     unit: ClassVar[str] = "px"
@@ -25,7 +25,7 @@ class Patch(AxisHooks):
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`, `indivisible-patch`."""
         if not isinstance(value, int) or value < 1:
-            raise EditError("wrong-value", f"a patch of `{value}` is no number of pixels")
+            raise EditError("wrong-value", f"a patch of `{value}` is not a positive whole number")
         if facts.image is None:
             raise EditError("wrong-data", f"`patch` is an axis of images, the data is {facts.kind}")
         if facts.image:

@@ -1,4 +1,4 @@
-"""Side of the images that a model sees."""
+"""The side of the images that a model sees."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from shapeflow.ir.parameters import DataFacts, Model
 
 @attrs.frozen
 class Resolution(AxisHooks):
-    """The side of the square images that a vision transformer sees, in pixels; those of the data are resized to it. The
-    patch must divide it. Larger images make more tokens: (resolution / patch)^2 of them."""
+    """The side of the square images that a vision transformer sees, in pixels; the data's images are resized to it. The
+    patch must divide it. Larger images give more tokens: (resolution / patch)^2."""
 
     dimension: ClassVar[Dimension] = "length"
     unit: ClassVar[str] = "px"
     example: ClassVar[str] = "[32, 64] px"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
-        """Raises EditError `wrong-value`, `wrong-data`. Whether the patch divides it is asked of whole shapes."""
+        """Raises EditError `wrong-value`, `wrong-data`. Whether the patch divides it is checked for whole shapes."""
         if not isinstance(value, int) or value < 1:
-            raise EditError("wrong-value", f"a resolution of `{value}` is no number of pixels")
+            raise EditError("wrong-value", f"a resolution of `{value}` is not a positive whole number")
         if facts.kind != "images":
             raise EditError("wrong-data", f"`resolution` is an axis of images, the data is {facts.kind}")

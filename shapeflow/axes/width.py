@@ -1,4 +1,4 @@
-"""Channels of the residual stream."""
+"""The number of channels of the residual stream."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from shapeflow.ir.parameters import DataFacts, Model
 
 @attrs.frozen
 class Width(AxisHooks):
-    """The channels of a transformer's residual stream. The width of a head stays the same, so every width is a multiple
-    of it; heads and hidden units grow in proportion."""
+    """The number of channels of a transformer's residual stream. The width of a head stays the same, so every width
+    must be a multiple of it; heads and hidden units grow in proportion."""
 
     dimension: ClassVar[Dimension] = "number"
     unit: ClassVar[str] = ""
@@ -25,10 +25,13 @@ class Width(AxisHooks):
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `head-width-mismatch`."""
         if not isinstance(value, int) or value < 1:
-            raise EditError("wrong-value", f"a width of `{value}` is no number of channels")
+            raise EditError("wrong-value", f"a width of `{value}` is not a positive whole number")
         head = model.grain("heads") if model else 1
         if value % head:
             near = [width for width in (value // head * head, (value // head + 1) * head) if width]
             help = f"use {' or '.join(str(width) for width in near)}, the nearest multiples of {head}"
-            message, why = f"a width of {value} is no multiple of heads of {head}", f"{value % head} channels over"
+            message, why = (
+                f"a width of {value} is not a multiple of the head width, {head}",
+                f"{value % head} channels left over",
+            )
             raise EditError("head-width-mismatch", message, why=why, help=help)

@@ -1,7 +1,7 @@
-"""Data a model is trained on: what it is (known here, without reading it) and how much of it a step takes.
+"""Training data: its facts, which are known without reading it, and how much of it a step takes.
 
-`bins.py` is the format of token files, which `tokens` and machines read and `shapeflow tokenize` writes. Reading the
-bytes is a machine's affair (`backends/shapeflow_torch/data/`, a file of the same name each).
+`bins.py` is the format of token files, which `tokens` and backends read and `shapeflow tokenize` writes. Backends read
+the data itself (`backends/shapeflow_torch/data/`, with a module of the same name each).
 """
 
 from shapeflow.data.cifar10 import Cifar10

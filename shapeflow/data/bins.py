@@ -1,7 +1,7 @@
-"""Token bins: `NAME.bin` holds token ids and nothing else, little-endian; `NAME.json` beside it says what they are.
+"""Token bins: `NAME.bin` contains only token ids, little-endian; the header `NAME.json` next to it describes them.
 
-`shapeflow tokenize` writes both. The header is small, so that a compiler knows the vocabulary without the tokens. Held
-out is the end of the file: whoever writes it puts there what no training window may see.
+`shapeflow tokenize` writes both. The header is small, so the compiler knows the vocabulary without reading the tokens.
+The end of the file is held out: the writer puts there what no training window may contain.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from shapeflow.ir.edits import EditError
 
 FORMAT, VERSION = "shapeflow-tokens", 1
 SIZES = {"uint16": 2, "uint32": 4}
-"""Kind of ids -> bytes of one."""
+"""Type of ids -> bytes per id."""
 
 SMALL = 1 << 26
-"""Bytes of a file whose digest is worth a check at every start: a fraction of a second."""
+"""The largest file, in bytes, whose digest is checked at every start; this takes a fraction of a second."""
 
 HELP = "make token files with `shapeflow tokenize`"
 
 
 @attrs.frozen
 class Header:
-    """What stands in `NAME.json`."""
+    """The contents of `NAME.json`."""
 
     dtype: Literal["uint16", "uint32"]
     count: int
@@ -42,14 +42,14 @@ class Header:
     """`bytes`, or the name of the tokenizer's file."""
     tokenizer_sha256: str | None
     end_of_document: int | None
-    """The id that ends every document; None where documents are not told apart."""
+    """The id that ends every document; None if documents are not separated."""
     documents: int
     held_out: int
     """Tokens at the end that are held out."""
     held_out_by: Literal["documents", "tail"]
-    """`documents`: whole documents, drawn by a digest of their text; `tail`: the last tokens, wherever that cuts."""
+    """`documents`: whole documents, selected by a digest of their text; `tail`: the last tokens of the file."""
     held_out_documents: int
-    """Documents that were drawn."""
+    """The number of held-out documents."""
     sha256: str
     """Of the `.bin` file."""
 
@@ -76,7 +76,7 @@ class Header:
 
 
 def dtype_for(vocabulary: int) -> Literal["uint16", "uint32"]:
-    """The smaller kind that holds every id of a vocabulary."""
+    """The smaller type that can store every id of a vocabulary."""
     return "uint16" if vocabulary <= 1 << 16 else "uint32"
 
 
@@ -85,15 +85,15 @@ def header_path(path: Path) -> Path:
 
 
 def read_header(path: Path) -> Header:
-    """What the header beside a `.bin` file says. Raises EditError `data-missing`, `broken-tokens`."""
+    """The header next to a `.bin` file. Raises EditError `data-missing`, `broken-tokens`."""
     if path.suffix != ".bin":
         why = "its name does not end in .bin"
-        raise EditError("data-missing", f"`{path}` is no file of tokens", why=why, help=HELP)
+        raise EditError("data-missing", f"`{path}` is not a file of tokens", why=why, help=HELP)
     beside = header_path(path)
     try:
         text = beside.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise broken(path, f"{beside.name} is no UTF-8 text (byte {error.start})") from error
+        raise broken(path, f"{beside.name} is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
         why = f"{beside.name}, its header, cannot be read: {(error.strerror or str(error)).lower()}"
         raise EditError("data-missing", f"cannot read the tokens of `{path}`", why=why, help=HELP) from error
@@ -104,19 +104,19 @@ def read_header(path: Path) -> Header:
 
 
 def check_file(path: Path, header: Header, *, whole: bool = False) -> None:
-    """Whether a `.bin` file is what its header says: its size always, its digest where the file is small or where
-    `whole` asks for it. Raises EditError `data-missing`, `broken-tokens`."""
+    """Compare a `.bin` file with its header: its size always, its digest if the file is small or with `whole`. Raises
+    EditError `data-missing`, `broken-tokens`."""
     try:
         size = path.stat().st_size
         if size != header.size:
-            announced = f"{header.size} bytes are announced ({header.count} x {header.dtype})"
-            raise broken(path, f"{size} bytes, where {announced}")
+            announced = f"its header states {header.size} bytes ({header.count} x {header.dtype})"
+            raise broken(path, f"it has {size} bytes, and {announced}")
         digest = digest_of(path) if whole or size <= SMALL else header.sha256
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise EditError("data-missing", f"cannot read the tokens of `{path}`", why=why, help=HELP) from error
     if digest != header.sha256:
-        raise broken(path, "its digest is not the one in the header: one of the two was changed")
+        raise broken(path, "its digest differs from the one in the header: one of the two files was changed")
 
 
 def digest_of(path: Path) -> str:
@@ -126,18 +126,18 @@ def digest_of(path: Path) -> str:
 
 
 def broken(path: Path, why: str) -> EditError:
-    """What is said of tokens that are not what their header says."""
-    return EditError("broken-tokens", f"`{path}` is no whole file of tokens", why=why, help=HELP)
+    """The error for tokens that do not match their header."""
+    return EditError("broken-tokens", f"`{path}` does not match its header", why=why, help=HELP)
 
 
 def refused(error: EditError, place: str) -> Refused:
-    """An error of this file for whoever has no sentence to show it at."""
+    """An error of a token file, for callers that have no place in a `.shape` file to show."""
     notes = (error.why, *error.notes)
     return Refused(Diagnostic(error.code, error.message, place=place, notes=notes, help=error.help))
 
 
 def header_of(value: Any) -> Header:
-    """A header from JSON. Raises ValueError, which says what is wrong, on anything that is not understood."""
+    """A header from JSON. Raises ValueError, with the reason, for anything unexpected."""
     fields = _Fields(value, "")
     if fields.take("format", lambda v: isinstance(v, str), "a text") != FORMAT:
         raise ValueError(f"`format` is not {FORMAT}")
@@ -165,27 +165,27 @@ def header_of(value: Any) -> Header:
 
 
 def _check_sense(header: Header) -> None:
-    """Raises ValueError where the fields contradict each other."""
+    """Raises ValueError if the fields contradict each other."""
     if dtype_for(header.vocabulary) == "uint32" and header.dtype == "uint16":
-        raise ValueError(f"a vocabulary of {header.vocabulary} does not fit uint16")
+        raise ValueError(f"a vocabulary of {header.vocabulary} does not fit into uint16")
     if header.end_of_document is not None and header.end_of_document >= header.vocabulary:
         raise ValueError(f"`end_of_document` is {header.end_of_document}, in a vocabulary of {header.vocabulary}")
     if header.held_out > header.count:
-        raise ValueError(f"{header.held_out} tokens are held out, of {header.count}")
+        raise ValueError(f"{header.held_out} of {header.count} tokens are held out")
     if header.held_out_documents > header.documents:
-        raise ValueError(f"{header.held_out_documents} documents are held out, of {header.documents}")
+        raise ValueError(f"{header.held_out_documents} of {header.documents} documents are held out")
 
 
 @attrs.define
 class _Fields:
-    """The fields of a JSON object, taken one by one. Raises ValueError on what is missing, wrong or left over."""
+    """The fields of a JSON object, taken one by one. Raises ValueError for missing, wrong or unknown fields."""
 
     value: Any
     prefix: str
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.value, dict):
-            raise ValueError(f"`{self.prefix.rstrip('.') or 'it'}` is no JSON object")
+            raise ValueError(f"`{self.prefix.rstrip('.') or 'it'}` is not a JSON object")
         self.value = dict(self.value)
 
     def any(self, name: str) -> Any:
@@ -200,11 +200,11 @@ class _Fields:
         return found
 
     def whole(self, name: str, low: int = 0) -> int:
-        return int(self.take(name, lambda v: _is_whole(v) and v >= low, f"a whole number from {low} on"))
+        return int(self.take(name, lambda v: _is_whole(v) and v >= low, f"a whole number of {low} or more"))
 
     def end(self) -> None:
         if self.value:
-            raise ValueError(f"`{self.prefix}{next(iter(self.value))}` is no field of it")
+            raise ValueError(f"`{self.prefix}{next(iter(self.value))}` is an unknown field")
 
 
 def _is_whole(value: Any) -> bool:

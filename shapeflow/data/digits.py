@@ -1,4 +1,4 @@
-"""Hand-written digits, 8 x 8 pixels, grey: scikit-learn carries them, so they are on every machine."""
+"""Hand-written digits, 8 x 8 pixels, grey: part of scikit-learn, so no download is needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELD_OUT = 360
 class Digits(DataHooks):
     """1,797 hand-written digits of 8 x 8 pixels in 10 classes (UCI optdigits, as scikit-learn ships them).
 
-    1,437 images train, 360 are held out. No download."""
+    1,437 images are trained on, 360 are held out. No download is needed."""
 
     batch: int = setting("samples", "number", default=64, low=1, help="images of one step")
 

@@ -9,20 +9,20 @@ from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 HELD_OUT = 3_000
-"""Of the 60,000 training images, the last 3,000 are held out; the test set is left alone."""
+"""Of the 60,000 training images, the last 3,000 are held out; the test set is not used."""
 
 
 @attrs.frozen
 class FashionMnist(DataHooks):
-    """60,000 pictures of clothes, 28 x 28 pixels, grey, in 10 classes (Xiao, Rasul, Vollgraf 2017; MIT licence).
+    """60,000 images of clothes, 28 x 28 pixels, grey, in 10 classes (Xiao, Rasul, Vollgraf 2017; MIT licence).
 
-    Training images are cropped at random to `image` pixels and mirrored at random; held-out images are cropped in the
-    middle. 57,000 images train, 3,000 are held out. On Debian: `apt-get install dataset-fashion-mnist`."""
+    Training images are cropped at random to `image` pixels and mirrored at random; held-out images are cropped at the
+    centre. 57,000 images are trained on, 3,000 are held out. On Debian: `apt-get install dataset-fashion-mnist`."""
 
     batch: int = setting("samples", "number", default=64, low=1, help="images of one step")
     image: int = setting("length", default=24, low=1, high=28, help="side of the crop")
     folder: str = setting(
-        default="/usr/share/datasets/fashion-mnist", help="where the four idx files are, gzipped or not"
+        default="/usr/share/datasets/fashion-mnist", help="the folder of the four idx files, gzipped or not"
     )
 
     def facts(self) -> DataFacts:

@@ -1,4 +1,4 @@
-"""Real text that every machine already has: the source of Python's own standard library, byte by byte."""
+"""Text that is on every machine: the source of Python's standard library, as bytes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 SEPARATOR = 0
-"""The byte between two files; no text has it."""
+"""The byte between two files; it does not occur in text."""
 
 
 @attrs.frozen
 class PythonSource(DataHooks):
-    """The source files of Python's standard library as bytes (tests, encodings and generated tables left out).
+    """The source files of Python's standard library as bytes (without tests, encodings and generated tables).
 
-    5 % of the files, drawn once and for all, are held out. The list of files and its digest are recorded in the run,
-    since the text differs a little from one Python version to the next."""
+    A fixed 5% of the files is held out. The run records the list of files and its digest, since the text differs
+    slightly between Python versions."""
 
     batch: int = setting("tokens", default=512, low=1, help="tokens (bytes) of one step, at every context")
 

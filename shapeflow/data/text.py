@@ -1,4 +1,4 @@
-"""Your own text, byte by byte."""
+"""Your own text, as bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 SEPARATOR = 0
-"""The byte between two files; no text has it."""
+"""The byte between two files; it does not occur in text."""
 
 
 def held_out_of(size: int, share: float) -> int:
@@ -21,9 +21,10 @@ def held_out_of(size: int, share: float) -> int:
 
 @attrs.frozen
 class Text(DataHooks):
-    """A text file, or all files of a folder, as bytes. `held_out` of the files is held out; of a single file, its end.
+    """A text file, or all files of a folder, as bytes. A share `held_out` of the files is held out, or the end of a
+    single file.
 
-    The path is relative to the `.shape` file (or to the plan, where a plan is run without its source)."""
+    The path is relative to the `.shape` file (or to the plan, if a plan is run without its source)."""
 
     path: str = setting(first=True, help="a file or a folder")
     batch: int = setting("tokens", default=512, low=1, help="tokens (bytes) of one step, at every context")
@@ -31,7 +32,7 @@ class Text(DataHooks):
     held_out: float = setting("ratio", default=0.05, above=0.0, high=0.5, help="share of the files held out")
 
     def longest(self, folder: Path) -> int | None:
-        """Bytes of the longest context, by the size of a single file; None for a folder, or where there is no file."""
+        """The longest context in bytes, from the size of a single file; None for a folder or a missing file."""
         path = folder / self.path
         try:
             if not path.is_file():

@@ -1,4 +1,4 @@
-"""Text as token ids in a file, as `shapeflow tokenize` makes it."""
+"""Text as token ids in a file written by `shapeflow tokenize`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from shapeflow.ir.parameters import DataFacts
 
 @attrs.frozen
 class Tokens(DataHooks):
-    """Tokens that `shapeflow tokenize` wrote: `corpus.bin` and, beside it, its header `corpus.json`.
+    """Tokens written by `shapeflow tokenize`: `corpus.bin` and its header `corpus.json` next to it.
 
-    The file is never read whole: windows are read where they lie, from a file of any size. Its end is held out, the
-    documents that `tokenize` put there; `held_out` holds out another share of the file. A file of up to 64 MiB is
-    compared with its digest at every start, a larger one by its size and by samples; `shapeflow show corpus.bin
-    --verify` compares all of it. The path is relative to the `.shape` file (or to the plan, where a plan is run
-    without its source)."""
+    Windows are read from the file as needed, so it may have any size. Its end is held out: the documents that
+    `tokenize` put there, or the share `held_out` of the file. At every start, a file of up to 64 MiB is compared with
+    its digest, a larger one by its size and by samples; `shapeflow show corpus.bin --verify` compares all of it. The
+    path is relative to the `.shape` file (or to the plan, if a plan is run without its source)."""
 
     path: str = setting(first=True, help="the `.bin` file", example='"corpus.bin"')
     batch: int = setting("tokens", default=512, low=1, help="tokens of one step, at every context")
@@ -29,19 +28,21 @@ class Tokens(DataHooks):
         "ratio", default=None, above=0.0, high=0.5, help="share of the file, at its end, that is held out"
     )
     vocabulary: int | None = setting(
-        default=None, low=1, help="ids are below it; the header says so, set it to compile where there is no file"
+        default=None, low=1, help="all ids are below it; default: from the header. Set it to compile without the file"
     )
     end_of_document: int | None = setting(
-        default=None, low=0, help="the id that ends documents; the header says so, as of `vocabulary`"
+        default=None, low=0, help="the id that ends documents; default: from the header"
     )
 
     def __attrs_post_init__(self) -> None:
         if "\0" in self.path or Path(self.path).suffix != ".bin":
             why = "its name does not end in .bin"
-            raise EditError("data-missing", f"`{self.path}` is no file of tokens", why=why, help=HELP, setting="path")
+            raise EditError(
+                "data-missing", f"`{self.path}` is not a file of tokens", why=why, help=HELP, setting="path"
+            )
         ends, vocabulary = self.end_of_document, self.vocabulary
         if ends is not None and vocabulary is not None and ends >= vocabulary:
-            message = f"no token has the id {ends}, in a vocabulary of {vocabulary}"
+            message = f"the id {ends} is not in a vocabulary of {vocabulary}"
             why = f"must be below {vocabulary}"
             raise EditError("out-of-range", message, why=why, setting="end_of_document")
 
@@ -49,7 +50,7 @@ class Tokens(DataHooks):
         return DataFacts(kind="text", vocabulary=self.vocabulary, separator=self.end_of_document, batch=self.batch)
 
     def longest(self, folder: Path) -> int | None:
-        """Tokens of the longest context, by the header; None where there is no file."""
+        """The longest context in tokens, from the header; None if there is no file."""
         if not header_path(folder / self.path).exists():
             return None
         header = read_header(folder / self.path)
@@ -57,7 +58,7 @@ class Tokens(DataHooks):
         return min(held_out, header.count - held_out) - 1
 
     def found_in(self, folder: Path) -> Tokens:
-        """With what the header says. Raises EditError `data-missing`, `broken-tokens`, `other-tokens`."""
+        """This data with the facts of the header. Raises EditError `data-missing`, `broken-tokens`, `other-tokens`."""
         path = folder / self.path
         if self.vocabulary is not None and not header_path(path).exists():
             return self
@@ -69,16 +70,16 @@ class Tokens(DataHooks):
 
 
 def held_out_of(header: Header, share: float | None) -> int:
-    """Tokens at the end of a file that are held out: as its header says, or a share of the file."""
+    """The number of held-out tokens at the end of a file: from its header, or a share of the file."""
     return header.held_out if share is None else max(1, round(header.count * share))
 
 
 def check_same(path: str, name: str, wanted: int | None, has: int | None) -> None:
-    """Raises EditError `other-tokens` where a file is not what was set, or what a plan was compiled for."""
+    """Raises EditError `other-tokens` if a file differs from a setting, or from what a plan was compiled for."""
     if wanted is not None and wanted != has:
         raise EditError(
             "other-tokens",
             f"the {name} of `{path}` is {'none' if has is None else has}, not {wanted}",
             why=f"its header says `{name}`: {'null' if has is None else has}",
-            help=f"leave `{name}` out and compile again, or name the file that was meant",
+            help=f"leave `{name}` out and compile again, or name the intended file",
         )

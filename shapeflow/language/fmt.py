@@ -1,8 +1,8 @@
-"""`Document` -> text in the one canonical layout; a text already in it comes back as it is.
+"""From `Document` to text in the canonical layout; a text in this layout does not change.
 
-Words, numbers, units and comments stay as they were written; spaces are set anew. A line break before `via`, `where`,
-`is`, `with` or `until` is the author's, and one is added where a sentence would pass 100 columns, then before the `or`
-of a condition. Blank lines stay, one at a time.
+Words, numbers, units and comments stay as written; only white space changes. A line break before `via`, `where`, `is`,
+`with` or `until` is kept, and one is added if a sentence would exceed 100 columns, then also before the `or` of a
+condition. Blank lines are kept, at most one in a row.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import attrs
 from shapeflow.language import syntax
 
 WIDTH = 100
-"""Columns of a line; only what cannot be broken passes it."""
+"""Columns of a line; only what cannot be broken may exceed it."""
 KEYWORD = 11
-"""Columns of the reserved word and the spaces behind it, in the sentences that stand as a table."""
+"""Columns of the reserved word and the spaces after it, in sentences that are aligned as a table."""
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 def formatted(document: syntax.Document) -> str:
-    """The document's text in canonical layout; it parses to an equal document."""
+    """The document's text in the canonical layout; it parses to an equal document."""
     lines: list[str] = []
     for run in _runs(_entries(document)):
         if run[0].blank and lines:
@@ -35,7 +35,7 @@ def formatted(document: syntax.Document) -> str:
 
 @attrs.frozen
 class _Part:
-    """A stretch of a sentence that stays on a line: its words, and the value behind them, which may be spread."""
+    """A part of a sentence that stays on one line: its words, and the value after them, which may be broken."""
 
     head: str
     body: syntax.Value | None
@@ -47,7 +47,7 @@ class _Part:
         return self.head + ("" if self.body is None else _value(self.body))
 
     def lines(self, indent: int) -> list[str]:
-        """The part on lines of its own: a condition broken before `or`, a value where its items stand."""
+        """The part on its own lines: a condition broken before `or`, a value broken between its items."""
         if self.body is not None or not self.head.startswith("where ") or '"' in self.head:
             return _spread(self.head, self.body, indent)
         first, *tests = self.head.split(" or ")
@@ -60,20 +60,20 @@ class _Part:
 
 @attrs.define(eq=False)
 class _Entry:
-    """A sentence in its parts, or a comment on a line of its own, with the comments above and beside each part."""
+    """A sentence in its parts, or a comment on its own line, with the comments above and next to each part."""
 
     what: syntax.Sentence | syntax.Comment
     parts: list[_Part]
     end: int
     blank: bool
-    """Whether a blank line stands above."""
+    """Whether there is a blank line above."""
     broken: bool
     """Whether each part has its own line."""
     above: dict[int, list[str]] = attrs.field(factory=dict)
     beside: dict[int, str] = attrs.field(factory=dict)
 
     def take(self, comment: syntax.Comment, text: str) -> None:
-        """Give a comment, which stands within the sentence or behind it on the line, its place."""
+        """Add a comment within the sentence, or after it on the same line."""
         at = comment.span.start
         index = sum(part.end <= at for part in self.parts)
         if index and index - 1 not in self.beside and not _breaks(text, self.parts[index - 1].end, at):
@@ -84,7 +84,7 @@ class _Entry:
         self.broken |= bool(self.above.keys() - {0}) or bool(self.beside.keys() - {len(self.parts) - 1})
 
     def joins(self, other: _Entry) -> bool:
-        """Whether this entry stands right below one of its kind, so that the two are set as a table."""
+        """Whether this entry directly follows one of its kind, so that the two are aligned as a table."""
         alike = type(self.what) is type(other.what) and isinstance(self.what, syntax.Axis | syntax.Stage)
         return (
             alike
@@ -93,7 +93,7 @@ class _Entry:
         )
 
     def lines(self) -> Iterator[str]:
-        """The lines of an entry that stands alone."""
+        """The lines of an entry outside a table."""
         flat = " ".join(part.flat for part in self.parts)
         if not self.broken and len(flat) <= WIDTH:
             return self.with_comments([[flat]])
@@ -103,7 +103,7 @@ class _Entry:
         return self.with_comments(spread, indents)
 
     def with_comments(self, lines: Sequence[list[str]], indents: Sequence[int] = (0,)) -> Iterator[str]:
-        """The lines of the parts, or the one line of them all, with the comments above and beside."""
+        """The lines of the parts, or one line for all of them, with the comments above and next to them."""
         for index, (of_part, indent) in enumerate(zip(lines, indents, strict=True)):
             yield from (" " * indent + comment for comment in self.above.get(index, ()))
             yield from of_part[:-1]
@@ -112,7 +112,7 @@ class _Entry:
 
 
 def _entries(document: syntax.Document) -> list[_Entry]:
-    """Sentences and comments in file order, each comment with the sentence it stands in or beside."""
+    """Sentences and comments in file order, each comment with the sentence that it is in or next to."""
     text = document.source.text
     entries: list[_Entry] = []
     for what in sorted((*document.sentences, *document.comments), key=lambda what: what.span.start):
@@ -135,7 +135,7 @@ def _breaks(text: str, start: int, end: int) -> int:
 
 
 def _runs(entries: list[_Entry]) -> list[list[_Entry]]:
-    """Entries that are set as one table, together; each other alone."""
+    """Groups of entries: those of one table together, all others alone."""
     runs: list[list[_Entry]] = []
     for entry in entries:
         if runs and entry.joins(runs[-1][-1]):
@@ -146,7 +146,7 @@ def _runs(entries: list[_Entry]) -> list[list[_Entry]]:
 
 
 def _aligned(run: list[_Entry]) -> Iterator[str]:
-    """The lines of a table; where one would be too long, every sentence of it is broken instead."""
+    """The lines of a table; if one would be too long, every sentence of it is broken instead."""
     rows = [_cells(entry) for entry in run]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     lines = ["".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
@@ -157,7 +157,7 @@ def _aligned(run: list[_Entry]) -> Iterator[str]:
 
 
 def _cells(entry: _Entry) -> list[str]:
-    """What stands in columns: an axis's name, values and transition, or a stage's shape and end."""
+    """The columns: an axis's name, values and transition, or a stage's shape and end."""
     first, last = (part.flat for part in entry.parts)
     if isinstance(entry.what, syntax.Axis):
         name, _, values = first.partition(" in ")
@@ -166,7 +166,7 @@ def _cells(entry: _Entry) -> list[str]:
 
 
 def _parts(sentence: syntax.Sentence) -> Iterator[_Part]:
-    """A sentence cut where it may be broken."""
+    """The parts of a sentence, between which it may be broken."""
     start, end = sentence.span.start, sentence.span.end
     match sentence:
         case syntax.Axis(name=name, values=values, transition=transition):
@@ -205,11 +205,11 @@ _WORDS: dict[type[syntax.Sentence], tuple[str, str]] = {
     syntax.Checkpoint: ("checkpoint", "every "),
     syntax.Seed: ("seed", ""),
 }
-"""The words before the one value of a sentence: the first has a column of its own."""
+"""The words before the single value of a sentence: the first has its own column."""
 
 
 def _line(sentence: syntax.Sentence) -> tuple[str, syntax.Value | None]:
-    """The words of a sentence that has no place to break, and the value behind them."""
+    """The words of a sentence that cannot be broken, and the value after them."""
     match sentence:
         case syntax.PlanName(name=name):
             return f"plan {_value(name)}", None
@@ -250,7 +250,7 @@ def _value(value: syntax.Value) -> str:
 def _bracketed(
     value: syntax.Listing | syntax.Component | syntax.ShapeLiteral,
 ) -> tuple[str, list[tuple[str, syntax.Value]], str]:
-    """What opens a value, its items with the words before each, and what closes it."""
+    """The opening of a value, its items with the words before each, and its closing."""
     match value:
         case syntax.Listing(items=items, unit=unit):
             return "[", [("", item) for item in items], "]" if unit is None else f"] {unit}"
@@ -264,7 +264,7 @@ def _bracketed(
 
 
 def _spread(head: str, value: syntax.Value | None, indent: int, tail: str = "") -> list[str]:
-    """Words and a value on one line where that fits, else the items below: settings one a line, a list filled."""
+    """Words and a value on one line if it fits, else with the items below: one setting per line, lists filled."""
     pad = " " * indent
     line = f"{pad}{head}{'' if value is None else _value(value)}{tail}"
     if len(line) <= WIDTH or not isinstance(value, syntax.Listing | syntax.Component | syntax.ShapeLiteral):
@@ -294,6 +294,6 @@ def _condition(condition: syntax.Condition) -> str:
 
 
 def _within(condition: syntax.Condition, *bracketed: type[syntax.Condition]) -> str:
-    """A condition inside another, in brackets where it would be read otherwise without."""
+    """A condition inside another, in brackets if needed."""
     text = _condition(condition)
     return f"({text})" if isinstance(condition, bracketed) else text

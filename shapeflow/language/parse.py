@@ -1,7 +1,7 @@
-"""Text -> `Document`: the grammar is `shapeflow_grammar`'s, the words about mistakes are `parse_errors.py`'s.
+"""From text to `Document`. The grammar is in `shapeflow_grammar`, the error messages are in `parse_errors.py`.
 
-A text is parsed whole. Where that fails it is cut at the lines that open a sentence and each piece is parsed alone, so
-that every sentence in error is told of, once, and none is blamed for another.
+The whole text is parsed at once. If that fails, it is split at the lines that open a sentence and each piece is parsed
+alone, so that every wrong sentence is reported once, and only at its own place.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 DEEPEST = 32
-"""Brackets within brackets; no plan needs more than five, and a bound keeps Python's stack out of the question."""
+"""The deepest nesting of brackets. No plan needs more than five levels, and a limit keeps recursion bounded."""
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-"""What no text needs and no path may hold; blanks of every kind are read as such."""
+"""Control characters, which are not allowed. All kinds of white space are."""
 
 
 def parse(source: Source, report: Report) -> syntax.Document:
-    """The sentences of a text; where some are in error they are reported, and the others are returned."""
+    """The sentences of a text. Wrong sentences are reported, and the others are returned."""
     pieces = skim(source.text)
     comments = tuple(
         syntax.Comment(text.rstrip(), span=Span(source, piece.start, piece.start + len(text.rstrip())))
@@ -41,14 +41,14 @@ def parse(source: Source, report: Report) -> syntax.Document:
     if (control := _CONTROL.search(source.text)) is not None:
         what = f"U+{ord(control[0]):04X}"
         at = Span(source, control.start(), control.end())
-        report.error("syntax", f"`{what}` is no character of the language", at, "not allowed here", help="take it out")
+        report.error("syntax", f"the character `{what}` is not allowed", at, "a control character", help="remove it")
         return syntax.Document(source, (), comments)
     if (deep := too_deep(pieces, DEEPEST)) is not None:
         report.error(
             "syntax",
             f"brackets are nested more than {DEEPEST} deep",
             Span(source, deep.start, deep.end),
-            "one too many",
+            "too deep",
             help="name an inner value with `let` and use its name here",
         )
         return syntax.Document(source, (), comments)
@@ -56,17 +56,17 @@ def parse(source: Source, report: Report) -> syntax.Document:
     if not sentences and not report.failed:
         report.error(
             "empty-file",
-            "the file holds no sentence",
+            "the file has no sentences",
             Span(source, 0, 0),
-            "nothing here but comments" if comments else "nothing here",
+            "only comments" if comments else "empty",
             help='begin with `plan "my plan"`',
         )
     return syntax.Document(source, sentences, comments)
 
 
 def _sentences(source: Source, pieces: list[Piece], report: Report) -> Iterator[syntax.Sentence]:
-    """The sentences of a text, whole if that goes, else piece by piece."""
-    # A byte order mark says nothing; a space in its stead keeps every offset.
+    """The sentences of a text, parsed at once if possible, else piece by piece."""
+    # Replace a byte order mark by a space, which keeps all offsets.
     text = " " + source.text[1:] if source.text.startswith("\ufeff") else source.text
     whole, mistake = _attempt(text)
     if whole is not None:
@@ -87,15 +87,15 @@ def _sentences(source: Source, pieces: list[Piece], report: Report) -> Iterator[
 
 @functools.cache
 def _lark() -> Lark:
-    """The parser. Lark is imported here and not above: importing shapeflow must not wait for it."""
+    """The parser. Lark is imported here, so that importing shapeflow stays fast."""
     from lark import Lark
     from lark.lark import PostLex
 
     import shapeflow_grammar
 
     class WholeWords(PostLex):
-        """Lets NAME match everywhere, so that a reserved word is only ever a whole word (`modelling` is no `model`)
-        and stays free as the name of a setting (`seed: 3`)."""
+        """Lets NAME match everywhere, so that a reserved word matches only as a whole word (`modelling` is not `model`)
+        and can be the name of a setting (`seed: 3`)."""
 
         always_accept = ("NAME",)
 
@@ -114,7 +114,7 @@ def _lark() -> Lark:
 
 @functools.cache
 def reserved_words() -> ReservedWords:
-    """The words of the grammar, read off the grammar itself."""
+    """The reserved words, taken from the grammar."""
     lark = _lark()
     words = {terminal.name: str(terminal.pattern.value) for terminal in lark.terminals}
     openers = _accepted(lark.parse_interactive("")) - {"$END"}
@@ -124,7 +124,7 @@ def reserved_words() -> ReservedWords:
 
 
 def _attempt(text: str) -> tuple[Tree[Token] | None, parse_errors.Mistake | None]:
-    """The tree of a text, or what stopped the parser."""
+    """The tree of a text, or the mistake at which the parser stopped."""
     from lark import Token
     from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
@@ -145,7 +145,7 @@ def _attempt(text: str) -> tuple[Tree[Token] | None, parse_errors.Mistake | None
 
 
 def _accepted(attempt: InteractiveParser) -> frozenset[str]:
-    """The terminals that could stand next."""
+    """The terminals that may come next."""
     accepts: Callable[[], set[str]] = attempt.accepts
     return frozenset(accepts())
 
@@ -170,7 +170,7 @@ _OF_VALUE: dict[str, Callable[..., syntax.Sentence]] = {
 
 @attrs.frozen
 class _Builder:
-    """Turns the tree of one piece of a text, which begins at `base`, into the classes of `syntax.py`."""
+    """Converts the tree of one piece of a text, which begins at `base`, to the classes of `syntax.py`."""
 
     source: Source
     base: int
@@ -247,7 +247,7 @@ class _Builder:
         mantissa = token.lower().partition("e")[0]
         if abs(value) == float("inf") or (value == 0 and mantissa.strip("+-0._")):
             size = "large" if value else "small"
-            self.report.error("syntax", f"a number is too {size} to be held", span, "beyond double precision")
+            self.report.error("syntax", f"the number is too {size}", span, "outside double precision")
         return syntax.Number(value, str(token), span=span)
 
     def quantity(self, tree: Tree[Token]) -> syntax.Quantity:
@@ -291,7 +291,7 @@ class _Builder:
 
 
 def _tokens(tree: Tree[Token]) -> list[Token]:
-    # A token is a str; asking for lark's own class would need lark at import.
+    # A token is a str; checking for lark's own class would need lark at import.
     return [child for child in tree.children if isinstance(child, str)]
 
 

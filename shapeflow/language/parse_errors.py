@@ -1,4 +1,4 @@
-"""What to say where the parser stops: the words for each kind of mistake."""
+"""The error messages for the places where the parser stops."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXAMPLES = {
     "checkpoint": "checkpoint every 5%",
     "seed": "seed 17",
 }
-"""A sentence of each kind, by its reserved word, for the help under a mistake in one."""
+"""An example of each sentence, by its reserved word, for the help of an error in one."""
 
 LOOKALIKES = {
     **dict.fromkeys("“”„‟«»″＂'‘’`", '"'),
@@ -43,12 +43,12 @@ LOOKALIKES = {
     **{"（": "(", "）": ")", "［": "[", "］": "]", "{": "(", "}": ")", "\u00a0": "a space", "\u3000": "a space"},
     **{";": "a new line", "/": "#"},
 }
-"""Characters that are not of the language, and what their author had in mind."""
+"""Characters that the language does not have -> the likely intended ones."""
 
 
 @attrs.frozen
 class Mistake:
-    """Where the parser stopped, at which terminal ("" for no terminal at all), and what it would have taken."""
+    """Where the parser stopped, at which terminal ("" if none matches), and which terminals it accepts there."""
 
     terminal: str
     start: int
@@ -60,7 +60,7 @@ class Mistake:
 
 
 def explain(source: Source, pieces: list[Piece], mistake: Mistake, reserved: ReservedWords) -> Diagnostic:
-    """The diagnostic for the place where the parser stopped; `pieces` are those of the text that was tried."""
+    """The diagnostic for the place where the parser stopped; `pieces` are those of the text that was parsed."""
     return _Explainer(source, [piece for piece in pieces if piece.kind != "comment"], mistake, reserved).explain()
 
 
@@ -108,14 +108,14 @@ class _Explainer:
         return Diagnostic("syntax", message, at, also=also, notes=notes, help=help)
 
     def _stray(self) -> Diagnostic:
-        """A character that begins nothing in the language."""
+        """A character that cannot begin a token."""
         text, start = self.source.text, self.mistake.start
         character = text[start]
         if character == '"':
             end = start + len(re.split(r"[\r\n]", text[start:], maxsplit=1)[0])
             return self.error(
-                "a text is never closed",
-                'no `"` before the line ends',
+                "a text is not closed",
+                'no `"` before the end of the line',
                 Span(self.source, start, end),
                 help='close it with `"`',
             )
@@ -126,20 +126,20 @@ class _Explainer:
             instead = LOOKALIKES[character]
             instead = instead if " " in instead else f"`{instead}`"
             return self.error(
-                f"`{name}` is no character of the language", "not known here", at, help=f"write {instead} instead"
+                f"the character `{name}` is not allowed", "not allowed here", at, help=f"write {instead} instead"
             )
         if character.isalpha() or character == "_":
             return self.error(
-                f"`{at.text}` is no name",
+                f"`{at.text}` is not a valid name",
                 "not a name",
                 at,
-                notes=("a name is made of a-z, A-Z, 0-9 and _, and begins with a letter",),
+                notes=("names consist of a-z, A-Z, 0-9 and _, and begin with a letter",),
             )
         described = unicodedata.name(character, "a control character").lower()
-        return self.error(f"`{name}` is no character of the language", described, at, help="take it out")
+        return self.error(f"the character `{name}` is not allowed", described, at, help="remove it")
 
     def _open(self, before: list[Piece]) -> list[Piece]:
-        """The brackets that are open where the parser stopped, outermost first."""
+        """The brackets that are open at the mistake, outermost first."""
         opened: list[Piece] = []
         for piece in before:
             if piece.text in BRACKETS:
@@ -149,7 +149,7 @@ class _Explainer:
         return opened
 
     def _after(self, before: list[Piece]) -> Span:
-        """The place right behind the last thing written."""
+        """The place after the last piece."""
         end = before[-1].end if before else self.mistake.start
         return Span(self.source, end, end)
 
@@ -157,7 +157,7 @@ class _Explainer:
         bracket = opened[-1]
         close = BRACKETS[bracket.text]
         return self.error(
-            f"`{bracket.text}` is never closed",
+            f"`{bracket.text}` is not closed",
             f"`{close}` is missing",
             self._after(before),
             also=(self._here(bracket, "opened here"),),
@@ -165,7 +165,7 @@ class _Explainer:
         )
 
     def _sentence_goes_on(self, before: list[Piece]) -> int | None:
-        """Which piece shows that a bracket should have been closed: a reserved word, perhaps taken for a unit."""
+        """The piece that shows a missing bracket: a reserved word, which may have been parsed as a unit."""
         words = {word for word in self.reserved.spelling.values() if word.isalpha()}
         if before[-1].text in words and before[-2].kind == "number":
             return len(before) - 1
@@ -173,7 +173,7 @@ class _Explainer:
 
     def _wrong_close(self, opened: list[Piece], before: list[Piece]) -> Diagnostic:
         if not opened:
-            return self.error(f"`{self.found}` closes nothing", "no bracket is open here", help="take it out")
+            return self.error(f"`{self.found}` has no opening bracket", "no bracket is open here", help="remove it")
         bracket, close = opened[-1], BRACKETS[opened[-1].text]
         if self.found == close:
             return self._unexpected(before)
@@ -188,12 +188,12 @@ class _Explainer:
         return Label(Span(self.source, piece.start, piece.end), text)
 
     def _no_sentence(self) -> Diagnostic:
-        """A sentence is whole, and what follows opens no other."""
+        """A sentence is complete, and what follows does not open a new one."""
         if self.found == ",":
-            return self.error("a comma stands between sentences", "nothing is listed here", help="take it out")
+            return self.error("a comma between sentences", "not in a list", help="remove it")
         if self.mistake.terminal != "NAME":
-            why = "the sentence before ends here" if self._sentence_word else "a sentence opens with a reserved word"
-            return self.error(f"`{self.found}` opens no sentence", why, help=self._form())
+            why = "the sentence before ends here" if self._sentence_word else "a sentence begins with a reserved word"
+            return self.error(f"`{self.found}` cannot begin a sentence", why, help=self._form())
         guess = did_you_mean(self.found, self.reserved.openers)
         return self.error(
             f"no sentence begins with `{self.found}`",
@@ -215,16 +215,16 @@ class _Explainer:
         if self.found == ".":
             help = "a number begins with a digit: `0.5`"
         if " or " in what or what.startswith("a "):
-            return self.error(f"`{self.found}` stands where {what} belongs", wanted, help=help)
+            return self.error(f"expected {what}, found `{self.found}`", wanted, help=help)
         return self.error(f"{what} is missing before `{self.found}`", wanted, help=help)
 
     def _wanted(self, before: list[Piece]) -> tuple[str, str]:
-        """What the parser would have taken, in words: for the message, and for the label."""
+        """What the parser accepts here, in words: for the message, and for the label."""
         accepted = set(self.mistake.accepted)
         if {"NUMBER", "STRING"} <= accepted:
             return "a value", "a number, a text, a list or a name belongs here"
         if before and (before[-1].kind == "number" or before[-1].text == "]"):
-            accepted -= {"NAME", "UNIT_SIGN"}  # a unit may always be left out
+            accepted -= {"NAME", "UNIT_SIGN"}  # a unit is always optional
         for needed in ({"VIA"}, {"UNTIL"}, accepted - {"DOT", "LPAR"}):
             if needed and needed <= accepted:
                 accepted = needed
@@ -237,7 +237,7 @@ class _Explainer:
 
     @property
     def _sentence_word(self) -> str | None:
-        """The word that opens the sentence in which the parser stopped."""
+        """The word that opens the sentence with the mistake."""
         for piece in reversed(self.pieces):
             if piece.start < self.mistake.start and piece.text in self.reserved.openers:
                 return piece.text
@@ -245,4 +245,4 @@ class _Explainer:
 
     def _form(self) -> str | None:
         word = self._sentence_word
-        return f"a sentence of this kind reads `{EXAMPLES[word]}`" if word in EXAMPLES else None
+        return f"write it like `{EXAMPLES[word]}`" if word in EXAMPLES else None

@@ -1,4 +1,4 @@
-"""A rough look at a text: its pieces, without the grammar, for where the grammar has given up."""
+"""A rough tokenizer without the grammar, for texts that the parser rejects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_BEHIND_AN_OPENER = {":", ",", ")", "]", "."}
 
 @attrs.frozen
 class Piece:
-    """A word, number, mark, text or comment, as a rough look finds them; `first` on its line or not."""
+    """A word, number, mark, text or comment; `first`: whether it is the first on its line."""
 
     kind: str
     text: str
@@ -31,14 +31,14 @@ class Piece:
 
 @attrs.frozen
 class ReservedWords:
-    """What the grammar reserves: `spelling` by terminal, and the words that open a sentence."""
+    """The reserved words of the grammar: `spelling` by terminal, and the words that open a sentence."""
 
     spelling: dict[str, str]
     openers: frozenset[str]
 
 
 def skim(text: str) -> list[Piece]:
-    """The text in pieces; it never fails, so it serves where the parser has stopped."""
+    """The pieces of a text. This accepts any text."""
     pieces, first = [], True
     for match in _SKIM.finditer(text):
         kind = match.lastgroup or ""
@@ -52,7 +52,7 @@ def skim(text: str) -> list[Piece]:
 
 
 def too_deep(pieces: list[Piece], deepest: int) -> Piece | None:
-    """The first bracket that stands deeper than allowed."""
+    """The first bracket that is nested deeper than `deepest`."""
     depth = 0
     for piece in pieces:
         depth += (piece.text in BRACKETS) - (piece.text in BRACKETS.values())
@@ -62,7 +62,7 @@ def too_deep(pieces: list[Piece], deepest: int) -> Piece | None:
 
 
 def sentence_starts(pieces: list[Piece], reserved: ReservedWords) -> Iterator[int]:
-    """Where lines begin that open a sentence, or mean to: with a sentence's word or one that is close to it."""
+    """The starts of lines that open a sentence: with a sentence's word, or a word close to one."""
     words = [piece for piece in pieces if piece.kind != "comment"]
     others = set(reserved.spelling.values()) - reserved.openers
     for piece, behind in zip(words, [*words[1:], None], strict=True):

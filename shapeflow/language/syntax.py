@@ -1,7 +1,7 @@
-"""What a `.shape` file says, without its meaning: one class a sentence, one a kind of value.
+"""The syntax of a `.shape` file, without its meaning: one class per sentence, one per kind of value.
 
-Every class knows its `span`, where it was written. Spans take no part in equality: two documents are equal when they
-say the same, wherever it stands.
+Every class has its `span`, the place where it was written. Spans are ignored in comparisons: two documents are equal if
+they have the same contents in any layout.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from shapeflow.base.diagnostics import Source, Span
 
 @attrs.frozen
 class Written:
-    """Whatever stands in a source text, and where: the whole of it, a sentence from its reserved word on."""
+    """A part of a source text with its place; the span of a sentence begins at its reserved word."""
 
     span: Span = attrs.field(eq=False, repr=False, kw_only=True)
 
 
 @attrs.frozen
 class Number(Written):
-    """A bare number, and how it was written: `500_000`, `1e-3`."""
+    """A bare number, and its text: `500_000`, `1e-3`."""
 
     value: float
     text: str
 
     @property
     def whole(self) -> int | None:
-        """The exact integer where the number is one (`500_000`, `1e18`), else None."""
+        """The exact integer if the number is one (`500_000`, `1e18`), else None."""
         exact = Decimal(self.text.replace("_", ""))
         return int(exact) if exact == exact.to_integral_value() else None
 
 
 @attrs.frozen
 class Quantity(Written):
-    """A number and the unit behind it: `8 px`, `40%`."""
+    """A number and its unit: `8 px`, `40%`."""
 
     number: Number
     unit: str
@@ -45,14 +45,14 @@ class Quantity(Written):
 
 @attrs.frozen
 class Text(Written):
-    """A text in double quotes; it holds neither a double quote nor a line break."""
+    """A text in double quotes, without double quotes or line breaks in it."""
 
     value: str
 
 
 @attrs.frozen
 class Listing(Written):
-    """Values in square brackets; a unit behind the bracket is the unit of each: `[16, 8] px`."""
+    """Values in square brackets; a unit after the bracket applies to each: `[16, 8] px`."""
 
     items: tuple[Value, ...]
     unit: str | None
@@ -70,7 +70,7 @@ class Setting(Written):
 
 @attrs.frozen
 class Component(Written):
-    """A registered component, or a name that `let` gave: `steepest`, `flexi_resize(base: 12 px)`."""
+    """A registered component, or a name defined by `let`: `steepest`, `flexi_resize(base: 12 px)`."""
 
     name: str
     name_span: Span = attrs.field(eq=False, repr=False)
@@ -88,7 +88,7 @@ class ShapeLiteral(Written):
 
 @attrs.frozen
 class Reference(Written):
-    """A name of another file: `imagenet.side`."""
+    """A name from another file: `imagenet.side`."""
 
     parts: tuple[str, ...]
 
@@ -108,21 +108,21 @@ class Comparison(Written):
 
 @attrs.frozen
 class Not(Written):
-    """The test does not hold."""
+    """The test is false."""
 
     test: Condition
 
 
 @attrs.frozen
 class All(Written):
-    """Every test holds; two or more."""
+    """All tests are true; two or more."""
 
     tests: tuple[Condition, ...]
 
 
 @attrs.frozen
 class Any_(Written):  # noqa: N801 - `Any` is typing's
-    """One test holds at least; two or more."""
+    """At least one test is true; two or more."""
 
     tests: tuple[Condition, ...]
 
@@ -157,7 +157,7 @@ class Let(Written):
 
 @attrs.frozen
 class OfComponent(Written):
-    """A sentence that names one component, and nothing else."""
+    """A sentence that names only one component."""
 
     component: Component
 

@@ -1,6 +1,6 @@
-"""What a law is a law of, and what a run is measured by.
+"""Metrics: the errors that laws predict and runs measure.
 
-A metric's `key` is its name in plans and logs, its `cautions` what must be said where it compares shapes along an axis.
+A metric's `key` is its name in plans and logs. Its `cautions` are notes for plans that compare shapes along an axis.
 """
 
 from shapeflow.ir.components import Metric

@@ -1,8 +1,8 @@
-"""What a reader must know of metrics of images that are compared along an axis."""
+"""Notes for plans that compare metrics of images along an axis."""
 
 from collections.abc import Mapping
 
 RESOLUTION: Mapping[str, str] = {
-    "resolution": "values are at each shape's own resolution, and those of different resolutions are not one measure: "
-    "held-out images are resized as those of the stage are"
+    "resolution": "each error is measured at its shape's own resolution, and errors at different resolutions are not "
+    "directly comparable: held-out images are resized like those of the stage"
 }

@@ -1,4 +1,4 @@
-"""Paper A's metric: how well a linear classifier on the features does after a few images of each class."""
+"""The error of a linear classifier on the features, fitted to a few images of each class."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from shapeflow.metrics.cautions import RESOLUTION
 
 @attrs.frozen
 class FewshotError(MetricHooks):
-    """The error of a ridge regression (alpha 1e-2, one-hot targets) fitted to the features of `shots` training images
-    of each class, on held-out images, 0 to 1 (paper A, Section 3; the protocol of big_vision differs)."""
+    """The error on held-out images, 0 to 1, of a ridge regression (alpha 1e-2, one-hot targets) fitted to the features
+    of `shots` training images of each class (Anagnostidis et al. 2024, section 3; big_vision's protocol differs)."""
 
     data: ClassVar[str] = "images"
     unit: ClassVar[str] = "share"

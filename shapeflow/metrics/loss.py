@@ -15,8 +15,8 @@ from shapeflow.ir.components import MetricHooks
 class Loss(MetricHooks):
     """Held-out loss of the next token in nats, over the same tokens at every context.
 
-    `own` cuts them into windows of the context that is trained at (paper A's laws are of this), `longest` into windows
-    of the longest candidate, which is what one keeps. Runs always record both."""
+    `own` evaluates in windows of the context that is trained at, as in Anagnostidis et al. 2024; `longest` in windows
+    of the longest candidate, at which the model is used. Runs always record both."""
 
     data: ClassVar[str] = "text"
     unit: ClassVar[str] = "nats"
@@ -25,10 +25,10 @@ class Loss(MetricHooks):
 
     @property
     def cautions(self) -> Mapping[str, str]:
-        """Axis -> what a reader of a plan that compares its values must know."""
+        """Axis -> the note for a plan that compares its values."""
         own = (
-            "losses are at each shape's own context, and those of different contexts are not one measure: "
-            "what is kept is the loss at the longest, and `shapeflow compare` measures it"
+            "each loss is measured at its shape's own context, and losses at different contexts are not directly "
+            "comparable: `shapeflow compare` measures the loss at the longest context"
         )
         return {"context": own} if self.context == "own" else {}
 

@@ -35,41 +35,43 @@ _HEAD = linear("head", "vocabulary", "residual", bias=False)
 
 @attrs.frozen
 class Transformer:
-    """Decoder-only transformer as Llama: pre-norm blocks with RMSNorm, rotary positions, SwiGLU, no biases.
+    """Decoder-only transformer like Llama: pre-norm blocks with RMSNorm, rotary positions, SwiGLU, no biases.
 
-    Give `heads` or `head_width`; where the width is an axis, `head_width`. `context`, `depth` and `width` are settings
+    Set `heads` or `head_width`; if the width is an axis, set `head_width`. `context`, `depth` and `width` are settings
     or axes.
 
-    Compute is counted in `flops`, 2 for each multiply-accumulate of every matrix product, or as paper A does: the
-    multiply-accumulates of the blocks alone. Attention counts in full, whatever of it is masked.
+    `convention: flops` counts 2 for each multiply-accumulate of every matrix product; `paper` counts the
+    multiply-accumulates of the blocks only, as in Anagnostidis et al. 2024. Attention counts in full, with or without
+    a mask.
 
-    `attend: document` keeps attention within a document: a window often holds the end of one and the beginning of
-    others. Rotary positions are differences, so they need not begin anew. The mask takes a slower kernel, and memory
-    once for all blocks: tokens of a step x context x 2 bytes on a GPU, 4 on a CPU, and one byte more while it is made.
+    `attend: document` restricts attention to one document: a window often contains the end of one and the beginning of
+    others. Rotary positions are relative, so they do not restart. The mask needs a slower kernel, and memory once for
+    all blocks: tokens of a step x context x 2 bytes on a GPU, 4 on a CPU, and one byte more while it is built.
 
-    Paper A's language model, 137,841,408 parameters, has width 768, depth 12, `mlp_ratio: 4` and 32,000 tokens."""
+    The language model of Anagnostidis et al. 2024, 137,841,408 parameters, has width 768, depth 12, `mlp_ratio: 4` and
+    a vocabulary of 32,000."""
 
     axes: ClassVar[frozenset[str]] = frozenset({"batch", "context", "depth", "width"})
 
-    depth: int | None = setting(default=None, low=1, help="blocks, unless an axis says them")
-    width: int | None = setting(default=None, low=1, help="channels of the residual stream, unless an axis says them")
-    context: int | None = setting("tokens", default=None, low=1, help="tokens of a sequence, unless an axis says them")
+    depth: int | None = setting(default=None, low=1, help="blocks, unless it is an axis")
+    width: int | None = setting(default=None, low=1, help="channels of the residual stream, unless it is an axis")
+    context: int | None = setting("tokens", default=None, low=1, help="tokens of a sequence, unless it is an axis")
     heads: int | None = setting(default=None, low=1, help="attention heads")
     head_width: int | None = setting(default=None, low=1, help="channels of one head; default: width / heads")
     kv_ratio: int = setting(default=1, low=1, help="heads that share one key and value head, at every width")
-    mlp_ratio: float = setting(default=3.0, above=0.0, help="hidden units of the MLP for each channel")
-    tied: bool = setting(default=True, help="the head is the embedding")
+    mlp_ratio: float = setting(default=3.0, above=0.0, help="hidden units of the MLP per channel")
+    tied: bool = setting(default=True, help="whether the head is the embedding")
     rope_base: float = setting(
         default=10000.0, above=1.0, help="base of the rotary positions; larger for longer contexts"
     )
     attend: Literal["all", "document"] = setting(
-        default="all", help="what of a window a token sees: all before it, or its own document alone"
+        default="all", help="what a token attends to: all tokens before it, or only those of its document"
     )
     norm_eps: float = setting(default=1e-6, above=0.0, help="added to the mean square in RMSNorm")
     convention: Literal["flops", "paper"] = setting(default="flops", help="how compute is counted")
 
     def shape(self, values: Mapping[str, Value]) -> Shape:
-        """A candidate made whole. Raises EditError `missing-setting`, `setting-and-axis`."""
+        """A complete candidate. Raises EditError `missing-setting`, `setting-and-axis`."""
         settings = {"context": self.context, "depth": self.depth, "width": self.width}
         return whole("transformer", settings, values)
 
@@ -80,7 +82,7 @@ class Transformer:
             raise EditError("wrong-data", f"`transformer` reads text, the data is {facts.kind}", why="for text")
         head = head_width("transformer", self.width, self.heads, self.head_width)
         if head % 2:
-            message = f"rotary positions turn channels in pairs, and a head has {head}"
+            message = f"rotary positions rotate pairs of channels, and a head has {head}"
             raise EditError("head-width-mismatch", message, help="use heads of an even width")
         vocabulary = facts.vocabulary
 
@@ -118,8 +120,8 @@ class Transformer:
 
     def _kv_heads(self, heads: int) -> int:
         if heads % self.kv_ratio:
-            message = f"{heads} heads cannot share key and value heads by {self.kv_ratio}"
-            why, help = f"`kv_ratio` is {self.kv_ratio}", f"use a number of heads that {self.kv_ratio} divides"
+            message = f"{heads} heads are not divisible into groups of {self.kv_ratio} that share a key and value head"
+            why, help = f"`kv_ratio` is {self.kv_ratio}", f"use a number of heads that is a multiple of {self.kv_ratio}"
             raise EditError("kv-ratio-changed", message, why=why, help=help)
         return heads // self.kv_ratio
 
@@ -133,14 +135,14 @@ class Transformer:
 
 def _separator(facts: DataFacts) -> int:
     if facts.separator is None:
-        message = "`attend: document` needs to know where documents end, and the data does not say"
-        raise EditError("no-document-ends", message, help="leave `attend` out, or take data that marks its documents")
+        message = "`attend: document` needs the ends of documents, and the data does not mark them"
+        raise EditError("no-document-ends", message, help="leave `attend` out, or use data with end-of-document tokens")
     return facts.separator
 
 
 def _compute(sizes: Mapping[str, int], n: int, convention: Convention) -> Compute:
-    """One sequence of n tokens: n (2 d^2 + 2 d kv + 3 d m) + 2 n^2 d multiply-accumulates a block; attention counts in
-    full, the causal half is not discounted. The head is counted in `flops` alone; looking up an embedding is free."""
+    """One sequence of n tokens: n (2 d^2 + 2 d kv + 3 d m) + 2 n^2 d multiply-accumulates per block. Attention counts
+    in full, including the masked half. The head counts only in `flops`; embedding look-ups are free."""
     d, kv, m = sizes["residual"], sizes["kv_heads"], sizes["hidden"]
     macs = sizes["depth"] * (n * (2 * d * d + 2 * d * kv + 3 * d * m) + 2 * n * n * d)
     if convention == "paper":

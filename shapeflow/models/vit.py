@@ -40,49 +40,49 @@ _BODY = (
 
 @attrs.frozen
 class Vit:
-    """Vision transformer of pre-norm blocks with LayerNorm and biases, and learned positions. `V640-12` of paper A is
-    `vit(width: 640, depth: 12, heads: 10)`.
+    """Vision transformer: pre-norm blocks with LayerNorm and biases, and learned positions. `V640-12` of Anagnostidis
+    et al. 2024 is `vit(width: 640, depth: 12, heads: 10)`.
 
     The head reads the mean over all patches, or a class token (`pool: cls`). `registers` are learned tokens that only
-    the blocks read (Darcet et al., arXiv 2309.16588). Class token and registers stand before the patches and have no
-    position, so that neither a patch size nor a resolution touches them.
-    Give `heads` or `head_width`; where the width is an axis, `head_width`. `depth`, `patch` and `width` are settings or
-    axes. `resolution` is one too, and is that of the data where neither says it: images are resized to it.
-    Compute is counted in `flops`, 2 for each multiply-accumulate of every matrix product, or as paper A does: the
-    multiply-accumulates of the blocks alone. Both count a class token and registers as tokens of the blocks; paper A's
-    models have neither."""
+    the blocks read (Darcet et al., arXiv 2309.16588). Class token and registers come before the patches and have no
+    position, so they do not depend on patch size or resolution.
+    Set `heads` or `head_width`; if the width is an axis, set `head_width`. `depth`, `patch`, `width` and `resolution`
+    are settings or axes. Images are resized to `resolution`; default: that of the data.
+    `convention: flops` counts 2 for each multiply-accumulate of every matrix product; `paper` counts the
+    multiply-accumulates of the blocks only, as in Anagnostidis et al. Both count a class token and registers as tokens
+    of the blocks; the models of that paper have neither."""
 
     axes: ClassVar[frozenset[str]] = frozenset({"batch", "depth", "patch", "resolution", "width"})
 
-    depth: int | None = setting(default=None, low=1, help="blocks, unless an axis says them")
-    width: int | None = setting(default=None, low=1, help="channels of the residual stream, unless an axis says them")
-    patch: int | None = setting("length", default=None, low=1, help="side of a patch, unless an axis says it")
+    depth: int | None = setting(default=None, low=1, help="blocks, unless it is an axis")
+    width: int | None = setting(default=None, low=1, help="channels of the residual stream, unless it is an axis")
+    patch: int | None = setting("length", default=None, low=1, help="side of a patch, unless it is an axis")
     resolution: int | None = setting(
         "length",
         default=None,
         low=1,
-        help="side of the images that the model sees, unless an axis says it; default: that of the data",
+        help="side of the images that the model sees, unless it is an axis; default: that of the data",
     )
     upsample: bool = setting(default=False, help="allow resolutions above that of the data")
     heads: int | None = setting(default=None, low=1, help="attention heads")
     head_width: int | None = setting(default=None, low=1, help="channels of one head; default: width / heads")
-    mlp_ratio: float = setting(default=4.0, above=0.0, help="hidden units of the MLP for each channel")
+    mlp_ratio: float = setting(default=4.0, above=0.0, help="hidden units of the MLP per channel")
     pool: Literal["mean", "cls"] = setting(default="mean", help="what the head reads: all patches, or a class token")
     registers: int = setting(default=0, low=0, high=1024, help="learned tokens that the head does not read")
     norm_eps: float = setting(default=1e-6, above=0.0, help="added to the variance in LayerNorm")
     convention: Literal["flops", "paper"] = setting(default="flops", help="how compute is counted")
 
     def shape(self, values: Mapping[str, Value]) -> Shape:
-        """A candidate made whole. Raises EditError `missing-setting`, `setting-and-axis`."""
+        """A complete candidate. Raises EditError `missing-setting`, `setting-and-axis`."""
         settings = {"depth": self.depth, "patch": self.patch, "width": self.width}
         own = {} if self.resolution is None else {"resolution": self.resolution}
         return whole("vit", settings | own, values)
 
     def declare(self, facts: DataFacts, stored: Mapping[str, int]) -> Model:
-        """The model for some images. `stored`: base sizes of `patch` (px) and `grid`, where a transition keeps them.
+        """The model for some images. `stored`: base sizes of `patch` (px) and `grid`, if a transition stores them.
 
-        Raises EditError `wrong-data`, `missing-setting`, `head-width-mismatch`; of a shape, its functions raise
-        `indivisible-patch` and `resolution-above-data` too.
+        Raises EditError `wrong-data`, `missing-setting`, `head-width-mismatch`. The model's functions of a shape also
+        raise `indivisible-patch` and `resolution-above-data`.
         """
         if facts.image is None or facts.channels is None or facts.classes is None:
             raise EditError("wrong-data", f"`vit` classifies images, the data is {facts.kind}", why="for images")
@@ -114,7 +114,7 @@ class Vit:
         )
 
     def _prefix(self) -> tuple[Parameter, ...]:
-        """The tokens that stand before the patches."""
+        """The tokens that come before the patches."""
         return (*((_CLS,) if self.pool == "cls" else ()), *((_REGISTERS,) if self.registers else ()))
 
     def _slots(self, head: int, batch: int) -> dict[str, SlotValue]:
@@ -123,7 +123,7 @@ class Vit:
         return slots | {axis: value for axis, value in fixed.items() if value is not None}
 
     def _patches(self, shape: Shape, image: int) -> dict[str, int]:
-        """Side of a patch in pixels, and of the grid in patches, as the forward pass sees them."""
+        """The side of a patch in pixels and of the grid in patches, as the forward pass sees them."""
         patch, side = (
             number("vit", "patch", shape, self.patch),
             number("vit", "resolution", shape, self.resolution or image),
@@ -131,15 +131,16 @@ class Vit:
         if side > image and not self.upsample:
             raise EditError(
                 "resolution-above-data",
-                f"a resolution of {side} px is more than the images have",
-                why=f"the data has {image} px, and enlarging them adds nothing to see",
-                help="lower it, give the data larger images, or write `upsample: true` in `vit` to enlarge them",
+                f"a resolution of {side} px is larger than the images",
+                why=f"the data has {image} px, and upsampling adds no detail",
+                help="lower it, use larger images, or write `upsample: true` in `vit`",
             )
         return {"patch": patch, "grid": grid_of(side, patch, "resolution" in shape)}
 
     def _compute(self, stored: Mapping[str, int], seen: Mapping[str, int], convention: Convention) -> Compute:
-        """Paper A: n (12 d^2 + 9 d) + 2 n^2 d multiply-accumulates a block at an MLP ratio of 4, where n is the number
-        of tokens, d the width and 9 d the biases; no patch embedding, no head. Reproduces all 14 cells of its Fig. 2b.
+        """Compute of a sample and a step. `paper` counts n (12 d^2 + 9 d) + 2 n^2 d multiply-accumulates per block at
+        an MLP ratio of 4, where n is the number of tokens, d the width and 9 d the biases, without patch embedding and
+        head. This reproduces all 14 cells of the paper's Fig. 2b.
         """
         d, m, depth, p, grid = (seen[dim] for dim in ("residual", "hidden", "depth", "patch", "grid"))
         patches = grid * grid
@@ -148,11 +149,11 @@ class Vit:
         if convention == "paper":
             return Compute(sample=3.0 * depth * (block + n * (5 * d + m)))
         embedding, head = patches * p * p * seen["channel"] * d, d * seen["classes"]
-        # Resizing is separable, one axis after the other; its matrices take no gradient: one forward, one backward.
+        # Resizing is separable, one axis after the other. Its matrices need no gradient: one forward, one backward.
         resize = seen["channel"] * _resize(stored["patch"], p) + _resize(stored["grid"], grid)
         return Compute(sample=6.0 * (depth * block + embedding + head), step=4.0 * d * resize)
 
 
 def _resize(old: int, to: int) -> int:
-    """Multiply-accumulates of resizing one square of numbers."""
+    """Multiply-accumulates to resize one square array."""
     return 0 if old == to else old * old * to + old * to * to

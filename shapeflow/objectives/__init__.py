@@ -1,4 +1,4 @@
-"""What a step minimises."""
+"""Objectives: the losses that training minimises."""
 
 from shapeflow.ir.components import Objective
 from shapeflow.objectives.cross_entropy import CrossEntropy

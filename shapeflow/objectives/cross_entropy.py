@@ -14,13 +14,15 @@ from shapeflow.ir.parameters import Convention, DataFacts
 
 @attrs.frozen
 class CrossEntropy(ObjectiveHooks):
-    """Cross-entropy of the class labels, in nats, with optional label smoothing (paper A trains with 20%)."""
+    """Cross-entropy of the class labels, in nats, with optional label smoothing."""
 
     data: ClassVar[str] = "images"
     reserved: ClassVar[int] = 0
 
-    label_smoothing: float = setting("ratio", default=0.0, low=0.0, high=0.99, help="mass spread over all classes")
+    label_smoothing: float = setting(
+        "ratio", default=0.0, low=0.0, high=0.99, help="probability spread over all classes"
+    )
 
     def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
-        """Nothing beside the model's own."""
+        """No compute in addition to the model's."""
         return 0.0

@@ -19,5 +19,5 @@ class NextToken(ObjectiveHooks):
     reserved: ClassVar[int] = 0
 
     def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
-        """Nothing beside the model's own."""
+        """No compute in addition to the model's."""
         return 0.0

@@ -15,14 +15,14 @@ class Adamw:
     """AdamW (Loshchilov and Hutter 2019): linear warm-up, then a constant learning rate up to the `cooldown`,
     if the file has one; gradients clipped by norm.
 
-    The learning rate of a step is `lr` times the warm-up, what the stage's shape asks for, the rise behind a switch,
-    and the cooldown; `shapeflow compile` shows these factors where they are not 1.
+    The learning rate of a step is the product of `lr`, its warm-up, the factor of the stage's shape, the warm-up after
+    a switch, and the cooldown; `shapeflow compile` shows the factors that are not 1.
 
     Held-out values are measured on an exponential average of the weights with a horizon of `average` steps, which
     follows a young run closely (it spans about a tenth of the steps so far) and removes the jitter of a constant
     learning rate. Weight decay acts on matrices only."""
 
-    lr: float = setting(default=1e-3, above=0.0, help="learning rate after the warm-up, in the shape it is stated for")
+    lr: float = setting(default=1e-3, above=0.0, help="learning rate after the warm-up, in the shape it was tuned for")
     weight_decay: float = setting(default=0.0, low=0.0, help="decoupled weight decay")
     beta1: float = setting(default=0.9, low=0.0, high=0.9999, help="decay of the first moment")
     beta2: float = setting(default=0.95, low=0.0, high=0.99999, help="decay of the second moment")
