@@ -1,8 +1,8 @@
 """shapeflow: train at the shape that pays.
 
-A `.shape` file is compiled into a plan (`shapeflow.compile`), previewed (`shapeflow.simulate`), tried in small
-(`shapeflow.check`) and executed (`shapeflow.run`). Names are loaded when first used: importing shapeflow imports
-neither torch nor scipy nor lark.
+A `.shape` file is compiled into a plan (`shapeflow.compile`), simulated (`shapeflow.simulate`), checked on a small
+model (`shapeflow.check`) and run (`shapeflow.run`). Names are loaded when first used, so importing shapeflow does not
+import torch, scipy or lark.
 """
 
 from __future__ import annotations

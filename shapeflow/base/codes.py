@@ -292,7 +292,7 @@ _RUNS = {
     "setting or the compiled plan: it was made with a different tokenizer. Compile again, or name the intended file.",
     "tokens-exist": "`shapeflow tokenize` does not overwrite a file of tokens: it may have taken hours, and runs may "
     "be reading it. Choose a different name, or remove the file first.",
-    "no-tokenizer": "A tokenizer is a `tokenizer.json` of the library `tokenizers`, a folder that holds one, "
+    "no-tokenizer": "A tokenizer is a `tokenizer.json` of the library `tokenizers`, a folder that contains one, "
     "or `bytes`.",
     "unknown-token": "The tokenizer does not have the token that should end documents, or none with a common name. "
     "Name one with `--end`.",

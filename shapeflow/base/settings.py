@@ -34,7 +34,7 @@ class Limits:
     below: float | None = None
     """A bound that the value must stay below."""
     kind: str | None = None
-    """For a field that holds another component: the folder it comes from."""
+    """For a field that contains another component: its kind."""
     first: bool = False
     """Whether the setting may be given first, without its name: `fit("runs/*")`."""
     help: str = ""
