@@ -74,24 +74,24 @@ BROKEN = [
     ),
     (
         "transition", "batch_resize", 'preserves: ClassVar[Preserves] = "exact"', 'preserves = "exactly"',
-        "has a `preserves` of 'exactly', not of type Literal['exact', 'shared-positions', 'lossy']",
+        "sets `preserves` to 'exactly', which is not of type Literal['exact', 'shared-positions', 'lossy']",
         "write `preserves: ClassVar[Literal['exact', 'shared-positions', 'lossy']] = ...`",
     ),
     (
         "transition", "depth_expand", "    @property\n    def preserves(self)", "    def preserves(self)",
-        "has a `preserves` that is a method, not a value",
+        "declares `preserves` as a method, not as a value",
         "write `@property` above it",
     ),
     (
         "transition", "width_expand", "def edits(self, model: Model, before: Shape, after: Shape)",
         "def edits(self, model: Model, after: Shape, before: Shape)",
-        "has a `edits` that takes (model, after, before), not (model, before, after)",
+        "declares `edits` with the parameters (model, after, before), not (model, before, after)",
         "write `def edits(self, model: Model, before: Shape, after: Shape) -> tuple[Edit, ...]`",
     ),
     (
         "model", "transformer", "def declare(self, facts: DataFacts, stored: Mapping[str, int])",
         "def declare(self, facts: DataFacts)",
-        "has a `declare` that takes (facts), not (facts, stored)",
+        "declares `declare` with the parameters (facts), not (facts, stored)",
         "write `def declare(self, facts: DataFacts, stored: Mapping[str, int]) -> Model`",
     ),
     (
@@ -111,12 +111,12 @@ BROKEN = [
     ),
     (
         "metric", "loss", "    @property\n    def key(self) -> str:", "    def key(self) -> str:",
-        "has a `key` that is a method, not a value",
+        "declares `key` as a method, not as a value",
         "write `@property` above it",
     ),
     (
         "axis", "patch", '    unit: ClassVar[str] = "px"\n', '    unit: str = "px"\n',
-        "has a `unit` that is a setting, not a class variable",
+        "declares `unit` as a setting, not as a class variable",
         "write `unit: ClassVar[str] = ...`",
     ),
     (
@@ -127,17 +127,17 @@ BROKEN = [
     (
         "law source", "table",
         "def laws(self, request: LawRequest, report: Report)", "def laws(self, request: LawRequest)",
-        "has a `laws` that takes (request), not (request, report)",
+        "declares `laws` with the parameters (request), not (request, report)",
         "write `def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]`",
     ),
     (
         "law", "power", "def law(self, metric: str, convention: str)", "def law(self, metric: str, *, convention: str)",
-        "has a `law` that takes (metric, *, convention), not (metric, convention)",
+        "declares `law` with the parameters (metric, *, convention), not (metric, convention)",
         "write `def law(self, metric: str, convention: str) -> Law`",
     ),
     (
         "traversal", "steepest", "    picks: ClassVar[bool] = True", '    picks: ClassVar[str] = "yes"',
-        "has a `picks` of 'yes', not of type bool",
+        "sets `picks` to 'yes', which is not of type bool",
         "write `picks: ClassVar[bool] = ...`",
     ),
     (

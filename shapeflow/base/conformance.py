@@ -58,10 +58,10 @@ def faults(cls: Any, protocol: type) -> list[Fault]:
     if "__attrs_attrs__" not in cls.__dict__:
         return [Fault("", "is not an attrs class", f"write `@attrs.frozen` above `class {cls.__name__}`")]
     members = _members(protocol)
-    own = {name: found for name in members if (found := _found(cls, name, protocol)) is not None}
+    own = {name: value for name in members if (value := _found(cls, name, protocol)) is not _ABSENT}
     found = list(_misspelt(cls, members, own, protocol))
     meant = {fault.member for fault in found}
-    found += [fault for fault in _missing(cls, members, protocol) if fault.member not in meant]
+    found += [fault for fault in _missing(cls, members, own) if fault.member not in meant]
     for name, value in own.items():
         found += _wrong(members[name], value)
     return found + list(_settings(cls))
@@ -73,8 +73,10 @@ def _members(protocol: type) -> Mapping[str, _Member]:
     for base in _homes(protocol):
         hints = typing.get_type_hints(base)
         for name in base.__annotations__:
-            hint = typing.get_args(hints[name])[0]
-            members[name] = _Member(name, "class variable", name not in vars(base), base, hint)
+            of_class = typing.get_origin(hints[name]) is typing.ClassVar
+            kind: Literal["class variable", "value"] = "class variable" if of_class else "value"
+            hint = typing.get_args(hints[name])[0] if of_class else hints[name]
+            members[name] = _Member(name, kind, name not in vars(base), base, hint)
         for name, value in vars(base).items():
             if name.startswith("_") or name in members:
                 continue
@@ -96,24 +98,25 @@ def _fields(cls: type) -> set[str]:
     return {field.name for field in attrs.fields(cls)}
 
 
-_FIELD = object()
+_FIELD, _ABSENT = object(), object()
 
 
 def _found(cls: type, name: str, protocol: type) -> Any:
-    """A class's own member as it is written (a property, a function, a value), `_FIELD` for a setting; None if the
-    class does not have it or inherits it from the protocol."""
+    """A class's own member as it is written (a property, a function, a value), `_FIELD` for a setting; `_ABSENT`
+    if the class does not have it or inherits it from the protocol."""
     if name in _fields(cls):
         return _FIELD
     for base in cls.__mro__:
         if name in vars(base):
-            return None if base in _homes(protocol) else vars(base)[name]
-    return None
+            return _ABSENT if base in _homes(protocol) else vars(base)[name]
+    return _ABSENT
 
 
-def _missing(cls: type, members: Mapping[str, _Member], protocol: type) -> Iterator[Fault]:
+def _missing(cls: type, members: Mapping[str, _Member], own: Mapping[str, Any]) -> Iterator[Fault]:
+    """Required members that a class does not write, and optional ones whose defaults it does not inherit."""
     optional = []
     for name, member in members.items():
-        if _found(cls, name, protocol) is not None:
+        if name in own:
             continue
         if member.required:
             or_setting = ", or a property or setting of this name" if member.kind == "value" else ""
@@ -147,19 +150,19 @@ def _wrong(member: _Member, value: Any) -> Iterator[Fault]:
     if member.kind == "method":
         if not is_method:
             is_ = "a setting" if value is _FIELD else "a property" if isinstance(value, property) else repr(value)
-            yield Fault(name, f"has a `{name}` that is {is_}, not a method", f"write `{member.declaration}`")
+            yield Fault(name, f"declares `{name}` as {is_}, not as a method", f"write `{member.declaration}`")
         elif not _takes(value, member):
-            what = f"has a `{name}` that takes {_parameters(value)}, not {_parameters(member.function)}"
+            what = f"declares `{name}` with the parameters {_parameters(value)}, not {_parameters(member.function)}"
             yield Fault(name, what, f"write `{member.declaration}`")
     elif is_method:
         help_ = "write `@property` above it" if member.kind == "value" else f"write `{member.declaration}`"
-        yield Fault(name, f"has a `{name}` that is a method, not a value", help_)
+        yield Fault(name, f"declares `{name}` as a method, not as a value", help_)
     elif member.kind == "class variable" and (value is _FIELD or isinstance(value, property)):
         is_ = "a setting" if value is _FIELD else "a property"
-        what = f"has a `{name}` that is {is_}, not a class variable"
+        what = f"declares `{name}` as {is_}, not as a class variable"
         yield Fault(name, what, f"write `{member.declaration}`")
     elif value is not _FIELD and not hasattr(type(value), "__get__") and not _fits(value, member.hint):
-        what = f"has a `{name}` of {value!r}, not of type {_type_name(member.hint)}"
+        what = f"sets `{name}` to {value!r}, which is not of type {_type_name(member.hint)}"
         yield Fault(name, what, f"write `{member.declaration}`")
 
 

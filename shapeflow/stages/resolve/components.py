@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -93,18 +94,17 @@ def article(word: str) -> str:
 
 
 def usable(kind: str, name: str, at: Span, report: Report) -> Mapping[str, Any]:
-    """The components of a kind by name. Warns of those that cannot be used, as long as `name`, at which a file asks for
-    one, is another: it is an error, and raises Unsettled."""
+    """The components of a kind by name, for a file that asks for `name` at some place. What is wrong with a component
+    that cannot be used is an error if it is the one asked for, and raises Unsettled; otherwise it is a warning."""
     loaded = registry.loaded(kind)
-    for broken, diagnostics in loaded.broken.items():
-        wanted = broken == name and name not in loaded.components
-        for one in diagnostics:
-            if wanted:
-                notes = (*one.notes, *((one.place,) if one.place else ()))
-                report.add(attrs.evolve(one, at=Label(at, "cannot be used"), place=None, notes=notes))
-            else:
-                report.add(attrs.evolve(one, severity="warning"))
-    if name in loaded.broken and name not in loaded.components:
+    wanted = loaded.broken.get(name, ()) if name not in loaded.components else ()
+    for one in itertools.chain.from_iterable(loaded.broken.values()):
+        if one not in wanted:
+            report.add(attrs.evolve(one, severity="warning"))
+    for one in wanted:
+        notes = (*one.notes, *((one.place,) if one.place else ()))
+        report.add(attrs.evolve(one, at=Label(at, "cannot be used"), place=None, notes=notes))
+    if wanted:
         raise Unsettled
     return loaded.components
 

@@ -76,7 +76,8 @@ class Training:
             raise Unsettled from error
 
     def facts(self, data: Data) -> DataFacts:
-        return attrs.evolve(data.facts(), longest=data.longest(Path(self.folder)))
+        facts, longest = data.facts(), data.longest(Path(self.folder))
+        return facts if longest is None else attrs.evolve(facts, longest=longest)
 
     def settled(self) -> None:
         if self.report.failed:
