@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
+from shapeflow.axes import COMPONENTS as AXES
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.data.digits import Digits
 from shapeflow.data.python_source import PythonSource
 from shapeflow.ir.components import Architecture, Optimizer
 from shapeflow.ir.components import Transition as Mover
-from shapeflow.ir.edits import in_order, joined
+from shapeflow.ir.edits import joined
 from shapeflow.ir.parameters import DataFacts, Model, step_compute
 from shapeflow.ir.plan import (
     AxisUnit,
@@ -219,7 +220,14 @@ def _stage(parts: Parts, model: Model, facts: DataFacts, legs: Sequence[Leg], at
 
 
 def _reading(parts: Parts, model: Model, whole: Shape) -> tuple[Any, ...]:
-    return joined({axis: mover.reading(model, whole) for axis, mover in parts.movers.items() if axis in whole})
+    moved = in_order(axis for axis in parts.movers if axis in whole)
+    return joined(parts.movers[axis].reading(model, whole) for axis in moved)
+
+
+def in_order(axes: Iterable[str]) -> list[str]:
+    """Axes in the order in which they change at one switch."""
+    order = {name_of(axis): axis.order for axis in AXES}
+    return sorted(axes, key=order.__getitem__)
 
 
 def _transition(parts: Parts, model: Model, before: Shape, after: Shape) -> Transition:
@@ -232,7 +240,7 @@ def _transition(parts: Parts, model: Model, before: Shape, after: Shape) -> Tran
         here = there if moved[axis].one_way else here
     return Transition(
         names=tuple(name_of(mover) for mover in movers),
-        edits=joined(made),
+        edits=joined(made.values()),
         moments=next((m.moments for m in movers if name_of(m) == "width_expand"), movers[0].moments),
         average="restart" if any(mover.average == "restart" for mover in movers) else "map",
         preserves=max((mover.preserves for mover in movers), key=PRESERVES.index),

@@ -16,10 +16,12 @@ from shapeflow.axes.width import Width
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import UNITS
-from shapeflow.ir.components import Axis
+from shapeflow.doctor.names import plain
+from shapeflow.ir.components import LAST, Axis
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts
 from shapeflow.models.vit import Vit
+from shapeflow.transitions import COMPONENTS as TRANSITIONS
 
 IMAGES = DataFacts(kind="images", image=120, channels=3, classes=10, batch=256)
 BYTES = DataFacts(kind="text", vocabulary=256, batch=512)
@@ -33,6 +35,32 @@ def test_units_measure_the_dimension() -> None:
         bare = "name" if axis is Loss else "number"
         assert (UNITS[axis.unit].dimension if axis.unit else bare) == axis.dimension
         assert axis.__doc__
+
+
+def test_axes_change_in_a_fixed_order() -> None:
+    """Structure, then reading, then settings; the batch before the context, which must divide it."""
+    names = [name_of(axis) for axis in sorted(COMPONENTS, key=lambda axis: axis.order)]
+    assert names == ["depth", "width", "patch", "resolution", "batch", "context", "loss"]
+    assert len({axis.order for axis in COMPONENTS}) == len(COMPONENTS)
+    assert all(axis.order < LAST for axis in COMPONENTS), "axes that state no order come after these"
+
+
+def test_the_usual_transition_moves_along_the_axis() -> None:
+    movers = {name_of(transition): transition.axis for transition in TRANSITIONS}
+    for axis in COMPONENTS:
+        assert movers[axis.usual.partition("(")[0]] == name_of(axis)
+
+
+def test_no_two_axes_share_a_column() -> None:
+    columns = [column for axis in COMPONENTS for column in (name_of(axis), *axis.columns)]
+    assert len(set(columns)) == len(columns)
+    assert [plain(column) for column in columns] == columns
+
+
+def test_facts_of_the_data_are_fields_of_it() -> None:
+    facts = {axis.fact for axis in COMPONENTS} - {""}
+    assert facts == {"batch", "image"}
+    assert facts <= {field.name for field in attrs.fields(DataFacts)}
 
 
 def test_possible_values() -> None:

@@ -16,16 +16,11 @@ from log_files import events
 from rich.console import Console
 from sources import compiled
 
-from shapeflow.axes import COMPONENTS as AXES
 from shapeflow.base.diagnostics import Report
-from shapeflow.base.settings import name_of
 from shapeflow.cli import answer
 from shapeflow.doctor import Table, examine
-from shapeflow.doctor.names import AXES as AXES_OF_LOGS
-from shapeflow.doctor.names import MOVERS
 from shapeflow.doctor.places import places_of
 from shapeflow.preview.doctor import doctor_view
-from shapeflow.transitions import COMPONENTS as TRANSITIONS
 
 EXAMPLES = Path(__file__).parent.parent / "examples/laws"
 Row = Mapping[str, Any]
@@ -418,12 +413,6 @@ def test_the_answer_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     (found,) = json.loads(capsys.readouterr().out)["tables"]
     assert found["sentences"][-3] == 'laws from fit("a.csv")'
     assert {column["name"]: column["role"] for column in found["columns"]}["compute"] == "compute"
-
-
-def test_it_knows_every_axis_and_what_moves_along_it() -> None:
-    assert set(AXES_OF_LOGS) == set(MOVERS) == {name_of(axis) for axis in AXES}
-    movers = {transition.axis: name_of(transition) for transition in TRANSITIONS}
-    assert {axis: mover.partition("(")[0] for axis, mover in MOVERS.items()} == movers
 
 
 def test_held_out_losses_come_before_those_of_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,6 @@ from shapeflow.ir.edits import (
     edit_from_json,
     edit_to_json,
     gather,
-    in_order,
     interpolation,
     is_reversible,
     joined,
@@ -217,34 +216,21 @@ def test_only_blocks_with_new_entries_are_drawn(monkeypatch: pytest.MonkeyPatch)
     assert drawn == [6, 7], "of eight"
 
 
-def test_axes_change_in_a_fixed_order() -> None:
-    assert in_order(["loss", "mixture", "resolution", "patch", "width", "context", "batch", "depth"]) == (
-        "depth",
-        "width",
-        "patch",
-        "resolution",
-        "batch",
-        "context",
-        "loss",
-        "mixture",
-    )
-
-
 def test_joined_follows_the_order_and_refuses_a_contested_slot() -> None:
     grow = Grow("w", (Along("residual", 4, Mean()),))
-    assert joined({"patch": (Swap("patch", 6),), "width": (grow,)}) == (grow, Swap("patch", 6))
-    assert joined({"batch": (Swap("batch", 8),), "context": (Swap("batch", 8),)}) == (Swap("batch", 8),)
+    assert joined([(grow,), (Swap("patch", 6),)]) == (grow, Swap("patch", 6))
+    assert joined([(Swap("batch", 8),), (Swap("batch", 8),)]) == (Swap("batch", 8),)
     with pytest.raises(EditError, match="slot-contested"):
-        joined({"batch": (Swap("batch", 8),), "context": (Swap("batch", 16),)})
+        joined([(Swap("batch", 8),), (Swap("batch", 16),)])
 
 
 def test_joined_makes_a_view_once_and_refuses_two_views_of_one_grid() -> None:
     view = View("pos", "grid", Resize(4, "values", True))
     other = View("pos", "grid", Resize(2, "values", True))
-    both = joined({"patch": (view, Swap("patch", 6)), "resolution": (view, Swap("resolution", 24))})
+    both = joined([(view, Swap("patch", 6)), (view, Swap("resolution", 24))])
     assert both == (view, Swap("patch", 6), Swap("resolution", 24))
     with pytest.raises(EditError, match=r"slot-contested: .* set `pos along grid`"):
-        joined({"patch": (view,), "resolution": (other,)})
+        joined([(view,), (other,)])
 
 
 def test_only_views_and_swaps_are_reversible() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import attrs
 import pytest
 import torch
-from plans import Leg, toy_image_plan, toy_text_plan
+from plans import Leg, in_order, toy_image_plan, toy_text_plan
 from sources import compiled
 from torch import Tensor
 from torch_tools import (
@@ -30,7 +30,7 @@ from torch_tools import (
 )
 
 from shapeflow.api import simulate
-from shapeflow.ir.edits import ORDER, Edit, Grow, Normal, Scale
+from shapeflow.ir.edits import Edit, Grow, Normal, Scale
 from shapeflow.ir.events import CheckpointSaved
 from shapeflow.ir.plan import Plan, Spec, Transition
 from shapeflow.optimizers.adamw import Adamw
@@ -375,7 +375,7 @@ def test_all_axes_at_one_switch_are_the_axes_in_a_row(axes: str) -> None:
     kind, before, after = EVERYTHING[axes]
     made = shake(machine(plan_of(kind, ((before, 6), (after, 6)))))
     here, parts = dict(before), []
-    for axis in (axis for axis in ORDER if axis in after):
+    for axis in in_order(after):
         there = {**here, axis: after[axis]}
         parts.append(edits_of(plan_of(kind, ((here, 6), (there, 6)))))
         here = there

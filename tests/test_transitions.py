@@ -106,9 +106,9 @@ def test_patch_and_resolution_ask_for_one_grid() -> None:
     for patch, side, grid in ((12, 12, 1), (6, 24, 4), (12, 24, 2), (3, 24, 8)):
         shape = at_12.with_({"patch": patch, "resolution": side})
         parts = {"patch": FLEXI.edits(VIT, at_12, shape), "resolution": SHARPEN.edits(VIT, at_12, shape)}
-        both = joined(parts)
+        both = joined(parts.values())
         assert [edit.rule.to for edit in both if isinstance(edit, View) and edit.dim == "grid"] == [grid]
-        assert both == joined({"resolution": SHARPEN.reading(VIT, shape), "patch": FLEXI.reading(VIT, shape)})
+        assert both == joined([FLEXI.reading(VIT, shape), SHARPEN.reading(VIT, shape)])
         replayed(VIT, AT_6, FLEXI.reading(VIT, AT_6), both).check(VIT.seen(shape))
 
 
@@ -354,7 +354,7 @@ def test_depth_and_width_at_one_switch() -> None:
     before = DEPTHS[SHALLOW_LLAMA]
     deep, after = before.with_({"depth": 4}), before.with_({"depth": 4, "width": 64})
     deepened = DepthExpand().edits(SHALLOW_LLAMA, before, deep)
-    both = joined({"width": WidthExpand().edits(SHALLOW_LLAMA, deep, after), "depth": deepened})
+    both = joined([deepened, WidthExpand().edits(SHALLOW_LLAMA, deep, after)])
     assert both[: len(deepened)] == deepened
     replayed(SHALLOW_LLAMA, before, (), both).check(SHALLOW_LLAMA.seen(after))
 
@@ -362,7 +362,7 @@ def test_depth_and_width_at_one_switch() -> None:
 def test_patch_and_width_at_one_switch() -> None:
     after = AT_6.with_({"width": 64, "patch": 12})
     widen = WidthExpand().edits(VIT, AT_6, AT_6.with_({"width": 64}))
-    both = joined({"patch": FLEXI.edits(VIT, AT_6.with_({"width": 64}), after), "width": widen})
+    both = joined([widen, FLEXI.edits(VIT, AT_6.with_({"width": 64}), after)])
     assert both[: len(widen)] == widen
     replayed(VIT, AT_6, FLEXI.reading(VIT, AT_6), both).check(VIT.seen(after))
 

@@ -23,6 +23,11 @@ class Batch(AxisHooks):
     unit: ClassVar[str] = ""
     counts: ClassVar[Mapping[str, tuple[Dimension, ...]]] = {"images": ("number", "samples"), "text": ("tokens",)}
     example: ClassVar[str] = "[64, 256]"
+    # Before the context, which must divide it.
+    order: ClassVar[int] = 50
+    usual: ClassVar[str] = "batch_resize"
+    columns: ClassVar[tuple[str, ...]] = ("batch_size", "global_batch_size", "tokens_per_step", "tokens_per_batch")
+    fact: ClassVar[str] = "batch"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`."""

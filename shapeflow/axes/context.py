@@ -21,6 +21,9 @@ class Context(AxisHooks):
     dimension: ClassVar[Dimension] = "tokens"
     unit: ClassVar[str] = "tokens"
     example: ClassVar[str] = "[128, 512] tokens"
+    order: ClassVar[int] = 60
+    usual: ClassVar[str] = "context_grow"
+    columns: ClassVar[tuple[str, ...]] = ("ctx", "n_ctx", "context_length", "seq_len", "sequence_length", "block_size")
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`, `context-too-long`, `tokens-per-step-not-integral`."""

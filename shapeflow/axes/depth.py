@@ -20,6 +20,9 @@ class Depth(AxisHooks):
     dimension: ClassVar[Dimension] = "number"
     unit: ClassVar[str] = ""
     example: ClassVar[str] = "[6, 12]"
+    order: ClassVar[int] = 10
+    usual: ClassVar[str] = "depth_expand"
+    columns: ClassVar[tuple[str, ...]] = ("n_layer", "n_layers", "num_layers", "num_hidden_layers", "layers")
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`."""

@@ -24,6 +24,8 @@ class Loss(AxisHooks):
     unit: ClassVar[str] = ""
     names: ClassVar[str] = "objective"
     example: ClassVar[str] = "[cross_entropy, smooth]"
+    order: ClassVar[int] = 70
+    usual: ClassVar[str] = "loss_switch"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`."""

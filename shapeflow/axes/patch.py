@@ -21,6 +21,10 @@ class Patch(AxisHooks):
     dimension: ClassVar[Dimension] = "length"
     unit: ClassVar[str] = "px"
     example: ClassVar[str] = "[16, 8] px"
+    order: ClassVar[int] = 30
+    usual: ClassVar[str] = "flexi_resize(base: {first} px)"
+    columns: ClassVar[tuple[str, ...]] = ("patch_size",)
+    falls: ClassVar[bool] = True
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`, `indivisible-patch`."""

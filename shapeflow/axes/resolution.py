@@ -21,6 +21,10 @@ class Resolution(AxisHooks):
     dimension: ClassVar[Dimension] = "length"
     unit: ClassVar[str] = "px"
     example: ClassVar[str] = "[32, 64] px"
+    order: ClassVar[int] = 40
+    usual: ClassVar[str] = "resolution_resize"
+    columns: ClassVar[tuple[str, ...]] = ("image_size", "img_size")
+    fact: ClassVar[str] = "image"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`. Whether the patch divides it is checked for whole shapes."""

@@ -21,6 +21,9 @@ class Width(AxisHooks):
     dimension: ClassVar[Dimension] = "number"
     unit: ClassVar[str] = ""
     example: ClassVar[str] = "[192, 384]"
+    order: ClassVar[int] = 20
+    usual: ClassVar[str] = "width_expand"
+    columns: ClassVar[tuple[str, ...]] = ("d_model", "hidden_size", "n_embd", "embed_dim", "model_dim")
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `head-width-mismatch`."""

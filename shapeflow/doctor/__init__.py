@@ -16,7 +16,7 @@ from shapeflow.doctor.columns import Column, columns_of
 from shapeflow.doctor.curves import curves_of, facts_of
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.grouping import FILE
-from shapeflow.doctor.names import axis_of
+from shapeflow.doctor.names import axis_of, is_named
 from shapeflow.doctor.paths import folder_of, only, paths_of, pattern_of
 from shapeflow.doctor.places import Places, long_rows, places_of, wide_of
 from shapeflow.doctor.proposal import advice_of, sentences_of
@@ -84,14 +84,18 @@ def _with_places(
     if wide is not None:
         logs = [attrs.evolve(log, read=partial(_long, log, wide), placed=True) for log in logs]
     paths = paths_of(files, folder)
-    places = (
-        None if any(axis_of(name) not in (None, "loss") for name in columns) or wide is not None else places_of(paths)
-    )
+    places = None if any(_of_numbers(name) for name in columns) or wide is not None else places_of(paths)
     if places is not None and only(Template(places.template).pattern, paths, folder):
         pairs = zip(logs, paths, strict=True)
         placed = [attrs.evolve(log, read=partial(_given, log, places.values[path]), placed=True) for log, path in pairs]
         return placed, places.template, None
     return logs, pattern_of(files, folder), None if wide is None else wide.template
+
+
+def _of_numbers(column: str) -> bool:
+    """Is it usually the column of an axis of numbers?"""
+    axis = axis_of(column)
+    return axis is not None and not is_named(axis)
 
 
 def _long(log: Source, wide: Places) -> Iterator[Row]:

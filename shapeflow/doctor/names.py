@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from shapeflow import registry
 from shapeflow.base.units import UNITS
+from shapeflow.ir.components import Axis
 from shapeflow.laws.logs.readers import number
 
-AXES: dict[str, tuple[str, ...]] = {
-    "patch": ("patch", "patch_size"),
-    "resolution": ("resolution", "image_size", "img_size"),
-    "width": ("width", "d_model", "hidden_size", "n_embd", "embed_dim", "model_dim"),
-    "depth": ("depth", "n_layer", "n_layers", "num_layers", "num_hidden_layers", "layers"),
-    "context": ("context", "ctx", "n_ctx", "context_length", "seq_len", "sequence_length", "block_size"),
-    "batch": ("batch", "batch_size", "global_batch_size", "tokens_per_step", "tokens_per_batch"),
-    "loss": ("loss",),
-}
-"""Axis -> the names of its column, the axis' own first; the values of `loss` are no numbers."""
-MOVERS = {
-    "patch": "flexi_resize(base: {largest} px)",
-    "resolution": "resolution_resize",
-    "width": "width_expand",
-    "depth": "depth_expand",
-    "context": "context_grow",
-    "batch": "batch_resize",
-    "loss": "loss_switch",
-}
-"""Axis -> the transition that moves along it, as a file writes it."""
-UNIT = {"patch": "px", "resolution": "px", "context": "tokens"}
 STEPS = ("step", "steps", "global_step", "iteration", "iter", "it", "update", "updates", "train_step")
 RATES = ("learning_rate", "lr")
 RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "record", "model", "tag")
@@ -54,15 +37,38 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9@]+", "_", name.rpartition("/")[2].lower()).strip("_")
 
 
+def axes() -> Mapping[str, type[Axis]]:
+    """Every axis by name."""
+    return registry.components("axis")
+
+
+@functools.cache
+def columns_of_axes() -> Mapping[str, str]:
+    """Usual name of a column -> its axis. The name of an axis is never a column of another one."""
+    usual = {column: name for name, axis in axes().items() for column in axis.columns}
+    return {**usual, **{name: name for name in axes()}}
+
+
 def axis_of(name: str) -> str | None:
     """The axis that a column of this name is of."""
-    return next((axis for axis, known in AXES.items() if plain(name) in known), None)
+    return columns_of_axes().get(plain(name))
+
+
+def mover_of(axis: str) -> str:
+    """The transition to propose for an axis, as a file writes it; `{first}` stands for the first value listed."""
+    movers = registry.components("transition").items()
+    return axes()[axis].usual or next((name for name, mover in movers if mover.axis == axis), "TRANSITION")
+
+
+def is_named(axis: str) -> bool:
+    """Are the values of the axis names?"""
+    return axes()[axis].dimension == "name"
 
 
 def value_of(axis: str, cell: Any) -> str | None:
     """A cell as the value of an axis, as a file writes it: `64` for 64.0; None where it is none."""
     value = number(cell)
-    if axis == "loss":
+    if is_named(axis):
         text = str(cell).strip()
         return text if _NAME.fullmatch(text) and not isinstance(value, float) else None
     return f"{value:.0f}" if isinstance(value, float) and 0 < value < LARGEST and value.is_integer() else None

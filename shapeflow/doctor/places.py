@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,11 +14,6 @@ from shapeflow.laws.logs.readers.wandb import EXTREMES
 
 BETWEEN = " - "
 """What stands between a run's name and the metric's in the export of a chart."""
-_AXIS = {alias: axis for axis, known in names.AXES.items() for alias in known if axis != "loss"}
-_PLACE = re.compile(
-    rf"(?<![A-Za-z])({'|'.join(sorted(_AXIS, key=len, reverse=True))}|seed|run)([-_=]?)(\d+)(?![\d.]*\d)"
-)
-
 _EVENTS = re.compile(r"(events\.out\.tfevents)[^/]*$")
 """Files of events are called after the time and the machine, which say nothing of their run."""
 
@@ -32,10 +28,22 @@ class Places:
     """Name -> axis, or `run` -> its value."""
 
 
+@functools.cache
+def _axes() -> Mapping[str, str]:
+    """What a number is called -> its axis."""
+    return {alias: axis for alias, axis in names.columns_of_axes().items() if not names.is_named(axis)}
+
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    called = "|".join(map(re.escape, sorted(_axes(), key=len, reverse=True)))
+    return re.compile(rf"(?<![A-Za-z])({called}|seed|run)([-_=]?)(\d+)(?![\d.]*\d)")
+
+
 def places_of(texts: Sequence[str]) -> Places | None:
     """The template of names that differ in the numbers behind the names of axes, and of seeds, alone; None where they
     differ in more, or in no axis."""
-    found = {text: {_key(match): match[3] for match in _PLACE.finditer(text)} for text in texts}
+    found = {text: {_key(match): match[3] for match in _pattern().finditer(text)} for text in texts}
     keys = [tuple(values) for values in found.values()]
     if len(texts) < 2 or len(set(keys)) != 1:
         return None
@@ -43,7 +51,7 @@ def places_of(texts: Sequence[str]) -> Places | None:
     if not varied - {"run"}:
         return None
     templates = {
-        _EVENTS.sub(r"\1*", _PLACE.sub(lambda match: _place(match) if _key(match) in varied else match[0], text))
+        _EVENTS.sub(r"\1*", _pattern().sub(lambda match: _place(match) if _key(match) in varied else match[0], text))
         for text in texts
     }
     if len(templates) != 1 or any(sign in text for text in texts for sign in "*?[{"):
@@ -57,7 +65,7 @@ def _place(match: re.Match[str]) -> str:
 
 
 def _key(match: re.Match[str]) -> str:
-    return _AXIS.get(match[1], "run")
+    return _axes().get(match[1], "run")
 
 
 def wide_of(columns: Sequence[str]) -> Places | None:

@@ -38,7 +38,7 @@ def sentences_of(
 
 
 def _order(shape: Sequence[tuple[str, str]]) -> list[tuple[float, str]]:
-    return [(0.0, value) if axis == "loss" else (float(value), "") for axis, value in shape]
+    return [(0.0, value) if names.is_named(axis) else (float(value), "") for axis, value in shape]
 
 
 def _metric(roles: Roles) -> str:
@@ -51,15 +51,15 @@ def _metric(roles: Roles) -> str:
 
 def _ordered(axis: str, values: set[str]) -> list[str]:
     """The values in the order in which they usually follow each other."""
-    if axis == "loss":
+    if names.is_named(axis):
         return sorted(values)
-    return sorted(values, key=float, reverse=axis == "patch")
+    return sorted(values, key=float, reverse=names.axes()[axis].falls)
 
 
 def _axis(axis: str, values: Sequence[str]) -> str:
-    unit = names.UNIT.get(axis, "")
-    mover = names.MOVERS[axis].format(largest=values[0])
-    return f"axis {axis} in [{', '.join(values)}]{' ' * bool(unit)}{unit} via {mover}"
+    kind = names.axes()[axis]
+    listed = f"[{', '.join(values)}] {kind.unit}".rstrip()
+    return f"axis {axis} in {listed} via {names.mover_of(axis).format(first=values[0])}"
 
 
 def _candidates(values: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[str, str]]) -> str:
@@ -68,7 +68,7 @@ def _candidates(values: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[st
     def test(shape: Mapping[str, str]) -> str:
         parts = []
         for axis, value in shape.items():
-            parts.append(f"{axis} is {value} {names.UNIT.get(axis, '')}".rstrip())
+            parts.append(f"{axis} is {value} {names.axes()[axis].unit}".rstrip())
         return f"({' and '.join(parts)})"
 
     return f"candidates {' * '.join(values)} where {' or '.join(test(shape) for shape in shapes)}"

@@ -116,7 +116,7 @@ def _by_name(column: Column) -> tuple[Role, str] | None:
     if plain in RUNS or (plain in names.RUNS and column.few):
         return "run", "its name"
     axis = names.axis_of(name)
-    if axis is not None and (axis == "loss") != column.numeric and (not column.numeric or column.whole):
+    if axis is not None and names.is_named(axis) != column.numeric and (not column.numeric or column.whole):
         return "axis", axis
     if not column.numeric:
         return None
@@ -142,7 +142,7 @@ def _axes(columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]
             axes.setdefault(axis, name)
     varied = {axis: name for axis, name in axes.items() if not columns[name].constant}
     # A constant column is an axis of one value only where there is no other.
-    one = {axis: name for axis, name in axes.items() if axis != "loss"}
+    one = {axis: name for axis, name in axes.items() if not names.is_named(axis)}
     return varied or dict(list(one.items())[:1])
 
 

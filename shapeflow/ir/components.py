@@ -200,6 +200,10 @@ class Metric(MetricHooks, Protocol):
         ...
 
 
+LAST = 100
+"""The `order` of an axis that does not state one."""
+
+
 class AxisHooks(Protocol):
     """Optional members of an axis, with their defaults."""
 
@@ -208,6 +212,22 @@ class AxisHooks(Protocol):
 
     names: ClassVar[str] = ""
     """For an axis of names: the kind of component that the values name."""
+
+    order: ClassVar[int] = LAST
+    """When the axis changes if several change at one switch: lowest number first, equal numbers by name."""
+
+    usual: ClassVar[str] = ""
+    """The transition that `doctor` proposes, as a file writes it; `{first}` stands for the first value listed. Default:
+    a transition that moves along the axis, without settings."""
+
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Usual names of its column in logs besides its own name, in lower case with underscores."""
+
+    falls: ClassVar[bool] = False
+    """Whether later stages usually have smaller values."""
+
+    fact: ClassVar[str] = ""
+    """The field of DataFacts that a value of the axis, or the model's setting of its name, takes the place of."""
 
 
 class Axis(AxisHooks, Protocol):

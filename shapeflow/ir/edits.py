@@ -155,28 +155,19 @@ Edit = Grow | Map | View | Swap | Scale
 REVERSIBLE = (View, Swap)
 """Absolute verbs: a reading made of them can be entered from any other, in any order; only they may blend."""
 
-ORDER = ("depth", "width", "patch", "resolution", "batch", "context", "loss")
-"""In which order the axes change at one switch, whatever a file's order: structure, then reading, then settings; the
-batch before the context, which must divide it."""
-
 
 def is_reversible(edit: Edit) -> bool:
     """Whether an edit is absolute, so that the reading of the stage before undoes it."""
     return isinstance(edit, REVERSIBLE)
 
 
-def in_order(axes: Iterable[str]) -> tuple[str, ...]:
-    """Axes in the order in which they change at one switch; axes that `ORDER` does not know come last, by name."""
-    return tuple(sorted(axes, key=lambda axis: (ORDER.index(axis) if axis in ORDER else len(ORDER), axis)))
-
-
-def joined(parts: Mapping[str, Sequence[Edit]]) -> tuple[Edit, ...]:
-    """The edits of several transitions at one switch, by axis, in the fixed order. Two may grow one parameter, and two
-    may ask for the same value or view, which is then set once; for different ones they raise EditError
-    `slot-contested`."""
+def joined(parts: Iterable[Sequence[Edit]]) -> tuple[Edit, ...]:
+    """The edits of several transitions at one switch, given in the order in which their axes change. Two may grow one
+    parameter, and two may ask for the same value or view, which is then set once. Raises EditError `slot-contested`
+    where they ask for different ones."""
     edits: list[Edit] = []
     wanted: dict[str, View | Swap] = {}
-    for edit in (edit for axis in in_order(parts) for edit in parts[axis]):
+    for edit in (edit for part in parts for edit in part):
         if isinstance(edit, REVERSIBLE):
             what = edit.slot if isinstance(edit, Swap) else f"{edit.parameter} along {edit.dim}"
             first = wanted.setdefault(what, edit)

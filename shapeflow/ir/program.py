@@ -14,6 +14,7 @@ from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.components import (
     Architecture,
+    Axis,
     Data,
     LawForm,
     LawSource,
@@ -33,6 +34,8 @@ class AxisUse:
     """An axis of the file: its values in the file's order, and the transition that moves along it."""
 
     name: str
+    kind: type[Axis]
+    """The axis component."""
     dimension: Dimension
     unit: str
     values: tuple[Value, ...]
@@ -155,6 +158,16 @@ class Program:
 
     def axis(self, name: str) -> AxisUse:
         return next(axis for axis in self.axes if axis.name == name)
+
+    @property
+    def axes_in_order(self) -> tuple[AxisUse, ...]:
+        """The axes in the order in which they change at one switch, whatever the file's order."""
+        return tuple(sorted(self.axes, key=lambda axis: (axis.kind.order, axis.name)))
+
+    def moved(self, before: Shape, after: Shape) -> tuple[AxisUse, ...]:
+        """The axes that change at a switch, in the order in which they do."""
+        changed = before.changed(after)
+        return tuple(axis for axis in self.axes_in_order if axis.name in changed)
 
     def begins_at(self, laws: Mapping[Shape, Curve]) -> float | None:
         """The error at which the plan starts: the file's `start`, else that by which the data of every candidate's fit

@@ -12,7 +12,6 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.ir.edits import in_order
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
 from shapeflow.ir.program import Program, Trained
@@ -208,7 +207,7 @@ def _blends(switches: Switches, leg: Leg, steps: int | None) -> tuple[Blend, ...
 def _arrival(program: Program, before: Shape | None, after: Shape) -> str:
     if before is None:
         return "start"
-    return " + ".join(name_of(program.axis(name).transition) for name in in_order(before.changed(after)))
+    return " + ".join(name_of(axis.transition) for axis in program.moved(before, after))
 
 
 def _learning_rate(program: Program, trained: Trained, shape: Shape) -> float:

@@ -10,7 +10,7 @@ from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import Transition as TransitionComponent
-from shapeflow.ir.edits import Edit, EditError, Grow, in_order, joined
+from shapeflow.ir.edits import Edit, EditError, Grow, joined
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Stage, Transition
 from shapeflow.ir.program import AxisUse, Program, Trained
@@ -42,8 +42,7 @@ class Switches:
     def reading(self, shape: Shape) -> tuple[Edit, ...]:
         """The View and Swap edits that make any state read as this shape, in the order of a switch."""
         whole = self.trained.whole(shape)
-        parts = {a.name: a.transition.reading(self.trained.model, whole) for a in self.program.axes}
-        return joined(parts)
+        return joined(axis.transition.reading(self.trained.model, whole) for axis in self.program.axes_in_order)
 
     def ledger(self, shape: Shape) -> Ledger:
         """A fresh model of a shape. Raises Illegal."""
@@ -57,28 +56,27 @@ class Switches:
 
     def switch(self, before: Shape, after: Shape, ledger: Ledger, where: tuple[Span, Span] | None) -> Transition:
         """The transition between two shapes, after a dry run on the ledger. Raises Illegal."""
-        moved = before.changed(after)
+        moved = self.program.moved(before, after)
         parts: dict[str, Sequence[Edit]] = {}
         here, goal = self.trained.whole(before), self.trained.whole(after)
-        for name in in_order(moved):
-            axis = self.program.axis(name)
+        for axis in moved:
             # Stored sizes grow axis by axis. Views are those of the whole shape: if a patch and a resolution change
             # together, neither change need be possible alone.
-            there = here.with_({name: after[name]}) if axis.transition.one_way else goal
+            there = here.with_({axis.name: after[axis.name]}) if axis.transition.one_way else goal
             try:
-                parts[name] = axis.transition.edits(self.trained.model, here, there)
+                parts[axis.name] = axis.transition.edits(self.trained.model, here, there)
             except EditError as error:
                 raise self.illegal(error, axis.via, where) from error
             here = there if axis.transition.one_way else here
         try:
-            edits = joined(parts)
+            edits = joined(parts.values())
             for edit in edits:
                 ledger.apply(edit)
             ledger.check(self.trained.model.seen(goal))
         except EditError as error:
-            raise self.illegal(error, self.program.axis(moved[0]).via, where) from error
-        grows = {name for name in moved if any(isinstance(edit, Grow) for edit in parts[name])}
-        joint = _joint([self.program.axis(name) for name in in_order(moved)], edits, grows)
+            raise self.illegal(error, self.program.axis(before.changed(after)[0]).via, where) from error
+        grows = {name for name, part in parts.items() if any(isinstance(edit, Grow) for edit in part)}
+        joint = _joint(moved, edits, grows)
         return credited(self.program, before, after, joint)
 
     def arrive(

@@ -59,6 +59,7 @@ def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -
     _agreement(built, dimension, tuple(values), report)
     use = AxisUse(
         name=sentence.name,
+        kind=axis,
         dimension=dimension,
         unit=BASE[dimension],
         values=tuple(values),

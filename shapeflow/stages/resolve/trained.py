@@ -24,8 +24,8 @@ from shapeflow.stages.resolve.values import Unsettled
 
 DATA_SETTINGS = {"indivisible-patch": "image", "tokens-per-step-not-integral": "batch"}
 """The code of an error in a value -> the setting of the data that a label points to."""
-LOSS = "loss"
-"""The axis whose values are objectives. It concerns the training step, not the model."""
+OBJECTIVE = "objective"
+"""What the values of an axis name that concerns the training step, not the model."""
 
 
 @attrs.frozen
@@ -41,13 +41,13 @@ class Training:
 
     def trained(self, axes: Sequence[AxisUse], space: Space) -> Trained:
         """Model and data of a file that has a `model`. Raises Unsettled."""
-        loss = next((axis for axis in axes if axis.name == LOSS), None)
+        loss = next((axis for axis in axes if axis.kind.names == OBJECTIVE), None)
         self.complete(loss)
         model, data = self.parts["model"], self.found(self.parts["data"])
         facts, objectives = self.facts(data), self.objectives(loss)
         for place, objective in objectives.items():
             if objective.data not in (facts.kind, ANY):
-                self.mismatch(LOSS + "." + place if loss else "objective", objective.data, facts.kind)
+                self.mismatch(f"{loss.name}.{place}" if loss else "objective", objective.data, facts.kind)
         for axis in axes:
             self.axis_of_model(axis, model)
         self.settled()
@@ -59,7 +59,7 @@ class Training:
         self.check_values(trained, axes)
         self.check_shapes(lambda shape: sized(trained, shape), space)
         self.settled()
-        words = {name: f"{LOSS}.{name}" if loss else "objective" for name in objectives}
+        words = {name: f"{loss.name}.{name}" if loss else "objective" for name in objectives}
         teachers = Teachers(self.folder, self.spans, self.report)
         taught = attrs.evolve(trained, objectives=teachers.taught(trained, space.candidates, words))
         self.settled()
@@ -117,7 +117,7 @@ class Training:
         self.settled()
 
     def axis_of_model(self, axis: AxisUse, model: Any) -> None:
-        if axis.name not in model.axes and axis.name != LOSS:
+        if axis.name not in model.axes and axis.kind.names != OBJECTIVE:
             message = f"`{self.spans['model.'].text}` cannot vary along {axis.name}"
             known = f"axes of this model: {', '.join(sorted(model.axes))}"
             self.report.error("not-of-model", message, axis.span, known)
@@ -160,10 +160,9 @@ class Training:
 
     def check_values(self, trained: Trained, axes: Sequence[AxisUse]) -> None:
         """Check every value of every axis against the data, then against the model."""
-        kinds = registry.components("axis")
         facts = shown(trained, {axis.name for axis in axes})
         for axis in axes:
-            kind = kinds[axis.name]()
+            kind = axis.kind()
             self.check_unit(axis, kind, facts)
             for value in axis.values:
                 try:
@@ -234,13 +233,12 @@ def sized(trained: Trained, shape: Shape) -> None:
 
 
 def shown(trained: Trained, moving: AbstractSet[str]) -> DataFacts:
-    """The facts for checking the values of one axis: 0 where another axis varies the fact, and the side of images as
-    the model sees them."""
-    facts = attrs.evolve(trained.facts, batch=0) if "batch" in moving else trained.facts
-    if "resolution" in moving:
-        return attrs.evolve(facts, image=0)
-    side = trained.model.slots.get("resolution")
-    return attrs.evolve(facts, image=side) if isinstance(side, int) else facts
+    """The facts as the check of one axis sees them: with the model's own settings in their place, such as the side of
+    the images, and 0 for those that another axis varies."""
+    known = {kind.fact: name for name, kind in registry.components("axis").items() if kind.fact}
+    values = {fact: 0 if name in moving else trained.model.slots.get(name) for fact, name in known.items()}
+    set_: dict[str, Any] = {fact: value for fact, value in values.items() if isinstance(value, int)}
+    return attrs.evolve(trained.facts, **set_)
 
 
 def cause(shapes: Sequence[Shape], space: Space) -> Span:
