@@ -21,7 +21,7 @@ from shapeflow.compiler import compile_file
 from shapeflow.data.python_source import PythonSource
 from shapeflow.data.text import Text
 from shapeflow.ir.edits import Along, Constant, Copy, Edit, Grow, Mean, Normal, Scale
-from shapeflow.ir.plan import Plan, Transition
+from shapeflow.ir.plan import AxisUnit, Plan, Transition
 from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import save, sealed
 from shapeflow.objectives.denoising import Denoising
@@ -150,6 +150,16 @@ def test_what_a_replica_is_divided_by() -> None:
     narrow = toy_text_plan(model={"head_width": 4})
     assert divisors(narrow).channels == 1
     assert replica(narrow).stages[0].sizes == narrow.stages[0].sizes
+
+
+def test_an_axis_in_tokens_is_divided_like_the_context() -> None:
+    """The replica knows no axis: that a slot counts tokens follows from the unit in the plan."""
+    plan = toy_text_plan((({"context": 2048}, 4), ({"context": 4096}, 4)), data=PythonSource(batch=8192))
+    plan = attrs.evolve(plan, slots={**plan.slots, "window": 512})
+    assert replica(plan).slots["window"] == 512
+    windowed = attrs.evolve(plan, axes=(*plan.axes, AxisUnit("window", "tokens"), AxisUnit("batch", "tokens")))
+    assert divisors(windowed).length == 4
+    assert replica(windowed).slots["window"] == 128
 
 
 def test_heads_are_copied_whole_in_small_too() -> None:

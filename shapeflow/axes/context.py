@@ -24,12 +24,17 @@ class Context(AxisHooks):
     order: ClassVar[int] = 60
     usual: ClassVar[str] = "context_grow"
     columns: ClassVar[tuple[str, ...]] = ("ctx", "n_ctx", "context_length", "seq_len", "sequence_length", "block_size")
+    data: ClassVar[str] = "text"
+    caution: ClassVar[str] = (
+        "each loss is measured at its shape's own context, and losses at different contexts are not directly "
+        "comparable: `shapeflow compare` measures the loss at the longest context"
+    )
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`, `context-too-long`, `tokens-per-step-not-integral`."""
         if not isinstance(value, int) or value < 1:
             raise EditError("wrong-value", f"a context of `{value}` is not a positive whole number")
-        if facts.kind != "text":
+        if facts.kind != self.data:
             raise EditError("wrong-data", f"`context` is an axis of text, the data is {facts.kind}")
         fitting(value, facts)
         if facts.batch:

@@ -24,6 +24,7 @@ class Patch(AxisHooks):
     order: ClassVar[int] = 30
     usual: ClassVar[str] = "flexi_resize(base: {first} px)"
     columns: ClassVar[tuple[str, ...]] = ("patch_size",)
+    data: ClassVar[str] = "images"
     falls: ClassVar[bool] = True
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:

@@ -24,11 +24,16 @@ class Resolution(AxisHooks):
     order: ClassVar[int] = 40
     usual: ClassVar[str] = "resolution_resize"
     columns: ClassVar[tuple[str, ...]] = ("image_size", "img_size")
+    data: ClassVar[str] = "images"
+    caution: ClassVar[str] = (
+        "each error is measured at its shape's own resolution, and errors at different resolutions are not directly "
+        "comparable: held-out images are resized like those of the stage"
+    )
     fact: ClassVar[str] = "image"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `wrong-data`. Whether the patch divides it is checked for whole shapes."""
         if not isinstance(value, int) or value < 1:
             raise EditError("wrong-value", f"a resolution of `{value}` is not a positive whole number")
-        if facts.kind != "images":
+        if facts.kind != self.data:
             raise EditError("wrong-data", f"`resolution` is an axis of images, the data is {facts.kind}")

@@ -21,7 +21,7 @@ from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import Dimension
 from shapeflow.ir.edits import Edit
 from shapeflow.ir.law import Law
-from shapeflow.ir.parameters import Convention, DataFacts, Growth, Model, Moments, Parameter, Preserves, Teacher
+from shapeflow.ir.parameters import ANY, Convention, DataFacts, Growth, Model, Moments, Parameter, Preserves, Teacher
 from shapeflow.ir.route import LawRequest, Problem, Purpose, Route
 
 
@@ -173,9 +173,9 @@ class MetricHooks(Protocol):
     """Optional members of a metric, with their defaults."""
 
     @property
-    def cautions(self) -> Mapping[str, str]:
-        """Axis -> why its values at different shapes along that axis are not comparable. Default: none."""
-        return {}
+    def own(self) -> bool:
+        """Whether each shape is measured on held-out data as the shape reads data. Default: False."""
+        return False
 
 
 class Metric(MetricHooks, Protocol):
@@ -225,6 +225,13 @@ class AxisHooks(Protocol):
 
     falls: ClassVar[bool] = False
     """Whether later stages usually have smaller values."""
+
+    data: ClassVar[str] = ANY
+    """The kind of data that the axis is for: `images` or `text`, or ANY."""
+
+    caution: ClassVar[str] = ""
+    """Why values that a metric takes at each shape's own value of the axis are not comparable, if they are not; a whole
+    sentence, lower case, no full stop. See `MetricHooks.own`."""
 
     fact: ClassVar[str] = ""
     """The field of DataFacts that a value of the axis, or the model's setting of its name, takes the place of."""

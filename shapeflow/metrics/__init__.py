@@ -1,6 +1,6 @@
 """Metrics: the errors that laws predict and runs measure.
 
-A metric's `key` is its name in plans and logs. Its `cautions` are notes for plans that compare shapes along an axis.
+A metric's `key` is its name in plans and logs.
 """
 
 from shapeflow.ir.components import Metric

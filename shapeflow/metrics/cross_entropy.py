@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
 
 from shapeflow.ir.components import MetricHooks
-from shapeflow.metrics.cautions import RESOLUTION
 
 
 @attrs.frozen
@@ -17,7 +15,7 @@ class HeldOutCrossEntropy(MetricHooks):
 
     data: ClassVar[str] = "images"
     unit: ClassVar[str] = "nats"
-    cautions: ClassVar[Mapping[str, str]] = RESOLUTION
+    own: ClassVar[bool] = True
 
     @property
     def key(self) -> str:

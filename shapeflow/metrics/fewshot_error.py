@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.ir.components import MetricHooks
-from shapeflow.metrics.cautions import RESOLUTION
 
 
 @attrs.frozen
@@ -19,7 +17,7 @@ class FewshotError(MetricHooks):
 
     data: ClassVar[str] = "images"
     unit: ClassVar[str] = "share"
-    cautions: ClassVar[Mapping[str, str]] = RESOLUTION
+    own: ClassVar[bool] = True
 
     shots: int = setting(default=10, low=1, help="training images of each class")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import attrs
@@ -24,13 +23,8 @@ class Loss(MetricHooks):
     context: Literal["own", "longest"] = setting(default="own", help="the windows that held-out text is cut into")
 
     @property
-    def cautions(self) -> Mapping[str, str]:
-        """Axis -> the note for a plan that compares its values."""
-        own = (
-            "each loss is measured at its shape's own context, and losses at different contexts are not directly "
-            "comparable: `shapeflow compare` measures the loss at the longest context"
-        )
-        return {"context": own} if self.context == "own" else {}
+    def own(self) -> bool:
+        return self.context == "own"
 
     @property
     def key(self) -> str:

@@ -23,7 +23,7 @@ NARROWEST = 4
 SHALLOWEST = 2
 """Blocks that the shallowest stage keeps."""
 LENGTHS = frozenset({"context", "rope.trained"})
-"""Slots that count tokens of a sequence; they shrink together."""
+"""Slots of models that count tokens of a sequence; they shrink together, and axes in tokens with them."""
 LONGEST = 1024
 """Tokens of a sequence that are few enough as they are."""
 SHORTEST = 8
@@ -43,6 +43,8 @@ class Divisors:
     channels: int = 1
     depth: int = 1
     length: int = 1
+    lengths: frozenset[str] = attrs.field(default=LENGTHS, eq=False)
+    """The slots that `length` divides."""
 
     def dim(self, name: str) -> int:
         """Of a dim's size."""
@@ -85,12 +87,14 @@ def divisors(plan: Plan) -> Divisors:
     head = plan.slots.get("head_width")
     narrowest = head if isinstance(head, int) else channels
     depths = [size for dim, size in sizes if dim == "depth"]
-    lengths = [value for slot, value in _numbers(plan) if slot in LENGTHS]
+    slots = LENGTHS | {axis.name for axis in plan.axes if axis.unit == "tokens" and axis.name != "batch"}
+    lengths = [value for slot, value in _numbers(plan) if slot in slots]
     room = max(min(lengths, default=0) // SHORTEST, 1)
     return Divisors(
         channels=_largest(math.gcd(channels, narrowest), lambda k: _even(narrowest // k)),
         depth=_largest(math.gcd(*depths), lambda k: min(depths) // k >= SHALLOWEST),
         length=_smallest(math.gcd(*lengths), lambda k: max(lengths) // k <= LONGEST, room),
+        lengths=slots,
     )
 
 
@@ -198,6 +202,6 @@ def _slot(name: str, value: Any, by: Divisors, batches: Mapping[int, int]) -> An
         return value
     if name == "batch":
         return batches[value]
-    if name in LENGTHS:
+    if name in by.lengths:
         return value // by.length
     return value // by.channels if name == "head_width" else value

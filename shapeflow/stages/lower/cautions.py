@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
+from shapeflow.ir.parameters import ANY
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
 from shapeflow.stages.lower.credited import credit_notes
@@ -23,9 +24,10 @@ def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage
     yield from _extrapolated(program, laws, stages)
     if any(stage.blends for stage in stages):
         yield "a blended step costs what its shape costs, and is assumed to learn as much as one in the stage's shape"
-    for axis, caution in program.metric.cautions.items():
-        if len({shape.get(axis) for shape in program.candidates}) > 1:
-            yield caution
+    for axis in program.axes if program.metric.own else ():
+        compared = len({shape[axis.name] for shape in program.candidates}) > 1
+        if compared and axis.kind.caution and axis.kind.data in (ANY, program.metric.data):
+            yield axis.kind.caution
 
 
 def _extrapolated(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage]) -> Iterator[str]:
