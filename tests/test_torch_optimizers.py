@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ from shapeflow.optimizers import COMPONENTS
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.optimizers.muon import Muon
 from shapeflow.optimizers.sgd import Sgd
+from shapeflow.registry import components, loaded
 from shapeflow_torch.check import check
 from shapeflow_torch.optimizers import Member, Optimizer, optimizer_of
 from shapeflow_torch.optimizers.muon import Muon as TorchMuon
@@ -266,3 +268,91 @@ def test_settings_of_another_optimizer_are_refused() -> None:
             machine(attrs.evolve(plan, optimizer=Spec("sgd", settings)))
         assert found.value.diagnostics[0].code == "broken-plan"
         assert why in found.value.diagnostics[0].notes[0]
+
+
+DECLARED = """
+from collections.abc import Mapping
+import attrs
+from shapeflow.base.settings import setting
+from shapeflow.ir.parameters import Growth, Parameter
+
+@attrs.frozen
+class Slow:
+    \"\"\"Steps along the sign of the gradient, and slow weights that follow.\"\"\"
+
+    lr: float = setting(default=1e-3, above=0.0)
+    weight_decay: float = setting(default=0.0, low=0.0)
+    warmup: int = setting("steps", default=0, low=0)
+    clip: float = setting(default=1.0, above=0.0)
+    average: int = setting("steps", default=20, low=1)
+
+    def state(self, parameter: Parameter) -> Mapping[str, Growth]:
+        return {"slow": "value"}
+
+    def decays(self, memory: float) -> Mapping[str, float]:
+        return {}
+"""
+STEPPED = """
+import torch
+from growth.slow import Slow as Declared
+from shapeflow_torch.optimizers.parts import Optimizer
+
+class Signs(torch.optim.Optimizer):
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p].setdefault("slow", p.detach().clone())
+                p.sub_(group["lr"] * p.grad.sign())
+                self.state[p]["slow"].lerp_(p, 0.5)
+
+class Slow(Optimizer):
+    declaration = Declared
+
+    def made(self, groups, aged):
+        return Signs(groups, {"lr": self.settings.lr})
+"""
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A distribution is installed that brings an optimizer."""
+    (tmp_path / "growth").mkdir()
+    about = tmp_path / "growth-1.0.dist-info"
+    about.mkdir()
+    files = {
+        "growth/__init__.py": "",
+        "growth/slow.py": DECLARED,
+        "growth/stepped.py": STEPPED,
+        "growth-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: growth\nVersion: 1.0\n",
+        "growth-1.0.dist-info/entry_points.txt": "[shapeflow.optimizers]\nslow = growth.slow:Slow\n"
+        "[shapeflow.torch.optimizers]\nslow = growth.stepped:Slow\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    loaded.cache_clear()
+    yield
+    loaded.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "growth"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("init", ["normal", "net2net"])
+def test_an_optimizer_of_another_distribution_grows_by_its_rules(
+    init: Literal["normal", "net2net"], stranger: None
+) -> None:
+    """Its slow weights go through a growth as the weights do, with the same draws."""
+    made_by = components("optimizer")["slow"]()
+    plan = toy_image_plan(DEEPER, init=init, optimizer=made_by)
+    assert check(plan).diagnostics == ()
+    made = machine(plan)
+    made.step(plan.stages[0], 0, 0.0)
+    for parameter in parameters(made).values():
+        made.body.optimizer.state[parameter]["slow"].copy_(parameter.detach())
+    switch(made)
+    kept = made.body.kept()
+    assert all(torch.equal(kept.states[name]["slow"], value) for name, value in kept.values.items())
+    assert {value.data_ptr() for value in kept.values.values()}.isdisjoint(
+        state["slow"].data_ptr() for state in kept.states.values()
+    )

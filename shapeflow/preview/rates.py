@@ -40,9 +40,10 @@ def _stage(plan: Plan, stage: Stage) -> str:
     if stage.transition is not None and stage.transition.rewarm:
         said.append(f"rising over its first {count(stage.transition.rewarm)} steps")
     settings = {} if plan.optimizer is None else plan.optimizer.settings
-    if stage.memory != 1 and {"beta2", "average"} <= settings.keys():
-        beta2, reach = settings["beta2"] ** stage.memory, 1 / horizon(settings["average"], stage.memory)
-        said.append(f"beta2 {beta2:.6g} and an average over {reach:.3g} steps, for its batch")
+    if stage.memory != 1 and "average" in settings:
+        # An optimizer without a second moment has no beta2.
+        beta2 = f"beta2 {settings['beta2'] ** stage.memory:.6g} and " if "beta2" in settings else ""
+        said.append(f"{beta2}an average over {1 / horizon(settings['average'], stage.memory):.3g} steps, for its batch")
     return ", ".join(said)
 
 
