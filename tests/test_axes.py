@@ -16,7 +16,7 @@ from shapeflow.axes.width import Width
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import UNITS
-from shapeflow.doctor.names import plain
+from shapeflow.doctor.names import mover_of, plain
 from shapeflow.ir.components import LAST, Axis
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts
@@ -27,10 +27,10 @@ IMAGES = DataFacts(kind="images", image=120, channels=3, classes=10, batch=256)
 BYTES = DataFacts(kind="text", vocabulary=256, batch=512)
 MODEL = Vit(depth=2, head_width=64).declare(IMAGES, {})
 
+ORDER = ["depth", "width", "patch", "resolution", "batch", "context", "loss"]
+
 
 def test_units_measure_the_dimension() -> None:
-    names = ["batch", "context", "depth", "loss", "patch", "resolution", "width"]
-    assert [name_of(axis) for axis in COMPONENTS] == names
     for axis in COMPONENTS:
         bare = "name" if axis is Loss else "number"
         assert (UNITS[axis.unit].dimension if axis.unit else bare) == axis.dimension
@@ -39,16 +39,15 @@ def test_units_measure_the_dimension() -> None:
 
 def test_axes_change_in_a_fixed_order() -> None:
     """Structure, then reading, then settings; the batch before the context, which must divide it."""
-    names = [name_of(axis) for axis in sorted(COMPONENTS, key=lambda axis: axis.order)]
-    assert names == ["depth", "width", "patch", "resolution", "batch", "context", "loss"]
+    assert [name_of(axis) for axis in sorted(COMPONENTS, key=lambda axis: axis.order)] == ORDER
     assert len({axis.order for axis in COMPONENTS}) == len(COMPONENTS)
     assert all(axis.order < LAST for axis in COMPONENTS), "axes that state no order come after these"
 
 
 def test_the_usual_transition_moves_along_the_axis() -> None:
     movers = {name_of(transition): transition.axis for transition in TRANSITIONS}
-    for axis in COMPONENTS:
-        assert movers[axis.usual.partition("(")[0]] == name_of(axis)
+    for axis in map(name_of, COMPONENTS):
+        assert movers[mover_of(axis).partition("(")[0]] == axis
 
 
 def test_no_two_axes_share_a_column() -> None:

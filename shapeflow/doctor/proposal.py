@@ -175,8 +175,9 @@ def _without_compute(roles: Roles) -> Iterator[str]:
 
 def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
     if not roles.axes and wide is None:
+        listed = ", ".join(name for name in names.axes() if not names.is_named(name))
         yield (
-            "no column tells shapes apart: add one for each axis (patch, width, depth, context, batch), name it by "
+            f"no column tells shapes apart: add one for each axis ({listed}), name it by "
             "`axes`, or let `fit` read it out of paths, `runs/w{width}/*.csv`"
         )
     elif roles.axes and all(columns[name].constant for name in roles.axes.values()):
