@@ -1,8 +1,8 @@
 """shapeflow: train at the shape that pays.
 
-A `.shape` file is compiled into a plan (`shapeflow.compile`), simulated (`shapeflow.simulate`), checked on a small
-model (`shapeflow.check`) and run (`shapeflow.run`). Names are loaded when first used, so importing shapeflow does not
-import torch, scipy or lark.
+A `.shape` file is compiled into a plan (`compile`), previewed (`simulate`), checked on a small model (`check`) and
+trained (`run`). The other names are for code that adds a component or a backend. A name is loaded when it is first
+used: importing shapeflow imports neither torch nor scipy nor lark.
 """
 
 from __future__ import annotations
@@ -10,23 +10,123 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shapeflow.api import check, compile, run, simulate
-    from shapeflow.base.diagnostics import Diagnostic, Refused
-    from shapeflow.base.shapes import Shape
-    from shapeflow.ir.plan import Plan
+    from shapeflow.api import check, compile, export, run, simulate
+    from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+    from shapeflow.base.settings import setting
+    from shapeflow.base.shapes import Shape, Value
+    from shapeflow.base.units import Amount
+    from shapeflow.ir.components import (
+        Architecture,
+        Axis,
+        AxisHooks,
+        Data,
+        DataHooks,
+        LawForm,
+        LawSource,
+        LawSourceHooks,
+        Metric,
+        MetricHooks,
+        Objective,
+        ObjectiveHooks,
+        Optimizer,
+        Transition,
+        TransitionHooks,
+        Traversal,
+        TraversalHooks,
+    )
+    from shapeflow.ir.edits import Along, Edit, EditError, Grow, Map, Scale, Swap, View
+    from shapeflow.ir.events import Event
+    from shapeflow.ir.law import Law, Provenance
+    from shapeflow.ir.parameters import Compute, DataFacts, Growth, Model, Parameter
+    from shapeflow.ir.plan import Plan, Stage
+    from shapeflow.ir.route import END, LawRequest, Leg, Problem, Route, Share, Until
+    from shapeflow.laws.fitting.fitted_laws import FittedLaws
+    from shapeflow.laws.fitting.fitted_source import FittedSource
+    from shapeflow.running.execute import Machine, execute
 
-__all__ = ["Diagnostic", "Plan", "Refused", "Shape", "check", "compile", "run", "simulate"]
-
-_HOMES = {
-    "check": "shapeflow.api",
-    "compile": "shapeflow.api",
-    "run": "shapeflow.api",
-    "simulate": "shapeflow.api",
-    "Diagnostic": "shapeflow.base.diagnostics",
-    "Refused": "shapeflow.base.diagnostics",
-    "Plan": "shapeflow.ir.plan",
-    "Shape": "shapeflow.base.shapes",
+_NAMES = {
+    "api": ("check", "compile", "export", "run", "simulate"),
+    "base.diagnostics": ("Diagnostic", "Refused", "Report"),
+    "base.settings": ("setting",),
+    "base.shapes": ("Shape", "Value"),
+    "base.units": ("Amount",),
+    "ir.components": (
+        *("Architecture", "Axis", "AxisHooks", "Data", "DataHooks", "LawForm", "LawSource", "LawSourceHooks"),
+        *("Metric", "MetricHooks", "Objective", "ObjectiveHooks", "Optimizer"),
+        *("Transition", "TransitionHooks", "Traversal", "TraversalHooks"),
+    ),
+    "ir.edits": ("Along", "Edit", "EditError", "Grow", "Map", "Scale", "Swap", "View"),
+    "ir.events": ("Event",),
+    "ir.law": ("Law", "Provenance"),
+    "ir.parameters": ("Compute", "DataFacts", "Growth", "Model", "Parameter"),
+    "ir.plan": ("Plan", "Stage"),
+    "ir.route": ("END", "LawRequest", "Leg", "Problem", "Route", "Share", "Until"),
+    "laws.fitting.fitted_laws": ("FittedLaws",),
+    "laws.fitting.fitted_source": ("FittedSource",),
+    "running.execute": ("Machine", "execute"),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "END",
+    "Along",
+    "Amount",
+    "Architecture",
+    "Axis",
+    "AxisHooks",
+    "Compute",
+    "Data",
+    "DataFacts",
+    "DataHooks",
+    "Diagnostic",
+    "Edit",
+    "EditError",
+    "Event",
+    "FittedLaws",
+    "FittedSource",
+    "Grow",
+    "Growth",
+    "Law",
+    "LawForm",
+    "LawRequest",
+    "LawSource",
+    "LawSourceHooks",
+    "Leg",
+    "Machine",
+    "Map",
+    "Metric",
+    "MetricHooks",
+    "Model",
+    "Objective",
+    "ObjectiveHooks",
+    "Optimizer",
+    "Parameter",
+    "Plan",
+    "Problem",
+    "Provenance",
+    "Refused",
+    "Report",
+    "Route",
+    "Scale",
+    "Shape",
+    "Share",
+    "Stage",
+    "Swap",
+    "Transition",
+    "TransitionHooks",
+    "Traversal",
+    "TraversalHooks",
+    "Until",
+    "Value",
+    "View",
+    "check",
+    "compile",
+    "execute",
+    "export",
+    "run",
+    "setting",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -34,7 +134,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module `shapeflow` has no attribute `{name}`")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"shapeflow.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

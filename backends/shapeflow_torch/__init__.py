@@ -1,4 +1,7 @@
-"""The torch backend: it trains what a plan says. Importing it does not import torch; running does."""
+"""The torch backend: it trains what a plan says. Importing it does not import torch; running does.
+
+`Net`, `Optimizer`, `Images` and `Windows` are the base classes of what other distributions bring for it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shapeflow.running.verdicts import Checked
+    from shapeflow_torch.data.images import Images
+    from shapeflow_torch.data.windows import Windows
     from shapeflow_torch.export import Exported
+    from shapeflow_torch.models.parts import Net
+    from shapeflow_torch.optimizers.parts import Optimizer
     from shapeflow_torch.run import Outcome
+
+__all__ = ["Images", "Net", "Optimizer", "TorchBackend", "Windows"]
+
+_HOMES = {"Images": "data.images", "Net": "models.parts", "Optimizer": "optimizers.parts", "Windows": "data.windows"}
 
 
 class TorchBackend:
@@ -49,3 +60,11 @@ class TorchBackend:
         from shapeflow_torch.devices import gpus
 
         return gpus()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module `shapeflow_torch` has no attribute `{name}`")
+    from importlib import import_module
+
+    return getattr(import_module(f"shapeflow_torch.{_HOMES[name]}"), name)

@@ -1,0 +1,1 @@
+"""Components for shapeflow from another distribution. It imports only what `shapeflow` exports."""

@@ -1,0 +1,1 @@
+"""What the torch backend needs of them."""
