@@ -29,11 +29,13 @@ if TYPE_CHECKING:
         Objective,
         ObjectiveHooks,
         Optimizer,
+        Schedule,
         Transition,
         TransitionHooks,
         Traversal,
         TraversalHooks,
     )
+    from shapeflow.ir.decay import Decay
     from shapeflow.ir.edits import Along, Edit, EditError, Grow, Map, Scale, Swap, View
     from shapeflow.ir.events import Event
     from shapeflow.ir.law import Law, Provenance
@@ -52,9 +54,10 @@ _NAMES = {
     "base.units": ("Amount",),
     "ir.components": (
         *("Architecture", "Axis", "AxisHooks", "Data", "DataHooks", "LawForm", "LawSource", "LawSourceHooks"),
-        *("Metric", "MetricHooks", "Objective", "ObjectiveHooks", "Optimizer"),
+        *("Metric", "MetricHooks", "Objective", "ObjectiveHooks", "Optimizer", "Schedule"),
         *("Transition", "TransitionHooks", "Traversal", "TraversalHooks"),
     ),
+    "ir.decay": ("Decay",),
     "ir.edits": ("Along", "Edit", "EditError", "Grow", "Map", "Scale", "Swap", "View"),
     "ir.events": ("Event",),
     "ir.law": ("Law", "Provenance"),
@@ -78,6 +81,7 @@ __all__ = [
     "Data",
     "DataFacts",
     "DataHooks",
+    "Decay",
     "Diagnostic",
     "Edit",
     "EditError",
@@ -108,6 +112,7 @@ __all__ = [
     "Report",
     "Route",
     "Scale",
+    "Schedule",
     "Shape",
     "Share",
     "Stage",

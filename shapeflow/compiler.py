@@ -88,7 +88,8 @@ def compile_fixed(program: Program, shape: Shape, budget: Amount, report: Report
 
 def compile_route(program: Program, route: Route, budget: Amount, report: Report) -> Plan | None:
     """A plan along a route for a budget, without laws and at a constant rate: what a probe runs."""
-    program = attrs.evolve(program, budget=budget, stop=None, start=None, by_hand=None, traversal=None, cooldown=None)
+    program = attrs.evolve(program, budget=budget, stop=None, start=None, by_hand=None, traversal=None)
+    program = attrs.evolve(program, schedule=None, cooldown=None)
     return _lowered(program, {}, route, report)
 
 

@@ -28,7 +28,7 @@ SENTENCES: Mapping[str, str] = {
     "objective": "The loss that training minimises. If it changes during training, use an axis `loss` instead.",
     "optimizer": "The optimizer; default: `adamw`. The learning rate of a step is a product: the optimizer's `lr`, its "
     "warm-up, the factor of the stage's shape (`batch_resize`, and for matrices `width_expand`), the warm-up after a "
-    "switch (`rewarm`), and the `cooldown`. `shapeflow compile` shows the factors of each stage.",
+    "switch (`rewarm`), and the `schedule` or `cooldown`. `shapeflow compile` shows the factors of each stage.",
     "metric": "The error that laws and plans predict and runs measure.",
     "axis": "A property that may change during training, its values in order, and the transition that moves along it.",
     "candidates": "The shapes that the plan may use: the product of the axes, filtered by `where`. Default: all.",
@@ -42,6 +42,10 @@ SENTENCES: Mapping[str, str] = {
     "budget": "The length of the run: FLOPs, steps, tokens, samples or epochs.",
     "start": "The error at which planning starts. Needed for stated laws; fitted laws include it.",
     "stop": "The error at which the plan may end before its budget.",
+    "schedule": "How the learning rate changes over the whole run after the warm-up, counted in steps. Default: "
+    "`constant`. A schedule that lowers the rate cannot be combined with a `cooldown`. Laws are for a constant rate: "
+    "predictions do not include the schedule, `sweep` and `compare` leave it out, and a fit does not trust runs that "
+    "have one beyond what was measured.",
     "cooldown": "The last part of the run, a share of its compute or an amount, over which the learning rate falls to "
     "0, as 1 - sqrt(progress). It is part of the budget. Laws describe runs at a constant rate, so no forecast "
     "includes it; the run is also evaluated where the cooldown begins. `sweep` and `compare` do not cool down. "

@@ -30,6 +30,7 @@ KINDS: Mapping[str, str] = {
     "law source": "laws",
     "law": "laws",
     "traversal": "traversals",
+    "schedule": "schedules",
 }
 """What a component is called in messages -> the folder it stands in."""
 

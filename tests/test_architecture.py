@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("shapeflow/**/*.py"), *ROOT.glob("backends/**/*.py"), *ROOT.glob("grammar/**/*.py")])
 
 BASE = {"base", "ir"}
-COMPONENTS = {"axes", "data", "metrics", "models", "objectives", "optimizers", "transitions", "traversals"}
+COMPONENTS = {"axes", "data", "metrics", "models", "objectives", "optimizers", "schedules", "transitions", "traversals"}
 FIT = {"laws.fitting", "laws.logs"}
 
 MAY_IMPORT: dict[str, set[str]] = {

@@ -318,6 +318,15 @@ def test_what_a_cooldown_reaches_is_no_point_of_a_law(tmp_path: Path) -> None:
     assert "3 in a cooldown" in str(report.diagnostics[0].notes)
 
 
+def test_a_run_with_a_schedule_is_one_at_a_falling_rate(tmp_path: Path) -> None:
+    """Each of its points is of a run on its way to another end: the law is not trusted beyond them."""
+    for shape in PATCHES:
+        sweep(tmp_path / "sweep", shape, totals={"steps": 300}, schedule={"form": "cosine", "final": 0.1})
+    found, report = laws(Fit("sweep", drop_warmup=ALL), ask(tmp_path, metric="loss@own"), "unsupported-law")
+    assert {law.provenance.learning_rate for law in found.values()} == {"falling"}
+    assert "the learning rate of its runs falls" in str(report.diagnostics[0].notes)
+
+
 def test_only_runs_of_one_shape_are_read(tmp_path: Path) -> None:
     for shape in PATCHES:
         sweep(tmp_path / "sweep", shape)

@@ -69,6 +69,7 @@ ELSEWHERE: dict[str, str] = {
     "run-failed": "test_refusals.py::test_a_job_that_failed",
     "run-finished": "test_torch_run.py::test_a_finished_run_is_not_resumed",
     "run-unfinished": "test_torch_distill.py::test_a_run_that_has_not_ended",
+    "schedule-left-out": "test_schedules.py::test_no_run_of_a_sweep_has_a_schedule",
     "slot-contested": "test_edits.py::test_joined_follows_the_order_and_refuses_a_contested_slot",
     "teacher-changed": "test_torch_distill.py::test_a_missing_or_changed_teacher_is_told_before_the_first_step",
     "uncounted-budget": "test_traversals.py::test_what_steepest_refuses",

@@ -208,6 +208,9 @@ def test_any_one_change_is_refused_or_simulated(text: str, tmp_path: Path) -> No
         (("optimizer", "settings", "lr"), 0),
         (("optimizer", "settings", "warmup"), -3),
         (("cooldown",), 400),
+        (("schedule",), {"form": "cosine", "final": 1.0}),
+        (("schedule",), {"form": "cosine", "final": -0.1}),
+        (("schedule",), {"form": "steps", "final": 0.1}),
     ],
     ids=lambda part: str(part[-1]) if isinstance(part, tuple) else str(part),
 )

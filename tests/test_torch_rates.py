@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -13,12 +13,17 @@ from plans import toy_image_plan
 from torch import Tensor
 from torch_tools import followed, losses, machine, parameters, switch
 
+from shapeflow.base.diagnostics import Refused
+from shapeflow.ir.decay import Decay, Form
 from shapeflow.ir.events import Measured, StepDone
 from shapeflow.ir.plan import Plan
-from shapeflow.ir.plan_json import sealed
+from shapeflow.ir.plan_json import save, sealed
+from shapeflow.ir.rates import factors
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.running.execute import execute
+from shapeflow_simulator import Simulator
 from shapeflow_torch import checkpoint
+from shapeflow_torch.fork import fork
 
 Moments = Literal["fresh", "carry", "carry_raw", "reset"]
 LEGS = (({"batch": 32, "width": 32}, 8), ({"batch": 8, "width": 48}, 16))
@@ -26,7 +31,7 @@ LEGS = (({"batch": 32, "width": 32}, 8), ({"batch": 8, "width": 48}, 16))
 QUICK = Adamw(lr=2e-3, warmup=4, average=20, beta2=0.999, weight_decay=0.01)
 
 
-def rated(moments: Moments = "reset", rewarm: int = 5, cooldown: int | None = 8, **fields: int) -> Plan:
+def rated(moments: Moments = "reset", rewarm: int = 5, cooldown: int | None = 8, **fields: Any) -> Plan:
     """The plan with a rise behind its switch, a cooldown, and matrices at 32 / width."""
     plan = toy_image_plan(LEGS, moments=moments, optimizer=QUICK)
     first, second = plan.stages
@@ -140,3 +145,62 @@ def test_reset_drops_all_state_with_its_step() -> None:
     assert made.body.kept().states == {}
     made.step(plan.stages[1], 8, 0.0)
     assert {float(entry["step"]) for entry in made.body.kept().states.values()} == {1.0}
+
+
+@pytest.mark.parametrize("form", ["linear", "cosine"])
+def test_a_schedule_has_the_rates_of_torch(form: Form) -> None:
+    """Step by step behind a warm-up of 4, against torch's own schedulers over the other 20 of 24 steps."""
+    plan = rated("fresh", rewarm=0, cooldown=None, schedule=Decay(form, 0.1))
+    weight = torch.nn.Parameter(torch.zeros(1))
+    sgd = torch.optim.SGD([weight], lr=1.0)
+    theirs: torch.optim.lr_scheduler.LRScheduler
+    if form == "linear":
+        theirs = torch.optim.lr_scheduler.LinearLR(sgd, start_factor=1.0, end_factor=0.1, total_iters=20)
+    else:
+        theirs = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=20, eta_min=0.1)
+    for step in range(4, 24):
+        assert factors(plan, step).schedule == pytest.approx(sgd.param_groups[0]["lr"], rel=1e-12), step
+        sgd.step()
+        theirs.step()
+
+
+def test_the_plan_and_torch_agree_on_the_rate_of_every_step() -> None:
+    """What the plan says without a machine is what the optimizer is given; the simulator tells the same events."""
+    plan = rated("fresh", rewarm=0, cooldown=None, schedule=Decay("cosine", 0.1), evaluate=6)
+    made = machine(plan, taken=False)
+    events, given = [], []
+    for event in execute(plan, made):
+        events.append(event)
+        if isinstance(event, StepDone):
+            given.append({group["lr"] for group in made.body.optimizer.param_groups})
+    found = [factors(plan, step) for step in range(24)]
+    assert given == [{one.rate, one.matrix_rate} for one in found]
+    assert list(execute(plan, Simulator(plan))) == events
+
+
+def test_a_resume_under_a_schedule_is_the_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "KEPT", 9)
+    plan = rated("fresh", cooldown=None, schedule=Decay("cosine", 0.0), checkpoint=10)
+    whole, events = followed(plan, tmp_path)
+    resumed, rest = followed(plan, None, tmp_path / "step-000000010")
+    assert losses(rest) == losses(events)[10:]
+    assert state_of(resumed) == state_of(whole)
+
+
+def test_a_longer_run_is_no_fork_of_one_with_a_schedule(tmp_path: Path) -> None:
+    """The schedule falls over the whole run, so the first part had other rates."""
+    decay = Decay("linear", 0.0)
+    plan = rated("fresh", cooldown=None, schedule=decay)
+    trunk = sealed(
+        attrs.evolve(
+            plan,
+            stages=plan.stages[:1],
+            totals=attrs.evolve(plan.totals, compute=plan.stages[0].leave.compute, steps=8),
+        )
+    )
+    (tmp_path / "trunk").mkdir()
+    save(trunk, tmp_path / "trunk" / "plan.json")
+    with pytest.raises(Refused) as error:
+        fork(tmp_path / "trunk", plan, tmp_path / "fork")
+    (one,) = error.value.diagnostics
+    assert (one.code, one.notes) == ("foreign-checkpoint", ("they differ in schedule",))

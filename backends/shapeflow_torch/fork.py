@@ -13,7 +13,8 @@ from shapeflow.ir.plan import Plan
 from shapeflow_torch.checkpoint import adopt, newest, step_of
 from shapeflow_torch.folder import CHECKPOINTS, DATA, EVENTS, PLAN, lines_until
 
-_SAME = ("convention", "metric", "model", "data", "objectives", "optimizer", "parameters", "slots", "seed", "cooldown")
+_RATES = ("optimizer", "schedule", "cooldown")
+_SAME = ("convention", "metric", "model", "data", "objectives", *_RATES, "parameters", "slots", "seed")
 
 
 def fork(source: Path, plan: Plan, folder: Path) -> None:
@@ -25,6 +26,9 @@ def fork(source: Path, plan: Plan, folder: Path) -> None:
     """
     trunk = plan_json.load(source / PLAN)
     parts = [name for name in _SAME if getattr(trunk, name) != getattr(plan, name)]
+    if trunk.schedule is not None and trunk.steps != plan.steps:
+        # A schedule falls over the whole run, so the longer run had other rates from the first step after the warm-up.
+        parts.append("schedule")
     if parts or trunk.stages != plan.stages[: len(trunk.stages)]:
         message = f"the plan does not begin like the run in `{source}`"
         notes = (f"they differ in {', '.join(parts) or 'their stages'}",)

@@ -196,6 +196,12 @@ _WAYS = {
     "earlier.",
     "cooldown-left-out": "A warning: runs for fitting laws, and runs that are compared by the compute they need, keep "
     "a constant learning rate. `shapeflow run` uses the file's cooldown.",
+    "two-decays": "`schedule` lowers the learning rate over the whole run, and `cooldown` over its last part. A plan "
+    "can have one of them.",
+    "decay-not-predicted": "A warning: the learning rate of the plan falls, but its laws are for a constant rate. All "
+    "errors, switches and savings are predicted as if the rate stayed constant.",
+    "schedule-left-out": "A warning: runs for fitting laws, and runs that are compared by the compute they need, keep "
+    "a constant learning rate. `shapeflow run` follows the file's schedule.",
     "empty-stage": "A warning: a stage is shorter than one step and is left out.",
     "too-many-steps": "A stage has an unrealistic number of steps: the budget is too large for a model this small.",
     "no-steps": "The whole plan is shorter than one step. Raise the budget.",

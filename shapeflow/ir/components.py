@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import Dimension
+from shapeflow.ir.decay import Decay
 from shapeflow.ir.edits import Edit
 from shapeflow.ir.law import Law
 from shapeflow.ir.parameters import ANY, Convention, DataFacts, Growth, Model, Moments, Parameter, Preserves, Teacher
@@ -412,6 +413,16 @@ class Traversal(TraversalHooks, Protocol):
         ...
 
 
+class Schedule(Protocol):
+    """A component of `schedules/`. Its settings become numbers in the plan, so that a plan runs where the component is
+    not installed."""
+
+    @abstractmethod
+    def decay(self) -> Decay | None:
+        """How the learning rate falls over the run; None if it stays constant."""
+        ...
+
+
 PROTOCOLS: Mapping[str, type] = {
     "model": Architecture,
     "data": Data,
@@ -423,5 +434,6 @@ PROTOCOLS: Mapping[str, type] = {
     "law source": LawSource,
     "law": LawForm,
     "traversal": Traversal,
+    "schedule": Schedule,
 }
 """Kind of component -> its protocol."""

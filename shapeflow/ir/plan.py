@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.decay import Decay
 from shapeflow.ir.decks import DECK, hand, shuffled
 from shapeflow.ir.edits import Edit, is_reversible
 from shapeflow.ir.law import Law
@@ -283,6 +284,8 @@ class Plan:
     source: str
     """SHA-256 of the `.shape` text."""
     notes: tuple[str, ...] = ()
+    schedule: Decay | None = None
+    """How the learning rate falls from the end of the warm-up to the end of the run; None where it stays constant."""
     digest: str = ""
 
     @property

@@ -56,6 +56,21 @@ def _faults(plan: Plan) -> Iterator[str]:
     if plan.cooldown is not None and plan.cooldown > (plan.totals.steps or 0):
         yield f"it cools down over {plan.cooldown} steps, more than it has"
 
+    yield from _schedule(plan)
+
+
+def _schedule(plan: Plan) -> Iterator[str]:
+    """Settings that no schedule has, and steps that it cannot count."""
+    if plan.schedule is None:
+        return
+    if not 0 <= plan.schedule.final < 1:
+        yield f"its learning rate falls to {plan.schedule.final:g} of itself"
+    if plan.cooldown is not None:
+        yield "it has both a schedule and a cooldown"
+    warmup = plan.optimizer.settings.get("warmup", 0) if plan.optimizer is not None else 0
+    if plan.totals.steps is None or (type(warmup) is int and warmup >= plan.totals.steps):
+        yield "its schedule has no step"
+
 
 def _cooldown(plan: Plan) -> Iterator[str]:
     """It takes half of the compute at most; a single step may take more of a short plan. For a plan that counts right:

@@ -21,10 +21,12 @@ from shapeflow.ir.components import (
     Metric,
     Objective,
     Optimizer,
+    Schedule,
     Transition,
     Traversal,
 )
 from shapeflow.ir.credits import Pair
+from shapeflow.ir.decay import Decay
 from shapeflow.ir.parameters import DataFacts, Model, step_compute
 from shapeflow.ir.route import Curve, Route
 
@@ -140,6 +142,8 @@ class Program:
     budget: Amount | None
     start: float | None
     stop: float | None
+    schedule: Schedule | None
+    """How the learning rate goes over the whole run; None: constant."""
     cooldown: Amount | None
     """The end of the run over which the learning rate falls; never 0."""
     evaluate: Amount | None
@@ -155,6 +159,11 @@ class Program:
     """What that file says, once it has been read."""
     law_sources: Mapping[str, Any] = attrs.field(factory=dict)
     """Name -> class of every law source that is installed; empty where the file names none."""
+
+    @property
+    def decay(self) -> Decay | None:
+        """How the learning rate falls over the whole run; None where it stays constant."""
+        return None if self.schedule is None else self.schedule.decay()
 
     def axis(self, name: str) -> AxisUse:
         return next(axis for axis in self.axes if axis.name == name)

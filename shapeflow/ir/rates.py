@@ -1,6 +1,6 @@
 """The learning rate of a step: a product of named factors, a pure function of the plan and the step.
 
-    lr(step) = base * shape * warmup * rewarm * cooldown, times `matrix` for matrices that read channels
+    lr(step) = base * shape * warmup * rewarm * schedule * cooldown, times `matrix` for matrices that read channels
 
 Nothing of it is stored: a resumed run has the learning rate that it would have had.
 """
@@ -32,13 +32,15 @@ class Factors:
     """Rises to 1 over the first steps of the run."""
     rewarm: float
     """Rises to 1 over the first steps behind a switch that asks for it."""
+    schedule: float
+    """Falls from 1 over the whole run after the warm-up."""
     cooldown: float
     """Falls from 1 towards 0 over the last steps of the run."""
 
     @property
     def rate(self) -> float:
         """The learning rate."""
-        return self.base * self.shape * self.warmup * self.rewarm * self.cooldown
+        return self.base * self.shape * self.warmup * self.rewarm * self.schedule * self.cooldown
 
     @property
     def matrix_rate(self) -> float:
@@ -54,10 +56,16 @@ def factors(plan: Plan, step: int) -> Factors:
         base=float(settings.get("lr", 1.0)),
         shape=stage.learning_rate,
         matrix=stage.matrix_rate,
-        warmup=rising(step, int(settings.get("warmup", 0))),
+        warmup=rising(step, warmup(plan)),
         rewarm=_rewarm(plan, step),
+        schedule=_scheduled(plan, step),
         cooldown=1.0 if plan.cooldown is None else falling(step - plan.steps + plan.cooldown, plan.cooldown),
     )
+
+
+def warmup(plan: Plan) -> int:
+    """Steps of the warm-up; 0 for an optimizer that has none."""
+    return 0 if plan.optimizer is None else int(plan.optimizer.settings.get("warmup", 0))
 
 
 def remembered(plan: Plan, step: int, steps: int) -> float:
@@ -83,6 +91,15 @@ def falling(step: int, steps: int) -> float:
     """1 - sqrt(progress) (Hägele et al., arXiv 2405.18392, section 3): the progress is the share of `steps` steps that
     are done, so that the first is at the full rate and the rate would be 0 behind the last. 1 before them."""
     return 1 - math.sqrt(min(step, steps) / steps) if step > 0 else 1.0
+
+
+def _scheduled(plan: Plan, step: int) -> float:
+    """The schedule's factor. Progress is the share of the steps after the warm-up that are done, as for the cooldown:
+    the first of them is at the full rate, and the final one would be reached one step after the last."""
+    begin = warmup(plan)
+    if plan.schedule is None or step <= begin:
+        return 1.0
+    return plan.schedule.at((step - begin) / (plan.steps - begin))
 
 
 def _rewarm(plan: Plan, step: int) -> float:

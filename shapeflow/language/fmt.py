@@ -200,6 +200,7 @@ _WORDS: dict[type[syntax.Sentence], tuple[str, str]] = {
     syntax.Traversal: ("traversal", ""),
     syntax.Budget: ("budget", ""),
     syntax.StartAt: ("start", "at error "),
+    syntax.Schedule: ("schedule", ""),
     syntax.Cooldown: ("cooldown", ""),
     syntax.Evaluate: ("evaluate", "every "),
     syntax.Checkpoint: ("checkpoint", "every "),

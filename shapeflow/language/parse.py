@@ -158,6 +158,7 @@ _OF_COMPONENT: dict[str, Callable[..., syntax.Sentence]] = {
     "metric": syntax.Metric,
     "laws": syntax.LawsFrom,
     "traversal": syntax.Traversal,
+    "schedule": syntax.Schedule,
 }
 _OF_VALUE: dict[str, Callable[..., syntax.Sentence]] = {
     "budget": syntax.Budget,

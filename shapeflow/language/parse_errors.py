@@ -29,6 +29,7 @@ EXAMPLES = {
     "budget": "budget 10 EFLOPs",
     "start": "start at error 120%",
     "stop": "stop when error <= 24%",
+    "schedule": "schedule cosine(final: 10%)",
     "cooldown": "cooldown 15%",
     "evaluate": "evaluate every 1000 steps",
     "checkpoint": "checkpoint every 5%",

@@ -269,6 +269,11 @@ class StopWhen(Written):
 
 
 @attrs.frozen
+class Schedule(OfComponent):
+    """`schedule cosine(final: 10%)`"""
+
+
+@attrs.frozen
 class Cooldown(Written):
     """`cooldown 15%`"""
 
@@ -302,7 +307,7 @@ Sentence = (
     | Model | Data | Objective | Optimizer | Metric
     | Axis | Candidates | LawsFrom | LawFor | CreditsFrom
     | Traversal | Stage | Budget | StartAt | StopWhen
-    | Cooldown | Evaluate | Checkpoint | Seed
+    | Schedule | Cooldown | Evaluate | Checkpoint | Seed
 )
 # fmt: on
 

@@ -54,7 +54,9 @@ def expectation(plan: Plan, at: Measured) -> str:
     """What the laws predicted for a measurement, with its interval: `1.54 (1.53 to 1.55)`."""
     pair = expected_between(plan, at.compute)
     wide = "" if pair is None else f" ({between(pair, lambda value: error(value, plan.metric))})"
-    return f"{error(at.predicted, plan.metric)}{wide}"
+    # Laws do not include a schedule, so that is added if there is one.
+    rate = "" if plan.schedule is None else " at a constant learning rate"
+    return f"{error(at.predicted, plan.metric)}{wide}{rate}"
 
 
 def interval_table(plan: Plan) -> Table | None:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shapeflow.ir.decay import Decay
 from shapeflow.ir.plan import Plan, Stage
-from shapeflow.ir.rates import factors, horizon
+from shapeflow.ir.rates import factors, horizon, warmup
 from shapeflow.preview.numbers import count, error, flops
 
 
 def rate_lines(plan: Plan) -> Iterator[str]:
-    """A line for the run, one for each stage whose learning rate differs, and one for the cooldown.
+    """A line for the run, one for each stage whose learning rate differs, and one for the schedule or cooldown.
 
     Yields nothing for a plan without a model, or with the optimizer's learning rate throughout.
     """
     if not plan.runnable:
         return
     stages = [(number, line) for number, stage in enumerate(plan.stages, 1) if (line := _stage(plan, stage))]
-    if not stages and plan.cooldown is None:
+    if not stages and plan.cooldown is None and plan.schedule is None:
         return
     settings = {} if plan.optimizer is None else plan.optimizer.settings
-    warmup = settings.get("warmup")
-    rises = f", rising over the first {count(warmup)} steps" if warmup else ""
+    rise = settings.get("warmup")
+    rises = f", rising over the first {count(rise)} steps" if rise else ""
     yield f"learning rate: {factors(plan, 0).base:.4g}{rises}"
     for number, line in stages:
         yield f"  stage {number}: {line}"
+    if plan.schedule is not None:
+        yield f"  {_schedule(plan, plan.schedule)}"
     if plan.cools_from is not None:
         yield f"  {_cooldown(plan, plan.cools_from)}"
 
@@ -39,12 +42,22 @@ def _stage(plan: Plan, stage: Stage) -> str:
         said.append(f"x {found.matrix:.4g} for matrices that read channels = {own:.4g}")
     if stage.transition is not None and stage.transition.rewarm:
         said.append(f"rising over its first {count(stage.transition.rewarm)} steps")
+    if found.schedule != 1:
+        said.append(f"the schedule is at x {found.schedule:.4g} where it begins")
     settings = {} if plan.optimizer is None else plan.optimizer.settings
     if stage.memory != 1 and "average" in settings:
         # An optimizer without a second moment has no beta2.
         beta2 = f"beta2 {settings['beta2'] ** stage.memory:.6g} and " if "beta2" in settings else ""
         said.append(f"{beta2}an average over {1 / horizon(settings['average'], stage.memory):.3g} steps, for its batch")
     return ", ".join(said)
+
+
+def _schedule(plan: Plan, decay: Decay) -> str:
+    begin = warmup(plan)
+    curve = "half a cosine" if decay.form == "cosine" else "a straight line"
+    after = f"step {count(begin)} and {flops(plan.compute_at(begin))}"
+    expected = "" if plan.totals.error is None else "; the laws expect errors at a constant rate"
+    return f"schedule: x 1 to x {decay.final:.4g} along {curve}, in steps, from {after} to the end{expected}"
 
 
 def _cooldown(plan: Plan, begin: int) -> str:

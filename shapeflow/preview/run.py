@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shapeflow.ir.decay import Decay
 from shapeflow.ir.events import Measured
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow.preview.intervals import expectation
@@ -111,6 +112,7 @@ _SAID = (
     "traversal",
     "seed",
     "evaluate",
+    "schedule",
     "cooldown",
 )
 
@@ -119,6 +121,8 @@ def _said(plan: Plan, name: str) -> str:
     value = getattr(plan, name)
     if name == "objectives":
         return ", ".join(map(_spec, value.values()))
+    if isinstance(value, Decay):
+        return f"{value.form} to {100 * value.final:.4g}%"
     return _spec(value) if isinstance(value, Spec) else str(value)
 
 

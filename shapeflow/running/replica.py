@@ -68,6 +68,7 @@ def replica(plan: Plan, by: Divisors | None = None) -> Plan:
         objectives={name: _untaught(spec, plan) for name, spec in plan.objectives.items()},
         optimizer=optimizer,
         cooldown=None,
+        schedule=None,
         digest="",
     )
 

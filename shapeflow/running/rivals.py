@@ -4,7 +4,8 @@ The honest rivals of a plan are the shape that one would have trained, fixed; an
 without any law, uniform random. Every run counts its compute from zero, evaluation left out.
 
 No way cools down, neither the plan: a cooldown lowers the error at one compute, that of the run's end, and a rival is
-asked at which compute it gets to an error. It would need a cooldown of its own at every point of its way.
+asked at which compute it gets to an error. It would need a cooldown of its own at every point of its way. The same
+holds for a schedule, which is left out too.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ PLAN = "plan"
 ROOM = 2.5
 """A rival may spend so many times the plan's compute before it is stopped."""
 
-UNCOOLED = "cooldown 0%"
-"""What is said to every way."""
+CONSTANT_RATE = ("schedule constant", "cooldown 0%")
+"""Sentences that every way is compiled with."""
 
 CONSTANT = frozenset({"fixed", "random"})
 """Traversals that do the same at every time, whatever their budget."""
@@ -90,15 +91,19 @@ def metric_of(plan: Plan, asked: str | None) -> str:
 
 
 def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> Entry:
-    """The plan itself as jobs, one a seed, without its cooldown. Raises Refused."""
-    plans = [compile_file(path, [*sentences, UNCOOLED, f"seed {seed}"], report) for seed in seeds]
+    """The plan itself as jobs, one a seed, without its schedule and cooldown. Raises Refused."""
     program = program_of(path, sentences, Report())
+    if program is not None and program.trained is None:
+        message = "there is nothing to train, so nothing to compare"
+        raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
+    plans = [compile_file(path, [*sentences, *CONSTANT_RATE, f"seed {seed}"], report) for seed in seeds]
     if program is not None and program.cooldown is not None:
         message, why = "no way of a comparison cools down", "lowers the error at one compute alone, the run's end"
         report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
-    if not plans[0].runnable:
-        message = "there is nothing to train, so nothing to compare"
-        raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
+    if program is not None and program.decay is not None:
+        message = "no way of a comparison has a schedule"
+        why = "each point of a way would need a schedule that ends there"
+        report.warning("schedule-left-out", message, program.spans["schedule"], why)
     return _entry(PLAN, "the plan", plans, seeds, folder)
 
 
@@ -113,7 +118,7 @@ def rival_entries(
 
     A way that is the same at all times may spend `ROOM` times the plan's compute to get where the plan ends; one that
     depends on its budget has the plan's own. Raises Refused."""
-    sentences = [*sentences, UNCOOLED]
+    sentences = [*sentences, *CONSTANT_RATE]
     first = compile_file(path, [*sentences, f"seed {seeds[0]}"])
     compute = first.totals.compute or 0.0
     every = first.evaluate or max(1, first.steps // 50)

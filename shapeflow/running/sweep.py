@@ -29,6 +29,9 @@ def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
         if program.cooldown is not None and seed == seeds[0]:
             message, why = "the runs of a sweep do not cool down", "laws are of runs at a constant learning rate"
             report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
+        if program.decay is not None and seed == seeds[0]:
+            message, why = "the runs of a sweep have no schedule", "laws are fitted to runs at a constant learning rate"
+            report.warning("schedule-left-out", message, program.spans["schedule"], why)
         if program.trained is None or program.budget is None:
             message = "a sweep trains, and the file has no model"
             raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))

@@ -73,12 +73,13 @@ class Run:
     @classmethod
     def of_plan(cls, shape: Shape, file: str, plan: Mapping[str, Any], data: Any) -> Run:
         """A run of shapeflow's own, by its plan and what its `data.json` says: it measures on what it holds out, at a
-        constant rate up to its cooldown."""
+        constant rate up to its cooldown, or at one that falls throughout where it has a schedule."""
         known = isinstance(data, Mapping) and isinstance(data.get("sha256"), str) and isinstance(data.get("data"), str)
         named = f"{data['data']} sha256:{data['sha256'][:16]}" if known else None
         files = dict.fromkeys([file])
         until = constant_until(plan)
-        return cls(shape, file, files, until, evaluation="held-out", data=named, learning_rate="constant")
+        rate: Literal["constant", "falling"] = "constant" if plan.get("schedule") is None else "falling"
+        return cls(shape, file, files, until, evaluation="held-out", data=named, learning_rate=rate)
 
     def add(self, compute: Any, error: Any, step: Any, rate: Any = None) -> None:
         """Take one row, its compute in FLOPs; what is no measurement is counted by reason, or passed over where it has

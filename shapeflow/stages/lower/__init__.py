@@ -20,6 +20,7 @@ from shapeflow.stages.lower.cautions import cautions
 from shapeflow.stages.lower.comparison import compare, last_shape
 from shapeflow.stages.lower.cooldown import cooldown
 from shapeflow.stages.lower.lengths import Ruler, Stretch, leave
+from shapeflow.stages.lower.schedule import schedule
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
 from shapeflow.stages.previews import left_out, previewed
 
@@ -69,6 +70,7 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         evaluate=_every(program.evaluate, EVALUATE, program, stages),
         checkpoint=_every(program.checkpoint, CHECKPOINT, program, stages),
         cooldown=cooldown(program, stages, report),
+        schedule=schedule(program, laws, end.step, report),
         seed=program.seed,
         source=program.source,
         notes=(*route.notes, *way.notes, *cautions(program, laws, stages)),

@@ -20,6 +20,8 @@ def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage
         return
     if program.cooldown is not None:
         yield "the laws describe runs at a constant learning rate: the expected errors do not include the cooldown"
+    if program.decay is not None:
+        yield "the laws describe runs at a constant learning rate: the expected errors do not include the schedule"
     yield from credit_notes(program, [stage.shape for stage in stages])
     yield from _extrapolated(program, laws, stages)
     if any(stage.blends for stage in stages):

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from shapeflow import registry
-from shapeflow.base.diagnostics import Report, Span
+from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.program import AxisUse, Program, Trained
 from shapeflow.language import syntax
@@ -80,7 +80,7 @@ class _Resolving:
         if self.report.failed:
             raise Unsettled
         title = self.sentences.get(syntax.PlanName)
-        return Program(
+        program = Program(
             name=title.name.value if title else "",
             source=source,
             folder=folder,
@@ -98,6 +98,7 @@ class _Resolving:
             budget=self.amount(syntax.Budget, self.lengths),
             start=self.start(),
             stop=self.stop(),
+            schedule=parts["schedule"],
             cooldown=self.cooldown(),
             evaluate=self.amount(syntax.Evaluate, (*self.lengths, "ratio")),
             checkpoint=self.amount(syntax.Checkpoint, (*self.lengths, "ratio")),
@@ -105,6 +106,8 @@ class _Resolving:
             spans=self.spans,
             leg_spans=tuple(stage.shape.span for stage in self.sentences.all(syntax.Stage)),
         )
+        self.one_decay(program)
+        return program
 
     def axes(self) -> list[AxisUse]:
         found = []
@@ -160,7 +163,7 @@ class _Resolving:
         """Model and data together; None if the file has no model."""
         if self.sentences.get(syntax.Model) is not None:
             return training.trained(axes, space)
-        for word in ("data", "objective", "optimizer", "cooldown", "credits"):
+        for word in ("data", "objective", "optimizer", "schedule", "cooldown", "credits"):
             if word in self.spans:
                 help_ = f"add a `model` sentence, or leave `{word}` out"
                 message = f"`{word}` without a `model`"
@@ -204,6 +207,14 @@ class _Resolving:
         """None for an amount of 0, with which the command line removes the file's cooldown."""
         found = self.amount(syntax.Cooldown, (*self.lengths, "ratio"))
         return found if found is not None and found.value else None
+
+    def one_decay(self, program: Program) -> None:
+        """Report `two-decays` for a schedule next to a cooldown: no published curve combines them."""
+        if program.decay is None or program.cooldown is None:
+            return
+        message, why = "both `schedule` and `cooldown` lower the learning rate", "lowers it over the whole run"
+        also, help_ = (Label(self.spans["cooldown"], "lowers it over the last part"),), "leave one of the two out"
+        self.report.error("two-decays", message, self.spans["schedule"], why, also=also, help=help_)
 
     def start(self) -> float | None:
         sentence = self.sentences.get(syntax.StartAt)
@@ -250,5 +261,6 @@ _PARTS: Mapping[type[syntax.OfComponent], str] = {
     syntax.Metric: "metric",
     syntax.LawsFrom: "laws",
     syntax.Traversal: "traversal",
+    syntax.Schedule: "schedule",
 }
 _KIND = {"laws": "law source"}

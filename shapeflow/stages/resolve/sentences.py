@@ -29,6 +29,7 @@ WORDS: Mapping[type, str] = {
     syntax.Budget: "budget",
     syntax.StartAt: "start",
     syntax.StopWhen: "stop",
+    syntax.Schedule: "schedule",
     syntax.Cooldown: "cooldown",
     syntax.Evaluate: "evaluate",
     syntax.Checkpoint: "checkpoint",

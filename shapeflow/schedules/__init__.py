@@ -1,0 +1,8 @@
+"""Learning-rate schedules: how the rate goes over the whole run, after the warm-up."""
+
+from shapeflow.ir.components import Schedule
+from shapeflow.schedules.constant import Constant
+from shapeflow.schedules.cosine import Cosine
+from shapeflow.schedules.linear import Linear
+
+COMPONENTS: tuple[type[Schedule], ...] = (Constant, Cosine, Linear)
