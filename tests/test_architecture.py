@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compiler": {*BASE, "language", "laws.fitting", "stages"},
     "running": {*BASE, "compiler", "stages"},
     "api": {*BASE, "compiler", "running"},
-    "": {*BASE, "api"},
+    "": {*BASE, "api", "laws.fitting", "running"},
     "explain": {"base", "language", "registry"},
     "doctor": {*BASE, "laws.logs", "registry"},
     "tokenize": {"base", "data"},

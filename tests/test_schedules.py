@@ -11,9 +11,10 @@ from plans import toy_image_plan
 from sources import BY_HAND, LAWS_ONLY, compiled, refused, written
 
 from shapeflow.base.diagnostics import Report
+from shapeflow.base.sealed import digest_of
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.plan import Plan
-from shapeflow.ir.plan_json import digest_of, dumps, loads, sealed
+from shapeflow.ir.plan_json import dumps, loads, sealed
 from shapeflow.ir.rates import factors
 from shapeflow.preview.rates import rate_lines
 from shapeflow.preview.run import difference

@@ -18,7 +18,7 @@ from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.laws_file import load
-from shapeflow.registry import components
+from shapeflow.registry import loaded
 
 LAWS = {128: (1e5, 0.42, 1.9, 1e11), 256: (2e5, 0.42, 1.6, -1e11), 512: (3e5, 0.42, 1.4, 2e11)}
 """Width -> (a, b, c, d)."""
@@ -43,9 +43,9 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "points.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     path = tmp_path / "widths.shape"
     write(path, SOURCE)
-    components.cache_clear()
+    loaded.cache_clear()
     yield path
-    components.cache_clear()
+    loaded.cache_clear()
 
 
 def write(path: Path, source: str) -> None:
@@ -128,7 +128,7 @@ def test_a_table_names_the_source_that_fits_it_again(file: Path, capsys: pytest.
     first = shown(["fit", str(file), "-o", str(output), "--json"], capsys, 1).partition("error[")[0]
     write(file, 'table("laws.json")')
     told = shown(["fit", str(file)], capsys, 1)
-    assert "error[nothing-to-fit]: `table` fits nothing" in told
+    assert "error[nothing-to-fit]: `table` does not fit laws" in told
     assert f"help: fit them again: `--set 'laws from {source}'`" in told
     assert shown(["fit", str(file), "--set", f"laws from {source}", "--json"], capsys, 1).startswith(first)
 
@@ -150,7 +150,7 @@ def test_a_table_of_a_source_that_is_gone_says_no_sentence(
     shown(["fit", str(file), "-o", str(file.parent / "laws.json")], capsys)
     write(file, 'table("laws.json")')
     (file.parent / "site" / "steady-1.0.dist-info" / "entry_points.txt").unlink()
-    components.cache_clear()
+    loaded.cache_clear()
     (file.parent / "points.csv").unlink()
     report = Report()
     compile_file(file, report=report)
