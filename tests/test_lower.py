@@ -345,7 +345,7 @@ def test_a_comparator_that_never_gets_there_says_so(tmp_path: Path) -> None:
     assert comparison.best_fixed.saving == pytest.approx(0)
     without = compiled(tmp_path, BY_HAND).comparison
     assert without.best_fixed.saving is None
-    assert without.best_fixed.reason == "there are no laws to compare with"
+    assert without.best_fixed.reason == "the plan has no laws"
 
 
 def test_a_comparator_that_begins_below_the_end_says_so(tmp_path: Path) -> None:

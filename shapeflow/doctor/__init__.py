@@ -1,7 +1,7 @@
-"""What logs hold, and the sentences that fit laws to them: `shapeflow doctor`.
+"""Inspects logs, and proposes the sentences that fit laws to them: `shapeflow doctor`.
 
-Three readings, none of which holds more than some rows: what the columns hold, which of them is what, which curves they
-make.
+Reads the logs three times, with only some rows in memory: for the contents of the columns, for their roles, and for the
+curves.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from shapeflow.laws.logs.template import Template
 __all__ = ["ColumnFacts", "CurveFacts", "Examined", "FileFacts", "Table", "examine"]
 
 CELLS = 400_000
-"""Cells that are looked at to tell what columns are."""
+"""Cells that are inspected to find the roles of columns."""
 
 
 def examine(names: Sequence[str], report: Report) -> Examined:
-    """What the logs of these names hold: files, folders of files, folders of runs, patterns.
+    """Inspect the logs that names, patterns or folders stand for: files, folders of files, folders of runs.
 
-    Errors: no-such-logs, unreadable-log, missing-extra; what can be read is told all the same.
+    Errors: no-such-logs, unreadable-log, missing-extra; logs that can be read are returned all the same.
     """
     groups: dict[tuple[str, ...], list[Source]] = {}
     for source in sources(names, report):
@@ -49,7 +49,7 @@ def examine(names: Sequence[str], report: Report) -> Examined:
 
 
 def _table(logs: Sequence[Source]) -> Table:
-    """What is found in logs of the same columns."""
+    """The result for logs with the same columns."""
     columns: dict[str, Column] = {}
     count = sum(columns_of(log.read(), columns) for log in logs)
     files = tuple(log.facts() for log in logs)
@@ -71,15 +71,15 @@ def _table(logs: Sequence[Source]) -> Table:
         sentences=sentences,
         needs_model=bool(sentences) and not roles.compute,
         folder=folder,
-        advice=tuple(advice_of(files, columns, roles, facts, pattern, wide)) if count else ("it holds no rows",),
+        advice=tuple(advice_of(files, columns, roles, facts, pattern, wide)) if count else ("the log has no rows",),
     )
 
 
 def _with_places(
     logs: Sequence[Source], files: Sequence[FileFacts], folder: str, columns: Mapping[str, Column]
 ) -> tuple[Sequence[Source], str | None, str | None]:
-    """The logs, their rows with what the names of columns and of files say of axes; the pattern that finds the files;
-    and the template of the errors, where a table has a column for each run."""
+    """The logs, with values of axes from the names of columns and files added to their rows; the pattern that matches
+    the files; and the template of the errors, where a table has a column for each run."""
     wide = wide_of(list(columns))
     if wide is not None:
         logs = [attrs.evolve(log, read=partial(_long, log, wide), placed=True) for log in logs]
@@ -111,12 +111,12 @@ def _complete(roles: Roles) -> bool:
 
 
 def _may_fit(roles: Roles) -> bool:
-    """Is there all that a fit asks for, and is it of runs that stay in one shape?"""
+    """Is there all that a fit needs, from runs with a constant shape?"""
     return bool((roles.compute or roles.step) and roles.axes) and (roles.where is not None or not roles.moved)
 
 
 def _some(logs: Sequence[Source], width: int) -> Iterator[Row]:
-    """Rows from the beginning of each log, as many as `CELLS` allows, each with the run that its file is of."""
+    """Rows from the start of each log, as many as `CELLS` allows, each with the run of its file."""
     share = max(CELLS // max(width, 1) // len(logs), 1)
     for log in logs:
         for index, row in enumerate(log.read()):

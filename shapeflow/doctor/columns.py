@@ -1,4 +1,4 @@
-"""What a column holds, read once from beginning to end."""
+"""The contents of columns, from one pass over the rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from shapeflow.doctor.facts import ColumnFacts, Role
 from shapeflow.laws.logs.readers import Row, Unreadable, number
 
 COUNTED = 200
-"""Different values of a column that are told apart, where there are few columns."""
+"""Distinct values that are counted per column, where there are few columns."""
 VALUES = 50_000
-"""Different values of all columns that are told apart."""
+"""Distinct values that are counted in all columns together."""
 WIDEST = 20_000
-"""Columns of a table; one of more is no log."""
+"""Most columns of a table that is accepted as a log."""
 SHOWN = 6
 
 
@@ -33,11 +33,11 @@ class Column:
     high: float = -math.inf
     whole: bool = True
     room: int = COUNTED
-    """Different values that are told apart."""
+    """Distinct values that are counted."""
     values: dict[str, int] = attrs.field(factory=dict)
     """Value -> rows, of the first `room`."""
     many: bool = False
-    """Are there more values than were counted?"""
+    """Are there more distinct values than were counted?"""
 
     def add(self, cell: Any) -> None:
         value = number(cell)
@@ -67,7 +67,7 @@ class Column:
 
     @property
     def few(self) -> bool:
-        """Does it hold more than one value, and few for its rows?"""
+        """Does it hold more than one value, but few relative to its rows?"""
         return not self.many and 1 < len(self.values) <= max(2, self.present // 2)
 
     @property
@@ -75,7 +75,7 @@ class Column:
         return len(self.values) == 1
 
     def facts(self, rows: int, role: Role, why: str) -> ColumnFacts:
-        """To be shown."""
+        """The facts that are shown."""
         kind = "empty" if not self.present else "text" if not self.numeric else "whole numbers"
         finite = self.numeric and self.numbers > 0
         return ColumnFacts(
@@ -94,7 +94,7 @@ class Column:
 
 
 def columns_of(rows: Iterable[Row], known: dict[str, Column]) -> int:
-    """Take rows into columns; how many rows there were. Raises Unreadable where there are more columns than any log
+    """Add rows to columns, and return the number of rows. Raises Unreadable where there are more columns than any log
     has."""
     count = 0
     for row in rows:
@@ -103,7 +103,7 @@ def columns_of(rows: Iterable[Row], known: dict[str, Column]) -> int:
             if name not in known:
                 if len(known) >= WIDEST:
                     raise Unreadable(f"it has more than {WIDEST} columns")
-                # The columns that a fit asks for stand among few, or early; the rest of a wide table is only shown.
+                # A fit needs columns of narrow tables, or early ones of wide tables; the others are only shown.
                 known[name] = Column(name, room=min(COUNTED, max(8, VALUES // (len(known) + 1))))
             known[name].add(cell)
     return count

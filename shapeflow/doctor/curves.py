@@ -1,4 +1,4 @@
-"""The curves in a table: what a fit would see of it."""
+"""The curves in a table, as a fit would see them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from shapeflow.laws.logs.schedule import FALLEN, diverged, learning_rate
 
 BINS = 24
 STEEPER = 1.2
-"""A curve falls so many times faster per decade than before, where its learning rate falls."""
+"""How many times faster per decade a curve falls where its learning rate falls."""
 SIGMAS = 2.5
-"""Standard deviations of noise beyond which it is none."""
+"""A change of more standard deviations than this is not noise."""
 
 
 Key = tuple[tuple[str, ...], tuple[str, ...]]
@@ -31,7 +31,7 @@ Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict[Key, Run]:
     """(values on the axes, file and run) -> the run; `tables`: the name and the rows of each file. Rows without a shape
-    are passed over."""
+    are skipped."""
     found: dict[Key, Run] = {}
     count = Product(roles.compute or ((roles.step,) if roles.step else ()), roles.flops)
     for file, rows in tables:
@@ -49,13 +49,13 @@ def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict
 
 
 def _shape(row: Row, roles: Roles) -> tuple[str, ...] | None:
-    """The values on the axes, as a file writes them; None where one is no value of its axis."""
+    """The values on the axes, as a file writes them; None where one is not a value of its axis."""
     values = [value_of(axis, row.get(column)) for axis, column in roles.axes.items()]
     return None if None in values else tuple(value for value in values if value is not None)
 
 
 def facts_of(curves: Mapping[Key, Run]) -> CurveFacts | None:
-    """What there is to say of the curves; None where no run has a point."""
+    """The facts about the curves; None where no run has a point."""
     full = {key: _ordered(curve) for key, curve in curves.items() if curve.points}
     if not full:
         return None
@@ -96,7 +96,7 @@ def _most(answers: Sequence[bool | None]) -> bool:
 
 
 def _rate(runs: Sequence[Mapping[float, float]]) -> Literal["constant", "falling"] | None:
-    """How most runs' learning rates went behind their highest value."""
+    """How the learning rates of most runs went after their highest value."""
     told = [found for rates in runs if (found := learning_rate(rates)) is not None]
     return None if not told else "falling" if _most([found == "falling" for found in told]) else "constant"
 
@@ -126,13 +126,13 @@ def _noise(slopes: Sequence[float]) -> float:
 
 
 def _steepens(points: Sequence[Point]) -> bool | None:
-    """A power law with a floor falls ever slower per decade. Does this curve fall faster again later on: each of three
-    slopes above each of the three before, beyond their noise? None where there are too few points to say."""
+    """Does this curve fall faster per decade again later on, which a power law with a floor never does? True where
+    three slopes all exceed the three before by more than their noise; None where there are too few points."""
     slopes = _slopes(points)
     if len(slopes) < 8:
         return None
     sigma = _noise(slopes)
-    # The first third is that of the warm-up, where curves fall ever faster too.
+    # Skip the first third: curves steepen in the warm-up too.
     for at in range(len(slopes) // 3 + 3, len(slopes) - 2):
         before, after = slopes[at - 3 : at], slopes[at : at + 3]
         rise = (sum(after) - sum(before)) / 3
@@ -142,7 +142,7 @@ def _steepens(points: Sequence[Point]) -> bool | None:
 
 
 def _early(runs: Sequence[Sequence[Point]]) -> int:
-    """Points before the curve falls fastest per decade: a law has not set in there. The median of the runs."""
+    """Points before the curve falls fastest per decade, where it does not follow a law yet: the median of the runs."""
     early: list[int] = []
     for points in runs:
         slopes = _slopes(points)

@@ -1,4 +1,4 @@
-"""What was found in logs: of their files, their columns and their curves."""
+"""The result of inspecting logs: facts about files, columns and curves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Span = tuple[float, float]
 Role = Literal[
     "compute", "error", "step", "run", "axis", "learning rate", "parameters", "tokens", "accuracy", "time", ""
 ]
-"""What a column seems to hold; empty: not known, or nothing that a fit asks for."""
+"""The role of a column; empty: unknown, or not used by a fit."""
 
 
 @attrs.frozen(kw_only=True)
@@ -19,15 +19,15 @@ class FileFacts:
     """One file, or one run's folder."""
 
     name: str
-    """Its path as it was given."""
+    """Its path, as given."""
     format: str
     rows: int
     torn: bool = False
-    """Is its last row cut off?"""
+    """Is its last row incomplete?"""
     broken: int = 0
     """Rows inside it that cannot be read."""
     sampled: bool = False
-    """May it be a sample of what was logged?"""
+    """May it hold only a sample of what was logged?"""
     notes: tuple[str, ...] = ()
 
 
@@ -49,10 +49,10 @@ class ColumnFacts:
     not_finite: int = 0
     """NaN and infinity."""
     odd: int = 0
-    """Cells that are no number among numbers."""
+    """Cells that are not numbers in a numeric column."""
     role: Role = ""
     why: str = ""
-    """What the role was taken from; of an axis, which one."""
+    """How the role was found; for an axis, its name."""
 
 
 @attrs.frozen(kw_only=True)
@@ -73,22 +73,22 @@ class CurveFacts:
     falls: int = 0
     """Rows whose compute is below that of the row before."""
     excluded: Mapping[str, int] = attrs.field(factory=dict)
-    """Reason -> rows that are no points."""
+    """Reason -> rows that are not points."""
     diverged: int = 0
-    """Runs that end above what they had reached."""
+    """Runs that end above their lowest error."""
     learning_rate: Literal["constant", "falling"] | None = None
-    """By its column; None where there is none."""
+    """By its column; None without one."""
     steepens: bool = False
     """Do the curves fall faster per decade again later on, as under a falling learning rate?"""
     warmup: float | None = None
     """Steps over which the learning rate rises, by its column."""
     early: int = 0
-    """Points at the beginning that do not lie on the curve of the rest."""
+    """Points at the start that do not lie on the curve of the rest."""
 
 
 @attrs.frozen(kw_only=True)
 class Table:
-    """Logs with the same columns, and what may be made of them."""
+    """Logs with the same columns, and how laws can be fitted to them."""
 
     files: tuple[FileFacts, ...]
     columns: tuple[ColumnFacts, ...]
@@ -97,15 +97,15 @@ class Table:
     sentences: tuple[str, ...]
     """For a `.shape` file; none where a fit would be refused."""
     needs_model: bool
-    """Must the file have a model, whose FLOPs of a step count? No column counts compute."""
+    """Must the file have a model, to get the FLOPs per step? True where no column counts compute."""
     folder: str
     """Where the `.shape` file must stand for their paths to be right, relative to where the logs were named."""
     advice: tuple[str, ...]
-    """What is doubtful, what lacks, and what to do: lower case, no full stop."""
+    """Problems and how to fix them: lower case, no full stop."""
 
 
 @attrs.frozen(kw_only=True)
 class Examined:
-    """All that was found."""
+    """The whole result."""
 
     tables: tuple[Table, ...]

@@ -1,4 +1,4 @@
-"""Which rows are one run, and which runs stay in one shape."""
+"""Which rows belong to one run, and which runs have a constant shape."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from shapeflow.laws.logs.columns import RUNS
 from shapeflow.laws.logs.readers import Row, number
 
 FILE = "\0file"
-"""The cell of a row that names its file, or what its file is a part of: runs of two are never one."""
+"""The cell of a row that names its file, or the run that its file belongs to; rows of two are never one run."""
 
 RESUMED = 0.02
-"""A share of rows whose steps were logged before that a resumed run may have; more are several runs."""
+"""Share of repeated steps that a resumed run may have; with more, rows belong to several runs."""
 MUCH = 0.5
-"""Columns that tell runs apart leave less than this of such rows."""
+"""Columns that separate runs leave less than this share of such rows."""
 
 
 def varied_of(axes: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
@@ -29,8 +29,8 @@ def varied_of(axes: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
 def runs_of(
     columns: Mapping[str, Column], rows: Sequence[Row], axes: Mapping[str, str], step: str | None, named: Sequence[str]
 ) -> tuple[tuple[str, ...], str | None, tuple[str, ...]]:
-    """The columns that tell runs apart: the usual ones where they do, else the one that does it best, and those that
-    would do it better together."""
+    """The columns that separate runs: the usual ones where they do, else the best single one, and those that separate
+    better together."""
     usual = tuple(name for name in RUNS if name in columns)
     if step is None:
         return usual, None, ()
@@ -57,8 +57,8 @@ def runs_of(
 
 
 def _mixed(rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence[str]) -> int:
-    """Rows whose step does not lie above all before of the same run; rows that measured other errors may have the
-    same step."""
+    """The number of rows whose step is not above all earlier ones of the same run; rows with other errors may share a
+    step."""
     last: dict[tuple[str, ...], float] = {}
     count = 0
     for row in rows:
@@ -75,7 +75,7 @@ def _mixed(rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence
 def where_of(
     columns: Mapping[str, Column], rows: Sequence[Row], axes: Mapping[str, str], step: str | None, runs: Sequence[str]
 ) -> tuple[tuple[str, str] | None, tuple[str, ...]]:
-    """The rows of runs that stay in one shape, as a column and its value, and the axes that move in others."""
+    """The rows of runs with a constant shape, as a column and its value, and the axes that change in other runs."""
     if all(name == "seed" for name in runs):
         return None, ()
 
@@ -85,7 +85,7 @@ def where_of(
     for row in rows:
         run, at = tuple(str(row.get(name)) for name in (FILE, *runs)), number(row.get(step)) if step else 0.0
         if isinstance(at, float):
-            # Steps that go back say that several runs have this name, not that one changes its shape.
+            # Steps that go back mean that several runs share this name, not that one changes its shape.
             several |= {run} if at < last.get(run, -math.inf) else set()
             last[run] = at
         seen = shapes.setdefault(run, {axis: set() for axis in axes})
@@ -108,15 +108,15 @@ def where_of(
         ),
         default=(0, 0, "", ""),
     )
-    # A single shape is no choice where others stay in theirs.
+    # Do not select a single shape where runs of other shapes are constant too.
     return (best[2:] if best[0] > 1 or best[0] == len(kept) else None), moved
 
 
 def _kinds(
     name: str, rows: Sequence[Row], labels: Sequence[tuple[str, ...] | None], axes: Mapping[str, str]
 ) -> Iterator[tuple[str, int]]:
-    """The values of a column whose rows are whole runs that stay in one shape, and how many shapes these are; `labels`:
-    the run of each row, None where it does not stay."""
+    """The values of a column whose rows are whole runs with a constant shape, and the number of shapes; `labels`: the
+    run of each row, None where its shape changes."""
     shapes: dict[str, set[tuple[str, ...]] | None] = {}
     value_of: dict[tuple[str, ...], str] = {}
     for row, label in zip(rows, labels, strict=True):
@@ -135,7 +135,8 @@ def differs_of(
     runs: Sequence[str],
     of: Mapping[str, tuple[Role, str]],
 ) -> tuple[str, ...]:
-    """Columns that are one value along every run, and several in runs of one shape: the learning rate of a sweep."""
+    """Columns that are constant along every run but differ between runs of one shape, as the learning rate of a
+    sweep."""
     found: list[str] = []
     for name, column in columns.items():
         rate = of.get(name, ("", ""))[0] == "learning rate"

@@ -1,4 +1,4 @@
-"""What columns are usually called."""
+"""The usual names of columns."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from shapeflow.laws.logs.readers import number
 STEPS = ("step", "steps", "global_step", "iteration", "iter", "it", "update", "updates", "train_step")
 RATES = ("learning_rate", "lr")
 RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "record", "model", "tag")
-"""Columns that may tell runs apart, beside those that a fit knows."""
+"""Columns that may separate runs, in addition to those that a fit knows."""
 TIMES = {"seconds", "sec", "s", "ms", "time", "hours", "wall", "timestamp", "runtime", "elapsed"}
 LARGEST = 2**53
-"""No value of an axis; beyond it numbers are not told apart."""
+"""Values of an axis are below this: larger floats cannot be distinguished."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HELD_OUT = re.compile(r"(val|eval|valid|validation|test|held|heldout|dev)\d*")
 _NEVER = {"grad", "gradient", "norm", "throughput", "util", "mem", "memory", "temp", "temperature", "weight", "decay"}
@@ -66,7 +66,7 @@ def is_named(axis: str) -> bool:
 
 
 def value_of(axis: str, cell: Any) -> str | None:
-    """A cell as the value of an axis, as a file writes it: `64` for 64.0; None where it is none."""
+    """A cell as the value of an axis, as a file writes it: `64` for 64.0; None where it is not one."""
     value = number(cell)
     if is_named(axis):
         text = str(cell).strip()
@@ -89,12 +89,12 @@ def words(name: str) -> list[str]:
 
 
 def is_time(name: str) -> bool:
-    """Does the name say that it is a time?"""
+    """Is this the name of a time?"""
     return not TIMES.isdisjoint(words(name))
 
 
 def is_held_out(name: str) -> bool:
-    """Does the name say that it was measured on data held out?"""
+    """Is this the name of a value measured on held-out data?"""
     return any(_HELD_OUT.fullmatch(word) for word in words(name))
 
 
@@ -104,7 +104,7 @@ def may_be_error(name: str) -> bool:
 
 
 def is_error(name: str) -> bool:
-    """Does the name say that low values are good?"""
+    """Is this the name of a value where lower is better?"""
     return any(_ERROR.fullmatch(word) for word in words(name)) or plain(name).startswith("cross_entropy")
 
 
@@ -114,5 +114,5 @@ def is_share(name: str) -> bool:
 
 
 def is_good(name: str) -> bool:
-    """Does the name say that high values are good?"""
+    """Is this the name of a value where higher is better?"""
     return any(_GOOD.fullmatch(word) for word in words(name))

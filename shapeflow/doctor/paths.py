@@ -1,4 +1,4 @@
-"""How a `.shape` file names logs: the folder where it must stand, and a pattern that finds them and nothing else."""
+"""How a `.shape` file names logs: the folder of the file, and a pattern that matches the logs and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIGNS = '*?[{"\\'
 
 
 def folder_of(files: Sequence[FileFacts]) -> str:
-    """The folder that holds all files and in which a `.shape` file may name them: this one, if it does."""
+    """The folder that contains all files, from which a `.shape` file can name them: the current one, if possible."""
     paths = [os.path.realpath(one.name) for one in files]
     here = os.path.realpath(".")
     common = os.path.commonpath([os.path.dirname(path) for path in paths])
@@ -26,7 +26,7 @@ def paths_of(files: Sequence[FileFacts], folder: str) -> list[str]:
 
 
 def pattern_of(files: Sequence[FileFacts], folder: str) -> str | None:
-    """A pattern that finds the files from a folder and no other; None where there is none."""
+    """A pattern that matches the files in a folder and no others; None where there is none."""
     paths = paths_of(files, folder)
     if len(paths) == 1:
         return None if any(sign in paths[0] for sign in _SIGNS) else paths[0]
@@ -34,7 +34,7 @@ def pattern_of(files: Sequence[FileFacts], folder: str) -> str | None:
 
 
 def _patterns(paths: Sequence[str]) -> Iterator[str]:
-    """Patterns that may do, the plainest first."""
+    """Candidate patterns, the simplest first."""
     common = os.path.commonpath([os.path.dirname(path) for path in paths])
     lead = f"{common}/" if common else ""
     names, suffixes = {os.path.basename(path) for path in paths}, {Path(path).suffix for path in paths}
@@ -49,7 +49,7 @@ def _patterns(paths: Sequence[str]) -> Iterator[str]:
 
 
 def only(pattern: str, paths: Sequence[str], folder: str) -> bool:
-    """Does a pattern find these paths and no other?"""
+    """Does a pattern match these paths and no others?"""
     if any(sign in path for sign in _SIGNS for path in paths):
         return False
     found = {path.relative_to(folder).as_posix() for path in Path(folder).glob(pattern)}

@@ -1,4 +1,4 @@
-"""What names say of axes: those of files, `runs/width-64.csv`, and of columns, `width64 - loss`."""
+"""Values of axes in the names of files, `runs/width-64.csv`, and of columns, `width64 - loss`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from shapeflow.laws.logs.readers import Row
 from shapeflow.laws.logs.readers.wandb import EXTREMES
 
 BETWEEN = " - "
-"""What stands between a run's name and the metric's in the export of a chart."""
+"""The separator between the run and the metric in the export of a chart."""
 _EVENTS = re.compile(r"(events\.out\.tfevents)[^/]*$")
-"""Files of events are called after the time and the machine, which say nothing of their run."""
+"""Event files are named after time and machine, not after their run."""
 
 
 @attrs.frozen
 class Places:
-    """A template that fits several names, and what each name says."""
+    """A template that matches several names, and the values in each name."""
 
     template: str
-    """With places in braces, as a fit reads it."""
+    """With placeholders in braces, as a fit reads it."""
     values: Mapping[str, Mapping[str, str]]
     """Name -> axis, or `run` -> its value."""
 
@@ -41,8 +41,8 @@ def _pattern() -> re.Pattern[str]:
 
 
 def places_of(texts: Sequence[str]) -> Places | None:
-    """The template of names that differ in the numbers behind the names of axes, and of seeds, alone; None where they
-    differ in more, or in no axis."""
+    """The template of names that differ only in the numbers after the names of axes and seeds; None where they differ
+    in more, or in no axis."""
     found = {text: {_key(match): match[3] for match in _pattern().finditer(text)} for text in texts}
     keys = [tuple(values) for values in found.values()]
     if len(texts) < 2 or len(set(keys)) != 1:
@@ -69,8 +69,8 @@ def _key(match: re.Match[str]) -> str:
 
 
 def wide_of(columns: Sequence[str]) -> Places | None:
-    """The template of the columns of errors, where a table has one for each run; None where it has not. Runs whose
-    names do not say their shape are told apart by their names."""
+    """The template of the error columns, where a table has one for each run, else None. Runs whose names do not contain
+    their shape are separated by their names."""
     lines: dict[str, list[str]] = {}
     for name in columns:
         run, between, metric = name.rpartition(BETWEEN)
@@ -86,7 +86,7 @@ def wide_of(columns: Sequence[str]) -> Places | None:
 
 
 def long_rows(rows: Iterator[Row], places: Places) -> Iterator[Row]:
-    """A row for each run of a table that has a column for each; the error is called as the template is."""
+    """A row for each run of a table with a column per run; the error column is named after the template."""
     for row in rows:
         rest = {name: cell for name, cell in row.items() if name not in places.values and not name.endswith(EXTREMES)}
         for name, said in places.values.items():

@@ -1,4 +1,4 @@
-"""Sentences for a `.shape` file that reads the logs, and what to do where none can be written."""
+"""Sentences for a `.shape` file that reads the logs, and advice where none can be written."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from shapeflow.doctor.roles import Roles
 from shapeflow.laws.logs.columns import COMPUTE, RATE, STEP, error_names
 
 MOST = 60
-"""Shapes of a condition that is written out."""
+"""Most shapes of a condition that lists them."""
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def sentences_of(
     columns: Sequence[str], roles: Roles, curves: Mapping[Key, object], facts: CurveFacts, pattern: str
 ) -> tuple[str, ...]:
-    """Metric, axes, candidates, laws, and a way to the longest run's compute, as a file writes them: enough to fit and
-    to plan by."""
+    """Metric, axes, candidates, laws, traversal and a budget (the compute of the longest run), as a file writes them:
+    enough to fit laws and to compile a plan."""
     seen = [dict(zip(roles.axes, shape, strict=True)) for shape, _ in curves]
     shapes = [dict(pairs) for pairs in sorted({tuple(shape.items()) for shape in seen}, key=_order)]
     metric = _metric(roles)
@@ -42,7 +42,7 @@ def _order(shape: Sequence[tuple[str, str]]) -> list[tuple[float, str]]:
 
 
 def _metric(roles: Roles) -> str:
-    """The metric that a file names: its laws are of the first column of errors."""
+    """The metric of the first error column, as a file names it."""
     error = roles.errors[0]
     if error == "cross_entropy":
         return error
@@ -50,7 +50,7 @@ def _metric(roles: Roles) -> str:
 
 
 def _ordered(axis: str, values: set[str]) -> list[str]:
-    """The values in the order in which they usually follow each other."""
+    """The values in the usual order of training."""
     if names.is_named(axis):
         return sorted(values)
     return sorted(values, key=float, reverse=names.axes()[axis].falls)
@@ -63,7 +63,7 @@ def _axis(axis: str, values: Sequence[str]) -> str:
 
 
 def _candidates(values: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[str, str]]) -> str:
-    """The shapes that have runs, where these are not all products of the values."""
+    """The shapes that have runs, where these are not all combinations of the values."""
 
     def test(shape: Mapping[str, str]) -> str:
         parts = []
@@ -103,7 +103,7 @@ def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: 
 
 
 def _usual(wanted: Sequence[str], columns: Sequence[str]) -> str | None:
-    """The column that a fit finds by itself."""
+    """The column that a fit finds without a setting."""
     return next((name for name in wanted if name in columns), None)
 
 
@@ -119,19 +119,19 @@ def advice_of(
     pattern: str | None,
     wide: str | None,
 ) -> Iterator[str]:
-    """What is doubtful or lacks, and what to do."""
+    """Problems, and how to fix them."""
     yield from _of_files(files)
     if not roles.errors:
         good = [name for name, (role, _) in roles.of.items() if role == "accuracy"]
         yield (
-            f"no column holds an error; `{good[0]}` rises as models get better: add a column of 1 - `{good[0]}`"
+            f"no column holds an error; for `{good[0]}` higher is better: add a column of 1 - `{good[0]}`"
             if good
-            else "no column holds an error: say which one does by `error`"
+            else "no column holds an error: name it by `error`"
         )
     if wide is not None and not roles.axes:
         yield (
-            f"the table has a column for each run, `{wide}`, and their names say no shape: call them `width64 - loss`, "
-            "`width128 - loss`"
+            f"the table has a column for each run, `{wide}`, whose names do not contain a shape: rename them to "
+            "`width64 - loss`, `width128 - loss`"
         )
     if not roles.compute:
         yield from _without_compute(roles)
@@ -139,12 +139,12 @@ def advice_of(
         return
     if ends(columns, roles, facts):
         yield (
-            "each row seems to be the end of a run of its own, and a law of one shape is fitted along runs: log what "
-            "is measured on the way; for a law of size and data together see `shapeflow explain published`"
+            "each row seems to be the end of a separate run, and a law is fitted along the runs of one shape: log "
+            "measurements during the runs; for a law of size and data together see `shapeflow explain published`"
         )
         return
     if pattern is None:
-        yield "no pattern finds these files and no others: move them into a folder of their own"
+        yield "no pattern matches only these files: move them to a folder of their own"
     if len(roles.errors) > 1:
         yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
     yield from _of_shapes(columns, roles, wide)
@@ -153,23 +153,23 @@ def advice_of(
 
 def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
     if torn := sum(one.torn for one in files):
-        yield f"{torn} of {len(files)} files end in a row that is cut off: it is left out"
+        yield f"{torn} of {len(files)} files end in an incomplete row, which is left out"
     if broken := sum(one.broken for one in files):
         yield f"{broken} rows cannot be read and are left out"
     if any(one.sampled for one in files):
-        yield "the file may be a sample of what was logged; export the whole history"
+        yield "the file may hold only a sample of what was logged: export the whole history"
 
 
 def _without_compute(roles: Roles) -> Iterator[str]:
     timed = next((name for name, (role, _) in roles.of.items() if role == "time" and "time" in name), None)
     size = next((name for name, (role, _) in roles.of.items() if role == "parameters"), None)
     data = next((name for name, (role, _) in roles.of.items() if role == "tokens"), None)
-    time = f" (`{timed}` is time, and no count of FLOPs)" if timed else ""
-    steps = "; in a file with a model, its FLOPs of a step count" if roles.step else ""
-    lack = "tokens" if size else "parameters" if data else "parameters and one of tokens"
+    time = f" (`{timed}` is a time, not FLOPs)" if timed else ""
+    steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
+    lack = "tokens" if size else "parameters" if data else "parameters and of tokens"
     yield (
-        f"no column counts compute{time}: add one of FLOPs since the run began, or one of {lack}, so that their "
-        f"product may count, 6 FLOPs for each{steps}"
+        f"no column counts compute{time}: add a column of FLOPs since the start of the run, or of {lack} (compute is "
+        f"then 6 * parameters * tokens){steps}"
     )
 
 
@@ -177,25 +177,25 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
     if not roles.axes and wide is None:
         listed = ", ".join(name for name in names.axes() if not names.is_named(name))
         yield (
-            f"no column tells shapes apart: add one for each axis ({listed}), name it by "
-            "`axes`, or let `fit` read it out of paths, `runs/w{width}/*.csv`"
+            f"no column gives the shape: add one for each axis ({listed}), name it by "
+            "`axes`, or put it into paths, `runs/w{width}/*.csv`"
         )
     elif roles.axes and all(columns[name].constant for name in roles.axes.values()):
-        yield "all rows are of one shape: a plan takes runs of two at least"
+        yield "all rows are of one shape: a plan needs runs of at least two"
     if roles.moved:
         moved = " and ".join(roles.moved)
-        rest = f"`where` takes those that stay, {roles.where[0]} {roles.where[1]}" if roles.where else "take them out"
-        yield f"some runs change their {moved} on the way, and a law is of one shape: {rest}"
+        rest = f"`where` selects the others, {roles.where[0]} {roles.where[1]}" if roles.where else "remove them"
+        yield f"some runs change their {moved}, and a law is for one shape: {rest}"
     if roles.together:
         both = " and ".join(f"`{name}`" for name in roles.together)
-        yield f"no column alone tells the runs apart: add a column `run` that holds {both}"
+        yield f"no single column separates the runs: add a column `run` that combines {both}"
     if roles.differs:
         differs = " and ".join(f"`{name}`" for name in roles.differs[:4])
-        yield f"runs of one shape also differ in {differs}: their law is of both; take those of one value by `where`"
+        yield f"runs of one shape also differ in {differs}, and one law is fitted to all: select one value by `where`"
 
 
 def ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:
-    """Is each row a run of its own? There are no steps, and compute goes up and down, or the size changes."""
+    """Is each row a separate run? True without steps, where compute goes up and down or the size changes."""
     sizes = [columns[name] for name, (role, _) in roles.of.items() if role == "parameters"]
     varied = not roles.axes and any(column.many or len(column.values) > 0.2 * column.present for column in sizes)
     return roles.step is None and (varied or facts.falls > 0.2 * facts.runs * facts.points[1])
@@ -203,25 +203,25 @@ def ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool
 
 def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
     if facts.shapes and facts.points[1] < 5:
-        yield f"no run has more than {facts.points[1]} points: a law takes 5 of a shape at least, better 12 along a run"
+        yield f"no run has more than {facts.points[1]} points: a law needs at least 5 per shape, better 12 per run"
     if facts.repeated:
-        yield f"{facts.repeated} steps were logged again: the last time counts; several runs are told apart by `run`"
+        yield f"{facts.repeated} steps were logged more than once: the last one is used; separate several runs by `run`"
     if facts.decades[0] < 1:
         yield (
-            f"a shape has only {facts.decades[0]:.2g} decades of compute; below one a law's floor and exponent are not "
-            "told apart"
+            f"a shape has only {facts.decades[0]:.2g} decades of compute; below one, the floor and exponent of a law "
+            "cannot be distinguished"
         )
     if reasons := ", ".join(f"{count} {reason}" for reason, count in facts.excluded.items()):
-        yield f"rows that are no points: {reasons}"
+        yield f"rows that are not points: {reasons}"
     if facts.diverged:
-        yield f"{facts.diverged} of {facts.runs} runs end far above what they had reached: they have diverged"
+        yield f"{facts.diverged} of {facts.runs} runs diverged: they end far above their lowest error"
     if facts.learning_rate == "falling":
-        yield f"the learning rate (`{roles.rate}`) falls along the runs: a law is of runs at a constant one"
+        yield f"the learning rate (`{roles.rate}`) falls along the runs: a law needs runs at a constant rate"
     elif facts.steepens:
-        seems = ": the learning rate falls there, it seems, and a law is of runs at a constant one"
+        seems = ": the learning rate seems to fall there, and a law needs runs at a constant rate"
         yield (
-            "most curves fall faster per decade again later on, which no power law does"
+            "most curves fall faster per decade again later on, which a power law does not"
             f"{'' if facts.learning_rate else seems}"
         )
     if names.is_share(roles.errors[0]) and facts.error[1] > 1:
-        yield f"`{roles.errors[0]}` is above 1: a share in percent is divided by 100 first"
+        yield f"`{roles.errors[0]}` is above 1: divide percentages by 100"

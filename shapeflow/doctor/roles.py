@@ -1,4 +1,4 @@
-"""Which column is what: by its name first, by how it goes along the rows where names do not say."""
+"""The roles of columns: by their names first, else by how their values change along the rows."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from shapeflow.laws.logs.columns import COMPUTE, RATE, RUNS, STEP
 from shapeflow.laws.logs.readers import Row, number, same
 
 FEW = 12
-"""Held-out values that are too few to fit a law to."""
+"""Fewer held-out values than this are too few for a fit."""
 USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
 """Columns of errors that shapeflow writes."""
 
 
 @attrs.frozen(kw_only=True)
 class Roles:
-    """What the columns of a table are."""
+    """The roles of the columns of a table."""
 
     compute: tuple[str, ...] = ()
     """Columns whose product counts compute."""
     flops: float = 1.0
     """FLOPs of one unit of it."""
     errors: tuple[str, ...] = ()
-    """The most fitting first."""
+    """The most likely first."""
     step: str | None = None
     rate: str | None = None
     runs: tuple[str, ...] = ()
     run: str | None = None
-    """The column that the setting `run` names, where the usual ones do not tell runs apart."""
+    """The column for the setting `run`, where the usual ones do not separate runs."""
     together: tuple[str, ...] = ()
-    """Columns that tell runs apart only together, which no setting says."""
+    """Columns that separate runs only together, for which there is no setting."""
     axes: Mapping[str, str] = attrs.field(factory=dict)
     where: tuple[str, str] | None = None
-    """A column and its value: of the rows whose runs stay in one shape."""
+    """A column and its value that select the runs with a constant shape."""
     moved: tuple[str, ...] = ()
     """Axes that change within runs."""
     differs: tuple[str, ...] = ()
     """Other columns in which runs of one shape differ."""
     of: Mapping[str, tuple[Role, str]] = attrs.field(factory=dict)
-    """Column -> its role, and what that was taken from."""
+    """Column -> its role, and how that was found."""
 
     def takes(self, row: Row) -> bool:
-        """Does a row belong to runs of one shape?"""
+        """Does a row belong to a run with a constant shape?"""
         return self.where is None or same(row.get(self.where[0]), self.where[1])
 
 
@@ -62,14 +62,14 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row]) -> Roles:
     axes = _axes(columns, named.get("axis", ()))
     step = _first(named.get("step", ()), STEP) or _counter(columns, rows, of)
     if step is not None:
-        of.setdefault(step, ("step", "whole numbers that rise and begin anew"))
+        of.setdefault(step, ("step", "whole numbers that rise and restart"))
     where, moved = where_of(columns, rows, axes, step, [name for name in named.get("run", ()) if columns[name].few])
     taken = [row for row in rows if where is None or same(row.get(where[0]), where[1])]
     if where is not None:
         axes = varied_of(axes, taken)
     runs, run, together = runs_of(columns, taken, axes, step, named.get("run", ()))
     for name in runs:
-        of.setdefault(name, ("run", "it tells the runs apart"))
+        of.setdefault(name, ("run", "it separates the runs"))
     compute, flops = _compute(rows, of, named, step)
     for name in set(named.get("axis", ())) - set(axes.values()):
         of[name] = ("", "")
@@ -96,7 +96,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row]) -> Roles:
 
 
 def _named(columns: Mapping[str, Column], rows: Sequence[Row]) -> dict[str, tuple[Role, str]]:
-    """Column -> the role that its name says, and by which."""
+    """Column -> the role by its name, and how that was found."""
     of = {name: found for name, column in columns.items() if (found := _by_name(column)) is not None}
     if {"C", "N", "D"} <= set(columns) and _product(rows, "C", "N", "D"):
         of.update(C=("compute", "it is 6 N D"), N=("parameters", "C is 6 N D"), D=("tokens", "C is 6 N D"))
@@ -109,7 +109,7 @@ def _first(found: Sequence[str], usual: Sequence[str] = ()) -> str | None:
 
 
 def _by_name(column: Column) -> tuple[Role, str] | None:
-    """The role that a column's name says, where its cells can have it."""
+    """The role by a column's name, where its cells allow it."""
     name, plain = column.name, names.plain(column.name)
     if not column.present:
         return None
@@ -147,7 +147,7 @@ def _axes(columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]
 
 
 def _counter(columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str, tuple[Role, str]]) -> str | None:
-    """A column that counts: whole numbers of which nearly all are above the one before, and some begin anew."""
+    """A column that counts steps: whole numbers that rise in nearly all rows, and restart in some."""
     for name, column in columns.items():
         if name in of or not (column.numeric and column.whole) or column.low < 0 or len(column.values) < 5:
             continue
@@ -172,7 +172,7 @@ def _compute(
             if flops != 1:
                 of[name] = ("compute", f"its name; one unit is {flops:g} FLOPs")
             return (name,), flops
-        of[name] = ("", "compute by its name, but it does not grow along a run")
+        of[name] = ("", "named like compute, but it does not grow along a run")
     size, data = _first(named.get("parameters", ())), _first(named.get("tokens", ()))
     if size and data and _grows(rows, data, step):
         of[data] = ("tokens", "its name; 6 FLOPs for each parameter and token")
@@ -209,8 +209,8 @@ def _falling(
     runs: Sequence[str],
     axes: Mapping[str, str],
 ) -> list[str]:
-    """Columns without a name for it that are errors by how they go: above 0, no whole numbers, and lower at the end of
-    most runs than at their beginning."""
+    """Columns that are errors by their values and not by their names: above 0, not whole numbers, and lower at the end
+    of most runs than at the start."""
     keys = [FILE, *axes.values(), *runs]
     last_resort = not any(role == "error" for role, _ in of.values())
 
@@ -233,13 +233,13 @@ def _falling(
         if falls > 0.5 * len(long) > 0:
             found.append(name)
     held_out = [name for name, column in columns.items() if names.is_held_out(name) and name not in of]
-    # Runs that are not told apart need not fall: then a name must do.
+    # Where runs are not separated, values need not fall: rely on the name.
     return found or [name for name in held_out if columns[name].numeric and last_resort]
 
 
 def _errors(columns: Mapping[str, Column], found: Sequence[str], axes: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns that may be the error, the most fitting first: held out, as a fit takes them, averaged weights before
-    raw. Held-out values are rarer than losses of training, so that only very few of them count as none."""
+    """The columns that may be the error, the most likely first: held-out before training, the order of a fit, averaged
+    weights before raw. Held-out values are rarer than training losses, so even few of them are enough."""
 
     def key(name: str) -> tuple[int, ...]:
         column = columns[name]

@@ -1,4 +1,4 @@
-"""The logs that the command line names: files, folders of files, and folders that shapeflow wrote."""
+"""The logs that the command line names: files, folders of files, and run folders of shapeflow."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from shapeflow.laws.logs.readers import Log, MissingExtra, Row, Unreadable, open
 from shapeflow.laws.logs.run_folders import EVENTS, is_run, plan_of, shapes_of
 
 NEAR = 1000
-"""Files of a folder that are looked at for one of a like name."""
+"""Most files of a folder that are searched for a similar name."""
 DEEP = ("*", "*/*", "*/*/*")
-"""Where the logs of a folder are looked for: `runs/w64/checkpoint-1000/trainer_state.json` is the deepest."""
+"""Where logs are searched in a folder: `runs/w64/checkpoint-1000/trainer_state.json` is the deepest."""
 RUN_FOLDER = "shapeflow run"
 
 
@@ -33,7 +33,7 @@ class Source:
     format: str
     count: int = 0
     placed: bool = False
-    """Do its rows tell what names say of axes, too?"""
+    """Do its rows include values of axes from names?"""
 
     def facts(self) -> FileFacts:
         """As far as the rows have been read."""
@@ -50,14 +50,14 @@ class Source:
 
 
 def sources(names: Sequence[str], report: Report) -> list[Source]:
-    """The logs behind names, patterns and folders, each once. Reports no-such-logs, unreadable-log, missing-extra."""
+    """The logs for names, patterns and folders, each once. Reports no-such-logs, unreadable-log, missing-extra."""
     found: dict[Path, Source] = {}
     for name in names:
         paths = [Path(name)] if os.path.exists(name) else [Path(one) for one in matches(name, "")]
         if not paths:
             near = [str(path) for path in islice(Path(name).parent.glob("*"), NEAR)]
             close = did_you_mean(name, near)
-            help = f"did you mean `{close}`?" if close else "name files, folders, or a pattern in quotes"
+            help = f"did you mean `{close}`?" if close else "name files, folders, or a quoted pattern"
             report.error("no-such-logs", f"no file matches `{name}`", place=name, help=help)
         for path in paths:
             for one in _logs(path, report):
@@ -66,13 +66,13 @@ def sources(names: Sequence[str], report: Report) -> list[Source]:
 
 
 def _logs(path: Path, report: Report) -> Iterator[Source]:
-    """What lies at a path; of a folder, what lies in it and can be read."""
+    """The log at a path, or the readable logs in a folder."""
     try:
         if path.is_dir() and not is_run(path):
             found = _inside(path)
             yield from found
             if not found:
-                report.error("unreadable-log", f"`{path}` holds no logs", place=str(path), help=_HELP)
+                report.error("unreadable-log", f"`{path}` contains no logs", place=str(path), help=_HELP)
             return
         yield _source(path)
     except (Unreadable, OSError) as error:
@@ -80,7 +80,7 @@ def _logs(path: Path, report: Report) -> Iterator[Source]:
 
 
 def _inside(folder: Path) -> list[Source]:
-    """The logs of a folder; where it holds folders alone, one for each run, those in them."""
+    """The logs of a folder; where it holds only folders, one per run, the logs in them."""
     for way in DEEP:
         children = sorted(folder.glob(way))
         if any(os.path.isfile(child) or os.path.isfile(child / EVENTS) for child in children):
@@ -88,22 +88,24 @@ def _inside(folder: Path) -> list[Source]:
     return []
 
 
-_HELP = "name files of rows, or folders that `shapeflow run` and `shapeflow sweep` wrote"
+_HELP = "name log files, or folders that `shapeflow run` or `shapeflow sweep` wrote"
 
 
 def unreadable(path: Path, error: Exception, report: Report) -> None:
-    """Report what cannot be read (`missing-extra`, `unreadable-log`)."""
+    """Report a log that cannot be read (`missing-extra`, `unreadable-log`)."""
     why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
     if isinstance(error, MissingExtra):
         help = f"`pip install 'shapeflow[{error.extra}]'`"
-        report.error("missing-extra", f"`{path}` cannot be read yet", place=str(path), notes=[why], help=help)
+        report.error(
+            "missing-extra", f"`{path}` cannot be read without an extra", place=str(path), notes=[why], help=help
+        )
         return
-    message = f"`{path}` is no log that shapeflow can read"
+    message = f"`{path}` is not a log that shapeflow can read"
     report.error("unreadable-log", message, place=str(path), notes=[why], help=_HELP)
 
 
 def _quiet(path: Path) -> Source | None:
-    """A log in a folder; None for what is none: a folder may hold anything."""
+    """A log in a folder; None for other files, which a folder may hold."""
     try:
         return _source(path) if os.path.isfile(path) or is_run(path) else None
     except (Unreadable, OSError):

@@ -1,4 +1,4 @@
-"""Backends by name: distributions that bring a machine, found by entry point (`shapeflow.backends`)."""
+"""Backends by name: distributions that provide a machine, found by entry point (`shapeflow.backends`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one loop: it walks a plan and drives a machine. The simulator and torch differ in the machine alone."""
+"""The loop that executes a plan on a machine. The simulator and torch differ only in the machine."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from shapeflow.ir.plan import Plan, Stage, Transition
 
 
 class Machine(Protocol):
-    """What executes a plan: a thing that can take a shape, be edited, and make a step.
+    """Executes a plan: takes a shape, applies edits, and makes steps.
 
-    Every process of a distributed run has one and drives it alike; how they share the work is the machine's affair.
+    Every process of a distributed run has one and calls it in the same way; the machine decides how to share the work.
     """
 
     def take(self, stage: Stage) -> None:
-        """Become this stage's shape, freshly initialised, read through the stage's own views."""
+        """Initialise the model in this stage's shape, with the stage's own views."""
 
     def apply(self, transition: Transition, stage: Stage) -> None:
-        """Make the edits of a switch, in order; `stage` is the one that begins."""
+        """Apply the edits of a switch, in order; `stage` is the one that begins."""
 
     def look(self, edits: Sequence[Edit]) -> None:
-        """Enter another reading of the same parameters; the edits are all View or Swap."""
+        """Switch to another reading of the same parameters; all edits are View or Swap."""
 
     def step(self, stage: Stage, step: int, compute: float) -> float:
-        """One optimiser step, the run's `step`-th counted from 0; the mean loss. `compute`: FLOPs of the step."""
+        """Make one optimizer step and return the mean loss. `step` counts from 0; `compute`: FLOPs of the step."""
         ...
 
     def measure(self, stage: Stage) -> Mapping[str, float]:
-        """Held-out values by metric, of the averaged weights, read as the stage's own shape."""
+        """Held-out values by metric, of the averaged weights, in the stage's own shape."""
         ...
 
     def asked_to_stop(self) -> bool:
@@ -50,10 +50,10 @@ class Machine(Protocol):
         ...
 
     def save(self, path: Path, step: int) -> None:
-        """Write a checkpoint folder, whole or not at all."""
+        """Write a checkpoint folder atomically."""
 
     def load(self, path: Path) -> int:
-        """Come back from a checkpoint; the number of steps done. Raises Refused for one that is not this plan's."""
+        """Restore a checkpoint and return the number of steps done. Raises Refused for a checkpoint of another plan."""
         ...
 
 
@@ -68,10 +68,10 @@ def execute(
     resume: Path | None = None,
     until: tuple[str, float] | None = None,
 ) -> Iterator[Event]:
-    """Run a plan from its start, or from a checkpoint (`resume`), and tell what happens.
+    """Run a plan from its start, or from a checkpoint (`resume`), and yield its events.
 
-    `folder` receives the checkpoints; None makes none. `until`: a metric and the value at which the run may end early.
-    The order of events depends on the plan alone, up to an early end.
+    Checkpoints are written to `folder`; none if it is None. `until`: a metric and the value at which the run may end
+    early. The order of events depends on the plan alone, up to an early end.
     """
     if resume is None:
         machine.take(plan.stages[0])

@@ -1,7 +1,6 @@
-"""Several runs of plans, a few at a time, each in a process of its own.
+"""Runs several plans in parallel, each in its own process.
 
-A run that is there already and finished is kept; one that was cut off goes on. So a sweep or a comparison that was
-interrupted is simply started again.
+Finished runs are kept, interrupted ones are resumed: to continue an interrupted sweep or comparison, start it again.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from shapeflow.running.backend import backend
 from shapeflow.running.runs import CHECKPOINTS, EVENTS, PLAN, Run, last_step, read_run
 
 _POLL = 0.2
-"""Seconds between two looks at the processes."""
+"""Seconds between two polls of the processes."""
 
 
 @attrs.frozen
@@ -41,7 +40,8 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """It has been run to its end, or to its goal. Raises Refused `other-plan` where another plan's run is there."""
+        """Whether it was run to its end or to its goal. Raises Refused `other-plan` where the folder has another plan's
+        run."""
         if not (self.folder / PLAN).is_file():
             return False
         run = read_run(self.folder)
@@ -54,15 +54,15 @@ class Job:
 
 
 LAUNCHER = frozenset({"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
-"""What tells a process that it is one of several; each job is a run of its own."""
+"""Variables that launchers set for distributed runs; each job is a separate run."""
 
 Watch = Callable[[Job, int, str], None]
-"""Told of a job: the steps done, and `runs`, `done` or `kept`."""
+"""Called with a job, its steps done, and its state: `runs`, `done` or `kept`."""
 
 
 @attrs.frozen
 class Pool:
-    """How jobs are run: so many at once, on a device, with relative data paths starting at `root`."""
+    """How jobs are run: `at_once` in parallel, on a device, with data paths relative to `root`."""
 
     at_once: int
     device: str
@@ -70,12 +70,13 @@ class Pool:
 
     @classmethod
     def of(cls, at_once: int | None, device: str, root: Path) -> Pool:
-        """As many at once as there are processor cores, unless said otherwise; one on a machine with a GPU."""
+        """Default of `at_once`: the number of CPU cores; 1 on a machine with a GPU."""
         on_gpu = device == "cuda" or (device == "auto" and at_once is None and bool(backend("torch")().gpus()))
         return cls(at_once or (1 if on_gpu else os.cpu_count() or 1), device, root)
 
     def run(self, jobs: Sequence[Job], watch: Watch) -> list[Run]:
-        """Run all jobs and read them back, in their order. Raises Refused with the first failure; the others end."""
+        """Run all jobs and read them back, in their order. Raises Refused with the first failure; other jobs are
+        stopped."""
         waiting = []
         for job in jobs:
             if job.finished:
@@ -92,7 +93,7 @@ class Pool:
         return [read_run(job.folder) for job in jobs]
 
     def _work(self, waiting: list[Job], running: list[_Running], watch: Watch) -> None:
-        """Start what waits and follow what runs, until nothing is left of either."""
+        """Start waiting jobs and watch running ones, until all are done."""
         while waiting or running:
             while waiting and len(running) < self.at_once:
                 running.append(self._start(waiting.pop(0)))
@@ -111,12 +112,13 @@ class Pool:
         command = [sys.executable, "-m", "shapeflow", "run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
         command += ["--root", str(self.root), "--device", self.device]
         if self.at_once > 1:
-            # The same for every job, also for one that is alone for a while: their times are compared. Several share
-            # the cores, since threads that wait for a core spin.
+            # The same for every job, even if it runs alone for a while: their times are compared. Jobs divide the
+            # cores,
+            # since threads that wait for a core spin.
             command += ["--threads", str(max(1, (os.cpu_count() or 1) // self.at_once))]
         command += ["--resume"] if begun else []
         command += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
-        # A file and not a pipe: a pipe that nobody reads stops its writer.
+        # A file instead of a pipe: a pipe that is not read blocks its writer.
         said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `check` or `end`
         own = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
         return _Running(job, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=own), said)
@@ -124,7 +126,7 @@ class Pool:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a pool as Ctrl-C does: its processes save, and end."""
+    """Make SIGTERM and SIGHUP stop a pool as Ctrl-C does: its processes save a checkpoint and stop."""
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -136,7 +138,7 @@ def _ended_by_signals() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("stopping; the same command goes on from here", file=sys.stderr)
+        print("stopping; run the same command again to continue", file=sys.stderr)
         raise
     finally:
         for number, handler in before.items():
@@ -150,11 +152,11 @@ class _Running:
     said: IO[bytes]
 
     def steps(self) -> int:
-        """Steps that the end of the log tells of."""
+        """Steps done, by the end of the log."""
         return last_step(self.job.folder)
 
     def check(self) -> None:
-        """Raises Refused `run-failed` with what the process said, unless it went well."""
+        """Raises Refused `run-failed` with the output of the process, unless it succeeded."""
         text = self._read()
         if self.process.returncode:
             message = f"the run of {self.job.label} ended with exit code {self.process.returncode}"
@@ -162,11 +164,11 @@ class _Running:
         if text:
             sys.stderr.write(text)
         if not self.job.finished:
-            message, help_ = f"the run of {self.job.label} was stopped before its end", "start the same command again"
+            message, help_ = f"the run of {self.job.label} was stopped before its end", "run the same command again"
             raise Refused(Diagnostic("run-failed", message, place=str(self.job.folder), help=help_))
 
     def end(self) -> None:
-        """Ask the process to save and end, and wait for it."""
+        """Ask the process to save a checkpoint and stop, and wait for it."""
         self.process.terminate()
         self.process.wait()
         self._read()

@@ -1,7 +1,7 @@
-"""A plan in small: the same edits on a model of a few channels, so that every switch can be made in no time.
+"""A replica of a plan: the same edits on a model of a few channels, so that every switch can be tested quickly.
 
-Channels and blocks are divided by one factor each in every size that the plan names; grains, views and slots follow.
-Ratios are kept, so an edit that keeps the function of the small model keeps that of the large one.
+Channels and blocks are divided by one factor each in every size of the plan; grains, views and slots follow. Ratios
+stay the same, so an edit that preserves the function of the small model preserves that of the large one.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from shapeflow.ir.edits import Along, Copy, Edit, Grow, Map, Resize, Swap, View
 from shapeflow.ir.plan import Blend, Plan, Spec, Stage
 
 CHANNELS = frozenset({"residual", "heads", "kv_heads", "hidden"})
-"""Dims that shrink together, by one factor: what is said of one in channels is said of the others in the same."""
+"""Dims that shrink together, by one factor."""
 NARROWEST = 4
-"""Channels that a head keeps; at least an even number, since rotary positions turn pairs."""
+"""Least channels of a head; an even number, since rotary positions rotate pairs."""
 SHALLOWEST = 2
-"""Blocks that the shallowest stage keeps."""
+"""Least blocks of the shallowest stage."""
 LENGTHS = frozenset({"context", "rope.trained"})
 """Slots of models that count tokens of a sequence; they shrink together, and axes in tokens with them."""
 LONGEST = 1024
-"""Tokens of a sequence that are few enough as they are."""
+"""Sequences of at most this many tokens are not shortened."""
 SHORTEST = 8
-"""Tokens that every sequence keeps: in fewer an objective may have nothing to ask."""
+"""Least tokens of a sequence: in fewer, an objective may have no targets."""
 TOKENS, IMAGES = 64, 4
-"""What the smallest batch has at least, where the plan's has as much."""
+"""Least size of the smallest batch, where the plan's is as large."""
 TAUGHT = frozenset({"distill", "mixture"})
 """Objectives that may read a teacher's file."""
 RATIO = 8
-"""Between batches, at most."""
+"""Largest ratio between batches."""
 
 
 @attrs.frozen
 class Divisors:
-    """What each kind of number of a plan is divided by. 1 everywhere: the plan is as small as it can be."""
+    """The divisor of each kind of size. All 1: the plan cannot be made smaller."""
 
     channels: int = 1
     depth: int = 1
@@ -52,8 +52,8 @@ class Divisors:
 
 
 def replica(plan: Plan, by: Divisors | None = None) -> Plan:
-    """The plan in small, without a digest: it is not the plan that was compiled. Shapes keep their names, and steps
-    their number; learning rates are those behind every warm-up, so that the first step already moves.
+    """The replica of a plan, without a digest, as it is not the compiled plan. The names of shapes and the number of
+    steps stay; learning rates are those after every warm-up, so that the first step already changes the weights.
 
     `by`: instead of the largest divisors that fit; `Divisors()` leaves the model as it is."""
     by = divisors(plan) if by is None else by
@@ -74,7 +74,7 @@ def replica(plan: Plan, by: Divisors | None = None) -> Plan:
 
 
 def _untaught(objective: Spec, plan: Plan) -> Spec:
-    """An objective without files of teachers: labels stand in for them, since any gradient will do here."""
+    """An objective without teacher files: uses labels instead, since any gradient will do here."""
     if objective.name not in TAUGHT:
         return objective
     text = any("vocabulary" in stage.sizes for stage in plan.stages)
@@ -82,7 +82,7 @@ def _untaught(objective: Spec, plan: Plan) -> Spec:
 
 
 def divisors(plan: Plan) -> Divisors:
-    """The largest divisors that leave every size whole, heads wide and networks deep enough."""
+    """The largest divisors that keep every size whole, heads wide enough and networks deep enough."""
     sizes = list(_sizes(plan))
     channels = math.gcd(*(size for dim, size in sizes if dim in CHANNELS))
     head = plan.slots.get("head_width")
@@ -108,7 +108,7 @@ def _largest(common: int, fits: Callable[[int], bool]) -> int:
 
 
 def _smallest(common: int, fits: Callable[[int], bool], most: int) -> int:
-    """The first divisor up to `most` that fits; the last one of them where none does."""
+    """The first divisor up to `most` that fits; the last one where none does."""
     within = [k for k in _divisors(common) if k <= most]
     return next((k for k in within if fits(k)), max(within, default=1))
 
@@ -118,7 +118,7 @@ def _divisors(number: int) -> Iterator[int]:
 
 
 def _sizes(plan: Plan) -> Iterator[tuple[str, int]]:
-    """Every size that the plan names of a dim: of stages, of edits, of entries that stay together."""
+    """Every (dim, size) in the plan: of stages, of edits, of entries that stay together."""
     for stage in plan.stages:
         yield from stage.sizes.items()
     for edit in _edits(plan):
@@ -141,13 +141,13 @@ def _edits(plan: Plan) -> Iterator[Edit]:
 
 
 def _numbers(plan: Plan) -> Iterator[tuple[str, int]]:
-    """Every whole number that is ever in a slot."""
+    """Every whole number that a slot ever holds."""
     swaps = ((edit.slot, edit.to) for edit in _edits(plan) if isinstance(edit, Swap))
     return ((slot, to) for slot, to in (*plan.slots.items(), *swaps) if type(to) is int)
 
 
 def _batches(plan: Plan, by: Divisors) -> dict[int, int]:
-    """Batch -> batch in small: a few samples, whole sequences of every context, in the plan's own ratios where these
+    """Batch -> batch of the replica: a few samples, whole sequences of every context, in the plan's ratios where these
     are small."""
     found = {value for slot, value in _numbers(plan) if slot == "batch"}
     found |= {stage.batch for stage in plan.stages if stage.batch is not None}

@@ -1,11 +1,10 @@
-"""The plan against its rivals: what each needed to reach the same held-out value.
+"""Compares a plan with its rivals: the compute that each needs to reach the same held-out value.
 
-The honest rivals of a plan are the shape that one would have trained, fixed; and the cheapest use of the same shapes
-without any law, uniform random. Every run counts its compute from zero, evaluation left out.
+The default rivals are the shape that one would otherwise train, fixed, and the simplest use of the same shapes without
+any law, uniform random. Every run counts its compute from zero, without evaluation.
 
-No way cools down, neither the plan: a cooldown lowers the error at one compute, that of the run's end, and a rival is
-asked at which compute it gets to an error. It would need a cooldown of its own at every point of its way. The same
-holds for a schedule, which is left out too.
+Neither the plan nor its rivals cool down or follow a schedule: both lower the error only at the end of a run, and a
+rival is asked at which compute it reaches an error. It would need a separate cooldown at every point.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ from shapeflow.running.runs import Run
 
 PLAN = "plan"
 ROOM = 2.5
-"""A rival may spend so many times the plan's compute before it is stopped."""
+"""A rival is stopped after this many times the plan's compute."""
 
 CONSTANT_RATE = ("schedule constant", "cooldown 0%")
 """Sentences that every way is compiled with."""
 
 CONSTANT = frozenset({"fixed", "random"})
-"""Traversals that do the same at every time, whatever their budget."""
+"""Traversals that do not depend on the budget."""
 
-FIXED = {"last": "the shape it ends in, fixed", "best": "the best fixed shape"}
+FIXED = {"last": "the fixed last shape", "best": "the best fixed shape"}
 
 
 @attrs.frozen
 class Entry:
-    """One way to train: the plan or a rival, once a seed."""
+    """One way to train: the plan or a rival, with a job for each seed."""
 
     name: str
     what: str
@@ -49,8 +48,8 @@ class Entry:
 
 @attrs.frozen
 class Result:
-    """What a way needed to reach the target, a value a seed; None where it never got there. `seconds` are of training
-    alone, each step at its shape's undisturbed time (`step_times`)."""
+    """The cost of a way to reach the target, a value per seed; None where it never did. `seconds` are of training only,
+    with the time per step of each shape (`step_times`)."""
 
     name: str
     what: str
@@ -67,7 +66,7 @@ class Result:
         return _mean(self.seconds)
 
     def savings(self, plan: Result) -> tuple[float | None, ...]:
-        """1 - plan / this, seed by seed; None where one of the two never got to the target."""
+        """1 - plan / this, by seed; None where one of the two never reached the target."""
         pairs = zip(plan.compute, self.compute, strict=True)
         return tuple(None if ours is None or theirs is None else 1 - ours / theirs for ours, theirs in pairs)
 
@@ -78,13 +77,13 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def metric_of(plan: Plan, asked: str | None) -> str:
-    """What runs are compared by: of language models the loss at the longest context, which is what one keeps.
+    """The metric to compare by: for language models the loss at the longest context, which is the one that matters.
 
-    Raises Refused `unknown-metric` for one that runs of the plan are not measured by."""
+    Raises Refused `unknown-metric` for a metric that runs of the plan do not measure."""
     text = plan.metric.startswith("loss@")
     known = {"loss@own", "loss@longest"} if text else {"classification_error", "cross_entropy", plan.metric}
     if asked is not None and asked not in known:
-        message = f"runs of this plan are not measured by `{asked}`"
+        message = f"runs of this plan do not measure `{asked}`"
         notes = (f"measured: {', '.join(sorted(known))}",)
         raise Refused(Diagnostic("unknown-metric", message, place="--metric", notes=notes))
     return asked or ("loss@longest" if text else plan.metric)
@@ -98,7 +97,7 @@ def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
         raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
     plans = [compile_file(path, [*sentences, *CONSTANT_RATE, f"seed {seed}"], report) for seed in seeds]
     if program is not None and program.cooldown is not None:
-        message, why = "no way of a comparison cools down", "lowers the error at one compute alone, the run's end"
+        message, why = "runs of a comparison do not cool down", "lowers the error only at the end of a run"
         report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
     if program is not None and program.decay is not None:
         message = "no way of a comparison has a schedule"
@@ -145,7 +144,7 @@ def _traversal(rival: str, plan: Plan) -> str:
         return rival
     comparator = plan.comparison.last_shape_fixed if rival == "last" else plan.comparison.best_fixed
     if comparator.shape is None:
-        raise Refused(Diagnostic("no-laws", f"without laws there is no `{rival}` fixed shape", place="--rival"))
+        raise Refused(Diagnostic("no-laws", f"there is no `{rival}` fixed shape without laws", place="--rival"))
     return f"fixed(shape: {comparator.shape.written(plan.units)})"
 
 
@@ -159,21 +158,21 @@ def _what(rival: str, plan: Plan) -> str:
 
 
 def with_goal(entry: Entry, goal: tuple[str, float]) -> Entry:
-    """The same way, ended once it is as good as this."""
+    """The same entry, stopped as soon as it reaches a goal (metric, value)."""
     return attrs.evolve(entry, jobs=tuple(attrs.evolve(job, until=goal) for job in entry.jobs))
 
 
 def results(entries: Sequence[Entry], runs: Mapping[Path, Run], metric: str, target: float) -> list[Result]:
-    """What each way needed to reach the target."""
+    """The cost of each entry to reach the target."""
     times = step_times(list(runs.values()))
     return [_result(entry, runs, metric, target, times) for entry in entries]
 
 
 def step_times(runs: Sequence[Run]) -> dict[Shape, float]:
-    """Seconds of an undisturbed step in each shape: the 10th percentile over all runs.
+    """Time per step in each shape, in seconds: the 10th percentile over all runs.
 
-    Runs are timed side by side and one after the other, on machines that do other things; so each way's seconds are
-    its own steps at the same times a step."""
+    Runs are timed in parallel and in sequence, on machines with other load; so the seconds of each entry are its steps
+    times the same time per step."""
     seconds: dict[Shape, list[float]] = {}
     for run in runs:
         for event in run.events:
@@ -183,17 +182,17 @@ def step_times(runs: Sequence[Run]) -> dict[Shape, float]:
 
 
 def seconds_to(run: Run, compute: float, times: Mapping[Shape, float]) -> float:
-    """Seconds of training until a compute was spent, each step at the time of its shape."""
+    """Seconds of training until a compute was spent, by the time per step of each shape."""
     steps = [event for event in run.events if isinstance(event, StepDone) and event.compute <= compute]
     if not steps:
         return 0.0
-    # The log may hold every so many-th step only, and the last one may lie a little before the compute.
+    # The log may hold only every n-th step, and the last one may be a little before the compute.
     done = steps[-1].step * compute / steps[-1].compute
     return done * statistics.mean(times[event.shape] for event in steps)
 
 
 def target_of(plan: Entry, runs: Mapping[Path, Run], metric: str) -> float:
-    """The highest of the values that the plan ends at with its seeds: all of its runs get there."""
+    """The highest final value of the plan over its seeds, which all of its runs reach."""
     return max(_curve(runs[job.folder], metric)[-1][2] for job in plan.jobs)
 
 
@@ -201,7 +200,7 @@ def _curve(run: Run, metric: str) -> list[tuple[float, float, float]]:
     curve = run.curve(metric)
     if not curve:
         known = sorted({name for event in run.measured for name in event.values})
-        message = f"the run in `{run.folder}` was not measured by `{metric}`"
+        message = f"the run in `{run.folder}` did not measure `{metric}`"
         raise Refused(Diagnostic("unknown-metric", message, place="--metric", notes=(f"measured: {', '.join(known)}",)))
     return curve
 
@@ -220,7 +219,7 @@ def _result(entry: Entry, runs: Mapping[Path, Run], metric: str, target: float, 
 
 
 def as_json(results: Sequence[Result], metric: str, target: float, seeds: Sequence[int]) -> dict[str, Any]:
-    """The comparison for programs."""
+    """The comparison as JSON."""
     plan = results[0]
     return {
         "metric": metric,

@@ -1,9 +1,9 @@
-"""Runs on disk: what a run folder holds, read back.
+"""Reads run folders.
 
-plan.json       the plan that is executed
-events.jsonl    what happened, one event a line
-data.json       what the data was
-checkpoints/    the newest few
+plan.json       the executed plan
+events.jsonl    the events, one per line
+data.json       the identity of the data
+checkpoints/    the newest few checkpoints
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import load
 
 _TAIL = 4096
-"""Bytes that hold more than one line of a log."""
+"""Bytes; more than one line of a log."""
 
 PLAN, EVENTS, DATA, CHECKPOINTS = "plan.json", "events.jsonl", "data.json", "checkpoints"
 
 
 @attrs.frozen
 class Run:
-    """A run as its folder tells it."""
+    """A run, read from its folder."""
 
     folder: Path
     plan: Plan
@@ -44,15 +44,15 @@ class Run:
 
     @property
     def done(self) -> int:
-        """Steps done, as far as the log tells."""
+        """Steps done, by the log."""
         return max((e.step for e in self.events if isinstance(e, StepDone | Measured | RunEnded)), default=0)
 
     def curve(self, metric: str) -> list[tuple[float, float, float]]:
-        """Compute, seconds of training, and a metric, at each measurement that has it."""
+        """(FLOPs, seconds of training, value) of a metric, at each measurement that has it."""
         found, before, last = [], 0.0, 0.0
         for event in self.events:
             if isinstance(event, RunStarted) and event.step:
-                # A resumed run counts its seconds anew.
+                # A resumed run counts its seconds from zero.
                 before += last
             if isinstance(event, Measured):
                 last = event.seconds
@@ -62,27 +62,27 @@ class Run:
 
     @property
     def trained(self) -> float:
-        """Seconds of training until the last measurement, those before a resume too."""
+        """Seconds of training until the last measurement, including those before a resume."""
         last = next((m for m in reversed(self.measured) if m.values), None)
         return 0.0 if last is None else self.curve(next(iter(last.values)))[-1][1]
 
     def reaches(self, metric: str, target: float) -> tuple[float, float] | None:
-        """Compute and seconds at which a metric first is at a target, between two measurements in the log of compute;
-        None where it never was."""
+        """Compute and seconds at which a metric first reaches a target, interpolated in log compute; None where it
+        never does."""
         before: tuple[float, float, float] | None = None
         for compute, seconds, value in self.curve(metric):
             if value <= target:
                 if before is None or before[2] <= target:
                     return compute, seconds
                 part = (before[2] - target) / (before[2] - value)
-                # A geometric mean, which at the measurement itself is exact.
+                # A geometric mean, which is exact at the measurements.
                 return before[0] ** (1 - part) * compute**part, before[1] + part * (seconds - before[1])
             before = (compute, seconds, value)
         return None
 
 
 def last_step(folder: Path) -> int:
-    """The step of a log's last whole line, read from its end alone; 0 where there is none."""
+    """The step of the last complete line of a log, of which only the end is read; 0 where there is none."""
     try:
         with (folder / EVENTS).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - _TAIL))
@@ -97,10 +97,10 @@ def is_run(folder: Path) -> bool:
 
 
 def read_run(folder: Path) -> Run:
-    """The run in a folder; a torn last line is left out. Raises Refused `no-run` where there is none."""
+    """The run in a folder; an incomplete last line is left out. Raises Refused `no-run` where there is none."""
     if not is_run(folder):
-        message = f"`{folder}` holds no run"
-        raise Refused(Diagnostic("no-run", message, place=str(folder), notes=(f"there is no `{PLAN}` in it",)))
+        message = f"`{folder}` is not a run folder"
+        raise Refused(Diagnostic("no-run", message, place=str(folder), notes=(f"it has no `{PLAN}`",)))
     log = folder / EVENTS
     return Run(folder, load(folder / PLAN), tuple(_events(log)) if log.is_file() else ())
 
@@ -113,5 +113,5 @@ def _events(log: Path) -> Iterator[Event]:
         except (ValueError, TypeError):
             if number == len(lines):
                 return
-            message = f"line {number} of the run's log is no event"
+            message = f"line {number} of the run's log is not an event"
             raise Refused(Diagnostic("broken-log", message, place=f"{log}:{number}")) from None

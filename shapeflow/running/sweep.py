@@ -1,4 +1,4 @@
-"""A sweep: every candidate in its fixed shape, for a budget each. Laws are fitted to what it leaves behind."""
+"""A sweep: every candidate is trained as a fixed shape, with a budget each. Laws are fitted to its runs."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from shapeflow.running.pool import Job
 from shapeflow.running.runs import Run
 
 EVALUATE = "evaluate every 1%"
-"""A law wants many points; a sentence of the command line replaces this."""
+"""The default: a law needs many points. A sentence of the command line replaces it."""
 
 
 def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> list[Job]:
-    """One job a candidate and seed. `sentences` must hold the budget of each run. Raises Refused."""
+    """One job per candidate and seed. `sentences` must hold the budget of each run. Raises Refused."""
     jobs = []
     for seed in seeds:
         program = program_of(path, [EVALUATE, *sentences, f"seed {seed}"], report)
         if program is None or report.failed:
             raise Refused(*report.diagnostics)
         if program.cooldown is not None and seed == seeds[0]:
-            message, why = "the runs of a sweep do not cool down", "laws are of runs at a constant learning rate"
+            message, why = "runs of a sweep do not cool down", "laws need runs at a constant learning rate"
             report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
         if program.decay is not None and seed == seeds[0]:
             message, why = "the runs of a sweep have no schedule", "laws are fitted to runs at a constant learning rate"
             report.warning("schedule-left-out", message, program.spans["schedule"], why)
         if program.trained is None or program.budget is None:
-            message = "a sweep trains, and the file has no model"
+            message = "a sweep needs a model to train"
             raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
         for shape in program.candidates:
             plan = compile_fixed(program, shape, program.budget, report)

@@ -1,19 +1,19 @@
-"""What survives a switch: eta, from a run that was forked at the switch.
+"""Computes eta, the share of the progress that survives a switch, from a run that was forked at the switch.
 
-A run in the shape before stands at error E after so much compute. From there it goes on in the shape after. Let C(e) be
-the compute that the shape after needs from nothing to an error e, by its law or by a run (the reference), and s what
-the forked run has spent in it when it stands at e. Then C(e) - s is what the state was worth at the switch, and
+A run in the old shape reaches error E, and continues in the new shape. Let C(e) be the compute that the new shape needs
+from scratch to an error e, by its law or by a run (the reference), and s the compute that the forked run has spent in
+the new shape when it reaches e. Then C(e) - s is what the state was worth at the switch, and
 
     eta = (C(e) - s) / C(E)
 
-is that worth as a share of what a memoryless law (paper A) takes it for. A run that follows the law of the shape after
-from the point eta C(E) on gives the same eta at every e. Real runs have a transient behind the switch, so targets e are
-the measurements in the later half of the forked run, behind the point where it was back at E; eta is their mean.
+is that worth relative to what a memoryless law (paper A) assumes. A run that follows the law of the new shape from the
+point eta C(E) on gives the same eta at every e. Real runs have a transient after the switch, so the targets e are the
+measurements in the later half of the forked run, after it has recovered E; eta is their mean.
 
-What this takes for granted: that both errors are of one metric (a loss at each shape's own context is taken as the laws
-take it); that s counts steps at the price of the shape after, as forecasts do; and that the reference is right. An
-error of the reference is common to all seeds, so the interval over seeds does not hold it: near a law's floor, or
-beyond what it was fitted to, eta is worth little.
+Assumptions: both errors are of one metric (a loss at each shape's own context is used as the laws use it); s counts
+steps at the cost of the new shape, as forecasts do; and the reference is right. An error of the reference is common to
+all seeds, so the interval over seeds does not include it: near a law's floor, or outside of the range that it was
+fitted to, eta is not reliable.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from shapeflow.base.shapes import Shape, Value
 from shapeflow.ir.credits import Pair, Trial
 
 Reference = Callable[[float], float]
-"""Error -> FLOPs that the shape after needs for it from nothing; infinite where it never gets there, or where nobody
-knows."""
+"""Error -> FLOPs that the new shape needs from scratch to reach it; infinite where it never does, or where it is not
+known."""
 
 
 @attrs.frozen
 class Point:
-    """A measurement behind a switch. Compute in FLOPs since then: `spent` as it was charged, `own` with every step at
-    the price of the shape after."""
+    """A measurement after a switch. Compute in FLOPs since the switch: `spent` as it was charged, `own` with every step
+    at the cost of the new shape."""
 
     spent: float
     own: float
@@ -45,7 +45,7 @@ class Point:
 
 @attrs.frozen
 class Forked:
-    """What a probe saw with one seed."""
+    """The measurements of a probe with one seed."""
 
     seed: int
     at: float
@@ -53,15 +53,15 @@ class Forked:
     before: float
     """The error there."""
     moved: tuple[Point, ...]
-    """The side that switched, its first step on."""
+    """The branch that switched, from its first step on."""
     stayed: float
-    """The error at the end of the side that went on."""
+    """The error at the end of the branch that did not switch."""
     seconds: float | None
 
 
 def recovery(before: float, moved: Sequence[Point]) -> float | None:
-    """FLOPs behind a switch until its error is reached again, on a line between two measurements; None where it never
-    is."""
+    """FLOPs after a switch until the error has recovered, interpolated linearly between measurements; None where it
+    never does."""
     last: Point | None = None
     for point in moved:
         if point.error <= before:
@@ -73,7 +73,7 @@ def recovery(before: float, moved: Sequence[Point]) -> float | None:
 
 
 def etas(forked: Forked, reference: Reference) -> list[float]:
-    """eta at each target; empty where the reference never stands at the error of the switch or of a target."""
+    """eta at each target; empty where the reference never reaches the error of the switch or of a target."""
     back = recovery(forked.before, forked.moved)
     half = 0.5 * forked.moved[-1].spent
     targets = [point for point in forked.moved if point.spent >= max(half, back or 0.0)] or [forked.moved[-1]]
@@ -110,7 +110,7 @@ def pair(
     spent: float,
     trials: Sequence[Trial],
 ) -> Pair:
-    """All seeds' outcomes as one; eta is known where every seed has one."""
+    """The outcomes of all seeds combined; eta is known where every seed has one."""
     known = [one.eta for one in trials if one.eta is not None]
     low, high = interval(known) if len(known) == len(trials) > 1 else (None, None)
     back = [one.recovery for one in trials if one.recovery is not None]
@@ -132,7 +132,7 @@ def pair(
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95% interval of a mean over two seeds or more, by Student's t."""
+    """The 95% interval of a mean over two or more seeds, by Student's t."""
     # scipy is slow to import, and only a probe needs it.
     from scipy.special import stdtrit
 

@@ -1,4 +1,4 @@
-"""What a check found out about the switches of a plan; made by a backend, without anything of it inside."""
+"""The result of `shapeflow check`. A backend makes it, and it holds nothing of the backend."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.parameters import Preserves
 
 EXACT = 1e-9
-"""Up to this relative change in float64 a function counts as kept: what is kept in theory changes by 1e-15 to 1e-12,
-and what is not changes by far more than 1e-6."""
+"""Up to this relative change in float64 a function counts as preserved: edits that preserve it in theory change it by
+1e-15 to 1e-12, others by far more than 1e-6."""
 
 
 @attrs.frozen
 class Verdict:
-    """What one switch does to a small model with random weights."""
+    """The effect of one switch on a small model with random weights."""
 
     stage: int
     """Number of the stage that it leads to, from 1."""
@@ -26,43 +26,43 @@ class Verdict:
     after: Shape
     says: Preserves
     logits: float
-    """Largest change of a logit, over the largest logit; at the positions that both contexts have. Infinite where
-    logits are not finite, or not as many."""
+    """Largest change of a logit relative to the largest logit, at the positions that both contexts have. Infinite where
+    logits are not finite, or their number differs."""
     averaged: float
-    """The same under the averaged weights."""
+    """The same with the averaged weights."""
     losses: tuple[float, float]
-    """Cross-entropy on the probe before and after, in nats."""
+    """Cross-entropy on the test inputs before and after, in nats."""
     new: int
-    """Entries of parameters that the switch made."""
+    """Number of new entries of parameters."""
     reached: float | None
-    """Share of them that a gradient has reached by the second step; None where there are none."""
+    """Share of them that has received a gradient by the second step; None without new entries."""
     faults: tuple[Diagnostic, ...]
 
 
 @attrs.frozen
 class Checked:
-    """What was found out about a plan."""
+    """The result for a plan."""
 
     switches: tuple[Verdict, ...]
     blends: int
-    """Readings of blends that were entered and left."""
+    """Number of blends that were entered and left."""
     entries: int
-    """Entries of all parameters of the model that was looked at, in its largest shape."""
+    """Number of parameters of the model that was checked, in its largest shape."""
     reduced: bool
-    """It was a replica, smaller than the plan's own model."""
+    """Whether that model was a replica, smaller than the plan's."""
     faults: tuple[Diagnostic, ...]
     """Of the blends."""
     notes: tuple[str, ...] = ()
-    """Why the model that was looked at is not as small as others."""
+    """Why the model that was checked is not smaller."""
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All that is wrong; nothing where the plan's switches do what they say."""
+        """All faults; empty where the switches do what their transitions declare."""
         return tuple(fault for switch in self.switches for fault in switch.faults) + self.faults
 
 
 def checked_to_json(checked: Checked) -> dict[str, Any]:
-    """What was found out, as JSON values; infinity is null."""
+    """The result as JSON; infinity is null."""
     found = attrs.asdict(checked, recurse=False)
     found["switches"] = [_verdict(verdict) for verdict in checked.switches]
     found["faults"] = [fault.message for fault in checked.faults]

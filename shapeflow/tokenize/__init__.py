@@ -2,7 +2,7 @@
 
     sources --pieces of documents--> encoder --ids--> writer --> NAME.bin, NAME.json
 
-Everything streams: of a corpus no more than a few MiB are in memory.
+All data is streamed, with a few MiB in memory.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from shapeflow.tokenize.writer import Writer, check_free
 __all__ = ["Choice", "Made", "tokenize"]
 
 CHARACTERS, PIECES = 1 << 22, 4_096
-"""How much is encoded at once, at most: enough to keep all cores of a tokenizer busy."""
+"""Most text that is encoded at once: enough to keep all cores of a tokenizer busy."""
 
 Watch = Callable[[int, int], None]
-"""(bytes of the sources that were read, of how many)"""
+"""Called with (bytes of the sources that were read, all bytes)."""
 
 
 @attrs.frozen
 class Made:
-    """What came of it."""
+    """The result of `tokenize`."""
 
     header: Header
     text: int
     """Bytes of the documents as UTF-8."""
     dropped: Counter[str]
-    """Why something was left out -> how often."""
+    """Reason -> number of documents that were left out."""
 
     @property
     def bytes_per_token(self) -> float:
-        """Of the text alone: the marks that end documents do not count."""
+        """Bytes of text per token, without the end-of-document tokens."""
         ends = 0 if self.header.end_of_document is None else self.header.documents
         return self.text / max(1, self.header.count - ends)
 
@@ -55,12 +55,11 @@ def tokenize(
     held_out: float,
     watch: Watch = lambda seen, of: None,
 ) -> Made:
-    """Write `output` and its header, whole or not at all. The same sources give the same bytes.
+    """Write `output` and its header atomically. The same sources give the same bytes.
 
-    `held_out`: the share that is held out. A document is drawn for it by a digest of its beginning, so that the draw
-    does not depend on its place and that copies of a document stay on one side; the documents drawn are put last.
-    Raises Refused `tokens-exist`, `cannot-read`, `missing-column`, `missing-extra`, `no-text`, `cannot-write`,
-    `disk-full`.
+    `held_out`: the share that is held out. A digest of its beginning decides on a document, so that the choice does not
+    depend on its position, and copies of a document stay together; held-out documents are written last. Raises Refused
+    `tokens-exist`, `cannot-read`, `missing-column`, `missing-extra`, `no-text`, `cannot-write`, `disk-full`.
     """
     check_free(output)
     files = found(sources, choice)
@@ -89,7 +88,7 @@ def tokenize(
 
 
 def drawn(text: str, share: float) -> bool:
-    """Whether a document that begins so is held out."""
+    """Whether a document with this beginning is held out."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) < share * 2**64
 
 

@@ -1,4 +1,4 @@
-"""Text to ids: bytes, or a tokenizer of the `tokenizers` library."""
+"""Encodes text to ids: as bytes, or with a tokenizer of the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 
 ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]")
-"""What the token that ends a document is usually called."""
+"""The usual names of the end-of-document token."""
 
 
 class Encoder(Protocol):
-    """Encodes texts one by one, without marks of its own."""
+    """Encodes texts one by one, without adding special tokens."""
 
     @property
     def name(self) -> str: ...
@@ -28,7 +28,7 @@ class Encoder(Protocol):
     def sha256(self) -> str | None: ...
     @property
     def vocabulary(self) -> int:
-        """Every id is below it."""
+        """The number of ids; every id is below it."""
         ...
 
     @property
@@ -57,7 +57,8 @@ class Bytes:
 
 @attrs.frozen
 class FromFile:
-    """A tokenizer of the `tokenizers` library. Special tokens are never made of text, only put behind documents."""
+    """A tokenizer of the `tokenizers` library. Text is never encoded as special tokens; they are only added after
+    documents."""
 
     tokenizer: Any
     name: str
@@ -71,7 +72,7 @@ class FromFile:
 
 
 def encoder(tokenizer: str, end: str | None) -> Encoder:
-    """The encoder of `--tokenizer` and `--end`. `end`: an id, a token, `none`; None: what suits the tokenizer.
+    """The encoder of `--tokenizer` and `--end`. `end`: an id, a token, `none`; None: the usual one of the tokenizer.
 
     Raises Refused `no-tokenizer`, `missing-extra`, `unknown-token`."""
     if tokenizer == "bytes":
@@ -89,8 +90,8 @@ def _loaded(path: Path) -> tuple[Any, str]:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        message = "tokenizers are read by the library `tokenizers`, which is not installed"
-        help_ = "`pip install 'shapeflow[text]'`, or take `--tokenizer bytes`"
+        message = "tokenizer files need the library `tokenizers`, which is not installed"
+        help_ = "`pip install 'shapeflow[text]'`, or use `--tokenizer bytes`"
         raise Refused(Diagnostic("missing-extra", message, place="--tokenizer", help=help_)) from error
     try:
         data = path.read_bytes()
@@ -99,7 +100,7 @@ def _loaded(path: Path) -> tuple[Any, str]:
         raise _unreadable(path, (error.strerror or str(error)).lower()) from error
     except Exception as error:  # the library raises no other class
         raise _unreadable(path, str(error)) from error
-    # What a file was saved with must not cut documents, nor fill them up, nor read marks out of their text.
+    # Saved settings must not truncate or pad documents, nor find special tokens in their text.
     made.no_truncation()
     made.no_padding()
     made.encode_special_tokens = True
@@ -107,7 +108,7 @@ def _loaded(path: Path) -> tuple[Any, str]:
 
 
 def _unreadable(path: Path, reason: str) -> Refused:
-    message = f"`{path}` is no tokenizer that can be read"
+    message = f"`{path}` is not a tokenizer that can be read"
     help_ = "name a `tokenizer.json` of the library `tokenizers`, or `bytes`"
     return Refused(Diagnostic("no-tokenizer", message, place="--tokenizer", notes=(reason,), help=help_))
 
@@ -118,8 +119,8 @@ def _end_of_bytes(end: str | None) -> int | None:
     if end == "none":
         return None
     if not end.isdecimal() or int(end) > 256:
-        message = f"`{end}` is no byte"
-        help_ = "give a byte (0 to 255), 256 for a token of its own, or `none`"
+        message = f"`{end}` is not a byte"
+        help_ = "give a byte (0 to 255), 256 for an additional token, or `none`"
         raise Refused(Diagnostic("unknown-token", message, place="--end", help=help_))
     return int(end)
 
@@ -131,9 +132,9 @@ def _end(ids: dict[str, int], vocabulary: int, path: Path, end: str | None) -> i
         known = [token for token in ENDS if token in ids]
         if len(known) == 1:
             return ids[known[0]]
-        message = f"`{path.name}` does not say which token ends a document"
-        notes = (f"of the usual ones it has {', '.join(known) or 'none'}",)
-        help_ = "name one: `--end TOKEN`, or `--end none` to join documents without a mark"
+        message = f"`{path.name}` has no single usual end-of-document token"
+        notes = (f"usual tokens that it has: {', '.join(known) or 'none'}",)
+        help_ = "name one: `--end TOKEN`, or `--end none` to join documents without one"
         raise Refused(Diagnostic("unknown-token", message, place="--end", notes=notes, help=help_))
     if end in ids:
         return ids[end]
@@ -141,6 +142,6 @@ def _end(ids: dict[str, int], vocabulary: int, path: Path, end: str | None) -> i
         return int(end)
     close = did_you_mean(end, ids)
     message = f"`{path.name}` has no token `{end}`"
-    help_ = f"did you mean `{close}`?" if close else "name a token of it, or its id"
+    help_ = f"did you mean `{close}`?" if close else "name one of its tokens, or an id"
     notes = (f"its ids go from 0 to {vocabulary - 1}",)
     raise Refused(Diagnostic("unknown-token", message, place="--end", notes=notes, help=help_))

@@ -1,4 +1,4 @@
-"""Documents in pieces, so that none needs to be in memory whole."""
+"""Splits documents into pieces, so that none needs to fit in memory."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Piece:
 
 @attrs.define
 class Tally:
-    """What was read so far."""
+    """What has been read so far."""
 
     seen: int = 0
     """Bytes of the sources, for the progress bar."""
     dropped: Counter[str] = attrs.field(factory=Counter)
-    """Why something was left out -> how often."""
+    """Reason -> number of documents that were left out."""
 
     def drop(self, reason: str, count: int = 1) -> None:
         self.dropped[reason] += count
 
 
 def document(text: object, tally: Tally) -> Iterator[Piece]:
-    """The pieces of a document that is in memory; what is no text is left out and counted."""
+    """The pieces of a document in memory; anything that is not text is left out and counted."""
     if text is None:
         tally.drop("no text in the column")
     elif not isinstance(text, str):
@@ -48,7 +48,8 @@ def document(text: object, tally: Tally) -> Iterator[Piece]:
 
 
 def in_pieces(chunks: Iterable[str]) -> Iterator[Piece]:
-    """The pieces of a document that comes in chunks: cut behind the end of a line, else before a space. Empty: none."""
+    """The pieces of a document that comes in chunks: cut after the end of a line, else before a space. None if
+    empty."""
     held, first = "", True
     for chunk in chunks:
         held += chunk
@@ -61,12 +62,12 @@ def in_pieces(chunks: Iterable[str]) -> Iterator[Piece]:
 
 
 def _cut(text: str) -> int:
-    """Where a text of more than PIECE characters is cut; something remains behind it."""
+    """Where to cut a text of more than PIECE characters; some text always remains."""
     return text.rfind("\n", 0, PIECE) + 1 or max(0, text.rfind(" ", 1, PIECE)) or PIECE
 
 
 def _is_unicode(text: str) -> bool:
-    """JSON can spell halves of surrogate pairs, which are no text."""
+    """JSON can hold lone surrogates, which are not valid text."""
     try:
         text.encode()
     except UnicodeEncodeError:

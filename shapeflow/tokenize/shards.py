@@ -1,6 +1,6 @@
-"""Tar files in the layout of WebDataset: a member a document, read in the order of the file.
+"""Reads tar files in the layout of WebDataset: one document per member, in the order of the file.
 
-Nothing is unpacked and nothing is unpickled: members that are no text are passed over and counted.
+Nothing is unpacked or unpickled: members that are not text are skipped and counted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ PICKLED = frozenset({".pyd", ".pickle", ".pkl", ".pt", ".pth", ".npy", ".npz", "
 
 
 def shard(path: Path, tally: Tally) -> Iterator[Piece]:
-    """The `.txt` members of a tar file, gzipped or not. Raises OSError on a file that is none, or is cut off."""
+    """The `.txt` members of a tar file, gzipped or not. Raises OSError for a file that is not a tar file, or is
+    truncated."""
     try:
         with tarfile.open(path, "r|*") as file:
             for member in file:

@@ -1,4 +1,4 @@
-"""Where documents come from: text files, folders, JSON lines; tables and tar files are in files of their own.
+"""Reads documents from text files, folders and JSON lines; `tables` and `shards` read other formats.
 
 Sources are read in the order in which they are named, the files of a folder in the order of their paths.
 """
@@ -26,7 +26,7 @@ CHUNK = 1 << 18
 
 @attrs.frozen
 class Choice:
-    """What of the sources is read."""
+    """Which parts of the sources are read."""
 
     column: str = "text"
     """The field that holds the text."""
@@ -43,8 +43,7 @@ class File:
 
 
 def found(sources: Sequence[Path], choice: Choice) -> list[File]:
-    """The files behind the sources, all of them looked up before anything is read. Raises Refused `cannot-read`,
-    `no-text`."""
+    """The files of the sources; all are looked up before anything is read. Raises Refused `cannot-read`, `no-text`."""
     files: list[File] = []
     for source in sources:
         try:
@@ -60,7 +59,7 @@ def found(sources: Sequence[Path], choice: Choice) -> list[File]:
 
 
 def _below(folder: Path, pattern: str) -> list[Path]:
-    """The files of a folder in the order of their paths; what is hidden is passed over."""
+    """The files of a folder in the order of their paths; hidden files are skipped."""
     below = sorted(path.relative_to(folder).as_posix() for path in folder.rglob(pattern) if path.is_file())
     return [folder / name for name in below if not any(part.startswith(".") for part in name.split("/"))]
 
@@ -146,6 +145,6 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def cannot_read(path: Path, reason: str) -> Refused:
-    """What to say of a source that cannot be read to its end."""
-    help_ = "download it first: nothing is fetched here" if ":/" in str(path) else None
+    """The diagnostic for a source that cannot be read to its end."""
+    help_ = "download it first: `tokenize` does not fetch anything" if ":/" in str(path) else None
     return Refused(Diagnostic("cannot-read", f"`{path}` cannot be read", place=str(path), notes=(reason,), help=help_))

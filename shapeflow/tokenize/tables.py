@@ -1,6 +1,6 @@
-"""Tables: parquet files, and data sets that Hugging Face's `datasets` has saved on disk.
+"""Reads tables: parquet files, and data sets saved to disk by Hugging Face's `datasets`.
 
-Both are read by pyarrow. A saved data set is a folder of Arrow streams, which `state.json` lists; reading them needs
+Both are read with pyarrow. A saved data set is a folder of Arrow streams, which `state.json` lists; reading them needs
 neither `datasets` nor the network.
 """
 
@@ -21,7 +21,7 @@ ROWS = 512
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether a folder is a data set that `datasets` saved. Raises Refused `no-text` for one that holds splits."""
+    """Whether a folder is a saved data set. Raises Refused `no-text` for a folder of splits."""
     if (folder / SPLITS).is_file():
         splits = sorted(path.parent.name for path in folder.glob(f"*/{STATE}"))
         message = f"`{folder}` holds splits of a data set, not a data set"
@@ -36,7 +36,7 @@ def saved_files(folder: Path) -> list[Path]:
         state = parse_json((folder / STATE).read_bytes())
         return [folder / Path(file["filename"]).name for file in state["_data_files"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise OSError(f"{STATE} does not say where its rows are") from error
+        raise OSError(f"{STATE} does not list its data files") from error
 
 
 def saved(folder: Path, column: str, tally: Tally) -> Iterator[Piece]:
@@ -86,7 +86,7 @@ def _check(schema: Any, column: str, path: Path) -> None:
         raise Refused(Diagnostic("missing-column", message, place=str(path), notes=tuple(notes), help=help_))
     kind = str(schema.field(column).type)
     if not re.fullmatch(r"(large_)?string(_view)?|null|dictionary<values=(large_)?string.*", kind):
-        message = f"the column `{column}` of `{path}` holds no text"
+        message = f"the column `{column}` of `{path}` does not hold text"
         notes = [f"it holds {kind}", f"its columns: {', '.join(names)}"]
         help_ = "name the column that holds the text: `--column NAME`"
         raise Refused(Diagnostic("missing-column", message, place=str(path), notes=tuple(notes), help=help_))
@@ -98,6 +98,6 @@ def _pyarrow() -> Any:
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError as error:
-        message = "parquet files and saved data sets are read by `pyarrow`, which is not installed"
+        message = "parquet files and saved data sets need `pyarrow`, which is not installed"
         raise Refused(Diagnostic("missing-extra", message, help="`pip install 'shapeflow[data]'`")) from error
     return pyarrow

@@ -1,4 +1,4 @@
-"""Writing a token file: temporary files beside it, then the ids, then the header."""
+"""Writes a token file: temporary files next to it, then the ids, then the header."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ CHUNK = 1 << 22
 
 
 def check_free(path: Path) -> None:
-    """Raises Refused `tokens-exist` where something would be lost."""
+    """Raises Refused `tokens-exist` where a file would be overwritten."""
     for there in (path, header_path(path)):
         if there.exists():
-            message = f"`{there}` is there already"
+            message = f"`{there}` already exists"
             help_ = "choose another name, or remove it first"
             raise Refused(Diagnostic("tokens-exist", message, place=str(there), help=help_))
 
 
 class Writer:
-    """Takes documents, a piece at a time; those that are held out go to the end. Leaves nothing behind if it fails."""
+    """Writes documents, piece by piece; held-out ones go to the end. Removes its temporary files if it fails."""
 
     def __init__(self, path: Path, dtype: Literal["uint16", "uint32"]) -> None:
         """Raises Refused `cannot-write`."""
@@ -56,7 +56,7 @@ class Writer:
         return sum(part.tokens for part in self._parts)
 
     def write(self, ids: Ids, apart: bool) -> None:
-        """A piece of a document; `apart`: of one that is held out. Raises Refused `cannot-write`, `disk-full`."""
+        """Write a piece of a document; `apart`: of one that is held out. Raises Refused `cannot-write`, `disk-full`."""
         part = self._parts[apart]
         try:
             part.file.write(ids.astype(np.dtype(self._dtype).newbyteorder("<")).tobytes())
@@ -65,13 +65,13 @@ class Writer:
         part.tokens += len(ids)
 
     def end(self, mark: int | None, apart: bool) -> None:
-        """The end of a document, and the id that says so. Raises Refused `cannot-write`, `disk-full`."""
+        """End a document, with an end-of-document id or None. Raises Refused `cannot-write`, `disk-full`."""
         if mark is not None:
             self.write(np.array([mark], np.uint32), apart)
         self._parts[apart].documents += 1
 
     def finish(self, share: float, **about: Any) -> Header:
-        """Put both parts together, and the header beside them, last. Raises Refused `cannot-write`, `disk-full`."""
+        """Join both parts, then write the header next to them. Raises Refused `cannot-write`, `disk-full`."""
         training, apart = self._parts
         held_out, by = split(self.count, apart.tokens, share)
         try:
@@ -115,13 +115,13 @@ class _Part:
 
 
 def split(count: int, drawn: int, share: float) -> tuple[int, Literal["documents", "tail"]]:
-    """How many tokens at the end are held out: those of the documents that were drawn, where these are about the
-    share; else, where documents are few, the share itself, wherever that cuts."""
+    """The number of tokens at the end that are held out: those of the drawn documents, if close to the share; else,
+    where documents are few, exactly the share, even if that cuts a document."""
     wanted = max(1, round(count * share)) if share else 0
     return (drawn, "documents") if wanted <= 2 * drawn <= 4 * wanted else (wanted, "tail")
 
 
 def _failed(path: Path, error: OSError) -> Refused:
     (found,) = cannot_write(path, error).diagnostics
-    help_ = "make room, or write to another disk; nothing was left behind"
+    help_ = "free some space, or write to another disk; no files were left"
     return Refused(attrs.evolve(found, help=help_) if found.code == "disk-full" else found)

@@ -22,11 +22,12 @@ class Steepest(TraversalHooks):
     """Train in the shape whose law falls fastest at the current error (Anagnostidis et al. 2024, eq. 2).
 
     dC/dE is negative, so the greatest dC/dE is the least compute per unit of error. The plan switches where these rates
-    cross, and only where both laws were measured, unless `extrapolate` is set. A transition with a credit eta below 1
-    charges each switch (1 - eta) of the compute that the new shape needs from scratch to this error; the switch is then
-    where the old rate is eta times the new one. The cheapest route over these crossings is taken; if no switch saves
-    more than it costs, the plan has one stage. The compute from scratch to the start and the previews of a switch are
-    counted, so by the laws the plan never costs more than the best fixed shape, except for rounding to whole steps.
+    cross, and only where both laws were measured, unless `extrapolate` is set. One-way transitions are never reversed.
+    A transition with a credit eta below 1 charges each switch (1 - eta) of the compute that the new shape needs from
+    scratch to this error; the switch is then where the old rate is eta times the new one. The cheapest route over these
+    crossings is taken; if no switch saves more than it costs, the plan has one stage. The compute from scratch to the
+    start and the previews of a switch are counted, so by the laws the plan never costs more than the best fixed shape,
+    except for rounding to whole steps.
     """
 
     picks: ClassVar[bool] = True

@@ -1,8 +1,8 @@
-"""Probes: a run of a shape, forked at a switch, so that what survives it is measured.
+"""Probes measure the share of the progress that survives a switch, by forking a run at the switch.
 
-For each seed one run in the shape before (the trunk) is trained up to the switch and checkpointed. From there one side
-goes on in that shape, the other makes the switch as a plan would: its edits, its moments, its blends. All are plans of
-their own, run by the pool as any other, so that a probe that was interrupted goes on.
+For each seed one run in the old shape (the trunk) is trained up to the switch and checkpointed. From there one branch
+continues in that shape, the other makes the switch as a plan would: edits, moments, blends. All are separate plans that
+the pool runs, so an interrupted probe can be continued.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Asked", "Probing", "measured", "probing", "runs_of", "train"]
 
 
 def train(asked: Probing, pool: Pool, watch: Watch) -> None:
-    """Make all runs that are not there yet. Raises Refused."""
+    """Train all runs that are not finished yet. Raises Refused."""
     trunks = {probe.trunk.folder: probe.trunk for probe in asked.probes}
     pool.run(list(trunks.values()), watch)
     for probe in asked.probes:

@@ -1,4 +1,4 @@
-"""What the runs of a probe say."""
+"""Evaluates the runs of a probe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shapeflow.running.transfer import Forked, Point, Reference, pair, trial
 
 
 def references(asked: Probing) -> list[Job]:
-    """The reference runs, each to end at the least error that its probe asks about."""
+    """The reference runs, each to end at the lowest error that its probe needs."""
     jobs = []
     for probe in asked.probes:
         if probe.scratch is not None:
@@ -30,7 +30,7 @@ def references(asked: Probing) -> list[Job]:
 
 
 def measured(asked: Probing) -> list[Pair]:
-    """What the runs say, switch by switch."""
+    """The measured credits, by switch."""
     found, counted = [], set[Path]()
     for switch, group in itertools.groupby(asked.probes, key=lambda probe: probe.switch):
         probes = list(group)
@@ -44,12 +44,12 @@ def measured(asked: Probing) -> list[Pair]:
 
 
 def runs_of(asked: Probing) -> list[Run]:
-    """All runs of a probe that was trained."""
+    """All runs of a trained probe."""
     return [read_run(job.folder) for job in asked.jobs]
 
 
 def _forked(probe: Probe) -> Forked:
-    """What the two sides of a probe saw."""
+    """The measurements of the two branches of a probe."""
     moves, stays = read_run(probe.moves.folder), read_run(probe.stays.folder)
     start, cost = probe.trunk.plan.steps, probe.cost
     at = probe.moves.plan.compute_at(start)
@@ -68,10 +68,10 @@ def _error(event: Measured, probe: Probe) -> float:
 
 
 def _reference(asked: Probing, probe: Probe) -> Reference:
-    """Error -> compute of the shape after, by its law or by a run of it; infinite where they do not say."""
+    """Error -> compute of the new shape, by its law or by a run in it; infinite where it is not known."""
     if probe.scratch is None:
         law = asked.laws[probe.switch.after]
-        # Before the curve had set in a law is no measure: its compute there may be anything.
+        # Above the errors that it was fitted to, the compute of a law is arbitrary.
         return lambda error: math.inf if law.measured and error > law.measured[0] else law.compute(error)
     run = read_run(probe.scratch.folder)
 
@@ -83,7 +83,7 @@ def _reference(asked: Probing, probe: Probe) -> Reference:
 
 
 def _spent(probe: Probe, counted: set[Path]) -> float:
-    """FLOPs of a probe's runs; what others have counted before counts no more."""
+    """FLOPs of a probe's runs, without those that were counted already."""
     trunk = compute_of(probe.trunk.plan)
     spent = compute_of(probe.stays.plan) + compute_of(probe.moves.plan) - 2 * trunk
     if probe.trunk.folder not in counted:

@@ -21,9 +21,9 @@ from shapeflow.running.probe.switches import Switch, axis_of, switches
 from shapeflow.stages.previews import previewed
 
 POINTS = 20
-"""Measurements behind a switch."""
+"""Measurements after a switch."""
 ROOM = 2.5
-"""A reference run may take so many times the compute of the run that it is a reference for."""
+"""A reference run may take this many times the compute of the run that it is a reference for."""
 
 
 @attrs.frozen
@@ -34,7 +34,7 @@ class Probe:
     seed: int
     metric: str
     cost: float
-    """FLOPs of a step in the shape after."""
+    """FLOPs of a step in the new shape."""
     trunk: Job
     stays: Job
     moves: Job
@@ -44,7 +44,7 @@ class Probe:
 
 @attrs.frozen
 class Probing:
-    """All probes of an axis, and the laws that they are judged by."""
+    """All probes of an axis, and the laws that they are compared with."""
 
     program: Program
     probes: tuple[Probe, ...]
@@ -52,7 +52,7 @@ class Probing:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """All runs, each once, in the order in which they are made."""
+        """All runs, each once, in the order in which they are trained."""
         trunks = [probe.trunk for probe in self.probes]
         sides = [job for probe in self.probes for job in (probe.stays, probe.moves)]
         scratch = [probe.scratch for probe in self.probes if probe.scratch is not None]
@@ -77,8 +77,8 @@ def probing(
     folder: Path,
     report: Report,
 ) -> Probing:
-    """The probes of an axis, given by its name or its transition's, over the neighbours in its values or over some
-    pairs of them. Raises Refused."""
+    """The probes of an axis, given by its name or its transition's, for neighbouring values or for some pairs of
+    values. Raises Refused."""
     first = _program(path, sentences, seeds[0], report)
     axis = axis_of(first, name)
     laws = laws_of(first, report) if asked.reference != "run" else {}
@@ -88,7 +88,7 @@ def probing(
     trunks: dict[str, Path] = {}
     for switch in switches(first, axis, pairs):
         if asked.reference == "law" and switch.after not in laws:
-            message = f"there is no law of {switch.after.written(first.units)} to compare with"
+            message = f"there is no law for {switch.after.written(first.units)} to compare with"
             help_ = "compare with a run: `--reference run`"
             raise Refused(Diagnostic("no-laws", message, place="--reference", help=help_))
         start = steps_before(first, laws, switch, asked)
@@ -104,9 +104,9 @@ def _program(path: Path, sentences: Sequence[str], seed: int, report: Report) ->
     if program is None:
         raise Refused(*report.diagnostics)
     if program.trained is None:
-        message = "a probe trains, and the file has no model"
+        message = "a probe needs a model to train"
         raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
-    # What was measured before must not steer what is measured now.
+    # Earlier measurements must not influence new ones.
     return attrs.evolve(program, credits_path=None)
 
 
@@ -116,7 +116,7 @@ def _probe(asked: _Laid, switch: Switch, start: int, length: float) -> Probe:
     before, after = switch.before, switch.after
     behind = {shape: max(1, round(length / trained.cost(shape))) for shape in (before, after)}
     every = max(1, behind[after] // POINTS)
-    # The first step behind the switch is measured too.
+    # The first step after the switch is measured too.
     start = max(1, every * max(1, round((start + 1) / every)) - 1)
     until = Until(amount=Amount(start, "steps"))
     shares = previewed(program, Route((Leg(before, until), Leg(after, END))))[0].shares
@@ -136,19 +136,19 @@ def _probe(asked: _Laid, switch: Switch, start: int, length: float) -> Probe:
         seed=program.seed,
         metric=program.metric.key,
         cost=trained.cost(after),
-        # Switches may begin alike: then their runs begin in one.
+        # Switches with the same start share a trunk.
         trunk=attrs.evolve(trunk, folder=asked.trunks.setdefault(trunk.plan.digest, trunk.folder)),
-        stays=job(stay, start + behind[before], every, "stays", "without it"),
-        moves=job(move, start + behind[after], every, "moves", "behind it"),
+        stays=job(stay, start + behind[before], every, "stays", "without the switch"),
+        moves=job(move, start + behind[after], every, "moves", "after the switch"),
         scratch=None
         if switch.after in asked.laws
-        else job(alone, room, max(1, room // (5 * POINTS)), "scratch", "the shape after from nothing"),
+        else job(alone, room, max(1, room // (5 * POINTS)), "scratch", "the new shape from scratch"),
     )
 
 
 @attrs.frozen
 class _Laid:
-    """What the plans of one seed are made with."""
+    """What the plans of one seed have in common."""
 
     program: Program
     laws: Mapping[Shape, Law]

@@ -1,4 +1,4 @@
-"""Where a probe switches, and how long each side of it is."""
+"""Where a probe switches, and how long it trains each branch."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from shapeflow.ir.program import Program, Trained
 from shapeflow.running.probe.switches import Switch
 
 AT, LENGTH = 0.5, 0.25
-"""Shares of the budget up to a switch that the plan does not make, and behind every switch."""
+"""Shares of the budget: before a switch that the plan does not make, and after every switch."""
 
 
 @attrs.frozen
 class Asked:
-    """What the command line says of a probe."""
+    """The choices of the command line for a probe."""
 
     at: Amount | float | None = None
-    """Where to switch: an amount from the run's start, or an error by the law of the shape before."""
+    """Where to switch: an amount from the run's start, or an error by the law of the old shape."""
     length: Amount | None = None
-    """How long each side is trained behind the switch."""
+    """How long each branch is trained after the switch."""
     reference: Literal["law", "run"] | None = None
 
 
@@ -47,17 +47,17 @@ def steps_before(program: Program, laws: Mapping[Shape, Law], switch: Switch, as
         return own if own is not None else _steps(program, Amount(AT, "ratio"), switch.before)
     law = laws.get(switch.before)
     if law is None:
-        message = f"without a law of {switch.before.written(program.units)} nobody knows when it gets to an error"
-        raise Refused(Diagnostic("no-laws", message, place="--at", help="say an amount, such as '40%' or '500 steps'"))
+        message = f"there is no law for {switch.before.written(program.units)} to find an error by"
+        raise Refused(Diagnostic("no-laws", message, place="--at", help="give an amount, such as '40%' or '500 steps'"))
     compute = law.compute(asked.at)
     if not 0 < compute < math.inf:
-        message = f"the law of {switch.before.written(program.units)} never passes error {asked.at:g}"
-        raise Refused(Diagnostic("target-out-of-reach", message, place="--at", help="say an amount, such as '40%'"))
+        message = f"the law for {switch.before.written(program.units)} never reaches error {asked.at:g}"
+        raise Refused(Diagnostic("target-out-of-reach", message, place="--at", help="give an amount, such as '40%'"))
     return max(1, round(compute / trained.cost(switch.before)))
 
 
 def _of_plan(program: Program, laws: Mapping[Shape, Law], switch: Switch) -> int | None:
-    """Steps to where the file's own plan makes the switch, or one of the same values; None where it does not."""
+    """Steps until the file's own plan makes this switch, or one between the same values; None where it does not."""
     plan = compile_program(program, Report())
     for stage, next_ in itertools.pairwise(plan.stages if plan is not None else ()):
         same = stage.shape[switch.axis], next_.shape[switch.axis]
@@ -70,7 +70,7 @@ def _of_plan(program: Program, laws: Mapping[Shape, Law], switch: Switch) -> int
 
 
 def compute_behind(program: Program, switch: Switch, asked: Asked, start: int) -> float:
-    """FLOPs of each side behind the switch."""
+    """FLOPs of each branch after the switch."""
     trained = trained_of(program)
     if asked.length is None and program.budget is None:
         return 0.5 * start * trained.cost(switch.before)
@@ -83,8 +83,8 @@ def _steps(program: Program, amount: Amount, shape: Shape) -> int:
     trained = trained_of(program)
     if amount.dimension == "ratio":
         if program.budget is None:
-            message = "a percentage is of the budget, and the file has none"
-            help_ = "say `--at` and `--for` in steps or FLOPs, or add a `budget`"
+            message = "a percentage of the budget needs a budget, and the file has none"
+            help_ = "give `--at` and `--for` in steps or FLOPs, or add a `budget`"
             raise Refused(Diagnostic("ratio-without-budget", message, place="probe", help=help_))
         amount = Amount(amount.value * program.budget.value, program.budget.dimension)
     amount = trained.counted(amount)

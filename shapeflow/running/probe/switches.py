@@ -1,4 +1,4 @@
-"""Which switches a probe measures."""
+"""Selects the switches that a probe measures."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ def axis_of(program: Program, name: str) -> AxisUse:
 
 
 def switches(program: Program, axis: AxisUse, pairs: Sequence[tuple[str, str]]) -> list[Switch]:
-    """The switches to probe: the pairs, else neighbours in the file's order, each the way that its transition goes."""
+    """The switches to probe: the pairs, else neighbours in the file's order, each in the direction of its
+    transition."""
     named = {str(value): value for value in axis.values}
     wanted = []
     for one in pairs:
         if not set(one) <= set(named):
-            message = f"{axis.name} never is {next(value for value in one if value not in named)}"
+            message = f"{axis.name} has no value {next(value for value in one if value not in named)}"
             notes = (f"values: {', '.join(named)}",)
             raise Refused(Diagnostic("unknown-value", message, place="--pair", notes=notes))
         wanted.append((named[one[0]], named[one[1]]))
@@ -53,17 +54,18 @@ def switches(program: Program, axis: AxisUse, pairs: Sequence[tuple[str, str]]) 
         if sides is not None:
             found.append(Switch(axis.name, *sides))
         elif wanted:
-            message = f"no plan may go from {axis.name} {values[0]} to {values[1]}"
-            help_ = "name another pair, the value before first"
+            message = f"no plan can switch from {axis.name} {values[0]} to {values[1]}"
+            help_ = "name another pair, the old value first"
             raise Refused(Diagnostic("one-way-transition", message, place="--pair", help=help_))
     if not found:
         message = f"there is no switch along {axis.name} to probe"
-        raise Refused(Diagnostic("no-candidates", message, place="--transition", help="list two values or more"))
+        raise Refused(Diagnostic("no-candidates", message, place="--transition", help="list two or more values"))
     return found
 
 
 def _sides(program: Program, axis: str, values: tuple[Value, Value]) -> tuple[Shape, Shape] | None:
-    """The first two candidates that differ in just this; None where there are none, or it goes one way only."""
+    """The first two candidates that differ only in these values; None without such a pair, or in a direction that the
+    transition does not allow."""
     for before in program.candidates:
         after = before.with_({axis: values[1]})
         if before[axis] == values[0] and values[0] != values[1] and after in program.candidates:

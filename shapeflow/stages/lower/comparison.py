@@ -22,7 +22,7 @@ def last_shape(route: Route, stages: Sequence[Stage]) -> Shape:
 def compare(program: Program, laws: Mapping[Shape, Law], totals: Totals, last: Shape) -> Comparison:
     """Both comparators at the plan's final error, counted from compute 0."""
     if not laws or totals.error is None or totals.compute is None:
-        none = Comparator(None, None, None, "there are no laws to compare with")
+        none = Comparator(None, None, None, "the plan has no laws")
         return Comparison(none, Comparator(last, None, None, none.reason))
     needs = {shape: laws[shape].compute(totals.error) for shape in program.candidates if shape in laws}
     best = min(needs, key=lambda shape: needs[shape])

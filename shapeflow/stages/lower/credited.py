@@ -52,7 +52,7 @@ def _of_switch(program: Program, axis: AxisUse, before: Shape, after: Shape) -> 
         yield f"the credit of {switch} was not measured: {assumed}"
         return
     if pair.eta is None:
-        yield f"the probe of {switch} gave no credit, because its errors are outside its reference run: {assumed}"
+        yield f"the probe of {switch} gave no credit, as its errors are outside the reference's range: {assumed}"
         return
     if pair.used != pair.eta:
         yield f"the credit of {switch} was measured as {pair.eta:.3g}; a plan uses a value between 0 and 1"
