@@ -235,7 +235,7 @@ def test_names_that_never_come_twice(tmp_path: Path) -> None:
     with at_most(8):
         found = read_logs(Query("b.csv"), ask(tmp_path, metric="loss@own"), Report())
     assert found is not None
-    assert (len(found.strangers), found.strangers.total()) == (1001, 11_997)
+    assert (len(found.other_shapes), found.other_shapes.total()) == (1001, 11_997)
     (tmp_path / "c.jsonl").write_text("".join(f'{{"{i}{"x" * 1000}": 1}}\n' for i in range(9000)))
     with at_most(16):
         assert not read_or_refuse(tmp_path / "c.jsonl")

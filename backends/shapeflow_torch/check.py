@@ -23,13 +23,13 @@ from shapeflow.ir.edits import Edit, EditError, Swap, is_reversible
 from shapeflow.ir.plan import Blend, Plan, Stage, Transition
 from shapeflow.running.replica import Divisors, divisors, replica
 from shapeflow.running.verdicts import EXACT, Checked, Verdict
+from shapeflow_torch.buildable import unbuilt
+from shapeflow_torch.check_inputs import DataInputs, RandomInputs
 from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.data.random import WEIGHTS, generator
 from shapeflow_torch.entries import Mask, new_entries
 from shapeflow_torch.machine import TorchMachine
-from shapeflow_torch.probe import Probe, Sample
 from shapeflow_torch.reach import Reach, gradients, reach
-from shapeflow_torch.trial import unbuilt
 
 POSITIONS = 256
 """Tokens of the batch that functions are compared on, at least one sequence."""
@@ -54,7 +54,7 @@ def check(plan: Plan, root: Path | None = None) -> Checked:
     data = None if root is None else open_data(plan, root, torch.device("cpu"))
     by, notes = divisors(plan), []
     walk = _Walk(replica(plan, by), data)
-    # A stranger's model may tie other dims to its channels than the replica knows of.
+    # A plugin's model may tie other dims to its channels than the replica knows of.
     if by != Divisors() and (why := walk.unbuilt()):
         notes.append(f"its replica cannot be built: {why}")
         by = Divisors()
@@ -62,7 +62,7 @@ def check(plan: Plan, root: Path | None = None) -> Checked:
     try:
         found = walk.walked()
     except EditError as error:
-        # A stranger's objective may ask for longer texts than a replica has.
+        # A plugin's objective may ask for longer texts than a replica has.
         if by.length == 1:
             raise Refused(_impossible(error)) from error
         notes.append(f"shorter contexts do not work: {error.message}")
@@ -95,7 +95,7 @@ def _entries(plan: Plan) -> int:
 
 @attrs.frozen(eq=False)
 class _Function:
-    """What a model makes of the probe."""
+    """What a model makes of the inputs."""
 
     logits: Tensor
     averaged: Tensor
@@ -128,13 +128,13 @@ class _Walk:
         longest = _largest(plan, "context")
         self.plan, self._samples = plan, max(1, POSITIONS // longest) if longest else IMAGES
         largest = longest or _largest(plan, "resolution")
-        self._probe = Probe(largest) if data is None else Sample(data, largest)
+        self._inputs = RandomInputs(largest) if data is None else DataInputs(data, largest)
         self._numbers = generator(plan.seed, WEIGHTS, 0)
-        self._machine = TorchMachine(plan, cast(Data, self._probe), dtype=torch.float64)
+        self._machine = TorchMachine(plan, cast(Data, self._inputs), dtype=torch.float64)
 
     def unbuilt(self) -> str | None:
         """Why the plan's modules cannot be built; None where they can. Raises Refused."""
-        return unbuilt(self.plan, self._probe, self._samples)
+        return unbuilt(self.plan, self._inputs, self._samples)
 
     def walked(self) -> Checked:
         """Go through all stages. Raises Refused, and the EditError of an objective that a context does not suit."""
@@ -142,7 +142,7 @@ class _Walk:
         faults: list[Diagnostic] = []
         with _threads(_entries(self.plan)):
             self._machine.take(self.plan.stages[0])
-            self._probe.ledger = self._machine.ledger
+            self._inputs.ledger = self._machine.ledger
             for index, stage in enumerate(self.plan.stages):
                 if stage.transition is not None:
                     made.append(self._switch(index, stage, stage.transition))
@@ -193,9 +193,9 @@ class _Walk:
                 yield Diagnostic("not-preserving", message, place=f"stage {index + 1}, {stage.shape}", help=_WHOLE)
 
     def _function(self) -> _Function:
-        """What the model makes of the probe at present."""
+        """What the model makes of the inputs at present."""
         machine = self._machine
-        inputs, targets = self._probe.batch(self.plan.seed, 0, 0, self._samples, machine.size, slice(None))
+        inputs, targets = self._inputs.batch(self.plan.seed, 0, 0, self._samples, machine.size, slice(None))
         with torch.no_grad():
             logits = machine.body.net(inputs)
             with machine.body.averaged():

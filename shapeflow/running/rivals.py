@@ -61,10 +61,6 @@ class Result:
     def mean_compute(self) -> float | None:
         return _mean(self.compute)
 
-    @property
-    def mean_seconds(self) -> float | None:
-        return _mean(self.seconds)
-
     def savings(self, plan: Result) -> tuple[float | None, ...]:
         """1 - plan / this, by seed; None where one of the two never reached the target."""
         pairs = zip(plan.compute, self.compute, strict=True)

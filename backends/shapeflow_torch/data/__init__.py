@@ -12,7 +12,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.windows import Windows
-from shapeflow_torch.strangers import stranger
+from shapeflow_torch.plugins import plugin
 
 Data = Windows | Images
 
@@ -31,7 +31,7 @@ def open_data(plan: Plan, root: Path, device: torch.device) -> Data:
     if spec.name in _OWN:
         open_ = importlib.import_module(f"shapeflow_torch.data.{spec.name}").open_
     else:
-        open_ = stranger("data", spec.name)
+        open_ = plugin("data", spec.name)
     if open_ is None:
         raise Refused(_unknown(spec))
     opened: Data = open_(spec.settings, root, _contexts(plan), device)

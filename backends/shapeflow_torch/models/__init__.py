@@ -9,7 +9,7 @@ from shapeflow.ir.ledger import Ledger
 from shapeflow_torch.models.parts import Net, initialise
 from shapeflow_torch.models.transformer import Transformer
 from shapeflow_torch.models.vit import Vit
-from shapeflow_torch.strangers import stranger
+from shapeflow_torch.plugins import plugin
 
 _KINDS = {"transformer": Transformer, "vit": Vit}
 
@@ -22,7 +22,7 @@ def build(kind: str, ledger: Ledger, device: torch.device, dtype: torch.dtype) -
     Raises Refused `no-such-model`, `wrong-parameters` where the module's tensors are not the ledger's, `no-such-view`
     where a view is asked for that the module does not read through.
     """
-    made = _KINDS.get(kind) or stranger("models", kind)
+    made = _KINDS.get(kind) or plugin("models", kind)
     if made is None:
         raise Refused(Diagnostic("no-such-model", f"this backend has no model `{kind}`", place="model"))
     with torch.device("meta"):

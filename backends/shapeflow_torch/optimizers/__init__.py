@@ -13,7 +13,7 @@ from shapeflow_torch.optimizers.adamw import Adamw
 from shapeflow_torch.optimizers.muon import Muon
 from shapeflow_torch.optimizers.parts import Member, Optimizer, State
 from shapeflow_torch.optimizers.sgd import Sgd
-from shapeflow_torch.strangers import stranger
+from shapeflow_torch.plugins import plugin
 
 _KINDS: dict[str, type[Optimizer[Any]]] = {"adamw": Adamw, "muon": Muon, "sgd": Sgd}
 
@@ -25,7 +25,7 @@ def optimizer_of(spec: Spec, apart: Collection[str] = (), varied: bool = False) 
 
     Raises Refused `no-such-optimizer`, and `broken-plan` where the settings are not those of the optimizer.
     """
-    kind = _KINDS.get(spec.name) or stranger("optimizers", spec.name)
+    kind = _KINDS.get(spec.name) or plugin("optimizers", spec.name)
     if kind is None:
         message = f"the torch machine has no optimizer `{spec.name}`"
         help_ = f"write `optimizer {did_you_mean(spec.name, _KINDS) or 'adamw'}`, or install what brings this one"

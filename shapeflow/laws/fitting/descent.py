@@ -1,6 +1,6 @@
 """Levenberg-Marquardt on many laws at once: Huber's loss of residuals in log error, box bounds, a shared exponent.
 
-Rows are groups of laws, in the unknowns theta of `objective.py`; the laws of a group share one exponent. That
+Rows are groups of laws, in the unknowns theta of `huber.py`; the laws of a group share one exponent. That
 makes the normal matrix of a group an arrow: a block of three for each law, coupled by b alone. The blocks are
 eliminated in closed form (Schur complement), so a step costs as much with many laws in a group as with one in each.
 
@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from shapeflow.laws.fitting.objective import PLANES, Batch, Places, look, objective
+from shapeflow.laws.fitting.huber import PLANES, Batch, Places, huber_loss, look
 from shapeflow.laws.logs.points import Floats
 
 Flags = NDArray[np.bool_]
@@ -116,7 +116,7 @@ def descend(begin: Floats, batch: Batch, how: Descent) -> tuple[Floats, Floats]:
             found[work.row[work.ended]] = work.theta[work.ended]
             work.refill(np.arange(waiting, max(min(waiting + over, len(begin)), waiting)), begin, batch)
             waiting += over
-    value, before = objective(found, batch, how.delta), objective(begin, batch, how.delta)
+    value, before = huber_loss(found, batch, how.delta), huber_loss(begin, batch, how.delta)
     worse = before.sum(1) < value.sum(1)
     found[worse], value[worse] = begin[worse], before[worse]
     return found, value

@@ -16,7 +16,7 @@ import numpy as np
 
 from shapeflow.ir.law import Quad
 from shapeflow.laws.fitting.descent import Descent, descend
-from shapeflow.laws.fitting.objective import Batch, objective, residual
+from shapeflow.laws.fitting.huber import Batch, huber_loss, residual
 from shapeflow.laws.fitting.projection import Grid, Scaled, starts
 from shapeflow.laws.fitting.resample import Drawn
 from shapeflow.laws.logs.points import Floats, Points
@@ -157,7 +157,7 @@ def _draws(scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, opti
         for place, one in enumerate(scaled)
     ]
     theta = np.concatenate(anew, 1)
-    better = objective(theta, batch, options.delta) < objective(begin[None], batch, options.delta)
+    better = huber_loss(theta, batch, options.delta) < huber_loss(begin[None], batch, options.delta)
     theta = np.where(better[..., None], theta, begin)
     how = _how(options, kind != "fixed")
     if kind == "pooled":
@@ -242,7 +242,7 @@ def _pooled(scaled: Sequence[Scaled], options: FitOptions) -> Floats:
     for _ in range(_ROUNDS):
         batch = _all(scaled, options, _shares(value, scaled))
         theta = descend(theta, batch, _fully(options, True))[0]
-        value = objective(theta, _all(scaled, options), options.delta)[0]
+        value = huber_loss(theta, _all(scaled, options), options.delta)[0]
     return theta
 
 

@@ -31,8 +31,8 @@ def without_runs(missing: Sequence[Shape], logs: Logs, request: LawRequest, repo
         for shape in missing
         if shape in request.candidate_spans
     ]
-    strangers = ", ".join(f"({text})" for text in list(logs.strangers)[:SHOWN])
-    notes = [f"shapes in the logs that are not candidates: {strangers}"] if strangers else []
+    other_shapes = ", ".join(f"({text})" for text in list(logs.other_shapes)[:SHOWN])
+    notes = [f"shapes in the logs that are not candidates: {other_shapes}"] if other_shapes else []
     notes += [f"`{name}` was not read: {why}" for name, why in list(logs.skipped.items())[:SHOWN]]
     which, its = ("it", "its") if len(missing) == 1 else ("them", "a")
     law = f"`law for {names[0]} is power(a: 4, b: 0.3, c: 0.2)`"

@@ -11,9 +11,9 @@ from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
 from shapeflow.laws.logs.log_files import read_table
+from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.matches import matches
 from shapeflow.laws.logs.readers import MissingExtra, Unreadable
-from shapeflow.laws.logs.reading import Reading
 from shapeflow.laws.logs.run_folders import is_run, read_run
 from shapeflow.laws.logs.runs import Logs, Query
 from shapeflow.laws.logs.template import Template
@@ -32,12 +32,12 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
     if len(report.errors) > before or not _may_read(template, request, report):
         return None
     logs = Logs()
-    reading = Reading(query, request, report, logs, finder)
+    search = LogSearch(query, request, report, logs, finder)
     for path, given in _sources(template, request, logs).items():
         try:
-            read_run(reading, path) if path.is_dir() else read_table(reading, path, given)
+            read_run(search, path) if path.is_dir() else read_table(search, path, given)
         except Unreadable as error:
-            _unreadable(reading, path, error)
+            _unreadable(search, path, error)
     for run in logs.runs.values():
         run.finish()
     return logs if len(report.errors) == before else None
@@ -100,17 +100,17 @@ def _runs_in(path: Path, request: LawRequest) -> list[Path]:
     return [child for child in folders if is_run(child) and _inside(request.folder, str(child.absolute()))]
 
 
-def _unreadable(reading: Reading, path: Path, error: Unreadable) -> None:
+def _unreadable(search: LogSearch, path: Path, error: Unreadable) -> None:
     """Report a file that cannot be read (`unreadable-log`), or not here (`missing-extra`)."""
-    at = reading.request.at("paths")
+    at = search.request.at("paths")
     if isinstance(error, MissingExtra):
-        if error.extra not in reading.told:
+        if error.extra not in search.told:
             help = f"`pip install 'shapeflow[{error.extra}]'`"
-            reading.report.error(
-                "missing-extra", f"`{reading.name(path)}` cannot be read here", at, str(error), help=help
+            search.report.error(
+                "missing-extra", f"`{search.name(path)}` cannot be read here", at, str(error), help=help
             )
-        reading.told.add(error.extra)
+        search.told.add(error.extra)
         return
-    message = f"`{reading.name(path)}` is no log that shapeflow can read"
+    message = f"`{search.name(path)}` is no log that shapeflow can read"
     help = "name logs only: tables, JSON, parquet, event files of TensorBoard, or run folders"
-    reading.report.error("unreadable-log", message, at, str(error), help=help)
+    search.report.error("unreadable-log", message, at, str(error), help=help)

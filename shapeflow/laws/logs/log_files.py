@@ -10,8 +10,8 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.laws.logs.columns import Series
+from shapeflow.laws.logs.log_search import OTHER_SHAPES, LogSearch
 from shapeflow.laws.logs.readers import TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
-from shapeflow.laws.logs.reading import STRANGERS, Reading
 from shapeflow.laws.logs.runs import RUNS, Run
 from shapeflow.laws.logs.template import RUN
 
@@ -19,33 +19,33 @@ CONVENTION = "convention"
 """The column of a sweep's table that says how compute was counted."""
 
 
-def read_table(reading: Reading, path: Path, given: Mapping[str, str]) -> None:
+def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     """Read one file of rows. `given`: what its path says of axes and of the run. Raises Unreadable."""
-    log, name = open_log(path), reading.name(path)
+    log, name = open_log(path), search.name(path)
     names = log.columns()
     if not names:
-        reading.logs.skipped[name] = "it holds no whole row" if log.torn else "it is empty"
+        search.logs.skipped[name] = "it holds no whole row" if log.torn else "it is empty"
         return
-    curves = [_Curve(reading, one, log, name, RUN in given) for one in reading.finder.series(names, name, given)]
+    curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(names, name, given)]
     if not curves:
         return
     for row in log.rows():
-        if not all(same(row.get(column), value) for column, value in reading.query.where.items()):
+        if not all(same(row.get(column), value) for column, value in search.query.where.items()):
             continue
         taken = [curve.take(row) for curve in curves]
-        if any(taken) and row.get(CONVENTION) and row[CONVENTION] != reading.request.convention:
-            reading.other_convention(name, row[CONVENTION])
+        if any(taken) and row.get(CONVENTION) and row[CONVENTION] != search.request.convention:
+            search.other_convention(name, row[CONVENTION])
             return
-    reading.close(log)
-    _counted(reading, log, curves)
-    _in_percent(reading, name)
+    search.close(log)
+    _counted(search, log, curves)
+    _in_percent(search, name)
 
 
 @attrs.frozen
 class _Curve:
     """One curve of a file, as it is read."""
 
-    reading: Reading
+    search: LogSearch
     series: Series
     log: Log
     name: str
@@ -58,7 +58,7 @@ class _Curve:
 
     def take(self, row: Row) -> bool:
         """Take a row. False where it is of no candidate."""
-        series, reading = self.series, self.reading
+        series, search = self.series, self.search
         shape = self._shape(row)
         if shape is None:
             return False
@@ -66,7 +66,7 @@ class _Curve:
         if series.compute is not None:
             compute = series.compute.of(row)
         else:
-            at, each = number(step), (reading.request.step_compute or {}).get(shape)
+            at, each = number(step), (search.request.step_compute or {}).get(shape)
             compute = at * each if isinstance(at, float) and each is not None else "blank"
         error = row.get(series.error)
         run = self._run(row, shape, step if number(error) != "blank" else None)
@@ -78,13 +78,13 @@ class _Curve:
         cells = tuple(str(row.get(column)) for column in series.axes.values())
         if cells in self._shapes:
             if self._shapes[cells] is None:
-                self.reading.stranger(self._values(row))
+                self.search.other_shape(self._values(row))
             return self._shapes[cells]
         values = self._values(row)
-        shape = self.reading.candidate(values)
+        shape = self.search.candidate(values)
         if shape is None:
-            self.reading.stranger(values)
-        if len(self._shapes) < STRANGERS or shape is not None:
+            self.search.other_shape(values)
+        if len(self._shapes) < OTHER_SHAPES or shape is not None:
             self._shapes[cells] = shape
         return shape
 
@@ -95,7 +95,7 @@ class _Curve:
 
     def _run(self, row: Row, shape: Shape, step: Any) -> Run:
         """The run that a row belongs to. `step`: of a row with an error."""
-        series, logs = self.series, self.reading.logs
+        series, logs = self.series, self.search.logs
         place = "" if self.named else str(self.log.run)
         names = tuple(str(row.get(column)) for column in series.runs)
         key = (place, repr(shape), series.given.get(RUN, ""), *names)
@@ -103,7 +103,7 @@ class _Curve:
         if run is None:
             if len(logs.runs) >= RUNS:
                 columns = " and ".join(f"`{column}`" for column in series.runs) or "the files"
-                help = self.reading.request.advice(("run", "; say by `{}` what does"))
+                help = self.search.request.advice(("run", "; say by `{}` what does"))
                 raise Unreadable(f"{columns} tell more than {RUNS} runs apart{help or ''}")
             run = logs.runs[key] = Run(shape, self.name, evaluation=self._evaluation())
         at = number(step)
@@ -121,32 +121,32 @@ class _Curve:
         return "training" if trains else self.series.evaluation
 
 
-def _counted(reading: Reading, log: Log, curves: list[_Curve]) -> None:
+def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
     """Keep how compute was counted, where the file itself does not tell it."""
-    name = reading.name(log.path)
+    name = search.name(log.path)
     for curve in curves:
         compute = curve.series.compute
         if compute is None:
-            reading.logs.counted[name] = "steps times the model's FLOPs of a step"
+            search.logs.counted[name] = "steps times the model's FLOPs of a step"
         else:
             told = [f"{log.made[column]} (`{column}`)" for column in compute.columns if column in log.made]
-            reading.logs.counted.update(dict.fromkeys([name] if told else [], "; ".join(told)))
+            search.logs.counted.update(dict.fromkeys([name] if told else [], "; ".join(told)))
 
 
-def _in_percent(reading: Reading, name: str) -> None:
+def _in_percent(search: LogSearch, name: str) -> None:
     """Report errors above 1 of a metric that is a share (`error-above-one`)."""
-    metric = reading.request.metric
-    if not metric.partition("@")[0].endswith("_error") or "percent" in reading.told:
+    metric = search.request.metric
+    if not metric.partition("@")[0].endswith("_error") or "percent" in search.told:
         return
-    values = (p.error for run in reading.logs.runs.values() if name in run.files for p in run.points.values())
+    values = (p.error for run in search.logs.runs.values() if name in run.files for p in run.points.values())
     if (highest := max(values, default=0.0)) > 1:
-        reading.told.add("percent")
-        reading.report.error(
+        search.told.add("percent")
+        search.report.error(
             "error-above-one",
             f"`{name}` holds errors up to {highest:.4g}, and `{metric}` is a share, 0 to 1",
-            reading.request.at("paths"),
+            search.request.at("paths"),
             "is it in percent, or another metric?",
-            help=reading.request.advice(
+            help=search.request.advice(
                 "divide a column in percent by 100", ("error", "name the column of the error by `{}`")
             ),
         )

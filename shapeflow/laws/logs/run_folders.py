@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from shapeflow.base.json_text import parse_json
+from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.readers import number, open_log
-from shapeflow.laws.logs.reading import Reading
 from shapeflow.laws.logs.runs import Run
 
 PLAN, EVENTS, DATA = "plan.json", "events.jsonl", "data.json"
@@ -25,27 +25,27 @@ def is_run(path: Path) -> bool:
     return os.path.isfile(path / PLAN) and os.path.isfile(path / EVENTS)
 
 
-def read_run(reading: Reading, folder: Path) -> None:
+def read_run(search: LogSearch, folder: Path) -> None:
     """Read a folder that shapeflow wrote. Raises Unreadable."""
-    name = reading.name(folder)
+    name = search.name(folder)
     plan = plan_of(folder)
     if (why := _unlike(plan)) is not None:
-        reading.logs.skipped[name] = why
+        search.logs.skipped[name] = why
         return
     values = shapes_of(plan)[0]
-    shape = reading.candidate({axis: values.get(axis) for axis in reading.request.units})
+    shape = search.candidate({axis: values.get(axis) for axis in search.request.units})
     if shape is None:
-        reading.stranger(values)
+        search.other_shape(values)
         return
-    if plan.get("convention") != reading.request.convention:
-        reading.other_convention(name, plan.get("convention"))
+    if plan.get("convention") != search.request.convention:
+        search.other_convention(name, plan.get("convention"))
         return
-    run = Run.of_plan(shape, reading.name(folder / EVENTS), plan, _json(folder / DATA))
-    _events(reading, folder / EVENTS, run, name)
+    run = Run.of_plan(shape, search.name(folder / EVENTS), plan, _json(folder / DATA))
+    _events(search, folder / EVENTS, run, name)
 
 
-def _events(reading: Reading, path: Path, run: Run, name: str) -> None:
-    log, metric = open_log(path), reading.request.metric
+def _events(search: LogSearch, path: Path, run: Run, name: str) -> None:
+    log, metric = open_log(path), search.request.metric
     seen: dict[str, None] = {}
     for event in log.rows():
         if event.get("event") == "measured" and isinstance(event.get("values"), dict):
@@ -55,10 +55,10 @@ def _events(reading: Reading, path: Path, run: Run, name: str) -> None:
             run.add(event.get("compute"), event["values"].get(metric), event.get("step"))
         elif event.get("event") == "run_started" and isinstance(step := number(event.get("step")), float):
             run.come_back(step)
-    reading.close(log)
+    search.close(log)
     if seen and metric not in seen:
-        reading.finder.missing("error", [metric], list(seen), name)
-    reading.logs.runs[name, repr(run.shape)] = run
+        search.finder.missing("error", [metric], list(seen), name)
+    search.logs.runs[name, repr(run.shape)] = run
 
 
 def _json(path: Path) -> Any:

@@ -190,5 +190,5 @@ class Logs:
     """Files that may be samples of what was logged."""
     counted: dict[str, str] = attrs.field(factory=dict)
     """Name of a file without compute -> how it was counted."""
-    strangers: Counter[str] = attrs.field(factory=Counter)
+    other_shapes: Counter[str] = attrs.field(factory=Counter)
     """Shapes in the logs that are no candidates -> their rows."""

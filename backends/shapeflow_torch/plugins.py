@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 
-def stranger(group: str, name: str) -> Any | None:
+def plugin(group: str, name: str) -> Any | None:
     """What another distribution offers under a name, or None. `group`: `data` (a function like `open_` of
     `shapeflow_torch.data.text`), `models` (a `Net` class) or `optimizers` (an `Optimizer` class of
     `shapeflow_torch.optimizers.parts`); the name is that of the component in `.shape` files."""

@@ -16,12 +16,12 @@ from shapeflow.laws.logs.columns import Finder
 from shapeflow.laws.logs.readers import Log, same
 from shapeflow.laws.logs.runs import Logs, Query
 
-STRANGERS = 1000
+OTHER_SHAPES = 1000
 """Shapes that are no candidates and are told apart."""
 
 
 @attrs.frozen
-class Reading:
+class LogSearch:
     """Logs as they are read."""
 
     query: Query
@@ -54,11 +54,11 @@ class Reading:
                 return shape
         return None
 
-    def stranger(self, values: Mapping[str, Any]) -> None:
+    def other_shape(self, values: Mapping[str, Any]) -> None:
         """Count a row of a shape that is no candidate."""
         told = ", ".join(f"{axis}: {str(value)[:40]}" for axis, value in values.items())
-        known = len(self.logs.strangers) < STRANGERS or told in self.logs.strangers
-        self.logs.strangers[told if known else "others"] += 1
+        known = len(self.logs.other_shapes) < OTHER_SHAPES or told in self.logs.other_shapes
+        self.logs.other_shapes[told if known else "others"] += 1
 
     def other_convention(self, name: str, theirs: object) -> None:
         """Report compute that was counted otherwise (`mixed-conventions`), once."""

@@ -55,7 +55,7 @@ class Batch:
                 mine[places] = its[chosen]
 
 
-def objective(theta: Floats, batch: Batch, delta: float) -> Floats:
+def huber_loss(theta: Floats, batch: Batch, delta: float) -> Floats:
     """Huber's loss of the residuals, summed over the points of each law: (groups, laws)."""
     size = np.abs(residual(theta, batch))
     inner = np.minimum(size, delta)

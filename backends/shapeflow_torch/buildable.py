@@ -6,8 +6,8 @@ import torch
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.ir.plan import Plan
+from shapeflow_torch.check_inputs import DataInputs, RandomInputs
 from shapeflow_torch.models import build
-from shapeflow_torch.probe import Probe, Sample
 from shapeflow_torch.reading import Reader
 from shapeflow_torch.replay import first_ledger
 
@@ -15,8 +15,8 @@ CPU, DTYPE = torch.device("cpu"), torch.float64
 
 
 @torch.no_grad()
-def unbuilt(plan: Plan, probe: Probe | Sample, samples: int) -> str | None:
-    """Build the module of every stage and let it read the probe once; why that cannot be done, None where it can.
+def unbuilt(plan: Plan, source: RandomInputs | DataInputs, samples: int) -> str | None:
+    """Build the module of every stage and let it read one batch; why that cannot be done, None where it can.
 
     Raises Refused where a module is not at fault: `no-such-model`, `no-such-view`, `no-such-data`."""
     assert plan.model is not None
@@ -25,8 +25,8 @@ def unbuilt(plan: Plan, probe: Probe | Sample, samples: int) -> str | None:
         for edit in () if stage.transition is None else stage.transition.edits:
             ledger.apply(edit)
         size = ledger.slots.get("resolution", ledger.slots.get("context"))
-        probe.ledger = ledger
-        inputs, _ = probe.batch(plan.seed, 0, 0, samples, size if isinstance(size, int) else None, slice(None))
+        source.ledger = ledger
+        inputs, _ = source.batch(plan.seed, 0, 0, samples, size if isinstance(size, int) else None, slice(None))
         try:
             net = build(plan.model.name, ledger, CPU, DTYPE)
             net.readings, net.slots = reader.readings(ledger, CPU, DTYPE), dict(ledger.slots)

@@ -18,7 +18,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 @attrs.define(eq=False)
-class Probe:
+class RandomInputs:
     """Random tokens or images, drawn for the step alone. Windows of a step begin alike at every context, so that the
     positions of a short one are those of a long one; images are the same ones at every resolution."""
 
@@ -47,8 +47,8 @@ class Probe:
 
 
 @attrs.define(eq=False)
-class Sample:
-    """A little of the plan's own data, windows beginning alike as those of a `Probe`."""
+class DataInputs:
+    """A little of the plan's own data, windows beginning alike as those of a `RandomInputs`."""
 
     data: Data
     largest: int
