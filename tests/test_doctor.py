@@ -303,6 +303,11 @@ def test_run_folders(tmp_path: Path) -> None:
     assert {one.format for one in found.files} == {"shapeflow run"}
     assert found.sentences[:2] == ("axis width in [64, 128] via width_expand", 'laws from fit("runs/*")')
     compiles(found, tmp_path)
+    plan["schedule"] = {"form": "cosine", "final": 0.1}
+    (tmp_path / "runs/width128/plan.json").write_text(json.dumps(plan))
+    tables = examine(["runs"], Report()).tables
+    formats = {one.format for found in tables for one in found.files}
+    assert (len(tables), formats) == (2, {"shapeflow run", "shapeflow run, falling learning rate"}), "never mixed"
 
 
 def test_what_the_names_of_files_say(tmp_path: Path) -> None:

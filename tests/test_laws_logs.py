@@ -324,7 +324,7 @@ def test_a_run_with_a_schedule_is_one_at_a_falling_rate(tmp_path: Path) -> None:
         sweep(tmp_path / "sweep", shape, totals={"steps": 300}, schedule={"form": "cosine", "final": 0.1})
     found, report = laws(Fit("sweep", drop_warmup=ALL), ask(tmp_path, metric="loss@own"), "unsupported-law")
     assert {law.provenance.learning_rate for law in found.values()} == {"falling"}
-    assert "the learning rate of its runs falls" in str(report.diagnostics[0].notes)
+    assert "the learning rate falls along the runs" in str(report.diagnostics[0].notes)
 
 
 def test_only_runs_of_one_shape_are_read(tmp_path: Path) -> None:

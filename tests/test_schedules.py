@@ -18,6 +18,7 @@ from shapeflow.ir.plan_json import dumps, loads, sealed
 from shapeflow.ir.rates import factors
 from shapeflow.preview.rates import rate_lines
 from shapeflow.preview.run import difference
+from shapeflow.registry import loaded
 from shapeflow.running.replica import replica
 from shapeflow.running.rivals import plan_entry, rival_entries
 from shapeflow.running.sweep import sweep_jobs
@@ -89,7 +90,7 @@ def test_a_plan_keeps_its_schedule_as_numbers(tmp_path: Path) -> None:
 def test_a_plan_of_an_older_file_has_no_schedule(tmp_path: Path) -> None:
     """A plan file without the field is one at a constant rate."""
     body = json.loads(dumps(compiled(tmp_path, BY_HAND)))
-    del body["schedule"]
+    del body["schedule"], body["digest"]
     body["digest"] = digest_of(body)
     assert loads(json.dumps(body), "plan.json").schedule is None
 
@@ -99,7 +100,7 @@ def test_a_plan_shows_its_schedule(tmp_path: Path) -> None:
     second = plan.stages[1].first_step
     assert list(rate_lines(plan)) == [
         "learning rate: 0.001, rising over the first 100 steps",
-        f"  stage 2: the schedule is at x {factors(plan, second).schedule:.4g} where it begins",
+        f"  stage 2: x {factors(plan, second).schedule:.4g} by the schedule at its start",
         f"  schedule: x 1 to x 0.1 along half a cosine, in steps, from step 100 and "
         f"{plan.compute_at(100) / 1e9:.4g} GFLOPs to the end",
     ]
@@ -125,6 +126,39 @@ def test_a_schedule_needs_a_model(tmp_path: Path) -> None:
     assert one.code == "no-model"
 
 
+def test_a_schedule_of_another_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found by its entry point, and the plan that it makes loads where it is not installed."""
+    (tmp_path / "rates").mkdir()
+    (tmp_path / "rates" / "__init__.py").write_text("")
+    (tmp_path / "rates" / "tenth.py").write_text(TENTH)
+    about = tmp_path / "rates-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: rates\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[shapeflow.schedules]\ntenth = rates.tenth:Tenth\n")
+    with monkeypatch.context() as installed:
+        installed.syspath_prepend(str(tmp_path))
+        loaded.cache_clear()
+        text = dumps(compiled(tmp_path, BY_HAND, "schedule tenth"))
+    loaded.cache_clear()
+    assert loads(text, "plan.json").schedule == Decay("linear", 0.1)
+    assert [one.code for one in refused(tmp_path, BY_HAND, "schedule tenth")] == ["unknown-component"]
+
+
+TENTH = """
+import attrs
+
+from shapeflow.ir.decay import Decay
+
+
+@attrs.frozen
+class Tenth:
+    \"\"\"Down to a tenth.\"\"\"
+
+    def decay(self) -> Decay:
+        return Decay("linear", 0.1)
+"""
+
+
 # -- laws --------------------------------------------------------------------------------------------------------------
 
 LAWS = (
@@ -139,9 +173,21 @@ def test_predictions_do_not_include_a_schedule_and_say_so(tmp_path: Path) -> Non
     falling = compiled(tmp_path, BY_HAND + LAWS, "schedule cosine", report=report)
     assert (falling.totals, falling.comparison) == (plain.totals, plain.comparison)
     assert [one.code for one in report.diagnostics] == ["decay-not-predicted"]
-    note = "the laws are for a constant learning rate, so no expected error includes the schedule"
+    note = "the laws describe runs at a constant learning rate: the expected errors do not include the schedule"
     assert (note in falling.notes, note in plain.notes) == (True, False)
-    assert list(rate_lines(falling))[-1].endswith("to the end; the laws expect errors at a constant rate")
+
+
+def test_published_laws_of_falling_rates_are_no_better(tmp_path: Path) -> None:
+    """They are of ends of runs in one shape, each with a schedule of its own length."""
+    report = Report()
+    text = "axis width in [64, 128] via width_expand\nmodel transformer(depth: 2, head_width: 16, context: 64 tokens)\n"
+    text += "data python_source(batch: 512 tokens)\nobjective next_token\nlaws from published(chinchilla)\n"
+    plan = compiled(tmp_path, text, "traversal evenly", "budget 1 PFLOPs", "schedule cosine", report=report)
+    note = "laws of runs with a falling learning rate predict only the ends of such runs"
+    assert f"{note}: the expected errors do not include the schedule" in plan.notes
+    (one,) = (one for one in report.diagnostics if one.code == "decay-not-predicted")
+    assert one.at is not None
+    assert one.at.text == note
 
 
 def test_without_laws_there_is_nothing_to_warn_of(tmp_path: Path) -> None:

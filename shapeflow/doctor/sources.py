@@ -125,6 +125,8 @@ def _source(path: Path) -> Source:
     source = Source(path, log, lambda: _measured(shapes[0], path, log), RUN_FOLDER)
     if len(shapes) > 1:
         source.format = f"{RUN_FOLDER}, changing shape"
+    elif plan.get("schedule") is not None:
+        source.format = f"{RUN_FOLDER}, falling learning rate"
     return source
 
 

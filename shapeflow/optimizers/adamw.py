@@ -12,11 +12,11 @@ from shapeflow.ir.parameters import Growth, Parameter
 
 @attrs.frozen
 class Adamw:
-    """AdamW (Loshchilov and Hutter 2019): linear warm-up, then a constant learning rate up to the `cooldown`,
-    if the file has one; gradients clipped by norm.
+    """AdamW (Loshchilov and Hutter 2019): linear warm-up, then a constant learning rate unless the file has a
+    `schedule` or a `cooldown`; gradients clipped by norm.
 
     The learning rate of a step is the product of `lr`, its warm-up, the factor of the stage's shape, the warm-up after
-    a switch, and the cooldown; `shapeflow compile` shows the factors that are not 1.
+    a switch, and the schedule or cooldown; `shapeflow compile` shows the factors that are not 1.
 
     Held-out values are measured on an exponential average of the weights with a horizon of `average` steps, which
     follows a young run closely (it spans about a tenth of the steps so far) and removes the jitter of a constant

@@ -29,8 +29,8 @@ class Muon:
     concerns the second moments of the AdamW part only.
 
     `beta1`, `beta2`, `eps` and `adamw_lr` are those of the AdamW part. The warm-up, the stage's shape, the rise after a
-    switch and the cooldown multiply both learning rates. `width_expand(lr: mup)` multiplies those of all matrices that
-    read the width, but it is a rule for Adam: with `muon` keep `lr: keep`. `average` is as in `adamw`."""
+    switch, and the schedule or cooldown multiply both learning rates. `width_expand(lr: mup)` multiplies those of all
+    matrices that read the width, but it is a rule for Adam: with `muon` keep `lr: keep`. `average` is as in `adamw`."""
 
     lr: float = setting(default=1e-3, above=0.0, help="learning rate after the warm-up, in the shape it is stated for")
     momentum: float = setting(default=0.95, low=0.0, high=0.9999, help="decay of the momentum")

@@ -21,7 +21,8 @@ class Sgd:
     the gradient is, and new entries start at 0, as every entry does in the first step: all choices of `moments` but
     `reset` are the same.
 
-    The learning rate follows the warm-up, the stage's shape, the rise after a switch and the cooldown.
+    The learning rate follows the warm-up, the stage's shape, the rise after a switch, and the
+    schedule or cooldown.
     `width_expand(lr: mup)` is a rule for Adam: with `sgd` keep `lr: keep`. `batch_resize(beta2: samples)` adapts the
     averaged weights only, since there is no second moment. `average` is as in `adamw`."""
 

@@ -43,7 +43,7 @@ def _stage(plan: Plan, stage: Stage) -> str:
     if stage.transition is not None and stage.transition.rewarm:
         said.append(f"rising over its first {count(stage.transition.rewarm)} steps")
     if found.schedule != 1:
-        said.append(f"the schedule is at x {found.schedule:.4g} where it begins")
+        said.append(f"x {found.schedule:.4g} by the schedule at its start")
     settings = {} if plan.optimizer is None else plan.optimizer.settings
     if stage.memory != 1 and "average" in settings:
         # An optimizer without a second moment has no beta2.
@@ -56,8 +56,7 @@ def _schedule(plan: Plan, decay: Decay) -> str:
     begin = warmup(plan)
     curve = "half a cosine" if decay.form == "cosine" else "a straight line"
     after = f"step {count(begin)} and {flops(plan.compute_at(begin))}"
-    expected = "" if plan.totals.error is None else "; the laws expect errors at a constant rate"
-    return f"schedule: x 1 to x {decay.final:.4g} along {curve}, in steps, from {after} to the end{expected}"
+    return f"schedule: x 1 to x {decay.final:.4g} along {curve}, in steps, from {after} to the end"
 
 
 def _cooldown(plan: Plan, begin: int) -> str:

@@ -10,6 +10,7 @@ from shapeflow.ir.parameters import ANY
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
 from shapeflow.stages.lower.credited import credit_notes
+from shapeflow.stages.lower.schedule import of_laws
 
 
 def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage]) -> Iterator[str]:
@@ -21,7 +22,7 @@ def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage
     if program.cooldown is not None:
         yield "the laws describe runs at a constant learning rate: the expected errors do not include the cooldown"
     if program.decay is not None:
-        yield "the laws describe runs at a constant learning rate: the expected errors do not include the schedule"
+        yield f"{of_laws(laws)}: the expected errors do not include the schedule"
     yield from credit_notes(program, [stage.shape for stage in stages])
     yield from _extrapolated(program, laws, stages)
     if any(stage.blends for stage in stages):

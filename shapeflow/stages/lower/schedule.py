@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shapeflow.base.diagnostics import Report
-from shapeflow.base.settings import written
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.law import Law
 from shapeflow.ir.program import Program
+
+
+def of_laws(laws: Mapping[Shape, Law]) -> str:
+    """Why laws do not predict a run with a schedule, in words. Published laws may be of runs with a falling rate."""
+    if any(law.provenance.learning_rate == "falling" for law in laws.values()):
+        return "laws of runs with a falling learning rate predict only the ends of such runs"
+    return "the laws describe runs at a constant learning rate"
 
 
 def schedule(program: Program, laws: Mapping[Shape, Law], steps: int | None, report: Report) -> Decay | None:
@@ -21,19 +27,16 @@ def schedule(program: Program, laws: Mapping[Shape, Law], steps: int | None, rep
     if decay is None or steps is None:
         return None
     at = program.spans["schedule"]
-    warmup = 0 if program.trained is None else int(written(program.trained.optimizer).get("warmup", 0))
+    warmup = 0 if program.trained is None else program.trained.optimizer.warmup
     if warmup >= steps:
         message, why = "the schedule has no step", f"the warm-up takes {warmup} steps, and the plan has {steps}"
         report.error("out-of-range", message, at, why, help="shorten the warm-up, or write `schedule constant`")
     elif laws:
-        falls = any(law.provenance.learning_rate == "falling" for law in laws.values())
-        notes = ("some laws are fitted to runs with a falling learning rate: they hold for those runs only",)
         report.warning(
             "decay-not-predicted",
             "the predictions of this plan do not include its schedule",
             at,
-            "the laws are for a constant learning rate",
-            notes=notes if falls else (),
+            of_laws(laws),
             help="measure what the schedule changes: `shapeflow run`",
         )
     return decay
