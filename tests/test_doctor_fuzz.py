@@ -140,4 +140,4 @@ def test_a_run_whose_plan_cannot_be_read(plan: str | None, capsys: pytest.Captur
     if plan is not None:
         Path("runs/a/plan.json").write_text(plan)
     assert answer(["doctor", "runs"]) == 1
-    assert "holds no logs" in capsys.readouterr().err
+    assert "contains no logs" in capsys.readouterr().err

@@ -151,7 +151,7 @@ def test_a_candidate_without_runs(tmp_path: Path) -> None:
     assert error.at is not None
     assert error.at.text == "1 run matched, for 1 of the 2 candidates"
     assert error.at.span.text == "fit"
-    assert [label.text for label in error.also] == ["this candidate has none"]
+    assert [label.text for label in error.also] == ["this candidate has no runs"]
     assert "state its law: `law for (patch: 8 px) is power(" in (error.help or "")
 
 
@@ -222,7 +222,7 @@ def test_bad_points_are_left_out_and_told(tmp_path: Path) -> None:
     found, report = laws(Fit("a.csv"), ask(tmp_path), "excluded-points")
     fits_the_truth(found)
     assert "(patch: 30 px): 2 not finite, 1 an error of 0 or less, 1 no number" in told(report)
-    assert "`a.csv`: 1 lines are no rows" in told(report)
+    assert "`a.csv`: 1 lines are not rows" in told(report)
     assert found[PATCHES[0]].provenance.dropped == {
         "an error of 0 or less": 1, "before any compute": 1, "no number": 1, "not finite": 2, "warm-up": 2,
     }  # fmt: skip
@@ -260,7 +260,7 @@ def test_a_column_in_large_units_is_suspected(tmp_path: Path) -> None:
 def test_doubtful_laws_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(table(first=1e17, last=5e17))
     _, report = laws(Fit("a.csv", drop_warmup=ALL), ask(tmp_path), "unsupported-law")
-    assert "its points span 0.70 decades of compute, less than 1" in told(report)
+    assert "the points span 0.70 decades of compute, less than 1" in told(report)
     noise = np.random.default_rng(0).normal(0, 0.08, 30)
     text = "flops,error\n" + "".join(
         f"{x},{e * np.exp(n)}\n" for (_, x, e), n in zip(curve(PATCHES[1]), noise, strict=True)

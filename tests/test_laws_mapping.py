@@ -133,7 +133,7 @@ def test_places_of_the_error_in_other_settings(tmp_path: Path) -> None:
     )
     found, report = laws(fit, ask(tmp_path), "unsupported-law")
     fits_the_truth(found)
-    assert "the learning rate of its runs falls" in told(report)
+    assert "the learning rate falls along the runs" in told(report)
 
 
 def test_a_template_that_no_column_fits(tmp_path: Path) -> None:

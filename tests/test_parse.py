@@ -60,7 +60,7 @@ def test_importing_the_parser_does_not_import_lark() -> None:
 def test_every_sentence_has_an_example_that_parses_to_it() -> None:
     assert set(EXAMPLES) == reserved_words().openers
     kinds = {word: type(only(example)) for word, example in EXAMPLES.items()}
-    assert len(set(kinds.values())) == len(EXAMPLES) == 22
+    assert len(set(kinds.values())) == len(EXAMPLES) == 23
     assert kinds["start"] is syntax.StartAt
     assert kinds["laws"] is syntax.LawsFrom
     assert kinds["credits"] is syntax.CreditsFrom
@@ -298,6 +298,6 @@ def test_the_page_on_the_language_shows_sentences_that_parse() -> None:
         re.findall(r"^`(stage[^`]+)`", page, re.MULTILINE),
     )
     samples = [*table, *blocks, *blended]
-    assert len(samples) == 26
+    assert len(samples) == 27
     for sample in samples:
         read(sample)

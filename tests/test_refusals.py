@@ -62,7 +62,7 @@ def test_what_a_backend_does_not_have() -> None:
 def test_a_comparison_by_what_was_not_measured(tmp_path: Path) -> None:
     plan = toy_image_plan()
     entry = rivals.Entry("plan", "the plan", (pool.Job("plan", plan, tmp_path),))
-    with pytest.raises(Refused, match=r"unknown-metric: .* was not measured by `loss@own`"):
+    with pytest.raises(Refused, match=r"unknown-metric: .* did not measure `loss@own`"):
         rivals.target_of(entry, {tmp_path: Run(tmp_path, plan, ())}, "loss@own")
 
 

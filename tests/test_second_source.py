@@ -169,5 +169,5 @@ def test_resamples_are_asked_for_by_their_name_here(
     plan = compile_file(file)
     assert plan.uncertainty is not None
     (reason,) = [each for each in plan.uncertainty.reasons if "resamples" in each]
-    assert reason.endswith(": fit them again with `bootstraps: 400`" if by_table else "may be: `bootstraps: 400`")
+    assert reason.endswith(": fit them again with `bootstraps: 400`" if by_table else "or more: `bootstraps: 400`")
     shown(["compile", str(file)], capsys)

@@ -45,7 +45,7 @@ MATRIX = Parameter("blocks.{depth}.w", ("hidden", "residual"), "matrix", "hidden
 
 
 def rated(rate: float, matrix: float = 1.0) -> Factors:
-    return Factors(base=rate, shape=1.0, matrix=matrix, warmup=1.0, rewarm=1.0, cooldown=1.0)
+    return Factors(base=rate, shape=1.0, matrix=matrix, warmup=1.0, rewarm=1.0, schedule=1.0, cooldown=1.0)
 
 
 def moved(

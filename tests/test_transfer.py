@@ -190,7 +190,7 @@ def test_a_plan_says_what_was_measured(tmp_path: Path) -> None:
     assert (credit.eta, credit.low, credit.high, credit.seeds) == (0.9, 0.8, 1.0, (0, 1))
     assert loads(dumps(plan), "here") == plan
     text = shown(plan)
-    assert "patch 4 -> 2: 90% of the law's descent survived, measured (seeds 0, 1, 80% to 100%)" in text
+    assert "patch 4 -> 2: 90% of the progress survived, measured (seeds 0, 1, 80% to 100%)" in text
     assert "its error was back after 2 GFLOPs" in text
     assert "measuring the credits took 3 GFLOPs" in text
     assert "1 of 2 switches along patch have a measured credit" in text
@@ -201,7 +201,7 @@ def test_what_was_not_measured_is_assumed_and_said_to_be(tmp_path: Path) -> None
     assert plan.stages[1].transition is not None
     assert (plan.stages[1].transition.credit, plan.stages[1].transition.credits) == (1.0, ())
     assert "the credit of patch 4 -> 2 was not measured: the 100% of `flexi_resize` is assumed" in plan.notes
-    assert "flexi_resize: 100% of the law's descent is assumed to survive the switch" in shown(plan)
+    assert "flexi_resize: 100% of the progress is assumed to survive the switch" in shown(plan)
     assert any("gave no credit" in note for note in planned(tmp_path, measured(None)).notes)
 
 
@@ -311,6 +311,6 @@ def test_names_that_were_swapped_are_other_objectives(tmp_path: Path) -> None:
 def test_without_laws_credits_are_shown_and_said_to_be_idle(tmp_path: Path) -> None:
     plan = planned(tmp_path, measured(0.5, axis="loss", before="hard", after="soft"), text=SWITCHED)
     text = shown(plan)
-    assert "loss hard -> soft: 50% of the law's descent survived, measured" in text
+    assert "loss hard -> soft: 50% of the progress survived, measured" in text
     assert "the credits of `credits.json` affect no stage" in text
     assert "is assumed" not in text
