@@ -191,7 +191,7 @@ def test_a_plan_says_what_was_measured(tmp_path: Path) -> None:
     assert loads(dumps(plan), "here") == plan
     text = shown(plan)
     assert "patch 4 -> 2: 90% of the progress survived, measured (seeds 0, 1, 80% to 100%)" in text
-    assert "its error was back after 2 GFLOPs" in text
+    assert "the error recovered after 2 GFLOPs" in text
     assert "measuring the credits took 3 GFLOPs" in text
     assert "1 of 2 switches along patch have a measured credit" in text
 

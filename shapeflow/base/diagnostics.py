@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import PurePosixPath
 from typing import Literal
 
 import attrs
@@ -126,3 +127,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The known name closest to a misspelt one, or None if none is close."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+def leaves_folder(path: str, what: str, at: Span | None, report: Report) -> bool:
+    """Whether a path in a file leads out of the file's folder; reported as `path-outside`. `what`: what it names."""
+    if not (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts):
+        return False
+    message = f"`{path}` leads out of the file's folder"
+    help_ = f"keep {what} in the folder of the file that names it, or below it"
+    report.error("path-outside", message, at, "leaves the folder", help=help_)
+    return True

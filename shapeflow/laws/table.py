@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import attrs
 
-from shapeflow.base.diagnostics import Label, Refused, Report
+from shapeflow.base.diagnostics import Label, Refused, Report, leaves_folder
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import LawSourceHooks
@@ -63,10 +63,7 @@ class Table(LawSourceHooks):
     def _held(self, request: LawRequest, report: Report) -> Mapping[Shape, Law] | None:
         """All laws of the table; None after an error."""
         at = request.spans.get("path", request.spans.get(""))
-        if PurePosixPath(self.path).is_absolute() or ".." in PurePosixPath(self.path).parts:
-            help_ = "keep the laws in the folder of the file that names them, or below it"
-            message = f"`{self.path}` leads out of the file's folder"
-            report.error("path-outside", message, at, "leaves the folder", help=help_)
+        if leaves_folder(self.path, "the file of laws", at, report):
             return None
         whole = Path(request.folder, self.path)
         # `Path.is_file` raises where a name is too long, or its folder may not be looked into.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import attrs
 
-from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.diagnostics import Refused, Report, leaves_folder
 from shapeflow.ir.credits import load
 from shapeflow.ir.program import Program
 
@@ -16,9 +16,7 @@ def find_credits(program: Program, report: Report) -> Program:
     if program.credits_path is None:
         return program
     at, path = program.spans["credits.path"], program.credits_path
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        help_ = "keep the credits in the folder of the file that names them, or below it"
-        report.error("path-outside", f"`{path}` leads out of the file's folder", at, "leaves the folder", help=help_)
+    if leaves_folder(path, "the file of credits", at, report):
         return program
     if not (Path(program.folder) / path).is_file():
         help_ = "measure them first: `shapeflow probe FILE.shape` prints where it writes them"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
 from typing import TypeVar
 
 import attrs
 
-from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean
+from shapeflow.base.diagnostics import Label, Report, Span, did_you_mean, leaves_folder
 from shapeflow.language import syntax
 from shapeflow.stages.resolve.values import Names
 
@@ -141,14 +140,7 @@ def names(sentences: Sentences, folder: str, open_document: Opener, report: Repo
     lets = {sentence.name: sentence.value for sentence in sentences.all(syntax.Let)}
     for use in sentences.all(syntax.Use):
         path = use.path.value
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            report.error(
-                "path-outside",
-                f"`{path}` leads out of the file's folder",
-                use.path.span,
-                "leaves the folder",
-                help="move the file into the folder of the file that names it, or below it",
-            )
+        if leaves_folder(path, "the file", use.path.span, report):
             continue
         used = open_document(path, folder)
         if used is None:
