@@ -130,7 +130,7 @@ def test_pipes_devices_and_links_that_lead_nowhere(capsys: pytest.CaptureFixture
 def test_a_name_that_is_no_text(capsys: pytest.CaptureFixture[str]) -> None:
     Path(os.fsdecode(b"a\xff.csv")).write_text("width,step\n1,2\n")
     assert answer(["doctor", "*.csv"]) == 1
-    assert "no text in UTF-8" in capsys.readouterr().err
+    assert "not UTF-8 text" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("plan", ["{", "[]", '{"stages": [{"shape": [["width", 64]]}]}', '{"stages": "abc"}', None])

@@ -297,7 +297,7 @@ def test_records_that_state_giant_lengths(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
 def test_a_pipe_is_no_log(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.csv")
-    with pytest.raises(Unreadable, match="no file"):
+    with pytest.raises(Unreadable, match="not a file"):
         open_log(tmp_path / "a.csv")
     (tmp_path / "run").mkdir()
     (tmp_path / "run/plan.json").write_text('{"stages": [{"shape": {"patch": 8}}], "convention": "flops"}')
@@ -315,4 +315,4 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     path.write_text("step,flops,error\n1,1e15,0.5\n")
     report = Report()
     assert read_logs(Query("*.csv"), ask(tmp_path), report) is None
-    assert "no text in UTF-8" in str(report.errors[0].at)
+    assert "not UTF-8 text" in str(report.errors[0].at)

@@ -73,7 +73,7 @@ def test_a_path_that_says_no_value_is_told(tmp_path: Path) -> None:
     (tmp_path / "pilot.csv").write_text(table())
     found, report = laws(Fit("p{patch}.csv"), ask(tmp_path), "skipped-runs")
     fits_the_truth(found)
-    assert "`pilot.csv`: what stands in the place of an axis is no value of it" in told(report)
+    assert "`pilot.csv`: the text in the place of an axis is not a value of that axis" in told(report)
 
 
 def test_shapes_of_paths_that_are_no_candidates(tmp_path: Path) -> None:

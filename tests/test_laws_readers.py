@@ -168,10 +168,10 @@ def test_texts_in_parquet(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08", "packed by gzip"),
         (b"PK\x03\x04", "packed by zip"),
         ("step,loss\n".encode("utf-16"), "UTF-16"),
-        (b"PAR1 and then nothing", "its end is no end"),
+        (b"PAR1 and then nothing", "it does not end like a parquet file"),
         (b'{"log_history": 7}', "no list `log_history`"),
         (b'{"a": 1,\n"b": 2}', "neither rows nor columns"),
-        (b"[1, 2", "no JSON"),
+        (b"[1, 2", "not JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}\n{}", "number that is too long"),
     ],
@@ -184,7 +184,7 @@ def test_what_is_no_log_is_refused_with_a_reason(tmp_path: Path, head: bytes, wh
 
 def test_a_folder_and_nothing_are_no_logs(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
-        with pytest.raises(Unreadable, match="no file"):
+        with pytest.raises(Unreadable, match="not a file"):
             open_log(path)
 
 

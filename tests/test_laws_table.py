@@ -105,7 +105,7 @@ def first(edit: Callable[[Any], None]) -> Callable[[str], str]:
         (first(lambda entry: entry["law"].update(a=0)), "a must be above 0"),
         (first(lambda entry: entry["law"].update(c=10**400)), "too large"),
         (first(lambda entry: entry["law"].update(c=-1e308)), "the law of (loss: distill, patch: 16) has numbers of no"),
-        (first(lambda entry: entry["law"].update(files=[["a\0b", "0"]])), "no file can be called"),
+        (first(lambda entry: entry["law"].update(files=[["a\0b", "0"]])), "not a possible file name"),
         (first(lambda entry: entry.update(draws=[[1, 1e-320, 3, 4]])), "no real size"),
         (first(lambda entry: entry.update(draws=None)), "unequally many draws"),
         (first(lambda entry: entry.update(draws=[])), "finite rows"),

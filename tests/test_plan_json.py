@@ -133,7 +133,7 @@ def put(*way: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         (put("stages", 1, "transition", "moments", value="lost"), "moments"),
         (put("seed", value="many"), "seed"),
         (put("stages", value=[]), "no stage"),
-        (put("stages", 0, "shape", value={"width": 4}), "no shape on patch"),
+        (put("stages", 0, "shape", value={"width": 4}), "not a shape on patch"),
         (put("stages", 0, "steps", value=7), "do not add up"),
         (put("stages", 0, "steps", value=None), "only there"),
         (put("stages", 0, "step_compute", value=0), "no FLOPs"),

@@ -143,7 +143,7 @@ def header_of(value: Any) -> Header:
         raise ValueError(f"`format` is not {FORMAT}")
     version = fields.whole("version")
     if version != VERSION:
-        raise ValueError(f"version {version} of the format, and this shapeflow reads version {VERSION}")
+        raise ValueError(f"version {version} of the format, and this version of shapeflow reads version {VERSION}")
     tokenizer, held_out = _Fields(fields.any("tokenizer"), "tokenizer."), _Fields(fields.any("held_out"), "held_out.")
     header = Header(
         dtype=fields.take("dtype", lambda v: isinstance(v, str) and v in SIZES, "uint16 or uint32"),

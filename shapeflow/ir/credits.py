@@ -144,7 +144,7 @@ def _converter() -> cattrs.Converter:
 
 def _value(value: Any, _: Any) -> Value:
     if type(value) not in (int, str):
-        raise ValueError(f"{value!r} is no value of an axis")
+        raise ValueError(f"{value!r} is not a value of an axis")
     return value  # type: ignore[no-any-return]
 
 
@@ -153,5 +153,5 @@ def _subject(value: Any, _: Any) -> Mapping[str, Any]:
     parts = [each for part in value.values() if isinstance(part, list) for each in part]
     parts += [each for part in value.values() if isinstance(part, dict) for each in part.values()]
     if not all(set(each) == {"is", "settings"} and isinstance(each["settings"], dict) for each in parts):
-        raise ValueError("`subject` holds something that is no component")
+        raise ValueError("`subject` contains something that is not a component")
     return dict(value)

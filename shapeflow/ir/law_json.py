@@ -106,7 +106,7 @@ def _file(value: Any, name: str) -> tuple[str, str]:
     if not (isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(text, str) for text in value)):
         raise ValueError(f"{name} must be a list of [name, sha256], not {value!r}")
     if "\0" in value[0]:
-        raise ValueError(f"{name} holds {value[0]!r}, which no file can be called")
+        raise ValueError(f"{name} contains {value[0]!r}, which is not a possible file name")
     return value[0], value[1]
 
 

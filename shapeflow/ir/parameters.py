@@ -165,7 +165,7 @@ def sequences_of(tokens: int, context: int) -> int:
     if over or not count:
         raise EditError(
             "tokens-per-step-not-integral",
-            f"{tokens} tokens a step are no whole number of sequences of {context} tokens",
+            f"{tokens} tokens a step are not a whole number of sequences of {context} tokens",
             why=f"{tokens} / {context} leaves {over} tokens over",
             help=f"use a batch of a multiple of {context} tokens, such as {(count + 1) * context}",
         )

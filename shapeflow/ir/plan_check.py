@@ -100,9 +100,9 @@ def _shapes(plan: Plan) -> Iterator[str]:
         shapes += [stage.shape, *(blend.shape for blend in stage.blends)]
     for shape in shapes:
         if set(shape) != axes:
-            yield f"{shape} is no shape on {', '.join(sorted(axes)) or 'no axis'}"
+            yield f"{shape} is not a shape on {', '.join(sorted(axes)) or 'no axis'}"
         elif shape not in candidates:
-            yield f"{shape} is no candidate"
+            yield f"{shape} is not a candidate"
     if plan.totals.error is not None and any(plan.law(stage.shape) is None for stage in plan.stages):
         yield "it expects an error without a law"
 
@@ -153,7 +153,7 @@ def _objectives(plan: Plan, stage: Stage) -> Iterator[str]:
     """What a stage or one of its blends minimises must be among the plan's objectives."""
     for edit in (*stage.reading, *(edit for blend in stage.blends for edit in blend.edits)):
         if isinstance(edit, Swap) and edit.slot == "loss" and edit.to not in plan.objectives:
-            yield f"it minimises `{edit.to}`, which is no objective of the plan"
+            yield f"it minimises `{edit.to}`, which is not an objective of the plan"
 
 
 def _chain(plan: Plan) -> Iterator[str]:
@@ -165,7 +165,7 @@ def _chain(plan: Plan) -> Iterator[str]:
         if stage.steps is not None and (stage.leave.step or 0) - (stage.enter.step or 0) != stage.steps:
             yield f"stage {number}: its steps do not add up"
         if not _numbers((stage.enter, stage.leave)):
-            yield f"stage {number}: its compute is no number"
+            yield f"stage {number}: its compute is not a number"
         if number > 1 and _place(plan.stages[number - 2].leave) != _place(stage.enter):
             yield f"stage {number} does not begin where stage {number - 1} ends"
     if (plan.totals.steps, plan.totals.compute) != _place(last):

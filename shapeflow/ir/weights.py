@@ -112,7 +112,7 @@ def read_weights(path: Path) -> Weights:
     if not isinstance(told, dict) or told.get("format") != FORMAT:
         broken(path, f"its header does not say what the model is: no `{FORMAT}` in it")
     if told.get("version") != VERSION:
-        broken(path, f"it has version {told.get('version')!r}, and this shapeflow reads version {VERSION}")
+        broken(path, f"it has version {told.get('version')!r}, and this version of shapeflow reads version {VERSION}")
     tensors = _tensors(path, header, size - 8 - len(raw))
     weights = attrs.evolve(_about(path, _object(path, told.get("about"), "what it says of the model")), sha256=digest)
     _compare(path, weights, tensors)
@@ -122,7 +122,7 @@ def read_weights(path: Path) -> Weights:
 def broken(path: Path, *why: str) -> NoReturn:
     """Refuse a file: `teacher-broken`."""
     help_ = "write it again: `shapeflow export RUN -o FILE.safetensors`"
-    message = f"`{path}` is no file of weights that can be read"
+    message = f"`{path}` is not a readable file of weights"
     raise Refused(Diagnostic("teacher-broken", message, place=str(path), notes=why, help=help_))
 
 
@@ -130,7 +130,7 @@ def _header(path: Path, first: bytes, size: int) -> int:
     """Length of the header."""
     length = int.from_bytes(first, "little")
     if len(first) < 8 or not 2 <= length <= size - 8:
-        broken(path, "it is no safetensors file, or the beginning of one")
+        broken(path, "it is not a safetensors file, or it is incomplete")
     if length > LONGEST:
         broken(path, f"its header has {length} bytes")
     return length
@@ -142,7 +142,7 @@ def _object(path: Path, text: Any, what: str) -> dict[str, Any]:
     except (ValueError, TypeError):
         found = None
     if not isinstance(found, dict):
-        broken(path, f"{what} is no JSON object")
+        broken(path, f"{what} is not a JSON object")
     return found
 
 
@@ -192,13 +192,13 @@ def _about(path: Path, about: Mapping[str, Any]) -> Weights:
 
 def _of(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise ValueError(f"{value!r} is no {kind.__name__}")
+        raise ValueError(f"{value!r} is not a {kind.__name__}")
     return value
 
 
 def _count(value: Any) -> int:
     if _of(value, int) < 0:
-        raise ValueError(f"{value} is no count")
+        raise ValueError(f"{value} is not a count")
     return int(value)
 
 

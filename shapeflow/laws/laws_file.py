@@ -71,7 +71,7 @@ def _laws(body: Mapping[str, Any]) -> dict[Shape, Law]:
             raise ValueError("each of `laws` must have a shape, a law and draws")
         shape = Shape.from_json(entry["shape"])
         if shape in laws:
-            raise ValueError(f"it holds two laws for {shape!r}")
+            raise ValueError(f"it contains two laws for {shape!r}")
         draws = None if entry["draws"] is None else _draws(entry["draws"], shape)
         law = law_from_json(entry["law"])
         _check_size(np.array([[law.a, law.b, law.c, law.d]]), f"the law of {shape!r}")

@@ -69,7 +69,9 @@ class Table(LawSourceHooks):
         # `Path.is_file` raises where a name is too long, or its folder may not be looked into.
         if not os.path.isfile(whole):
             help_ = f"write it first: `shapeflow fit FILE.shape -o {self.path}`, by a file with `laws from fit(...)`"
-            report.error("no-such-file", f"there is no file `{self.path}`", at, "not found beside the file", help=help_)
+            report.error(
+                "no-such-file", f"there is no file `{self.path}`", at, "not found next to the file", help=help_
+            )
             return None
         try:
             return load(whole)
@@ -88,11 +90,11 @@ class Table(LawSourceHooks):
         which = "it" if len(missing) == 1 else "them"
         report.error(
             "law-without-runs",
-            f"`{self.path}` holds no law for {', '.join(names[:3])}{more}",
+            f"`{self.path}` has no law for {', '.join(names[:3])}{more}",
             request.spans.get("path", request.spans.get("")),
             f"it has laws for {len(request.candidates) - len(missing)} of the {len(request.candidates)} candidates",
             also=[Label(span, "this candidate has none") for span in dict.fromkeys(spans)],
-            notes=[f"shapes in it that are no candidates: {', '.join(others[:SHOWN])}"] if others else [],
+            notes=[f"shapes in it that are not candidates: {', '.join(others[:SHOWN])}"] if others else [],
             help=f"fit runs of {which} too, drop {which} from the axis, or state a law: "
             f"`law for {names[0]} is power(a: 4, b: 0.3, c: 0.2)`",
         )

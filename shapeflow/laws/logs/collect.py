@@ -54,7 +54,7 @@ def _may_read(template: Template, request: LawRequest, report: Report) -> bool:
             f"`{outside[0]}` lies outside the folder of the file that names it",
             at,
             "leaves the folder",
-            help="move the runs below the `.shape` file, or the file up to a folder that holds them",
+            help="move the runs into the folder of the `.shape` file, or the file into a folder above them",
         )
     elif not paths:
         folder = os.path.dirname(template.pattern)
@@ -86,7 +86,7 @@ def _sources(template: Template, request: LawRequest, logs: Logs) -> dict[Path, 
             inner = [] if path.is_file() else _runs_in(path, request)
             found.update({child: {} for child in inner})
             if path.is_file():
-                logs.skipped[name] = "what stands in the place of an axis is no value of it"
+                logs.skipped[name] = "the text in the place of an axis is not a value of that axis"
             elif not inner:
                 logs.skipped[name] = "neither a run's folder nor a folder of such"
     return found
@@ -111,6 +111,6 @@ def _unreadable(search: LogSearch, path: Path, error: Unreadable) -> None:
             )
         search.told.add(error.extra)
         return
-    message = f"`{search.name(path)}` is no log that shapeflow can read"
+    message = f"`{search.name(path)}` is not a log that shapeflow can read"
     help = "name logs only: tables, JSON, parquet, event files of TensorBoard, or run folders"
     search.report.error("unreadable-log", message, at, str(error), help=help)

@@ -24,7 +24,7 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     log, name = open_log(path), search.name(path)
     names = log.columns()
     if not names:
-        search.logs.skipped[name] = "it holds no whole row" if log.torn else "it is empty"
+        search.logs.skipped[name] = "it contains no complete row" if log.torn else "it is empty"
         return
     curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(names, name, given)]
     if not curves:
@@ -143,7 +143,7 @@ def _in_percent(search: LogSearch, name: str) -> None:
         search.told.add("percent")
         search.report.error(
             "error-above-one",
-            f"`{name}` holds errors up to {highest:.4g}, and `{metric}` is a share, 0 to 1",
+            f"`{name}` contains errors up to {highest:.4g}, but `{metric}` is a share, 0 to 1",
             search.request.at("paths"),
             "is it in percent, or another metric?",
             help=search.request.advice(

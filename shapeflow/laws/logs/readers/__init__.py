@@ -47,10 +47,10 @@ TENSORBOARD = Format("TensorBoard events", tensorboard.rows)
 def open_log(path: Path) -> Log:
     """The log at a path, ready to be read. Raises Unreadable where nothing can be opened or no format fits."""
     if not _is_text(str(path)):
-        raise Unreadable("its name is no text in UTF-8, and could not be written down with a law; rename it")
+        raise Unreadable("its name is not UTF-8 text, so a law could not record it; rename it")
     try:
         if not path.is_file():
-            raise Unreadable("it is no file")
+            raise Unreadable("it is not a file")
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:

@@ -33,7 +33,7 @@ def rows(log: Log) -> Iterator[Row]:
             else:
                 log.broken += 1
     except csv.Error as error:
-        raise Unreadable(f"it is no CSV: {error}") from None
+        raise Unreadable(f"it is not CSV: {error}") from None
 
 
 def delimiter(header: str) -> str:
@@ -43,7 +43,7 @@ def delimiter(header: str) -> str:
 
 def _check(header: list[str]) -> None:
     if len(header) < 2:
-        raise Unreadable("its first line is no header of columns parted by commas or tabs")
+        raise Unreadable("its first line is not a header of columns separated by commas or tabs")
     name, times = Counter(header).most_common(1)[0]
     if times > 1 and name:
         raise Unreadable(f"its header has {times} columns `{name}`")

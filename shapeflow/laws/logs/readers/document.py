@@ -45,12 +45,12 @@ def parsed(log: Log) -> dict[str, Any] | list[Any]:
     try:
         found = parse_json(data.decode("utf-8-sig"), finite=False)
     except UnicodeDecodeError:
-        raise Unreadable("it is no text") from None
+        raise Unreadable("it is not text") from None
     except json.JSONDecodeError as error:
-        raise Unreadable(f"it is no JSON: {error.msg.lower()} (line {error.lineno})") from None
+        raise Unreadable(f"it is not JSON: {error.msg.lower()} (line {error.lineno})") from None
     except ValueError as error:
         # Python's own words for a number of too many digits give advice on Python.
-        why = str(error) if str(error).startswith("it ") else "it holds a whole number that is too long"
+        why = str(error) if str(error).startswith("it ") else "it contains a whole number that is too long"
         raise Unreadable(why) from None
     if not isinstance(found, dict | list):
         raise Unreadable("it is JSON, and neither an object nor a list")

@@ -19,7 +19,7 @@ def rows(log: Log) -> Iterator[Row]:
         elif not lines.ended:
             log.torn = True
         elif index == 0:
-            raise Unreadable("its first line is no JSON object")
+            raise Unreadable("its first line is not a JSON object")
         else:
             log.broken += 1
 

@@ -34,7 +34,7 @@ class Lines:
                     self.log.torn = True
                     break
                 if text is None or (len(raw) == LONGEST and not self.ended):
-                    why = "is no text" if text is None else f"is longer than {LONGEST >> 20} MiB"
+                    why = "is not text" if text is None else f"is longer than {LONGEST >> 20} MiB"
                     raise Unreadable(f"its line {count} {why}")
                 if text.strip():
                     begun = True

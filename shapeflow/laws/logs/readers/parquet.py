@@ -30,7 +30,7 @@ def rows(log: Log) -> Iterator[Row]:
     with log.path.open("rb") as file:
         file.seek(-min(4, log.path.stat().st_size), 2)
         if file.read(4) != MAGIC:
-            raise Unreadable("its end is no end of a parquet file, which cannot be read without")
+            raise Unreadable("it does not end like a parquet file, and cannot be read without its end")
         file.seek(0)
         log.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     try:
