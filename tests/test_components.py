@@ -297,6 +297,21 @@ def test_a_module_that_cannot_be_imported(install: Install, tmp_path: Path, caps
     assert said.startswith("warning[broken-component]: the transition `hasty` cannot be loaded\n")
 
 
+def test_a_misspelt_setting_is_refused(install: Install) -> None:
+    """An optional member may be a setting; under another name it would be set, and never read."""
+    text = source_of("objective", "cross_entropy").replace("label_smoothing", "label_smooting")
+    install({"smooth": text}, "[shapeflow.objectives]\nsmooth = growth.smooth:CrossEntropy\n")
+    (wrong, *_) = loaded("objective").broken["smooth"]
+    assert "has a setting `label_smooting`, and does not have `label_smoothing`" in wrong.message
+    assert (wrong.help or "").startswith("did you mean `label_smoothing`?")
+
+
+def test_a_builtin_in_the_place_of_a_method(install: Install) -> None:
+    text = "import attrs\n\n\n@attrs.frozen\nclass Odd:\n    decay = dict\n"
+    install({"odd": text}, "[shapeflow.schedules]\nodd = growth.odd:Odd\n")
+    assert {"constant", "cosine", "linear"} <= components("schedule").keys()
+
+
 def test_what_is_no_class(install: Install) -> None:
     install({"hasty": "def hasty(): ...\n"}, "[shapeflow.transitions]\nhasty = growth.hasty:hasty\n")
     (wrong,) = loaded("transition").broken["hasty"]

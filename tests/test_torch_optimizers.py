@@ -356,3 +356,17 @@ def test_an_optimizer_of_another_distribution_grows_by_its_rules(
     assert {value.data_ptr() for value in kept.values.values()}.isdisjoint(
         state["slow"].data_ptr() for state in kept.states.values()
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("class Slow: ...\n", "wrong-member: the torch backend's `slow` is not a subclass"),
+        (STEPPED.replace("def made", "def mode"), "wrong-member: the torch backend's `slow` lacks `made`"),
+        ("import nowhere\n", "broken-component: `slow` of another distribution cannot be imported"),
+    ],
+)
+def test_a_broken_torch_half_is_refused_before_the_run(text: str, said: str, stranger: None, tmp_path: Path) -> None:
+    (tmp_path / "growth/stepped.py").write_text(text)
+    with pytest.raises(Refused, match=said):
+        machine(toy_image_plan(DEEPER, optimizer=components("optimizer")["slow"]()))

@@ -163,16 +163,19 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
 
 
 TAUGHT = """
-model vit(depth: 1, width: 16, heads: 2)
+model vit(depth: 1, head_width: 8)
 data digits(batch: 16)
+optimizer adamw(beta2: 0.999)
 axis patch in [4, 2] px via flexi_resize(base: 4 px)
-stage (patch: 4 px) until 3 steps
-stage (patch: 2 px) until end
+axis width in [16, 24] via width_expand
+stage (patch: 4 px, width: 16) until 3 steps
+stage (patch: 2 px, width: 24) until end
 budget 6 steps
 """
 
 
 def test_two_processes_have_the_teacher_of_one(tmp_path: Path) -> None:
+    """Across a growth by AdamW whose new entries have ages of their own; then the weights are those of one process."""
     go(compiled(tmp_path, TAUGHT + "objective cross_entropy"), tmp_path / "teacher")
     export(tmp_path / "teacher", tmp_path / "t.safetensors")
     kinds = 'mixture(of: [cross_entropy, distill(teacher: "t.safetensors")], weights: [0.5, 0.5])'
@@ -180,3 +183,7 @@ def test_two_processes_have_the_teacher_of_one(tmp_path: Path) -> None:
     one, two = (go(plan, tmp_path / str(count), processes=count, root=tmp_path)[1] for count in (1, 2))
     assert one == two
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    ends = [load_file(tmp_path / n / "checkpoints/step-000000006/model.safetensors") for n in ("1", "2")]
+    assert all(torch.allclose(ends[0][key], ends[1][key], rtol=1e-3, atol=1e-5) for key in ends[0])
+    ages = load_file(tmp_path / "2/checkpoints/step-000000006/optimizer.safetensors")
+    assert any(part.dim() for name, part in ages.items() if name.endswith(".step"))

@@ -20,6 +20,8 @@ import attrs
 CLOSE = 0.75
 """Similarity (difflib) from which a public name counts as a misspelt member. Helpers may be public, so it is stricter
 than `did_you_mean`: `learning_rates` is refused, `rotation` is not."""
+CLOSE_SETTING = 0.85
+"""The same for a setting and a member that may be a setting."""
 
 
 @attrs.frozen
@@ -141,6 +143,12 @@ def _misspelt(cls: type, members: Mapping[str, _Member], own: Mapping[str, Any],
         for meant in get_close_matches(name, known, n=1, cutoff=CLOSE):
             what = f"has `{name}`, which nothing reads"
             yield Fault(meant, what, f"did you mean `{meant}`? If it is a helper, call it `_{name}`")
+    # A setting of its own is legitimate, so its name must be closer.
+    values = [name for name in known if members[name].kind == "value" and not members[name].required]
+    for name in sorted(fields - members.keys()):
+        for meant in get_close_matches(name, values, n=1, cutoff=CLOSE_SETTING):
+            what = f"has a setting `{name}`, and does not have `{meant}`"
+            yield Fault(meant, what, f"did you mean `{meant}`? Another setting needs a name that differs more")
 
 
 def _wrong(member: _Member, value: Any) -> Iterator[Fault]:
@@ -187,7 +195,11 @@ def _takes(method: Any, member: _Member) -> bool:
 def _own_parameters(method: Any) -> list[inspect.Parameter]:
     """The parameters after `self`."""
     function = method.__func__ if isinstance(method, staticmethod | classmethod) else method
-    parameters = list(inspect.signature(function).parameters.values())
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        # Some builtins have no signature: taken for a method without parameters.
+        return []
     return parameters if isinstance(method, staticmethod) else parameters[1:]
 
 

@@ -64,7 +64,7 @@ def _schedule(plan: Plan) -> Iterator[str]:
     if plan.schedule is None:
         return
     if not 0 <= plan.schedule.final < 1:
-        yield f"its learning rate falls to {plan.schedule.final:g} of itself"
+        yield f"`schedule.final` is {plan.schedule.final:g}; it must be at least 0 and below 1"
     if plan.cooldown is not None:
         yield "it has both a schedule and a cooldown"
     warmup = plan.optimizer.settings.get("warmup", 0) if plan.optimizer is not None else 0

@@ -23,13 +23,15 @@ __all__ = ["Member", "Optimizer", "State", "optimizer_of"]
 def optimizer_of(spec: Spec, apart: Collection[str] = (), varied: bool = False) -> Optimizer[Any]:
     """The optimizer that a plan names. `apart`, `varied`: see `Optimizer`.
 
-    Raises Refused `no-such-optimizer`, and `broken-plan` where the settings are not those of the optimizer.
+    Raises Refused `no-such-optimizer`, `broken-component` and `wrong-member` for the class of another distribution, and
+    `broken-plan` where the settings are not those of the optimizer.
     """
     kind = _KINDS.get(spec.name) or plugin("optimizers", spec.name)
     if kind is None:
         message = f"the torch machine has no optimizer `{spec.name}`"
         help_ = f"write `optimizer {did_you_mean(spec.name, _KINDS) or 'adamw'}`, or install what brings this one"
         raise Refused(Diagnostic("no-such-optimizer", message, place="plan", help=help_))
+    _check_kind(spec.name, kind)
     try:
         settings = kind.declaration(**spec.settings)
     except (TypeError, EditError) as error:
@@ -41,3 +43,20 @@ def optimizer_of(spec: Spec, apart: Collection[str] = (), varied: bool = False) 
         raise Refused(Diagnostic("broken-plan", message, place="plan", notes=(why,)))
     made: Optimizer[Any] = kind(settings, apart, varied)
     return made
+
+
+def _check_kind(name: str, kind: Any) -> None:
+    """Raises Refused `wrong-member` for a class that does not meet `Optimizer`."""
+    if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
+        lacks, help_ = "is not a subclass of `shapeflow_torch.Optimizer`", "inherit it"
+    elif kind.__abstractmethods__:
+        lacks, help_ = (
+            f"lacks `{min(kind.__abstractmethods__)}`",
+            "write this method of `Optimizer`",
+        )
+    elif not hasattr(kind, "declaration"):
+        lacks, help_ = "lacks `declaration`", "set it to the component that declares the settings"
+    else:
+        return
+    message = f"the torch backend's `{name}` {lacks}"
+    raise Refused(Diagnostic("wrong-member", message, place="plan", help=help_))
