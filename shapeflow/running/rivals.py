@@ -96,8 +96,8 @@ def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
         message, why = "runs of a comparison do not cool down", "lowers the error only at the end of a run"
         report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
     if program is not None and program.decay is not None:
-        message = "no way of a comparison has a schedule"
-        why = "each point of a way would need a schedule that ends there"
+        message = "`compare` trains without the schedule"
+        why = "a run that ends at the target would need a schedule that ends there"
         report.warning("schedule-left-out", message, program.spans["schedule"], why)
     return _entry(PLAN, "the plan", plans, seeds, folder)
 

@@ -79,7 +79,7 @@ class Published(LawSourceHooks):
         if request.metric.partition("@")[0] != "loss":
             report.error(
                 "foreign-metric",
-                f"`{self.name}` foretells the loss of a language model in {found.unit}, and the metric is "
+                f"`{self.name}` predicts the loss of a language model in {found.unit}, and the metric is "
                 f"`{request.metric}`",
                 request.spans.get("name", request.spans.get("")),
                 "a law of another metric",
