@@ -23,7 +23,8 @@ class Sgd:
 
     The learning rate follows the warm-up, the stage's shape, the rise after a switch, and the
     schedule or cooldown.
-    `width_expand(lr: mup)` is a rule for Adam: with `sgd` keep `lr: keep`. `batch_resize(beta2: samples)` adapts the
+    `width_expand(lr: mup)` and the default `lr: sqrt` of `batch_resize` are rules for Adam: with `sgd` write `lr: keep`
+    for a width, and `lr: linear` for a batch. `batch_resize(beta2: samples)` adapts the
     averaged weights only, since there is no second moment. `average` is as in `adamw`."""
 
     lr: float = setting(default=0.1, above=0.0, help="learning rate after the warm-up, in the shape it is stated for")
