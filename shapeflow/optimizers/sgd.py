@@ -21,11 +21,10 @@ class Sgd:
     the gradient is, and new entries start at 0, as every entry does in the first step: all choices of `moments` but
     `reset` are the same.
 
-    The learning rate follows the warm-up, the stage's shape, the rise after a switch, and the
-    schedule or cooldown.
+    The learning rate follows the warm-up, the stage's shape, the rise after a switch, and the schedule or cooldown.
     `width_expand(lr: mup)` and the default `lr: sqrt` of `batch_resize` are rules for Adam: with `sgd` write `lr: keep`
-    for a width, and `lr: linear` for a batch. `batch_resize(beta2: samples)` adapts the
-    averaged weights only, since there is no second moment. `average` is as in `adamw`."""
+    for a width, and `lr: linear` for a batch. `batch_resize(beta2: samples)` adapts the averaged weights only, since
+    there is no second moment. `average` is as in `adamw`."""
 
     lr: float = setting(default=0.1, above=0.0, help="learning rate after the warm-up, in the shape it is stated for")
     momentum: float = setting(default=0.9, low=0.0, high=0.9999, help="decay of the momentum; 0 keeps no state")
