@@ -168,7 +168,7 @@ def test_files_that_are_not_what_their_header_says(corpus: Path) -> None:
 
 LIES: dict[str, tuple[Any, str]] = {
     "format": ("mine", "`format` is not shapeflow-tokens"),
-    "version": (2, "version 2 of the format, and this shapeflow reads version 1"),
+    "version": (2, "version 2 of the format, and this version of shapeflow reads version 1"),
     "dtype": ("int8", "`dtype` is not uint16 or uint32"),
     "count": (-1, "`count` is not a whole number of 0 or more"),
     "vocabulary": (70_000, "a vocabulary of 70000 does not fit into uint16"),
