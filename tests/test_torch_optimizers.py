@@ -53,9 +53,9 @@ def moved(
 ) -> nn.Parameter:
     """A tensor after some updates by gradients that depend on it."""
     weight = nn.Parameter(like.clone())
-    optimizer = made.built(members({"w": weight}, declared), {})
+    optimizer = made.build_with_state(members({"w": weight}, declared), {})
     for _ in range(steps):
-        made.tell(optimizer, rated(rate, matrix), 1.0, float)
+        made.set_rates(optimizer, rated(rate, matrix), 1.0, float)
         weight.grad = torch.sin(3 * weight.detach()) + 0.1
         optimizer.step()
     return weight
@@ -99,12 +99,12 @@ def test_sgd_decays_matrices_as_torch_does_without_momentum() -> None:
     assert torch.allclose(moved(made, MATRIX, like, 10, 0.05), want, rtol=1e-12)
     weight = nn.Parameter(torch.ones(3, 3))
     made = TorchSgd(Sgd(momentum=0.9, weight_decay=0.5))
-    optimizer = made.built(members({"w": weight}, MATRIX), {})
+    optimizer = made.build_with_state(members({"w": weight}, MATRIX), {})
     weight.grad = torch.zeros(3, 3)
-    made.tell(optimizer, rated(0.1), 1.0, float)
+    made.set_rates(optimizer, rated(0.1), 1.0, float)
     optimizer.step()
     assert torch.allclose(weight, torch.tensor(0.95))
-    assert not made.taken(optimizer, weight)["momentum_buffer"].any()
+    assert not made.state_of(optimizer, weight)["momentum_buffer"].any()
 
 
 @pytest.mark.parametrize("sizes", [(5, 5), (4, 9), (9, 4)])
@@ -136,15 +136,15 @@ def test_muon_moves_a_matrix_by_its_orthogonal_part() -> None:
 def test_muons_momentum_is_a_mean_of_gradients(nesterov: bool) -> None:
     weight = nn.Parameter(torch.zeros(4, 6, dtype=torch.float64))
     made = TorchMuon(Muon(momentum=0.8, nesterov=nesterov))
-    optimizer = made.built(members({"w": weight}, MATRIX), {})
+    optimizer = made.build_with_state(members({"w": weight}, MATRIX), {})
     momentum = torch.zeros(4, 6, dtype=torch.float64)
     for step in range(4):
         weight.grad, before = random(4, 6, seed=step), weight.detach().clone()
-        made.tell(optimizer, rated(0.1), 1.0, float)
+        made.set_rates(optimizer, rated(0.1), 1.0, float)
         optimizer.step()
         momentum = 0.8 * momentum + 0.2 * weight.grad
         ahead = 0.2 * weight.grad + 0.8 * momentum if nesterov else momentum
-        assert torch.allclose(made.taken(optimizer, weight)["momentum"], momentum)
+        assert torch.allclose(made.state_of(optimizer, weight)["momentum"], momentum)
         assert torch.allclose(before - weight.detach(), 0.1 * 0.2 * 6**0.5 * newton_schulz(ahead), atol=1e-9)
 
 
@@ -170,7 +170,7 @@ def test_fused_matrices_are_updated_one_by_one() -> None:
         assert torch.equal(layout.split(member.weight.detach()), three)
         assert torch.equal(layout.joined(three, member.weight), member.weight)
         made = TorchMuon(Muon(), apart={"part"})
-        optimizer = made.built({"qkv": member}, {})
+        optimizer = made.build_with_state({"qkv": member}, {})
         before, member.weight.grad = member.weight.detach().clone(), member.weight.detach().sin()
         optimizer.step()
         found = layout.split(before - member.weight.detach())
@@ -309,7 +309,7 @@ class Signs(torch.optim.Optimizer):
 class Slow(Optimizer):
     declaration = Declared
 
-    def made(self, groups, aged):
+    def build(self, groups, aged):
         return Signs(groups, {"lr": self.settings.lr})
 """
 
@@ -362,7 +362,11 @@ def test_an_optimizer_of_another_distribution_grows_by_its_rules(
     ("text", "said"),
     [
         ("class Slow: ...\n", "wrong-member: the torch backend's `slow` is not a subclass"),
-        (STEPPED.replace("def made", "def mode"), "wrong-member: the torch backend's `slow` lacks `made`"),
+        (STEPPED.replace("def build", "def bild"), "wrong-member: the torch backend's `slow` lacks `build`"),
+        (
+            STEPPED + "\n    def option(self, member):\n        return {}\n",
+            "wrong-member: the torch backend's `slow` has `option`, which `Optimizer` does not have",
+        ),
         ("import nowhere\n", "broken-component: `slow` of another distribution cannot be imported"),
     ],
 )
@@ -370,3 +374,28 @@ def test_a_broken_torch_half_is_refused_before_the_run(text: str, said: str, str
     (tmp_path / "growth/stepped.py").write_text(text)
     with pytest.raises(Refused, match=said):
         machine(toy_image_plan(DEEPER, optimizer=components("optimizer")["slow"]()))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            STEPPED.replace('"slow"', '"slower"'),
+            "undeclared-state: the torch optimizer `Slow` keeps the parts `slower` for a tensor; its component",
+        ),
+        (
+            STEPPED.replace('.setdefault("slow", p.detach().clone())', '.setdefault("slow", p.new_zeros(()))').replace(
+                ".lerp_(p, 0.5)", ".add_(1)"
+            ),
+            "undeclared-state: the torch optimizer `Slow` keeps `slow` as ",
+        ),
+    ],
+)
+def test_state_other_than_declared_is_refused_after_the_first_update(
+    text: str, said: str, stranger: None, tmp_path: Path
+) -> None:
+    (tmp_path / "growth/stepped.py").write_text(text)
+    plan = toy_image_plan(DEEPER, optimizer=components("optimizer")["slow"]())
+    with pytest.raises(Refused) as refused:
+        machine(plan).step(plan.stages[0], 0, 0.0)
+    assert str(refused.value).startswith(said)

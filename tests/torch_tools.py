@@ -135,7 +135,7 @@ def members(parameters: Mapping[str, nn.Parameter], declared: Parameter = OTHER)
 
 def empty_state(like: Tensor) -> State:
     """The state of AdamW before the first update."""
-    return optimizer_of(Spec("adamw")).empty(OTHER, like)
+    return optimizer_of(Spec("adamw")).initial_state(OTHER, like)
 
 
 def adamw(
@@ -147,4 +147,4 @@ def adamw(
 ) -> torch.optim.Optimizer:
     """The machine's AdamW over some tensors."""
     declared = Parameter("matrix", ("one",), "matrix", "one") if decays else OTHER
-    return Adamw(Settings(**settings), varied=varied).built(members(parameters, declared), states)
+    return Adamw(Settings(**settings), varied=varied).build_with_state(members(parameters, declared), states)

@@ -63,19 +63,25 @@ class Body:
                 parameter.data = kept.values[name]
         self.averages = dict(kept.averages)
         self._members = _members(ledger, self._parameters)
-        self.optimizer = rules.built(self._members, kept.states)
+        self.optimizer = rules.build_with_state(self._members, kept.states)
+        self._checked = False
         if compiled:
             compile_blocks(self.net)
         self.wrapped: nn.Module = DistributedDataParallel(self.net) if team.world > 1 else self.net
 
     def update(self, factors: Factors, average_age: int, memory: float, worth: Callable[[int], float]) -> None:
-        """One update by the gradients that lie there. `factors`: of the step's learning rate; `average_age`: steps that
-        the average has seen; `memory`: what the step counts as; `worth`: what the last so many steps count as."""
+        """Make one update from the gradients. `factors`: of the step's learning rate; `average_age`: steps in the
+        average; `memory`, `worth`: see `Optimizer.set_rates`.
+
+        Raises Refused `undeclared-state` after the first update, if the optimizer keeps other state than declared."""
         settings = self.rules.settings
         parameters: list[Tensor] = list(self._parameters.values())
         nn.utils.clip_grad_norm_(parameters, settings.clip)
-        self.rules.tell(self.optimizer, factors, memory, worth)
+        self.rules.set_rates(self.optimizer, factors, memory, worth)
         self.optimizer.step()
+        if not self._checked:
+            self.rules.check_state(self.optimizer, self._members)
+            self._checked = True
         self.optimizer.zero_grad(set_to_none=True)
         seen = worth(average_age + 1) - memory
         weight = max(horizon(settings.average, memory), memory / (memory + 0.1 * seen))
@@ -94,7 +100,7 @@ class Body:
         if kept.states:
             for name, member in self._members.items():
                 if name not in kept.states:
-                    kept.states[name] = self.rules.empty(member.declared, member.weight)
+                    kept.states[name] = self.rules.initial_state(member.declared, member.weight)
         return kept
 
     def released(self) -> Kept:
@@ -116,7 +122,7 @@ class Body:
 
     def forget_moments(self) -> None:
         """The optimizer starts again."""
-        self.optimizer = self.rules.built(self._members, {})
+        self.optimizer = self.rules.build_with_state(self._members, {})
 
 
 def _members(ledger: Ledger, parameters: Mapping[str, nn.Parameter]) -> dict[str, Member]:

@@ -66,13 +66,13 @@ def operate(
     What can be known beforehand is asked of `rehearsed`, before a tensor is touched.
 
     `apart`: dims along which slices have a mean square of their own; `switch`: number of the switch in the plan;
-    `optimizer`: whose state it is; `memory`: see `Optimizer.ages_matter`.
+    `optimizer`: whose state it is; `memory`: see `Optimizer.needs_ages`.
     """
     if transition.moments == "reset":
         kept.states.clear()
     if transition.average == "restart":
         kept.averages.clear()
-    own_ages = transition.moments == "fresh" and optimizer.ages_matter(memory)
+    own_ages = transition.moments == "fresh" and optimizer.needs_ages(memory)
     surgery = _Surgery(kept, ledger, transition, tuple(apart), (seed, switch), optimizer, own_ages)
     # Edits of one parameter keep their order; those of others have no part in them.
     edits: dict[str | None, list[Edit]] = {}
@@ -137,7 +137,7 @@ class _Surgery:
 
     def _opened(self, parameter: Parameter, member: str) -> Bundle:
         value = self.kept.values.pop(member)
-        state = self.kept.states.pop(member, None) or self.optimizer.empty(parameter, value)
+        state = self.kept.states.pop(member, None) or self.optimizer.initial_state(parameter, value)
         return Bundle(
             value,
             self.kept.averages.pop(member, value),

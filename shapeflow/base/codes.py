@@ -232,6 +232,8 @@ _SWITCHES = {
     "does not restore a reading. `shapeflow check` measures this. It is a mistake in the transition or the model.",
     "dead-entries": "New entries of a parameter had no gradient by the second step, as when both sides of a product "
     "start at zero: they would never learn. `shapeflow check` measures this. It is a mistake in the transition.",
+    "undeclared-state": "After the first update, the torch optimizer of a plugin keeps other state than its component "
+    "declares: other parts, or other sizes. Surgery and checkpoints follow the declaration, so the run stops.",
     "wrong-state": "After a switch the names or sizes of the averaged weights or of the optimizer's state differ from "
     "those of the parameters: a mistake in the backend.",
     "no-slot": "An edit multiplies a slot that the model does not have: a mistake in a transition.",

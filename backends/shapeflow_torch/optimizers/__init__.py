@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
 from typing import Any
 
+from shapeflow.base.conformance import CLOSE
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.base.settings import unfit
 from shapeflow.ir.edits import EditError
@@ -56,7 +58,18 @@ def _check_kind(name: str, kind: Any) -> None:
         )
     elif not hasattr(kind, "declaration"):
         lacks, help_ = "lacks `declaration`", "set it to the component that declares the settings"
+    elif near := next(_misspelt(kind), None):
+        lacks, help_ = f"has `{near[0]}`, which `Optimizer` does not have", f"did you mean `{near[1]}`?"
     else:
         return
     message = f"the torch backend's `{name}` {lacks}"
     raise Refused(Diagnostic("wrong-member", message, place="plan", help=help_))
+
+
+def _misspelt(kind: type[Optimizer[Any]]) -> Iterator[tuple[str, str]]:
+    """Public methods whose names are close to an optional one of `Optimizer`, which would never be called."""
+    hooks = {name for name, value in vars(Optimizer).items() if callable(value) and not name.startswith("_")}
+    for base in kind.__mro__[: kind.__mro__.index(Optimizer)]:
+        for name in vars(base).keys() - hooks:
+            if not name.startswith("_") and (near := get_close_matches(name, hooks, 1, CLOSE)):
+                yield name, near[0]

@@ -34,27 +34,27 @@ S = TypeVar("S", bound=Settings)
 class AdamwPart(Optimizer[S]):
     """What an optimizer shares with AdamW that updates some parameters by it: the betas of a step, and ages."""
 
-    def tell(
+    def set_rates(
         self, optimizer: torch.optim.Optimizer, factors: Factors, memory: float, worth: Callable[[int], float]
     ) -> None:
-        super().tell(optimizer, factors, memory, worth)
+        super().set_rates(optimizer, factors, memory, worth)
         betas = (self.settings.beta1, self.settings.decays(memory)["beta2"])
         for group in optimizer.param_groups:
             group["betas"] = betas
         if isinstance(optimizer, AgedAdamW) and self.varied:
             optimizer.memory = Memory(self.settings.beta2, worth)
 
-    def ages_matter(self, memory: float) -> bool:
+    def needs_ages(self, memory: float) -> bool:
         return ages_matter(self.settings.beta1, self.settings.decays(memory)["beta2"])
 
-    def put(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter, state: State) -> None:
+    def load_state(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter, state: State) -> None:
         if isinstance(optimizer, AgedAdamW) and "step" in state and state["step"].dim():
             optimizer.adopt(weight, state)
         else:
-            super().put(optimizer, weight, state)
+            super().load_state(optimizer, weight, state)
 
-    def taken(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> State:
-        return optimizer.state_of(weight) if isinstance(optimizer, AgedAdamW) else super().taken(optimizer, weight)
+    def state_of(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> State:
+        return optimizer.state_of(weight) if isinstance(optimizer, AgedAdamW) else super().state_of(optimizer, weight)
 
 
 class Adamw(AdamwPart[Declared]):
@@ -62,7 +62,7 @@ class Adamw(AdamwPart[Declared]):
 
     declaration: ClassVar[type[Any]] = Declared
 
-    def made(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
         own = self.settings
         kind = AgedAdamW if aged or self.varied else torch.optim.AdamW
         return kind(groups, own.lr, (own.beta1, own.beta2), own.eps, fused=True)

@@ -84,7 +84,7 @@ class AgedAdamW(torch.optim.AdamW):
             self._ages[parameter] += 1
             alike.setdefault(self._ages[parameter], []).append(parameter)
         for age, members in alike.items():
-            yield {**group, "params": members, **_told(group, age, self.memory)}
+            yield {**group, "params": members, **_corrected(group, age, self.memory)}
 
 
 @attrs.frozen
@@ -104,7 +104,7 @@ def _left(beta2: float, age: int, memory: Memory | None) -> float:
     return beta2**age if memory is None else memory.left(age)
 
 
-def _told(group: Mapping[str, Any], age: int, memory: Memory | None) -> dict[str, float]:
+def _corrected(group: Mapping[str, Any], age: int, memory: Memory | None) -> dict[str, float]:
     """What torch is to be told, so that it makes the update of a true correction. It divides by 1 - beta2 ** age with
     the beta2 of the step; where that was another one before, the right number is c times this. Then
     lr m / (sqrt(v / c) + eps) = (lr sqrt(c)) m / (sqrt(v) + eps sqrt(c)), and the decay lr * weight_decay stays."""
@@ -191,8 +191,8 @@ def _update(grown: _Grown, group: Mapping[str, Any], memory: Memory | None) -> N
         alike.setdefault(None if memory is None else grown.age - run.missed, []).append((*stretch, run.step))
     for key, members in alike.items():
         values, gradients, firsts, seconds, steps = (list(each) for each in zip(*members, strict=True))
-        told = {"beta1": beta1, "beta2": beta2, **_told(group, key or grown.age, memory)}
-        adamw(values, gradients, firsts, seconds, [], steps, fused=True, amsgrad=False, maximize=False, **told)
+        options = {"beta1": beta1, "beta2": beta2, **_corrected(group, key or grown.age, memory)}
+        adamw(values, gradients, firsts, seconds, [], steps, fused=True, amsgrad=False, maximize=False, **options)
     for value, before, first, second, age in young:
         root = math.sqrt(1 - _left(beta2, age, memory))
         before.mul_(1 - lr * decay)

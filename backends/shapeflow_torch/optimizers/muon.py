@@ -116,7 +116,7 @@ class MuonAdamW(AgedAdamW):
 class Muon(AdamwPart[Declared]):
     declaration: ClassVar[type[Any]] = Declared
 
-    def made(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
         own = self.settings
         return MuonAdamW(groups, own.lr, (own.beta1, own.beta2), own.eps, fused=True)
 
@@ -127,10 +127,10 @@ class Muon(AdamwPart[Declared]):
         layout = layout_of(member, self.apart)
         return {**found, "layout": layout, "momentum": own.momentum, "nesterov": own.nesterov}
 
-    def tell(
+    def set_rates(
         self, optimizer: torch.optim.Optimizer, factors: Factors, memory: float, worth: Callable[[int], float]
     ) -> None:
-        super().tell(optimizer, factors, memory, worth)
+        super().set_rates(optimizer, factors, memory, worth)
         if self.settings.adamw_lr is not None:
             for group in optimizer.param_groups:
                 if group["layout"] is None:

@@ -1,15 +1,16 @@
-"""What the torch machine asks of an optimizer: the base class of the files in this folder."""
+"""The base class of the optimizers in this folder."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import attrs
 import torch
 from torch import Tensor, nn
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.components import Optimizer as Declared
 from shapeflow.ir.parameters import Growth, Parameter
 from shapeflow.ir.rates import Factors, reads_width
@@ -31,11 +32,11 @@ class Member:
 
 
 class Optimizer(ABC, Generic[D]):
-    """How an optimizer is built over tensors by name, told its rates, and read back.
+    """Builds torch optimizers for a declared optimizer, sets their rates before each step, and reads their state.
 
-    It is made once a run and holds no state; a torch optimizer does, and lives between two switches. Updates must
-    depend on the gradients and the state alone, since gradients are averaged over processes before, and weights are
-    whole on each of them.
+    There is one instance per run, and it holds no state: the torch optimizer does, and a new one is built at each
+    switch that changes tensors. Updates must depend on the gradients and the state alone: gradients are averaged over
+    the processes before the update, and each process holds all weights.
     """
 
     declaration: ClassVar[type[Any]]
@@ -47,44 +48,45 @@ class Optimizer(ABC, Generic[D]):
         self.settings, self.apart, self.varied = settings, frozenset(apart), varied
 
     @abstractmethod
-    def made(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
-        """A torch optimizer of parameter groups. `aged`: whether a part that counts has a number for each entry."""
+    def build(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
+        """Return a torch optimizer over parameter groups. `aged`: whether a `count` has one number per entry."""
 
     def options(self, member: Member) -> dict[str, Any]:
-        """Options of the group that a tensor is in. `wide` is read by `tell`."""
+        """Return the options of a tensor's parameter group. `set_rates` reads `wide`."""
         decays = member.declared.role == "matrix"
         return {"weight_decay": self.settings.weight_decay if decays else 0.0, "wide": reads_width(member.declared)}
 
-    def tell(
+    def set_rates(
         self, optimizer: torch.optim.Optimizer, factors: Factors, memory: float, worth: Callable[[int], float]
     ) -> None:
-        """Set what varies from step to step. `factors`: of the step's learning rate; `memory`: what the step counts as;
-        `worth`: what the last N steps count as."""
+        """Set the options that vary between steps. `factors`: of the step's learning rate; `memory`: how many steps of
+        the data's own batch this step counts as; `worth`: how many the last N steps count as."""
         for group in optimizer.param_groups:
             group["lr"] = factors.matrix_rate if group["wide"] else factors.rate
 
-    def ages_matter(self, memory: float) -> bool:
-        """Whether entries made at a switch need a `count` of their own under `moments: fresh`. `memory`: the least that
-        a step behind the switch counts as, at which decays are the slowest."""
+    def needs_ages(self, memory: float) -> bool:
+        """Return whether entries made at a switch need a `count` of their own under `moments: fresh`.
+
+        `memory`: the smallest `memory` of any step after the switch, at which the decays are slowest."""
         return False
 
-    def put(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter, state: State) -> None:
-        """Give an optimizer the state of a tensor."""
+    def load_state(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter, state: State) -> None:
+        """Set the state of a tensor."""
         optimizer.state[weight] = dict(state)
 
-    def taken(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> State:
-        """The state of a tensor, in parts as declared; not copied."""
+    def state_of(self, optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> State:
+        """Return the state of a tensor, by declared part; not copied."""
         return dict(optimizer.state[weight])
 
-    def empty(self, declared: Parameter, like: Tensor) -> State:
-        """The state of a tensor that was never updated."""
+    def initial_state(self, declared: Parameter, like: Tensor) -> State:
+        """Return the state of a tensor before its first update."""
         return {part: _zeros(rule, like) for part, rule in self.settings.state(declared).items()}
 
-    def built(self, members: Mapping[str, Member], states: dict[str, State]) -> torch.optim.Optimizer:
-        """An optimizer over named tensors with state written by name. `states` is emptied, so that nothing is held
-        twice. Never through `load_state_dict`, which goes by position and takes state of other sizes without a word.
+    def build_with_state(self, members: Mapping[str, Member], states: dict[str, State]) -> torch.optim.Optimizer:
+        """Return a torch optimizer over named tensors, with their state. Empties `states`, so that no tensor is held
+        twice. `load_state_dict` would match tensors by position and accept state of other sizes.
 
-        Raises ValueError for state of other sizes than its tensor.
+        Raises ValueError for state whose sizes are not those of its tensor.
         """
         aged = False
         for name, state in states.items():
@@ -96,16 +98,39 @@ class Optimizer(ABC, Generic[D]):
         groups: dict[tuple[tuple[str, Any], ...], list[nn.Parameter]] = {}
         for member in members.values():
             groups.setdefault(tuple(self.options(member).items()), []).append(member.weight)
-        optimizer = self.made([{"params": own, **dict(options)} for options, own in groups.items()], aged)
+        optimizer = self.build([{"params": own, **dict(options)} for options, own in groups.items()], aged)
         while states:
             name, state = states.popitem()
-            self.put(optimizer, members[name].weight, state)
+            self.load_state(optimizer, members[name].weight, state)
         return optimizer
 
+    def check_state(self, optimizer: torch.optim.Optimizer, members: Mapping[str, Member]) -> None:
+        """Raises Refused `undeclared-state` if the state that an update wrote is not what the component declares."""
+        for name, state in self.states(optimizer, members).items():
+            member = members[name]
+            rules = self.settings.state(member.declared)
+            if state.keys() != rules.keys():
+                raise Refused(_wrong_state(type(self).__name__, f"the parts {_names(state)}", _names(rules)))
+            for part, tensor in state.items():
+                if not isinstance(tensor, Tensor) or (rules[part] != "count" and tensor.shape != member.weight.shape):
+                    sizes = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+                    has = f"`{part}` as {sizes}"
+                    raise Refused(_wrong_state(type(self).__name__, has, f"a tensor of {tuple(member.weight.shape)}"))
+
     def states(self, optimizer: torch.optim.Optimizer, members: Mapping[str, Member]) -> dict[str, State]:
-        """The state of every tensor that was ever updated, by name; not copied."""
+        """Return the state of every tensor that was updated at least once, by name; not copied."""
         updated = {name: member.weight for name, member in members.items() if optimizer.state.get(member.weight)}
-        return {name: self.taken(optimizer, weight) for name, weight in updated.items()}
+        return {name: self.state_of(optimizer, weight) for name, weight in updated.items()}
+
+
+def _names(parts: Iterable[str]) -> str:
+    return ", ".join(f"`{part}`" for part in sorted(parts)) or "nothing"
+
+
+def _wrong_state(name: str, has: str, declared: str) -> Diagnostic:
+    message = f"the torch optimizer `{name}` keeps {has} for a tensor; its component declares {declared}"
+    help_ = "make `state` of the component and the torch optimizer agree"
+    return Diagnostic("undeclared-state", message, place="plan", help=help_)
 
 
 def _zeros(rule: Growth, like: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class DecayedSGD(torch.optim.SGD):
 class Sgd(Optimizer[Declared]):
     declaration: ClassVar[type[Any]] = Declared
 
-    def made(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
         own = self.settings
         return DecayedSGD(groups, own.lr, own.momentum, nesterov=own.nesterov)
 

@@ -27,5 +27,5 @@ class Signs(torch.optim.Optimizer):
 class Signum(Optimizer[Declared]):
     declaration: ClassVar[type[Any]] = Declared
 
-    def made(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
         return Signs(groups, {"lr": self.settings.lr, "momentum": self.settings.momentum})
