@@ -180,7 +180,10 @@ def test_a_refused_law_is_shown_with_its_reasons(file: Path, capsys: pytest.Capt
     assert answer(["fit", str(file), "-o", str(output), "--plot", str(picture)]) == 1
     told = capsys.readouterr()
     assert "error[refused-laws]: 1 of 3 fits are not reliable" in told.err
-    assert "not reliable beyond the measured range: (width: 128)\n    - its floor is not known: 31%\n" in told.out
+    assert "    - its floor is not known: (width: 128)\n" in told.out
+    assert answer(["fit", str(file), "--verbose"]) == 1
+    verbose = capsys.readouterr().out
+    assert "not reliable beyond the measured range: (width: 128)\n    - its floor is not known: 31%\n" in verbose
     assert "3 laws, 1 not reliable" in told.out
     assert load(output)[Shape.of(width=128)].provenance.verdict == ("its floor is not known: 31%",)
     assert "<svg" in picture.read_text(encoding="utf-8")

@@ -112,6 +112,12 @@ def test_a_mistake_in_no_text_names_its_place() -> None:
     assert render(Diagnostic("c", "m")) == "error[c]: m"
 
 
+def test_details_are_shown_on_request() -> None:
+    diagnostic = Diagnostic("c", "m", place="a", notes=("short",), details=("long",))
+    assert render(diagnostic).splitlines()[2:] == ["   = note: short", "   = note: `--verbose` shows the details"]
+    assert render(diagnostic, verbose=True).splitlines()[2:] == ["   = note: short", "   = note: long"]
+
+
 def test_carets_stay_below_their_words_whatever_stands_before() -> None:
     for before, columns in [("\t", 4), ("日本", 4), ("e\u0301", 1), ("🎈 ", 3), ("ab", 2)]:
         source = Source("a", f"{before}oops")
@@ -154,6 +160,7 @@ def test_as_json_counts_from_one() -> None:
         label(VIT, "flexi_rezise", "why"),
         also=(label(VIT, "16"),),
         notes=("n",),
+        details=("d",),
         help="h",
         severity="warning",
     )
@@ -161,7 +168,7 @@ def test_as_json_counts_from_one() -> None:
         "code": "c", "severity": "warning", "message": "m", "file": "vit.shape",
         "line": 13, "column": 7, "end_line": 13, "end_column": 19, "label": "why", "place": None,
         "labels": [{"file": "vit.shape", "line": 12, "column": 36, "end_line": 12, "end_column": 38, "text": ""}],
-        "notes": ["n"], "help": "h",
+        "notes": ["n"], "details": ["d"], "help": "h",
     }  # fmt: skip
     nowhere = as_json(Diagnostic("c", "m", place="--gpus"))
     assert (nowhere["place"], nowhere["file"], nowhere["line"], nowhere["labels"]) == ("--gpus", None, None, [])

@@ -260,7 +260,7 @@ def test_a_column_in_large_units_is_suspected(tmp_path: Path) -> None:
 def test_doubtful_laws_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(table(first=1e17, last=5e17))
     _, report = laws(Fit("a.csv", drop_warmup=ALL), ask(tmp_path), "unsupported-law")
-    assert "the points span 0.70 decades of compute, less than 1" in told(report)
+    assert "the range of compute is too narrow" in told(report)
     noise = np.random.default_rng(0).normal(0, 0.08, 30)
     text = "flops,error\n" + "".join(
         f"{x},{e * np.exp(n)}\n" for (_, x, e), n in zip(curve(PATCHES[1]), noise, strict=True)

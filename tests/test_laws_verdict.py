@@ -19,7 +19,7 @@ from shapeflow.laws.fit import Fit
 from shapeflow.laws.fitting.from_points import laws_of_points
 from shapeflow.laws.fitting.holdout import hold_out, in_first_half
 from shapeflow.laws.fitting.solver import FitOptions
-from shapeflow.laws.fitting.verdict import verdict
+from shapeflow.laws.fitting.verdict import in_groups, verdict
 from shapeflow.laws.laws_file import save
 from shapeflow.laws.logs.points import Points
 from shapeflow.stages.find_laws import find_laws
@@ -104,6 +104,18 @@ def about(**changes: Any) -> Law:
     return attrs.evolve(GOOD, provenance=attrs.evolve(GOOD.provenance, **changes))
 
 
+def test_reasons_in_groups() -> None:
+    """Each kind of reason once, without its numbers, with the laws that it applies to."""
+    floor, range_ = "the floor is not determined: c lies between 0 and 1", "the range of compute is too narrow: 0.9"
+    alike = "residuals are autocorrelated (0.60 > 0.5, RMS 0.3%): the curve deviates"
+    reasons = {"A": (range_, floor), "B": (floor,), "C": (alike, floor)}
+    shared = ["the range of compute is too narrow: A", "residuals are autocorrelated: C"]
+    assert in_groups(reasons, 3) == [shared[0], "the floor is not determined: all 3 laws", shared[1]]
+    assert in_groups(reasons, 4) == [shared[0], "the floor is not determined: A, B, C", shared[1]]
+    many = {f"{i}": (floor,) for i in range(8)}
+    assert in_groups(many, 9) == ["the floor is not determined: 0, 1, 2, 3, 4 and 3 more"]
+
+
 def test_a_law_that_is_just_good_enough() -> None:
     assert verdict(GOOD, 0.01) == ()
     assert verdict(about(holdout=None, intervals={}, autocorrelation=None), 0.01) == ()
@@ -112,14 +124,22 @@ def test_a_law_that_is_just_good_enough() -> None:
 @pytest.mark.parametrize(
     ("law", "within", "reason"),
     [
-        (about(compute=(1e15, 9e15)), 0.01, "0.95 decades of compute, less than 1"),
-        (about(points=11), 0.01, "11 points, fewer than 12"),
+        (about(compute=(1e15, 9e15)), 0.01, "compute is too narrow: 0.95 decades, less than 1"),
+        (about(points=11), 0.01, "too few points: 11, fewer than 12"),
         (about(learning_rate="falling"), 0.01, "the learning rate falls along the runs"),
-        (attrs.evolve(GOOD, b=3.99), 0.01, "b = 3.99 is at the limit"),
+        (attrs.evolve(GOOD, b=3.99), 0.01, "is at the limit of the search range: b = 3.99"),
         (about(intervals={"c": (0.7, 1.15)}), 0.01, "c lies between 0.7 and 1.15, 30% of the lowest error"),
         (about(autocorrelation=0.6), 0.003, "autocorrelated (0.60 > 0.5, RMS 0.3%)"),
-        (about(holdout=HoldOut(points=5, error=0.01, last=0.01, factor=1.6)), 0.01, "predicts 1.60 times"),
-        (about(holdout=HoldOut(points=5, error=0.01, last=-0.01, factor=0.6)), 0.01, "predicts 0.60 times"),
+        (
+            about(holdout=HoldOut(points=5, error=0.01, last=0.01, factor=1.6)),
+            0.01,
+            "mispredicts the compute of the final losses: 1.60 times",
+        ),
+        (
+            about(holdout=HoldOut(points=5, error=0.01, last=-0.01, factor=0.6)),
+            0.01,
+            "mispredicts the compute of the final losses: 0.60 times",
+        ),
         (about(holdout=HoldOut(points=5, error=0.01, last=0.01, factor=None)), 0.01, "does not reach the final losses"),
         (about(optima=((2.0, 0.4, 1.2, 0.0),)), 0.01, "c = 1.2, outside of the interval 0.8 to 1.15"),
         (about(optima=((2.0, 0.5, 1.0, 0.0),)), 0.01, "b = 0.5, outside of the interval 0.35 to 0.45"),

@@ -49,7 +49,7 @@ class Diagnostic:
 
     `at` is the primary place in a source text. An error outside a source text (a flag, a plan's JSON, a machine) has
     no `at` and names its `place` in words. `notes` are facts, `help` is an action; sentences of the language that
-    `help` quotes must parse.
+    `help` quotes must parse. `details` are notes that the screen shows on `--verbose` only.
     """
 
     code: str
@@ -62,6 +62,7 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     help: str | None = None
     severity: Literal["error", "warning"] = "error"
+    details: tuple[str, ...] = ()
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer to the user, not a failure of the program
@@ -109,10 +110,11 @@ class Report:
         notes: Iterable[str] = (),
         help: str | None = None,
         place: str | None = None,
+        details: Iterable[str] = (),
     ) -> None:
         """Add a warning: the file still compiles."""
         label = Label(at, why) if isinstance(at, Span) else at
-        self.add(Diagnostic(code, message, label, place, tuple(also), tuple(notes), help, "warning"))
+        self.add(Diagnostic(code, message, label, place, tuple(also), tuple(notes), help, "warning", tuple(details)))
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:

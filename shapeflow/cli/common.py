@@ -28,33 +28,47 @@ def tell(diagnostics: Iterable[Diagnostic]) -> None:
         if _format() == "json":
             click.echo(json.dumps(as_json(diagnostic), ensure_ascii=False), err=True)
         else:
-            click.echo(render(diagnostic, color=_colored()) + "\n", err=True)
+            click.echo(render(diagnostic, color=_colored(), verbose=verbose()) + "\n", err=True)
 
 
 def _format() -> str:
-    return _ASKED.get("format", "text")
+    return str(_ASKED.get("format", "text"))
 
 
-_ASKED: dict[str, str] = {}
-"""The value of `--format`; diagnostics are printed after the command and its context have ended."""
+def verbose() -> bool:
+    """Whether `--verbose` was given."""
+    return bool(_ASKED.get("verbose"))
+
+
+_ASKED: dict[str, Any] = {}
+"""Values of `--format` and `--verbose`; diagnostics are printed after the command and its context have ended."""
 
 
 def _colored() -> bool:
     return "NO_COLOR" not in os.environ and sys.stderr.isatty()
 
 
-def _remember(_: click.Context, __: click.Parameter, value: str) -> None:
-    _ASKED["format"] = value
+def _remember(_: click.Context, parameter: click.Parameter, value: Any) -> None:
+    _ASKED[str(parameter.name)] = value
 
 
 def formatted(function: _F) -> _F:
-    """Adds `--format`, the format of diagnostics."""
+    """Adds `--format` and `--verbose`, which say how diagnostics are printed."""
     kinds = click.Choice(["text", "json"])
     help_ = "Format of diagnostics, on stderr."
     option: Callable[[_F], _F] = click.option(
         "--format", type=kinds, default="text", is_eager=True, expose_value=False, callback=_remember, help=help_
     )
-    return option(function)
+    details: Callable[[_F], _F] = click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_remember,
+        help="Show the details of diagnostics.",
+    )
+    return option(details(function))
 
 
 def of_a_file(function: _F) -> _F:

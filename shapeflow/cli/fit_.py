@@ -10,7 +10,7 @@ import attrs
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report
-from shapeflow.cli.common import of_a_file, print_json, tell
+from shapeflow.cli.common import of_a_file, print_json, tell, verbose
 
 if TYPE_CHECKING:
     from shapeflow.base.shapes import Shape
@@ -72,7 +72,7 @@ def _show(program: Program, found: FittedLaws, as_json: bool) -> None:
     from shapeflow.preview.fit import fit_view
     from shapeflow.preview.screen import show
 
-    show(fit_view(program.name, program.units, found))
+    show(fit_view(program.name, program.units, found, verbose()))
 
 
 def _beside(found: FittedLaws, program: Program, output: Path) -> dict[Shape, Law]:

@@ -28,8 +28,8 @@ _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _STYLES = {"error": "bold red", "warning": "bold yellow", "-": "blue", "frame": "blue", "message": "bold"}
 
 
-def render(d: Diagnostic, *, color: bool = False) -> str:
-    """The diagnostic as lines of text; `color` is for terminals."""
+def render(d: Diagnostic, *, color: bool = False, verbose: bool = False) -> str:
+    """The diagnostic as lines of text; `color` is for terminals, `verbose` shows its details."""
     paint = _Paint(d.severity, color)
     lines = [paint(f"{d.severity}[{d.code}]", d.severity) + paint(f": {safe(d.message)}", "message")]
     marks = [] if d.at is None else [_Mark(d.at, "^")]
@@ -41,7 +41,10 @@ def render(d: Diagnostic, *, color: bool = False) -> str:
     for source in sources:
         arrow = "-->" if d.at is not None and d.at.span.source is source else ":::"
         lines += _block([mark for mark in marks if mark.label.span.source is source], pad, arrow, paint)
-    said = [("note", note) for note in d.notes] + ([("help", d.help)] if d.help else [])
+    said = [("note", note) for note in (*d.notes, *(d.details if verbose else ()))]
+    if d.details and not verbose:
+        said.append(("note", "`--verbose` shows the details"))
+    said += [("help", d.help)] if d.help else []
     for word, text in said:
         following = "\n" + " " * (len(pad) + 9)
         lines.append(paint(f"{pad} = ", "frame") + f"{word}: " + following.join(map(safe, text.split("\n"))))
@@ -60,6 +63,7 @@ def as_json(d: Diagnostic) -> dict[str, Any]:
         "place": d.place,
         "labels": [{**_place(label.span), "text": label.text} for label in d.also],
         "notes": list(d.notes),
+        "details": list(d.details),
         "help": d.help,
     }
 

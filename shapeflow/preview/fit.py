@@ -14,6 +14,7 @@ from rich.text import Text
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import HoldOut, Law, Pair, Provenance
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
+from shapeflow.laws.fitting.verdict import in_groups
 from shapeflow.preview.numbers import count, flops, longest, scale
 
 ROOM = 20
@@ -22,14 +23,14 @@ others."""
 LEVEL = "90%"
 
 
-def fit_view(name: str, units: Mapping[str, str], found: FittedLaws) -> RenderableType:
-    """What `shapeflow fit` prints. `units`: axis -> unit, in the file's order."""
+def fit_view(name: str, units: Mapping[str, str], found: FittedLaws, verbose: bool = False) -> RenderableType:
+    """What `shapeflow fit` prints. `units`: axis -> unit, in the file's order; `verbose`: reasons law by law."""
     laws, numbered = found.laws, _numbered(units, found.laws)
     parts: list[RenderableType] = [_title(name, laws), Text()]
     if numbered:
         parts += [_shapes(units, laws), Text()]
     parts += [_numbers(units, laws, numbered), Text(), _worth(units, laws, numbered), Text()]
-    parts += [_indented(line) for line in _refusals(units, laws, numbered)]
+    parts += [_indented(line) for line in _refusals(units, laws, numbered, verbose)]
     parts += [_indented(line) for line in _words(laws, found.summary)]
     return Group(*parts)
 
@@ -191,14 +192,23 @@ def _fit_cells(law: Law) -> Iterator[str]:
     yield "-" if held is None else factor(held)
 
 
-def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> Iterator[str]:
-    """Why fits are not reliable, each reason with the number that decided."""
-    for number, (shape, law) in enumerate(laws.items(), 1):
-        if refused(law):
-            yield f"not reliable beyond the measured range: {f'{number} ' * numbered}{shape.written(units)}"
-            yield from (f"  - {reason}" for reason in law.provenance.verdict)
-    if any(map(refused, laws.values())):
-        yield ""
+def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool, verbose: bool) -> Iterator[str]:
+    """Why fits are not reliable: each kind of reason once, or, if `verbose`, law by law with the deciding numbers."""
+    names = {
+        f"law {number}" if numbered else shape.written(units): law.provenance.verdict
+        for number, (shape, law) in enumerate(laws.items(), 1)
+        if refused(law)
+    }
+    if not names:
+        return
+    if verbose:
+        for name, verdict in names.items():
+            yield f"not reliable beyond the measured range: {name}"
+            yield from (f"  - {reason}" for reason in verdict)
+    else:
+        yield "not reliable beyond the measured range (`--verbose` shows the numbers):"
+        yield from (f"  - {line}" for line in in_groups(names, len(laws)))
+    yield ""
 
 
 def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:

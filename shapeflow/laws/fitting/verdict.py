@@ -6,7 +6,8 @@ A fit that is not reliable still describes what was measured, but no saving is q
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.ir.law import Law
 from shapeflow.laws.fitting.solver import at_bound
@@ -24,6 +25,10 @@ McLeish et al. 2025) the autocorrelation goes up to 0.6 with residuals of 0.04% 
 by; 0.2% of the error is less than a tenth of the compute near the end of such curves. Curves whose learning rate falls
 have residuals of 0.5% to 4%, at 0.6 to 0.9 (`benchmarks/holdout.py` prints both).
 """
+SHOWN = 5
+"""Laws that are listed with a reason they share."""
+_NUMBERS = re.compile(r" \(|: |, ")
+"""Where the numbers of a reason begin."""
 FACTOR = 1.5
 """A fit to the first half of the data may over- or underestimate the compute of the final losses by this factor."""
 
@@ -34,18 +39,36 @@ def verdict(law: Law, within: float) -> tuple[str, ...]:
     return tuple(_reasons(law, within))
 
 
+def in_groups(reasons: Mapping[str, Sequence[str]], total: int) -> list[str]:
+    """One line per kind of reason, with the laws that it applies to. `reasons`: name of a law -> its reasons; `total`:
+    the number of laws, reliable ones included."""
+    groups: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        for reason in why:
+            groups.setdefault(_NUMBERS.split(reason)[0], []).append(name)
+    return [
+        f"{kind}: {f'all {total} laws' if len(names) == total > 1 else _listed(names)}"
+        for kind, names in groups.items()
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
 def _reasons(law: Law, within: float) -> Iterator[str]:
     about = law.provenance
     if about.compute is not None:
         decades = math.log10(about.compute[1] / about.compute[0])
         if decades < DECADES:
-            yield f"the points span {decades:.2f} decades of compute, less than {DECADES:g}"
+            yield f"the range of compute is too narrow: {decades:.2f} decades, less than {DECADES:g}"
     if about.points and about.points < POINTS:
-        yield f"there are {about.points} points, fewer than {POINTS}"
+        yield f"there are too few points: {about.points}, fewer than {POINTS}"
     if about.learning_rate == "falling":
         yield "the learning rate falls along the runs, so earlier points do not show what shorter runs reach"
     if about.exponent is not None and at_bound(law.b, about.exponent):
-        yield f"the exponent b = {law.b:.3g} is at the limit of the search range"
+        yield f"the exponent is at the limit of the search range: b = {law.b:.3g}"
     yield from _floor(law)
     alike = about.autocorrelation
     if alike is not None and alike > ALIKE and within > HARMLESS:
@@ -77,8 +100,8 @@ def _predicted(law: Law) -> Iterator[str]:
         yield "a fit to the first half does not reach the final losses"
     elif not 1 / FACTOR <= holdout.factor <= FACTOR:
         yield (
-            f"a fit to the first half predicts {holdout.factor:.2f} times the actual compute of the final losses "
-            f"(limits {1 / FACTOR:.2f} and {FACTOR:g})"
+            "a fit to the first half mispredicts the compute of the final losses: "
+            f"{holdout.factor:.2f} times the actual (limits {1 / FACTOR:.2f} and {FACTOR:g})"
         )
 
 

@@ -9,6 +9,7 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.route import LawRequest
+from shapeflow.laws.fitting.verdict import in_groups
 from shapeflow.laws.logs.runs import Logs, Run, faults
 
 SMALL = 1e6
@@ -129,7 +130,8 @@ def doubts(laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> No
             "unsupported-law",
             f"{len(unsupported)} of {len(laws)} fits are not reliable beyond the measured range",
             at,
-            notes=_some([f"{shape.written(request.units)}: {'; '.join(why)}" for shape, why in unsupported.items()]),
+            notes=in_groups({shape.written(request.units): why for shape, why in unsupported.items()}, len(laws)),
+            details=[f"{shape.written(request.units)}: {'; '.join(why)}" for shape, why in unsupported.items()],
             help="run longer at a constant learning rate, evaluate more often, or add runs of similar shapes",
         )
     rms = {shape: law.provenance.rms or 0.0 for shape, law in laws.items()}
