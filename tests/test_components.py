@@ -347,3 +347,18 @@ def test_no_hook_of_a_component_is_read_by_a_string() -> None:
     read = re.compile(r"(?:get|has)attr\(\s*[\w.()]+,\s*\"(\w+)\"")
     for path in sorted([*ROOT.glob("shapeflow/**/*.py"), *ROOT.glob("backends/**/*.py")]):
         assert not hooks.intersection(read.findall(path.read_text())), path
+
+
+def test_an_exception_in_a_component_names_its_distribution(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = source_of("traversal", "evenly").replace("class Evenly", "class Crossing")
+    broken, count = re.subn(r"( +)def route\(.*?:\n", r"\g<0>\1    raise ZeroDivisionError('by nought')\n", text)
+    assert count == 1
+    install({"crossing": broken}, "[shapeflow.traversals]\ncrossing = growth.crossing:Crossing\n")
+    file = tmp_path / "plan.shape"
+    example = (ROOT / "examples/laws_only.shape").read_text()
+    file.write_text(re.sub(r"(?m)^traversal.*$", "traversal  crossing", example))
+    assert answer(["compile", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert "this is a bug in `growth`, which brings components: ZeroDivisionError: by nought (crossing.py:" in said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -89,6 +90,35 @@ def structured(converter: cattrs.Converter, fields: Mapping[str, Any], kind: typ
     try:
         return converter.structure(fields, kind)
     except cattrs.BaseValidationError as error:
-        raise StructureError(*cattrs.transform_error(error)[:3]) from None
+        reasons = cattrs.transform_error(error, path="", format_exception=_reason)
+        raise StructureError(*map(_placed, reasons[:3])) from None
     except (cattrs.errors.ForbiddenExtraKeysError, *refusals) as error:
-        raise StructureError(str(error)) from None
+        raise StructureError(_reason(error, None)) from None
+
+
+_EXPECTED = {"float": "a number", "int": "a whole number", "str": "a text", "bool": "true or false"}
+
+
+def _reason(error: BaseException, kind: type | None) -> str:
+    """What is wrong with one field, as it follows the field's name. `kind`: what its value should be."""
+    extra = getattr(error, "extra_fields", None)
+    if extra:
+        return f"has unknown fields: {', '.join(f'`{name}`' for name in sorted(extra))}"
+    if isinstance(error, KeyError):
+        return "is missing"
+    if typing.get_origin(kind) is Literal:
+        return f"is not one of {', '.join(map(str, typing.get_args(kind)))}"
+    if isinstance(error, AttributeError):
+        return "is not an object"
+    if isinstance(error, TypeError) and "not iterable" in str(error):
+        return "is not a list"
+    name = getattr(kind, "__name__", "")
+    if name in _EXPECTED:
+        return f"is not {_EXPECTED[name]}"
+    return f"is not a valid value: {error}" if str(error) else "is not a valid value"
+
+
+def _placed(reason: str) -> str:
+    """A reason of cattrs (`REASON @ .stages[0].shape`), with the field first."""
+    text, _, place = reason.rpartition(" @ ")
+    return f"`{place.lstrip('.')}` {text}" if place.lstrip(".") else f"the file {text}"

@@ -119,10 +119,29 @@ def answer(arguments: list[str] | None = None) -> int:
 def _bug(error: Exception) -> int:
     if os.environ.get("SHAPEFLOW_DEBUG"):
         raise error
+    frames: list[Any] = []
     frame: Any = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
+    while frame is not None:
+        frames.append(frame)
         frame = frame.tb_next
-    where = f"{os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno}" if frame is not None else "?"
-    click.echo(f"this is a bug in shapeflow: {type(error).__name__}: {error} ({where})", err=True)
+    last = frames[-1].tb_frame.f_code.co_filename if frames else "?"
+    where = f"{os.path.basename(last)}:{frames[-1].tb_lineno}" if frames else "?"
+    brought = _distribution_of([each.tb_frame.f_globals.get("__name__", "") for each in frames])
+    blamed = f"`{brought}`, which brings components" if brought else "shapeflow"
+    click.echo(f"this is a bug in {blamed}: {type(error).__name__}: {error} ({where})", err=True)
     click.echo("please report it with the command and its files; SHAPEFLOW_DEBUG=1 shows the full traceback", err=True)
     return 1
+
+
+def _distribution_of(modules: list[str]) -> str | None:
+    """The distribution whose component raised: that of the last module that belongs to a plugin."""
+    from importlib.metadata import distributions
+
+    packages = {
+        entry.module.partition(".")[0]: brought.name
+        for brought in distributions()
+        if brought.name != "shapeflow"
+        for entry in brought.entry_points
+        if entry.group.startswith("shapeflow.")
+    }
+    return next((packages[top] for name in reversed(modules) if (top := name.partition(".")[0]) in packages), None)
