@@ -1,1 +1,1 @@
-"""Base: what everything else is written in. Nothing in this room imports another room."""
+"""Base: types and helpers that all other packages use. This package imports no other package of shapeflow."""

@@ -1,1 +1,1 @@
-"""IR: the data that the stages of the compiler hand on, and what a plan is made of."""
+"""IR: the data that the stages of the compiler pass to each other, and the parts of a plan."""

@@ -1,12 +1,12 @@
-"""Protocols of components: what a class of each folder must offer.
+"""Protocols of components: the members that a class of each kind must have.
 
-`Transition` holds what is required of a transition, and `TransitionHooks` what is optional, with defaults. A component
-inherits the hooks of its kind, `class BatchResize(TransitionHooks)`, and writes the rest: mypy compares it with the
-whole protocol where it is listed, in `COMPONENTS`. A member that is declared as a property here may be a property, a
-class variable or a setting there.
+`Transition` declares the required members of a transition. `TransitionHooks` declares the optional members, with their
+defaults. A component inherits the hooks of its kind, `class BatchResize(TransitionHooks)`, and defines the required
+members. mypy checks each class against the full protocol in the `COMPONENTS` list. A component may implement a property
+of a protocol as a property, a class variable or a setting.
 
-The registry compares every class with its protocol when it is loaded (`base/conformance.py`): a required member is a
-class variable without a value, or abstract.
+The registry checks every class against its protocol when it loads the class (`base/conformance.py`). A member is
+required if it is a class variable without a value, or abstract.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Architecture(Protocol):
     """A component of `models/`."""
 
     axes: ClassVar[frozenset[str]]
-    """The axes that it takes values on; a setting of the same name holds the value where there is no such axis."""
+    """The axes along which the model can vary. If a file lacks one of them, the setting of the same name applies."""
 
     @property
     @abstractmethod
@@ -38,13 +38,13 @@ class Architecture(Protocol):
 
     @abstractmethod
     def shape(self, values: Mapping[str, Value]) -> Shape:
-        """A candidate made whole: values of the axes, settings for the others. Raises EditError `missing-setting`,
-        `setting-and-axis`."""
+        """The complete shape of a candidate: `values` for the axes of the file, settings for all others. Raises
+        EditError `missing-setting` or `setting-and-axis`."""
         ...
 
     @abstractmethod
     def declare(self, facts: DataFacts, stored: Mapping[str, int]) -> Model:
-        """The model for some data; `stored`: sizes that the program's transitions keep (`Transition.stored`)."""
+        """The model for the given data. `stored`: the sizes of arrays that transitions fix (`Transition.stored`)."""
         ...
 
 
@@ -52,8 +52,9 @@ class DataHooks(Protocol):
     """Optional members of a data component, with their defaults."""
 
     def found_in(self, folder: Path) -> Self:
-        """The component with the settings that a small file states; relative paths start at `folder`. Plans hold these.
-        Default: the component as it is. Raises EditError, reported at the first setting."""
+        """The component with the settings that it reads from a small file, such as a header. The plan contains these
+        settings. Relative paths start at `folder`. Default: the component unchanged. Raises EditError, which is
+        reported at the first setting."""
         return self
 
     def longest(self, folder: Path) -> int | None:
@@ -72,7 +73,7 @@ class Data(DataHooks, Protocol):
 
     @abstractmethod
     def facts(self) -> DataFacts:
-        """What models must know, without reading a byte."""
+        """The properties of the data that models need. Must not read the data."""
         ...
 
 
@@ -86,57 +87,57 @@ class ObjectiveHooks(Protocol):
 
     @property
     def teachers(self) -> Mapping[str, str]:
-        """Place among the settings -> the file of weights that it names. Default: no teachers."""
+        """Location among the settings -> the file of teacher weights given there. Default: no teachers."""
         return {}
 
     def taught(self, found: Mapping[str, Teacher]) -> Self:
-        """The component with what was found in each file of `teachers`. Default: the component as it is."""
+        """The component with the properties of each teacher, by its file. Default: the component unchanged."""
         return self
 
     def passes(self, shape: Shape) -> Mapping[str, float]:
-        """Digest of a teacher's file -> compute of its forward pass. If it is not empty, `compute` is the sum of it, so
-        that a mixture counts a teacher of several parts once. Default: empty."""
+        """Digest of a teacher's file -> compute of its forward pass. If it is not empty, `compute` must be its sum. A
+        mixture uses it to count a teacher once that several of its parts share. Default: empty."""
         return {}
 
 
 class Objective(ObjectiveHooks, Protocol):
-    """A component of `objectives/`: what a step minimises."""
+    """A component of `objectives/`: the loss that a step minimises."""
 
     @property
     @abstractmethod
     def data(self) -> str:
-        """The kind of data that it is for: `images` or `text`, or ANY."""
+        """The kind of data that the objective supports: `images`, `text` or ANY."""
         ...
 
     @property
     @abstractmethod
     def reserved(self) -> int:
-        """Token ids that it needs after those of the data, for marks of its own."""
+        """Number of token ids that the objective adds after those of the data, for its own sentinel tokens."""
         ...
 
     @abstractmethod
     def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
-        """Compute of one sample in addition to the model's own training: the forward passes of teachers. Raises
-        EditError for a shape in which nothing can be asked."""
+        """Compute per sample in addition to the model's own training: the forward passes of teachers. Raises
+        EditError if the objective cannot be used in this shape."""
         ...
 
 
 class Optimizer(Protocol):
-    """A component of `optimizers/`: its settings, and what it keeps of each parameter.
+    """A component of `optimizers/`: its settings, and the state that it keeps for each parameter.
 
-    A backend makes the updates; the torch backend does in the file of the same name in
-    `backends/shapeflow_torch/optimizers/`. The rate of a step is that of `shapeflow.ir.rates`."""
+    A backend implements the update; the torch backend does so in the file of the same name in
+    `backends/shapeflow_torch/optimizers/`. `shapeflow.ir.rates` gives the learning rate of each step."""
 
     @property
     @abstractmethod
     def lr(self) -> float:
-        """Learning rate after the warm-up, before the factors of a stage."""
+        """Learning rate after the warm-up, before it is multiplied by the factors of a stage."""
         ...
 
     @property
     @abstractmethod
     def warmup(self) -> int:
-        """Steps over which the learning rate rises at the start of a run."""
+        """Number of warm-up steps at the start of a run."""
         ...
 
     @property
@@ -148,25 +149,26 @@ class Optimizer(Protocol):
     @property
     @abstractmethod
     def clip(self) -> float:
-        """Largest norm of the gradient of all parameters together."""
+        """Maximum norm of the gradient over all parameters."""
         ...
 
     @property
     @abstractmethod
     def average(self) -> int:
-        """Horizon of the averaged weights, in steps of the data's own batch."""
+        """Horizon of the averaged weights, in steps at the batch size of the data component."""
         ...
 
     @abstractmethod
     def state(self, parameter: Parameter) -> Mapping[str, Growth]:
-        """The parts of the state kept for each tensor of a parameter, by name. All have the tensor's sizes, except
-        that a `count` is one number where all entries have the same."""
+        """Name -> growth rule of each part of the state that is kept for every tensor of a parameter. Each part has the
+        shape of the tensor, except that a `count` may be a single number if it is the same for all entries."""
         ...
 
     @abstractmethod
     def decays(self, memory: float) -> Mapping[str, float]:
-        """The decays that follow the batch under `batch_resize(beta2: samples)`, by setting, for a step that counts as
-        `memory` steps of the data's own batch: decay ** memory. Those of second moments; empty without any."""
+        """Setting -> the decay of a second moment for a step that counts as `memory` steps at the batch size of the
+        data component: decay ** memory. These decays scale under `batch_resize(beta2: samples)`. Empty for an
+        optimizer without second moments."""
         ...
 
 
@@ -175,29 +177,29 @@ class MetricHooks(Protocol):
 
     @property
     def own(self) -> bool:
-        """Whether each shape is measured on held-out data as the shape reads data. Default: False."""
+        """Whether each shape is evaluated on held-out data in its own form, such as its own context. Default: False."""
         return False
 
 
 class Metric(MetricHooks, Protocol):
-    """A component of `metrics/`: what laws predict and what a run is measured by."""
+    """A component of `metrics/`: the quantity that laws predict and that a run is evaluated by."""
 
     @property
     @abstractmethod
     def data(self) -> str:
-        """The kind of data that it is for: `images` or `text`."""
+        """The kind of data that the metric supports: `images` or `text`."""
         ...
 
     @property
     @abstractmethod
     def unit(self) -> str:
-        """`nats` or `share`."""
+        """The unit of the metric: `nats` or `share`."""
         ...
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """Its name in plans and logs, such as `loss@own`."""
+        """The metric's name in plans and logs, such as `loss@own`."""
         ...
 
 
@@ -215,27 +217,29 @@ class AxisHooks(Protocol):
     """For an axis of names: the kind of component that the values name."""
 
     order: ClassVar[int] = LAST
-    """When the axis changes if several change at one switch: lowest number first, equal numbers by name."""
+    """Position of the axis in the order of changes, if several axes change at one switch. The lowest number changes
+    first; equal numbers are ordered by name."""
 
     usual: ClassVar[str] = ""
-    """The transition that `doctor` proposes, as a file writes it; `{first}` stands for the first value listed. Default:
-    a transition that moves along the axis, without settings."""
+    """The transition that `doctor` proposes, as written in a file. `{first}` is replaced by the first value listed.
+    Default: a transition that moves along the axis, without settings."""
 
     columns: ClassVar[tuple[str, ...]] = ()
-    """Usual names of its column in logs besides its own name, in lower case with underscores."""
+    """Common names of the axis's column in logs in addition to its own name, in lower case with underscores."""
 
     falls: ClassVar[bool] = False
     """Whether later stages usually have smaller values."""
 
     data: ClassVar[str] = ANY
-    """The kind of data that the axis is for: `images` or `text`, or ANY."""
+    """The kind of data that the axis supports: `images`, `text` or ANY."""
 
     caution: ClassVar[str] = ""
-    """Why values that a metric takes at each shape's own value of the axis are not comparable, if they are not; a whole
-    sentence, lower case, no full stop. See `MetricHooks.own`."""
+    """Why metric values at different values of the axis are not comparable, for a metric that evaluates each shape in
+    its own form (`MetricHooks.own`). A whole sentence, lower case, no full stop. Default: empty, they are
+    comparable."""
 
     fact: ClassVar[str] = ""
-    """The field of DataFacts that a value of the axis, or the model's setting of its name, takes the place of."""
+    """The field of DataFacts that a value of the axis, or the model's setting of the same name, replaces."""
 
 
 class Axis(AxisHooks, Protocol):
@@ -247,7 +251,7 @@ class Axis(AxisHooks, Protocol):
     """The unit after a value, or empty."""
 
     example: ClassVar[str]
-    """Values as a file lists them, in the order in which they usually follow each other; `explain` shows them."""
+    """Example values as written in a file, in the order in which stages usually use them. `explain` shows them."""
 
     @abstractmethod
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
@@ -260,17 +264,17 @@ class TransitionHooks(Protocol):
 
     @property
     def blend(self) -> float:
-        """The last part of a stage over which the next shape comes in more and more often. Default: 0."""
+        """Share of a stage, at its end, over which the share of steps in the next shape increases. Default: 0."""
         return 0.0
 
     @property
     def blends(self) -> bool:
-        """Whether a stage may take steps in two values of the axis. Default: True."""
+        """Whether a stage may mix steps at two values of the axis. Default: True."""
         return True
 
     @property
     def rewarm(self) -> int | None:
-        """Steps over which the learning rate rises after a switch. Default: None, which follows from `moments`."""
+        """Number of steps of learning-rate warm-up after a switch. Default: None, which derives it from `moments`."""
         return None
 
     def learning_rate(self, facts: DataFacts, shape: Shape) -> float:
@@ -278,32 +282,33 @@ class TransitionHooks(Protocol):
         return 1.0
 
     def matrix_rate(self, shape: Shape) -> float:
-        """Further factor for the matrices that read channels, heads or hidden units. Default: 1."""
+        """Additional factor for the matrices whose inputs are channels, heads or hidden units. Default: 1."""
         return 1.0
 
     def memory(self, facts: DataFacts, shape: Shape) -> float:
-        """Power on the decays of the second moment and of the average in a shape. Default: 1."""
+        """Exponent for the decays of the second moment and of the averaged weights in a shape. Default: 1."""
         return 1.0
 
     def agree(self, dimension: Dimension, values: tuple[Value, ...]) -> None:
-        """Raises EditError if its settings do not fit the values of the axis. Default: they always fit."""
-        return  # a body: without one the method would count as abstract
+        """Check that the settings fit the values of the axis. Raises EditError if not. Default: they always fit."""
+        return  # Without a body the method would count as abstract.
 
 
 class Transition(TransitionHooks, Protocol):
     """A component of `transitions/`. A pure function of (model, shape before, shape after).
 
-    Rates and memory depend on the shape alone, so that a fixed run and one that comes to the shape are alike."""
+    Learning-rate factors and memory depend on the shape alone. A run that switches to a shape therefore trains with the
+    same hyperparameters as a run that has this shape from the start."""
 
     axis: ClassVar[str]
 
     one_way: ClassVar[bool]
-    """It cannot go back; then it makes no reading, and no stage blends over it."""
+    """Whether the transition cannot be reversed. If so, `reading` returns no edits, and no stage blends over it."""
 
     @property
     @abstractmethod
     def preview(self) -> float:
-        """Share of a stage's steps taken in the next shape, from `preview_from` (0 to 1) of the stage on."""
+        """Share of a stage's steps taken in the next shape, after the fraction `preview_from` of the stage."""
         ...
 
     @property
@@ -313,13 +318,13 @@ class Transition(TransitionHooks, Protocol):
     @property
     @abstractmethod
     def retain(self) -> float:
-        """Share of a stage's steps taken in the shape before."""
+        """Share of a stage's steps taken in the previous shape."""
         ...
 
     @property
     @abstractmethod
     def credit(self) -> float:
-        """Share of the law's descent that survives a switch, unless it was measured."""
+        """Share of the loss decrease predicted by the law that survives a switch. A measured credit replaces it."""
         ...
 
     @property
@@ -336,22 +341,23 @@ class Transition(TransitionHooks, Protocol):
 
     @abstractmethod
     def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Stored sizes that this transition keeps whatever the shape."""
+        """Dim -> stored size, for arrays whose stored size this transition fixes for all shapes."""
         ...
 
     @abstractmethod
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
-        """The absolute View and Swap edits by which any state reads as this shape on its axis."""
+        """The View and Swap edits that set the axis to its value in `shape`. They are absolute: they have the same
+        result from every previous state."""
         ...
 
     @abstractmethod
     def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Raises EditError if it cannot go this way."""
+        """Check that the transition can switch from `before` to `after`. Raises EditError if not."""
         ...
 
     @abstractmethod
     def edits(self, model: Model, before: Shape, after: Shape) -> tuple[Edit, ...]:
-        """What it does at a switch. Raises what `check` raises."""
+        """The edits of a switch, in order. Raises the errors of `check`."""
         ...
 
 
@@ -360,15 +366,15 @@ class LawSourceHooks(Protocol):
     `laws/fitting/fitted_source.py` instead."""
 
     setting_names: ClassVar[Mapping[Purpose, str]] = {}
-    """What a setting is for -> what it is called here. Messages about logs and fits point at these settings, and advise
-    no setting that is not listed."""
+    """Purpose of a setting -> its name in this source. Messages about logs and fits point at these settings, and advise
+    only settings that are listed."""
 
     def fitted(self, request: LawRequest, report: Report) -> Any:
-        """The laws with their points (`FittedLaws`), for a source that fits. Default: None, it does not fit."""
+        """The laws with their points (`FittedLaws`), for a source that fits laws. Default: None, no fit."""
         return None
 
     def refit(self, request: LawRequest) -> str | None:
-        """The sentence that fits the laws again, for a source that reads fitted laws. Default: None, unknown."""
+        """The sentence that fits the laws again, for a source that reads fitted laws. Default: None, not known."""
         return None
 
 
@@ -377,7 +383,8 @@ class LawSource(LawSourceHooks, Protocol):
 
     @abstractmethod
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
-        """The laws of those candidates that it knows. What is wrong is reported at `request.spans`."""
+        """Candidate -> law, for the candidates that the source has a law for. Errors are reported at
+        `request.spans`."""
         ...
 
 
@@ -386,7 +393,7 @@ class LawForm(Protocol):
 
     @abstractmethod
     def law(self, metric: str, convention: str) -> Law:
-        """The law of a metric, with compute counted by a convention (`flops` or `paper`)."""
+        """The law of a metric, with compute counted by `convention` (`flops` or `paper`)."""
         ...
 
 
@@ -395,31 +402,32 @@ class TraversalHooks(Protocol):
 
     @property
     def picks(self) -> bool:
-        """Whether it may use every candidate; one that it leaves out is then reported. Default: False."""
+        """Whether the traversal chooses among all candidates. If so, candidates that it does not use are reported.
+        Default: False."""
         return False
 
     @property
     def crosses(self) -> bool:
-        """Whether it switches where the laws of two shapes cross. Default: False."""
+        """Whether the traversal switches where the laws of two shapes cross. Default: False."""
         return False
 
 
 class Traversal(TraversalHooks, Protocol):
-    """A component of `traversals/`: the rule that picks which candidate is trained when."""
+    """A component of `traversals/`: the rule that decides which candidate is trained when."""
 
     @abstractmethod
     def route(self, problem: Problem, report: Report) -> Route | None:
-        """The route, or None after an error was reported."""
+        """The route, or None if an error was reported."""
         ...
 
 
 class Schedule(Protocol):
-    """A component of `schedules/`. Its settings become numbers in the plan, so that a plan runs where the component is
+    """A component of `schedules/`. The plan contains the resulting numbers, so a plan also runs where the component is
     not installed."""
 
     @abstractmethod
     def decay(self) -> Decay | None:
-        """How the learning rate falls over the run; None if it stays constant."""
+        """The decay of the learning rate over the run; None if it stays constant."""
         ...
 
 

@@ -1,11 +1,13 @@
-"""The plan: what will be done, whole in itself.
+"""The plan: a complete, self-contained description of a training run.
 
-    plan = stages in order; a stage = a shape, a count of steps, the transition it arrives by, the shapes it blends in
-         + what is trained (model, data, objective, optimizer, metric), with every setting written out
-         + what is expected (laws, errors, comparison with fixed shapes)
+A plan contains:
 
-A plan is data: canonical JSON with a digest inside, no timestamps, no code. It runs on another machine without its
-source and without the logs that its laws were fitted to.
+- the stages in order: each has a shape, a number of steps, the transition at its start, and the shapes it blends in;
+- what is trained: model, data, objective, optimizer and metric, with every setting written out;
+- what is expected: laws, errors, and a comparison with fixed shapes.
+
+A plan is data: canonical JSON with a digest, without timestamps and without code. It can run on another machine, and
+needs neither its `.shape` file nor the logs that its laws were fitted to.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ VERSION = 3
 
 @attrs.frozen
 class Spec:
-    """A component by name with all its settings, defaults too."""
+    """The name of a component and all its settings, including defaults."""
 
     name: str
     settings: Mapping[str, Any] = attrs.field(factory=dict)
@@ -42,8 +44,8 @@ class Spec:
 
 @attrs.frozen
 class Point:
-    """A place on the way. `compute` in FLOPs of the plan's convention, from the run's start; `error` as predicted by
-    the laws. None: not known (no model, no laws)."""
+    """A point of the run. `compute`: FLOPs since the start of the run, in the plan's convention. `error`: as predicted
+    by the laws. None if not known (no model, no laws)."""
 
     step: int | None
     compute: float | None
@@ -52,10 +54,10 @@ class Point:
 
 @attrs.frozen
 class Blend:
-    """A share of the steps `first` to `last` (exclusive) of a stage, taken in another reading of the same parameters.
+    """A share of the steps of a stage, from `first` to `last` (exclusive), that are taken in another shape.
 
-    Its edits are all View or Swap, which are absolute: any reading can be entered from any other. `compute`: FLOPs of
-    one step of it.
+    The stored parameters stay the same: all edits of a blend are View or Swap. These are absolute, so a step can change
+    to this shape from any other. `compute`: FLOPs of one step in this shape.
     """
 
     shape: Shape
@@ -72,43 +74,45 @@ class Blend:
 
 @attrs.frozen
 class Credit:
-    """What was measured of a switch along one axis."""
+    """The measured credit of a switch along one axis."""
 
     axis: str
     eta: float
-    """As measured: above 1 and below 0 are possible."""
+    """The measured value; values above 1 and below 0 are possible."""
     low: float | None
-    """95% interval over the seeds; None with fewer than two."""
+    """Lower end of the 95% interval over the seeds; None with fewer than two seeds."""
     high: float | None
     recovery: float | None
-    """FLOPs behind the switch until the error before it was reached again; None where it was not with every seed."""
+    """FLOPs after the switch until the error before the switch is reached again; None if not every seed reached it."""
     seeds: tuple[int, ...]
 
 
 @attrs.frozen
 class Transition:
-    """The change between two stages: edits, in order, and what becomes of the optimizer's state."""
+    """The change between two stages: edits, in order, and the treatment of the optimizer's state."""
 
     names: tuple[str, ...]
     edits: tuple[Edit, ...]
     moments: Literal["fresh", "carry", "carry_raw", "reset"]
-    """What new entries get: an age of their own; the mean second moment; zeros at the old age; all state dropped."""
+    """Optimizer state of new entries. `fresh`: zeros, with a step count of their own; `carry`: the mean second moment;
+    `carry_raw`: zeros, with the step count of the old entries; `reset`: drops the state of all entries."""
     average: Literal["map", "restart"]
-    """The averaged weights go through the same edits, or start again from the raw ones."""
+    """`map`: apply the same edits to the averaged weights; `restart`: start them again from the raw weights."""
     preserves: Literal["exact", "shared-positions", "lossy"]
     credit: float
-    """eta as the plan counts it: the share of the law's descent that survives the switch; paper A assumes 1."""
+    """eta as used in the plan: the share of the loss decrease predicted by the law that survives the switch. Paper A
+    assumes 1."""
     rewarm: int = 0
-    """Steps over which the learning rate rises again behind the switch."""
+    """Number of steps of learning-rate warm-up after the switch."""
     seconds: float | None = None
-    """What the switch itself takes, where it was measured."""
+    """Measured duration of the switch itself, if known."""
     credits: tuple[Credit, ...] = ()
-    """What of `credit` was measured; on axes that are not here it is assumed."""
+    """Measured credits by axis. For axes that are not listed, `credit` contains an assumed value."""
 
 
 @attrs.frozen
 class Stage:
-    """A stretch of steps in one shape."""
+    """A number of consecutive steps in one shape."""
 
     shape: Shape
     arrives_by: str
@@ -122,17 +126,17 @@ class Stage:
     sizes: Mapping[str, int]
     """Stored size of every dim of the parameters."""
     reading: tuple[Edit, ...]
-    """The View and Swap edits of the shape itself."""
+    """The View and Swap edits that select the stage's own shape."""
     blends: tuple[Blend, ...]
     enter: Point
     leave: Point
     learning_rate: float = 1.0
     """Factor on the optimizer's learning rate."""
     matrix_rate: float = 1.0
-    """A further factor for the matrices that read channels, heads or hidden units."""
+    """An additional factor for the matrices whose inputs are channels, heads or hidden units."""
     memory: float = 1.0
-    """Steps of the data's own batch that a step counts as for the second moment and the average: their decays are
-    taken to this power."""
+    """Exponent for the decays of the second moment and the averaged weights. For them, a step counts as this number of
+    steps at the batch size of the data component."""
 
     @property
     def first_step(self) -> int:
@@ -147,8 +151,8 @@ class Stage:
         return _known(self.step_compute)
 
     def blend_at(self, seed: int, index: int, step: int) -> Blend | None:
-        """Which blend the stage's `step`-th step is taken in, None for its own shape: a pure function of (seed,
-        index of the stage, step), so that it is the same on every process and after a resume."""
+        """The blend of the stage's `step`-th step; None for the stage's own shape. A pure function of (seed, index of
+        the stage, step), so that it is the same in every process and after a resume."""
         if not self.blends:
             return None
         bounds = self._bounds()
@@ -159,7 +163,7 @@ class Stage:
         return None if kind == 0 else active[kind - 1]
 
     def compute_of(self, seed: int, index: int, steps: int) -> float:
-        """FLOPs of the stage's first steps, blends as they will fall."""
+        """FLOPs of the stage's first `steps` steps, with the blends that `blend_at` gives."""
         if not self.blends:
             return steps * self.cost
         bounds, total = self._bounds(), 0.0
@@ -175,7 +179,7 @@ class Stage:
         return total
 
     def _bounds(self) -> list[int]:
-        """Where the blends in force change, from 0 to the stage's end."""
+        """Sorted steps at which the set of active blends changes, including 0 and the end of the stage."""
         steps = _known(self.steps)
         inner = {b.first for b in self.blends} | {b.last for b in self.blends}
         return sorted({0, steps} | {bound for bound in inner if 0 < bound < steps})
@@ -186,7 +190,7 @@ class Stage:
 
 @attrs.frozen
 class AxisUnit:
-    """An axis and the unit behind its values, or nothing."""
+    """An axis and the unit of its values; the unit may be empty."""
 
     name: str
     unit: str
@@ -200,8 +204,9 @@ class Candidate:
 
 @attrs.frozen
 class Comparator:
-    """What one fixed shape would need for the plan's final error. `saving` = 1 - plan / comparator; both None, with a
-    `reason`, where it never gets there or the laws do not carry a saving."""
+    """The compute that one fixed shape would need to reach the plan's final error. `saving` = 1 - plan / comparator.
+    Both are None, with a `reason`, if the shape never reaches that error. `saving` is None, with a `reason`, if the
+    laws do not support a saving."""
 
     shape: Shape | None
     compute: float | None
@@ -224,35 +229,37 @@ class Totals:
 
 @attrs.frozen
 class Uncertainty:
-    """What resampled laws make of the plan as it stands: its steps stay, the laws move. All intervals are at `level`;
-    a law that was stated does not move."""
+    """Uncertainty of the plan's predictions under resampled laws. The plan's steps stay fixed; the laws vary. A stated
+    law does not vary."""
 
     level: float
+    """Confidence level of all intervals."""
     resamples: int
     by: Literal["runs", "noise"] | None
-    """What was drawn anew; `noise` where the law of any candidate is of one run: then the intervals hold for these runs
-    only. None where there are no resamples, only reasons."""
+    """What was resampled. `noise` if the law of any candidate was fitted to a single run; the intervals then hold for
+    these runs only. None if there are no resamples, only reasons."""
     switches: tuple[Pair | None, ...]
-    """For each switch the errors between which its place lies, by the laws on both sides; None where they do not cross
-    in nearly all resamples, or a traversal puts it elsewhere than at a crossing."""
+    """For each switch, the interval of the error at which the two laws cross. None if they do not cross in nearly all
+    resamples, or if the traversal does not switch at crossings."""
     error: Pair | None
-    """The error at the end."""
+    """Interval of the final error."""
     compute: tuple[float, float | None] | None
-    """FLOPs at which the plan, its last stage cut or drawn out, gets to `totals.error`; None: never, or not known."""
+    """Interval of the FLOPs at which the plan reaches `totals.error`, with its last stage shortened or extended. The
+    upper end is None if it may never be reached; the whole interval is None if it is not known."""
     unreached: float
-    """The share of resamples in which it never gets there."""
+    """The share of resamples in which the plan never reaches `totals.error`."""
     best_fixed: Pair | None
-    """The saving against the best fixed shape of each resample."""
+    """Interval of the saving against the best fixed shape of each resample."""
     last_shape_fixed: Pair | None
     band: tuple[tuple[float, float, float], ...]
     """(compute, low, high) of the error, in order of compute."""
     reasons: tuple[str, ...]
-    """Why no saving is quoted; empty where one is."""
+    """Why no saving is quoted; empty if one is quoted."""
 
 
 @attrs.frozen
 class Plan:
-    """See the module. `digest` is the SHA-256 of all the rest."""
+    """A compiled plan; the module's docstring describes it. `digest` is the SHA-256 of all other fields."""
 
     name: str
     convention: str
@@ -264,28 +271,29 @@ class Plan:
     totals: Totals
     comparison: Comparison
     uncertainty: Uncertainty | None
-    """None where no law was resampled and none is doubted."""
+    """None if no law was resampled and there is no reason against quoting a saving."""
     traversal: Spec | None
     model: Spec | None
     data: Spec | None
     objectives: Mapping[str, Spec]
-    """What a step may minimise, by name; where there are several, the slot `loss` says which at present."""
+    """Name -> objective that a step may minimise. If there are several, the slot `loss` names the current one."""
     optimizer: Spec | None
     parameters: tuple[Parameter, ...]
     apart: tuple[str, ...]
-    """Dims along which slices are tensors of their own (see `edits.py`)."""
+    """Dims along which each slice counts as a tensor of its own (`Model.apart`)."""
     slots: Mapping[str, Any]
     evaluate: int | None
-    """Held-out evaluation every so many steps, and at the end of every stage."""
+    """Number of steps between held-out evaluations. The end of every stage is evaluated too."""
     checkpoint: int | None
     cooldown: int | None
-    """The last so many steps, over which the learning rate falls to 0 as 1 - sqrt; they are part of the budget."""
+    """Number of steps at the end of the run over which the learning rate decays to 0 as 1 - sqrt. They are part of the
+    budget."""
     seed: int
     source: str
     """SHA-256 of the `.shape` text."""
     notes: tuple[str, ...] = ()
     schedule: Decay | None = None
-    """How the learning rate falls from the end of the warm-up to the end of the run; None where it stays constant."""
+    """Decay of the learning rate from the end of the warm-up to the end of the run; None if it stays constant."""
     digest: str = ""
 
     @property
@@ -298,12 +306,12 @@ class Plan:
 
     @property
     def runnable(self) -> bool:
-        """False for a plan without a model: it compiles and simulates, for a trainer that is not ours."""
+        """Whether the plan can be run. A plan without a model can only be simulated; it is for another trainer."""
         return self.model is not None and self.totals.steps is not None
 
     @property
     def is_best_fixed(self) -> bool:
-        """Is it the best fixed shape itself? Then it saves nothing, however well the laws are known."""
+        """Whether the plan trains only the best fixed shape. Such a plan saves nothing, however certain the laws."""
         (first, *rest) = self.stages
         return not rest and not first.blends and first.shape == self.comparison.best_fixed.shape
 
@@ -311,7 +319,7 @@ class Plan:
         return next((c.law for c in self.candidates if c.shape == shape), None)
 
     def stage_at(self, done: int) -> int:
-        """The stage that the last of `done` steps belongs to; the first where none is done."""
+        """Index of the stage that contains the last of the first `done` steps; 0 for `done` = 0."""
         ends = [stage.last_step for stage in self.stages]
         return min(bisect.bisect_left(ends, done), len(ends) - 1)
 
@@ -323,23 +331,25 @@ class Plan:
 
     @property
     def cools_from(self) -> int | None:
-        """Steps before the cooldown; None where there is none."""
+        """Number of steps before the cooldown; None without a cooldown."""
         return None if self.cooldown is None else self.steps - self.cooldown
 
     def measures_at(self, done: int) -> bool:
+        """Whether the run evaluates after `done` steps."""
         at_end = done == self.cools_from or any(done == stage.last_step for stage in self.stages)
         return at_end or (self.evaluate is not None and done % self.evaluate == 0)
 
     def predicted(self, done: int) -> float | None:
-        """The error that the laws expect after `done` steps, in the terms of paper A: a stage goes on along its
-        shape's law from the error it was entered with; a blended step counts as a step of the stage's own shape."""
+        """The error that the laws predict after `done` steps. As in paper A, a stage follows its shape's law from the
+        error at its start. A blended step counts as a step in the stage's own shape."""
         stage = self.stages[self.stage_at(done)]
         return forecast(self.law(stage.shape), stage.enter, (done - stage.first_step) * stage.cost)
 
 
 def forecast(law: Law | None, enter: Point, spent: float) -> float | None:
-    """The error after `spent` FLOPs on a law, entered at a point; at compute 0 the law itself says where it starts.
-    None where the law says nothing (none at all, or inside the warm-up that a negative d stands for)."""
+    """The error after `spent` FLOPs along a law, starting at the error of `enter`. At compute 0, the law itself gives
+    the initial error. None without a law, or where its error is not finite (during the warm-up that a negative d
+    represents)."""
     if law is None:
         return None
     if enter.compute == 0 or enter.error is None:
