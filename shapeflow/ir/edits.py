@@ -1,9 +1,9 @@
-"""The vocabulary of change: what a transition may do to parameters and slots, as data, and its meaning in numbers.
+"""Edits: the changes that a transition may make to parameters and slots, as data, and their numerical definition.
 
-Law of every edit on a parameter, along one named dim at a time: value' = V value + fill, gradient' = G gradient. The
-optimiser follows from it: first moment' = G m, second moment' = (G * G) v, average' = V average + the same fill.
-An edit holds rule names and sizes, never matrices; `gather`, `matrices` and `noise` turn it into numbers, the same ones
-on every machine.
+Every edit of a parameter is a linear map along one named dim at a time: value' = V value + fill, gradient' = G
+gradient. The maps of the optimizer state follow: first moment' = G m, second moment' = (G * G) v, average' = V average
++ the same fill. An edit contains rule names and sizes, never matrices. `gather`, `matrices` and `noise` compute the
+numbers, which are the same on every machine.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SlotValue = None | bool | int | float | str
 
 
 class EditError(Exception):
-    """A change that cannot be made. Becomes a diagnostic: `why` is hung under the place at fault, the component's
-    setting of this name where one is named."""
+    """A change that cannot be made. It becomes a diagnostic. `why` is shown under the source location of the error: the
+    component's setting called `setting`, if given."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class EditError(Exception):
 
 @attrs.frozen
 class Constant:
-    """New entries have one value."""
+    """New entries are set to `value`."""
 
     value: float = 0.0
 
@@ -56,10 +56,10 @@ class Mean:
 
 @attrs.frozen
 class Normal:
-    """New entries are drawn from N(0, gamma * mean square of the tensor before the edit): before this `Grow`, so behind
-    the others of its switch that came first.
+    """New entries are drawn from N(0, gamma * mean square of the tensor).
 
-    The mean square is that of each slice along the model's `apart` dims, and of the raw weights for the average too.
+    The mean square is computed before this `Grow` and after all earlier edits of the same switch, separately for each
+    slice along the model's `apart` dims. The averaged weights use the mean square of the raw weights.
     """
 
     gamma: float = 1.0
@@ -67,11 +67,11 @@ class Normal:
 
 @attrs.frozen
 class Copy:
-    """New entries repeat old ones: `cycle` 0 1 0 1 (Net2Net, stacking), `spread` 0 0 1 1 (copies beside their source).
+    """New entries repeat old ones: `cycle` 0 1 0 1 (Net2Net, stacking), `spread` 0 0 1 1 (copies next to their source).
 
-    `grain`: entries that stay together, the channels of one head. `values`, `gradients`: the share that the first
-    replica keeps, the others splitting the rest evenly; None: every replica has the whole. `momentum` False: replicas
-    start without first moment, the second is kept.
+    `grain`: number of entries that stay together, such as the channels of one head. `values`, `gradients`: the share
+    that the first replica keeps; the other replicas split the rest evenly. None: every replica keeps the full value.
+    `momentum` False: the first moment of new replicas starts at 0; their second moment is kept.
     """
 
     order: Literal["cycle", "spread"] = "cycle"
@@ -86,10 +86,11 @@ Fill = Constant | Mean | Normal | Copy
 
 @attrs.frozen
 class Resize:
-    """Bring a dim to `to` entries by linear interpolation.
+    """Resize a dim to `to` entries by linear interpolation.
 
-    `values`: of the entries themselves (a grid of position embeddings). `kernel`: by the pseudo-inverse of the
-    interpolation of its input, so that tokens stay when the input is resized alike (PI-resize of FlexiViT, 2212.08013).
+    `values`: interpolates the entries themselves, such as a grid of position embeddings. `kernel`: multiplies by the
+    pseudo-inverse of the interpolation of the input, so that the tokens stay the same if the input is resized in the
+    same way (PI-resize of FlexiViT, arXiv 2212.08013).
     """
 
     to: int
@@ -108,9 +109,10 @@ class Along:
 
 @attrs.frozen
 class Grow:
-    """Enlarge a parameter along dims, in the order given: the last dim fills the corner.
+    """Enlarge a parameter along dims, in the order given. Entries that are new along several dims are filled by the
+    last of these.
 
-    Carried entries are multiplied by `scale`, their gradients by 1 / scale."""
+    Old entries are multiplied by `scale`, their gradients by 1 / scale."""
 
     parameter: str
     along: tuple[Along, ...]
@@ -119,7 +121,8 @@ class Grow:
 
 @attrs.frozen
 class Map:
-    """Rewrite a parameter through a rule, on every axis that bears the dim. Lossy; ends a `View` of that dim."""
+    """Apply a rule to the stored parameter, on every tensor axis that contains the dim. Lossy; removes a `View` of that
+    dim."""
 
     parameter: str
     dim: str
@@ -128,7 +131,8 @@ class Map:
 
 @attrs.frozen
 class View:
-    """From now on read the stored parameter through a rule. Absolute: replaces the last view, composes with none."""
+    """Read the stored parameter through a rule from now on. Absolute: it replaces the previous view and does not
+    compose with it."""
 
     parameter: str
     dim: str
@@ -137,7 +141,7 @@ class View:
 
 @attrs.frozen
 class Swap:
-    """Put a value in a slot: loss, batch, context, patch. Absolute."""
+    """Set the value of a slot, such as loss, batch, context or patch. Absolute."""
 
     slot: str
     to: SlotValue
@@ -145,7 +149,7 @@ class Swap:
 
 @attrs.frozen
 class Scale:
-    """Multiply the number in a slot. Relative, since the norms' eps depends on the way the run came."""
+    """Multiply the number in a slot. Relative, because the eps of the norms depends on the earlier switches."""
 
     slot: str
     by: float
@@ -153,18 +157,20 @@ class Scale:
 
 Edit = Grow | Map | View | Swap | Scale
 REVERSIBLE = (View, Swap)
-"""Absolute verbs: a reading made of them can be entered from any other, in any order; only they may blend."""
+"""Absolute edits: their result does not depend on earlier ones, so a step can change to them from any other shape.
+Blends may contain only these."""
 
 
 def is_reversible(edit: Edit) -> bool:
-    """Whether an edit is absolute, so that the reading of the stage before undoes it."""
+    """Whether an edit is absolute, so that the View and Swap edits of the previous stage undo it."""
     return isinstance(edit, REVERSIBLE)
 
 
 def joined(parts: Iterable[Sequence[Edit]]) -> tuple[Edit, ...]:
-    """The edits of several transitions at one switch, given in the order in which their axes change. Two may grow one
-    parameter, and two may ask for the same value or view, which is then set once. Raises EditError `slot-contested`
-    where they ask for different ones."""
+    """Concatenate the edits of several transitions at one switch, given in the order in which their axes change.
+
+    Two transitions may grow the same parameter. If two set the same slot or view to the same value, it is set once.
+    Raises EditError `slot-contested` if they set it to different values."""
     edits: list[Edit] = []
     wanted: dict[str, View | Swap] = {}
     for edit in (edit for part in parts for edit in part):
@@ -182,8 +188,11 @@ def joined(parts: Iterable[Sequence[Edit]]) -> tuple[Edit, ...]:
 
 @attrs.frozen(eq=False)
 class Gather:
-    """Entry j of the new dim is entry `source[j]` of the old (-1: filled) times `values[j]`; its gradient and first
-    moment are multiplied by `gradients[j]`, its second by the square. `first[j]` is 0 where the first is dropped."""
+    """How the entries of a new dim follow from those of the old dim; all arrays have one element for each new entry.
+
+    Entry j is entry `source[j]` of the old dim times `values[j]`; a source of -1 means that it is filled. The gradient
+    and the first moment are multiplied by `gradients[j]`, the second moment by its square. `first[j]` is 0 if the first
+    moment is dropped, otherwise 1."""
 
     source: Ints
     values: Floats
@@ -192,7 +201,7 @@ class Gather:
 
 
 def gather(along: Along, old: int) -> Gather:
-    """What one `Along` does to a dim of `old` entries. Raises EditError `one-way` or `broken-grain`."""
+    """The gather of one `Along` for a dim of `old` entries. Raises EditError `one-way` or `broken-grain`."""
     to, fill = along.to, along.fill
     if to < old:
         raise EditError("one-way", f"`{along.dim}` cannot shrink from {old} to {to}")
@@ -209,7 +218,7 @@ def gather(along: Along, old: int) -> Gather:
 
 
 def order(name: Literal["cycle", "spread"], old: int, to: int) -> tuple[Ints, Ints, Ints]:
-    """For each of `to` new units: the old unit it repeats, which replica of it this is, how many replicas there are."""
+    """For each of `to` new units: the old unit that it repeats, its replica number, and the number of replicas."""
     unit = np.arange(to, dtype=np.int64) % old
     rank = np.arange(to, dtype=np.int64) // old
     if name == "spread":
@@ -226,8 +235,9 @@ def _shares(share: float | None, rank: Ints, count: Ints) -> Floats:
 
 
 def interpolation(old: int, to: int, antialias: bool) -> Floats:
-    """Linear interpolation from `old` to `to` samples, half-pixel centres, edges clamped: a matrix (to, old). Torch's
-    `interpolate(mode="bilinear", align_corners=False)` along one axis; the 2-D map is the product of two."""
+    """The matrix (to, old) of linear interpolation from `old` to `to` samples, with half-pixel centres and clamped
+    edges. Equals torch's `interpolate(mode="bilinear", align_corners=False)` along one axis; the 2-D map is the product
+    of two such matrices."""
     step = old / to
     centre = (np.arange(to) + 0.5) * step - 0.5
     if antialias:
@@ -242,7 +252,8 @@ def interpolation(old: int, to: int, antialias: bool) -> Floats:
 
 
 def matrices(rule: Resize, old: int) -> tuple[Floats, Floats]:
-    """(V, G) of a rule on a dim of `old` entries: both (to, old), float64; along each axis that bears the dim."""
+    """The matrices (V, G) of a rule on a dim of `old` entries. Both have shape (to, old) and type float64, and apply
+    along each tensor axis that contains the dim."""
     if old == rule.to:
         return np.eye(old), np.eye(old)
     forward = interpolation(old, rule.to, rule.antialias)
@@ -251,14 +262,14 @@ def matrices(rule: Resize, old: int) -> tuple[Floats, Floats]:
 
 
 _BLOCK = 1 << 16
-"""Normals drawn for one counter value. Part of what a seed means: changing it changes every run."""
+"""Number of normals drawn for one counter value. Changing it changes the random numbers of every seed."""
 
 
 def noise(seed: int, switch: int, parameter: str, dim: str, start: int, count: int) -> Floats:
-    """Standard normals start .. start + count of an endless sheet that depends on the first four arguments alone.
+    """`count` standard normals, from index `start` of an infinite sequence that depends only on the other arguments.
 
-    `parameter` is the name of one tensor (depth filled in). Any slice can be drawn alone, so a rank draws its shard
-    only; independent of torch, of the device and of the number of ranks.
+    `parameter` is the name of one tensor, with the depth filled in. Any slice can be drawn without the others, so a
+    rank draws only its shard. The numbers do not depend on torch, the device or the number of ranks.
     """
     digest = hashlib.sha256(f"{seed}/{switch}/{parameter}/{dim}".encode()).digest()
     key = np.frombuffer(digest[:16], "<u8")
@@ -271,8 +282,10 @@ def noise(seed: int, switch: int, parameter: str, dim: str, start: int, count: i
 def noise_beyond(
     seed: int, switch: int, parameter: str, dim: str, sizes: Sequence[int], axis: int, old: int
 ) -> Iterator[Floats]:
-    """The normals of a sheet that is laid out in `sizes`, row by row, at entry `old` and behind of one axis: all of
-    them, in order, some at a time. Blocks of the sheet that hold none are not drawn."""
+    """Yield the normals for the new entries of a tensor, in order, in pieces.
+
+    The sequence of `noise` fills a tensor of shape `sizes` in row-major order. The new entries are those with an index
+    of `old` or more along `axis`. Blocks without new entries are not drawn."""
     behind = math.prod(sizes[axis + 1 :])
     row, count = sizes[axis] * behind, math.prod(sizes)
     for start in range(0, count, _BLOCK):
@@ -282,12 +295,12 @@ def noise_beyond(
 
 
 def edit_to_json(edit: Edit) -> dict[str, Any]:
-    """An edit as a JSON object, defaults too: a later default must not change an old plan."""
+    """An edit as a JSON object, including defaults: a changed default must not change an old plan."""
     return {"is": type(edit).__name__.lower(), **attrs.asdict(edit, recurse=False, value_serializer=_write)}
 
 
 def edit_from_json(data: Any) -> Edit:
-    """The edit that `edit_to_json` wrote. Raises ValueError on an unknown kind, a missing, surplus or wrong field."""
+    """The edit that `edit_to_json` wrote. Raises ValueError for an unknown kind, or a missing, extra or wrong field."""
     edit: Edit = _read(data, Edit)
     return edit
 
@@ -299,7 +312,7 @@ def _write(_: object, __: object, value: Any) -> Any:
 
 
 def _read(data: Any, wanted: Any) -> Any:
-    """Read a value of a field's type, and turn nothing into anything else but a whole number into a float."""
+    """Read a value of a field's type. The only conversion is from an int to a float. Raises ValueError."""
     kinds = get_args(wanted) or (wanted,)
     if get_origin(wanted) is tuple and isinstance(data, list):
         return tuple(_read(each, kinds[0]) for each in data)

@@ -1,4 +1,4 @@
-"""One shape's law: the error that a number of FLOPs buys, and where its four numbers come from."""
+"""The law of one shape: the error as a function of FLOPs, and the provenance of its four parameters."""
 
 from __future__ import annotations
 
@@ -14,36 +14,39 @@ Quad = tuple[float, float, float, float]
 
 @attrs.frozen(kw_only=True)
 class HoldOut:
-    """How a fit to the first half of log compute foretells the rest."""
+    """How well a fit to the first half of log compute predicts the second half."""
 
     points: int
-    """Points that it was tried on."""
+    """Number of held-out points."""
     error: float
     """Mean of |log(law) - log(measured)| over them."""
     last: float
     """log(law) - log(measured) at the last of them."""
     factor: float | None
-    """Compute foretold for the lowest errors, over that really spent; None where the law never gets there."""
+    """Compute predicted for the lowest errors, divided by the compute spent; None if the law never reaches them."""
 
 
 @attrs.frozen(kw_only=True)
 class Resampling:
-    """How the resamples behind the intervals were drawn."""
+    """How the resamples for the intervals were drawn."""
 
     by: Literal["runs", "noise"]
-    """The level of each run and the noise along it, or the noise of the one run: then intervals hold for it only."""
+    """`runs`: the level of each run and the noise along it are resampled. `noise`: only the noise of a single run is
+    resampled, and the intervals hold for this run only."""
     alike: int
-    """Neighbouring points of a run that tell no more than one point would: the more, the more alike their noise is."""
+    """Number of neighbouring points of a run that carry as much information as one independent point; it grows with
+    the autocorrelation of the noise."""
     count: int
+    """Number of resamples."""
 
 
 @attrs.frozen(kw_only=True)
 class Provenance:
-    """What a law is a law of, where it comes from, and how far it is to be trusted; what a reader needs to judge it, or
-    to fit it again.
+    """What a law describes, where it comes from, and how reliable it is: all that is needed to judge it or to repeat
+    the fit.
 
-    The list is the reporting checklist of Li, Kudugunta and Zettlemoyer, "(Mis)Fitting scaling laws" (2025), as far as
-    it concerns one curve.
+    The fields follow the reporting checklist of Li, Kudugunta and Zettlemoyer, "(Mis)Fitting scaling laws" (2025), as
+    far as it applies to one curve.
     """
 
     source: Literal["stated", "fit", "published"]
@@ -51,22 +54,23 @@ class Provenance:
     convention: str
     """How compute was counted: `flops` or `paper`."""
     unit: str | None = None
-    """Of the error: `nats`, or `share`."""
+    """Unit of the error: `nats` or `share`."""
     evaluation: str | None = None
-    """What errors were measured on, `held-out` or `training`; None: not known, as for all below."""
+    """Data that errors were measured on: `held-out` or `training`. None: not known; this applies to all fields
+    below."""
     data: str | None = None
-    """What was trained on, by a name or a digest."""
+    """Training data, by a name or a digest."""
     learning_rate: Literal["constant", "falling"] | None = None
-    """Over the points that were used, behind the warm-up."""
+    """Learning rate over the points that were used, after the warm-up."""
     citation: str | None = None
-    """Where a published law stands."""
+    """Source of a published law."""
     files: tuple[tuple[str, str], ...] = ()
-    """Name relative to the folder of the file that asked, and SHA-256 of the content."""
+    """(name, SHA-256 of the content) of each file; names are relative to the folder of the file that names them."""
     runs: int = 0
     points: int = 0
-    """Points the fit used."""
+    """Number of points used by the fit."""
     dropped: Mapping[str, int] = attrs.field(factory=dict)
-    """Reason -> points that were read and not used."""
+    """Reason -> number of points that were read but not used."""
     compute: Pair | None = None
     """First and last compute of the points used, in FLOPs."""
     error: Pair | None = None
@@ -74,22 +78,23 @@ class Provenance:
     rms: float | None = None
     """Root mean square of the residuals log(law) - log(measured)."""
     objective: float | None = None
-    """Huber's loss of the residuals, summed: what the fit made least."""
+    """Sum of the Huber loss of the residuals, which the fit minimises."""
     autocorrelation: float | None = None
-    """Of neighbouring residuals of a run: 0 for noise, near 1 where the curve is no such law."""
+    """Autocorrelation of neighbouring residuals of a run: 0 for noise, near 1 if the curve deviates systematically from
+    the law."""
     exponent: Literal["own", "pooled", "fixed"] | None = None
     settings: Mapping[str, Any] = attrs.field(factory=dict)
-    """The fit's options."""
+    """Options of the fit."""
     optima: tuple[Quad, ...] = ()
     """Other (a, b, c, d) whose objective is within 1 % of the best one's."""
     holdout: HoldOut | None = None
     resampling: Resampling | None = None
     intervals: Mapping[str, Pair] = attrs.field(factory=dict)
-    """`a`, `b`, `c`, `d` -> the 90 % interval."""
+    """`a`, `b`, `c`, `d` -> the 90% interval."""
     verdict: tuple[str, ...] = ()
-    """Why the data do not carry this law beyond themselves, each with the number that decided; empty: they do."""
+    """Reasons why the law is not reliable beyond the measured range, each with its number; empty if it is reliable."""
     spent: float | None = None
-    """FLOPs of all the runs that were read for this law: what finding it cost."""
+    """FLOPs of all runs that were read for this law: the cost of finding it."""
 
 
 def _finite(_: Any, attribute: attrs.Attribute[float], value: float) -> None:
@@ -106,8 +111,8 @@ def _positive(_: Any, attribute: attrs.Attribute[float], value: float) -> None:
 class Law:
     """E = a (C + d)^-b + c: the expected error E of one shape after C FLOPs (paper A, eq. 1).
 
-    `a` is in error times FLOPs^b, `c` in units of the error, `d` in FLOPs. A negative `d` says that |d| FLOPs were
-    spent before the curve set in (warm-up). Raises ValueError unless a and b are above 0 and all four are finite.
+    `a` is in error times FLOPs^b, `c` in units of the error, `d` in FLOPs. A negative `d` means that the curve begins
+    after |d| FLOPs (warm-up). Raises ValueError unless a and b are above 0 and all four are finite.
     """
 
     a: float = attrs.field(converter=float, validator=_positive)
@@ -116,12 +121,12 @@ class Law:
     d: float = attrs.field(converter=float, validator=_finite)
     provenance: Provenance
     draws: Any = attrs.field(default=None, eq=False, repr=False)
-    """None, or a float64 array of rows (a, b, c, d), the law of each resample; rows of one resample belong together,
-    over all laws of a fit. They are no part of the law's JSON."""
+    """None, or a float64 array with one row (a, b, c, d) for each resample. Equal row numbers belong to the same
+    resample in all laws of a fit. The law's JSON does not contain them."""
 
     @property
     def floor(self) -> float:
-        """The error below which the law never gets."""
+        """The error that the law approaches but never reaches."""
         return self.c
 
     @property
@@ -130,29 +135,29 @@ class Law:
         return self.provenance.error
 
     def error(self, compute: float) -> float:
-        """The error after `compute` FLOPs (paper A, eq. 1); infinite where the law has not set in yet."""
+        """The error after `compute` FLOPs (paper A, eq. 1); infinite before the curve begins (compute <= -d)."""
         moved = compute + self.d
         if moved <= 0:
             return math.inf
         return _exp(math.log(self.a) - self.b * math.log(moved)) + self.c
 
     def compute(self, error: float) -> float:
-        """The FLOPs at which the law passes an error: the inverse of eq. 1; infinite at and below the floor."""
+        """The FLOPs at which the law reaches an error: the inverse of eq. 1; infinite at and below the floor."""
         if error <= self.c:
             return math.inf
         return _exp((math.log(self.a) - math.log(error - self.c)) / self.b) - self.d
 
     def slope(self, compute: float) -> float:
-        """dE/dC after `compute` FLOPs, in error per FLOP: below 0; minus infinity where the law has not set in yet."""
+        """dE/dC after `compute` FLOPs, in error per FLOP; negative. Minus infinity before the curve begins."""
         moved = compute + self.d
         if moved <= 0:
             return -math.inf
         return -_exp(math.log(self.a) + math.log(self.b) - (self.b + 1) * math.log(moved))
 
     def log_rate(self, error: float) -> float:
-        """log |dC/dE| at an error: what a unit of error costs here; infinite at and below the floor.
+        """log |dC/dE| at an error: the compute per unit of error; infinite at and below the floor.
 
-        Paper A's eq. 2 maximises dC/dE, which is negative: the same as minimising this.
+        Eq. 2 of paper A maximises dC/dE. Since dC/dE is negative, this is the same as minimising `log_rate`.
         """
         if error <= self.c:
             return math.inf

@@ -1,7 +1,7 @@
-"""What a model is, without torch: parameters with named dims, their sizes in a shape, the compute of a step.
+"""Description of a model without torch: parameters with named dims, their sizes in a shape, and the compute of a step.
 
-`Parameter` and `Model` are what transitions read: they find what to edit by dim, role and the dim written, never by
-name. What components offer is in `components.py`.
+Transitions read `Parameter` and `Model`. They select the parameters to edit by dim, role and the dim written, never by
+name. `components.py` declares the protocols of components.
 """
 
 from __future__ import annotations
@@ -15,44 +15,46 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import EditError, SlotValue
 
 Convention = Literal["flops", "paper"]
-"""How compute is counted. `flops`: 2 for each multiply-accumulate of every matrix product; `paper`: paper A's unit,
-multiply-accumulates of the blocks alone (arXiv 2311.03233, Fig. 2b). Training is 3 forward passes in both."""
+"""How compute is counted. `flops`: 2 for each multiply-accumulate of every matrix product. `paper`: the unit of paper
+A, multiply-accumulates of the blocks alone (arXiv 2311.03233, Fig. 2b). In both, a training step counts as 3 forward
+passes."""
 
 Role = Literal["matrix", "bias", "scale", "shift"]
-"""What a parameter does; scale and shift are those of a norm."""
+"""The function of a parameter; `scale` and `shift` are those of a norm."""
 
 ANY = "any"
-"""The data of an objective that both images and text can have."""
+"""The kind of data of a component that supports both images and text."""
 
 Moments = Literal["fresh", "carry", "carry_raw", "reset"]
-"""What the optimizer's state becomes for new entries: an age of their own; the mean second moment; zeros at the old
-age; all state dropped, of old entries too."""
+"""Optimizer state of new entries after a switch. `fresh`: zeros, with a step count of their own; `carry`: the mean
+second moment; `carry_raw`: zeros, with the step count of the old entries; `reset`: drops the state of all entries."""
 
 Preserves = Literal["exact", "shared-positions", "lossy"]
-"""What of the model's function a transition keeps."""
+"""How far a transition preserves the function that the model computes."""
 
 Growth = Literal["value", "gradient", "squared", "count"]
-"""How a part of the optimizer's state follows an edit, which maps values by V and gradients by G:
+"""How an edit that maps values by V and gradients by G changes a part of the optimizer's state:
 
-- `value`: as the weights, by V with the same fill;
-- `gradient`: by G, and new entries are 0; right for what is linear in gradients;
-- `squared`: by G * G entry by entry, and new entries are 0; right for a mean of squared gradients;
-- `count`: by no map; the updates that an entry has seen, 0 for new entries."""
+- `value`: mapped like the weights, by V with the same fill;
+- `gradient`: mapped by G, new entries are 0; for state that is linear in gradients;
+- `squared`: mapped by G * G (elementwise square), new entries are 0; for a mean of squared gradients;
+- `count`: not mapped; the number of updates of each entry, 0 for new entries."""
 
 
 @attrs.frozen
 class Parameter:
-    """A parameter, or one of each block: `blocks.{depth}.attn.q.weight` is one tensor for each entry of `depth`.
+    """A parameter of the model. A name with `{depth}`, such as `blocks.{depth}.attn.q.weight`, stands for one tensor
+    for each entry of `depth`.
 
-    Raises EditError `unknown-role` on a role that no transition could treat.
+    Raises EditError `unknown-role` for an unknown role.
     """
 
     name: str
     dims: tuple[str, ...]
-    """One string a tensor axis; two words: two dims fused in that axis, row-major, as in `part heads`."""
+    """One string for each tensor axis. Two words mean two dims fused in this axis, row-major, as in `part heads`."""
     role: Role = attrs.field()
     writes: str
-    """The dim it puts values on; all its other dims are read."""
+    """The output dim; all other dims are inputs."""
 
     @role.validator
     def _known_role(self, _: object, role: str) -> None:
@@ -61,40 +63,41 @@ class Parameter:
 
     @property
     def listed(self) -> tuple[str, ...]:
-        """Dims whose entries are tensors of their own."""
+        """Dims whose entries are separate tensors: `depth`, or none."""
         return ("depth",) if "{depth}" in self.name else ()
 
     @property
     def logical(self) -> tuple[str, ...]:
-        """Dims of one tensor, fused ones apart, in order; a dim that two axes bear stands twice."""
+        """Dims of one tensor in order, with fused dims separated. A dim of two tensor axes appears twice."""
         return tuple(word for axis in self.dims for word in axis.split())
 
 
 @attrs.frozen
 class DataFacts:
-    """What a model must know of the data."""
+    """The properties of the data that a model needs."""
 
     kind: Literal["images", "text"]
     image: int | None = None
-    """Side of the square images, in pixels; 0 for an axis' check where the resolution is an axis too."""
+    """Side of the square images, in pixels; 0 in the check of an axis if the resolution is also an axis."""
     channels: int | None = None
     classes: int | None = None
     vocabulary: int | None = None
     separator: int | None = None
-    """Token id that ends a document of text; None where documents are not told apart."""
+    """Token id that ends a document of text; None if the data does not separate documents."""
     longest: int | None = None
-    """Tokens of the longest context that training and held-out text can fill; None where only reading them tells."""
+    """Longest context in tokens that both training and held-out text can fill; None if not known without reading
+    them."""
     batch: int = 1
-    """Images of one step, or TOKENS of one step for text, whatever the context; 0 for an axis' check where the
-    batch is an axis too."""
+    """Images of one step, or TOKENS of one step for text at every context; 0 in the check of an axis if the batch is
+    also an axis."""
     samples: int | None = None
-    """Images of one epoch; None where there is no such number."""
+    """Images of one epoch; None if the data does not have epochs."""
 
 
 @attrs.frozen
 class Compute:
-    """Compute of training, in the units of a convention: of one sample (3 forward passes), and what a step costs
-    beside its samples (resizing the patch kernel)."""
+    """Compute of training, in the units of a convention. `sample`: compute of one sample (3 forward passes). `step`:
+    compute of a step in addition to its samples, such as resizing the patch kernel."""
 
     sample: float
     step: float = 0.0
@@ -102,29 +105,31 @@ class Compute:
 
 @attrs.frozen(eq=False)
 class Model:
-    """A model declared for one program: its parameters, and what follows from a shape.
+    """A model declared for one program: its parameters, and functions of a shape.
 
-    Shapes are whole, as `Architecture.shape` makes them. The four functions raise EditError for a shape that the model
-    cannot take.
+    Shapes are complete, as returned by `Architecture.shape`. The four functions raise EditError for a shape that the
+    model does not support.
     """
 
     kind: str
-    """The architecture's name in a `.shape` file; a backend finds its module by it."""
+    """The architecture's name in a `.shape` file. A backend looks up its module by this name."""
     norm: Literal["layer", "rms"]
     parameters: tuple[Parameter, ...]
     slots: Mapping[str, SlotValue]
-    """What a module must be told beside sizes: norm.eps, head_width, batch, patch or context where no axis moves it."""
+    """Values that a module needs in addition to sizes: norm.eps, head_width, and batch, patch or context if it is not
+    an axis."""
     grains: Mapping[str, int]
-    """Entries of a dim that stay together: the channels of a head."""
+    """Dim -> number of entries that stay together, such as the channels of a head."""
     sizes: Callable[[Shape], dict[str, int]]
     """Stored size of every dim."""
     seen: Callable[[Shape], dict[str, int]]
-    """Size of every dim as the forward pass reads it: `patch` and `grid` move under a View."""
+    """Size of every dim in the forward pass. It differs from the stored size under a View, as for `patch` and
+    `grid`."""
     compute: Callable[[Shape, Convention], Compute]
     samples: Callable[[Shape], int]
     """Samples (images, sequences) of one step."""
     apart: frozenset[str] = frozenset({"depth", "part"})
-    """Slices along these dims are tensors of their own, with a mean square of their own."""
+    """Dims along which each slice counts as a tensor of its own and has its own mean square."""
 
     def grain(self, dim: str) -> int:
         return self.grains.get(dim, 1)
@@ -141,8 +146,8 @@ def step_compute(model: Model, shape: Shape, convention: Convention) -> float:
 
 
 def grid_of(image: int, patch: int, resizable: bool = False) -> int:
-    """Patches along a side of an image, both in pixels. Raises EditError `indivisible-patch` if they do not tile it.
-    `resizable`: whether images are resized, so that another side would do as well."""
+    """Number of patches along a side of an image; `image` and `patch` are in pixels. Raises EditError
+    `indivisible-patch` if they do not tile it. `resizable`: whether the error may also suggest other resolutions."""
     grid, over = divmod(image, patch)
     if over or not grid:
         legal = [size for size in range(1, image + 1) if image % size == 0]
@@ -173,7 +178,7 @@ def sequences_of(tokens: int, context: int) -> int:
 
 
 def fitting(context: int, facts: DataFacts) -> int:
-    """A context that the text can fill. Raises EditError `context-too-long`."""
+    """Return `context` if the text can fill it. Raises EditError `context-too-long`."""
     if facts.longest is not None and context > facts.longest:
         shorter = f"use contexts up to {facts.longest} tokens, or " if facts.longest > 0 else "use "
         raise EditError(
@@ -187,15 +192,16 @@ def fitting(context: int, facts: DataFacts) -> int:
 
 @attrs.frozen
 class Teacher:
-    """What a compiler finds out of a file of weights that a model learns from. `forward`: compute of the forward pass
-    of a sample, in the plan's convention, by `input_of` the sample."""
+    """The properties of a teacher that the compiler reads from its file of weights. `forward`: compute of the forward
+    pass of a sample, in the plan's convention, by the result of `input_of`."""
 
     sha256: str
     forward: Mapping[str, float]
     context: int | None = None
-    """Tokens of the windows that it was last trained on; None for images."""
+    """Context in tokens that the teacher was last trained at; None for images."""
 
 
 def input_of(shape: Shape) -> str:
-    """What a sample of a whole shape is to a teacher: an image, whatever its patches, or so many tokens."""
+    """The input that a teacher sees in a complete shape: `image` for every patch size, or a number of tokens such as
+    `512 tokens`."""
     return f"{shape['context']} tokens" if "context" in shape else "image"

@@ -1,4 +1,4 @@
-"""Whether a plan agrees with itself: what a digest cannot promise of a plan that was not compiled here."""
+"""Checks that a plan is consistent. A digest cannot ensure this for a plan that another program wrote."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Point, Stage, Transition, Uncertainty
 
 LARGEST = 10**8
-"""Sizes and counts go no further, as in a `.shape` file; nor do factors on a learning rate, or their inverses."""
+"""Upper limit of sizes and counts, as in a `.shape` file, and of learning-rate factors and their inverses."""
 
 
 def faults(plan: Plan) -> Iterator[str]:
-    """What of the plan contradicts the rest of it."""
+    """Yield the contradictions within a plan, each as a clause in lower case."""
     whole = True
     for fault in _faults(plan):
         whole = False
@@ -60,7 +60,7 @@ def _faults(plan: Plan) -> Iterator[str]:
 
 
 def _schedule(plan: Plan) -> Iterator[str]:
-    """Settings that no schedule has, and steps that it cannot count."""
+    """Invalid settings of the schedule, and a plan that is too short for it."""
     if plan.schedule is None:
         return
     if not 0 <= plan.schedule.final < 1:
@@ -73,8 +73,8 @@ def _schedule(plan: Plan) -> Iterator[str]:
 
 
 def _cooldown(plan: Plan) -> Iterator[str]:
-    """It takes half of the compute at most; a single step may take more of a short plan. For a plan that counts right:
-    the compute of stages that do not end would be counted for ever."""
+    """A cooldown that takes more than half of the compute. A cooldown of one step may take more in a short plan. Needs
+    a plan without other faults, because `compute_at` loops over all steps."""
     if plan.cooldown is None or plan.cooldown == 1:
         return
     if plan.compute_at(plan.steps - plan.cooldown) < (0.5 - 1e-6) * plan.compute_at(plan.steps):
@@ -82,7 +82,7 @@ def _cooldown(plan: Plan) -> Iterator[str]:
 
 
 def _optimizer(plan: Plan) -> Iterator[str]:
-    """What of the settings that every machine reads is out of range."""
+    """Optimizer settings out of range, of those that every backend reads."""
     settings = plan.optimizer.settings if plan.optimizer is not None else {}
     for name, whole, low in (("lr", False, 0), ("warmup", True, 0)):
         value = settings.get(name, 1)
@@ -134,7 +134,7 @@ def _stage(stage: Stage, counted: bool) -> Iterator[str]:
 
 
 def _sizes(stage: Stage, number: int) -> Iterator[str]:
-    """Nothing is rehearsed on sizes that cannot be."""
+    """Invalid sizes of a stage. Edits are rehearsed only if all sizes are valid."""
     for dim, size in stage.sizes.items():
         if type(size) is not int or not 1 <= size <= LARGEST:
             yield f"stage {number}: its `{dim}` is {size!r}"
@@ -150,14 +150,14 @@ def _arrival(transition: Transition) -> Iterator[str]:
 
 
 def _objectives(plan: Plan, stage: Stage) -> Iterator[str]:
-    """What a stage or one of its blends minimises must be among the plan's objectives."""
+    """Losses of a stage or its blends that are not among the plan's objectives."""
     for edit in (*stage.reading, *(edit for blend in stage.blends for edit in blend.edits)):
         if isinstance(edit, Swap) and edit.slot == "loss" and edit.to not in plan.objectives:
             yield f"it minimises `{edit.to}`, which is not an objective of the plan"
 
 
 def _chain(plan: Plan) -> Iterator[str]:
-    """Each stage begins where the last one ended."""
+    """Each stage must begin where the previous one ends."""
     first, last = plan.stages[0].enter, plan.stages[-1].leave
     if first.step not in (None, 0) or first.compute != 0:
         yield "the first stage does not begin at 0"
@@ -173,7 +173,7 @@ def _chain(plan: Plan) -> Iterator[str]:
 
 
 def _uncertainty(plan: Plan, found: Uncertainty) -> Iterator[str]:
-    """Intervals are pairs of numbers in order, and there is one for each switch."""
+    """Intervals must be ordered pairs of finite numbers, with one entry for each switch."""
     if plan.totals.error is None:
         yield "nothing is expected that could be uncertain"
     if not 0 < found.level < 1 or not 0 <= found.unreached <= 1:
@@ -196,7 +196,7 @@ def _uncertainty(plan: Plan, found: Uncertainty) -> Iterator[str]:
 
 
 def _rehearsed(plan: Plan) -> Iterator[str]:
-    """What goes wrong where every edit is made on sizes alone."""
+    """The first error if every edit is applied to sizes alone, without tensors."""
     try:
         ledger = Ledger.of(plan.parameters, plan.stages[0].sizes, plan.slots, plan.stages[0].reading)
         for stage in plan.stages:

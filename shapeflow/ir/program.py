@@ -1,4 +1,4 @@
-"""What resolve makes: the file's meaning, names and units settled, still without laws."""
+"""The result of the `resolve` stage: the content of a file with names and units resolved, before laws are fitted."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class AxisUse:
     value_spans: Mapping[Value, Span]
     transition: Transition
     span: Span
-    """Of the sentence."""
+    """Location of the `axis` sentence."""
     via: Span
-    """Of the transition."""
+    """Location of the transition."""
     components: Mapping[Value, Any] = attrs.field(factory=dict)
-    """What the values stand for, on an axis of names."""
+    """Value -> the component that it names, for an axis of names."""
 
     def goes_back(self, before: Shape, after: Shape) -> bool:
-        """Would a one-way transition have to make the number on this axis smaller? Names have no direction."""
+        """Whether a one-way transition would have to decrease the value of this axis. Always False for names."""
         first, last = before.get(self.name), after.get(self.name)
         numbers = isinstance(first, int) and isinstance(last, int)
         return self.transition.one_way and numbers and last < first  # type: ignore[operator]
@@ -59,62 +59,62 @@ class AxisUse:
 
 @attrs.frozen
 class Trained:
-    """What is trained; there is none in a program that plans for another trainer."""
+    """What is trained. A program that plans for another trainer does not have it."""
 
     model_component: Architecture
     data: Data
     objectives: Mapping[str, Objective]
-    """What a step may minimise, by name: one, or one for each value of the axis `loss`."""
+    """Name -> objective that a step may minimise: one, or one for each value of the axis `loss`."""
     optimizer: Optimizer
     facts: DataFacts
     model: Model
 
     def whole(self, shape: Shape) -> Shape:
-        """A candidate with the model's own settings on the axes that the file does not vary."""
+        """The complete shape of a candidate: the model's settings give the values of axes that the file lacks."""
         return self.model_component.shape(shape)
 
     @property
     def reserved(self) -> int:
-        """So many last ids of the vocabulary are no tokens of the data, but marks of objectives."""
+        """Number of ids at the end of the vocabulary that objectives reserve for their sentinel tokens."""
         return max(one.reserved for one in self.objectives.values())
 
     def objective(self, shape: Shape) -> Objective:
-        """What a step in a candidate's shape minimises."""
+        """The objective that a step in a candidate's shape minimises."""
         return self.objectives[str(shape["loss"])] if "loss" in shape else next(iter(self.objectives.values()))
 
     def cost(self, shape: Shape) -> float:
-        """FLOPs of one step in a candidate's shape, the forward passes of a teacher included."""
+        """FLOPs of one step in a candidate's shape, including the forward passes of teachers."""
         whole, convention = self.whole(shape), self.model_component.convention
         beside = self.objective(shape).compute(self.facts, whole, convention)
         return step_compute(self.model, whole, convention) + beside * self.model.samples(whole)
 
     def count(self, shape: Shape, without: str | None = None) -> int:
-        """Numbers that are trained in a candidate's shape, embeddings and head included; `without`: less those of
+        """Number of trained scalars in a candidate's shape, including embeddings and head. `without`: excludes
         parameters that have this dim."""
         sizes = self.model.sizes(self.whole(shape))
         parts = ((*one.listed, *one.logical) for one in self.model.parameters)
         return sum(math.prod(sizes[dim] for dim in dims) for dims in parts if without not in dims)
 
     def batch(self, shape: Shape) -> int:
-        """Images, or tokens, of one step in a candidate's shape."""
+        """Batch of one step in a candidate's shape, in images or tokens."""
         return shape.number("batch") if "batch" in shape else self.facts.batch
 
     def counted(self, amount: Amount) -> Amount:
-        """Epochs as so many samples; any other amount as it is."""
+        """An amount of epochs converted to samples; any other amount unchanged."""
         if amount.dimension != "epochs":
             return amount
         assert self.facts.samples is not None
         return Amount(amount.value * self.facts.samples, "samples")
 
     def of_step(self, dimension: Dimension, shape: Shape) -> float:
-        """What one step in a candidate's shape takes of compute, of steps, or of data."""
+        """The amount of a dimension that one step in a candidate's shape takes: compute, steps, or data."""
         if dimension == "compute":
             return self.cost(shape)
         return 1.0 if dimension == "steps" else self.batch(shape)
 
     @property
     def lengths(self) -> tuple[Dimension, ...]:
-        """What a budget may be counted in beside compute."""
+        """The dimensions of a budget, in addition to compute."""
         if self.facts.kind == "text":
             return ("steps", "tokens")
         return ("steps", "samples") if self.facts.samples is None else ("steps", "samples", "epochs")
@@ -122,7 +122,8 @@ class Trained:
 
 @attrs.frozen
 class Program:
-    """All of a file. Amounts are in base units; `spans` says where each sentence stands, by its opening word."""
+    """The content of a file. Amounts are in base units. `spans` gives the location of each sentence by its opening
+    word."""
 
     name: str
     source: str
@@ -143,26 +144,26 @@ class Program:
     start: float | None
     stop: float | None
     schedule: Schedule | None
-    """How the learning rate goes over the whole run; None: constant."""
+    """Schedule of the learning rate over the whole run; None: constant."""
     cooldown: Amount | None
-    """The end of the run over which the learning rate falls; never 0."""
+    """Length of the cooldown at the end of the run; never 0."""
     evaluate: Amount | None
     checkpoint: Amount | None
     seed: int
     spans: Mapping[str, Span]
     """`budget`, `laws`, ... -> the sentence; `laws.paths`, ... -> a setting of its component."""
     leg_spans: tuple[Span, ...]
-    """Where each `stage` sentence stands."""
+    """Location of each `stage` sentence."""
     credits_path: str | None = None
-    """The file of measured credits, as it is written."""
+    """Path of the file of measured credits, as written in the source."""
     credits: tuple[Pair, ...] = ()
-    """What that file says, once it has been read."""
+    """The measured credits in that file; empty until it has been read."""
     law_sources: Mapping[str, Any] = attrs.field(factory=dict)
-    """Name -> class of every law source that is installed; empty where the file names none."""
+    """Name -> class of every installed law source; empty if the file does not use one."""
 
     @property
     def decay(self) -> Decay | None:
-        """How the learning rate falls over the whole run; None where it stays constant."""
+        """Decay of the learning rate over the whole run; None if it stays constant."""
         return None if self.schedule is None else self.schedule.decay()
 
     def axis(self, name: str) -> AxisUse:
@@ -170,17 +171,17 @@ class Program:
 
     @property
     def axes_in_order(self) -> tuple[AxisUse, ...]:
-        """The axes in the order in which they change at one switch, whatever the file's order."""
+        """The axes in the order in which they change at one switch; the order in the file does not matter."""
         return tuple(sorted(self.axes, key=lambda axis: (axis.kind.order, axis.name)))
 
     def moved(self, before: Shape, after: Shape) -> tuple[AxisUse, ...]:
-        """The axes that change at a switch, in the order in which they do."""
+        """The axes that change at a switch, in the order in which they change."""
         changed = before.changed(after)
         return tuple(axis for axis in self.axes_in_order if axis.name in changed)
 
     def begins_at(self, laws: Mapping[Shape, Curve]) -> float | None:
-        """The error at which the plan starts: the file's `start`, else that by which the data of every candidate's fit
-        has begun; None without laws, and where one of them was not fitted."""
+        """The error at which the plan starts: the file's `start`, or by default the lowest of the candidates' highest
+        fitted errors. None without laws, or if `start` is missing and a law was not fitted."""
         if not laws or self.start is not None:
             return self.start if laws else None
         measured = [law.measured for law in laws.values()]
@@ -188,16 +189,16 @@ class Program:
         return min(known) if len(known) == len(measured) else None
 
     def backward(self, before: Shape, after: Shape) -> AxisUse | None:
-        """The axis on which a switch would go back where its transition goes one way only, if there is one."""
+        """An axis on which a switch would have to reverse a one-way transition; None if there is none."""
         return next((axis for axis in self.axes if axis.goes_back(before, after)), None)
 
     def credit(self, before: Shape, after: Shape) -> float:
-        """eta of a switch: the share of the law's descent that survives it, over all axes that it moves on; measured
-        where it was, else what the transition is set to."""
+        """eta of a switch: the share of the loss decrease predicted by the law that survives it. The product over all
+        axes that change; each factor is the measured credit, or the setting of the transition if not measured."""
         return math.prod(self._kept(name, before, after) for name in before.changed(after))
 
     def measured(self, axis: str, before: Shape, after: Shape) -> Pair | None:
-        """What was measured of a switch along an axis: of just these two values, never of others near them."""
+        """The measured credit of a switch along an axis, for exactly these two values; None if not measured."""
         sought = (axis, before[axis], after[axis])
         return next((pair for pair in self.credits if (pair.axis, pair.before, pair.after) == sought), None)
 
@@ -207,16 +208,16 @@ class Program:
         return self.axis(axis).transition.credit if used is None else used
 
     def subject(self) -> dict[str, Any]:
-        """What is trained and how it switches, with all settings: a measured credit holds for this alone. Objectives go
-        by their names, which the values of `loss` in a pair refer to."""
+        """What is trained and which transitions are used, with all settings. A measured credit is valid only for this
+        subject. Objectives are listed by name, because the values of `loss` in a pair refer to these names."""
         assert self.trained is not None
         parts = {part: [_component(each) for each in components] for part, components in self._parts().items()}
         objectives = {name: _component(one) for name, one in self.trained.objectives.items()}
         return {"convention": self.convention, "objective": objectives, **parts}
 
     def unlike(self, measured: Mapping[str, Any]) -> str | None:
-        """What is another thing here than in a measured subject, in words; a setting that came later may be missing
-        there, where it has its default here."""
+        """The first difference between this program and a measured subject, in words; None if they are equal. A setting
+        that the measured subject lacks counts as its default."""
         assert self.trained is not None
         if measured.get("convention") != self.convention:
             return "`convention`"
@@ -234,7 +235,7 @@ class Program:
         return next((wrong for own, other in pairs if (wrong := _unlike("objective", own, other)) is not None), None)
 
     def _parts(self) -> dict[str, list[Any]]:
-        """All of the subject that goes by its place."""
+        """The parts of the subject that are compared by position."""
         assert self.trained is not None
         return {
             "metric": [self.metric],
@@ -253,15 +254,15 @@ class Program:
         return {axis.name: axis.unit for axis in self.axes}
 
     def within(self, sentence: str) -> Mapping[str, Span]:
-        """Settings of a sentence's component -> where they stand; "" is the component; and the sentences that bound
-        the plan."""
+        """Setting of a sentence's component -> its location. "" is the component itself. Also contains the `budget`,
+        `stop` and `start` sentences."""
         prefix = f"{sentence}."
         own = {key.removeprefix(prefix): span for key, span in self.spans.items() if key.startswith(prefix)}
         bounds = {key: self.spans[key] for key in ("budget", "stop", "start") if key in self.spans}
         return {**bounds, **own}
 
     def span(self, axis: str, value: Value) -> Span:
-        """Where a value stands in its axis sentence."""
+        """The location of a value in its `axis` sentence; the sentence itself if the value is not listed."""
         use = self.axis(axis)
         return use.value_spans.get(value, use.span)
 
@@ -271,7 +272,7 @@ def _component(component: Any) -> dict[str, Any]:
 
 
 def _unlike(part: str, own: Any, other: Mapping[str, Any]) -> str | None:
-    """What is another thing in a component than in a measured one, in words."""
+    """The first difference between a component and a measured one, in words; None if they are equal."""
     if other["is"] != name_of(own):
         return f"`{part}`"
     here, there = _settings(own), {**_defaults(own), **other["settings"]}
@@ -280,12 +281,12 @@ def _unlike(part: str, own: Any, other: Mapping[str, Any]) -> str | None:
 
 
 def _settings(component: Any) -> dict[str, Any]:
-    """All settings; what is assumed of a switch is no part of how it is made."""
+    """All settings except `credit`, which is an assumption and does not change the training."""
     return {name: value for name, value in written(component).items() if name != "credit"}
 
 
 def _defaults(component: Any) -> dict[str, Any]:
-    """The settings that have a default, at it."""
+    """The default values of the settings that have one."""
     fields = [field for field in attrs.fields(type(component)) if field.default is not attrs.NOTHING]
     needed = {f.name: getattr(component, f.name) for f in attrs.fields(type(component)) if f not in fields}
     return {name: value for name, value in _settings(type(component)(**needed)).items() if name not in needed}

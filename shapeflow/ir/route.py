@@ -1,7 +1,7 @@
-"""What lies between the laws and the plan: the question put to a traversal, and its answer.
+"""Input and output of a traversal and of a law source.
 
-A traversal answers a `Problem` with a `Route`: which shape, in which order, until when. Steps, transitions and
-predicted errors are made of it by `lower.py`.
+A traversal receives a `Problem` and returns a `Route`: the shapes in order, and where each leg ends. `stages/lower`
+turns the route into steps, transitions and predicted errors. A law source receives a `LawRequest`.
 """
 
 from __future__ import annotations
@@ -17,32 +17,33 @@ from shapeflow.base.units import Amount
 
 
 class Curve(Protocol):
-    """A law as a traversal sees it: the expected error of one shape after some compute (FLOPs)."""
+    """The part of a law that a traversal uses: the expected error of one shape after some compute (FLOPs)."""
 
     @property
     def floor(self) -> float:
-        """The error below which the law never gets."""
+        """The error that the law approaches but never reaches."""
         ...
 
     @property
     def measured(self) -> tuple[float, float] | None:
-        """The highest and the lowest error that the law was fitted to; None for a law that was stated."""
+        """The highest and the lowest error that the law was fitted to; None for a stated law."""
         ...
 
     def error(self, compute: float) -> float: ...
 
     def compute(self, error: float) -> float:
-        """The inverse; infinite at and below the floor; may be negative above the error at compute 0."""
+        """The inverse of `error`. Infinite at and below the floor; may be negative above the error at compute 0."""
         ...
 
     def log_rate(self, error: float) -> float:
-        """log |dC/dE|, the compute that one unit of error costs here; infinite at and below the floor."""
+        """log |dC/dE| at an error: the compute per unit of error; infinite at and below the floor."""
         ...
 
 
 @attrs.frozen
 class Until:
-    """Where a leg ends: at an error, or at an amount counted from the start of the run; None is the end of the plan."""
+    """Where a leg ends: at an error, or at an amount counted from the start of the run. If both are None, the leg ends
+    with the plan."""
 
     error: float | None = None
     amount: Amount | None = None
@@ -64,17 +65,17 @@ class Share:
 
 @attrs.frozen
 class Leg:
-    """A stretch of the way in one shape."""
+    """A part of the route in one shape."""
 
     shape: Shape
     until: Until
     shares: tuple[Share, ...] = ()
-    """What the leg blends in from the traversal itself; previews of transitions come later."""
+    """Shares that the traversal itself blends in. A later stage adds the previews of transitions."""
 
 
 @attrs.frozen
 class Route:
-    """The way, and what the traversal wants said about it (whole sentences, lower case, no full stop)."""
+    """The legs in order, and notes of the traversal for the user (whole sentences, lower case, no full stop)."""
 
     legs: tuple[Leg, ...]
     notes: tuple[str, ...] = ()
@@ -82,11 +83,11 @@ class Route:
 
 @attrs.frozen
 class Problem:
-    """All that a traversal may look at."""
+    """The input of a traversal."""
 
     candidates: tuple[Shape, ...]
     laws: Mapping[Shape, Curve]
-    """Empty where the program has no laws (hand-written stages, sweeps)."""
+    """Empty if the program does not have laws (hand-written stages, sweeps)."""
     units: Mapping[str, str]
     """Axis -> unit, for messages."""
     start: float | None
@@ -98,14 +99,15 @@ class Problem:
     step_compute: Mapping[Shape, float] | None
     """FLOPs of one step in a shape; None without a model."""
     allowed: Callable[[Shape, Shape], bool]
-    """May the plan go from the one shape to the other? False where a one-way transition would have to go back."""
+    """Whether the plan may switch from the first shape to the second. False if this would reverse a one-way
+    transition."""
     credit: Callable[[Shape, Shape], float]
-    """eta of the switch: the share of the law's descent that survives it; 1 in paper A."""
+    """eta of the switch: the share of the loss decrease predicted by the law that survives it; 1 in paper A."""
     spans: Mapping[str, Span]
-    """Settings of the traversal's sentence -> where they stand; "" is the component itself, "budget", "stop" and
-    "start" the sentences of that name where the file has them."""
+    """Setting of the traversal's sentence -> its location. "" is the component itself; "budget", "stop" and "start" are
+    the sentences of that name, if the file has them."""
     surcharge: Callable[[Shape, Shape], float] = lambda before, after: 0.0
-    """What the preview of a switch adds to the compute of the stage before it, as a part of that."""
+    """Compute that the preview of a switch adds to the stage before it, as a fraction of that stage's compute."""
     step_data: Mapping[Shape, float] | None = None
     """Images, or tokens, of one step in a shape; None without a model."""
 
@@ -113,48 +115,48 @@ class Problem:
 Purpose = Literal[
     "paths", "error", "compute", "compute_unit", "step", "rate", "run", "axes", "where", "drop_warmup", "resamples"
 ]
-"""What a setting of a law source is for, by the name that `fit` gives it."""
+"""Purpose of a setting of a law source; purposes are named after the settings of `fit`."""
 
 
 @attrs.frozen
 class LawRequest:
-    """What a law source is asked for."""
+    """The input of a law source."""
 
     candidates: tuple[Shape, ...]
     units: Mapping[str, str]
     metric: str
     """The metric's name as plans write it, such as `loss@own`, `loss@longest`, `classification_error`."""
     convention: str
-    """`flops` or `paper`."""
+    """Convention of compute: `flops` or `paper`."""
     folder: str
-    """Relative paths are relative to this folder: that of the file that names them."""
+    """The folder that relative paths start from: that of the file that names them."""
     spans: Mapping[str, Span]
-    """Settings of the source's component -> where they stand; "" is the component itself."""
+    """Setting of the source's component -> its location. "" is the component itself."""
     candidate_spans: Mapping[Shape, Span]
-    """Where each candidate's value stands in its axis sentence."""
+    """Candidate -> location of its value in the `axis` sentence."""
     unit: str | None = None
-    """Of the metric: `nats` or `share`."""
+    """Unit of the metric: `nats` or `share`."""
     step_compute: Mapping[Shape, float] | None = None
     """FLOPs of one step in a shape; None without a model."""
     step_data: Mapping[Shape, float] | None = None
     """Images, or tokens, of one step in a shape; None without a model."""
     parameters: Mapping[Shape, int] | None = None
-    """Numbers that are trained in a shape, embeddings and head included; None without a model."""
+    """Number of trained parameters in a shape, including embeddings and head; None without a model."""
     non_embedding: Mapping[Shape, int] | None = None
-    """The same without what has an entry for each token of the vocabulary."""
+    """The same, without parameters that have an entry for each token of the vocabulary."""
     setting_names: Mapping[Purpose, str] = attrs.field(factory=dict)
-    """What a setting is for -> its name in the law source that answers; a message advises no other setting."""
+    """Purpose of a setting -> its name in the current law source. Messages advise only these settings."""
     sources: Mapping[str, Any] = attrs.field(factory=dict)
-    """Name -> class of every law source that is installed."""
+    """Name -> class of every installed law source."""
 
     def at(self, *purposes: Purpose) -> Span | None:
-        """Where the first of these settings that the file gives stands, else the source's component."""
+        """Location of the first of these settings that the file contains, otherwise of the source's component."""
         names = [self.setting_names[each] for each in purposes if each in self.setting_names]
         return next((self.spans[name] for name in names if name in self.spans), self.spans.get(""))
 
     def advice(self, *options: str | tuple[Purpose, str]) -> str | None:
-        """Options for a reader, joined by "or". One about a setting is (what it is for, text with `{}` for its name),
-        and is left out where the source has no such setting. None where no option is left."""
+        """Join the options for a help text by "or". An option about a setting is (purpose, text with `{}` for the
+        setting's name); it is left out if the source lacks the setting. None if no option is left."""
         said = [one if isinstance(one, str) else self._about(*one) for one in options]
         left = [one for one in said if one]
         return ", or ".join([", ".join(left[:-1])] * (len(left) > 1) + left[-1:]) or None

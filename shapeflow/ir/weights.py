@@ -1,8 +1,9 @@
-"""Weights in one file: safetensors whose header says what the model is.
+"""Files of weights: safetensors files whose header describes the model.
 
-A file begins with the length of its header (8 bytes, little-endian) and the header, a JSON object: the tensors' types,
-shapes and places by name, and under `__metadata__` texts of the writer's own. Ours are `format`, `version` and `about`:
-the model, its sizes and how it is read, as JSON. Reading one takes no tensor library, and nothing is executed.
+A safetensors file begins with the length of its header (8 bytes, little-endian), followed by the header, a JSON object.
+The header contains the type, shape and offsets of every tensor by name, and custom texts under `__metadata__`.
+Shapeflow writes the texts `format`, `version` and `about`; `about` is JSON that describes the model, its sizes and its
+views. Reading a file needs no tensor library and does not execute code.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from shapeflow.ir.parameters import DataFacts, Parameter
 
 FORMAT, VERSION = "shapeflow-weights", "1"
 LONGEST = 1 << 24
-"""Bytes of a header; a longer one is no model that we know."""
+"""Maximum length of a header in bytes."""
 WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-"""Types of tensors that weights may have -> bytes of a number."""
+"""Supported tensor types -> bytes per element."""
 
 Sizes = tuple[int, ...]
 
 
 @attrs.frozen
 class Weights:
-    """What a file of weights says of itself."""
+    """The description of the model in a file of weights."""
 
     model: str
     """The architecture's name."""
@@ -45,23 +46,23 @@ class Weights:
     """Stored size of every dim."""
     slots: Mapping[str, SlotValue]
     reading: tuple[Edit, ...]
-    """The View edits through which the parameters are read."""
+    """The View edits that apply to the parameters."""
     parameters: tuple[Parameter, ...]
     plan: str
     """Digest of the plan that was trained."""
     step: int
     averaged: bool
     reserved: int = 0
-    """So many last ids of the vocabulary are no tokens of the data, but marks that an objective asked with."""
+    """Number of ids at the end of the vocabulary that an objective reserves for its sentinel tokens."""
     sha256: str = ""
-    """Of the whole file."""
+    """SHA-256 of the whole file."""
 
     def ledger(self) -> Ledger:
-        """What is stored, and how it is read. Raises EditError."""
+        """The stored sizes, views and slots. Raises EditError."""
         return Ledger.of(self.parameters, self.sizes, self.slots, self.reading)
 
     def facts(self) -> DataFacts:
-        """The data that the model takes, as far as its sizes tell; reserved ids are counted in the vocabulary."""
+        """The properties of the model's data, derived from its sizes. The vocabulary includes reserved ids."""
         seen = {**self.sizes, **{edit.dim: edit.rule.to for edit in self.reading if isinstance(edit, View)}}
         if "vocabulary" in seen:
             separator = self.slots.get("attend.separator")
@@ -72,7 +73,7 @@ class Weights:
 
 
 def metadata(weights: Weights) -> dict[str, str]:
-    """The texts of a header that say what the weights are."""
+    """The `__metadata__` texts of a header for these weights."""
     about = {
         "model": {"is": weights.model, "settings": dict(weights.settings)},
         "shape": weights.shape.json(),
@@ -89,9 +90,10 @@ def metadata(weights: Weights) -> dict[str, str]:
 
 
 def read_weights(path: Path) -> Weights:
-    """What a file says of itself; of the tensors, only that they are all there is checked.
+    """The description of the model in a file. Checks the names, types and sizes of the tensors, not their values.
 
-    Raises Refused `teacher-missing` where there is no file, `teacher-broken` for what is no whole file of ours."""
+    Raises Refused `teacher-missing` if the file does not exist, and `teacher-broken` if it is not a complete file
+    written by shapeflow."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -120,14 +122,14 @@ def read_weights(path: Path) -> Weights:
 
 
 def broken(path: Path, *why: str) -> NoReturn:
-    """Refuse a file: `teacher-broken`."""
+    """Raise Refused `teacher-broken`; `why` are the notes."""
     help_ = "write it again: `shapeflow export RUN -o FILE.safetensors`"
     message = f"`{path}` is not a readable file of weights"
     raise Refused(Diagnostic("teacher-broken", message, place=str(path), notes=why, help=help_))
 
 
 def _header(path: Path, first: bytes, size: int) -> int:
-    """Length of the header."""
+    """Length of the header in bytes. Raises Refused."""
     length = int.from_bytes(first, "little")
     if len(first) < 8 or not 2 <= length <= size - 8:
         broken(path, "it is not a safetensors file, or it is incomplete")
@@ -147,7 +149,7 @@ def _object(path: Path, text: Any, what: str) -> dict[str, Any]:
 
 
 def _tensors(path: Path, header: Mapping[str, Any], size: int) -> dict[str, Sizes]:
-    """Sizes of every tensor; together they fill the rest of the file."""
+    """Name -> sizes of every tensor. Raises Refused unless the tensors fill the rest of the file exactly."""
     found: dict[str, Sizes] = {}
     places: list[tuple[int, int]] = []
     for name, entry in header.items():
@@ -183,7 +185,7 @@ def _about(path: Path, about: Mapping[str, Any]) -> Weights:
             plan=_of(about["plan"], str),
             step=_count(about["step"]),
             averaged=_of(about["averaged"], bool),
-            # Files from before there were marks do not say it.
+            # Files of older versions lack this field.
             reserved=_of(about.get("reserved", 0), int),
         )
     except (KeyError, TypeError, ValueError, AttributeError, EditError) as error:
@@ -207,7 +209,7 @@ def _parameter(entry: Mapping[str, Any]) -> Parameter:
 
 
 def _compare(path: Path, weights: Weights, tensors: Mapping[str, Sizes]) -> None:
-    """Whether the tensors are those of the model that the file speaks of."""
+    """Check that the tensors are those of the described model. Raises Refused."""
     if not 0 <= weights.reserved <= max(0, weights.sizes.get("vocabulary", 0) - 1):
         broken(path, f"it reserves {weights.reserved} ids, of a vocabulary of {weights.sizes.get('vocabulary', 0)}")
     if weights.sizes.get("depth", 0) > len(tensors):
