@@ -1,8 +1,8 @@
-"""Measured credits of switches: what `shapeflow probe` found, and the file it keeps that in.
+"""Measured credits of switches: the results of `shapeflow probe`, and the file that contains them.
 
-A credit is eta, the share of a law's descent that survives a switch; `transfer.py` says how it is measured. The file is
-JSON with a digest of all it says, as a plan is; it also says what was trained, so that a plan of something else is
-refused.
+A credit is eta, the share of the loss decrease predicted by a law that survives a switch; `running/transfer.py` defines
+its measurement. Like a plan, the file is JSON with a digest of its content. It also describes what was trained, so that
+the compiler can reject it for a program that trains something else.
 """
 
 from __future__ import annotations
@@ -25,36 +25,38 @@ SEAL = Seal("shapeflow-credits", 2)
 
 @attrs.frozen
 class Trial:
-    """One seed's probe of a switch. Compute in FLOPs, counted from the switch."""
+    """The measurements of one switch with one seed. Compute is in FLOPs, counted from the switch."""
 
     seed: int
     eta: float | None
-    """None where the reference never stood at the errors that were compared."""
+    """Mean over the target errors; None if the reference does not reach the errors that are compared."""
     low: float | None
-    """The least eta of all targets along the curve."""
+    """Lowest eta over the target errors."""
     high: float | None
+    """Highest eta over the target errors."""
     targets: int
+    """Number of target errors."""
     at: float
     """FLOPs of the run up to the switch."""
     before: float
-    """The error at the switch, in the shape before."""
+    """The error at the switch, in the old shape."""
     after: float
-    """The error one step behind it, in the shape after."""
+    """The error one step after the switch, in the new shape."""
     end: float
-    """The error at the end, switched."""
+    """The final error of the run that switched."""
     stayed: float
-    """The error at the end, had the run gone on in the shape before."""
+    """The final error of the run that stayed in the old shape."""
     trained: float
-    """FLOPs from the switch to that end."""
+    """FLOPs from the switch to the end."""
     recovery: float | None
-    """FLOPs until the switched run was back at the error before; None where it never was."""
+    """FLOPs until the run that switched reached the error `before` again; None if it never did."""
     seconds: float | None
-    """What the edits of the switch took."""
+    """Duration of the edits of the switch."""
 
 
 @attrs.frozen
 class Pair:
-    """A switch between two values of an axis, as it was measured."""
+    """The measured credit of a switch between two values of an axis."""
 
     axis: str
     before: Value
@@ -62,18 +64,18 @@ class Pair:
     beside: Shape
     """The values on the other axes."""
     reference: Literal["law", "run"]
-    """What the switched run is compared with: the law of the shape after, or a run in it from nothing."""
+    """The reference of the measurement: the law of the new shape, or a run that trains it from scratch."""
     eta: float | None
-    """The mean over the seeds; above 1 and below 0 are possible."""
+    """Mean over the seeds; values above 1 and below 0 are possible."""
     low: float | None
-    """95% interval over the seeds (Student's t); None with fewer than two."""
+    """Lower end of the 95% interval over the seeds (Student's t); None with fewer than two seeds."""
     high: float | None
     recovery: float | None
-    """The mean; None where a seed's run never was back."""
+    """Mean over the seeds; None if the run of any seed did not recover."""
     seconds: float | None
-    """The median."""
+    """Median over the seeds."""
     spent: float
-    """FLOPs of all runs that were made for it."""
+    """FLOPs of all runs of the measurement."""
     trials: tuple[Trial, ...]
 
     @property
@@ -82,32 +84,32 @@ class Pair:
 
     @property
     def used(self) -> float | None:
-        """eta as a traversal takes it: what lies outside of 0 to 1 counts as the nearer end."""
+        """eta clipped to 0 to 1, as traversals use it; None if it was not measured."""
         return None if self.eta is None else min(1.0, max(0.0, self.eta))
 
 
 @attrs.frozen
 class Credits:
-    """All of a file."""
+    """The content of a file of credits."""
 
     subject: Mapping[str, Any]
-    """What was trained: `convention` by name; `metric`, `model`, `data`, `optimizer` and `transition` (one an axis) as
-    components with all their settings; `objective` as name -> component, as `loss` has them (`Program.subject`)."""
+    """What was trained, as given by `Program.subject`: `convention` by name; lists of components with all settings for
+    `metric`, `model`, `data`, `optimizer` and `transition` (one per axis); and `objective` as name -> component."""
     pairs: tuple[Pair, ...]
 
     @property
     def spent(self) -> float:
-        """FLOPs of all runs behind them."""
+        """FLOPs of all runs of all measurements."""
         return sum(pair.spent for pair in self.pairs)
 
     def joined(self, pairs: Sequence[Pair]) -> Credits:
-        """With these pairs measured anew, and the others kept."""
+        """The credits with these pairs added; they replace pairs of the same switch."""
         known = {(pair.axis, pair.before, pair.after): pair for pair in (*self.pairs, *pairs)}
         return attrs.evolve(self, pairs=tuple(known.values()))
 
 
 def save(credits: Credits, path: Path) -> None:
-    """Write a file, whole or not at all. Raises Refused."""
+    """Write a file atomically. Raises Refused."""
     write_text(path, laid_out(SEAL.close(as_json(credits))))
 
 
@@ -149,7 +151,7 @@ def _value(value: Any, _: Any) -> Value:
 
 
 def _subject(value: Any, _: Any) -> Mapping[str, Any]:
-    """The subject as it is written: components, each with what it is and settings, in lists or by name."""
+    """Check and copy a subject: each component in it, in a list or by name, has the keys `is` and `settings`."""
     parts = [each for part in value.values() if isinstance(part, list) for each in part]
     parts += [each for part in value.values() if isinstance(part, dict) for each in part.values()]
     if not all(set(each) == {"is", "settings"} and isinstance(each["settings"], dict) for each in parts):

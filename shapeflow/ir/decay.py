@@ -1,4 +1,4 @@
-"""How the learning rate of a whole run falls: a curve from 1 to a final share, over the steps after the warm-up."""
+"""Decay of the learning rate over a whole run: a curve from 1 to a final factor, over the steps after the warm-up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Form = Literal["linear", "cosine"]
 
 @attrs.frozen
 class Decay:
-    """A fall of the learning rate. `final` is the factor at the end of the run, from 0 to below 1."""
+    """A decay of the learning rate. `final` is the factor at the end of the run, from 0 to below 1."""
 
     form: Form
     final: float
@@ -27,5 +27,5 @@ LEFT: Mapping[Form, Callable[[float], float]] = {
     "linear": lambda progress: 1 - progress,
     "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
 }
-"""Form -> the share of the fall that is left at a progress from 0 to 1. These are the curves of `LinearLR` and
+"""Form -> the share of the decay that remains at a progress from 0 to 1. These are the curves of `LinearLR` and
 `CosineAnnealingLR` in `torch.optim.lr_scheduler`."""

@@ -1,7 +1,8 @@
-"""Decks of steps: which kind of step comes when, where a stage shares its steps among shapes.
+"""Decks: the order of steps in a stage that divides its steps among several shapes.
 
-A deck is as many steps as it takes to keep shares of whole percents exactly; the order within is shuffled by a key, so
-that any step can be asked for alone. Kind 0 is the stage's own shape, the others are its shares in order.
+A deck is a block of 100 steps, so that shares of whole percents are exact. A key determines the order within a deck, so
+that the kind of any step can be computed without the steps before it. Kind 0 is the stage's own shape; the other kinds
+are its shares in order.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import hashlib
 import math
 
 DECK = 100
-"""Steps of a deck."""
+"""Number of steps in a deck."""
 
 
 @functools.lru_cache(maxsize=256)
 def shuffled(shares: tuple[float, ...], key: str, deck: int) -> tuple[int, ...]:
-    """The kinds of one deck, the `deck`-th of its row, in an order drawn from the key alone."""
+    """The kind of each step in the `deck`-th deck. The counts are those of `hand`; the order depends on the key."""
     own, *others = hand(shares, deck)
     cards = [kind for kind, count in enumerate(others, 1) for _ in range(count)] + [0] * own
     words = hashlib.shake_256(key.encode()).digest(8 * DECK)
@@ -25,17 +26,18 @@ def shuffled(shares: tuple[float, ...], key: str, deck: int) -> tuple[int, ...]:
 
 
 def hand(shares: tuple[float, ...], deck: int) -> tuple[int, ...]:
-    """How often each kind of step is in a deck: what is due after it less what was due before it, so that no rounding
-    is lost over many decks."""
+    """The number of steps of each kind in the `deck`-th deck. Computed as a difference of totals, so that rounding
+    errors do not accumulate over many decks."""
     before, after = (_due(shares, decks) for decks in (deck, deck + 1))
     counts = [max(0, late - early) for early, late in zip(before, after, strict=True)]
-    while sum(counts) > DECK:  # a share below 1% was due earlier and is not now
+    while sum(counts) > DECK:  # The total of a share below 1% can decrease; its count was raised to 0 above.
         counts[counts.index(max(counts))] -= 1
     return tuple(counts)
 
 
 def _due(shares: tuple[float, ...], decks: int) -> list[int]:
-    """Steps of each kind in so many decks, whole numbers that add up: the largest fractions are rounded up."""
+    """Total steps of each kind in the first `decks` decks. The largest fractions are rounded up, so that the totals
+    add up to all steps."""
     exact = [share * DECK * decks for share in (1 - sum(shares), *shares)]
     counts = [math.floor(value + 1e-9) for value in exact]
     order = sorted(range(len(exact)), key=lambda kind: counts[kind] - exact[kind])

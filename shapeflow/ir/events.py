@@ -1,7 +1,7 @@
-"""What happens while a plan runs: a stream of values.
+"""Events: the stream of values that a running plan produces.
 
-Measured fields (a loss, seconds) are no part of equality: two machines that execute one plan must agree on all the
-rest, event by event.
+Comparisons ignore measured fields (loss, seconds, held-out values): two machines that execute the same plan must
+produce equal events.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shapeflow.base.shapes import Shape
 
 @attrs.frozen
 class RunStarted:
-    """The machine has taken the first shape, or has come back at `step`. `plan` is the plan's digest."""
+    """The run starts in its first shape, or resumes at `step`. `plan` is the plan's digest."""
 
     plan: str
     step: int
@@ -24,14 +24,14 @@ class RunStarted:
 
 @attrs.frozen
 class TransitionApplied:
-    """The edits of a switch have been made; `stage` is the stage that begins."""
+    """The edits of a switch were applied. `stage` is the index of the stage that begins."""
 
     stage: int
     by: str
     step: int
     compute: float
     seconds: float = attrs.field(default=0.0, eq=False)
-    """What the edits took."""
+    """Duration of the edits."""
 
 
 @attrs.frozen
@@ -44,8 +44,8 @@ class StageEntered:
 
 @attrs.frozen
 class StepDone:
-    """One optimiser step. `shape` is the one the step was taken in (a blend's, where the stage blends); `compute`
-    counts all FLOPs from the start of the run, this step's included; `seconds` is the step's wall time."""
+    """One optimizer step. `shape` is the shape of this step, which in a blended step is that of the blend. `compute`
+    is the number of FLOPs since the start of the run, including this step. `seconds` is the step's wall time."""
 
     step: int
     stage: int
@@ -57,9 +57,9 @@ class StepDone:
 
 @attrs.frozen
 class Measured:
-    """Held-out values by metric (`loss@own`, `loss@longest`, `classification_error`, ...), of the averaged weights.
-    `predicted` is what the plan's laws expect of the plan's metric here. `seconds`: time of the steps since this
-    process began, evaluation left out."""
+    """An evaluation of the averaged weights on held-out data. `values`: metric (`loss@own`, `loss@longest`,
+    `classification_error`, ...) -> value. `predicted`: the value of the plan's metric that its laws predict.
+    `seconds`: wall time of all steps since this process began, without evaluation."""
 
     step: int
     stage: int
@@ -78,7 +78,7 @@ class CheckpointSaved:
 
 @attrs.frozen
 class RunEnded:
-    """`finished` is False where the run was asked to stop before the plan's end."""
+    """The run ends. `finished` is False if it was stopped before the end of the plan."""
 
     step: int
     compute: float
@@ -99,7 +99,7 @@ NAMES: dict[type, str] = {
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
-    """One line of `events.jsonl`."""
+    """An event as a JSON object, which is one line of `events.jsonl`."""
     fields: dict[str, Any] = {"event": NAMES[type(event)]}
     for field in attrs.fields(type(event)):
         value = getattr(event, field.name)
@@ -108,12 +108,12 @@ def event_to_json(event: Event) -> dict[str, Any]:
 
 
 def event_from_json(fields: Mapping[str, Any]) -> Event:
-    """The event of one line. Raises ValueError where the line is none."""
+    """The event that `event_to_json` wrote. Raises ValueError if the fields are not an event."""
     kinds = {name: kind for kind, name in NAMES.items()}
     values = dict(fields)
     kind = kinds.get(str(values.pop("event", "")))
     known = {field.name: field for field in attrs.fields(kind)} if kind is not None else {}
-    # A log of an earlier version may lack what has a default.
+    # Logs of earlier versions may lack fields that have a default.
     needed = {name for name, field in known.items() if field.default is attrs.NOTHING}
     if kind is None or not needed <= set(values) <= set(known):
         raise ValueError(f"not an event: {fields!r}")
@@ -142,4 +142,4 @@ _KINDS: Mapping[str, Any] = {
     "by": str,
     "name": str,
 }
-"""Field of an event -> what it may be."""
+"""Field of an event -> its type."""

@@ -1,4 +1,4 @@
-"""A law as one flat JSON object, and back; read strictly."""
+"""Read and write a law as one flat JSON object. Reading is strict."""
 
 from __future__ import annotations
 
@@ -149,4 +149,4 @@ _READ: Mapping[str, _Read] = {
     "verdict": _list_of(_text),
     "spent": _maybe(_number),
 }
-"""Every field of `Provenance` -> how it is read."""
+"""Field of `Provenance` -> the function that reads and checks it."""

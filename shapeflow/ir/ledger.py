@@ -1,7 +1,7 @@
-"""The sizes, views and slots of a model, edited by the same verbs as its tensors: surgery without a device.
+"""The sizes, views and slots of a model, changed by the same edits as its tensors: a dry run without a device.
 
-Lowering checks every switch with a ledger, the simulator is one plus a clock, and a machine compares its tensors with
-one after every switch. It is built of data that a plan carries; no model code is needed.
+The compiler checks every switch with a ledger, the simulator runs a plan on one, and a backend compares its tensors
+with one after every switch. A ledger needs only data of the plan, and no model code.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from shapeflow.ir.parameters import Parameter
 
 @attrs.define
 class Ledger:
-    """What is stored, and how it is read. Every verb raises EditError here where it would fail on a device."""
+    """The stored sizes, views and slots of a model. An edit that would fail on a device raises EditError."""
 
     table: dict[str, Parameter]
     """Parameters by name."""
     sizes: dict[str, dict[str, int]]
-    """Stored size of each dim of each parameter, `depth` too, fused dims apart."""
+    """Parameter -> dim -> stored size. Includes `depth`; fused dims are separate."""
     views: dict[str, dict[str, Resize]]
-    """The rule through which a dim of a parameter is read, where there is one."""
+    """Parameter -> dim -> rule of its view, for dims that have a view."""
     slots: dict[str, SlotValue]
 
     @classmethod
@@ -35,9 +35,10 @@ class Ledger:
         slots: Mapping[str, SlotValue],
         reading: Iterable[Edit] = (),
     ) -> Ledger:
-        """A fresh model. `sizes`: stored size of every dim (`Model.sizes`); `reading`: the first shape's own.
+        """The ledger of a new model. `sizes`: stored size of every dim (`Model.sizes`); `reading`: the View and Swap
+        edits of the first shape.
 
-        Raises EditError `unknown-dim` where a parameter bears a dim without a size.
+        Raises EditError `unknown-dim` if a parameter has a dim without a size, and the errors of `apply`.
         """
         table = {parameter.name: parameter for parameter in parameters}
         ledger = cls(table, {}, {name: {} for name in table}, dict(slots))
@@ -52,7 +53,8 @@ class Ledger:
         return ledger
 
     def apply(self, edit: Edit) -> None:
-        """Raises EditError `unknown-parameter`, `unknown-dim`, `grow-under-view`, `no-slot`, and those of `gather`."""
+        """Apply an edit. Raises EditError `unknown-parameter`, `unknown-dim`, `grow-under-view` or `no-slot`, and the
+        errors of `gather`."""
         match edit:
             case Swap(slot, to):
                 self.slots[slot] = to
@@ -72,9 +74,9 @@ class Ledger:
                 self.sizes[name][dim] = rule.to
 
     def check(self, seen: Mapping[str, int]) -> None:
-        """Whether every parameter, as read, has the sizes of a shape (`Model.seen`).
+        """Check that every parameter, read through its views, has the sizes of a shape (`Model.seen`).
 
-        Raises EditError `not-arrived` for what an edit forgot.
+        Raises EditError `not-arrived` for the first parameter with a different size.
         """
         for name, sizes in self.sizes.items():
             for dim, stored in sizes.items():
@@ -83,18 +85,18 @@ class Ledger:
                     raise EditError("not-arrived", f"`{name}` has {size} of `{dim}`, the new shape needs {seen[dim]}")
 
     def members(self, name: str) -> list[str]:
-        """Names of the tensors of a parameter: one, or one for each block."""
+        """Names of the tensors of a parameter: a single name, or one for each block."""
         if not self.table[name].listed:
             return [name]
         return [name.replace("{depth}", str(block)) for block in range(self.sizes[name]["depth"])]
 
     def stored(self, name: str) -> tuple[int, ...]:
-        """Sizes of a parameter's tensor as it is kept, fused dims multiplied."""
+        """Shape of each stored tensor of a parameter; the sizes of fused dims are multiplied."""
         sizes = self.sizes[name]
         return tuple(math.prod(sizes[dim] for dim in axis.split()) for axis in self.table[name].dims)
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
-        """Sizes of every tensor by its name: what a module's `named_parameters()` must equal."""
+        """Name -> shape of every tensor. The `named_parameters()` of a module must have the same names and shapes."""
         return {member: self.stored(name) for name in self.table for member in self.members(name)}
 
     def _grow(self, edit: Grow) -> None:

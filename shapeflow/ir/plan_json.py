@@ -1,6 +1,7 @@
-"""Plans as canonical JSON, and back.
+"""Read and write plans as canonical JSON.
 
-A plan file is sealed (`base/sealed.py`). Whatever is not understood is refused: a plan is a promise of what will run.
+A plan file is sealed (`base/sealed.py`). A file with unknown content is rejected, because a plan must state everything
+that will run.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ SEAL = Seal(FORMAT, VERSION)
 
 
 def sealed(plan: Plan) -> Plan:
-    """The plan with its digest, every number of the kind that its field declares: 0 and 0.0 are written differently."""
+    """The plan with its digest. Converts every number to the type that its field declares, because 0 and 0.0 differ in
+    JSON."""
     settled = structured(_converter(), {**_without_seal(_sealed(plan)), "digest": ""}, Plan)
     return attrs.evolve(settled, digest=_sealed(settled)["digest"])
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON values, format, version and digest included."""
+    """The plan as JSON values, including format, version and digest."""
     return {**_sealed(plan), "digest": plan.digest}
 
 
@@ -46,12 +48,12 @@ def dumps(plan: Plan) -> str:
 
 
 def save(plan: Plan, path: Path) -> None:
-    """Write a plan file, whole or not at all. Raises Refused where that cannot be done."""
+    """Write a plan file atomically. Raises Refused if it cannot be written."""
     write_text(path, dumps(plan))
 
 
 def load(path: Path) -> Plan:
-    """The plan in a file. Raises Refused for what is no plan, a plan of another version, or one edited by hand."""
+    """The plan in a file. Raises Refused if the file is not a plan, has another version, or was edited by hand."""
     return loads(read_text(path), str(path))
 
 

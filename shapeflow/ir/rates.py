@@ -1,8 +1,9 @@
-"""The learning rate of a step: a product of named factors, a pure function of the plan and the step.
+"""The learning rate of a step: a product of named factors, and a pure function of the plan and the step.
 
-    lr(step) = base * shape * warmup * rewarm * schedule * cooldown, times `matrix` for matrices that read channels
+    lr(step) = base * shape * warmup * rewarm * schedule * cooldown
 
-Nothing of it is stored: a resumed run has the learning rate that it would have had.
+It is multiplied by `matrix` for matrices whose fan-in grows with the width. No state is stored, so a resumed run has
+the same learning rates as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ from shapeflow.ir.parameters import Parameter
 from shapeflow.ir.plan import Plan
 
 WIDENS = frozenset({"residual", "heads", "kv_heads", "hidden"})
-"""Dims whose sizes grow with the width."""
+"""Dims whose size grows with the width."""
 
 
 @attrs.frozen
 class Factors:
-    """What the learning rate of a step is made of; all but `base` are 1 where they say nothing."""
+    """The factors of the learning rate of a step. All factors except `base` are 1 by default."""
 
     base: float
-    """The optimizer's own `lr`; 1 of an optimizer that has none."""
+    """The optimizer's setting `lr`; 1 if it does not have one."""
     shape: float
-    """What the stage's shape asks for: its batch."""
+    """Factor of the stage's shape, such as for its batch (`Stage.learning_rate`)."""
     matrix: float
-    """What it asks for of matrices whose fan-in grows with the width, beside all the rest."""
+    """Additional factor of the stage for matrices whose fan-in grows with the width (`Stage.matrix_rate`)."""
     warmup: float
-    """Rises to 1 over the first steps of the run."""
+    """Increases to 1 over the first steps of the run."""
     rewarm: float
-    """Rises to 1 over the first steps behind a switch that asks for it."""
+    """Increases to 1 over the first steps after a switch with a warm-up."""
     schedule: float
-    """Falls from 1 over the whole run after the warm-up."""
+    """Decreases from 1 over the run after the warm-up."""
     cooldown: float
-    """Falls from 1 towards 0 over the last steps of the run."""
+    """Decreases from 1 towards 0 over the last steps of the run."""
 
     @property
     def rate(self) -> float:
@@ -64,13 +65,13 @@ def factors(plan: Plan, step: int) -> Factors:
 
 
 def warmup(plan: Plan) -> int:
-    """Steps of the warm-up; 0 for an optimizer that has none."""
+    """Number of warm-up steps at the start of the run; 0 for an optimizer without a warm-up."""
     return 0 if plan.optimizer is None else int(plan.optimizer.settings.get("warmup", 0))
 
 
 def remembered(plan: Plan, step: int, steps: int) -> float:
-    """What the last `steps` steps, up to the plan's `step`-th, count as, in steps of the data's own batch. Before
-    them a decay b has become b to this power."""
+    """Sum of `Stage.memory` over the last `steps` steps up to and including `step`: the number of steps at the batch
+    size of the data component that they count as. Over these steps, a decay b compounds to b to this power."""
     return sum(
         stage.memory * max(0, min(stage.last_step, step + 1) - max(stage.first_step, step + 1 - steps))
         for stage in plan.stages
@@ -78,24 +79,25 @@ def remembered(plan: Plan, step: int, steps: int) -> float:
 
 
 def horizon(steps: int, memory: float) -> float:
-    """Weight of the newest entry in an average over so many steps, each of which counts as `memory` of them."""
+    """Weight of the newest entry in an average with a horizon of `steps`, if a step counts as `memory` steps:
+    1 - (1 - 1/steps) ** memory."""
     return 1 / steps if memory == 1 or steps == 1 else -math.expm1(memory * math.log1p(-1 / steps))
 
 
 def rising(step: int, steps: int) -> float:
-    """A linear rise: 1/steps at step 0, 1 from the last of `steps` steps on; 1 throughout for no steps."""
+    """Linear warm-up factor: 1/steps at step 0, and 1 from step `steps - 1` on. Always 1 if `steps` is 0."""
     return min(1.0, (step + 1) / steps) if steps else 1.0
 
 
 def falling(step: int, steps: int) -> float:
-    """1 - sqrt(progress) (Hägele et al., arXiv 2405.18392, section 3): the progress is the share of `steps` steps that
-    are done, so that the first is at the full rate and the rate would be 0 behind the last. 1 before them."""
+    """Cooldown factor 1 - sqrt(step / steps) (Hägele et al., arXiv 2405.18392, section 3). It is 1 up to step 0, the
+    first step of the cooldown, and would be 0 one step after the last."""
     return 1 - math.sqrt(min(step, steps) / steps) if step > 0 else 1.0
 
 
 def _scheduled(plan: Plan, step: int) -> float:
-    """The schedule's factor. Progress is the share of the steps after the warm-up that are done, as for the cooldown:
-    the first of them is at the full rate, and the final one would be reached one step after the last."""
+    """The factor of the schedule. Progress is the share of completed steps after the warm-up: the first of these steps
+    has the full rate, and the final rate would be reached one step after the last."""
     begin = warmup(plan)
     if plan.schedule is None or step <= begin:
         return 1.0
@@ -103,12 +105,13 @@ def _scheduled(plan: Plan, step: int) -> float:
 
 
 def _rewarm(plan: Plan, step: int) -> float:
-    """The lowest of the rises behind all switches so far: a rise that is longer than its stage goes on in the next."""
+    """The lowest warm-up factor of all switches so far. A warm-up that is longer than its stage continues in the
+    next."""
     switches = ((stage.transition, step - stage.first_step) for stage in plan.stages if stage.first_step <= step)
     return min((rising(since, switch.rewarm) for switch, since in switches if switch is not None), default=1.0)
 
 
 def reads_width(parameter: Parameter) -> bool:
-    """Whether a parameter is a matrix whose fan-in grows with the width: every projection, and a head of its own. No
-    embedding and no patch kernel, which read tokens or pixels; no vector."""
+    """Whether a parameter is a matrix whose fan-in grows with the width: every projection, and an untied head. False
+    for embeddings and patch kernels, whose inputs are tokens or pixels, and for vectors."""
     return parameter.role == "matrix" and not WIDENS.isdisjoint(set(parameter.logical) - {parameter.writes})

@@ -1,4 +1,4 @@
-"""Reasons in the laws of a plan why no saving is quoted. Reads the plan alone."""
+"""The reasons in a plan's laws why no saving is quoted. Needs only the plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def unsupported(plan: Plan) -> dict[Shape, tuple[str, ...]]:
 
 
 def in_short(plan: Plan) -> tuple[str, ...]:
-    """The plan's reasons in short, for a reader who has seen those against each law: names only the laws."""
+    """The plan's reasons, shortened for a screen that shows the reasons against each law separately: names only the
+    laws."""
     reasons = () if plan.uncertainty is None else plan.uncertainty.reasons
     laws = unsupported(plan) if reasons else {}
     if not laws:
