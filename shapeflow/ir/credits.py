@@ -66,14 +66,14 @@ class Pair:
     reference: Literal["law", "run"]
     """The reference of the measurement: the law of the new shape, or a run that trains it from scratch."""
     eta: float | None
-    """Mean over the seeds; values above 1 and below 0 are possible."""
+    """Mean over the seeds; None if the eta of any seed is None. Values above 1 and below 0 are possible."""
     low: float | None
     """Lower end of the 95% interval over the seeds (Student's t); None with fewer than two seeds."""
     high: float | None
     recovery: float | None
     """Mean over the seeds; None if the run of any seed did not recover."""
     seconds: float | None
-    """Median over the seeds."""
+    """Median over the seeds; None if no duration is known."""
     spent: float
     """FLOPs of all runs of the measurement."""
     trials: tuple[Trial, ...]

@@ -1,1 +1,2 @@
-"""Language: from the text of a `.shape` file to sentences, and back to text. No meaning yet."""
+"""Language: parses the text of a `.shape` file into sentences, and formats sentences as text. Names and units are
+resolved later, in `stages/resolve`."""

@@ -1,8 +1,8 @@
-"""From `Document` to text in the canonical layout; a text in this layout does not change.
+"""Formatter: from `Document` to text in the canonical layout. Formatting is idempotent.
 
-Words, numbers, units and comments stay as written; only white space changes. A line break before `via`, `where`, `is`,
-`with` or `until` is kept, and one is added if a sentence would exceed 100 columns, then also before the `or` of a
-condition. Blank lines are kept, at most one in a row.
+Only white space changes; words, numbers, units and comments stay as written. Line breaks before `via`, `where`, `is`,
+`with` or `until` are kept. A sentence that would exceed 100 columns is broken at these words, and if needed before the
+`or` of a condition. Blank lines are kept, at most one in a row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import attrs
 from shapeflow.language import syntax
 
 WIDTH = 100
-"""Columns of a line; only what cannot be broken may exceed it."""
+"""Maximum columns of a line. Only parts that cannot be broken may exceed it."""
 KEYWORD = 11
 """Columns of the reserved word and the spaces after it, in sentences that are aligned as a table."""
 
@@ -35,7 +35,8 @@ def formatted(document: syntax.Document) -> str:
 
 @attrs.frozen
 class _Part:
-    """A part of a sentence that stays on one line: its words, and the value after them, which may be broken."""
+    """A part of a sentence between two possible line breaks: its words, and the value after them. If the part is too
+    long for a line, the value is broken."""
 
     head: str
     body: syntax.Value | None
@@ -47,7 +48,8 @@ class _Part:
         return self.head + ("" if self.body is None else _value(self.body))
 
     def lines(self, indent: int) -> list[str]:
-        """The part on its own lines: a condition broken before `or`, a value broken between its items."""
+        """The lines of the part. If it is too long, a condition is broken before `or`, and a value between its
+        items."""
         if self.body is not None or not self.head.startswith("where ") or '"' in self.head:
             return _spread(self.head, self.body, indent)
         first, *tests = self.head.split(" or ")
@@ -60,7 +62,7 @@ class _Part:
 
 @attrs.define(eq=False)
 class _Entry:
-    """A sentence in its parts, or a comment on its own line, with the comments above and next to each part."""
+    """A sentence split into parts, or a comment on its own line. Contains the comments above and next to each part."""
 
     what: syntax.Sentence | syntax.Comment
     parts: list[_Part]
@@ -135,7 +137,7 @@ def _breaks(text: str, start: int, end: int) -> int:
 
 
 def _runs(entries: list[_Entry]) -> list[list[_Entry]]:
-    """Groups of entries: those of one table together, all others alone."""
+    """Group the entries: those of one table together, each other entry on its own."""
     runs: list[list[_Entry]] = []
     for entry in entries:
         if runs and entry.joins(runs[-1][-1]):
@@ -146,7 +148,7 @@ def _runs(entries: list[_Entry]) -> list[list[_Entry]]:
 
 
 def _aligned(run: list[_Entry]) -> Iterator[str]:
-    """The lines of a table; if one would be too long, every sentence of it is broken instead."""
+    """The lines of a table. If a line would be too long, every sentence of the table is broken instead."""
     rows = [_cells(entry) for entry in run]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     lines = ["".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
@@ -157,7 +159,7 @@ def _aligned(run: list[_Entry]) -> Iterator[str]:
 
 
 def _cells(entry: _Entry) -> list[str]:
-    """The columns: an axis's name, values and transition, or a stage's shape and end."""
+    """The cells of a table row: the name, values and transition of an axis, or the shape and end of a stage."""
     first, last = (part.flat for part in entry.parts)
     if isinstance(entry.what, syntax.Axis):
         name, _, values = first.partition(" in ")
@@ -166,7 +168,7 @@ def _cells(entry: _Entry) -> list[str]:
 
 
 def _parts(sentence: syntax.Sentence) -> Iterator[_Part]:
-    """The parts of a sentence, between which it may be broken."""
+    """The parts of a sentence. Line breaks are possible between parts."""
     start, end = sentence.span.start, sentence.span.end
     match sentence:
         case syntax.Axis(name=name, values=values, transition=transition):
@@ -206,11 +208,11 @@ _WORDS: dict[type[syntax.Sentence], tuple[str, str]] = {
     syntax.Checkpoint: ("checkpoint", "every "),
     syntax.Seed: ("seed", ""),
 }
-"""The words before the single value of a sentence: the first has its own column."""
+"""Kind of sentence with a single value -> the words before the value. The first word has its own column."""
 
 
 def _line(sentence: syntax.Sentence) -> tuple[str, syntax.Value | None]:
-    """The words of a sentence that cannot be broken, and the value after them."""
+    """The words at the start of a sentence, which stay on one line, and the value after them."""
     match sentence:
         case syntax.PlanName(name=name):
             return f"plan {_value(name)}", None
@@ -265,7 +267,8 @@ def _bracketed(
 
 
 def _spread(head: str, value: syntax.Value | None, indent: int, tail: str = "") -> list[str]:
-    """Words and a value on one line if it fits, else with the items below: one setting per line, lists filled."""
+    """Words and a value, on one line if they fit. Otherwise the items go below: one setting per line, or as many list
+    items per line as fit."""
     pad = " " * indent
     line = f"{pad}{head}{'' if value is None else _value(value)}{tail}"
     if len(line) <= WIDTH or not isinstance(value, syntax.Listing | syntax.Component | syntax.ShapeLiteral):

@@ -1,7 +1,7 @@
-"""From text to `Document`. The grammar is in `shapeflow_grammar`, the error messages are in `parse_errors.py`.
+"""Parser: from text to `Document`. `shapeflow_grammar` contains the grammar, `parse_errors.py` the error messages.
 
-The whole text is parsed at once. If that fails, it is split at the lines that open a sentence and each piece is parsed
-alone, so that every wrong sentence is reported once, and only at its own place.
+The parser first reads the whole text. If that fails, it splits the text at the lines that begin a sentence and parses
+each piece separately, so that every wrong sentence is reported once, at its own location.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 DEEPEST = 32
-"""The deepest nesting of brackets. No plan needs more than five levels, and a limit keeps recursion bounded."""
+"""Maximum nesting depth of brackets. A limit keeps recursion bounded; no plan needs more than five levels."""
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-"""Control characters, which are not allowed. All kinds of white space are."""
+"""Control characters that are not allowed. White space is allowed."""
 
 
 def parse(source: Source, report: Report) -> syntax.Document:
-    """The sentences of a text. Wrong sentences are reported, and the others are returned."""
+    """Parse a text. Returns the valid sentences; errors in the others are reported."""
     pieces = skim(source.text)
     comments = tuple(
         syntax.Comment(text.rstrip(), span=Span(source, piece.start, piece.start + len(text.rstrip())))
@@ -65,7 +65,7 @@ def parse(source: Source, report: Report) -> syntax.Document:
 
 
 def _sentences(source: Source, pieces: list[Piece], report: Report) -> Iterator[syntax.Sentence]:
-    """The sentences of a text, parsed at once if possible, else piece by piece."""
+    """The sentences of a text. Parses the whole text if possible, otherwise each piece separately."""
     # Replace a byte order mark by a space, which keeps all offsets.
     text = " " + source.text[1:] if source.text.startswith("\ufeff") else source.text
     whole, mistake = _attempt(text)
@@ -94,8 +94,8 @@ def _lark() -> Lark:
     import shapeflow_grammar
 
     class WholeWords(PostLex):
-        """Lets NAME match everywhere, so that a reserved word matches only as a whole word (`modelling` is not `model`)
-        and can be the name of a setting (`seed: 3`)."""
+        """Lets the terminal NAME match everywhere. A reserved word then matches only as a whole word (`modelling` is
+        not `model`), and can also be the name of a setting (`seed: 3`)."""
 
         always_accept = ("NAME",)
 
@@ -124,7 +124,7 @@ def reserved_words() -> ReservedWords:
 
 
 def _attempt(text: str) -> tuple[Tree[Token] | None, parse_errors.Mistake | None]:
-    """The tree of a text, or the mistake at which the parser stopped."""
+    """Parse a text: (tree, None), or (None, mistake) if the parser stopped."""
     from lark import Token
     from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
@@ -292,7 +292,7 @@ class _Builder:
 
 
 def _tokens(tree: Tree[Token]) -> list[Token]:
-    # A token is a str; checking for lark's own class would need lark at import.
+    # Tokens are subclasses of str. A check for lark's own class would import lark.
     return [child for child in tree.children if isinstance(child, str)]
 
 

@@ -35,7 +35,7 @@ EXAMPLES = {
     "checkpoint": "checkpoint every 5%",
     "seed": "seed 17",
 }
-"""An example of each sentence, by its reserved word, for the help of an error in one."""
+"""Reserved word -> an example of its sentence, which the help of an error shows."""
 
 LOOKALIKES = {
     **dict.fromkeys("“”„‟«»″＂'‘’`", '"'),
@@ -44,12 +44,13 @@ LOOKALIKES = {
     **{"（": "(", "）": ")", "［": "[", "］": "]", "{": "(", "}": ")", "\u00a0": "a space", "\u3000": "a space"},
     **{";": "a new line", "/": "#"},
 }
-"""Characters that the language does not have -> the likely intended ones."""
+"""Characters that are not part of the language -> the likely intended ones."""
 
 
 @attrs.frozen
 class Mistake:
-    """Where the parser stopped, at which terminal ("" if none matches), and which terminals it accepts there."""
+    """Where the parser stopped, the terminal found there ("" if none matches), and the terminals that it accepts
+    there."""
 
     terminal: str
     start: int
@@ -61,7 +62,7 @@ class Mistake:
 
 
 def explain(source: Source, pieces: list[Piece], mistake: Mistake, reserved: ReservedWords) -> Diagnostic:
-    """The diagnostic for the place where the parser stopped; `pieces` are those of the text that was parsed."""
+    """The diagnostic for a mistake; `pieces` are those of the text that was parsed."""
     return _Explainer(source, [piece for piece in pieces if piece.kind != "comment"], mistake, reserved).explain()
 
 
@@ -109,7 +110,7 @@ class _Explainer:
         return Diagnostic("syntax", message, at, also=also, notes=notes, help=help)
 
     def _stray(self) -> Diagnostic:
-        """A character that cannot begin a token."""
+        """The diagnostic for a character that cannot begin a token."""
         text, start = self.source.text, self.mistake.start
         character = text[start]
         if character == '"':
@@ -150,7 +151,7 @@ class _Explainer:
         return opened
 
     def _after(self, before: list[Piece]) -> Span:
-        """The place after the last piece."""
+        """The empty span after the last piece."""
         end = before[-1].end if before else self.mistake.start
         return Span(self.source, end, end)
 
@@ -166,7 +167,8 @@ class _Explainer:
         )
 
     def _sentence_goes_on(self, before: list[Piece]) -> int | None:
-        """The piece that shows a missing bracket: a reserved word, which may have been parsed as a unit."""
+        """Index of a reserved word that follows an open bracket, which shows that a closing bracket is missing. The
+        word may have been parsed as a unit. None if there is no such word."""
         words = {word for word in self.reserved.spelling.values() if word.isalpha()}
         if before[-1].text in words and before[-2].kind == "number":
             return len(before) - 1
@@ -189,7 +191,7 @@ class _Explainer:
         return Label(Span(self.source, piece.start, piece.end), text)
 
     def _no_sentence(self) -> Diagnostic:
-        """A sentence is complete, and what follows does not open a new one."""
+        """The diagnostic for text after a complete sentence that does not begin a new one."""
         if self.found == ",":
             return self.error("a comma between sentences", "not in a list", help="remove it")
         if self.mistake.terminal != "NAME":
@@ -220,12 +222,12 @@ class _Explainer:
         return self.error(f"{what} is missing before `{self.found}`", wanted, help=help)
 
     def _wanted(self, before: list[Piece]) -> tuple[str, str]:
-        """What the parser accepts here, in words: for the message, and for the label."""
+        """What the parser accepts here, in words: (text for the message, text for the label)."""
         accepted = set(self.mistake.accepted)
         if {"NUMBER", "STRING"} <= accepted:
             return "a value", "a number, a text, a list or a name belongs here"
         if before and (before[-1].kind == "number" or before[-1].text == "]"):
-            accepted -= {"NAME", "UNIT_SIGN"}  # a unit is always optional
+            accepted -= {"NAME", "UNIT_SIGN"}  # A unit is always optional.
         for needed in ({"VIA"}, {"UNTIL"}, accepted - {"DOT", "LPAR"}):
             if needed and needed <= accepted:
                 accepted = needed
@@ -238,7 +240,7 @@ class _Explainer:
 
     @property
     def _sentence_word(self) -> str | None:
-        """The word that opens the sentence with the mistake."""
+        """The reserved word that begins the sentence with the mistake; None if there is none."""
         for piece in reversed(self.pieces):
             if piece.start < self.mistake.start and piece.text in self.reserved.openers:
                 return piece.text

@@ -1,4 +1,4 @@
-"""A rough tokenizer without the grammar, for texts that the parser rejects."""
+"""A simple tokenizer that does not use the grammar, for texts that the parser rejects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_BEHIND_AN_OPENER = {":", ",", ")", "]", "."}
 
 @attrs.frozen
 class Piece:
-    """A word, number, mark, text or comment; `first`: whether it is the first on its line."""
+    """A word, number, punctuation mark, text or comment. `first`: whether it is the first on its line."""
 
     kind: str
     text: str
@@ -31,14 +31,15 @@ class Piece:
 
 @attrs.frozen
 class ReservedWords:
-    """The reserved words of the grammar: `spelling` by terminal, and the words that open a sentence."""
+    """The reserved words of the grammar. `spelling`: terminal -> its text; `openers`: the words that begin a
+    sentence."""
 
     spelling: dict[str, str]
     openers: frozenset[str]
 
 
 def skim(text: str) -> list[Piece]:
-    """The pieces of a text. This accepts any text."""
+    """The pieces of a text. Accepts any text."""
     pieces, first = [], True
     for match in _SKIM.finditer(text):
         kind = match.lastgroup or ""
@@ -52,7 +53,7 @@ def skim(text: str) -> list[Piece]:
 
 
 def too_deep(pieces: list[Piece], deepest: int) -> Piece | None:
-    """The first bracket that is nested deeper than `deepest`."""
+    """The first bracket that is nested deeper than `deepest`; None if there is none."""
     depth = 0
     for piece in pieces:
         depth += (piece.text in BRACKETS) - (piece.text in BRACKETS.values())
@@ -62,7 +63,7 @@ def too_deep(pieces: list[Piece], deepest: int) -> Piece | None:
 
 
 def sentence_starts(pieces: list[Piece], reserved: ReservedWords) -> Iterator[int]:
-    """The starts of lines that open a sentence: with a sentence's word, or a word close to one."""
+    """The offsets of lines that begin with a sentence's reserved word, or with a word close to one."""
     words = [piece for piece in pieces if piece.kind != "comment"]
     others = set(reserved.spelling.values()) - reserved.openers
     for piece, behind in zip(words, [*words[1:], None], strict=True):

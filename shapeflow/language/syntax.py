@@ -1,7 +1,7 @@
-"""The syntax of a `.shape` file, without its meaning: one class per sentence, one per kind of value.
+"""The syntax tree of a `.shape` file: one class per kind of sentence, and one per kind of value.
 
-Every class has its `span`, the place where it was written. Spans are ignored in comparisons: two documents are equal if
-they have the same contents in any layout.
+Every node has a `span`, its location in the source text. Comparisons ignore spans: two documents are equal if they have
+the same content, in any layout.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shapeflow.base.diagnostics import Source, Span
 
 @attrs.frozen
 class Written:
-    """A part of a source text with its place; the span of a sentence begins at its reserved word."""
+    """A node with its location in the source text. The span of a sentence begins at its reserved word."""
 
     span: Span = attrs.field(eq=False, repr=False, kw_only=True)
 
@@ -108,21 +108,21 @@ class Comparison(Written):
 
 @attrs.frozen
 class Not(Written):
-    """The test is false."""
+    """A condition that is true if its test is false."""
 
     test: Condition
 
 
 @attrs.frozen
 class All(Written):
-    """All tests are true; two or more."""
+    """A condition that is true if all of its two or more tests are true."""
 
     tests: tuple[Condition, ...]
 
 
 @attrs.frozen
 class Any_(Written):  # noqa: N801 - `Any` is typing's
-    """At least one test is true; two or more."""
+    """A condition that is true if at least one of its two or more tests is true."""
 
     tests: tuple[Condition, ...]
 

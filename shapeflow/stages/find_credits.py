@@ -12,7 +12,8 @@ from shapeflow.ir.program import Program
 
 
 def find_credits(program: Program, report: Report) -> Program:
-    """The program with its measured credits; unchanged if the file names none, or after an error was reported."""
+    """The program with its measured credits. Unchanged if the file does not name credits, or after an error was
+    reported."""
     if program.credits_path is None:
         return program
     at, path = program.spans["credits.path"], program.credits_path

@@ -1,4 +1,4 @@
-"""A law for each candidate: stated ones as they are, the others from the program's law source."""
+"""Find a law for each candidate: a stated law, or the law from the program's law source."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ KINDS = {
     "data": "data",
     "learning_rate": "a learning rate that is",
 }
-"""What the laws of one program must share if it is known: a field of their provenance -> its words in a message."""
+"""Field of `Provenance` that must be equal in all laws of a program, if it is known -> its words in a message."""
 
 
 def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
-    """Candidate -> law, in the candidates' order; empty if the file needs none. Errors are reported."""
+    """Candidate -> law, in the candidates' order; empty if the file does not need laws. Errors are reported."""
     if not program.laws_wanted:
         return {}
     open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
@@ -65,7 +65,7 @@ def of_one_kind(laws: Mapping[Shape, Law], program: Program, report: Report) -> 
             value = getattr(law.provenance, kind)
             name = f"the law of {shape.written(program.units)}"
             first = first or (value and (name, value))
-            # A different metric has a different unit; that is one mistake, not two.
+            # A different metric also has a different unit. Report this as one mistake, not two.
             if not value or first is None or value == first[1] or (kind == "unit" and "metric" in wrong):
                 continue
             wrong.add(kind)
@@ -111,7 +111,7 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
 
 
 def _fitted(source: LawSource, request: LawRequest, report: Report) -> FittedLaws | None:
-    """The laws that a source fits, their provenance completed by what the source was set to."""
+    """The laws that a source fits, with its settings added to their provenance; None if it does not fit laws."""
     found: FittedLaws | None = source.fitted(request, report)
     if found is None:
         return None

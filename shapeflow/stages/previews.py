@@ -1,5 +1,5 @@
-"""The steps that transitions blend into the stages on both sides of a switch. Traversals count their cost; `lower` adds
-them to the plan."""
+"""The steps that transitions blend into the stages on both sides of a switch. Traversals include their compute; `lower`
+adds them to the plan."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from shapeflow.ir.program import AxisUse, Program
 from shapeflow.ir.route import END, Leg, Route, Share
 
 RISE = (0.2, 0.4, 0.6, 0.8)
-"""The shares of steps of a rising blend, each over an equal part of its range."""
+"""The shares of an increasing blend, each over an equal part of its range."""
 
 
 def previewed(program: Program, route: Route) -> tuple[Leg, ...]:
-    """The route's legs with the shares that the transitions add: the next shape before a switch (`preview`, `blend`),
-    the last one after it (`retain`). A leg with shares of its own is unchanged."""
+    """The route's legs with the shares that transitions add: the next shape before a switch (`preview`, `blend`), and
+    the previous shape after it (`retain`). A leg with its own shares is unchanged."""
     legs = list(route.legs)
     if program.trained is None:
         return route.legs
@@ -48,7 +48,7 @@ def surcharge(program: Program, before: Shape, after: Shape) -> float:
 
 
 def left_out(program: Program, route: Route) -> Iterator[str]:
-    """Notes on steps that transitions ask for and no stage takes, because their shape is not a candidate."""
+    """Notes on blends that transitions request but that are left out, because their shape is not a candidate."""
     if program.trained is None:
         return
     for number, (first, second) in enumerate(pairwise(route.legs), 1):
@@ -63,14 +63,14 @@ def left_out(program: Program, route: Route) -> Iterator[str]:
 
 
 def _asking(program: Program, before: Shape, after: Shape, what: str) -> list[AxisUse]:
-    """The axes of a switch that can be read in both directions and whose transitions ask for steps in the shape on the
-    other side."""
+    """The axes of a switch whose transitions can be reversed and request steps in the shape on the other side. `what`:
+    `preview`, `blend` or `retain`."""
     moved = (program.axis(name) for name in before.changed(after))
     return [axis for axis in moved if not axis.transition.one_way and _asked(axis.transition, what) > 0]
 
 
 def _asked(transition: Transition, what: str) -> float:
-    """The share of a stage that a transition asks for: its `preview`, `blend` or `retain`."""
+    """The setting `preview`, `blend` or `retain` of a transition: the share of a stage that it requests."""
     return {"preview": transition.preview, "blend": transition.blend, "retain": transition.retain}[what]
 
 
@@ -81,7 +81,8 @@ def _beside(axes: Sequence[AxisUse], before: Shape, after: Shape, what: str) -> 
 
 
 def _share(program: Program, before: Shape, after: Shape, what: str) -> list[Share]:
-    """The share of the shape on the other side of a switch, over the axes whose transitions ask for it; or none."""
+    """The share of the shape on the other side of a switch, for the axes whose transitions request it; or an empty
+    list."""
     axes = _asking(program, before, after, what)
     shape = _beside(axes, before, after, what)
     if not axes or shape not in program.candidates:
@@ -92,8 +93,8 @@ def _share(program: Program, before: Shape, after: Shape, what: str) -> list[Sha
 
 
 def _rise(program: Program, before: Shape, after: Shape, room: float) -> list[Share]:
-    """The shares of the next shape, rising over the last part of a stage, on the axes whose transitions ask for it
-    (`blend`). `room`: the share of steps that previews leave."""
+    """The shares of the next shape, increasing over the last part of a stage, for the axes whose transitions request it
+    (`blend`). `room`: the share of steps that previews do not take."""
     axes = _asking(program, before, after, "blend")
     shape = _beside(axes, before, after, "blend")
     if not axes or shape not in program.candidates:

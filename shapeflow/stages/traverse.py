@@ -1,4 +1,4 @@
-"""From laws and a traversal to a route: which shapes in which order, each until when."""
+"""Compute the route of a program: the shapes in order, and where each leg ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from shapeflow.stages.previews import surcharge
 
 
 def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Route | None:
-    """The route that the program's traversal picks, or the route of its `stage` sentences."""
+    """The route that the program's traversal returns, or the route of its `stage` sentences. None after an error was
+    reported."""
     if program.by_hand is not None:
         return program.by_hand
     assert program.traversal is not None

@@ -21,8 +21,8 @@ __all__ = ["assess"]
 def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Report) -> Plan:
     """The plan with its uncertainty, and without savings that its laws do not support (`unsupported-saving`).
 
-    The stages do not change. Stated laws have no uncertainty: without resampled laws and without doubts about a law,
-    the plan is returned unchanged.
+    The stages do not change. Stated laws do not have an uncertainty: if no law was resampled and there are no reasons
+    against a saving, the plan is returned unchanged.
     """
     if plan.totals.error is None or not laws:
         return plan
@@ -48,7 +48,7 @@ def _resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncer
 
 
 def _nothing(plan: Plan) -> Uncertainty:
-    """The uncertainty of a plan whose laws are doubted but were not resampled: no intervals."""
+    """The uncertainty of a plan whose laws were not resampled, but that has reasons against a saving: no intervals."""
     return Uncertainty(
         level=0.9,
         resamples=0,

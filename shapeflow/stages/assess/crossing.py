@@ -1,4 +1,4 @@
-"""Where the rates of two resampled laws cross: the error of a switch, in every resample.
+"""Crossings of the rates of two resampled laws: the error of a switch, in every resample.
 
 The search is that of `shapeflow/traversals/envelope.py` for one pair of laws, over all resamples at once.
 """

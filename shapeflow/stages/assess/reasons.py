@@ -11,14 +11,14 @@ from shapeflow.ir.saving_reasons import rested_on, unsupported
 from shapeflow.laws.fitting.refit_sentence import source_of
 
 UNREACHED = 0.05
-"""The share of resamples that may fail to reach the plan's final error."""
+"""Maximum share of resamples that do not reach the plan's final error."""
 FEWEST = 20
-"""The fewest resamples for an interval of 90%: with 20, one lies outside each bound."""
+"""Minimum number of resamples for a 90% interval: with 20, one resample is outside each bound."""
 
 
 def doubts(plan: Plan, found: Uncertainty | None, program: Program) -> Iterator[str]:
-    """The reasons in words, those about laws first. None if no saving would be quoted anyway, or if the plan is the
-    best fixed shape and cannot save anything."""
+    """Yield the reasons in words, those about laws first. Yields nothing if no saving would be quoted anyway, or if the
+    plan trains only the best fixed shape and cannot save anything."""
     comparison = plan.comparison
     if plan.is_best_fixed or (comparison.best_fixed.saving is None and comparison.last_shape_fixed.saving is None):
         return
@@ -50,7 +50,7 @@ def doubts(plan: Plan, found: Uncertainty | None, program: Program) -> Iterator[
 
 
 def _advice(law: Law, program: Program) -> str:
-    """How to get more resamples, where the source that fitted the law has a setting for that."""
+    """How to get more resamples; empty if the source that fitted the law does not have a setting for that."""
     source = source_of(law.provenance.settings, program.law_sources)
     name = None if source is None else source.setting_names.get("resamples")
     if source is None or name is None:

@@ -20,9 +20,9 @@ from shapeflow.stages.previews import surcharge
 
 LEVEL = 0.9
 POINTS = 48
-"""Points of the band, in addition to the ends of stages."""
+"""Number of points of the band, in addition to the ends of stages."""
 MISSING = 0.05
-"""The share of resamples in which the laws on both sides of a switch need not cross."""
+"""Maximum share of resamples in which the two laws of a switch do not cross."""
 
 
 def resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncertainty:
@@ -90,7 +90,8 @@ def _ease(program: Program, before: Shape, after: Shape) -> float:
 
 
 def _step(law: Law, stage: Stage, error: float) -> float:
-    """How much the law falls in one step at the end of the stage: a switch is rounded to the nearest step."""
+    """Tolerance for the error at a switch: how much the law falls in the last step of the stage, because a switch is
+    rounded to the nearest step."""
     place = law.compute(error)
     return 1e-6 * abs(error) + (0.0 if stage.steps is None else -law.slope(place) * stage.cost)
 

@@ -1,4 +1,5 @@
-"""A fixed plan under resampled laws: each resample enters a stage at the error at which it left the stage before.
+"""A fixed plan under resampled laws: each resample enters a stage at the error that it had at the end of the previous
+stage.
 
 The stages' steps are fixed; the laws vary. The rules are those of the forecast (`forecast` in `shapeflow/ir/plan.py`,
 and `entered` in `shapeflow/stages/lower/lengths.py` for the credit of a switch), over all resamples at once.
@@ -28,9 +29,9 @@ class Leg:
     begun: Floats
     """FLOPs on the law at which each resample enters; infinite where it enters below the law's floor."""
     own: float
-    """FLOPs of the stage on its law: a blended step counts as one of the stage's own shape."""
+    """FLOPs of the stage on its law: a blended step counts as a step in the stage's own shape."""
     begin: float
-    """FLOPs of the plan where the stage begins, with blended steps at their own cost."""
+    """FLOPs of the plan at the start of the stage, with blended steps at their own cost."""
     end: float
 
     def error(self, compute: Floats) -> Floats:
@@ -40,7 +41,7 @@ class Leg:
 
     @property
     def last(self) -> Floats:
-        """The errors at which the stage is left."""
+        """(resamples,): the errors at the end of the stage."""
         return self.law.error(self.begun + self.own)
 
 
@@ -58,7 +59,7 @@ def walk(program: Program, plan: Plan, samples: Mapping[Shape, Sample]) -> list[
 
 
 def _entered(law: Sample, error: Floats, credit: float) -> Floats:
-    """Where on its law a stage is entered, in FLOPs: the law's compute at the error, `credit` of it."""
+    """The position on its law at which a stage is entered, in FLOPs: `credit` times the law's compute at the error."""
     place = np.where(np.isfinite(error), np.maximum(law.compute(error), 0.0), 0.0)
     if credit == 1.0:
         return place
@@ -82,8 +83,9 @@ def reach(legs: Sequence[Leg], target: float) -> Floats:
 
 
 def grid(plan: Plan, count: int) -> list[Floats]:
-    """For each stage, points in FLOPs: both its ends, and between them those of `count` points that fall into it. The
-    points are evenly spaced in log compute, from where the plan's first law passes the start to the end."""
+    """For each stage, points in FLOPs: both ends of the stage, and those of `count` points that are between them. The
+    points are evenly spaced in log compute, from the compute at which the first law passes the start error to the end
+    of the plan."""
     law, start, total = plan.law(plan.stages[0].shape), plan.stages[0].enter.error, plan.totals.compute or 0.0
     first = 0.0 if law is None or start is None else law.compute(start)
     first = min(max(first, 1e-4 * total), 0.5 * (plan.stages[0].leave.compute or 0.0))

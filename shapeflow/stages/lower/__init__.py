@@ -1,5 +1,5 @@
-"""From a route to a plan: steps, transitions and their edits, blends, expected errors, the comparison with fixed
-shapes."""
+"""Lower a route to a plan: compute steps, transitions and their edits, blends, expected errors, and the comparison with
+fixed shapes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from shapeflow.stages.previews import left_out, previewed
 __all__ = ["lower"]
 
 MOST = 100_000_000
-"""The most steps of a stage; the longest published runs have a few million."""
+"""Maximum number of steps of a stage. The longest published runs have a few million."""
 EVALUATE, CHECKPOINT = 0.02, 0.1
 """The default intervals between evaluations and checkpoints, as shares of a plan's steps."""
 
@@ -82,9 +82,10 @@ def _spec(component: object | None) -> Spec | None:
 
 
 def _way(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> _Way:
-    """The stages, after a dry run of each switch and each blend; what cannot be done is reported.
+    """The stages, after a dry run of each switch and each blend. Errors are reported.
 
-    An empty leg is dropped before its neighbours blend it in, so the stages are computed again until none is empty."""
+    Legs without steps are dropped. Other legs may have blended in their shapes, so the stages are computed again until
+    every leg has steps."""
     kept = tuple(range(len(route.legs)))
     dropped: dict[int, bool] = {}
     while True:
@@ -108,7 +109,7 @@ class _Way:
     empty: dict[int, bool] = attrs.field(factory=dict)
     """Legs without a step -> whether they are after the error at which the plan stops."""
     notes: tuple[str, ...] = ()
-    """Blends that transitions ask for and that are left out."""
+    """Notes on blends that transitions request but that are left out."""
 
 
 def _laid(program: Program, laws: Mapping[Shape, Law], route: Route, numbers: tuple[int, ...], report: Report) -> _Way:
@@ -147,7 +148,8 @@ def _fitted(
     index: int,
     laws: Mapping[Shape, Law],
 ) -> tuple[Stage, Stretch]:
-    """The stage of a stretch, without the steps that exceed the budget if its blends cost more than their mean."""
+    """The stage of a stretch. If its blended steps cost more than the mean, the stage is shortened to stay within the
+    budget."""
     budget = switches.program.budget
     stage = _stage(switches, stretch, transition, before, index, laws)
     if budget is None or budget.dimension != "compute" or stage.steps is None:
@@ -218,17 +220,17 @@ def _learning_rate(program: Program, trained: Trained, shape: Shape) -> float:
 
 
 def _matrix_rate(program: Program, shape: Shape) -> float:
-    """The further factor for matrices that read channels, heads or hidden units."""
+    """The additional factor for the matrices whose inputs are channels, heads or hidden units."""
     return math.prod(axis.transition.matrix_rate(shape) for axis in program.axes)
 
 
 def _memory(program: Program, trained: Trained, shape: Shape) -> float:
-    """The number of steps of the data's own batch that one step counts as in the optimizer's decays."""
+    """The number of steps at the batch size of the data component that one step counts as in the optimizer's decays."""
     return math.prod(axis.transition.memory(trained.facts, shape) for axis in program.axes)
 
 
 def _data(stages: Iterable[Stage]) -> int:
-    """Images, or tokens, of all steps of some stages. All steps of a stage have one batch size."""
+    """Images, or tokens, of all steps of some stages. All steps of a stage have the same batch size."""
     return sum((stage.steps or 0) * (stage.batch or 0) for stage in stages)
 
 
@@ -247,7 +249,7 @@ def _skipped(program: Program, leg: Leg, index: int, past: bool, report: Report)
 
 
 def _endless(program: Program, stretch: Stretch, report: Report) -> bool:
-    """Whether a stretch never ends, or has an unrealistic number of steps. True after reporting it."""
+    """Whether a stretch does not end, or has more than `MOST` steps. If so, an error is reported."""
     if not math.isfinite(stretch.spent):
         shape = stretch.leg.shape.written(program.units)
         report.error(

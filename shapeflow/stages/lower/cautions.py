@@ -14,7 +14,7 @@ from shapeflow.stages.lower.schedule import of_laws
 
 
 def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage]) -> Iterator[str]:
-    """Whole sentences, lower case, no full stop."""
+    """Yield the notes: whole sentences, lower case, no full stop."""
     if not laws:
         if program.credits_path is not None:
             yield f"without laws there is no forecast, and the credits of `{program.credits_path}` affect no stage"

@@ -1,4 +1,5 @@
-"""The compute that fixed shapes need for the plan's final error: the best fixed shape, and the plan's last shape."""
+"""The compute that two fixed shapes need to reach the plan's final error: the best fixed shape, and the plan's last
+shape."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from shapeflow.ir.route import Route
 
 
 def last_shape(route: Route, stages: Sequence[Stage]) -> Shape:
-    """The shape that the run ends in: that of the last stage, or of a single stage with a constant blend, the shape
-    blended in."""
+    """The shape at the end of the run: the shape of the last stage. For a single stage with a constant blend, it is the
+    blended shape."""
     constant = [share.shape for share in route.legs[-1].shares if (share.first, share.last) == (0.0, 1.0)]
     return constant[0] if len(stages) == 1 and len(constant) == 1 else stages[-1].shape
 

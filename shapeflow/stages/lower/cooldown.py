@@ -1,4 +1,4 @@
-"""The number of a plan's last steps that its cooldown takes."""
+"""The number of steps of a plan's cooldown."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
 
 MOST = 0.5
-"""The largest share of a plan's compute. Laws and switches assume a constant rate for most of the run; 10 to 20% is
-enough (Hägele et al., arXiv 2405.18392)."""
+"""Maximum share of a plan's compute. Laws and switches assume a constant learning rate for most of the run, and a
+cooldown of 10 to 20% is enough (Hägele et al., arXiv 2405.18392)."""
 _HAIR = 1e-9
 """The relative rounding error allowed in an amount."""
 
@@ -49,7 +49,7 @@ def _whole(stages: Sequence[Stage], dimension: Dimension, total: float) -> float
 
 
 def _steps(seed: int, stages: Sequence[Stage], amount: Amount, total: float) -> int:
-    """The last steps that take no more than an amount."""
+    """The largest number of last steps that take at most the given amount."""
     left, dimension = amount.value, amount.dimension
     if dimension == "ratio":
         left, dimension = left * total, "compute"
@@ -74,7 +74,7 @@ def _steps(seed: int, stages: Sequence[Stage], amount: Amount, total: float) -> 
 
 
 def _compute(seed: int, stages: Sequence[Stage], steps: int) -> float:
-    """FLOPs of the last steps."""
+    """FLOPs of the last `steps` steps."""
     spent, left = 0.0, steps
     for index in reversed(range(len(stages))):
         stage = stages[index]

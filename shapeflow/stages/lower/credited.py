@@ -15,7 +15,7 @@ from shapeflow.ir.program import AxisUse, Program
 
 
 def credited(program: Program, before: Shape, after: Shape, transition: Transition) -> Transition:
-    """The transition with its credit and the measurements of it. `seconds` is known only if every axis was timed."""
+    """The transition with its credit and the measurements behind it. `seconds` is set only if every axis was timed."""
     moved = before.changed(after)
     pairs = [pair for name in moved if (pair := program.measured(name, before, after)) is not None]
     times = [pair.seconds for pair in pairs if pair.seconds is not None]
@@ -65,7 +65,7 @@ def _of_switch(program: Program, axis: AxisUse, before: Shape, after: Shape) -> 
 
 
 def _coverage(program: Program) -> Iterator[str]:
-    """How many of the switches that the traversal considers have a measured credit."""
+    """A note for each axis on which only some of the possible switches have a measured credit."""
     for axis in program.axes:
         pairs = [(p, q) for p, q in itertools.permutations(axis.values, 2) if not _one_way_back(axis, p, q)]
         known = {(one.before, one.after) for one in program.credits if one.axis == axis.name and one.eta is not None}

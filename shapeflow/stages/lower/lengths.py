@@ -1,4 +1,4 @@
-"""From legs to steps: how long each stage is, what it costs, and the error that the laws predict."""
+"""Convert legs to steps: the length and the compute of each stage, and the error that the laws predict."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from shapeflow.ir.route import Leg
 
 @attrs.frozen
 class Stretch:
-    """A leg measured out. `steps` is None without a model."""
+    """A leg with its length. `steps` is None without a model."""
 
     leg: Leg
     steps: int | None
     enter: Point
     spent: float
-    """Compute of the leg on the law of its own shape, as the forecast counts it. Infinite if nothing ends the leg."""
+    """Compute of the leg on the law of its own shape, as the forecast counts it. Infinite if the leg does not end."""
     stops: bool = False
-    """Whether the plan ends with this leg, at the error at which it stops."""
+    """Whether the plan ends with this leg because it reaches its target error."""
 
     def shorter(self, steps: int, cost: float) -> Stretch:
         """The stretch without its last steps, each of `cost` in its own shape."""
@@ -36,14 +36,14 @@ class Stretch:
 
 @attrs.frozen
 class Ruler:
-    """Measures legs, one after the other."""
+    """Computes the length of legs, one after the other."""
 
     program: Program
     laws: Mapping[Shape, Law]
 
     def measure(self, leg: Leg, here: Point, data: float, credit: float) -> Stretch:
-        """The length of a leg that is entered from `here` by a transition with this credit. `data`: the data of all
-        steps before."""
+        """The length of a leg that a transition with this credit enters from `here`. `data`: images or tokens of all
+        earlier steps."""
         law = self.laws.get(leg.shape)
         enter = entered(law, here, credit)
         target, budget, own = self.ends(leg, here, data, enter, law)
@@ -58,8 +58,8 @@ class Ruler:
         return Stretch(leg, steps, enter, steps * cost, steps == last)
 
     def ends(self, leg: Leg, here: Point, data: float, enter: Point, law: Law | None) -> tuple[float, float, float]:
-        """The leg's compute on its own law until the plan's target error, until the budget, and until its own end; each
-        infinite if there is none."""
+        """The leg's compute on its own law until the plan's target error, until the budget, and until its own end. Each
+        is infinite if it does not exist."""
         target = budget = own = math.inf
         if self.program.stop is not None and law is not None:
             target = self.until_error(self.program.stop, enter, law)
@@ -88,7 +88,7 @@ class Ruler:
         return max(0.0, steps * trained.cost(leg.shape))
 
     def of_budget(self, amount: Amount) -> Amount:
-        """A ratio as an amount of the budget."""
+        """A ratio converted to an amount of the budget; any other amount unchanged."""
         if amount.dimension != "ratio":
             return amount
         budget = self.program.budget
@@ -117,7 +117,8 @@ def _down(steps: float) -> float:
 
 
 def entered(law: Law | None, here: Point, credit: float) -> Point:
-    """The point at which the next law is entered: the error reached, after the loss of the switch (`credit` is eta)."""
+    """The point at which the next law is entered: the error of `here`, raised by what the switch loses (`credit` is
+    eta)."""
     if law is None or here.error is None or here.compute == 0 or credit == 1.0:
         return here
     position = law.compute(here.error)
@@ -129,7 +130,7 @@ def entered(law: Law | None, here: Point, credit: float) -> Point:
 
 
 def leave(stretch: Stretch, law: Law | None, compute: float) -> Point:
-    """The point at which a stretch ends; `compute`: its cost, blends included."""
+    """The point at which a stretch ends. `compute`: its FLOPs, including blends."""
     enter = stretch.enter
     step = None if stretch.steps is None else (enter.step or 0) + stretch.steps
     return Point(step, (enter.compute or 0.0) + compute, forecast(law, enter, stretch.spent))

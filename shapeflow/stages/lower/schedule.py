@@ -1,4 +1,4 @@
-"""The schedule of a plan: whether it can be followed, and what the laws do not say of it."""
+"""The schedule of a plan: checks that it fits the plan, and warns that laws do not predict its effect."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from shapeflow.ir.program import Program
 
 
 def of_laws(laws: Mapping[Shape, Law]) -> str:
-    """Why laws do not predict a run with a schedule, in words. Published laws may be of runs with a falling rate."""
+    """Why laws do not predict a run with a schedule, in words. Published laws may describe runs with a falling rate."""
     if any(law.provenance.learning_rate == "falling" for law in laws.values()):
         return "laws of runs with a falling learning rate predict only the ends of such runs"
     return "the laws describe runs at a constant learning rate"
 
 
 def schedule(program: Program, laws: Mapping[Shape, Law], steps: int | None, report: Report) -> Decay | None:
-    """How the learning rate falls over a plan of `steps` steps; None where it stays constant.
+    """The decay of the learning rate over a plan of `steps` steps; None if it stays constant.
 
-    Reports `out-of-range` where the warm-up leaves no step, and warns with `decay-not-predicted` where there are
+    Reports `out-of-range` if the warm-up takes all steps, otherwise warns with `decay-not-predicted` if the plan has
     laws."""
     decay = program.decay
     if decay is None or steps is None:

@@ -1,4 +1,4 @@
-"""From shapes to edits: how a stage's shape is read, what a switch does, what may be blended in."""
+"""Convert shapes to edits: the views and slots of a stage's shape, the edits of a switch, and checks of blends."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from shapeflow.stages.lower.credited import credited
 
 PRESERVES = ("exact", "shared-positions", "lossy")
 REWARM = 50
-"""The default number of warm-up steps after a switch that resets the optimizer's state: without warm-up the first
-updates, which are all of one size, undo some of what was learned."""
+"""The default number of warm-up steps after a switch that resets the optimizer's state. After a reset, the first
+updates all have the same size; without warm-up they undo some of the training."""
 
 
 class Illegal(Exception):  # noqa: N818 - the report already holds the error
@@ -40,12 +40,12 @@ class Switches:
         return self.program.trained
 
     def reading(self, shape: Shape) -> tuple[Edit, ...]:
-        """The View and Swap edits that make any state read as this shape, in the order of a switch."""
+        """The View and Swap edits that select this shape from any other, in the order in which axes change."""
         whole = self.trained.whole(shape)
         return joined(axis.transition.reading(self.trained.model, whole) for axis in self.program.axes_in_order)
 
     def ledger(self, shape: Shape) -> Ledger:
-        """A fresh model of a shape. Raises Illegal."""
+        """The ledger of a new model in a shape. Raises Illegal."""
         model, whole = self.trained.model, self.trained.whole(shape)
         try:
             ledger = Ledger.of(model.parameters, model.sizes(whole), model.slots, self.reading(shape))
@@ -60,8 +60,8 @@ class Switches:
         parts: dict[str, Sequence[Edit]] = {}
         here, goal = self.trained.whole(before), self.trained.whole(after)
         for axis in moved:
-            # Stored sizes grow axis by axis. Views are those of the whole shape: if a patch and a resolution change
-            # together, neither change need be possible alone.
+            # One-way transitions grow stored sizes one axis at a time. All others get the complete new shape: if patch
+            # and resolution change together, each change alone may be impossible.
             there = here.with_({axis.name: after[axis.name]}) if axis.transition.one_way else goal
             try:
                 parts[axis.name] = axis.transition.edits(self.trained.model, here, there)
@@ -82,7 +82,7 @@ class Switches:
     def arrive(
         self, before: Shape | None, after: Shape, ledger: Ledger | None, index: int
     ) -> tuple[Transition | None, Ledger | None]:
-        """The transition from a plan's last stage into the next, and the ledger after it. Raises Illegal."""
+        """The transition from the previous stage into the next, and the ledger after it. Raises Illegal."""
         where = sides(self.program, index)
         if self.program.trained is None:
             self.forward(before, after, where)
@@ -92,7 +92,8 @@ class Switches:
         return (None if before == after else self.switch(before, after, ledger, where)), ledger
 
     def forward(self, before: Shape | None, after: Shape, where: tuple[Span, Span] | None) -> None:
-        """Check the direction of one-way transitions; without a model there are no edits to try. Raises Illegal."""
+        """Check the direction of one-way transitions, which a plan without a model cannot check by its edits. Raises
+        Illegal."""
         axis = None if before is None else self.program.backward(before, after)
         if before is None or axis is None:
             return
@@ -106,8 +107,8 @@ class Switches:
         raise self.illegal(error, axis.via, where)
 
     def blendable(self, leg: Leg, index: int) -> None:
-        """Check that a leg blends only shapes that store the same and are set for single steps, not whole stages.
-        Raises Illegal."""
+        """Check that a leg blends only shapes that differ in axes that may change between single steps. Raises
+        Illegal."""
         at = leg_span(self.program, index)
         for share in leg.shares:
             for axis in (self.program.axis(name) for name in leg.shape.changed(share.shape)):
@@ -135,7 +136,7 @@ class Switches:
             )
 
     def rehearse(self, ledger: Ledger, stage: Stage) -> None:
-        """Try the readings of a stage's blends on a ledger, then its own. Raises Illegal."""
+        """Apply the edits of a stage's blends to a ledger, then those of its own shape. Raises Illegal."""
         readings = [*((blend.shape, blend.edits) for blend in stage.blends), (stage.shape, stage.reading)]
         try:
             for shape, edits in readings:
@@ -154,8 +155,9 @@ class Switches:
 
 
 def _joint(axes: Sequence[AxisUse], edits: tuple[Edit, ...], grows: set[str]) -> Transition:
-    """Several transitions at one switch combined: the most cautious policy of each kind, the weakest guarantee. The
-    transitions that add entries (`grows`) decide `moments` for all; `reset` applies if any transition asks for it."""
+    """Combine several transitions at one switch. Takes the most cautious setting of each kind and the weakest
+    guarantee. The transitions that add entries (`grows`) decide `moments`; `reset` applies if any transition asks for
+    it."""
     parts = [axis.transition for axis in axes]
     said = {axis.name: axis.transition.moments for axis in axes}
     moments = {m for name, m in said.items() if name in grows or not grows or m == "reset"}
@@ -182,12 +184,12 @@ def _sides(where: tuple[Span, Span] | None) -> Iterable[tuple[Span, str]]:
 
 
 def leg_span(program: Program, index: int) -> Span | None:
-    """The place in the file that a leg comes from: its `stage` sentence, or the traversal."""
+    """The location in the file that a leg comes from: its `stage` sentence, or the traversal."""
     spans: Sequence[Span] = program.leg_spans
     return spans[index] if index < len(spans) else program.spans.get("traversal")
 
 
 def sides(program: Program, index: int) -> tuple[Span, Span] | None:
-    """The places of the stages on both sides of a switch, in a plan with `stage` sentences."""
+    """The locations of the `stage` sentences on both sides of a switch; None in a plan without them."""
     spans: Sequence[Span] = program.leg_spans
     return (spans[index - 1], spans[index]) if index < len(spans) and index > 0 else None
