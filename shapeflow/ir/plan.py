@@ -205,8 +205,8 @@ class Candidate:
 @attrs.frozen
 class Comparator:
     """The compute that one fixed shape would need to reach the plan's final error. `saving` = 1 - plan / comparator.
-    Both are None, with a `reason`, if the shape's law starts below that error or never reaches it. `saving` is None,
-    with a `reason`, if the laws do not support a saving."""
+    Both are None, with a `reason`, if the shape's law starts below that error or never reaches it, or if the laws do
+    not support a saving."""
 
     shape: Shape | None
     compute: float | None

@@ -1,2 +1,2 @@
-"""Stages of the compiler, each a function `(input, report) -> output`. No stage imports another; only `compiler.py`
-knows their order."""
+"""Stages of the compiler. Each stage is a function that takes its input and a report, and returns its output.
+`compiler.py` calls them in order."""

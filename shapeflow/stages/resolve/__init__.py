@@ -1,4 +1,4 @@
-"""From a Document to a Program: names to components, units to base units, axes to candidates."""
+"""Resolve a `Document` to a `Program`: names to components, units to base units, axes to candidates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def resolve(
 ) -> Program | None:
     """The program of a file, or None after errors were reported.
 
-    `overrides` are sentences of the command line, which replace the file's; `open_document` opens a used file.
+    `overrides`: sentences of the command line, which replace those of the file. `open_document`: opens a file that a
+    `use` sentence names.
     """
     sentences = collect(document, overrides, report)
     known = names(sentences, folder, open_document, report)
@@ -50,7 +51,7 @@ def resolve(
 
 @attrs.define
 class _Resolving:
-    """Builds the parts of a program. Each part reports its own errors, and the next part is still checked."""
+    """Builds the parts of a program. After an error in one part, the next parts are still checked."""
 
     sentences: Sentences
     names: Names
@@ -60,7 +61,7 @@ class _Resolving:
     """The file's name, for errors about something that the file lacks."""
 
     lengths: tuple[Dimension, ...] = ("compute",)
-    """The dimensions of durations; with a model also steps and data."""
+    """The dimensions that durations may have; with a model also steps and data."""
 
     def program(self, source: str, folder: str) -> Program:
         axes = self.axes()
@@ -141,7 +142,7 @@ class _Resolving:
         return built.component
 
     def shapes_of(self, kind: type[syntax.OfComponent], space: Space) -> None:
-        """Check the shapes among a component's settings against the file's axes."""
+        """Check the shapes in a component's settings against the axes of the file."""
         sentence = self.sentences.get(kind)
         written = None if sentence is None else self.names.expand(sentence.component, self.report)
         if not isinstance(written, syntax.Component):
@@ -204,12 +205,13 @@ class _Resolving:
         return found
 
     def cooldown(self) -> Amount | None:
-        """None for an amount of 0, with which the command line removes the file's cooldown."""
+        """The length of the cooldown. None without one, and for 0, which the command line uses to remove a file's
+        cooldown."""
         found = self.amount(syntax.Cooldown, (*self.lengths, "ratio"))
         return found if found is not None and found.value else None
 
     def one_decay(self, program: Program) -> None:
-        """Report `two-decays` for a schedule next to a cooldown: no published curve combines them."""
+        """Report `two-decays` if the file has both a schedule and a cooldown: no published curve combines them."""
         if program.decay is None or program.cooldown is None:
             return
         message, why = "both `schedule` and `cooldown` lower the learning rate", "lowers it over the whole run"
@@ -234,7 +236,7 @@ class _Resolving:
         return self.error(condition.value)
 
     def error(self, value: syntax.Value) -> float:
-        """An error, as a ratio or a plain number. Raises Unsettled."""
+        """The error that a value states, as a ratio or a plain number. Raises Unsettled."""
         found = amount(value, ("ratio",), self.names, self.report).value
         if found <= 0:
             self.report.error("out-of-range", f"`{value.span.text}` is out of range", value.span, "must be above 0")

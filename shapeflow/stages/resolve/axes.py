@@ -1,4 +1,4 @@
-"""Axes and candidates: their values and shapes."""
+"""Resolve axes and candidates: the values of each axis, and the shapes of the candidates."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from shapeflow.stages.resolve.values import LARGEST, Names, Unsettled, amount, i
 
 
 def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -> tuple[AxisUse, dict[str, Built]]:
-    """The axis of a sentence, and its components: the transition as `axis.NAME`, the components of its values as
-    `NAME.VALUE`. `loose`: unknown names are allowed as values. Raises Unsettled."""
+    """The axis of a sentence and its components: the transition under the key `axis.NAME`, the components of values
+    under `NAME.VALUE`. `loose`: unknown names are allowed as values. Raises Unsettled."""
     known = usable("axis", sentence.name, sentence.name_span, report)
     if sentence.name not in known:
         close = did_you_mean(sentence.name, known)
@@ -73,8 +73,7 @@ def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -
 
 
 def _room(built: Built, report: Report) -> None:
-    """A stage between two switches takes steps in the next and in the last shape: check that some are left for its own.
-    Raises Unsettled."""
+    """Check that `preview` and `retain` together leave steps for the stage's own shape. Raises Unsettled."""
     preview, retain = built.component.preview, built.component.retain
     if preview + retain < 1:
         return
@@ -91,7 +90,7 @@ def _room(built: Built, report: Report) -> None:
 
 
 def _agreement(built: Built, dimension: Dimension, values: tuple[Value, ...], report: Report) -> None:
-    """Let the transition check its settings against the axis' values. Raises Unsettled."""
+    """Check the settings of a transition against the values of its axis. Raises Unsettled."""
     try:
         built.component.agree(dimension, values)
     except EditError as error:
@@ -113,7 +112,7 @@ def _listed(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> s
 
 
 def _numbers(listed: syntax.Listing, axis: Any, names: Names, report: Report) -> tuple[dict[Value, Span], Dimension]:
-    """The values with their spans, and the dimension of the first value, which all of them must share."""
+    """The values with their spans, and their dimension: all values must have the dimension of the first."""
     found: dict[Value, Span] = {}
     failed = False
     accepted = _dimensions(axis)
@@ -135,7 +134,7 @@ def _numbers(listed: syntax.Listing, axis: Any, names: Names, report: Report) ->
 
 
 def _dimensions(axis: Any) -> tuple[Dimension, ...]:
-    """The dimensions that an axis' values may have, for any data."""
+    """The dimensions that the values of an axis may have, for all kinds of data."""
     counted = (dimension for fitting in axis.counts.values() for dimension in fitting)
     return tuple(dict.fromkeys(counted)) or (axis.dimension,)
 
@@ -160,12 +159,12 @@ def axis_amount(item: syntax.Value, accepted: tuple[Dimension, ...], names: Name
 
 @attrs.frozen
 class Space:
-    """The axes of a file and the shapes that are candidates on them."""
+    """The axes of a file, and the shapes on these axes that are candidates."""
 
     axes: tuple[AxisUse, ...]
     candidates: tuple[Shape, ...]
     condition: Span | None = None
-    """The span of the condition that filters them."""
+    """The span of the `where` condition."""
 
     def partial(self, written: syntax.ShapeLiteral, names: Names, report: Report) -> None:
         """Check the names and units of a shape that names some axes of the file. Raises Unsettled."""
@@ -178,8 +177,8 @@ class Space:
     def literal(
         self, written: syntax.ShapeLiteral, names: Names, report: Report, *, partial: Shape | None = None
     ) -> Shape:
-        """The candidate that a shape in the file names. Raises Unsettled for any other shape. `partial`: values for
-        axes that the shape may leave out."""
+        """The candidate that a shape in the file names. Raises Unsettled if it is not a candidate. `partial`: values
+        for axes that the shape may leave out."""
         known = {axis.name: axis for axis in self.axes}
         found: dict[str, Value] = dict(partial or {})
         for setting in written.settings:
@@ -265,7 +264,7 @@ def _holds(
 
 
 def compares(left: float, operator: str, right: Any) -> bool:
-    """`left operator right` for the operators of the language."""
+    """The result of `left operator right`, for the operators of the language."""
     operators: dict[Literal["<=", ">=", "<", ">", "is"] | str, bool] = {
         "<=": left <= right,
         ">=": left >= right,

@@ -1,4 +1,4 @@
-"""Components: from a name and settings in a file to an instance of the registered class."""
+"""Build components: from a name and settings in a file to an instance of the registered class."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from shapeflow.stages.resolve.values import Names, Unsettled, bare, items, settl
 
 @attrs.frozen
 class Built:
-    """A component and the spans of its settings; "" is its name. The settings of nested components have dotted names:
-    `of.0.teacher`."""
+    """A component and the spans of its settings. "" is the span of its name. Settings of nested components have dotted
+    names, such as `of.0.teacher`."""
 
     component: Any
     spans: Mapping[str, Span]
 
 
 def build(kind: str, written: syntax.Value, names: Names, report: Report, within: tuple[str, ...] = ()) -> Built:
-    """The component that is written. `within`: names of the components around it. Raises Unsettled after reporting all
-    its errors."""
+    """The component of a value. `within`: names of the components that contain it. Raises Unsettled after reporting all
+    errors."""
     if (name := bare(written)) in names.lets and name is not None:
         if name in within:
             names.circular(name, within, written.span, report)
@@ -78,7 +78,7 @@ def build(kind: str, written: syntax.Value, names: Names, report: Report, within
 def _parts(
     value: syntax.Value, hint: Any, kind: str, names: Names, report: Report, within: tuple[str, ...]
 ) -> tuple[Any, dict[str, Span]]:
-    """The component in a setting, or a tuple of them, and the spans of their settings. Raises Unsettled."""
+    """The component, or tuple of components, in a setting, and the spans of their settings. Raises Unsettled."""
     if typing.get_origin(hint) is not tuple:
         built = build(kind, value, names, report, within)
         return built.component, dict(built.spans)
@@ -94,8 +94,8 @@ def article(word: str) -> str:
 
 
 def usable(kind: str, name: str, at: Span, report: Report) -> Mapping[str, Any]:
-    """The components of a kind by name, for a file that asks for `name` at some place. What is wrong with a component
-    that cannot be used is an error if it is the one asked for, and raises Unsettled; otherwise it is a warning."""
+    """Name -> component class of a kind, for a file that uses `name` at the span `at`. For a component that cannot be
+    loaded: reports an error and raises Unsettled if it is `name`, otherwise reports a warning."""
     loaded = registry.loaded(kind)
     wanted = loaded.broken.get(name, ()) if name not in loaded.components else ()
     for one in itertools.chain.from_iterable(loaded.broken.values()):
@@ -130,7 +130,7 @@ def _find(kind: str, written: syntax.Component, names: Names, report: Report) ->
 def _given(
     written: syntax.Component, known: Mapping[str, attrs.Attribute[Any]], kind: str, report: Report
 ) -> dict[str, syntax.Value]:
-    """Field name -> the value that is written for it, including values without a name."""
+    """Field name -> the value in the file, including a value without a name."""
     first = [name for name, field in known.items() if limits(field).first]
     given = dict(zip(first, written.arguments, strict=False))
     for value in written.arguments[len(first) :]:

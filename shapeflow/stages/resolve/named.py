@@ -1,4 +1,4 @@
-"""Axes whose values are names: the component of each name, and which value a name refers to."""
+"""Resolve axes whose values are names: the component of each value, and the value that a name refers to."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from shapeflow.stages.resolve.values import Names, Unsettled, bare, items
 
 @attrs.frozen
 class Named:
-    """The values of an axis of names: the span of each, and its component, if there is one."""
+    """The values of an axis of names, with the span and, if it exists, the component of each."""
 
     spans: dict[Value, Span]
     built: Mapping[str, Built]
 
 
 def named_values(listed: syntax.Listing, kind: str, loose: bool, names: Names, report: Report) -> Named:
-    """Each value is the name of a component of `kind` without required settings, a name that a `let` gives to one, or a
-    component with settings, which is called by its component's name. `loose`: other names are allowed, as there is no
-    model to train. Raises Unsettled."""
+    """The values of an axis of names. Raises Unsettled.
+
+    Each value is the name of a component of `kind` without required settings, a name that a `let` gives to such a
+    component, or a component with settings, which takes the name of its component. `loose`: other names are allowed
+    too, for a file without a model."""
     spans: dict[Value, Span] = {}
     built: dict[str, Built] = {}
     called: set[str] = set()
@@ -72,8 +74,7 @@ def _again(name: str, at: Span, first: Span, with_settings: bool, report: Report
 
 
 def chosen(value: syntax.Value, axis: AxisUse, names: Names, report: Report) -> str:
-    """The value of an axis of names: the name that is written, or a name that it is defined as by `let`s. Raises
-    Unsettled."""
+    """The value of an axis that a name refers to, directly or through `let`s. Raises Unsettled."""
     chain = names.chain(value)
     if not chain:
         values = ", ".join(map(str, axis.values))
@@ -101,7 +102,7 @@ def unknown_value(axis: AxisUse, value: syntax.Value, report: Report) -> NoRetur
 
 
 def check_order(condition: syntax.Comparison, axis: AxisUse, report: Report) -> None:
-    """Names have no order: raises Unsettled for any comparison except `is`."""
+    """Check that names are compared only by `is`, because they do not have an order. Raises Unsettled."""
     if condition.operator == "is":
         return
     report.error(

@@ -1,4 +1,4 @@
-"""The sentences of a file, with a check of those that may appear only once, and the names of its `let`s and `use`s."""
+"""Collect the sentences of a file, check those that may appear only once, and resolve the names of `let` and `use`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shapeflow.language import syntax
 from shapeflow.stages.resolve.values import Names
 
 Opener = Callable[[str, str], "syntax.Document | None"]
-"""(path as written, folder) -> the document there; None after an error was reported."""
+"""Function (path as written, folder) -> the document in that file, or None after an error was reported."""
 
 WORDS: Mapping[type, str] = {
     syntax.PlanName: "plan",
@@ -34,14 +34,14 @@ WORDS: Mapping[type, str] = {
     syntax.Checkpoint: "checkpoint",
     syntax.Seed: "seed",
 }
-"""Sentences that a file may have at most once -> the word that opens them."""
+"""Kind of sentence that a file may have at most once -> its reserved word."""
 
 _S = TypeVar("_S")
 
 
 @attrs.frozen
 class Sentences:
-    """The sentences of a file by kind. Those of the command line replace the file's."""
+    """The sentences of a file by kind. Sentences of the command line replace those of the file."""
 
     once: Mapping[type, syntax.Sentence]
     many: tuple[syntax.Sentence, ...]
@@ -58,7 +58,7 @@ class Sentences:
 
 
 def collect(document: syntax.Document, overrides: tuple[syntax.Document, ...], report: Report) -> Sentences:
-    """The sentences of a file. A repeated sentence is an error; one of the command line replaces the file's."""
+    """The sentences of a file. Reports repeated sentences. Sentences of the command line replace those of the file."""
     once: dict[type, syntax.Sentence] = {}
     many: list[syntax.Sentence] = []
     for sentence in document.sentences:
@@ -98,7 +98,7 @@ def collect(document: syntax.Document, overrides: tuple[syntax.Document, ...], r
 
 
 def _known_let(sentence: syntax.Sentence, many: list[syntax.Sentence], report: Report) -> None:
-    """A `let` of the command line must replace one of the file: report a misspelt name."""
+    """Report a `let` of the command line that does not replace one of the file: its name is probably misspelt."""
     if not isinstance(sentence, syntax.Let):
         return
     known = [old.name for old in many if isinstance(old, syntax.Let)]
@@ -122,7 +122,7 @@ def _replaces(new: syntax.Sentence, old: syntax.Sentence) -> bool:
 
 
 def _no_twins(many: list[syntax.Sentence], report: Report) -> None:
-    """Report axes, lets and uses with the same name."""
+    """Report axes, `let`s and `use`s with the same name."""
     seen: dict[str, Span] = {}
     for sentence in many:
         if isinstance(sentence, syntax.Let | syntax.Axis | syntax.Use):
@@ -136,7 +136,7 @@ def _no_twins(many: list[syntax.Sentence], report: Report) -> None:
 
 
 def names(sentences: Sentences, folder: str, open_document: Opener, report: Report) -> Names:
-    """The names that the file's `let`s define, and as `alias.name` those of the files it uses."""
+    """The names that the `let`s of a file define, and as `alias.name` those of the files that it uses."""
     lets = {sentence.name: sentence.value for sentence in sentences.all(syntax.Let)}
     for use in sentences.all(syntax.Use):
         path = use.path.value

@@ -19,12 +19,12 @@ from shapeflow.ir.program import Trained
 from shapeflow.ir.weights import Weights, broken, read_weights
 
 NAMES = {"image": "images of {} px", "channels": "{} channels", "classes": "{} classes", "vocabulary": "{} tokens"}
-"""What must be equal for teacher and data -> its words in a message."""
+"""Field of `DataFacts` that must be equal for teacher and data -> its words in a message."""
 
 
 @attrs.frozen
 class Teachers:
-    """Finds the teachers of objectives. `spans`: the places of sentences and settings, as in `Program`."""
+    """Finds the teachers of objectives. `spans`: the locations of sentences and settings, as in `Program`."""
 
     folder: str
     """The folder that relative paths start from."""
@@ -32,8 +32,8 @@ class Teachers:
     report: Report
 
     def taught(self, trained: Trained, candidates: Sequence[Shape], words: Mapping[str, str]) -> dict[str, Any]:
-        """The objectives with the facts of their teachers' files; errors in a file are reported. `words`: an
-        objective's name -> the prefix of its settings in `spans`."""
+        """The objectives with the properties of their teachers. Errors in a file are reported. `words`: name of an
+        objective -> prefix of its settings in `spans`."""
         found: dict[str, Any] = {}
         for name, objective in trained.objectives.items():
             teachers: dict[str, Teacher] = {}
@@ -71,7 +71,8 @@ class Teachers:
         )
 
     def teacher(self, path: Path, trained: Trained, candidates: Sequence[Shape]) -> Teacher:
-        """The facts of a teacher's file. Raises Refused `teacher-missing`, `teacher-broken`, `teacher-mismatch`."""
+        """The properties of the teacher in a file. Raises Refused `teacher-missing`, `teacher-broken` or
+        `teacher-mismatch`."""
         weights, shapes = read_weights(path), [trained.whole(shape) for shape in candidates]
         facts = weights.facts()
         data = _without(trained.facts, trained.reserved)
@@ -85,7 +86,7 @@ class Teachers:
         forward = {}
         for whole in shapes:
             own = shape.with_({"context": whole["context"]}) if "context" in whole else shape
-            # Training counts as three forward passes; a frozen kernel is resized once.
+            # Training counts as 3 forward passes. The compute of a step is left out: a frozen kernel is resized once.
             forward[input_of(whole)] = model.compute(own, convention).sample / 3
         context = shape.number("context") if "context" in shape else None
         return Teacher(weights.sha256, dict(sorted(forward.items())), context)
@@ -115,8 +116,8 @@ def _differences(teacher: DataFacts, data: DataFacts) -> Iterator[str]:
 
 
 def _declared(path: Path, weights: Weights) -> tuple[Model, Shape]:
-    """The teacher as its architecture declares it, and its whole shape. Raises Refused `teacher-broken` if the file
-    differs from that."""
+    """The model and the complete shape of a teacher, declared by its architecture. Raises Refused `teacher-broken` if
+    the file differs from the declaration."""
     known = registry.components("model")
     if weights.model not in known:
         broken(path, f"no model is called `{weights.model}`")
@@ -141,8 +142,8 @@ def _declared(path: Path, weights: Weights) -> tuple[Model, Shape]:
 
 
 def _slots(model: Model, weights: Weights) -> Iterator[str]:
-    """The slots of a file that its model cannot have. A switch may change the value of any slot but `head_width`; the
-    batch belongs to the run, not to the model."""
+    """Yield the slots of a file that do not fit its model. A switch may change the value of any slot except
+    `head_width`. The slot `batch` is not checked, because it belongs to the run and not to the model."""
     for name, own in model.slots.items():
         theirs = weights.slots.get(name)
         number = type(theirs) is int or (type(theirs) is float and math.isfinite(theirs))

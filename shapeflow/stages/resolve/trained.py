@@ -1,4 +1,5 @@
-"""What is trained: model and data together, with every candidate checked against both."""
+"""Resolve what is trained: model, data, objectives and optimizer, with every candidate checked against model and
+data."""
 
 from __future__ import annotations
 
@@ -23,24 +24,24 @@ from shapeflow.stages.resolve.teachers import Teachers
 from shapeflow.stages.resolve.values import Unsettled
 
 DATA_SETTINGS = {"indivisible-patch": "image", "tokens-per-step-not-integral": "batch"}
-"""The code of an error in a value -> the setting of the data that a label points to."""
+"""Code of an error in a value of an axis -> the setting of the data that a label points to."""
 OBJECTIVE = "objective"
-"""What the values of an axis name that concerns the training step, not the model."""
+"""The kind of component that the values of the axis `loss` name. Such an axis does not need support by the model."""
 
 
 @attrs.frozen
 class Training:
-    """Builds what the file trains. `spans`: the places of sentences and settings, as in `Program`."""
+    """Builds what the file trains. `spans`: the locations of sentences and settings, as in `Program`."""
 
     parts: Mapping[str, Any]
-    """Opening word -> the component of that sentence."""
+    """Reserved word -> the component of its sentence."""
     spans: Mapping[str, Span]
     folder: str
-    """The folder that relative paths of the file start from."""
+    """The folder that relative paths in the file start from."""
     report: Report
 
     def trained(self, axes: Sequence[AxisUse], space: Space) -> Trained:
-        """Model and data of a file that has a `model`. Raises Unsettled."""
+        """What a file with a `model` trains. Raises Unsettled."""
         loss = next((axis for axis in axes if axis.kind.names == OBJECTIVE), None)
         self.complete(loss)
         model, data = self.parts["model"], self.found(self.parts["data"])
@@ -67,7 +68,7 @@ class Training:
         return taught
 
     def found(self, data: Data) -> Data:
-        """The data, with the facts of its files if it reads them. Raises Unsettled."""
+        """The data component, with the settings that it reads from its files. Raises Unsettled."""
         first = next((name for name, field in settings_of(type(data)).items() if limits(field).first), "")
         try:
             return data.found_in(Path(self.folder))
@@ -84,13 +85,13 @@ class Training:
             raise Unsettled
 
     def objectives(self, loss: AxisUse | None) -> dict[str, Any]:
-        """The objectives by name: one, or one for each value of the axis `loss`."""
+        """Name -> objective: one, or one for each value of the axis `loss`."""
         if loss is not None:
             return {str(name): one for name, one in loss.components.items()}
         return {name_of(self.parts["objective"]): self.parts["objective"]}
 
     def complete(self, loss: AxisUse | None) -> None:
-        """Check that a model has data, and an objective or an axis `loss`."""
+        """Check that the file has data, and either an objective or an axis `loss`. Raises Unsettled."""
         if loss is not None and "objective" in self.spans:
             self.report.error(
                 "two-objectives",
@@ -140,7 +141,7 @@ class Training:
             raise Unsettled from error
 
     def stored(self, facts: Any, axes: Sequence[AxisUse]) -> dict[str, int]:
-        """The sizes that transitions store independently of the shape; two transitions must agree. Raises Unsettled."""
+        """Dim -> stored size that transitions fix for all shapes. Raises Unsettled if two transitions disagree."""
         stored: dict[str, int] = {}
         keepers: dict[str, AxisUse] = {}
         for axis in axes:
@@ -173,7 +174,7 @@ class Training:
         self.settled()
 
     def check_unit(self, axis: AxisUse, kind: Any, facts: DataFacts) -> None:
-        """Check the unit of an axis that is counted in units of the data."""
+        """Check the unit of an axis whose unit depends on the data."""
         fitting = kind.counts.get(facts.kind)
         if fitting is None or axis.dimension in fitting:
             return
@@ -189,7 +190,7 @@ class Training:
         )
 
     def blamed(self, axis: AxisUse, kind: Any, facts: DataFacts, value: Any) -> list[Label]:
-        """The label of what a value does not fit: the data if the data alone excludes it, else the model."""
+        """The label of what excludes a value: the data if the value does not fit it, otherwise the model."""
         try:
             kind.check(value, facts)
         except EditError as error:
@@ -200,7 +201,8 @@ class Training:
         return [Label(self.spans["model."], "this model")]
 
     def check_shapes(self, ask: Callable[[Shape], object], space: Space) -> None:
-        """Check every candidate with `ask`; an error that many candidates share is reported once, at its cause."""
+        """Call `ask` for every candidate and report its EditErrors. An error that many candidates share is reported
+        once, at its cause."""
         found: dict[tuple[str, str], list[tuple[Shape, EditError]]] = {}
         for shape in space.candidates:
             try:
@@ -226,15 +228,16 @@ class Training:
 
 
 def sized(trained: Trained, shape: Shape) -> None:
-    """Check that the model has sizes in a candidate, and its step a whole number of samples. Raises EditError."""
+    """Check that the model supports a candidate, and that a step has a whole number of samples. Raises EditError."""
     whole = trained.whole(shape)
     trained.model.sizes(whole)
     trained.model.samples(whole)
 
 
 def shown(trained: Trained, moving: AbstractSet[str]) -> DataFacts:
-    """The facts as the check of one axis sees them: with the model's own settings in their place, such as the side of
-    the images, and 0 for those that another axis varies."""
+    """The properties of the data for the check of one axis. Settings of the model replace properties of the same
+    meaning, such as the side of the images. A property that another axis varies is 0. `moving`: names of the axes that
+    vary."""
     known = {kind.fact: name for name, kind in registry.components("axis").items() if kind.fact}
     values = {fact: 0 if name in moving else trained.model.slots.get(name) for fact, name in known.items()}
     set_: dict[str, Any] = {fact: value for fact, value in values.items() if isinstance(value, int)}
@@ -242,7 +245,8 @@ def shown(trained: Trained, moving: AbstractSet[str]) -> DataFacts:
 
 
 def cause(shapes: Sequence[Shape], space: Space) -> Span:
-    """The span of the value that all these shapes and no other candidates have, or else of a value of the first."""
+    """The span of a value that all these shapes and no other candidates have. If there is none, the span of the first
+    shape's value on the last axis."""
     for axis in space.axes:
         values = {shape[axis.name] for shape in shapes}
         having = [shape for shape in space.candidates if shape[axis.name] in values]

@@ -1,4 +1,4 @@
-"""Values: from the text of a file to a Python value in base units, by the type of the field."""
+"""Resolve values: from the text of a file to a Python value in base units, by the type of the field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shapeflow.base.units import BASE, UNITS, Amount, Dimension, Unit
 from shapeflow.language import syntax
 
 LARGEST = 10**8
-"""The largest whole number in a file: sizes are multiplied with each other, and no machine can store more."""
+"""Maximum whole number in a file. Sizes are multiplied with each other, and no machine can store larger arrays."""
 
 
 class Unsettled(Exception):  # noqa: N818 - the report already holds the error
@@ -32,7 +32,7 @@ class Names:
     """Names that the file's axes list as values."""
 
     def chain(self, value: syntax.Value) -> tuple[str, ...]:
-        """The name that is written and the names that `let`s define it as, in order; empty if it is not a name."""
+        """The name in a value, followed by the names that `let`s define it as. Empty if the value is not a name."""
         found: list[str] = []
         at: syntax.Value | None = value
         while at is not None and (name := bare(at)) is not None and name not in found:
@@ -72,7 +72,7 @@ class Names:
 
 
 def bare(value: syntax.Value) -> str | None:
-    """The name, if a value is just a name: `teacher`, `imagenet.side`."""
+    """The name if a value is only a name, such as `teacher` or `imagenet.side`; otherwise None."""
     if isinstance(value, syntax.Reference):
         return ".".join(value.parts)
     return value.name if isinstance(value, syntax.Component) and not value.called else None
@@ -81,8 +81,8 @@ def bare(value: syntax.Value) -> str | None:
 def amount(
     value: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report, notes: Iterable[str] = ()
 ) -> Amount:
-    """A number with its unit, in base units. A unit is optional if `number` is accepted, or if only `ratio` is (1.2 is
-    120%). `notes`: notes for the error about a wrong unit. Raises Unsettled."""
+    """A number with its unit, in base units. The unit is optional if `number` is accepted, or if only `ratio` is
+    accepted (1.2 means 120%). `notes`: notes for the error about a wrong unit. Raises Unsettled."""
     at = value.span
     value = names.expand(value, report)
     if isinstance(value, syntax.Number):
@@ -106,7 +106,7 @@ def amount(
 
 
 def with_unit(text: str, dimension: Dimension) -> str:
-    """A number with the base unit of a dimension, as in a file: `100 steps`, `100%`."""
+    """A number with the base unit of a dimension, as written in a file: `100 steps`, `100%`."""
     return f"{text}%" if dimension == "ratio" else f"{text} {BASE[dimension]}"
 
 
@@ -144,7 +144,7 @@ def wrong_unit(
 
 
 def settle(value: syntax.Value, kind: Any, limits: Limits, names: Names, report: Report) -> Any:
-    """A value of the type of its field. Raises Unsettled after reporting the error."""
+    """The value of a setting, converted to the type of its field. Raises Unsettled after reporting the error."""
     at = value.span
     value = names.expand(value, report)
     options = _options(kind)

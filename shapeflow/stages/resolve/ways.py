@@ -1,4 +1,4 @@
-"""`stage` sentences, stated laws, and the check that a file has exactly one route and an end."""
+"""Resolve `stage` sentences and stated laws, and check that a file has exactly one route and an end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shapeflow.stages.resolve.values import Names, Unsettled, amount
 
 @attrs.frozen
 class Ways:
-    """Reads the route of a file through the candidates of `space`."""
+    """Resolves the route of a file through the candidates of `space`."""
 
     sentences: Sentences
     space: Space
@@ -31,7 +31,7 @@ class Ways:
     """The file's name, for errors about something that the file lacks."""
 
     def by_hand(self) -> Route | None:
-        """The legs of the `stage` sentences, in the file's order; None if there are none."""
+        """The legs of the `stage` sentences, in the order of the file; None if there are none."""
         legs = []
         sentences = self.sentences.all(syntax.Stage)
         for number, sentence in enumerate(sentences, 1):
@@ -84,7 +84,7 @@ class Ways:
         return Leg(shape, Until(amount=until), tuple(shares))
 
     def stated(self) -> dict[Shape, Any]:
-        """Candidate -> the law that a sentence states."""
+        """Candidate -> the law that a sentence states for it."""
         found: dict[Shape, Any] = {}
         spans: dict[Shape, Span] = {}
         for sentence in self.sentences.all(syntax.LawFor):
@@ -123,7 +123,7 @@ class Ways:
             )
 
     def unused(self, budget: Span) -> None:
-        """Warn of each error that is not used because there are no laws."""
+        """Warn of each error in the file that has no effect because there are no laws."""
         for word, sentence in (
             ("stop", self.sentences.get(syntax.StopWhen)),
             ("start", self.sentences.get(syntax.StartAt)),
@@ -139,7 +139,7 @@ class Ways:
                 )
 
     def check_end(self) -> None:
-        """Check that the plan has an end: a budget, or with laws an error."""
+        """Check that the plan has an end: a budget, or an error if there are laws."""
         stop = self.sentences.get(syntax.StopWhen)
         laws = self.sentences.get(syntax.LawsFrom) is not None or self.sentences.all(syntax.LawFor)
         budget = self.sentences.get(syntax.Budget)
@@ -160,5 +160,5 @@ class Ways:
 
 
 def countable(lengths: tuple[Dimension, ...]) -> tuple[str, ...]:
-    """A note for a file that counts in steps without a model."""
+    """A note for a file without a model that counts in steps; empty with a model."""
     return ("steps, epochs and amounts of data need a `model`",) if lengths == ("compute",) else ()
