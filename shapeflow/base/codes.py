@@ -1,7 +1,7 @@
-"""Every diagnostic code: what it means, and what to do. `shapeflow explain CODE` prints it.
+"""The explanation of every diagnostic code, printed by `shapeflow explain CODE`: what it means, and what to do.
 
 A code is stable and never reused. `tests/test_mistakes.py` compares this list with the codes that the sources raise,
-and keeps an example of each.
+and contains an example of each.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Compares a component class with the protocol of its kind: missing, misspelt and wrongly declared members.
+"""Check a component class against the protocol of its kind: finds missing, misspelt and wrongly declared members.
 
-A protocol (`ir/components.py`) declares a member as a class variable, a property or a method. It is required if it is a
-class variable without a value, or abstract; otherwise the protocol has its default. Python itself would notice a
-missing member where it is used, and a misspelt optional one never.
+A protocol (`ir/components.py`) declares a member as a class variable, a property or a method. A member is required if
+it is a class variable without a value, or abstract; otherwise the protocol defines its default. Without this check,
+Python would report a missing member only when it is used, and a misspelt optional member never.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any, Literal
 import attrs
 
 CLOSE = 0.75
-"""Similarity (difflib) from which a public name counts as a misspelt member. Helpers may be public, so it is stricter
-than `did_you_mean`: `learning_rates` is refused, `rotation` is not."""
+"""Minimum similarity (difflib) at which a public name counts as a misspelt member. Helpers may be public, so the limit
+is stricter than in `did_you_mean`: `learning_rates` is rejected, `rotation` is not."""
 CLOSE_SETTING = 0.85
-"""The same for a setting and a member that may be a setting."""
+"""The same limit for the name of a setting and a member that may be a setting."""
 
 
 @attrs.frozen
 class Fault:
-    """What is wrong with a class: `message` follows the class's name, `help` says what to write."""
+    """An error in a class. `message` is the text after the class's name; `help` says what to write instead."""
 
     member: str
     message: str
@@ -47,14 +47,14 @@ class _Member:
 
     @property
     def declaration(self) -> str:
-        """What a class writes to have it."""
+        """The declaration of this member, as a class must write it."""
         if self.function is not None:
             return f"def {self.name}{_signature(self.function)}"
         return f"{self.name}: ClassVar[{_type_name(self.hint)}] = ..."
 
 
 def faults(cls: Any, protocol: type) -> list[Fault]:
-    """What keeps a class from being a component of the kind that a protocol describes; empty if nothing does."""
+    """The errors of a class with respect to the protocol of its kind; empty if it conforms."""
     if not isinstance(cls, type):
         return [Fault("", f"is not a class but a {type(cls).__name__}", "name the class in the entry point")]
     if "__attrs_attrs__" not in cls.__dict__:
@@ -104,8 +104,8 @@ _FIELD, _ABSENT = object(), object()
 
 
 def _found(cls: type, name: str, protocol: type) -> Any:
-    """A class's own member as it is written (a property, a function, a value), `_FIELD` for a setting; `_ABSENT`
-    if the class does not have it or inherits it from the protocol."""
+    """A class's own member: a property, a function or a value. `_FIELD` if it is a setting; `_ABSENT` if the class does
+    not have it or inherits it from the protocol."""
     if name in _fields(cls):
         return _FIELD
     for base in cls.__mro__:
@@ -115,7 +115,7 @@ def _found(cls: type, name: str, protocol: type) -> Any:
 
 
 def _missing(cls: type, members: Mapping[str, _Member], own: Mapping[str, Any]) -> Iterator[Fault]:
-    """Required members that a class does not write, and optional ones whose defaults it does not inherit."""
+    """Required members that a class does not define, and optional ones whose defaults it does not inherit."""
     optional = []
     for name, member in members.items():
         if name in own:
@@ -132,7 +132,7 @@ def _missing(cls: type, members: Mapping[str, _Member], own: Mapping[str, Any]) 
 
 
 def _misspelt(cls: type, members: Mapping[str, _Member], own: Mapping[str, Any], protocol: type) -> Iterator[Fault]:
-    """Public names that are close to a member that the class does not write itself."""
+    """Public names that are similar to a member that the class does not define itself."""
     known, fields, homes = [name for name in members if name not in own], _fields(cls), _homes(protocol)
     names = dict.fromkeys(
         name for base in cls.__mro__ if base not in homes and base is not object for name in vars(base)
@@ -143,7 +143,7 @@ def _misspelt(cls: type, members: Mapping[str, _Member], own: Mapping[str, Any],
         for meant in get_close_matches(name, known, n=1, cutoff=CLOSE):
             what = f"has `{name}`, which nothing reads"
             yield Fault(meant, what, f"did you mean `{meant}`? If it is a helper, call it `_{name}`")
-    # A setting of its own is legitimate, so its name must be closer.
+    # A class may have other settings, so the limit of similarity is higher.
     values = [name for name in known if members[name].kind == "value" and not members[name].required]
     for name in sorted(fields - members.keys()):
         for meant in get_close_matches(name, values, n=1, cutoff=CLOSE_SETTING):
@@ -152,7 +152,7 @@ def _misspelt(cls: type, members: Mapping[str, _Member], own: Mapping[str, Any],
 
 
 def _wrong(member: _Member, value: Any) -> Iterator[Fault]:
-    """A member that is declared otherwise than the protocol asks for."""
+    """Errors in the declaration of a member."""
     name = member.name
     is_method = isinstance(value, staticmethod | classmethod) or (callable(value) and value is not _FIELD)
     if member.kind == "method":
@@ -175,8 +175,8 @@ def _wrong(member: _Member, value: Any) -> Iterator[Fault]:
 
 
 def _takes(method: Any, member: _Member) -> bool:
-    """Whether a method can be called as the protocol's, by position and by name. A parameter that it does not use may
-    begin with `_`."""
+    """Whether a method can be called like that of the protocol, by position and by name. The name of an unused
+    parameter may begin with `_`."""
     given = _own_parameters(method)
     kinds = inspect.Parameter
     places = [each for each in given if each.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
@@ -198,24 +198,24 @@ def _own_parameters(method: Any) -> list[inspect.Parameter]:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        # Some builtins have no signature: taken for a method without parameters.
+        # Some builtins do not have a signature. Treat them as methods without parameters.
         return []
     return parameters if isinstance(method, staticmethod) else parameters[1:]
 
 
 def _parameters(method: Any) -> str:
-    """The parameters after `self`, in brackets, without their types."""
+    """The parameters after `self` as text in parentheses, without their types."""
     bare = [each.replace(annotation=inspect.Parameter.empty) for each in _own_parameters(method)]
     return str(inspect.Signature(bare))
 
 
 def _signature(function: Callable[..., Any]) -> str:
-    # Annotations are kept as text, which `inspect` shows in quotes.
+    # Annotations are strings, which `inspect` shows in quotes.
     return str(inspect.signature(function)).replace("'", "")
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type, as far as its outermost part tells."""
+    """Whether a value has a type. Checks only the outermost type, not the types of elements."""
     origin = typing.get_origin(hint) or hint
     if origin is Any:
         return True
@@ -233,7 +233,7 @@ def _type_name(hint: Any) -> str:
 
 
 def _settings(cls: type) -> Iterator[Fault]:
-    """Settings whose kind of value is not known."""
+    """Settings whose type is missing or cannot be evaluated."""
     for field in attrs.fields(cls):
         if field.type is None:
             what = f"has a setting `{field.name}` without a type"

@@ -65,7 +65,7 @@ class Diagnostic:
     details: tuple[str, ...] = ()
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer to the user, not a failure of the program
+class Refused(Exception):  # noqa: N818 - It is an answer to the user, not a failure of the program.
     """Raised by code without a report; the command line prints the diagnostics and exits with 1."""
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
@@ -132,7 +132,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 
 def leaves_folder(path: str, what: str, at: Span | None, report: Report) -> bool:
-    """Whether a path in a file leads out of the file's folder; reported as `path-outside`. `what`: what it names."""
+    """Whether a path in a file leads out of the file's folder. If so, reports `path-outside`. `what`: what the path
+    names, in words."""
     if not (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts):
         return False
     message = f"`{path}` leads out of the file's folder"

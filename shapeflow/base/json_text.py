@@ -1,4 +1,4 @@
-"""JSON according to the standard: what is read here can be written and printed again."""
+"""Strict JSON parser: every value that it returns can be written and printed again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 
 def parse_json(text: str | bytes, *, finite: bool = True) -> Any:
-    """The value of a JSON text. Raises ValueError with the reason for invalid JSON, and for what only Python accepts:
-    NaN, Infinity, numbers that overflow (`1e999`), half a surrogate pair (`"\\ud800"`), and nesting deeper than its
-    stack. `finite=False` accepts such numbers, which trainers write into their logs."""
+    """The value of a JSON text.
+
+    Raises ValueError with the reason for invalid JSON, for NaN, Infinity and numbers that overflow (`1e999`), for half
+    a surrogate pair (`"\\ud800"`), and for nesting deeper than Python's stack. `finite=False` accepts NaN, Infinity and
+    numbers that overflow, because trainers write them into logs."""
     if isinstance(text, bytes):
         text = text.decode()
     try:

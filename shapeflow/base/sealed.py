@@ -38,9 +38,9 @@ class Seal:
     version: int
 
     def close(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The whole content of a file: the fields as JSON values, with format, version and digest. Raises ValueError
-        for numbers that JSON does not have."""
-        # Through JSON once, so that the digest is of what is read back: tuples are lists.
+        """The complete content of a file: the fields as JSON values, with format, version and digest. Raises ValueError
+        for numbers that JSON does not support, such as NaN."""
+        # Convert to JSON and back, so that the digest is that of the values that are read: tuples become lists.
         body = json.loads(json.dumps({**fields, "format": self.format, "version": self.version}, allow_nan=False))
         return {**body, "digest": digest_of(body)}
 
@@ -75,7 +75,7 @@ def laid_out(body: Mapping[str, Any]) -> str:
 
 
 class StructureError(ValueError):
-    """Fields that do not make the value asked for; `reasons`: the first three, one line each."""
+    """Fields that do not describe a value of the requested class. `reasons`: the first three errors, one line each."""
 
     def __init__(self, *reasons: str) -> None:
         super().__init__("; ".join(reasons))

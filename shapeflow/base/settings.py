@@ -23,10 +23,10 @@ _META = "shapeflow.setting"
 
 @attrs.frozen
 class Limits:
-    """What `resolve` checks about a setting in addition to its type."""
+    """The checks that `resolve` makes on a setting in addition to its type."""
 
     units: tuple[Dimension, ...] = ()
-    """Dimensions accepted; empty: a bare number. `int` and `float` fields then hold base units."""
+    """Accepted dimensions; the value of the field is then in base units. Empty: a number without a unit."""
     low: float | None = None
     high: float | None = None
     above: float | None = None
@@ -41,7 +41,7 @@ class Limits:
     found: bool = False
     """Not a setting: the compiler computes the value and writes it into the plan."""
     example: str = ""
-    """A value as in a file, if a value made up from the type alone would be refused."""
+    """An example value as written in a file, for a setting that does not accept every value of its type."""
 
 
 def setting(
@@ -56,13 +56,14 @@ def setting(
     help: str = "",
     example: str = "",
 ) -> Any:
-    """An attrs field that a `.shape` file may set. `units`: the dimensions it accepts, none for a bare number."""
+    """An attrs field that a `.shape` file may set. `units`: the accepted dimensions; none for a number without a
+    unit."""
     limits = Limits(units, low, high, above, below, kind, first, help, example=example)
     return attrs.field(default=default, metadata={_META: limits})
 
 
 def found(default: Any) -> Any:
-    """An attrs field that the compiler computes: a `.shape` file cannot set it, every plan contains it."""
+    """An attrs field that the compiler computes. A `.shape` file cannot set it, and every plan contains it."""
     return attrs.field(default=default, metadata={_META: Limits(found=True)})
 
 
@@ -89,7 +90,7 @@ def written(component: Any) -> dict[str, Any]:
 
 
 def defaults(component: type) -> dict[str, Any]:
-    """The settings of a component class that have a default, at it, as JSON values."""
+    """The default values of a component class, by setting, as JSON values. Settings without a default are left out."""
     found: dict[str, Any] = {}
     for name, field in settings_of(component).items():
         default: Any = field.default
@@ -99,8 +100,8 @@ def defaults(component: type) -> dict[str, Any]:
 
 
 def unfit(component: Any) -> Iterator[str]:
-    """The settings of a component whose value has the wrong type or is outside the limits, in words. For components
-    that were read from JSON; tuples and nested components are not checked."""
+    """Yield, in words, the settings of a component whose value has the wrong type or is outside the limits. For
+    components that were read from JSON; tuples and nested components are not checked."""
     hints = typing.get_type_hints(type(component))
     for name, field in settings_of(type(component)).items():
         value, options = getattr(component, name), _options(hints[name])

@@ -22,7 +22,8 @@ class Unit:
     size: float
 
     def base(self, value: float) -> float:
-        """A value of this unit in the base unit. Divides if that is more exact: 70% is 0.7."""
+        """A value in this unit, converted to the base unit. Divides for units smaller than the base unit, so that 70%
+        is exactly 0.7."""
         return value * self.size if self.size >= 1 else value / round(1 / self.size)
 
 
@@ -70,7 +71,7 @@ class Amount:
 
     @property
     def said(self) -> str:
-        """The amount in a sentence: `1 step`, where a file has `1 steps`."""
+        """The amount for use in a sentence: `1 step` instead of `1 steps`."""
         text = str(self)
         return (
             text.removesuffix("s") if text.startswith("1 ") and self.dimension not in ("compute", "seconds") else text
@@ -85,7 +86,7 @@ class Amount:
 
 
 def flops(compute: float, digits: int = 4) -> str:
-    """Compute with the prefix that gives 1 to 999 before the point: `10.3 EFLOPs`."""
+    """Compute as text, with a prefix that gives 1 to 999 before the decimal point: `10.3 EFLOPs`."""
     for prefix, size in reversed(_PREFIXES.items()):
         if abs(compute) >= size and prefix:
             return f"{compute / size:.{digits}g} {prefix}FLOPs"

@@ -97,7 +97,8 @@ def _step(law: Law, stage: Stage, error: float) -> float:
 
 
 def _band(plan: Plan, legs: Sequence[Leg]) -> Iterator[tuple[float, float, float]]:
-    """(compute, low, high) of the error, where it is known. A switch appears twice, once for each side."""
+    """(compute, low, high) of the error, at all points where it is known. A switch appears twice, once for each
+    side."""
     for leg, places in zip(legs, grid(plan, POINTS), strict=True):
         for place in np.column_stack([places, *bounds(leg.error(places), LEVEL)]).tolist():
             at, low, high = map(rounded, place)

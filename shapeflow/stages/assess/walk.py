@@ -27,7 +27,7 @@ class Leg:
 
     law: Sample
     begun: Floats
-    """FLOPs on the law at which each resample enters; infinite where it enters below the law's floor."""
+    """FLOPs on the law at which each resample enters the stage; infinite if it enters at or below the law's floor."""
     own: float
     """FLOPs of the stage on its law: a blended step counts as a step in the stage's own shape."""
     begin: float

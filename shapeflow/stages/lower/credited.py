@@ -15,7 +15,7 @@ from shapeflow.ir.program import AxisUse, Program
 
 
 def credited(program: Program, before: Shape, after: Shape, transition: Transition) -> Transition:
-    """The transition with its credit and the measurements behind it. `seconds` is set only if every axis was timed."""
+    """The transition with its credit and its measurements. `seconds` is set only if every axis was timed."""
     moved = before.changed(after)
     pairs = [pair for name in moved if (pair := program.measured(name, before, after)) is not None]
     times = [pair.seconds for pair in pairs if pair.seconds is not None]

@@ -125,7 +125,7 @@ def entered(law: Law | None, here: Point, credit: float) -> Point:
     if not math.isfinite(position) or position <= 0:
         return here
     error = law.error(credit * position)
-    # With a credit of 0 the law may still be in its warm-up, where it is undefined: enter it as from compute 0.
+    # With a low credit the position may be inside the law's warm-up, where the law is undefined: start at compute 0.
     return attrs.evolve(here, error=error if math.isfinite(error) else None)
 
 
