@@ -100,7 +100,7 @@ class Resize:
 
 @attrs.frozen
 class Along:
-    """One dim of a `Grow`: its new size and how the new entries are made."""
+    """One dim of a `Grow`: its new size, and how the new entries are filled."""
 
     dim: str
     to: int

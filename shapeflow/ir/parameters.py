@@ -165,7 +165,8 @@ def grid_of(image: int, patch: int, resizable: bool = False) -> int:
 
 
 def sequences_of(tokens: int, context: int) -> int:
-    """Sequences in the tokens of a step. Raises EditError `tokens-per-step-not-integral` where they are not whole."""
+    """Number of sequences in the tokens of a step. Raises EditError `tokens-per-step-not-integral` if it is not a whole
+    number."""
     count, over = divmod(tokens, context)
     if over or not count:
         raise EditError(
