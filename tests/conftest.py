@@ -1,4 +1,4 @@
-"""What all tests share: golden files, and torch kept to one thread."""
+"""Shared pytest configuration: the `golden` fixture, and a single thread for torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    # Sums depend on the number of threads; tests that import torch have done so by now, the others never wait for it.
+    # Floating-point sums depend on the number of threads. Torch is imported by now if any collected test needs it;
+    # importing it here would slow down all other runs.
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
@@ -24,7 +25,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
-    """Compares a text with a file; with `--update-golden` it writes the file."""
+    """A function that compares a text with a golden file, or rewrites the file under `--update-golden`."""
     update = bool(request.config.getoption("--update-golden"))
 
     def check(path: Path, text: str) -> None:

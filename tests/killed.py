@@ -1,18 +1,18 @@
-"""Trains a plan to its end, then once for each of several moments, and kills itself there.
+"""Trains a plan once to completion, then once per given moment, where the run kills itself with SIGKILL.
 
     python killed.py PLAN FOLDER MOMENT...
 
-The run that is not killed takes place in `FOLDER/whole`. A moment is `KIND:NUMBER`; its run takes place in
-`FOLDER/KIND-NUMBER`. Kinds:
+The complete run writes to `FOLDER/whole`. A moment is written `KIND:NUMBER`, and its run writes to
+`FOLDER/KIND-NUMBER`. NUMBER is a step, or a stage for `applied`. Kinds:
 
-step     as soon as that step is in the log
-applied  as soon as the switch to that stage is in the log
-torn     in the middle of writing the largest file of the checkpoint at that step
-unnamed  when that checkpoint is written and has not its name yet
-named    when it has its name, and older ones are still there
-logged   in the middle of writing that step's line into the log
+step     right after the step is logged
+applied  right after the switch to the stage is logged
+torn     halfway through writing the largest file of the checkpoint at the step
+unnamed  after the checkpoint is written, before it is renamed to its final name
+named    after the checkpoint is renamed, before older checkpoints are deleted
+logged   halfway through writing the step's line to the log
 
-The killed runs are forks of this process, so that all that torch loads while it trains is loaded once.
+The killed runs are forks of this process, so torch loads its modules only once.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ from shapeflow_torch.run import run
 
 
 def die(*_: object) -> Any:
-    """Nothing is flushed, closed or cleaned up after this."""
+    """Kill this process with SIGKILL: nothing is flushed, closed or cleaned up."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def listener(kind: str, number: int) -> Callable[[Event], None]:
+    """A listener that kills the process after the event of a `step` or `applied` moment."""
+
     def listen(event: Event) -> None:
         if kind == "step" and isinstance(event, StepDone) and event.step == number:
             die()
@@ -51,7 +53,7 @@ def listener(kind: str, number: int) -> Callable[[Event], None]:
 
 
 def harm_checkpoint(kind: str, number: int) -> None:
-    """Let the writing of one checkpoint end in the middle."""
+    """Patch checkpoint writing so that the process dies while it writes the checkpoint of one step."""
     name, rename, remove = checkpoint_name(number), os.rename, shutil.rmtree
 
     def torn(path: Path, data: bytes) -> None:
@@ -80,7 +82,7 @@ def harm_checkpoint(kind: str, number: int) -> None:
 
 
 def harm_log(number: int) -> None:
-    """Let the log end in the middle of a step's line."""
+    """Patch the log so that the process dies in the middle of a step's line."""
     write = folder.Log.write
 
     def half(self: folder.Log, event: Event) -> None:
@@ -93,6 +95,7 @@ def harm_log(number: int) -> None:
 
 
 def train(plan: Plan, where: Path, kind: str, number: int) -> None:
+    """Train the plan in a folder and die at the given moment."""
     harm_checkpoint(kind, number)
     if kind == "logged":
         harm_log(number)
@@ -100,7 +103,7 @@ def train(plan: Plan, where: Path, kind: str, number: int) -> None:
 
 
 def main(plan_file: str, target: str, *moments: str) -> None:
-    """Prints, for each moment, the signal that ended its run; 0 where it came to its end."""
+    """Print, for each moment, the signal that ended its run; 0 if the run completed."""
     plan = plan_json.load(Path(plan_file))
     torch.set_num_threads(1)
     run(plan, Path(target, "whole"), device="cpu")

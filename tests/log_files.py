@@ -1,4 +1,4 @@
-"""Log files of formats that other libraries write, made in code."""
+"""Write small log files in the formats of other libraries: Parquet, Hugging Face `Trainer`, TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 
 def parquet(path: Path, rows: Iterable[Mapping[str, Any]], **options: Any) -> Path:
+    """Write rows to a Parquet file; `options` are those of `pyarrow.parquet.write_table`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -18,6 +19,7 @@ def parquet(path: Path, rows: Iterable[Mapping[str, Any]], **options: Any) -> Pa
 
 
 def trainer_state(path: Path, rows: Iterable[Mapping[str, Any]], **state: Any) -> Path:
+    """Write rows as the `log_history` of a `trainer_state.json`; `state` adds or replaces other fields."""
     path.parent.mkdir(parents=True, exist_ok=True)
     best = {"best_metric": None, "best_model_checkpoint": None, "epoch": 1.0, "is_world_process_zero": True}
     path.write_text(json.dumps({**best, **state, "log_history": [dict(row) for row in rows]}, indent=2))
@@ -25,8 +27,11 @@ def trainer_state(path: Path, rows: Iterable[Mapping[str, Any]], **state: Any) -
 
 
 def events(path: Path, rows: Iterable[Mapping[str, Any]], *, as_tensors: bool = False) -> Path:
-    """An event file: the first record says what it is, then one event a scalar, as torch's writer has it, or one
-    event a step, as TensorFlow's has it."""
+    """Write rows to a TensorBoard event file. The first record holds the file version.
+
+    By default each scalar is an event of its own, as torch's `SummaryWriter` writes them. With `as_tensors`, each step
+    is one event with tensor values, as TensorFlow writes them.
+    """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.util.tensor_util import make_tensor_proto
@@ -47,7 +52,7 @@ def events(path: Path, rows: Iterable[Mapping[str, Any]], *, as_tensors: bool = 
 
 
 def record(data: bytes) -> bytes:
-    """A record of an event file."""
+    """The bytes of one TFRecord: length, checksum, data, checksum."""
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
     head = struct.pack("<Q", len(data))

@@ -1,5 +1,7 @@
-"""Other libraries that tests compare with, where they are installed. SHAPEFLOW_PEERS=required in the environment says
-that they are: a test that would be skipped then fails."""
+"""Import the optional libraries that tests compare with (`transformers`, `timm`).
+
+A test is skipped if its library is not installed. With SHAPEFLOW_PEERS=required in the environment it fails instead.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,14 @@ from torch import nn
 
 
 def lacking(reason: str) -> NoReturn:
-    """Skip a test, or fail it where peers are required."""
+    """Skip the test, or fail it if SHAPEFLOW_PEERS=required."""
     if os.environ.get("SHAPEFLOW_PEERS") == "required":
         pytest.fail(f"SHAPEFLOW_PEERS=required, but {reason}", pytrace=False)
     pytest.skip(reason, allow_module_level=True)
 
 
 def transformers() -> ModuleType:
-    """Hugging Face's `transformers`, or a skipped test."""
+    """Hugging Face's `transformers`. Skips the test if it is not installed."""
     if find_spec("transformers") is None:
         lacking("transformers is not installed: `pip install transformers`")
     return importlib.import_module("transformers")
@@ -33,8 +35,11 @@ def transformers() -> ModuleType:
 
 @functools.cache
 def timm_layers() -> ModuleType:
-    """`timm.layers` alone, or a skipped test. timm asks for torchvision, of which its layers need one name: a stand-in
-    has it while they are imported, and is gone again for libraries that look whether torchvision is there."""
+    """The module `timm.layers`, without the rest of timm. Skips the test if timm is not installed.
+
+    timm imports torchvision, but its layers only use `FrozenBatchNorm2d`. A stub replaces torchvision during the
+    import. It is removed afterwards, so that other libraries do not detect a torchvision that is not installed.
+    """
     found = find_spec("timm")
     if found is None or found.origin is None:
         lacking("timm is not installed: `pip install --no-deps timm`")
@@ -54,6 +59,7 @@ def timm_layers() -> ModuleType:
 
 
 def _module(name: str, folder: str | None = None, **names: object) -> ModuleType:
+    """A stub module with the given attributes; submodules are imported from `folder`."""
     made = ModuleType(name)
     made.__dict__.update(names)
     made.__path__ = [] if folder is None else [folder]

@@ -1,4 +1,4 @@
-"""Small plans made by hand, without the compiler: a shape each stage, so many steps each."""
+"""Build small plans directly, without the compiler, from a list of shapes and their numbers of steps."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ from shapeflow.transitions.resolution_resize import ResolutionResize
 from shapeflow.transitions.width_expand import WidthExpand
 
 Leg = tuple[Mapping[str, int | str], int]
-"""A shape and its steps."""
+"""One stage: its shape and its number of steps."""
 
 
 @attrs.frozen
 class Parts:
-    """What a plan is made of, before its stages."""
+    """The components of a plan, from which `make_plan` builds its stages."""
 
     architecture: Architecture
     data: Any
@@ -60,10 +60,10 @@ class Parts:
     metric: str
     optimizer: Optimizer
     losses: Mapping[str, Any]
-    """What else the axis `loss` may name."""
+    """Further objectives by name: values of the axis `loss`."""
 
     def objectives(self, legs: Sequence[Leg]) -> dict[str, Any]:
-        """What a step may minimise, by name."""
+        """All objectives of the plan by name; `losses` only counts if the legs use the axis `loss`."""
         return {name_of(self.objective): self.objective, **(self.losses if "loss" in legs[0][0] else {})}
 
 
@@ -82,9 +82,11 @@ def toy_text_plan(
     model: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Plan:
-    """A transformer of width 32, 2 blocks, heads of 8 on Python's source, 256 tokens a step. A leg names some of
-    `batch`, `context`, `depth`, `loss` (`next_token` or `denoising`) and `width`; `preview`: share of every stage but
-    the last that is taken in the next shape."""
+    """A plan for a transformer on Python source code: width 32, 2 blocks, head width 8, 256 tokens per step.
+
+    The shape of a leg sets any of `batch`, `context`, `depth`, `loss` (`next_token` or `denoising`) and `width`.
+    `preview` is the share of steps that each stage but the last trains in the next stage's shape.
+    """
     fixed = {axis: value for axis, value in (("depth", 2), ("width", 32), ("context", 32)) if axis not in legs[0][0]}
     parts = Parts(
         Transformer(**{**fixed, "head_width": 8, **(model or {})}),
@@ -120,8 +122,11 @@ def toy_image_plan(
     model: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Plan:
-    """A vision transformer of width 32, 2 blocks, heads of 8 on digits, 32 images a step. A leg names some of
-    `batch`, `depth`, `loss` (`cross_entropy` or `smooth`), `patch`, `resolution` and `width`."""
+    """A plan for a vision transformer on digits: width 32, 2 blocks, head width 8, 32 images per step.
+
+    The shape of a leg sets any of `batch`, `depth`, `loss` (`cross_entropy` or `smooth`), `patch`, `resolution` and
+    `width`. `preview` is as in `toy_text_plan`.
+    """
     every = (("depth", 2), ("width", 32), ("patch", base))
     fixed = {axis: value for axis, value in every if axis not in legs[0][0]}
     patches, widths = FlexiResize(base=base, grid=grid), WidthExpand(init=init, moments=moments)
@@ -145,7 +150,7 @@ def toy_image_plan(
 
 
 def make_plan(parts: Parts, legs: Sequence[Leg], preview: float = 0.0, **fields: Any) -> Plan:
-    """`fields`: those of the plan to set otherwise, such as `seed`, `evaluate`, `checkpoint`."""
+    """A sealed plan with one stage per leg. `fields` override fields of the plan, such as `seed` or `evaluate`."""
     facts: DataFacts = parts.data.facts()
     if facts.vocabulary is not None:
         reserved = max(objective.reserved for objective in parts.objectives(legs).values())
@@ -225,7 +230,7 @@ def _reading(parts: Parts, model: Model, whole: Shape) -> tuple[Any, ...]:
 
 
 def in_order(axes: Iterable[str]) -> list[str]:
-    """Axes in the order in which they change at one switch."""
+    """The axes in the order in which one switch changes them."""
     order = {name_of(axis): axis.order for axis in AXES}
     return sorted(axes, key=order.__getitem__)
 

@@ -1,4 +1,4 @@
-"""Small `.shape` texts, and what the compiler says of them."""
+"""Small `.shape` texts, and helpers that compile them or return their errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ law for (width: 1) is power(a: 1, b: 1, c: 0.2, d: 0)
 law for (width: 2) is power(a: 4, b: 1, c: 0, d: 0)
 """
 TWO_LAWS = LAWS_ONLY + "traversal steepest\nstart at error 1.2\nstop when error <= 0.25\n"
-"""Paper A's rule by hand: the first law falls faster down to an error of 0.4, the second one from there on."""
+"""Paper A's rule, worked out by hand: the first law descends faster above an error of 0.4, the second below it."""
 
 IMAGES = """
 model vit(depth: 2, width: 32, heads: 2)
@@ -35,11 +35,12 @@ axis context in [64, 128, 256] tokens via context_grow
 
 
 def compiled(folder: Path, text: str, *sentences: str, report: Report | None = None) -> Plan:
-    """The plan of a text, written into a folder; `sentences` as of `--set`."""
+    """The plan compiled from a text, which is written to a file in `folder`; `sentences` are those of `--set`."""
     return compile_file(written(folder, text), sentences, report)
 
 
 def resolved(folder: Path, text: str, *sentences: str) -> Program:
+    """The resolved program of a text that must have no errors."""
     report = Report()
     program = program_of(written(folder, text), sentences, report)
     assert program is not None, report.diagnostics
@@ -47,7 +48,7 @@ def resolved(folder: Path, text: str, *sentences: str) -> Program:
 
 
 def refused(folder: Path, text: str, *sentences: str) -> list[Diagnostic]:
-    """The errors of a text that must have some."""
+    """The errors of a text that must not compile."""
     try:
         compiled(folder, text, *sentences)
     except Refused as error:
@@ -56,6 +57,7 @@ def refused(folder: Path, text: str, *sentences: str) -> list[Diagnostic]:
 
 
 def written(folder: Path, text: str) -> Path:
+    """Write a text to `a.shape` in the folder and return its path."""
     file = folder / "a.shape"
     file.write_text(text)
     return file

@@ -1,4 +1,4 @@
-"""A law source as another distribution would bring it: it fits laws, and shares no setting with `fit`."""
+"""A law source as a plugin distribution would define it: it fits laws, but shares no setting with `fit`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from shapeflow.laws.logs.points import Points
 
 @attrs.frozen
 class Steady(FittedSource):
-    """Laws of one given exponent, fitted to a table of width, compute and error."""
+    """Laws with one given exponent, fitted to a table of width, compute and error."""
 
     file: str = setting(first=True, help="the table")
     slope: float = setting(above=0.0, help="the exponent")

@@ -1,4 +1,4 @@
-"""Files of weights made by hand, without torch: an architecture, its data, zeros."""
+"""Write small weight files without torch: the header of an architecture, and tensors of zeros."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BYTES = DataFacts(kind="text", vocabulary=256)
 
 
 def vit_weights(facts: DataFacts = DIGITS, patch: int = 4, base: int | None = None, width: int = 4) -> Weights:
-    """A vision transformer of one block; with a base, read through views of it."""
+    """Weights of a vision transformer with one block. With `base`, its patch embedding is read through views."""
     model = Vit(depth=1, width=width, heads=1, patch=patch if base is None else None)
     flexi = None if base is None else FlexiResize(base=base, grid=2)
     declared = model.declare(facts, {} if flexi is None else flexi.stored(facts))
@@ -32,7 +32,7 @@ def vit_weights(facts: DataFacts = DIGITS, patch: int = 4, base: int | None = No
 
 
 def text_weights(facts: DataFacts = BYTES) -> Weights:
-    """A language model of one block."""
+    """Weights of a language model with one block."""
     model = Transformer(depth=1, width=8, heads=1, context=16)
     return _weights(model, model.declare(facts, {}), model.shape({}), Shape.of(), ())
 
@@ -53,7 +53,7 @@ def _weights(model: Any, declared: Any, shape: Shape, own: Shape, reading: tuple
 
 
 def write_zeros(path: Path, weights: Weights, told: dict[str, str] | None = None) -> Path:
-    """A whole file of these weights, all 0; `told`: what the header says in their place."""
+    """Write a complete weight file whose tensors are all 0; `told` replaces the metadata of its header."""
     header: dict[str, Any] = {"__metadata__": metadata(weights) if told is None else told}
     at = 0
     for name, sizes in weights.ledger().tensors().items():
@@ -64,7 +64,7 @@ def write_zeros(path: Path, weights: Weights, told: dict[str, str] | None = None
 
 
 def write_file(path: Path, header: Any, size: int) -> Path:
-    """A safetensors file of this header and so many bytes of 0."""
+    """Write a safetensors file: the header, then `size` zero bytes."""
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(size))
     return path

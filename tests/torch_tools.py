@@ -1,4 +1,4 @@
-"""What the tests of the torch machine share."""
+"""Helpers shared by the tests of the torch machine. Importing this module makes torch deterministic."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CPU = torch.device("cpu")
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
-# Held-out text takes most of the time of a run of a few steps, and none of its properties depend on how much there is.
+# Evaluating held-out text dominates the time of short runs, and no test depends on its size.
 HELD_OUT_TARGETS, windows.TARGETS = windows.TARGETS, 4_096
 
 
 def machine(plan: Plan, dtype: torch.dtype = torch.float32, taken: bool = True) -> TorchMachine:
-    """A machine in the plan's first stage, read as that stage."""
+    """A machine for the plan, set to the first stage and its reading unless `taken` is false."""
     made = TorchMachine(plan, _data(plan), dtype=dtype)
     if taken:
         made.take(plan.stages[0])
@@ -40,7 +40,7 @@ _OPENED: dict[str, Data] = {}
 
 
 def _data(plan: Plan) -> Data:
-    """Read once for all tests of a process."""
+    """The plan's data, opened once per process and shared by all tests."""
     contexts = [c.shape["context"] if "context" in c.shape else plan.slots.get("context") for c in plan.candidates]
     key = f"{plan.data} {contexts}"
     if key not in _OPENED:
@@ -49,7 +49,7 @@ def _data(plan: Plan) -> Data:
 
 
 def inputs(made: TorchMachine) -> Tensor:
-    """A few samples that the machine can read at present."""
+    """A few samples in the shape that the machine currently reads."""
     context = made.context
     samples = 256 // context if context else 16
     batch = made.data.batch(0, 0, 0, samples, made.size, slice(0, samples))[0]
@@ -57,13 +57,14 @@ def inputs(made: TorchMachine) -> Tensor:
 
 
 def outputs(made: TorchMachine) -> Tensor:
+    """The logits for `inputs`, without gradients."""
     with torch.no_grad():
         logits: Tensor = made.body.net(inputs(made))
     return logits
 
 
 def averaged(made: TorchMachine) -> Tensor:
-    """What `outputs` gives with the averaged weights."""
+    """The logits for `inputs`, computed with the averaged weights."""
     with made.body.averaged():
         return outputs(made)
 
@@ -73,7 +74,7 @@ def parameters(made: TorchMachine) -> dict[str, nn.Parameter]:
 
 
 def shake(made: TorchMachine, steps: int = 4) -> TorchMachine:
-    """Norms and biases away from 1 and 0, then some steps, so that nothing is at its first value."""
+    """Perturb norms and biases, then train some steps, so that no parameter keeps its initial value."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in made.body.net.parameters():
@@ -85,7 +86,7 @@ def shake(made: TorchMachine, steps: int = 4) -> TorchMachine:
 
 
 def disturb(made: TorchMachine) -> TorchMachine:
-    """As `shake`, without a step: the images of a step are float32."""
+    """Perturb all weights and averages without training: a step feeds float32 images, which float64 models reject."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, parameter in parameters(made).items():
@@ -95,7 +96,7 @@ def disturb(made: TorchMachine) -> TorchMachine:
 
 
 def gradients(made: TorchMachine) -> None:
-    """The gradient of something that depends on every logit, in place of what was there."""
+    """Replace the gradients by those of a function that depends on every logit."""
     made.body.optimizer.zero_grad()
     logits = made.body.net(inputs(made))
     weights = torch.cos(torch.arange(logits.numel(), dtype=logits.dtype)).view(logits.shape)
@@ -103,7 +104,7 @@ def gradients(made: TorchMachine) -> None:
 
 
 def switch(made: TorchMachine) -> None:
-    """Go from the first stage to the second."""
+    """Switch the machine from the first stage to the second."""
     stage = made.plan.stages[1]
     assert stage.transition is not None
     made.apply(stage.transition, stage)
@@ -111,6 +112,7 @@ def switch(made: TorchMachine) -> None:
 
 
 def relative(a: Tensor, b: Tensor) -> float:
+    """The norm of the difference relative to the norm of `b`."""
     return float((a - b).detach().norm() / b.detach().norm())
 
 
@@ -119,22 +121,22 @@ def losses(events: list[Event]) -> list[float]:
 
 
 def followed(plan: Plan, folder: Path | None = None, resume: Path | None = None) -> tuple[TorchMachine, list[Event]]:
-    """A machine after it has executed a plan, and what happened."""
+    """Execute a plan; return the machine and the events."""
     made = machine(plan, taken=False)
     return made, list(execute(plan, made, folder, resume))
 
 
 OTHER = Parameter("other", ("one",), "bias", "one")
-"""What a tensor is that does not decay and reads no width."""
+"""The declaration of a tensor without weight decay that does not depend on the width."""
 
 
 def members(parameters: Mapping[str, nn.Parameter], declared: Parameter = OTHER) -> dict[str, Member]:
-    """Tensors for an optimizer, all of them of one declared parameter."""
+    """The optimizer members of some tensors, all with the same declaration."""
     return {name: Member(value, declared, tuple(value.shape)) for name, value in parameters.items()}
 
 
 def empty_state(like: Tensor) -> State:
-    """The state of AdamW before the first update."""
+    """The AdamW state of a tensor before its first update."""
     return optimizer_of(Spec("adamw")).initial_state(OTHER, like)
 
 
@@ -145,6 +147,6 @@ def adamw(
     decays: bool = False,
     varied: bool = False,
 ) -> torch.optim.Optimizer:
-    """The machine's AdamW over some tensors."""
+    """The torch machine's AdamW for some tensors."""
     declared = Parameter("matrix", ("one",), "matrix", "one") if decays else OTHER
     return Adamw(Settings(**settings), varied=varied).build_with_state(members(parameters, declared), states)
