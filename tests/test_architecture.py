@@ -1,4 +1,4 @@
-"""Who may import whom, and what may stand nowhere: read off the sources, nothing is imported."""
+"""Which modules may import which, and which calls and packages are forbidden. Parses the sources, imports nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tokenize": {"base", "data"},
     "preview": {*BASE, *FIT, "data", "doctor", "explain", "running", "tokenize"},
     "__main__": {"cli"},
-    # Backends: what a plan is made of, the loop's protocol, and the facts of what they train.
+    # Backends import the plan, the protocol of the training loop, and the components that they train.
     "shapeflow_simulator": {*BASE, "running"},
     "shapeflow_torch": {*BASE, "data", "objectives", "optimizers", "running"},
     "shapeflow_grammar": set(),
@@ -44,14 +44,15 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Room -> the rooms that it may import. `cli` imports any of them and is imported by `__main__` alone."""
 
 STAGES = {"assess", "find_credits", "find_laws", "lower", "resolve", "traverse"}
-"""What never imports another of its kind; `previews` is what some of them share."""
+"""Compiler stages, which never import each other."""
 SHARED_BY_STAGES = {"previews"}
+"""Modules of `stages` that several stages import."""
 LOOP = {"ir.edits", "ir.events", "ir.plan"}
-"""All that the loop of `execute` knows of ours."""
+"""The modules that `running.execute` may import."""
 TO_BACKENDS = {"running.execute", "running.replica", "running.verdicts"}
-"""What of `running/` a backend knows."""
+"""The modules of `running` that a backend may import."""
 KNOW_REGISTRY = {"doctor", "explain", "stages.resolve"}
-"""Who meets components by the names that users write: in files, in questions, in columns of logs."""
+"""The modules that look up components by name: names in `.shape` files, in questions, in columns of logs."""
 BACKENDS = {"shapeflow_torch", "shapeflow_simulator"}
 TORCH = {"torch", "safetensors", "sklearn"}
 """Packages that only the torch backend may import."""
@@ -71,7 +72,7 @@ PATHS = pytest.mark.parametrize("module", MODULES)
 
 
 def room_of(module: str) -> str:
-    """The room that a module stands in: the first folder below `shapeflow`, `laws/` in three, a backend in one."""
+    """The room of a module: its first folder below `shapeflow`. `laws/` has three rooms, each backend has one."""
     package, _, rest = module.partition(".")
     if package != "shapeflow":
         return package
@@ -85,7 +86,7 @@ def inside(module: str, depth: int = 2) -> str:
 
 
 def imports(module: str, *, at_top: bool = False) -> Iterator[str]:
-    """The names that a file imports, dotted; `at_top` leaves out those inside functions and for type checkers."""
+    """The dotted names that a file imports. `at_top` skips imports in functions and under `TYPE_CHECKING`."""
     tree = ast.parse(MODULES[module].read_text())
     if at_top:
         for node in ast.walk(tree):
@@ -102,7 +103,7 @@ def imports(module: str, *, at_top: bool = False) -> Iterator[str]:
 
 @functools.cache
 def ours(module: str) -> frozenset[str]:
-    """The modules of ours that a file imports."""
+    """The shapeflow modules that a file imports."""
     names = {name for name in imports(module) if name.startswith("shapeflow")}
     return frozenset(name if name in MODULES else name.rpartition(".")[0] for name in names)
 
@@ -179,7 +180,7 @@ def test_nothing_runs_what_a_file_says(module: str) -> None:
 
 @PATHS
 def test_the_slow_packages_are_imported_by_whoever_needs_them_only_then(module: str) -> None:
-    """`shapeflow --help` must not wait: the command line itself imports nothing that is slow."""
+    """The command line imports no slow package at module level, so `shapeflow --help` starts fast."""
     if room_of(module) == "cli":
         slow = {"numpy", "scipy", "lark", "rich", "cattrs", "torch"}
         assert not slow & {name.split(".")[0] for name in imports(module, at_top=True)}

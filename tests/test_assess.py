@@ -1,4 +1,4 @@
-"""Plans under resampled laws: intervals that are known beforehand, and savings that may not be quoted."""
+"""Plans with resampled laws: intervals against closed forms, and which savings are not quoted."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def parts(text: str, folder: Path) -> tuple[Program, dict[Shape, Law]]:
 
 
 def drawn(law: Law, rows: Rows, by: Any = "noise", verdict: tuple[str, ...] = ()) -> Law:
-    """A law with resamples, as if it were fitted."""
+    """The law with the given resamples, as a fit returns it."""
     how = Resampling(by=by, alike=4, count=len(rows))
     provenance = attrs.evolve(law.provenance, resampling=how, verdict=verdict)
     return attrs.evolve(law, draws=np.array(rows, dtype=float), provenance=provenance)
 
 
 def scaled(law: Law, factors: Sequence[float] | np.ndarray[Any, Any], **how: Any) -> Law:
-    """A law whose `a` is multiplied in each resample."""
+    """The law with one resample per factor, which multiplies `a`."""
     return drawn(law, [(law.a * factor, law.b, law.c, law.d) for factor in factors], **how)
 
 
@@ -89,7 +89,7 @@ def test_stated_laws_leave_a_plan_as_it_is(tmp_path: Path) -> None:
 
 
 def test_one_law_that_moves_gives_known_intervals(tmp_path: Path) -> None:
-    """The second law is 4 k / C. The plan stays: 5 FLOPs down to 0.4, then 6."""
+    """The second law is 4 k / C. The plan does not depend on k: 5 FLOPs down to error 0.4, then 6 FLOPs."""
     program, laws = parts(STEEPEST, tmp_path)
     plan = assessed(program, {**laws, SECOND: scaled(laws[SECOND], FACTORS)})
     got = found(plan)
@@ -98,7 +98,7 @@ def test_one_law_that_moves_gives_known_intervals(tmp_path: Path) -> None:
     assert got.compute == pytest.approx([5 + 6 * k for k in (LOW, HIGH)], rel=1e-5)
     assert got.best_fixed == pytest.approx([1 - (5 + 6 * k) / (16 * k) for k in (LOW, HIGH)], rel=1e-5)
     assert got.last_shape_fixed == got.best_fixed
-    # The rates 1 / (E - 0.2)^2 and 4 k / E^2 are alike where E = 0.4 sqrt k / (2 sqrt k - 1).
+    # Compute per error is 1 / (E - 0.2)^2 and 4 k / E^2; both are equal at E = 0.4 sqrt k / (2 sqrt k - 1).
     places = [0.4 * math.sqrt(k) / (2 * math.sqrt(k) - 1) for k in (HIGH, LOW)]
     assert got.switches == (pytest.approx(places, rel=1e-5),)
     assert plan.comparison.best_fixed.saving == pytest.approx(0.3125)
@@ -108,13 +108,13 @@ def test_laws_that_move_together_cross_where_they_did(tmp_path: Path) -> None:
     program, laws = parts(STEEPEST, tmp_path)
     got = found(assessed(program, {shape: scaled(law, FACTORS) for shape, law in laws.items()}))
     assert got.switches == (pytest.approx((0.4, 0.4), rel=1e-5),)
-    # Down to 0.2 + k / 5, and on from there to 0.25.
+    # The first stage reaches error 0.2 + k / 5; the second goes on from there to 0.25.
     needs = [5 + 16 * k - 4 * k / (0.2 + k / 5) for k in (LOW, HIGH)]
     assert got.compute == pytest.approx(needs, rel=1e-5)
 
 
 def test_draws_that_stand_still_give_the_forecast(tmp_path: Path) -> None:
-    """Also with a model's steps, blends at the price of other shapes, and credits below 1."""
+    """Identical resamples reproduce the forecast, also with whole steps, blended shapes and credits below 1."""
     report = Report()
     for name in ("joint", "lm_context", "bytes"):
         program = program_of(ROOT / "examples" / f"{name}.shape", (), report)
@@ -133,7 +133,7 @@ def test_draws_that_stand_still_give_the_forecast(tmp_path: Path) -> None:
         ends = {f"{stage.leave.compute:.6g}": stage.leave.error for stage in plan.stages}
         for compute, low, _ in got.band:
             if (error := ends.get(f"{compute:.6g}")) is not None:
-                # At a switch the band stands twice: left behind, and entered.
+                # At a switch the band has two entries: the error that is left and the error that is entered.
                 entered = [stage.enter.error for stage in plan.stages]
                 assert any(low == pytest.approx(each, rel=1e-5) for each in (error, *entered))
 
@@ -153,7 +153,7 @@ def test_the_band_is_where_the_laws_are(tmp_path: Path) -> None:
 
 
 def test_a_credit_moves_the_crossing(tmp_path: Path) -> None:
-    """With a credit of 81% the switch lies where the first rate is 0.81 of the second: at 4/11 as in a boost."""
+    """With a credit of 81% the switch is where the first law's compute per error is 0.81 times the second's."""
     program, laws = parts(STEEPEST.replace("width_expand", "width_expand(credit: 81%)"), tmp_path)
     plan = assessed(program, {**laws, SECOND: scaled(laws[SECOND], FACTORS)})
     (pair,) = found(plan).switches
@@ -189,7 +189,7 @@ def test_a_switch_that_stands_on_no_crossing_has_no_interval(tmp_path: Path) -> 
     by_hand = TWO.replace("stop when error <= 0.25\n", "") + (
         "budget 11 FLOPs\nstage (width: 1) until 5 FLOPs\nstage (width: 2) until end\n"
     )
-    # The last stage gets its least length, so that the switch lies at error 0.421.
+    # `stage_at_least` sets the length of the last stage, which moves the switch to error 0.421.
     early = STEEPEST.replace("steepest", "steepest(stage_at_least: 4.5 FLOPs)").replace("0.25", "0.2857")
     for text in (by_hand, early):
         program, laws = parts(text, tmp_path)
@@ -222,7 +222,7 @@ def test_of_runs_or_of_the_noise_of_one(tmp_path: Path) -> None:
 
 
 def withheld(plan: Plan, report: Report) -> tuple[str, ...]:
-    """The reasons, once it is sure that nothing is quoted and that this is said once."""
+    """The reasons against the savings, after checking that no saving is quoted and that one diagnostic says so."""
     for one in (plan.comparison.best_fixed, plan.comparison.last_shape_fixed):
         assert (one.compute, one.saving) == (None, None)
         assert (one.reason or "").startswith("not reliable: ")
@@ -265,7 +265,7 @@ def test_a_doubted_law_that_no_saving_rests_on_is_no_reason(tmp_path: Path) -> N
 
 
 def test_a_saving_that_may_be_none_is_not_quoted(tmp_path: Path) -> None:
-    """At k = 0.4 the second law alone needs 6.4 FLOPs, and the plan 7.4."""
+    """At k = 0.4 the second law alone needs 6.4 FLOPs, less than the 7.4 of the plan."""
     program, laws = parts(STEEPEST, tmp_path)
     report = Report()
     plan = assessed(program, {**laws, SECOND: scaled(laws[SECOND], np.linspace(0.4, 1.6, 101))}, report)

@@ -1,4 +1,4 @@
-"""Which values an axis can take."""
+"""Axes: their values, units, order at a switch and default transitions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def test_units_measure_the_dimension() -> None:
 
 
 def test_axes_change_in_a_fixed_order() -> None:
-    """Structure, then reading, then settings; the batch before the context, which must divide it."""
+    """Axes of structure change first, then axes of reading, then settings. The batch changes before the context, which
+    must divide it."""
     assert [name_of(axis) for axis in sorted(COMPONENTS, key=lambda axis: axis.order)] == ORDER
     assert len({axis.order for axis in COMPONENTS}) == len(COMPONENTS)
     assert all(axis.order < LAST for axis in COMPONENTS), "axes that state no order come after these"

@@ -1,4 +1,4 @@
-"""Plans whose batch changes: data, steps and learning rates of every stage."""
+"""Plans whose batch changes: the data, steps and learning rate of every stage."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_stages_are_counted_in_their_own_batches(tmp_path: Path, budget: str, st
 
 
 def test_memory_in_samples_follows_the_batch(tmp_path: Path) -> None:
-    """0.999 at 8 times the batch is 0.992028: Adam's second moment and the average reach as many samples back."""
+    """At 8 times the batch, beta2 0.999 becomes 0.992028: second moment and average cover as many samples as before."""
     text = BATCHES.replace("via batch_resize", "via batch_resize(beta2: samples)").replace("256", "512")
     plan = compiled(tmp_path, text + "optimizer adamw(beta2: 0.999)\n", "budget 100 steps")
     assert [stage.memory for stage in plan.stages] == [0.25, 1, 8]
@@ -90,7 +90,7 @@ def test_stages_end_and_evaluations_come_after_so_much_data(tmp_path: Path) -> N
 
 
 def test_a_rule_spends_a_budget_of_data(tmp_path: Path) -> None:
-    """By compute, hence by data: a step at four times the batch costs four times as much."""
+    """Shares of compute are shares of data, since a step at four times the batch costs four times as much."""
     text = DIGITS + "axis batch in [16, 64] via batch_resize\ntraversal evenly\nbudget 12800 samples\n"
     assert [stage.steps for stage in compiled(tmp_path, text).stages] == [400, 100]
     laws = (

@@ -1,4 +1,4 @@
-"""Switches looked at in small: replicas of plans, what is found right, and what is found wrong."""
+"""`check`: replicas of plans, and which switches pass or fail on them."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ PLANS: dict[str, Callable[[], Plan]] = {
 
 
 def switched(plan: Plan) -> Verdict:
-    """What is found out about the first switch."""
+    """The verdict on the first switch of a plan."""
     return check(plan).switches[0]
 
 
 def otherwise(plan: Plan, change: Callable[[Edit], Edit | None], **fields: object) -> Plan:
-    """The plan with other edits at its first switch, None for one that is left out."""
+    """The plan with `change` applied to each edit of its first switch; None removes the edit."""
     stage = plan.stages[1]
     assert stage.transition is not None
     edits = tuple(made for edit in stage.transition.edits if (made := change(edit)) is not None)
@@ -153,7 +153,7 @@ def test_what_a_replica_is_divided_by() -> None:
 
 
 def test_an_axis_in_tokens_is_divided_like_the_context() -> None:
-    """The replica knows no axis: that a slot counts tokens follows from the unit in the plan."""
+    """A slot counts tokens if the plan gives its axis the unit `tokens`; no axis name is special."""
     plan = toy_text_plan((({"context": 2048}, 4), ({"context": 4096}, 4)), data=PythonSource(batch=8192))
     plan = attrs.evolve(plan, slots={**plan.slots, "window": 512})
     assert replica(plan).slots["window"] == 512
@@ -198,7 +198,7 @@ def test_the_numbers_are_the_same_every_time() -> None:
 
 
 def test_a_wrong_transition_is_found() -> None:
-    """Norms that do not follow the width: 1e-1 of the logits; their eps alone: 1e-7."""
+    """Norms that ignore the width change the logits by about 1e-1; a wrong eps alone changes them by about 1e-7."""
     plan = PLANS["vit-preserve"]()
     stale = switched(otherwise(plan, lambda edit: attrs.evolve(edit, scale=1.0) if isinstance(edit, Grow) else edit))
     assert [fault.code for fault in stale.faults] == ["not-preserving", "not-preserving"]
@@ -210,14 +210,14 @@ def test_a_wrong_transition_is_found() -> None:
 
 
 def test_an_error_that_first_weights_hide_is_found() -> None:
-    """A shift is 0 at first, and so is the mean of shifts."""
+    """All biases of norms are 0 at initialization, so an error in how they grow has no effect on a fresh model."""
 
     def meant(edit: Edit) -> Edit:
         if not (isinstance(edit, Grow) and edit.parameter == "norm.bias"):
             return edit
         return attrs.evolve(edit, along=tuple(Along(along.dim, along.to, Mean()) for along in edit.along))
 
-    # The head reads new channels through free entries, so what a norm writes there counts.
+    # The head reads new channels with nonzero weights, so the outputs of a norm there matter.
     plan = otherwise(PLANS["vit-preserve"](), meant)
     made = machine(plan, torch.float64)
     before, stage = outputs(made), plan.stages[1]
@@ -277,7 +277,7 @@ def test_new_entries_are_those_that_were_not_there() -> None:
     masks = new_entries(made.ledger, stage.transition.edits)
     assert [bool(mask.all()) for mask in masks["norm.weight"]] == [False]
     assert masks["norm.weight"][0].tolist() == [False] * 32 + [True] * 16
-    # Copies stand behind their blocks, so the second and the fourth block are new, in the first a corner is old.
+    # Each copy follows its source, so blocks 1 and 3 (from 0) are new. In block 0, the old corner is not new.
     assert [bool(mask.all()) for mask in masks["blocks.{depth}.attn.q.weight"]] == [False, True, False, True]
     assert (~masks["blocks.{depth}.attn.q.weight"][0]).sum() == 32 * 32
 
@@ -295,7 +295,7 @@ def test_a_replica_that_cannot_be_built_gives_way_to_the_model_itself(monkeypatc
 
 
 def test_a_switch_that_fails_on_the_replica_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once, and not made again on another model that may hide it."""
+    """The error is raised, instead of repeating the check on the full model, which could hide it."""
     from shapeflow_torch import machine as machines
 
     operate, made = machines.operate, []
@@ -331,7 +331,7 @@ def test_contexts_stay_long_enough_for_what_an_objective_asks(tmp_path: Path) ->
 
 
 def test_an_objective_that_short_contexts_do_not_suit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own contexts are taken; where they do not suit it either, the reason is a diagnostic."""
+    """The check falls back to the plan's own contexts. If the objective rejects these too, it reports an error."""
     monkeypatch.setattr(replicas, "SHORTEST", 1)
     monkeypatch.setattr(replicas, "LONGEST", 16)
     plan = compiled(tmp_path, LONG.replace("8192", "128"))
@@ -344,7 +344,7 @@ def test_an_objective_that_short_contexts_do_not_suit(tmp_path: Path, monkeypatc
 
 
 def short(plan: Plan) -> Plan:
-    """Contexts of an eighth, which no compiler lets through for denoising."""
+    """The plan with contexts divided by 8, which the compiler would refuse for denoising."""
     return replica(plan, Divisors(length=8))
 
 
@@ -388,7 +388,7 @@ budget     100 steps
 
 @pytest.fixture
 def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder in which a distribution with a transition of its own is installed."""
+    """A folder with an installed distribution that defines the transition `hasty`."""
     (tmp_path / "growth").mkdir()
     (tmp_path / "growth" / "__init__.py").write_text("")
     (tmp_path / "growth" / "hasty.py").write_text(STRANGER)

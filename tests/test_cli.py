@@ -1,4 +1,4 @@
-"""The command line: exit codes, what stands on which stream, and that nothing a user does ends in a traceback."""
+"""The command line: exit codes, stdout and stderr, and fuzz tests that no input ends in a traceback."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ LAWS_ONLY = str(ROOT / "examples" / "laws_only.shape")
 
 @attrs.frozen
 class Said:
-    """What a command answered."""
+    """The exit status and output of a command."""
 
     status: int
     out: str
@@ -79,7 +79,7 @@ class Said:
 
     @property
     def codes(self) -> list[str]:
-        """The codes of the diagnostics told as JSON."""
+        """The codes of the diagnostics that the command printed as JSON."""
         return [json.loads(line)["code"] for line in self.err.splitlines()]
 
 
@@ -88,7 +88,7 @@ Ask = Callable[..., Said]
 
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Runs a command in this process."""
+    """A function that runs a command in this process and fails on a traceback."""
 
     def asked(*arguments: object) -> Said:
         capsys.readouterr()
@@ -103,7 +103,7 @@ def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an empty folder with the tiny program, uncoloured."""
+    """Run each test in a folder that holds only the tiny program, without colors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     (tmp_path / "tiny.shape").write_text(TINY, encoding="utf-8")
@@ -120,12 +120,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_folder(finished: Path, tmp_path: Path) -> Path:
-    """A copy of a finished run, to be harmed."""
+    """A copy of a finished run, which the test may damage."""
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def content(folder: Path) -> dict[str, str]:
-    """File -> digest of what is in it."""
+    """Relative path -> SHA-256 of the file, for all files in a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -419,7 +419,7 @@ def test_more_gpus_than_there_are_say_what_to_type(ask: Ask) -> None:
 
 
 def test_a_sweep_leaves_points_that_laws_are_fitted_to(ask: Ask) -> None:
-    """From no laws to a plan by laws, and a comparison of it with its rival."""
+    """From a sweep without laws to a plan by fitted laws, and a comparison of the plan with its rival."""
     Path("learnt.shape").write_text(LEARNT, encoding="utf-8")
     assert ask("compile", "learnt.shape", "--format", "json").codes == ["no-such-logs"]
     sweep = ["sweep", "learnt.shape", "--budget", "24 steps", "--set", "evaluate every 1 steps", "--device", "cpu"]
@@ -450,7 +450,7 @@ def test_a_sweep_leaves_points_that_laws_are_fitted_to(ask: Ask) -> None:
     assert told["ways"][0]["savings"] == [0.0]
 
 
-# -- whatever is typed -------------------------------------------------------------------------------------------------
+# -- arbitrary input ---------------------------------------------------------------------------------------------------
 
 FUZZ = settings(
     max_examples=80,
@@ -519,7 +519,7 @@ PIECES = [
 
 
 def mutated(draw: Callable[[st.SearchStrategy[Any]], Any], text: str) -> str:
-    """A text with a few words taken out, doubled, exchanged or replaced."""
+    """A text with a few words deleted, doubled, swapped or replaced."""
     words = split(text)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(words) - 1))
@@ -541,7 +541,7 @@ def mutated(draw: Callable[[st.SearchStrategy[Any]], Any], text: str) -> str:
 
 
 def split(text: str) -> list[str]:
-    """Words, numbers, spaces and single signs; joined they are the text."""
+    """The words, numbers, spaces and single characters of a text; their concatenation is the text."""
     found: list[str] = []
     for letter in text:
         if found and letter.isalnum() and found[-1][-1].isalnum():
@@ -552,7 +552,7 @@ def split(text: str) -> list[str]:
 
 
 def no_bug(capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
-    """Runs a command that may be refused, in words."""
+    """Run a command that may fail, but only with a diagnostic."""
     capsys.readouterr()
     status = answer([str(argument) for argument in arguments])
     said = capsys.readouterr()
@@ -579,7 +579,7 @@ LEAVES = [None, True, 0, -1, 3.5, 1e30, "", "word", [], {}, [0], {"a": 1}]
 def test_any_plan_is_shown_or_refused_in_words(
     data: st.DataObject, sealed: bool, finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Values exchanged for others; half of them with a digest that fits, as a liar would write it."""
+    """Some values of a plan file are replaced. Half of the files get a matching digest, as a forger would write it."""
     body = json.loads((finished / "plan.json").read_text(encoding="utf-8"))
     places = list(leaves(body))
     for _ in range(data.draw(st.integers(1, 2))):
@@ -595,7 +595,7 @@ def test_any_plan_is_shown_or_refused_in_words(
 
 
 def leaves(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place in a JSON value: what holds it, and its key."""
+    """Every place in a JSON value, as its container and key."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         yield value, key
@@ -607,7 +607,7 @@ def leaves(value: Any) -> Iterator[tuple[Any, Any]]:
 def test_any_harmed_run_is_shown_or_refused_in_words(
     data: st.DataObject, name: str, finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """A file of its folder torn, or a few bytes of it flipped."""
+    """One file of the run's folder is truncated, or a few of its bytes are flipped."""
     folder = tmp_path / "harmed"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("checkpoints"))
@@ -626,7 +626,7 @@ def test_any_harmed_run_is_shown_or_refused_in_words(
 def test_any_log_is_shown_or_refused_in_words(
     data: st.DataObject, finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Values of an event exchanged for others."""
+    """Some values of a logged event are replaced."""
     folder = tmp_path / "harmed"
     folder.mkdir(exist_ok=True)
     shutil.copy(finished / "plan.json", folder)
@@ -645,7 +645,7 @@ def test_any_log_is_shown_or_refused_in_words(
 def test_any_harmed_run_is_resumed_or_refused_in_words(
     data: st.DataObject, finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """The end of a run, with any file of it harmed: it is made again, or refused, and never goes wrong in silence."""
+    """With any file damaged, a resumed run reaches the same end or is refused; it is never silently wrong."""
     folder = tmp_path / "harmed"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(finished, folder)

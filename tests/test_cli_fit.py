@@ -1,4 +1,4 @@
-"""`shapeflow fit`: what it shows, writes and draws of laws fitted to logs that the test makes."""
+"""`shapeflow fit`: its screen, files and pictures, for laws fitted to synthetic logs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LAWS = {128: (1e5, 0.42, 1.9, 1e11), 256: (2e5, 0.42, 1.6, -1e11), 512: (3e5, 0.
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A plan whose laws are fitted to two runs of each of three widths."""
+    """A `.shape` file whose laws are fitted to two runs of each of three widths."""
     rng, rows = np.random.default_rng(3), ["width,run,flops,loss"]
     for width, (a, b, c, d) in LAWS.items():
         for run in range(2):
@@ -162,7 +162,7 @@ def test_what_logs_do_not_say_is_taken_from_the_sentence(file: Path, capsys: pyt
 
 @pytest.fixture
 def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fits refuse the law of the first shape."""
+    """Patch fits so that they mark the law of the first shape as not reliable."""
     fitted = Fit.fitted
 
     def refuse(self: Fit, request: LawRequest, report: Report) -> FittedLaws:

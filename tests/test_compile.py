@@ -1,4 +1,4 @@
-"""The whole way from a text to a plan, and what it must not need."""
+"""Compiling a text to a plan: imports that are avoided, the plan itself, determinism."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEAVY = ["torch", "scipy", "lark", "numpy", "rich", "sklearn", "safetensors", "m
 
 
 def imported_by(code: str, *arguments: str) -> set[str]:
-    """The heavy packages that a fresh Python has imported after some code."""
+    """The heavy packages that a new Python process has imported after running some code."""
     ask = f"\nimport json, sys\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]), file=sys.stderr)"
     command = [sys.executable, "-c", code + ask, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -65,7 +65,7 @@ def test_everything_of_shapeflow_can_be_imported_where_there_is_no_torch() -> No
 
 
 def test_the_public_names_stay_what_they_are(tmp_path: Path) -> None:
-    """A module of the same name would take the place of the function once it is imported."""
+    """Importing a submodule with the name of a public function would replace the function."""
     for name in shapeflow.__all__:
         assert not isinstance(getattr(shapeflow, name), ModuleType), name
     assert shapeflow.compile(written(tmp_path, TWO_LAWS)) == shapeflow.compile(str(written(tmp_path, TWO_LAWS)))
@@ -77,7 +77,7 @@ def test_the_public_names_stay_what_they_are(tmp_path: Path) -> None:
 
 
 def test_two_laws(tmp_path: Path) -> None:
-    """The rule on two laws by hand: change at 0.4 after 5 FLOPs, there after 11, alone after 16."""
+    """By hand: the plan switches at error 0.4 after 5 FLOPs and ends after 11; the second law alone needs 16."""
     plan = compiled(tmp_path, TWO_LAWS)
     first, second = plan.stages
     assert [first.shape["width"], second.shape["width"]] == [1, 2]

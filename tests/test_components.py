@@ -1,4 +1,4 @@
-"""Every component is compared with the protocol of its kind when it is loaded; what is wrong is said of it by name."""
+"""Each component is checked against the protocol of its kind when it is loaded; errors name the component."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Install = Callable[[Mapping[str, str], str], None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Installs a distribution `growth` of some modules, with the lines of its entry points."""
+    """A function that installs a distribution `growth` with the given modules and entry points."""
 
     def made(modules: Mapping[str, str], entries: str) -> None:
         package = tmp_path / "site" / "growth"
@@ -52,7 +52,7 @@ def forget() -> None:
 
 
 def source_of(kind: str, name: str) -> str:
-    """The module of one of shapeflow's own components."""
+    """The source of the module that defines one of shapeflow's own components."""
     return Path(inspect.getfile(components(kind)[name])).read_text()
 
 
@@ -175,7 +175,7 @@ def test_what_is_said_of_each_fault(
 
 
 def test_shapeflows_own_components_have_no_faults_and_public_helpers_are_allowed() -> None:
-    """`rotation`, `layouts` and `active` are no members, and close to none."""
+    """`rotation`, `layouts` and `active` are not members of a protocol, and not similar to one."""
     for kind in registry.KINDS:
         assert components(kind)
         assert not loaded(kind).broken
@@ -216,8 +216,8 @@ class Bare(Transition):
 
 
 def test_what_another_class_may_do(install: Install) -> None:
-    """A helper beside the member that it resembles, a parameter that is not used, one more with a default, a decorated
-    method; and a class that inherits the whole protocol has none of its required members by that."""
+    """Allowed: a helper whose name resembles a member, an unused parameter, an extra parameter with a default, a
+    decorated method. Inheriting from the protocol class does not provide the required members."""
     install({"allowed": ALLOWED}, "")
     module = import_module("growth.allowed")
     assert faults(module.Inherits, PROTOCOLS["transition"]) == []
@@ -241,7 +241,7 @@ budget     100 steps
 
 
 def compiled(tmp_path: Path, transition: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """The exit code of `shapeflow compile`, and what stands on stderr."""
+    """The exit code and stderr of `shapeflow compile`."""
     (tmp_path / "hasty.shape").write_text(HASTY.format(transition))
     code = answer(["compile", str(tmp_path / "hasty.shape")])
     return code, capsys.readouterr().err.replace(str(tmp_path / "hasty.shape"), "hasty.shape")
@@ -298,7 +298,7 @@ def test_a_module_that_cannot_be_imported(install: Install, tmp_path: Path, caps
 
 
 def test_a_misspelt_setting_is_refused(install: Install) -> None:
-    """An optional member may be a setting; under another name it would be set, and never read."""
+    """An optional member may be a setting. Under a misspelt name it would be set but never read."""
     text = source_of("objective", "cross_entropy").replace("label_smoothing", "label_smooting")
     install({"smooth": text}, "[shapeflow.objectives]\nsmooth = growth.smooth:CrossEntropy\n")
     (wrong, *_) = loaded("objective").broken["smooth"]
@@ -342,7 +342,7 @@ def test_a_fault_in_a_component_of_shapeflow_itself_is_refused(monkeypatch: pyte
 
 
 def test_no_hook_of_a_component_is_read_by_a_string() -> None:
-    """A hook that is read by `getattr(x, "hook", default)` can be misspelt on either side, and nothing notices."""
+    """`getattr(x, "hook", default)` would hide a misspelt hook name on either side."""
     hooks = {name for protocol in PROTOCOLS.values() for name in dir(protocol) if not name.startswith("_")}
     read = re.compile(r"(?:get|has)attr\(\s*[\w.()]+,\s*\"(\w+)\"")
     for path in sorted([*ROOT.glob("shapeflow/**/*.py"), *ROOT.glob("backends/**/*.py")]):

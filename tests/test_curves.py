@@ -1,4 +1,4 @@
-"""What is drawn of a plan, and what is counted to a target."""
+"""The error curve of a plan as it is drawn, and the compute to a target error."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ budget 40 FLOPs
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    """A switch at error 0.4, where the second law stands at 10 FLOPs; half of them survive."""
+    """A plan with a switch at error 0.4, where the second law has spent 10 FLOPs; the switch keeps half of them."""
     path = tmp_path / "plan.shape"
     path.write_text(COSTLY, encoding="utf-8")
     return compile_file(path)
@@ -39,6 +39,6 @@ def test_a_target_counts_from_where_the_error_is_back(plan: Plan) -> None:
     errors = [error for _, error in curve.points]
     assert errors == sorted(errors, reverse=True)
     assert curve.compute(0.4) == pytest.approx(5)
-    # From 5 credited FLOPs on: error 4 / (5 + spent), so that 0.4 is back after 5 more.
+    # The second stage starts with 5 credited FLOPs: its error is 4 / (5 + spent), which is 0.4 again after 5 more.
     for target in (0.399, 0.38, 0.3, 0.2):
         assert curve.compute(target) == pytest.approx(5 + 4 / target - 5, rel=2e-3)

@@ -1,4 +1,4 @@
-"""How a diagnostic looks on the screen, and as JSON."""
+"""How a diagnostic is printed on the screen and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is given to others: the wheel and the source distribution hold all that is needed and nothing else."""
+"""The wheel and the source distribution contain the files they need and no others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COPIED = ("shapeflow", "grammar", "backends", "tests", "pyproject.toml", "README
 
 @attrs.frozen
 class Built:
-    """What was built, and what is inside."""
+    """The built archives and their contents."""
 
     wheel: Path
     files: frozenset[str]
@@ -31,7 +31,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Built from a copy, since building leaves files behind; the wheel from the source distribution."""
+    """Build the source distribution, and the wheel from it, in a copy of the tree, since building leaves files."""
     copy, target = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("dist")
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in COPIED:
@@ -49,7 +49,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def call(command: Sequence[str], folder: Path, **environment: str) -> str:
-    """Run a command that must succeed, and return what it prints."""
+    """Run a command that must succeed, and return its output."""
     here = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         command, cwd=folder, env={**here, **environment}, capture_output=True, text=True, check=False, timeout=300
@@ -59,7 +59,7 @@ def call(command: Sequence[str], folder: Path, **environment: str) -> str:
 
 
 def sources() -> set[str]:
-    """Every file of the packages, as it must lie in a wheel."""
+    """Every file of the packages, with its path in a wheel."""
     found = set()
     for root, pattern in SOURCES.items():
         for package in (ROOT / root).glob(pattern):
@@ -76,7 +76,7 @@ def test_the_wheel_holds_what_the_folders_hold(built: Built) -> None:
 
 
 def test_every_folder_of_sources_is_a_package() -> None:
-    """A folder without `__init__.py` would be left out of the wheel, and imports would fail there alone."""
+    """A folder without `__init__.py` would be missing from the wheel, so imports would fail only once installed."""
     folders = {Path(name).parent.as_posix() for name in sources()}
     assert {folder for folder in folders if f"{folder}/__init__.py" not in sources()} == set()
 
@@ -115,7 +115,7 @@ def test_the_wheel_brings_its_licence_and_its_entry_points(built: Built) -> None
 
 
 def test_the_installed_wheel_works_on_its_own(built: Built, tmp_path: Path) -> None:
-    """Outside the working tree, its own files alone: what is asked for is where it was installed."""
+    """The wheel runs outside the working tree, and its modules are imported from where it was installed."""
     target = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", "--target", str(target)]
     call([*pip, "--disable-pip-version-check", "--no-compile", str(built.wheel)], tmp_path)

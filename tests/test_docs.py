@@ -1,4 +1,4 @@
-"""What the documents say of commands, files, snippets and plans is true."""
+"""Commands, paths, snippets, plans and screens in the documentation are correct."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def prose(name: str) -> str:
 
 
 def ticked(name: str) -> list[str]:
-    """What stands in backticks, line breaks made spaces."""
+    """The texts in backticks, with line breaks replaced by spaces."""
     return [" ".join(found.split()) for found in re.findall(r"`([^`]+)`", prose(name))]
 
 
 def commands(name: str) -> list[str]:
-    """Commands of shapeflow, in shell blocks and in backticks."""
+    """The shapeflow commands in shell blocks and in backticks."""
     lines = [line for block in blocks(name) if block.language == "sh" for line in block.text.splitlines()]
     found = [line.split(" # ")[0].strip() for line in lines] + ticked(name)
     return [line.removeprefix(".venv/bin/") for line in found if re.match(r"(\.venv/bin/)?shapeflow( |$)", line)]
@@ -165,7 +165,7 @@ def test_the_tour_shows_the_example_as_it_is() -> None:
 
 @documents
 def test_json_is_what_the_compiler_prints(name: str) -> None:
-    """`<!-- json: FILE KEY KEY ... -->` above a block says of which plan, and which part of it, the block is."""
+    """`<!-- json: FILE KEY KEY ... -->` above a block names the plan, and the part of it, that the block shows."""
     for block in blocks(name):
         if block.language == "json":
             word, file, *keys = block.comment.split()
@@ -177,7 +177,7 @@ def test_json_is_what_the_compiler_prints(name: str) -> None:
 
 
 def same(shown: Any, real: Any) -> bool:
-    """Equal, but for the last bits of numbers, and for digests, which depend on them."""
+    """Whether two JSON values are equal up to rounding of numbers, and up to digests, which depend on the rounding."""
     if isinstance(shown, dict) and isinstance(real, dict):
         return shown.keys() == real.keys() and all(key == "digest" or same(shown[key], real[key]) for key in shown)
     if isinstance(shown, list) and isinstance(real, list):
@@ -191,9 +191,9 @@ def same(shown: Any, real: Any) -> bool:
 def test_screens_are_what_commands_print(
     name: str, golden: Golden, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A comment above a block says what prints it; `--update-golden` rewrites the block.
+    """A comment above a block names the command that prints it; `--update-golden` rewrites the block.
 
-    `<!-- screen: COMMAND -->`: the whole output. `<!-- tail: COMMAND -->`: its end, from the block's first line on.
+    `<!-- screen: COMMAND -->`: the whole output. `<!-- tail: COMMAND -->`: the output from the block's first line on.
     `<!-- mistake: CODE -->`: the golden file of a mistake.
     """
     monkeypatch.chdir(ROOT)
@@ -218,7 +218,7 @@ def test_screens_are_what_commands_print(
 
 @documents
 def test_screens_of_training_have_the_words_of_today(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """`<!-- measured: COMMAND -->` above a block: its numbers are of one machine, its words are what COMMAND prints."""
+    """`<!-- measured: COMMAND -->` above a block: its words are what COMMAND prints; its numbers are not compared."""
     for block in blocks(name):
         word, _, command = block.comment.partition(" ")
         if word == "measured:":
@@ -227,7 +227,7 @@ def test_screens_of_training_have_the_words_of_today(name: str, capsys: pytest.C
 
 
 def drawn(command: str) -> RenderableType:
-    """The screen of a command that trains, drawn with stand-ins for what it measures."""
+    """The screen of a command that trains, rendered with made-up measurements."""
     if command == "shapeflow show runs/bytes":
         plan = compile(ROOT / "examples" / "bytes.shape")
         end, last = plan.stages[-1].leave, plan.stages[-1]
@@ -273,6 +273,6 @@ def test_output_of_mistakes_is_that_of_the_golden_files(name: str) -> None:
 
 @documents
 def test_codes_are_in_the_catalogue(name: str) -> None:
-    """A word in backticks with a hyphen in it, that stands in round brackets, names a diagnostic code."""
+    """A hyphenated word in backticks in parentheses is a diagnostic code."""
     for code in re.findall(r"\(`([a-z]+(?:-[a-z]+)+)`\)", prose(name)):
         assert code in CODES, code

@@ -1,4 +1,4 @@
-"""`shapeflow doctor`: what it says of logs, and sentences that compile as they stand."""
+"""`shapeflow doctor`: its report on logs, and that the sentences it suggests compile unchanged."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write(name: str, rows: Iterable[Row]) -> str:
 
 
 def run(width: int, points: int = 40, seed: int = 0, **more: Any) -> list[dict[str, Any]]:
-    """A run of one width along a law, with a little noise."""
+    """The rows of a run of one width that follows a law with a little noise."""
     noise = np.random.default_rng((width, seed)).normal(0, 0.002, points)
     rows = []
     for index, step in enumerate(np.unique(np.geomspace(10, 10_000, points).astype(int)).tolist()):
@@ -112,7 +112,7 @@ def test_a_plain_log_needs_no_setting(tmp_path: Path) -> None:
 
 
 def test_compute_as_a_product_and_other_names(tmp_path: Path) -> None:
-    """The columns of the gemstones: no FLOPs, but parameters and tokens; not every product of the axes has runs."""
+    """Columns as in the Gemstones data: parameters and tokens instead of FLOPs, and runs for only some shapes."""
     rows = []
     for width, depth in ((32, 4), (64, 8), (128, 8)):
         size = 12 * depth * width**2
@@ -341,7 +341,7 @@ def test_files_of_many_folders(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_a_folder_for_each_run(tmp_path: Path) -> None:
-    """What TensorBoard adds to the names of its files says nothing of a run."""
+    """The suffixes that TensorBoard adds to file names are not part of a run's name."""
     pytest.importorskip("tensorboard")
     for width in (64, 128):
         rows = [{name: cell for name, cell in row.items() if name != "width"} for row in run(width)]
@@ -352,7 +352,7 @@ def test_a_folder_that_holds_a_folder_for_each_run(tmp_path: Path) -> None:
 
 
 def wide(*lines: str) -> list[dict[str, Any]]:
-    """A chart as it is exported: a column for each run, and its extremes beside it."""
+    """A chart as W&B exports it: one column per run, followed by columns of its minimum and maximum."""
     rows: list[dict[str, Any]] = [{"Step": row["step"], "compute": row["compute"]} for row in run(64)]
     for index, name in enumerate(lines):
         for row, measured in zip(rows, run(64 * 2**index), strict=True):

@@ -1,4 +1,4 @@
-"""`shapeflow doctor` on logs that are absurd: an answer each, with bounded memory, and nothing raised."""
+"""`shapeflow doctor` on absurd logs: it always answers, with bounded memory and without an exception."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def spoiled(draw: random.Random) -> list[dict[str, Any]]:
-    """Rows with absurd cells: some, or a whole column of one."""
+    """Rows with absurd values in some cells or in a whole column."""
     found, names = rows(), list(rows()[0])
     whole = draw.random() < 0.3
     for _ in range(draw.choice([1, 5, 60])):

@@ -1,4 +1,4 @@
-"""Rules in numbers, the order of axes at a switch, and edits as JSON."""
+"""Edits: the numbers of their rules, the order of axes at a switch, and their JSON."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from shapeflow.ir.edits import (
 
 
 def resized(values: Floats, rule: Resize) -> Floats:
-    """Resize both axes of a square."""
+    """A square array with both axes resized."""
     v, _ = matrices(rule, len(values))
     return np.asarray(v @ values @ v.T)
 
@@ -116,7 +116,8 @@ def test_enlarged_patches_keep_their_tokens_to_rounding(to: int) -> None:
 
 
 def test_smoothing_of_noise_by_a_larger_grid() -> None:
-    """Root mean square of independent positions 8 x 8 of variance 1, read as 15 x 15: in expectation, and of a draw."""
+    """A grid of 8 x 8 independent positions of variance 1, read as 15 x 15, has root mean square 0.7136, both in
+    expectation and in a sample."""
     value, _ = matrices(Resize(15, "values", True), 8)
     assert np.square(value).sum(1).mean() == pytest.approx(0.7136, abs=1e-4)
     drawn = np.random.default_rng(0).normal(size=(512, 8, 8))
@@ -125,8 +126,8 @@ def test_smoothing_of_noise_by_a_larger_grid() -> None:
 
 @pytest.mark.parametrize(("way", "antialias"), [(24, False), (24, True), (8, False), (8, True)])
 def test_kernels_must_not_be_rewritten_twice(way: int, antialias: bool) -> None:
-    """12 -> 24 -> 12 and 12 -> 8 -> 12 by `Map`, each through its own inverse, are not the identity: a `View` is
-    absolute, and reads 12 from what is stored."""
+    """Resizing a kernel 12 -> 24 -> 12 or 12 -> 8 -> 12 step by step is not the identity. A `View` therefore always
+    reads from the stored kernel, and 12 -> 12 is exact."""
     kernel = np.random.default_rng(0).normal(size=(12, 12))
     there = resized(kernel, Resize(way, "kernel", antialias))
     back = resized(there, Resize(12, "kernel", antialias))

@@ -1,4 +1,4 @@
-"""What can be asked, and that every answer is whole."""
+"""`shapeflow explain`: the words it knows, and that every answer is complete."""
 
 from __future__ import annotations
 

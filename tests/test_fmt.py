@@ -1,4 +1,4 @@
-"""The canonical layout: what it is, and that it changes nothing but layout."""
+"""`shapeflow fmt`: the canonical layout, and that formatting changes only layout."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ UNITS = st.sampled_from(["px", "%", "EFLOPs"])
 
 
 def words(*parts: st.SearchStrategy[list[str]] | str) -> st.SearchStrategy[list[str]]:
-    """The words of all parts, one after the other."""
+    """The words of all parts, in order."""
     given = [st.just([part]) if isinstance(part, str) else part for part in parts]
     return st.tuples(*given).map(lambda lists: [word for one in lists for word in one])
 

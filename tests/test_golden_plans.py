@@ -1,4 +1,4 @@
-"""Every example: what `shapeflow compile` says of it, and the events that a simulation tells, kept in golden files.
+"""Golden files of every example: the output of `shapeflow compile`, and the events of a simulation.
 
 Refresh with `pytest tests/test_golden_plans.py --update-golden`, and read every difference as a user of the plan would.
 """
@@ -39,7 +39,7 @@ def compiled(name: str) -> Plan:
 
 
 def plain(text: str) -> str:
-    """Without the spaces at the ends of lines, which editors take away."""
+    """The text without trailing spaces, which editors remove."""
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
@@ -65,7 +65,7 @@ def test_a_simulation_tells_the_same_events_as_before(name: str, golden: Golden)
 
 
 def thinned(plan: Plan) -> list[str]:
-    """The stream without its steps, numbers of 6 digits, most measurements left out, a JSON object a line."""
+    """The simulated events as JSON lines, without steps and most measurements, numbers rounded to 6 digits."""
     events = [event_to_json(event) for event in execute(plan, Simulator(plan)) if not isinstance(event, StepDone)]
     measured = [event for event in events if event["event"] == "measured"]
     left_out = {id(event) for number, event in enumerate(measured[:-1], 1) if number % MEASUREMENTS}
@@ -73,8 +73,11 @@ def thinned(plan: Plan) -> list[str]:
 
 
 def rounded(event: dict[str, object]) -> dict[str, object]:
-    """Fitted laws differ in their last digits from one processor to the next; seconds are measured; the digest follows
-    from all digits."""
+    """The event with numbers rounded to 6 digits, without `seconds` and `plan`.
+
+    Fitted laws differ in their last digits between processors, seconds are measured, and the plan's digest depends on
+    all digits.
+    """
     found: dict[str, object] = {}
     for key, value in event.items():
         if key in ("seconds", "plan"):

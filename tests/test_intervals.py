@@ -1,4 +1,4 @@
-"""What is shown of a plan's intervals: on the screen, in JSON, in a picture, beside a measurement."""
+"""How a plan's intervals are shown: on the screen, in JSON, in a picture, next to a measurement."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_no_saving_is_shown_that_is_not_supported() -> None:
 
 
 def test_what_is_against_laws_stands_on_the_screen_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In the warning where there is one; a plan file alone tells it itself."""
+    """Compiling prints the reasons in the warning only; showing a plan file prints them with the plan."""
     why = "a fit to the first half mispredicts"
     assert answer(["compile", str(ROOT / "examples" / "lm_context.shape"), "-o", str(tmp_path / "plan.json")]) == 0
     shown = capsys.readouterr()

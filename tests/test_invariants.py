@@ -1,4 +1,4 @@
-"""What every transition keeps, on real modules: functions, averages, moments, gradients of what is new."""
+"""Invariants of every transition on torch modules: functions, averages, moments, gradients of new entries."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def wider(kind: str, to: int, init: Init = "preserve", **settings: Any) -> Plan:
 
 
 def edited(plan: Plan, edits: Sequence[Edit]) -> Plan:
-    """The plan with other edits at its switch."""
+    """The plan with the edits of its switch replaced."""
     first, second = plan.stages
     assert second.transition is not None
     changed = attrs.evolve(second.transition, edits=tuple(edits))
@@ -70,7 +70,7 @@ def edits_of(plan: Plan) -> tuple[Edit, ...]:
 
 
 def new_entries(made: TorchMachine, old: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """For each tensor, where an entry is outside the old block."""
+    """For each tensor, a mask of the entries outside the old block."""
     found = {}
     for name, parameter in parameters(made).items():
         found[name] = torch.ones(parameter.shape, dtype=torch.bool)
@@ -91,7 +91,7 @@ def values(made: TorchMachine) -> dict[str, Tensor]:
     [("vit", 40), ("vit", 48), ("vit", 96), ("tied", 40), ("tied", 72), ("untied", 56), ("shared", 48), ("shared", 80)],
 )
 def test_any_width_keeps_the_function(kind: str, to: int, init: Init) -> None:
-    """No multiple of the old width is asked for; old width 32, heads of 8."""
+    """The new width need not be a multiple of the old width of 32, only of the head width of 8."""
     made = disturb(machine(wider(kind, to, init), torch.float64))
     before, average = outputs(made), averaged(made)
     switch(made)
@@ -101,7 +101,7 @@ def test_any_width_keeps_the_function(kind: str, to: int, init: Init) -> None:
 
 @pytest.mark.parametrize("kind", ["vit", "tied"])
 def test_the_norms_eps_must_follow_the_width(kind: str) -> None:
-    """Else the function moves in the digits that float32 has."""
+    """If eps does not follow, the function changes by more than the rounding of float32."""
     plan = wider(kind, 64)
     made = disturb(machine(edited(plan, [e for e in edits_of(plan) if not isinstance(e, Scale)]), torch.float64))
     before = outputs(made)
@@ -112,7 +112,7 @@ def test_the_norms_eps_must_follow_the_width(kind: str) -> None:
 @pytest.mark.parametrize("gamma", [0.25, 1.0, 1.5])
 @pytest.mark.parametrize("kind", ["vit", "untied"])
 def test_new_entries_of_every_matrix_have_the_stated_mean_square(kind: str, gamma: float) -> None:
-    """Of its own tensor: mean(new^2) / (gamma mean(old^2)) lies within 1 +- 3 sqrt(2 / entries)."""
+    """In each tensor, mean(new^2) / (gamma mean(old^2)) is within 1 +- 3 sqrt(2 / entries)."""
     plan = wider(kind, 64, "normal")
     along = [
         attrs.evolve(g, along=tuple(attrs.evolve(a, fill=Normal(gamma)) for a in g.along))
@@ -132,7 +132,7 @@ def test_new_entries_of_every_matrix_have_the_stated_mean_square(kind: str, gamm
 @pytest.mark.parametrize("init", ["normal", "preserve", "net2net"])
 @pytest.mark.parametrize("kind", ["vit", "tied", "untied", "shared"])
 def test_everything_new_learns_by_the_second_step(kind: str, init: Init) -> None:
-    """Without exception; under `preserve` less than half of them do in the first."""
+    """All new entries have a gradient in the second step. Under `preserve`, less than half have one in the first."""
     made = shake(machine(wider(kind, 64, init)))
     old = values(made)
     switch(made)
@@ -145,16 +145,16 @@ def test_everything_new_learns_by_the_second_step(kind: str, init: Init) -> None
 
 
 def _with_gradient(made: TorchMachine, old: Mapping[str, Tensor], rounding: float = 0.0) -> float:
-    """Share of the new entries that have a gradient, more than `rounding` of the largest in their tensor."""
+    """The share of new entries whose gradient is greater than `rounding` times the largest in their tensor."""
     gradients(made)
     have = count = 0
     for name, new in new_entries(made, old).items():
         gradient = parameters(made)[name].grad
         assert gradient is not None
         if name.endswith("k.bias"):
-            continue  # it moves all scores of a query alike: softmax does not see it
+            continue  # it adds the same number to all scores of a query, which softmax ignores
         if name == "embed.weight":
-            read = gradient[:, :32].any(1)  # bytes that the samples do not hold teach nothing
+            read = gradient[:, :32].any(1)  # bytes that are not in the samples have no gradient
             new, gradient = new[read], gradient[read]
         have, count = have + int((gradient[new].abs() > rounding * gradient.abs().max()).sum()), count + int(new.sum())
     made.body.optimizer.zero_grad()
@@ -163,7 +163,7 @@ def _with_gradient(made: TorchMachine, old: Mapping[str, Tensor], rounding: floa
 
 @pytest.mark.parametrize("kind", ["tied", "untied"])
 def test_without_noise_nothing_new_ever_learns_under_rms_norm(kind: str) -> None:
-    """Why `gamma: 0` is refused."""
+    """This is why `gamma: 0` is refused."""
     plan = wider(kind, 64)
     still = [
         attrs.evolve(
@@ -190,7 +190,7 @@ def test_without_noise_nothing_new_ever_learns_under_rms_norm(kind: str) -> None
 
 @pytest.mark.parametrize("kind", ["vit", "tied", "untied"])
 def test_gradients_of_norms_grow_by_the_root_of_the_widths(kind: str) -> None:
-    """sqrt(64 / 32) = 1.4142; all that reads channels has the gradient that it had."""
+    """Gradients of norms grow by sqrt(64 / 32) = 1.4142; gradients of matrices that read channels do not change."""
     made = disturb(machine(wider(kind, 64), torch.float64))
     gradients(made)
     before = {name: parameter.grad for name, parameter in parameters(made).items()}
@@ -210,7 +210,7 @@ def test_gradients_of_norms_grow_by_the_root_of_the_widths(kind: str) -> None:
 @pytest.mark.parametrize(("share", "ratio"), [(0.3, 0.3 / 0.7), (0.5, 1.0)])
 @pytest.mark.parametrize("kind", ["vit", "tied"])
 def test_copies_share_the_gradient_as_the_outgoing_weights(kind: str, share: float, ratio: float) -> None:
-    """At one half the two would stay equal for ever, so the share is 0.3: a ratio of 0.4286."""
+    """With a share of 0.5 both copies would stay equal forever, so the share is 0.3: a ratio of 0.3 / 0.7 = 0.4286."""
     plan = wider(kind, 64, "net2net")
     shared = [_shared(edit, share) if isinstance(edit, Grow) else edit for edit in edits_of(plan)]
     assert (shared == list(edits_of(plan))) == (share == 0.3)
@@ -225,7 +225,7 @@ def test_copies_share_the_gradient_as_the_outgoing_weights(kind: str, share: flo
 
 
 def _shared(grow: Grow, share: float) -> Grow:
-    """The same growth, the first of two copies keeping `share`."""
+    """The same growth, with `share` as the share of the first of two copies."""
     along = []
     for each in grow.along:
         fill = each.fill
@@ -278,7 +278,7 @@ def test_two_growths_leave_three_ages_in_one_tensor() -> None:
 
 @pytest.mark.parametrize("moments", ["fresh", "carry", "carry_raw", "reset"])
 def test_a_switch_before_the_first_step(moments: Literal["fresh", "carry", "carry_raw", "reset"]) -> None:
-    """There is no state to carry yet: all entries are of age 0."""
+    """There is no optimizer state to carry yet, so all entries have age 0."""
     made = machine(wider("vit", 64, moments=moments))
     switch(made)
     for state in made.body.kept().states.values():
@@ -371,7 +371,7 @@ EVERYTHING: Mapping[str, tuple[str, Mapping[str, int | str], Mapping[str, int | 
 
 @pytest.mark.parametrize("axes", EVERYTHING)
 def test_all_axes_at_one_switch_are_the_axes_in_a_row(axes: str) -> None:
-    """In the fixed order, to the bit, with the optimizer's state and the average."""
+    """One switch on all axes equals single switches in the fixed order, bit for bit: weights, optimizer, average."""
     kind, before, after = EVERYTHING[axes]
     made = shake(machine(plan_of(kind, ((before, 6), (after, 6)))))
     here, parts = dict(before), []
@@ -380,7 +380,7 @@ def test_all_axes_at_one_switch_are_the_axes_in_a_row(axes: str) -> None:
         parts.append(edits_of(plan_of(kind, ((here, 6), (there, 6)))))
         here = there
     in_turn = tuple(edit for part in parts for edit in part)
-    # A patch and a resolution share one view of the grid, which is made once.
+    # Patch and resolution share one view of the grid, which appears once.
     assert (edits_of(made.plan) == in_turn) == (axes != "patch and resolution")
     average: Literal["map", "restart"] = "map" if kind == "tied" else "restart"
     at_once, ledger = _operated(made, [edits_of(made.plan)], average)
@@ -410,7 +410,7 @@ checkpoint every 2 steps
 
 
 def test_five_axes_at_one_switch(tmp_path: Path) -> None:
-    """Compiled and simulated, trained, and gone on with after the switch to the same end, to the bit."""
+    """The plan compiles, simulates and trains; resuming after the switch gives the same final bits."""
     plan = compiled(tmp_path, FIVE)
     (_, second) = plan.stages
     assert second.arrives_by == "depth_expand + width_expand + flexi_resize + batch_resize + loss_switch"
@@ -441,7 +441,7 @@ checkpoint every 2 steps
 
 
 def test_five_axes_of_a_language_model_at_one_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled and simulated, trained, and gone on with before, at and after the switch to the same end, to the bit."""
+    """The plan compiles, simulates and trains; resuming before, at or after the switch gives the same final bits."""
     monkeypatch.setattr(checkpoint, "KEPT", 9)
     plan = compiled(tmp_path, FIVE_OF_TEXT)
     (_, second) = plan.stages
@@ -470,7 +470,7 @@ def test_a_patch_size_commutes_with_growth(growth: Mapping[str, int]) -> None:
 def _operated(
     made: TorchMachine, parts: Sequence[Sequence[Edit]], average: Literal["map", "restart"] = "map"
 ) -> tuple[Kept, object]:
-    """What several switches of the same number make of a machine, which is left alone; the ledger then."""
+    """A copy of the machine after several transitions applied as one switch, and its ledger."""
     kept, ledger = made.body.kept(), first_ledger(made.plan)
     for edits in parts:
         transition = Transition(("by_hand",), tuple(edits), "fresh", average, "lossy", 1.0)

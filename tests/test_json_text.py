@@ -1,4 +1,4 @@
-"""JSON that Python reads and the standard does not: refused by every loader, in its own words."""
+"""Every loader refuses JSON that Python accepts but the standard does not, with its own error message."""
 
 from __future__ import annotations
 

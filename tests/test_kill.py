@@ -1,4 +1,4 @@
-"""Runs that are killed: `--resume` goes on, and the end is the same to the last bit.
+"""Killed runs: after `--resume`, the final result is the same bit for bit.
 
 The processes kill themselves at chosen moments (`killed.py`); `benchmarks/kill.py` kills at random from outside.
 """
@@ -75,8 +75,10 @@ def told(folder: Path) -> list[Event]:
 
 
 def told_alike(folder: Path, left: int) -> list[dict[str, object]]:
-    """What a log tells, losses and values included; without the time it took, and without what a run that is killed
-    leaves untold: when it began, and that the checkpoint it left is whole."""
+    """The events of a log that are equal in a killed and a complete run, including losses and measured values.
+
+    Leaves out `seconds`, `RunStarted`, and `CheckpointSaved` of the checkpoint from which the killed run resumes.
+    """
     saved = CheckpointSaved(left, checkpoint_name(left))
     events = [event for event in told(folder) if not isinstance(event, RunStarted) and event != saved]
     return [{key: value for key, value in event_to_json(event).items() if key != "seconds"} for event in events]

@@ -1,4 +1,4 @@
-"""The law as a curve: inverse, slope, JSON, and the stated law."""
+"""Laws as curves: inverse, slope, JSON, and laws stated in the text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resamples of laws: their fits against fits of the same points, one at a time."""
+"""Resamples of laws, fitted together, against separate fits of the same points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POOLED = FitOptions(exponent="pooled")
 
 
 def family(count: int, sigma: float = 0.004, b: float | None = None) -> list[Points]:
-    """Sets of different lengths, floors, offsets and ranges."""
+    """Sets of points with different lengths, floors, offsets and ranges."""
     rng = np.random.default_rng(11)
     sets = []
     for index in range(count):
@@ -33,7 +33,7 @@ def drawn_of(sets: list[Points], count: int, seed: int = 0) -> list[Drawn]:
 
 
 def objective(points: Points, drawn: Drawn, rows: Floats, options: FitOptions) -> Floats:
-    """Huber's loss of each resample, written out."""
+    """The Huber loss of each resample, computed directly."""
     error = points.error if drawn.error is None else drawn.error
     a, b, c, d = rows.T[:, :, None]
     law = a * (points.compute + d) ** -b + c
@@ -108,7 +108,7 @@ def test_every_resample_has_one_shared_exponent_of_its_own() -> None:
     assert 0.001 < shared[0].std() < 0.02
     total = sum(objective(*each, POOLED) for each in zip(sets, drawn, draws, strict=True))
     for factor in (0.99, 1.01):
-        # Fits at exponents held a little off are no better.
+        # Fits with the exponent fixed 1% off are not better.
         for row in range(3):
             held = FitOptions(fixed=factor * float(shared[0, row]))
             one = [Drawn(each.weight[row : row + 1]) for each in drawn]

@@ -1,4 +1,4 @@
-"""The solver against known laws and against scipy."""
+"""The solver of fits against known laws and against scipy."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_the_linear_residual_is_as_low_as_scipy_finds() -> None:
 
 
 def test_other_laws_that_do_as_well_are_told() -> None:
-    """A short stretch of noisy points leaves open which law they are of."""
+    """A short range of noisy points does not determine the law."""
     told = 0
     for seed in range(10, 17):
         points = noisy((3e7, 0.5, 0.3, 0.0), 0.1, seed, (1e15, 4e15))

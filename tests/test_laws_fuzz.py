@@ -1,4 +1,4 @@
-"""Logs that are damaged, absurd or meant to do harm: a diagnostic each, bounded memory, nothing raised."""
+"""Damaged, absurd and malicious logs: a diagnostic for each, with bounded memory and without an exception."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ QUICK = settings(
 
 @contextmanager
 def at_most(mebibytes: float) -> Iterator[None]:
-    """Fail where Python allocates more than this."""
+    """Fail if Python allocates more than this within the block."""
     tracemalloc.start()
     try:
         yield
@@ -45,13 +45,13 @@ def at_most(mebibytes: float) -> Iterator[None]:
 
 
 def read_bytes() -> int:
-    """What this process has read so far; 0 where the system does not tell."""
+    """The number of bytes that this process has read so far; 0 if the system does not report it."""
     path = Path("/proc/self/io")
     return int(path.read_text().split()[1]) if path.exists() else 0
 
 
 def read_or_refuse(path: Path) -> bool:
-    """Read a log as `fit` does. Whatever it holds, there are runs of usable points, or errors."""
+    """Read a log as `fit` does, and check that the result is runs with usable points, or errors."""
     why = "none"
     try:
         assert all(isinstance(row, dict) for row in open_log(path).rows())
@@ -113,7 +113,7 @@ def test_files_of_anything(tmp_path: Path, data: bytes, name: str) -> None:
 
 @pytest.mark.parametrize("format", ["CSV", "JSON lines", "TensorBoard events"])
 def test_torn_at_any_byte(tmp_path: Path, format: str) -> None:
-    """A file that is still written, or whose writer was killed: all rows that are whole, and never half a number."""
+    """A log that is still being written, or whose writer was killed: all complete rows are read, no partial number."""
     path = write(tmp_path, format)
     data, whole = path.read_bytes(), list(open_log(path).rows())
     begun = False
@@ -150,7 +150,7 @@ CELLS = [
 
 @pytest.mark.parametrize("seed", range(12))
 def test_absurd_numbers(tmp_path: Path, seed: int) -> None:
-    """Cells that are no measurements, in any order, some twice: laws or errors, and no warning of the arithmetic."""
+    """Cells that are not measurements, in any order, some twice, give laws or errors, but no arithmetic warnings."""
     draw = random.Random(seed)
     rows = [[s, shape["patch"], x, e] for shape in PATCHES for s, x, e in curve(shape)]
     for _ in range(draw.choice([3, 20, 100])):
@@ -216,7 +216,7 @@ def test_deep_nesting(tmp_path: Path, name: str) -> None:
 
 
 def test_a_long_log_is_streamed(tmp_path: Path) -> None:
-    """What is kept of a log does not grow with it, but for the points of its run, up to a limit."""
+    """Memory does not grow with the log, except for the points of a run, up to a limit."""
     with (tmp_path / "a.csv").open("w") as file:
         file.write("step,flops,loss,note\n")
         file.writelines(f"{i},{i}e15,{2 + 1 / i},{'x' * 1000}\n" for i in range(1, 12_000))
@@ -226,7 +226,7 @@ def test_a_long_log_is_streamed(tmp_path: Path) -> None:
 
 
 def test_names_that_never_come_twice(tmp_path: Path) -> None:
-    """Runs, shapes and columns without end: refused, or counted together."""
+    """Unlimited numbers of runs, shapes or columns are refused, or counted together."""
     numbered = "".join(f"{i},{i},{i}e15,2.0\n" for i in range(1, 12_000))
     (tmp_path / "a.csv").write_text("step,seed,flops,loss\n" + numbered)
     with at_most(40):
@@ -274,7 +274,7 @@ def test_a_text_of_parquet_that_stands_in_every_row(tmp_path: Path) -> None:
 
 
 def test_records_that_state_giant_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The length of a record is checked by the file's own sum, and may be a lie all the same."""
+    """A record's length can be wrong even if its checksum in the file matches."""
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
     head = (1 << 60).to_bytes(8, "little")

@@ -54,7 +54,7 @@ def ask(
 
 
 def laws(fit: Fit, request: LawRequest, *codes: str) -> tuple[dict[Shape, Law], Report]:
-    """The laws, and the report, which holds exactly these codes."""
+    """The laws and the report, after checking that the report has exactly these codes."""
     report = Report()
     found = fit.laws(request, report)
     assert [one.code for one in report.diagnostics] == list(codes), report.diagnostics
@@ -278,7 +278,7 @@ def test_warm_up_by_steps_needs_steps(tmp_path: Path) -> None:
 
 
 def sweep(folder: Path, shape: Shape, name: str | None = None, **plan: Any) -> Path:
-    """A run folder as shapeflow writes it."""
+    """Write a run folder as shapeflow does."""
     run = folder / (name or f"patch-{shape['patch']}")
     run.mkdir(parents=True)
     stage = {"shape": shape.json(), "blends": []}
@@ -302,7 +302,8 @@ def test_run_folders(tmp_path: Path, pattern: str) -> None:
 
 
 def test_what_a_cooldown_reaches_is_no_point_of_a_law(tmp_path: Path) -> None:
-    """A law is of runs at a constant rate; the compute of the cooldown was spent all the same."""
+    """A law describes runs at a constant learning rate, so points in the cooldown are dropped. Its compute counts as
+    spent."""
     for shape in PATCHES:
         run = sweep(tmp_path / "sweep", shape, totals={"steps": 300}, cooldown=30)
         lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
@@ -319,7 +320,7 @@ def test_what_a_cooldown_reaches_is_no_point_of_a_law(tmp_path: Path) -> None:
 
 
 def test_a_run_with_a_schedule_is_one_at_a_falling_rate(tmp_path: Path) -> None:
-    """Each of its points is of a run on its way to another end: the law is not trusted beyond them."""
+    """The learning rate of each point depends on the length of its run, so the law is not reliable beyond them."""
     for shape in PATCHES:
         sweep(tmp_path / "sweep", shape, totals={"steps": 300}, schedule={"form": "cosine", "final": 0.1})
     found, report = laws(Fit("sweep", drop_warmup=ALL), ask(tmp_path, metric="loss@own"), "unsupported-law")

@@ -1,4 +1,4 @@
-"""Which columns and which files hold what: usual names, settings, places in braces, and what runs say of themselves."""
+"""How logs map to runs: usual column names, settings, `{placeholders}` in paths, and metadata in run files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def logs(query: Query, folder: Path, *codes: str, **more: Any) -> Logs:
     return found or Logs()
 
 
-# ---- Paths with places ----
+# ---- Paths with placeholders ----
 
 
 @pytest.mark.parametrize("format", ["trainer_state.json", "events.out.tfevents.1.host", "a.parquet", "a.csv"])
@@ -103,7 +103,7 @@ def test_templates_of_paths(text: str, path: str, values: dict[str, str] | None)
 
 
 def wide(heads: str) -> str:
-    """A chart as W&B exports it: a column for each shape and run, with its extremes beside it."""
+    """A chart as W&B exports it: one column per shape and run, followed by its minimum and maximum."""
     names = [heads.format(run=run, patch=shape["patch"]) for shape in PATCHES for run in (0, 1)]
     text = ",".join(["Step", *(f"{name}{end}" for name in names for end in ("", "__MIN", "__MAX"))]) + "\n"
     curves = [curve(shape) for shape in PATCHES for _ in (0, 1)]
@@ -206,7 +206,7 @@ def test_what_the_name_of_an_error_says(name: str, what: str | None) -> None:
     assert evaluation(name) == what
 
 
-# ---- What runs say of themselves ----
+# ---- Metadata in run files ----
 
 
 def test_facts_of_runs(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_diverged_points_are_left_out_and_told(tmp_path: Path) -> None:
 
 
 def test_what_a_trainer_wrote_before_it_came_back_is_void(tmp_path: Path) -> None:
-    """A second event file in a folder begins where the trainer was taken up again."""
+    """A second event file in a folder begins at the step from which the trainer resumed."""
     first, second = rows(PATCHES[1])[:20], rows(PATCHES[1])[15:]
     stale = [{**row, "step": row["step"] + 1, "loss": 0.7} for row in first[15:]]
     events(tmp_path / "events.out.tfevents.1.a", [*first[:15], *stale])
@@ -314,11 +314,11 @@ def test_rates_of_a_long_run_are_thinned() -> None:
     assert run.learning_rate == "falling"
 
 
-# ---- The examples of the document ----
+# ---- Examples in docs/logs.md ----
 
 
 def blocks_of_logs() -> list[tuple[str, str, str]]:
-    """Path, log, sentence: of each log in `docs/logs.md` and the sentence that reads it."""
+    """Each log in `docs/logs.md` as (path, log, sentence that reads it)."""
     text = (Path(__file__).parent.parent / "docs" / "logs.md").read_text()
     kept = dict(re.findall(r"<!-- log: (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL))
     readers = re.findall(r"<!-- reads: (\S+) -->\n```shape\n(.*?)```", text, re.DOTALL)
@@ -328,7 +328,7 @@ def blocks_of_logs() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("name", "log", "sentence"), blocks_of_logs())
 def test_the_examples_of_the_document_are_read(tmp_path: Path, name: str, log: str, sentence: str) -> None:
-    """All that a fit misses in them is more points."""
+    """The examples are read correctly: the only error of their fits is the lack of points."""
     (tmp_path / "runs").mkdir()
     (tmp_path / name).write_text(log)
     sentences = [

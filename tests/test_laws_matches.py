@@ -1,4 +1,4 @@
-"""Patterns of a shell: what Python's own finds, and links that lie in a circle."""
+"""Glob patterns: the same matches as Python's `glob`, and cyclic symbolic links."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 def test_what_a_shell_finds(folder: Path, pattern: str) -> None:
     found = matches(pattern, str(folder))
     known = glob.glob(pattern, root_dir=folder, recursive=True)
-    # Python's own finds a path once for each way to it.
+    # Python's `glob` returns a path once for each way to reach it.
     assert sorted(map(os.path.normpath, found)) == sorted(set(map(os.path.normpath, known)))
 
 
@@ -39,7 +39,7 @@ def test_an_absolute_pattern_and_the_order(folder: Path) -> None:
 
 
 def test_links_in_a_circle_end(folder: Path) -> None:
-    """Two links to their own folder double the paths with each level."""
+    """Two links to their own folder double the number of paths with each level."""
     for name in ("runs/again", "runs/and_again", "runs/w9/up"):
         (folder / name).symlink_to(folder / "runs")
     (folder / "latest").symlink_to(folder / "runs/w9")

@@ -1,4 +1,4 @@
-"""Published laws: the papers' formulas, and what they were not fitted to."""
+"""Published laws: the formulas of the papers, and warnings outside the range of their data."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_step_of_kaplan_takes_6_n_batch(steps: float) -> None:
 def test_a_plan_expects_what_the_paper_says_of_its_parameters_and_tokens(
     tmp_path: Path, name: str, embedded: bool
 ) -> None:
-    """Compute is counted by the model, so steps of the plan are steps of the paper."""
+    """The plan's errors equal the paper's formula for the same parameters and tokens."""
     plan, _ = of_a_model(tmp_path, name)
     for candidate in plan.candidates:
         width, law = candidate.shape.number("width"), candidate.law
@@ -184,7 +184,7 @@ def test_every_record_is_read_and_explained() -> None:
 
 
 def test_the_formula_fits_its_own_units() -> None:
-    """k FLOPs a token, twice: the law moves along compute and keeps its shape."""
+    """Doubling the FLOPs per token shifts the law along compute and does not change its form."""
     one, _ = asked(Published("chinchilla", parameters=(70e6, 1.2e9)))
     two, _ = asked(
         Published("chinchilla"),

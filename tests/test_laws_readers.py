@@ -1,4 +1,4 @@
-"""Readers of logs: each format's rows, what is told of a file, and what is refused."""
+"""Readers of log formats: the rows they return, their metadata, and the files they refuse."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def numbers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, format: str) -> Path:
-    """The rows as a file of a format."""
+    """Write rows to a file of the given format."""
     path = folder / "a.log"
     if format in ("CSV", "TSV"):
         sep = "," if format == "CSV" else "\t"

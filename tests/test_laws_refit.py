@@ -1,4 +1,4 @@
-"""The sentence of a fit's settings, read again, has these settings."""
+"""A fit's settings written as a sentence parse back to the same settings."""
 
 from __future__ import annotations
 

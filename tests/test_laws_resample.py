@@ -1,4 +1,4 @@
-"""Resamples of a law's points: the noise they are drawn from, and whether intervals hold what they promise."""
+"""Resamples of a law's points: the estimated noise, and the coverage of intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OWN = FitOptions(exponent="own")
 
 
 def alike(rng: np.random.Generator, rows: int, rho: float, sigma: float = 0.003) -> Floats:
-    """Rows of first-order autoregressive noise, as long as the curve."""
+    """Rows of first-order autoregressive noise, one value per point of the curve."""
     noise = rng.normal(0, sigma, (rows, len(COMPUTE)))
     for at in range(1, len(COMPUTE)):
         noise[:, at] = rho * noise[:, at - 1] + np.sqrt(1 - rho**2) * noise[:, at]
@@ -25,7 +25,7 @@ def alike(rng: np.random.Generator, rows: int, rho: float, sigma: float = 0.003)
 
 
 def points_of(noise: Floats) -> Points:
-    """One run for each row of noise, each on all computes."""
+    """The curve with noise: one run per row, each at all values of compute."""
     runs = len(noise)
     return Points(
         np.repeat(COMPUTE, runs), (CURVE * np.exp(noise)).T.ravel(), np.tile(np.arange(runs, dtype=np.intp), 48)
@@ -117,7 +117,7 @@ def test_the_chances_are_those_of_the_restricted_likelihood() -> None:
         assert noise.squares[g, s] == pytest.approx(squares, rel=1e-6)
         found.append(-0.5 * (np.linalg.slogdet(gamma)[1] + np.linalg.slogdet(inner)[1] + 140 * np.log(squares)))
     told = np.log([noise.chance[cell] for cell in cells])
-    # Runs that do not lie apart are as likely beforehand as all the others together.
+    # The prior gives the case of no spread between runs the same weight as all other spreads together.
     told[0] -= np.log(len(SPREAD) - 1)
     assert told - told[0] == pytest.approx(np.array(found) - found[0], abs=1e-6)
 
@@ -153,7 +153,7 @@ def test_runs_that_lie_apart_move_as_wholes() -> None:
     assert drawn.error is not None
     laid = np.log(drawn.error) - np.repeat(np.log(CURVE), 4)
     levels = laid.reshape(400, 48, 4).mean(1)
-    # The levels of the runs are as far apart as those measured, and independent of each other.
+    # The resampled levels of the runs vary as much as the measured ones, and are independent of each other.
     assert np.median(levels.std(1)) == pytest.approx(0.01, rel=0.4)
     assert abs(np.corrcoef(levels.T)[np.triu_indices(4, 1)]).max() < 0.25
     assert np.median(levels.mean(1).std() / levels.std()) == pytest.approx(0.5, rel=0.2)
@@ -182,7 +182,7 @@ def test_few_points_and_no_noise_still_give_resamples(count: int) -> None:
 
 @pytest.mark.parametrize(("rho", "least", "most"), [(0.0, 0.83, 0.97), (0.7, 0.8, 1.0)])
 def test_intervals_hold_what_they_promise(rho: float, least: float, most: float) -> None:
-    """60 repeats: a standard error of 0.04; `benchmarks/coverage.py` asks with more."""
+    """60 repeats give the coverage a standard error of 0.04; `benchmarks/coverage.py` uses more repeats."""
     held = []
     for seed, noise in enumerate(alike(np.random.default_rng(9), 60, rho)):
         points = points_of(noise[None])

@@ -1,4 +1,4 @@
-"""Laws in a file: what was written is read again, and what is odd is refused."""
+"""Tables of laws: they survive writing and reading, and invalid files are refused."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def ask(folder: Path, shapes: list[Shape] = SHAPES) -> LawRequest:
 
 
 def put(folder: Path, files: dict[str, bytes]) -> None:
-    """A table in a folder of its own below, of laws that were fitted to files beside that folder."""
+    """Write log files to `runs/` and a table of laws fitted to them to a sibling folder."""
     named = tuple((f"../runs/{name}", hashlib.sha256(content).hexdigest()) for name, content in files.items())
     (folder / "runs").mkdir()
     for name, content in files.items():

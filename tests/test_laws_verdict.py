@@ -1,4 +1,4 @@
-"""The reasons against laws that are not reliable beyond the measured range, and none against those that are."""
+"""Verdicts on laws: reasons for each law that is not reliable beyond the measured range, none for reliable laws."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_laws_with_noise_are_supported() -> None:
 
 
 def falling(end: float = 1.0) -> Points:
-    """A run whose learning rate falls linearly to 0: at the end its loss leaves the law of a constant rate."""
+    """A run whose learning rate decays linearly to 0, so that its final losses deviate from the constant-rate law."""
     one = points((2.0, 0.35, 1.2, 0.0))
     progress = COMPUTE / COMPUTE[-1] / end
     return Points(COMPUTE, one.error * (1 - 0.12 * np.clip(progress, 0, 1) ** 2))
@@ -242,7 +242,7 @@ TYPES = {
 
 
 def of_table(folder: Path, change: Callable[[Provenance], Provenance] = lambda about: about) -> Report:
-    """What is said of a program whose table holds two laws, the second with another report."""
+    """The report on a program whose table has two laws, the second with a changed provenance."""
     alike = attrs.evolve(GOOD.provenance, unit="nats", evaluation="held-out", data="a")
     laws = {1: alike, 2: change(alike)}
     save(folder / "laws.json", {Shape.of(width=w): attrs.evolve(GOOD, provenance=one) for w, one in laws.items()})

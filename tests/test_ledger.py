@@ -1,4 +1,4 @@
-"""Surgery on sizes alone: what arrives, and what is refused before a device is asked."""
+"""The ledger, which applies edits to tensor sizes only: the resulting sizes, and edits that it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The axis `loss`: names as values, from the text to the run."""
+"""The axis `loss`, whose values are names of objectives: text, plan and runs."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_moments_are_dropped_where_the_switch_says_so(tmp_path: Path) -> None:
 
 
 def test_a_sweep_and_its_table(tmp_path: Path) -> None:
-    """A column `loss` of names is an axis, and never taken for the error."""
+    """A column `loss` that holds names is read as the axis, not as the error."""
     (tmp_path / "a.shape").write_text(LOSSES)
     jobs = sweep_jobs(tmp_path / "a.shape", ["budget 8 steps", "evaluate every 1 steps"], [0], tmp_path, Report())
     assert [job.folder.name for job in jobs] == ["loss-cross_entropy-seed0", "loss-smooth-seed0"]

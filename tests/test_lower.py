@@ -1,4 +1,4 @@
-"""Routes to plans: steps, points, previews, and what is charged for them."""
+"""Lowering routes to plans: steps, points, previews, and the compute charged for them."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ def test_two_laws_by_hand_and_by_rule(tmp_path: Path) -> None:
 def test_a_lossy_switch_enters_the_next_law_higher(tmp_path: Path) -> None:
     text = LAWS_ONLY + "stage (width: 1) until 5 FLOPs\nstage (width: 2) until end\nbudget 11 FLOPs\n"
     lossy = compiled(tmp_path, text.replace("width_expand", "width_expand(credit: 50%)"))
-    # The second law stands at 0.4 after 10 FLOPs; half of them survive: 4 / 5.
+    # The second law reaches 0.4 after 10 FLOPs. The switch keeps half of them, so its error is 4 / 5.
     assert lossy.stages[1].enter.error == pytest.approx(0.8)
     assert lossy.stages[1].leave.error == pytest.approx(4 / 11)
 

@@ -1,8 +1,8 @@
-"""Every mistake has an example, and what is said of it is kept: `tests/mistakes/`.
+"""Every diagnostic code has an example in `tests/mistakes/`, with its output as a golden file.
 
-`CODE.shape` or `CODE.VARIANT.shape` is compiled; a `command` file in a folder `CODE` holds other arguments, for codes
-that belong to another kind of input. The `.txt` beside it is what stands on stderr, with `tests/mistakes` as the
-working folder. Refresh with `pytest --update-golden`, and read every difference as its reader will.
+`CODE.shape` or `CODE.VARIANT.shape` is compiled. A folder `CODE` with a `command` file gives the arguments of another
+command, for codes of other inputs. The `.txt` file of the same name is stderr, with `tests/mistakes` as the working
+folder. Refresh with `pytest --update-golden`, and review every difference as a user would read it.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ KEBAB = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
 def raised() -> dict[str, set[str]]:
-    """Code -> the files that raise it: texts of one word that stand first in a call of a raiser."""
+    """Code -> the files that raise it: string literals that are the first argument of a function that raises."""
     found: dict[str, set[str]] = {}
     for path in [*ROOT.glob("shapeflow/**/*.py"), *ROOT.glob("backends/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -177,7 +177,7 @@ def test_a_code_is_explained_in_sentences() -> None:
 
 
 def quoted(text: str) -> Iterator[str]:
-    """What a text quotes in backticks and means as a whole sentence of the language."""
+    """The texts in backticks that are complete sentences of the language."""
     openers = parsing.reserved_words().openers
     for words in re.findall(r"`([^`]+)`", text):
         if words.split()[0] in openers and len(words.split()) > 1 and "..." not in words:

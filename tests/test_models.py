@@ -1,4 +1,4 @@
-"""Parameter tables, sizes and compute of the models, against published counts."""
+"""Parameter tables, sizes and compute of the models, compared with published counts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def count(model: Model, shape: Shape) -> int:
 
 
 # Paper A, Fig. 2b: width, depth, heads, GFLOPs (multiply-accumulates of one forward pass) at patch 8 and 24, and the
-# parameters in millions. V384 is printed as 21.8, which is 21.87 cut off.
+# parameters in millions. The paper prints 21.8 for V384, which is 21.87 truncated.
 FIG_2B = [
     (256, 6, 8, "1.22", "0.120", 5.12),
     (192, 12, 3, "1.43", "0.136", 5.63),
@@ -61,7 +61,7 @@ def test_flops_of_vit_count_products_embedding_head_and_resize() -> None:
 
 @pytest.mark.parametrize(("pool", "registers", "prefix"), [("cls", 0, 1), ("mean", 4, 4), ("cls", 4, 5)])
 def test_tokens_before_the_patches_count_in_both_conventions(pool: Any, registers: int, prefix: int) -> None:
-    """As tokens of the blocks; neither the patch embedding nor the resize has more to do."""
+    """They add tokens to the blocks; the compute of the patch embedding and of the resize does not change."""
     plain = Vit(width=64, depth=2, heads=2).declare(IMAGES, BASE)
     model = Vit(width=64, depth=2, heads=2, pool=pool, registers=registers).declare(IMAGES, BASE)
     shape, d = Shape.of(patch=24), 64
@@ -103,7 +103,7 @@ def test_paper_a_language_model_has_137_841_408_parameters() -> None:
     ("context", "macs"), [(16, 380_928), (32, 393_216), (64, 417_792), (128, 466_944), (256, 565_248)]
 )
 def test_training_compute_of_a_token(context: int, macs: int) -> None:
-    """3 (L (4 d^2 + 3 d m + 2 n d) + d V) at d 64, L 2, m 3 d, V 256."""
+    """Multiply-accumulates are 3 (L (4 d^2 + 3 d m + 2 n d) + d V) with d = 64, L = 2, m = 3 d, V = 256."""
     model = Transformer(width=64, depth=2, heads=2).declare(BYTES, {})
     shape = Shape.of(context=context)
     assert model.compute(shape, "flops").sample == 2 * macs * context
@@ -112,7 +112,7 @@ def test_training_compute_of_a_token(context: int, macs: int) -> None:
 
 
 def test_compute_follows_the_depth() -> None:
-    """Blocks in proportion; embedding, head and resize are not theirs."""
+    """The compute of blocks is proportional to the depth; embedding, head and resize do not depend on it."""
     vit = Vit(width=64, heads=2).declare(IMAGES, BASE)
     shapes = [Shape.of(depth=depth, patch=24) for depth in (2, 4)]
     paper = [vit.compute(shape, "paper").sample for shape in shapes]

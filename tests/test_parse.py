@@ -1,4 +1,4 @@
-"""The language: what a text means structurally, where it says it, and what is said of a text in error."""
+"""The parser: the structure and source positions of a text, and the errors of invalid texts."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_a_carriage_return_is_no_part_of_a_comment() -> None:
 
 
 ERRORS = [
-    # text, message, what the primary label stands at, what the help or the label holds
+    # text, message, text at the primary label, text in the help or the label
     ("modle vit(width: 3)", "no sentence begins with `modle`", "modle", "did you mean `model`?"),
     ("modelling(x: 1)", "no sentence begins with `modelling`", "modelling", "did you mean `model`?"),
     ("seed 1\nvit(x: 1)", "no sentence begins with `vit`", "vit", "seed 17"),

@@ -1,4 +1,4 @@
-"""Where other libraries are lacking, tests are skipped; where they are required, they fail."""
+"""If an optional library is missing, its tests are skipped, or fail under SHAPEFLOW_PEERS=required."""
 
 from __future__ import annotations
 

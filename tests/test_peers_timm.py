@@ -1,4 +1,4 @@
-"""The rules of `flexi_resize` against timm's functions of the same meaning."""
+"""The rules of `flexi_resize` against the equivalent functions of timm."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_position_grids_are_resized_as_timm_does(old: int, antialias: bool) -> N
 
 
 def difference(ours: Floats, theirs: torch.Tensor) -> float:
-    """Relative to the norm of theirs."""
+    """The norm of the difference, relative to the norm of `theirs`."""
     wanted = theirs.double().numpy()
     assert ours.shape == wanted.shape
     return float(np.linalg.norm(ours - wanted) / np.linalg.norm(wanted))

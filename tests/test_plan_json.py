@@ -1,4 +1,4 @@
-"""Plans as JSON: what is written comes back, and nothing else is believed."""
+"""Plans as JSON: they survive writing and reading, and invalid files are refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def plan(request: pytest.FixtureRequest, tmp_path: Path) -> Plan:
 
 
 def resealed(body: dict[str, Any]) -> str:
-    """The text of a plan file that was changed and given a digest that fits."""
+    """The text of a changed plan file, with a matching digest."""
     rest = {key: value for key, value in body.items() if key != "digest"}
     return json.dumps({**rest, "digest": digest_of(rest)})
 
@@ -94,14 +94,14 @@ def test_a_plan_that_was_edited_is_refused(plan: Plan) -> None:
 
 
 def test_a_stage_without_a_learning_rate_has_the_optimizers(plan: Plan) -> None:
-    """Plans that were made before batches could change."""
+    """Plan files from before batches could change have no learning rate per stage."""
     body = copy.deepcopy(plan_json.plan_to_json(plan))
     assert [stage.pop("learning_rate") for stage in body["stages"]] == [1.0] * len(plan.stages)
     assert plan_json.loads(resealed(body), "plan.json").stages == plan.stages
 
 
 def put(*way: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
-    """A change of one place of a plan's JSON."""
+    """A change of one place in a plan's JSON."""
 
     def change(body: Any) -> None:
         for key in way[:-1]:
@@ -188,7 +188,7 @@ def test_every_missing_key_is_refused(plan: Plan) -> None:
 
 
 def places(value: Any, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The way to every place of a JSON value."""
+    """The path to every place in a JSON value."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in inner:
         yield (*way, key)
@@ -197,7 +197,7 @@ def places(value: Any, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | 
 
 @pytest.mark.parametrize("text", [WIDER, LONGER + "cooldown 10%\n"], ids=["wider", "longer"])
 def test_any_one_change_is_refused_or_simulated(text: str, tmp_path: Path) -> None:
-    """A digest that fits promises nothing: what is taken runs to its end, all else is told of."""
+    """A matching digest does not make a plan valid: a changed plan either simulates to its end or is refused."""
     body = plan_json.plan_to_json(compiled(tmp_path, text))
     ways = sorted(places(body), key=repr)
     values = st.sampled_from(ODD) | st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False)

@@ -1,4 +1,4 @@
-"""Components of another distribution, installed as such and found by entry point (`tests/plugin`)."""
+"""Components of another distribution (`tests/plugin`), which is installed and found by its entry points."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ for command in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the distribution is installed in. It is built from a copy, since building leaves files behind."""
+    """The folder where the distribution is installed. It is built from a copy, since building leaves files."""
     folder = tmp_path_factory.mktemp("plugin")
     shutil.copytree(ROOT / "tests/plugin", folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
@@ -45,7 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_installed_distribution_brings_components(site: Path, tmp_path: Path) -> None:
-    """A transition, a traversal and an optimizer: explained, compiled, checked, simulated and trained."""
+    """Explain, compile, check, simulate and train with a transition, a traversal and an optimizer of a plugin."""
     (tmp_path / "plan.shape").write_text(PLAN)
     (tmp_path / "near.shape").write_text(PLAN.replace("[16, 64]", "[16, 24]"))
     commands = [

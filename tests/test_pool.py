@@ -1,4 +1,4 @@
-"""Several runs at once, and the comparison that is made of them."""
+"""Pools of concurrent runs, and the comparison of their results."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_ways_are_compared_at_the_same_times_a_step() -> None:
 
 @attrs.define
 class Gone:
-    """A process that ended well."""
+    """A process that exited with status 0."""
 
     returncode: int = 0
 

@@ -1,4 +1,4 @@
-"""Probes: what is trained, that a fork is exact, and what the command says."""
+"""Probes: the runs they train, exact forks, and the output of the command."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ budget 24 steps
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own, where jobs are run by this process."""
+    """An empty working folder; jobs run in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Pool, "run", in_this_process)
     Path("text.shape").write_text(TEXT)
@@ -89,7 +89,7 @@ def losses(found: Run, start: int) -> list[tuple[int, float]]:
 
 @pytest.mark.parametrize("name", ["flexi_resize", "width"])
 def test_both_sides_go_on_as_if_they_had_begun_at_the_start(name: str, here: Path) -> None:
-    """Bit by bit: the steps behind a fork are those of the same plan, run in one piece; a preview is blended in."""
+    """The steps after a fork equal those of the same plan without a fork, bit for bit; with and without a preview."""
     probe = asked("images.shape", name, at=Amount(5, "steps"), length=Amount(3, "steps")).probes[0]
     assert bool(probe.trunk.plan.stages[0].blends) == (name == "flexi_resize")
     whole = Pool.of(1, "cpu", here)
@@ -122,7 +122,7 @@ def test_a_fork_of_something_else_is_refused(here: Path) -> None:
 
 
 def test_where_a_probe_switches(here: Path) -> None:
-    """Where the plan does; else at half of its budget; or where it is told to."""
+    """A probe switches where `at` says; by default where the plan does, or else at half of its budget."""
     first, second = asked("text.shape", "context").probes
     assert first.trunk.plan.steps == 12
     assert (first.switch.name, second.switch.name) == ("context 8 -> 16", "context 16 -> 32")
@@ -136,7 +136,7 @@ def test_where_a_probe_switches(here: Path) -> None:
 
 
 def test_pairs_that_begin_alike_share_their_beginning(here: Path) -> None:
-    """Without a preview a trunk knows nothing of what comes."""
+    """Without a preview, a trunk does not depend on the shape after the switch, so pairs can share it."""
     Path("text.shape").write_text(TEXT.replace("context_grow", "context_grow(preview: 0%)"))
     pairs = [("8", "16"), ("8", "32")]
     found = asked("text.shape", "context", *pairs, at=Amount(8, "steps"), length=Amount(4, "steps"))

@@ -1,4 +1,4 @@
-"""The learning rate of a plan: its factors, the cooldown, the rise behind a switch, tables and widths."""
+"""The learning rate of a plan: its factors, the cooldown, the ramp after a switch, tables and widths."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_no_way_of_a_comparison_cools_down(tmp_path: Path) -> None:
     assert quiet.diagnostics == []
 
 
-# -- the rise behind a switch ------------------------------------------------------------------------------------------
+# -- the ramp after a switch -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_views_need_no_rise_and_joint_switches_take_the_longest(tmp_path: Path) 
 
 
 def test_mup_halves_the_rate_of_matrices_at_twice_the_width(tmp_path: Path) -> None:
-    """0.001 tuned at 192 is 0.0005 at 384."""
+    """A rate of 0.001 tuned at width 192 becomes 0.0005 at width 384."""
     mup = WidthExpand(lr="mup", tuned_at=192)
     assert [0.001 * mup.matrix_rate(Shape.of(width=width)) for width in (192, 384)] == [0.001, 0.0005]
     assert WidthExpand().matrix_rate(Shape.of(width=384)) == 1
@@ -285,7 +285,7 @@ def declared(component: Any, kind: str) -> Model:
     ids=["vit", "untied", "tied"],
 )
 def test_matrices_that_read_channels_are_told_by_their_dims(model: Model, wide: set[str]) -> None:
-    """Embeddings, a tied one too, positions, the patch kernel, norms and biases keep the rate."""
+    """Embeddings (also tied ones), positions, the patch kernel, norms and biases keep their learning rate."""
     found = {p.name.removeprefix("blocks.{depth}.").removesuffix(".weight") for p in model.parameters if reads_width(p)}
     assert found == wide
 
@@ -309,7 +309,7 @@ def batches(via: str, values: str = "[64, 256]") -> str:
 
 @pytest.mark.parametrize(("rule", "rate"), [("sqrt", 2.8284e-3), ("linear", 8e-3), ("keep", 1e-3)])
 def test_eight_times_the_batch(tmp_path: Path, rule: str, rate: float) -> None:
-    """1e-3, stated for the data's 256, at 2048."""
+    """The learning rate 1e-3 applies to the data's batch of 256; this is its value at a batch of 2048."""
     text = BATCHES.replace("digits(batch: 64)", "fashion_mnist(batch: 256)")
     text += f"axis batch in [256, 2048] via batch_resize(lr: {rule})\ntraversal evenly\nbudget 9 epochs\n"
     plan = compiled(tmp_path, text, "optimizer adamw(lr: 1e-3, warmup: 0 steps)")

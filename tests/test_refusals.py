@@ -1,4 +1,4 @@
-"""What is refused where no file among `tests/mistakes` can show it."""
+"""Refusals that no file in `tests/mistakes` can demonstrate."""
 
 from __future__ import annotations
 

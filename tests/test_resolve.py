@@ -1,4 +1,4 @@
-"""Names, units, candidates, overrides: what a text means."""
+"""Resolving a text: names, units, candidates, overrides."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ SIDES = IMAGES + (
 
 
 def test_a_patch_is_held_against_the_resolution_it_stands_with(tmp_path: Path) -> None:
-    """A switch on both axes needs neither of its halves to be possible."""
+    """A switch of both axes is allowed even if switching either axis alone is impossible."""
     plan = compiled(tmp_path, SIDES)
     assert len(plan.candidates) == 5
     transition = plan.stages[1].transition

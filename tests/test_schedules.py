@@ -1,4 +1,4 @@
-"""Learning-rate schedules: their curves, what a plan shows of them, and what leaves them out."""
+"""Learning-rate schedules: their curves, how a plan shows them, and plans without a schedule."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rates(plan: Plan) -> list[float]:
 
 
 def test_a_schedule_falls_from_the_end_of_the_warmup(tmp_path: Path) -> None:
-    """Exact values: 1 up to and including the first step after the warm-up, then by the share of the 500 others."""
+    """Exact values: 1 up to the first step after the warm-up, inclusive, then a function of progress over 500 steps."""
     line = rates(compiled(tmp_path, BY_HAND, WARM, "schedule linear(final: 20%)"))
     assert set(line[:101]) == {1.0}
     assert [line[step] for step in (225, 350, 475)] == [pytest.approx(value, rel=1e-15) for value in (0.8, 0.6, 0.4)]
@@ -52,7 +52,7 @@ def test_no_step_has_a_rate_of_zero(tmp_path: Path) -> None:
 
 
 def test_progress_is_counted_in_steps_whatever_they_cost(tmp_path: Path) -> None:
-    """The second stage's steps are dearer; the same steps in one shape have the same rates."""
+    """Steps of the second stage cost more, but the rates equal those of a plan with one shape and as many steps."""
     plan = compiled(tmp_path, BY_HAND, WARM, "schedule linear")
     fixed = compiled(tmp_path, BY_HAND, WARM, "schedule linear", "stage (patch: 4 px) until end")
     assert plan.steps == fixed.steps
@@ -88,7 +88,7 @@ def test_a_plan_keeps_its_schedule_as_numbers(tmp_path: Path) -> None:
 
 
 def test_a_plan_of_an_older_file_has_no_schedule(tmp_path: Path) -> None:
-    """A plan file without the field is one at a constant rate."""
+    """A plan file without the field has a constant learning rate."""
     body = json.loads(dumps(compiled(tmp_path, BY_HAND)))
     del body["schedule"], body["digest"]
     body["digest"] = digest_of(body)
@@ -127,7 +127,7 @@ def test_a_schedule_needs_a_model(tmp_path: Path) -> None:
 
 
 def test_a_schedule_of_another_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is found by its entry point, and the plan that it makes loads where it is not installed."""
+    """The schedule is found by its entry point, and its plan loads without the distribution."""
     (tmp_path / "rates").mkdir()
     (tmp_path / "rates" / "__init__.py").write_text("")
     (tmp_path / "rates" / "tenth.py").write_text(TENTH)
@@ -178,7 +178,7 @@ def test_predictions_do_not_include_a_schedule_and_say_so(tmp_path: Path) -> Non
 
 
 def test_published_laws_of_falling_rates_are_no_better(tmp_path: Path) -> None:
-    """They are of ends of runs in one shape, each with a schedule of its own length."""
+    """Published laws describe final losses of runs in one shape, each with a schedule over its own length."""
     report = Report()
     text = "axis width in [64, 128] via width_expand\nmodel transformer(depth: 2, head_width: 16, context: 64 tokens)\n"
     text += "data python_source(batch: 512 tokens)\nobjective next_token\nlaws from published(chinchilla)\n"
@@ -213,5 +213,5 @@ def test_no_way_of_a_comparison_has_a_schedule(tmp_path: Path) -> None:
 
 
 def test_a_plan_in_small_has_a_constant_rate(tmp_path: Path) -> None:
-    """It is trained for two steps behind a switch, wherever that lies."""
+    """A replica trains for two steps after a switch, independent of the switch's place in the schedule."""
     assert replica(compiled(tmp_path, BY_HAND, "schedule linear")).schedule is None

@@ -1,4 +1,4 @@
-"""A second law source that fits, of another distribution: `shapeflow fit` and tables work with it as with `fit`."""
+"""A law source of another distribution that fits laws: `shapeflow fit` and tables support it as they support `fit`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LACKING = re.compile(rf"`({'|'.join(settings_of(Fit))})\b|laws from fit|Huber")
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A plan whose laws the other source fits; the source is installed as a distribution."""
+    """A `.shape` file whose laws are fitted by the other source, which is installed as a distribution."""
     about = tmp_path / "site" / "steady-1.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: steady\nVersion: 1.0\n")
@@ -57,7 +57,7 @@ def write(path: Path, source: str) -> None:
 
 
 def shown(arguments: list[str], capsys: pytest.CaptureFixture[str], status: int = 0) -> str:
-    """All that a command prints, checked for advice that the source cannot follow."""
+    """The output of a command, after checking that it suggests no setting that the source does not have."""
     capsys.readouterr()
     found = answer(arguments)
     printed = capsys.readouterr()

@@ -1,6 +1,6 @@
-"""One plan, two machines: what the simulator tells and what torch tells are the same stream of events.
+"""The simulator and torch emit the same stream of events for a plan.
 
-Losses, held-out values and seconds are measured, so they take no part in equality; all the rest does.
+Losses, held-out values and seconds are measured, so comparisons ignore them; everything else must be equal.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def simulated(plan: Plan, folder: Path | None = None) -> list[Event]:
 
 
 def with_laws(plan: Plan) -> Plan:
-    """The plan with a law for each candidate, followed from stage to stage, so that events carry predictions."""
+    """The plan with a law for each candidate and predicted errors at its stages, so that events have predictions."""
     known = {candidate.shape: law_of(number, plan) for number, candidate in enumerate(plan.candidates)}
     stages: list[Stage] = []
     for stage in plan.stages:
@@ -107,7 +107,7 @@ def with_laws(plan: Plan) -> Plan:
 
 
 def law_of(number: int, plan: Plan) -> Law:
-    """Each law reaches lower than the one before."""
+    """A law whose floor is lower than that of the candidate before."""
     return Law(
         a=3.0 + number,
         b=0.2,
@@ -149,7 +149,7 @@ def test_predictions_are_part_of_the_stream() -> None:
 
 @plans
 def test_blends_are_taken_in_the_same_steps(plan: Plan) -> None:
-    """The steps that are taken in another shape than their stage's are as many as the plan says."""
+    """Both machines blend in the same steps, and their number is the one in the plan."""
     blended = [
         event
         for event in simulated(plan)
@@ -166,7 +166,7 @@ def test_blends_are_taken_in_the_same_steps(plan: Plan) -> None:
 
 @plans
 def test_a_resumed_stream_is_the_rest_of_the_whole_one(plan: Plan, tmp_path: Path) -> None:
-    """From the first step, the last one before each switch, the first one after it, and the last but one."""
+    """Resumes after the first step, the last step before each switch, the first one after it, and the last but one."""
     every = sealed(attrs.evolve(plan, checkpoint=1))
     switches = [stage.first_step for stage in every.stages[1:]]
     at = sorted({1, *switches, *(switch + 1 for switch in switches), every.steps - 1})
@@ -194,7 +194,7 @@ def test_a_machine_at_its_end_has_nothing_left_to_do(tmp_path: Path) -> None:
 
 @plans
 def test_until_ends_both_early(plan: Plan, tmp_path: Path) -> None:
-    """At the first measurement, since any value is low enough; the last thing is a checkpoint."""
+    """Both runs end at the first measurement, since every value meets the target; the last event is a checkpoint."""
     plan = with_laws(plan)
     whole = simulated(plan)
     first = next(event.step for event in whole if isinstance(event, Measured))

@@ -1,4 +1,4 @@
-"""`shapeflow tokenize`: which documents become which tokens, and that nothing half made is left behind."""
+"""`shapeflow tokenize`: the tokens of documents, and that failures leave no partial files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WORDS = "the cat sat on the mat; the dog sat on the log; a cat and a dog, a mat 
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A byte-level BPE of 300 ids, saved with a truncation that must not be obeyed."""
+    """A byte-level BPE tokenizer with 300 ids. Its file sets a truncation, which `tokenize` must ignore."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
@@ -66,7 +66,7 @@ def ids(path: Path) -> list[int]:
 
 
 def documents(path: Path) -> list[str]:
-    """What a file of bytes holds."""
+    """The documents in a file of tokens that are bytes."""
     header, found, held = read_header(path), [], bytearray()
     for token in ids(path):
         if token == header.end_of_document:
@@ -87,7 +87,7 @@ def add(path: Path, members: dict[str, bytes], mode: Any = "w") -> None:
 
 
 def save(folder: Path, *parts: list[str | None]) -> None:
-    """A data set as `datasets` 5.2 saves it: Arrow streams, and `state.json` that lists them in order."""
+    """Save a data set as `datasets` 5.2 does: Arrow streams, and a `state.json` that lists them in order."""
     folder.mkdir()
     names = [f"data-{number:05d}-of-{len(parts):05d}.arrow" for number in range(len(parts))]
     for name, part in zip(names, parts, strict=True):
@@ -152,7 +152,7 @@ def test_a_tokenizer_encodes_every_document_as_the_library_does(tmp_path: Path, 
     expected = [token for text in texts for token in [*library.encode(text).ids, end]]
     found = ids(path)
     assert found == expected
-    # A mark that a text spells out does not end a document.
+    # The text of the end-of-document token inside a document does not end the document.
     assert found.count(end) == len(texts) == made.header.documents
     assert library.decode(found, skip_special_tokens=False) == "".join(text + "<|endoftext|>" for text in texts)
     assert (made.header.vocabulary, made.header.dtype, made.header.tokenizer) == (

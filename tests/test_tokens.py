@@ -1,4 +1,4 @@
-"""Token files as data: which windows a step sees, and what is refused."""
+"""Token files as data: the windows of each step, and files that are refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def write(path: Path, ids: np.ndarray[Any, Any], vocabulary: int, **fields: Any)
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Every id stands once, so that a window tells where it was read."""
+    """A corpus in which each id occurs once, so that a window identifies its position."""
     write(tmp_path / "corpus.bin", np.arange(COUNT), COUNT)
     return tmp_path
 
@@ -73,7 +73,7 @@ def refused(act: Callable[[], object]) -> Diagnostic:
 
 
 def told(folder: Path) -> str:
-    """What stands in the way of opening the corpus."""
+    """The reason why the corpus cannot be opened."""
     found = refused(lambda: open_data(PLAN, folder, CPU))
     assert found.code == "broken-tokens", found
     return found.notes[0] if found.message.startswith("`") else found.message
@@ -130,7 +130,7 @@ def test_the_highest_id_of_each_kind_is_read(tmp_path: Path, vocabulary: int) ->
 
 
 def test_a_file_larger_than_memory_opens_at_once(tmp_path: Path) -> None:
-    """9 GB of a sparse file: more than 2^32 tokens, of which only windows are read."""
+    """A sparse file of 9 GB holds more than 2^32 tokens; only the windows in use are read."""
     count, mark = 4_500_000_000, 123
     path = tmp_path / "corpus.bin"
     with path.open("wb") as file:
@@ -203,7 +203,7 @@ def test_headers_that_are_none(corpus: Path, text: bytes) -> None:
 
 
 def test_ids_beyond_the_vocabulary(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a file too large for its digest: samples find many at the start, every step looks at its own."""
+    """A large file is not hashed: opening it checks samples of its ids, and each step checks its own batch."""
     monkeypatch.setattr(bins, "SMALL", 0)
     path = corpus / "corpus.bin"
     ids = np.fromfile(path, "<u2")
@@ -269,7 +269,7 @@ checkpoint every 2 steps
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """A folder with a text, its tokens and a `.shape` file."""
+    """A folder with a text file, its tokens and a `.shape` file."""
     words = "".join(f'{{"text": "line {number} of a text, and more of it"}}\n' for number in range(400))
     (tmp_path / "corpus.jsonl").write_text(words)
     (tmp_path / "toy.shape").write_text(SHAPE)
