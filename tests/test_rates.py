@@ -1,4 +1,4 @@
-"""The learning rate of a plan: its factors, the cooldown, the ramp after a switch, tables and widths."""
+"""The learning rate of a plan: its factors, the cooldown, the re-warm-up after a switch, tables and widths."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_no_way_of_a_comparison_cools_down(tmp_path: Path) -> None:
     assert quiet.diagnostics == []
 
 
-# -- the ramp after a switch -------------------------------------------------------------------------------------------
+# -- the re-warm-up after a switch -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Checkpoints: bit for bit, whole or not there, and nobody else's."""
+"""Checkpoints: exact resumes, atomic writes, and refusal of checkpoints of other plans."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def same(one: TorchMachine, two: TorchMachine) -> bool:
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 def test_a_resumed_run_is_the_uninterrupted_run(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before, at and after a switch; bit for bit."""
+    """Resumes before, at and after a switch give the bits of the uninterrupted run."""
     monkeypatch.setattr(checkpoint, "KEPT", 9)
     whole, events = followed(plan, tmp_path)
     for step in (3, 6, 9):
@@ -120,7 +120,7 @@ def test_the_optimizers_state_is_that_of_all_parameters_or_of_none(saved: Path) 
 
 
 def write_optimizer(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Another state of the optimizer, its digest too."""
+    """Replace the optimizer state of a checkpoint, and its digest."""
     data = write_tensors(dict(tensors))
     (path / "optimizer.safetensors").write_bytes(data)
     files = json.loads((path / "state.json").read_text())["files"]
@@ -129,7 +129,7 @@ def write_optimizer(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def test_a_parameter_that_no_gradient_has_reached_comes_back(tmp_path: Path) -> None:
-    """With the state that its first update begins with."""
+    """A parameter without gradients is restored with the state before its first update."""
     made, _ = followed(toy_image_plan())
     del made.body.optimizer.state[parameters(made)["norm.weight"]]
     made.save(tmp_path / "step-000000012", 12)

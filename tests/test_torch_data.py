@@ -1,4 +1,4 @@
-"""Data: which samples a step sees, and what is refused."""
+"""Data in torch: the samples of each step, and data that are refused."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_samples_before_a_step_follow_from_the_plan() -> None:
 
 
 def test_epochs_go_on_across_batches() -> None:
-    """A change of batch takes up where the last one ended: no image twice, none left out."""
+    """After a change of batch, the epoch continues where it was: no image is repeated or skipped."""
     plan = toy_image_plan((({"batch": 8}, 3), ({"batch": 32}, 2), ({"batch": 16}, 2)))
     assert [stage.batch for stage in plan.stages] == [8, 32, 16]
     assert [Cursor(plan).before(step) for step in range(7)] == [0, 8, 16, 24, 56, 88, 104]
@@ -249,7 +249,7 @@ def test_images_are_measured(metric: str) -> None:
 
 
 def test_fewshot_error_is_that_of_a_ridge_regression() -> None:
-    """Paper A, section 3: alpha 0.01 on one-hot targets; here by its normal equations, in float64."""
+    """Paper A, section 3: ridge regression with alpha 0.01 on one-hot targets; here by normal equations in float64."""
     made = machine(toy_image_plan(metric="fewshot_error@5"))
     data = made.data
     assert isinstance(data, Images)

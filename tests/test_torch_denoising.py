@@ -1,4 +1,4 @@
-"""Denoising: what a window asks, that nothing of the text is lost, and that training by it works."""
+"""Denoising: inputs and targets of windows, reconstruction of the text, and training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def objective(**settings: Any) -> Denoising:
 
 
 def alone(mode: str, **settings: Any) -> Denoising:
-    """One denoiser in all steps."""
+    """An objective that uses one denoising mode in all steps."""
     return objective(**{name: 1.0 if name == mode else 0.0 for name in MODES}, **settings)
 
 
@@ -57,7 +57,7 @@ def asked(made: Denoising, context: int, step: int = 0, samples: int = 8) -> Ask
 
 
 def rebuilt(inputs: Sequence[int], targets: Sequence[int]) -> list[int]:
-    """The text, from what a window shows and what it asks for."""
+    """The text reconstructed from the inputs and targets of a window."""
     whole = [*inputs, targets[-1]]
     first = next(at for at, target in enumerate(targets) if target != IGNORED)
     assert whole[first + 1 :] == list(targets[first:])
@@ -101,7 +101,7 @@ def test_modes_and_sentinels_have_ids_of_their_own() -> None:
     assert sorted(marks.values()) == [TEXT + 100, TEXT + 101, TEXT + 102]
     spans = asked(alone("regular"), 64).inputs.unique()
     assert {int(token) for token in spans if token >= TEXT} & set(marks.values()) == {marks["regular"]}
-    # Behind a vocabulary that another objective enlarges further, the same ids from its end.
+    # If another objective enlarges the vocabulary further, the ids keep their distance from its end.
     larger = Denoising(written(Declared()), TEXT + 500)
     assert larger.mark(0) + TEXT + 500 == objective().mark(0) + TEXT + 103
 
@@ -117,7 +117,7 @@ def test_rates_and_lengths_are_those_asked_for(context: int, rate: float, span: 
 
 
 def test_spans_lie_anywhere() -> None:
-    """Every place but those at the ends is hidden about equally often, and no two spans touch."""
+    """Every position, except near the ends, is hidden about equally often, and no two spans touch."""
     made, context = alone("regular"), 64
     layout = Declared().layouts(context)["regular"]
     hidden = np.zeros(layout.text)
@@ -202,7 +202,7 @@ def test_training_lowers_both_losses(prefix: str) -> None:
 
 
 def test_compute_is_that_of_the_next_token() -> None:
-    """But for the rows of the head that the reserved ids take."""
+    """Compute equals that of `next_token`, plus the rows of the head for the reserved ids."""
     plain = toy_text_plan(LEGS)
     assert denoised().stages[1].cost - plain.stages[1].cost == 6 * 15 * 32 * 256
     assert Declared().compute(FACTS, Shape.of(context=1024), "flops") == 0
@@ -210,7 +210,7 @@ def test_compute_is_that_of_the_next_token() -> None:
 
 
 def test_processes_agree_on_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mean over two processes of their own means is the loss of one process that does all."""
+    """The shares of two processes sum to the loss of a single process."""
     plan = denoised(regular=1.0, extreme=0.0, sequential=0.0)
     told: list[float] = []
     monkeypatch.setattr(Team, "sum", lambda self, numbers: told.append(float(numbers[0])) or numbers)
@@ -274,7 +274,7 @@ evaluate every 12 steps
 
 
 def test_a_run_that_denoises_at_last(tmp_path: Path) -> None:
-    """The rows of the marks are there from the start, so that both stages have one model and one price."""
+    """The embedding has rows for the marks from the first stage on, so both stages have the same model and compute."""
     plan = compiled(tmp_path, AT_LAST)
     assert [stage.sizes["vocabulary"] for stage in plan.stages] == [271, 271]
     assert plan.stages[0].cost == plan.stages[1].cost

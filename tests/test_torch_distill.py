@@ -1,4 +1,4 @@
-"""Distillation in torch: the numbers, the teacher's place outside the student, runs over a switch, exports."""
+"""Distillation in torch: losses by hand, the teacher as a module apart from the student, runs, exports."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def machine(plan: Plan, root: Path, dtype: torch.dtype = torch.float32) -> Torch
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run of a flexible vision transformer, ended in patches of 2 px over a base of 4 px."""
+    """A folder with a finished run of a flexible vision transformer: final patch size 2 px, base 4 px."""
     folder = tmp_path_factory.mktemp("trained")
     run(toy_image_plan((({"patch": 4}, 5), ({"patch": 2}, 15))), folder / "run", device="cpu")
     answer(["export", str(folder / "run"), "-o", str(folder / "t.safetensors")])
@@ -89,7 +89,7 @@ def test_the_divergence_by_hand() -> None:
     (slope,) = torch.autograd.grad(4 * at_two, student)
     first = torch.tensor([-0.229644, 0.142944, 0.086700], dtype=torch.float64)
     torch.testing.assert_close(slope[0], first, rtol=0, atol=5e-7)
-    # T (p_student - p_teacher) / samples, times T for the factor of T squared over that of the softmax.
+    # The factor T^2 times the 1 / T of the softmax gives T (p_student - p_teacher) / samples, with T = 2.
     torch.testing.assert_close(slope, 2 * (torch.softmax(student / 2, -1) - soft) / 2)
 
 
@@ -117,7 +117,7 @@ def test_half_precision_is_computed_in_float32() -> None:
 
 
 def test_a_teacher_answers_as_its_run_did(trained: Path) -> None:
-    """Through its own reading: patches of 2 px over a base of 4 px."""
+    """The teacher uses the reading of its own run: patches of 2 px over a base of 4 px."""
     weights = read_weights(trained / "t.safetensors")
     assert (weights.step, weights.averaged, weights.shape["patch"], weights.sizes["patch"]) == (20, True, 2, 4)
     teacher = Teacher("t.safetensors", weights.sha256, Site(trained, CPU, torch.float32))
@@ -173,7 +173,7 @@ def test_the_student_comes_nearer_to_its_teacher(trained: Path) -> None:
 def test_a_missing_or_changed_teacher_is_told_before_the_first_step(
     spoilt: str, distilled: Plan, trained: Path, tmp_path: Path
 ) -> None:
-    """Though it is needed late, and also where a run goes on."""
+    """The run is refused at its start, even if only a later stage needs the teacher, and also on a resume."""
     shutil.copy(trained / "t.safetensors", tmp_path)
     run(distilled, tmp_path / "run", device="cpu", root=tmp_path, until=("classification_error", 2.0))
     file = tmp_path / "t.safetensors"
@@ -194,7 +194,7 @@ def test_a_missing_or_changed_teacher_is_told_before_the_first_step(
 
 
 def test_the_simulator_and_torch_tell_one_stream(distilled: Plan, trained: Path, tmp_path: Path) -> None:
-    """FLOPs of a teacher's forward passes among them; and a run that goes on has the bits of one that did not stop."""
+    """Both emit the same events, including the FLOPs of the teacher. A resumed run gives exactly the same losses."""
     whole = list(execute(distilled, machine(distilled, trained), tmp_path))
     assert whole == list(execute(distilled, Simulator(distilled), tmp_path / "none"))
     first = next(event for event in whole if isinstance(event, CheckpointSaved))
@@ -268,7 +268,7 @@ def test_averaged_or_raw_weights(trained: Path, tmp_path: Path) -> None:
 
 
 def test_a_grown_model_is_exported_as_it_came_to_be(tmp_path: Path) -> None:
-    """The eps of its norms is not that of a fresh model, and the file says so."""
+    """Growth changes the eps of norms, and the exported file stores the changed value."""
     plan = toy_image_plan((({"width": 32, "depth": 2}, 3), ({"width": 48, "depth": 3}, 3)))
     run(plan, tmp_path / "run", device="cpu")
     exported = export(plan, tmp_path / "run", tmp_path / "t.safetensors")

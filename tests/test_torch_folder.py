@@ -1,4 +1,4 @@
-"""A run's folder after accidents: broken checkpoints, a log without its end, a full disk."""
+"""Damaged run folders: broken checkpoints, a truncated log, a full disk."""
 
 from __future__ import annotations
 

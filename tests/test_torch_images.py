@@ -1,4 +1,4 @@
-"""Images of files: what is read, what is kept, what is refused, and what is done to them before a model sees them."""
+"""Image data sets in files: reading, caching, refusals, and preprocessing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def picture(seed: int, width: int = 12, height: int = 8) -> Image.Image:
 
 
 def fill(root: Path, count: int = 6) -> Path:
-    """Three classes of noise of 12 x 8 pixels, each a shade of its own."""
+    """Write noise images of 12 x 8 pixels in three classes, each with its own brightness."""
     for number, name in enumerate(CLASSES):
         (root / "in" / name).mkdir(parents=True)
         for at in range(count):
@@ -43,7 +43,7 @@ def fill(root: Path, count: int = 6) -> Path:
 
 
 def plain(**settings: Any) -> ImageFolder:
-    """8 pixels, nothing augmented."""
+    """The data set at 8 pixels without augmentation."""
     given: dict[str, Any] = {"classes": 3, "image": 8, "mirror": False, "held_out": 0.3, **settings}
     return ImageFolder("in", **given)
 
@@ -61,7 +61,7 @@ def refusal(root: Path, data: Any) -> Diagnostic:
 
 
 def every(data: Images) -> tuple[torch.Tensor, torch.Tensor]:
-    """All that trains, in the order of the first epoch."""
+    """All training images, in the order of the first epoch."""
     count = data.describe()["training_images"]
     return data.batch(0, 0, 0, count, None, slice(0, count))
 
@@ -180,7 +180,7 @@ CIFAR = Cifar10("in", mirror=False)
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Five files of 8 images, of which the last 10 are held out; a row a class, then three planes."""
+    """Records of five files with 8 images each, the last 10 images held out. A record is a class and three planes."""
     monkeypatch.setattr(cifar10, "_OF_A_FILE", 8)
     monkeypatch.setattr(cifar10, "HELD_OUT", 10)
     (tmp_path / "in").mkdir()
@@ -270,7 +270,7 @@ def test_squares_are_drawn_for_the_samples_number() -> None:
 
 
 def test_squares_are_enlarged_parts_of_the_image() -> None:
-    """A slope stays one, as steep as the square is small, and shows which part is seen."""
+    """A crop of a linear ramp is a linear ramp: its slope gives the size of the crop, its mean the position."""
     across = torch.linspace(-1, 1, 33)
     slopes = torch.stack((across.expand(33, 33), across[:, None].expand(33, 33))).expand(300, 2, 33, 33)
     seen = squares(slopes, 0, np.arange(300), 0.5, mirror=True)[..., 2:-2, 2:-2]

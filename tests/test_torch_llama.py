@@ -1,4 +1,4 @@
-"""The language model is Llama: Hugging Face's module with the same weights gives the same logits."""
+"""The language model is Llama: Hugging Face's module gives the same logits for the same weights."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def logits(net: Any, tokens: Tensor) -> Tensor:
 @pytest.mark.parametrize("kv_ratio", [1, 2, 4])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_logits_are_those_of_hugging_faces_llama(tied: bool, kv_ratio: int) -> None:
-    """Before and behind a switch that grows context, width and depth, whose eps is no longer the first one."""
+    """Logits agree before and after a switch that grows context, width and depth, and thereby changes eps."""
     legs = (({"context": 16, "width": 32, "depth": 2}, 6), ({"context": 64, "width": 64, "depth": 3}, 6))
     made = shake(machine(toy_text_plan(legs, model={"tied": tied, "kv_ratio": kv_ratio, "rope_base": 5e5})))
     tokens = torch.randint(0, 256, (4, 64), generator=torch.Generator().manual_seed(0))

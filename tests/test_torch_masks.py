@@ -1,4 +1,4 @@
-"""Attention within documents: what a token sees, and what nothing costs where nothing is asked."""
+"""Attention within documents: the mask of each token, and no cost for models that do not use it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOCUMENTS = {"attend": "document"}
 
 
 def drawn(*shape: int) -> Tensor:
-    """Text without an end."""
+    """Random tokens without an end-of-document token."""
     return torch.randint(1, 256, shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -47,7 +47,7 @@ def test_earlier_documents_do_not_matter(kv_ratio: int) -> None:
     other[:, :20] = drawn(2, 40)[:, 20:]
     with torch.no_grad():
         one, two = made.body.net(tokens), made.body.net(other)
-        # The document alone, at the positions from 0 on: rotary positions are differences.
+        # The second document alone starts at position 0. This makes no difference, as rotary positions are relative.
         alone = made.body.net(tokens[:, 21:])
     assert torch.equal(one[:, 21:], two[:, 21:])
     assert relative(one[:, :20], two[:, :20]) > 1e-2
@@ -106,7 +106,7 @@ def test_a_text_without_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_all_blocks_keep_one_mask_for_the_backward_pass(dtype: torch.dtype) -> None:
-    """In the precision of attention, and what it adds is what the mask of booleans says."""
+    """The additive mask has the dtype of attention and equals the boolean mask."""
     made = shake(machine(toy_text_plan((({"depth": 3}, 4),), model=DOCUMENTS)))
     net, tokens = made.body.net.to(dtype), drawn(2, 48)
     tokens[:, 20] = END

@@ -1,4 +1,4 @@
-"""The modules: names, views, positions."""
+"""The torch modules: parameter names, views, positions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_first_weights_have_the_stated_spread() -> None:
 
 
 def test_patch_size_and_back_is_bit_identical() -> None:
-    """12 -> 8 -> 12 on a 24 px image, as a live view: what is stored is never rewritten."""
+    """Patch size 12 -> 8 -> 12 on an image of 24 px: a view never changes the stored kernel."""
     plan = toy_image_plan((({"patch": 4}, 1), ({"patch": 2}, 1), ({"patch": 8}, 1)), base=4, grid=2)
     made = shake(machine(plan))
     before, stored, optimizer = outputs(made), made.body.net, made.body.optimizer
@@ -118,7 +118,7 @@ def test_patch_embedding_is_a_strided_convolution() -> None:
 
 @pytest.mark.parametrize("pool", ["mean", "cls"])
 def test_the_head_reads_the_class_token_or_the_mean_of_the_patches(pool: str) -> None:
-    """Registers are read by the blocks alone: without blocks they change nothing."""
+    """Only blocks read registers, so registers have no effect in a model without blocks."""
     made = shake(machine(toy_image_plan(model={"pool": pool, "registers": 3})))
     net, found = made.body.net, parameters(made)
     before = outputs(made)
@@ -135,7 +135,7 @@ def test_the_head_reads_the_class_token_or_the_mean_of_the_patches(pool: str) ->
 
 @pytest.mark.parametrize("pool", ["mean", "cls"])
 def test_tokens_before_the_patches_have_no_place_in_the_grid(pool: str) -> None:
-    """Another patch size and another resolution leave them as they are; all they see is trained."""
+    """Class token and registers do not change with patch size or resolution, and all of them have gradients."""
     legs = (({"patch": 4, "resolution": 8}, 1), ({"patch": 2, "resolution": 8}, 1), ({"patch": 2, "resolution": 4}, 1))
     made = shake(machine(toy_image_plan(legs, model={"pool": pool, "registers": 3})))
     names = [name for name in ("cls", "registers") if name in parameters(made)]
@@ -181,8 +181,8 @@ def test_held_out_images_are_seen_at_the_resolution_of_the_stage() -> None:
 
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 3e-6)])
 def test_tokens_stay_where_patches_and_images_are_enlarged_alike(dtype: torch.dtype, close: float) -> None:
-    """Patch and resolution by one factor: with each patch enlarged by itself no token changes. Enlarging the image as a
-    whole mixes neighbours at the borders of patches."""
+    """If patch size and resolution grow by the same factor, enlarging each patch separately keeps all tokens. Enlarging
+    the whole image mixes neighbours at the borders of patches."""
     legs = (({"patch": 4, "resolution": 8}, 1), ({"patch": 8, "resolution": 16}, 1))
     made = machine(toy_image_plan(legs, model={"upsample": True}), dtype)
     net, images, found = made.body.net, inputs(made), parameters(made)

@@ -1,4 +1,4 @@
-"""Every optimizer on the torch machine: its updates against a reference, its state through switches and resumes."""
+"""Optimizers on the torch machine: updates against a reference, and state across switches and resumes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rated(rate: float, matrix: float = 1.0) -> Factors:
 def moved(
     made: Optimizer[Declared], declared: Parameter, like: Tensor, steps: int, rate: float, matrix: float = 1.0
 ) -> nn.Parameter:
-    """A tensor after some updates by gradients that depend on it."""
+    """A tensor after some updates with gradients that depend on its values."""
     weight = nn.Parameter(like.clone())
     optimizer = made.build_with_state(members({"w": weight}, declared), {})
     for _ in range(steps):
@@ -93,7 +93,8 @@ def test_sgd_is_torchs(momentum: float, nesterov: bool) -> None:
 
 
 def test_sgd_decays_matrices_as_torch_does_without_momentum() -> None:
-    """There, a decay of the weights is one of the gradient; with momentum it is not, and stays out of the momentum."""
+    """Without momentum, decoupled weight decay equals torch's decay in the gradient. With momentum they differ: the
+    decay does not enter the momentum."""
     made, like = TorchSgd(Sgd(momentum=0.0, weight_decay=0.5)), random(6, 4)
     want = reference(torch.optim.SGD, like, 10, lr=0.05, weight_decay=0.5)
     assert torch.allclose(moved(made, MATRIX, like, 10, 0.05), want, rtol=1e-12)
@@ -109,7 +110,7 @@ def test_sgd_decays_matrices_as_torch_does_without_momentum() -> None:
 
 @pytest.mark.parametrize("sizes", [(5, 5), (4, 9), (9, 4)])
 def test_newton_schulz_changes_singular_values_alone(sizes: tuple[int, int]) -> None:
-    """Against the singular value decomposition: five times the polynomial, and all of them then near 1."""
+    """Newton-Schulz applies the polynomial to the singular values five times, which brings all of them close to 1."""
     matrix = random(*sizes)
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     want = values / (values.norm() + 1e-7)
@@ -124,8 +125,8 @@ def test_newton_schulz_changes_singular_values_alone(sizes: tuple[int, int]) -> 
 
 
 def test_muon_moves_a_matrix_by_its_orthogonal_part() -> None:
-    """First step from rest: momentum and look-ahead are along the gradient; the decay is decoupled, and `matrix`
-    multiplies the rate."""
+    """In the first step, momentum and Nesterov momentum are parallel to the gradient. Weight decay is decoupled, and
+    `matrix` multiplies the learning rate."""
     like, settings = random(8, 32), Muon(weight_decay=0.5)
     gradient = torch.sin(3 * like) + 0.1
     want = like * (1 - 0.005 * 0.5) - 0.005 * 0.2 * 32**0.5 * newton_schulz(gradient)
@@ -149,7 +150,7 @@ def test_muons_momentum_is_a_mean_of_gradients(nesterov: bool) -> None:
 
 
 def test_muons_other_parameters_are_adamws() -> None:
-    """To the bit, at a learning rate of their own."""
+    """Parameters that muon does not treat get the updates of AdamW bit for bit, at the learning rate `adamw_lr`."""
     settings = Muon(lr=1e-2, adamw_lr=5e-3, beta2=0.99, weight_decay=0.1)
     embedding = Parameter("embed", ("vocabulary", "residual"), "matrix", "residual")
     like = random(5, 8)
@@ -159,7 +160,7 @@ def test_muons_other_parameters_are_adamws() -> None:
 
 
 def test_fused_matrices_are_updated_one_by_one() -> None:
-    """As one tensor of three or as three tensors, in whichever axis they lie."""
+    """A fused tensor is updated as its three matrices are, whichever axis is fused."""
     three = random(3, 4, 6)
     for dims, sizes in ((("part hidden", "residual"), (3, 4, 6)), (("hidden", "part residual"), (4, 3, 6))):
         fused = three if dims[0].startswith("part") else three.transpose(0, 1)
@@ -193,8 +194,8 @@ def test_muon_takes_the_matrices_of_the_blocks(plan: Callable[..., Plan]) -> Non
 @pytest.mark.parametrize("init", ["preserve", "net2net"])
 @pytest.mark.parametrize("optimizer", ["muon", "sgd"])
 def test_momentum_grows_as_the_gradient_does(optimizer: str, init: Literal["preserve", "net2net"]) -> None:
-    """Put the gradient where the momentum is, grow in width, and compare with the true gradient after it: equal where
-    it was carried, and 0 in new entries."""
+    """Set the momentum to the gradient, grow the width, and compare with the new gradient: both are equal where the
+    momentum was carried, and the momentum is 0 in new entries."""
     legs, untied = (({"width": 32}, 4), ({"width": 64}, 4)), {"tied": False}
     made = machine(toy_text_plan(legs, init=init, optimizer=OPTIMIZERS[optimizer], model=untied), torch.float64)
     part = "momentum" if optimizer == "muon" else "momentum_buffer"
@@ -229,7 +230,7 @@ def test_growth_in_width_and_depth_checks_clean(optimizer: str, kind: str) -> No
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_resumed_run_gives_the_same_bits(optimizer: str, tmp_path: Path) -> None:
-    """From before and from after a growth in depth and width, whose new entries have an age of their own in AdamW."""
+    """Resumes before and after a growth in depth and width, which gives new entries their own age in AdamW."""
     plan = toy_text_plan(DEEPER, optimizer=OPTIMIZERS[optimizer], checkpoint=3)
     whole, events = followed(plan, tmp_path)
     found = sorted(path.name for path in tmp_path.iterdir())
@@ -316,7 +317,7 @@ class Slow(Optimizer):
 
 @pytest.fixture
 def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A distribution is installed that brings an optimizer."""
+    """Install a distribution that defines an optimizer."""
     (tmp_path / "growth").mkdir()
     about = tmp_path / "growth-1.0.dist-info"
     about.mkdir()
@@ -342,7 +343,7 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_an_optimizer_of_another_distribution_grows_by_its_rules(
     init: Literal["normal", "net2net"], stranger: None
 ) -> None:
-    """Its slow weights go through a growth as the weights do, with the same draws."""
+    """Its slow weights grow as the weights do, with the same random numbers."""
     made_by = components("optimizer")["slow"]()
     plan = toy_image_plan(DEEPER, init=init, optimizer=made_by)
     assert check(plan).diagnostics == ()

@@ -1,4 +1,4 @@
-"""Several processes: the losses of one, and what happens where one of them is lost or refused."""
+"""Runs of several processes: the losses of one process, lost processes, and refusals."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ ALONE = """
 
 
 def test_the_leader_alone_is_refused(tmp_path: Path) -> None:
-    """By a folder in use, then by a full disk: the other process must not wait for it."""
+    """The leader fails on a folder in use, then on a full disk; the other process must not wait for it."""
     script = tmp_path / "alone.py"
     script.write_text(textwrap.dedent(ALONE))
     here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
@@ -149,8 +149,8 @@ checkpoint every 4 steps
 
 
 def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
-    """Across a switch of context, width and loss, a preview and a reset, with masks of documents and spans taken out,
-    by `muon`, whose update of a matrix needs its whole gradient; then the weights are those of one process."""
+    """Losses and final weights equal those of one process, with: a switch of context, width and loss; a preview; a
+    reset; document masks; denoising; and `muon`, whose update of a matrix needs the whole gradient."""
     plan = compiled(tmp_path, DENOISED)
     _, one = go(plan, tmp_path / "one")
     outcome, two = go(plan, tmp_path / "two", processes=2)
@@ -175,7 +175,7 @@ budget 6 steps
 
 
 def test_two_processes_have_the_teacher_of_one(tmp_path: Path) -> None:
-    """Across a growth by AdamW whose new entries have ages of their own; then the weights are those of one process."""
+    """Final weights equal those of one process, across a growth after which new entries have their own age in AdamW."""
     go(compiled(tmp_path, TAUGHT + "objective cross_entropy"), tmp_path / "teacher")
     export(tmp_path / "teacher", tmp_path / "t.safetensors")
     kinds = 'mixture(of: [cross_entropy, distill(teacher: "t.safetensors")], weights: [0.5, 0.5])'

@@ -1,4 +1,4 @@
-"""What torch's optimizer is told of the learning rate, step by step, and what becomes of it on a resume."""
+"""The learning rate that torch's optimizer gets in each step, also after a resume."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ QUICK = Adamw(lr=2e-3, warmup=4, average=20, beta2=0.999, weight_decay=0.01)
 
 
 def rated(moments: Moments = "reset", rewarm: int = 5, cooldown: int | None = 8, **fields: Any) -> Plan:
-    """The plan with a rise behind its switch, a cooldown, and matrices at 32 / width."""
+    """A plan with a re-warm-up after its switch, a cooldown, and the rate of matrices scaled by 32 / width."""
     plan = toy_image_plan(LEGS, moments=moments, optimizer=QUICK)
     first, second = plan.stages
     assert second.transition is not None
@@ -41,7 +41,7 @@ def rated(moments: Moments = "reset", rewarm: int = 5, cooldown: int | None = 8,
 
 
 def expected(step: int) -> float:
-    """The learning rate of a step, by hand."""
+    """The learning rate of a step, computed by hand."""
     rate = 2e-3 * min(1.0, (step + 1) / 4)
     if step >= 8:
         rate *= math.sqrt(8 / 32) * min(1.0, (step - 7) / 5)
@@ -71,7 +71,7 @@ def test_every_group_has_the_learning_rate_of_the_step(moments: Moments) -> None
 
 
 def test_a_plan_without_factors_trains_as_it_did() -> None:
-    """lr * shape * warm-up, in this order: all that there was before; a factor of 1 changes no bit."""
+    """The rate is lr * shape * warm-up, multiplied in this order, as before other factors existed, bit for bit."""
     plan = toy_image_plan((({"batch": 8}, 3), ({"batch": 32}, 3)), optimizer=QUICK)
     made = machine(plan, taken=False)
     found = [made.body.optimizer.param_groups[0]["lr"] for event in execute(plan, made) if isinstance(event, StepDone)]
@@ -80,7 +80,7 @@ def test_a_plan_without_factors_trains_as_it_did() -> None:
 
 
 def test_matrices_that_read_channels_move_less() -> None:
-    """The first update of AdamW is the learning rate, whatever the gradient."""
+    """The first update of AdamW has the size of the learning rate, whatever the gradient."""
     plan = rated(rewarm=0, cooldown=None)
     made = machine(plan)
     for step in range(8):
@@ -100,7 +100,7 @@ def test_matrices_that_read_channels_move_less() -> None:
 def test_a_resume_in_a_rise_or_a_cooldown_is_the_uninterrupted_run(
     moments: Moments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bit for bit: nothing of the learning rate is stored."""
+    """A resume gives the same bits, although checkpoints do not store the learning rate."""
     monkeypatch.setattr(checkpoint, "KEPT", 9)
     plan = rated(moments, checkpoint=5)
     whole, events = followed(plan, tmp_path)
@@ -124,7 +124,7 @@ def test_a_run_is_measured_uncooled_and_cooled() -> None:
 
 @pytest.mark.parametrize("moments", ["fresh", "carry", "carry_raw", "reset"])
 def test_a_switch_before_the_first_step_drops_nothing_that_was_there(moments: Moments) -> None:
-    """Without moments every policy is `reset`: the first updates are those of a fresh optimizer."""
+    """Without moments every policy acts as `reset`: the first updates are those of a new optimizer."""
     made = machine(rated(moments))
     switch(made)
     dropped = machine(rated("reset"))
@@ -149,7 +149,7 @@ def test_reset_drops_all_state_with_its_step() -> None:
 
 @pytest.mark.parametrize("form", ["linear", "cosine"])
 def test_a_schedule_has_the_rates_of_torch(form: Form) -> None:
-    """Step by step behind a warm-up of 4, against torch's own schedulers over the other 20 of 24 steps."""
+    """After a warm-up of 4 steps, the rates equal those of torch's schedulers over the remaining 20 of 24 steps."""
     plan = rated("fresh", rewarm=0, cooldown=None, schedule=Decay(form, 0.1))
     weight = torch.nn.Parameter(torch.zeros(1))
     sgd = torch.optim.SGD([weight], lr=1.0)
@@ -165,7 +165,7 @@ def test_a_schedule_has_the_rates_of_torch(form: Form) -> None:
 
 
 def test_the_plan_and_torch_agree_on_the_rate_of_every_step() -> None:
-    """What the plan says without a machine is what the optimizer is given; the simulator tells the same events."""
+    """The rate computed from the plan equals that of the optimizer; the simulator emits the same events."""
     plan = rated("fresh", rewarm=0, cooldown=None, schedule=Decay("cosine", 0.1), evaluate=6)
     made = machine(plan, taken=False)
     events, given = [], []
@@ -188,7 +188,7 @@ def test_a_resume_under_a_schedule_is_the_uninterrupted_run(tmp_path: Path, monk
 
 
 def test_a_longer_run_is_no_fork_of_one_with_a_schedule(tmp_path: Path) -> None:
-    """The schedule falls over the whole run, so the first part had other rates."""
+    """A schedule decays over the whole run, so a shorter run has other rates in the same steps."""
     decay = Decay("linear", 0.0)
     plan = rated("fresh", cooldown=None, schedule=decay)
     trunk = sealed(

@@ -1,4 +1,4 @@
-"""Rotary positions: published numbers, and how a reading changes them."""
+"""Rotary positions: published frequencies, and how a reading changes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_rates_of_four_pairs() -> None:
 
 
 def test_the_first_channel_is_turned_towards_its_partner() -> None:
-    """Channel i and i + width / 2 make a pair, as in Llama's published weights."""
+    """Channels i and i + width / 2 form a pair, as in Llama's published weights."""
     table = Rotary(8).table(3, Rope(1e4), CPU)
     turned = turn(torch.eye(8)[0].expand(1, 1, 3, 8), table)[0, 0]
     assert turned[1, [0, 4]].tolist() == pytest.approx([0.540302, 0.841471], abs=1e-6)
@@ -58,11 +58,11 @@ def test_a_factor_of_one_changes_nothing(rule: str) -> None:
 
 
 def published(kind: str, width: int, trained: int, factor: float) -> tuple[Tensor, float]:
-    """What Hugging Face's library computes for a Llama of four heads."""
+    """The frequencies and attention factor that Hugging Face's library computes for a Llama with four heads."""
     llama = transformers()
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-    # `dynamic` enlarges the base by the length of the present sequence alone where its own factor is 1.
+    # With a factor of 1, `dynamic` scales the base by the length of the current sequence only.
     own = 1.0 if kind == "dynamic" else factor
     config = llama.LlamaConfig(
         hidden_size=4 * width,
@@ -109,7 +109,7 @@ CHANGED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("settings", CHANGED, ids=[settings["rope"] for settings in CHANGED])
 def test_a_switch_of_context_changes_what_the_module_reads(settings: dict[str, Any]) -> None:
-    """And the reading of the shape before brings it back, bit for bit, as a blended step asks."""
+    """The reading of the previous shape restores the function bit for bit, as blended steps require."""
     plan = toy_text_plan(context=ContextGrow(**settings, trained=16, allow_lossy=True))
     made = shake(machine(plan))
     tokens = torch.randint(0, 256, (4, 16), generator=torch.Generator().manual_seed(0))

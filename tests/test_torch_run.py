@@ -1,4 +1,4 @@
-"""Runs: folders, resuming, stopping."""
+"""Training runs: folders, resuming, stopping."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def told(where: Path) -> list[Event]:
 
 
 class StopAfter:
-    """Listens, and sends this process SIGTERM after some steps."""
+    """A listener that sends SIGTERM to this process after some steps."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -220,7 +220,7 @@ def test_the_backend_does_not_import_torch_before_it_runs() -> None:
 
 
 def test_a_switch_waits_for_the_device_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the seconds of `TransitionApplied` are those of the switch."""
+    """The device is synchronized before and after, so that `seconds` of `TransitionApplied` measures the switch."""
     seen: list[object] = []
     monkeypatch.setattr(torch.cuda, "synchronize", seen.append)
     made = machine(PLAN, taken=False)

@@ -1,4 +1,4 @@
-"""Switches: functions kept, moments carried, ages told apart."""
+"""Switches in torch: preserved functions, carried moments, ages of entries, and surgery on tensors."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_normal_keeps_old_entries_and_their_moments_bit_for_bit(kind: str) -> No
 @pytest.mark.parametrize("init", ["preserve", "net2net"])
 @pytest.mark.parametrize("kind", ["tied", "shared"])
 def test_moments_follow_the_gradient(kind: str, init: Literal["preserve", "net2net"]) -> None:
-    """Put the gradient where the first moment is, switch, and compare what was carried with the true gradient."""
+    """Set the first moment to the gradient, switch, and compare the carried moment with the new gradient."""
     made = machine(growth(kind, init, 64), torch.float64)
     disturb(made)
     gradients(made)
@@ -120,7 +120,7 @@ def test_moments_follow_the_gradient(kind: str, init: Literal["preserve", "net2n
 
 @pytest.mark.parametrize(("moments", "update"), [("fresh", 1.0), ("carry", 0.1), ("carry_raw", 2.515), ("reset", 1.0)])
 def test_first_update_of_a_new_entry(moments: Literal["fresh", "carry", "carry_raw", "reset"], update: float) -> None:
-    """In learning rates, under a constant gradient, after 1000 steps at betas (.9, .999)."""
+    """The update in units of the learning rate, with a constant gradient, after 1000 steps at betas (.9, .999)."""
     made = machine(growth("vit", "preserve", 64, moments=moments))
     for _ in range(1000):
         _push(made)
@@ -138,7 +138,7 @@ def test_first_update_of_a_new_entry(moments: Literal["fresh", "carry", "carry_r
 
 
 def test_a_raw_carry_of_very_old_moments_is_three_times_too_far() -> None:
-    """(1 - b1) / sqrt(1 - b2) at betas (.9, .999): the limit of the first update for an ever greater step."""
+    """The first update tends to (1 - b1) / sqrt(1 - b2) for a large step number; here at betas (.9, .999)."""
     made = machine(growth("vit", "preserve", 64, moments="carry_raw"))
     _push(made)
     switch(made)
@@ -152,8 +152,8 @@ def test_a_raw_carry_of_very_old_moments_is_three_times_too_far() -> None:
 
 
 def test_the_curve_of_a_raw_carry() -> None:
-    """Updates of an entry with empty moments at a very old age, under a constant gradient and in learning rates: (1 -
-    beta1^t) / sqrt(1 - beta2^t), by torch's own optimizer."""
+    """An entry with empty moments and a large age, under a constant gradient: torch's own optimizer updates it by
+    (1 - beta1^t) / sqrt(1 - beta2^t) in units of the learning rate."""
     weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
     state = {**empty_state(weight), "step": torch.tensor(1e6)}
     settings = {"lr": 1.0, "beta1": 0.9, "beta2": 0.999, "eps": 0.0, "weight_decay": 0.0}
@@ -202,7 +202,7 @@ def test_aged_adamw_is_adamw_where_ages_agree() -> None:
 
 
 def test_parameters_without_ages_stay_fused() -> None:
-    """Beside one that has grown, another is updated to the bit as by torch."""
+    """A parameter without ages gets torch's updates bit for bit, even if another parameter has ages."""
     settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1}
     ends = []
     for age in (torch.tensor(1.0), torch.tensor([1.0, 1.0, 0.0, 1.0])):
@@ -290,7 +290,7 @@ def test_repeated_blocks_are_another_function(kind: str, init: DepthInit) -> Non
 )
 @pytest.mark.parametrize("kind", ["vit", "tied"])
 def test_blocks_come_with_their_state(kind: str, init: DepthInit, sources: Sequence[int | None]) -> None:
-    """Old blocks keep all under their new numbers; copies have the second moment and the age of their source."""
+    """Old blocks keep their state under their new numbers; copies have the second moment and age of their source."""
     made = shake(machine(deeper(kind, init)))
     old = made.body.kept()
     states = {name: {k: t.clone() for k, t in s.items()} for name, s in old.states.items()}
@@ -330,8 +330,10 @@ def test_blocks_come_with_their_state(kind: str, init: DepthInit, sources: Seque
 def test_first_update_of_a_new_block(
     init: DepthInit, moments: Literal["fresh", "reset"], update: float, old: float
 ) -> None:
-    """In learning rates, under a constant gradient, after 1000 steps at betas (.9, .999): a new block is of age 0 and
-    makes a whole update, a copy gathers its first moment anew over an old second moment."""
+    """The update in units of the learning rate, with a constant gradient, after 1000 steps at betas (.9, .999).
+
+    A new block has age 0 and makes a full update. A copy starts with an empty first moment and an old second moment.
+    """
     made = machine(deeper("vit", init, moments=moments))
     for _ in range(1000):
         _push(made)
@@ -361,7 +363,7 @@ def test_new_blocks_learn_what_they_write_first(kind: str, init: DepthInit) -> N
             n: bool(p.grad is not None and p.grad.any()) for n, p in parameters(made).items() if f"s.{added}." in n
         }
         assert found
-        # The bias of keys moves all scores of a query alike: softmax does not see it.
+        # The bias of keys adds the same number to all scores of a query, which softmax ignores.
         found = {n: any_ for n, any_ in found.items() if not n.endswith(("k.bias", "o.bias", "fc2.bias"))}
         assert {n for n, any_ in found.items() if any_} == {n for n in found if n.endswith(learning)}
         made.body.optimizer.zero_grad()
@@ -383,7 +385,7 @@ def test_deeper_and_wider_at_one_switch(kind: str, init: DepthInit) -> None:
 
 
 def test_a_new_tensor_has_one_age() -> None:
-    """A whole tensor of age 0 needs no age an entry."""
+    """A tensor whose entries all have age 0 needs one age, not one per entry."""
     plan = toy_text_plan((({"context": 16}, 6),))
     made = shake(machine(plan))
     edits = tuple(
@@ -401,7 +403,7 @@ def test_a_new_tensor_has_one_age() -> None:
 
 
 def test_fused_dims_grow_in_their_parts() -> None:
-    """Fused queries, keys and values: rows stay in their parts, each with its own mean square."""
+    """In fused queries, keys and values, new rows belong to their part and use the mean square of that part."""
     table = (Parameter("qkv.weight", ("part heads", "residual"), "matrix", "heads"),)
     ledger = Ledger.of(table, {"part": 3, "heads": 16, "residual": 16}, {})
     weight = torch.randn(48, 16, generator=torch.Generator().manual_seed(0))
@@ -446,7 +448,7 @@ def test_a_step_takes_the_images_of_its_stage(
 
 
 def grown(tensor: Tensor, dims: tuple[str, ...], *edits: Edit, name: str = "w") -> Tensor:
-    """A tensor by itself after some edits of one switch."""
+    """A single tensor after the edits of one switch."""
     kept = Kept({name: tensor.clone()}, {name: tensor.clone()}, {})
     ledger = Ledger.of((Parameter(name, dims, "matrix", dims[0]),), dict(zip(dims, tensor.shape, strict=True)), {})
     operate(
@@ -462,13 +464,13 @@ def grown(tensor: Tensor, dims: tuple[str, ...], *edits: Edit, name: str = "w") 
 
 
 def test_a_dim_that_stands_twice_has_other_numbers_on_each_axis() -> None:
-    """Rows and columns of a matrix of one dim: no new entry is there twice."""
+    """Rows and columns of a matrix whose axes are the same dim get different random numbers."""
     made = grown(torch.ones(32, 32), ("residual", "residual"), Grow("w", (Along("residual", 64, Normal(1.0)),)))
     assert len(made.unique()) == 64 * 64 - 32 * 32 + 1
 
 
 def test_new_entries_are_those_of_the_pinned_sheet() -> None:
-    """Entry by entry the numbers of the tensor's sheet in its new sizes, whatever of it was drawn."""
+    """New entries are those of the noise array for the tensor's new sizes, even where only part of it is generated."""
     along = (Along("hidden", 40, Normal(0.25)), Along("residual", 24, Normal(1.0)))
     old = torch.full((32, 16), 2.0)
     made = grown(old, ("hidden", "residual"), Grow("w", along))
@@ -479,7 +481,7 @@ def test_new_entries_are_those_of_the_pinned_sheet() -> None:
 
 
 def test_a_mean_square_is_that_before_the_edit_and_behind_those_before_it() -> None:
-    """One `Grow` of two dims has one mean square; a second `Grow` sees what the first has made."""
+    """A `Grow` of two dims uses the mean square before it; a second `Grow` uses that after the first."""
     first, second = Along("hidden", 8, Constant(3.0)), Along("residual", 5, Normal(1.0))
     old, numbers = torch.ones(4, 4), torch.from_numpy(noise(7, 0, "w", "residual", 0, 40)).float().view(8, 5)[:, 4]
     once = grown(old, ("hidden", "residual"), Grow("w", (first, second)))
@@ -500,7 +502,7 @@ def test_a_mean_square_is_that_before_the_edit_and_behind_those_before_it() -> N
     ],
 )
 def test_ages_matter_where_updates_would_be_too_long(beta1: float, beta2: float, matter: bool) -> None:
-    """Against Adam's own recursion, from empty moments without a correction, under a constant gradient."""
+    """Compared with Adam's recursion from empty moments without bias correction, with a constant gradient."""
     first = second = largest = 0.0
     for _ in range(3000):
         first, second = beta1 * first + 1 - beta1, beta2 * second + 1 - beta2
@@ -509,7 +511,7 @@ def test_ages_matter_where_updates_would_be_too_long(beta1: float, beta2: float,
 
 
 def patchwork() -> Tensor:
-    """Three ages in rows, columns and a fused dim."""
+    """An array of ages that has three values, in rows, columns and a fused dim."""
     ages = torch.full((12, 5, 3), 40.0)
     ages[:, 3:] = 7
     ages[2:4] = ages[8:10] = 0
@@ -549,7 +551,7 @@ def test_every_entry_is_updated_at_its_own_age() -> None:
 @pytest.mark.parametrize("counts", [(1.0, 4.0), (4.0, 0.5)])
 @pytest.mark.parametrize("ages", [torch.zeros(12, 5, 3), patchwork()], ids=["plain", "aged"])
 def test_a_second_moment_that_remembers_samples(ages: Tensor, counts: tuple[float, float]) -> None:
-    """Steps that count as several: the right correction is by what all of them have left of the start."""
+    """A step can count as several, with beta2 to that power; the bias correction multiplies beta2 over all steps."""
     alike = bool((ages == 0).all())
     optimizer, weight = aged(torch.zeros(()) if alike else ages, 0.98, varied=True)
     before, taken = 40 * [1.0], list[float]()
@@ -571,7 +573,7 @@ def test_a_second_moment_that_remembers_samples(ages: Tensor, counts: tuple[floa
 
 
 def test_every_step_has_the_memory_of_its_stage() -> None:
-    """The group's beta2, and the weight of the newest weights in the average, which is the raw ones' at first."""
+    """Both beta2 and the horizon of the average follow the stage; the average starts as the raw weights."""
     plan = toy_image_plan(
         (({"batch": 64}, 2), ({"batch": 8}, 2)),
         batch=BatchResize(beta2="samples"),
@@ -594,7 +596,7 @@ def test_every_step_has_the_memory_of_its_stage() -> None:
 
 
 def test_ages_are_dropped_once_they_no_longer_matter() -> None:
-    """At betas (.5, .9) that is at age 66, where .9 ** 66 = .00096, each age for itself."""
+    """At betas (.5, .9) each age is dropped at 66, where .9 ** 66 = .00096."""
     assert lasting(0.5, 0.9) == 66
     optimizer, weight = aged(patchwork())
     for steps, ages in ((58, [58, 65, 98]), (59, [59, 99]), (65, [65, 105]), (66, [106])):
@@ -605,7 +607,7 @@ def test_ages_are_dropped_once_they_no_longer_matter() -> None:
 
 @pytest.mark.parametrize("at", [10, 58, 59, 60, 66, 70])
 def test_a_resume_drops_ages_at_the_same_step(at: int) -> None:
-    """Before, between, at and after: the same bits."""
+    """Resumes before, between, at and after the drops of ages give the same bits."""
     optimizer, weight = aged(patchwork())
     pushed(optimizer, weight, range(at))
     settings = {"lr": 1e-2, "beta1": 0.5, "beta2": 0.9, "eps": 1e-8, "weight_decay": 0.1}
@@ -620,7 +622,7 @@ def test_a_resume_drops_ages_at_the_same_step(at: int) -> None:
 
 
 def test_what_was_there_is_freed_as_a_switch_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind each tensor nothing is held of what it was: weights, average and both moments."""
+    """After a tensor is edited, its old weights, average and moments are freed before the next tensor is edited."""
     made = shake(machine(growth("vit", "preserve", 64)))
     kept = made.body.kept()
     old = {

@@ -1,4 +1,4 @@
-"""What teachers are asked, and how often: their own resolution, the data's vocabulary, one forward pass a step."""
+"""Inputs of teachers and their number of forward passes: resolutions, vocabularies, contexts, one pass per step."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def machine(plan: Plan, root: Path) -> TorchMachine:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the weights of a vision transformer of images of 8 px."""
+    """A folder with the weights of a vision transformer for images of 8 px."""
     folder = tmp_path_factory.mktemp("trained")
     run(toy_image_plan((({"patch": 4}, 2), ({"patch": 2}, 4))), folder / "run", device="cpu")
     answer(["export", str(folder / "run"), "-o", str(folder / "t.safetensors")])
@@ -82,7 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """What teachers are asked from now on."""
+    """A list that collects the inputs of all teachers from now on."""
     seen: list[Tensor] = []
     answering = Teacher.answer
     monkeypatch.setattr(Teacher, "answer", lambda self, inputs: seen.append(inputs) or answering(self, inputs))
@@ -100,11 +100,11 @@ def text_teacher(folder: Path, objective: str) -> None:
 
 
 def test_a_teacher_sees_what_the_data_has_whatever_the_student_sees(trained: Path, asked: list[Tensor]) -> None:
-    """The same crop, at the teacher's own side: never what was first shrunk for the student."""
+    """The teacher gets the same crop at its own resolution, resized from the data, not from the student's image."""
     plan = compiled(trained, IMAGES + 'objective distill(teacher: "t.safetensors")')
     made = machine(plan, trained)
     assert isinstance(made.data, Images)
-    # A crop that tells samples apart: everything brighter by the sample's number.
+    # A crop that identifies samples: it adds the sample's number to the brightness.
     made.data._augment = lambda images, _, numbers: images + torch.from_numpy(numbers).float().view(-1, 1, 1, 1) / 64
     made.take(plan.stages[0])
     made.look(plan.stages[0].reading)
@@ -157,7 +157,7 @@ def test_a_teacher_is_read_asked_and_charged_once(
 
 
 def test_what_is_shared_changes_no_number(trained: Path) -> None:
-    """A mixture of two temperatures is the mean of both alone."""
+    """The loss of a mixture of two temperatures is the mean of both losses computed separately."""
     single = 'objective distill(teacher: "t.safetensors", temperature: {})'
     told = []
     for objective in (single.format("2.0"), single.format("4.0"), "objective both"):
@@ -171,7 +171,7 @@ def test_what_is_shared_changes_no_number(trained: Path) -> None:
 
 
 def test_answers_that_a_teacher_does_not_have() -> None:
-    """Ids for marks are left out: student and teacher are compared over the data's tokens alone."""
+    """Student and teacher are compared over the tokens of the data only, without the ids of marks."""
     student, taught = (torch.tensor([row], dtype=torch.float64) for row in ([1.0, 2.0, 3.0], [math.log(3.0), 0.0]))
     soft = np.log(np.exp([1.0, 2.0]).sum())
     wanted = 0.75 * (math.log(0.75) - 1 + soft) + 0.25 * (math.log(0.25) - 2 + soft)
@@ -188,7 +188,7 @@ def test_a_plain_teacher_of_a_student_that_denoises(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("student", [LEGS + 'objective distill(teacher: "t.safetensors")', MARKED])
 def test_a_teacher_that_denoised(student: str, tmp_path: Path) -> None:
-    """Of a plain student, and of one with fewer marks; what it says of its own marks is left out."""
+    """The student has no marks, or fewer than the teacher; the teacher's logits for its own marks are ignored."""
     text_teacher(tmp_path, "let spans = denoising(sentinels: 20)\nobjective spans\n")
     weights = read_weights(tmp_path / "t.safetensors")
     assert (weights.reserved, weights.sizes["vocabulary"]) == (23, 279)

@@ -1,4 +1,4 @@
-"""What survives a switch: the estimator against curves whose eta is known, the file, and the plans made with it."""
+"""Credits of switches: the estimator against curves with known eta, the file of credits, and plans that use it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def law(a: float = 4.0, b: float = 0.5, c: float = 0.2, d: float = 0.0) -> Law:
 
 
 def forked(after: Law, before: float, eta: float, length: float, points: int = 20) -> Forked:
-    """A run that goes on along a law from `eta` of the compute that the law takes for its error."""
+    """A run that continues along a law, at `eta` times the compute at which the law has the run's error."""
     stood = eta * after.compute(before)
     spent = [length * (number + 1) / points for number in range(points)]
     return Forked(0, 100.0, before, tuple(Point(s, s, after.error(stood + s)) for s in spent), before, 0.5)
@@ -50,7 +50,7 @@ def test_the_estimator_returns_the_eta_of_a_curve(b: float, c: float, d: float, 
 
 
 def test_a_state_that_is_worth_less_than_nothing_is_said_to_be() -> None:
-    """A run that lags behind one from nothing, and one that is ahead of its law."""
+    """A run that is worse than one from scratch, and a run that is better than its law."""
     after = law(d=50.0)
     before = after.error(100.0)
     assert trial(forked(after, before, -0.2, 200.0), after.compute).eta == pytest.approx(-0.2)
@@ -93,7 +93,7 @@ def test_a_reference_that_never_gets_there_gives_no_eta() -> None:
 
 
 def test_an_interval_over_seeds() -> None:
-    """Student's t with two degrees of freedom: 4.3027 times the standard error."""
+    """Three seeds: 4.3027 times the standard error, from Student's t with two degrees of freedom."""
     low, high = interval([0.4, 0.5, 0.6])
     assert (low, high) == (pytest.approx(0.5 - 4.302653 * 0.1 / 3**0.5), pytest.approx(0.5 + 4.302653 * 0.1 / 3**0.5))
     after = law()
@@ -132,7 +132,7 @@ def measured(eta: float | None, **fields: object) -> Pair:
 
 
 def planned(folder: Path, *pairs: Pair, text: str = FILE) -> Plan:
-    """The plan of the file above, with these credits measured for it."""
+    """The plan compiled from the text above with these measured credits."""
     path = folder / "a.shape"
     path.write_text(text)
     program = program_of(path, [], Report())
@@ -175,7 +175,7 @@ def test_the_sentence_is_laid_out_as_others_are() -> None:
 
 
 def test_a_traversal_plans_by_what_was_measured(tmp_path: Path) -> None:
-    """With all of it surviving the switch pays, with little of it there is none; the setting says 100%."""
+    """With a measured credit of 100% the plan switches, with one of 30% it does not. Measurements override `credit`."""
     assert stages(planned(tmp_path, measured(1.0))) == [4, 2]
     assert stages(planned(tmp_path, measured(0.3))) in ([4], [2])
     assert stages(planned(tmp_path, measured(1.0), text=FILE.replace("4 px)\nlaw", "4 px, credit: 2%)\nlaw"))) == [4, 2]
@@ -214,7 +214,7 @@ def test_more_than_all_counts_as_all(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_descent_can_survive(tmp_path: Path) -> None:
-    """A switch by hand at a credit of 0 goes on as from nothing."""
+    """A stated switch at a credit of 0 continues as training from scratch does."""
     text = FILE.replace("traversal steepest\n", "stage (patch: 4 px) until 50%\nstage (patch: 2 px) until end\n")
     plan = planned(tmp_path, measured(-0.4), text=text)
     second, after = plan.stages[1], plan.law(Shape.of(patch=2))
@@ -293,7 +293,7 @@ budget 8 steps
 
 
 def test_names_that_were_swapped_are_other_objectives(tmp_path: Path) -> None:
-    """A pair tells its losses by name, so a credit would be that of the switch back."""
+    """A credit identifies its losses by name, so after swapping names it would apply to the reverse switch."""
     back = measured(0.5, axis="loss", before="hard", after="soft")
     assert planned(tmp_path, back, text=SWITCHED).stages[1].transition is not None
     swapped = (

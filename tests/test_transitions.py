@@ -1,4 +1,4 @@
-"""What each transition edits, and which ways it refuses."""
+"""Transitions: the edits of each one, and the switches it refuses."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_resolution_resize_reads_the_stored_grid() -> None:
 
 
 def test_patch_and_resolution_ask_for_one_grid() -> None:
-    """Both read it off the whole shape, whichever of them moves."""
+    """Patch and resolution both compute the grid from the whole shape, whichever of them changes."""
     at_12 = AT_6.with_({"resolution": 12})
     for patch, side, grid in ((12, 12, 1), (6, 24, 4), (12, 24, 2), (3, 24, 8)):
         shape = at_12.with_({"patch": patch, "resolution": side})
@@ -134,7 +134,7 @@ ROPE: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
 def test_context_grow_says_how_positions_are_read(
     settings: dict[str, Any], near: dict[str, Any], far: dict[str, Any]
 ) -> None:
-    """By the shape alone: shorter contexts than the trained one are read as it is, whatever came before."""
+    """The reading depends only on the shape, not on earlier shapes: contexts up to the trained one are not scaled."""
     transition = ContextGrow(**settings, trained=24, allow_lossy=True)
     for context, slots in ((12, near), (24, near), (96, far)):
         expected = tuple(Swap(slot, value) for slot, value in {"context": context, **slots}.items())
@@ -228,7 +228,7 @@ ZEROED: dict[str, tuple[Fill, ...]] = {
     ("model", "before", "table"), [(VIT, AT_6, PADDED), (GROUPED, AT_24, ZEROED)], ids=["layer norm", "RMS norm"]
 )
 def test_width_preserve_fills_every_parameter(model: Model, before: Shape, table: dict[str, tuple[Fill, ...]]) -> None:
-    """Heads or hidden units first, the residual last."""
+    """Heads or hidden units grow first, the residual last."""
     found = grows(WidthExpand().edits(model, before, before.with_({"width": 64})))
     assert {name: tuple(along.fill for along in grow.along) for name, grow in found.items()} == table
     assert {name for name, grow in found.items() if grow.scale != 1} == {
@@ -317,7 +317,7 @@ def test_depth_expand_arrives(model: Model, depth: int, init: str) -> None:
 
 @pytest.mark.parametrize(("init", "order"), [("copyzero", "spread"), ("stack", "cycle"), ("interleave", "spread")])
 def test_depth_copies(init: str, order: str) -> None:
-    """What a copied block adds to the residual stream is zero in `copyzero` alone."""
+    """Only under `copyzero` does a copied block add zero to the residual stream."""
     before = DEPTHS[SHALLOW_VIT]
     found = grows(deepen(init).edits(SHALLOW_VIT, before, before.with_({"depth": 4})))
     adding = {f"blocks.{{depth}}.{name}" for name in ("attn.o.weight", "attn.o.bias", "mlp.fc2.weight", "mlp.fc2.bias")}
@@ -350,7 +350,7 @@ def test_depth_to_the_same_depth_is_nothing() -> None:
 
 
 def test_depth_and_width_at_one_switch() -> None:
-    """New blocks first; then the width grows in them too."""
+    """New blocks are added first, so the width grows in them too."""
     before = DEPTHS[SHALLOW_LLAMA]
     deep, after = before.with_({"depth": 4}), before.with_({"depth": 4, "width": 64})
     deepened = DepthExpand().edits(SHALLOW_LLAMA, before, deep)
@@ -398,7 +398,7 @@ def test_what_a_transition_says_of_itself() -> None:
 
 
 def uneven(shape: Shape) -> dict[str, int]:
-    """Key and value heads that do not grow with the width."""
+    """A model whose key and value heads do not grow with the width."""
     return {**LLAMA.sizes(shape), "kv_heads": 16}
 
 

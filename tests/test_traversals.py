@@ -1,4 +1,4 @@
-"""Traversals: closed-form answers of the way along laws, properties, and each component."""
+"""Traversals: routes along laws against closed forms, their properties, and each component."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def spent(found: Sequence[Stretch]) -> float:
 @given(laws_of_chance)
 def test_no_fixed_shape_beats_free_switching(laws: list[Law]) -> None:
     start, target = 1.5, max(min(p.c for p in laws) + 0.05, 0.1)
-    # Above a law's error at compute 0 the way charges nothing, and eq. 2 alone would.
+    # Above a law's error at compute 0, the route charges no compute, while eq. 2 alone would.
     assume(all(p.compute(start) >= 0 for p in laws))
     best = spent(greedy(laws, start, target))
     fixed = [p.compute(target) - p.compute(start) for p in laws if p.c < target]
@@ -277,7 +277,7 @@ def test_steepest_to_a_target() -> None:
     ],
 )
 def test_steepest_to_a_budget(budget: Amount, used: int) -> None:
-    # The switch lies 5 FLOPs from nothing.
+    # The switch is at 5 FLOPs, counted from scratch.
     assert len(route(Steepest(), two(budget=budget)).legs) == used
 
 

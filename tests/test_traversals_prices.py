@@ -1,4 +1,4 @@
-"""Steepest with prices, against closed forms and against a search over a grid of errors."""
+"""`steepest` with the costs of switches, against closed forms and a search over a grid of errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ S, L = law(1, 1, 0.2), law(4, 1)
 
 
 def ask(laws: Sequence[Law], start: float, target: float | None, **more: Any) -> Problem:
-    """A problem over widths 0, 1, ...; `allowed`, `credit` take indices."""
+    """A problem over widths 0, 1, ...; `allowed` and `credit` take indices."""
     shapes = [Shape.of(width=i) for i in range(len(laws))]
     pairs = {"allowed": lambda p, q: True, "credit": lambda p, q: 1.0, **more}
     calls = {name: _by_width(value) if name in ("allowed", "credit") else value for name, value in pairs.items()}
@@ -58,7 +58,7 @@ def stages(found: Route) -> list[tuple[Any, float | None]]:
 
 
 def cost(found: Route, problem: Problem) -> float:
-    """FLOPs of a route to the problem's target, counted leg by leg."""
+    """The FLOPs of a route to the problem's target, summed over its legs."""
     total, before, error = 0.0, None, None
     assert problem.target is not None
     for leg in found.legs:
@@ -95,7 +95,7 @@ def test_a_start_above_the_error_at_no_compute() -> None:
 
 
 def grid(problem: Problem, points: int = 300) -> float:
-    """The least FLOPs to the target with switches at the points of a grid only."""
+    """The least FLOPs to the target if switches are only allowed at the errors of a grid."""
     shapes, start, target = problem.candidates, problem.start, problem.target
     assert start is not None
     assert target is not None
@@ -138,7 +138,8 @@ def test_no_way_on_a_grid_is_cheaper(laws: list[Law], credit: float, one_way: bo
 
 
 def test_a_preview_is_part_of_the_price() -> None:
-    """A preview that adds half of the first stage: (1 + 0.5) rate_S = rate_L at 0.2 r / (r - 1), r = sqrt(4 / 1.5)."""
+    """A preview that adds half the cost of the first stage moves the switch to (1 + 0.5) rate_S = rate_L, which is at
+    error 0.2 r / (r - 1) with r = sqrt(4 / 1.5)."""
     problem = attrs.evolve(ask([S, L], 1.2, 0.25), surcharge=lambda p, q: 0.5)
     root = math.sqrt(4 / 1.5)
     assert stages(route(problem)) == [(0, pytest.approx(0.2 * root / (root - 1))), (1, None)]

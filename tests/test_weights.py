@@ -1,4 +1,4 @@
-"""Files of weights: what their header says, and what is refused before anything is planned."""
+"""Weight files: their header, and files that are refused before planning."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_a_mixture_is_charged_for_what_has_a_weight(tmp_path: Path) -> None:
 
 
 def test_a_teacher_of_several_parts_is_charged_once(tmp_path: Path) -> None:
-    """By what the file holds, not by its name; another teacher is charged beside it."""
+    """Teachers are identified by the content of their file, not its name; a different teacher is charged as well."""
     for name, weights in (("a", vit_weights()), ("b", vit_weights()), ("c", vit_weights(width=8))):
         write_zeros(tmp_path / f"{name}.safetensors", weights)
     taught = {name: f'distill(teacher: "{name}.safetensors", temperature: {{}})' for name in "abc"}

@@ -1,4 +1,4 @@
-"""Whole runs on a GPU: the simulator's stream, bfloat16, resuming, the command line.
+"""Complete runs on a GPU: the events of the simulator, bfloat16, resuming, the command line.
 
 `test_torch_cuda.py` compares losses with those of a CPU.
 """
@@ -90,7 +90,7 @@ def test_products_are_of_bfloat16_and_weights_of_float32(plan: Plan) -> None:
 
 @plans
 def test_a_resumed_run_is_the_rest_of_the_whole_one(plan: Plan, tmp_path: Path) -> None:
-    """From the last step before each switch, and the first one after it."""
+    """Resumes after the last step before each switch, and after the first step of each stage."""
     at = {step for stage in plan.stages[1:] for step in (stage.first_step, stage.first_step + 1)}
     whole: list[Event] = []
     for event in execute(plan, machine(plan), tmp_path / "all"):
@@ -106,7 +106,7 @@ def test_a_resumed_run_is_the_rest_of_the_whole_one(plan: Plan, tmp_path: Path) 
 
 
 def test_the_command_line_takes_the_gpu_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`auto` is the GPU, compiled; `--gpus 1` is the same; a run goes on where it was."""
+    """`auto` selects the GPU and compiles; `--gpus 1` does the same; a run can be resumed."""
     assert wants_compile("auto", CUDA)
     plan = sealed(attrs.evolve(PLANS["images"], checkpoint=4))
     save(plan, tmp_path / "plan.json")

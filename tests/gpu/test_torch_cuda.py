@@ -1,4 +1,4 @@
-"""The torch machine on a GPU: the same curve as on a CPU, and checkpoints that move between them."""
+"""The torch machine on a GPU: the losses of a CPU, and checkpoints that move between both."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def go(plan: Plan, where: Path, **choices: Any) -> list[Event]:
 @pytest.mark.parametrize("compile", ["off", "on"])
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 def test_losses_of_a_gpu_are_those_of_a_cpu(plan: Plan, compile: str, tmp_path: Path) -> None:
-    """Within what bfloat16 rounds, compiled or not, across a switch."""
+    """Losses agree within the rounding of bfloat16, compiled or not, across a switch."""
     cpu = go(plan, tmp_path / "cpu", device="cpu")
     cuda = go(plan, tmp_path / "cuda", device="cuda", compile=compile)
     assert cpu == cuda
