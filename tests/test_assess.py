@@ -38,7 +38,7 @@ stop when error <= 0.25
 """
 STEEPEST = TWO + "traversal steepest\n"
 FACTORS = np.linspace(0.9, 1.1, 101)
-"""The 5th and the 95th of them are the bounds of the interval: 0.91 and 1.09."""
+"""Resampled factors of a law. The bounds of their 90% interval are 0.91 and 1.09."""
 LOW, HIGH = 0.91, 1.09
 FIRST, SECOND = Shape.of(width=1), Shape.of(width=2)
 Rows = Sequence[Sequence[float]] | np.ndarray[Any, Any]

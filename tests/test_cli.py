@@ -262,7 +262,7 @@ POINTS = "patch,compute,cross_entropy\n" + "".join(
     for patch, scale in ((4, 200.0), (2, 400.0))
     for compute in (1e6 * 1.5**step for step in range(14))
 )
-"""Two laws, exactly."""
+"""A log of points that lie exactly on two laws."""
 
 
 def test_fmt_lays_out_and_checks(ask: Ask) -> None:

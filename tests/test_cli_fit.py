@@ -105,7 +105,7 @@ CHECKLIST = {
     "laws.0.verdict": "",
     "laws.0.reasons": "",
 }
-"""What has to be reported of a fit, where it stands, and a word of it (Li, Kudugunta and Zettlemoyer 2025)."""
+"""What a report on a fit must contain, as path -> part of the text (Li, Kudugunta and Zettlemoyer 2025)."""
 
 
 def test_the_report_has_all_of_the_checklist(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

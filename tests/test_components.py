@@ -156,7 +156,7 @@ BROKEN = [
         "write its type: `extrapolate: float = setting(...)`",
     ),
 ]  # fmt: skip
-"""Kind, component, what is replaced in it and by what -> what is said and what helps."""
+"""Kind, component, replaced text and its replacement, then the error message and its help."""
 
 
 @pytest.mark.parametrize(

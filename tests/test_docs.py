@@ -37,9 +37,9 @@ DOCUMENTS = sorted(
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
 )
 FOLDERS = (".ci/", "backends/", "benchmarks/", "docs/", "examples/", "grammar/", "shapeflow/", "tests/")
-"""A text in backticks that begins with one of these names a path of the repository."""
+"""A text in backticks that starts with one of these is a path in the repository."""
 PLACEHOLDER = re.compile(r"NAME|my-|\*|CODE|/mine\.")
-"""Paths with one of these in them are patterns, or what the reader is to make."""
+"""Paths that match this are patterns, or files that the reader creates."""
 
 documents = pytest.mark.parametrize("name", DOCUMENTS)
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.shape"))
 MEASUREMENTS = 5
-"""A golden file holds every so many-th measurement, and the last."""
+"""A golden file has every fifth measurement, and the last."""
 
 examples = pytest.mark.parametrize("name", EXAMPLES)
 

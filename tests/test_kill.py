@@ -43,7 +43,7 @@ MOMENTS = {
     "named:20": 20,
     "logged:23": 20,
 }
-"""Moment -> the step of the checkpoint that is left."""
+"""Moment of the kill -> the step of the checkpoint from which the run resumes; 0 if there is none."""
 
 
 @attrs.frozen

@@ -97,7 +97,7 @@ GOOD = Law(
         learning_rate="constant",
     ),
 )
-"""Just good enough in everything."""
+"""A law that barely passes every criterion of a reliable law."""
 
 
 def about(**changes: Any) -> Law:

@@ -85,7 +85,7 @@ ELSEWHERE: dict[str, str] = {
     "wrong-state": "test_check.py::test_a_state_of_other_sizes_is_found",
     "wrong-value": "test_axes.py::test_impossible_values",
 }
-"""Codes without a pair, because they need torch, a device, a broken disk or a broken component -> their test."""
+"""Codes without an example file, as they need torch, a device, a full disk or a broken component -> their test."""
 
 
 def code_of(name: str) -> str:

@@ -27,7 +27,7 @@ WIDER = IMAGES.replace("width: 32, heads: 2", "head_width: 16") + (
     "budget 500 steps\nseed 7\n"
 )
 ODD: list[Any] = [None, True, "", "x", [], {}, [1], {"is": "x"}, 10**30, 1e308, 0.5]
-"""What a place of a plan may hold by mistake."""
+"""Wrong values that are put in each place of a plan."""
 LONGER = TEXTS + (
     "law for (context: 64 tokens)  is power(a: 200, b: 0.25, c: 2.0, d: 1 MFLOPs)\n"
     "law for (context: 128 tokens) is power(a: 400, b: 0.27, c: 1.8)\n"

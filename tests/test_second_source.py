@@ -24,7 +24,7 @@ LAWS = {128: (1e5, 0.42, 1.9, 1e11), 256: (2e5, 0.42, 1.6, -1e11), 512: (3e5, 0.
 """Width -> (a, b, c, d)."""
 SOURCE = 'steady("points.csv", slope: 0.42)'
 LACKING = re.compile(rf"`({'|'.join(settings_of(Fit))})\b|laws from fit|Huber")
-"""What no message about the other source may say."""
+"""Words that no message about the other source may contain."""
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from shapeflow_torch.objectives.parts import IGNORED
 from shapeflow_torch.team import Team
 
 TEXT = 256
-"""Ids of the text; behind them the reserved ones."""
+"""The number of ids of the text; reserved ids follow them."""
 FACTS = DataFacts(kind="text", vocabulary=TEXT, batch=512)
 
 

@@ -46,7 +46,7 @@ from shapeflow_torch.surgery import Kept, operate
 DepthInit = Literal["copyzero", "zero", "stack", "interleave"]
 
 VITS = {"vit": {}, "cls": {"pool": "cls"}, "registers": {"pool": "cls", "registers": 3}, "mean": {"registers": 3}}
-"""Models of images, by what stands before the patches."""
+"""Settings of vision transformers with different pooling and registers."""
 
 SLOW = Adamw(lr=2e-3, warmup=0, beta2=0.999, average=20)
 

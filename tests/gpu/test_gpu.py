@@ -51,7 +51,7 @@ PLANS = {
 }
 plans = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 ROUNDING = 2e-2
-"""How far losses may differ, relatively, where sums are rounded in another order."""
+"""The relative tolerance of losses whose sums are rounded in another order."""
 
 
 def machine(plan: Plan, compiled: bool = False) -> TorchMachine:
