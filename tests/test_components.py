@@ -224,7 +224,7 @@ def test_what_another_class_may_do(install: Install) -> None:
     lacking = [fault.member for fault in faults(module.Bare, PROTOCOLS["transition"])]
     assert lacking == [
         *("one_way", "preview", "preview_from", "retain", "credit", "preserves", "moments", "average"),
-        *("stored", "reading", "check", "edits"),
+        *("reading", "edits"),
     ]
 
 

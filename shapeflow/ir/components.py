@@ -293,6 +293,14 @@ class TransitionHooks(Protocol):
         """Check that the settings fit the values of the axis. Raises EditError if not. Default: they always fit."""
         return  # Without a body the method would count as abstract.
 
+    def stored(self, facts: DataFacts) -> dict[str, int]:
+        """Dim -> stored size, for arrays whose stored size this transition fixes for all shapes. Default: none."""
+        return {}
+
+    def check(self, model: Model, before: Shape, after: Shape) -> None:
+        """Check that the transition can switch from `before` to `after`. Raises EditError if not. Default: it can."""
+        return  # Without a body the method would count as abstract.
+
 
 class Transition(TransitionHooks, Protocol):
     """A component of `transitions/`. A pure function of (model, shape before, shape after).
@@ -340,19 +348,9 @@ class Transition(TransitionHooks, Protocol):
     def average(self) -> Literal["map", "restart"]: ...
 
     @abstractmethod
-    def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Dim -> stored size, for arrays whose stored size this transition fixes for all shapes."""
-        ...
-
-    @abstractmethod
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
         """The View and Swap edits that set the axis to its value in `shape`. They are absolute: they have the same
         result from every previous state."""
-        ...
-
-    @abstractmethod
-    def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Check that the transition can switch from `before` to `after`. Raises EditError if not."""
         ...
 
     @abstractmethod

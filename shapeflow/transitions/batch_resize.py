@@ -60,10 +60,6 @@ class BatchResize(TransitionHooks):
     )
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
-    def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Empty: no parameter depends on the batch."""
-        return {}
-
     def __attrs_post_init__(self) -> None:
         """Raises EditError `missing-setting`, `idle-setting`, `rate-table`."""
         for name, said in (("at", self.at), ("factors", self.factors)):
@@ -98,9 +94,6 @@ class BatchResize(TransitionHooks):
             message = f"the table has no factor for a batch of {missing[0]}"
             help = "list every batch of the axis: factors are not interpolated"
             raise EditError("rate-table", message, why="not in this list", help=help, setting="at")
-
-    def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Any batch can follow any other. Whether contexts divide it is checked for whole shapes."""
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
         return (Swap("batch", shape.number("batch")),)

@@ -10,7 +10,7 @@ from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Edit, EditError, SlotValue, Swap
-from shapeflow.ir.parameters import DataFacts, Model, Preserves
+from shapeflow.ir.parameters import Model, Preserves
 
 
 @attrs.frozen
@@ -79,10 +79,6 @@ class ContextGrow(TransitionHooks):
     def average(self) -> Literal["map", "restart"]:
         """If the function changes, an average over both sides would mix two functions."""
         return "map" if self.rope == "keep" else "restart"
-
-    def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Empty: no parameter depends on the context."""
-        return {}
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:
         """Raises EditError `context-needs-rope`, `head-width-mismatch`, `tokens-per-step-not-integral`."""

@@ -10,7 +10,7 @@ from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Normal
-from shapeflow.ir.parameters import DataFacts, Model, Parameter, Preserves
+from shapeflow.ir.parameters import Model, Parameter, Preserves
 
 
 @attrs.frozen
@@ -52,10 +52,6 @@ class DepthExpand(TransitionHooks):
     def average(self) -> Literal["map", "restart"]:
         """If the function changes, an average over both sides would mix two functions."""
         return "map" if self.init in ("copyzero", "zero") else "restart"
-
-    def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Empty: nothing is stored at a fixed size."""
-        return {}
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
         """Empty: all stored blocks are read."""

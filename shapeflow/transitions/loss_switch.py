@@ -10,7 +10,7 @@ from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Edit, Swap
-from shapeflow.ir.parameters import DataFacts, Model, Preserves
+from shapeflow.ir.parameters import Model, Preserves
 
 
 @attrs.frozen
@@ -39,13 +39,6 @@ class LossSwitch(TransitionHooks):
         "steps", default=None, low=0, help="learning-rate warm-up after a switch; default: 50 steps after a `reset`"
     )
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
-
-    def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Empty: no parameter depends on the loss."""
-        return {}
-
-    def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Any loss can follow any other."""
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
         return (Swap("loss", str(shape["loss"])),)

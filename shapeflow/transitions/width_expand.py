@@ -11,7 +11,7 @@ from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import TransitionHooks
 from shapeflow.ir.edits import Along, Constant, Copy, Edit, EditError, Fill, Grow, Mean, Normal, Scale
-from shapeflow.ir.parameters import DataFacts, Model, Parameter, Preserves
+from shapeflow.ir.parameters import Model, Parameter, Preserves
 
 _SHARE = 0.3
 """The share of the first copy of a unit. At one half both copies would get the same gradient and stay equal."""
@@ -75,10 +75,6 @@ class WidthExpand(TransitionHooks):
     def average(self) -> Literal["map", "restart"]:
         """If the function changes, an average over both sides would mix two functions."""
         return "restart" if self.init == "normal" else "map"
-
-    def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Empty: nothing is stored at a fixed size."""
-        return {}
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
         """Empty: the stored width is what is read."""

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import attrs
 
-from shapeflow import DataFacts, Edit, EditError, Model, Shape, Swap, TransitionHooks, setting
+from shapeflow import Edit, EditError, Model, Shape, Swap, TransitionHooks, setting
 
 
 @attrs.frozen
@@ -24,9 +24,6 @@ class ContextJump(TransitionHooks):
 
     factor: float = setting(default=2.0, above=1.0, help="the least ratio of two contexts")
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
-
-    def stored(self, facts: DataFacts) -> dict[str, int]:
-        return {}
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:
         """Raises EditError `out-of-range`."""
