@@ -108,23 +108,23 @@ def ours(module: str) -> frozenset[str]:
     return frozenset(name if name in MODULES else name.rpartition(".")[0] for name in names)
 
 
-def test_every_file_belongs_to_a_room_of_the_table() -> None:
+def test_every_file_belongs_to_a_room_in_the_table() -> None:
     assert {room_of(module) for module in MODULES} == {*MAY_IMPORT, "cli"}
 
 
 @PATHS
-def test_rooms_import_only_what_lies_below_them(module: str) -> None:
+def test_rooms_import_only_rooms_that_the_table_allows(module: str) -> None:
     room = room_of(module)
     if room != "cli":
         assert {room_of(each) for each in ours(module)} - {room} <= MAY_IMPORT[room]
 
 
-def test_no_file_imports_itself_by_way_of_others() -> None:
+def test_no_file_imports_itself_indirectly() -> None:
     graph = {module: ours(module) - {module} for module in MODULES}
     assert len(list(TopologicalSorter(graph).static_order())) == len(graph)
 
 
-def test_the_table_has_no_circle() -> None:
+def test_the_table_has_no_cycle() -> None:
     assert len(list(TopologicalSorter(MAY_IMPORT).static_order())) > len(COMPONENTS)
 
 
@@ -143,18 +143,18 @@ def test_only_the_compiler_knows_the_stages(module: str) -> None:
         assert {inside(each) for each in ours(module) if room_of(each) == "stages"} <= {"stages.previews"}
 
 
-def test_the_loop_knows_edits_events_and_plans_alone() -> None:
+def test_the_loop_imports_only_edits_events_and_plans() -> None:
     assert {inside(each) for each in ours("shapeflow.running.execute")} == LOOP
 
 
 @PATHS
-def test_a_backend_knows_the_loop_and_not_who_calls_it(module: str) -> None:
+def test_a_backend_imports_the_loop_but_not_its_callers(module: str) -> None:
     if room_of(module) in BACKENDS:
         assert {inside(each) for each in ours(module) if room_of(each) == "running"} <= TO_BACKENDS
 
 
 @PATHS
-def test_only_readers_of_names_know_the_registry(module: str) -> None:
+def test_only_modules_that_look_up_names_import_the_registry(module: str) -> None:
     if "shapeflow.registry" in ours(module):
         assert KNOW_REGISTRY & {inside(module, 1), inside(module)}
 
@@ -172,14 +172,14 @@ def test_torch_belongs_to_one_package(module: str) -> None:
 
 
 @PATHS
-def test_nothing_runs_what_a_file_says(module: str) -> None:
+def test_no_file_content_is_executed(module: str) -> None:
     assert not FORBIDDEN_MODULES & {name.split(".")[0] for name in imports(module)}
     nodes = ast.walk(ast.parse(MODULES[module].read_text()))
     assert not FORBIDDEN_CALLS & {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
 
 
 @PATHS
-def test_the_slow_packages_are_imported_by_whoever_needs_them_only_then(module: str) -> None:
+def test_the_command_line_imports_slow_packages_on_demand(module: str) -> None:
     """The command line imports no slow package at module level, so `shapeflow --help` starts fast."""
     if room_of(module) == "cli":
         slow = {"numpy", "scipy", "lark", "rich", "cattrs", "torch"}

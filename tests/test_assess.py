@@ -104,7 +104,7 @@ def test_one_law_that_moves_gives_known_intervals(tmp_path: Path) -> None:
     assert plan.comparison.best_fixed.saving == pytest.approx(0.3125)
 
 
-def test_laws_that_move_together_cross_where_they_did(tmp_path: Path) -> None:
+def test_laws_scaled_together_keep_their_crossing(tmp_path: Path) -> None:
     program, laws = parts(STEEPEST, tmp_path)
     got = found(assessed(program, {shape: scaled(law, FACTORS) for shape, law in laws.items()}))
     assert got.switches == (pytest.approx((0.4, 0.4), rel=1e-5),)
@@ -113,7 +113,7 @@ def test_laws_that_move_together_cross_where_they_did(tmp_path: Path) -> None:
     assert got.compute == pytest.approx(needs, rel=1e-5)
 
 
-def test_draws_that_stand_still_give_the_forecast(tmp_path: Path) -> None:
+def test_identical_resamples_give_the_forecast(tmp_path: Path) -> None:
     """Identical resamples reproduce the forecast, also with whole steps, blended shapes and credits below 1."""
     report = Report()
     for name in ("joint", "lm_context", "bytes"):
@@ -185,7 +185,7 @@ def test_crossings_are_those_of_the_traversal(seed: int) -> None:
         assert (math.isnan(one) and not expected) or one == pytest.approx(min(expected, key=lambda e: abs(e - 0.5)))
 
 
-def test_a_switch_that_stands_on_no_crossing_has_no_interval(tmp_path: Path) -> None:
+def test_a_switch_that_is_not_at_a_crossing_has_no_interval(tmp_path: Path) -> None:
     by_hand = TWO.replace("stop when error <= 0.25\n", "") + (
         "budget 11 FLOPs\nstage (width: 1) until 5 FLOPs\nstage (width: 2) until end\n"
     )
@@ -214,7 +214,7 @@ def test_candidates_in_another_order_change_nothing(tmp_path: Path) -> None:
     assert first.uncertainty == second.uncertainty
 
 
-def test_of_runs_or_of_the_noise_of_one(tmp_path: Path) -> None:
+def test_intervals_name_runs_or_noise_as_their_source(tmp_path: Path) -> None:
     program, laws = parts(STEEPEST, tmp_path)
     for ways, expected in ((("runs", "runs"), "runs"), (("runs", "noise"), "noise")):
         moved = {shape: scaled(law, FACTORS, by=by) for (shape, law), by in zip(laws.items(), ways, strict=True)}
@@ -233,7 +233,7 @@ def withheld(plan: Plan, report: Report) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("resampled", [True, False])
-def test_a_law_that_its_runs_do_not_carry_yields_no_saving(resampled: bool, tmp_path: Path) -> None:
+def test_an_unreliable_law_yields_no_saving(resampled: bool, tmp_path: Path) -> None:
     program, laws = parts(STEEPEST, tmp_path)
     law = scaled(laws[FIRST], FACTORS, verdict=("only 0.6 decades of compute",))
     law = law if resampled else attrs.evolve(law, draws=None)
@@ -254,7 +254,7 @@ def test_fitted_laws_with_few_resamples_yield_no_saving(count: int, tmp_path: Pa
     assert reason.startswith(f"its laws have {count or 'no'} resamples; an interval of the saving needs 20")
 
 
-def test_a_doubted_law_that_no_saving_rests_on_is_no_reason(tmp_path: Path) -> None:
+def test_an_unreliable_law_that_no_saving_uses_is_ignored(tmp_path: Path) -> None:
     text = STEEPEST.replace("[1, 2]", "[1, 2, 3]") + "law for (width: 3) is power(a: 9, b: 1, c: 0.21, d: 0)\n"
     program, laws = parts(text, tmp_path)
     third = Shape.of(width=3)
@@ -264,7 +264,7 @@ def test_a_doubted_law_that_no_saving_rests_on_is_no_reason(tmp_path: Path) -> N
     assert not report.diagnostics
 
 
-def test_a_saving_that_may_be_none_is_not_quoted(tmp_path: Path) -> None:
+def test_a_saving_whose_interval_includes_zero_is_not_quoted(tmp_path: Path) -> None:
     """At k = 0.4 the second law alone needs 6.4 FLOPs, less than the 7.4 of the plan."""
     program, laws = parts(STEEPEST, tmp_path)
     report = Report()
@@ -274,7 +274,7 @@ def test_a_saving_that_may_be_none_is_not_quoted(tmp_path: Path) -> None:
     assert (found(plan).best_fixed or ())[0] == pytest.approx(1 - (5 + 6 * 0.46) / (16 * 0.46), rel=1e-5)
 
 
-def test_a_plan_that_resamples_do_not_get_to_quotes_no_saving(tmp_path: Path) -> None:
+def test_a_plan_whose_target_resamples_miss_quotes_no_saving(tmp_path: Path) -> None:
     program, laws = parts(STEEPEST, tmp_path)
     law, report = laws[SECOND], Report()
     rows = [(law.a, law.b, law.c, law.d)] * 94 + [(law.a, law.b, 0.26, law.d)] * 6
@@ -285,7 +285,7 @@ def test_a_plan_that_resamples_do_not_get_to_quotes_no_saving(tmp_path: Path) ->
     assert withheld(plan, report) == ("in 6% of 100 resamples the plan does not reach error 0.25 (limit: 5%)",)
 
 
-def test_the_best_fixed_shape_itself_is_no_case(tmp_path: Path) -> None:
+def test_a_plan_of_the_best_fixed_shape_has_a_saving_of_zero(tmp_path: Path) -> None:
     text = TWO + "traversal fixed(shape: (width: 2))\n"
     program, laws = parts(text, tmp_path)
     report = Report()
@@ -314,7 +314,7 @@ def test_the_best_fixed_shape_itself_is_no_case(tmp_path: Path) -> None:
         {"reasons": ("but a saving is quoted",)},
     ],
 )
-def test_what_contradicts_itself_is_no_plan(change: dict[str, Any], tmp_path: Path) -> None:
+def test_contradictory_plans_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
     program, laws = parts(STEEPEST, tmp_path)
     plan = assessed(program, {**laws, SECOND: scaled(laws[SECOND], FACTORS)})
     assert list(faults(attrs.evolve(plan, uncertainty=attrs.evolve(found(plan), **change))))
@@ -329,7 +329,7 @@ def test_a_fit_carries_its_resamples_into_the_plan() -> None:
 
 
 @pytest.mark.parametrize("way", ["traversal steepest\n", "traversal fixed(shape: (width: 2))\n"])
-def test_what_is_extrapolated_is_said_whatever_the_traversal(way: str, tmp_path: Path) -> None:
+def test_extrapolation_is_reported_for_every_traversal(way: str, tmp_path: Path) -> None:
     program, laws = parts(TWO + way, tmp_path)
     law = laws[SECOND]
     laws[SECOND] = attrs.evolve(law, provenance=attrs.evolve(law.provenance, error=(1.2, 0.3)))
@@ -337,7 +337,7 @@ def test_what_is_extrapolated_is_said_whatever_the_traversal(way: str, tmp_path:
     assert note.startswith("the plan ends at error 0.25, but (width: 2) was only measured down to 0.3")
 
 
-def test_a_reason_of_two_laws_is_said_once(tmp_path: Path) -> None:
+def test_a_reason_of_two_laws_is_reported_once(tmp_path: Path) -> None:
     program, laws = parts(STEEPEST, tmp_path)
     report = Report()
     plan = assessed(program, {shape: scaled(law, FACTORS, verdict=("no",)) for shape, law in laws.items()}, report)

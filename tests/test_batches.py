@@ -56,7 +56,7 @@ def test_memory_in_samples_follows_the_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("memory", [0.0, -1.0, math.inf])
-def test_a_plan_whose_memory_is_no_power_is_refused(tmp_path: Path, memory: float) -> None:
+def test_a_plan_with_an_invalid_memory_is_refused(tmp_path: Path, memory: float) -> None:
     plan = compiled(tmp_path, BATCHES, "budget 100 steps")
     first, *others = plan.stages
     wrong = attrs.evolve(plan, stages=(attrs.evolve(first, memory=memory), *others))
@@ -108,7 +108,7 @@ def test_no_stage_has_two_batches(tmp_path: Path) -> None:
     assert (one.code, one.help) == ("not-blendable", "use one stage for each")
 
 
-def test_a_preview_that_is_no_candidate_is_left_out(tmp_path: Path) -> None:
+def test_a_preview_that_is_not_a_candidate_is_left_out(tmp_path: Path) -> None:
     text = (
         TOKENS
         + "axis context in [64, 1024] tokens via context_grow\n"

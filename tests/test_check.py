@@ -116,7 +116,7 @@ def otherwise(plan: Plan, change: Callable[[Edit], Edit | None], **fields: objec
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_a_replica_is_a_plan_as_well(name: str) -> None:
+def test_a_replica_is_a_valid_plan(name: str) -> None:
     plan = PLANS[name]()
     small = replica(plan)
     assert list(faults(small)) == []
@@ -162,7 +162,7 @@ def test_an_axis_in_tokens_is_divided_like_the_context() -> None:
     assert replica(windowed).slots["window"] == 128
 
 
-def test_heads_are_copied_whole_in_small_too() -> None:
+def test_replicas_copy_whole_heads() -> None:
     small = replica(PLANS["text-net2net"]())
     transition = small.stages[1].transition
     assert transition is not None
@@ -177,7 +177,7 @@ def test_heads_are_copied_whole_in_small_too() -> None:
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_what_the_house_brings_does_what_it_says(name: str) -> None:
+def test_shapeflows_own_transitions_pass(name: str) -> None:
     found = check(PLANS[name]())
     assert found.diagnostics == ()
     assert found.reduced
@@ -209,7 +209,7 @@ def test_a_wrong_transition_is_found() -> None:
     assert {fault.code for fault in slight.faults} == {"not-preserving"}
 
 
-def test_an_error_that_first_weights_hide_is_found() -> None:
+def test_an_error_that_initial_weights_hide_is_found() -> None:
     """All biases of norms are 0 at initialization, so an error in how they grow has no effect on a fresh model."""
 
     def meant(edit: Edit) -> Edit:
@@ -244,7 +244,7 @@ def test_entries_that_no_gradient_reaches_are_found() -> None:
     assert any("`blocks.{depth}.mlp.up.weight`" in fault.message for fault in verdict.faults)
 
 
-def test_a_reading_that_does_not_go_back_is_found() -> None:
+def test_an_irreversible_reading_is_found() -> None:
     def unread(plan: Plan) -> Plan:
         return attrs.evolve(plan, stages=(attrs.evolve(plan.stages[0], reading=()), *plan.stages[1:]))
 
@@ -270,7 +270,7 @@ def test_a_state_of_other_sizes_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
     assert verdict.faults[0].notes == ("`norm.weight`",)
 
 
-def test_new_entries_are_those_that_were_not_there() -> None:
+def test_new_entries_are_those_outside_the_old_block() -> None:
     plan = toy_text_plan((({"depth": 2, "width": 32}, 4), ({"depth": 4, "width": 48}, 4)), init="net2net")
     made, stage = machine(plan), plan.stages[1]
     assert stage.transition is not None
@@ -282,7 +282,7 @@ def test_new_entries_are_those_that_were_not_there() -> None:
     assert (~masks["blocks.{depth}.attn.q.weight"][0]).sum() == 32 * 32
 
 
-def test_a_replica_that_cannot_be_built_gives_way_to_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replica_that_cannot_be_built_is_replaced_by_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(plan: Plan, by: Divisors | None = None) -> Plan:
         made = replica(plan, by)
         return made if by == Divisors() else attrs.evolve(made, slots={**made.slots, "head_width": 3})
@@ -294,7 +294,7 @@ def test_a_replica_that_cannot_be_built_gives_way_to_the_model_itself(monkeypatc
     assert found.notes[0].startswith("its replica cannot be built: shape '[4, ")
 
 
-def test_a_switch_that_fails_on_the_replica_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_switch_that_fails_on_the_replica_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error is raised, instead of repeating the check on the full model, which could hide it."""
     from shapeflow_torch import machine as machines
 
@@ -322,7 +322,7 @@ budget 4 steps
 """
 
 
-def test_contexts_stay_long_enough_for_what_an_objective_asks(tmp_path: Path) -> None:
+def test_contexts_stay_long_enough_for_the_objective(tmp_path: Path) -> None:
     plan = compiled(tmp_path, LONG)
     assert divisors(plan).length == 4
     found = check(plan)
@@ -348,7 +348,7 @@ def short(plan: Plan) -> Plan:
     return replica(plan, Divisors(length=8))
 
 
-def test_a_module_that_is_not_what_was_declared_is_refused() -> None:
+def test_a_module_that_differs_from_its_declaration_is_refused() -> None:
     plan = PLANS["vit-preserve"]()
     parameters = tuple(p for p in plan.parameters if p.name != "head.bias")
     kept = otherwise(

@@ -174,7 +174,7 @@ def test_a_mistyped_command_exits_with_2(ask: Ask, arguments: list[str], said: s
     assert answered.out == ""
 
 
-def test_a_bug_is_told_as_one_and_its_traceback_on_demand(
+def test_a_bug_is_reported_as_one_with_a_traceback_on_demand(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object) -> None:
@@ -193,7 +193,7 @@ def test_a_bug_is_told_as_one_and_its_traceback_on_demand(
 # -- compile, simulate, explain, fmt -----------------------------------------------------------------------------------
 
 
-def test_json_is_json_and_stands_alone_on_stdout(ask: Ask, run_folder: Path) -> None:
+def test_stdout_is_only_json_under_json(ask: Ask, run_folder: Path) -> None:
     for arguments in (
         ["compile", "tiny.shape"],
         ["compile", LAWS_ONLY],
@@ -235,7 +235,7 @@ def test_diagnostics_as_json_lines_on_stderr(ask: Ask) -> None:
     assert ask("compile", "two.shape").err.startswith("error[unknown-component]: ")
 
 
-def test_warnings_are_told_and_do_not_fail(ask: Ask) -> None:
+def test_warnings_are_reported_and_do_not_fail(ask: Ask) -> None:
     said = ask("compile", LAWS_ONLY, "--set", "stop when error <= 1.1", "--json", "--format", "json")
     assert said.status == 0
     assert said.codes == ["unreached-candidate"]
@@ -291,7 +291,7 @@ def test_files_that_cannot_be_read(ask: Ask) -> None:
             assert said.codes[0] in CODES
 
 
-def test_what_cannot_be_written(ask: Ask) -> None:
+def test_files_that_cannot_be_written(ask: Ask) -> None:
     Path("file").write_text("", encoding="utf-8")
     for arguments in (
         ["compile", "tiny.shape", "-o", "file/plan.json"],
@@ -357,7 +357,7 @@ def test_a_plan_that_was_edited_is_refused(ask: Ask, finished: Path) -> None:
     assert not Path("run").exists()
 
 
-def test_show_tells_plans_runs_and_differences(ask: Ask, run_folder: Path) -> None:
+def test_show_prints_plans_runs_and_differences(ask: Ask, run_folder: Path) -> None:
     plan = ask("show", run_folder / "plan.json")
     assert plan.out == ask("compile", "tiny.shape").out
     run = ask("show", run_folder)
@@ -375,7 +375,7 @@ def test_show_tells_plans_runs_and_differences(ask: Ask, run_folder: Path) -> No
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_that_holds_a_run_is_left_as_it_is(ask: Ask, run_folder: Path) -> None:
+def test_a_folder_that_holds_a_run_is_not_changed(ask: Ask, run_folder: Path) -> None:
     before = content(run_folder)
     plain = ["run", "tiny.shape", "-o", run_folder, "--device", "cpu", "--format", "json"]
     assert ask(*plain).codes == ["run-exists"]
@@ -385,7 +385,7 @@ def test_a_folder_that_holds_a_run_is_left_as_it_is(ask: Ask, run_folder: Path) 
     assert content(run_folder) == before
 
 
-def test_resume_goes_on_and_ends_alike(ask: Ask, run_folder: Path, finished: Path) -> None:
+def test_a_resumed_run_ends_like_an_uninterrupted_one(ask: Ask, run_folder: Path, finished: Path) -> None:
     shutil.rmtree(run_folder / LAST)
     said = ask("run", "tiny.shape", "-o", run_folder, "--device", "cpu", "--resume")
     assert said.status == 0
@@ -398,7 +398,7 @@ def test_resume_goes_on_and_ends_alike(ask: Ask, run_folder: Path, finished: Pat
     assert ask("run", "tiny.shape", "-o", "nothing", "--resume", "--format", "json").codes == ["no-run"]
 
 
-def test_until_stops_early_and_resume_goes_on(ask: Ask) -> None:
+def test_until_stops_early_and_resume_continues(ask: Ask) -> None:
     command = ["run", "tiny.shape", "-o", "early", "--device", "cpu"]
     said = ask(*command, "--until", "cross_entropy<=9", "--json")
     outcome = json.loads(said.out)
@@ -563,7 +563,7 @@ def no_bug(capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
 
 @FUZZ
 @given(data=st.data(), name=st.sampled_from(list(EXAMPLES)))
-def test_any_text_is_compiled_or_refused_in_words(
+def test_any_text_is_compiled_or_refused_with_a_diagnostic(
     data: st.DataObject, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     text = mutated(data.draw, EXAMPLES[name])
@@ -576,7 +576,7 @@ LEAVES = [None, True, 0, -1, 3.5, 1e30, "", "word", [], {}, [0], {"a": 1}]
 
 @FUZZ
 @given(data=st.data(), sealed=st.booleans())
-def test_any_plan_is_shown_or_refused_in_words(
+def test_any_plan_is_shown_or_refused_with_a_diagnostic(
     data: st.DataObject, sealed: bool, finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Some values of a plan file are replaced. Half of the files get a matching digest, as a forger would write it."""
@@ -604,7 +604,7 @@ def leaves(value: Any) -> Iterator[tuple[Any, Any]]:
 
 @FUZZ
 @given(data=st.data(), name=st.sampled_from(["events.jsonl", "plan.json", "data.json"]))
-def test_any_harmed_run_is_shown_or_refused_in_words(
+def test_any_damaged_run_is_shown_or_refused_with_a_diagnostic(
     data: st.DataObject, name: str, finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """One file of the run's folder is truncated, or a few of its bytes are flipped."""
@@ -623,7 +623,7 @@ def test_any_harmed_run_is_shown_or_refused_in_words(
 
 @FUZZ
 @given(data=st.data())
-def test_any_log_is_shown_or_refused_in_words(
+def test_any_log_is_shown_or_refused_with_a_diagnostic(
     data: st.DataObject, finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Some values of a logged event are replaced."""
@@ -642,7 +642,7 @@ def test_any_log_is_shown_or_refused_in_words(
 
 @settings(FUZZ, max_examples=15)
 @given(data=st.data())
-def test_any_harmed_run_is_resumed_or_refused_in_words(
+def test_any_damaged_run_is_resumed_or_refused_with_a_diagnostic(
     data: st.DataObject, finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """With any file damaged, a resumed run reaches the same end or is refused; it is never silently wrong."""

@@ -118,7 +118,7 @@ def test_the_report_has_all_of_the_checklist(file: Path, capsys: pytest.CaptureF
     assert re.fullmatch(r"[0-9a-f]{64}", told["laws"][0]["files"][0][1])
 
 
-def test_what_is_written_is_what_was_found(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_written_laws_are_the_fitted_ones(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = file.parent / "laws" / "found.json"
     assert "written to" in shown(["fit", str(file), "-o", str(output)], capsys)
     _, found = fit_file(file, (), Report())
@@ -153,7 +153,7 @@ def test_a_table_says_how_to_fit_it_again(file: Path, capsys: pytest.CaptureFixt
     assert shown(["fit", str(file), "--set", found[1]], capsys) in first
 
 
-def test_what_logs_do_not_say_is_taken_from_the_sentence(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_supply_what_logs_do_not_state(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = 'evaluation: held_out, learning_rate: constant, data: "mine"'
     told = json.loads(shown(["fit", str(file), "--set", f'laws from fit("runs.csv", {said})', "--json"], capsys))
     law = told["laws"][0]
@@ -207,7 +207,7 @@ def test_a_picture_without_matplotlib(
     assert not (file.parent / "laws.png").exists()
 
 
-def test_long_shapes_go_by_numbers(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_shapes_are_numbered(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = file.parent / "runs.csv"
     rows = table.read_text(encoding="utf-8").splitlines()
     longer = [f"{rows[0]},loss_name", *(f"{row},a_name_that_is_rather_long" for row in rows[1:])]

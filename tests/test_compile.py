@@ -32,12 +32,12 @@ def imported_by(code: str, *arguments: str) -> set[str]:
 # what is imported when
 
 
-def test_importing_shapeflow_imports_nothing_heavy() -> None:
+def test_importing_shapeflow_imports_no_heavy_package() -> None:
     assert imported_by("import shapeflow") & {"torch", "scipy", "lark", "numpy", "rich"} == set()
 
 
 @pytest.mark.parametrize("arguments", ["--help", "--version", "compile --help", "run --help", "explain --help"])
-def test_help_imports_nothing_heavy(arguments: str) -> None:
+def test_help_imports_no_heavy_package(arguments: str) -> None:
     code = f"from shapeflow.cli import answer; assert answer({arguments.split()!r}) == 0"
     assert imported_by(code) == set()
 
@@ -112,7 +112,7 @@ def test_a_traversal_that_needs_no_laws_has_none(tmp_path: Path, traversal: str)
     assert [one.code for one in refused(tmp_path, bare + "traversal steepest")] == ["missing-laws"]
 
 
-def test_an_unreached_candidate_is_told_where_the_traversal_was_free(tmp_path: Path) -> None:
+def test_an_unreached_candidate_is_reported_for_free_traversals(tmp_path: Path) -> None:
     for text, codes in (
         (LAWS_ONLY + "traversal steepest\nstart at error 1.2\nbudget 4 FLOPs", ["unreached-candidate"]),
         (LAWS_ONLY + "traversal fixed((width: 2))\nbudget 4 FLOPs", []),
@@ -124,7 +124,7 @@ def test_an_unreached_candidate_is_told_where_the_traversal_was_free(tmp_path: P
         assert [one.code for one in report.diagnostics] == codes
 
 
-def test_many_unreached_candidates_are_told_at_once(tmp_path: Path) -> None:
+def test_many_unreached_candidates_are_reported_together(tmp_path: Path) -> None:
     widths = range(1, 12)
     laws = [f"law for (width: {width}) is power(a: {width}, b: 1)" for width in widths]
     text = f"axis width in {list(widths)} via width_expand\n" + "\n".join(laws)

@@ -215,7 +215,7 @@ class Bare(Transition):
 """
 
 
-def test_what_another_class_may_do(install: Install) -> None:
+def test_differences_that_are_allowed(install: Install) -> None:
     """Allowed: a helper whose name resembles a member, an unused parameter, an extra parameter with a default, a
     decorated method. Inheriting from the protocol class does not provide the required members."""
     install({"allowed": ALLOWED}, "")
@@ -306,13 +306,13 @@ def test_a_misspelt_setting_is_refused(install: Install) -> None:
     assert (wrong.help or "").startswith("did you mean `label_smoothing`?")
 
 
-def test_a_builtin_in_the_place_of_a_method(install: Install) -> None:
+def test_a_builtin_in_place_of_a_method(install: Install) -> None:
     text = "import attrs\n\n\n@attrs.frozen\nclass Odd:\n    decay = dict\n"
     install({"odd": text}, "[shapeflow.schedules]\nodd = growth.odd:Odd\n")
     assert {"constant", "cosine", "linear"} <= components("schedule").keys()
 
 
-def test_what_is_no_class(install: Install) -> None:
+def test_an_entry_point_that_is_not_a_class(install: Install) -> None:
     install({"hasty": "def hasty(): ...\n"}, "[shapeflow.transitions]\nhasty = growth.hasty:hasty\n")
     (wrong,) = loaded("transition").broken["hasty"]
     assert wrong.message == "the transition `hasty` is not a class but a function"

@@ -61,7 +61,7 @@ def test_two_places_of_one_file() -> None:
     )
 
 
-def test_neighbouring_lines_stand_together() -> None:
+def test_adjacent_lines_are_shown_together() -> None:
     source = Source(
         "by_hand.shape", "axis width in [192, 384] via grow\nstage (width: 384) until 40%\nstage (width: 192) until end"
     )
@@ -106,7 +106,7 @@ def test_another_file_has_its_own_block() -> None:
     ]
 
 
-def test_a_mistake_in_no_text_names_its_place() -> None:
+def test_an_error_without_a_text_names_its_place() -> None:
     diagnostic = Diagnostic("stale-plan", "the plan is stale", place="plan.json", notes=("a note",), severity="warning")
     assert render(diagnostic) == "warning[stale-plan]: the plan is stale\n  --> plan.json\n   = note: a note"
     assert render(Diagnostic("c", "m")) == "error[c]: m"
@@ -118,7 +118,7 @@ def test_details_are_shown_on_request() -> None:
     assert render(diagnostic, verbose=True).splitlines()[2:] == ["   = note: short", "   = note: long"]
 
 
-def test_carets_stay_below_their_words_whatever_stands_before() -> None:
+def test_carets_stay_below_their_words() -> None:
     for before, columns in [("\t", 4), ("日本", 4), ("e\u0301", 1), ("🎈 ", 3), ("ab", 2)]:
         source = Source("a", f"{before}oops")
         shown, marked = render(Diagnostic("c", "m", label(source, "oops"))).splitlines()[3:]

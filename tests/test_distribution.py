@@ -81,7 +81,7 @@ def test_every_folder_of_sources_is_a_package() -> None:
     assert {folder for folder in folders if f"{folder}/__init__.py" not in sources()} == set()
 
 
-def test_nothing_generic_reaches_site_packages(built: Built) -> None:
+def test_site_packages_get_no_generic_names(built: Built) -> None:
     tops = {name.partition("/")[0] for name in built.files}
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "shapeflow",

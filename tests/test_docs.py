@@ -82,7 +82,7 @@ def commands(name: str) -> list[str]:
 
 
 @documents
-def test_commands_and_their_options_are_there(name: str) -> None:
+def test_commands_and_their_options_exist(name: str) -> None:
     for line in commands(name):
         words = shlex.split(line)[1:]
         if not words or words[0].startswith("-"):
@@ -95,7 +95,7 @@ def test_commands_and_their_options_are_there(name: str) -> None:
 
 
 @documents
-def test_what_commands_explain_is_there(name: str) -> None:
+def test_words_that_commands_explain_exist(name: str) -> None:
     from shapeflow.explain import explain
 
     for line in commands(name):
@@ -105,7 +105,7 @@ def test_what_commands_explain_is_there(name: str) -> None:
 
 
 @documents
-def test_examples_in_commands_are_there(name: str) -> None:
+def test_examples_in_commands_exist(name: str) -> None:
     for line in commands(name):
         for word in shlex.split(line):
             if re.fullmatch(r"examples/\w+\.shape", word):
@@ -113,7 +113,7 @@ def test_examples_in_commands_are_there(name: str) -> None:
 
 
 @documents
-def test_make_targets_are_there(name: str) -> None:
+def test_make_targets_exist(name: str) -> None:
     targets = re.findall(r"^([a-z-]+):", text_of_makefile(), re.MULTILINE)
     lines = [line for block in blocks(name) for line in block.text.splitlines()] + ticked(name)
     for line in lines:
@@ -126,7 +126,7 @@ def text_of_makefile() -> str:
 
 
 @documents
-def test_links_lead_somewhere(name: str) -> None:
+def test_links_have_targets(name: str) -> None:
     folder = (ROOT / name).parent
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(name)):
         if re.match(r"[a-z]+:", target):
@@ -141,7 +141,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 @documents
-def test_paths_in_backticks_are_there(name: str) -> None:
+def test_paths_in_backticks_exist(name: str) -> None:
     for found in ticked(name):
         if found.startswith(FOLDERS) and " " not in found and not PLACEHOLDER.search(found):
             assert (ROOT / found).exists(), found
@@ -217,7 +217,7 @@ def test_screens_are_what_commands_print(
 
 
 @documents
-def test_screens_of_training_have_the_words_of_today(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_screens_of_training_have_current_words(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`<!-- measured: COMMAND -->` above a block: its words are what COMMAND prints; its numbers are not compared."""
     for block in blocks(name):
         word, _, command = block.comment.partition(" ")

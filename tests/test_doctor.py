@@ -83,7 +83,7 @@ def compiles(found: Table, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.csv")))
-def test_the_logs_of_the_examples_compile_by_what_is_proposed(tmp_path: Path, name: str) -> None:
+def test_the_suggested_sentences_compile_for_the_example_logs(tmp_path: Path, name: str) -> None:
     (tmp_path / "laws").mkdir()
     shutil.copy(EXAMPLES / name, tmp_path / "laws")
     found = table(f"laws/{name}")
@@ -152,7 +152,7 @@ def test_macs_renamed_axes_and_runs_that_change_shape(tmp_path: Path) -> None:
     compiles(found, tmp_path)
 
 
-def test_a_column_of_names_tells_runs_apart(tmp_path: Path) -> None:
+def test_a_column_of_names_distinguishes_runs(tmp_path: Path) -> None:
     rows = [*run(64, uuid="aa"), *run(64, seed=1, uuid="bb"), *run(128, uuid="cc"), *run(128, seed=1, uuid="dd")]
     found = table(write("a.csv", rows))
     assert law(found) == 'laws from fit("a.csv", run: "uuid")'
@@ -198,7 +198,7 @@ def test_a_falling_learning_rate_shows_in_the_curve() -> None:
     assert not honest.steepens
 
 
-def test_without_compute_it_says_what_to_do(tmp_path: Path) -> None:
+def test_missing_compute_is_reported_with_advice(tmp_path: Path) -> None:
     rows = [{**row, "train_time_ms": 3.0 * row["step"]} for row in [*run(64), *run(128)]]
     for row in rows:
         del row["compute"]
@@ -216,7 +216,7 @@ def test_without_compute_it_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_ends_of_runs_are_no_curves(ordered: bool) -> None:
+def test_final_errors_alone_are_not_curves(ordered: bool) -> None:
     rng = np.random.default_rng(0)
     sizes, tokens = 10 ** rng.uniform(7, 10, 80), 10 ** rng.uniform(9, 11, 80)
     pairs = zip(sizes, tokens, strict=True)
@@ -227,7 +227,7 @@ def test_ends_of_runs_are_no_curves(ordered: bool) -> None:
     assert any("the end of a separate run" in line for line in found.advice)
 
 
-def test_accuracy_is_no_error() -> None:
+def test_accuracy_is_not_read_as_an_error() -> None:
     rows = [*run(64), *run(128)]
     for row in rows:
         row["accuracy"] = 1 / row.pop("loss")
@@ -235,7 +235,7 @@ def test_accuracy_is_no_error() -> None:
     assert any("1 - `accuracy`" in line for line in found.advice)
 
 
-def test_rows_that_are_no_points_are_counted() -> None:
+def test_invalid_rows_are_counted() -> None:
     rows = [*run(64), *run(128)]
     rows[5]["loss"], rows[6]["loss"], rows[7]["loss"] = "nan", "inf", -1
     rows += [{**row} for row in run(128)[-3:]]
@@ -269,7 +269,7 @@ def test_several_files_are_one_table(tmp_path: Path) -> None:
     compiles(found, tmp_path)
 
 
-def test_files_that_no_pattern_tells_from_others() -> None:
+def test_files_that_no_pattern_separates_from_others() -> None:
     for width in (64, 128, 256):
         write(f"runs/w{width}.csv", run(width))
     found = table("runs/w64.csv", "runs/w128.csv")
@@ -310,7 +310,7 @@ def test_run_folders(tmp_path: Path) -> None:
     assert (len(tables), formats) == (2, {"shapeflow run", "shapeflow run, falling learning rate"}), "never mixed"
 
 
-def test_what_the_names_of_files_say(tmp_path: Path) -> None:
+def test_shapes_and_runs_in_file_names(tmp_path: Path) -> None:
     for width in (64, 128):
         for seed in (0, 1):
             rows = run(width, seed=seed)
@@ -370,7 +370,7 @@ def test_a_table_with_a_column_for_each_run(tmp_path: Path) -> None:
     compiles(found, tmp_path)
 
 
-def test_columns_of_runs_whose_names_say_no_shape() -> None:
+def test_columns_of_runs_whose_names_state_no_shape() -> None:
     found = table(write("a.csv", wide("happy-lake-1 - loss", "brisk-wind-2 - loss")))
     assert found.sentences == ()
     assert found.curves is not None
@@ -391,7 +391,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_logs_are_told_without_a_traceback(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_logs_are_reported_without_a_traceback(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path(name).write_bytes(BAD[name])
     status = answer(["doctor", name])
     said = capsys.readouterr()
@@ -402,7 +402,7 @@ def test_bad_logs_are_told_without_a_traceback(name: str, capsys: pytest.Capture
         assert "cut off" in said.out
 
 
-def test_what_can_be_read_is_told_beside_what_cannot(capsys: pytest.CaptureFixture[str]) -> None:
+def test_readable_logs_are_reported_next_to_unreadable_ones(capsys: pytest.CaptureFixture[str]) -> None:
     write("a.csv", [*run(64), *run(128)])
     Path("b.csv").write_bytes(BAD["binary.csv"])
     assert answer(["doctor", "a.csv", "b.csv", "c.csv"]) == 1
@@ -433,7 +433,7 @@ def test_held_out_losses_come_before_those_of_training(tmp_path: Path, capsys: p
     assert "error:" not in shown.partition("laws  ")[2].partition("\n\n")[0]
 
 
-def test_files_of_events_are_found_whatever_they_are_called_after() -> None:
+def test_event_files_are_found_whatever_follows_in_their_name() -> None:
     names = [f"tb/width{width}/events.out.tfevents.17{width}.host.{width}.0" for width in (16, 32)]
     places = places_of(names)
     assert places is not None

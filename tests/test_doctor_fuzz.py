@@ -72,7 +72,7 @@ def test_absurd_cells_and_names(seed: int, capsys: pytest.CaptureFixture[str]) -
         assert "\x1b" not in said.out + said.err
 
 
-def test_half_a_character_is_no_row(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_with_half_a_character_is_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [json.dumps(row) for row in rows()]
     Path("a.jsonl").write_text("\n".join([*lines[:3], '{"run": "\\ud800"}', *lines[3:]]) + "\n")
     assert only("a.jsonl").files[0].broken == 1
@@ -92,7 +92,7 @@ def test_a_shape_is_whole_numbers_however_they_are_written() -> None:
     assert (table.curves.shapes, table.curves.runs) == (2, 2)
 
 
-def test_rates_and_computes_that_are_no_numbers() -> None:
+def test_rates_and_computes_that_are_not_numbers() -> None:
     found = rows()
     for row in found:
         row["lr"], row["step"] = NAN, row["step"]
@@ -105,7 +105,7 @@ def test_rates_and_computes_that_are_no_numbers() -> None:
     assert table.curves.excluded == {"of no real size": 2}
 
 
-def test_columns_without_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unlimited_number_of_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(columns_module, "WIDEST", 100)
     Path("a.jsonl").write_text("".join(f'{{"step": {i}, "c{i}": 1}}\n' for i in range(200)))
     assert answer(["doctor", "a.jsonl"]) == 1
@@ -119,7 +119,7 @@ def test_columns_without_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert sum(len(column.values) for column in wide.values()) < 6 * 1000
 
 
-def test_pipes_devices_and_links_that_lead_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pipes_devices_and_broken_links(capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo("a.csv")
     Path("b.csv").symlink_to("/dev/zero")
     Path("c.csv").symlink_to("c.csv")
@@ -127,7 +127,7 @@ def test_pipes_devices_and_links_that_lead_nowhere(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.count("error[") == 4
 
 
-def test_a_name_that_is_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_name_that_is_not_text(capsys: pytest.CaptureFixture[str]) -> None:
     Path(os.fsdecode(b"a\xff.csv")).write_text("width,step\n1,2\n")
     assert answer(["doctor", "*.csv"]) == 1
     assert "not UTF-8 text" in capsys.readouterr().err

@@ -202,7 +202,7 @@ def test_noise_is_addressable_and_depends_on_every_name() -> None:
 
 
 @pytest.mark.parametrize(("axis", "old"), [(0, 200), (0, 0), (1, 150), (2, 1), (2, 3)])
-def test_noise_behind_old_entries_is_that_of_the_whole_sheet(axis: int, old: int) -> None:
+def test_noise_after_old_entries_is_that_of_the_whole_array(axis: int, old: int) -> None:
     sizes = (300, 200, 3)
     whole = noise(7, 0, "w", "hidden", 0, math.prod(sizes)).reshape(sizes)
     found = np.concatenate([np.empty(0), *noise_beyond(7, 0, "w", "hidden", sizes, axis, old)])

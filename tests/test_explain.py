@@ -49,7 +49,7 @@ def test_every_choice_can_be_written(kind: str, name: str) -> None:
                 assert all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", choice) for choice in typing.get_args(option))
 
 
-def test_settings_are_told_in_the_words_of_the_language() -> None:
+def test_settings_are_explained_in_the_syntax_of_the_language() -> None:
     (page,) = explain("flexi_resize")
     assert isinstance(page, ComponentHelp)
     told = {one.name: (one.value, one.default, one.limits) for one in page.settings}
@@ -62,7 +62,7 @@ def test_settings_are_told_in_the_words_of_the_language() -> None:
     assert {one.name: one.default for one in adamw.settings}["warmup"] == "100 steps"
 
 
-def test_all_kinds_of_one_name_are_told() -> None:
+def test_all_kinds_of_one_name_are_explained() -> None:
     assert [page.kind for page in explain("cross_entropy") if isinstance(page, ComponentHelp)] == [
         "objective",
         "metric",

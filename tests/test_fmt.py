@@ -118,7 +118,7 @@ def formatted(text: str) -> str:
 
 
 @pytest.mark.parametrize("text", [PATCH, CONTEXT, JOINT, BY_HAND], ids=["patch", "context", "joint", "by hand"])
-def test_a_text_in_canonical_layout_comes_back_as_it_is(text: str) -> None:
+def test_a_text_in_canonical_layout_is_not_changed(text: str) -> None:
     assert formatted(text) == text
 
 
@@ -128,7 +128,7 @@ def test_spaces_and_line_ends_make_no_difference(text: str) -> None:
     assert formatted("\ufeff" + ragged) == text
 
 
-def test_sentences_on_one_line_are_parted() -> None:
+def test_sentences_on_one_line_are_separated() -> None:
     assert formatted("seed 1 metric a") == "seed       1\nmetric     a\n"
 
 
@@ -141,12 +141,12 @@ def test_comments_keep_their_sentence() -> None:
     )
 
 
-def test_a_comment_behind_the_first_of_two_parts_is_kept() -> None:
+def test_a_comment_after_the_first_of_two_parts_is_kept() -> None:
     once = "candidates a  # why\n  where a <= 8\n"
     assert formatted("candidates a where a <= # why\n8") == formatted(once) == once
 
 
-def test_long_sentences_are_broken_where_they_have_parts() -> None:
+def test_long_sentences_are_broken_between_parts() -> None:
     values = ", ".join(str(1000 + i) for i in range(12))
     axis = f"axis context in [{values}] tokens"
     assert formatted(f"{axis} via grow") == f"{axis}\n  via grow\n"
@@ -274,7 +274,7 @@ def texts(draw: st.DrawFn) -> str:
 
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(texts())
-def test_formatting_changes_layout_only_and_settles_at_once(text: str) -> None:
+def test_formatting_changes_layout_only_and_is_idempotent(text: str) -> None:
     document = read(text)
     once = fmt.formatted(document)
     assert read(once) == document

@@ -56,7 +56,7 @@ def test_a_plan_is_printed_as_before(name: str, golden: Golden, capsys: pytest.C
 
 
 @examples
-def test_a_simulation_tells_the_same_events_as_before(name: str, golden: Golden) -> None:
+def test_a_simulation_emits_the_same_events_as_before(name: str, golden: Golden) -> None:
     plan = compiled(name)
     if not plan.runnable:
         assert not (GOLDEN / "events" / f"{name}.jsonl").exists()
@@ -112,7 +112,7 @@ def test_compiling_twice_gives_one_digest(name: str) -> None:
 
 
 @examples
-def test_an_example_is_laid_out_in_the_standard_way(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_example_is_in_canonical_layout(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = answer(["fmt", "--check", str(path_of(name))])
     assert status == 0, capsys.readouterr().err
 
@@ -123,7 +123,7 @@ def test_an_example_can_be_simulated(name: str, capsys: pytest.CaptureFixture[st
     assert compiled(name).name in capsys.readouterr().out
 
 
-def test_no_golden_file_is_left_of_an_example_that_has_gone() -> None:
+def test_no_golden_file_lacks_its_example() -> None:
     plans = {path.stem for path in (GOLDEN / "plans").iterdir()}
     assert plans == set(EXAMPLES)
     events = {path.stem for path in (GOLDEN / "events").iterdir()}

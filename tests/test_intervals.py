@@ -62,7 +62,7 @@ def lines(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
-def test_intervals_stand_beside_what_is_expected() -> None:
+def test_intervals_are_shown_next_to_predictions() -> None:
     text = screen(plan_view(plan_with()))
     shown = lines(text)
     assert "switch to (width: 2) at 0.4 0.39 to 0.42" in shown
@@ -102,7 +102,7 @@ def test_no_saving_is_shown_that_is_not_supported() -> None:
             assert (row[which]["compute"], row[which]["saving"]) == (None, None)
 
 
-def test_what_is_against_laws_stands_on_the_screen_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reasons_against_laws_are_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Compiling prints the reasons in the warning only; showing a plan file prints them with the plan."""
     why = "a fit to the first half mispredicts"
     assert answer(["compile", str(ROOT / "examples" / "lm_context.shape"), "-o", str(tmp_path / "plan.json")]) == 0
@@ -137,7 +137,7 @@ def test_what_was_expected_of_a_measurement() -> None:
     assert expectation(compile_file(LAWS_ONLY), at) == "0.25"
 
 
-def test_names_in_a_picture_stand_inside_and_apart() -> None:
+def test_names_in_a_picture_are_inside_and_do_not_overlap() -> None:
     pyplot = pytest.importorskip("matplotlib.pyplot")
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     axes.set(xscale="log", xlim=(1, 100), ylim=(0, 1))

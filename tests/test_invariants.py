@@ -162,7 +162,7 @@ def _with_gradient(made: TorchMachine, old: Mapping[str, Tensor], rounding: floa
 
 
 @pytest.mark.parametrize("kind", ["tied", "untied"])
-def test_without_noise_nothing_new_ever_learns_under_rms_norm(kind: str) -> None:
+def test_without_noise_new_entries_never_learn_under_rms_norm(kind: str) -> None:
     """This is why `gamma: 0` is refused."""
     plan = wider(kind, 64)
     still = [
@@ -370,7 +370,7 @@ EVERYTHING: Mapping[str, tuple[str, Mapping[str, int | str], Mapping[str, int | 
 
 
 @pytest.mark.parametrize("axes", EVERYTHING)
-def test_all_axes_at_one_switch_are_the_axes_in_a_row(axes: str) -> None:
+def test_all_axes_at_one_switch_equal_single_switches_in_order(axes: str) -> None:
     """One switch on all axes equals single switches in the fixed order, bit for bit: weights, optimizer, average."""
     kind, before, after = EVERYTHING[axes]
     made = shake(machine(plan_of(kind, ((before, 6), (after, 6)))))

@@ -20,12 +20,12 @@ BAD = ["1e999", "-1e999", "NaN", "Infinity", r'"\ud800"', r'{"\udc00": 1}', r'["
 
 
 @pytest.mark.parametrize("text", BAD, ids=lambda text: text[:12])
-def test_what_no_other_reader_takes(text: str) -> None:
+def test_json_that_only_python_accepts(text: str) -> None:
     with pytest.raises(ValueError, match=r"it contains|nested"):
         parse_json(text)
 
 
-def test_what_everybody_takes() -> None:
+def test_standard_json_is_accepted() -> None:
     text = r'{"a": [1, 2.5, -1e308, 1e-999, true, null, "\ud83d\ude00", "\\ud800"]}'
     assert parse_json(text) == parse_json(text.encode()) == json.loads(text)
 
@@ -49,7 +49,7 @@ def test_every_loader_refuses_it(bad: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\x7f"])
-def test_control_characters_are_no_text(character: str, tmp_path: Path) -> None:
+def test_control_characters_are_refused(character: str, tmp_path: Path) -> None:
     (one,) = refused(tmp_path, f'plan "a{character}b"\n')
     assert one.code == "syntax"
     assert one.at is not None

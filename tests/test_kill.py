@@ -85,7 +85,7 @@ def told_alike(folder: Path, left: int) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize(("moment", "left"), MOMENTS.items())
-def test_a_killed_run_ends_like_one_that_was_not(moment: str, left: int, runs: Runs) -> None:
+def test_a_killed_run_resumes_to_the_same_end(moment: str, left: int, runs: Runs) -> None:
     folder = runs.folder / moment.replace(":", "-")
     assert runs.signals[moment] == signal.SIGKILL
     saved = [path.name for path in folder.glob("checkpoints/step-*")]

@@ -54,7 +54,7 @@ def test_rate_is_the_slope_turned_over() -> None:
     assert law.slope(5.0) == pytest.approx((law.error(5 + step) - law.error(5 - step)) / (2 * step), rel=1e-6)
 
 
-def test_nothing_lies_at_or_below_the_floor() -> None:
+def test_no_compute_reaches_the_floor() -> None:
     law = Law(1.0, 1.0, 0.2, 0.0, STATED)
     assert law.compute(0.2) == law.log_rate(0.1) == math.inf
     assert law.error(0.0) == math.inf

@@ -82,7 +82,7 @@ def test_the_objective_is_as_low_as_scipy_finds() -> None:
         assert fitted.objective <= scipy_best(points) * 1.001
 
 
-def test_the_offset_may_be_negative_unless_told_otherwise() -> None:
+def test_the_offset_may_be_negative_by_default() -> None:
     points = noisy((3e7, 0.5, 0.3, -5e14), 0.0, 0, (1e15, 1e18))
     (signed,) = fit_laws([points], OWN)
     (nonnegative,) = fit_laws([points], FitOptions(exponent="own", offset="nonnegative"))
@@ -91,21 +91,21 @@ def test_the_offset_may_be_negative_unless_told_otherwise() -> None:
     assert nonnegative.objective > signed.objective
 
 
-def test_the_floor_lies_below_every_error_seen() -> None:
+def test_the_floor_is_below_every_measured_error() -> None:
     compute = np.geomspace(1e15, 1e18, 40)
     error = np.maximum(3e7 * compute**-0.6, 0.31)
     (fitted,) = fit_laws([Points(compute, error)], OWN)
     assert fitted.c < error.min()
 
 
-def test_an_exponent_at_its_bound_is_told() -> None:
+def test_an_exponent_at_its_bound_is_reported() -> None:
     compute = np.geomspace(1e15, 1e16, 30)
     (fitted,) = fit_laws([Points(compute, 0.3 + np.exp(-compute / 1e15))], OWN)
     assert at_bound(fitted.b, fitted.exponent)
 
 
 @pytest.mark.parametrize(("b", "bound"), [(6.0, 4.0), (1e-3, 5e-3)])
-def test_a_pooled_exponent_at_its_bound_is_told(b: float, bound: float) -> None:
+def test_a_pooled_exponent_at_its_bound_is_reported(b: float, bound: float) -> None:
     compute = np.geomspace(1e15, 1e18, 30)
     sets = [Points(compute, 1e-2 * c + (compute / 1e15) ** -b) for c in (1, 2, 3)]
     for fitted in fit_laws(sets, FitOptions(exponent="pooled")):
@@ -138,7 +138,7 @@ def test_a_shared_exponent_is_the_likeliest_where_each_set_has_its_own_scatter()
     assert abs(pooled[0].b / quiet - 1) < 0.01
 
 
-def test_a_set_without_noise_does_not_speak_for_all() -> None:
+def test_a_set_without_noise_does_not_dominate() -> None:
     truth, sets = family(4, 0.003, 0.45)
     sets[0] = noisy((*truth[0][:1], 0.6, *truth[0][2:]), 0.0, 0, (1e15, 1e18))
     (first, *others) = fit_laws(sets)
@@ -210,7 +210,7 @@ def test_the_linear_residual_is_as_low_as_scipy_finds() -> None:
             assert fitted.objective <= other.cost * 1.001
 
 
-def test_other_laws_that_do_as_well_are_told() -> None:
+def test_other_laws_that_fit_as_well_are_reported() -> None:
     """A short range of noisy points does not determine the law."""
     told = 0
     for seed in range(10, 17):
@@ -224,12 +224,12 @@ def test_other_laws_that_do_as_well_are_told() -> None:
     assert told
 
 
-def test_no_other_law_is_told_where_the_points_settle_it() -> None:
+def test_no_other_law_is_reported_if_the_points_determine_it() -> None:
     _, sets = family(4, 0.001)
     assert [fitted.optima for fitted in fit_laws(sets, OWN)] == [()] * 4
 
 
-def test_points_that_are_no_law_at_all_have_a_finite_fit() -> None:
+def test_points_that_follow_no_law_have_a_finite_fit() -> None:
     compute = np.geomspace(1e15, 1e18, 20)
     shapes = [np.ones(20), np.linspace(1, 2, 20), np.where(compute < 1e16, 2.0, 1.0), np.geomspace(1e8, 1e-8, 20)]
     for error in [*shapes, np.geomspace(1e-8, 1e8, 20)]:

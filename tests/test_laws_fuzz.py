@@ -106,7 +106,7 @@ def test_damaged_files(tmp_path: Path, format: str, changes: list[tuple[str, flo
 
 @QUICK
 @given(data=st.binary(max_size=300), name=st.sampled_from(["a.csv", "a.jsonl", "a.parquet", "events.out.tfevents.1"]))
-def test_files_of_anything(tmp_path: Path, data: bytes, name: str) -> None:
+def test_files_of_arbitrary_bytes(tmp_path: Path, data: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(data)
     read_or_refuse(tmp_path / name)
 
@@ -225,7 +225,7 @@ def test_a_long_log_is_streamed(tmp_path: Path) -> None:
         assert read_or_refuse(tmp_path / "a.csv")
 
 
-def test_names_that_never_come_twice(tmp_path: Path) -> None:
+def test_unlimited_distinct_names(tmp_path: Path) -> None:
     """Unlimited numbers of runs, shapes or columns are refused, or counted together."""
     numbered = "".join(f"{i},{i},{i}e15,2.0\n" for i in range(1, 12_000))
     (tmp_path / "a.csv").write_text("step,seed,flops,loss\n" + numbered)
@@ -243,7 +243,7 @@ def test_names_that_never_come_twice(tmp_path: Path) -> None:
     assert [len(row) for row in open_log(path).rows()] == [10_001, 503]
 
 
-def test_parquet_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parquet_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow as pa
 
     text = "x" * 60_000
@@ -264,7 +264,7 @@ def test_parquet_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.Mo
         list(open_log(path).rows())
 
 
-def test_a_text_of_parquet_that_stands_in_every_row(tmp_path: Path) -> None:
+def test_a_parquet_text_that_repeats_in_every_row(tmp_path: Path) -> None:
     path = parquet(tmp_path / "a.parquet", [{"step": i, "note": "x" * 50_000} for i in range(2000)])
     with at_most(8):
         assert sum(1 for _ in open_log(path).rows()) == 2000
@@ -295,7 +295,7 @@ def test_records_that_state_giant_lengths(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
-def test_a_pipe_is_no_log(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_as_a_log(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.csv")
     with pytest.raises(Unreadable, match="not a file"):
         open_log(tmp_path / "a.csv")
@@ -310,7 +310,7 @@ def test_a_pipe_is_no_log(tmp_path: Path) -> None:
     assert len(found.runs) == 1
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_file_names_that_are_not_text(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"a\xff.csv")
     path.write_text("step,flops,error\n1,1e15,0.5\n")
     report = Report()

@@ -216,7 +216,7 @@ def test_a_torn_line_of_json(tmp_path: Path) -> None:
     fits_the_truth(laws(Fit("a.jsonl"), ask(tmp_path), "torn-log")[0])
 
 
-def test_bad_points_are_left_out_and_told(tmp_path: Path) -> None:
+def test_bad_points_are_left_out_and_reported(tmp_path: Path) -> None:
     bad = "900,30,1e17,nan\n901,30,1e17,inf\n902,30,1e17,-0.1\n903,30,1e17,oops\n904,30,1e17,\n0,30,0,1.0\nshort,1\n"
     (tmp_path / "a.csv").write_text(table() + bad)
     found, report = laws(Fit("a.csv"), ask(tmp_path), "excluded-points")
@@ -237,7 +237,7 @@ def test_the_last_of_repeated_steps_counts(tmp_path: Path) -> None:
     assert "(patch: 30 px): 4 repeated" in told(report)
 
 
-def test_compute_that_does_not_rise_is_told(tmp_path: Path) -> None:
+def test_compute_that_does_not_increase_is_reported(tmp_path: Path) -> None:
     rows = table().splitlines()
     (tmp_path / "a.csv").write_text("\n".join([rows[0], *rows[:0:-1]]) + "\n")
     found, _ = laws(Fit("a.csv"), ask(tmp_path), "falling-compute")
@@ -257,7 +257,7 @@ def test_a_column_in_large_units_is_suspected(tmp_path: Path) -> None:
     assert "compute_unit" in told(report)
 
 
-def test_doubtful_laws_are_told(tmp_path: Path) -> None:
+def test_doubtful_laws_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(table(first=1e17, last=5e17))
     _, report = laws(Fit("a.csv", drop_warmup=ALL), ask(tmp_path), "unsupported-law")
     assert "the range of compute is too narrow" in told(report)
@@ -301,7 +301,7 @@ def test_run_folders(tmp_path: Path, pattern: str) -> None:
     assert found[PATCHES[0]].provenance.runs == 1
 
 
-def test_what_a_cooldown_reaches_is_no_point_of_a_law(tmp_path: Path) -> None:
+def test_points_in_a_cooldown_are_left_out(tmp_path: Path) -> None:
     """A law describes runs at a constant learning rate, so points in the cooldown are dropped. Its compute counts as
     spent."""
     for shape in PATCHES:
@@ -319,7 +319,7 @@ def test_what_a_cooldown_reaches_is_no_point_of_a_law(tmp_path: Path) -> None:
     assert "3 in a cooldown" in str(report.diagnostics[0].notes)
 
 
-def test_a_run_with_a_schedule_is_one_at_a_falling_rate(tmp_path: Path) -> None:
+def test_a_run_with_a_schedule_has_a_falling_learning_rate(tmp_path: Path) -> None:
     """The learning rate of each point depends on the length of its run, so the law is not reliable beyond them."""
     for shape in PATCHES:
         sweep(tmp_path / "sweep", shape, totals={"steps": 300}, schedule={"form": "cosine", "final": 0.1})
@@ -358,7 +358,7 @@ def test_conventions_of_a_table_are_not_mixed(tmp_path: Path) -> None:
     assert "`paper.csv` counts compute by `paper`, this file by `flops`" in told(report)
 
 
-def test_a_loss_is_no_error_rate(tmp_path: Path) -> None:
+def test_a_loss_is_not_read_as_an_error_rate(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(table(header="step,patch,flops,loss"))
     laws(Fit("a.csv"), ask(tmp_path, metric="loss@own"))
     _, report = laws(Fit("a.csv"), ask(tmp_path, metric="classification_error"), "missing-column")
@@ -378,7 +378,7 @@ def test_a_metric_that_no_run_measured(tmp_path: Path) -> None:
     assert "did you mean `loss@own`?" in told(report)
 
 
-def test_what_a_resumed_run_wrote_before_does_not_count(tmp_path: Path) -> None:
+def test_rows_that_a_resumed_run_repeats_are_dropped(tmp_path: Path) -> None:
     run = sweep(tmp_path, PATCHES[0], "run")
     lines = (run / "events.jsonl").read_text().splitlines()
     stale = json.dumps({"event": "measured", "step": 155, "compute": 5e17, "values": {"loss@own": 7.7}})

@@ -40,7 +40,7 @@ def logs(query: Query, folder: Path, *codes: str, **more: Any) -> Logs:
 
 
 @pytest.mark.parametrize("format", ["trainer_state.json", "events.out.tfevents.1.host", "a.parquet", "a.csv"])
-def test_paths_say_which_shape_a_file_is_of(tmp_path: Path, format: str) -> None:
+def test_paths_give_the_shape_of_a_file(tmp_path: Path, format: str) -> None:
     for shape in PATCHES:
         for seed in (0, 1):
             path = tmp_path / "runs" / f"patch{shape['patch']}-s{seed}" / format
@@ -58,7 +58,7 @@ def test_paths_say_which_shape_a_file_is_of(tmp_path: Path, format: str) -> None
     assert [found[shape].provenance.runs for shape in PATCHES] == [2, 2]
 
 
-def test_a_run_named_in_paths_may_be_spread_over_files(tmp_path: Path) -> None:
+def test_a_run_named_in_paths_may_have_several_files(tmp_path: Path) -> None:
     for part, half in (("a", slice(0, 15)), ("b", slice(15, 30))):
         lines = [f"{s},{x},{e}" for s, x, e in curve(PATCHES[1])[half]]
         (tmp_path / f"{part}-s7.csv").write_text("\n".join(["step,flops,error", *lines]) + "\n")
@@ -67,7 +67,7 @@ def test_a_run_named_in_paths_may_be_spread_over_files(tmp_path: Path) -> None:
     assert (provenance.runs, [name for name, _ in provenance.files]) == (1, ["a-s7.csv", "b-s7.csv"])
 
 
-def test_a_path_that_says_no_value_is_told(tmp_path: Path) -> None:
+def test_a_path_without_a_value_is_reported(tmp_path: Path) -> None:
     for shape in PATCHES:
         (tmp_path / f"p{shape['patch']}.csv").write_text(table([shape]))
     (tmp_path / "pilot.csv").write_text(table())
@@ -76,7 +76,7 @@ def test_a_path_that_says_no_value_is_told(tmp_path: Path) -> None:
     assert "`pilot.csv`: the text in the place of an axis is not a value of that axis" in told(report)
 
 
-def test_shapes_of_paths_that_are_no_candidates(tmp_path: Path) -> None:
+def test_shapes_in_paths_that_are_not_candidates(tmp_path: Path) -> None:
     (tmp_path / "p16.csv").write_text(table(PATCHES[:1]))
     _, report = laws(Fit("p{patch}.csv"), ask(tmp_path), "law-without-runs")
     assert "(patch: 16)" in told(report)
@@ -136,13 +136,13 @@ def test_places_of_the_error_in_other_settings(tmp_path: Path) -> None:
     assert "the learning rate falls along the runs" in told(report)
 
 
-def test_a_template_that_no_column_fits(tmp_path: Path) -> None:
+def test_a_template_that_no_column_matches(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(table())
     _, report = laws(Fit("a.csv", error="loss {patch}"), ask(tmp_path), "missing-column")
     assert "no column `loss {patch}`" in told(report)
 
 
-def test_places_that_stand_for_nothing(tmp_path: Path) -> None:
+def test_placeholders_that_are_unknown(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(table())
     _, report = laws(Fit("{pach}.csv", step="{run}"), ask(tmp_path), "unknown-place", "unknown-place")
     assert "did you mean `{patch}`?" in told(report)
@@ -168,7 +168,7 @@ def test_the_flops_of_a_trainers_last_step(tmp_path: Path) -> None:
     assert {run.evaluation for run in found.runs.values()} == {"held-out"}
 
 
-def test_steps_without_a_model_are_no_compute(tmp_path: Path) -> None:
+def test_steps_without_a_model_give_no_compute(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("patch,step,error\n30,1,0.5\n")
     _, report = laws(Fit("a.csv"), ask(tmp_path), "missing-column")
     assert "by the setting `compute`; without one, steps of a file with a model are counted" in told(report)
@@ -202,7 +202,7 @@ def test_held_out_errors_are_taken_before_others(tmp_path: Path) -> None:
         ("Test Loss", "held-out"), ("train/loss", "training"), ("loss", None), ("valley", None), ("trained", None),
     ],
 )  # fmt: skip
-def test_what_the_name_of_an_error_says(name: str, what: str | None) -> None:
+def test_the_name_of_an_error_gives_its_metric(name: str, what: str | None) -> None:
     assert evaluation(name) == what
 
 
@@ -234,7 +234,7 @@ def test_facts_of_runs(tmp_path: Path) -> None:
         ([], None),
     ],
 )
-def test_how_a_learning_rate_goes(rates: list[float], how: str | None) -> None:
+def test_whether_a_learning_rate_falls(rates: list[float], how: str | None) -> None:
     assert learning_rate(dict(enumerate(rates))) == how
     assert learning_rate(dict(reversed(list(enumerate(rates))))) == how
 
@@ -260,13 +260,13 @@ def test_where_a_run_diverged() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.01, 0.1, 0.3])
-def test_noise_is_no_divergence(sigma: float) -> None:
+def test_noise_is_not_read_as_divergence(sigma: float) -> None:
     noise = np.random.default_rng(0).normal(0, sigma, (20, 400))
     truth = 8 * np.arange(1, 401) ** -0.3 + 2
     assert sum(len(which(row)) for row in truth * np.exp(noise)) <= 20 * 400 // 1000
 
 
-def test_diverged_points_are_left_out_and_told(tmp_path: Path) -> None:
+def test_diverged_points_are_left_out_and_reported(tmp_path: Path) -> None:
     text = table() + "".join(f"{300 + i},8,{1e18 * (1 + i / 10)},{5 + i}\n" for i in range(1, 4))
     (tmp_path / "a.csv").write_text(text + "304,8,1.4e18,nan\n")
     found, report = laws(Fit("a.csv"), ask(tmp_path), "excluded-points")
@@ -275,7 +275,7 @@ def test_diverged_points_are_left_out_and_told(tmp_path: Path) -> None:
     assert found[PATCHES[1]].provenance.dropped["diverged"] == 3
 
 
-def test_what_a_trainer_wrote_before_it_came_back_is_void(tmp_path: Path) -> None:
+def test_rows_that_a_resumed_trainer_repeats_are_dropped(tmp_path: Path) -> None:
     """A second event file in a folder begins at the step from which the trainer resumed."""
     first, second = rows(PATCHES[1])[:20], rows(PATCHES[1])[15:]
     stale = [{**row, "step": row["step"] + 1, "loss": 0.7} for row in first[15:]]

@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     "pattern",
     ["*.csv", "runs/*", "**/*.csv", "runs/**", "runs/**/", "**", "./*/**/**/b.csv", "**/d*/**/*.csv"],
 )
-def test_what_a_shell_finds(folder: Path, pattern: str) -> None:
+def test_the_matches_are_those_of_glob(folder: Path, pattern: str) -> None:
     found = matches(pattern, str(folder))
     known = glob.glob(pattern, root_dir=folder, recursive=True)
     # Python's `glob` returns a path once for each way to reach it.
@@ -51,7 +51,7 @@ def test_links_in_a_circle_end(folder: Path) -> None:
     ]
 
 
-def test_what_only_a_link_leads_to_is_found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_files_reached_only_by_a_link_are_found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     (other / "f.csv").touch()
     (folder / "runs/linked").symlink_to(other)

@@ -71,9 +71,7 @@ def test_a_step_of_kaplan_takes_6_n_batch(steps: float) -> None:
 
 
 @pytest.mark.parametrize(("name", "embedded"), [("chinchilla", True), ("kaplan", False)])
-def test_a_plan_expects_what_the_paper_says_of_its_parameters_and_tokens(
-    tmp_path: Path, name: str, embedded: bool
-) -> None:
+def test_a_plan_predicts_the_errors_of_the_paper(tmp_path: Path, name: str, embedded: bool) -> None:
     """The plan's errors equal the paper's formula for the same parameters and tokens."""
     plan, _ = of_a_model(tmp_path, name)
     for candidate in plan.candidates:
@@ -86,7 +84,7 @@ def test_a_plan_expects_what_the_paper_says_of_its_parameters_and_tokens(
             assert law.error(steps * 524288 * flops) == pytest.approx(told, rel=1e-9)
 
 
-def test_a_law_says_where_it_comes_from() -> None:
+def test_a_law_states_its_provenance() -> None:
     laws, report = asked(Published("chinchilla", parameters=(70e6, 1.2e9)))
     law = laws[SMALL]
     assert codes(report) == ["published-law"]
@@ -99,7 +97,7 @@ def test_a_law_says_where_it_comes_from() -> None:
 
 
 @pytest.mark.parametrize("n", [1e5, 1e11])
-def test_parameters_beyond_the_range_are_told_with_their_number(n: float) -> None:
+def test_parameters_outside_the_range_are_reported(n: float) -> None:
     laws, report = asked(Published("chinchilla", parameters=(n, 1.2e9)))
     assert codes(report) == ["published-law", "beyond-published"]
     (reason,) = laws[SMALL].provenance.verdict
@@ -108,7 +106,7 @@ def test_parameters_beyond_the_range_are_told_with_their_number(n: float) -> Non
     assert laws[LARGE].provenance.verdict == ()
 
 
-def test_a_batch_that_is_not_well_above_the_critical_one_is_told() -> None:
+def test_a_batch_not_well_above_the_critical_one_is_reported() -> None:
     lowest = kaplan(70e6, 2.5e5)
     critical = 2e8 / lowest ** (1 / 0.21)
     laws, _ = asked(Published("kaplan", parameters=(70e6, 1.2e9), batch=2**19))
@@ -119,7 +117,7 @@ def test_a_batch_that_is_not_well_above_the_critical_one_is_told() -> None:
     assert codes(report) == ["published-law"]
 
 
-def test_toy_models_and_what_the_formula_does_not_see(tmp_path: Path) -> None:
+def test_toy_models_and_axes_that_the_formula_ignores(tmp_path: Path) -> None:
     text = """
 model transformer(depth: 2, width: 64, head_width: 16)
 data python_source(batch: 512 tokens)
@@ -145,7 +143,7 @@ def test_other_metrics_are_refused() -> None:
     assert codes(report) == ["foreign-metric"]
 
 
-def test_a_rule_for_shapes_is_no_law() -> None:
+def test_a_rule_for_shapes_is_refused_as_a_law() -> None:
     laws, report = asked(Published("sovit"))
     assert laws == {}
     assert codes(report) == ["not-a-law"]

@@ -83,7 +83,7 @@ def test_lists_in_lines_of_json(tmp_path: Path) -> None:
     assert [row["step"] for row in read(tmp_path / "a.log")[1]] == [1, 2]
 
 
-def test_columns_that_come_late_are_found(tmp_path: Path) -> None:
+def test_columns_that_appear_late_are_found(tmp_path: Path) -> None:
     lines = [json.dumps({"step": i, "loss": 1.0}) for i in range(999)] + [json.dumps({"step": 999, "eval_loss": 1.0})]
     (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
     assert open_log(tmp_path / "a.jsonl").columns() == ["step", "loss", "eval_loss"]
@@ -142,7 +142,7 @@ def test_torch_writes_what_is_read(tmp_path: Path) -> None:
     assert (log.torn, log.broken) == (False, 0)
 
 
-def test_a_tensor_that_states_a_giant_size_is_no_scalar(tmp_path: Path) -> None:
+def test_a_tensor_that_states_a_giant_size_is_not_a_scalar(tmp_path: Path) -> None:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.util.tensor_util import make_tensor_proto
@@ -176,13 +176,13 @@ def test_texts_in_parquet(tmp_path: Path) -> None:
         (b'{"a": ' + b"9" * 5000 + b"}\n{}", "number that is too long"),
     ],
 )
-def test_what_is_no_log_is_refused_with_a_reason(tmp_path: Path, head: bytes, why: str) -> None:
+def test_files_that_are_not_logs_are_refused_with_a_reason(tmp_path: Path, head: bytes, why: str) -> None:
     (tmp_path / "a").write_bytes(head)
     with pytest.raises(Unreadable, match=why):
         read(tmp_path / "a")
 
 
-def test_a_folder_and_nothing_are_no_logs(tmp_path: Path) -> None:
+def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(Unreadable, match="not a file"):
             open_log(path)

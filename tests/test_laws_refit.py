@@ -35,14 +35,14 @@ def settings_of(text: str) -> dict[str, object]:
         'laws from fit("a.csv", learning_rate: constant, evaluation: held_out)',
     ],
 )
-def test_what_is_said_of_settings_is_read_as_them(text: str) -> None:
+def test_a_settings_sentence_parses_to_the_same_settings(text: str) -> None:
     found = settings_of(text)
     said = sentence(found, {"fit": Fit})
     assert said is not None
     assert settings_of(said) == found
 
 
-def test_defaults_go_without_saying() -> None:
+def test_defaults_are_omitted() -> None:
     settings = settings_of('laws from fit("runs/*.csv", points: 60)')
     assert sentence(settings, {"fit": Fit}) == 'laws from fit("runs/*.csv")'
 
@@ -58,5 +58,5 @@ def test_defaults_go_without_saying() -> None:
         {"paths": "a", "is": "other"},
     ],
 )
-def test_what_no_file_could_say_has_no_sentence(settings: dict[str, object]) -> None:
+def test_settings_that_no_file_can_state_have_no_sentence(settings: dict[str, object]) -> None:
     assert sentence(settings, {"fit": Fit}) is None

@@ -80,14 +80,14 @@ def test_a_shared_exponent_that_does_not_suit_shows_as_noise() -> None:
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.4, 0.7])
-def test_the_noise_is_found_behind_what_the_fit_took_up(rho: float) -> None:
+def test_the_noise_is_corrected_for_the_fit(rho: float) -> None:
     noises = [noise_behind(points_of(row[None])) for row in alike(np.random.default_rng(1), 60, rho)]
     assert np.mean([noise.rho for noise in noises]) == pytest.approx(rho, abs=0.07)
     likeliest = [noise.squares[noise.chance.argmax(), 0] / noise.freedom for noise in noises]
     assert np.median(np.sqrt(likeliest)) == pytest.approx(0.003, rel=0.12)
 
 
-def test_what_lies_in_the_law_itself_says_nothing_of_the_noise() -> None:
+def test_changes_along_the_law_do_not_affect_the_noise() -> None:
     points = points_of(alike(np.random.default_rng(2), 1, 0.5))
     basis = directions(COMPUTE, LAW)
     residual = np.log(points.error / CURVE)
@@ -181,7 +181,7 @@ def test_few_points_and_no_noise_still_give_resamples(count: int) -> None:
 
 
 @pytest.mark.parametrize(("rho", "least", "most"), [(0.0, 0.83, 0.97), (0.7, 0.8, 1.0)])
-def test_intervals_hold_what_they_promise(rho: float, least: float, most: float) -> None:
+def test_intervals_have_their_nominal_coverage(rho: float, least: float, most: float) -> None:
     """60 repeats give the coverage a standard error of 0.04; `benchmarks/coverage.py` uses more repeats."""
     held = []
     for seed, noise in enumerate(alike(np.random.default_rng(9), 60, rho)):

@@ -115,7 +115,7 @@ def first(edit: Callable[[Any], None]) -> Callable[[str], str]:
         (first(lambda entry: entry.update(draws=[[10**400, 1, 3, 4]])), "too large"),
     ],
 )
-def test_what_is_no_table_is_refused(spoil: Callable[[str], str], reason: str, tmp_path: Path) -> None:
+def test_files_that_are_not_tables_are_refused(spoil: Callable[[str], str], reason: str, tmp_path: Path) -> None:
     path = tmp_path / "laws.json"
     path.write_text(spoil(dumps(LAWS)))
     with pytest.raises(Refused) as caught:
@@ -138,7 +138,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load(tmp_path / "laws.json")
 
 
-def test_draws_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+def test_resamples_that_are_not_numbers_are_not_written(tmp_path: Path) -> None:
     broken = attrs.evolve(law(0.2), draws=np.full((5, 4), np.nan))
     with pytest.raises(ValueError, match="JSON"):
         save(tmp_path / "laws.json", {Shape.of(patch=16): broken})
@@ -178,7 +178,7 @@ def test_a_table_is_a_source_of_laws(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[SHAPES[0]].draws, LAWS[SHAPES[0]].draws, rtol=1e-8)
 
 
-def test_a_stale_table_is_told(tmp_path: Path) -> None:
+def test_a_stale_table_is_reported(tmp_path: Path) -> None:
     put(tmp_path, {"a.csv": b"a", "b.csv": b"b", "c.csv": b"c"})
     (tmp_path / "runs" / "a.csv").write_bytes(b"A")
     (tmp_path / "runs" / "b.csv").unlink()
@@ -202,7 +202,7 @@ def test_no_file_beyond_the_folder_is_looked_at(tmp_path: Path) -> None:
     assert report.diagnostics[0].help is None
 
 
-def test_a_verdict_of_a_table_is_told_again(tmp_path: Path) -> None:
+def test_a_verdict_in_a_table_is_reported(tmp_path: Path) -> None:
     save(
         tmp_path / "laws.json",
         {shape: attrs.evolve(one, provenance=attrs.evolve(one.provenance, files=())) for shape, one in LAWS.items()},

@@ -150,7 +150,7 @@ def test_each_rule_by_itself(law: Law, within: float, reason: str) -> None:
     assert reason in said
 
 
-def test_a_smooth_rest_that_is_tiny_is_harmless() -> None:
+def test_tiny_autocorrelated_residuals_are_accepted() -> None:
     assert verdict(about(autocorrelation=0.9), 0.0015) == ()
 
 
@@ -189,7 +189,7 @@ def test_a_half_with_too_few_points_is_not_held_out() -> None:
     assert second is None
 
 
-def test_runs_that_end_apart_are_no_misfit() -> None:
+def test_runs_at_different_levels_are_not_a_misfit() -> None:
     one, other = points(TRUTH[0], 0.002, 1), points(TRUTH[0], 0.002, 2)
     run = np.arange(2 * len(COMPUTE)) % 2
     error = np.where(run == 0, np.repeat(one.error, 2), 1.01 * np.repeat(other.error, 2))
@@ -256,7 +256,7 @@ def of_table(folder: Path, change: Callable[[Provenance], Provenance] = lambda a
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_laws_of_unlike_things_are_no_program(kind: str, tmp_path: Path) -> None:
+def test_laws_of_different_things_are_refused(kind: str, tmp_path: Path) -> None:
     assert of_table(tmp_path).diagnostics == []
     value, said = TYPES[kind]
     (wrong,) = of_table(tmp_path, lambda about: attrs.evolve(about, **{kind: value})).errors
@@ -266,5 +266,5 @@ def test_laws_of_unlike_things_are_no_program(kind: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["unit", "evaluation", "data", "learning_rate"])
-def test_what_is_not_known_mixes_with_all(kind: str, tmp_path: Path) -> None:
+def test_unknown_provenance_mixes_with_any(kind: str, tmp_path: Path) -> None:
     assert of_table(tmp_path, lambda about: attrs.evolve(about, **{kind: None})).diagnostics == []

@@ -190,7 +190,7 @@ def joint(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return compiled(tmp_path_factory.mktemp("joint"), JOINT.replace("loss_switch", "loss_switch(blend: 50%)") + WAY)
 
 
-def test_the_simulator_and_torch_tell_one_stream(joint: Plan, tmp_path: Path) -> None:
+def test_the_simulator_and_torch_emit_the_same_events(joint: Plan, tmp_path: Path) -> None:
     _, trained = followed(joint, tmp_path / "torch")
     assert trained == list(execute(joint, Simulator(joint), tmp_path / "none"))
     seen = {event.shape["loss"] for event in trained if isinstance(event, StepDone) and event.stage == 1}
@@ -207,7 +207,7 @@ def test_a_run_goes_on_over_a_switch_with_the_same_bits(joint: Plan, tmp_path: P
     assert losses(again) == losses(rest)
 
 
-def test_a_switch_changes_the_loss_and_nothing_else(tmp_path: Path) -> None:
+def test_a_switch_changes_only_the_loss(tmp_path: Path) -> None:
     plan = compiled(tmp_path, LOSSES)
     made = shake(machine(plan))
     before, weights = outputs(made), {name: p.detach().clone() for name, p in parameters(made).items()}

@@ -55,7 +55,7 @@ def each_step(plan: Plan, stage: Stage) -> list[float]:
         (TEXT_ENDS, "300 ktokens", 585),
     ],
 )
-def test_a_budget_of_steps_or_data_is_so_many_steps(tmp_path: Path, text: str, budget: str, steps: int) -> None:
+def test_a_budget_of_steps_or_data_sets_the_steps(tmp_path: Path, text: str, budget: str, steps: int) -> None:
     assert compiled(tmp_path, text, f"budget {budget}").steps == steps
 
 
@@ -78,7 +78,7 @@ def test_a_budget_of_compute_is_spent_to_a_step(tmp_path: Path, text: str) -> No
         ("700 steps", 600),
     ],
 )
-def test_a_stage_ends_where_it_says_and_never_past_the_budget(tmp_path: Path, until: str, steps: int) -> None:
+def test_a_stage_ends_where_stated_but_within_the_budget(tmp_path: Path, until: str, steps: int) -> None:
     hard = BY_HAND.replace("base: 4 px", "base: 4 px, preview: 0%").replace("40%", until)
     plan = compiled(tmp_path, hard)
     assert (plan.stages[0].steps, plan.steps) == (steps, 600)
@@ -102,7 +102,7 @@ def test_steps_add_up_and_points_join(tmp_path: Path, text: str) -> None:
     assert plan.totals.compute == plan.stages[-1].leave.compute
 
 
-def test_a_stage_without_a_step_is_left_out_and_told(tmp_path: Path) -> None:
+def test_a_stage_without_a_step_is_left_out_and_reported(tmp_path: Path) -> None:
     report = Report()
     plan = compiled(tmp_path, BY_HAND.replace("40%", "0.01%"), report=report)
     assert [stage.shape for stage in plan.stages] == [Shape.of(patch=2)]
@@ -155,7 +155,7 @@ def test_steps_are_rounded_up_to_an_error_and_down_to_a_budget(tmp_path: Path) -
     ("every", "steps"),
     [("7 steps", 7), ("5%", 30), ("1 epochs", 22), ("640 samples", 10), ("0.001 steps", 1)],
 )
-def test_evaluation_and_checkpoints_come_every_so_many_steps(tmp_path: Path, every: str, steps: int) -> None:
+def test_evaluation_and_checkpoints_repeat_after_a_number_of_steps(tmp_path: Path, every: str, steps: int) -> None:
     plan = compiled(tmp_path, BY_HAND, f"evaluate every {every}", f"checkpoint every {every}")
     assert (plan.evaluate, plan.checkpoint) == (steps, steps)
 
@@ -339,7 +339,7 @@ def test_a_lossy_switch_enters_the_next_law_higher(tmp_path: Path) -> None:
     assert lossy.stages[1].leave.error == pytest.approx(4 / 11)
 
 
-def test_a_comparator_that_never_gets_there_says_so(tmp_path: Path) -> None:
+def test_a_comparator_that_misses_the_target_says_so(tmp_path: Path) -> None:
     text = LAWS_ONLY + "stage (width: 2) until end\nbudget 100 FLOPs\n"
     comparison = compiled(tmp_path, text).comparison
     assert comparison.best_fixed.saving == pytest.approx(0)
@@ -384,7 +384,7 @@ def test_a_program_may_be_compiled_twice(tmp_path: Path) -> None:
     assert plans[0] == plans[1]
 
 
-def test_what_is_no_candidate_and_so_not_blended_in_is_named(tmp_path: Path) -> None:
+def test_shapes_that_are_not_candidates_and_not_blended_are_named(tmp_path: Path) -> None:
     text = IMAGES.replace("width: 32, heads: 2", "head_width: 16").replace("objective cross_entropy\n", "") + (
         "let smooth = cross_entropy(label_smoothing: 10%)\n"
         "axis patch in [4, 2] px via flexi_resize(base: 4 px, retain: 10%)\n"

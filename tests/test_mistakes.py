@@ -130,7 +130,7 @@ def test_every_code_has_an_example() -> None:
     assert not shown & set(ELSEWHERE)
 
 
-def test_no_text_is_left_of_a_mistake_that_has_gone() -> None:
+def test_no_golden_file_lacks_its_mistake() -> None:
     texts = {path.stem for path in FOLDER.glob("*.txt")}
     assert texts == {name.removesuffix(".shape") for name in SHAPES} | set(COMMANDS)
 

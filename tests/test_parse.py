@@ -161,11 +161,11 @@ def test_a_number_without_unit_does_not_swallow_the_next_sentence() -> None:
 @pytest.mark.parametrize(
     "text", ["\ufeffseed 1\n", "seed 1\r\nmetric a\r\n", "seed\t1", "seed 1\rmetric a", "seed 1 # ♞ 日本"]
 )
-def test_what_editors_leave_in_a_text_is_no_mistake(text: str) -> None:
+def test_byte_order_marks_and_line_ends_are_accepted(text: str) -> None:
     assert isinstance(read(text).sentences[0], syntax.Seed)
 
 
-def test_a_carriage_return_is_no_part_of_a_comment() -> None:
+def test_a_carriage_return_is_not_part_of_a_comment() -> None:
     assert [comment.text for comment in read("# a \r\nseed 1 #b\r\n").comments] == ["# a", "#b"]
 
 
@@ -205,7 +205,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("text", "message", "place", "advice"), ERRORS, ids=[repr(case[0]) for case in ERRORS])
-def test_each_mistake_is_named_at_its_place(text: str, message: str, place: str, advice: str) -> None:
+def test_each_error_is_reported_at_its_place(text: str, message: str, place: str, advice: str) -> None:
     (mistake,) = mistakes(text)
     assert mistake.at is not None
     assert (mistake.code, mistake.message, mistake.at.span.text) == ("syntax", message, place)
@@ -219,7 +219,7 @@ def test_an_open_bracket_is_shown_where_it_was_opened() -> None:
     assert [(label.span.start, label.text) for label in mistake.also] == [(len("model vit"), "opened here")]
 
 
-def test_every_sentence_in_error_is_told_once_and_the_others_are_read() -> None:
+def test_every_wrong_sentence_is_reported_once_and_the_others_are_read() -> None:
     text = "plan oops\nmodel vit(a: 1\nseed 17\nsede 18\naxis a in [1] px\nbudget 3 EFLOPs\nstop wehn error < 3\n"
     report = Report()
     document = parse(Source("a.shape", text), report)

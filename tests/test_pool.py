@@ -61,7 +61,7 @@ class Gone:
     returncode: int = 0
 
 
-def test_a_run_that_was_stopped_is_no_finished_run(tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_is_not_finished(tmp_path: Path) -> None:
     plan = sealed(toy_text_plan())
     save(plan, tmp_path / "plan.json")
     said = (tmp_path / "said").open("w+b")

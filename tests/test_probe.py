@@ -144,7 +144,7 @@ def test_pairs_that_begin_alike_share_their_beginning(here: Path) -> None:
     assert len(found.jobs) == 1 + 2 * 2 + 2
 
 
-def test_a_law_says_nothing_above_what_it_was_fitted_to(here: Path) -> None:
+def test_a_law_is_not_used_above_its_measured_errors(here: Path) -> None:
     found = asked("images.shape", "width")
     after = found.probes[0].switch.after
     law = found.laws[after]

@@ -94,12 +94,12 @@ def test_a_rise_that_is_longer_than_its_stage_goes_on_in_the_next() -> None:
     assert [round(6 * factors(plan, step).rewarm, 9) for step in range(3, 13)] == [6, 1, 2, 3, 3, 5, 6, 6, 6, 6]
 
 
-def test_a_plan_says_nothing_of_a_learning_rate_that_never_changes(tmp_path: Path) -> None:
+def test_a_plan_omits_a_constant_learning_rate(tmp_path: Path) -> None:
     assert list(rate_lines(compiled(tmp_path, BY_HAND))) == []
     assert list(rate_lines(compiled(tmp_path, LAWS_ONLY, "traversal evenly", "budget 10 FLOPs"))) == []
 
 
-def test_a_plan_tells_what_its_learning_rate_is_made_of(tmp_path: Path) -> None:
+def test_a_plan_shows_the_factors_of_its_learning_rate(tmp_path: Path) -> None:
     text = GROWS.format("(moments: reset, lr: mup, tuned_at: 32)")
     plan = compiled(tmp_path, text, "cooldown 40 steps", "optimizer adamw(lr: 4e-3)")
     assert list(rate_lines(plan)) == [
@@ -284,7 +284,7 @@ def declared(component: Any, kind: str) -> Model:
     ],
     ids=["vit", "untied", "tied"],
 )
-def test_matrices_that_read_channels_are_told_by_their_dims(model: Model, wide: set[str]) -> None:
+def test_matrices_that_read_channels_are_identified_by_their_dims(model: Model, wide: set[str]) -> None:
     """Embeddings (also tied ones), positions, the patch kernel, norms and biases keep their learning rate."""
     found = {p.name.removeprefix("blocks.{depth}.").removesuffix(".weight") for p in model.parameters if reads_width(p)}
     assert found == wide
@@ -372,6 +372,6 @@ def test_cooldowns_that_do_not_fit_a_plan(tmp_path: Path, said: str, message: st
     assert one.at.text == why
 
 
-def test_a_single_step_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_single_step_is_written_in_the_singular(tmp_path: Path) -> None:
     lines = list(rate_lines(compiled(tmp_path, BY_HAND, "cooldown 1 steps")))
     assert any("over the last step, from step 599" in line for line in lines)

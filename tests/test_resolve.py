@@ -25,7 +25,7 @@ def codes(folder: Path, text: str, *sentences: str) -> list[str]:
 # let and use
 
 
-def test_a_let_stands_for_its_value_wherever_a_value_may_stand(tmp_path: Path) -> None:
+def test_a_let_can_replace_any_value(tmp_path: Path) -> None:
     plain = resolved(tmp_path, BY_HAND)
     named = resolved(
         tmp_path,
@@ -167,13 +167,13 @@ def test_values_that_do_not_fit(tmp_path: Path, sentence: str, code: str) -> Non
     assert codes(tmp_path, BY_HAND, sentence) == [code] * (2 if "[4, 2] via" in sentence else 1)
 
 
-def test_a_limit_is_told_in_the_units_of_the_language(tmp_path: Path) -> None:
+def test_a_limit_is_reported_in_the_units_of_the_language(tmp_path: Path) -> None:
     (one,) = refused(tmp_path, BY_HAND, "objective cross_entropy(label_smoothing: 100%)")
     assert one.at is not None
     assert one.at.text == "must be at most 99%"
 
 
-def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+def test_all_errors_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     text = BY_HAND.replace("depth: 2", "depth: deep").replace("batch: 64", "batches: 64").replace("600 steps", "600")
     assert codes(tmp_path, text) == ["unknown-name", "unknown-setting"]
     assert codes(tmp_path, BY_HAND, "budget 5", "evaluate every 5 px") == ["missing-unit", "wrong-unit"]
@@ -242,7 +242,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert resolved(tmp_path, TWO_LAWS).metric.key == "loss@own"
 
 
-def test_a_mistake_of_the_model_is_told_once_at_the_model(tmp_path: Path) -> None:
+def test_an_error_of_the_model_is_reported_once_at_the_model(tmp_path: Path) -> None:
     (one,) = refused(tmp_path, BY_HAND, "model vit(depth: 2, width: 32, heads: 2, mlp_ratio: 2.7)")
     assert one.at is not None
     assert (one.code, one.at.span.text) == ("fractional-mlp", "vit")
@@ -257,7 +257,7 @@ SIDES = IMAGES + (
 )
 
 
-def test_a_patch_is_held_against_the_resolution_it_stands_with(tmp_path: Path) -> None:
+def test_a_patch_is_checked_against_the_resolution_of_its_shape(tmp_path: Path) -> None:
     """A switch of both axes is allowed even if switching either axis alone is impossible."""
     plan = compiled(tmp_path, SIDES)
     assert len(plan.candidates) == 5
@@ -286,7 +286,7 @@ def test_metrics_of_images_warn_of_resolutions(tmp_path: Path) -> None:
     assert not any("not directly comparable" in note for note in compiled(tmp_path, one + said).notes)
 
 
-def test_a_mistake_of_one_value_is_told_at_the_value(tmp_path: Path) -> None:
+def test_an_error_of_one_value_is_reported_at_the_value(tmp_path: Path) -> None:
     text = AXES.replace("head_width: 16", "head_width: 16, mlp_ratio: 2.03125")
     found = refused(tmp_path, text)
     assert [(one.code, one.at.span.text) for one in found if one.at] == [("fractional-mlp", "48")]
@@ -303,9 +303,7 @@ def test_a_mistake_of_one_value_is_told_at_the_value(tmp_path: Path) -> None:
         ("budget 100", "`100` has no unit", "`100 steps`"),
     ],
 )
-def test_a_length_has_its_unit_and_is_no_more_than_the_whole(
-    tmp_path: Path, sentence: str, said: str, why: str
-) -> None:
+def test_a_length_has_its_unit_and_is_at_most_the_whole(tmp_path: Path, sentence: str, said: str, why: str) -> None:
     text = PATCHES + "budget 100 steps\n" + ("" if sentence.startswith("traversal") else "traversal evenly")
     (one,) = refused(tmp_path, text, sentence)
     assert one.message == said
@@ -364,6 +362,6 @@ def test_laws_only(tmp_path: Path) -> None:
     assert codes(tmp_path, LAWS_ONLY + "traversal steepest\nbudget 5 steps\n") == ["wrong-unit"]
 
 
-def test_one_file_gives_one_plan_wherever_it_lies(tmp_path: Path) -> None:
+def test_a_file_gives_the_same_plan_in_every_folder(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     assert compiled(tmp_path, BY_HAND).digest == compiled(tmp_path / "a", BY_HAND).digest

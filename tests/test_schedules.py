@@ -177,7 +177,7 @@ def test_predictions_do_not_include_a_schedule_and_say_so(tmp_path: Path) -> Non
     assert (note in falling.notes, note in plain.notes) == (True, False)
 
 
-def test_published_laws_of_falling_rates_are_no_better(tmp_path: Path) -> None:
+def test_published_laws_of_falling_rates_are_warned_of_too(tmp_path: Path) -> None:
     """Published laws describe final losses of runs in one shape, each with a schedule over its own length."""
     report = Report()
     text = "axis width in [64, 128] via width_expand\nmodel transformer(depth: 2, head_width: 16, context: 64 tokens)\n"
@@ -190,7 +190,7 @@ def test_published_laws_of_falling_rates_are_no_better(tmp_path: Path) -> None:
     assert one.at.text == note
 
 
-def test_without_laws_there_is_nothing_to_warn_of(tmp_path: Path) -> None:
+def test_without_laws_there_is_no_warning(tmp_path: Path) -> None:
     report = Report()
     compiled(tmp_path, BY_HAND, "schedule cosine", report=report)
     assert report.diagnostics == []
@@ -212,6 +212,6 @@ def test_no_way_of_a_comparison_has_a_schedule(tmp_path: Path) -> None:
     assert [one.code for one in report.diagnostics] == ["schedule-left-out"]
 
 
-def test_a_plan_in_small_has_a_constant_rate(tmp_path: Path) -> None:
+def test_a_replica_has_a_constant_learning_rate(tmp_path: Path) -> None:
     """A replica trains for two steps after a switch, independent of the switch's place in the schedule."""
     assert replica(compiled(tmp_path, BY_HAND, "schedule linear")).schedule is None

@@ -118,7 +118,7 @@ def law_of(number: int, plan: Plan) -> Law:
 
 
 @plans
-def test_the_simulator_tells_what_torch_tells(plan: Plan, tmp_path: Path) -> None:
+def test_the_simulator_emits_the_events_of_torch(plan: Plan, tmp_path: Path) -> None:
     _, trained = followed(plan, tmp_path / "torch")
     assert trained == simulated(plan, tmp_path / "simulator")
     assert {type(event) for event in trained} == {
@@ -185,7 +185,7 @@ def test_a_resumed_stream_is_the_rest_of_the_whole_one(plan: Plan, tmp_path: Pat
         assert losses(again) == losses(expected)
 
 
-def test_a_machine_at_its_end_has_nothing_left_to_do(tmp_path: Path) -> None:
+def test_a_finished_machine_takes_no_more_steps(tmp_path: Path) -> None:
     plan = FINER_AND_WIDER
     _, whole = followed(plan, tmp_path)
     again = followed(plan, tmp_path, tmp_path / checkpoint_name(plan.steps))[1]
@@ -208,7 +208,7 @@ def test_until_ends_both_early(plan: Plan, tmp_path: Path) -> None:
     assert list(execute(plan, Simulator(plan), until=(plan.metric, -1.0))) == whole
 
 
-def test_a_simulation_has_nothing_to_come_back_to(tmp_path: Path) -> None:
+def test_a_simulation_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(Refused) as caught:
         next(execute(AT_ONCE, Simulator(AT_ONCE), None, tmp_path))
     assert caught.value.diagnostics[0].code == "no-checkpoint"

@@ -132,7 +132,7 @@ def test_every_kind_of_source_in_the_order_of_names(tmp_path: Path) -> None:
     assert documents(tmp_path / "md.bin") == ["nine"]
 
 
-def test_lines_that_are_no_documents_are_counted(tmp_path: Path) -> None:
+def test_lines_that_are_not_documents_are_counted(tmp_path: Path) -> None:
     lines = ['{"body": "kept"}', "no", "[1]", '{"text": "x"}', '{"body": 3}', '{"body": "\\ud800"}', "[" * 10_000]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     made = make(tmp_path / "a.jsonl", to=tmp_path / "a.bin", column="body")
@@ -253,7 +253,7 @@ def test_about_the_share_is_held_out(count: int, part: float, share: float) -> N
     assert 0.5 * round(count * share) <= held_out <= max(1, 2 * round(count * share))
 
 
-def test_sources_that_are_cut_off_leave_nothing_behind(tmp_path: Path) -> None:
+def test_truncated_sources_leave_no_files(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a" * 100] * 100}), tmp_path / "a.parquet")
     add(tmp_path / "b.tar", {"0.txt": b"x" * 20_000})
     (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(b'{"text": "three"}\n' * 1_000))
@@ -288,7 +288,7 @@ def test_a_data_set_with_splits_names_them(tmp_path: Path) -> None:
     make(tmp_path / "all" / "train", to=tmp_path / "x.bin")
 
 
-def test_nothing_is_replaced_and_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_is_replaced_and_a_full_disk_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.txt").write_text("x")
     out = tmp_path / "out"
     for there in ("a.bin", "a.json"):
@@ -329,7 +329,7 @@ def test_a_tokenizer_that_does_not_say_how_documents_end(tmp_path: Path) -> None
         encoder(str(path), "3")
 
 
-def test_the_command_tells_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_its_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": ""}\n')
     arguments = ["tokenize", str(tmp_path / "a.jsonl"), "--tokenizer", "bytes", "--held-out", "50%", "-o"]
     assert answer([*arguments, str(tmp_path / "a.bin"), "--json"]) == 0
@@ -350,7 +350,7 @@ def stop(*_: object) -> Iterator[None]:
     raise KeyboardInterrupt
 
 
-def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.txt").write_text("x")
     monkeypatch.setattr(Bytes, "encode", stop)
     with pytest.raises(KeyboardInterrupt):

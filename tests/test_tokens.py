@@ -87,7 +87,7 @@ def placed(width: int = 8) -> Plan:
 PLAN = placed()
 
 
-def test_the_header_alone_tells_the_facts(corpus: Path) -> None:
+def test_the_header_alone_gives_the_facts(corpus: Path) -> None:
     (corpus / "corpus.bin").unlink()
     facts = Tokens("corpus.bin", batch=128).found_in(corpus).facts()
     assert (facts.kind, facts.vocabulary, facts.separator, facts.batch) == ("text", COUNT, 0, 128)
@@ -197,7 +197,7 @@ def test_headers_that_lie(corpus: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"[]", b"\xff", b"[" * 100_000], ids=["empty", "torn", "list", "bytes", "deep"]
 )
-def test_headers_that_are_none(corpus: Path, text: bytes) -> None:
+def test_invalid_headers(corpus: Path, text: bytes) -> None:
     (corpus / "corpus.json").write_bytes(text)
     assert told(corpus).startswith("corpus.json")
 

@@ -128,7 +128,7 @@ def write_optimizer(path: Path, tensors: Mapping[str, Tensor]) -> None:
     edit_state(path, files={**files, "optimizer.safetensors": own})
 
 
-def test_a_parameter_that_no_gradient_has_reached_comes_back(tmp_path: Path) -> None:
+def test_a_parameter_without_gradients_is_restored(tmp_path: Path) -> None:
     """A parameter without gradients is restored with the state before its first update."""
     made, _ = followed(toy_image_plan())
     del made.body.optimizer.state[parameters(made)["norm.weight"]]
@@ -203,7 +203,7 @@ def test_sizes_of_another_step(saved: Path) -> None:
     assert "has sizes" in diagnostic.notes[0]
 
 
-def test_the_newest_whole_one_is_found_and_the_broken_told(saved: Path) -> None:
+def test_the_newest_intact_one_is_found_and_broken_ones_reported(saved: Path) -> None:
     (saved / "model.safetensors").write_bytes(b"")
     told: list[Diagnostic] = []
     assert checkpoint.newest(saved.parent, told.append) == saved.with_name("step-000000009")

@@ -116,7 +116,7 @@ def test_rates_and_lengths_are_those_asked_for(context: int, rate: float, span: 
     assert layout.text - layout.hidden >= layout.spans - 1
 
 
-def test_spans_lie_anywhere() -> None:
+def test_spans_can_be_at_any_position() -> None:
     """Every position, except near the ends, is hidden about equally often, and no two spans touch."""
     made, context = alone("regular"), 64
     layout = Declared().layouts(context)["regular"]
@@ -221,7 +221,7 @@ def test_processes_agree_on_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(told) == pytest.approx(machine(plan).step(plan.stages[0], 0, 0.0), rel=1e-6)
 
 
-def test_a_prefix_sees_itself_and_nothing_behind() -> None:
+def test_a_prefix_attends_to_itself_only() -> None:
     assert with_prefix(4, 2, torch.device("cpu")).long().tolist() == [
         [1, 1, 0, 0],
         [1, 1, 0, 0],
@@ -273,7 +273,7 @@ evaluate every 12 steps
 """
 
 
-def test_a_run_that_denoises_at_last(tmp_path: Path) -> None:
+def test_a_run_that_denoises_in_its_last_stage(tmp_path: Path) -> None:
     """The embedding has rows for the marks from the first stage on, so both stages have the same model and compute."""
     plan = compiled(tmp_path, AT_LAST)
     assert [stage.sizes["vocabulary"] for stage in plan.stages] == [271, 271]
@@ -302,7 +302,7 @@ def test_what_denoising_refuses(code: str, settings: dict[str, Any], context: in
     assert caught.value.code == code
 
 
-def test_denoisers_without_a_share_ask_nothing_of_a_context() -> None:
+def test_denoisers_without_a_share_do_not_limit_the_context() -> None:
     ends = Declared(regular=0.0, extreme=0.0, sequential=1.0, sentinels=2)
     assert ends.compute(FACTS, Shape.of(context=4), "flops") == 0
     assert (asked(alone("sequential"), 1).targets != IGNORED).sum() == 8

@@ -133,7 +133,7 @@ def test_a_teacher_answers_as_its_run_did(trained: Path) -> None:
     assert teacher.answer(larger).shape == wanted.shape, "images of another side are resized"
 
 
-def test_a_teacher_is_no_part_of_the_student(distilled: Plan, trained: Path, tmp_path: Path) -> None:
+def test_a_teacher_is_not_part_of_the_student(distilled: Plan, trained: Path, tmp_path: Path) -> None:
     made = machine(distilled, trained)
     events = list(execute(distilled, made, tmp_path))
     objective = made._objectives["teacher"]
@@ -193,7 +193,7 @@ def test_a_missing_or_changed_teacher_is_told_before_the_first_step(
 # runs
 
 
-def test_the_simulator_and_torch_tell_one_stream(distilled: Plan, trained: Path, tmp_path: Path) -> None:
+def test_the_simulator_and_torch_emit_the_same_events(distilled: Plan, trained: Path, tmp_path: Path) -> None:
     """Both emit the same events, including the FLOPs of the teacher. A resumed run gives exactly the same losses."""
     whole = list(execute(distilled, machine(distilled, trained), tmp_path))
     assert whole == list(execute(distilled, Simulator(distilled), tmp_path / "none"))
@@ -235,7 +235,7 @@ def test_a_language_model_learns_from_one(tmp_path: Path) -> None:
         assert relative(mixture.loss(logits, Asked(tokens, targets)), wanted) < 1e-6
 
 
-def test_what_has_no_weight_is_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_without_weight_are_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any) -> None:
         raise AssertionError("the teacher was asked")
 
@@ -267,7 +267,7 @@ def test_averaged_or_raw_weights(trained: Path, tmp_path: Path) -> None:
         assert read_weights(file).averaged == (name == "average")
 
 
-def test_a_grown_model_is_exported_as_it_came_to_be(tmp_path: Path) -> None:
+def test_a_grown_model_is_exported_with_its_eps(tmp_path: Path) -> None:
     """Growth changes the eps of norms, and the exported file stores the changed value."""
     plan = toy_image_plan((({"width": 32, "depth": 2}, 3), ({"width": 48, "depth": 3}, 3)))
     run(plan, tmp_path / "run", device="cpu")

@@ -22,7 +22,7 @@ def resumed(where: Path) -> list[Event]:
     return heard
 
 
-def test_where_no_checkpoint_is_whole_nothing_is_changed(tmp_path: Path) -> None:
+def test_if_every_checkpoint_is_broken_nothing_is_changed(tmp_path: Path) -> None:
     run(PLAN, tmp_path, device="cpu")
     for path in (tmp_path / "checkpoints").iterdir():
         (path / "model.safetensors").write_bytes(b"")

@@ -26,7 +26,7 @@ def drawn(*shape: int) -> Tensor:
     return torch.randint(1, 256, shape, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_token_sees_its_own_document_up_to_itself() -> None:
+def test_a_token_attends_to_its_own_document_up_to_itself() -> None:
     seen = within_documents(torch.tensor([[5, END, 7, 8, END, END]]), END)[0, 0]
     assert seen.long().tolist() == [
         [1, 0, 0, 0, 0, 0],
@@ -55,7 +55,7 @@ def test_earlier_documents_do_not_matter(kv_ratio: int) -> None:
 
 
 @pytest.mark.parametrize("kv_ratio", [1, 2])
-def test_a_window_of_one_document_is_as_ever(kv_ratio: int) -> None:
+def test_a_window_of_one_document_is_not_changed(kv_ratio: int) -> None:
     plain = shake(machine(toy_text_plan(model={"kv_ratio": kv_ratio})))
     apart = machine(toy_text_plan(model={**DOCUMENTS, "kv_ratio": kv_ratio}))
     apart.body.net.load_state_dict(plain.body.net.state_dict())

@@ -97,7 +97,7 @@ def test_the_leader_alone_is_refused(tmp_path: Path) -> None:
     assert done.stdout.split() == ["run-busy", "disk-full"], done.stderr
 
 
-def test_what_workers_are_refused_with_is_told(tmp_path: Path) -> None:
+def test_errors_of_workers_are_reported(tmp_path: Path) -> None:
     plan = toy_text_plan(data=Text(path="nowhere.txt", batch=256))
     assert refused(plan, tmp_path / "run", processes=2, root=tmp_path).code == "data-missing"
     assert not (tmp_path / "run").exists()

@@ -79,7 +79,7 @@ def test_a_plan_without_factors_trains_as_it_did() -> None:
     assert found == [2e-3 * (0.5 if step < 3 else 1.0) * warm[step] for step in range(6)]
 
 
-def test_matrices_that_read_channels_move_less() -> None:
+def test_matrices_that_read_channels_get_smaller_updates() -> None:
     """The first update of AdamW has the size of the learning rate, whatever the gradient."""
     plan = rated(rewarm=0, cooldown=None)
     made = machine(plan)
@@ -97,7 +97,7 @@ def test_matrices_that_read_channels_move_less() -> None:
 
 
 @pytest.mark.parametrize("moments", ["reset", "fresh"])
-def test_a_resume_in_a_rise_or_a_cooldown_is_the_uninterrupted_run(
+def test_a_resume_in_a_rewarm_or_a_cooldown_is_the_uninterrupted_run(
     moments: Moments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A resume gives the same bits, although checkpoints do not store the learning rate."""
@@ -123,7 +123,7 @@ def test_a_run_is_measured_uncooled_and_cooled() -> None:
 
 
 @pytest.mark.parametrize("moments", ["fresh", "carry", "carry_raw", "reset"])
-def test_a_switch_before_the_first_step_drops_nothing_that_was_there(moments: Moments) -> None:
+def test_a_switch_before_the_first_step_acts_as_a_reset(moments: Moments) -> None:
     """Without moments every policy acts as `reset`: the first updates are those of a new optimizer."""
     made = machine(rated(moments))
     switch(made)
@@ -187,7 +187,7 @@ def test_a_resume_under_a_schedule_is_the_uninterrupted_run(tmp_path: Path, monk
     assert state_of(resumed) == state_of(whole)
 
 
-def test_a_longer_run_is_no_fork_of_one_with_a_schedule(tmp_path: Path) -> None:
+def test_a_longer_run_cannot_fork_from_one_with_a_schedule(tmp_path: Path) -> None:
     """A schedule decays over the whole run, so a shorter run has other rates in the same steps."""
     decay = Decay("linear", 0.0)
     plan = rated("fresh", cooldown=None, schedule=decay)

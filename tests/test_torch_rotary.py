@@ -157,7 +157,7 @@ def test_every_context_has_a_table_of_its_own_strides() -> None:
     assert rotary.table(16, Rope(1e4), CPU) is table
 
 
-def test_a_context_that_returns_is_not_compiled_anew() -> None:
+def test_a_context_that_returns_is_not_compiled_again() -> None:
     from torch._dynamo.testing import CompileCounter
 
     graphs = CompileCounter()

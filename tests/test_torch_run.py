@@ -133,7 +133,7 @@ def test_killed_before_the_first_checkpoint_starts_again(tmp_path: Path) -> None
     assert heard[0] == RunStarted(PLAN.digest, 0)
 
 
-def test_a_broken_newest_checkpoint_is_skipped_and_told(tmp_path: Path) -> None:
+def test_a_broken_newest_checkpoint_is_skipped_and_reported(tmp_path: Path) -> None:
     go(PLAN, tmp_path, listen=StopAfter(6))
     (tmp_path / "checkpoints" / "step-000000007" / "model.safetensors").write_bytes(b"")
     warned: list[Diagnostic] = []

@@ -275,7 +275,7 @@ def test_deeper_keeps_the_function_and_the_averages_function_bit_for_bit(kind: s
 
 @pytest.mark.parametrize("init", ["stack", "interleave"])
 @pytest.mark.parametrize("kind", ["vit", "tied"])
-def test_repeated_blocks_are_another_function(kind: str, init: DepthInit) -> None:
+def test_repeated_blocks_change_the_function(kind: str, init: DepthInit) -> None:
     made = shake(machine(deeper(kind, init)))
     before = outputs(made)
     switch(made)
@@ -417,7 +417,7 @@ def test_fused_dims_grow_in_their_parts() -> None:
     assert 50 < float(grown[1, 16:].std() / grown[0, 16:].std()) < 200
 
 
-def test_a_batch_changes_samples_and_learning_rate_alone() -> None:
+def test_a_batch_changes_only_samples_and_learning_rate() -> None:
     made = shake(machine(toy_image_plan((({"batch": 8}, 6), ({"batch": 32}, 6)), optimizer=SLOW)))
     before, average, body = outputs(made), averaged(made), made.body
     assert {group["lr"] for group in body.optimizer.param_groups} == {2e-3 * 0.5}
@@ -463,13 +463,13 @@ def grown(tensor: Tensor, dims: tuple[str, ...], *edits: Edit, name: str = "w") 
     return kept.values[name]
 
 
-def test_a_dim_that_stands_twice_has_other_numbers_on_each_axis() -> None:
+def test_a_dim_on_two_axes_has_different_numbers_on_each() -> None:
     """Rows and columns of a matrix whose axes are the same dim get different random numbers."""
     made = grown(torch.ones(32, 32), ("residual", "residual"), Grow("w", (Along("residual", 64, Normal(1.0)),)))
     assert len(made.unique()) == 64 * 64 - 32 * 32 + 1
 
 
-def test_new_entries_are_those_of_the_pinned_sheet() -> None:
+def test_new_entries_are_those_of_the_pinned_noise() -> None:
     """New entries are those of the noise array for the tensor's new sizes, even where only part of it is generated."""
     along = (Along("hidden", 40, Normal(0.25)), Along("residual", 24, Normal(1.0)))
     old = torch.full((32, 16), 2.0)
@@ -480,7 +480,7 @@ def test_new_entries_are_those_of_the_pinned_sheet() -> None:
     assert torch.equal(made[:, 16:], torch.from_numpy(columns).float() * 2)
 
 
-def test_a_mean_square_is_that_before_the_edit_and_behind_those_before_it() -> None:
+def test_a_mean_square_is_taken_before_its_edit_and_after_earlier_ones() -> None:
     """A `Grow` of two dims uses the mean square before it; a second `Grow` uses that after the first."""
     first, second = Along("hidden", 8, Constant(3.0)), Along("residual", 5, Normal(1.0))
     old, numbers = torch.ones(4, 4), torch.from_numpy(noise(7, 0, "w", "residual", 0, 40)).float().view(8, 5)[:, 4]
@@ -621,7 +621,7 @@ def test_a_resume_drops_ages_at_the_same_step(at: int) -> None:
     assert all(torch.equal(end[part], tensor) for part, tensor in optimizer.state_of(weight).items())
 
 
-def test_what_was_there_is_freed_as_a_switch_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_tensors_are_freed_during_a_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a tensor is edited, its old weights, average and moments are freed before the next tensor is edited."""
     made = shake(machine(growth("vit", "preserve", 64)))
     kept = made.body.kept()

@@ -99,7 +99,7 @@ def text_teacher(folder: Path, objective: str) -> None:
 # resolutions
 
 
-def test_a_teacher_sees_what_the_data_has_whatever_the_student_sees(trained: Path, asked: list[Tensor]) -> None:
+def test_a_teacher_sees_the_data_at_its_own_resolution(trained: Path, asked: list[Tensor]) -> None:
     """The teacher gets the same crop at its own resolution, resized from the data, not from the student's image."""
     plan = compiled(trained, IMAGES + 'objective distill(teacher: "t.safetensors")')
     made = machine(plan, trained)

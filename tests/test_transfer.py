@@ -49,7 +49,7 @@ def test_the_estimator_returns_the_eta_of_a_curve(b: float, c: float, d: float, 
     assert len(found) > 0
 
 
-def test_a_state_that_is_worth_less_than_nothing_is_said_to_be() -> None:
+def test_a_credit_may_be_negative_or_above_one() -> None:
     """A run that is worse than one from scratch, and a run that is better than its law."""
     after = law(d=50.0)
     before = after.error(100.0)
@@ -57,7 +57,7 @@ def test_a_state_that_is_worth_less_than_nothing_is_said_to_be() -> None:
     assert trial(forked(after, before, 1.3, 200.0), after.compute).eta == pytest.approx(1.3)
 
 
-def test_a_transient_behind_the_switch_does_not_count() -> None:
+def test_a_transient_after_the_switch_does_not_count() -> None:
     after = law()
     whole = forked(after, 0.6, 0.5, 100.0)
     bump = tuple(attrs.evolve(point, error=point.error + 5.0) if point.spent < 30 else point for point in whole.moved)
@@ -77,14 +77,14 @@ def test_steps_in_another_shape_count_at_the_price_of_the_shape_after() -> None:
     assert found.trained == pytest.approx(70.0)
 
 
-def test_recovery_lies_between_two_measurements() -> None:
+def test_recovery_is_between_two_measurements() -> None:
     points = [Point(10.0, 10.0, 3.0), Point(20.0, 20.0, 1.0)]
     assert recovery(2.5, points) == pytest.approx(12.5)
     assert recovery(0.5, points) is None
     assert recovery(3.5, points) == 10.0
 
 
-def test_a_reference_that_never_gets_there_gives_no_eta() -> None:
+def test_a_reference_that_misses_the_error_gives_no_eta() -> None:
     after = law()
     below = forked(law(c=0.0), 0.25, 1.0, 1e9)
     assert trial(below, after.compute).eta is None
@@ -196,7 +196,7 @@ def test_a_plan_says_what_was_measured(tmp_path: Path) -> None:
     assert "1 of 2 switches along patch have a measured credit" in text
 
 
-def test_what_was_not_measured_is_assumed_and_said_to_be(tmp_path: Path) -> None:
+def test_credits_that_were_not_measured_are_reported_as_assumed(tmp_path: Path) -> None:
     plan = planned(tmp_path, measured(0.9, before=2, after=4))
     assert plan.stages[1].transition is not None
     assert (plan.stages[1].transition.credit, plan.stages[1].transition.credits) == (1.0, ())
@@ -205,7 +205,7 @@ def test_what_was_not_measured_is_assumed_and_said_to_be(tmp_path: Path) -> None
     assert any("gave no credit" in note for note in planned(tmp_path, measured(None)).notes)
 
 
-def test_more_than_all_counts_as_all(tmp_path: Path) -> None:
+def test_a_credit_above_one_counts_as_one(tmp_path: Path) -> None:
     plan = planned(tmp_path, measured(1.2))
     assert plan.stages[1].transition is not None
     assert plan.stages[1].transition.credit == 1.0
@@ -213,7 +213,7 @@ def test_more_than_all_counts_as_all(tmp_path: Path) -> None:
     assert any("measured as 1.2; a plan uses a value between 0 and 1" in note for note in plan.notes)
 
 
-def test_nothing_of_a_descent_can_survive(tmp_path: Path) -> None:
+def test_a_negative_credit_counts_as_zero(tmp_path: Path) -> None:
     """A stated switch at a credit of 0 continues as training from scratch does."""
     text = FILE.replace("traversal steepest\n", "stage (patch: 4 px) until 50%\nstage (patch: 2 px) until end\n")
     plan = planned(tmp_path, measured(-0.4), text=text)
@@ -224,7 +224,7 @@ def test_nothing_of_a_descent_can_survive(tmp_path: Path) -> None:
     assert second.leave.error == pytest.approx(after.error((second.steps or 0) * second.cost))
 
 
-def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_file_of_credits_survives_writing_and_reading(tmp_path: Path) -> None:
     whole = Credits({"metric": "loss@own"}, (measured(0.9), measured(None, before="a", after="b")))
     credits_file.save(whole, tmp_path / "credits.json")
     assert credits_file.load(tmp_path / "credits.json") == whole
@@ -234,7 +234,7 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["torn", "edited", "version", "surplus", "nan", "list"])
-def test_files_that_are_no_credits(what: str, tmp_path: Path) -> None:
+def test_files_that_are_not_credits(what: str, tmp_path: Path) -> None:
     path = tmp_path / "credits.json"
     credits_file.save(Credits({}, (measured(0.9),)), path)
     text = path.read_text()
@@ -292,7 +292,7 @@ budget 8 steps
 """
 
 
-def test_names_that_were_swapped_are_other_objectives(tmp_path: Path) -> None:
+def test_swapped_names_are_different_objectives(tmp_path: Path) -> None:
     """A credit identifies its losses by name, so after swapping names it would apply to the reverse switch."""
     back = measured(0.5, axis="loss", before="hard", after="soft")
     assert planned(tmp_path, back, text=SWITCHED).stages[1].transition is not None
@@ -308,7 +308,7 @@ def test_names_that_were_swapped_are_other_objectives(tmp_path: Path) -> None:
         compile(tmp_path / "a.shape")
 
 
-def test_without_laws_credits_are_shown_and_said_to_be_idle(tmp_path: Path) -> None:
+def test_without_laws_credits_are_shown_and_reported_as_unused(tmp_path: Path) -> None:
     plan = planned(tmp_path, measured(0.5, axis="loss", before="hard", after="soft"), text=SWITCHED)
     text = shown(plan)
     assert "loss hard -> soft: 50% of the progress survived, measured" in text

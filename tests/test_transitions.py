@@ -80,7 +80,7 @@ def test_flexi_resize_reads_the_stored_kernel_and_grid() -> None:
     assert FLEXI.stored(IMAGES) == {"patch": 6, "grid": 8}
 
 
-def test_flexi_resize_goes_and_comes_back() -> None:
+def test_flexi_resize_goes_both_ways() -> None:
     there = AT_6.with_({"patch": 12})
     edits = (*FLEXI.edits(VIT, AT_6, there), *FLEXI.edits(VIT, there, AT_6))
     assert all(map(is_reversible, edits))
@@ -327,7 +327,7 @@ def test_depth_copies(init: str, order: str) -> None:
         assert grow == Grow(name, (Along("depth", 4, Copy(**settings, momentum=False)),))
 
 
-def test_depth_zero_makes_fresh_blocks_that_add_nothing() -> None:
+def test_depth_zero_makes_new_blocks_that_add_zero() -> None:
     before = DEPTHS[SHALLOW_LLAMA]
     found = grows(deepen("zero").edits(SHALLOW_LLAMA, before, before.with_({"depth": 4})))
     fills = {name.removeprefix("blocks.{depth}."): grow.along[0].fill for name, grow in found.items()}
@@ -378,7 +378,7 @@ def test_fused_parameters_grow_inside_their_parts() -> None:
     assert replayed(fused, before, (), edits).stored("qkv.weight") == (72, 24)
 
 
-def test_what_a_transition_says_of_itself() -> None:
+def test_the_declared_properties_of_transitions() -> None:
     assert (FLEXI.preserves, FLEXI.average, FLEXI.preview, FLEXI.preview_from) == ("lossy", "restart", 0.25, 0.75)
     grow = ContextGrow()
     assert (grow.preserves, grow.average, grow.preview, grow.preview_from) == ("shared-positions", "map", 0.1, 0.0)
@@ -454,7 +454,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_what_grows_nothing_may_begin_the_optimizers_state_anew(name: str, tmp_path: Path) -> None:
+def test_a_transition_without_growth_may_reset_the_optimizer(name: str, tmp_path: Path) -> None:
     model, axis, (first, second), settings = STATES[name]
     images, text = (
         "digits(batch: 64)\nobjective cross_entropy",

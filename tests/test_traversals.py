@@ -189,7 +189,7 @@ def test_scale_and_names_do_not_matter(laws: list[Law], k: float, m: float) -> N
 
 @settings(derandomize=True, deadline=None)
 @given(laws_of_chance, st.floats(0, 100), st.floats(0, 100))
-def test_freedom_never_costs(laws: list[Law], price: float, other: float) -> None:
+def test_more_freedom_never_costs_more(laws: list[Law], price: float, other: float) -> None:
     start, target = 1.5, max(laws[0].c + 0.05, 0.1)
     free = way(laws, start, target).total
     assert free <= way(laws[:1], start, target).total * (1 + 1e-9)
@@ -288,7 +288,7 @@ def test_steepest_counts_a_budget_of_steps() -> None:
     assert code(Steepest(), two(budget=Amount(0.5, "steps"), steps=costs)) == "no-way"
 
 
-def test_what_comes_first_ends_the_plan() -> None:
+def test_the_first_limit_reached_ends_the_plan() -> None:
     assert len(route(Steepest(), two(target=0.25, budget=Amount(4.0, "compute"))).legs) == 1
     assert len(route(Steepest(), two(target=0.25, budget=Amount(99.0, "compute"))).legs) == 2
     assert len(route(Steepest(), two(target=0.9, budget=Amount(99.0, "compute"))).legs) == 1
@@ -349,7 +349,7 @@ def test_what_steepest_refuses() -> None:
     assert code(Steepest(Amount(0.1, "ratio")), two(target=0.3)) == "ratio-without-budget"
 
 
-def test_the_nearest_reachable_error_is_told() -> None:
+def test_the_nearest_reachable_error_is_reported() -> None:
     report = Report()
     Steepest().route(ask({PATCH[0]: S}, start=1.2, target=0.15), report)
     assert "the lowest floor is 0.2, of `(patch: 30 px)`" in report.errors[0].notes[0]
@@ -363,7 +363,7 @@ def contexts(**more: Any) -> Problem:
     return ask(dict(zip(CONTEXTS, laws, strict=True)), **more)
 
 
-def test_shares_takes_the_cheapest_shape_beside_the_target() -> None:
+def test_shares_takes_the_cheapest_shape_besides_the_target() -> None:
     found = route(Shares(target=CONTEXTS[2]), contexts(budget=Amount(9.0, "compute")))
     (leg,) = found.legs
     assert leg.shape == CONTEXTS[1]
@@ -441,7 +441,7 @@ def test_a_target_at_a_floor_is_refused_by_all(traversal: Any) -> None:
     assert route(traversal, above)
 
 
-def test_a_plan_may_not_end_in_a_shape_that_never_gets_there() -> None:
+def test_a_plan_may_not_end_in_a_shape_that_misses_the_target() -> None:
     report = Report()
     assert Fixed(shape=PATCH[0]).route(two(target=0.15), report) is None
     (error,) = report.diagnostics

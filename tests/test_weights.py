@@ -226,7 +226,7 @@ def test_a_teacher_of_several_parts_is_charged_once(tmp_path: Path) -> None:
     assert beside(taught["a"].format(2), unweighted) == one
 
 
-def test_marks_of_either_side_are_no_part_of_the_vocabulary(tmp_path: Path) -> None:
+def test_marks_of_either_side_do_not_count_in_the_vocabulary(tmp_path: Path) -> None:
     student = TEXT.replace("objective ", "let ul = denoising(sentinels: 12)\nlet kd = ").replace(
         "tokens)", "tokens, loss: kd)"
     )

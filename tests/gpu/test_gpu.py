@@ -64,7 +64,7 @@ def losses(events: list[Event]) -> list[float]:
 
 @plans
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_a_gpu_tells_what_the_simulator_tells(plan: Plan, compiled: bool, tmp_path: Path) -> None:
+def test_a_gpu_emits_the_events_of_the_simulator(plan: Plan, compiled: bool, tmp_path: Path) -> None:
     trained = list(execute(plan, machine(plan, compiled), tmp_path / "cuda"))
     assert trained == list(execute(plan, Simulator(plan), tmp_path / "none"))
     values = [value for event in trained if isinstance(event, Measured) for value in event.values.values()]
@@ -105,7 +105,7 @@ def test_a_resumed_run_is_the_rest_of_the_whole_one(plan: Plan, tmp_path: Path) 
         assert losses(again) == pytest.approx(losses(rest), rel=ROUNDING)
 
 
-def test_the_command_line_takes_the_gpu_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_uses_the_gpu_by_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`auto` selects the GPU and compiles; `--gpus 1` does the same; a run can be resumed."""
     assert wants_compile("auto", CUDA)
     plan = sealed(attrs.evolve(PLANS["images"], checkpoint=4))

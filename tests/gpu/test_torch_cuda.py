@@ -46,7 +46,7 @@ def test_losses_of_a_gpu_are_those_of_a_cpu(plan: Plan, compile: str, tmp_path: 
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_a_checkpoint_of_a_gpu_goes_on_on_a_cpu(plan: Plan, tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_gpu_resumes_on_a_cpu(plan: Plan, tmp_path: Path) -> None:
     whole = go(plan, tmp_path, device="cuda", compile="off")
     for path in (tmp_path / "checkpoints" / "step-000000012").iterdir():
         path.unlink()
