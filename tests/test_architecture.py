@@ -48,7 +48,7 @@ STAGES = {"assess", "find_credits", "find_laws", "lower", "resolve", "traverse"}
 SHARED_BY_STAGES = {"previews"}
 """Modules of `stages` that several stages import."""
 LOOP = {"ir.edits", "ir.events", "ir.plan"}
-"""The modules that `running.execute` may import."""
+"""The shapeflow modules that `running.execute` imports."""
 TO_BACKENDS = {"running.execute", "running.replica", "running.verdicts"}
 """The modules of `running` that a backend may import."""
 KNOW_REGISTRY = {"doctor", "explain", "stages.resolve"}

@@ -97,7 +97,7 @@ def test_changes_along_the_law_do_not_affect_the_noise() -> None:
     assert two.squares == pytest.approx(one.squares, rel=1e-6)
 
 
-def test_the_chances_are_those_of_the_restricted_likelihood() -> None:
+def test_the_probabilities_are_those_of_the_restricted_likelihood() -> None:
     """Against the textbook's formula with full matrices (Patterson and Thompson 1971, eq. 7 ff.)."""
     points = points_of(alike(np.random.default_rng(3), 3, 0.4))
     order = np.lexsort((points.compute, points.run))
@@ -122,7 +122,7 @@ def test_the_chances_are_those_of_the_restricted_likelihood() -> None:
     assert told - told[0] == pytest.approx(np.array(found) - found[0], abs=1e-6)
 
 
-def test_more_alike_noise_makes_wider_intervals() -> None:
+def test_more_correlated_noise_makes_wider_intervals() -> None:
     many, widths = [], []
     for rho in (0.0, 0.5, 0.8):
         points = points_of(alike(np.random.default_rng(4), 1, rho))
@@ -145,7 +145,7 @@ def test_widths_scale_with_the_noise() -> None:
     assert widths[1] / widths[0] == pytest.approx(2.0, rel=1e-6)
 
 
-def test_runs_that_lie_apart_move_as_wholes() -> None:
+def test_runs_at_different_levels_are_resampled_as_wholes() -> None:
     rng = np.random.default_rng(6)
     noise = alike(rng, 4, 0.0, 0.001) + np.array([[-0.01], [0.004], [0.012], [-0.006]])
     points = points_of(noise)

@@ -65,7 +65,7 @@ def test_laws_without_draws(tmp_path: Path) -> None:
     assert load(tmp_path / "laws.json")[Shape.of(patch=16)].draws is None
 
 
-def test_draws_stand_a_row_in_a_line() -> None:
+def test_resamples_are_written_one_per_line() -> None:
     rows = [line for line in dumps(LAWS).splitlines() if line.count(",") >= 3]
     assert len(rows) == 2 * 5 + 2, "the draws and the optima"
 
@@ -133,7 +133,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
         load(path)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="cannot-read"):
         load(tmp_path / "laws.json")
 
@@ -190,7 +190,7 @@ def test_a_stale_table_is_reported(tmp_path: Path) -> None:
     assert 'shapeflow fit FILE.shape --set \'laws from fit("runs/*.csv"' in (said.help or "")
 
 
-def test_no_file_beyond_the_folder_is_looked_at(tmp_path: Path) -> None:
+def test_no_file_outside_the_folder_is_read(tmp_path: Path) -> None:
     put(tmp_path, {"a.csv": b"a"})
     report = Report()
     inner = tmp_path / "tables"
@@ -215,7 +215,7 @@ def test_a_verdict_in_a_table_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "code"), [("../laws.json", "path-outside"), ("/laws.json", "path-outside"), ("l.json", "no-such-file")]
 )
-def test_tables_that_are_not_to_be_had(path: str, code: str, tmp_path: Path) -> None:
+def test_tables_that_cannot_be_read(path: str, code: str, tmp_path: Path) -> None:
     put(tmp_path, {"a.csv": b"a"})
     report = Report()
     assert not Table(path).laws(ask(tmp_path), report)

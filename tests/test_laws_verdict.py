@@ -116,7 +116,7 @@ def test_reasons_in_groups() -> None:
     assert in_groups(many, 9) == ["the floor is not determined: 0, 1, 2, 3, 4 and 3 more"]
 
 
-def test_a_law_that_is_just_good_enough() -> None:
+def test_a_law_that_barely_passes() -> None:
     assert verdict(GOOD, 0.01) == ()
     assert verdict(about(holdout=None, intervals={}, autocorrelation=None), 0.01) == ()
 
@@ -158,7 +158,7 @@ def test_a_given_exponent_is_at_no_bound() -> None:
     assert verdict(attrs.evolve(about(exponent="fixed"), b=3.99), 0.01) == ()
 
 
-def test_the_hold_out_is_of_the_first_half_alone() -> None:
+def test_the_hold_out_uses_only_the_first_half() -> None:
     whole = [points(law, 0.002, seed) for seed, law in enumerate(TRUTH)]
     spoilt = [Points(one.compute, np.where(in_first_half(one), one.error, 2 * one.error)) for one in whole]
     for half, other in zip(hold_out(whole, FitOptions()), hold_out(spoilt, FitOptions()), strict=True):
@@ -200,7 +200,7 @@ def test_runs_at_different_levels_are_not_a_misfit() -> None:
     assert abs(law.provenance.autocorrelation) < 0.3
 
 
-def test_run_folders_say_what_their_runs_are(tmp_path: Path) -> None:
+def test_run_folders_state_the_provenance_of_their_runs(tmp_path: Path) -> None:
     for shape in PATCHES:
         folder = sweep(tmp_path / "runs", shape)
         (folder / "data.json").write_text('{"data": "digits", "sha256": "0123456789abcdef0123"}')
@@ -214,7 +214,7 @@ def test_run_folders_say_what_their_runs_are(tmp_path: Path) -> None:
     assert {law.provenance.data for law in laws.values()} == {"of my own", "digits sha256:0123456789abcdef"}
 
 
-def test_runs_of_unlike_data_make_no_law(tmp_path: Path) -> None:
+def test_runs_of_different_data_make_no_law(tmp_path: Path) -> None:
     for name, digest in (("a", "0" * 64), ("b", "1" * 64)):
         (sweep(tmp_path / "runs", PATCHES[0], name) / "data.json").write_text(
             f'{{"data": "text", "sha256": "{digest}"}}'

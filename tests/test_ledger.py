@@ -42,7 +42,7 @@ def test_tensors_are_named_and_fused_dims_multiplied() -> None:
     assert fresh().members(BLOCK) == ["blocks.0.qkv.weight", "blocks.1.qkv.weight"]
 
 
-def test_growing_arrives() -> None:
+def test_growing_reaches_the_new_sizes() -> None:
     ledger = widened()
     ledger.check({**SIZES, "residual": 64, "heads": 64})
     assert ledger.stored(BLOCK) == (192, 64)

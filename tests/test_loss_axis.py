@@ -81,7 +81,7 @@ def test_values_are_names_of_objectives(tmp_path: Path) -> None:
     assert program.trained.cost(smooth) == program.trained.cost(smooth.with_({"loss": "cross_entropy"}))
 
 
-def test_a_component_with_settings_goes_by_its_name(tmp_path: Path) -> None:
+def test_a_component_with_settings_is_referred_to_by_name(tmp_path: Path) -> None:
     inline = LOSSES.replace("[cross_entropy, smooth]", "[cross_entropy(label_smoothing: 10%), smooth]")
     plan = compiled(tmp_path, inline)
     assert {name: spec.settings["label_smoothing"] for name, spec in plan.objectives.items()} == {
@@ -90,7 +90,7 @@ def test_a_component_with_settings_goes_by_its_name(tmp_path: Path) -> None:
     }
 
 
-def test_a_name_may_be_meant_by_another_one(tmp_path: Path) -> None:
+def test_a_name_may_refer_to_another_name(tmp_path: Path) -> None:
     named = LOSSES.replace("(loss: smooth)", "(loss: later)") + "let later = smooth\n"
     assert [stage.shape["loss"] for stage in compiled(tmp_path, named).stages] == ["cross_entropy", "smooth"]
     swapped = compiled(tmp_path, named, "let later = cross_entropy")
@@ -168,7 +168,7 @@ def test_a_blend_leaves_room_for_a_preview(tmp_path: Path) -> None:
     assert shares[4, "cross_entropy"] == pytest.approx(0.8 * 0.75)
 
 
-def test_all_state_is_dropped_where_one_transition_asks_for_it(tmp_path: Path) -> None:
+def test_all_state_is_dropped_if_one_transition_requires_it(tmp_path: Path) -> None:
     asked = JOINT.replace("via loss_switch", "via loss_switch(moments: reset)") + WAY
     assert [s.transition.moments for s in compiled(tmp_path, asked).stages if s.transition] == ["reset", "reset"]
     assert [s.transition.moments for s in compiled(tmp_path, JOINT + WAY).stages if s.transition] == ["fresh", "carry"]
@@ -197,7 +197,7 @@ def test_the_simulator_and_torch_emit_the_same_events(joint: Plan, tmp_path: Pat
     assert seen == {"cross_entropy", "smooth"}
 
 
-def test_a_run_goes_on_over_a_switch_with_the_same_bits(joint: Plan, tmp_path: Path) -> None:
+def test_a_run_resumes_across_a_switch_bit_for_bit(joint: Plan, tmp_path: Path) -> None:
     whole = followed(joint, tmp_path)[1]
     saved = [event for event in whole if isinstance(event, CheckpointSaved)]
     first = saved[-2]
@@ -222,7 +222,7 @@ def test_a_switch_changes_only_the_loss(tmp_path: Path) -> None:
     assert all(torch.equal(kept[name][part], tensor) for name, of in moments.items() for part, tensor in of.items())
 
 
-def test_moments_are_dropped_where_the_switch_says_so(tmp_path: Path) -> None:
+def test_moments_are_dropped_if_the_switch_says_so(tmp_path: Path) -> None:
     made = shake(machine(compiled(tmp_path, LOSSES.replace("via loss_switch", "via loss_switch(moments: reset)"))))
     before = outputs(made)
     switch(made)
@@ -246,7 +246,7 @@ def test_a_sweep_and_its_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 110])
-def test_a_plan_of_many_axes_shows_every_name_whole(tmp_path: Path, columns: int) -> None:
+def test_a_plan_of_many_axes_does_not_truncate_names(tmp_path: Path, columns: int) -> None:
     text = """
 model transformer(head_width: 16)
 data python_source(batch: 512 tokens)

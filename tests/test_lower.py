@@ -212,7 +212,7 @@ def test_equal_shares_stay_within_a_step_of_equal(count: int) -> None:
         assert max(abs(n - DECK * (deck + 1) / count) for n in dealt) < 1
 
 
-def test_a_share_below_a_percent_comes_once_in_several_decks() -> None:
+def test_a_share_below_a_percent_occurs_once_in_several_decks() -> None:
     dealt = [hand((0.004, 0.5), deck) for deck in range(50)]
     assert [sum(kind) for kind in zip(*dealt, strict=True)] == [2480, 20, 2500]
 
@@ -233,7 +233,7 @@ def test_a_retained_shape_is_blended_in_after_the_switch(tmp_path: Path) -> None
     assert plan.stages[0].blends == ()
 
 
-def test_a_stage_that_says_its_shares_gets_no_others(tmp_path: Path) -> None:
+def test_a_stage_with_stated_shares_gets_no_others(tmp_path: Path) -> None:
     plan = compiled(tmp_path, BLENDED)
     assert [blend.share for blend in plan.stages[0].blends] == [0.2, 0.07]
     assert [blend.share for blend in plan.stages[1].blends] == [0.25]
@@ -244,7 +244,7 @@ def test_the_order_of_a_deck_is_pinned() -> None:
     assert [step for step, kind in enumerate(cards) if kind] == [3, 14, 16, 40, 48]
 
 
-def test_which_step_is_blended_depends_on_seed_stage_and_step_alone(tmp_path: Path) -> None:
+def test_which_step_is_blended_depends_only_on_seed_stage_and_step(tmp_path: Path) -> None:
     plan = compiled(tmp_path, BLENDED)
     stage = plan.stages[0]
     there = [stage.blend_at(plan.seed, 0, step) is not None for step in range(494)]
@@ -257,7 +257,7 @@ def test_which_step_is_blended_depends_on_seed_stage_and_step_alone(tmp_path: Pa
     assert tuple(map(int, done.stdout.split())) == shuffled((0.2, 0.07), "0/0/0/2", 2)
 
 
-def test_shapes_that_are_stored_otherwise_do_not_blend(tmp_path: Path) -> None:
+def test_shapes_that_are_stored_differently_do_not_blend(tmp_path: Path) -> None:
     assert [one.code for one in refused(tmp_path, LAWS_ONLY + "traversal random\nbudget 9 FLOPs")] == ["not-blendable"]
 
 
@@ -301,7 +301,7 @@ def test_a_depth_grows_and_costs_follow(tmp_path: Path) -> None:
     assert second.step_compute == fixed.stages[0].step_compute
 
 
-def test_a_depth_goes_one_way_and_is_not_blended(tmp_path: Path) -> None:
+def test_depth_only_grows_and_is_not_blended(tmp_path: Path) -> None:
     text = PATCHES.replace("depth: 2, ", "") + "axis depth in [2, 4] via depth_expand\nbudget 100 steps\n"
     back = "stage (patch: 4 px, depth: 4) until 50%\nstage (patch: 4 px, depth: 2) until end\n"
     assert [one.code for one in refused(tmp_path, text + back)] == ["one-way-transition"]
@@ -348,7 +348,7 @@ def test_a_comparator_that_misses_the_target_says_so(tmp_path: Path) -> None:
     assert without.best_fixed.reason == "the plan has no laws"
 
 
-def test_a_comparator_that_begins_below_the_end_says_so(tmp_path: Path) -> None:
+def test_a_comparator_that_starts_below_the_target_says_so(tmp_path: Path) -> None:
     text = LAWS_ONLY.replace("a: 4, b: 1, c: 0, d: 0", "a: 4, b: 1, c: 0, d: 10")
     comparison = compiled(tmp_path, text + "stage (width: 1) until end\nstop when error <= 0.5").comparison
     assert comparison.best_fixed.shape == Shape.of(width=2)

@@ -161,7 +161,7 @@ def test_a_number_without_unit_does_not_swallow_the_next_sentence() -> None:
 @pytest.mark.parametrize(
     "text", ["\ufeffseed 1\n", "seed 1\r\nmetric a\r\n", "seed\t1", "seed 1\rmetric a", "seed 1 # ♞ 日本"]
 )
-def test_byte_order_marks_and_line_ends_are_accepted(text: str) -> None:
+def test_byte_order_marks_line_ends_and_tabs_are_accepted(text: str) -> None:
     assert isinstance(read(text).sentences[0], syntax.Seed)
 
 
@@ -240,13 +240,13 @@ def test_settings_named_like_sentences_do_not_cut_a_sentence_in_two() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff", "# only a comment\n"])
-def test_an_empty_file_is_a_mistake(text: str) -> None:
+def test_an_empty_file_is_an_error(text: str) -> None:
     (mistake,) = mistakes(text)
     assert mistake.code == "empty-file"
 
 
 @pytest.mark.parametrize("opening", ["(a: ", "[", "f("])
-def test_deep_nesting_is_refused_before_it_hurts(opening: str) -> None:
+def test_deep_nesting_is_refused(opening: str) -> None:
     (mistake,) = mistakes("let x = " + opening * 100_000)
     assert mistake.message == f"brackets are nested more than {DEEPEST} deep"
     close = {"(a: ": ")", "[": "]", "f(": ")"}[opening]
@@ -254,7 +254,7 @@ def test_deep_nesting_is_refused_before_it_hurts(opening: str) -> None:
     assert mistakes("let x = " + opening * (DEEPEST + 1) + "1" + close * (DEEPEST + 1))
 
 
-def test_long_conditions_need_no_deep_stack() -> None:
+def test_long_conditions_need_no_deep_recursion() -> None:
     candidates = only("candidates a where " + " or ".join(["a > 1"] * 5000))
     assert isinstance(candidates, syntax.Candidates)
     assert isinstance(candidates.condition, syntax.Any_)
@@ -289,7 +289,7 @@ def test_any_text_is_read_or_refused_with_places_inside_it(scraps: list[str]) ->
         assert mistake.message in render(mistake)
 
 
-def test_the_page_on_the_language_shows_sentences_that_parse() -> None:
+def test_sentences_on_the_language_page_parse() -> None:
     page = (Path(__file__).parent.parent / "grammar" / "README.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| `([^`]+)` \|", page.split("## Values")[0], re.MULTILINE)
     assert {sentence.split()[0] for sentence in table} == reserved_words().openers

@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.parametrize("library", [peers.transformers, peers.timm_layers.__wrapped__])
-def test_a_library_that_is_lacking(library: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library(library: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "find_spec", lambda name: None)
     monkeypatch.delenv("SHAPEFLOW_PEERS", raising=False)
     with pytest.raises(pytest.skip.Exception, match="is not installed"):

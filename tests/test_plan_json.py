@@ -56,7 +56,7 @@ def refusal(text: str) -> tuple[str, str]:
     return one.code, "; ".join(one.notes)
 
 
-def test_a_plan_comes_back_as_it_was(plan: Plan, tmp_path: Path) -> None:
+def test_a_plan_survives_writing_and_reading(plan: Plan, tmp_path: Path) -> None:
     plan_json.save(plan, tmp_path / "plan.json")
     back = plan_json.load(tmp_path / "plan.json")
     assert back == plan
@@ -129,7 +129,7 @@ def test_the_field_that_is_wrong_is_named(tmp_path: Path, change: Callable[[dict
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"format": "another"}', '{"a": NaN}', "[" * 100_000])
-def test_what_is_no_plan_is_refused(text: str) -> None:
+def test_files_that_are_not_plans_are_refused(text: str) -> None:
     assert refusal(text)[0] == "broken-plan"
 
 

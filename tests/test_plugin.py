@@ -62,12 +62,12 @@ def test_an_installed_distribution_brings_components(site: Path, tmp_path: Path)
     assert (tmp_path / "run/checkpoints/step-000000008").is_dir()
 
 
-def test_public_names_are_there() -> None:
+def test_public_names_exist() -> None:
     assert sorted(shapeflow._HOMES) == sorted(shapeflow.__all__)
     assert all(getattr(shapeflow, name) is not None for name in shapeflow.__all__)
 
 
-def test_the_plugin_imports_public_names_alone() -> None:
+def test_the_plugin_imports_only_public_names() -> None:
     for path in (ROOT / "tests/plugin").rglob("*.py"):
         lines = [line.split() for line in path.read_text().splitlines()]
         imported = {words[1] for words in lines if words[:1] in (["from"], ["import"]) and "shapeflow" in words[1]}

@@ -42,7 +42,7 @@ def test_seconds_are_those_of_undisturbed_steps() -> None:
     assert seconds_to(busy, 20.0, times) == pytest.approx(4.0)
 
 
-def test_ways_are_compared_at_the_same_times_a_step() -> None:
+def test_rivals_are_compared_at_the_same_times_per_step() -> None:
     plan = toy_text_plan()
     runs = {
         Path(name): run_of(plan, Path(name), (pace, 3 * pace), (3.0, 2.0)) for name, pace in (("a", 1.0), ("b", 7.0))

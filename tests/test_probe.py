@@ -88,7 +88,7 @@ def losses(found: Run, start: int) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("name", ["flexi_resize", "width"])
-def test_both_sides_go_on_as_if_they_had_begun_at_the_start(name: str, here: Path) -> None:
+def test_both_sides_of_a_fork_equal_unforked_runs(name: str, here: Path) -> None:
     """The steps after a fork equal those of the same plan without a fork, bit for bit; with and without a preview."""
     probe = asked("images.shape", name, at=Amount(5, "steps"), length=Amount(3, "steps")).probes[0]
     assert bool(probe.trunk.plan.stages[0].blends) == (name == "flexi_resize")
@@ -135,7 +135,7 @@ def test_where_a_probe_switches(here: Path) -> None:
     assert trunk.steps == pytest.approx(image.laws[shape].compute(2.0) / trunk.stages[0].cost, rel=0.2, abs=1)
 
 
-def test_pairs_that_begin_alike_share_their_beginning(here: Path) -> None:
+def test_pairs_with_the_same_start_share_their_trunk(here: Path) -> None:
     """Without a preview, a trunk does not depend on the shape after the switch, so pairs can share it."""
     Path("text.shape").write_text(TEXT.replace("context_grow", "context_grow(preview: 0%)"))
     pairs = [("8", "16"), ("8", "32")]

@@ -54,7 +54,7 @@ def test_a_cooldown_falls_as_one_minus_the_root_of_progress() -> None:
     ]
 
 
-def test_a_rise_is_linear_and_ends_at_one() -> None:
+def test_a_rewarm_is_linear_and_ends_at_one() -> None:
     assert [rising(step, 4) for step in (0, 1, 2, 3, 4, 90)] == [0.25, 0.5, 0.75, 1, 1, 1]
     assert rising(0, 0) == 1
 
@@ -84,7 +84,7 @@ def test_the_learning_rate_is_the_product_of_its_factors() -> None:
         assert found.matrix_rate == found.rate * matrix
 
 
-def test_a_rise_that_is_longer_than_its_stage_goes_on_in_the_next() -> None:
+def test_a_rewarm_longer_than_its_stage_continues_in_the_next() -> None:
     plan = toy_text_plan((({"width": 32}, 4), ({"width": 40}, 3), ({"width": 48}, 6)))
     stages = [
         attrs.evolve(stage, transition=stage.transition and attrs.evolve(stage.transition, rewarm=rewarm))
@@ -148,7 +148,7 @@ def test_a_cooldown_over_blended_stages_counts_blends_as_they_fall(tmp_path: Pat
     assert plan.cools_from < plan.stages[1].first_step
 
 
-def test_it_is_measured_where_it_begins(tmp_path: Path) -> None:
+def test_a_cooldown_is_measured_where_it_begins(tmp_path: Path) -> None:
     plan = compiled(tmp_path, BY_HAND, "cooldown 77 steps", "evaluate every 1000 steps")
     assert [step for step in range(1, 601) if plan.measures_at(step)] == [plan.stages[0].last_step, 523, 600]
 
@@ -190,7 +190,7 @@ def test_no_run_of_a_sweep_cools_down(tmp_path: Path) -> None:
     assert [one.code for one in report.diagnostics] == ["cooldown-left-out"]
 
 
-def test_no_way_of_a_comparison_cools_down(tmp_path: Path) -> None:
+def test_no_rival_of_a_comparison_cools_down(tmp_path: Path) -> None:
     report = Report()
     path = written(tmp_path, BY_HAND + "cooldown 10%\n")
     own = plan_entry(path, [], [0], tmp_path, report)
@@ -215,13 +215,13 @@ def test_no_way_of_a_comparison_cools_down(tmp_path: Path) -> None:
         ("(moments: fresh, rewarm: 7 steps)", 7),
     ],
 )
-def test_the_rate_rises_again_where_moments_are_dropped(tmp_path: Path, settings: str, steps: int) -> None:
+def test_the_rate_warms_up_again_if_moments_are_dropped(tmp_path: Path, settings: str, steps: int) -> None:
     _, second = compiled(tmp_path, GROWS.format(settings)).stages
     assert second.transition is not None
     assert second.transition.rewarm == steps
 
 
-def test_a_loss_that_drops_moments_has_a_rise(tmp_path: Path) -> None:
+def test_a_loss_switch_that_drops_moments_has_a_rewarm(tmp_path: Path) -> None:
     text = IMAGES.replace("heads: 2", "heads: 2, patch: 4 px").replace("objective cross_entropy", "")
     text += "let smooth = cross_entropy(label_smoothing: 20%)\naxis loss in [cross_entropy, smooth] via loss_switch{}\n"
     text += "stage (loss: cross_entropy) until 50%\nstage (loss: smooth) until end\nbudget 400 steps\n"
@@ -231,7 +231,7 @@ def test_a_loss_that_drops_moments_has_a_rise(tmp_path: Path) -> None:
         assert second.transition.rewarm == steps
 
 
-def test_views_need_no_rise_and_joint_switches_take_the_longest(tmp_path: Path) -> None:
+def test_views_need_no_rewarm_and_joint_switches_take_the_longest(tmp_path: Path) -> None:
     _, second = compiled(tmp_path, BY_HAND).stages
     assert second.transition is not None
     assert second.transition.rewarm == 0

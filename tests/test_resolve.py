@@ -73,7 +73,7 @@ def test_names_of_a_used_file_are_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["../sizes.shape", "/tmp/sizes.shape", "a/../../sizes.shape"])
-def test_a_used_file_may_not_lie_outside(tmp_path: Path, path: str) -> None:
+def test_a_used_file_may_not_be_outside_the_folder(tmp_path: Path, path: str) -> None:
     assert codes(tmp_path, f'use "{path}" as sizes\n' + BY_HAND) == ["path-outside"]
 
 
@@ -115,7 +115,7 @@ def test_a_way_of_the_command_line_replaces_the_files(tmp_path: Path) -> None:
     assert [leg.shape for leg in told.legs] == [Shape.of(patch=2)]
 
 
-def test_a_mistake_in_a_sentence_of_the_command_line_is_shown_there(tmp_path: Path) -> None:
+def test_an_error_in_a_sentence_of_the_command_line_is_shown_there(tmp_path: Path) -> None:
     (one,) = refused(tmp_path, BY_HAND, "budget 5 pix")
     assert one.at is not None
     assert (one.code, one.at.span.source.name, one.at.span.text) == ("unknown-unit", "--set", "pix")

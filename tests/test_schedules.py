@@ -203,7 +203,7 @@ def test_no_run_of_a_sweep_has_a_schedule(tmp_path: Path) -> None:
     assert [one.code for one in report.diagnostics] == ["schedule-left-out"]
 
 
-def test_no_way_of_a_comparison_has_a_schedule(tmp_path: Path) -> None:
+def test_no_rival_of_a_comparison_has_a_schedule(tmp_path: Path) -> None:
     report = Report()
     path = written(tmp_path, BY_HAND + "schedule cosine\n")
     own = plan_entry(path, [], [0], tmp_path, report)

@@ -144,7 +144,7 @@ def test_a_stale_table_names_it_too(file: Path, capsys: pytest.CaptureFixture[st
     assert f"--set 'laws from {SOURCE}'" in (stale.help or "")
 
 
-def test_a_table_of_a_source_that_is_gone_says_no_sentence(
+def test_a_table_of_a_missing_source_suggests_no_sentence(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown(["fit", str(file), "-o", str(file.parent / "laws.json")], capsys)

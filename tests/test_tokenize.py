@@ -221,7 +221,7 @@ def test_a_long_text_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Monke
     assert max(sizes) <= 100
 
 
-def test_held_out_documents_stand_apart_at_the_end(tmp_path: Path) -> None:
+def test_held_out_documents_are_at_the_end(tmp_path: Path) -> None:
     texts = [f"document {number} " + "x" * (number % 7) for number in range(2_000)]
     for name, order in (("a", texts + texts[:100]), ("b", texts[::-1])):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in order))
@@ -246,7 +246,7 @@ def test_few_documents_have_their_end_held_out(tmp_path: Path) -> None:
 
 
 @given(st.integers(1, 10**12), st.floats(0, 1), st.floats(0, 0.5))
-def test_about_the_share_is_held_out(count: int, part: float, share: float) -> None:
+def test_approximately_the_share_is_held_out(count: int, part: float, share: float) -> None:
     held_out, by = split(count, int(count * part), share)
     assert (held_out == 0) == (share == 0)
     assert by == "documents" or held_out == (max(1, round(count * share)) if share else 0)
@@ -270,7 +270,7 @@ def test_truncated_sources_leave_no_files(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_columns_that_are_not_there_or_hold_no_text(tmp_path: Path) -> None:
+def test_columns_that_are_missing_or_not_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["x"], "n": [1], "many": [["a"]]}), tmp_path / "a.parquet")
     save(tmp_path / "saved", ["x"])
     for path, column in (("a.parquet", "txt"), ("a.parquet", "n"), ("a.parquet", "many"), ("saved", "body")):
@@ -317,7 +317,7 @@ def test_packages_that_are_not_installed(tmp_path: Path, monkeypatch: pytest.Mon
         encoder(str(learnt), None)
 
 
-def test_a_tokenizer_that_does_not_say_how_documents_end(tmp_path: Path) -> None:
+def test_a_tokenizer_without_an_end_of_document(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     for tokens in ({"a": 0}, {"a": 0, "</s>": 1, "<eos>": 2}):
         Tokenizer(models.WordLevel(tokens, unk_token="a")).save(str(path))

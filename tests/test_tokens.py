@@ -182,7 +182,7 @@ LIES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_headers_that_lie(corpus: Path, name: str) -> None:
+def test_headers_with_wrong_values(corpus: Path, name: str) -> None:
     beside = corpus / "corpus.json"
     value = json.loads(beside.read_text())
     wrong, why = LIES[name]
@@ -278,7 +278,7 @@ def made(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_from_a_text_to_a_run_in_two_commands(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_commands_lead_from_a_text_to_a_run(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["run", str(made / "toy.shape"), "-o", str(made / "run"), "--device", "cpu", "--quiet"]) == 0
     about = json.loads((made / "run" / "data.json").read_text())
     assert about["bin_sha256"] == digest_of(made / "corpus.bin")
@@ -307,7 +307,7 @@ def test_a_resumed_run_gives_the_same_bits(made: Path) -> None:
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
 
 
-def test_another_split_is_other_data(made: Path) -> None:
+def test_another_split_is_different_data(made: Path) -> None:
     plan = compile_file(made / "toy.shape")
 
     def stop(event: Event) -> None:

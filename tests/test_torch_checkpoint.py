@@ -97,7 +97,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(plan: Plan, tmp_path: Path, monk
         assert whole.average_age == resumed.average_age
 
 
-def test_element_wise_ages_come_back(tmp_path: Path) -> None:
+def test_element_wise_ages_are_restored(tmp_path: Path) -> None:
     plan = PLANS["width, ages"]
     made, _ = followed(plan)
     made.save(tmp_path / "step-000000012", 12)
@@ -139,7 +139,7 @@ def test_a_parameter_without_gradients_is_restored(tmp_path: Path) -> None:
     assert not any(empty[part].any() for part in ("step", "exp_avg", "exp_avg_sq"))
 
 
-def test_the_newest_two_stay(tmp_path: Path) -> None:
+def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     followed(PLANS["width, ages"], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000009", "step-000000012"]
 
