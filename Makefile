@@ -1,5 +1,5 @@
 # Two commands do all the set-up on a machine that has Python 3.11 or newer:
-#   make demo   train a small language model with a context that pays, beside its rivals
+#   make demo   train a small language model by the plan, and by its rivals
 #   make test   run the tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -33,8 +33,8 @@ $(VENV)/run: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-# transformers and timm are what tests compare with. Of timm they load its layers alone; what it asks for beside them,
-# torchvision, would bring a CUDA build of torch along.
+# Tests compare with transformers and timm. They load only the layers of timm, since its dependency torchvision would
+# install a CUDA build of torch.
 $(VENV)/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[dev]' transformers

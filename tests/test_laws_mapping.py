@@ -121,7 +121,7 @@ def test_a_column_for_each_run(tmp_path: Path) -> None:
     assert [run.shape for run in found.runs.values()] == [PATCHES[0]] * 2 + [PATCHES[1]] * 2
     assert [run.spent for run in found.runs.values()] == [3e17, 3e17, 6e17, 6e17]
     assert all(len(run.points) == 30 for run in found.runs.values())
-    assert (found.sampled, found.counted) == (["chart.csv"], {"chart.csv": "steps times the model's FLOPs of a step"})
+    assert (found.sampled, found.counted) == (["chart.csv"], {"chart.csv": "steps times the model's FLOPs per step"})
 
 
 def test_places_of_the_error_in_other_settings(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_plan_shows_the_factors_of_its_learning_rate(tmp_path: Path) -> None:
     plan = compiled(tmp_path, text, "cooldown 40 steps", "optimizer adamw(lr: 4e-3)")
     assert list(rate_lines(plan)) == [
         "learning rate: 0.004, rising over the first 100 steps",
-        "  stage 2: x 0.5 for matrices that read channels = 0.002, rising over its first 50 steps",
+        "  stage 2: x 0.5 for matrices whose inputs are channels = 0.002, rising over its first 50 steps",
         f"  cooldown: x 1 - sqrt(progress) over the last 40 steps, from step 360 and "
         f"{plan.compute_at(360) / 1e9:.4g} GFLOPs on, evaluated at its start",
     ]

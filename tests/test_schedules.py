@@ -100,7 +100,7 @@ def test_a_plan_shows_its_schedule(tmp_path: Path) -> None:
     second = plan.stages[1].first_step
     assert list(rate_lines(plan)) == [
         "learning rate: 0.001, rising over the first 100 steps",
-        f"  stage 2: x {factors(plan, second).schedule:.4g} by the schedule at its start",
+        f"  stage 2: x {factors(plan, second).schedule:.4g} from the schedule at its start",
         f"  schedule: x 1 to x 0.1 along half a cosine, in steps, from step 100 and "
         f"{plan.compute_at(100) / 1e9:.4g} GFLOPs to the end",
     ]

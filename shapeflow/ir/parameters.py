@@ -171,7 +171,7 @@ def sequences_of(tokens: int, context: int) -> int:
     if over or not count:
         raise EditError(
             "tokens-per-step-not-integral",
-            f"{tokens} tokens a step are not a whole number of sequences of {context} tokens",
+            f"a batch of {tokens} tokens is not a whole number of sequences of {context} tokens",
             why=f"{tokens} / {context} leaves {over} tokens over",
             help=f"use a batch of a multiple of {context} tokens, such as {(count + 1) * context}",
         )

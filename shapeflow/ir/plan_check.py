@@ -144,7 +144,7 @@ def _arrival(transition: Transition) -> Iterator[str]:
     if not 0 <= transition.credit <= 1:
         yield f"its switch is credited with {transition.credit:g}"
     if not 0 <= transition.rewarm <= LARGEST:
-        yield f"the learning rate rises over {transition.rewarm} steps behind its switch"
+        yield f"the learning rate rises over {transition.rewarm} steps after its switch"
     if transition.seconds is not None and not (math.isfinite(transition.seconds) and transition.seconds >= 0):
         yield f"its switch takes {transition.seconds:g} s"
 

@@ -35,12 +35,13 @@ class Fit(FittedSource):
     """
 
     paths: str = setting(
-        first=True, help='files or folders, with wildcards and places: `"runs/*.csv"`, `"runs/w{width}/*.csv"`'
+        first=True,
+        help='files or folders, with wildcards and axis values in braces: `"runs/*.csv"`, `"runs/w{width}/*.csv"`',
     )
     form: Literal["power"] = setting(default="power", help="the form of the law")
     compute: str | None = setting(
         default=None,
-        help="the column of compute since the run began, or a product: `6 * params * tokens`; `compute` or `flops`",
+        help="the compute column, or a product: `6 * params * tokens`; default: `compute` or `flops`",
     )
     compute_unit: Amount = setting(  # noqa: RUF009
         "compute",
@@ -49,37 +50,45 @@ class Fit(FittedSource):
         help="one unit of that column: `1 PFLOPs`; MACs: `2 FLOPs`",
     )
     error: str | None = setting(
-        default=None, help='the column of the error, or of several: `"w{width} - loss"`; the metric, `error` or `loss`'
+        default=None,
+        help='the error column, or a pattern for several: `"w{width} - loss"`; default: the metric, `error` or `loss`',
     )
-    step: str | None = setting(default=None, help="the column of steps; `step` or `steps` where there is one")
-    run: str | None = setting(default=None, help="the column that tells runs in one file apart; `run` and `seed`")
-    rate: str | None = setting(default=None, help="the column of the learning rate; `learning_rate` or `lr`")
+    step: str | None = setting(default=None, help="the column of steps; default: `step` or `steps`")
+    run: str | None = setting(
+        default=None,
+        help="the column that identifies the run of a row, if a file holds several; default: `run` or `seed`",
+    )
+    rate: str | None = setting(default=None, help="the column of the learning rate; default: `learning_rate` or `lr`")
     axes: Mapping[str, str] | None = setting(default=None, help='columns of axes: `(context: "ctx")`')
     where: Mapping[str, Any] | None = setting(default=None, help='rows to read: `(tag: "static")`')
     drop_warmup: Amount = setting(  # noqa: RUF009
         "number", "compute", "steps", "ratio", default=Amount(2.0, "number"), low=0.0,
-        help="what to leave out at the beginning of each run: points, compute, steps, or a share of its points",
+        help="what to leave out at the start of each run: points, compute, steps, or a share of its points",
     )  # fmt: skip
     points: int = setting(default=60, low=LEAST, help="points of each law, spread evenly over log compute")
     offset: Literal["signed", "nonnegative"] = setting(
-        default="signed", help="may d be negative (compute burnt in warm-up)? Paper A: nonnegative"
+        default="signed", help="whether d may be negative (compute lost in the warm-up); paper A: nonnegative"
     )
     exponent: Literal["auto", "pooled", "own"] = setting(
-        default="auto", help="one b for all shapes, or one each; auto pools from three shapes on"
+        default="auto", help="one b for all shapes, or one b each; `auto`: one b for three shapes or more"
     )
-    fixed_exponent: float | None = setting(default=None, above=0.0, high=B_HIGH, help="a given b, not fitted")
+    fixed_exponent: float | None = setting(
+        default=None, above=0.0, high=B_HIGH, help="use this b instead of fitting it"
+    )
     residual: Literal["log", "linear"] = setting(
-        default="log", help="what is made small: log(law) - log(measured), or law - measured, over the lowest error"
+        default="log", help="the residual to minimize: log(law) - log(measured), or (law - measured) / lowest error"
     )
-    resamples: int = setting(default=400, low=0, help="resamples of the points, for intervals; a saving takes 20")
+    resamples: int = setting(default=400, low=0, help="number of resamples, for intervals; a saving needs 20")
     evaluation: Literal["held_out", "training"] | None = setting(
-        default=None, help="what the errors were measured on, where the logs do not say"
+        default=None, help="what the errors were measured on, if the logs do not show it"
     )
-    data: str | None = setting(default=None, help="what was trained on, by a name of your own")
+    data: str | None = setting(default=None, help="the training data, by a name that you choose")
     learning_rate: Literal["constant", "falling"] | None = setting(
-        default=None, help="how the learning rate went behind the warm-up, where the logs do not say"
+        default=None, help="the learning rate after the warm-up, if the logs do not show it"
     )
-    delta: float = setting(default=1e-3, above=0.0, help="where Huber's loss turns from square to linear")
+    delta: float = setting(
+        default=1e-3, above=0.0, help="residual at which the Huber loss changes from quadratic to linear"
+    )
 
     setting_names: ClassVar[Mapping[Purpose, str]] = {name: name for name in get_args(Purpose)}
 

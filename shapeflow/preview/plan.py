@@ -57,9 +57,7 @@ def _stages(plan: Plan) -> Table:
     # Break long metric names after an underscore.
     table.add_column(plan.metric.replace("_", "_\n") if crowded else plan.metric, justify="right", overflow="fold")
     arrivals = longest(stage.arrives_by for stage in plan.stages)
-    table.add_column(
-        "arrives by", overflow="fold", width=max(arrivals + len(" +"), len("arrives by")) if crowded else None
-    )
+    table.add_column("switch", overflow="fold", width=max(arrivals + len(" +"), len("switch")) if crowded else None)
     for number, stage in enumerate(plan.stages, 1):
         table.add_row(*_row(plan, number, stage, size))
         for blend in stage.blends:

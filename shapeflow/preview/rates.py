@@ -39,11 +39,11 @@ def _stage(plan: Plan, stage: Stage) -> str:
         said.append(f"x {found.shape:.4g} for its shape = {found.base * found.shape:.4g}")
     if found.matrix != 1:
         own = found.base * found.shape * found.matrix
-        said.append(f"x {found.matrix:.4g} for matrices that read channels = {own:.4g}")
+        said.append(f"x {found.matrix:.4g} for matrices whose inputs are channels = {own:.4g}")
     if stage.transition is not None and stage.transition.rewarm:
         said.append(f"rising over its first {count(stage.transition.rewarm)} steps")
     if found.schedule != 1:
-        said.append(f"x {found.schedule:.4g} by the schedule at its start")
+        said.append(f"x {found.schedule:.4g} from the schedule at its start")
     settings = {} if plan.optimizer is None else plan.optimizer.settings
     if stage.memory != 1 and "average" in settings:
         # An optimizer without a second moment has no beta2.

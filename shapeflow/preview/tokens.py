@@ -48,7 +48,7 @@ def _table(header: Header) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2))
     end = "no end-of-document token" if header.end_of_document is None else f"end of document: {header.end_of_document}"
     drawn = (
-        f" tokens of {header.held_out_documents:,} documents"
+        f" tokens of {header.held_out_documents:,} document{'s' * (header.held_out_documents != 1)}"
         if header.held_out_by == "documents"
         else " tokens, at the end"
     )

@@ -88,7 +88,7 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
         help = "export all steps with `scan_history()` of the wandb package; ignore this if you did"
         warn("sampled-history", message, _some(f"`{name}`" for name in logs.sampled), help)
     if logs.counted:
-        message = f"{_files(logs.counted)} without a column of compute: compute was derived"
+        message = f"{_files(logs.counted)} without a compute column: compute was derived"
         notes = _some(f"`{name}`: {how}" for name, how in logs.counted.items())
         help = request.advice("log the FLOPs", ("compute", "name their column by `{}`"))
         warn("computed-compute", message, notes, help)

@@ -103,8 +103,8 @@ class _Curve:
         if run is None:
             if len(logs.runs) >= RUNS:
                 columns = " and ".join(f"`{column}`" for column in series.runs) or "the files"
-                help = self.search.request.advice(("run", "; say by `{}` what does"))
-                raise Unreadable(f"{columns} tell more than {RUNS} runs apart{help or ''}")
+                help = self.search.request.advice(("run", "; name the column of the run by `{}`"))
+                raise Unreadable(f"{columns} separate more than {RUNS} runs{help or ''}")
             run = logs.runs[key] = Run(shape, self.name, evaluation=self._evaluation())
         at = number(step)
         if key not in self._begun and isinstance(at, float):
@@ -127,7 +127,7 @@ def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
     for curve in curves:
         compute = curve.series.compute
         if compute is None:
-            search.logs.counted[name] = "steps times the model's FLOPs of a step"
+            search.logs.counted[name] = "steps times the model's FLOPs per step"
         else:
             told = [f"{log.made[column]} (`{column}`)" for column in compute.columns if column in log.made]
             search.logs.counted.update(dict.fromkeys([name] if told else [], "; ".join(told)))

@@ -35,7 +35,7 @@ class Published(LawSourceHooks):
     """Laws out of papers. They are of other data, other tokens and other learning rates than yours: take them to see
     what a plan looks like, and fit your own before you trust one.
 
-    `chinchilla`: E + A/N^alpha + B/D^beta (Hoffmann et al. 2022, arXiv 2203.15556, as fitted anew by Besiroglu et al.
+    `chinchilla`: E + A/N^alpha + B/D^beta (Hoffmann et al. 2022, arXiv 2203.15556, refitted by Besiroglu et al.
     2024, arXiv 2404.10102). For N parameters it is a law of compute: c = E + A/N^alpha, b = beta, d = 0, and
     a = B k^beta, where k is the compute of one token.
 
@@ -69,9 +69,9 @@ class Published(LawSourceHooks):
         if isinstance(found, Optimum):
             report.error(
                 "not-a-law",
-                f"`{self.name}` says which shape is best, not which error a shape has",
+                f"`{self.name}` predicts the best shape, not the error of a shape",
                 request.spans.get("name", request.spans.get("")),
-                "no law of a shape",
+                "not a law of one shape",
                 notes=[f"{found.title} ({found.citation})", *found.notes],
                 help='fit laws to runs, `laws from fit("runs/*.csv")`',
             )
@@ -100,7 +100,7 @@ class Published(LawSourceHooks):
         if counts is not None and costs is not None and batches is not None:
             for name in ("parameters", "batch"):
                 if getattr(self, name) is not None:
-                    why = "the model says it"
+                    why = "the model determines the parameters"
                     report.error("idle-setting", f"`{name}` is for a file without a model", request.spans[name], why)
                     return {}
             return {s: _Case(counts[s], costs[s] / batches[s], batches[s]) for s in request.candidates}

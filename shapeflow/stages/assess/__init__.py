@@ -81,7 +81,6 @@ def _warn(program: Program, laws: Mapping[Shape, Law], reasons: Sequence[str], r
         "unsupported-saving",
         "no saving is quoted: the laws are not reliable enough",
         program.spans.get("laws", program.spans.get("traversal")),
-        f"{len(reasons)} reason{'s' * (len(reasons) > 1)}, see below",
         notes=reasons,
         help='fit laws to your own runs: `laws from fit("runs/*.csv")`' if of_others else "run longer, or add runs",
     )

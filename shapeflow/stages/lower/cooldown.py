@@ -97,7 +97,7 @@ def _reach(program: Program, stages: Sequence[Stage], steps: int, report: Report
     if steps > (last.steps or 0):
         message, why = (
             "the cooldown begins before the last switch",
-            f"{steps} steps; the last stage has {last.steps}",
+            f"the cooldown has {steps} steps, the last stage {last.steps}",
         )
     help_ = _shorter(program.seed, stages, room)
     report.warning("long-cooldown", message, program.spans["cooldown"], why, help=help_)

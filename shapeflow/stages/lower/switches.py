@@ -149,7 +149,10 @@ class Switches:
     def illegal(self, error: EditError, at: Span, where: tuple[Span, Span] | None = None) -> Illegal:
         label, also = Label(at, error.why), [Label(span, text) for span, text in _sides(where)]
         if where is not None and error.code == "one-way-transition":
-            label, also = Label(where[1], error.why), [Label(at, "goes one way only"), Label(where[0], "from here")]
+            label, also = (
+                Label(where[1], error.why),
+                [Label(at, "goes one way only"), Label(where[0], "switch from this shape")],
+            )
         self.report.error(error.code, error.message, label, also=also, notes=error.notes, help=error.help)
         return Illegal()
 
@@ -180,7 +183,7 @@ def _rewarm(transition: TransitionComponent) -> int:
 
 
 def _sides(where: tuple[Span, Span] | None) -> Iterable[tuple[Span, str]]:
-    return () if where is None else ((where[0], "from here"), (where[1], "to here"))
+    return () if where is None else ((where[0], "switch from this shape"), (where[1], "to this shape"))
 
 
 def leg_span(program: Program, index: int) -> Span | None:
