@@ -1,7 +1,7 @@
-"""Inspects logs, and proposes the sentences that fit laws to them: `shapeflow doctor`.
+"""Inspects logs and proposes `.shape` sentences that fit laws to them: `shapeflow doctor`.
 
-Reads the logs three times, with only some rows in memory: for the contents of the columns, for their roles, and for the
-curves.
+The logs are read three times: for the contents of the columns, for their roles, and for the curves. Only some rows are
+kept in memory.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from shapeflow.laws.logs.template import Template
 __all__ = ["ColumnFacts", "CurveFacts", "Examined", "FileFacts", "Table", "examine"]
 
 CELLS = 400_000
-"""Cells that are inspected to find the roles of columns."""
+"""The number of cells that are inspected to find the roles of columns."""
 
 
 def examine(names: Sequence[str], report: Report) -> Examined:
-    """Inspect the logs that names, patterns or folders stand for: files, folders of files, folders of runs.
+    """Inspect logs, given as files, folders of files, folders of runs, or patterns.
 
-    Errors: no-such-logs, unreadable-log, missing-extra; logs that can be read are returned all the same.
+    Reports `no-such-logs`, `unreadable-log` and `missing-extra`; the result still contains every log that can be read.
     """
     groups: dict[tuple[str, ...], list[Source]] = {}
     for source in sources(names, report):
@@ -49,7 +49,7 @@ def examine(names: Sequence[str], report: Report) -> Examined:
 
 
 def _table(logs: Sequence[Source]) -> Table:
-    """The result for logs with the same columns."""
+    """The facts and the proposal for logs that have the same columns."""
     columns: dict[str, Column] = {}
     count = sum(columns_of(log.read(), columns) for log in logs)
     files = tuple(log.facts() for log in logs)
@@ -93,7 +93,7 @@ def _with_places(
 
 
 def _of_numbers(column: str) -> bool:
-    """Is it usually the column of an axis of numbers?"""
+    """Whether a column has the usual name of a numeric axis."""
     axis = axis_of(column)
     return axis is not None and not is_named(axis)
 
@@ -111,12 +111,12 @@ def _complete(roles: Roles) -> bool:
 
 
 def _may_fit(roles: Roles) -> bool:
-    """Is there all that a fit needs, from runs with a constant shape?"""
+    """Whether the roles include everything that a fit to runs of constant shape needs."""
     return bool((roles.compute or roles.step) and roles.axes) and (roles.where is not None or not roles.moved)
 
 
 def _some(logs: Sequence[Source], width: int) -> Iterator[Row]:
-    """Rows from the start of each log, as many as `CELLS` allows, each with the run of its file."""
+    """The first rows of each log, as many as `CELLS` allows. Each row contains the run of its file."""
     share = max(CELLS // max(width, 1) // len(logs), 1)
     for log in logs:
         for index, row in enumerate(log.read()):

@@ -1,4 +1,4 @@
-"""The contents of columns, from one pass over the rows."""
+"""Summarizes the contents of columns in one pass over the rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from shapeflow.doctor.facts import ColumnFacts, Role
 from shapeflow.laws.logs.readers import Row, Unreadable, number
 
 COUNTED = 200
-"""Distinct values that are counted per column, where there are few columns."""
+"""The number of distinct values that are counted per column if there are few columns."""
 VALUES = 50_000
-"""Distinct values that are counted in all columns together."""
+"""The number of distinct values that are counted over all columns."""
 WIDEST = 20_000
-"""Most columns of a table that is accepted as a log."""
+"""A table with more columns than this is not accepted as a log."""
 SHOWN = 6
 
 
 @attrs.define
 class Column:
-    """The cells of one column, summed up."""
+    """A summary of the cells of one column."""
 
     name: str
     present: int = 0
@@ -33,11 +33,11 @@ class Column:
     high: float = -math.inf
     whole: bool = True
     room: int = COUNTED
-    """Distinct values that are counted."""
+    """The number of distinct values that are counted."""
     values: dict[str, int] = attrs.field(factory=dict)
-    """Value -> rows, of the first `room`."""
+    """Value -> number of rows, for the first `room` distinct values."""
     many: bool = False
-    """Are there more distinct values than were counted?"""
+    """Whether there are more distinct values than were counted."""
 
     def add(self, cell: Any) -> None:
         value = number(cell)
@@ -62,12 +62,12 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        """Are most of its cells numbers?"""
+        """Whether most of its cells are numbers."""
         return self.numbers > self.texts
 
     @property
     def few(self) -> bool:
-        """Does it hold more than one value, but few relative to its rows?"""
+        """Whether it contains more than one value, but few relative to its rows."""
         return not self.many and 1 < len(self.values) <= max(2, self.present // 2)
 
     @property
@@ -94,8 +94,7 @@ class Column:
 
 
 def columns_of(rows: Iterable[Row], known: dict[str, Column]) -> int:
-    """Add rows to columns, and return the number of rows. Raises Unreadable where there are more columns than any log
-    has."""
+    """Add rows to columns, and return the number of rows. Raises Unreadable if there are more than `WIDEST` columns."""
     count = 0
     for row in rows:
         count += 1
@@ -103,7 +102,7 @@ def columns_of(rows: Iterable[Row], known: dict[str, Column]) -> int:
             if name not in known:
                 if len(known) >= WIDEST:
                     raise Unreadable(f"it has more than {WIDEST} columns")
-                # A fit needs columns of narrow tables, or early ones of wide tables; the others are only shown.
+                # A fit uses the columns of narrow tables, or the first columns of wide ones. The others are only shown.
                 known[name] = Column(name, room=min(COUNTED, max(8, VALUES // (len(known) + 1))))
             known[name].add(cell)
     return count

@@ -1,4 +1,4 @@
-"""The curves in a table, as a fit would see them."""
+"""Extracts the curves of a table as a fit reads them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from shapeflow.laws.logs.schedule import FALLEN, diverged, learning_rate
 
 BINS = 24
 STEEPER = 1.2
-"""How many times faster per decade a curve falls where its learning rate falls."""
+"""The minimum ratio of slopes per decade at which a curve counts as steeper."""
 SIGMAS = 2.5
-"""A change of more standard deviations than this is not noise."""
+"""A change by more standard deviations than this is not noise."""
 
 
 Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict[Key, Run]:
-    """(values on the axes, file and run) -> the run; `tables`: the name and the rows of each file. Rows without a shape
-    are skipped."""
+    """(values on the axes, file and run) -> the run. `tables`: the name and rows of each file. Rows without a shape are
+    skipped."""
     found: dict[Key, Run] = {}
     count = Product(roles.compute or ((roles.step,) if roles.step else ()), roles.flops)
     for file, rows in tables:
@@ -49,13 +49,13 @@ def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict
 
 
 def _shape(row: Row, roles: Roles) -> tuple[str, ...] | None:
-    """The values on the axes, as a file writes them; None where one is not a value of its axis."""
+    """The values on the axes, in the syntax of a `.shape` file; None if one is not a value of its axis."""
     values = [value_of(axis, row.get(column)) for axis, column in roles.axes.items()]
     return None if None in values else tuple(value for value in values if value is not None)
 
 
 def facts_of(curves: Mapping[Key, Run]) -> CurveFacts | None:
-    """The facts about the curves; None where no run has a point."""
+    """The facts about the curves; None if no run has a point."""
     full = {key: _ordered(curve) for key, curve in curves.items() if curve.points}
     if not full:
         return None
@@ -96,13 +96,13 @@ def _most(answers: Sequence[bool | None]) -> bool:
 
 
 def _rate(runs: Sequence[Mapping[float, float]]) -> Literal["constant", "falling"] | None:
-    """How the learning rates of most runs went after their highest value."""
+    """Whether the learning rate of most runs stays constant or falls after its maximum; None if unknown."""
     told = [found for rates in runs if (found := learning_rate(rates)) is not None]
     return None if not told else "falling" if _most([found == "falling" for found in told]) else "constant"
 
 
 def _warmup(runs: Sequence[Mapping[float, float]]) -> float | None:
-    """The step at which a learning rate that rose at first was highest: the median of the runs."""
+    """The median step at which the learning rate reaches its maximum; None unless it rises at first in most runs."""
     tops: list[float] = []
     for rates in runs:
         steps, top = sorted(rates), max(rates.values(), default=0.0)
@@ -112,7 +112,7 @@ def _warmup(runs: Sequence[Mapping[float, float]]) -> float | None:
 
 
 def _slopes(points: Sequence[Point]) -> list[float]:
-    """How fast the error falls per factor e of compute, between points evenly spread over log compute."""
+    """The decrease of the error per factor e of compute, between points evenly spaced in log compute."""
     return [
         (before.error - after.error) / math.log(after.compute / before.compute)
         for before, after in pairwise(thin(points, BINS))
@@ -121,18 +121,18 @@ def _slopes(points: Sequence[Point]) -> list[float]:
 
 
 def _noise(slopes: Sequence[float]) -> float:
-    """The standard deviation of noise in slopes, by how far neighbours lie apart."""
+    """The standard deviation of the noise in slopes, estimated from the differences of neighbours."""
     return median(abs(after - before) for before, after in pairwise(slopes)) / 0.6745 / math.sqrt(2)
 
 
 def _steepens(points: Sequence[Point]) -> bool | None:
-    """Does this curve fall faster per decade again later on, which a power law with a floor never does? True where
-    three slopes all exceed the three before by more than their noise; None where there are too few points."""
+    """Whether a curve becomes steeper per decade later in the run, which a power law with a floor never does. True if
+    three consecutive slopes all exceed the three before by more than their noise; None if there are too few points."""
     slopes = _slopes(points)
     if len(slopes) < 8:
         return None
     sigma = _noise(slopes)
-    # Skip the first third: curves steepen in the warm-up too.
+    # Skip the first third: curves also become steeper during warm-up.
     for at in range(len(slopes) // 3 + 3, len(slopes) - 2):
         before, after = slopes[at - 3 : at], slopes[at : at + 3]
         rise = (sum(after) - sum(before)) / 3
@@ -142,7 +142,7 @@ def _steepens(points: Sequence[Point]) -> bool | None:
 
 
 def _early(runs: Sequence[Sequence[Point]]) -> int:
-    """Points before the curve falls fastest per decade, where it does not follow a law yet: the median of the runs."""
+    """The median number of points before the steepest part of a curve, which do not follow a law yet."""
     early: list[int] = []
     for points in runs:
         slopes = _slopes(points)

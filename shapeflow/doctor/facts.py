@@ -23,11 +23,11 @@ class FileFacts:
     format: str
     rows: int
     torn: bool = False
-    """Is its last row incomplete?"""
+    """Whether its last row is incomplete."""
     broken: int = 0
-    """Rows inside it that cannot be read."""
+    """The number of other rows that cannot be read."""
     sampled: bool = False
-    """May it hold only a sample of what was logged?"""
+    """Whether it may contain only a sample of what was logged."""
     notes: tuple[str, ...] = ()
 
 
@@ -41,15 +41,15 @@ class ColumnFacts:
     high: float | None = None
     """The lowest and highest of its finite numbers."""
     distinct: int | None = None
-    """Different values; None: more than were counted."""
+    """The number of distinct values; None if there are more than were counted."""
     values: tuple[str, ...] = ()
-    """Some of them, where there are few."""
+    """Some of the values, if there are few."""
     blank: int = 0
-    """Rows without it."""
+    """The number of rows without a value."""
     not_finite: int = 0
-    """NaN and infinity."""
+    """The number of cells that are NaN or infinite."""
     odd: int = 0
-    """Cells that are not numbers in a numeric column."""
+    """The number of cells that are not numbers, in a numeric column."""
     role: Role = ""
     why: str = ""
     """How the role was found; for an axis, its name."""
@@ -62,28 +62,28 @@ class CurveFacts:
     shapes: int
     runs: int
     points: tuple[int, int]
-    """The fewest and the most of a run."""
+    """The smallest and largest number of points per run."""
     decades: Span
-    """log10 of last over first compute: the least and the most of a shape."""
+    """log10 of last over first compute: the minimum and maximum over shapes."""
     compute: Span
-    """In FLOPs; in steps where no column counts compute."""
+    """In FLOPs; in steps if no column counts compute."""
     error: Span
     repeated: int = 0
-    """Steps that were logged again."""
+    """The number of steps that were logged more than once."""
     falls: int = 0
-    """Rows whose compute is below that of the row before."""
+    """The number of rows whose compute is below that of the previous row."""
     excluded: Mapping[str, int] = attrs.field(factory=dict)
-    """Reason -> rows that are not points."""
+    """Reason -> number of rows that are not points."""
     diverged: int = 0
-    """Runs that end above their lowest error."""
+    """The number of runs that diverged: they end far above their lowest error."""
     learning_rate: Literal["constant", "falling"] | None = None
-    """By its column; None without one."""
+    """From the column of the learning rate; None without one."""
     steepens: bool = False
-    """Do the curves fall faster per decade again later on, as under a falling learning rate?"""
+    """Whether most curves become steeper per decade later in the run, as with a falling learning rate."""
     warmup: float | None = None
-    """Steps over which the learning rate rises, by its column."""
+    """The number of steps over which the learning rate rises, from its column; None if it does not rise."""
     early: int = 0
-    """Points at the start that do not lie on the curve of the rest."""
+    """The number of points at the start of a run that deviate from the curve of the others."""
 
 
 @attrs.frozen(kw_only=True)
@@ -93,15 +93,15 @@ class Table:
     files: tuple[FileFacts, ...]
     columns: tuple[ColumnFacts, ...]
     curves: CurveFacts | None
-    """None where no column holds an error, or none counts compute or steps."""
+    """None if no column contains an error, or none counts compute or steps."""
     sentences: tuple[str, ...]
-    """For a `.shape` file; none where a fit would be refused."""
+    """Sentences for a `.shape` file; empty if the logs cannot be fitted."""
     needs_model: bool
-    """Must the file have a model, to get the FLOPs per step? True where no column counts compute."""
+    """Whether the file must declare a model to know the FLOPs per step: no column counts compute."""
     folder: str
-    """Where the `.shape` file must stand for their paths to be right, relative to where the logs were named."""
+    """The folder in which to save the `.shape` file so that its paths are correct, relative to the current folder."""
     advice: tuple[str, ...]
-    """Problems and how to fix them: lower case, no full stop."""
+    """Problems and how to fix them, in lower case and without a full stop."""
 
 
 @attrs.frozen(kw_only=True)

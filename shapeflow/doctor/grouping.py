@@ -12,16 +12,17 @@ from shapeflow.laws.logs.columns import RUNS
 from shapeflow.laws.logs.readers import Row, number
 
 FILE = "\0file"
-"""The cell of a row that names its file, or the run that its file belongs to; rows of two are never one run."""
+"""The key under which a row stores its file, or the run of that file. Rows with different values never belong to one
+run."""
 
 RESUMED = 0.02
-"""Share of repeated steps that a resumed run may have; with more, rows belong to several runs."""
+"""The largest share of repeated steps that a resumed run explains. With more, the rows belong to several runs."""
 MUCH = 0.5
-"""Columns that separate runs leave less than this share of such rows."""
+"""A column separates runs if it reduces the number of rows with repeated steps to less than this share."""
 
 
 def varied_of(axes: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
-    """The axes that vary in some rows; the first where none does."""
+    """The axes that vary in these rows; the first axis if none varies."""
     found = {axis: name for axis, name in axes.items() if len({str(row.get(name)) for row in rows}) > 1}
     return found or dict(list(axes.items())[:1])
 
@@ -29,8 +30,8 @@ def varied_of(axes: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
 def runs_of(
     columns: Mapping[str, Column], rows: Sequence[Row], axes: Mapping[str, str], step: str | None, named: Sequence[str]
 ) -> tuple[tuple[str, ...], str | None, tuple[str, ...]]:
-    """The columns that separate runs: the usual ones where they do, else the best single one, and those that separate
-    better together."""
+    """Find the columns that separate runs. Returns the columns to use; the best single column, if the usual ones do not
+    separate runs; and columns that separate runs better in combination."""
     usual = tuple(name for name in RUNS if name in columns)
     if step is None:
         return usual, None, ()
@@ -57,8 +58,8 @@ def runs_of(
 
 
 def _mixed(rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence[str]) -> int:
-    """The number of rows whose step is not above all earlier ones of the same run; rows with other errors may share a
-    step."""
+    """The number of rows whose step is not above every earlier step of the same run. Rows that record different errors
+    may share a step."""
     last: dict[tuple[str, ...], float] = {}
     count = 0
     for row in rows:
@@ -75,7 +76,7 @@ def _mixed(rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence
 def where_of(
     columns: Mapping[str, Column], rows: Sequence[Row], axes: Mapping[str, str], step: str | None, runs: Sequence[str]
 ) -> tuple[tuple[str, str] | None, tuple[str, ...]]:
-    """The rows of runs with a constant shape, as a column and its value, and the axes that change in other runs."""
+    """A column and a value that select the runs with a constant shape, and the axes that change in other runs."""
     if all(name == "seed" for name in runs):
         return None, ()
 
@@ -85,7 +86,7 @@ def where_of(
     for row in rows:
         run, at = tuple(str(row.get(name)) for name in (FILE, *runs)), number(row.get(step)) if step else 0.0
         if isinstance(at, float):
-            # Steps that go back mean that several runs share this name, not that one changes its shape.
+            # If steps decrease, several runs share this name; no single run changes its shape.
             several |= {run} if at < last.get(run, -math.inf) else set()
             last[run] = at
         seen = shapes.setdefault(run, {axis: set() for axis in axes})
@@ -115,8 +116,8 @@ def where_of(
 def _kinds(
     name: str, rows: Sequence[Row], labels: Sequence[tuple[str, ...] | None], axes: Mapping[str, str]
 ) -> Iterator[tuple[str, int]]:
-    """The values of a column whose rows are whole runs with a constant shape, and the number of shapes; `labels`: the
-    run of each row, None where its shape changes."""
+    """Yield the values of a column that select whole runs with a constant shape, each with its number of shapes.
+    `labels`: the run of each row; None if the shape of that run changes."""
     shapes: dict[str, set[tuple[str, ...]] | None] = {}
     value_of: dict[tuple[str, ...], str] = {}
     for row, label in zip(rows, labels, strict=True):
@@ -135,7 +136,7 @@ def differs_of(
     runs: Sequence[str],
     of: Mapping[str, tuple[Role, str]],
 ) -> tuple[str, ...]:
-    """Columns that are constant along every run but differ between runs of one shape, as the learning rate of a
+    """Columns that are constant in every run but differ between runs of the same shape, such as the learning rate in a
     sweep."""
     found: list[str] = []
     for name, column in columns.items():

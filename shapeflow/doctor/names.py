@@ -15,7 +15,7 @@ from shapeflow.laws.logs.readers import number
 STEPS = ("step", "steps", "global_step", "iteration", "iter", "it", "update", "updates", "train_step")
 RATES = ("learning_rate", "lr")
 RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "record", "model", "tag")
-"""Columns that may separate runs, in addition to those that a fit knows."""
+"""Columns that may separate runs, in addition to those that a fit uses by default."""
 TIMES = {"seconds", "sec", "s", "ms", "time", "hours", "wall", "timestamp", "runtime", "elapsed"}
 LARGEST = 2**53
 """Values of an axis are below this: larger floats cannot be distinguished."""
@@ -33,7 +33,7 @@ _SHARE = re.compile(r"err|error")
 
 
 def plain(name: str) -> str:
-    """A name in lower case, with one underscore between its words, without the group in front of a slash."""
+    """A name in lower case with underscores between its words; the group before a slash is removed."""
     return re.sub(r"[^a-z0-9@]+", "_", name.rpartition("/")[2].lower()).strip("_")
 
 
@@ -44,29 +44,31 @@ def axes() -> Mapping[str, type[Axis]]:
 
 @functools.cache
 def columns_of_axes() -> Mapping[str, str]:
-    """Usual name of a column -> its axis. The name of an axis is never a column of another one."""
+    """Usual name of a column -> its axis. The name of an axis always stands for that axis."""
     usual = {column: name for name, axis in axes().items() for column in axis.columns}
     return {**usual, **{name: name for name in axes()}}
 
 
 def axis_of(name: str) -> str | None:
-    """The axis that a column of this name is of."""
+    """The axis that a column of this name contains; None if it is not the name of an axis."""
     return columns_of_axes().get(plain(name))
 
 
 def mover_of(axis: str) -> str:
-    """The transition to propose for an axis, as a file writes it; `{first}` stands for the first value listed."""
+    """The transition to propose for an axis, in the syntax of a `.shape` file; `{first}` is replaced by the first value
+    listed."""
     movers = registry.components("transition").items()
     return axes()[axis].usual or next((name for name, mover in movers if mover.axis == axis), "TRANSITION")
 
 
 def is_named(axis: str) -> bool:
-    """Are the values of the axis names?"""
+    """Whether the values of an axis are names."""
     return axes()[axis].dimension == "name"
 
 
 def value_of(axis: str, cell: Any) -> str | None:
-    """A cell as the value of an axis, as a file writes it: `64` for 64.0; None where it is not one."""
+    """A cell as a value of an axis, in the syntax of a `.shape` file (`64` for 64.0); None if it is not a value of the
+    axis."""
     value = number(cell)
     if is_named(axis):
         text = str(cell).strip()
@@ -75,7 +77,7 @@ def value_of(axis: str, cell: Any) -> str | None:
 
 
 def flops_of(name: str) -> float | None:
-    """FLOPs of one unit of a column that counts compute by its name; None where it does not."""
+    """FLOPs per unit of a column whose name says that it counts compute; None for other names."""
     match = _COMPUTE.fullmatch(plain(name))
     if match is None:
         return None
@@ -84,35 +86,35 @@ def flops_of(name: str) -> float | None:
 
 
 def words(name: str) -> list[str]:
-    """The words of a name, and of the group in front of its slash."""
+    """The words of a name, including the group before a slash."""
     return [word for part in name.split("/") for word in plain(part).replace("@", "_").split("_")]
 
 
 def is_time(name: str) -> bool:
-    """Is this the name of a time?"""
+    """Whether this is the name of a time."""
     return not TIMES.isdisjoint(words(name))
 
 
 def is_held_out(name: str) -> bool:
-    """Is this the name of a value measured on held-out data?"""
+    """Whether this is the name of a value measured on held-out data."""
     return any(_HELD_OUT.fullmatch(word) for word in words(name))
 
 
 def may_be_error(name: str) -> bool:
-    """May a column of this name that falls along runs be an error?"""
+    """Whether a column of this name may be an error if its values fall during runs."""
     return _NEVER.isdisjoint(words(name))
 
 
 def is_error(name: str) -> bool:
-    """Is this the name of a value where lower is better?"""
+    """Whether this is the name of a value where lower is better."""
     return any(_ERROR.fullmatch(word) for word in words(name)) or plain(name).startswith("cross_entropy")
 
 
 def is_share(name: str) -> bool:
-    """Is an error of this name a share of wrong answers?"""
+    """Whether an error of this name is a share of wrong answers."""
     return any(_SHARE.fullmatch(word) for word in words(name))
 
 
 def is_good(name: str) -> bool:
-    """Is this the name of a value where higher is better?"""
+    """Whether this is the name of a value where higher is better."""
     return any(_GOOD.fullmatch(word) for word in words(name))

@@ -1,4 +1,4 @@
-"""How a `.shape` file names logs: the folder of the file, and a pattern that matches the logs and nothing else."""
+"""Names logs as a `.shape` file does: by its own folder, and a pattern that matches these logs and no other files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIGNS = '*?[{"\\'
 
 
 def folder_of(files: Sequence[FileFacts]) -> str:
-    """The folder that contains all files, from which a `.shape` file can name them: the current one, if possible."""
+    """The folder for a `.shape` file that reads these files: the current one if it contains all of them."""
     paths = [os.path.realpath(one.name) for one in files]
     here = os.path.realpath(".")
     common = os.path.commonpath([os.path.dirname(path) for path in paths])
@@ -20,13 +20,13 @@ def folder_of(files: Sequence[FileFacts]) -> str:
 
 
 def paths_of(files: Sequence[FileFacts], folder: str) -> list[str]:
-    """The paths of files from a folder."""
+    """The paths of files, relative to a folder."""
     root = os.path.realpath(folder)
     return [Path(os.path.relpath(os.path.realpath(one.name), root)).as_posix() for one in files]
 
 
 def pattern_of(files: Sequence[FileFacts], folder: str) -> str | None:
-    """A pattern that matches the files in a folder and no others; None where there is none."""
+    """A pattern that matches these files of a folder and no others; None if there is no such pattern."""
     paths = paths_of(files, folder)
     if len(paths) == 1:
         return None if any(sign in paths[0] for sign in _SIGNS) else paths[0]
@@ -49,7 +49,7 @@ def _patterns(paths: Sequence[str]) -> Iterator[str]:
 
 
 def only(pattern: str, paths: Sequence[str], folder: str) -> bool:
-    """Does a pattern match these paths and no others?"""
+    """Whether a pattern matches these paths and no others."""
     if any(sign in path for sign in _SIGNS for path in paths):
         return False
     found = {path.relative_to(folder).as_posix() for path in Path(folder).glob(pattern)}

@@ -1,4 +1,4 @@
-"""Values of axes in the names of files, `runs/width-64.csv`, and of columns, `width64 - loss`."""
+"""Reads values of axes from the names of files (`runs/width-64.csv`) and columns (`width64 - loss`)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Places:
     """A template that matches several names, and the values in each name."""
 
     template: str
-    """With placeholders in braces, as a fit reads it."""
+    """The common name, with placeholders in braces, in the syntax of `fit`."""
     values: Mapping[str, Mapping[str, str]]
     """Name -> axis, or `run` -> its value."""
 
 
 @functools.cache
 def _axes() -> Mapping[str, str]:
-    """What a number is called -> its axis."""
+    """Word before a number in a name -> its axis."""
     return {alias: axis for alias, axis in names.columns_of_axes().items() if not names.is_named(axis)}
 
 
@@ -41,8 +41,8 @@ def _pattern() -> re.Pattern[str]:
 
 
 def places_of(texts: Sequence[str]) -> Places | None:
-    """The template of names that differ only in the numbers after the names of axes and seeds; None where they differ
-    in more, or in no axis."""
+    """The template of names that differ only in the numbers after the names of axes and seeds; None if they differ in
+    anything else, or in no axis."""
     found = {text: {_key(match): match[3] for match in _pattern().finditer(text)} for text in texts}
     keys = [tuple(values) for values in found.values()]
     if len(texts) < 2 or len(set(keys)) != 1:
@@ -69,8 +69,8 @@ def _key(match: re.Match[str]) -> str:
 
 
 def wide_of(columns: Sequence[str]) -> Places | None:
-    """The template of the error columns, where a table has one for each run, else None. Runs whose names do not contain
-    their shape are separated by their names."""
+    """The template of the error columns if a table has one per run, else None. If the names of runs do not contain
+    their shape, the runs are separated by name."""
     lines: dict[str, list[str]] = {}
     for name in columns:
         run, between, metric = name.rpartition(BETWEEN)
@@ -86,7 +86,8 @@ def wide_of(columns: Sequence[str]) -> Places | None:
 
 
 def long_rows(rows: Iterator[Row], places: Places) -> Iterator[Row]:
-    """A row for each run of a table with a column per run; the error column is named after the template."""
+    """Split each row of a table with one column per run into one row per run. The template is the name of the error
+    column."""
     for row in rows:
         rest = {name: cell for name, cell in row.items() if name not in places.values and not name.endswith(EXTREMES)}
         for name, said in places.values.items():

@@ -1,4 +1,4 @@
-"""Sentences for a `.shape` file that reads the logs, and advice where none can be written."""
+"""Proposes sentences for a `.shape` file that reads the logs, and gives advice on problems."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from shapeflow.doctor.roles import Roles
 from shapeflow.laws.logs.columns import COMPUTE, RATE, STEP, error_names
 
 MOST = 60
-"""Most shapes of a condition that lists them."""
+"""A condition lists at most this many shapes."""
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def sentences_of(
     columns: Sequence[str], roles: Roles, curves: Mapping[Key, object], facts: CurveFacts, pattern: str
 ) -> tuple[str, ...]:
-    """Metric, axes, candidates, laws, traversal and a budget (the compute of the longest run), as a file writes them:
-    enough to fit laws and to compile a plan."""
+    """The sentences that a `.shape` file needs to fit laws and compile a plan: metric, axes, candidates, laws,
+    traversal and a budget, which is the compute of the longest run."""
     seen = [dict(zip(roles.axes, shape, strict=True)) for shape, _ in curves]
     shapes = [dict(pairs) for pairs in sorted({tuple(shape.items()) for shape in seen}, key=_order)]
     metric = _metric(roles)
@@ -42,7 +42,7 @@ def _order(shape: Sequence[tuple[str, str]]) -> list[tuple[float, str]]:
 
 
 def _metric(roles: Roles) -> str:
-    """The metric of the first error column, as a file names it."""
+    """The metric of the first error column, in the syntax of a `.shape` file."""
     error = roles.errors[0]
     if error == "cross_entropy":
         return error
@@ -63,7 +63,7 @@ def _axis(axis: str, values: Sequence[str]) -> str:
 
 
 def _candidates(values: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[str, str]]) -> str:
-    """The shapes that have runs, where these are not all combinations of the values."""
+    """A condition that selects the shapes with runs, if these are not all combinations of the values."""
 
     def test(shape: Mapping[str, str]) -> str:
         parts = []
@@ -195,7 +195,7 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
 
 
 def ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:
-    """Is each row a separate run? True without steps, where compute goes up and down or the size changes."""
+    """Whether each row is a separate run: there is no step column, and compute goes up and down or the size changes."""
     sizes = [columns[name] for name, (role, _) in roles.of.items() if role == "parameters"]
     varied = not roles.axes and any(column.many or len(column.values) > 0.2 * column.present for column in sizes)
     return roles.step is None and (varied or facts.falls > 0.2 * facts.runs * facts.points[1])

@@ -1,4 +1,4 @@
-"""The roles of columns: by their names first, else by how their values change along the rows."""
+"""Finds the roles of columns: by name first, else by how their values change from row to row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shapeflow.laws.logs.columns import COMPUTE, RATE, RUNS, STEP
 from shapeflow.laws.logs.readers import Row, number, same
 
 FEW = 12
-"""Fewer held-out values than this are too few for a fit."""
+"""The smallest number of held-out values that is enough for a fit."""
 USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
 """Columns of errors that shapeflow writes."""
 
@@ -30,31 +30,31 @@ class Roles:
     flops: float = 1.0
     """FLOPs of one unit of it."""
     errors: tuple[str, ...] = ()
-    """The most likely first."""
+    """Columns that may be the error, the most likely first."""
     step: str | None = None
     rate: str | None = None
     runs: tuple[str, ...] = ()
     run: str | None = None
-    """The column for the setting `run`, where the usual ones do not separate runs."""
+    """The column for the setting `run`, if the usual columns do not separate runs."""
     together: tuple[str, ...] = ()
-    """Columns that separate runs only together, for which there is no setting."""
+    """Columns that separate runs only in combination. A fit has no setting for this."""
     axes: Mapping[str, str] = attrs.field(factory=dict)
     where: tuple[str, str] | None = None
     """A column and its value that select the runs with a constant shape."""
     moved: tuple[str, ...] = ()
     """Axes that change within runs."""
     differs: tuple[str, ...] = ()
-    """Other columns in which runs of one shape differ."""
+    """Other columns in which runs of the same shape differ."""
     of: Mapping[str, tuple[Role, str]] = attrs.field(factory=dict)
-    """Column -> its role, and how that was found."""
+    """Column -> its role, and how the role was found."""
 
     def takes(self, row: Row) -> bool:
-        """Does a row belong to a run with a constant shape?"""
+        """Whether a row belongs to a run with a constant shape."""
         return self.where is None or same(row.get(self.where[0]), self.where[1])
 
 
 def roles_of(columns: Mapping[str, Column], rows: Sequence[Row]) -> Roles:
-    """The roles of all columns; `rows`: some from the beginning, in order."""
+    """The roles of all columns. `rows`: some of the first rows, in order."""
     of = _named(columns, rows)
     named: dict[Role, list[str]] = {}
     for name, (role, _) in of.items():
@@ -96,7 +96,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row]) -> Roles:
 
 
 def _named(columns: Mapping[str, Column], rows: Sequence[Row]) -> dict[str, tuple[Role, str]]:
-    """Column -> the role by its name, and how that was found."""
+    """Column -> the role that its name suggests, and how it was found."""
     of = {name: found for name, column in columns.items() if (found := _by_name(column)) is not None}
     if {"C", "N", "D"} <= set(columns) and _product(rows, "C", "N", "D"):
         of.update(C=("compute", "it is 6 N D"), N=("parameters", "C is 6 N D"), D=("tokens", "C is 6 N D"))
@@ -104,12 +104,12 @@ def _named(columns: Mapping[str, Column], rows: Sequence[Row]) -> dict[str, tupl
 
 
 def _first(found: Sequence[str], usual: Sequence[str] = ()) -> str | None:
-    """The one that a fit finds by itself, else the first."""
+    """The column that a fit finds by default, else the first."""
     return next((name for name in (*usual, *found) if name in found), None)
 
 
 def _by_name(column: Column) -> tuple[Role, str] | None:
-    """The role by a column's name, where its cells allow it."""
+    """The role that a column's name suggests, if its cells allow it."""
     name, plain = column.name, names.plain(column.name)
     if not column.present:
         return None
@@ -134,20 +134,21 @@ def _by_name(column: Column) -> tuple[Role, str] | None:
 
 
 def _axes(columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]:
-    """Axis -> its column, one each: the one that varies, else the first."""
+    """Axis -> its column. Of several columns, the one that varies is used, else the first."""
     axes: dict[str, str] = {}
     for name in sorted(found, key=lambda one: columns[one].constant):
         axis = names.axis_of(name)
         if axis is not None and not columns[name].many:
             axes.setdefault(axis, name)
     varied = {axis: name for axis, name in axes.items() if not columns[name].constant}
-    # A constant column is an axis of one value only where there is no other.
+    # A constant column is used as an axis only if there is no other axis.
     one = {axis: name for axis, name in axes.items() if not names.is_named(axis)}
     return varied or dict(list(one.items())[:1])
 
 
 def _counter(columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str, tuple[Role, str]]) -> str | None:
-    """A column that counts steps: whole numbers that rise in nearly all rows, and restart in some."""
+    """A column that counts steps: whole numbers that rise in nearly all rows and restart in some; None if there is
+    none."""
     for name, column in columns.items():
         if name in of or not (column.numeric and column.whole) or column.low < 0 or len(column.values) < 5:
             continue
@@ -181,7 +182,7 @@ def _compute(
 
 
 def _grows(rows: Sequence[Row], name: str, step: str | None) -> bool:
-    """Does a column grow from row to row wherever the step does?"""
+    """Whether a column grows whenever the step does."""
     pairs = [(number(row.get(step)) if step else 0.0, number(row.get(name))) for row in rows]
     told = [(at, value) for at, value in pairs if isinstance(at, float) and isinstance(value, float)]
     if step is None:
@@ -191,7 +192,7 @@ def _grows(rows: Sequence[Row], name: str, step: str | None) -> bool:
 
 
 def _product(rows: Sequence[Row], c: str, n: str, d: str) -> bool:
-    """Is c = 6 n d in nearly all rows?"""
+    """Whether c = 6 n d in nearly all rows."""
     close = 0
     for row in rows:
         values = [number(row.get(name)) for name in (c, n, d)]
@@ -209,8 +210,8 @@ def _falling(
     runs: Sequence[str],
     axes: Mapping[str, str],
 ) -> list[str]:
-    """Columns that are errors by their values and not by their names: above 0, not whole numbers, and lower at the end
-    of most runs than at the start."""
+    """Columns that are errors judging by their values, not their names: above 0, not whole numbers, and lower at the
+    end of most runs than at the start."""
     keys = [FILE, *axes.values(), *runs]
     last_resort = not any(role == "error" for role, _ in of.values())
 
@@ -233,13 +234,14 @@ def _falling(
         if falls > 0.5 * len(long) > 0:
             found.append(name)
     held_out = [name for name, column in columns.items() if names.is_held_out(name) and name not in of]
-    # Where runs are not separated, values need not fall: rely on the name.
+    # If runs are not separated, values may not fall: use the name instead.
     return found or [name for name in held_out if columns[name].numeric and last_resort]
 
 
 def _errors(columns: Mapping[str, Column], found: Sequence[str], axes: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns that may be the error, the most likely first: held-out before training, the order of a fit, averaged
-    weights before raw. Held-out values are rarer than training losses, so even few of them are enough."""
+    """The columns that may be the error, the most likely first: held-out before training, then in the order in which a
+    fit looks for them, then averaged weights before raw. Held-out values are logged less often than training losses, so
+    a few of them are enough."""
 
     def key(name: str) -> tuple[int, ...]:
         column = columns[name]

@@ -17,9 +17,9 @@ from shapeflow.laws.logs.readers import Log, MissingExtra, Row, Unreadable, open
 from shapeflow.laws.logs.run_folders import EVENTS, is_run, plan_of, shapes_of
 
 NEAR = 1000
-"""Most files of a folder that are searched for a similar name."""
+"""At most this many files of a folder are searched for a similar name."""
 DEEP = ("*", "*/*", "*/*/*")
-"""Where logs are searched in a folder: `runs/w64/checkpoint-1000/trainer_state.json` is the deepest."""
+"""Where logs are searched in a folder. The deepest is `runs/w64/checkpoint-1000/trainer_state.json`."""
 RUN_FOLDER = "shapeflow run"
 
 
@@ -33,10 +33,10 @@ class Source:
     format: str
     count: int = 0
     placed: bool = False
-    """Do its rows include values of axes from names?"""
+    """Whether its rows include values of axes from the names of files or columns."""
 
     def facts(self) -> FileFacts:
-        """As far as the rows have been read."""
+        """The facts about the file, for the rows that were read so far."""
         log = self.log
         return FileFacts(
             name=self.path.as_posix(),
@@ -50,7 +50,8 @@ class Source:
 
 
 def sources(names: Sequence[str], report: Report) -> list[Source]:
-    """The logs for names, patterns and folders, each once. Reports no-such-logs, unreadable-log, missing-extra."""
+    """The logs for names, patterns and folders, each once. Reports `no-such-logs`, `unreadable-log` and
+    `missing-extra`."""
     found: dict[Path, Source] = {}
     for name in names:
         paths = [Path(name)] if os.path.exists(name) else [Path(one) for one in matches(name, "")]
@@ -80,7 +81,7 @@ def _logs(path: Path, report: Report) -> Iterator[Source]:
 
 
 def _inside(folder: Path) -> list[Source]:
-    """The logs of a folder; where it holds only folders, one per run, the logs in them."""
+    """The logs in a folder. If it contains only folders, one per run, the logs in those."""
     for way in DEEP:
         children = sorted(folder.glob(way))
         if any(os.path.isfile(child) or os.path.isfile(child / EVENTS) for child in children):
@@ -105,7 +106,7 @@ def unreadable(path: Path, error: Exception, report: Report) -> None:
 
 
 def _quiet(path: Path) -> Source | None:
-    """A log in a folder; None for other files, which a folder may hold."""
+    """The log at a path inside a folder; None for any other file."""
     try:
         return _source(path) if os.path.isfile(path) or is_run(path) else None
     except (Unreadable, OSError):
