@@ -1,16 +1,17 @@
-"""Whether the intervals of fitted laws hold what they promise: how often a nominal 90 % interval holds the truth.
+"""Measures the coverage of the intervals of fitted laws: how often a nominal 90 % interval contains the true value.
 
     python benchmarks/coverage.py [--repeats 400] [--resamples 150] [--runs 1] [--exponent own] [--noise 0.7]
         [--method resample]
 
-Three known laws are measured at 48 points each, with noise of 0.3 % that is independent or first-order
-autoregressive; three runs share the 48 points and lie apart by 0.1 %. Each measurement is fitted and resampled, and
-each resample is asked for what a plan is asked for: the saving against the best fixed shape at an error inside the
-data, the compute up to there, the errors at which to switch, and b and c of each law. A cell is the share of
-measurements whose interval, the 5th to the 95th percentile of the resamples, holds the truth.
+Three known laws are sampled at 48 points each, with noise of 0.3 % that is independent or first-order autoregressive.
+With three runs, the runs share the 48 points and differ by an additional offset of 0.1 %. Each simulated measurement is
+fitted and resampled. From each resample the benchmark computes what a plan reports: the saving over the best fixed
+shape at an error inside the data, the compute to reach this error, the errors at which to switch, and b and c of each
+law. A cell of the table is the share of measurements whose interval (5th to 95th percentile of the resamples) contains
+the true value.
 
-Beside `resample` stands its peer in the same measurements: moving blocks of points (Kuensch 1989), 4 long, or 8 where
-residuals are alike by more than 0.5, inside runs drawn whole.
+`resample` is compared with a moving-block bootstrap (Kuensch 1989) on the same measurements: whole runs are drawn, and
+blocks of 4 points inside them, or of 8 if the autocorrelation of the residuals exceeds 0.5.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from shapeflow.laws.fitting.solver import FitOptions, Fitted, fit_draws, fit_law
 from shapeflow.laws.logs.points import Floats, Points
 
 LAWS = np.array([[4e6, 0.44, 0.42, 3e14], [1.05e7, 0.45, 0.3, 8e14], [2.6e7, 0.46, 0.22, 2.5e15]])
-"""Rows (a, b, c, d), in the order in which the cheapest way takes them."""
+"""Rows (a, b, c, d), in the order in which the cheapest route uses the laws."""
 SHARED = 0.45
-"""The exponent of all of them where it is shared."""
+"""The exponent of all laws if they share one."""
 SPANS = ((1e15, 1e18), (2e15, 2e18), (5e15, 5e18))
 START, TARGET = 1.2, 0.4
 POINTS, SIGMA, APART = 48, 3e-3, 1e-3
@@ -43,7 +44,7 @@ Exponent = Literal["own", "pooled"]
 
 @attrs.frozen
 class Setting:
-    """What is measured, and how it is fitted."""
+    """What is simulated, and how it is fitted."""
 
     runs: int
     exponent: Exponent
@@ -51,7 +52,8 @@ class Setting:
 
     @property
     def laws(self) -> Floats:
-        """The truth: (laws, 4). A shared exponent leaves the middle of each law where it was."""
+        """The true laws, of shape (laws, 4). With a shared exponent, each law keeps its value at the geometric middle
+        of its range."""
         if self.exponent == "own":
             return LAWS
         a, b, c, d = LAWS.T
@@ -60,7 +62,7 @@ class Setting:
 
 
 def measured(setting: Setting, rng: np.random.Generator) -> list[Points]:
-    """One measurement of all laws."""
+    """One simulated measurement: the points of each law."""
     sets = []
     for (a, b, c, d), span in zip(setting.laws, SPANS, strict=True):
         compute = np.geomspace(*span, POINTS // setting.runs)
@@ -76,7 +78,8 @@ def measured(setting: Setting, rng: np.random.Generator) -> list[Points]:
 
 
 def blocks(points: Points, law: Fitted, count: int, seed: int) -> Drawn:
-    """The peer: how often each point is drawn, in blocks of neighbours inside runs drawn whole."""
+    """Moving-block bootstrap, for comparison: how often each point is drawn, in blocks of neighbours inside whole
+    runs."""
     rng = np.random.default_rng(seed)
     residual = np.log((law.a * (points.compute + law.d) ** -law.b + law.c) / points.error)
     block = 8 if autocorrelation(points, residual) > 0.5 else 4
@@ -92,7 +95,7 @@ def blocks(points: Points, law: Fitted, count: int, seed: int) -> Drawn:
 
 
 def ours(points: Points, law: Fitted, count: int, seed: int) -> Drawn:
-    """What `fit` does."""
+    """The resampling that `fit` uses."""
     return resample(points, law, count, seed, held=law.exponent != "own")[0]
 
 
@@ -100,9 +103,11 @@ METHODS: dict[str, Callable[[Points, Fitted, int, int], Drawn]] = {"resample": o
 
 
 def asked(laws: Floats) -> Floats:
-    """What a plan is asked for, of rows (resamples, laws, 4): saving, compute, two switches, b and c of each law.
+    """The quantities that a plan reports, for laws of shape (resamples, laws, 4): saving, compute, the errors of the
+    two switches, b and c of each law.
 
-    The cheapest way takes at each error the law of least |dC/dE|, on a fine grid; compute counts from nothing.
+    The cheapest route uses at each error the law with the smallest |dC/dE|, on a fine grid. Compute is counted from
+    scratch.
     """
     edges = TARGET - 0.1 + np.geomspace(START - TARGET + 0.1, 0.1, CELLS)
     a, b, c, d = np.moveaxis(laws, -1, 0)[..., None]
@@ -119,7 +124,7 @@ def asked(laws: Floats) -> Floats:
 
 
 def _switch(edges: Floats, worse: Floats) -> Floats:
-    """The first error from which on the next law is the cheaper one, between the cells of the grid."""
+    """The highest error at which the next law becomes cheaper, interpolated between the edges of the grid."""
     worse = np.where(np.isnan(worse), 0.0, worse)
     at = np.clip((worse > 0).argmax(1), 1, None)
     rows = np.arange(len(worse))
@@ -131,18 +136,18 @@ def _switch(edges: Floats, worse: Floats) -> Floats:
 
 @attrs.frozen
 class Found:
-    """How one method did in one setting."""
+    """The result of one method in one setting."""
 
     held: Floats
-    """The share of intervals that hold the truth, for each of `COLUMNS`."""
+    """The share of intervals that contain the true value, for each of `COLUMNS`."""
     width: float
-    """Of the saving's interval, in the mean."""
+    """Mean width of the interval of the saving."""
     lost: float
-    """The share of resamples in which no law gets to the target."""
+    """The share of resamples in which no law reaches the target."""
 
 
 def coverage(setting: Setting, methods: Sequence[str], repeats: int, resamples: int) -> Iterator[tuple[str, Found]]:
-    """How each method does, by name."""
+    """Yield the name and the result of each method."""
     options = FitOptions(exponent=setting.exponent)
     truth = asked(setting.laws[None])[0]
     held = {name: np.zeros(len(truth)) for name in methods}

@@ -1,18 +1,19 @@
-"""How well and how fast laws are fitted, beside the recipes of the field, in one run.
+"""Measures accuracy and speed of fitting laws, compared with common recipes.
 
     OMP_NUM_THREADS=1 python benchmarks/fit.py [--laws 200] [--resamples 1000] [--seed 0]
 
-Synthetic laws: 60 points over 2 to 4 decades of compute, noise of 0.2 to 2 %, and one point in twenty off by ten times
-that. All methods make the same sum small: Huber's loss of log residuals with delta 1e-3. The rivals are the recipe of
-paper A, scipy's `minimize` from 32 random starts on the raw parameters (BFGS with finite differences; compute over its
-geometric middle, without which it solves nothing), and Nelder-Mead from 16. Answers must be laws: a and b above 0, c
-from 0 to below the lowest error, d not below -0.9 of the first compute. A law counts as solved where a method comes
-within 1e-3 of the lowest sum of a law that any method found. The rivals know no bounds: of their answers the lowest
-within counts, and "led outside" tells how often a lower one lay without.
+Synthetic laws have 60 points over 2 to 4 decades of compute and noise of 0.2 to 2 %; one point in twenty has ten times
+that noise. All methods minimize the same objective: the sum of the Huber loss of log residuals with delta 1e-3. The
+rivals are the recipe of paper A, which runs scipy's `minimize` from 32 random starts on the raw parameters (BFGS with
+finite differences; compute is divided by its geometric middle, without which it solves nothing), and Nelder-Mead from
+16 starts. Solutions must be laws: a and b above 0, c from 0 to below the lowest error, d at least -0.9 times the first
+compute. A law counts as solved by a method whose sum is within a relative 1e-3 of the lowest sum of a law that any
+method found. The rivals do not use bounds: their lowest solution within the bounds counts, and "led outside" shows how
+often a solution outside the bounds had a lower sum.
 
-Methods take turns, nine laws each, so that a change of the machine's load meets all alike. Then nine laws are
-resampled, once with an exponent each, once with one for all, and the whole of it, points to resamples, is put beside
-the time that Python takes to import `scipy.optimize`.
+Methods alternate after every nine laws, so that a change in machine load affects all of them equally. Then nine laws
+are resampled, once with an exponent for each law and once with a shared exponent. The total time, from points to
+resamples, is compared with the time that Python takes to import `scipy.optimize`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from shapeflow.laws.logs.points import Floats, Points
 
 DELTA = 1e-3
 NEAR = 1e-3
-"""A law is solved where the sum is within this part of the lowest."""
+"""A law is solved if the sum is within this relative distance of the lowest."""
 BATCH = 9
 Method = Literal["BFGS", "Nelder-Mead"]
 RIVALS: dict[str, tuple[Method, int]] = {"BFGS, 32 starts": ("BFGS", 32), "Nelder-Mead, 16 starts": ("Nelder-Mead", 16)}
@@ -46,16 +47,17 @@ OURS = "shapeflow, in batches of nine"
 
 @attrs.define
 class Row:
-    """One method's answers: the sum it reached for each law within the bounds, and the seconds it took for all."""
+    """The results of one method: the sum that it reached for each law within the bounds, and its total time in
+    seconds."""
 
     sums: list[float] = attrs.field(factory=list)
     outside: int = 0
-    """Laws for which a lower sum than its own was met outside the bounds."""
+    """The number of laws for which it found a lower sum outside the bounds."""
     seconds: float = 0.0
 
 
 def synthetic(seed: int, b: float | None = None) -> Points:
-    """Points of one law; `b` gives its exponent."""
+    """Points of one random law; `b` sets its exponent."""
     rng = np.random.default_rng(seed)
     compute = np.geomspace(1e15, 1e15 * 10 ** rng.uniform(2, 4), 60)
     exponent = float(rng.uniform(0.15, 0.9)) if b is None else b
@@ -67,7 +69,7 @@ def synthetic(seed: int, b: float | None = None) -> Points:
 
 
 def summed(law: Sequence[float] | Floats, compute: Floats, log_error: Floats) -> float:
-    """Huber's loss of log residuals; infinite where the law has no value."""
+    """The sum of the Huber loss of log residuals; infinite if the law is undefined at a point."""
     a, b, c, d = law
     with np.errstate(all="ignore"):
         size = np.abs(np.log(a * (compute + d) ** -b + c) - log_error)
@@ -82,7 +84,7 @@ def admitted(law: Sequence[float] | Floats, points: Points) -> bool:
 
 
 def recipe(points: Points, method: Method, starts: int, seed: int) -> tuple[float, float]:
-    """The lowest sum that `minimize` reaches within the law's bounds, and that without them."""
+    """The lowest sum that `minimize` reaches within the bounds of a law, and the lowest without bounds."""
     rng = np.random.default_rng(seed)
     error, log_error = points.error, np.log(points.error)
     middle = float(np.exp(0.5 * (np.log(points.compute.min()) + np.log(points.compute.max()))))
@@ -90,7 +92,7 @@ def recipe(points: Points, method: Method, starts: int, seed: int) -> tuple[floa
     scaled = Points(x, error)
 
     def loss(law: Floats) -> float:
-        # BFGS takes differences, which infinite values would spoil.
+        # BFGS uses finite differences, which fail for infinite values.
         return min(summed(law, x, log_error), 1e6)
 
     best = lowest = float("inf")
@@ -113,7 +115,7 @@ def ours(sets: Sequence[Points]) -> list[float]:
 
 
 def compared(sets: Sequence[Points]) -> dict[str, Row]:
-    """All methods on all laws, in turns."""
+    """The results of all methods on all laws; the methods alternate."""
     rows = {name: Row() for name in (OURS, *RIVALS)}
     ours(sets[:BATCH])
     for first in range(0, len(sets), BATCH):
@@ -131,7 +133,7 @@ def compared(sets: Sequence[Points]) -> dict[str, Row]:
 
 
 def resampled(sets: Sequence[Points], options: FitOptions, count: int) -> tuple[float, float]:
-    """Seconds of fitting the resamples alone, and of everything from the points on."""
+    """Seconds for fitting the resamples alone, and for everything from the points to the resamples."""
     begun = time.perf_counter()
     fitted = fit_laws(sets, options)
     drawn = [resample(points, law, count, seed)[0] for seed, (points, law) in enumerate(zip(sets, fitted, strict=True))]
@@ -142,7 +144,7 @@ def resampled(sets: Sequence[Points], options: FitOptions, count: int) -> tuple[
 
 
 def imported() -> float:
-    """Seconds of a Python that imports `scipy.optimize` and ends."""
+    """Seconds of a Python process that only imports `scipy.optimize`."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import scipy.optimize"], check=True)
     return time.perf_counter() - begun
@@ -187,7 +189,7 @@ def main() -> None:
         ("an exponent each", each, FitOptions(exponent="own")),
         ("one for all laws", shared, FitOptions(exponent="pooled")),
     ):
-        # In turns, and the shortest of three, which a busy machine harms least.
+        # Alternate, and use the shortest of three times, which is affected least by other load.
         tries = [(*resampled(some, options, asked.resamples), imported()) for _ in range(3)]
         alone, whole, python = (min(column) for column in zip(*tries, strict=True))
         one = alone / BATCH / asked.resamples

@@ -1,16 +1,18 @@
-"""Whether laws of real runs foretell compute that they were not fitted to, and which real curves are no laws.
+"""Measures how well laws of real runs predict held-out compute, and which real curves do not follow a law.
 
     python benchmarks/holdout.py wandb_df_for_fitting_hot_100b+_477.jsonl [--falling val_loss_curves.csv]
 
-The first file is of Gemstones (McLeish et al. 2025, github.com/mcleish7/gemstone-scaling-laws): 22 language models
-trained at a constant learning rate, FLOPs = 6 N D. The first half of the log compute of each is fitted, and the rest
-foretold, in variants of the fit. A factor is the compute foretold for the lowest errors over that really spent. Then
-the laws of all points are judged, and five of them planned with, from error 3.6 to 2.65.
+The first file comes from Gemstones (McLeish et al. 2025, github.com/mcleish7/gemstone-scaling-laws): 22 language models
+trained at a constant learning rate, FLOPs = 6 N D. For each model, laws are fitted to the first half of log compute and
+predict the rest, with several variants of the fit. A factor is predicted over actual compute for the lowest errors.
+Then laws are fitted to all points and their verdicts are shown, and five of them are used for a plan from error 3.6 to
+2.65.
 
-`--falling`: val_loss_curves.csv of modded-nanogpt (github.com/KellerJordan/modded-nanogpt) as columns `record`, `run`,
-`step`, `val_loss`; the learning rate falls to 0 in each run, so each record must be refused, by its curve alone.
+`--falling`: val_loss_curves.csv of modded-nanogpt (github.com/KellerJordan/modded-nanogpt) with the columns `record`,
+`run`, `step`, `val_loss`. The learning rate falls to 0 in each run, so the fit of each record must be reported as not
+reliable, from the curve alone.
 
-Exits with 1 where the default is worse than its goals, or a curve of a falling rate is not refused.
+The exit code is 1 if the default misses its goals, or a fit to a falling learning rate is reported as reliable.
 """
 
 from __future__ import annotations
@@ -38,12 +40,13 @@ from shapeflow.laws.logs.points import Point, Points, select
 from shapeflow.traversals.envelope import greedy, total
 
 ERROR, FACTOR = 0.0015, 1.15
-"""Goals of the default: the median over the shapes of the mean error, and of the factor."""
+"""Goals of the default fit: the medians over the shapes of the mean error and of the factor."""
 BINS = 60
 PLANNED = ((256, 23), (512, 14), (768, 45), (1280, 36), (2048, 27))
 START, TARGET = 3.6, 2.65
 TOTAL, SWITCHES = 5.61698849e20, (3.42817516, 3.00865058, 2.76997540)
-"""What laws with exponents of their own, fitted by another program, make of these five."""
+"""The total compute and the switches of a plan by laws with separate exponents that another program fitted to these
+five shapes."""
 
 Runs = Mapping[Shape, Sequence[Sequence[Point]]]
 
@@ -72,7 +75,8 @@ def gemstones(path: Path) -> Runs:
 
 
 def falling(path: Path) -> Runs:
-    """One shape a record; compute counted in steps, since all have the same cost."""
+    """The runs by record; each record is one shape. Compute is counted in steps, since all steps of a record have the
+    same cost."""
     found: defaultdict[Shape, defaultdict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -94,7 +98,7 @@ def laws_of(runs: Runs, options: FitOptions) -> Mapping[Shape, Law]:
 
 
 def variants(runs: Runs, console: Console) -> bool:
-    """The table of variants; whether the default meets its goals."""
+    """Print the table of variants. Returns whether the default meets its goals."""
     table = Table("offset", "exponent", "dropped", title="first half fitted, rest foretold: medians over the shapes")
     for heading in ("mean error", "last error", "factor", "quartiles", "never", "within 1.5"):
         table.add_column(heading, justify="right")
@@ -120,7 +124,7 @@ def variants(runs: Runs, console: Console) -> bool:
 
 
 def judged(laws: Mapping[Shape, Law], console: Console) -> None:
-    """The laws of all points, by the default: how alike residuals are, how large, and what is said of them."""
+    """Print the laws of all points with the default fit: size and autocorrelation of the residuals, and the verdict."""
     table = Table("shape", "b", "c", "rms", "autocorrelation", "factor", "verdict", title="laws of all points")
     for shape, law in laws.items():
         about = law.provenance
@@ -133,7 +137,7 @@ def judged(laws: Mapping[Shape, Law], console: Console) -> None:
 
 
 def planned(runs: Runs, console: Console) -> None:
-    """The cheapest way along five laws, with exponents of their own and with one for all."""
+    """Print the cheapest route along five laws, with separate exponents and with a shared one."""
     table = Table("exponent", "total", "off by", "switches at", "off by at most", title="a plan of five shapes")
     five = {Shape.of(width=width, depth=depth): runs[Shape.of(width=width, depth=depth)] for width, depth in PLANNED}
     every = laws_of(runs, FitOptions())
@@ -154,7 +158,8 @@ def planned(runs: Runs, console: Console) -> None:
 
 
 def refused(runs: Runs, console: Console) -> bool:
-    """The reasons against each record of a falling rate; whether there is one against each."""
+    """Print why the fit of each record with a falling learning rate is not reliable. Returns whether every record has a
+    reason."""
     console.print("\ncurves whose learning rate falls to 0, each by itself:")
     laws = laws_of(runs, FitOptions(exponent="own"))
     for record, law in laws.items():

@@ -1,13 +1,14 @@
-"""Whether runs that are killed at random end like one that was not: 20 tries, real processes, real SIGKILLs.
+"""Checks that runs that are killed at random times and resumed end exactly like a run that was not killed.
 
     python benchmarks/kill.py [--tries 20] [--seed 0]
 
-Every try starts `shapeflow run`, kills it from outside one to three times at random places, goes on with `--resume`,
-and compares the last checkpoint with that of a run that was never killed, byte by byte. A place is a line of the log
-and a few milliseconds after it, so that kills fall into steps, switches and the writing of checkpoints alike. Last, one
-of two processes that train together is killed: the run must end by itself, say `worker-lost`, and go on.
+Each try starts `shapeflow run`, kills it with SIGKILL one to three times at random places, continues with `--resume`,
+and compares the last checkpoint byte by byte with that of a run that was never killed. A place is a line of the log
+plus a delay of a few milliseconds, so that kills occur during steps, switches and the writing of checkpoints. At the
+end, one of two processes of a distributed run is killed: the run must stop by itself, report `worker-lost`, and be
+resumable.
 
-Exits with 1 where a single run ended otherwise.
+The exit code is 1 if any run ends differently.
 """
 
 from __future__ import annotations
@@ -48,15 +49,15 @@ checkpoint every 4 steps
 STEPS = 150
 FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json")
 LATEST = 0.06
-"""Seconds after a line of the log within which a kill falls: a few steps, or the writing of a checkpoint."""
+"""The longest delay of a kill after a line of the log, in seconds: a few steps, or the writing of a checkpoint."""
 GIVEN_UP = 300.0
-"""Seconds after which a process that neither writes nor ends is taken for stuck."""
+"""Seconds after which a process that has not reached its step is considered stuck."""
 
 
 @attrs.frozen
 class Kill:
-    """What one kill left. `done`: the last step in the log; `saved`: the newest checkpoint's; `torn`: what was cut off
-    in the middle."""
+    """The state after a kill. `done`: the last step in the log; `saved`: the step of the newest checkpoint; `torn`: the
+    files that were being written."""
 
     done: int
     saved: int
@@ -73,12 +74,13 @@ def begun(folder: Path) -> bool:
 
 
 def resume(folder: Path) -> list[str]:
-    """A run that was killed before its log began is started again, not resumed."""
+    """The option that resumes a run; none if the run was killed before its log began, since it then starts from
+    scratch."""
     return ["--resume"] if begun(folder) else []
 
 
 def steps(folder: Path) -> Iterator[int]:
-    """The steps that a log tells of; a torn line is none."""
+    """The steps in a log. Incomplete lines are skipped."""
     log = folder / "events.jsonl"
     for line in log.read_bytes().splitlines() if log.exists() else ():
         try:
@@ -90,7 +92,7 @@ def steps(folder: Path) -> Iterator[int]:
 
 
 def kill_at(top: Path, folder: Path, step: int, after: float) -> Kill | None:
-    """Start or go on with a run and kill it once its log tells of a step; None where it came to its end before."""
+    """Start or resume a run and kill it when its log reaches a step. Returns None if the run finishes before that."""
     process = subprocess.Popen(command(top, folder, *resume(folder)))
     given_up = time.monotonic() + GIVEN_UP
     while max(steps(folder), default=0) < step:
@@ -115,7 +117,7 @@ def left(folder: Path) -> Kill:
 
 
 def ends_alike(folder: Path, whole: Path) -> bool:
-    """Whether two runs have the same last checkpoint; one that never came to it does not."""
+    """Whether two runs have the same final checkpoint. False if one of them does not have it."""
     ends = [where / "checkpoints" / f"step-{STEPS:09d}" for where in (folder, whole)]
     if not all(end.is_dir() for end in ends):
         return False
@@ -123,7 +125,7 @@ def ends_alike(folder: Path, whole: Path) -> bool:
 
 
 def attempt(top: Path, number: int, chance: random.Random) -> tuple[list[Kill], bool]:
-    """One try: its kills, and whether it ended like the run that was not killed."""
+    """Make one try. Returns its kills, and whether it ended like the run that was not killed."""
     folder = top / f"try-{number}"
     places = sorted(chance.sample(range(1, STEPS - 10), chance.randint(1, 3)))
     kills = [kill_at(top, folder, step, chance.uniform(0, LATEST)) for step in places]
@@ -133,7 +135,8 @@ def attempt(top: Path, number: int, chance: random.Random) -> tuple[list[Kill], 
 
 
 def lose_a_worker(top: Path) -> tuple[str, bool]:
-    """Kill one of two processes that train together: what is said, and whether the run goes on to the same end."""
+    """Kill one of two processes of a run. Returns what the run reported, and whether it can be resumed to the same
+    end."""
     pair = ("--processes", "2", "--format", "json")
     subprocess.run(command(top, top / "pair", *pair), check=True)
     folder = top / "lost"
@@ -153,7 +156,7 @@ def lose_a_worker(top: Path) -> tuple[str, bool]:
 
 
 def workers(launcher: int) -> list[int]:
-    """The processes that train, in the order they were started."""
+    """The ids of the training processes of a launcher, in ascending order."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

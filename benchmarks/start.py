@@ -1,9 +1,9 @@
-"""How long a user waits before anything happens: the time that commands take to start, beside a bare interpreter's.
+"""Measures the start-up time of commands, compared with that of the Python interpreter alone.
 
     python benchmarks/start.py [--times 7]
 
-Every command runs in a process of its own; the shortest of several times is shown, which a busy machine harms least.
-`import torch` stands there for what compiling and simulating never wait for.
+Every command runs in a separate process. The table shows the shortest of several times, which is affected least by
+other load. `import torch` is included for comparison: compiling and simulating do not import torch.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ COMMANDS: dict[str, Sequence[str]] = {
     "shapeflow compile examples/by_hand.shape": (*SHAPEFLOW, "compile", "examples/by_hand.shape"),
     "python -c 'import torch'": ("-c", "import torch"),
 }
-"""What a reader sees -> the arguments of the interpreter."""
+"""Label in the table -> arguments of the interpreter."""
 
 
 def seconds(arguments: Sequence[str]) -> float:
-    """Wall time of one process. Raises CalledProcessError where it fails."""
+    """Wall time of one process, in seconds. Raises CalledProcessError if it fails."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begun
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--times", type=int, default=7, help="how often each command is run")
     times: int = parser.parse_args().times
-    # In turns, so that a change of the machine's load meets all commands alike; the first round fills the caches.
+    # Alternate, so that a change in machine load affects all commands equally. The first round fills the caches.
     rounds = [{name: seconds(arguments) for name, arguments in COMMANDS.items()} for _ in range(times + 1)][1:]
     shortest = {name: min(each[name] for each in rounds) for name in COMMANDS}
     bare = next(iter(shortest.values()))

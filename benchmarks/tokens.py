@@ -1,10 +1,10 @@
-"""How fast windows come out of a token file, beside the same tokens in memory and beside reading the file anew.
+"""Measures how fast windows are read from a token file, compared with tokens in memory and with plain file reads.
 
     python benchmarks/tokens.py [--tokens 50_000_000] [--times 7]
 
-A step takes 65,536 tokens at each context. `memory` is the plain numpy way: an array in memory, indexed by every place.
-`reading` opens the file at every step, and seeks and reads every window. All three end in the tensors of a step; the
-shortest of several times is shown, and the file is in the system's cache.
+A step reads 65,536 tokens at each context. `memory` indexes a numpy array that holds all tokens. `reading` opens the
+file at every step, then seeks and reads each window. All three return the tensors of a step. The table shows the
+shortest of several times; the file is in the page cache of the system.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from shapeflow_torch.data.windows import Windows
 
 CONTEXTS = (64, 256, 1_024, 4_096)
 STEP, STEPS = 65_536, 8
-"""Tokens of a step, and steps of one timing."""
+"""The number of tokens per step, and of steps per timing."""
 VOCABULARY, HELD_OUT = 50_257, 100_000
 
 Step = Callable[[int, int], torch.Tensor]
-"""(step, context) -> windows of a token more than the context"""
+"""(step, context) -> windows of context + 1 tokens."""
 
 
 def made(folder: Path, count: int) -> Windows:
-    """A file of random tokens, opened as a run opens it."""
+    """Write a file of random tokens and open it as a run does."""
     path = folder / "corpus.bin"
     np.random.default_rng(0).integers(0, VOCABULARY, count, np.uint16).tofile(path)
     about = (count, VOCABULARY, "random", None, None, 1, HELD_OUT, "tail", 0, digest_of(path))
@@ -98,7 +98,7 @@ def main() -> None:
         for heading in ("context", "tokens, M/s", "memory, M/s", "reading, M/s", "of memory", "of reading"):
             table.add_column(heading, justify="right")
         for context in CONTEXTS:
-            # In turns, so that a change of the machine's load meets all ways alike.
+            # Alternate between the methods, so that a change in machine load affects all of them equally.
             rounds = [[seconds(way, context) for way in ways.values()] for _ in range(asked.times + 1)][1:]
             rates = [STEPS * STEP / min(times) / 1e6 for times in zip(*rounds, strict=True)]
             ratios = [f"{rates[0] / rate:.2f} x" for rate in rates[1:]]

@@ -1,14 +1,15 @@
-"""What a switch costs and how soon it is made good: every transition, every rule for the optimizer's state.
+"""Measures how much a switch raises the loss and how fast it recovers, for all transitions and optimizer-state rules.
 
     python benchmarks/transitions.py [--seeds 0,1,2] [--data bytes] [--only width] [--json FILE]
 
-For each data set and seed one trunk is trained in the shape before. All rows fork from it: each makes its switch and
-goes on, on the same samples. What is shown is the held-out loss of the raw weights, which have no average to hide a
-spike in: just before the switch, just after it, the highest up to 50 steps later, and after 10, 50
-and 150. Then that of the averaged weights after 150 steps, and how far it is from that of the first row of its group,
-seed by seed. Context rows are measured at the longer context throughout.
+For each data set and seed, one trunk is trained in the shape before the switch. Every row forks from the trunk, makes
+its switch and continues on the same samples. The table shows the held-out loss of the raw weights, since an average
+could hide a spike: just before the switch, just after it, the maximum over the next 50 steps, and after 10, 50 and 150
+steps. The last columns show the loss of the averaged weights after 150 steps, and its difference from the first row of
+the group, paired by seed. Context rows are always measured at the longer context.
 
-`--json` keeps what was measured; what stands there is not trained again. Keep a file for each `--trunk` and `--lr`.
+`--json` stores results in a file; rows that are in the file are not trained again. Use a separate file for each
+`--trunk` and `--lr`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from shapeflow_torch.machine import TorchMachine
 from ways import DIGITS, RATE, REWARM, SETTINGS, TEACHER, Row, Setting, rows
 
 POINTS = (1, 2, 5, 10, 20, 50, 150)
-"""Steps behind the switch after which the loss is measured; the peak is looked for up to `EARLY`."""
+"""The numbers of steps after the switch at which the loss is measured. The peak is the maximum up to step `EARLY`."""
 BEFORE, EARLY = -1, 50
 
 
@@ -63,13 +64,14 @@ class Result:
 
     @property
     def values(self) -> tuple[float | None, ...]:
-        """What the table shows."""
+        """The values of the row of the table."""
         peak = max(self.after, *(loss for step, loss in self.points.items() if int(step) <= EARLY))
         return self.before, self.after, peak, *(self.points[step] for step in ("10", "50", "150")), self.averaged
 
 
 def plan_of(setting: Setting, row: Row, seed: int, trunk: int, folder: Path) -> Plan:
-    """Two stages, of which the second ends at the last of the points; one where nothing goes before."""
+    """A plan of two stages, with the switch between them; one stage for a row without a trunk. It ends at the last of
+    `POINTS`."""
     lines = [setting.trained.replace("FOLDER", str(folder))]
     for axis, moved in setting.axes.items():
         settings = ", ".join(part for part in (moved.settings, row.settings if axis == row.axis else "") if part)
@@ -96,8 +98,8 @@ def compiled(text: str, folder: Path) -> Plan:
 
 @torch.no_grad()
 def held_out(machine: TorchMachine, context: int | None = None) -> float:
-    """Mean loss of the present weights, nats, read as the machine reads at present: of all images that are held out,
-    or of a quarter of the windows of text, which lie evenly."""
+    """Mean held-out loss of the current weights in nats, with the current views: over all images, or over an evenly
+    spread quarter of the windows of text."""
     data, size, total, count = machine.data, context or machine.size, 0.0, 0
     batches = data.held_out(size, 0, 1) if isinstance(data, Images) else data.held_out(size or data.longest, 0, 4)
     for inputs, targets in batches:
@@ -108,7 +110,7 @@ def held_out(machine: TorchMachine, context: int | None = None) -> float:
 
 
 class Forks:
-    """Trunks, each trained once, and what forks from them."""
+    """Trains each trunk once, and forks runs from it."""
 
     def __init__(self, trunk: int, rate: float, folder: Path) -> None:
         self._steps, self._rate, self._folder = trunk, rate, folder
@@ -116,7 +118,7 @@ class Forks:
         self._data: dict[str, Data] = {}
 
     def result(self, setting: Setting, row: Row, seed: int) -> Result:
-        """Make a switch and go on; a trunk, or a teacher, that is missing is trained first."""
+        """Make a switch, continue, and return the measurements. A missing trunk or teacher is trained first."""
         if "loss" in setting.axes and not (self._folder / "teacher.safetensors").exists():
             shapeflow.run(compiled(DIGITS + TEACHER, self._folder), self._folder / "teacher", device="cpu")
             export(self._folder / "teacher", self._folder / "teacher.safetensors")
@@ -145,7 +147,7 @@ class Forks:
         return Result(setting.name, row.group, row.rule, seed, found.get(BEFORE), found[0], points, averaged)
 
     def _trunk(self, plan: Plan) -> checkpoint.State:
-        """The state after the first stage; all plans that begin alike have one."""
+        """The state after the first stage. Plans with the same first stage, optimizer, data and seed share it."""
         key = str((plan.stages[0], plan.optimizer, plan.data, plan.seed))
         if key not in self._trunks:
             machine = TorchMachine(plan, self._opened(plan))
@@ -163,14 +165,14 @@ class Forks:
 
 
 def shown(values: Sequence[float | None], sign: str = "") -> str:
-    """Mean and standard deviation over the seeds."""
+    """The mean and standard deviation over the seeds, as text."""
     known = [value for value in values if value is not None]
     spread = f" ±{stdev(known):.3f}".replace("±0.", "±.") if len(known) > 1 else ""
     return f"{mean(known):{sign}.3f}{spread}" if known else ""
 
 
 def table(results: Sequence[Result]) -> Table:
-    """Results of one data set, in their order."""
+    """A table of the results of one data set, in their order."""
     made = Table(box=None, padding=(0, 1, 0, 0))
     made.add_column("switch, and state", no_wrap=True)
     for heading in ("before", "after", "peak", "10", "50", "150", "averaged", "less the first"):

@@ -1,4 +1,4 @@
-"""What `transitions.py` forks: what is trained, along which axes, and every way to switch that is tried."""
+"""The experiments of `transitions.py`: models and data, axes, and all ways to switch that are measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.frozen
 class Moved:
-    """An axis: its value before, its value after, how it moves."""
+    """An axis: its values before and after the switch, and its transition with settings."""
 
     before: str
     after: str
@@ -19,7 +19,7 @@ class Moved:
 
 @attrs.frozen
 class Setting:
-    """What is trained, and the axes along which it may be switched."""
+    """A model and data to train, and the axes along which it can switch."""
 
     name: str
     trained: str
@@ -29,8 +29,9 @@ class Setting:
 
 @attrs.frozen
 class Row:
-    """One way to switch. `settings`: of the axis' transition; `rule`: for the optimizer's state, of a batch for the
-    learning rate; `anew`: no trunk, but first weights in the shape after."""
+    """One way to switch. `settings`: settings of the axis's transition. `rule`: the rule for the optimizer's state, or
+    for the learning rate if the batch changes. `anew`: train from scratch in the shape after the switch, without a
+    trunk."""
 
     group: str
     rule: str
@@ -96,16 +97,16 @@ WAYS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "context": (("preview: 0%", "preview: 25%"), ("carry", "reset")),
     "loss": (("",), ("carry", *RESETS)),
 }
-"""Axis -> settings of its transition, and rules for the optimizer's state."""
+"""Axis -> the settings of its transition and the optimizer-state rules to measure."""
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """All ways to switch that are tried."""
+    """All ways to switch that are measured for a setting."""
     yield Row("no switch", "")
     for axis in (axis for axis in WAYS if axis in setting.switched):
         for way in WAYS[axis][0]:
             group = f"{axis}, {way}".removesuffix(", ").replace("init: ", "").replace(":", "")
-            # Up to a beta2 of 0.95 `fresh` and `carry_raw` are one.
+            # At beta2 0.95, as in `bytes`, `fresh` and `carry_raw` are the same.
             yield from (Row(group, r, axis, way) for r in WAYS[axis][1] if r != "carry_raw" or setting.name != "bytes")
     if "batch" in setting.switched:
         yield from (Row("batch", rule, "batch", f"lr: {rule}") for rule in ("keep", "sqrt", "linear"))

@@ -28,7 +28,7 @@ class Roles:
     compute: tuple[str, ...] = ()
     """Columns whose product counts compute."""
     flops: float = 1.0
-    """FLOPs of one unit of it."""
+    """FLOPs per unit of the product of these columns."""
     errors: tuple[str, ...] = ()
     """Columns that may be the error, the most likely first."""
     step: str | None = None
@@ -165,7 +165,7 @@ def _compute(
     named: Mapping[Role, Sequence[str]],
     step: str | None,
 ) -> tuple[tuple[str, ...], float]:
-    """The columns whose product counts compute, and the FLOPs of one unit of it."""
+    """The columns whose product counts compute, and the FLOPs per unit of the product."""
     found = sorted(named.get("compute", ()), key=lambda name: name not in COMPUTE)
     for name in found:
         if _grows(rows, name, step):
