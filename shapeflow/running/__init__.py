@@ -1,1 +1,1 @@
-"""Running plans: the loop and its machines, run folders, and experiments made of several runs."""
+"""Runs plans: the loop and its machines, run folders, and experiments of several runs."""

@@ -1,4 +1,4 @@
-"""The loop that executes a plan on a machine. The simulator and torch differ only in the machine."""
+"""The loop that executes a plan on a machine. The simulator and the torch backend differ only in the machine."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from shapeflow.ir.plan import Plan, Stage, Transition
 class Machine(Protocol):
     """Executes a plan: takes a shape, applies edits, and makes steps.
 
-    Every process of a distributed run has one and calls it in the same way; the machine decides how to share the work.
+    Every process of a distributed run has its own machine and makes the same calls; the machines share the work.
     """
 
     def take(self, stage: Stage) -> None:
-        """Initialise the model in this stage's shape, with the stage's own views."""
+        """Initialize the model in the shape of a stage, with the views of that stage."""
 
     def apply(self, transition: Transition, stage: Stage) -> None:
-        """Apply the edits of a switch, in order; `stage` is the one that begins."""
+        """Apply the edits of a switch in order. `stage`: the stage after the switch."""
 
     def look(self, edits: Sequence[Edit]) -> None:
-        """Switch to another reading of the same parameters; all edits are View or Swap."""
+        """Change how the stored parameters are read; all edits are `View` or `Swap`."""
 
     def step(self, stage: Stage, step: int, compute: float) -> float:
-        """Make one optimizer step and return the mean loss. `step` counts from 0; `compute`: FLOPs of the step."""
+        """Make one optimizer step and return the mean loss. `step`: counted from 0. `compute`: FLOPs of the step."""
         ...
 
     def measure(self, stage: Stage) -> Mapping[str, float]:
-        """Held-out values by metric, of the averaged weights, in the stage's own shape."""
+        """Metric -> held-out value of the averaged weights, in the shape of the stage."""
         ...
 
     def asked_to_stop(self) -> bool:
-        """True once any process of the run was asked to stop; the same answer in all of them."""
+        """Whether any process of the run was asked to stop. All processes return the same value."""
         ...
 
     def save(self, path: Path, step: int) -> None:
@@ -70,8 +70,8 @@ def execute(
 ) -> Iterator[Event]:
     """Run a plan from its start, or from a checkpoint (`resume`), and yield its events.
 
-    Checkpoints are written to `folder`; none if it is None. `until`: a metric and the value at which the run may end
-    early. The order of events depends on the plan alone, up to an early end.
+    `folder`: where checkpoints are written; None: nowhere. `until`: a metric and the value at which the run ends early.
+    The order of events depends only on the plan, until such an early end.
     """
     if resume is None:
         machine.take(plan.stages[0])

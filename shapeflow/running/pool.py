@@ -1,6 +1,6 @@
-"""Runs several plans in parallel, each in its own process.
+"""Runs several plans in parallel, each in a separate process.
 
-Finished runs are kept, interrupted ones are resumed: to continue an interrupted sweep or comparison, start it again.
+Finished runs are kept and interrupted runs are resumed: start an interrupted sweep or comparison again to continue it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether it was run to its end or to its goal. Raises Refused `other-plan` where the folder has another plan's
-        run."""
+        """Whether the run has reached its end or its goal. Raises Refused `other-plan` if the folder contains a run of
+        another plan."""
         if not (self.folder / PLAN).is_file():
             return False
         run = read_run(self.folder)
@@ -62,7 +62,7 @@ Watch = Callable[[Job, int, str], None]
 
 @attrs.frozen
 class Pool:
-    """How jobs are run: `at_once` in parallel, on a device, with data paths relative to `root`."""
+    """How jobs are run: `at_once` jobs in parallel, on a device, with data paths relative to `root`."""
 
     at_once: int
     device: str
@@ -70,13 +70,13 @@ class Pool:
 
     @classmethod
     def of(cls, at_once: int | None, device: str, root: Path) -> Pool:
-        """Default of `at_once`: the number of CPU cores; 1 on a machine with a GPU."""
+        """Create a pool. `at_once` defaults to the number of CPU cores, or 1 on a machine with a GPU."""
         on_gpu = device == "cuda" or (device == "auto" and at_once is None and bool(backend("torch")().gpus()))
         return cls(at_once or (1 if on_gpu else os.cpu_count() or 1), device, root)
 
     def run(self, jobs: Sequence[Job], watch: Watch) -> list[Run]:
-        """Run all jobs and read them back, in their order. Raises Refused with the first failure; other jobs are
-        stopped."""
+        """Run all jobs and return their runs in the same order. After a failure, stops the other jobs and raises
+        Refused."""
         waiting = []
         for job in jobs:
             if job.finished:
@@ -93,7 +93,7 @@ class Pool:
         return [read_run(job.folder) for job in jobs]
 
     def _work(self, waiting: list[Job], running: list[_Running], watch: Watch) -> None:
-        """Start waiting jobs and watch running ones, until all are done."""
+        """Start waiting jobs and watch running ones until all are done."""
         while waiting or running:
             while waiting and len(running) < self.at_once:
                 running.append(self._start(waiting.pop(0)))
@@ -112,13 +112,12 @@ class Pool:
         command = [sys.executable, "-m", "shapeflow", "run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
         command += ["--root", str(self.root), "--device", self.device]
         if self.at_once > 1:
-            # The same for every job, even if it runs alone for a while: their times are compared. Jobs divide the
-            # cores,
-            # since threads that wait for a core spin.
+            # Jobs share the cores, since threads that wait for a core spin. All jobs use the same number of threads,
+            # since their times are compared.
             command += ["--threads", str(max(1, (os.cpu_count() or 1) // self.at_once))]
         command += ["--resume"] if begun else []
         command += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
-        # A file instead of a pipe: a pipe that is not read blocks its writer.
+        # Use a file instead of a pipe: a full pipe blocks its writer.
         said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `check` or `end`
         own = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
         return _Running(job, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=own), said)
@@ -126,7 +125,7 @@ class Pool:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP stop a pool as Ctrl-C does: its processes save a checkpoint and stop."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C: the processes of a pool save a checkpoint and stop."""
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -152,11 +151,11 @@ class _Running:
     said: IO[bytes]
 
     def steps(self) -> int:
-        """Steps done, by the end of the log."""
+        """The number of steps done, read from the end of the log."""
         return last_step(self.job.folder)
 
     def check(self) -> None:
-        """Raises Refused `run-failed` with the output of the process, unless it succeeded."""
+        """Raise Refused `run-failed` with the output of the process if it failed."""
         text = self._read()
         if self.process.returncode:
             message = f"the run of {self.job.label} ended with exit code {self.process.returncode}"

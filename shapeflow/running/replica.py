@@ -1,7 +1,7 @@
-"""A replica of a plan: the same edits on a model of a few channels, so that every switch can be tested quickly.
+"""Creates a replica of a plan: the same edits on a model with few channels, so that every switch can be tested quickly.
 
-Channels and blocks are divided by one factor each in every size of the plan; grains, views and slots follow. Ratios
-stay the same, so an edit that preserves the function of the small model preserves that of the large one.
+All channel sizes of the plan are divided by one factor and all depths by another; grains, views and slots are adapted.
+Ratios stay the same, so an edit that preserves the function of the small model also preserves that of the large model.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from shapeflow.ir.edits import Along, Copy, Edit, Grow, Map, Resize, Swap, View
 from shapeflow.ir.plan import Blend, Plan, Spec, Stage
 
 CHANNELS = frozenset({"residual", "heads", "kv_heads", "hidden"})
-"""Dims that shrink together, by one factor."""
+"""Dims that are divided by the same factor."""
 NARROWEST = 4
-"""Least channels of a head; an even number, since rotary positions rotate pairs."""
+"""The minimum number of channels of a head. Even, since rotary positions rotate pairs."""
 SHALLOWEST = 2
-"""Least blocks of the shallowest stage."""
+"""The minimum number of blocks of the shallowest stage."""
 LENGTHS = frozenset({"context", "rope.trained"})
-"""Slots of models that count tokens of a sequence; they shrink together, and axes in tokens with them."""
+"""Slots that count tokens of a sequence. They are divided by the same factor, and so are axes in tokens except
+`batch`."""
 LONGEST = 1024
 """Sequences of at most this many tokens are not shortened."""
 SHORTEST = 8
-"""Least tokens of a sequence: in fewer, an objective may have no targets."""
+"""The minimum number of tokens of a sequence: with fewer, an objective may have no targets."""
 TOKENS, IMAGES = 64, 4
-"""Least size of the smallest batch, where the plan's is as large."""
+"""The minimum size of the smallest batch, in tokens or images, unless the batch of the plan is smaller."""
 TAUGHT = frozenset({"distill", "mixture"})
-"""Objectives that may read a teacher's file."""
+"""Objectives that may read the file of a teacher."""
 RATIO = 8
-"""Largest ratio between batches."""
+"""The largest ratio between batches of a replica."""
 
 
 @attrs.frozen
 class Divisors:
-    """The divisor of each kind of size. All 1: the plan cannot be made smaller."""
+    """The divisor of each kind of size. If all are 1, the plan cannot be made smaller."""
 
     channels: int = 1
     depth: int = 1
@@ -47,15 +48,15 @@ class Divisors:
     """The slots that `length` divides."""
 
     def dim(self, name: str) -> int:
-        """Of a dim's size."""
+        """The divisor of the size of a dim."""
         return self.channels if name in CHANNELS else self.depth if name == "depth" else 1
 
 
 def replica(plan: Plan, by: Divisors | None = None) -> Plan:
-    """The replica of a plan, without a digest, as it is not the compiled plan. The names of shapes and the number of
-    steps stay; learning rates are those after every warm-up, so that the first step already changes the weights.
+    """The replica of a plan. It has no digest, since it is not the compiled plan. Shapes and the number of steps stay
+    the same. Warm-ups are removed, so that the first step already changes the weights.
 
-    `by`: instead of the largest divisors that fit; `Divisors()` leaves the model as it is."""
+    `by`: the divisors; default: those of `divisors(plan)`. `Divisors()` does not change the size of the model."""
     by = divisors(plan) if by is None else by
     batches = _batches(plan, by)
     optimizer = plan.optimizer
@@ -74,7 +75,7 @@ def replica(plan: Plan, by: Divisors | None = None) -> Plan:
 
 
 def _untaught(objective: Spec, plan: Plan) -> Spec:
-    """An objective without teacher files: uses labels instead, since any gradient will do here."""
+    """Replace an objective that may read a teacher by one that uses labels, since any gradient is sufficient here."""
     if objective.name not in TAUGHT:
         return objective
     text = any("vocabulary" in stage.sizes for stage in plan.stages)
@@ -82,7 +83,8 @@ def _untaught(objective: Spec, plan: Plan) -> Spec:
 
 
 def divisors(plan: Plan) -> Divisors:
-    """The largest divisors that keep every size whole, heads wide enough and networks deep enough."""
+    """The divisors of a plan: the largest that keep sizes whole, heads wide enough and networks deep enough, and for
+    lengths the smallest that shortens sequences to `LONGEST` tokens."""
     sizes = list(_sizes(plan))
     channels = math.gcd(*(size for dim, size in sizes if dim in CHANNELS))
     head = plan.slots.get("head_width")
@@ -108,7 +110,7 @@ def _largest(common: int, fits: Callable[[int], bool]) -> int:
 
 
 def _smallest(common: int, fits: Callable[[int], bool], most: int) -> int:
-    """The first divisor up to `most` that fits; the last one where none does."""
+    """The smallest divisor of `common` up to `most` that fits; the largest one if none fits."""
     within = [k for k in _divisors(common) if k <= most]
     return next((k for k in within if fits(k)), max(within, default=1))
 
@@ -118,7 +120,8 @@ def _divisors(number: int) -> Iterator[int]:
 
 
 def _sizes(plan: Plan) -> Iterator[tuple[str, int]]:
-    """Every (dim, size) in the plan: of stages, of edits, of entries that stay together."""
+    """Yield every (dim, size) in the plan: sizes of stages, of edits, and of groups of entries that are copied
+    together."""
     for stage in plan.stages:
         yield from stage.sizes.items()
     for edit in _edits(plan):
@@ -141,14 +144,14 @@ def _edits(plan: Plan) -> Iterator[Edit]:
 
 
 def _numbers(plan: Plan) -> Iterator[tuple[str, int]]:
-    """Every whole number that a slot ever holds."""
+    """All integers in slots, as (slot, value), including those that edits set."""
     swaps = ((edit.slot, edit.to) for edit in _edits(plan) if isinstance(edit, Swap))
     return ((slot, to) for slot, to in (*plan.slots.items(), *swaps) if type(to) is int)
 
 
 def _batches(plan: Plan, by: Divisors) -> dict[int, int]:
-    """Batch -> batch of the replica: a few samples, whole sequences of every context, in the plan's ratios where these
-    are small."""
+    """Batch -> batch of the replica: a few samples, a whole number of sequences of every context, with the ratios of
+    the plan up to `RATIO`."""
     found = {value for slot, value in _numbers(plan) if slot == "batch"}
     found |= {stage.batch for stage in plan.stages if stage.batch is not None}
     contexts = [value // by.length for slot, value in _numbers(plan) if slot == "context"]

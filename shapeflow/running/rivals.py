@@ -1,10 +1,10 @@
-"""Compares a plan with its rivals: the compute that each needs to reach the same held-out value.
+"""Compares a plan with its rivals by the compute that each needs to reach the same held-out value.
 
-The default rivals are the shape that one would otherwise train, fixed, and the simplest use of the same shapes without
-any law, uniform random. Every run counts its compute from zero, without evaluation.
+The default rivals are the fixed shape that one would train otherwise, and uniform random, the simplest use of the same
+shapes without laws. Every run counts its compute from zero, without evaluation.
 
-Neither the plan nor its rivals cool down or follow a schedule: both lower the error only at the end of a run, and a
-rival is asked at which compute it reaches an error. It would need a separate cooldown at every point.
+The plan and its rivals are trained without a schedule and cooldown. Both lower the error only at the end of a run, so
+finding the compute at which a rival reaches an error would need a separate cooldown at every point.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROOM = 2.5
 """A rival is stopped after this many times the plan's compute."""
 
 CONSTANT_RATE = ("schedule constant", "cooldown 0%")
-"""Sentences that every way is compiled with."""
+"""Sentences that replace those of the file for the plan and its rivals."""
 
 CONSTANT = frozenset({"fixed", "random"})
 """Traversals that do not depend on the budget."""
@@ -48,8 +48,8 @@ class Entry:
 
 @attrs.frozen
 class Result:
-    """The cost of a way to reach the target, a value per seed; None where it never did. `seconds` are of training only,
-    with the time per step of each shape (`step_times`)."""
+    """The cost of one way to train until it reaches the target, one value per seed; None for a seed that never reaches
+    it. `seconds` counts training only, with the time per step of each shape (`step_times`)."""
 
     name: str
     what: str
@@ -62,7 +62,7 @@ class Result:
         return _mean(self.compute)
 
     def savings(self, plan: Result) -> tuple[float | None, ...]:
-        """1 - plan / this, by seed; None where one of the two never reached the target."""
+        """1 - plan / this, per seed; None if one of the two never reaches the target."""
         pairs = zip(plan.compute, self.compute, strict=True)
         return tuple(None if ours is None or theirs is None else 1 - ours / theirs for ours, theirs in pairs)
 
@@ -73,7 +73,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def metric_of(plan: Plan, asked: str | None) -> str:
-    """The metric to compare by: for language models the loss at the longest context, which is the one that matters.
+    """The metric to compare by. Default: the metric of the plan; for language models the loss at the longest context,
+    at which the model is used.
 
     Raises Refused `unknown-metric` for a metric that runs of the plan do not measure."""
     text = plan.metric.startswith("loss@")
@@ -86,7 +87,7 @@ def metric_of(plan: Plan, asked: str | None) -> str:
 
 
 def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> Entry:
-    """The plan itself as jobs, one a seed, without its schedule and cooldown. Raises Refused."""
+    """The plan as an entry with one job per seed, without its schedule and cooldown. Raises Refused."""
     program = program_of(path, sentences, Report())
     if program is not None and program.trained is None:
         message = "there is nothing to train, so nothing to compare"
@@ -109,10 +110,10 @@ def rival_entries(
     seeds: Sequence[int],
     folder: Path,
 ) -> list[Entry]:
-    """The rivals as jobs: `last`, `best`, or a traversal as a file would write it.
+    """The rivals as entries. A rival is `last`, `best`, or a traversal in the syntax of a `.shape` file.
 
-    A way that is the same at all times may spend `ROOM` times the plan's compute to get where the plan ends; one that
-    depends on its budget has the plan's own. Raises Refused."""
+    A traversal that does not depend on its budget may use up to `ROOM` times the plan's compute to reach the target;
+    the others get the plan's budget. Raises Refused."""
     sentences = [*sentences, *CONSTANT_RATE]
     first = compile_file(path, [*sentences, f"seed {seeds[0]}"])
     compute = first.totals.compute or 0.0
@@ -154,7 +155,7 @@ def _what(rival: str, plan: Plan) -> str:
 
 
 def with_goal(entry: Entry, goal: tuple[str, float]) -> Entry:
-    """The same entry, stopped as soon as it reaches a goal (metric, value)."""
+    """The same entry, with jobs that stop when they reach a goal (metric, value)."""
     return attrs.evolve(entry, jobs=tuple(attrs.evolve(job, until=goal) for job in entry.jobs))
 
 
@@ -167,8 +168,8 @@ def results(entries: Sequence[Entry], runs: Mapping[Path, Run], metric: str, tar
 def step_times(runs: Sequence[Run]) -> dict[Shape, float]:
     """Time per step in each shape, in seconds: the 10th percentile over all runs.
 
-    Runs are timed in parallel and in sequence, on machines with other load; so the seconds of each entry are its steps
-    times the same time per step."""
+    Runs may be timed under different load, in parallel or one after the other. The seconds of every entry therefore use
+    the same time per step."""
     seconds: dict[Shape, list[float]] = {}
     for run in runs:
         for event in run.events:
@@ -178,17 +179,17 @@ def step_times(runs: Sequence[Run]) -> dict[Shape, float]:
 
 
 def seconds_to(run: Run, compute: float, times: Mapping[Shape, float]) -> float:
-    """Seconds of training until a compute was spent, by the time per step of each shape."""
+    """Seconds of training until `compute` FLOPs are spent, by the time per step of each shape."""
     steps = [event for event in run.events if isinstance(event, StepDone) and event.compute <= compute]
     if not steps:
         return 0.0
-    # The log may hold only every n-th step, and the last one may be a little before the compute.
+    # The log may contain only every n-th step, so its last step may end before `compute`.
     done = steps[-1].step * compute / steps[-1].compute
     return done * statistics.mean(times[event.shape] for event in steps)
 
 
 def target_of(plan: Entry, runs: Mapping[Path, Run], metric: str) -> float:
-    """The highest final value of the plan over its seeds, which all of its runs reach."""
+    """The highest final value of the plan over its seeds: all runs of the plan reach it."""
     return max(_curve(runs[job.folder], metric)[-1][2] for job in plan.jobs)
 
 

@@ -21,7 +21,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import load
 
 _TAIL = 4096
-"""Bytes; more than one line of a log."""
+"""The number of bytes read from the end of a log; more than one line."""
 
 PLAN, EVENTS, DATA, CHECKPOINTS = "plan.json", "events.jsonl", "data.json", "checkpoints"
 
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def done(self) -> int:
-        """Steps done, by the log."""
+        """The number of steps done, from the log."""
         return max((e.step for e in self.events if isinstance(e, StepDone | Measured | RunEnded)), default=0)
 
     def curve(self, metric: str) -> list[tuple[float, float, float]]:
@@ -52,7 +52,7 @@ class Run:
         found, before, last = [], 0.0, 0.0
         for event in self.events:
             if isinstance(event, RunStarted) and event.step:
-                # A resumed run counts its seconds from zero.
+                # A resumed run restarts its count of seconds from zero.
                 before += last
             if isinstance(event, Measured):
                 last = event.seconds
@@ -67,7 +67,7 @@ class Run:
         return 0.0 if last is None else self.curve(next(iter(last.values)))[-1][1]
 
     def reaches(self, metric: str, target: float) -> tuple[float, float] | None:
-        """Compute and seconds at which a metric first reaches a target, interpolated in log compute; None where it
+        """The compute and seconds at which a metric first reaches a target, interpolated in log compute; None if it
         never does."""
         before: tuple[float, float, float] | None = None
         for compute, seconds, value in self.curve(metric):
@@ -75,14 +75,14 @@ class Run:
                 if before is None or before[2] <= target:
                     return compute, seconds
                 part = (before[2] - target) / (before[2] - value)
-                # A geometric mean, which is exact at the measurements.
+                # Use a geometric mean: it is exact at the measurements.
                 return before[0] ** (1 - part) * compute**part, before[1] + part * (seconds - before[1])
             before = (compute, seconds, value)
         return None
 
 
 def last_step(folder: Path) -> int:
-    """The step of the last complete line of a log, of which only the end is read; 0 where there is none."""
+    """The step of the last complete line of a log; 0 if there is none. Reads only the end of the file."""
     try:
         with (folder / EVENTS).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - _TAIL))
@@ -97,7 +97,8 @@ def is_run(folder: Path) -> bool:
 
 
 def read_run(folder: Path) -> Run:
-    """The run in a folder; an incomplete last line is left out. Raises Refused `no-run` where there is none."""
+    """The run in a folder. An incomplete last line of the log is skipped. Raises Refused `no-run` if there is no
+    run."""
     if not is_run(folder):
         message = f"`{folder}` is not a run folder"
         raise Refused(Diagnostic("no-run", message, place=str(folder), notes=(f"it has no `{PLAN}`",)))

@@ -1,4 +1,4 @@
-"""A sweep: every candidate is trained as a fixed shape, with a budget each. Laws are fitted to its runs."""
+"""Trains every candidate as a fixed shape with the same budget. Laws are fitted to these runs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from shapeflow.running.pool import Job
 from shapeflow.running.runs import Run
 
 EVALUATE = "evaluate every 1%"
-"""The default: a law needs many points. A sentence of the command line replaces it."""
+"""The default, since a law needs many points. A sentence of the command line replaces it."""
 
 
 def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> list[Job]:
-    """One job per candidate and seed. `sentences` must hold the budget of each run. Raises Refused."""
+    """One job per candidate and seed. `sentences` must contain the budget of each run. Raises Refused."""
     jobs = []
     for seed in seeds:
         program = program_of(path, [EVALUATE, *sentences, f"seed {seed}"], report)
@@ -49,7 +49,7 @@ def _file_name(shape: Shape) -> str:
 
 
 def write_points(runs: Sequence[Run], path: Path) -> int:
-    """All measurements of all runs as one table that `fit` reads; the number of rows. Raises Refused."""
+    """Write all measurements of all runs to a table that `fit` reads. Returns the number of rows. Raises Refused."""
     metrics = sorted({name for run in runs for event in run.measured for name in event.values})
     axes = [axis.name for axis in runs[0].plan.axes]
     text = io.StringIO()

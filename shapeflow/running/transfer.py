@@ -1,19 +1,20 @@
-"""Computes eta, the share of the progress that survives a switch, from a run that was forked at the switch.
+"""Computes eta, the share of progress that survives a switch, from a run that is forked at the switch.
 
-A run in the old shape reaches error E, and continues in the new shape. Let C(e) be the compute that the new shape needs
-from scratch to an error e, by its law or by a run (the reference), and s the compute that the forked run has spent in
-the new shape when it reaches e. Then C(e) - s is what the state was worth at the switch, and
+A run in the old shape reaches error E and continues in the new shape. Let C(e) be the compute that the new shape needs
+from scratch to reach error e, by its law or by a run (the reference). Let s be the compute that the forked run has
+spent in the new shape when it reaches e. Then C(e) - s is the value of the state at the switch, in compute, and
 
     eta = (C(e) - s) / C(E)
 
-is that worth relative to what a memoryless law (paper A) assumes. A run that follows the law of the new shape from the
-point eta C(E) on gives the same eta at every e. Real runs have a transient after the switch, so the targets e are the
-measurements in the later half of the forked run, after it has recovered E; eta is their mean.
+is that value relative to C(E), which a memoryless law (paper A) assumes. A run that follows the law of the new shape
+from the point eta C(E) on gives the same eta at every e. Real runs have a transient after the switch. The targets e are
+therefore the measurements in the later half of the forked run, after it has recovered E; the result is the mean of eta
+over them.
 
-Assumptions: both errors are of one metric (a loss at each shape's own context is used as the laws use it); s counts
-steps at the cost of the new shape, as forecasts do; and the reference is right. An error of the reference is common to
-all seeds, so the interval over seeds does not include it: near a law's floor, or outside of the range that it was
-fitted to, eta is not reliable.
+Assumptions: both errors have the same metric (a loss at the own context of each shape is used as in the laws); s counts
+steps at the cost of the new shape, as predictions do; the reference is correct. An error of the reference is the same
+for all seeds, so the interval over seeds does not include it: eta is not reliable near the floor of a law, or outside
+the range that the law was fitted to.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from shapeflow.base.shapes import Shape, Value
 from shapeflow.ir.credits import Pair, Trial
 
 Reference = Callable[[float], float]
-"""Error -> FLOPs that the new shape needs from scratch to reach it; infinite where it never does, or where it is not
-known."""
+"""Error -> FLOPs that the new shape needs from scratch to reach it; infinite if it never does, or if this is
+unknown."""
 
 
 @attrs.frozen
 class Point:
-    """A measurement after a switch. Compute in FLOPs since the switch: `spent` as it was charged, `own` with every step
-    at the cost of the new shape."""
+    """A measurement after a switch. FLOPs since the switch: `spent` as charged, `own` with every step at the cost of
+    the new shape."""
 
     spent: float
     own: float
@@ -49,9 +50,9 @@ class Forked:
 
     seed: int
     at: float
-    """FLOPs of the run up to the switch."""
+    """FLOPs of the run before the switch."""
     before: float
-    """The error there."""
+    """The error at the switch."""
     moved: tuple[Point, ...]
     """The branch that switched, from its first step on."""
     stayed: float
@@ -60,8 +61,8 @@ class Forked:
 
 
 def recovery(before: float, moved: Sequence[Point]) -> float | None:
-    """FLOPs after a switch until the error has recovered, interpolated linearly between measurements; None where it
-    never does."""
+    """FLOPs after a switch until the error is back at its value before the switch, interpolated linearly between
+    measurements; None if it never is."""
     last: Point | None = None
     for point in moved:
         if point.error <= before:
@@ -73,7 +74,7 @@ def recovery(before: float, moved: Sequence[Point]) -> float | None:
 
 
 def etas(forked: Forked, reference: Reference) -> list[float]:
-    """eta at each target; empty where the reference never reaches the error of the switch or of a target."""
+    """eta at each target; empty if the reference never reaches the error at the switch or at a target."""
     back = recovery(forked.before, forked.moved)
     half = 0.5 * forked.moved[-1].spent
     targets = [point for point in forked.moved if point.spent >= max(half, back or 0.0)] or [forked.moved[-1]]
@@ -83,7 +84,7 @@ def etas(forked: Forked, reference: Reference) -> list[float]:
 
 
 def trial(forked: Forked, reference: Reference) -> Trial:
-    """One seed's outcome."""
+    """The outcome of one seed."""
     found, end = etas(forked, reference), forked.moved[-1]
     return Trial(
         seed=forked.seed,
@@ -110,7 +111,7 @@ def pair(
     spent: float,
     trials: Sequence[Trial],
 ) -> Pair:
-    """The outcomes of all seeds combined; eta is known where every seed has one."""
+    """Combine the outcomes of all seeds; eta is None unless every seed has one."""
     known = [one.eta for one in trials if one.eta is not None]
     low, high = interval(known) if len(known) == len(trials) > 1 else (None, None)
     back = [one.recovery for one in trials if one.recovery is not None]
@@ -132,8 +133,8 @@ def pair(
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95% interval of a mean over two or more seeds, by Student's t."""
-    # scipy is slow to import, and only a probe needs it.
+    """The 95% confidence interval of a mean over two or more seeds, by Student's t distribution."""
+    # Import scipy only for a probe, since it is slow to import.
     from scipy.special import stdtrit
 
     mean, wide = statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))

@@ -1,4 +1,4 @@
-"""The result of `shapeflow check`. A backend makes it, and it holds nothing of the backend."""
+"""The result of `shapeflow check`. Backends create it, but it does not depend on a backend."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.parameters import Preserves
 
 EXACT = 1e-9
-"""Up to this relative change in float64 a function counts as preserved: edits that preserve it in theory change it by
-1e-15 to 1e-12, others by far more than 1e-6."""
+"""The largest relative change in float64 at which a function counts as preserved. Edits that preserve it in exact
+arithmetic change it by 1e-15 to 1e-12, others by far more than 1e-6."""
 
 
 @attrs.frozen
@@ -20,44 +20,44 @@ class Verdict:
     """The effect of one switch on a small model with random weights."""
 
     stage: int
-    """Number of the stage that it leads to, from 1."""
+    """The number of the stage after the switch, counted from 1."""
     transitions: tuple[str, ...]
     before: Shape
     after: Shape
     says: Preserves
     logits: float
-    """Largest change of a logit relative to the largest logit, at the positions that both contexts have. Infinite where
-    logits are not finite, or their number differs."""
+    """Largest change of a logit relative to the largest logit, at the positions that both contexts share. Infinite if
+    logits are not finite or their number differs."""
     averaged: float
-    """The same with the averaged weights."""
+    """The same as `logits`, with the averaged weights."""
     losses: tuple[float, float]
     """Cross-entropy on the test inputs before and after, in nats."""
     new: int
-    """Number of new entries of parameters."""
+    """The number of new parameter entries."""
     reached: float | None
-    """Share of them that has received a gradient by the second step; None without new entries."""
+    """The share of new entries that receive a gradient by the second step; None without new entries."""
     faults: tuple[Diagnostic, ...]
 
 
 @attrs.frozen
 class Checked:
-    """The result for a plan."""
+    """The result of checking a plan."""
 
     switches: tuple[Verdict, ...]
     blends: int
-    """Number of blends that were entered and left."""
+    """The number of blends that were entered and left."""
     entries: int
-    """Number of parameters of the model that was checked, in its largest shape."""
+    """The number of parameters of the checked model, in its largest shape."""
     reduced: bool
-    """Whether that model was a replica, smaller than the plan's."""
+    """Whether the checked model was a replica, smaller than the model of the plan."""
     faults: tuple[Diagnostic, ...]
-    """Of the blends."""
+    """Diagnostics of the blends."""
     notes: tuple[str, ...] = ()
-    """Why the model that was checked is not smaller."""
+    """Why the checked model is not smaller."""
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All faults; empty where the switches do what their transitions declare."""
+        """All faults; empty if every switch and blend does what its transition declares."""
         return tuple(fault for switch in self.switches for fault in switch.faults) + self.faults
 
 

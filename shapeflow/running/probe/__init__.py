@@ -1,8 +1,8 @@
-"""Probes measure the share of the progress that survives a switch, by forking a run at the switch.
+"""Measures the share of progress that survives a switch, by forking a run at the switch.
 
-For each seed one run in the old shape (the trunk) is trained up to the switch and checkpointed. From there one branch
-continues in that shape, the other makes the switch as a plan would: edits, moments, blends. All are separate plans that
-the pool runs, so an interrupted probe can be continued.
+For each seed, a run in the old shape (the trunk) is trained up to the switch and checkpointed. From there, one branch
+continues in the old shape, and the other makes the switch as a plan would, with edits, moments and blends. Each is a
+separate plan that the pool runs, so an interrupted probe can be continued.
 """
 
 from __future__ import annotations

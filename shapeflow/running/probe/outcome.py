@@ -19,7 +19,7 @@ from shapeflow.running.transfer import Forked, Point, Reference, pair, trial
 
 
 def references(asked: Probing) -> list[Job]:
-    """The reference runs, each to end at the lowest error that its probe needs."""
+    """The reference runs; each stops at the lowest error that its probe needs."""
     jobs = []
     for probe in asked.probes:
         if probe.scratch is not None:
@@ -68,10 +68,11 @@ def _error(event: Measured, probe: Probe) -> float:
 
 
 def _reference(asked: Probing, probe: Probe) -> Reference:
-    """Error -> compute of the new shape, by its law or by a run in it; infinite where it is not known."""
+    """A function from an error to the compute of the new shape, by its law or by a run in this shape; infinite where
+    unknown."""
     if probe.scratch is None:
         law = asked.laws[probe.switch.after]
-        # Above the errors that it was fitted to, the compute of a law is arbitrary.
+        # A law does not give meaningful compute above the errors that it was fitted to.
         return lambda error: math.inf if law.measured and error > law.measured[0] else law.compute(error)
     run = read_run(probe.scratch.folder)
 
@@ -83,7 +84,7 @@ def _reference(asked: Probing, probe: Probe) -> Reference:
 
 
 def _spent(probe: Probe, counted: set[Path]) -> float:
-    """FLOPs of a probe's runs, without those that were counted already."""
+    """FLOPs of the runs of a probe that are not in `counted` yet."""
     trunk = compute_of(probe.trunk.plan)
     spent = compute_of(probe.stays.plan) + compute_of(probe.moves.plan) - 2 * trunk
     if probe.trunk.folder not in counted:

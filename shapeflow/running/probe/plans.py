@@ -21,14 +21,14 @@ from shapeflow.running.probe.switches import Switch, axis_of, switches
 from shapeflow.stages.previews import previewed
 
 POINTS = 20
-"""Measurements after a switch."""
+"""The number of measurements after a switch."""
 ROOM = 2.5
-"""A reference run may take this many times the compute of the run that it is a reference for."""
+"""A reference run may use at most this many times the compute of the run that it is compared with."""
 
 
 @attrs.frozen
 class Probe:
-    """One switch with one seed: the runs that measure it."""
+    """The runs that measure one switch with one seed."""
 
     switch: Switch
     seed: int
@@ -39,12 +39,12 @@ class Probe:
     stays: Job
     moves: Job
     scratch: Job | None
-    """The reference run, where a run is the reference."""
+    """The reference run; None if a law is the reference."""
 
 
 @attrs.frozen
 class Probing:
-    """All probes of an axis, and the laws that they are compared with."""
+    """All probes of an axis, and the laws that they may use as a reference."""
 
     program: Program
     probes: tuple[Probe, ...]
@@ -52,7 +52,7 @@ class Probing:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """All runs, each once, in the order in which they are trained."""
+        """All runs without duplicates, in training order."""
         trunks = [probe.trunk for probe in self.probes]
         sides = [job for probe in self.probes for job in (probe.stays, probe.moves)]
         scratch = [probe.scratch for probe in self.probes if probe.scratch is not None]
@@ -60,7 +60,7 @@ class Probing:
 
     @property
     def compute(self) -> float:
-        """FLOPs that the runs take, reference runs at their longest."""
+        """FLOPs of all runs; reference runs count with their maximum length."""
         trunks = {probe.trunk.folder: compute_of(probe.trunk.plan) for probe in self.probes}
         sides = sum(compute_of(job.plan) - compute_of(p.trunk.plan) for p in self.probes for job in (p.stays, p.moves))
         scratch = {p.scratch.folder: compute_of(p.scratch.plan) for p in self.probes if p.scratch is not None}
@@ -77,8 +77,8 @@ def probing(
     folder: Path,
     report: Report,
 ) -> Probing:
-    """The probes of an axis, given by its name or its transition's, for neighbouring values or for some pairs of
-    values. Raises Refused."""
+    """The probes of an axis for some pairs of values; default: neighbouring values. `name` is the name of the axis or
+    of its transition. Raises Refused."""
     first = _program(path, sentences, seeds[0], report)
     axis = axis_of(first, name)
     laws = laws_of(first, report) if asked.reference != "run" else {}
@@ -111,12 +111,12 @@ def _program(path: Path, sentences: Sequence[str], seed: int, report: Report) ->
 
 
 def _probe(asked: _Laid, switch: Switch, start: int, length: float) -> Probe:
-    """The plans of one switch and seed."""
+    """The plans that probe one switch with one seed."""
     program, trained = asked.program, trained_of(asked.program)
     before, after = switch.before, switch.after
     behind = {shape: max(1, round(length / trained.cost(shape))) for shape in (before, after)}
     every = max(1, behind[after] // POINTS)
-    # The first step after the switch is measured too.
+    # Also measure the first step after the switch.
     start = max(1, every * max(1, round((start + 1) / every)) - 1)
     until = Until(amount=Amount(start, "steps"))
     shares = previewed(program, Route((Leg(before, until), Leg(after, END))))[0].shares
@@ -148,13 +148,13 @@ def _probe(asked: _Laid, switch: Switch, start: int, length: float) -> Probe:
 
 @attrs.frozen
 class _Laid:
-    """What the plans of one seed have in common."""
+    """The common data of the plans of one seed."""
 
     program: Program
     laws: Mapping[Shape, Law]
     folder: Path
     trunks: dict[str, Path]
-    """Folders of the runs up to a switch, by the digest of their plans."""
+    """Digest of a trunk's plan -> its folder."""
     report: Report
 
     def plan(self, route: Route, steps: int, every: int) -> Plan:

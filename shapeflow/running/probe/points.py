@@ -1,4 +1,4 @@
-"""Where a probe switches, and how long it trains each branch."""
+"""Decides when a probe switches, and how long it trains each branch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shapeflow.ir.program import Program, Trained
 from shapeflow.running.probe.switches import Switch
 
 AT, LENGTH = 0.5, 0.25
-"""Shares of the budget: before a switch that the plan does not make, and after every switch."""
+"""Shares of the budget: before the switch, if the plan does not make this switch; and after every switch."""
 
 
 @attrs.frozen
@@ -26,7 +26,8 @@ class Asked:
     """The choices of the command line for a probe."""
 
     at: Amount | float | None = None
-    """Where to switch: an amount from the run's start, or an error by the law of the old shape."""
+    """When to switch: an amount from the start of the run, or an error, which the law of the old shape converts to
+    compute."""
     length: Amount | None = None
     """How long each branch is trained after the switch."""
     reference: Literal["law", "run"] | None = None
@@ -38,7 +39,7 @@ def trained_of(program: Program) -> Trained:
 
 
 def steps_before(program: Program, laws: Mapping[Shape, Law], switch: Switch, asked: Asked) -> int:
-    """Steps of the trunk."""
+    """The number of steps of the trunk. Raises Refused."""
     trained = trained_of(program)
     if isinstance(asked.at, Amount):
         return _steps(program, asked.at, switch.before)
@@ -57,7 +58,8 @@ def steps_before(program: Program, laws: Mapping[Shape, Law], switch: Switch, as
 
 
 def _of_plan(program: Program, laws: Mapping[Shape, Law], switch: Switch) -> int | None:
-    """Steps until the file's own plan makes this switch, or one between the same values; None where it does not."""
+    """The number of steps before the plan of the file makes this switch, or another switch between the same values;
+    None if it does not."""
     plan = compile_program(program, Report())
     for stage, next_ in itertools.pairwise(plan.stages if plan is not None else ()):
         same = stage.shape[switch.axis], next_.shape[switch.axis]
@@ -79,7 +81,7 @@ def compute_behind(program: Program, switch: Switch, asked: Asked, start: int) -
 
 
 def _steps(program: Program, amount: Amount, shape: Shape) -> int:
-    """An amount in steps of one shape, 1 at least."""
+    """An amount as a number of steps in one shape, at least 1."""
     trained = trained_of(program)
     if amount.dimension == "ratio":
         if program.budget is None:

@@ -36,8 +36,8 @@ def axis_of(program: Program, name: str) -> AxisUse:
 
 
 def switches(program: Program, axis: AxisUse, pairs: Sequence[tuple[str, str]]) -> list[Switch]:
-    """The switches to probe: the pairs, else neighbours in the file's order, each in the direction of its
-    transition."""
+    """The switches to probe: the given pairs, else neighbouring values in file order, each in a direction that the
+    transition allows. Raises Refused."""
     named = {str(value): value for value in axis.values}
     wanted = []
     for one in pairs:
@@ -64,8 +64,8 @@ def switches(program: Program, axis: AxisUse, pairs: Sequence[tuple[str, str]]) 
 
 
 def _sides(program: Program, axis: str, values: tuple[Value, Value]) -> tuple[Shape, Shape] | None:
-    """The first two candidates that differ only in these values; None without such a pair, or in a direction that the
-    transition does not allow."""
+    """The first two candidates that differ only in these values; None if there is no such pair, or the transition does
+    not allow this direction."""
     for before in program.candidates:
         after = before.with_({axis: values[1]})
         if before[axis] == values[0] and values[0] != values[1] and after in program.candidates:
