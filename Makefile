@@ -1,5 +1,5 @@
-# Two commands do all the set-up on a machine that has Python 3.11 or newer:
-#   make demo   train a small language model by the plan, and by its rivals
+# These two commands install everything they need; they require Python 3.11 or newer:
+#   make demo   train a small language model at two context lengths, and compare it with its rivals
 #   make test   run the tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -23,8 +23,8 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/shapeflow fmt --check examples/*.shape
 
-# The documentation as a site, in site/. `--strict`: a broken link, or a page that no menu names, fails
-# (not with `--quiet`, which drops the warnings that `--strict` counts).
+# Build the documentation in site/. `--strict` fails on broken links and on pages that are missing from the menu.
+# Do not add `--quiet`: it hides the warnings that `--strict` counts.
 docs: $(VENV)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
@@ -33,8 +33,8 @@ $(VENV)/run: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-# Tests compare with transformers and timm. They load only the layers of timm, since its dependency torchvision would
-# install a CUDA build of torch.
+# Tests compare with transformers and timm. timm is installed without its dependencies: the tests use only its layers,
+# and torchvision would install a CUDA build of torch.
 $(VENV)/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[dev]' transformers

@@ -1,8 +1,8 @@
-"""shapeflow: train at the shape that pays.
+"""shapeflow: compiles scaling laws into a training plan.
 
-A `.shape` file is compiled into a plan (`compile`), previewed (`simulate`), checked on a small model (`check`) and
-trained (`run`). The other names are for code that adds a component or a backend. A name is loaded when it is first
-used: importing shapeflow imports neither torch nor scipy nor lark.
+A `.shape` file is compiled into a plan (`compile`), which can be previewed (`simulate`), checked on a small model
+(`check`) and trained (`run`). The other names are for code that adds a component or a backend. Names are loaded when
+they are first used: importing shapeflow does not import torch, scipy or lark.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m shapeflow`: the same as the command."""
+"""`python -m shapeflow`: the same as the command `shapeflow`."""
 
 from shapeflow.cli import main
 

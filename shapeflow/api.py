@@ -17,15 +17,15 @@ from shapeflow.running.verdicts import Checked
 
 
 def compile(path: str | Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:
-    """The plan of a `.shape` file; `sentences` replace those of the file (`"seed 3"`, `"budget 1 PFLOPs"`).
+    """Compile a `.shape` file into a plan. `sentences` replace those of the file (`"seed 3"`, `"budget 1 PFLOPs"`).
 
-    Raises `shapeflow.Refused` with every error. Warnings are added to `report`, if one is given.
+    Raises `shapeflow.Refused` with all errors. Warnings are added to `report` if one is given.
     """
     return compile_file(Path(path), sentences, report)
 
 
 def simulate(plan: Plan) -> Iterator[Event]:
-    """Run a plan in simulation: the events of a run, with the losses that the laws predict.
+    """Simulate a run of a plan. Yields its events, with the losses that the laws predict.
 
     Raises `shapeflow.Refused` (`no-model`) for a plan without a model, which has no steps."""
     if not plan.runnable:
@@ -35,11 +35,11 @@ def simulate(plan: Plan) -> Iterator[Event]:
 
 
 def check(plan: Plan, root: str | Path | None = None) -> Checked:
-    """Make every switch of a plan on a small model, and check that it does what its transition declares.
+    """Make every switch of a plan on a small model, and check that the switch does what its transition declares.
 
-    `root`: the folder that relative data paths start from, to use the plan's own data; default: random numbers. Errors
-    are in the `diagnostics` of the result. Raises `shapeflow.Refused` (`no-model`) for a plan without a model, and if
-    a switch cannot be made at all."""
+    `root`: the folder that data paths are relative to, to check with the data of the plan; default: random data. Errors
+    are in the `diagnostics` of the result. Raises `shapeflow.Refused` (`no-model`) for a plan without a model, and if a
+    switch cannot be made at all."""
     if not plan.runnable:
         message = "the plan has no model, so there is nothing to check"
         raise Refused(Diagnostic("no-model", message, help="add a `model` sentence to the `.shape` file"))

@@ -5,8 +5,8 @@
 Between `resolve` and `traverse`, `find_credits` reads the measured credits of switches, if the file names them. After
 `lower`, `assess` adds the plan's uncertainty.
 
-Each stage is (input, report) -> output. Compiling stops after the first stage that reported an error, so a user sees
-all errors of one kind at once.
+Each stage is a function (input, report) -> output. Compiling stops after the first stage that reports an error, so a
+user sees all errors of one stage at once.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ from shapeflow.stages.resolve import resolve
 from shapeflow.stages.traverse import traverse
 
 APART, SHOWN = 3, 8
-"""At most `APART` unused values are reported individually, and a report names at most `SHOWN` candidates."""
+"""At most `APART` unused values are reported individually; a report names at most `SHOWN` candidates."""
 
 
 def compile_file(path: Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:
-    """The plan of a `.shape` file. Raises Refused with every error; warnings are added to `report`, if one is given.
+    """Compile a `.shape` file into a plan. Raises Refused with all errors. Warnings are added to `report` if one is
+    given.
 
     `sentences` replace those of the file: `seed 3`, `budget 1 PFLOPs`, `let longest = 512 tokens`,
     `traversal random`.
@@ -55,7 +56,7 @@ def compile_file(path: Path, sentences: Sequence[str] = (), report: Report | Non
 
 
 def program_of(path: Path, sentences: Sequence[str], report: Report) -> Program | None:
-    """Parse and resolve a file; None after errors were reported. Raises Refused if it cannot be read."""
+    """Parse and resolve a file. Returns None after reporting errors. Raises Refused if the file cannot be read."""
     source = Source(str(path), read_text(path))
     document = parse(source, report)
     overrides = tuple(parse(Source("--set", text), report) for text in sentences)
@@ -70,7 +71,7 @@ def program_of(path: Path, sentences: Sequence[str], report: Report) -> Program 
 
 
 def compile_program(program: Program, report: Report) -> Plan | None:
-    """Laws, route and plan of a program; None after errors were reported."""
+    """Find laws, route and plan of a program. Returns the plan; None after reporting errors."""
     laws, program = find_laws(program, report), find_credits(program, report)
     if report.failed:
         return None
@@ -82,25 +83,27 @@ def compile_program(program: Program, report: Report) -> Plan | None:
 
 
 def compile_fixed(program: Program, shape: Shape, budget: Amount, report: Report) -> Plan | None:
-    """A plan that stays in one shape for a budget, without laws and at a constant rate: what a sweep runs."""
+    """A plan for a sweep: one shape for a budget, without laws and with a constant learning rate. None after reporting
+    errors."""
     return compile_route(program, Route((Leg(shape, END),)), budget, report)
 
 
 def compile_route(program: Program, route: Route, budget: Amount, report: Report) -> Plan | None:
-    """A plan along a route for a budget, without laws and at a constant rate: what a probe runs."""
+    """A plan for a probe: a route for a budget, without laws and with a constant learning rate. None after reporting
+    errors."""
     program = attrs.evolve(program, budget=budget, stop=None, start=None, by_hand=None, traversal=None)
     program = attrs.evolve(program, schedule=None, cooldown=None)
     return _lowered(program, {}, route, report)
 
 
 def laws_of(program: Program, report: Report) -> Mapping[Shape, Law]:
-    """The laws of a program alone; empty if it has none, or after errors were reported."""
+    """The laws of a program; empty if it has none, or after reporting errors."""
     return find_laws(program, report)
 
 
 def fit_file(path: Path, sentences: Sequence[str], report: Report) -> tuple[Program, FittedLaws]:
-    """The fitted laws that a `.shape` file asks for, with their points. Raises Refused with every error; warnings are
-    added to `report`."""
+    """Fit the laws of a `.shape` file. Returns its program and the laws with their points. Raises Refused with all
+    errors. Warnings are added to `report`."""
     program = program_of(path, sentences, report)
     found = None if program is None else find_fit(program, report)
     if program is None or found is None:
@@ -119,7 +122,7 @@ def _lowered(program: Program, laws: Mapping[Shape, Law], route: Route, report: 
 
 
 def _unreached(program: Program, route: Route, report: Report) -> None:
-    """Warn of candidates that a plan leaves out, if the traversal was free to use all of them."""
+    """Warn about candidates that a plan does not use, if the traversal could use all of them."""
     if program.by_hand is not None or program.traversal is None or not program.traversal.picks:
         return
     used = {leg.shape for leg in route.legs} | {share.shape for leg in route.legs for share in leg.shares}
@@ -138,7 +141,7 @@ def _unreached(program: Program, route: Route, report: Report) -> None:
 
 
 def _never(program: Program, shapes: Sequence[Shape], at: Span, report: Report) -> None:
-    """Warn of candidates that a plan leaves out, at one place in the file."""
+    """Warn about candidates that a plan does not use, at one place in the file."""
     written = [shape.written(program.units) for shape in shapes]
     more = f", and {len(written) - SHOWN} more" if len(written) > SHOWN else ""
     bound = "budget" if "budget" in program.spans else "stop"

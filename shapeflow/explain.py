@@ -1,4 +1,4 @@
-"""The pages of `shapeflow explain`: components, sentences and diagnostic codes, taken from the code itself."""
+"""Builds the pages of `shapeflow explain` from the code: components, sentences and diagnostic codes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SENTENCES: Mapping[str, str] = {
     "checkpoint": "How often the run is saved; default: every 10%.",
     "seed": "The seed of all random numbers; default: 0.",
 }
-"""The help of each sentence, by its opening word."""
+"""First word of a sentence -> its help."""
 
 
 @attrs.frozen
@@ -79,7 +79,7 @@ class ComponentHelp:
 
 @attrs.frozen
 class SentenceHelp:
-    """A sentence; `components` are those that it may contain."""
+    """A sentence of the language. `components`: the components that it may contain."""
 
     word: str
     text: str
@@ -89,7 +89,7 @@ class SentenceHelp:
 
 @attrs.frozen
 class KindHelp:
-    """A kind of component that no sentence is named after."""
+    """A kind of component that does not have a sentence of the same name."""
 
     kind: str
     components: tuple[str, ...]
@@ -106,7 +106,7 @@ Page = ComponentHelp | SentenceHelp | KindHelp | CodeHelp
 
 @attrs.frozen
 class Overview:
-    """The list of all pages. Components by kind, with the first sentence of their help."""
+    """The list of all pages. Components are listed by kind, with the first sentence of their help."""
 
     sentences: Mapping[str, str]
     components: Mapping[str, Mapping[str, str]]
@@ -128,7 +128,7 @@ def _broken(kind: str) -> dict[str, str]:
 
 
 def explain(name: str) -> tuple[Page, ...]:
-    """The pages with this name. Raises Refused `nothing-to-explain`."""
+    """The pages with this name. Raises Refused `nothing-to-explain` if there are none."""
     pages = tuple(_pages(name))
     if pages:
         return pages
@@ -166,7 +166,7 @@ def _components_of(kind: str) -> tuple[str, ...]:
 
 
 def component_help(kind: str, cls: Any) -> ComponentHelp:
-    """A component's docstring and settings, and a sentence that uses it."""
+    """The help of a component: docstring, settings, and a sentence that uses it."""
     hints = typing.get_type_hints(cls)
     settings = tuple(_setting(field, hints[name]) for name, field in settings_of(cls).items())
     return ComponentHelp(kind, name_of(cls), _text(cls), settings, _example(kind, cls, hints))
@@ -194,7 +194,7 @@ def _default(field: attrs.Attribute[Any]) -> Any:
 
 
 def _value(hint: Any, bounds: Limits) -> str:
-    """The kind of value of a setting, with its units."""
+    """The type of the value of a setting in words, with its units."""
     if typing.get_origin(hint) in (typing.Union, UnionType):
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
     origin = typing.get_origin(hint)
@@ -216,7 +216,7 @@ def _value(hint: Any, bounds: Limits) -> str:
 
 
 def _bounds(bounds: Limits) -> str:
-    """The limits in words, in the unit that is shown first."""
+    """The limits of a setting in words, in its first unit."""
     said = (("at least", bounds.low), ("above", bounds.above), ("at most", bounds.high), ("below", bounds.below))
     return ", ".join(f"{words} {_number(value, bounds)}" for words, value in said if value is not None)
 
@@ -227,7 +227,7 @@ def _number(value: float, bounds: Limits) -> str:
 
 
 def _written(value: Any, bounds: Limits) -> str:
-    """A default as a file would write it."""
+    """A default in the syntax of a `.shape` file."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -250,7 +250,7 @@ _FRAMES: Mapping[str, str] = {
 
 
 def _example(kind: str, cls: Any, hints: Mapping[str, Any]) -> str:
-    """A sentence with the component and its required settings."""
+    """A sentence that uses the component with its required settings."""
     axes, movers = registry.components("axis"), registry.components("transition")
     axis = cls.axis if kind == "transition" else name_of(cls)
     mover = next((transition for transition in movers.values() if transition.axis == axis), None)

@@ -1,7 +1,9 @@
-"""All components by kind and name: those of the folders here, and those of other distributions by entry point.
+"""Finds all components by kind and name: those in the folders of shapeflow, and those of other distributions, by entry
+point.
 
-A distribution adds its own under the group `shapeflow.<folder>`; the name of the module that holds the class is the
-component's name, as it is here. Every class is compared with the protocol of its kind when its kind is first asked for.
+A distribution adds components in the entry point group `shapeflow.<folder>`. As in shapeflow, the name of a component
+is the name of the module that defines its class. Each class is compared with the protocol of its kind when the kind is
+first loaded.
 """
 
 from __future__ import annotations
@@ -32,28 +34,28 @@ KINDS: Mapping[str, str] = {
     "traversal": "traversals",
     "schedule": "schedules",
 }
-"""What a component is called in messages -> the folder it stands in."""
+"""Kind of component, as in messages -> its folder."""
 
 FORMS = frozenset({"power"})
-"""Components of `laws` that are the law itself (`law for ... is`); the others are sources (`laws from`)."""
+"""Components in `laws` that are a form of law (`law for ... is`); the others are sources of laws (`laws from`)."""
 
 
 @attrs.frozen
 class Loaded:
-    """The components of a kind, by name in alphabetical order, and those that cannot be used."""
+    """The components of a kind by name, in alphabetical order, and those that cannot be used."""
 
     components: Mapping[str, Any]
     broken: Mapping[str, tuple[Diagnostic, ...]]
-    """Name of a component of another distribution -> what is wrong with it. A name may also be in `components`, if two
-    have the same."""
+    """Name of a component of another distribution -> what is wrong with it. If two components have the same name, the
+    name may also be in `components`."""
 
 
 @functools.cache
 def loaded(kind: str) -> Loaded:
     """Load and check all components of a kind.
 
-    A fault in a component of another distribution leaves the others usable. Raises Refused `wrong-member` for a fault
-    in one of shapeflow's own."""
+    A fault in a component of another distribution does not affect other components. Raises Refused `wrong-member` for a
+    fault in a component of shapeflow."""
     folder = KINDS[kind]
     found = {name_of(cls): cls for cls in import_module(f"shapeflow.{folder}").COMPONENTS}
     if folder == "laws":
@@ -62,7 +64,7 @@ def loaded(kind: str) -> Loaded:
     if wrong:
         raise Refused(*wrong)
     broken: dict[str, tuple[Diagnostic, ...]] = {}
-    # Another distribution can bring law sources; the language knows one form of a stated law.
+    # Other distributions can add sources of laws, but the language has only one form of a stated law.
     for entry in entry_points(group=f"shapeflow.{folder}") if kind != "law" else ():
         name, cls, wrong = _brought(kind, entry)
         if name in found and cls is not found[name]:
@@ -75,7 +77,7 @@ def loaded(kind: str) -> Loaded:
 
 
 def components(kind: str) -> Mapping[str, Any]:
-    """Name -> class of every component of a kind that can be used, in alphabetical order."""
+    """Name -> class of all usable components of a kind, in alphabetical order."""
     return loaded(kind).components
 
 
@@ -89,7 +91,7 @@ def _brought(kind: str, entry: EntryPoint) -> tuple[str, Any, list[Diagnostic]]:
     place, name = _place(entry), entry.module.rpartition(".")[2]
     try:
         cls = entry.load()
-    except Exception as error:  # whatever the module of another distribution raises
+    except Exception as error:  # a module of another distribution may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         message = f"the {kind} `{name}` cannot be loaded"
         help_ = "correct the entry point or the module that it names, or uninstall the distribution"
@@ -113,6 +115,6 @@ def _clash(kind: str, name: str, entry: EntryPoint) -> Diagnostic:
 
 
 def _place(entry: EntryPoint) -> str:
-    """The distribution and the entry point, in words."""
+    """The distribution and the entry point, as text."""
     brought_by = f" of {entry.dist.name} {entry.dist.version}" if entry.dist is not None else ""
     return f"entry point `{entry.name} = {entry.value}`{brought_by}"

@@ -104,7 +104,7 @@ def answer(arguments: list[str] | None = None) -> int:
         click.echo("stopped", err=True)
         return 130
     except BrokenPipeError:
-        # The reader of the output has closed it (`| head`): not an error, and nothing more can be printed.
+        # The reader of the output closed it (`| head`). This is not an error, but nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Refused as refused:
@@ -134,7 +134,7 @@ def _bug(error: Exception) -> int:
 
 
 def _distribution_of(modules: list[str]) -> str | None:
-    """The distribution whose component raised: that of the last module that belongs to a plugin."""
+    """The distribution whose component raised an exception: that of the last module that belongs to a plugin."""
     from importlib.metadata import distributions
 
     packages = {

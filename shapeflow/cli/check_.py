@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def command(file: Path, sentences: list[str], data: bool, root: Path | None, as_json: bool) -> None:
     """Test every switch of a plan on a small model, before training.
 
-    Each transition, including your own, edits a small model with random weights. Checked are: the function is preserved
-    if the transition declares it, new entries get gradients, views and blends can be undone. The exit code is 1 if a
-    check fails.
+    Each transition, including your own, edits a small model with random weights. The command checks that the function
+    is preserved if the transition declares it, that new entries get gradients, and that views and blends can be undone.
+    The exit code is 1 if a check fails.
     """
     plan = plan_of(file, sentences)
     if not plan.runnable:

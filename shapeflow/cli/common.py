@@ -1,4 +1,4 @@
-"""Shared by the commands: options that name a plan, and the output of diagnostics."""
+"""Common parts of the commands: options that name a plan, and the output of diagnostics."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _remember(_: click.Context, parameter: click.Parameter, value: Any) -> None:
 
 
 def formatted(function: _F) -> _F:
-    """Adds `--format` and `--verbose`, which say how diagnostics are printed."""
+    """Add the options `--format` and `--verbose`, which set how diagnostics are printed."""
     kinds = click.Choice(["text", "json"])
     help_ = "Format of diagnostics, on stderr."
     option: Callable[[_F], _F] = click.option(
@@ -72,7 +72,8 @@ def formatted(function: _F) -> _F:
 
 
 def of_a_file(function: _F) -> _F:
-    """Adds FILE, the options that override its content (`--let`, `--set`, `--seed`), and `--format`."""
+    """Add the argument FILE, the options that override its content (`--let`, `--set`, `--seed`), and the options of
+    `formatted`."""
 
     @click.argument("file", type=click.Path(path_type=Path))
     @click.option("--let", "lets", multiple=True, metavar="NAME=VALUE", help="Replace a `let` of the file.")
@@ -120,7 +121,7 @@ def print_json(value: Any) -> None:
 
 
 def seeds_of(file: Path, sentences: Sequence[str], text: str | None) -> list[int]:
-    """The seeds of `--seeds 0,1,2`; without it the seed of `--seed` or of the file. Raises Refused for a file that
+    """The seeds of `--seeds 0,1,2`; without this option the seed of `--seed` or of the file. Raises Refused if the file
     does not compile."""
     if text is None:
         from shapeflow.compiler import program_of

@@ -89,7 +89,7 @@ def command(
 
 
 def _trained(ways: list[Entry], pool: Pool) -> dict[Path, Run]:
-    """The runs of all jobs by folder; those that are missing are trained."""
+    """Folder -> run, for all jobs. Missing runs are trained."""
     from shapeflow.preview.jobs import watched
 
     jobs = [job for way in ways for job in way.jobs]

@@ -37,7 +37,7 @@ def command(logs: tuple[str, ...], as_json: bool) -> int:
 
 
 def _laid_out(sentences: Sequence[str]) -> str:
-    """Sentences as `shapeflow fmt` formats them."""
+    """Sentences, formatted as by `shapeflow fmt`."""
     from shapeflow.base.diagnostics import Report, Source
     from shapeflow.language.fmt import formatted
     from shapeflow.language.parse import parse

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shapeflow.laws.fitting.fitted_laws import FittedLaws
 
 SHOWN = 8
-"""Laws that the diagnostic lists; the report has all."""
+"""At most this many laws are listed in the diagnostic; the report contains all."""
 
 
 @click.command("fit")
@@ -38,13 +38,13 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
     """Fit the laws of a .shape file, and show how reliable they are.
 
     Each law comes with intervals, a test on held-out points and a verdict. The exit code is 1 if a fit is not reliable
-    beyond the measured range; the laws are shown and written all the same.
+    beyond the measured range; the laws are still shown and written.
     """
     from shapeflow.compiler import fit_file
 
     report = Report()
     program, found = fit_file(file, sentences, report)
-    # The reasons against laws are printed at the end, after the figures.
+    # The reasons against laws are printed at the end, after the tables.
     tell(each for each in report.diagnostics if each.code != "unsupported-law")
     if output is not None:
         from shapeflow.laws.laws_file import save
@@ -76,7 +76,8 @@ def _show(program: Program, found: FittedLaws, as_json: bool) -> None:
 
 
 def _beside(found: FittedLaws, program: Program, output: Path) -> dict[Shape, Law]:
-    """The laws, with file names relative to the folder of `output`: a table can be moved with its files."""
+    """The laws, with file names relative to the folder of `output`, so that a table of laws can be moved together with
+    its files."""
     laws = {}
     for shape, law in found.laws.items():
         files = tuple(

@@ -116,7 +116,7 @@ def command(
 
 
 def _pairs(texts: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The values of every `--pair`."""
+    """The pairs of values of all `--pair` options."""
     found = [_pair(text) for text in texts]
     twice = next((pair for number, pair in enumerate(found) if pair in found[:number]), None)
     if twice is not None:
@@ -125,7 +125,7 @@ def _pairs(texts: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def _pair(text: str) -> tuple[str, str]:
-    """The values of `--pair`."""
+    """The two values of a `--pair` option."""
     before, comma, after = text.partition(",")
     if not comma or "," in after:
         raise click.BadParameter(f"`{text}` is not a pair of values", param_hint="--pair")
@@ -153,7 +153,7 @@ def _error(text: str) -> float:
 
 
 def _amount(file: Path, sentences: list[str], text: str) -> Amount:
-    """Parse an amount, as part of a sentence that takes one. Raises Refused."""
+    """Parse an amount, by inserting it into a sentence that takes one. Raises Refused."""
     from shapeflow.base.diagnostics import Refused, Report
     from shapeflow.compiler import program_of
 
@@ -165,8 +165,8 @@ def _amount(file: Path, sentences: list[str], text: str) -> Amount:
 
 
 def _known(path: Path, program: Program) -> Credits:
-    """The credits that a file already holds, to which the new ones are added. Raises Refused if they are of another
-    model, data or optimizer."""
+    """The credits that a file already contains; new ones are added to them. Raises Refused if they were measured with
+    another model, data or optimizer."""
     from shapeflow.base.diagnostics import Diagnostic, Refused
     from shapeflow.ir.credits import Credits, load
 

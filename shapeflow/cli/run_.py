@@ -119,5 +119,5 @@ def _goal(until: str | None) -> tuple[str, float] | None:
 def _use_threads(threads: int) -> None:
     import os
 
-    # Torch and its libraries read these when first loaded, in this process and in its subprocesses.
+    # Torch and its libraries read these variables when they are loaded, in this process and in its subprocesses.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)

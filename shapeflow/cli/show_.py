@@ -44,7 +44,7 @@ def command(what: Path, other: Path | None, verify: bool, as_json: bool) -> None
 
 
 def _plan(path: Path) -> Plan:
-    """The plan of a `.shape` file, in a plan file or in a run's folder."""
+    """The plan in a `.shape` file, a plan file or the folder of a run."""
     from shapeflow.ir.plan_json import load
     from shapeflow.running.runs import read_run
 

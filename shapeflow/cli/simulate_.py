@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, as_events: bool) -> None:
     """Predict the cost and the result of a plan, without training.
 
-    Executes the plan on a simulator, which edits sizes instead of tensors and takes the loss from the laws.
+    Executes the plan on a simulator, which edits sizes instead of tensors. Losses are predicted by the laws.
     """
     plan = plan_of(file, sentences)
     if as_events:
@@ -49,7 +49,7 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
 
 
 def _rehearse(plan: Plan) -> None:
-    """Execute the whole plan on the simulator: a step that cannot be done fails here."""
+    """Execute the whole plan on the simulator, so that a step that is not possible fails here."""
     from shapeflow.api import simulate
 
     for _ in simulate(plan):

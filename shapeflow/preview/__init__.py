@@ -1,1 +1,1 @@
-"""What is shown: a diagnostic, a plan, a run, on the screen or as JSON."""
+"""Shows diagnostics, plans, runs and other results, on the screen or as JSON."""

@@ -1,4 +1,4 @@
-"""The result of `shapeflow check`: for each switch, what its transition declares and what it does."""
+"""Shows the result of `shapeflow check`: for each switch, what its transition declares and what it does."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def check_view(plan: Plan, checked: Checked) -> RenderableType:
 
 
 def _outcome(checked: Checked) -> str:
-    """`: 2 switches, none wrong`."""
+    """The end of the title, such as `: 2 switches, none wrong`."""
     switches, wrong = len(checked.switches), sum(bool(verdict.faults) for verdict in checked.switches)
     return f": {switches} switch{'es' * (switches != 1)}, {wrong or 'none'} wrong" if switches else ""
 
 
 def _table(plan: Plan, checked: Checked) -> Table:
     table = Table(box=None, padding=(0, 2), pad_edge=True)
-    # Names keep their width, numbers are folded first.
+    # On narrow screens, fold numbers before names.
     widths = {
         "switch": max(len(line) for verdict in checked.switches for line in _switch(plan, verdict)),
         "declared": max(len("declared"), *(len(verdict.says) for verdict in checked.switches)),
@@ -55,7 +55,7 @@ def _row(plan: Plan, verdict: Verdict) -> Iterator[str]:
 
 
 def _switch(plan: Plan, verdict: Verdict) -> Iterator[str]:
-    """The transitions, and `width 32 to 48`, `patch 4 to 2 px`."""
+    """Yield the names of the transitions, then the change of each axis: `width 32 to 48`, `patch 4 to 2 px`."""
     yield from verdict.transitions
     for axis in plan.axes:
         before, after = verdict.before[axis.name], verdict.after[axis.name]

@@ -1,4 +1,4 @@
-"""A comparison on the screen: the compute that the plan and each rival needed to reach the same target."""
+"""Shows a comparison: the compute that the plan and each rival needed to reach the same target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from shapeflow.running.rivals import Result
 
 
 def comparison_view(results: Sequence[Result], metric: str, target: float, seeds: Sequence[int]) -> RenderableType:
-    """FLOPs and seconds of training to the target; the saving of the plan against each rival, seed by seed."""
+    """A table of FLOPs and seconds of training to the target, and of the saving of the plan over each rival, per
+    seed."""
     plan = results[0]
     prefix, size = scale(max((value for r in results for value in r.compute if value is not None), default=1.0))
     table = Table(box=None, padding=(0, 2))

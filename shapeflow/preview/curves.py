@@ -1,4 +1,4 @@
-"""Predicted error against compute: the plan, the best fixed shape, and the plan's last shape, fixed."""
+"""Predicted error over compute of the plan, the best fixed shape, and the plan's last shape as a fixed shape."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from shapeflow.preview.intervals import withheld
 from shapeflow.preview.numbers import error, percent, scale
 
 PIECES = 64
-"""Points of a stage's curve."""
+"""The number of points on the curve of a stage."""
 TARGETS = 6
-"""Rows of the table of targets."""
+"""The number of rows in the table of targets."""
 
 
 @attrs.frozen
 class Curve:
-    """Compute and error of one way to train, in order of compute."""
+    """Points (compute, error) of one way to train, in order of compute."""
 
     label: str
     points: tuple[tuple[float, float], ...]
 
     def compute(self, target: float) -> float | None:
-        """The compute at which the error first reaches the target; None where it never does."""
+        """The compute at which the error first reaches the target; None if it never does."""
         at = bisect.bisect_left([-value for _, value in self.points], -target)
         if at == len(self.points):
             return None
@@ -41,13 +41,13 @@ class Curve:
 
 
 def plan_curve(plan: Plan) -> Curve:
-    """The plan's own curve; a switch whose credit is below 1 shows as a step up."""
+    """The curve of a plan. At a switch with a credit below 1 the error steps up."""
     points = [point for stage in plan.stages for point in _stage_points(plan, stage)]
     return Curve(plan.name or "the plan", tuple(points))
 
 
 def reached(plan: Plan) -> Curve:
-    """The lowest error so far on the plan's curve: constant from a step up until the error has recovered."""
+    """The lowest error so far on the curve of a plan: constant after a step up until the error has recovered."""
     kept: list[tuple[float, float]] = []
     above: tuple[float, float] | None = None
     for compute, value in plan_curve(plan).points:
@@ -69,7 +69,7 @@ def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
     own = end - begin if stage.steps is None else stage.steps * stage.cost
     found = []
     for piece in range(PIECES + 1):
-        # Denser at the beginning of the run, where the curve is steep.
+        # Use denser points at the beginning of the run, where the curve is steep.
         part = piece / PIECES if begin > 0 else (piece / PIECES) ** 3
         value = forecast(law, stage.enter, part * own)
         if value is not None and (begin > 0 or part > 0):
@@ -78,7 +78,7 @@ def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
 
 
 def fixed_curve(plan: Plan, shape: Shape, label: str) -> Curve | None:
-    """A fixed shape's curve up to four times the plan's compute; None without a law."""
+    """The curve of a fixed shape up to four times the compute of the plan; None without a law."""
     law = plan.law(shape)
     if law is None or not plan.totals.compute:
         return None
@@ -89,7 +89,7 @@ def fixed_curve(plan: Plan, shape: Shape, label: str) -> Curve | None:
 
 
 def all_curves(plan: Plan) -> list[Curve]:
-    """The plan's curve, then those of the two fixed shapes where there are laws."""
+    """The curve of the plan, then those of the two fixed shapes that have laws."""
     if plan.totals.error is None:
         return []
     found = [plan_curve(plan)]
@@ -106,9 +106,10 @@ def _fixed(plan: Plan) -> list[tuple[str, Shape | None]]:
 
 
 def targets(plan: Plan, curve: Curve) -> list[float]:
-    """Errors to compare at, from the lower part of the plan's curve down to its end, evenly in the log of compute."""
+    """The errors at which to compare: on the lower part of the plan's curve down to its end, evenly spaced in log
+    compute."""
     begun = plan.stages[0].enter.error
-    # Laws are not measured above the error at which the plan starts.
+    # Laws are not fitted above the error at which the plan starts.
     first, last = (curve.compute(begun) if begun is not None else None) or curve.points[0][0], curve.points[-1][0]
     first = max(first, last / 100)
     found = []
@@ -120,8 +121,8 @@ def targets(plan: Plan, curve: Curve) -> list[float]:
 
 
 def savings(plan: Plan) -> list[dict[str, Any]]:
-    """For each target: the compute of the plan, that of the fixed shapes by their laws, and the saving; only the first
-    where no saving is quoted."""
+    """For each target, the compute of the plan, the compute of the fixed shapes by their laws, and the saving. The last
+    two are None if no saving is quoted."""
     if plan.totals.error is None:
         return []
     curve = reached(plan)
@@ -146,7 +147,7 @@ def savings(plan: Plan) -> list[dict[str, Any]]:
 
 
 def curves(plan: Plan) -> dict[str, Any]:
-    """What `shapeflow simulate --json` prints."""
+    """The output of `shapeflow simulate --json`."""
     return {
         "name": plan.name,
         "digest": plan.digest,
@@ -184,7 +185,7 @@ def curves(plan: Plan) -> dict[str, Any]:
 
 
 def curves_view(plan: Plan) -> RenderableType:
-    """The table of savings over targets; the saving at one target does not predict that at another."""
+    """The table of savings by target. The saving at one target does not predict the saving at another."""
     rows = savings(plan)
     if not rows:
         return Text("\n  nothing is predicted: the plan has no laws")

@@ -1,4 +1,4 @@
-"""A diagnostic on the screen and as JSON. All diagnostics are rendered here.
+"""Renders diagnostics as text and as JSON.
 
 ```
 error[unknown-transition]: no transition is called `flexi_rezise`
@@ -29,7 +29,7 @@ _STYLES = {"error": "bold red", "warning": "bold yellow", "-": "blue", "frame": 
 
 
 def render(d: Diagnostic, *, color: bool = False, verbose: bool = False) -> str:
-    """The diagnostic as lines of text; `color` is for terminals, `verbose` shows its details."""
+    """The diagnostic as lines of text. `color`: use terminal colours; `verbose`: include the details."""
     paint = _Paint(d.severity, color)
     lines = [paint(f"{d.severity}[{d.code}]", d.severity) + paint(f": {safe(d.message)}", "message")]
     marks = [] if d.at is None else [_Mark(d.at, "^")]
@@ -52,7 +52,7 @@ def render(d: Diagnostic, *, color: bool = False, verbose: bool = False) -> str:
 
 
 def as_json(d: Diagnostic) -> dict[str, Any]:
-    """The diagnostic as a value of JSON: lines and columns count from 1; the end column is exclusive."""
+    """The diagnostic as a JSON value. Lines and columns count from 1; the end column is exclusive."""
     place = _place(d.at.span) if d.at is not None else _NOWHERE
     return {
         "code": d.code,
@@ -85,7 +85,7 @@ def _place(span: Span) -> dict[str, Any]:
 
 @attrs.frozen
 class _Lines:
-    """Where the lines of a text begin and end, without line breaks."""
+    """The start and end of each line of a text, without line breaks."""
 
     starts: list[int]
     ends: list[int]
@@ -117,7 +117,7 @@ class _Mark:
 
 @attrs.frozen
 class _Paint:
-    """Colours text, where colour is enabled."""
+    """Colours text if colour is enabled."""
 
     severity: str
     color: bool
@@ -125,7 +125,7 @@ class _Paint:
     def __call__(self, text: str, style: str) -> str:
         if not self.color:
             return text
-        # Only a terminal needs rich, and it is slow to import.
+        # Import rich only for a terminal, since it is slow to import.
         from rich.color import ColorSystem
         from rich.style import Style
 
@@ -134,7 +134,7 @@ class _Paint:
 
 
 def _block(marks: list[_Mark], pad: str, arrow: str, paint: _Paint) -> Iterator[str]:
-    """The marked lines of one source; the first mark gives the place."""
+    """The marked lines of one source. The place after the arrow is that of the first mark."""
     first = marks[0]
     yield paint(f"{pad}{arrow} ", "frame") + (
         f"{safe(first.label.span.source.name)}:{first.line + 1}:{first.character + 1}"

@@ -1,4 +1,4 @@
-"""The result of `shapeflow doctor`: the contents of logs, and the sentences that fit laws to them."""
+"""Shows the result of `shapeflow doctor`: the contents of logs, and the sentences that fit laws to them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from shapeflow.preview.numbers import count, flops
 from shapeflow.preview.safe import safe
 
 SHOWN = 40
-"""Columns that are listed; `--json` lists all."""
+"""The maximum number of columns that are listed; `--json` lists all."""
 FILES = 8
 
 
 def doctor_view(examined: Examined, laid_out: Sequence[str]) -> RenderableType:
-    """What `shapeflow doctor` prints; `laid_out`: the formatted sentences of each table."""
+    """The output of `shapeflow doctor`. `laid_out`: the formatted sentences of each table."""
     views: list[RenderableType] = []
     for table, text in zip(examined.tables, laid_out, strict=True):
         views += [Text(), _view(table, text)] if views else [_view(table, text)]
@@ -122,7 +122,7 @@ def _span(table: Table, facts: CurveFacts) -> str:
 
 
 def _product(table: Table) -> bool:
-    """Is compute the product of two columns?"""
+    """Whether compute is the product of two columns."""
     return {"parameters", "tokens"} <= {column.role for column in table.columns}
 
 

@@ -1,4 +1,4 @@
-"""The pages of `shapeflow explain` on the screen."""
+"""Shows the pages of `shapeflow explain`."""
 
 from __future__ import annotations
 

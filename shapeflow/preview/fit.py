@@ -1,4 +1,4 @@
-"""A fit on the screen: the law of each shape with its intervals, its quality, and its verdict."""
+"""Shows a fit: the law of each shape with its intervals, its quality and its verdict."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from shapeflow.laws.fitting.verdict import in_groups
 from shapeflow.preview.numbers import count, flops, longest, scale
 
 ROOM = 20
-"""Columns, of 80, for the values of a shape next to figures; wider shapes get a table of their own, and a number in the
-others."""
+"""The maximum width of shapes, of 80 columns, in a table with other columns. Wider shapes are listed in a separate
+table, and the other tables identify them by a number."""
 LEVEL = "90%"
 
 
 def fit_view(name: str, units: Mapping[str, str], found: FittedLaws, verbose: bool = False) -> RenderableType:
-    """What `shapeflow fit` prints. `units`: axis -> unit, in the file's order; `verbose`: reasons law by law."""
+    """The output of `shapeflow fit`. `units`: axis -> unit, in file order. `verbose`: list the reasons for each law."""
     laws, numbered = found.laws, _numbered(units, found.laws)
     parts: list[RenderableType] = [_title(name, laws), Text()]
     if numbered:
@@ -36,28 +36,28 @@ def fit_view(name: str, units: Mapping[str, str], found: FittedLaws, verbose: bo
 
 
 def refused(law: Law) -> bool:
-    """Is the fit not reliable beyond the measured range?"""
+    """Whether the fit is not reliable beyond the measured range."""
     return bool(law.provenance.verdict)
 
 
 def verdict(law: Law) -> str:
-    """`supported` or `refused`, as JSON has it; `-` where it was not tested on held-out points."""
+    """The verdict as in JSON: `supported`, `refused`, or `-` if the law was not tested on held-out points."""
     if refused(law):
         return "refused"
     return "-" if law.provenance.holdout is None else "supported"
 
 
 _SHOWN = {"supported": "reliable", "refused": "not reliable"}
-"""Verdicts on the screen."""
+"""Verdict -> its words on the screen."""
 
 
 def factor(held: HoldOut) -> str:
-    """Predicted over actual compute of the final losses: `x 1.11`."""
+    """Predicted over actual compute of the final losses, such as `x 1.11`."""
     return "never" if held.factor is None else f"x {held.factor:.{2 if held.factor < 100 else 0}f}"
 
 
 def decades(law: Law) -> float | None:
-    """Powers of ten of compute that the points span."""
+    """The number of decades of compute that the points span."""
     span = law.provenance.compute
     return None if span is None else math.log10(span[1] / span[0])
 
@@ -73,7 +73,7 @@ def _title(name: str, laws: Mapping[Shape, Law]) -> RenderableType:
 
 
 def _indented(line: str) -> RenderableType:
-    """A line, indented by two; the text after a dash is indented on all its lines."""
+    """A line indented by two columns. Continuation lines of a list item are indented like its text."""
     text = line.lstrip()
     shown: RenderableType = Text(text)
     if text.startswith("- "):
@@ -83,7 +83,7 @@ def _indented(line: str) -> RenderableType:
 
 
 def _numbered(units: Mapping[str, str], laws: Mapping[Shape, Law]) -> bool:
-    """Are the shapes too wide for tables of figures?"""
+    """Whether the shapes are too wide (see `ROOM`), so that tables identify them by a number."""
     return sum(longest([axis, *(_value(shape, axis, units) for shape in laws)]) + 2 for axis in units) > ROOM
 
 
@@ -113,7 +113,7 @@ def _shapes(units: Mapping[str, str], laws: Mapping[Shape, Law]) -> Table:
 
 
 def _numbers(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> RenderableType:
-    """a, b, c and d of each law, each with its interval below it."""
+    """A table of a, b, c and d of each law, each with its interval below."""
     provenance = next(iter(laws.values())).provenance
     prefix, size = scale(max(abs(law.d) for law in laws.values()))
     metric = provenance.metric
@@ -149,14 +149,14 @@ def _ranged(value: float, interval: Pair | None, write: Callable[[float], str]) 
 
 
 def _writer(values: Sequence[float], digits: int, size: float = 1.0) -> Callable[[float], str]:
-    """Writes the numbers of a column so that the largest has the given number of digits."""
+    """A function that formats the numbers of a column such that the largest has the given number of digits."""
     largest = max(map(abs, values))
     decimals = max(0, digits - 1 - math.floor(math.log10(largest))) if largest > 0 else 0
     return lambda value: f"{value / size:.{decimals}f}"
 
 
 def _errors(values: Sequence[float], metric: str) -> Callable[[float], str]:
-    """Writes errors: shares in percent, losses in nats."""
+    """A function that formats errors: shares in percent, losses in nats."""
     if "error" not in metric:
         return _writer(values, 4)
     write = _writer([100 * value for value in values], 4, 0.01)
@@ -164,13 +164,14 @@ def _errors(values: Sequence[float], metric: str) -> Callable[[float], str]:
 
 
 def _short(value: float) -> str:
-    """Two digits: `3.2e5`."""
+    """A number with two digits, such as `3.2e5`."""
     digits, _, power = f"{value:.1e}".partition("e")
     return f"{digits}e{int(power)}"
 
 
 def _worth(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> RenderableType:
-    """Points, runs, decades, scatter, and how well a fit to the first half of log compute predicts the rest."""
+    """A table of points, runs, decades, scatter, and how well a fit to the first half of log compute predicts the
+    rest."""
     table = _table(units, numbered)
     for heading in ("points", "runs", "decades", "rms", "held-out\nerror", "held-out\ncompute", "verdict"):
         table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, vertical="bottom")
@@ -193,7 +194,8 @@ def _fit_cells(law: Law) -> Iterator[str]:
 
 
 def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool, verbose: bool) -> Iterator[str]:
-    """Why fits are not reliable: each kind of reason once, or, if `verbose`, law by law with the deciding numbers."""
+    """Yield why fits are not reliable: each kind of reason once, or, if `verbose`, the reasons for each law with
+    numbers."""
     names = {
         f"law {number}" if numbered else shape.written(units): law.provenance.verdict
         for number, (shape, law) in enumerate(laws.items(), 1)
@@ -212,7 +214,7 @@ def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: boo
 
 
 def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
-    """How the laws were found, and what finding them cost."""
+    """Yield how the laws were found, and the compute of the runs that they were fitted to."""
     about = [law.provenance for law in laws.values()]
     yield from _method(about, summary)
     if any(one.holdout is not None for one in about):
@@ -236,7 +238,7 @@ def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
 
 
 def _each(values: Iterator[str | None]) -> str:
-    """The different values, in order."""
+    """The distinct values, in order."""
     return ", ".join(dict.fromkeys(value for value in values if value))
 
 
@@ -250,7 +252,7 @@ def _method(about: Sequence[Provenance], summary: str) -> Iterator[str]:
 
 
 def _resampling(about: Sequence[Provenance]) -> Iterator[str]:
-    """How the intervals were made, and what they hold for."""
+    """Yield how the intervals were computed, and what they apply to."""
     ways = [one.resampling for one in about if one.resampling is not None]
     if not ways:
         yield "no intervals: the fit was not resampled"

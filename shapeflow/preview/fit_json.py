@@ -1,6 +1,6 @@
-"""A fit as JSON: all that is needed to judge its laws, or to fit them again.
+"""Writes a fit as JSON, with everything that is needed to assess its laws or to fit them again.
 
-The list is the reporting checklist of Li, Kudugunta and Zettlemoyer, "(Mis)Fitting scaling laws" (2025).
+The contents follow the reporting checklist of Li, Kudugunta and Zettlemoyer, "(Mis)Fitting scaling laws" (2025).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.preview.fit import decades, refused, verdict
 
 LEVEL = 0.9
-"""Of all intervals."""
+"""The level of all intervals."""
 FORM = "error = a (compute + d)^-b + c"
 
 
 def fit_to_json(name: str, found: FittedLaws) -> dict[str, Any]:
-    """What `shapeflow fit --json` prints."""
+    """The output of `shapeflow fit --json`."""
     laws = list(found.laws.values())
     about = laws[0].provenance
     return {
@@ -39,7 +39,8 @@ def fit_to_json(name: str, found: FittedLaws) -> dict[str, Any]:
 
 
 def _law(shape: Shape, law: Law, found: FittedLaws) -> dict[str, Any]:
-    """One law: its numbers and report, its points as (compute, error, run), and the fit to its first half."""
+    """One law as JSON: its parameters and report, its points as (compute, error, run), and the fit to its first
+    half."""
     half, points = found.halves.get(shape), found.points[shape]
     flat = law_to_json(law)
     return {

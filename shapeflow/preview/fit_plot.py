@@ -1,4 +1,4 @@
-"""A picture of a fit: the laws and their points, and below, the residuals of each shape."""
+"""Plots a fit: the laws and their points, and below them the residuals of each shape."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from shapeflow.preview.numbers import scale
 from shapeflow.preview.picture import plain_numbers, pyplot_for, save
 
 WIDE, TALL, PANEL = 10.5, 5.6, 1.5
-"""Inches: width of the figure, least height of the curves, height of a panel of residuals."""
+"""In inches: the width of the figure, the minimum height of the plot of curves, and the height of a panel of
+residuals."""
 SMALLEST = 5.5
-"""Points of a name's letters; more names than fit make the picture taller."""
+"""The minimum font size of names, in points. If the names do not fit, the figure is made taller."""
 GREY, RED = "#666666", "#c0392b"
 PIECES = 200
-"""Points of a drawn law."""
+"""The number of points at which a law is drawn."""
 
 
 @attrs.frozen(eq=False)
 class _Drawn:
-    """One law, ready to be drawn: compute in the axis's unit."""
+    """One law with its points, label and color. `size`: FLOPs per unit of the compute axis."""
 
     label: str
     color: Any
@@ -40,17 +41,18 @@ class _Drawn:
 
     @property
     def split(self) -> float:
-        """The compute from which points were held out of the fit to the first half; infinite where none were."""
+        """The compute above which points were held out from the fit to the first half; infinite if none were."""
         span = None if self.half is None else self.half.provenance.compute
         return math.inf if span is None else span[1]
 
     def grid(self, first: float = 0.0) -> Floats:
-        """Compute from the first point, or from `first`, to the last point."""
+        """Compute values, evenly spaced in log, from the first point (or from `first`, if that is larger) to the last
+        point."""
         begin, end = max(first, float(self.points.compute[0])), float(self.points.compute[-1])
         return np.geomspace(begin, end, PIECES)
 
     def band(self, compute: Floats) -> tuple[Floats, Floats] | None:
-        """Where 90 % of the resamples' laws lie; None where nothing was resampled."""
+        """The range that contains 90 % of the resampled laws at each compute; None without resamples."""
         if self.law.draws is None:
             return None
         a, b, c, d = (column[:, None] for column in np.asarray(self.law.draws).T)
@@ -60,8 +62,8 @@ class _Drawn:
 
 
 def draw_fit(name: str, units: Mapping[str, str], found: FittedLaws, path: Path) -> None:
-    """Draw a fit into a PNG, SVG or PDF. `units`: axis -> unit, in the file's order. Raises Refused where matplotlib is
-    missing, the ending is unknown or the file cannot be written."""
+    """Plot a fit to a PNG, SVG or PDF file. `units`: axis -> unit, in file order. Raises Refused if matplotlib is
+    missing, the file extension is unknown or the file cannot be written."""
     pyplot = pyplot_for(path)
     about = next(iter(found.laws.values())).provenance
     prefix, size = scale(max(float(points.compute[-1]) for points in found.points.values()))
@@ -97,7 +99,7 @@ def _title(name: str, laws: Sequence[Law]) -> str:
 
 
 def _curves(axes: Any, drawn: Sequence[_Drawn], tall: float, unit: str, metric: str, names: str) -> None:
-    """Points and laws on one pair of axes; each law is named at its end."""
+    """Draw the points and laws in one plot, with the name of each law at its end."""
     dot = 3.0 if len(drawn) <= 8 else 2.2
     for one in drawn:
         grid = one.grid()
@@ -135,7 +137,8 @@ def _band(axes: Any, one: _Drawn, grid: Floats, over: Floats | None) -> None:
 
 
 def _over_compute(axes: Any, drawn: Sequence[_Drawn], between: tuple[float, ...]) -> None:
-    """A log axis of compute; where it spans less than two decades, `between` are the marks in one."""
+    """Make the x axis a log axis of compute. If it spans less than two decades, `between` are the tick positions within
+    a decade."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     first, last = min(one.points.compute[0] for one in drawn), max(one.points.compute[-1] for one in drawn)
@@ -146,7 +149,8 @@ def _over_compute(axes: Any, drawn: Sequence[_Drawn], between: tuple[float, ...]
 
 
 def _names(axes: Any, drawn: Sequence[_Drawn], names: str, room: float) -> None:
-    """The shape of each law at the right edge, moved up or down where two would lie over each other. `room`: points."""
+    """Write the shape of each law at the right edge, moved up or down to avoid overlaps. `room`: the height of the plot
+    in points."""
     low, high = axes.get_ylim()
     size = min(9.0, room / len(drawn) / 1.25)
     ends = [one.law.error(float(one.points.compute[-1])) for one in drawn]
@@ -177,10 +181,10 @@ def _names(axes: Any, drawn: Sequence[_Drawn], names: str, room: float) -> None:
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights in rising order, from 0 to 1, moved as little as can be (least squares) so that neighbours are `gap`
-    apart.
+    """Move heights (in ascending order, from 0 to 1) as little as possible, by least squares, so that neighbours are at
+    least `gap` apart.
 
-    Pooling of adjacent violators: heights less `gap` times their place must not fall.
+    Uses the pool-adjacent-violators algorithm: height minus `gap` times position must not decrease.
     """
     blocks: list[tuple[float, int]] = []
     for place, height in enumerate(heights):
@@ -213,7 +217,7 @@ def _legend(axes: Any, drawn: Sequence[_Drawn]) -> None:
 
 
 def _residuals(panels: Sequence[Any], drawn: Sequence[_Drawn], columns: int) -> None:
-    """A panel for each law, all on the same axes: measured over law, the band, and the fit to the first half."""
+    """Draw one panel per law, with shared axes: measured / law - 1, the band, and the fit to the first half."""
     limit = _limit(drawn)
     for axes, one in zip(panels, drawn, strict=False):
         law, grid = _errors(one.law, one.points.compute), one.grid()
@@ -244,13 +248,14 @@ def _residuals(panels: Sequence[Any], drawn: Sequence[_Drawn], columns: int) -> 
 
 
 def _limit(drawn: Sequence[_Drawn]) -> float:
-    """The range of the panels: that of most laws, so that one with large scatter does not flatten the rest."""
+    """The range of the y axis of all panels: limited to three times the median over laws, so that a law with large
+    scatter does not flatten the other panels."""
     reach = [_reach(one) for one in drawn]
     return 1.15 * min(max(reach), 3 * float(np.median(reach))) or 1e-3
 
 
 def _grid(drawn: Sequence[_Drawn]) -> tuple[int, int]:
-    """Rows and columns of panels, wide enough for their titles."""
+    """The numbers of rows and columns of panels such that the titles fit."""
     letters = max(len(one.label) for one in drawn)
     most = max(1, min(5, int(WIDE * 16 / max(letters, 1))))
     rows = math.ceil(len(drawn) / most)
@@ -258,7 +263,8 @@ def _grid(drawn: Sequence[_Drawn]) -> tuple[int, int]:
 
 
 def _reach(one: _Drawn) -> float:
-    """The largest residual, or up to twice as much where the fit to the first half deviates more."""
+    """The largest residual, or the deviation of the fit to the first half at the last point if that is larger, up to
+    twice the largest residual."""
     points = float(np.abs(one.points.error / _errors(one.law, one.points.compute) - 1).max())
     if one.half is None:
         return points

@@ -1,4 +1,4 @@
-"""The intervals of a plan, from resampled laws, in words and in a table. Reads the plan alone."""
+"""Shows the intervals of a plan, which were computed from resampled laws. Reads only the plan."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from shapeflow.ir.plan import Pair, Plan, Uncertainty
 from shapeflow.preview.numbers import error, flops, percent, scale
 
 DIGITS = 1e-5
-"""The band stores compute with six digits."""
+"""Relative tolerance of a comparison with the compute of the band, which is stored with six digits."""
 
 
 def withheld(plan: Plan) -> tuple[str, ...]:
-    """Why no saving is quoted; empty where one is."""
+    """The reasons why no saving is quoted; empty if one is quoted."""
     return () if plan.uncertainty is None else plan.uncertainty.reasons
 
 
 def basis(found: Uncertainty) -> str:
-    """What an interval covers: `90% of 400 resamples`."""
+    """What an interval covers, such as `90% of 400 resamples`."""
     return f"{100 * found.level:.3g}% of {found.resamples} resamples"
 
 
 def between(pair: Pair | None, written: Callable[[float], str]) -> str:
-    """`1.53 to 1.54`; a dash where there is no interval."""
+    """An interval as text, such as `1.53 to 1.54`; `-` if there is none."""
     return "-" if pair is None else f"{written(pair[0])} to {written(pair[1])}"
 
 
 def expected_between(plan: Plan, compute: float) -> Pair | None:
-    """The interval of the error after some FLOPs; None before the band begins, or without a band."""
+    """The interval of the error after `compute` FLOPs; None without a band, or outside the band."""
     band = () if plan.uncertainty is None else plan.uncertainty.band
     at = bisect.bisect_left([one[0] for one in band], compute * (1 - DIGITS))
     if at == len(band):
         return None
     here = band[at]
-    # At a switch, the end of one stage comes before the start of the next: a measurement there belongs to the end.
+    # At a switch, the band contains the end of one stage and then the start of the next. A measurement at the switch
+    # belongs to the end.
     if here[0] <= compute * (1 + DIGITS):
         return here[1], here[2]
     if at == 0:
@@ -51,16 +52,17 @@ def expected_between(plan: Plan, compute: float) -> Pair | None:
 
 
 def expectation(plan: Plan, at: Measured) -> str:
-    """What the laws predicted for a measurement, with its interval: `1.54 (1.53 to 1.55)`."""
+    """The value that the laws predict for a measurement, with its interval, such as `1.54 (1.53 to 1.55)`."""
     pair = expected_between(plan, at.compute)
     wide = "" if pair is None else f" ({between(pair, lambda value: error(value, plan.metric))})"
-    # Laws do not include a schedule, so that is added if there is one.
+    # Laws do not include the effect of a schedule, so say that the prediction is for a constant rate.
     rate = "" if plan.schedule is None else " at a constant learning rate"
     return f"{error(at.predicted, plan.metric)}{wide}{rate}"
 
 
 def interval_table(plan: Plan) -> Table | None:
-    """The errors at the switches and at the end, and the compute to reach the end, each with its interval."""
+    """A table of the errors at the switches and at the end, and of the compute to reach the final error, with
+    intervals. None without resamples."""
     found = plan.uncertainty
     if found is None or not found.resamples:
         return None
@@ -96,7 +98,7 @@ def _compute(found: Uncertainty) -> str:
 
 
 def conditions(found: Uncertainty) -> Iterator[str]:
-    """What holds for the intervals, in words."""
+    """Yield caveats of the intervals."""
     if None in found.switches and found.resamples:
         yield "a dash: no interval, as the switch is not where two laws cross, or they cross in too few resamples"
     if found.by == "noise":
@@ -104,7 +106,7 @@ def conditions(found: Uncertainty) -> Iterator[str]:
 
 
 def saving(plan: Plan, value: float | None, pair: Pair | None) -> str:
-    """`saving +3.5%`, with its interval where there is one."""
+    """The saving as text, such as `saving +3.5%`, with its interval if there is one."""
     if pair is None or plan.uncertainty is None:
         return f"saving {percent(value)}"
     return f"saving {percent(value)} ({between(pair, percent)} in {basis(plan.uncertainty)})"

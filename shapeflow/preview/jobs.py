@@ -1,4 +1,4 @@
-"""Progress of several runs: a bar for each on a terminal, elsewhere a line when each ends."""
+"""Shows the progress of several runs: one bar per run on a terminal, else one line when a run ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shapeflow.running.pool import Job, Watch
 
 @contextmanager
 def watched(jobs: Sequence[Job]) -> Iterator[Watch]:
-    """Shows the progress of jobs on stderr while they run."""
+    """Show the progress of jobs on stderr while they run."""
     out = console(stderr=True)
     if not out.is_terminal:
 

@@ -1,4 +1,4 @@
-"""A run while it runs: a bar on a terminal, a line for each measurement elsewhere."""
+"""Shows a run in progress: a bar on a terminal, else one line per measurement."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Live:
     bar: Progress | None = None
     task: TaskID | None = None
     measured: str = ""
-    """The last held-out value, and what the laws predicted for it."""
+    """The last held-out value and its prediction by the laws, as text."""
     begun: float = attrs.field(factory=time.monotonic)
 
     def listen(self, event: Event) -> None:
@@ -71,7 +71,7 @@ class Live:
 
 @contextmanager
 def live(plan: Plan) -> Iterator[Live]:
-    """A view of a run on stderr, for as long as it runs."""
+    """Show a run on stderr while it runs."""
     out = console(stderr=True)
     if not out.is_terminal:
         yield Live(plan, out)

@@ -1,4 +1,4 @@
-"""How numbers are written: compute with one prefix per column, errors in percent, losses in nats."""
+"""Formats numbers: compute with one prefix per column, errors in percent, losses in nats."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ __all__ = ["count", "error", "flops", "longest", "percent", "scale", "share"]
 
 
 def scale(largest: float) -> tuple[str, float]:
-    """The prefix and size in which the largest number of a column has one to three digits before the point."""
+    """The unit prefix and its factor with which the largest number of a column has one to three digits before the
+    decimal point."""
     return next(((prefix, size) for prefix, size in _PREFIXES if largest >= size), ("", 1.0))
 
 
 def error(value: float | None, metric: str) -> str:
-    """An error or a loss: errors are shares and shown in percent, losses are in nats."""
+    """An error or loss as text: errors are shares, shown in percent; losses are in nats."""
     if value is None:
         return "-"
     return f"{100 * value:.4g}%" if "error" in metric else f"{value:.4g}"
 
 
 def percent(value: float | None) -> str:
-    """A saving: signed, in percent."""
+    """A saving as text: signed, in percent."""
     return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}%"
 
 
@@ -33,10 +34,10 @@ def share(value: float) -> str:
 
 
 def count(value: int | None) -> str:
-    """A whole number, its digits in groups of three."""
+    """An integer as text, with digits in groups of three."""
     return "-" if value is None else f"{value:,}".replace(",", " ")
 
 
 def longest(texts: Iterable[str]) -> int:
-    """Characters of the longest word of some texts."""
+    """The length of the longest word in some texts, in characters."""
     return max((len(word) for text in texts for word in text.split()), default=0)

@@ -11,7 +11,8 @@ from shapeflow.base.files import write_bytes
 
 
 def pyplot_for(path: Path) -> Any:
-    """matplotlib's pyplot, without a display. Raises Refused where it is missing or does not know the ending."""
+    """matplotlib's pyplot, without a display. Raises Refused if matplotlib is missing or does not support the file
+    extension."""
     try:
         import matplotlib as mpl
 
@@ -27,14 +28,14 @@ def pyplot_for(path: Path) -> Any:
 
 
 def plain_numbers(axis: Any, *, percent: bool = False) -> None:
-    """Plain numbers at an axis: `0.1`, `30`, `0.5%`."""
+    """Label an axis with plain numbers: `0.1`, `30`, `0.5%`."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if percent else f"{value:.6g}"))
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure atomically. Raises Refused."""
+    """Write a figure atomically. Raises Refused if the file cannot be written."""
     data = BytesIO()
     figure.savefig(data, format=path.suffix.lstrip(".").lower(), dpi=150)
     write_bytes(path, data.getvalue())

@@ -1,4 +1,4 @@
-"""A plan on the screen: its saving, its stages with predicted errors, and notes."""
+"""Shows a plan: its saving, its stages with predicted errors, and notes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CROWDED = 3
 
 
 def plan_view(plan: Plan, *, warned: bool = False) -> RenderableType:
-    """What `shapeflow compile` prints. `warned`: warnings above list the reasons against each law already."""
+    """The output of `shapeflow compile`. `warned`: the reasons against each law were already printed as warnings."""
     compared = [_indented(line) for line in _compared(plan, warned)]
     intervals = interval_table(plan)
     parts = (_stages(plan),) if intervals is None else (_stages(plan), Text(), intervals)
@@ -88,7 +88,7 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
 
 
 def _words(plan: Plan) -> Iterator[str]:
-    """What holds for the intervals, credits, learning rates, the price of the laws, then the notes."""
+    """Yield the caveats of the intervals, the credits, the learning rates, the cost of the laws, and the notes."""
     if plan.uncertainty is not None:
         yield from conditions(plan.uncertainty)
     yield from _credits(plan)
@@ -102,7 +102,7 @@ def _words(plan: Plan) -> Iterator[str]:
 
 
 def _compared(plan: Plan, warned: bool) -> Iterator[str]:
-    """The saving against fixed shapes, or why none is quoted."""
+    """Yield the savings over fixed shapes, or why none is quoted."""
     comparison, reasons = plan.comparison, withheld(plan)
     if reasons:
         reasons = in_short(plan) if warned else reasons
@@ -122,8 +122,8 @@ def _compared(plan: Plan, warned: bool) -> Iterator[str]:
 
 
 def _credits(plan: Plan) -> Iterator[str]:
-    """The share of the progress that survives each switch, measured or assumed; an assumption that several
-    switches share is printed once."""
+    """Yield the credit of each switch (the share of progress that survives it), measured or assumed. An assumption that
+    several switches share is printed once."""
     assumed: dict[str, None] = {}
     for before, stage in itertools.pairwise(plan.stages):
         if stage.transition is None:
@@ -141,14 +141,15 @@ def _credits(plan: Plan) -> Iterator[str]:
 
 
 def price(plan: Plan) -> float | None:
-    """FLOPs of all runs that the plan's laws were fitted to; None where the laws are stated or do not record it."""
+    """FLOPs of all runs that the laws of a plan were fitted to; None if the laws are stated or do not record it."""
     spent = [candidate.law.provenance.spent for candidate in plan.candidates if candidate.law is not None]
     known = [value for value in spent if value is not None]
     return sum(known) if known else None
 
 
 def against(plan: Plan, comparator: Comparator, what: str, interval: Pair | None) -> str:
-    """One comparator in words: `saving +3.5% over the best fixed shape, (patch: 10 px), which needs ...`."""
+    """The comparison with one comparator as text: `saving +3.5% over the best fixed shape, (patch: 10 px), which needs
+    ...`."""
     shape = f", {comparator.shape.written(plan.units)}," if comparator.shape is not None else ""
     if comparator.compute is None or plan.totals.compute is None:
         return f"not compared with {what}{shape.rstrip(',')}: {comparator.reason}"

@@ -1,4 +1,4 @@
-"""A picture of a plan: error against compute, stage by stage, and the fixed shapes."""
+"""Plots a plan: error over compute for each stage, and for the fixed shapes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ COLORS = ("#1b6ca8", "#c0392b", "#7f8c8d")
 
 
 def draw(plan: Plan, path: Path) -> None:
-    """Draw a plan into a PNG, SVG or PDF. Raises Refused where matplotlib is missing, the ending is unknown or the plan
-    has no laws."""
+    """Plot a plan to a PNG, SVG or PDF file. Raises Refused if matplotlib is missing, the file extension is unknown or
+    the plan has no laws."""
     pyplot = pyplot_for(path)
     curves = all_curves(plan)
     if not curves:
@@ -43,7 +43,7 @@ def _lines(axes: Any, curves: list[Any], size: float) -> None:
 
 
 def _band(axes: Any, plan: Plan, size: float) -> None:
-    """The interval of the plan's error, from resampled laws."""
+    """Draw the interval of the plan's error, from resampled laws."""
     found = plan.uncertainty
     if found is None or not found.band:
         return
@@ -53,7 +53,8 @@ def _band(axes: Any, plan: Plan, size: float) -> None:
 
 
 def _switches(axes: Any, plan: Plan, size: float) -> Iterator[Any]:
-    """Draw a dot for each switch, and its name below and to the left, where a falling curve leaves room."""
+    """Draw a dot at each switch, with its name below and to the left, where a falling curve leaves space. Yields the
+    names."""
     for before, stage in itertools.pairwise(plan.stages):
         if stage.enter.compute and stage.enter.error is not None:
             at = stage.enter.compute / size
@@ -100,7 +101,7 @@ def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
 
 
 def _title(plan: Plan) -> Iterator[str]:
-    """The saving, or that none is quoted."""
+    """Yield the saving, or a line that says that none is quoted."""
     if withheld(plan):
         yield "no saving is quoted: the laws are not reliable enough"
         return

@@ -1,4 +1,4 @@
-"""The result of `shapeflow probe` on the screen."""
+"""Shows the result of `shapeflow probe`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def price_of(probing: Probing) -> str:
 
 
 def probe_view(probing: Probing, pairs: Sequence[Pair]) -> RenderableType:
-    """eta of each switch, and for each seed the measurements behind it."""
+    """A table of eta of each switch, with the measurements of each seed."""
     prefix, size = scale(max((one.trained for pair in pairs for one in pair.trials), default=1.0))
     table = Table(box=None, padding=(0, 2))
     metric = probing.program.metric.key
@@ -63,7 +63,7 @@ def _row(one: Trial, metric: str, size: float) -> Iterator[str]:
 
 
 def _words(probing: Probing, pairs: Sequence[Pair]) -> Iterator[str]:
-    """What the figures mean, and their caveats."""
+    """Yield the meaning of the numbers, and their caveats."""
     several = any(len(pair.trials) > 1 for pair in pairs)
     yield "  eta: mean over the later half of the training after the switch"
     yield (
@@ -80,7 +80,7 @@ def _words(probing: Probing, pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def _beyond(probing: Probing, pair: Pair, switch: str) -> Iterator[str]:
-    """A caveat where the errors lie outside those that the law after the switch was fitted to."""
+    """Yield a caveat if the errors are outside the range that the law of the new shape was fitted to."""
     after = next(p.switch.after for p in probing.probes if p.switch.name == switch)
     law = probing.laws.get(after)
     if pair.reference == "run" or law is None or law.measured is None:

@@ -1,4 +1,4 @@
-"""The learning rate of a plan in words: its factors, by stage."""
+"""Describes the learning rate of a plan: its factors in each stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shapeflow.preview.numbers import count, error, flops
 
 
 def rate_lines(plan: Plan) -> Iterator[str]:
-    """A line for the run, one for each stage whose learning rate differs, and one for the schedule or cooldown.
+    """Yield a line for the run, one for each stage whose learning rate differs, and one for the schedule or cooldown.
 
     Yields nothing for a plan without a model, or with the optimizer's learning rate throughout.
     """

@@ -1,4 +1,4 @@
-"""A run on the screen: its last measurement, and each stage's predicted and measured values."""
+"""Shows a run: its last measurement, and the predicted and measured values of each stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shapeflow.running.runs import Run
 
 
 def run_view(run: Run) -> RenderableType:
-    """What `shapeflow show RUN` prints, and `run` at its end."""
+    """The output of `shapeflow show RUN`, and of `shapeflow run` at the end."""
     ended = run.ended
     total = run.plan.totals.steps or 0
     finished = ended is not None and ended.finished
@@ -30,7 +30,7 @@ def run_view(run: Run) -> RenderableType:
 
 
 def stage_table(run: Run) -> Table:
-    """Predicted and measured at the end of each stage."""
+    """A table of the predicted and measured values at the end of each stage."""
     plan = run.plan
     names = metrics(run)
     prefix, size = scale(plan.totals.compute or 0.0)
@@ -54,7 +54,7 @@ def stage_table(run: Run) -> Table:
 
 
 def metrics(run: Run) -> list[str]:
-    """The metrics that were measured, the plan's own first."""
+    """The measured metrics; the metric of the plan comes first."""
     found = list(dict.fromkeys(name for event in run.measured for name in event.values))
     return sorted(found, key=lambda name: (name != run.plan.metric, name))
 
@@ -80,7 +80,7 @@ def _last(run: Run) -> Iterator[str]:
 
 
 def _predicted(run: Run, at: Measured) -> Iterator[str]:
-    """What the laws predicted for a measurement. They do not predict the result of a cooldown."""
+    """Yield what the laws predict for a measurement. Laws do not predict the effect of a cooldown."""
     metric = run.plan.metric
     if at.predicted is not None and metric in at.values:
         expected = expectation(run.plan, at)
@@ -93,7 +93,7 @@ def _values(run: Run, measured: Measured) -> str:
 
 
 def difference(first: Plan, second: Plan) -> list[tuple[str, str, str]]:
-    """The differences of two plans: (what, in the first, in the second)."""
+    """The differences between two plans, as (what, value in the first, value in the second)."""
     rows = [(name, _said(first, name), _said(second, name)) for name in _SAID]
     longest = max(len(first.stages), len(second.stages))
     rows += [(f"stage {number + 1}", _stage(first, number), _stage(second, number)) for number in range(longest)]

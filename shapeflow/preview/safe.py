@@ -6,11 +6,11 @@ import unicodedata
 
 _TURNS_TEXT_AROUND = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NO_LETTERS = {"Cc", "Cs"}
-"""Unicode categories: control characters, and surrogates, which cannot be encoded."""
+"""Unicode categories that are replaced: control characters, and surrogates, which cannot be encoded."""
 
 
 def safe(text: str) -> str:
-    """Text with its control characters replaced: a terminal would act on them."""
+    """The text with control characters replaced, since a terminal would interpret them."""
     return "".join(map(_safe_character, text))
 
 

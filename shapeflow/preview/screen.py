@@ -1,4 +1,4 @@
-"""Output to the screen: colour and the terminal's width on a terminal, plain text without trailing spaces elsewhere."""
+"""Prints to the screen: with colours and the full width on a terminal, else as plain text without trailing spaces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from rich.console import Console, RenderableType
 
 PLAIN_WIDTH = 110
-"""Columns of text that is written to a file or a pipe."""
+"""The width of text that is written to a file or a pipe, in columns."""
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -1,4 +1,4 @@
-"""Token files: a progress bar while one is written, and a summary of its contents."""
+"""Shows token files: a progress bar while one is written, and a summary of its contents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shapeflow.tokenize import Made
 
 @contextmanager
 def reading() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr for the bytes of the sources; nothing without a terminal."""
+    """Show a progress bar over the bytes of the sources on stderr, if it is a terminal."""
     out = console(stderr=True)
     if not out.is_terminal:
         yield lambda seen, of: None
@@ -30,7 +30,7 @@ def reading() -> Iterator[Callable[[int, int], None]]:
 
 
 def made_view(path: Path, made: Made) -> RenderableType:
-    """What `shapeflow tokenize` wrote, and what it left out."""
+    """A summary of what `shapeflow tokenize` wrote and left out."""
     table = _table(made.header)
     table.add_row("bytes per token", f"{made.bytes_per_token:.2f}")
     for reason, count in made.dropped.items():
@@ -39,7 +39,7 @@ def made_view(path: Path, made: Made) -> RenderableType:
 
 
 def header_view(path: Path, header: Header, checked: bool) -> RenderableType:
-    """The contents of a token file, by its header."""
+    """The contents of a token file, from its header."""
     words = "the digest matches the header" if checked else "digest not checked; `--verify` checks it"
     return Group(_table(header), Text(f"\n  {path}: {words}"))
 
