@@ -1,4 +1,4 @@
-"""Axes: the properties that may vary during training, their units, and which values are possible."""
+"""Axes: the properties that may change during training, their units and their possible values."""
 
 from shapeflow.axes.batch import Batch
 from shapeflow.axes.context import Context

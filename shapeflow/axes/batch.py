@@ -1,4 +1,4 @@
-"""The amount of data of one step."""
+"""The amount of data per step."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from shapeflow.ir.parameters import DataFacts, Model
 
 @attrs.frozen
 class Batch(AxisHooks):
-    """The images, or tokens of text, of one step. The axis replaces the data's own `batch`, which is then the batch
-    that the optimizer's learning rate is given for."""
+    """The number of images, or of tokens of text, per step. The axis replaces the `batch` of the data, which is then
+    only the batch that the optimizer's learning rate is tuned for."""
 
     dimension: ClassVar[Dimension] = "number"
     unit: ClassVar[str] = ""
     counts: ClassVar[Mapping[str, tuple[Dimension, ...]]] = {"images": ("number", "samples"), "text": ("tokens",)}
     example: ClassVar[str] = "[64, 256]"
-    # Before the context, which must divide it.
+    # The batch comes before the context, which must divide it.
     order: ClassVar[int] = 50
     usual: ClassVar[str] = "batch_resize"
     columns: ClassVar[tuple[str, ...]] = ("batch_size", "global_batch_size", "tokens_per_step", "tokens_per_batch")

@@ -15,7 +15,8 @@ from shapeflow.ir.parameters import DataFacts, Model
 
 @attrs.frozen
 class Depth(AxisHooks):
-    """The number of a transformer's blocks. Compute is proportional to it, except for the embedding and the head."""
+    """The number of blocks of a transformer. Compute is proportional to it, except for that of the embedding and
+    head."""
 
     dimension: ClassVar[Dimension] = "number"
     unit: ClassVar[str] = ""

@@ -15,7 +15,7 @@ from shapeflow.ir.parameters import DataFacts, Model
 
 @attrs.frozen
 class Loss(AxisHooks):
-    """The objective that a step minimises. Its values are names: of objectives without required settings, or names that
+    """The objective that a step minimises. Its values are names of objectives without required settings, or names that
     `let` gives to objectives with settings, as in `let smooth = cross_entropy(label_smoothing: 10%)`. The axis replaces
     the `objective` sentence. Values of different losses cannot be compared: laws use the file's metric, which is the
     same for all of them."""

@@ -32,7 +32,8 @@ class Resolution(AxisHooks):
     fact: ClassVar[str] = "image"
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
-        """Raises EditError `wrong-value`, `wrong-data`. Whether the patch divides it is checked for whole shapes."""
+        """Raises EditError `wrong-value`, `wrong-data`. That the patch divides the resolution is checked for whole
+        shapes."""
         if not isinstance(value, int) or value < 1:
             raise EditError("wrong-value", f"a resolution of `{value}` is not a positive whole number")
         if facts.kind != self.data:

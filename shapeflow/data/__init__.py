@@ -1,7 +1,7 @@
-"""Training data: its facts, which are known without reading it, and how much of it a step takes.
+"""Training data: its facts, which are known without reading it, and how much data a step uses.
 
-`bins.py` is the format of token files, which `tokens` and backends read and `shapeflow tokenize` writes. Backends read
-the data itself (`backends/shapeflow_torch/data/`, with a module of the same name each).
+`bins.py` defines the format of token files, which `shapeflow tokenize` writes and `tokens` and the backends read.
+Backends read the data itself, in modules of the same names (`backends/shapeflow_torch/data/`).
 """
 
 from shapeflow.data.cifar10 import Cifar10

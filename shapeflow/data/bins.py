@@ -1,7 +1,7 @@
-"""Token bins: `NAME.bin` contains only token ids, little-endian; the header `NAME.json` next to it describes them.
+"""The format of token files: `NAME.bin` contains only token ids, little-endian. The header `NAME.json` describes them.
 
-`shapeflow tokenize` writes both. The header is small, so the compiler knows the vocabulary without reading the tokens.
-The end of the file is held out: the writer puts there what no training window may contain.
+`shapeflow tokenize` writes both files. The compiler reads the vocabulary from the header, without reading the tokens.
+The end of the file is held out: no training window contains any of its tokens.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from shapeflow.ir.edits import EditError
 
 FORMAT, VERSION = "shapeflow-tokens", 1
 SIZES = {"uint16": 2, "uint32": 4}
-"""Type of ids -> bytes per id."""
+"""Type of the ids -> bytes per id."""
 
 SMALL = 1 << 26
-"""The largest file, in bytes, whose digest is checked at every start; this takes a fraction of a second."""
+"""The digest of files up to this size (in bytes) is checked at every start, which takes a fraction of a second."""
 
 HELP = "make token files with `shapeflow tokenize`"
 
@@ -35,9 +35,9 @@ class Header:
 
     dtype: Literal["uint16", "uint32"]
     count: int
-    """Tokens in the file."""
+    """The number of tokens in the file."""
     vocabulary: int
-    """Every id is below it."""
+    """The number of ids; every id is smaller."""
     tokenizer: str
     """`bytes`, or the name of the tokenizer's file."""
     tokenizer_sha256: str | None
@@ -45,17 +45,17 @@ class Header:
     """The id that ends every document; None if documents are not separated."""
     documents: int
     held_out: int
-    """Tokens at the end that are held out."""
+    """The number of held-out tokens, at the end of the file."""
     held_out_by: Literal["documents", "tail"]
     """`documents`: whole documents, selected by a digest of their text; `tail`: the last tokens of the file."""
     held_out_documents: int
     """The number of held-out documents."""
     sha256: str
-    """Of the `.bin` file."""
+    """The SHA-256 digest of the `.bin` file."""
 
     @property
     def size(self) -> int:
-        """Bytes of the `.bin` file."""
+        """The size of the `.bin` file in bytes."""
         return self.count * SIZES[self.dtype]
 
     def json(self) -> str:
@@ -76,7 +76,7 @@ class Header:
 
 
 def dtype_for(vocabulary: int) -> Literal["uint16", "uint32"]:
-    """The smaller type that can store every id of a vocabulary."""
+    """The smallest type that can store every id of a vocabulary."""
     return "uint16" if vocabulary <= 1 << 16 else "uint32"
 
 
@@ -131,7 +131,7 @@ def broken(path: Path, why: str) -> EditError:
 
 
 def refused(error: EditError, place: str) -> Refused:
-    """An error of a token file, for callers that have no place in a `.shape` file to show."""
+    """An error of a token file as Refused, for callers that cannot point to a `.shape` file."""
     notes = (error.why, *error.notes)
     return Refused(Diagnostic(error.code, error.message, place=place, notes=notes, help=error.help))
 
@@ -165,7 +165,7 @@ def header_of(value: Any) -> Header:
 
 
 def _check_sense(header: Header) -> None:
-    """Raises ValueError if the fields contradict each other."""
+    """Raise ValueError if the fields contradict each other."""
     if dtype_for(header.vocabulary) == "uint32" and header.dtype == "uint16":
         raise ValueError(f"a vocabulary of {header.vocabulary} does not fit into uint16")
     if header.end_of_document is not None and header.end_of_document >= header.vocabulary:
@@ -178,7 +178,8 @@ def _check_sense(header: Header) -> None:
 
 @attrs.define
 class _Fields:
-    """The fields of a JSON object, taken one by one. Raises ValueError for missing, wrong or unknown fields."""
+    """The fields of a JSON object, which are removed when they are read. Raises ValueError for missing, wrong or
+    unknown fields."""
 
     value: Any
     prefix: str

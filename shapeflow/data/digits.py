@@ -1,4 +1,4 @@
-"""Hand-written digits, 8 x 8 pixels, grey: part of scikit-learn, so no download is needed."""
+"""Hand-written digits, 8 x 8 pixels, grey, which are part of scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that is on every machine: the source of Python's standard library, as bytes."""
+"""The source of Python's standard library as bytes: a text that is available on every machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 SEPARATOR = 0
-"""The byte between two files; it does not occur in text."""
+"""The byte between two files. It does not occur in text."""
 
 
 @attrs.frozen

@@ -11,18 +11,18 @@ from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
 SEPARATOR = 0
-"""The byte between two files; it does not occur in text."""
+"""The byte between two files. It does not occur in text."""
 
 
 def held_out_of(size: int, share: float) -> int:
-    """Bytes at the end of a single file that are held out."""
+    """The number of held-out bytes at the end of a single file."""
     return max(1, round(size * share))
 
 
 @attrs.frozen
 class Text(DataHooks):
-    """A text file, or all files of a folder, as bytes. A share `held_out` of the files is held out, or the end of a
-    single file.
+    """A text file, or all files of a folder, as bytes. A share `held_out` of the files is held out; for a single file,
+    this share at its end.
 
     The path is relative to the `.shape` file (or to the plan, if a plan is run without its source)."""
 

@@ -17,10 +17,10 @@ from shapeflow.ir.parameters import DataFacts
 class Tokens(DataHooks):
     """Tokens written by `shapeflow tokenize`: `corpus.bin` and its header `corpus.json` next to it.
 
-    Windows are read from the file as needed, so it may have any size. Its end is held out: the documents that
-    `tokenize` put there, or the share `held_out` of the file. At every start, a file of up to 64 MiB is compared with
-    its digest, a larger one by its size and by samples; `shapeflow show corpus.bin --verify` compares all of it. The
-    path is relative to the `.shape` file (or to the plan, if a plan is run without its source)."""
+    Windows are read from the file as needed, so the file may have any size. Its end is held out: the documents that
+    `tokenize` put there, or the share `held_out` of the file. At every start, the digest of files up to 64 MiB is
+    checked; for larger files, their size and samples are. `shapeflow show corpus.bin --verify` checks the whole file.
+    The path is relative to the `.shape` file (or to the plan, if a plan is run without its source)."""
 
     path: str = setting(first=True, help="the `.bin` file", example='"corpus.bin"')
     batch: int = setting("tokens", default=512, low=1, help="tokens of one step, at every context")
@@ -70,12 +70,14 @@ class Tokens(DataHooks):
 
 
 def held_out_of(header: Header, share: float | None) -> int:
-    """The number of held-out tokens at the end of a file: from its header, or a share of the file."""
+    """The number of held-out tokens at the end of a file: a share of the file, or, if it is None, the number in the
+    header."""
     return header.held_out if share is None else max(1, round(header.count * share))
 
 
 def check_same(path: str, name: str, wanted: int | None, has: int | None) -> None:
-    """Raises EditError `other-tokens` if a file differs from a setting, or from what a plan was compiled for."""
+    """Raise EditError `other-tokens` if a file differs from a setting, or from the file that a plan was compiled
+    for."""
     if wanted is not None and wanted != has:
         raise EditError(
             "other-tokens",

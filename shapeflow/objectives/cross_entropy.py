@@ -24,5 +24,5 @@ class CrossEntropy(ObjectiveHooks):
     )
 
     def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
-        """No compute in addition to the model's."""
+        """0: no compute in addition to that of the model."""
         return 0.0

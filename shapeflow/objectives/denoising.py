@@ -1,4 +1,4 @@
-"""A mixture of denoisers: tokens are removed from a text and predicted after it."""
+"""A mixture of denoisers: tokens are removed from a text, and predicted after it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import Convention, DataFacts
 
 MODES = ("regular", "extreme", "sequential")
-"""The denoisers, each with its own reserved id, which comes before the text."""
+"""The denoisers. Each has a reserved id, which is placed before the text."""
 
 
 @attrs.frozen
 class Layout:
-    """The layout of a window of n + 1 tokens for a denoiser that removes spans: the mode's id, `text` tokens without
-    the `hidden` ones, with a sentinel for each of `spans` spans; then each span after its sentinel, and a final
-    sentinel: 1 + (text - hidden + spans) + (hidden + spans + 1) = n + 1."""
+    """The layout of a window of n + 1 tokens for a denoiser that removes spans. First the id of the mode; then `text`
+    tokens, of which `hidden` tokens are removed and each of `spans` spans is replaced by a sentinel; then each span
+    after its sentinel; then a final sentinel. Total: 1 + (text - hidden + spans) + (hidden + spans + 1) = n + 1."""
 
     text: int
     hidden: int
@@ -28,12 +28,12 @@ class Layout:
 
     @property
     def asked(self) -> int:
-        """The number of targets of a window: the tokens of the spans, and the sentinel that ends each."""
+        """The number of targets of a window: the tokens of all spans, and the sentinel after each span."""
         return self.hidden + self.spans
 
     @classmethod
     def of(cls, context: int, rate: float, span: int) -> Layout:
-        """The layout of a context with about a share `rate` of its text hidden, in spans of `span` tokens on average.
+        """The layout for a context. About a share `rate` of the text is hidden, in spans of `span` tokens on average.
         Raises EditError `context-too-short`."""
         room = context - 1
         spans = min(max(1, round(room * rate / (span + 2 * rate))), room // 4)
@@ -47,10 +47,10 @@ class Layout:
 @attrs.frozen
 class Denoising(ObjectiveHooks):
     """A mixture of denoisers (UL2, arXiv 2205.05131; for a model trained on the next token: UL2R, arXiv 2210.11399).
-    Each step uses one of them. `regular` and `extreme` remove spans from the text, leave a sentinel for each, and
-    predict them after the text; `sequential` predicts everything after a random point of the text. The mode's id comes
-    before the text. Shares are exact over every 100 steps of the run, counted from its first step; if the loss is used
-    only for some of these steps, because of a blend or a switch, it gets a random sample of the modes. The remaining
+    Each step uses one denoiser. `regular` and `extreme` replace spans of the text by sentinels and predict the spans
+    after the text; `sequential` predicts everything after a random point of the text. The mode's id comes before the
+    text. Shares are exact over every 100 steps of the run, counted from its first step. If the loss is used only for
+    some of these steps, because of a blend or a switch, these steps get a random sample of the modes. The remaining
     steps predict every next token, as `next_token` does. The defaults are those of UL2R, section 2.3.
 
     The loss is the mean over the predicted tokens, in nats. A window has the length of the plan's context, including
@@ -102,7 +102,7 @@ class Denoising(ObjectiveHooks):
         return len(MODES) + self.sentinels
 
     def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
-        """No compute in addition to the model's. Raises EditError `context-too-short`, `too-few-sentinels`."""
+        """0: no compute in addition to that of the model. Raises EditError `context-too-short`, `too-few-sentinels`."""
         layouts = self.layouts(shape.number("context")) if "context" in shape else {}
         spans = max((layout.spans for layout in layouts.values()), default=0)
         if spans >= self.sentinels:

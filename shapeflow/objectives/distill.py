@@ -19,10 +19,10 @@ class Distill(ObjectiveHooks):
     samples (for text: over tokens), at a temperature T (Hinton et al., arXiv 1503.02531). Labels are not used: see
     `mixture`.
 
-    The teacher is a file written by `shapeflow export`. It must have the data's classes, or vocabulary (ids that
-    `denoising` reserves on either side do not count), and take the same images. It gets the student's crop, at the
-    teacher's own resolution. The path is relative to the `.shape` file (or to the plan, if a plan is run without its
-    source). The plan contains the file's digest and the cost of the teacher's forward pass, which every step adds."""
+    The teacher is a file written by `shapeflow export`. It must have the classes or vocabulary of the data, without ids
+    that `denoising` reserves, and take the same images. It gets the student's crop, at the teacher's own resolution.
+    The path is relative to the `.shape` file (or to the plan, if a plan is run without its source). The plan contains
+    the digest of the file and the compute of the teacher's forward pass, which is added to every step."""
 
     data: ClassVar[str] = ANY
     reserved: ClassVar[int] = 0
@@ -37,7 +37,7 @@ class Distill(ObjectiveHooks):
 
     @property
     def teachers(self) -> dict[str, str]:
-        """The setting that names a file of weights -> the file."""
+        """Setting that names a file of weights -> the file."""
         return {"teacher": self.teacher}
 
     def taught(self, found: Mapping[str, Teacher]) -> Distill:

@@ -63,12 +63,12 @@ class Mixture(ObjectiveHooks):
 
     @property
     def reserved(self) -> int:
-        """No reserved ids: see `not-mixable`."""
+        """0: objectives that reserve ids cannot be mixed (`not-mixable`)."""
         return 0
 
     @property
     def teachers(self) -> dict[str, str]:
-        """The setting that names a file of weights -> the file."""
+        """Setting that names a file of weights -> the file."""
         parts = enumerate(one.teachers for one in self.of)
         return {f"of.{number}.{place}": file for number, files in parts for place, file in files.items()}
 
@@ -77,7 +77,7 @@ class Mixture(ObjectiveHooks):
         return attrs.evolve(self, of=tuple(one.taught(found) for one in self.of))
 
     def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
-        """Compute of the parts with a weight; a teacher that several parts share counts once."""
+        """Compute of the parts with a weight above 0. A teacher that several parts share counts once."""
         passes: dict[str, float] = {}
         beside = 0.0
         for one in self.active:

@@ -19,5 +19,5 @@ class NextToken(ObjectiveHooks):
     reserved: ClassVar[int] = 0
 
     def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
-        """No compute in addition to the model's."""
+        """0: no compute in addition to that of the model."""
         return 0.0

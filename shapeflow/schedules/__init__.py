@@ -1,4 +1,4 @@
-"""Learning-rate schedules: how the rate goes over the whole run, after the warm-up."""
+"""Learning-rate schedules: the course of the learning rate over the whole run, after the warm-up."""
 
 from shapeflow.ir.components import Schedule
 from shapeflow.schedules.constant import Constant

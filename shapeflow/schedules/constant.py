@@ -9,8 +9,8 @@ from shapeflow.ir.decay import Decay
 
 @attrs.frozen
 class Constant:
-    """The learning rate stays constant after the warm-up. This is the default, and the rate that scaling laws are
-    fitted at. It can be combined with a `cooldown`."""
+    """The learning rate stays constant after the warm-up. This is the default, and scaling laws are fitted to such
+    runs. It can be combined with a `cooldown`."""
 
     def decay(self) -> Decay | None:
         """No decay."""

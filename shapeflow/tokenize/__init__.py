@@ -1,8 +1,8 @@
-"""Documents to tokens: `shapeflow tokenize`.
+"""Converts documents to tokens: `shapeflow tokenize`.
 
     sources --pieces of documents--> encoder --ids--> writer --> NAME.bin, NAME.json
 
-All data is streamed, with a few MiB in memory.
+All data is streamed; only a few MiB are kept in memory.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from shapeflow.tokenize.writer import Writer, check_free
 __all__ = ["Choice", "Made", "tokenize"]
 
 CHARACTERS, PIECES = 1 << 22, 4_096
-"""Most text that is encoded at once: enough to keep all cores of a tokenizer busy."""
+"""The maximum text per call of the encoder: enough to use all cores."""
 
 Watch = Callable[[int, int], None]
-"""Called with (bytes of the sources that were read, all bytes)."""
+"""Called with the bytes of the sources that were read so far, and with their total."""
 
 
 @attrs.frozen
@@ -36,7 +36,7 @@ class Made:
 
     header: Header
     text: int
-    """Bytes of the documents as UTF-8."""
+    """The size of the documents in bytes, as UTF-8."""
     dropped: Counter[str]
     """Reason -> number of documents that were left out."""
 
@@ -55,11 +55,11 @@ def tokenize(
     held_out: float,
     watch: Watch = lambda seen, of: None,
 ) -> Made:
-    """Write `output` and its header atomically. The same sources give the same bytes.
+    """Write `output` and its header atomically. The output is deterministic.
 
-    `held_out`: the share that is held out. A digest of its beginning decides on a document, so that the choice does not
-    depend on its position, and copies of a document stay together; held-out documents are written last. Raises Refused
-    `tokens-exist`, `cannot-read`, `missing-column`, `missing-extra`, `no-text`, `cannot-write`, `disk-full`.
+    `held_out`: the share that is held out. A document is selected by a digest of its beginning, so that the choice does
+    not depend on its position and copies of a document are treated alike. Held-out documents are written last. Raises
+    Refused `tokens-exist`, `cannot-read`, `missing-column`, `missing-extra`, `no-text`, `cannot-write`, `disk-full`.
     """
     check_free(output)
     files = found(sources, choice)

@@ -41,7 +41,7 @@ class Encoder(Protocol):
 
 @attrs.frozen
 class Bytes:
-    """The bytes of UTF-8."""
+    """Encodes text as UTF-8 bytes."""
 
     end: int | None
     name: str = "bytes"
@@ -57,8 +57,8 @@ class Bytes:
 
 @attrs.frozen
 class FromFile:
-    """A tokenizer of the `tokenizers` library. Text is never encoded as special tokens; they are only added after
-    documents."""
+    """A tokenizer of the `tokenizers` library. Text is never encoded as special tokens; the end-of-document token is
+    added only after documents."""
 
     tokenizer: Any
     name: str
@@ -72,7 +72,8 @@ class FromFile:
 
 
 def encoder(tokenizer: str, end: str | None) -> Encoder:
-    """The encoder of `--tokenizer` and `--end`. `end`: an id, a token, `none`; None: the usual one of the tokenizer.
+    """The encoder for `--tokenizer` and `--end`. `end`: an id, a token or `none`; None: the usual token of the
+    tokenizer.
 
     Raises Refused `no-tokenizer`, `missing-extra`, `unknown-token`."""
     if tokenizer == "bytes":
@@ -98,9 +99,9 @@ def _loaded(path: Path) -> tuple[Any, str]:
         made = Tokenizer.from_buffer(data)
     except OSError as error:
         raise _unreadable(path, (error.strerror or str(error)).lower()) from error
-    except Exception as error:  # the library raises no other class
+    except Exception as error:  # the library raises only this class
         raise _unreadable(path, str(error)) from error
-    # Saved settings must not truncate or pad documents, nor find special tokens in their text.
+    # Disable saved settings that truncate or pad documents, or that find special tokens in their text.
     made.no_truncation()
     made.no_padding()
     made.encode_special_tokens = True

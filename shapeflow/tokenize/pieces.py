@@ -1,4 +1,4 @@
-"""Splits documents into pieces, so that none needs to fit in memory."""
+"""Splits documents into pieces, so that documents may be larger than memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 PIECE = 1 << 18
-"""Characters of a piece, at most. A tokenizer sees one piece at a time, and several pieces at once."""
+"""The maximum number of characters of a piece. A tokenizer encodes each piece separately, and several pieces per
+call."""
 
 
 @attrs.frozen
 class Piece:
-    """A stretch of a document; most documents are one piece."""
+    """A part of a document. Most documents are a single piece."""
 
     text: str
     first: bool
@@ -22,10 +23,10 @@ class Piece:
 
 @attrs.define
 class Tally:
-    """What has been read so far."""
+    """Counts what was read so far."""
 
     seen: int = 0
-    """Bytes of the sources, for the progress bar."""
+    """The number of bytes read from the sources, for the progress bar."""
     dropped: Counter[str] = attrs.field(factory=Counter)
     """Reason -> number of documents that were left out."""
 
@@ -34,7 +35,7 @@ class Tally:
 
 
 def document(text: object, tally: Tally) -> Iterator[Piece]:
-    """The pieces of a document in memory; anything that is not text is left out and counted."""
+    """The pieces of a document in memory. Anything that is not text is skipped and counted."""
     if text is None:
         tally.drop("no text in the column")
     elif not isinstance(text, str):
@@ -48,8 +49,8 @@ def document(text: object, tally: Tally) -> Iterator[Piece]:
 
 
 def in_pieces(chunks: Iterable[str]) -> Iterator[Piece]:
-    """The pieces of a document that comes in chunks: cut after the end of a line, else before a space. None if
-    empty."""
+    """The pieces of a document that is read in chunks. Cuts are after the end of a line, else before a space. Yields
+    nothing for an empty document."""
     held, first = "", True
     for chunk in chunks:
         held += chunk
@@ -62,12 +63,12 @@ def in_pieces(chunks: Iterable[str]) -> Iterator[Piece]:
 
 
 def _cut(text: str) -> int:
-    """Where to cut a text of more than PIECE characters; some text always remains."""
+    """The position at which to cut a text of more than PIECE characters; there is always text after it."""
     return text.rfind("\n", 0, PIECE) + 1 or max(0, text.rfind(" ", 1, PIECE)) or PIECE
 
 
 def _is_unicode(text: str) -> bool:
-    """JSON can hold lone surrogates, which are not valid text."""
+    """Whether a text is valid Unicode. JSON can contain lone surrogates, which are not."""
     try:
         text.encode()
     except UnicodeEncodeError:

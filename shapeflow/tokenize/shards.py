@@ -1,6 +1,6 @@
-"""Reads tar files in the layout of WebDataset: one document per member, in the order of the file.
+"""Reads tar files in the WebDataset layout: one document per member, in file order.
 
-Nothing is unpacked or unpickled: members that are not text are skipped and counted.
+Files are not unpacked to disk, and nothing is unpickled. Members that are not text are skipped and counted.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 from shapeflow.tokenize.pieces import Piece, Tally, document
 
 PICKLED = frozenset({".pyd", ".pickle", ".pkl", ".pt", ".pth", ".npy", ".npz", ".joblib"})
-"""Endings of files that hold, or may hold, pickled objects."""
+"""Extensions of files that may contain pickled objects."""
 
 
 def shard(path: Path, tally: Tally) -> Iterator[Piece]:
-    """The `.txt` members of a tar file, gzipped or not. Raises OSError for a file that is not a tar file, or is
+    """The `.txt` members of a tar file, gzipped or not. Raises OSError if the file is not a tar file or is
     truncated."""
     try:
         with tarfile.open(path, "r|*") as file:

@@ -1,6 +1,6 @@
 """Reads documents from text files, folders and JSON lines; `tables` and `shards` read other formats.
 
-Sources are read in the order in which they are named, the files of a folder in the order of their paths.
+Sources are read in the given order, and the files of a folder in the order of their paths.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Choice:
     column: str = "text"
     """The field that holds the text."""
     files: str = "*"
-    """Which files of a folder: a glob."""
+    """The files of a folder that are read, as a glob pattern."""
 
 
 @attrs.frozen
@@ -43,7 +43,8 @@ class File:
 
 
 def found(sources: Sequence[Path], choice: Choice) -> list[File]:
-    """The files of the sources; all are looked up before anything is read. Raises Refused `cannot-read`, `no-text`."""
+    """The files of the sources. Checks that all exist before anything is read. Raises Refused `cannot-read`,
+    `no-text`."""
     files: list[File] = []
     for source in sources:
         try:
@@ -91,7 +92,7 @@ def _read(file: File, choice: Choice, tally: Tally) -> Iterator[Piece]:
 
 
 def _text(path: Path, tally: Tally) -> Iterator[Piece]:
-    """A text file is one document."""
+    """The document in a text file."""
     with _opened(path) as file:
         if not _is_utf8(file):
             tally.drop("no UTF-8 text")
@@ -123,7 +124,7 @@ def _is_utf8(file: IO[bytes]) -> bool:
 
 
 def _lines(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
-    """A line of JSON is one document."""
+    """The documents in a file of JSON lines, one per line."""
     with _opened(path) as file:
         for line in file:
             tally.seen += len(line)

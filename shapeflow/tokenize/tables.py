@@ -17,7 +17,7 @@ from shapeflow.tokenize.pieces import Piece, Tally, document
 
 STATE, SPLITS = "state.json", "dataset_dict.json"
 ROWS = 512
-"""Rows of a table in memory."""
+"""The number of rows of a table that are kept in memory."""
 
 
 def is_saved(folder: Path) -> bool:
@@ -76,7 +76,7 @@ def _rows(batch: Any, column: str, tally: Tally) -> Iterator[Piece]:
 
 
 def _check(schema: Any, column: str, path: Path) -> None:
-    """Raises Refused `missing-column`."""
+    """Raise Refused `missing-column` if a table does not have the column."""
     names = list(schema.names)
     if column not in names:
         close = did_you_mean(column, names)

@@ -1,4 +1,4 @@
-"""Writes a token file: temporary files next to it, then the ids, then the header."""
+"""Writes a token file: first temporary files next to it, then the ids, then the header."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHUNK = 1 << 22
 
 
 def check_free(path: Path) -> None:
-    """Raises Refused `tokens-exist` where a file would be overwritten."""
+    """Raise Refused `tokens-exist` if a file would be overwritten."""
     for there in (path, header_path(path)):
         if there.exists():
             message = f"`{there}` already exists"
@@ -31,7 +31,8 @@ def check_free(path: Path) -> None:
 
 
 class Writer:
-    """Writes documents, piece by piece; held-out ones go to the end. Removes its temporary files if it fails."""
+    """Writes documents piece by piece, and held-out documents to the end of the file. Removes its temporary files on
+    failure."""
 
     def __init__(self, path: Path, dtype: Literal["uint16", "uint32"]) -> None:
         """Raises Refused `cannot-write`."""
@@ -56,7 +57,8 @@ class Writer:
         return sum(part.tokens for part in self._parts)
 
     def write(self, ids: Ids, apart: bool) -> None:
-        """Write a piece of a document; `apart`: of one that is held out. Raises Refused `cannot-write`, `disk-full`."""
+        """Write a piece of a document. `apart`: the document is held out. Raises Refused `cannot-write`,
+        `disk-full`."""
         part = self._parts[apart]
         try:
             part.file.write(ids.astype(np.dtype(self._dtype).newbyteorder("<")).tobytes())
@@ -65,13 +67,14 @@ class Writer:
         part.tokens += len(ids)
 
     def end(self, mark: int | None, apart: bool) -> None:
-        """End a document, with an end-of-document id or None. Raises Refused `cannot-write`, `disk-full`."""
+        """End a document. `mark`: the end-of-document id, or None for no id. Raises Refused `cannot-write`,
+        `disk-full`."""
         if mark is not None:
             self.write(np.array([mark], np.uint32), apart)
         self._parts[apart].documents += 1
 
     def finish(self, share: float, **about: Any) -> Header:
-        """Join both parts, then write the header next to them. Raises Refused `cannot-write`, `disk-full`."""
+        """Join the training and held-out parts, then write the header. Raises Refused `cannot-write`, `disk-full`."""
         training, apart = self._parts
         held_out, by = split(self.count, apart.tokens, share)
         try:
@@ -115,8 +118,8 @@ class _Part:
 
 
 def split(count: int, drawn: int, share: float) -> tuple[int, Literal["documents", "tail"]]:
-    """The number of tokens at the end that are held out: those of the drawn documents, if close to the share; else,
-    where documents are few, exactly the share, even if that cuts a document."""
+    """The number of held-out tokens at the end, and how they were selected: the `drawn` tokens of whole documents if
+    this is close to the share; else, with few documents, exactly the share, even if this cuts a document."""
     wanted = max(1, round(count * share)) if share else 0
     return (drawn, "documents") if wanted <= 2 * drawn <= 4 * wanted else (wanted, "tail")
 
