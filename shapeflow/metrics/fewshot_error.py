@@ -13,7 +13,8 @@ from shapeflow.ir.components import MetricHooks
 @attrs.frozen
 class FewshotError(MetricHooks):
     """The error on held-out images, 0 to 1, of a ridge regression (alpha 1e-2, one-hot targets) fitted to the features
-    of `shots` training images of each class (Anagnostidis et al. 2024, section 3; big_vision's protocol differs)."""
+    of `shots` training images of each class (Anagnostidis et al. 2024, section 3). The protocol of big_vision is
+    different."""
 
     data: ClassVar[str] = "images"
     unit: ClassVar[str] = "share"

@@ -14,8 +14,8 @@ from shapeflow.ir.components import MetricHooks
 class Loss(MetricHooks):
     """Held-out loss of the next token in nats, over the same tokens at every context.
 
-    `own` evaluates in windows of the context that is trained at, as in Anagnostidis et al. 2024; `longest` in windows
-    of the longest candidate, at which the model is used. Runs always record both."""
+    `own` evaluates in windows of the current training context, as in Anagnostidis et al. 2024; `longest` in windows of
+    the longest candidate context, at which the model is used. Runs always record both."""
 
     data: ClassVar[str] = "text"
     unit: ClassVar[str] = "nats"

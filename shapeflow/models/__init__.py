@@ -1,4 +1,4 @@
-"""Models: parameters with named dims, their sizes in a shape, the compute of a step. Backends build the modules."""
+"""Models: parameters with named dims, their sizes in a shape, and the compute of a step. Backends build the modules."""
 
 from shapeflow.ir.components import Architecture
 from shapeflow.models.transformer import Transformer

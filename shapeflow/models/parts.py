@@ -1,4 +1,4 @@
-"""The common parts of the architectures: rows of their tables, values of their axes, widths of their heads."""
+"""Common parts of the architectures: parameters, values of axes, widths of heads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def norm(name: str, shift: bool) -> tuple[Parameter, ...]:
 
 
 def whole(kind: str, settings: Mapping[str, int | None], values: Mapping[str, Value]) -> Shape:
-    """A candidate completed by settings, one for each axis. Raises EditError `missing-setting`, `setting-and-axis`."""
+    """A candidate, completed by the settings for axes that it does not have. Raises EditError `missing-setting`,
+    `setting-and-axis`."""
     for axis, value in settings.items():
         if value is None and axis not in values:
             raise _lacking(kind, axis)
@@ -33,7 +34,8 @@ def whole(kind: str, settings: Mapping[str, int | None], values: Mapping[str, Va
 
 
 def number(kind: str, axis: str, shape: Shape, setting: int | None) -> int:
-    """A shape's value on an axis, or the setting's. Raises EditError `missing-setting`."""
+    """The value of a shape on an axis; if it does not have the axis, the setting. Raises EditError
+    `missing-setting`."""
     if axis in shape:
         return shape.number(axis)
     if setting is None:
@@ -48,7 +50,7 @@ def _lacking(kind: str, axis: str) -> EditError:
 
 
 def head_width(kind: str, width: int | None, heads: int | None, given: int | None) -> int:
-    """Channels of one head, given or as the width divided by the heads.
+    """The channels of one head: the setting, or the width divided by the number of heads.
 
     Raises EditError `missing-setting` if neither is given, `head-width-mismatch` if they do not fit.
     """
@@ -66,7 +68,8 @@ def head_width(kind: str, width: int | None, heads: int | None, given: int | Non
 
 
 def whole_heads(width: int, head_width: int, heads: int | None) -> int:
-    """The number of heads of a width. Raises EditError `head-width-mismatch` if it is not whole, or not `heads`."""
+    """The number of heads of a width. Raises EditError `head-width-mismatch` if it is not an integer, or not
+    `heads`."""
     count, over = divmod(width, head_width)
     if over or not count:
         near = max(count, 1) * head_width
@@ -82,7 +85,7 @@ def whole_heads(width: int, head_width: int, heads: int | None) -> int:
 
 
 def hidden(width: int, ratio: float) -> int:
-    """The number of hidden units of an MLP. Raises EditError `fractional-mlp` if it is not whole."""
+    """The number of hidden units of an MLP. Raises EditError `fractional-mlp` if it is not an integer."""
     units = ratio * width
     if units != int(units):
         message = f"a width of {width} times an MLP ratio of {ratio:g} gives {units:g} hidden units"
@@ -92,5 +95,5 @@ def hidden(width: int, ratio: float) -> int:
 
 
 def blocks(parts: Iterable[Parameter]) -> tuple[Parameter, ...]:
-    """The parameters of the blocks, from those of one block."""
+    """The parameters of all blocks, given those of one block."""
     return tuple(Parameter("blocks.{depth}." + p.name, p.dims, p.role, p.writes) for p in parts)

@@ -41,12 +41,12 @@ class Transformer:
     or axes.
 
     `convention: flops` counts 2 for each multiply-accumulate of every matrix product; `paper` counts the
-    multiply-accumulates of the blocks only, as in Anagnostidis et al. 2024. Attention counts in full, with or without
-    a mask.
+    multiply-accumulates of the blocks only, as in Anagnostidis et al. 2024. Attention is counted in full, with or
+    without a mask.
 
     `attend: document` restricts attention to one document: a window often contains the end of one and the beginning of
     others. Rotary positions are relative, so they do not restart. The mask needs a slower kernel, and memory once for
-    all blocks: tokens of a step x context x 2 bytes on a GPU, 4 on a CPU, and one byte more while it is built.
+    all blocks: tokens of a step x context x 2 bytes on a GPU or 4 bytes on a CPU, and one more byte while it is built.
 
     The language model of Anagnostidis et al. 2024, 137,841,408 parameters, has width 768, depth 12, `mlp_ratio: 4` and
     a vocabulary of 32,000."""
@@ -71,7 +71,7 @@ class Transformer:
     convention: Literal["flops", "paper"] = setting(default="flops", help="how compute is counted")
 
     def shape(self, values: Mapping[str, Value]) -> Shape:
-        """A complete candidate. Raises EditError `missing-setting`, `setting-and-axis`."""
+        """A candidate with the values of all axes. Raises EditError `missing-setting`, `setting-and-axis`."""
         settings = {"context": self.context, "depth": self.depth, "width": self.width}
         return whole("transformer", settings, values)
 
@@ -141,8 +141,9 @@ def _separator(facts: DataFacts) -> int:
 
 
 def _compute(sizes: Mapping[str, int], n: int, convention: Convention) -> Compute:
-    """One sequence of n tokens: n (2 d^2 + 2 d kv + 3 d m) + 2 n^2 d multiply-accumulates per block. Attention counts
-    in full, including the masked half. The head counts only in `flops`; embedding look-ups are free."""
+    """One sequence of n tokens: n (2 d^2 + 2 d kv + 3 d m) + 2 n^2 d multiply-accumulates per block. Attention is
+    counted in full, including the masked half. The head is counted only in `flops`; embedding look-ups are not
+    counted."""
     d, kv, m = sizes["residual"], sizes["kv_heads"], sizes["hidden"]
     macs = sizes["depth"] * (n * (2 * d * d + 2 * d * kv + 3 * d * m) + 2 * n * n * d)
     if convention == "paper":

@@ -73,7 +73,7 @@ class Vit:
     convention: Literal["flops", "paper"] = setting(default="flops", help="how compute is counted")
 
     def shape(self, values: Mapping[str, Value]) -> Shape:
-        """A complete candidate. Raises EditError `missing-setting`, `setting-and-axis`."""
+        """A candidate with the values of all axes. Raises EditError `missing-setting`, `setting-and-axis`."""
         settings = {"depth": self.depth, "patch": self.patch, "width": self.width}
         own = {} if self.resolution is None else {"resolution": self.resolution}
         return whole("vit", settings | own, values)
@@ -149,7 +149,8 @@ class Vit:
         if convention == "paper":
             return Compute(sample=3.0 * depth * (block + n * (5 * d + m)))
         embedding, head = patches * p * p * seen["channel"] * d, d * seen["classes"]
-        # Resizing is separable, one axis after the other. Its matrices need no gradient: one forward, one backward.
+        # Resizing is separable: one axis after the other. Its matrices do not need gradients: one forward, one backward
+        # pass.
         resize = seen["channel"] * _resize(stored["patch"], p) + _resize(stored["grid"], grid)
         return Compute(sample=6.0 * (depth * block + embedding + head), step=4.0 * d * resize)
 

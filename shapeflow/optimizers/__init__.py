@@ -1,4 +1,4 @@
-"""How gradients become updates."""
+"""Optimizers: the rules that turn gradients into updates."""
 
 from shapeflow.ir.components import Optimizer
 from shapeflow.optimizers.adamw import Adamw

@@ -18,9 +18,9 @@ class Adamw:
     The learning rate of a step is the product of `lr`, its warm-up, the factor of the stage's shape, the warm-up after
     a switch, and the schedule or cooldown; `shapeflow compile` shows the factors that are not 1.
 
-    Held-out values are measured on an exponential average of the weights with a horizon of `average` steps, which
-    follows a young run closely (it spans about a tenth of the steps so far) and removes the jitter of a constant
-    learning rate. Weight decay acts on matrices only."""
+    Held-out values are measured on an exponential average of the weights with a horizon of `average` steps. Early in a
+    run it spans about a tenth of the steps so far, so that it follows the weights closely. It removes the jitter of a
+    constant learning rate. Weight decay acts on matrices only."""
 
     lr: float = setting(default=1e-3, above=0.0, help="learning rate after the warm-up, in the shape it was tuned for")
     weight_decay: float = setting(default=0.0, low=0.0, help="decoupled weight decay")
@@ -32,9 +32,9 @@ class Adamw:
     average: int = setting("steps", default=200, low=1, help="horizon of the averaged weights")
 
     def state(self, parameter: Parameter) -> Mapping[str, Growth]:
-        """The same for all parameters; the names are those of torch."""
+        """The state of every parameter, with the names of torch."""
         return {"step": "count", "exp_avg": "gradient", "exp_avg_sq": "squared"}
 
     def decays(self, memory: float) -> Mapping[str, float]:
-        """`beta2`, in steps that count as `memory` steps."""
+        """`beta2` raised to the power `memory`, for a step that counts as `memory` steps."""
         return {"beta2": self.beta2**memory}

@@ -17,15 +17,15 @@ class Muon:
     by norm.
 
     For each matrix Muon keeps a momentum, m = momentum * m + (1 - momentum) * gradient. The update is the momentum, or
-    with `nesterov` its look-ahead, brought close to the nearest orthogonal matrix by five Newton-Schulz steps with
-    the coefficients 3.4445, -4.7750 and 2.0315. Matrices that are fused in one tensor are updated one by one.
+    with `nesterov` its look-ahead, approximately orthogonalized by five Newton-Schulz steps with the coefficients
+    3.4445, -4.7750 and 2.0315. Matrices that are fused in one tensor are updated one by one.
 
     The update of an A x B matrix is multiplied by 0.2 * sqrt(max(A, B)), so that its entries are about as large as
     those of an AdamW update (Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982, section 2.2). An `lr`
     and a `weight_decay` tuned for `adamw` therefore carry over. Weight decay is decoupled and acts on matrices only.
 
     The momentum is linear in gradients. At a switch it is mapped exactly as the gradient is, and new entries start at
-    0. It is not corrected for age, since the length of the momentum does not change the update. `moments: carry`
+    0. It is not bias-corrected, since the norm of the momentum does not change the update. `moments: carry`
     concerns the second moments of the AdamW part only.
 
     `beta1`, `beta2`, `eps` and `adamw_lr` are those of the AdamW part. The warm-up, the stage's shape, the rise after a
@@ -45,8 +45,8 @@ class Muon:
     average: int = setting("steps", default=200, low=1, help="horizon of the averaged weights")
 
     def orthogonal(self, parameter: Parameter) -> bool:
-        """Whether Muon updates a parameter: a matrix of each block, with two axes as it is stored. What a model has
-        once (embedding, positions, head) and kernels of more axes are left to AdamW."""
+        """Whether Muon updates a parameter: those of each block that are stored as matrices. AdamW updates parameters
+        that a model has once (embedding, positions, head), and kernels with more than two axes."""
         return parameter.role == "matrix" and bool(parameter.listed) and len(parameter.dims) == 2
 
     def state(self, parameter: Parameter) -> Mapping[str, Growth]:
@@ -56,5 +56,5 @@ class Muon:
         return {"step": "count", "exp_avg": "gradient", "exp_avg_sq": "squared"}
 
     def decays(self, memory: float) -> Mapping[str, float]:
-        """`beta2` of the AdamW part, in steps that count as `memory` steps."""
+        """`beta2` of the AdamW part raised to the power `memory`, for a step that counts as `memory` steps."""
         return {"beta2": self.beta2**memory}

@@ -15,11 +15,11 @@ from shapeflow.ir.parameters import Growth, Parameter
 class Sgd:
     """Stochastic gradient descent with momentum, as `torch.optim.SGD`; gradients are clipped by norm.
 
-    The momentum is a sum of gradients: m = momentum * m + gradient. The update is lr * m, or
-    lr * (gradient + momentum * m) with `nesterov`. Weight decay acts on matrices only and is decoupled (Loshchilov and
-    Hutter 2019), so that the momentum holds gradients alone. At a switch the momentum is therefore mapped exactly as
-    the gradient is, and new entries start at 0, as every entry does in the first step: all choices of `moments` but
-    `reset` are the same.
+    The momentum is a sum of gradients: m = momentum * m + gradient. The update is lr * m, or lr * (gradient + momentum
+    * m) with `nesterov`. Weight decay acts on matrices only and is decoupled (Loshchilov and Hutter 2019), so that the
+    momentum contains only gradients. At a switch, the momentum is therefore mapped exactly as the gradient is, and new
+    entries start at 0, as all entries do in the first step. All values of `moments` except `reset` have the same
+    effect.
 
     The learning rate follows the warm-up, the stage's shape, the rise after a switch, and the schedule or cooldown.
     `width_expand(lr: mup)` and the default `lr: sqrt` of `batch_resize` are rules for Adam: with `sgd` write `lr: keep`
@@ -46,5 +46,5 @@ class Sgd:
         return {"momentum_buffer": "gradient"} if self.momentum else {}
 
     def decays(self, memory: float) -> Mapping[str, float]:
-        """None: there is no second moment."""
+        """Empty: there is no second moment."""
         return {}

@@ -1,4 +1,4 @@
-"""No decay."""
+"""A constant learning rate."""
 
 from __future__ import annotations
 

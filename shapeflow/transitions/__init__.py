@@ -1,4 +1,4 @@
-"""Transitions: the edits that take a model from one value of an axis to another."""
+"""Transitions: the edits that move a model from one value of an axis to another."""
 
 from shapeflow.ir.components import Transition
 from shapeflow.transitions.batch_resize import BatchResize

@@ -1,4 +1,4 @@
-"""Batch: a setting of the data and of the learning rate; parameters do not change."""
+"""Batch: a property of the data and the learning rate. Parameters do not change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BatchResize(TransitionHooks):
     """Moves along `batch`, in both directions: more or fewer images, or tokens, per step. Weights, their average and
     the optimizer's state do not change.
 
-    The optimizer's learning rate is given for the batch of the `data` sentence. At r times that batch it is multiplied
+    The optimizer's learning rate applies to the batch of the `data` sentence. At r times that batch it is multiplied
     by the square root of r (`sqrt`, for Adam: Malladi et al., arXiv 2205.10287), by r (`linear`, for SGD: Goyal et al.,
     arXiv 1706.02677), or not changed (`keep`). If it was tuned for each batch, use `table`: `factors` lists one factor
     on the optimizer's learning rate for each batch of `at`. The learning rate depends only on the shape, so a run that
@@ -110,5 +110,5 @@ class BatchResize(TransitionHooks):
         return {"sqrt": math.sqrt(ratio), "keep": 1.0, "linear": ratio}[self.lr]
 
     def memory(self, facts: DataFacts, shape: Shape) -> float:
-        """The power on decays in a shape: the number of steps of the data's own batch that one step counts as."""
+        """The exponent of decays in a shape: one step counts as this many steps at the batch of the data."""
         return shape.number("batch") / facts.batch if self.beta2 == "samples" else 1.0

@@ -1,4 +1,4 @@
-"""Context: a setting of the data; parameters do not change."""
+"""Context: a property of the data. Parameters do not change."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ContextGrow(TransitionHooks):
     """Moves along `context`: longer or shorter sequences with the same number of tokens per step. Rotary positions keep
     their base, so logits at shared positions are equal.
 
-    The model must not have learned positions. A hard switch (`preview: 0%`; Anagnostidis et al. 2024, section 5) brings
-    distances that were never trained; by default a tenth of the steps before the switch are in the next context. On a
-    small model neither changed the error on the same text: see the table in `docs/transitions.md`. Also compare with a
-    fixed mixture.
+    The model must not have learned positions. After a hard switch (`preview: 0%`; Anagnostidis et al. 2024, section 5)
+    the model sees distances that it was never trained on. By default, a tenth of the steps before the switch therefore
+    use the next context. On a small model, neither changed the error on the same text: see the table in
+    `docs/transitions.md`. Also compare with a fixed mixture.
 
     `rope` other than `keep` changes the angles of positions that were trained, so it needs `allow_lossy: true`. It is
     for weights whose base was chosen for `trained` tokens; for a run from scratch, choose the model's `rope_base` for
@@ -77,7 +77,7 @@ class ContextGrow(TransitionHooks):
 
     @property
     def average(self) -> Literal["map", "restart"]:
-        """If the function changes, an average over both sides would mix two functions."""
+        """`restart` if the function changes, since an average over both sides of the switch would mix two functions."""
         return "map" if self.rope == "keep" else "restart"
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:
@@ -98,7 +98,7 @@ class ContextGrow(TransitionHooks):
         return self.reading(model, after)
 
     def rotation(self, model: Model, shape: Shape) -> dict[str, SlotValue]:
-        """The slots `rope.*` of a shape. They depend only on the shape, not on the run before it."""
+        """The slots `rope.*` of a shape. They depend only on the shape, not on earlier stages."""
         if self.rope == "keep" or self.trained is None:
             return {}
         own = model.slots.get("rope.base")

@@ -1,4 +1,4 @@
-"""Depth: more blocks, new ones or copies of the existing ones."""
+"""Depth: adds blocks, which are new or copies of existing blocks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from shapeflow.ir.parameters import Model, Parameter, Preserves
 
 @attrs.frozen
 class DepthExpand(TransitionHooks):
-    """Moves along `depth`, to deeper models only. Old blocks do not change and keep the optimizer's state under their
-    new numbers.
+    """Moves along `depth`, to deeper models only. Existing blocks do not change. They keep their optimizer state, also
+    if their number changes.
 
     `copyzero`: copies are added after each block, with output projections of zero, so the function is kept exactly.
     `zero`: new blocks are added after the last one, with weights of the same scale as the old blocks and output
@@ -50,11 +50,11 @@ class DepthExpand(TransitionHooks):
 
     @property
     def average(self) -> Literal["map", "restart"]:
-        """If the function changes, an average over both sides would mix two functions."""
+        """`restart` if the function changes, since an average over both sides of the switch would mix two functions."""
         return "map" if self.init in ("copyzero", "zero") else "restart"
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
-        """Empty: all stored blocks are read."""
+        """No edits: all stored blocks are read."""
         return ()
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:
@@ -76,8 +76,9 @@ class DepthExpand(TransitionHooks):
         return tuple(Grow(p.name, (Along("depth", to, self._fill(p)),)) for p in model.bearing("depth"))
 
     def _fill(self, parameter: Parameter) -> Fill:
-        """The fill of new blocks in one parameter."""
-        # Whether the parameter adds to the residual stream. A norm's output has its dim but is read within the block.
+        """How new blocks are filled in one parameter."""
+        # Whether the parameter adds to the residual stream. The output of a norm has the same dim, but is used inside
+        # the block.
         adds = parameter.writes == "residual" and parameter.role in ("matrix", "bias")
         if self.init == "zero":
             if parameter.role == "scale":

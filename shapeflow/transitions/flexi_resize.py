@@ -1,4 +1,4 @@
-"""Patch size: one stored kernel, resized to every patch size."""
+"""Patch size: one stored kernel, which is resized to every patch size."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class FlexiResize(TransitionHooks):
     position grid bilinearly (FlexiViT, arXiv 2212.08013; Anagnostidis et al. 2024, section 4).
 
     The stored parameters do not change, so any patch size can follow any other and the optimizer's state is kept. At a
-    fixed resolution a token covers a different part of the image, so the error jumps at a switch with any kernel. Some
-    steps in the next size before the switch (`preview`) remove most of the jump; 0% is the hard switch of Anagnostidis
-    et al. Random crops of the images (`crop` of `image_folder` and `cifar10`) reduce it too. Above the base size tokens
-    are exact; below it, `antialias` keeps more of the image.
+    fixed resolution, a token covers a different part of the image after a switch, so the error jumps with any kernel.
+    Some steps in the next size before the switch (`preview`) remove most of the jump; 0% is the hard switch of
+    Anagnostidis et al. Random crops of the images (`crop` of `image_folder` and `cifar10`) reduce it too. Above the
+    base size tokens are exact; below it, `antialias` keeps more of the image.
 
     `credit`: at a small scale, 30% was measured for a switch to half the patch size and 55-78% for ratios of 1.5 and
     less; Anagnostidis et al. assume 100%."""
@@ -46,7 +46,7 @@ class FlexiResize(TransitionHooks):
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
     def stored(self, facts: DataFacts) -> dict[str, int]:
-        """Base sizes of the kernel (px) and the position grid, independent of the data."""
+        """Base sizes of the kernel (px) and the position grid. They do not depend on the data."""
         return {"patch": self.base, "grid": self.grid}
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:

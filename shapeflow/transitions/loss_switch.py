@@ -1,4 +1,4 @@
-"""Loss: the objective of a step; parameters do not change."""
+"""Loss: the objective of a step. Parameters do not change."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class LossSwitch(TransitionHooks):
     """Moves along `loss`, in both directions: after a switch, training minimises a different objective. Weights and
     their average do not change, so the model's function is the same; only the value of the loss differs.
 
-    The optimizer's moments are kept, or reset (`moments: reset`). On a small image set neither made the held-out error
-    jump. A hard switch is the default. `blend: 25%` makes it gradual: over the last quarter of the stage before, the
-    share of steps in the next loss rises: 20%, 40%, 60%, 80% of the steps that previews on other axes leave. On average
-    this is a mixture with a rising weight, and each step costs what its own loss costs."""
+    The optimizer's moments are kept, or reset (`moments: reset`). On a small image set, neither made the held-out error
+    jump. A hard switch is the default. `blend: 25%` makes it gradual: over the last quarter of the stage before the
+    switch, the share of steps with the next loss rises to 20%, 40%, 60% and 80% of the steps that previews on other
+    axes do not use. On average this is a mixture with a rising weight. Each step has the cost of its own loss."""
 
     axis: ClassVar[str] = "loss"
     one_way: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Resolution: larger or smaller images in patches of the same size, one stored grid of positions."""
+"""Resolution: larger or smaller images in patches of the same size, with one stored position grid."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ResolutionResize(TransitionHooks):
     credit: float = setting("ratio", default=1.0, low=0.0, high=1.0, help="share of the descent that survives a switch")
 
     def stored(self, facts: DataFacts) -> dict[str, int]:
-        """The size of the position grid, independent of the data."""
+        """The size of the stored position grid. It does not depend on the data."""
         return {"grid": self.grid}
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:

@@ -14,7 +14,8 @@ from shapeflow.ir.edits import Along, Constant, Copy, Edit, EditError, Fill, Gro
 from shapeflow.ir.parameters import Model, Parameter, Preserves
 
 _SHARE = 0.3
-"""The share of the first copy of a unit. At one half both copies would get the same gradient and stay equal."""
+"""The share of the outgoing weights that the first copy of a unit gets. At one half, both copies would get the same
+gradient and stay equal."""
 
 
 @attrs.frozen
@@ -23,11 +24,11 @@ class WidthExpand(TransitionHooks):
     added after the old ones.
 
     `normal` (Anagnostidis et al. 2024, section 6.1): new entries are drawn from N(0, gamma * mean square of the old
-    ones), the old ones do not change; the error jumps. `preserve`: the outgoing weights of new heads and units are
-    zero, and new residual channels carry the mean of the old ones under LayerNorm, zero under RMSNorm, so the function
-    is kept exactly. `net2net` (arXiv 1511.05641): new heads and units are copies and share the outgoing weights with
-    their originals; the function is also kept. `gamma` scales the free entries in all three. With a tied embedding use
-    `normal` with a small gamma.
+    entries), and old entries do not change; the error jumps. `preserve`: the outgoing weights of new heads and units
+    are zero, and new residual channels carry the mean of the old ones under LayerNorm, zero under RMSNorm, so the
+    function is kept exactly. `net2net` (arXiv 1511.05641): new heads and units are copies and share the outgoing
+    weights with their originals; the function is also kept. `gamma` scales the free entries in all three. With a tied
+    embedding use `normal` with a small gamma.
 
     A learning rate is tuned at one width. With `lr: mup`, matrices that read channels, heads or hidden units use the
     optimizer's rate times `tuned_at` / width (muP, Yang et al., arXiv 2203.03466, for Adam): every projection, and an
@@ -73,11 +74,11 @@ class WidthExpand(TransitionHooks):
 
     @property
     def average(self) -> Literal["map", "restart"]:
-        """If the function changes, an average over both sides would mix two functions."""
+        """`restart` if the function changes, since an average over both sides of the switch would mix two functions."""
         return "restart" if self.init == "normal" else "map"
 
     def reading(self, model: Model, shape: Shape) -> tuple[Edit, ...]:
-        """Empty: the stored width is what is read."""
+        """No edits: the stored width is read."""
         return ()
 
     def matrix_rate(self, shape: Shape) -> float:
@@ -111,16 +112,17 @@ class WidthExpand(TransitionHooks):
         ratio = math.sqrt(old["residual"] / new["residual"])
         made: list[Edit] = []
         for parameter in model.bearing(*grown):
-            # The residual comes last, so that its rule fills the corner (new by new).
+            # The residual dim comes last, so that its rule fills the corner of new rows and new columns.
             dims = sorted(grown.intersection(parameter.logical), key=lambda dim: (dim == "residual", dim))
             along = tuple(Along(dim, new[dim], self._fill(model, parameter, dim, ratio)) for dim in dims)
             keeps = self.init != "normal" and parameter.role == "scale"
             made.append(Grow(parameter.name, along, ratio if keeps else 1.0))
-        # Under `preserve` the variance over D channels is d/D of that over d; the norms' weights and eps compensate.
+        # With `preserve` and `net2net`, the variance over D channels is d/D of the variance over d. The weights and eps
+        # of the norms compensate.
         return tuple(made) if self.init == "normal" else (*made, Scale("norm.eps", ratio**2))
 
     def _fill(self, model: Model, parameter: Parameter, dim: str, ratio: float) -> Fill:
-        """The fill of new entries along one dim; `ratio`: sqrt(old width / new width)."""
+        """How new entries along one dim are filled. `ratio`: sqrt(old width / new width)."""
         if parameter.role == "scale":
             return Constant(1.0 if self.init == "normal" else ratio)
         if parameter.role == "shift":

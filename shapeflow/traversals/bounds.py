@@ -1,4 +1,5 @@
-"""The bounds of a plan: its budget in FLOPs of each shape, its target and its start; with errors for missing ones."""
+"""The bounds of a plan: its budget in FLOPs of each shape, its target and its start. Reports an error if one is
+missing."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from shapeflow.ir.route import Curve, Problem
 
 @attrs.frozen
 class Budget:
-    """A budget, and how much of it one FLOP of each shape uses."""
+    """A budget, and how much of it one FLOP uses in each candidate."""
 
     value: float
     """In FLOPs, in steps, or in images or tokens."""
@@ -139,7 +140,7 @@ def start_of(problem: Problem, report: Report) -> float | None:
 
 
 def per_step(amount: Amount, problem: Problem, report: Report, setting: str) -> list[float] | None:
-    """An amount of steps in FLOPs of each candidate; None after reporting `steps-without-model`."""
+    """FLOPs of each candidate for an amount of steps; None after reporting `steps-without-model`."""
     if problem.step_compute is None:
         report.error(
             "steps-without-model",

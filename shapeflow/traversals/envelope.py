@@ -1,9 +1,9 @@
-"""Where laws cross, and the cheapest route along them: exact, without a grid.
+"""Computes where laws cross, and the cheapest route along them, exactly and without a grid.
 
-A law's rate is log |dC/dE| = k - s log(E - c): a straight line in log(E - c), with s = 1/b + 1. The difference of two
-such rates has one stationary point, so two rates cross at most twice, each time inside a known bracket. On a cheapest
-route a switch between two laws is at such a crossing, since moving it in either direction costs more, or at the start;
-a credit shifts the crossing of its pair by log eta. So a search over crossings is exact.
+The rate of a law is log |dC/dE| = k - s log(E - c): a straight line in log(E - c), with s = 1/b + 1. The difference of
+two rates has one stationary point, so two rates cross at most twice, each time in a known bracket. On a cheapest route,
+every switch is at the start or at such a crossing, since moving it in either direction costs more. A credit shifts the
+crossing of its pair by log eta. A search over crossings is therefore exact.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from shapeflow.ir.route import Curve
 
 Floats = NDArray[np.float64]
 TIE = 1e-12
-"""Rates (in log) and totals (relative) that differ by less count as equal; then fewer stages win."""
+"""Rates (in log) and totals (relative) that differ by less count as equal. Of equal routes, the one with fewer stages
+wins."""
 
 
 @attrs.frozen
 class Crossing:
-    """The error at which two laws cross: above it `upper` is cheaper per unit of error, below it `lower`."""
+    """The error at which two laws cross. Above it, `upper` is cheaper per unit of error; below it, `lower` is."""
 
     error: float
     upper: int
@@ -54,7 +55,7 @@ class Lines:
 
     @classmethod
     def of(cls, laws: Sequence[Curve]) -> Lines:
-        """Computed from two points of each law, far enough above its floor to avoid cancellation."""
+        """Compute the lines from two points of each law, far enough above its floor to avoid cancellation."""
         c = np.array([law.floor for law in laws])
         near, far = 1.0 + np.abs(c), 16.0 * (1.0 + np.abs(c))
         at_near = np.array([law.log_rate(float(e)) for law, e in zip(laws, c + near, strict=True)])
@@ -63,7 +64,7 @@ class Lines:
         return cls(at_near + s * np.log(near), s, c)
 
     def rate(self, law: NDArray[np.intp] | slice, error: Floats) -> Floats:
-        """log |dC/dE| of chosen laws at errors, elementwise; infinite at and below the floor."""
+        """log |dC/dE| of laws at errors, elementwise; infinite at and below the floor."""
         above = error - self.c[law]
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(above > 0, self.k[law] - self.s[law] * np.log(np.maximum(above, 0.0)), np.inf)
@@ -72,7 +73,8 @@ class Lines:
 def crossings(
     laws: Sequence[Curve], start: float, target: float | None = None, ease: Floats | None = None
 ) -> list[Crossing]:
-    """All errors strictly between the target (or the floors) and the start at which a switch may pay, from high to low.
+    """All errors strictly between the target (or the floors) and the start at which a switch may reduce the cost, in
+    descending order.
 
     `ease[p, q]`: log of the weight of a unit of error in q for a switch from p to q, relative to one in p; 0 if the
     switch is free. With a credit eta it is log eta, since the switch then costs (1 - eta) of the compute that q needs
@@ -94,7 +96,7 @@ def crossings(
 
 
 def openings(laws: Sequence[Curve], start: float, ease: Floats | None = None) -> list[Crossing]:
-    """Switches at the start itself: training begins in the upper law, and the lower one is cheaper from there on."""
+    """Switches at the start: training begins in the upper law, and the lower law is cheaper from there on."""
     p, q = _pairs(len(laws))
     lines, at = Lines.of(laws), np.full(len(p), start)
     shift = np.zeros(len(p)) if ease is None else ease[p, q]
@@ -114,7 +116,7 @@ def _between(
 ) -> list[Crossing]:
     """The crossings from p above to q below, in brackets with at most one crossing each."""
     p, q, shift = pairs
-    # At a floor both rates may be infinite: start slightly above it.
+    # Start slightly above a floor, since both rates may be infinite there.
     left = np.where(left < right, left + (right - left) * 1e-13, left)
 
     def gap(error: Floats) -> Floats:
@@ -136,8 +138,8 @@ def _between(
 
 def greedy(laws: Sequence[Curve], start: float, target: float) -> list[Stretch]:
     """The lower envelope of the rates over (target, start] (paper A, eq. 2): at every error the law with the greatest
-    dC/dE. If switches are free in both directions, no route from the start to the target is cheaper. On a tie the
-    current law is kept; at the start the law that is cheaper to reach it.
+    dC/dE. If switches are free in both directions, no route from the start to the target is cheaper. On a tie, the
+    current law is kept; at the start, the law that reaches the start with less compute is used.
 
     Raises ValueError if no law passes the target.
     """
@@ -159,7 +161,7 @@ def greedy(laws: Sequence[Curve], start: float, target: float) -> list[Stretch]:
 
 
 def along(law: Curve, first: float, last: float) -> float:
-    """FLOPs along a law from one error down to another; the part above its error at compute 0 is free."""
+    """FLOPs along a law from one error down to another. Errors above that at compute 0 cost nothing."""
     return entry(law, last) - entry(law, first)
 
 

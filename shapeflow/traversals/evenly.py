@@ -1,4 +1,4 @@
-"""`traversal evenly`: all candidates in turn, with equal compute."""
+"""`traversal evenly`: all candidates in order, with equal compute."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from shapeflow.traversals.spaced import spaced
 
 @attrs.frozen
 class Evenly(TraversalHooks):
-    """All candidates in the order of the file, each with the same compute: of n stages, stage i ends at i/n of the
-    budget. Needs no laws; a baseline of Anagnostidis et al. 2024.
+    """All candidates in file order, each with the same compute: of n stages, stage i ends at i/n of the budget. Does
+    not use laws. A baseline of Anagnostidis et al. 2024.
     """
 
     def route(self, problem: Problem, report: Report) -> Route | None:

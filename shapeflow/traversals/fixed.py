@@ -14,7 +14,7 @@ from shapeflow.traversals.bounds import reachable, written
 
 @attrs.frozen
 class Fixed(TraversalHooks):
-    """One stage in one candidate. Needs no laws; the baseline that every plan is compared with."""
+    """One stage in one candidate. Does not use laws. Every plan is compared with this baseline."""
 
     shape: Shape = setting(first=True, help="the candidate, such as `(patch: 8 px)`")  # noqa: RUF009
 

@@ -1,4 +1,4 @@
-"""`traversal logarithmic`: all candidates in turn, with stage ends evenly spaced in log compute."""
+"""`traversal logarithmic`: all candidates in order, with stage ends evenly spaced in log compute."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from shapeflow.traversals.spaced import spaced
 
 @attrs.frozen
 class Logarithmic(TraversalHooks):
-    """All candidates in the order of the file, with stage ends evenly spaced in log compute: of n stages, stage i ends
-    at budget / growth^(n - i), counted from the start of the run, and the first one begins at 0. Needs no laws; a
-    baseline of Anagnostidis et al. 2024.
+    """All candidates in file order, with stage ends evenly spaced in log compute: of n stages, stage i ends at budget /
+    growth^(n - i) from the start of the run. The first stage begins at 0. Does not use laws. A baseline of Anagnostidis
+    et al. 2024.
     """
 
     growth: float = setting("number", default=2.0, above=1.0, help="ratio of each stage's end to the end before")

@@ -26,7 +26,7 @@ class Question:
         return End(self.problem.target, *((self.budget.value, self.budget.unit) if self.budget else ()))
 
     def rules(self) -> Rules:
-        """The file's own rules, by the candidates' indices."""
+        """The rules of the file; laws have the indices of their candidates."""
         problem, shapes = self.problem, self.problem.candidates
         return Rules(
             allowed=lambda p, q: problem.allowed(shapes[p], shapes[q]),
@@ -43,7 +43,7 @@ class Question:
         return cheapest(self.laws, self.start, [*events, *self._just_long_enough(rules)], self.end, rules)
 
     def switches(self, target: float | None, unmeasured: bool, *, priced: bool = True) -> list[Crossing]:
-        """The crossings at which a switch may pay."""
+        """The crossings at which a switch may reduce the cost."""
         ease = self._ease() if priced else None
         events = openings(self.laws, self.start, ease) + crossings(self.laws, self.start, target, ease)
         return [event for event in events if unmeasured or self.both_measured(event)]
@@ -61,7 +61,7 @@ class Question:
         return logs
 
     def _just_long_enough(self, rules: Rules) -> list[Crossing]:
-        """Switches after which the last stage before the target has exactly its least length."""
+        """Switches after which the last stage before the target has exactly its minimum length."""
         target, found = self.problem.target, []
         if target is None:
             return []

@@ -12,9 +12,9 @@ from shapeflow.traversals.bounds import reachable
 
 @attrs.frozen
 class Random(TraversalHooks):
-    """Each step in a candidate drawn uniformly at random (FlexiViT, Beyer et al. 2023). One stage in the last
-    candidate, with equal shares of all others; the draws follow the plan's seed. Needs no laws. A strong baseline for
-    plans that switch at set times.
+    """Each step uses a candidate that is drawn uniformly at random (FlexiViT, Beyer et al. 2023). The plan has one
+    stage in the last candidate, with equal shares of all others; draws depend on the seed of the plan. Does not use
+    laws. A strong baseline for plans that switch at fixed times.
     """
 
     def route(self, problem: Problem, report: Report) -> Route | None:

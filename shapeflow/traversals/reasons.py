@@ -1,4 +1,4 @@
-"""The reasons for the answer of `steepest`, with numbers."""
+"""Explains the result of `steepest`, with numbers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from shapeflow.traversals.search import Rules, Way
 
 
 def reasons(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
-    """Notes for the reader of the plan, in whole sentences."""
+    """Notes that explain the plan to its reader."""
     alone = _one_stage(problem, asked, way, unmeasured) if len(way.stretches) == 1 else []
     return alone + _free(problem, asked, way)
 
 
 def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
-    """Why the plan has one shape, with numbers."""
+    """Notes that explain why the plan has one shape, with numbers."""
     (only,) = way.stretches
     here, shape = asked.laws[only.law], written(problem.candidates[only.law], problem)
     why = _why(asked, only, unmeasured)
@@ -38,7 +38,7 @@ def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) ->
 
 
 def _why(asked: Question, only: Stretch, unmeasured: bool) -> str:
-    """The rule because of which the plan has only one stage."""
+    """The reason why the plan has only one stage."""
     rules = asked.rules()
 
     def splits(without: Rules, unmeasured: bool, priced: bool = True) -> bool:
@@ -73,8 +73,8 @@ def _times(log_ratio: float) -> str:
 
 
 def _free(problem: Problem, asked: Question, way: Way) -> list[str]:
-    """A comparison with the plan if switches were free, if prices, one-way transitions, least lengths and the measured
-    range change it."""
+    """A comparison with the plan that would result if switches were free. Empty if it has the same shapes or about the
+    same cost."""
     end = way.stretches[-1].last
     if not end < asked.start:
         return []

@@ -1,4 +1,5 @@
-"""The cheapest route over the crossings of laws if switches have a price or a direction, or stages a least length."""
+"""Finds the cheapest route over the crossings of laws if switches have prices or directions, or stages have a minimum
+length."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ ROUNDING = 1e-9
 
 @attrs.frozen
 class Rules:
-    """The rules of a route, by the laws' indices."""
+    """The rules of a route. Laws are given by index."""
 
     allowed: Callable[[int, int], bool] = lambda p, q: True
     price: Callable[[int, int, float], float] = lambda p, q, error: 0.0
@@ -24,9 +25,11 @@ class Rules:
     surcharge: Callable[[int, int], float] = lambda p, q: 0.0
     """The fraction of the compute of the stage before a switch that its preview adds."""
     measured: Callable[[Crossing], bool] = lambda event: True
-    """Whether a switch is allowed at this error. Asked for switches that are moved to give a stage its least length."""
+    """Whether a switch is allowed at this error. Used for switches that are moved to give a stage its minimum
+    length."""
     shortest: Sequence[float] = ()
-    """The least FLOPs of a stage in each law, its price included; empty: none. A single stage may be shorter."""
+    """The minimum FLOPs of a stage in each law, including the price of its switch; empty: no minimum. A single stage
+    may be shorter."""
     from_nothing: bool = True
     """Whether the total counts the compute that the first law needs to reach the start."""
 
@@ -38,32 +41,33 @@ class End:
     target: float | None = None
     budget: float | None = None
     unit: Sequence[float] = ()
-    """How much of the budget one FLOP of each law uses; empty: 1, the budget is compute."""
+    """How much of the budget one FLOP of each law uses; empty: 1 for all laws, as the budget is compute."""
 
 
 @attrs.frozen
 class Way:
-    """The route found."""
+    """A route that was found."""
 
     stretches: tuple[Stretch, ...]
     total: float
-    """FLOPs, prices included."""
+    """FLOPs, including prices."""
     on_target: bool
 
 
 @attrs.frozen(eq=False)
 class _Entry:
-    """An arrival in a law, with the cheapest route to it."""
+    """The beginning of a stage in a law, with the cheapest route to it."""
 
     law: int
     error: float
     before: float
-    """Total just before the switch, the preview included; a stage's length is counted from here."""
+    """Total just before the switch, including the preview. The length of the stage is counted from here."""
     total: float
     base: float
-    """Total minus the law's own compute here: `base + entry(law, e)` is the total at a later error e."""
+    """Total minus the law's compute from scratch to this error, so that `base + entry(law, e)` is the total at a lower
+    error e."""
     spent: float
-    """How much of the budget the total used."""
+    """How much of the budget is used so far."""
     stages: int
     parent: _Entry | None
 
@@ -71,11 +75,12 @@ class _Entry:
 def cheapest(
     laws: Sequence[Curve], start: float, events: Sequence[Crossing], end: End, rules: Rules | None = None
 ) -> Way | None:
-    """The route of least compute from the start to the end, with switches at `events`, or later where a stage that is
-    too short at an event gets long enough; None if no law reaches the end.
+    """The cheapest route from the start to the end, with switches at `events`. If a stage is too short at an event, the
+    switch moves to the error at which the stage is long enough. None if no law reaches the end.
 
-    With a target: least compute. With a budget of compute alone: least error. Among equals, the fewest stages. Every
-    route in one law is among those compared, so the answer never costs more than the best fixed shape.
+    Cheapest means the least compute to a target, or the least error for a budget of compute without a target. Of equal
+    routes, the one with the fewest stages wins. Routes with a single law are included, so the result never costs more
+    than the best fixed shape.
     """
     search = _Search(laws, start, end, rules or Rules())
     for event in events:
@@ -107,14 +112,14 @@ class _Search:
         heappush(self.events, (-event.error, event.upper, event.lower))
 
     def run(self) -> None:
-        """Process all events from the start on, including those that are added on the way."""
+        """Process all events from the start on, including those that are added meanwhile."""
         heapify(self.events)
         while self.events:
             error, p, q = heappop(self.events)
             self.pass_by(Crossing(-error, p, q))
 
     def _leave_enough(self, one: _Entry) -> None:
-        """Plan switches that leave the budget's last stage just long enough."""
+        """Plan switches such that the last stage before the end of the budget is just long enough."""
         if self.end.budget is None or len(set(self.unit)) > 1:
             return
         left = (self.end.budget - one.spent) / self.unit[one.law]
@@ -123,7 +128,7 @@ class _Search:
                 self._later(one, q, (left - shortest) / (1 + self.rules.surcharge(one.law, q)))
 
     def _later(self, one: _Entry, q: int, compute: float) -> None:
-        """Plan a switch to q after some compute in a stage."""
+        """Plan a switch to law q after `compute` FLOPs in a stage."""
         law = self.laws[one.law]
         error = law.error(entry(law, one.error) + compute)
         event = Crossing(error, one.law, q)
@@ -132,17 +137,17 @@ class _Search:
             self.plan(event)
 
     def _best(self, law: int, error: float, after: int) -> tuple[float, _Entry] | None:
-        """The least total at an error in a law, the preview of the next law included, over the routes whose stage may
-        end there."""
+        """The least total at an error in a law, including the preview of law `after`, over all routes whose stage may
+        end there; and the beginning of that stage."""
         here = entry(self.laws[law], error)
         if not math.isfinite(here):
             return None
         best: tuple[float, _Entry] | None = None
         for one in self.entries[law]:
             cost = one.base + here
-            # A law that starts below the error has not taken a step here: there is no stage to end.
+            # If a law starts below the error, it has not made a step yet, so there is no stage to end.
             length = cost - one.before
-            # A switch just where a stage gets long enough must not miss that by rounding.
+            # Allow for rounding: a switch may be exactly where a stage gets long enough.
             enough = length >= self.shortest[law] * (1 - ROUNDING)
             if length > 0 and enough:
                 cost += self.rules.surcharge(law, after) * length
@@ -155,7 +160,7 @@ class _Search:
         return one.spent + along(self.laws[one.law], one.error, error) * self.unit[one.law]
 
     def pass_by(self, event: Crossing) -> None:
-        """Record the arrival that a switch at this crossing leads to."""
+        """Record the stage that begins with a switch at this crossing."""
         p, q, error = event.upper, event.lower, event.error
         best = self._best(p, error, q) if self.rules.allowed(p, q) else None
         if best is None:
@@ -164,7 +169,8 @@ class _Search:
         price = self.rules.price(p, q, error)
         here = entry(self.laws[q], error)
         known = self.entries[q]
-        # Skip it if a known route is no more expensive, has at least as long a stage so far, and no more stages.
+        # Skip it if a known route does not cost more, has a stage at least as long so far, and does not have more
+        # stages.
         if any(
             other.base + here <= cost + price
             and other.base + here - other.before >= min(price, self.shortest[q])
@@ -177,7 +183,7 @@ class _Search:
         self._add(q, error, cost, cost + price, spent, one)
 
     def at_target(self) -> Way | None:
-        """The cheapest route to the target, if there is one and the budget allows it."""
+        """The cheapest route to the target; None if there is no target or the budget is too small."""
         target, budget = self.end.target, self.end.budget
         best = None if target is None else self._to(target)
         if target is None or best is None:
@@ -187,7 +193,7 @@ class _Search:
         return Way(self._stretches(best[1], target), best[0], True)
 
     def _to(self, error: float) -> tuple[float, _Entry] | None:
-        """The least compute to an error, and the last arrival on that route."""
+        """The least compute to an error, and the last stage of that route."""
         best: tuple[float, _Entry] | None = None
         for law, known in zip(self.laws, self.entries, strict=True):
             here = entry(law, error)
@@ -198,8 +204,8 @@ class _Search:
         return best
 
     def at_budget(self) -> Way | None:
-        """The route that ends with the budget: for a budget of compute, the one to the least error; for other units,
-        the cheapest in compute that uses it up, since the rule minimises compute."""
+        """The route that uses up the budget. For a budget of compute, the route to the least error; for other units,
+        the route with the least compute, since this search minimizes compute."""
         budget = self.end.budget
         if budget is None or not any(self.entries):
             return None
@@ -213,7 +219,7 @@ class _Search:
                 error = self.laws[one.law].error(one.total + left - one.base)
                 if _better(error, one, best):
                     best = error, one
-        assert best is not None  # a first arrival is always long enough
+        assert best is not None  # a first stage is always long enough
         error, one = best
         return Way(self._stretches(one, error), one.total + (budget - one.spent) / self.unit[one.law], False)
 

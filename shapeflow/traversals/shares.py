@@ -1,4 +1,5 @@
-"""`traversal shares(target: (context: 256 tokens))`: the cheapest shape, with a constant share of the target's."""
+"""`traversal shares(target: (context: 256 tokens))`: the cheapest shape, mixed with a constant share of the target
+shape."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class Shares(TraversalHooks):
     `target` gives the axes and values that the model will be used at, such as `(context: 256 tokens)`. In measurements
     on context lengths, a constant share from the first step on did better than switching by laws, and better than any
     share that changes during training. Sweep the share itself (5%, 10%, 25%). With a target error, the shape that
-    reaches it with the least compute is taken.
+    reaches it with the least compute is used.
     """
 
     target: Shape = setting(help="the axes and values that the model is trained for")  # noqa: RUF009
@@ -50,7 +51,7 @@ class Shares(TraversalHooks):
         return Route((Leg(best, END, (Share(best.with_(self.target), self.share),)),), tuple(notes))
 
     def _blendable(self, shape: Shape, problem: Problem) -> bool:
-        """Whether single steps can go from a shape to the target shape and back."""
+        """Whether single steps in a shape can use the target shape instead."""
         target = shape.with_(self.target)
         return problem.allowed(shape, target) and problem.allowed(target, shape)
 
@@ -84,7 +85,7 @@ class Shares(TraversalHooks):
 
 
 def _score(law: Curve, index: int, problem: Problem, budget: Budget | None) -> float:
-    """Lower is better: the compute to the target, or the error at the end of the budget."""
+    """The score of a law; lower is better: the compute to the target, or the error at the end of the budget."""
     if problem.target is not None:
         return law.compute(problem.target)
     assert budget is not None

@@ -1,4 +1,4 @@
-"""The common part of `evenly` and `logarithmic`: all candidates in order, each up to a ratio of the budget."""
+"""The common part of `evenly` and `logarithmic`: all candidates in order, each up to a fraction of the budget."""
 
 from __future__ import annotations
 

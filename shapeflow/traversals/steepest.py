@@ -24,14 +24,14 @@ class Steepest(TraversalHooks):
     dC/dE is negative, so the greatest dC/dE is the least compute per unit of error. The plan switches where these rates
     cross, and only where both laws were measured, unless `extrapolate` is set. One-way transitions are never reversed.
     A transition with a credit eta below 1 charges each switch (1 - eta) of the compute that the new shape needs from
-    scratch to this error; the switch is then where the old rate is eta times the new one. The cheapest route over these
-    crossings is taken; if no switch saves more than it costs, the plan has one stage. The compute from scratch to the
-    start and the previews of a switch are counted, so by the laws the plan never costs more than the best fixed shape,
-    except for rounding to whole steps.
+    scratch to this error; the switch is then where the old rate is eta times the new one. The plan is the cheapest
+    route over these crossings; if no switch saves more than it costs, it has one stage. The compute from scratch to the
+    start and the previews of switches are counted. According to the laws, the plan therefore never costs more than the
+    best fixed shape, except for rounding to whole steps.
     """
 
     picks: ClassVar[bool] = True
-    """The traversal may use every candidate, so the compiler warns of a candidate that it leaves out."""
+    """The traversal may use every candidate, so the compiler warns about candidates that it does not use."""
     crosses: ClassVar[bool] = True
     """The traversal switches where the rates of laws cross, so resampled laws give an interval for each switch."""
 
@@ -58,7 +58,7 @@ class Steepest(TraversalHooks):
         return _answer(self, problem, Question(problem, laws, start, budget, shortest), report)
 
     def _shortest(self, problem: Problem, budget: Budget | None, report: Report) -> list[float] | None:
-        """The least FLOPs of a stage in each candidate; None after an error."""
+        """The minimum FLOPs of a stage in each candidate; None after an error."""
         least, count = self.stage_at_least, len(problem.candidates)
         if least is None:
             return [0.0] * count
