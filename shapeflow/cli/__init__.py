@@ -72,7 +72,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def group() -> None:
-    """Compile scaling laws into a training plan, and train a model by it.
+    """Compile scaling laws into a training plan, and train a model with it.
 
     Start with `shapeflow compile examples/bytes.shape`.
     """

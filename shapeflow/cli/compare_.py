@@ -52,8 +52,8 @@ def command(
 ) -> None:
     """Train a plan and its rivals, and compare the compute they need.
 
-    The plan is trained to its end, each rival until it reaches the same value. All runs count compute from zero and are
-    measured in the same way. Finished runs are kept: call an interrupted comparison again to continue it.
+    The plan is trained to its end, and each rival until it reaches the same value. All runs count compute from zero and
+    are measured in the same way. Finished runs are kept: start an interrupted comparison again to continue it.
     """
     from shapeflow.base.diagnostics import Report
     from shapeflow.base.files import write_text

@@ -16,7 +16,8 @@ from shapeflow.cli.common import of_a_file, plan_of, print_json
 def command(file: Path, sentences: list[str], output: Path | None, as_json: bool) -> None:
     """Compile a .shape file into a plan, and show it.
 
-    Reads or fits the laws, decides the shapes and their steps, and simulates every switch. Needs no model and no GPU.
+    Reads or fits the laws, decides the shapes and their steps, and simulates every switch. Does not need a model or a
+    GPU.
     """
     plan = plan_of(file, sentences)
     if output is not None:

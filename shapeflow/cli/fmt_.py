@@ -14,7 +14,7 @@ from shapeflow.cli.common import formatted as with_format
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a file would be reformatted.")
 @with_format
 def command(files: tuple[Path, ...], check: bool) -> int:
-    """Format .shape files. Meaning and comments stay the same."""
+    """Format .shape files. The meaning and the comments do not change."""
     from shapeflow.base.diagnostics import Refused, Report, Source
     from shapeflow.base.files import read_text, write_text
     from shapeflow.language.fmt import formatted

@@ -79,7 +79,7 @@ def command(
     """Measure how much progress survives a switch.
 
     Forks a trained state, switches one branch, and trains both branches further. `credits from "FILE"` uses the
-    measurements in a plan. Finished runs are kept: call an interrupted probe again to continue it.
+    measurements in a plan. Finished runs are kept: start an interrupted probe again to continue it.
     """
     from shapeflow.base.diagnostics import Report
     from shapeflow.ir.credits import as_json as credits_json

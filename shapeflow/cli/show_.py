@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @formatted
 def command(what: Path, other: Path | None, verify: bool, as_json: bool) -> None:
-    """Show a plan file, a .shape file, a run folder or a token file, or the differences of two plans.
+    """Show a plan file, a .shape file, a run folder or a token file, or the differences between two plans.
 
     A plan is always shown, even if it is stale, finished or for another machine.
     """

@@ -42,7 +42,7 @@ def command(
 ) -> None:
     """Train every candidate as a fixed shape, to fit laws to.
 
-    `laws from fit("FOLDER")` reads the runs. Finished runs are kept: call an interrupted sweep again to continue it.
+    `laws from fit("FOLDER")` reads the runs. Finished runs are kept: start an interrupted sweep again to continue it.
     """
     from shapeflow.base.diagnostics import Report
     from shapeflow.preview.jobs import watched

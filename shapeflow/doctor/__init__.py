@@ -78,8 +78,8 @@ def _table(logs: Sequence[Source]) -> Table:
 def _with_places(
     logs: Sequence[Source], files: Sequence[FileFacts], folder: str, columns: Mapping[str, Column]
 ) -> tuple[Sequence[Source], str | None, str | None]:
-    """The logs, with values of axes from the names of columns and files added to their rows; the pattern that matches
-    the files; and the template of the errors, where a table has a column for each run."""
+    """Add values of axes from the names of columns and files to the rows of logs. Returns the logs; the pattern that
+    matches the files; and the template of the error columns, if a table has one column per run."""
     wide = wide_of(list(columns))
     if wide is not None:
         logs = [attrs.evolve(log, read=partial(_long, log, wide), placed=True) for log in logs]

@@ -20,7 +20,7 @@ _EVENTS = re.compile(r"(events\.out\.tfevents)[^/]*$")
 
 @attrs.frozen
 class Places:
-    """A template that matches several names, and the values in each name."""
+    """A template that matches several names, and the values that each name contains."""
 
     template: str
     """The common name, with placeholders in braces, in the syntax of `fit`."""

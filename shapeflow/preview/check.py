@@ -14,7 +14,7 @@ from shapeflow.running.verdicts import EXACT, Checked, Verdict
 
 
 def check_view(plan: Plan, checked: Checked) -> RenderableType:
-    """What `shapeflow check` prints."""
+    """The output of `shapeflow check`."""
     title = Text(f"{plan.name or 'unnamed plan'}{_outcome(checked)}", style="bold")
     lines = (Text(f"  {line}") for line in _words(checked))
     if not checked.switches:
