@@ -1,7 +1,7 @@
 """Law sources: where the laws of a plan come from.
 
-`fit` answers `laws(request, report)` with a law for each candidate that has runs, `published` with laws out of papers;
-`table` with laws that were fitted before; `power` is a law that is stated.
+`fit` fits a law to the logged runs of each candidate, `published` returns laws from papers, and `table` reads laws that
+were fitted before. `power` is the form of a law that the file states.
 """
 
 from shapeflow.ir.components import LawForm, LawSource

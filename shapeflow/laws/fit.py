@@ -24,14 +24,15 @@ from shapeflow.laws.logs.runs import Query
 
 @attrs.frozen
 class Fit(FittedSource):
-    """Laws fitted to runs: error = a (compute + d)^-b + c for each candidate (paper A, eq. 1 and B.4), by Huber's loss
-    of log residuals on points at equal steps of log compute.
+    """Fits a law error = a (compute + d)^-b + c to the runs of each candidate (paper A, eq. 1 and B.4). The fit
+    minimises the Huber loss of log residuals over points that are evenly spaced in log compute.
 
-    `paths` names logs (CSV, TSV, JSON, parquet, event files of TensorBoard, trainer states of Hugging Face) or folders
-    that shapeflow wrote, relative to the file. A log has a column for compute, for the error and for each axis; a
-    setting tells what it is called where that is not its own name. Braces stand for the value of an axis, or name the
-    run: in `paths`, `"runs/w{width}-s{run}/*.csv"`, or in `error` where a table has a column for each run,
-    `"width{width} - loss"`. Rows without an error are passed over. `docs/logs.md` has an example of each format.
+    `paths` names logs (CSV, TSV, JSON, parquet, TensorBoard event files, Hugging Face trainer states) or run folders
+    that shapeflow wrote, relative to the `.shape` file. A log needs a column for compute, for the error and for each
+    axis; if a column does not have the usual name, a setting states its name. A placeholder in braces matches the
+    value of an axis or the name of the run. Use placeholders in `paths`, `"runs/w{width}-s{run}/*.csv"`, or in `error`
+    if a table has one column per run, `"width{width} - loss"`. Rows without an error are skipped. `docs/logs.md` has
+    an example of each format.
     """
 
     paths: str = setting(
@@ -93,11 +94,11 @@ class Fit(FittedSource):
     setting_names: ClassVar[Mapping[Purpose, str]] = {name: name for name in get_args(Purpose)}
 
     def fitted(self, request: LawRequest, report: Report) -> FittedLaws:
-        """A law for each candidate that has runs enough, and its points; what is wrong or doubtful is reported.
+        """Returns the law of each candidate with its points. Empty after an error.
 
         Errors: idle-setting, path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
-        mixed-conventions, law-without-runs, missing-steps, too-few-points, mixed-laws. Warnings: torn-log,
-        skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
+        mixed-conventions, error-above-one, law-without-runs, missing-steps, too-few-points, mixed-laws. Warnings:
+        torn-log, skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
         small-compute, unsupported-law, loose-law.
         """
         before = len(report.errors)
@@ -113,7 +114,7 @@ class Fit(FittedSource):
         found = gather(logs, request, self.drop_warmup, self.points, report)
         if len(report.errors) > before or not found:
             return FittedLaws()
-        # The language has no hyphen in names.
+        # The `.shape` language does not allow hyphens in names, so the setting is spelled `held_out`.
         evaluation = self.evaluation and self.evaluation.replace("_", "-")
         assumed = {"evaluation": evaluation, "data": self.data, "learning_rate": self.learning_rate}
         options = FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)

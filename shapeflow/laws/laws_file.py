@@ -1,7 +1,7 @@
-"""The file of laws that `shapeflow fit -o laws.json` writes: each law with its shape, its report and its draws.
+"""The file of laws that `shapeflow fit -o laws.json` writes: each law with its shape, provenance and draws.
 
-It is sealed (`base/sealed.py`) and laid out for reading, one draw a line. Names of files in the laws'
-provenance are relative to the folder of the file.
+The file carries a checksum (`base/sealed.py`) and is formatted for reading, with one draw per line. File names in the
+provenance of a law are relative to the folder of this file.
 """
 
 from __future__ import annotations
@@ -24,33 +24,32 @@ from shapeflow.laws.logs.points import Floats
 
 SEAL = Seal("shapeflow-laws", 1)
 LARGEST = 1 << 28
-"""Bytes of a table; a larger file is none."""
+"""Maximum size of a file of laws in bytes."""
 STEEP = (1e-9, 1e3)
-"""What an exponent may be."""
+"""Minimum and maximum of an exponent."""
 FLOOR, OFFSET = 1e12, 1e37
-"""What errors and FLOPs never reach; arithmetic with more would overflow."""
+"""Maximum of |c|, and of |d| in FLOPs. Larger numbers would overflow in arithmetic."""
 _DIGITS = 9
-"""Of a draw: what is lost is far below what the draws themselves tell."""
+"""Significant digits of a draw. The rounding error is far below the sampling error of the draws."""
 
 
 def save(path: Path, laws: Mapping[Shape, Law]) -> None:
-    """Write a file, whole or not at all. Raises Refused where that cannot be done, ValueError for laws whose draws are
-    not finite."""
+    """Writes the file atomically. Raises Refused if the file cannot be written, ValueError if a draw is not finite."""
     write_text(path, dumps(laws))
 
 
 def dumps(laws: Mapping[Shape, Law]) -> str:
-    """The text of a file of laws."""
+    """Returns the text of a file of laws."""
     held = [
         {"shape": shape.json(), "law": law_to_json(law), "draws": _rounded(law.draws)} for shape, law in laws.items()
     ]
     text = laid_out(SEAL.close({"laws": held}))
-    # A line break never stands inside a JSON text, so this finds lists of numbers only.
+    # A JSON string never contains a line break, so the expression matches only lists of numbers.
     return re.sub(r"\[\n([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def load(path: Path) -> Mapping[Shape, Law]:
-    """The laws in a file, in its order. Raises Refused `cannot-read`, `broken-laws`."""
+    """Returns the laws of a file, in the order of the file. Raises Refused (`cannot-read`, `broken-laws`)."""
     place = str(path)
     if path.is_file() and (size := path.stat().st_size) > LARGEST:
         raise _broken(place, f"it has {size} bytes, more than {LARGEST}")
@@ -61,7 +60,7 @@ def load(path: Path) -> Mapping[Shape, Law]:
 
 
 def _laws(body: Mapping[str, Any]) -> dict[Shape, Law]:
-    """The laws of a table. Raises ValueError, TypeError or ArithmeticError for what is none."""
+    """Returns the laws in the body of a file. Raises ValueError, TypeError or ArithmeticError for an invalid body."""
     if set(body) != {"laws"} or not isinstance(body["laws"], list) or not body["laws"]:
         raise ValueError("it must hold `laws`, a list of one or more, and nothing else")
     laws: dict[Shape, Law] = {}
@@ -83,7 +82,8 @@ def _laws(body: Mapping[str, Any]) -> dict[Shape, Law]:
 
 
 def _draws(value: Any, shape: Shape) -> Floats:
-    """Rows (a, b, c, d). Raises ValueError, TypeError or OverflowError for what is none."""
+    """Returns draws as an array of rows (a, b, c, d). Raises ValueError, TypeError or OverflowError for invalid
+    draws."""
     if not isinstance(value, list) or not all(
         isinstance(row, list) and len(row) == 4 and all(type(each) in (int, float) for each in row) for row in value
     ):
@@ -96,14 +96,14 @@ def _draws(value: Any, shape: Shape) -> Floats:
 
 
 def _check_size(rows: Floats, which: str) -> None:
-    """Raises ValueError for rows (a, b, c, d) that are no fit to anything that was measured."""
+    """Raises ValueError for rows (a, b, c, d) with numbers too large or too small for a fit to real measurements."""
     b, c, d = rows[:, 1], np.abs(rows[:, 2]), np.abs(rows[:, 3])
     if (b < STEEP[0]).any() or (b > STEEP[1]).any() or (c > FLOOR).any() or (d > OFFSET).any():
         raise ValueError(f"{which} has numbers of no real size")
 
 
 def _rounded(draws: Any) -> list[list[float]] | None:
-    """Draws as JSON values."""
+    """Returns draws as JSON values, rounded to `_DIGITS` significant digits."""
     return None if draws is None else [[float(f"{each:.{_DIGITS}g}") for each in row] for row in draws.tolist()]
 
 

@@ -12,8 +12,8 @@ from shapeflow.ir.law import Law, Provenance
 class Power:
     """A stated law: error = a (compute + d)^-b + c, with compute in FLOPs (paper A, eq. 1).
 
-    It carries no range in which it was measured, so a traversal trusts it everywhere, and the file must say at which
-    error the run starts: `start at error 1.2`.
+    A stated law has no measured range, so a traversal trusts it everywhere, and the file must state the error at which
+    the run starts: `start at error 1.2`.
     """
 
     a: float = setting(
@@ -24,5 +24,5 @@ class Power:
     d: float = setting("compute", "number", default=0.0, help="an offset of compute; negative where warm-up burnt some")
 
     def law(self, metric: str, convention: str) -> Law:
-        """The law of a metric, with compute counted by a convention (`flops` or `paper`)."""
+        """Returns the law of `metric`, with compute counted by `convention` (`flops` or `paper`)."""
         return Law(self.a, self.b, self.c, self.d, Provenance(source="stated", metric=metric, convention=convention))

@@ -25,17 +25,19 @@ OUTSIDE = "lies outside the folder of this file, and is not looked at"
 
 @attrs.frozen
 class Table(LawSourceHooks):
-    """Laws as they were fitted once: a file needs its runs no more, and compiles the same wherever it is.
+    """Reads laws that were fitted before. The `.shape` file then no longer needs the runs, and compiles to the same
+    plan on every machine.
 
-    Shapes are found by their values on all axes, so that a table holds for files with the axes that it was fitted for.
-    The files that the laws were fitted to are compared with what they were then, where they lie in the folder of the
-    `.shape` file or below; the table names them from its own folder.
+    The table is searched by the values of a shape on all axes, so it works for `.shape` files with the axes that it was
+    fitted for. The table records a checksum of each log that the laws were fitted to. Logs in the folder of the
+    `.shape` file or below are compared with their checksums, and a change gives a warning. The names of logs are
+    relative to the folder of the table.
     """
 
     path: str = setting(first=True, help="the file, relative to the folder of this one", example='"laws.json"')
 
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
-        """The law of each candidate.
+        """Returns the law of each candidate. Empty after an error.
 
         Errors: path-outside, no-such-file, cannot-read, broken-laws, law-without-runs. Warnings: stale-laws,
         unsupported-law, loose-law.
@@ -52,7 +54,7 @@ class Table(LawSourceHooks):
         return laws
 
     def refit(self, request: LawRequest) -> str | None:
-        """The sentence that fits these laws again; None where the table cannot be read or does not tell."""
+        """Returns the sentence that fits these laws again. None if the table cannot be read or does not record it."""
         try:
             laws = load(Path(request.folder, self.path)).values()
         except Refused:
@@ -61,12 +63,12 @@ class Table(LawSourceHooks):
         return next(found, None)
 
     def _held(self, request: LawRequest, report: Report) -> Mapping[Shape, Law] | None:
-        """All laws of the table; None after an error."""
+        """Returns all laws of the table. None after an error."""
         at = request.spans.get("path", request.spans.get(""))
         if leaves_folder(self.path, "the file of laws", at, report):
             return None
         whole = Path(request.folder, self.path)
-        # `Path.is_file` raises where a name is too long, or its folder may not be looked into.
+        # `Path.is_file` raises if a name is too long or its folder is not accessible.
         if not os.path.isfile(whole):
             help_ = f"write it first: `shapeflow fit FILE.shape -o {self.path}`, by a file with `laws from fit(...)`"
             report.error(
@@ -81,7 +83,7 @@ class Table(LawSourceHooks):
             return None
 
     def _without(self, held: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
-        """Report candidates that the table has no law for (`law-without-runs`)."""
+        """Reports candidates without a law in the table (`law-without-runs`)."""
         missing = [shape for shape in request.candidates if shape not in held]
         names = [shape.written(request.units) for shape in missing]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -100,7 +102,7 @@ class Table(LawSourceHooks):
         )
 
     def _stale(self, laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
-        """Warn of files that are no more what the laws were fitted to (`stale-laws`)."""
+        """Warns about logs that changed after the laws were fitted (`stale-laws`)."""
         files = {name: digest for law in laws.values() for name, digest in law.provenance.files}
         found = dict(self._changed(files, request.folder))
         if not found:
@@ -108,7 +110,7 @@ class Table(LawSourceHooks):
         changed = [f"`{name}` {why}" for name, why in found.items()]
         at = request.spans.get("path", request.spans.get(""))
         more = [f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
-        # Files beyond this folder may well be what they were, and the sentence of the fit does not find them from here.
+        # Logs outside the folder may be unchanged, and the fit sentence cannot read them from here.
         unknown = set(found.values()) == {OUTSIDE}
         again, source = None if unknown else self.refit(request), at.source.name if at else "FILE.shape"
         one = len(changed) == 1
@@ -127,7 +129,7 @@ class Table(LawSourceHooks):
         )
 
     def _changed(self, files: Mapping[str, str], folder: str) -> Iterator[tuple[str, str]]:
-        """The files that are other ones now -> in what."""
+        """Yields the name of each log that changed or cannot be compared, with the reason."""
         root = os.path.realpath(folder or ".")
         for name, digest in files.items():
             path = os.path.realpath(Path(root, self.path).parent / name)
@@ -140,7 +142,7 @@ class Table(LawSourceHooks):
 
 
 def _digest(path: str) -> str:
-    """SHA-256 of a file; empty where it cannot be read."""
+    """Returns the SHA-256 of a file as hexadecimal text. Empty if the file cannot be read."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

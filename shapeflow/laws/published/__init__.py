@@ -1,4 +1,4 @@
-"""`laws from published(chinchilla)`: laws that others have fitted, for want of runs of one's own."""
+"""`laws from published(chinchilla)`: laws from papers, for users who do not have their own runs."""
 
 from __future__ import annotations
 
@@ -16,37 +16,39 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.published.records import SAFE, Optimum, Record, Steps, record
 
 OFF = 1.1
-"""A count of compute that differs by more from the paper's 6 N a token is told."""
+"""If the compute of a token differs from the paper's 6 N by more than this factor, the warning says so."""
 
 
 @attrs.frozen
 class _Case:
-    """One candidate as a published law sees it."""
+    """The numbers of one candidate that a published law needs."""
 
     parameters: float
     token: float
-    """Compute of one token of training, as the file counts it."""
+    """Compute of one training token, in the compute convention of the file."""
     batch: float | None
-    """Tokens of a step."""
+    """Tokens per step."""
 
 
 @attrs.frozen
 class Published(LawSourceHooks):
-    """Laws out of papers. They are of other data, other tokens and other learning rates than yours: take them to see
-    what a plan looks like, and fit your own before you trust one.
+    """Laws from papers. They were fitted to other data, tokenizers and learning rates than yours. Use them to see what
+    a plan looks like, and fit laws to your own runs before you trust a plan.
 
-    `chinchilla`: E + A/N^alpha + B/D^beta (Hoffmann et al. 2022, arXiv 2203.15556, refitted by Besiroglu et al.
-    2024, arXiv 2404.10102). For N parameters it is a law of compute: c = E + A/N^alpha, b = beta, d = 0, and
-    a = B k^beta, where k is the compute of one token.
+    `chinchilla`: loss = E + A/N^alpha + B/D^beta for N parameters and D tokens (Hoffmann et al. 2022, arXiv 2203.15556,
+    as re-fitted by Besiroglu et al. 2024, arXiv 2404.10102). For a given N this is a law of compute with
+    c = E + A/N^alpha, b = beta, d = 0 and a = B k^beta, where k is the compute of one token.
 
-    `kaplan`: (N_c/N)^alpha_N + (S_c/S)^alpha_S (Kaplan et al. 2020, arXiv 2001.08361, eq. 1.6), with N without
-    embeddings, and steps S of a batch well above the critical one: b = alpha_S, a = (S_c k batch)^alpha_S.
+    `kaplan`: loss = (N_c/N)^alpha_N + (S_c/S)^alpha_S (Kaplan et al. 2020, arXiv 2001.08361, eq. 1.6). N does not count
+    embeddings, and S is the number of steps at a batch size well above the critical batch size. As a law of compute:
+    c = (N_c/N)^alpha_N, b = alpha_S, d = 0 and a = (S_c k batch)^alpha_S.
 
-    `sovit` (Alabdulmohsin et al. 2023, arXiv 2305.13035) says how the best width, depth and hidden units of a vision
-    transformer grow with compute, as its powers 0.22, 0.45 and 0.6. It holds no law of one shape, and is refused.
+    `sovit` (Alabdulmohsin et al. 2023, arXiv 2305.13035) states how the optimal width, depth and MLP size of a vision
+    transformer grow with compute: by the powers 0.22, 0.45 and 0.6. It does not contain a law of one shape, so it gives
+    an error.
 
-    N, the batch and k are the model's; k is then what the file's own FLOPs are. Without a model, `parameters` says N
-    and k is 6 N, as in both papers.
+    If the file has a model, N, the batch size and k come from the model, and k counts FLOPs as the file does. Without a
+    model, `parameters` states N, and k is 6 N as in both papers.
     """
 
     name: Literal["chinchilla", "kaplan", "sovit"] = setting(first=True, help="which one", example="chinchilla")
@@ -60,7 +62,9 @@ class Published(LawSourceHooks):
     )
 
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
-        """A law for each candidate; what it was not fitted to is told, and stands in its verdict.
+        """Returns a law for each candidate. Empty after an error.
+
+        A warning lists how a candidate differs from the models of the paper, and the verdict of its law records it.
 
         Errors: not-a-law, foreign-metric, missing-parameters, missing-setting, idle-setting. Warnings: published-law,
         beyond-published.
@@ -94,7 +98,7 @@ class Published(LawSourceHooks):
         return laws
 
     def _cases(self, found: Record, request: LawRequest, report: Report) -> dict[Shape, _Case]:
-        """N, the compute of a token and the batch of each candidate; empty after an error."""
+        """Returns N, the compute of a token and the batch size of each candidate. Empty after an error."""
         counts = request.parameters if found.counts == "all" else request.non_embedding
         costs, batches = request.step_compute, request.step_data
         if counts is not None and costs is not None and batches is not None:
@@ -151,7 +155,7 @@ class Published(LawSourceHooks):
 
 
 def _beyond(found: Record, case: _Case, law: Law, request: LawRequest) -> list[str]:
-    """What of a candidate the published law was not fitted to, each with its number."""
+    """Returns the properties of a candidate that are outside the range of the published fit, each with its number."""
     said: list[str] = []
     low, high = found.parameters
     if not low <= case.parameters <= high:
@@ -173,7 +177,8 @@ def _beyond(found: Record, case: _Case, law: Law, request: LawRequest) -> list[s
 def _tell(
     found: Record, cases: Mapping[Shape, _Case], laws: Mapping[Shape, Law], request: LawRequest, report: Report
 ) -> None:
-    """Warn of what the laws are laws of (`published-law`), and of what they were not fitted to (`beyond-published`)."""
+    """Warns that the laws come from a paper (`published-law`), and about candidates outside the range of the paper's
+    fit (`beyond-published`)."""
     at = request.spans.get("name", request.spans.get(""))
     ratios = [case.token / (6.0 * case.parameters) for case in cases.values()]
     counted = []
@@ -206,7 +211,7 @@ def _shapes(shapes: list[str], count: int) -> str:
 
 
 def _count(value: Any) -> str:
-    """A count for a sentence: 105,000 or 16 billion."""
+    """Returns a count as text: 105,000 or 16 billion."""
     for word, size in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6)):
         if value >= size:
             return f"{value / size:.3g} {word}"

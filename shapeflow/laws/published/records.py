@@ -1,4 +1,4 @@
-"""What is known of the published laws: a JSON file each, beside this one."""
+"""Records of the published laws. Each is a JSON file in the folder of this module."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from shapeflow.base.json_text import parse_json
 from shapeflow.ir.law import Pair
 
 SAFE = 10.0
-"""A batch so many times the critical one counts as well above it: it takes at most a tenth more steps than need be."""
+"""A batch size of at least this multiple of the critical one counts as well above it: it takes at most 10% more steps
+than the minimum."""
 
 
 @attrs.frozen
 class Tokens:
-    """E + A / N^alpha + B / D^beta, after D tokens (Hoffmann et al. 2022, arXiv 2203.15556, eq. 2)."""
+    """loss = E + A / N^alpha + B / D^beta after D tokens (Hoffmann et al. 2022, arXiv 2203.15556, eq. 2)."""
 
     E: float
     A: float
@@ -27,11 +28,11 @@ class Tokens:
     beta: float
 
     def floor(self, parameters: float) -> float:
-        """The error that no progress takes away from a model of so many parameters."""
+        """Returns the irreducible loss of a model with this number of parameters: `c` of a law over compute."""
         return float(self.E + self.A * parameters**-self.alpha)
 
     def size(self, per_token: float) -> float:
-        """`a` of a law over compute, where one token takes so much of it."""
+        """Returns `a` of a law over compute. `per_token`: the compute of one token."""
         return float(self.B * per_token**self.beta)
 
     @property
@@ -41,7 +42,7 @@ class Tokens:
 
 @attrs.frozen
 class Steps:
-    """(N_c / N)^alpha_N + (S_c / S)^alpha_S, after S steps (Kaplan et al. 2020, arXiv 2001.08361, eq. 1.6)."""
+    """loss = (N_c / N)^alpha_N + (S_c / S)^alpha_S after S steps (Kaplan et al. 2020, arXiv 2001.08361, eq. 1.6)."""
 
     n_c: float
     alpha_n: float
@@ -51,11 +52,11 @@ class Steps:
     alpha_b: float
 
     def floor(self, parameters: float) -> float:
-        """The error that no progress takes away from a model of so many parameters."""
+        """Returns the irreducible loss of a model with this number of parameters: `c` of a law over compute."""
         return float((self.n_c / parameters) ** self.alpha_n)
 
     def size(self, per_step: float) -> float:
-        """`a` of a law over compute, where one step takes so much of it."""
+        """Returns `a` of a law over compute. `per_step`: the compute of one step."""
         return float((self.s_c * per_step) ** self.alpha_s)
 
     @property
@@ -63,7 +64,7 @@ class Steps:
         return self.alpha_s
 
     def critical(self, error: float) -> float:
-        """The critical batch at an error, in tokens (eq. 5.3)."""
+        """Returns the critical batch size at a loss, in tokens (eq. 5.3)."""
         return float(self.b_star * error ** (-1 / self.alpha_b))
 
 
@@ -80,13 +81,13 @@ class Record:
     form: Tokens | Steps
     citation: str
     counts: str
-    """Which parameters N counts: `all`, or `non-embedding`."""
+    """The parameters that N counts: `all` or `non-embedding`."""
     parameters: Pair
-    """The smallest and the largest N that it was fitted to."""
+    """The smallest and the largest N of the fitted models."""
     progress: Pair
-    """The fewest and the most tokens, or steps."""
+    """The smallest and the largest number of tokens (or steps) of the fitted runs."""
     axes: tuple[str, ...]
-    """What candidates may differ in: all that the formula sees."""
+    """Axes in which candidates may differ. The formula does not depend on any other axis."""
     unit: str
     evaluation: str
     data: str
@@ -96,12 +97,12 @@ class Record:
 
 @attrs.frozen(kw_only=True)
 class Optimum:
-    """A published rule that says which shape is best for some compute, and no error."""
+    """A published rule that states the best shape for a given compute. It does not predict an error."""
 
     name: str
     title: str
     exponents: Mapping[str, float]
-    """Size -> the power of compute that it grows with."""
+    """Dimension of the model (such as width) -> the power of compute with which it grows."""
     start: Mapping[str, int]
     citation: str
     notes: tuple[str, ...]
@@ -109,7 +110,7 @@ class Optimum:
 
 @functools.cache
 def record(name: str) -> Record | Optimum:
-    """What is known of a published law."""
+    """Returns the record of the published law or rule `name`."""
     text = (files("shapeflow.laws.published") / f"{name}.json").read_text(encoding="utf-8")
     data: dict[str, Any] = parse_json(text)
     kind, notes = data.pop("kind"), tuple(data.pop("notes"))
