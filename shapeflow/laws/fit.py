@@ -94,7 +94,7 @@ class Fit(FittedSource):
     setting_names: ClassVar[Mapping[Purpose, str]] = {name: name for name in get_args(Purpose)}
 
     def fitted(self, request: LawRequest, report: Report) -> FittedLaws:
-        """Returns the law of each candidate with its points. Empty after an error.
+        """Return the law of each candidate with its points. Empty after an error.
 
         Errors: idle-setting, path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
         mixed-conventions, error-above-one, law-without-runs, missing-steps, too-few-points, mixed-laws. Warnings:

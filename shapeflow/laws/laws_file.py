@@ -34,12 +34,12 @@ _DIGITS = 9
 
 
 def save(path: Path, laws: Mapping[Shape, Law]) -> None:
-    """Writes the file atomically. Raises Refused if the file cannot be written, ValueError if a draw is not finite."""
+    """Write the file atomically. Raises Refused if the file cannot be written, ValueError if a draw is not finite."""
     write_text(path, dumps(laws))
 
 
 def dumps(laws: Mapping[Shape, Law]) -> str:
-    """Returns the text of a file of laws."""
+    """Return the text of a file of laws."""
     held = [
         {"shape": shape.json(), "law": law_to_json(law), "draws": _rounded(law.draws)} for shape, law in laws.items()
     ]
@@ -49,7 +49,7 @@ def dumps(laws: Mapping[Shape, Law]) -> str:
 
 
 def load(path: Path) -> Mapping[Shape, Law]:
-    """Returns the laws of a file, in the order of the file. Raises Refused (`cannot-read`, `broken-laws`)."""
+    """Return the laws of a file, in the order of the file. Raises Refused (`cannot-read`, `broken-laws`)."""
     place = str(path)
     if path.is_file() and (size := path.stat().st_size) > LARGEST:
         raise _broken(place, f"it has {size} bytes, more than {LARGEST}")
@@ -60,7 +60,7 @@ def load(path: Path) -> Mapping[Shape, Law]:
 
 
 def _laws(body: Mapping[str, Any]) -> dict[Shape, Law]:
-    """Returns the laws in the body of a file. Raises ValueError, TypeError or ArithmeticError for an invalid body."""
+    """Return the laws in the body of a file. Raises ValueError, TypeError or ArithmeticError for an invalid body."""
     if set(body) != {"laws"} or not isinstance(body["laws"], list) or not body["laws"]:
         raise ValueError("it must hold `laws`, a list of one or more, and nothing else")
     laws: dict[Shape, Law] = {}
@@ -82,7 +82,7 @@ def _laws(body: Mapping[str, Any]) -> dict[Shape, Law]:
 
 
 def _draws(value: Any, shape: Shape) -> Floats:
-    """Returns draws as an array of rows (a, b, c, d). Raises ValueError, TypeError or OverflowError for invalid
+    """Return draws as an array of rows (a, b, c, d). Raises ValueError, TypeError or OverflowError for invalid
     draws."""
     if not isinstance(value, list) or not all(
         isinstance(row, list) and len(row) == 4 and all(type(each) in (int, float) for each in row) for row in value
@@ -96,14 +96,14 @@ def _draws(value: Any, shape: Shape) -> Floats:
 
 
 def _check_size(rows: Floats, which: str) -> None:
-    """Raises ValueError for rows (a, b, c, d) with numbers too large or too small for a fit to real measurements."""
+    """Raise ValueError for rows (a, b, c, d) with numbers too large or too small for a fit to real measurements."""
     b, c, d = rows[:, 1], np.abs(rows[:, 2]), np.abs(rows[:, 3])
     if (b < STEEP[0]).any() or (b > STEEP[1]).any() or (c > FLOOR).any() or (d > OFFSET).any():
         raise ValueError(f"{which} has numbers of no real size")
 
 
 def _rounded(draws: Any) -> list[list[float]] | None:
-    """Returns draws as JSON values, rounded to `_DIGITS` significant digits."""
+    """Return draws as JSON values, rounded to `_DIGITS` significant digits."""
     return None if draws is None else [[float(f"{each:.{_DIGITS}g}") for each in row] for row in draws.tolist()]
 
 

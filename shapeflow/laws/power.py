@@ -24,5 +24,5 @@ class Power:
     d: float = setting("compute", "number", default=0.0, help="an offset of compute; negative where warm-up burnt some")
 
     def law(self, metric: str, convention: str) -> Law:
-        """Returns the law of `metric`, with compute counted by `convention` (`flops` or `paper`)."""
+        """Return the law of `metric`, with compute counted by `convention` (`flops` or `paper`)."""
         return Law(self.a, self.b, self.c, self.d, Provenance(source="stated", metric=metric, convention=convention))

@@ -37,7 +37,7 @@ class Table(LawSourceHooks):
     path: str = setting(first=True, help="the file, relative to the folder of this one", example='"laws.json"')
 
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
-        """Returns the law of each candidate. Empty after an error.
+        """Return the law of each candidate. Empty after an error.
 
         Errors: path-outside, no-such-file, cannot-read, broken-laws, law-without-runs. Warnings: stale-laws,
         unsupported-law, loose-law.
@@ -54,7 +54,7 @@ class Table(LawSourceHooks):
         return laws
 
     def refit(self, request: LawRequest) -> str | None:
-        """Returns the sentence that fits these laws again. None if the table cannot be read or does not record it."""
+        """Return the sentence that fits these laws again. None if the table cannot be read or does not record it."""
         try:
             laws = load(Path(request.folder, self.path)).values()
         except Refused:
@@ -63,7 +63,7 @@ class Table(LawSourceHooks):
         return next(found, None)
 
     def _held(self, request: LawRequest, report: Report) -> Mapping[Shape, Law] | None:
-        """Returns all laws of the table. None after an error."""
+        """Return all laws of the table. None after an error."""
         at = request.spans.get("path", request.spans.get(""))
         if leaves_folder(self.path, "the file of laws", at, report):
             return None
@@ -83,7 +83,7 @@ class Table(LawSourceHooks):
             return None
 
     def _without(self, held: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
-        """Reports candidates without a law in the table (`law-without-runs`)."""
+        """Report candidates without a law in the table (`law-without-runs`)."""
         missing = [shape for shape in request.candidates if shape not in held]
         names = [shape.written(request.units) for shape in missing]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -102,7 +102,7 @@ class Table(LawSourceHooks):
         )
 
     def _stale(self, laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
-        """Warns about logs that changed after the laws were fitted (`stale-laws`)."""
+        """Warn about logs that changed after the laws were fitted (`stale-laws`)."""
         files = {name: digest for law in laws.values() for name, digest in law.provenance.files}
         found = dict(self._changed(files, request.folder))
         if not found:
@@ -129,7 +129,7 @@ class Table(LawSourceHooks):
         )
 
     def _changed(self, files: Mapping[str, str], folder: str) -> Iterator[tuple[str, str]]:
-        """Yields the name of each log that changed or cannot be compared, with the reason."""
+        """Yield the name of each log that changed or cannot be compared, with the reason."""
         root = os.path.realpath(folder or ".")
         for name, digest in files.items():
             path = os.path.realpath(Path(root, self.path).parent / name)
@@ -142,7 +142,7 @@ class Table(LawSourceHooks):
 
 
 def _digest(path: str) -> str:
-    """Returns the SHA-256 of a file as hexadecimal text. Empty if the file cannot be read."""
+    """Return the SHA-256 of a file as hexadecimal text. Empty if the file cannot be read."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

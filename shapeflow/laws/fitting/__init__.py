@@ -1,1 +1,1 @@
-"""Fitting: from the runs of each shape to its law, its resamples, its hold-out and its verdict."""
+"""Fit laws to the runs of each shape, with resampled intervals, a hold-out test and a verdict on reliability."""

@@ -1,11 +1,11 @@
-"""Levenberg-Marquardt on many laws at once: Huber's loss of residuals in log error, box bounds, a shared exponent.
+"""Batched Levenberg-Marquardt: minimises the Huber loss of many laws at once, with box bounds and a shared exponent.
 
-Rows are groups of laws, in the unknowns theta of `huber.py`; the laws of a group share one exponent. That
-makes the normal matrix of a group an arrow: a block of three for each law, coupled by b alone. The blocks are
-eliminated in closed form (Schur complement), so a step costs as much with many laws in a group as with one in each.
+A row is a group of laws that share one exponent b, in the parameters theta of `huber.py`. The normal matrix of a group
+is an arrow matrix: a 3x3 block for each law, coupled only by b. The blocks are eliminated in closed form (Schur
+complement), so the cost of a step per law does not depend on the size of the groups.
 
-Every row keeps its own pace: its own delta, damping and end. Rows that have ended make room for those that wait, so
-that few enough are at work to stay in a cache.
+Each row has its own delta, damping and end of iteration. Waiting rows replace the rows that have ended, so the active
+rows are few enough to fit into the cache.
 """
 
 from __future__ import annotations
@@ -20,57 +20,61 @@ from shapeflow.laws.logs.points import Floats
 Flags = NDArray[np.bool_]
 
 _AT_WORK = 512
-"""Laws that are looked at together."""
+"""Number of laws that are active at once."""
 _REFILL = 16
-"""Rows that wait come in when one part in so many has ended."""
+"""Waiting rows replace ended rows once at least 1/16 of the active rows have ended."""
 _DAMPING = 1e-3
 _EARLY_STEPS = 6
 _EARLY_GAIN = 1e-2
-"""Before the last delta a row goes on to the next after so many steps, or where one gained less than this part."""
+"""Before the last delta, a row moves on to the next delta after this many steps, or once a step lowers the objective by
+less than this fraction."""
 _LOW, _HIGH = np.array([-60.0, 0.0, 0.0, -60.0]), np.array([60.0, np.inf, 1 - 1e-9, np.log(1e4)])
-"""Bounds of theta; a batch brings its own for b and log first. c stays below the lowest error seen, which is 1."""
+"""Bounds of theta. `Descent.b` narrows the bounds of b, and `Batch.low` those of log first. The upper bound of c is
+just below the lowest measured error, which is 1 in the units of theta."""
 
 
 @attrs.frozen
 class Descent:
-    """How far down, and how."""
+    """Options of a descent."""
 
     delta: float
     b: tuple[float, float] | None
-    """The bounds of b; None: it stays what it is."""
+    """The bounds of b. None: b is fixed."""
     gain: float
-    """A row ends where a step gains, or promises, less than this part of the objective."""
+    """A row ends once the actual or predicted decrease of a step is less than this fraction of the objective."""
     steps: int = 200
-    """A row ends after so many at the last delta."""
+    """Maximum number of steps at the last delta."""
     stages: tuple[float, ...] = (1e-1, 3e-2, 1e-2, 3e-3)
-    """Wider deltas that are passed first: at a small one the loss is nearly |r|, whose kinks stop a descent early."""
+    """Larger deltas to minimise with first. With a small delta the loss is close to |r|, and its kinks stop a descent
+    early."""
 
     @property
     def deltas(self) -> Floats:
-        """All that are passed, the last one last."""
+        """All deltas in the order of use; `delta` is the last."""
         return np.array([*(s for s in self.stages if s > 1.01 * self.delta), self.delta])
 
 
 @attrs.define(eq=False)
 class _Work:
-    """The rows at work."""
+    """The active rows."""
 
     row: Places
     batch: Batch
     theta: Floats
     value: Floats
-    """(groups,): infinite before the first look at the present delta."""
+    """The objective, shape (groups,). Infinite before the first evaluation at the current delta."""
     sums: Floats
-    """(5, 6, groups, laws): see `look`."""
+    """Sums of products, shape (5, 6, groups, laws); see `look`."""
     stage: Places
+    """Index of the current delta."""
     taken: Places
-    """Steps at the present delta."""
+    """Number of evaluations at the current delta."""
     damping: Floats
     ended: Flags
 
     @classmethod
     def begin(cls, begin: Floats, batch: Batch, count: int) -> _Work:
-        """With the first `count` rows."""
+        """Start with the first `count` rows."""
         row = np.arange(count)
         laws, zero = begin.shape[1], np.zeros(count, np.intp)
         value, sums = np.full(count, np.inf), np.zeros((PLANES - 1, PLANES, count, laws))
@@ -78,7 +82,7 @@ class _Work:
         return cls(row, batch.groups(row), begin[row], value, sums, zero, zero.copy(), damping, zero > 0)
 
     def refill(self, waiting: Places, begin: Floats, batch: Batch) -> None:
-        """Rows that wait take the places of those that have ended; places left over go."""
+        """Replace ended rows by waiting rows. Remove ended rows that are not replaced."""
         free = np.flatnonzero(self.ended)
         taken = free[: len(waiting)]
         self.batch.put(taken, batch, waiting)
@@ -92,15 +96,16 @@ class _Work:
             self.ended = self.ended[go]
 
     def anew(self, which: Places) -> None:
-        """The next step of some is none: they look at their delta for the first time where they stand."""
+        """Reset some rows for a new delta: their next step is zero, and evaluates the objective where they are."""
         self.value[which], self.taken[which], self.damping[which] = np.inf, 0, _DAMPING
         self.sums[:, :, which] = 0.0
 
 
 def descend(begin: Floats, batch: Batch, how: Descent) -> tuple[Floats, Floats]:
-    """From theta (groups, laws, 4) to the local optimum of each group, and its objective (groups, laws).
+    """Return theta at the local optimum of each group, and the objective of each law there.
 
-    b of the first law of a group is that of all. Never worse than where it started.
+    `begin`: the start, shape (groups, laws, 4). All laws of a group use the b of its first law. The results have shapes
+    (groups, laws, 4) and (groups, laws). The result of a group is never worse than its start.
     """
     begin = np.clip(begin, _LOW, _HIGH)
     begin[..., 3] = np.maximum(begin[..., 3], batch.low)
@@ -123,7 +128,7 @@ def descend(begin: Floats, batch: Batch, how: Descent) -> tuple[Floats, Floats]:
 
 
 def _advance(work: _Work, planes: Floats, how: Descent) -> None:
-    """One step of every row: tried, and taken where the objective falls."""
+    """Try one step of every row, and take it if the objective decreases."""
     deltas = how.deltas
     step, promise = _step(work, how)
     tried = _moved(work, step, how)
@@ -145,10 +150,12 @@ def _advance(work: _Work, planes: Floats, how: Descent) -> None:
 
 
 def _moved(work: _Work, step: Floats, how: Descent) -> Floats:
-    """Where a step leads: b and log first go as it says, and so do the law's values at the first and the last point.
+    """Return theta after a step, shape (groups, laws, 4).
 
-    What amp and c must be follows from these values, so that a long step along the valley in which b trades with amp
-    and c stays in it. Where that leaves the bounds of c, amp and c go straight.
+    The step is applied to b and log first directly. For amp and c, it is applied to first order to the values of the
+    law at the first and last point, and amp and c are solved from these values. A long step then stays in the narrow
+    valley in which b trades off against amp and c. If the solution is outside the bounds, or the step does not change
+    c, the step is applied to amp and c directly.
     """
     theta, low = work.theta, work.batch.low
     tried = np.clip(theta + step, _LOW, _HIGH)
@@ -173,11 +180,11 @@ def _moved(work: _Work, step: Floats, how: Descent) -> Floats:
 
 
 def _step(work: _Work, how: Descent) -> tuple[Floats, Floats]:
-    """The damped step of every row, (groups, laws, 4), and how far it promises the objective to fall."""
+    """Return the damped step of every row, shape (groups, laws, 4), and the predicted decrease of its objective."""
     theta, sums = work.theta, work.sums
     gradient = sums[:4, 5]
     scale = 1.0 / np.sqrt(np.maximum(np.stack([sums[i, i] for i in range(4)]), 1e-290))
-    # A parameter that stands at its bound and would leave it takes no part in this step.
+    # Exclude a parameter from this step if it is at its bound and the step would cross the bound.
     c, log_first = theta[..., 2], theta[..., 3]
     scale[2][((c <= 0) & (gradient[2] > 0)) | ((c >= _HIGH[2]) & (gradient[2] < 0))] = 0.0
     scale[3][((log_first <= work.batch.low) & (gradient[3] < 0)) | ((log_first >= _HIGH[3]) & (gradient[3] > 0))] = 0.0
@@ -201,7 +208,7 @@ def _step(work: _Work, how: Descent) -> tuple[Floats, Floats]:
 
 
 def _solve3(h01: Floats, h02: Floats, h12: Floats, ridge: Floats, right: Floats) -> Floats:
-    """Symmetric systems of three, `ridge` all along the diagonal, for right sides (2, 3, ...)."""
+    """Solve symmetric 3x3 systems with `ridge` on the whole diagonal. `right`: right-hand sides, shape (2, 3, ...)."""
     l10, l20 = h01 / ridge, h02 / ridge
     d1 = np.maximum(ridge - l10 * h01, 1e-15)
     u12 = h12 - l10 * h02

@@ -1,4 +1,4 @@
-"""What the law of each candidate rests on: its runs, the points taken from them, and what they are points of."""
+"""The data that the law of each candidate is fitted to: its runs, and the points selected from them."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from shapeflow.laws.logs.points import Points, select
 from shapeflow.laws.logs.runs import Logs, Run
 
 LEAST = 5
-"""Points below which no law of four numbers is fitted."""
+"""Minimum number of points at different compute that a law with four parameters is fitted to."""
 FACTS = {"evaluation": "the evaluation", "data": "the data", "learning_rate": "the learning rate"}
-"""What runs may know of themselves -> what it is called."""
+"""Attribute of a run that is None if unknown -> its name in messages."""
 
 
 @attrs.frozen(eq=False)
 class Evidence:
-    """What one law rests on."""
+    """The runs and points that one law is fitted to."""
 
     runs: tuple[Run, ...]
     points: Points
     dropped: Mapping[str, int]
-    """Reason -> points that were read and not used."""
+    """Reason -> number of points that were read but not used."""
 
     def about(
         self, logs: Logs, request: LawRequest, assumed: Mapping[str, Any], settings: Mapping[str, Any]
     ) -> Provenance:
-        """The report of a law before it is fitted. `assumed`: what holds where the runs do not know it themselves."""
+        """Return the provenance of a law before the fit. `assumed`: values of `FACTS` for runs that do not record
+        them."""
         names = dict.fromkeys(name for run in self.runs for name in run.files)
         return Provenance(
             source="fit",
@@ -52,9 +53,11 @@ class Evidence:
 
 
 def gather(logs: Logs, request: LawRequest, drop_warmup: Amount, bins: int, report: Report) -> dict[Shape, Evidence]:
-    """The evidence for each candidate, in the candidates' order. Those without enough are reported and left out:
-    law-without-runs, missing-steps, too-few-points; so are runs of one candidate that are runs of unlike things:
-    mixed-laws."""
+    """Return the evidence for each candidate, in the order of the candidates.
+
+    Candidates without enough points are reported and left out (law-without-runs, missing-steps, too-few-points). Runs
+    of one candidate that differ in evaluation or data are reported (mixed-laws).
+    """
     by_shape = {shape: [run for run in logs.runs.values() if run.shape == shape] for shape in request.candidates}
     without_runs([shape for shape, runs in by_shape.items() if not runs], logs, request, report)
     found: dict[Shape, Evidence] = {}
@@ -99,13 +102,13 @@ def _too_few(few: Sequence[str], request: LawRequest, report: Report) -> None:
 
 
 def _alike(shape: Shape, runs: Sequence[Run], request: LawRequest, report: Report) -> None:
-    """Report runs of one shape that say unlike things of themselves (`mixed-laws`)."""
+    """Report runs of one shape that differ in evaluation or data (`mixed-laws`)."""
     for fact, called in FACTS.items():
         said: dict[Any, str] = {}
         for run in runs:
             if (value := getattr(run, fact)) is not None:
                 said.setdefault(value, run.file)
-        # A falling rate in one run alone is enough to refuse the law, and is no other kind of law.
+        # A single run with a falling learning rate makes the law unreliable, which the verdict reports.
         if len(said) > 1 and fact != "learning_rate":
             report.error(
                 "mixed-laws",
@@ -118,7 +121,8 @@ def _alike(shape: Shape, runs: Sequence[Run], request: LawRequest, report: Repor
 
 
 def _known(runs: Sequence[Run], fact: str, assumed: Any) -> Any:
-    """What the runs say of themselves; `falling` where one says so. Where not all say, what is assumed, if anything."""
+    """Return the value of a fact that the runs record, or `assumed` if not all runs record it. A falling learning rate
+    in any run takes precedence."""
     said = dict.fromkeys(getattr(run, fact) for run in runs)
     if "falling" in said:
         return "falling"

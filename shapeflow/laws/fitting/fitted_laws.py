@@ -1,4 +1,4 @@
-"""What a fit found: laws, and the points behind them."""
+"""The result of a fit: laws, and the points that they were fitted to."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from shapeflow.laws.logs.points import Points
 
 @attrs.frozen(eq=False)
 class FittedLaws:
-    """The laws of one fit, in the candidates' order, and what they were fitted to."""
+    """The laws of one fit in the order of the candidates, and the points that they were fitted to."""
 
     laws: Mapping[Shape, Law] = attrs.field(factory=dict)
-    """Empty after errors were reported."""
+    """Empty after an error."""
     points: Mapping[Shape, Points] = attrs.field(factory=dict)
-    """What each law was fitted to."""
+    """The points that each law was fitted to."""
     halves: Mapping[Shape, Law] = attrs.field(factory=dict)
-    """The law of the first half of log compute, which foretells the rest: its provenance says where that half ends.
-    Empty where no part was held out."""
+    """The law of the first half of log compute, which predicts the second half. Its provenance states where the first
+    half ends. Without an entry for shapes with too few points to hold out a part."""
     method: Mapping[str, Any] = attrs.field(factory=dict)
-    """What was minimised, over what, and how the winner was chosen, as JSON values."""
+    """The objective, the parameters, the points and the optimiser of the fit, as JSON values."""
     summary: str = ""
-    """The same in a few words, for the screen."""
+    """A short text of the method for the screen."""
 
     def __attrs_post_init__(self) -> None:
         if without := [shape for shape in self.laws if shape not in self.points]:

@@ -13,19 +13,19 @@ from shapeflow.laws.fitting.fitted_laws import FittedLaws
 
 
 class FittedSource(LawSourceHooks):
-    """A law source that fits laws. It writes `fitted`, and `shapeflow fit`, its JSON, its picture and its files of laws
-    work with it as with `fit`."""
+    """Base class of a law source that fits laws. A subclass implements `fitted`. `shapeflow fit` then works with it as
+    with the built-in source `fit`: JSON output, figure and files of laws included."""
 
     __slots__ = ()
 
     @abstractmethod
     def fitted(self, request: LawRequest, report: Report) -> FittedLaws:
-        """The laws of the candidates with the points behind them.
+        """Return the laws of the candidates with the points that they were fitted to.
 
-        Errors are reported, and then the laws are empty. Draws, intervals and verdict stand in each law. The compiler
-        itself fills in `source` and `settings` of their provenance.
+        Report errors to `report`, and return empty laws after an error. Each law contains its draws, intervals and
+        verdict. The compiler fills in `source` and `settings` of the provenance.
         """
 
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
-        """The laws of the candidates; empty after errors were reported."""
+        """Return the laws of the candidates. Empty after an error."""
         return dict(self.fitted(request, report).laws)

@@ -1,4 +1,4 @@
-"""From points to laws with their whole report: fit, resamples, hold-out, verdict."""
+"""Fit laws to points, with resampled intervals, a hold-out test and a verdict."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from shapeflow.laws.logs.points import Floats, Points
 def laws_of_points(
     sets: Mapping[Shape, Points], about: Mapping[Shape, Provenance], options: FitOptions, resamples: int
 ) -> FittedLaws:
-    """A law for each set of points, 4 or more at 2 computes or more. `about` says of each where its points come from;
-    what the fit finds is filled in. `resamples`: 0 leaves out draws and intervals."""
+    """Return a law for each set of points. A set needs at least 4 points, at 2 or more different amounts of compute.
+
+    `about`: the provenance of each set before the fit; the results of the fit are added to it. `resamples`: the number
+    of resamples; 0 gives laws without draws and intervals.
+    """
     points = list(sets.values())
     fitted = fit_laws(points, options)
     laws = [_law(*each) for each in zip(fitted, points, (about[shape] for shape in sets), strict=True)]
@@ -46,14 +49,14 @@ def _law(one: Fitted, points: Points, about: Provenance) -> Law:
 
 
 def residuals(law: Law | Fitted, points: Points) -> Floats:
-    """log(law) - log(measured) at each point."""
+    """Return log(law) - log(measured) at each point."""
     return np.asarray(np.log(law.a * (points.compute + law.d) ** -law.b + law.c) - np.log(points.error))
 
 
 def _resampled(
     laws: list[Law], sets: list[Points], fitted: tuple[Fitted, ...], options: FitOptions, count: int
 ) -> list[Law]:
-    """The laws with their draws, and the intervals that these span."""
+    """Return the laws with their draws and intervals."""
     drawn = [
         resample(points, law, count, seed, held=law.provenance.exponent != "own")
         for seed, (law, points) in enumerate(zip(laws, sets, strict=True))
@@ -68,7 +71,8 @@ def _resampled(
 
 
 def _first(half: Half, law: Law) -> Law:
-    """The law of a first half; what it shares with the whole one's report is what it is a law of."""
+    """Return the law of a first half. Its provenance is that of the law of all points, except for the results of the
+    fit."""
     about = attrs.evolve(
         _over(law.provenance, half.points),
         rms=_short(half.law.rms),
@@ -82,7 +86,7 @@ def _first(half: Half, law: Law) -> Law:
 
 
 def _judged(law: Law, points: Points, half: Half | None) -> Law:
-    """The law with what its first half foretold, and the verdict over all of it."""
+    """Return the law with the results of its hold-out test and its verdict."""
     found = None if half is None else half.holdout
     if found is not None:
         factor = None if found.factor is None else _short(found.factor)
@@ -93,8 +97,8 @@ def _judged(law: Law, points: Points, half: Half | None) -> Law:
 
 
 def _level(residual: Floats, points: Points) -> Floats:
-    """Residuals about the level of their own run, where there are several: that two runs end apart says nothing of the
-    form of the curve."""
+    """Return residuals minus the mean residual of their run, if there are several runs. A constant difference between
+    runs does not show whether the curve is a power law."""
     runs, index = np.unique(points.run, return_inverse=True)
     if len(runs) < 2:
         return residual
@@ -102,7 +106,7 @@ def _level(residual: Floats, points: Points) -> Floats:
 
 
 def _over(about: Provenance, points: Points) -> Provenance:
-    """The report with what it says of its points."""
+    """Return the provenance with the number of points and their ranges of compute and error."""
     return attrs.evolve(
         about,
         points=len(points.compute),
@@ -112,5 +116,5 @@ def _over(about: Provenance, points: Points) -> Provenance:
 
 
 def _short(value: float) -> float:
-    """Six digits, as intervals have: what is told of a fit is no more certain."""
+    """Round to six significant digits, as in the intervals. The results of a fit are not more precise."""
     return float(f"{value:.6g}")

@@ -1,7 +1,8 @@
-"""Whether a law could have been foreseen: fitted to the first half of its log compute, and tried on the rest.
+"""Hold-out test: fit a law to the first half of log compute, and compare its prediction with the second half.
 
-A fit is judged by what it says of compute that it has not seen (Alabdulmohsin, Neyshabur and Zhai 2022, arXiv
-2209.06640). The error is nearly flat out there, so that a small mistake in it is a large one in compute: both are told.
+A fit is evaluated by its extrapolation to compute that it was not fitted to (Alabdulmohsin, Neyshabur and Zhai 2022,
+arXiv 2209.06640). The error curve is nearly flat in the second half, so a small mistake in error is a large mistake in
+compute. The result therefore contains both.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from shapeflow.laws.fitting.solver import FitOptions, Fitted, fit_laws
 from shapeflow.laws.logs.points import Points
 
 FEWEST = 8
-"""Points at different compute that the first half must have."""
+"""Minimum number of points at different compute in the first half."""
 LAST = 3
-"""The lowest errors, and the compute that they took, are medians over so many points."""
+"""The final error and its compute are medians over this many of the last points."""
 
 
 @attrs.frozen(eq=False)
 class Half:
-    """The law of the first half of a set of points, and how it did on the rest."""
+    """The law of the first half of a set of points, and its prediction errors on the second half."""
 
     points: Points
     """The first half."""
@@ -34,9 +35,11 @@ class Half:
 
 
 def hold_out(sets: Sequence[Points], options: FitOptions) -> tuple[Half | None, ...]:
-    """Each set's first half, fitted with the same options, all halves at once; None where a half has too few points.
+    """Return the fit to the first half of each set, with the same options as for all points. None for a set with too
+    few points in the first half.
 
-    An exponent that is shared by all sets is shared by the halves, also where these are fewer.
+    All halves are fitted together. If all sets share an exponent, so do the halves, even if only one or two halves have
+    enough points.
     """
     firsts = [points.chosen(in_first_half(points)) for points in sets]
     fit = [len(np.unique(first.compute)) >= FEWEST for first in firsts]
@@ -50,7 +53,7 @@ def hold_out(sets: Sequence[Points], options: FitOptions) -> tuple[Half | None, 
 
 
 def in_first_half(points: Points) -> NDArray[np.bool_]:
-    """Which points lie in the first half of log compute."""
+    """Return a mask of the points in the first half of log compute."""
     at = np.log(points.compute)
     return np.asarray(at <= 0.5 * (at[0] + at[-1]))
 
@@ -70,6 +73,7 @@ def _half(points: Points, first: Points, fitted: Fitted) -> Half:
 
 
 def _factor(law: Law, rest: Points) -> float | None:
-    """Compute foretold for the lowest errors over that really spent; None where the law never gets there."""
+    """Return the compute predicted for the final errors, divided by the compute spent. None if the law never reaches
+    these errors."""
     foretold = law.compute(float(np.median(rest.error[-LAST:])))
     return max(foretold, 0.0) / float(np.median(rest.compute[-LAST:])) if math.isfinite(foretold) else None

@@ -1,4 +1,4 @@
-"""How laws are fitted, as a report tells it."""
+"""Descriptions of the fitting method for reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shapeflow.laws.fitting.solver import B_HIGH, B_LOW, POOLED_GRID, STARTS, Fi
 
 
 def method(options: FitOptions, laws: int, drop_warmup: Amount, points: int) -> dict[str, Any]:
-    """What is minimised for so many laws, over what, and how the winner is chosen; JSON values alone."""
+    """Return the description of a fit of `laws` laws as JSON values: parameters, points, loss and optimiser."""
     kind = options.kind(laws)
     low = "0" if options.offset == "nonnegative" else f"-{NEGATIVE:g} of the first compute"
     bounds = {"a": "above 0", "b": [B_LOW, B_HIGH], "c": "from 0 to below the lowest error", "d": f"from {low}"}
@@ -43,7 +43,7 @@ def method(options: FitOptions, laws: int, drop_warmup: Amount, points: int) -> 
 
 
 def summary(options: FitOptions) -> str:
-    """The same in a few words."""
+    """Return a short description of the method for the screen."""
     sign = {"signed": "d may be negative", "nonnegative": "d is 0 or more"}[options.offset]
     residual = {"log": "log(law) - log(measured)", "linear": "law - measured"}[options.residual]
     return f"{sign}; Huber loss of {residual}, delta {options.delta:g}"

@@ -1,7 +1,8 @@
-"""Where descents start: a grid over (b, d) on which the law is linear in what remains.
+"""Starting points of the descents, from a grid over (b, d).
 
-Given b and d, the amp > 0 and c >= 0 of least squared relative error stand in closed form (variable projection, Golub
-and Pereyra 1973), so a grid of two dimensions finds the basins of a problem of four.
+For given b and d, the law is linear in amp and c, and the least-squares solution with amp > 0 and c >= 0 has a closed
+form (variable projection, Golub and Pereyra 1973). A two-dimensional grid therefore finds the basins of the
+four-dimensional problem.
 """
 
 from __future__ import annotations
@@ -13,26 +14,30 @@ from numpy.typing import NDArray
 from shapeflow.laws.logs.points import Floats, Points
 
 NEGATIVE = 0.9
-"""A signed offset d may go down to this part of the first compute, below 0."""
+"""The lower bound of a signed offset d is minus this fraction of the first compute."""
 GRID_B, GRID_D = 20, 16
 _AT_ONCE = 64
-"""Rows that are projected together: their cells fit into a cache."""
+"""Number of rows that are projected together. Their cells fit into the cache."""
 _AROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
 
 
 @attrs.frozen(eq=False)
 class Scaled:
-    """One set of points in its own units: compute over its geometric middle, error over its lowest."""
+    """One set of points in scaled units: compute relative to the geometric mean of its smallest and largest value,
+    error relative to its lowest value."""
 
     x: Floats
-    """Compute above the first."""
+    """Compute minus that of the first point, scaled."""
     e: Floats
+    """Error, scaled."""
     reference: float
+    """The unit of compute, in FLOPs."""
     lowest: float
+    """The unit of error."""
     first: float
-    """The first compute."""
+    """Compute of the first point, scaled."""
     least: float
-    """The lowest moved compute of the first point: what bounds the offset."""
+    """The lower bound of the shifted compute (compute + d) of the first point, scaled. It bounds the offset d."""
 
     @classmethod
     def of(cls, points: Points, signed: bool) -> Scaled:
@@ -44,17 +49,17 @@ class Scaled:
         return cls(compute / reference - first, error / lowest, reference, lowest, first, least)
 
     def inward(self, law: Floats) -> Floats:
-        """theta (..., 4) of laws (a, b, c, d) in FLOPs and units of the error."""
+        """Return theta, shape (..., 4), of laws (a, b, c, d) in FLOPs and units of the error."""
         a, b, c, d = np.moveaxis(law, -1, 0)
         first = np.maximum(d / self.reference + self.first, self.least)
         log_amp = np.log(a) - b * np.log(self.reference) - np.log(self.lowest)
         return np.stack([log_amp, b, c / self.lowest, np.log(first)], -1)
 
     def outward(self, theta: Floats) -> Floats:
-        """Laws (..., 4) as (a, b, c, d), of theta."""
+        """Return laws (a, b, c, d), shape (..., 4), in FLOPs and units of the error, of theta."""
         log_amp, b, c, log_first = np.moveaxis(theta, -1, 0)
         a = np.exp(log_amp + b * np.log(self.reference)) * self.lowest
-        # On its bound the offset is what the bound says, without the rounding of a logarithm.
+        # At its bound, set the offset to the exact bound, without the rounding error of the logarithm.
         at_bound = log_first <= np.log(self.least) + 1e-12
         moved = np.where(at_bound, self.least - self.first, np.exp(log_first) - self.first)
         return np.stack([a, b, c * self.lowest, moved * self.reference], -1)
@@ -62,20 +67,24 @@ class Scaled:
 
 @attrs.frozen(eq=False)
 class Grid:
-    """Cells (b, first) of one set, and the power law of each at its points."""
+    """The cells (b, first) of the grid of one set, and the power law (x + first)^-b of each cell at the points."""
 
     b: Floats
+    """Exponent of each cell."""
     first: Floats
+    """Shifted compute (compute + d) of the first point, of each cell."""
     shape: tuple[int, int]
+    """Number of b and of first."""
     power: Floats
-    """(points, cells), the highest of a cell 1."""
+    """The power law, shape (points, cells), scaled so that the maximum of each cell is 1."""
     squared: Floats
+    """`power` squared."""
     log_size: Floats
-    """What `power` was divided by."""
+    """Log of the maximum of each cell before scaling."""
 
     @classmethod
     def of(cls, one: Scaled, b: Floats | None) -> Grid:
-        """Over all exponents, or over those given."""
+        """Return the grid of a set over the exponents `b`. None: over the default range of exponents."""
         b_axis = np.geomspace(0.02, 3.0, GRID_B) if b is None else b
         more = np.exp(np.linspace(np.log(one.least) - 2.0, 3.0, GRID_D - 1))
         first_axis = one.least + np.concatenate([[0.0], more])
@@ -87,9 +96,11 @@ class Grid:
 
 
 def starts(grid: Grid, error: Floats, weight: Floats, count: int) -> Floats:
-    """`count` theta for each row of weights, the lowest local minima of the projected sum first: (rows, count, 4).
+    """Return `count` starting points theta for each row of weights, shape (rows, count, 4). The lowest local minima of
+    the projected sum of squares come first.
 
-    `error` is (1 or rows, points), and errors may be weighted as absolute or relative ones by `weight`.
+    `error`: shape (1 or rows, points). `weight`: shape (rows, points); the weights decide whether absolute or relative
+    errors are fitted.
     """
     found = np.empty((len(weight), count, 4))
     for low in range(0, len(weight), _AT_ONCE):
@@ -101,7 +112,7 @@ def starts(grid: Grid, error: Floats, weight: Floats, count: int) -> Floats:
 def _best(grid: Grid, error: Floats, weight: Floats, count: int) -> Floats:
     amp, c, rest = _project(grid, error, weight)
     if count > 1:
-        # Local minima come first, then the lowest of what is left.
+        # Select the local minima first, then the lowest of the other cells.
         rest = np.where(_lowest(rest, grid.shape), rest, rest + 10 * rest.max(1, keepdims=True))
     row, order = np.arange(len(rest)), np.empty((len(rest), count), np.intp)
     for place in range(count):
@@ -113,7 +124,7 @@ def _best(grid: Grid, error: Floats, weight: Floats, count: int) -> Floats:
 
 
 def _lowest(rest: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which cells are no higher than the eight around them."""
+    """Return a mask of the cells that are not higher than any of their eight neighbours."""
     rows, columns = shape
     field = np.pad(rest.reshape(-1, rows, columns), ((0, 0), (1, 1), (1, 1)), constant_values=np.inf)
     inner = field[:, 1:-1, 1:-1]
@@ -124,13 +135,14 @@ def _lowest(rest: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _project(grid: Grid, error: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
-    """For each row of weights and each cell: amp > 0 and c >= 0 of least weighted squares, and that sum.
+    """Return amp > 0 and c >= 0 of the weighted least-squares solution, and its sum of squares, for each row of weights
+    and each cell: three arrays of shape (rows, cells).
 
-    Sums over points are products of matrices, in which all rows share one table of powers.
+    The sums over points are matrix products, since all rows share the powers of the grid.
     """
     uu, u1, uy = weight @ grid.squared, weight @ grid.power, (weight * error) @ grid.power
     ones, one_y, yy = (part.sum(1)[:, None] for part in (weight, weight * error, weight * error**2))
-    # What remains of u and of the error where the constant has taken its part.
+    # Project the constant out of the power law (own) and out of its product with the error (along).
     own = uu - u1 * (u1 / ones)
     along = uy - u1 * (one_y / ones)
     amp = along / np.where(own > 1e-14 * uu, own, np.inf)

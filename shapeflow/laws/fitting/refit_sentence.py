@@ -1,4 +1,4 @@
-"""What a fitted law records of its source, and the sentence that fits it again."""
+"""The settings that a fitted law records of its source, and the sentence that fits the law again."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from shapeflow.base.settings import Limits, defaults, limits, name_of, settings_
 from shapeflow.base.units import BASE
 
 FIRST = "fit"
-"""The source of laws that do not record one."""
+"""The source of laws that do not record a source."""
 SOURCE = "is"
-"""The key of `settings` that names the source; the language keeps this word, so that no setting has the name."""
+"""The key of `settings` that names the source. The word is reserved in the language, so no setting has this name."""
 
 
 def recorded(source: Any) -> dict[str, Any]:
-    """The settings of a law source as JSON values, with its name unless it is `fit`."""
+    """Return the settings of a law source as JSON values, with its name unless it is `fit`."""
     name = name_of(source)
     return written(source) if name == FIRST else {SOURCE: name, **written(source)}
 
 
 def source_of(settings: Mapping[str, Any], sources: Mapping[str, Any]) -> Any | None:
-    """The class of the source that recorded these settings; None where it is not among `sources`."""
+    """Return the class of the source that recorded these settings. None if it is not in `sources`."""
     return sources.get(settings.get(SOURCE, FIRST))
 
 
 def sentence(settings: Mapping[str, Any], sources: Mapping[str, Any]) -> str | None:
-    """`laws from fit("runs/*.csv", points: 40)`: recorded settings as a file writes them, without those at their
-    defaults. `sources`: name -> class. None where the source is not installed, lacks one of the settings, needs one
-    that was not recorded, or where a file cannot write a value."""
+    """Return recorded settings as a sentence of a `.shape` file, such as `laws from fit("runs/*.csv", points: 40)`.
+    Settings at their defaults are omitted.
+
+    `sources`: name -> class. None if the source is not installed, does not have one of the settings, requires a setting
+    that was not recorded, or if the language cannot express a value.
+    """
     source = source_of(settings, sources)
     if source is None:
         return None
@@ -53,7 +56,7 @@ def sentence(settings: Mapping[str, Any], sources: Mapping[str, Any]) -> str | N
 
 
 def _said(value: Any, bounds: Limits) -> str | None:
-    """A value as a file writes it; None where it cannot."""
+    """Return a value as text of a `.shape` file. None if the language cannot express it."""
     if isinstance(value, str):
         return None if '"' in value or "\n" in value or "\r" in value else f'"{value}"'
     if isinstance(value, bool):

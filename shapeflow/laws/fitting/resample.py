@@ -1,12 +1,14 @@
-"""Resamples of the points of a law: its curve, with noise laid anew on every point.
+"""Resample the points of a law: the fitted curve with new noise at every point.
 
-A fit of four numbers takes up whatever of the noise looks like a law, above all the slow part: residuals are smaller
-than the noise was, and look less alike. Intervals from blocks of them are therefore too narrow, the more so the more
-alike neighbours are. So the noise is modelled as far as that needs: a level for each run, the same for all its points,
-and behind it a first-order autoregression along the run. How alike (`rho`), how strong, and how far apart the runs
-are is drawn for each resample from what the residuals say of it (restricted likelihood: Patterson and Thompson 1971),
-since it is itself only roughly known; what goes along with it, the innovations, is drawn from the residuals (a sieve
-bootstrap, Buehlmann 1997), so that outliers stay outliers. No point is ever left out.
+A fit of four parameters absorbs every part of the noise that looks like a law, above all the slowly varying part. The
+residuals are therefore smaller and less autocorrelated than the noise, and intervals from a block bootstrap of the
+residuals are too narrow, the more so the stronger the autocorrelation is. This module models the noise instead: each
+run has a level, which is the same for all its points, plus first-order autoregressive noise along the run.
+
+The autocorrelation (`rho`), the size of the noise and the spread of the levels are uncertain, so each resample draws
+them from their distribution given the residuals (restricted likelihood, Patterson and Thompson 1971). The innovations
+are drawn from the residuals (sieve bootstrap, Buehlmann 1997), so outliers are preserved. Every resample contains all
+points.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from shapeflow.ir.law import Resampling
 from shapeflow.laws.logs.points import Floats, Points
 
 RHO = np.linspace(-0.6, 0.96, 79)
-"""The autocorrelations that are considered, all equally likely beforehand."""
+"""Grid of autocorrelations, with a uniform prior."""
 SPREAD = np.concatenate([[0.0], np.geomspace(0.05, 20.0, 13)])
-"""Standard deviations of the runs' levels that are considered, over that of the noise. Beforehand it is as
-likely as not that they are no farther apart than the noise makes them; the others are equally likely."""
+"""Grid of standard deviations of the levels of runs, relative to that of the noise. The prior probability of 0 (all
+runs have the same level) is 1/2; the other values are equally likely."""
 _FARTHEST = 1.0
-"""Noise is cut off here, in log error: with few points a resample may draw noise of any strength."""
+"""Maximum absolute noise in log error. With few points, a resample may draw noise of any size."""
 
 
 @attrs.frozen(eq=False)
@@ -33,34 +35,35 @@ class Drawn:
     """Resamples of one set of points."""
 
     weight: Floats
-    """(resamples, points): how much each point counts. Here all count alike; a bootstrap of points, as the one that
-    `benchmarks/coverage.py` compares with, counts how often each was drawn."""
+    """Weight of each point, shape (resamples, points). `resample` sets all weights to 1. A bootstrap of points, such as
+    the one that `benchmarks/coverage.py` compares with, sets the number of times that each point was drawn."""
     error: Floats | None = None
-    """(resamples, points): errors in place of those measured; None: they stay."""
+    """Errors that replace the measured ones, shape (resamples, points). None: the measured errors are used."""
 
 
 @attrs.frozen(eq=False)
 class Noise:
-    """What residuals say of the noise behind them: a table of cells (rho, spread)."""
+    """The noise model estimated from residuals, on a grid of cells (rho, spread)."""
 
     chance: Floats
-    """(rhos, spreads): how likely each cell is; sums to 1."""
+    """Posterior probability of each cell, shape (rhos, spreads). The sum is 1."""
     squares: Floats
-    """(rhos, spreads): the noise's variance, times `freedom`, if the cell is true."""
+    """Residual sum of squares given the cell, shape (rhos, spreads): the variance of the noise times `freedom`."""
     freedom: int
-    """Points, less the directions that the law takes up."""
+    """Degrees of freedom: the number of points minus the number of directions that the law absorbs."""
     innovations: Floats
-    """In the likeliest cell, of mean 0 and variance 1."""
+    """The innovations in the most likely cell, scaled to mean 0 and variance 1."""
     spreads: Floats
+    """The values of spread of the grid; only 0 if there is one run."""
 
     @property
     def rho(self) -> float:
-        """The autocorrelation expected."""
+        """The posterior mean of the autocorrelation."""
         return float(RHO @ self.chance.sum(1))
 
 
 class Numbers(Protocol):
-    """The four numbers of a law."""
+    """The four parameters of a law."""
 
     @property
     def a(self) -> float: ...
@@ -73,15 +76,17 @@ class Numbers(Protocol):
 
 
 def resample(points: Points, law: Numbers, count: int, seed: int, *, held: bool = False) -> tuple[Drawn, Resampling]:
-    """`count` resamples of a set of points about the law that was fitted to them; the same seed gives the same ones.
+    """Return `count` resamples of a set of points about the law that was fitted to them, and how they were drawn. The
+    same seed gives the same resamples.
 
-    `held`: the exponent was given, or shared with other sets. Then the fit did not take up what looks like another
-    exponent, and where the shared one does not suit the set, neighbouring residuals show it.
+    `held`: the exponent was given, or is shared with other sets. The fit then does not absorb noise that looks like a
+    change of the exponent. If the shared exponent does not suit the set, the residuals are autocorrelated.
 
-    With one run there is no telling how far another would lie from it: the resamples are those of this run only. With
-    more, each resample draws a level for each run. Drawing R of R whole runs would make the variance of their mean too
-    small by (R - 1)/R (Rao and Wu 1988 draw R - 1 instead), and its tails too short: three runs drawn anew never leave
-    the range of the three, which holds the mean of all possible runs with a chance of 3/4 only.
+    With one run, the difference between runs is unknown, and the resamples are valid for this run only. With several
+    runs, each resample draws a level for each run. A bootstrap of R out of R whole runs is not used: it would reduce
+    the variance of their mean by the factor (R - 1)/R (Rao and Wu 1988 draw R - 1 instead), and its tails would be too
+    short. For example, the mean of three resampled runs always lies within the range of the three, which contains the
+    mean of all possible runs only with probability 3/4.
     """
     rng = np.random.Generator(np.random.Philox(seed))
     order = np.lexsort((points.compute, points.run))
@@ -91,15 +96,15 @@ def resample(points: Points, law: Numbers, count: int, seed: int, *, held: bool 
     errors = np.empty((count, len(order)))
     errors[:, order] = curve * np.exp(np.clip(_lay(noise, run, count, rng), -_FARTHEST, _FARTHEST))
     rho = max(noise.rho, 0.0)
-    # n such points tell of their mean what n over this many independent ones do (n large).
+    # For large n, the mean of n autocorrelated points is as precise as that of n / alike independent points.
     alike = min(round((1 + rho) / (1 - rho)), len(order))
     how = Resampling(by="runs" if len(noise.spreads) > 1 else "noise", alike=alike, count=count)
     return Drawn(np.ones_like(errors), errors), how
 
 
 def directions(compute: Floats, law: Numbers, held: bool = False) -> Floats:
-    """An orthonormal basis of the changes of log error that a law can take up, with its exponent or without: (points,
-    at most 4)."""
+    """Return an orthonormal basis of the changes of log error that a fit of the law can absorb: shape (points, at most
+    4). `held`: the exponent is fixed."""
     moved = compute + law.d
     part = law.a * moved**-law.b
     share = part / (part + law.c)
@@ -111,9 +116,10 @@ def directions(compute: Floats, law: Numbers, held: bool = False) -> Floats:
 
 
 def noise_of(residual: Floats, run: np.ndarray, basis: Floats) -> Noise:
-    """The noise behind residuals, in order of run and compute, from which a fit has taken what lies in `basis`.
+    """Return the noise model of residuals, which are in order of run and compute.
 
-    What a fit leaves is its own affair (Huber's loss leaves zeros), but outside of `basis` it has changed nothing.
+    `basis`: the directions that the fit absorbs. Their part of the residuals is removed first, since it depends on the
+    loss of the fit (the Huber loss leaves exact zeros). The fit does not change the part orthogonal to `basis`.
     """
     residual = residual - basis @ (basis.T @ residual)
     first = np.concatenate([[True], run[1:] != run[:-1]])
@@ -131,7 +137,8 @@ def noise_of(residual: Floats, run: np.ndarray, basis: Floats) -> Noise:
         grown = 1 + spread**2 * lengths
         shrunk = (1 - grown**-0.5) / lengths
         whole = white[:, :, : taken + 1] - np.einsum("gnr,gr,grk->gnk", levels, shrunk, along)
-        # The residual comes last: its own direction is what the law leaves of it, the others hold the determinant.
+        # The residual is the last column: its part orthogonal to the basis is the noise. The other columns give the
+        # determinant of the restricted likelihood.
         q, r = np.linalg.qr(whole)
         rest[at] = q[:, :, -1] * r[:, -1, -1, None]
         squares[:, at] = np.maximum(r[:, -1, -1] ** 2, 1e-300)
@@ -146,18 +153,18 @@ def noise_of(residual: Floats, run: np.ndarray, basis: Floats) -> Noise:
 
 
 def _whitened(columns: Floats, first: np.ndarray) -> tuple[Floats, Floats]:
-    """Columns freed of each autocorrelation of `RHO` along each run, (rhos, points, columns), and the log determinant
-    of that correlation's matrix."""
+    """Return the columns whitened along each run for every autocorrelation of `RHO`, shape (rhos, points, columns), and
+    the log determinant of each correlation matrix, shape (rhos,)."""
     rho = np.where(first, 0.0, RHO[:, None])[:, :, None]
     before = np.concatenate([np.zeros((1, columns.shape[1])), columns[:-1]])
     return (columns - rho * before) / np.sqrt(1 - rho**2), np.log1p(-(RHO**2)) * np.sum(~first)
 
 
 def _lay(noise: Noise, run: np.ndarray, count: int, rng: np.random.Generator) -> Floats:
-    """`count` draws of noise for points in order of run and compute."""
+    """Return `count` draws of noise for points in order of run and compute, shape (count, points)."""
     cells = rng.choice(noise.chance.size, count, p=noise.chance.ravel())
     rho, spread = RHO[cells // len(noise.spreads)], noise.spreads[cells % len(noise.spreads)]
-    # Student's t in place of the normal distribution: the strength itself was estimated from `freedom` numbers.
+    # Draw the variance too, since it is estimated: normal levels then become Student's t with `freedom` degrees.
     sigma = np.sqrt(noise.squares.ravel()[cells] / rng.chisquare(noise.freedom, count))
     drawn = rng.choice(noise.innovations, (count, len(run)))
     laid = drawn.copy()
@@ -170,7 +177,7 @@ def _lay(noise: Noise, run: np.ndarray, count: int, rng: np.random.Generator) ->
 
 
 def autocorrelation(points: Points, residual: Floats) -> float:
-    """Lag-1 autocorrelation of residuals along each run, pooled over the runs."""
+    """Return the lag-1 autocorrelation of residuals along each run, pooled over the runs."""
     products, squares = 0.0, 0.0
     for run in np.unique(points.run):
         own = residual[points.run == run]
@@ -179,6 +186,6 @@ def autocorrelation(points: Points, residual: Floats) -> float:
 
 
 def intervals(draws: Floats) -> dict[str, tuple[float, float]]:
-    """`a`, `b`, `c`, `d` -> the interval that holds 90 % of the draws, to six digits."""
+    """Return the interval between the 5% and 95% quantiles of the draws for `a`, `b`, `c` and `d`, to six digits."""
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     return {name: (float(f"{x:.6g}"), float(f"{y:.6g}")) for name, x, y in zip("abcd", low, high, strict=True)}

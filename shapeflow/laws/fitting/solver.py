@@ -1,9 +1,8 @@
-"""Fitting E = a (C + d)^-b + c: variable projection over a grid of (b, d), then Levenberg-Marquardt, all laws at once.
+"""Fit E = a (C + d)^-b + c to all sets at once, by variable projection over a grid of (b, d) and Levenberg-Marquardt.
 
-A grid of two dimensions finds the basins of a problem of four (`projection.py`), and a short descent from the best of
-them ends in the optimum (`descent.py`). The objective is Huber's loss of the residuals in log error (paper A, B.4;
-Hoffmann et al. 2022). Compute and error enter relative to the data's own scale, so the answer does not depend on their
-units.
+A two-dimensional grid finds the basins of the four-dimensional problem (`projection.py`), and a short descent from the
+best of them finds the optimum (`descent.py`). The objective is the Huber loss of the residuals in log error (paper A,
+B.4; Hoffmann et al. 2022). Compute and error are scaled by the data, so the result does not depend on their units.
 """
 
 from __future__ import annotations
@@ -22,40 +21,41 @@ from shapeflow.laws.fitting.resample import Drawn
 from shapeflow.laws.logs.points import Floats, Points
 
 B_LOW, B_HIGH = 5e-3, 4.0
-"""The exponents that are considered; one that ends on them has not been identified by its data."""
+"""Bounds of the exponent. The data do not determine an exponent that ends at a bound."""
 STARTS = 6
 POOLED_GRID, POOLED_STARTS, _TRIED = 17, 3, 3
 _ROUNDS, _NARROW = 8, 1e-3
-"""How often the sets' scatters are taken anew, and the least that one counts for, as a part of the greatest: a set
-without noise must not be the only one that is heard."""
+"""The number of times that the scatter of the sets is re-estimated, and its lower bound relative to the largest
+scatter. The bound prevents a set without noise from dominating the fit."""
 _COARSE = np.geomspace(0.02, 3.0, 10)
-"""Exponents of the grid for a resample, which has the fit to all points to start from as well."""
+"""Exponents of the grid for a resample. It can be coarse, since a resample also starts from the fit to all points."""
 _ROUGH, _NEAR, _FULL = 1e-3, 1e-7, 1e-11
-"""Where a descent ends: a step gains less than this part of the objective."""
+"""A descent ends once a step lowers the objective by less than this fraction."""
 _ELEMENTS = 2**21
-"""Points of resamples that are in memory at once."""
+"""Maximum number of points of resamples in memory at once."""
 _ALIKE, _DISTINCT = 1.01, 0.05
-"""Other optima are told up to this part of the best objective, and where b or c is this far off those told."""
+"""Other optima are reported if their objective is at most 1.01 times the best, and if b (relative) or c (in units of
+the lowest error) differs by more than 0.05 from the optima reported before."""
 
 Kind = Literal["own", "pooled", "fixed"]
 
 
 @attrs.frozen
 class FitOptions:
-    """How laws are fitted."""
+    """Options of a fit."""
 
     offset: Literal["signed", "nonnegative"] = "signed"
     exponent: Literal["auto", "pooled", "own"] = "auto"
-    """One exponent for all shapes, or one each; `auto` pools from three shapes on."""
+    """`pooled`: one exponent for all shapes. `own`: one per shape. `auto`: pooled for three or more shapes."""
     fixed: float | None = None
-    """An exponent that is given and not fitted."""
+    """A given exponent, which is not fitted."""
     delta: float = 1e-3
-    """Where Huber's loss turns from square to linear, in units of the residual."""
+    """The residual at which the Huber loss changes from quadratic to linear."""
     residual: Literal["log", "linear"] = "log"
-    """log(law) - log(measured), or (law - measured) over the lowest error of the set."""
+    """`log`: log(law) - log(measured). `linear`: (law - measured) / (lowest error of the set)."""
 
     def kind(self, sets: int) -> Kind:
-        """What is done with the exponent of so many sets."""
+        """Return how the exponent is fitted for this number of sets."""
         if self.fixed is not None:
             return "fixed"
         return "pooled" if self.exponent == "pooled" or (self.exponent == "auto" and sets >= 3) else "own"
@@ -70,24 +70,24 @@ class Fitted:
     c: float
     d: float
     objective: float
-    """Huber's loss of the residuals, summed."""
+    """Huber loss of the residuals, summed over the points."""
     rms: float
     """Root mean square of log(law) - log(measured)."""
     exponent: Kind
     optima: tuple[Quad, ...] = ()
-    """Other (a, b, c, d) that do as well as this one within 1 % of the objective."""
+    """Other local optima (a, b, c, d) with an objective within 1% of the best."""
 
 
 def at_bound(b: float, kind: Kind) -> bool:
-    """Has an exponent run to the end of what is considered?"""
+    """Return whether a fitted exponent is at a bound of its search range, within 2%."""
     return kind != "fixed" and not 1.02 * B_LOW < b < 0.98 * B_HIGH
 
 
 def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple[Fitted, ...]:
-    """One law for each set of points, in order; sets need 4 points at 2 computes or more. The floor c always lies
-    below the lowest error seen.
+    """Return one law for each set of points, in order. A set needs at least 4 points, at 2 or more different amounts of
+    compute. The floor c is always below the lowest measured error.
 
-    Takes all sets at once, since they may share an exponent.
+    All sets are fitted in one call, since they may share an exponent.
     """
     options = options or FitOptions()
     scaled = [Scaled.of(points, options.offset == "signed") for points in sets]
@@ -97,7 +97,7 @@ def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple
     together = _pooled(scaled, options) if kind == "pooled" else np.empty((0, len(scaled), 4))
     given = options.fixed if kind != "pooled" else float(together[0, 0, 1])
     begin = np.stack([_starts(one, given, STARTS, options) for one in scaled], 1)
-    # Where the exponent is shared, what else a law could be is asked at that exponent.
+    # With a shared exponent, search for other optima at that exponent.
     begin = np.concatenate([together, begin])
     theta, _ = _each(scaled, begin, _how(options, kind == "own"), options)
     theta, value = _each(scaled, theta, _fully(options, kind == "own"), options)
@@ -107,10 +107,10 @@ def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple
 def fit_draws(
     sets: Sequence[Points], drawn: Sequence[Drawn], fitted: Sequence[Fitted], options: FitOptions | None = None
 ) -> Floats:
-    """The law of every resample: rows (a, b, c, d) of shape (sets, resamples, 4), in FLOPs and units of the error.
+    """Return the law of every resample as (a, b, c, d), shape (sets, resamples, 4), in FLOPs and units of the error.
 
-    `drawn` has equally many resamples of each set; a shared exponent is shared within a resample, so the rows of one
-    resample belong together.
+    `drawn`: the resamples of each set, the same number for all sets. If the sets share an exponent, resample i of all
+    sets is fitted with one exponent, so keep draws with the same index together.
     """
     options = options or FitOptions()
     scaled = [Scaled.of(points, options.offset == "signed") for points in sets]
@@ -134,9 +134,9 @@ def _some(drawn: Drawn, rows: slice) -> Drawn:
 
 
 def _draws(scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, options: FitOptions) -> Floats:
-    """The law of every resample: theta, (sets, resamples, 4).
+    """Return theta of the law of every resample, shape (sets, resamples, 4).
 
-    A law starts where the fit to all points ended, or from the best cell of the grid where that is better already.
+    A descent starts from the fit to all points, or from the best cell of the grid if that has a lower objective.
     """
     kind = options.kind(len(scaled))
     errors = [
@@ -144,7 +144,7 @@ def _draws(scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, opti
     ]
     weights = [each.weight for each in drawn]
     batch = _batch(scaled, errors, weights, options)
-    # The grid knows squares alone; points that the law of all points misses count less in it, as they do in the end.
+    # The grid minimises squares. Reduce the weight of outliers in it by their Huber weight under the fit to all points.
     size = np.abs(residual(begin[None], batch))
     inside = np.minimum(1.0, options.delta / np.maximum(size, 1e-300))
     anew = [
@@ -163,14 +163,15 @@ def _draws(scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, opti
     if kind == "pooled":
         found = descend(theta, batch, how)[0]
     else:
-        # So near to its end a law of its own needs no wider deltas.
+        # A law with its own exponent starts so close to its optimum that larger deltas are not needed.
         how = attrs.evolve(how, stages=())
         found = descend(theta.reshape(-1, 1, 4), batch.apart(len(theta)), how)[0].reshape(theta.shape)
     return found.swapaxes(0, 1)
 
 
 def _batch(scaled: Sequence[Scaled], errors: Sequence[Floats], weights: Sequence[Floats], options: FitOptions) -> Batch:
-    """Laws with their errors and weights, each (1 or groups, points), side by side in every group."""
+    """Return a batch in which every group contains all laws. `errors`, `weights`: one array for each law, shape (1 or
+    groups, points)."""
     length = max(len(one.x) for one in scaled)
 
     def pad(rows: Sequence[Floats], value: float) -> Floats:
@@ -196,36 +197,37 @@ def _fully(options: FitOptions, free_b: bool) -> Descent:
 
 
 def _starts(one: Scaled, b: float | None, count: int, options: FitOptions) -> Floats:
-    """Where a fit to all points starts from: (count, 4)."""
+    """Return starting points theta of a fit to all points, shape (count, 4)."""
     error = one.e[None]
     grid = Grid.of(one, None if b is None else np.array([b]))
     return np.asarray(starts(grid, error, _metric(error, options), count)[0])
 
 
 def _metric(error: Floats, options: FitOptions) -> Floats:
-    """What makes squared differences of errors those of the residual, nearly."""
+    """Return weights by which squared differences of errors approximate squared residuals."""
     return np.ones_like(error) if options.residual == "linear" else error**-2
 
 
 def _each(scaled: Sequence[Scaled], begin: Floats, how: Descent, options: FitOptions) -> tuple[Floats, Floats]:
-    """From starts (starts, sets, 4), each a group of its own, to their optima and objectives (starts, sets)."""
+    """Return the optima, shape (starts, sets, 4), and their objectives, shape (starts, sets), of independent descents.
+    `begin`: theta of the starts, shape (starts, sets, 4)."""
     batch = _all(scaled, options).apart(len(begin))
     theta, value = descend(begin.reshape(-1, 1, 4), batch, how)
     return theta.reshape(begin.shape), value.reshape(begin.shape[:2])
 
 
 def _all(scaled: Sequence[Scaled], options: FitOptions, shares: Floats | None = None) -> Batch:
-    """One group of all laws, every point once, or counted by its set's share."""
+    """Return a batch of one group of all laws. Every point has weight 1, or the weight of its set in `shares`."""
     counted = np.ones(len(scaled)) if shares is None else shares
     weights = [np.full((1, len(one.e)), share) for one, share in zip(scaled, counted, strict=True)]
     return _batch(scaled, [one.e[None] for one in scaled], weights, options)
 
 
 def _pooled(scaled: Sequence[Scaled], options: FitOptions) -> Floats:
-    """The laws with the one exponent that fits all sets best, each counted by its own scatter: theta, (1, sets, 4).
+    """Return theta of the laws with the shared exponent that fits all sets best, shape (1, sets, 4).
 
-    The exponent is held at the values of a coarse grid; from the lowest of these all laws descend together, first with
-    every point alike.
+    First fit the laws at each exponent of a coarse grid. Then fit all laws together, starting from the exponents with
+    the lowest objective, with equal weights of all points. Finally re-fit with weights by the scatter of each set.
     """
     grid = np.geomspace(B_LOW, B_HIGH, POOLED_GRID)
     begin = np.stack(
@@ -247,11 +249,13 @@ def _pooled(scaled: Sequence[Scaled], options: FitOptions) -> Floats:
 
 
 def _shares(value: Floats, scaled: Sequence[Scaled]) -> Floats:
-    """What a point of each set counts where sets share an exponent: 1 over the set's scatter, its objective a point.
+    """Return the weight of a point of each set in the fit of a shared exponent: the inverse of the scatter of the set,
+    which is its objective per point.
 
-    Where this settles, the sum over sets of points times log objective is least: the likelihood of an exponent, where
-    each set has a noise of its own strength. Were all to count alike, the widest would say what the exponent is; on
-    real curves that foretold the later half worse (`benchmarks/holdout.py`).
+    At convergence, the fit minimises the sum over sets of (number of points) * log(objective): the negative log
+    likelihood of the exponent if each set has its own noise level. With equal weights, the sets with the largest
+    scatter would determine the exponent, which predicts the second half of real curves worse
+    (`benchmarks/holdout.py`).
     """
     scatter = value / [len(one.x) for one in scaled]
     least = max(_NARROW * float(scatter.max()), 1e-300)
@@ -260,7 +264,7 @@ def _shares(value: Floats, scaled: Sequence[Scaled]) -> Floats:
 
 
 def _fitted(one: Scaled, theta: Floats, value: Floats, kind: Kind) -> Fitted:
-    """The best of a set's optima, and those of the rest that do nearly as well and are another law."""
+    """Return the best of the optima of a set, with the other distinct optima that are nearly as good."""
     order = np.argsort(value, kind="stable")
     best = theta[order[0]]
     told: list[Floats] = [best]
@@ -276,5 +280,5 @@ def _fitted(one: Scaled, theta: Floats, value: Floats, kind: Kind) -> Fitted:
 
 
 def _differ(one: Floats, other: Floats) -> bool:
-    """Are two theta laws apart? c is told in units of the lowest error."""
+    """Return whether two theta are distinct laws, by b (relative) and c (in units of the lowest error)."""
     return bool(abs(one[1] / other[1] - 1) > _DISTINCT or abs(one[2] - other[2]) > _DISTINCT)

@@ -13,9 +13,10 @@ from shapeflow.ir.law import Law
 from shapeflow.laws.fitting.solver import at_bound
 
 DECADES, POINTS = 1.0, 12
-"""Over less compute, or with fewer points, a floor and an exponent cannot be distinguished."""
+"""Minimum range of compute in decades, and minimum number of points. Below these, the floor and the exponent cannot be
+distinguished."""
 WIDE = 0.25
-"""Share of the lowest error: a floor with a wider interval is not determined."""
+"""A floor whose interval is wider than this fraction of the lowest error is not determined."""
 ALIKE, HARMLESS = 0.5, 0.002
 """Residuals with a higher autocorrelation show that the curve deviates systematically from a power law, but only where
 they are larger than 0.2% (root mean square).
@@ -26,22 +27,22 @@ by; 0.2% of the error is less than a tenth of the compute near the end of such c
 have residuals of 0.5% to 4%, at 0.6 to 0.9 (`benchmarks/holdout.py` prints both).
 """
 SHOWN = 5
-"""Laws that are listed with a reason they share."""
+"""Maximum number of laws that are listed with a shared reason."""
 _NUMBERS = re.compile(r" \(|: |, ")
-"""Where the numbers of a reason begin."""
+"""Separates the kind of a reason from its numbers."""
 FACTOR = 1.5
 """A fit to the first half of the data may over- or underestimate the compute of the final losses by this factor."""
 
 
 def verdict(law: Law, within: float) -> tuple[str, ...]:
-    """The reasons why a fitted law is not reliable, by its report. `within`: the root mean square of its log residuals,
-    each relative to the level of its run."""
+    """Return the reasons why a fitted law is not reliable, based on its provenance. `within`: the root mean square of
+    its log residuals, each relative to the level of its run."""
     return tuple(_reasons(law, within))
 
 
 def in_groups(reasons: Mapping[str, Sequence[str]], total: int) -> list[str]:
-    """One line per kind of reason, with the laws that it applies to. `reasons`: name of a law -> its reasons; `total`:
-    the number of laws, reliable ones included."""
+    """Return one line per kind of reason, with the laws that it applies to. `reasons`: name of a law -> its reasons.
+    `total`: the number of all laws, including reliable ones."""
     groups: dict[str, list[str]] = {}
     for name, why in reasons.items():
         for reason in why:
@@ -106,7 +107,8 @@ def _predicted(law: Law) -> Iterator[str]:
 
 
 def _other_optima(law: Law) -> Iterator[str]:
-    """An optimum as good as the best, outside of the intervals: resampling explored only one of several optima."""
+    """Yield a reason if another optimum is as good as the best and outside of the intervals: the resamples then cover
+    only one of several optima."""
     intervals = law.provenance.intervals
     for optimum in law.provenance.optima:
         for name, value in zip("abcd", optimum, strict=True):

@@ -13,10 +13,11 @@ from shapeflow.laws.fitting.verdict import in_groups
 from shapeflow.laws.logs.runs import Logs, Run, faults
 
 SMALL = 1e6
-"""FLOPs; every training run that measures anything takes more."""
+"""FLOPs. Any real training run takes more."""
 LOOSE = 0.03
-"""Root mean square of log residuals; fits to smooth runs have 0.002 to 0.006."""
+"""Root mean square of log residuals above which a fit is loose. Fits to smooth runs have 0.002 to 0.006."""
 SHOWN = 8
+"""Maximum number of items that a note or a list of notes shows."""
 
 
 def without_runs(missing: Sequence[Shape], logs: Logs, request: LawRequest, report: Report) -> None:
@@ -109,7 +110,7 @@ def _some(lines: Iterable[str]) -> list[str]:
 
 
 def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[str]]) -> list[str]:
-    """A line for each candidate with a count above 0."""
+    """Return a line for each candidate with a count above 0; at most `SHOWN` lines and a summary of the rest."""
     lines: list[str] = []
     for shape in request.candidates:
         total: Counter[str] = Counter()

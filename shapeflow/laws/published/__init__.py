@@ -62,7 +62,7 @@ class Published(LawSourceHooks):
     )
 
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
-        """Returns a law for each candidate. Empty after an error.
+        """Return a law for each candidate. Empty after an error.
 
         A warning lists how a candidate differs from the models of the paper, and the verdict of its law records it.
 
@@ -98,7 +98,7 @@ class Published(LawSourceHooks):
         return laws
 
     def _cases(self, found: Record, request: LawRequest, report: Report) -> dict[Shape, _Case]:
-        """Returns N, the compute of a token and the batch size of each candidate. Empty after an error."""
+        """Return N, the compute of a token and the batch size of each candidate. Empty after an error."""
         counts = request.parameters if found.counts == "all" else request.non_embedding
         costs, batches = request.step_compute, request.step_data
         if counts is not None and costs is not None and batches is not None:
@@ -155,7 +155,7 @@ class Published(LawSourceHooks):
 
 
 def _beyond(found: Record, case: _Case, law: Law, request: LawRequest) -> list[str]:
-    """Returns the properties of a candidate that are outside the range of the published fit, each with its number."""
+    """Return the properties of a candidate that are outside the range of the published fit, each with its number."""
     said: list[str] = []
     low, high = found.parameters
     if not low <= case.parameters <= high:
@@ -177,7 +177,7 @@ def _beyond(found: Record, case: _Case, law: Law, request: LawRequest) -> list[s
 def _tell(
     found: Record, cases: Mapping[Shape, _Case], laws: Mapping[Shape, Law], request: LawRequest, report: Report
 ) -> None:
-    """Warns that the laws come from a paper (`published-law`), and about candidates outside the range of the paper's
+    """Warn that the laws come from a paper (`published-law`), and about candidates outside the range of the paper's
     fit (`beyond-published`)."""
     at = request.spans.get("name", request.spans.get(""))
     ratios = [case.token / (6.0 * case.parameters) for case in cases.values()]
@@ -211,7 +211,7 @@ def _shapes(shapes: list[str], count: int) -> str:
 
 
 def _count(value: Any) -> str:
-    """Returns a count as text: 105,000 or 16 billion."""
+    """Return a count as text: 105,000 or 16 billion."""
     for word, size in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6)):
         if value >= size:
             return f"{value / size:.3g} {word}"

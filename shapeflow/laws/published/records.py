@@ -28,11 +28,11 @@ class Tokens:
     beta: float
 
     def floor(self, parameters: float) -> float:
-        """Returns the irreducible loss of a model with this number of parameters: `c` of a law over compute."""
+        """Return the irreducible loss of a model with this number of parameters: `c` of a law over compute."""
         return float(self.E + self.A * parameters**-self.alpha)
 
     def size(self, per_token: float) -> float:
-        """Returns `a` of a law over compute. `per_token`: the compute of one token."""
+        """Return `a` of a law over compute. `per_token`: the compute of one token."""
         return float(self.B * per_token**self.beta)
 
     @property
@@ -52,11 +52,11 @@ class Steps:
     alpha_b: float
 
     def floor(self, parameters: float) -> float:
-        """Returns the irreducible loss of a model with this number of parameters: `c` of a law over compute."""
+        """Return the irreducible loss of a model with this number of parameters: `c` of a law over compute."""
         return float((self.n_c / parameters) ** self.alpha_n)
 
     def size(self, per_step: float) -> float:
-        """Returns `a` of a law over compute. `per_step`: the compute of one step."""
+        """Return `a` of a law over compute. `per_step`: the compute of one step."""
         return float((self.s_c * per_step) ** self.alpha_s)
 
     @property
@@ -64,7 +64,7 @@ class Steps:
         return self.alpha_s
 
     def critical(self, error: float) -> float:
-        """Returns the critical batch size at a loss, in tokens (eq. 5.3)."""
+        """Return the critical batch size at a loss, in tokens (eq. 5.3)."""
         return float(self.b_star * error ** (-1 / self.alpha_b))
 
 
@@ -110,7 +110,7 @@ class Optimum:
 
 @functools.cache
 def record(name: str) -> Record | Optimum:
-    """Returns the record of the published law or rule `name`."""
+    """Return the record of the published law or rule `name`."""
     text = (files("shapeflow.laws.published") / f"{name}.json").read_text(encoding="utf-8")
     data: dict[str, Any] = parse_json(text)
     kind, notes = data.pop("kind"), tuple(data.pop("notes"))
