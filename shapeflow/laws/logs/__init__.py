@@ -1,1 +1,1 @@
-"""Logs: training runs out of files of any format, and out of shapeflow's own run folders."""
+"""Read training runs from log files of any supported format and from run folders that shapeflow wrote."""

@@ -1,4 +1,4 @@
-"""Training runs out of logs: files of any format that `readers/` knows, and shapeflow's own run folders."""
+"""Find logs by a pattern and read their runs: files in any format of `readers/`, and run folders of shapeflow."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from shapeflow.laws.logs.runs import Logs, Query
 from shapeflow.laws.logs.template import Template
 
 NEAR = 1000
-"""Files of a folder that are looked at for one of a like name."""
+"""Maximum number of files of a folder that are searched for a similar name."""
 
 
 def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
-    """The runs that the pattern finds. None after an error: `path-outside`, `no-such-logs`, `unreadable-log`,
-    `missing-extra`, `missing-column`, `unknown-place`, `mixed-conventions`, `error-above-one`."""
+    """Return the runs in the logs that match the pattern. None after an error: `path-outside`, `no-such-logs`,
+    `unreadable-log`, `missing-extra`, `missing-column`, `unknown-place`, `mixed-conventions`, `error-above-one`."""
     before = len(report.errors)
     finder = Finder(query, request, report)
     finder.check_places()
@@ -44,7 +44,8 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
 
 
 def _may_read(template: Template, request: LawRequest, report: Report) -> bool:
-    """Does the pattern find files, all below the folder of the file that names it?"""
+    """Return whether the pattern matches files, all in the folder of the `.shape` file or below. Report errors
+    (`path-outside`, `no-such-logs`)."""
     at = request.at("paths")
     paths = matches(template.pattern, request.folder) if _inside(request.folder, template.pattern) else [template.text]
     outside = [path for path in paths if not _inside(request.folder, path)]
@@ -71,7 +72,8 @@ def _inside(folder: str, path: str) -> bool:
 
 
 def _sources(template: Template, request: LawRequest, logs: Logs) -> dict[Path, Mapping[str, str]]:
-    """The files and run folders that the pattern names, each once, and what their paths say."""
+    """Return the files and run folders that match the pattern, each once, with the values that the path states:
+    axis, or `run` -> value."""
     found: dict[Path, Mapping[str, str]] = {}
     for name in matches(template.pattern, request.folder):
         path = Path(request.folder or ".", name)
@@ -101,7 +103,8 @@ def _runs_in(path: Path, request: LawRequest) -> list[Path]:
 
 
 def _unreadable(search: LogSearch, path: Path, error: Unreadable) -> None:
-    """Report a file that cannot be read (`unreadable-log`), or not here (`missing-extra`)."""
+    """Report a file that cannot be read (`unreadable-log`), or that needs a package that is not installed
+    (`missing-extra`)."""
     at = search.request.at("paths")
     if isinstance(error, MissingExtra):
         if error.extra not in search.told:

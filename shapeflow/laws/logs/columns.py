@@ -1,4 +1,4 @@
-"""Which columns of a table hold what, by settings of `fit` or by usual names."""
+"""Find the columns of a table, by the settings of `fit` or by usual names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_ste
 RUNS = ("run", "run_name", "seed")
 RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
 HELD_OUT = ("eval", "val", "valid", "validation", "test", "held_out")
-"""What the names of errors begin with that were measured on data held out."""
+"""Prefixes in the names of errors on held-out data."""
 _HELD_OUT = re.compile(r"(?i)(.*[^a-z])?(eval|evaluation|val|valid|validation|test|dev|held.?out)([^a-z].*)?")
 _TRAINING = re.compile(r"(?i)(.*[^a-z])?(train|training)([^a-z].*)?")
 SHOWN = 30
@@ -26,13 +26,13 @@ SHOWN = 30
 
 @attrs.frozen
 class Product:
-    """A number of a row: a factor times the cells of some columns."""
+    """A product of a factor and some columns."""
 
     columns: tuple[str, ...]
     factor: float = 1.0
 
     def of(self, row: Row) -> float | str:
-        """The number, or why there is none: `blank`, `no number`."""
+        """Return the product of a row, or the reason why there is none: `blank` or `no number`."""
         product = self.factor
         for column in self.columns:
             cell = number(row.get(column))
@@ -44,34 +44,35 @@ class Product:
 
 @attrs.frozen
 class Series:
-    """One curve of a table: the columns that hold it."""
+    """The columns of one curve of a table."""
 
     error: str
     compute: Product | None
-    """None: steps times the FLOPs of a step of the model."""
+    """None: compute is the number of steps times the FLOPs per step of the model."""
     step: str | None
     rate: str | None
     runs: tuple[str, ...]
     axes: Mapping[str, str]
     """Axis -> the column of its values."""
     given: Mapping[str, str] = attrs.field(factory=dict)
-    """Axis, or `run` -> what the name of the error's column, or of the file, says of it."""
+    """Axis, or `run` -> its value in the name of the error column or in the path of the file."""
 
     @property
     def evaluation(self) -> str | None:
-        """What its errors were measured on, as far as the name of their column tells."""
+        """`held-out` or `training`, by the name of the error column. None: unknown."""
         return evaluation(self.error)
 
 
 def evaluation(name: str) -> str | None:
-    """`held-out` or `training`, as far as the name of an error tells."""
+    """Return `held-out` or `training`, by the name of an error. None: unknown."""
     if _HELD_OUT.fullmatch(name):
         return "held-out"
     return "training" if _TRAINING.fullmatch(name) else None
 
 
 def error_names(metric: str) -> list[str]:
-    """What the column of a metric's errors may be called: the metric, or an error or a loss, held out before any."""
+    """Return the possible names of the error column of a metric, in order of preference: the metric itself, `error` (if
+    the metric is not an error), names on held-out data such as `eval_loss`, and `loss` (or `error`)."""
     bare = metric.partition("@")[0]
     general = ["error"] if bare.endswith("error") else ["error", "loss"]
     held = [f"{prefix}{mark}{general[-1]}" for prefix in HELD_OUT for mark in "_/"]
@@ -81,24 +82,24 @@ def error_names(metric: str) -> list[str]:
 
 @attrs.frozen
 class Finder:
-    """Finds the columns of tables, and reports what is not there, each thing once."""
+    """Finds the columns of tables, and reports each missing column once."""
 
     query: Query
     request: LawRequest
     report: Report
     told: set[str] = attrs.field(factory=set)
-    """What has been reported: a sweep of many runs lacks a column many times."""
+    """The columns that were reported as missing. Many files of a sweep may lack the same column."""
     missed: list[str] = attrs.field(factory=list)
-    """What was missing, reported or not."""
+    """The settings of all missing columns, including those that were already reported for another file."""
 
     def template(self, text: str) -> Template:
-        """A text with its places; those of axes whose values are numbers hold numbers."""
+        """Return the template of a text. Placeholders of axes with numeric values match only numbers."""
         values = {axis: [shape[axis] for shape in self.request.candidates] for axis in self.request.units}
         numbers = {axis for axis, all_ in values.items() if not any(isinstance(value, str) for value in all_)}
         return Template(text, frozenset(numbers))
 
     def check_places(self) -> None:
-        """Report places in braces that stand for nothing (`unknown-place`)."""
+        """Report placeholders in braces that are not defined (`unknown-place`)."""
         query, axes = self.query, list(self.request.units)
         in_error = self.template(query.error or "").places
         texts: Mapping[Purpose, str | None] = {
@@ -128,14 +129,15 @@ class Finder:
         )
 
     def series(self, names: Sequence[str], file: str, given: Mapping[str, str]) -> list[Series]:
-        """The curves of a table with these columns; none after reporting `missing-column` for each that lacks."""
+        """Return the curves of a table with the columns `names`. Empty if a column is missing, which is reported
+        (`missing-column`). `given`: the values that the path of the file states."""
         before = len(self.missed)
         errors = self._errors(names, file, given)
         found = [one for name, values in errors if (one := self._series(name, values, names, file))]
         return found if len(self.missed) == before else []
 
     def _errors(self, names: Sequence[str], file: str, given: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
-        """The columns of errors, and what their names, and that of the file, say of axes and runs."""
+        """Return the error columns, each with the values of axes and `run` from its name and from the path."""
         wanted = self.query.error
         if wanted is None or wanted in names or not self.template(wanted).places:
             taken = {self.query.axes.get(axis, axis) for axis in self.request.units}
@@ -178,7 +180,8 @@ class Finder:
         names: Sequence[str],
         file: str,
     ) -> str | None:
-        """The column that a setting names, which must be there, or the first of the usual ones, if any."""
+        """Return the column that a setting names, which must exist. Without a setting, return the first of the usual
+        columns that exists, or None."""
         if wanted is None:
             return next((name for name in usual if name in names), None)
         return self.column(setting, [self._filled(wanted, given)], names, file)
@@ -188,7 +191,8 @@ class Finder:
         return template.fill(given) if all(place in given for place in template.places) else text
 
     def _compute(self, given: Mapping[str, str], step: str | None, names: Sequence[str], file: str) -> Product | None:
-        """The column of compute, or several that are multiplied; None where steps of the model count instead."""
+        """Return the column of compute, or several columns to multiply. None if no column is found, or if compute is
+        derived from the steps of the model."""
         if self.query.compute is None:
             found = next((name for name in COMPUTE if name in names), None)
             if found is None and (step is None or self.request.step_compute is None):
@@ -205,14 +209,14 @@ class Finder:
         return Product(tuple(columns), factor)
 
     def column(self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str) -> str | None:
-        """The first of the wanted columns that is there; None after reporting `missing-column`."""
+        """Return the first of the wanted columns that exists. None after an error (`missing-column`)."""
         found = next((name for name in wanted if name in names), None)
         if found is None:
             self.missing(setting, wanted, names, file)
         return found
 
     def missing(self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str) -> None:
-        """Report that none of the wanted columns is there (`missing-column`), once for each setting."""
+        """Report that none of the wanted columns exists (`missing-column`), once for each setting and column."""
         self.missed.append(setting)
         if f"{setting} {wanted[0]}" in self.told:
             return

@@ -1,4 +1,5 @@
-"""Runs out of one log file, whatever its format: one row a measurement, or one for several runs beside each other."""
+"""Read runs from one log file of any format. A row contains one measurement, or one measurement of each of several
+runs."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ from shapeflow.laws.logs.runs import RUNS, Run
 from shapeflow.laws.logs.template import RUN
 
 CONVENTION = "convention"
-"""The column of a sweep's table that says how compute was counted."""
+"""The column of a sweep table that states the compute convention."""
 
 
 def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
-    """Read one file of rows. `given`: what its path says of axes and of the run. Raises Unreadable."""
+    """Read one log file. `given`: the values of axes and `run` that its path states. Raises Unreadable."""
     log, name = open_log(path), search.name(path)
     names = log.columns()
     if not names:
@@ -43,21 +44,21 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
 
 @attrs.frozen
 class _Curve:
-    """One curve of a file, as it is read."""
+    """One curve of a file that is being read."""
 
     search: LogSearch
     series: Series
     log: Log
     name: str
     named: bool
-    """Does the path say which run it is?"""
+    """Whether the path states the run."""
     _shapes: dict[tuple[str, ...], Shape | None] = attrs.field(factory=dict)
-    """Cells of axes -> the candidate."""
+    """Cells of the axis columns -> the candidate. None: the shape is not a candidate."""
     _begun: set[tuple[str, ...]] = attrs.field(factory=set)
-    """Runs of which this file has told something."""
+    """Keys of the runs for which this file has contained a row with a step and an error."""
 
     def take(self, row: Row) -> bool:
-        """Take a row. False where it is of no candidate."""
+        """Add a row to its run. Return False if the shape of the row is not a candidate."""
         series, search = self.series, self.search
         shape = self._shape(row)
         if shape is None:
@@ -94,7 +95,8 @@ class _Curve:
         return {**given, **{axis: row.get(column) for axis, column in series.axes.items()}}
 
     def _run(self, row: Row, shape: Shape, step: Any) -> Run:
-        """The run that a row belongs to. `step`: of a row with an error."""
+        """Return the run of a row. Create it if it is new. `step`: the step of the row, or None if the row does not
+        have an error. Raises Unreadable for too many runs."""
         series, logs = self.series, self.search.logs
         place = "" if self.named else str(self.log.run)
         names = tuple(str(row.get(column)) for column in series.runs)
@@ -109,7 +111,7 @@ class _Curve:
         at = number(step)
         if key not in self._begun and isinstance(at, float):
             self._begun.add(key)
-            # A trainer that comes back opens another event file: what it had written behind that point is void.
+            # A trainer that resumes opens another event file. Points of earlier files from this step on are obsolete.
             if self.name not in run.files and run.files and self.log.format == TENSORBOARD.name:
                 run.come_back(at - 1)
         run.file = self.name
@@ -122,7 +124,7 @@ class _Curve:
 
 
 def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
-    """Keep how compute was counted, where the file itself does not tell it."""
+    """Record how compute was derived, if the file does not contain it."""
     name = search.name(log.path)
     for curve in curves:
         compute = curve.series.compute
@@ -134,7 +136,7 @@ def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
 
 
 def _in_percent(search: LogSearch, name: str) -> None:
-    """Report errors above 1 of a metric that is a share (`error-above-one`)."""
+    """Report errors above 1 of a metric that is a fraction (`error-above-one`)."""
     metric = search.request.metric
     if not metric.partition("@")[0].endswith("_error") or "percent" in search.told:
         return

@@ -1,4 +1,4 @@
-"""What the readers of tables and of run folders share: the question, and what has been found so far."""
+"""The state that the readers of tables and of run folders share: the query, and the results so far."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from shapeflow.laws.logs.readers import Log, same
 from shapeflow.laws.logs.runs import Logs, Query
 
 OTHER_SHAPES = 1000
-"""Shapes that are no candidates and are told apart."""
+"""Maximum number of non-candidate shapes that are counted separately."""
 
 
 @attrs.frozen
 class LogSearch:
-    """Logs as they are read."""
+    """The query, and the logs that have been read so far."""
 
     query: Query
     request: LawRequest
@@ -30,14 +30,14 @@ class LogSearch:
     logs: Logs
     finder: Finder
     told: set[str] = attrs.field(factory=set)
-    """What has been reported once."""
+    """Keys of errors that were reported, so that each is reported once."""
 
     def name(self, path: Path) -> str:
-        """A path as messages and provenances have it: relative to the file that names it."""
+        """Return a path as in messages and provenance: relative to the folder of the `.shape` file."""
         return Path(os.path.relpath(path, self.request.folder or ".")).as_posix()
 
     def close(self, log: Log) -> None:
-        """Keep the facts of a file that was read to its end."""
+        """Record the facts of a file that was read to its end."""
         name = self.name(log.path)
         self.logs.hashes[name] = log.sha256
         if log.torn:
@@ -48,20 +48,20 @@ class LogSearch:
             self.logs.sampled.append(name)
 
     def candidate(self, values: Mapping[str, Any]) -> Shape | None:
-        """The candidate that has these values of axes."""
+        """Return the candidate with these values of axes, or None."""
         for shape in self.request.candidates:
             if all(same(value, shape[axis]) for axis, value in values.items()):
                 return shape
         return None
 
     def other_shape(self, values: Mapping[str, Any]) -> None:
-        """Count a row of a shape that is no candidate."""
+        """Count a row whose shape is not a candidate."""
         told = ", ".join(f"{axis}: {str(value)[:40]}" for axis, value in values.items())
         known = len(self.logs.other_shapes) < OTHER_SHAPES or told in self.logs.other_shapes
         self.logs.other_shapes[told if known else "others"] += 1
 
     def other_convention(self, name: str, theirs: object) -> None:
-        """Report compute that was counted otherwise (`mixed-conventions`), once."""
+        """Report compute in another convention (`mixed-conventions`), once."""
         if "convention" in self.told:
             return
         self.told.add("convention")

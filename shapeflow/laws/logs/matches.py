@@ -1,4 +1,4 @@
-"""Files that fit a pattern of a shell, whatever links lie on the way."""
+"""Find files by a shell pattern, also across circular symbolic links."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Iterator
 
 ANY = "**"
-"""The part of a pattern that stands for any folders."""
+"""The part of a pattern that matches any number of folders."""
 
 
 def matches(pattern: str, root: str) -> list[str]:
-    """The paths from a folder that fit, as one counts: `checkpoint-500` before `checkpoint-1000`."""
+    """Return the paths that match the pattern, relative to `root`, in natural order: `checkpoint-500` before
+    `checkpoint-1000`."""
     return sorted(_found(pattern, root or "."), key=_counted)
 
 
@@ -22,7 +23,8 @@ def _counted(path: str) -> list[tuple[bool, str]]:
 
 
 def _found(pattern: str, root: str) -> dict[str, None]:
-    """`glob.glob` enters links at `**` without end where these lie in a circle; two of them are never come through."""
+    """Return the matching paths as keys. `glob.glob` follows circular links at `**` and may never finish, so this
+    function expands `**` itself and enters each folder once."""
     parts = pattern.split("/")
     if ANY not in parts:
         return dict.fromkeys(glob.glob(pattern, root_dir=root))
@@ -39,7 +41,8 @@ def _found(pattern: str, root: str) -> dict[str, None]:
 
 
 def _folders(base: str) -> Iterator[str]:
-    """A folder and those below it, each once; what links lead to comes last, so that own names go first."""
+    """Yield a folder and the folders below it, each once. Targets of links come last, so a folder is listed under its
+    own path rather than that of a link."""
     seen: set[str] = set()
     waiting = deque([base])
     while waiting:

@@ -1,4 +1,4 @@
-"""From the runs of one shape to the points that its law is fitted to."""
+"""Select the points that a law is fitted to from the runs of one shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shapeflow.base.units import Amount
 
 Floats = NDArray[np.float64]
 FEWEST = 12
-"""Points of a run that are kept, however many runs share a law's points."""
+"""Minimum number of points that are kept of each run, regardless of the number of runs."""
 
 
 @attrs.frozen
@@ -22,41 +22,43 @@ class Point:
     """One measurement of one run."""
 
     compute: float
-    """FLOPs since the run began; above 0."""
+    """FLOPs since the start of the run, above 0."""
     error: float
-    """Above 0."""
+    """Error, above 0."""
     step: float | None = None
 
 
 @attrs.frozen(eq=False)
 class Points:
-    """What one law is fitted to: compute in FLOPs, ascending, and the errors measured there; all finite and above 0."""
+    """The points that one law is fitted to: compute in FLOPs, in ascending order, and the measured errors. All are
+    finite and above 0."""
 
     compute: Floats
     error: Floats
     run: NDArray[np.intp] = attrs.field(
         default=attrs.Factory(lambda self: np.zeros(len(self.compute), np.intp), takes_self=True)
     )
-    """Which run each point is of: 0, 1, ..."""
+    """Index of the run of each point: 0, 1, ..."""
 
     @classmethod
     def of(cls, points: Sequence[tuple[int, Point]]) -> Points:
-        """Of (run, point), in order of compute."""
+        """Return the points of (run, point) pairs, sorted by compute."""
         ordered = sorted(points, key=lambda pair: pair[1].compute)
         compute, error = [p.compute for _, p in ordered], [p.error for _, p in ordered]
         return cls(np.array(compute), np.array(error), np.array([run for run, _ in ordered], np.intp))
 
     def chosen(self, which: NDArray[np.bool_]) -> Points:
-        """Some of them."""
+        """Return the points that the mask `which` selects."""
         return Points(self.compute[which], self.error[which], self.run[which])
 
 
 def select(runs: Sequence[Sequence[Point]], drop_warmup: Amount, bins: int) -> tuple[Points, dict[str, int]]:
-    """The points of several runs of one shape, merged, and how many were dropped, by reason.
+    """Return the merged points of several runs of one shape, and the number of dropped points by reason.
 
-    The beginning of each run is dropped (see `after_warmup`); of the rest, the real points nearest to the middles of
-    bins of equal width in log compute are taken, so that no stretch of the curve outweighs another (paper A, B.4).
-    Runs share the `bins` evenly, so that each of them can be left out; none gets fewer than `FEWEST`.
+    The beginning of each run is dropped (see `after_warmup`). Of the rest, the measured points nearest to the centres
+    of bins of equal width in log compute are selected, so that all parts of the curve have equal weight (paper A, B.4).
+    The `bins` are split evenly among the runs, with at least `FEWEST` bins per run. Raises ValueError if `drop_warmup`
+    is in steps and a run does not have steps.
     """
     dropped: Counter[str] = Counter()
     chosen: list[tuple[int, Point]] = []
@@ -70,10 +72,10 @@ def select(runs: Sequence[Sequence[Point]], drop_warmup: Amount, bins: int) -> t
 
 
 def after_warmup(run: Sequence[Point], drop: Amount) -> list[Point]:
-    """A run without its beginning.
+    """Return the points of a run without its beginning, sorted by compute.
 
-    `drop`: a number of points, a ratio of the run's points, or all that lies before some compute or some steps. A run
-    without a step column cannot be cut by steps and raises ValueError.
+    `drop`: a number of points, a fraction of the points of the run, or the compute or step before which all points are
+    dropped. Raises ValueError if `drop` is in steps and a point does not have a step.
     """
     ordered = sorted(run, key=lambda point: point.compute)
     if drop.dimension == "compute":
@@ -87,7 +89,8 @@ def after_warmup(run: Sequence[Point], drop: Amount) -> list[Point]:
 
 
 def thin(points: Sequence[Point], bins: int) -> list[Point]:
-    """Of points in order of compute, those nearest to the middles of bins of equal width in log compute, one a bin."""
+    """Return at most one point per bin of equal width in log compute: the point nearest to the centre of the bin.
+    `points`: sorted by compute."""
     if len(points) <= bins:
         return list(points)
     logs = np.log([point.compute for point in points])

@@ -1,4 +1,4 @@
-"""Runs out of the folders that shapeflow writes: a plan, and the events of its run."""
+"""Read runs from the folders that shapeflow writes, which contain a plan and the events of its run."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from shapeflow.laws.logs.runs import Run
 
 PLAN, EVENTS, DATA = "plan.json", "events.jsonl", "data.json"
 LARGEST = 64 << 20
-"""Bytes of a plan."""
+"""Maximum size of a plan in bytes."""
 METRICS = 1000
-"""Metrics of a run that are looked at for one of a like name."""
+"""Maximum number of metrics of a run that are searched for a similar name."""
 
 
 def is_run(path: Path) -> bool:
-    """Is it the folder of a run?"""
-    # `Path.is_file` raises where the folder may not be looked into.
+    """Return whether a path is a run folder."""
+    # `Path.is_file` raises if the folder is not accessible.
     return os.path.isfile(path / PLAN) and os.path.isfile(path / EVENTS)
 
 
 def read_run(search: LogSearch, folder: Path) -> None:
-    """Read a folder that shapeflow wrote. Raises Unreadable."""
+    """Read a run folder that shapeflow wrote. Raises Unreadable."""
     name = search.name(folder)
     plan = plan_of(folder)
     if (why := _unlike(plan)) is not None:
@@ -62,16 +62,16 @@ def _events(search: LogSearch, path: Path, run: Run, name: str) -> None:
 
 
 def _json(path: Path) -> Any:
-    """The value in a file; None where there is none."""
+    """Return the JSON value in a file. None if it cannot be read."""
     try:
-        # A pipe would be waited for without end.
+        # Reading from a named pipe could block forever.
         return parse_json(path.read_bytes()) if path.is_file() and path.stat().st_size <= LARGEST else None
     except (OSError, ValueError):
         return None
 
 
 def plan_of(folder: Path) -> dict[str, Any]:
-    """A run's plan, as far as it says shapes; empty where it cannot be read."""
+    """Return the plan of a run. Empty if it cannot be read, or a stage does not have a shape."""
     plan = _json(folder / PLAN)
     stages = plan.get("stages") if isinstance(plan, dict) else None
     if not isinstance(stages, list) or not stages:
@@ -81,7 +81,7 @@ def plan_of(folder: Path) -> dict[str, Any]:
 
 
 def shapes_of(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The different shapes of a plan's stages, in order."""
+    """Return the distinct shapes of the stages of a plan, in order."""
     found: list[dict[str, Any]] = []
     for stage in plan["stages"]:
         if stage["shape"] not in found:
@@ -90,7 +90,7 @@ def shapes_of(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _unlike(plan: Mapping[str, Any]) -> str | None:
-    """Why a plan's run is no run of one shape; None where it is."""
+    """Return why the run of a plan is not a run of one shape. None if it is."""
     if not plan:
         return "its plan cannot be read"
     if len(shapes_of(plan)) > 1:

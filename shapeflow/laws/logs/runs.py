@@ -1,4 +1,4 @@
-"""What is asked of logs, and what they hold: runs of one shape each."""
+"""Queries for logs, and the runs that were read from them. Each run has one shape."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.schedule import diverged, learning_rate
 
 MOST = 20_000
-"""Points of one run that are held in memory; a longer log is thinned in log compute while it is read."""
+"""Maximum number of points of one run in memory. A longer log is thinned in log compute while it is read."""
 RUNS = 10_000
-"""Runs of all logs; where there are more, a column that differs from row to row was taken for their name."""
+"""Maximum number of runs in all logs. More runs mean that a column that differs in every row was used as their name."""
 COMPUTE, ERROR = (1e-6, 1e36), (1e-12, 1e12)
-"""What compute and errors may be: training has taken up to 1e27 FLOPs, and a column may be in units of 1e24."""
+"""Valid ranges of compute in FLOPs and of errors. The largest training runs took about 1e27 FLOPs, and a column may be
+in units as large as 1e24 FLOPs."""
 
 
 @attrs.frozen
 class Query:
-    """Where runs are found and what their columns are called; None and missing names mean the defaults."""
+    """The pattern of the logs and the names of their columns. None, or an axis without an entry: the default names."""
 
     pattern: str
     compute: str | None = None
     flops: float = 1.0
-    """FLOPs of one unit of the compute column."""
+    """FLOPs per unit of the compute column."""
     error: str | None = None
     step: str | None = None
     run: str | None = None
@@ -47,33 +48,39 @@ class Run:
     file: str
     """The file that was read last."""
     files: dict[str, None] = attrs.field(factory=dict)
-    """All files that hold rows of it."""
+    """All files that contain rows of the run."""
     until: float = math.inf
-    """The last step at a constant learning rate: what a cooldown reaches is no point of a law."""
+    """The last step at a constant learning rate. Points in the cooldown after it are excluded from the law."""
     points: dict[float, Point] = attrs.field(factory=dict)
-    """By step where there are steps, by compute otherwise: what a resumed run writes again replaces the first."""
+    """Step, or compute for points without a step -> point. If a resumed run logs a step again, the last point is
+    kept."""
     spent: float = 0.0
-    """The greatest compute in any row of the run, in FLOPs."""
+    """The largest compute in any row of the run, in FLOPs."""
     excluded: Counter[str] = attrs.field(factory=Counter)
+    """Reason -> number of points that cannot be used."""
     repeated: int = 0
+    """Number of points that later points replaced."""
     falls: int = 0
-    """How often the compute went down from one row to the next."""
+    """Number of times that compute decreased from one row to the next."""
 
     evaluation: str | None = None
-    """What errors were measured on, `held-out` or `training`; None: not known, as for all below."""
+    """The data that errors were measured on: `held-out` or `training`. None: unknown."""
     data: str | None = None
-    """What was trained on."""
+    """The name of the training data. None: unknown."""
     learning_rate: Literal["constant", "falling"] | None = None
-    """Over the points that are kept, behind the warm-up."""
+    """The learning rate after the warm-up, over the points that are kept. None: unknown."""
     rates: dict[float, float] = attrs.field(factory=dict)
-    """Learning rates, by step where there are steps, by compute otherwise."""
+    """Step, or compute for rows without a step -> learning rate."""
     _seen: tuple[float, float] | None = None
     """The step and the compute of the last row that had both."""
 
     @classmethod
     def of_plan(cls, shape: Shape, file: str, plan: Mapping[str, Any], data: Any) -> Run:
-        """A run of shapeflow's own, by its plan and what its `data.json` says: it measures on what it holds out, at a
-        constant rate up to its cooldown, or at one that falls throughout where it has a schedule."""
+        """Return an empty run of a shapeflow plan. `data`: the content of its `data.json`.
+
+        Such a run measures errors on held-out data. Its learning rate is constant until the cooldown, or falls
+        throughout if the plan has a schedule.
+        """
         known = isinstance(data, Mapping) and isinstance(data.get("sha256"), str) and isinstance(data.get("data"), str)
         named = f"{data['data']} sha256:{data['sha256'][:16]}" if known else None
         files = dict.fromkeys([file])
@@ -82,8 +89,11 @@ class Run:
         return cls(shape, file, files, until, evaluation="held-out", data=named, learning_rate=rate)
 
     def add(self, compute: Any, error: Any, step: Any, rate: Any = None) -> None:
-        """Take one row, its compute in FLOPs; what is no measurement is counted by reason, or passed over where it has
-        no error at all. A row without compute has that of the row before, if this was of the same step."""
+        """Add one row. `compute`: in FLOPs.
+
+        A row without an error is skipped, and an invalid row is counted in `excluded`. A row without compute uses the
+        compute of the last row with a step and compute, if that has the same step.
+        """
         spent, value, at = _known(compute), number(error), number(step)
         if isinstance(spent, float) and isinstance(at, float):
             self._seen = (at, spent)
@@ -123,8 +133,7 @@ class Run:
             self.rates = {at: self.rates[at] for at in sorted(self.rates)[::2]}
 
     def finish(self) -> None:
-        """Say what all rows say together, once they have been read: how the learning rate went, and at which points
-        the run had diverged, which are left out."""
+        """Set the learning rate and remove the points at which the run had diverged. Call this after the last row."""
         self.learning_rate = self.learning_rate or learning_rate(self.rates)
         lost = {id(point) for point in diverged(sorted(self.points.values(), key=lambda one: one.compute))}
         self.points = {key: point for key, point in self.points.items() if id(point) not in lost}
@@ -137,7 +146,7 @@ class Run:
         self.points = {key: point for key, point in self.points.items() if id(point) in kept}
 
     def come_back(self, step: float) -> None:
-        """The run was taken up again at a step: what it had written beyond it does not count."""
+        """Remove the points after `step`, since the run resumed from this step."""
         stale = [key for key, point in self.points.items() if point.step is not None and point.step > step]
         self.repeated += len(stale)
         for key in stale:
@@ -145,7 +154,7 @@ class Run:
 
 
 def constant_until(plan: Mapping[str, Any]) -> float:
-    """The step at which a plan's cooldown begins; infinite where it has none."""
+    """Return the step at which the cooldown of a plan begins. Infinite if it does not have a cooldown."""
     totals = plan.get("totals")
     steps = number(totals.get("steps")) if isinstance(totals, Mapping) else "blank"
     cooldown = number(plan.get("cooldown"))
@@ -153,7 +162,7 @@ def constant_until(plan: Mapping[str, Any]) -> float:
 
 
 def _known(compute: Any) -> Any:
-    """Compute as a number, or why there is none."""
+    """Return compute as a number, or the reason why there is none: `blank` or `no number`."""
     return compute if compute in ("blank", "no number") else number(compute)
 
 
@@ -172,23 +181,28 @@ def _unusable(compute: Any, error: Any) -> str | None:
 
 
 def faults(excluded: Counter[str]) -> Counter[str]:
-    """A measurement before the first step is no fault of a log, nor is one of very many."""
+    """Return the exclusions that are worth a warning. Points before the first step, and points removed by thinning, are
+    normal."""
     return Counter({why: count for why, count in excluded.items() if why not in ("before any compute", "resampling")})
 
 
 @attrs.define
 class Logs:
-    """All that was read."""
+    """The runs that were read from all logs, and facts about the files."""
 
     runs: dict[tuple[str, ...], Run] = attrs.field(factory=dict)
+    """Key that identifies a run (file, shape, names) -> run."""
     hashes: dict[str, str] = attrs.field(factory=dict)
+    """Name of a file -> its SHA-256."""
     torn: list[str] = attrs.field(factory=list)
+    """Files whose last line is incomplete."""
     broken: Counter[str] = attrs.field(factory=Counter)
+    """Name of a file -> number of unreadable rows."""
     skipped: dict[str, str] = attrs.field(factory=dict)
     """Name of a file or folder -> why it was not read."""
     sampled: list[str] = attrs.field(factory=list)
-    """Files that may be samples of what was logged."""
+    """Files that may contain only a sample of the logged rows."""
     counted: dict[str, str] = attrs.field(factory=dict)
-    """Name of a file without compute -> how it was counted."""
+    """Name of a file without compute -> how its compute was derived."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)
-    """Shapes in the logs that are no candidates -> their rows."""
+    """Shape in the logs that is not a candidate -> number of its rows."""

@@ -1,4 +1,4 @@
-"""What a run's points say of how the run went: its learning rate, and where it diverged."""
+"""Detect the learning rate schedule of a run, and the points at which it diverged."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import Literal
 from shapeflow.laws.logs.points import Point
 
 FALLEN = 0.9
-"""The share of its highest value that a constant learning rate never goes below, once it was there."""
+"""A learning rate is constant if it stays above this fraction of its maximum after it reached the maximum."""
 JUMP, TIMES = 1.25, 3.0
-"""A diverged run stands above the first of these times its lowest error; above the second it always has."""
+"""Errors up to 1.25 times the lowest error never count as diverged. Errors above 3 times the lowest error count as
+diverged, unless they are within the noise."""
 SIGMAS = 5.0
-"""Standard deviations of noise that no divergence stays within."""
+"""Errors within this many standard deviations of the noise never count as diverged."""
 
 
 def learning_rate(rates: Mapping[float, float]) -> Literal["constant", "falling"] | None:
-    """How a learning rate goes, by step: `falling` where it comes below 0.9 of its highest value behind this, so that a
-    warm-up is no fall. None for fewer than two values."""
+    """Return `falling` if the learning rate drops below 0.9 of its maximum after the step of the maximum, otherwise
+    `constant`. Warm-up is before the maximum, so it does not count.
+
+    `rates`: step -> learning rate. None for fewer than two values, or if no value is above 0.
+    """
     values = [rates[step] for step in sorted(rates)]
     if len(values) < 2 or max(values) <= 0:
         return None
@@ -29,12 +33,13 @@ def learning_rate(rates: Mapping[float, float]) -> Literal["constant", "falling"
 
 
 def diverged(points: Sequence[Point]) -> list[Point]:
-    """The points at which a run has diverged, of points in order of compute.
+    """Return the points at which a run has diverged. `points`: sorted by compute.
 
-    It has where the error has lost more than half of what it had gained since the first point, or is three times the
-    lowest so far; not within the noise, and not below 1.25 times the lowest. It is back where it comes below that. The
-    lowest is that of medians of three, so that one point does not set it. Noise is the median absolute deviation of the
-    steps of log error from one point to the next.
+    A run diverges when the error rises above the midpoint of the first and the lowest error, or above 3 times the
+    lowest error. It recovers when the error drops to the recovery threshold: 1.25 times the lowest error, multiplied by
+    a margin for the noise. An error below this threshold never counts as diverged. The lowest error is a minimum of
+    medians over three points, so that a single point does not determine it. The noise is estimated by the median
+    absolute deviation of the differences of log error between neighbouring points.
     """
     found: list[Point] = []
     if len(points) < 3:

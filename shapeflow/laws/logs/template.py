@@ -1,4 +1,4 @@
-"""Templates: names with places in braces, `width{width} - loss`, `runs/w{width}-s{run}/*.csv`."""
+"""Templates: names with placeholders in braces, such as `width{width} - loss` or `runs/w{width}-s{run}/*.csv`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import attrs
 from shapeflow.laws.logs.readers.wandb import EXTREMES
 
 RUN = "run"
-"""The place that stands for no axis: it tells runs apart."""
+"""The placeholder for the name of a run. All other placeholders are axes."""
 LONGEST = 1000
-"""Letters of a name that is looked at."""
+"""Maximum length of a column name that is matched."""
 _PLACE = re.compile(r"\{(\w+)\}")
 _NUMBER = r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _WILD = re.compile(r"\*\*/|\*\*?|\?|\[.[^]]*\]")
@@ -20,35 +20,36 @@ _WILD = re.compile(r"\*\*/|\*\*?|\?|\[.[^]]*\]")
 
 @attrs.frozen
 class Template:
-    """A text whose places in braces stand for the values of axes, or for the name of a run."""
+    """A text with placeholders in braces for the values of axes or the name of a run."""
 
     text: str
     numbers: frozenset[str] = frozenset()
-    """Places that hold numbers; others hold any letters up to the next that the text gives, `/` excepted in a path."""
+    """Placeholders that match only numbers. Others match any text; in a path, any text without `/`."""
 
     @property
     def places(self) -> list[str]:
-        """The names in braces, each once."""
+        """The names of the placeholders, each once."""
         return list(dict.fromkeys(_PLACE.findall(self.text)))
 
     @property
     def pattern(self) -> str:
-        """As a pattern of a shell: a wildcard for each place."""
+        """The text as a shell pattern, with `*` for each placeholder."""
         return _PLACE.sub("*", self.text)
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The text with values in its places. Raises KeyError for a place without."""
+        """Return the text with placeholders replaced by values. Raises KeyError for a placeholder without a value."""
         return _PLACE.sub(lambda place: values[place[1]], self.text)
 
     def columns(self, names: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
-        """The names that fit, and the value of each place; columns of extremes never do."""
+        """Yield each name that matches, with the values of the placeholders. Columns of extremes of a W&B export, such
+        as `loss__MIN`, never match."""
         fits = re.compile(self._expression(re.escape, ".+"))
         for name in names:
             if len(name) <= LONGEST and not name.endswith(EXTREMES) and (match := fits.fullmatch(name)):
                 yield name, match.groupdict()
 
     def path(self, path: str) -> dict[str, str] | None:
-        """The value of each place in a path, given with `/`; None where it does not fit."""
+        """Return the value of each placeholder in a path with `/` as separator. None if the path does not match."""
         match = re.fullmatch(self._expression(_wild, "[^/]+"), path)
         return None if match is None else match.groupdict()
 
@@ -63,8 +64,8 @@ class Template:
 
 
 def _wild(text: str) -> str:
-    """The regular expression of a path with a shell's wildcards; letters in brackets fit any one letter, since the
-    path was found by the shell's own rules."""
+    """Return the regular expression of a path with shell wildcards. A bracket expression matches any character, since
+    `glob` has already matched the path."""
     made, at = "", 0
     for found in _WILD.finditer(text):
         made += re.escape(text[at : found.start()])

@@ -1,8 +1,10 @@
-"""Readers of logs, one file a format. What a file is, is told by its first bytes; its name decides where they do not.
+"""Readers of log formats, one module per format. The first bytes of a file determine its format. If they are not
+conclusive, the file name decides.
 
-A reader is a function `rows(log) -> Iterator[Row]` that streams the file at `log.path`, fills in the facts of `log`,
-and raises Unreadable for what it cannot read. It opens nothing else, trusts no length that the file states, and keeps
-no more than a row, a line or a block of the file in memory. Nothing is taken to be a log because of its name alone.
+A reader is a function `rows(log) -> Iterator[Row]`. It streams the file at `log.path`, fills in the facts of `log`, and
+raises Unreadable for a file that it cannot read. A reader does not open other files, does not trust any length that the
+file states, and keeps at most a row, a line or a block of the file in memory; only JSON documents, whose size is
+limited, are read as a whole. A file that matches a format only by name must still be valid content of that format.
 """
 
 from __future__ import annotations
@@ -19,20 +21,20 @@ from shapeflow.laws.logs.readers.log import Log, MissingExtra, Row, Unreadable
 __all__ = ["TENSORBOARD", "TRAINER_STATE", "Log", "MissingExtra", "Row", "Unreadable", "number", "open_log", "same"]
 
 HEAD = 1 << 16
-"""Bytes that are looked at to tell a file's format."""
+"""Number of bytes that are read to detect the format of a file."""
 LINES = (".jsonl", ".ndjson")
-"""Names that end so are of JSON lines, also where the first line is damaged."""
+"""Suffixes of JSON lines files. Such a file is JSON lines even if its first line is damaged."""
 PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
 @attrs.frozen
 class Format:
-    """A kind of log."""
+    """A log format."""
 
     name: str
     rows: Callable[[Log], Iterator[Row]]
     uniform: bool = False
-    """Has every row the columns of the first?"""
+    """Whether all rows have the same columns."""
 
 
 CSV = Format("CSV", delimited.rows, uniform=True)
@@ -45,7 +47,8 @@ TENSORBOARD = Format("TensorBoard events", tensorboard.rows)
 
 
 def open_log(path: Path) -> Log:
-    """The log at a path, ready to be read. Raises Unreadable where nothing can be opened or no format fits."""
+    """Return the log at a path, ready to be read. Raises Unreadable if the file cannot be opened, or if it is
+    compressed or UTF-16 text."""
     if not _is_text(str(path)):
         raise Unreadable("its name is not UTF-8 text, so a law could not record it; rename it")
     try:
@@ -60,7 +63,8 @@ def open_log(path: Path) -> Log:
 
 
 def _is_text(name: str) -> bool:
-    """Python reads bytes of a name that are no text as halves of characters."""
+    """Return whether a file name is valid text. Python decodes invalid bytes in names as surrogates, which do not
+    encode."""
     try:
         return bool(name.encode())
     except UnicodeEncodeError:
@@ -91,6 +95,6 @@ def _json(text: bytes, name: str) -> Format:
         return JSON_LINES
     first, _, rest = text.partition(b"\n")
     one = json_lines.parsed(first.decode(errors="replace"))
-    # Columns as lists may stand in one line, too.
+    # A document with columns as lists may also be a single line.
     alone = one is not None and not rest.strip() and any(isinstance(cell, list) for cell in one.values())
     return JSON if one is None or alone else JSON_LINES

@@ -1,4 +1,4 @@
-"""Cells of a log's rows: numbers, and the values of axes."""
+"""Parse and compare the cells of log rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 
 def number(value: Any) -> float | Literal["blank", "no number"]:
-    """A cell as a number, NaN and infinity included; an empty cell is blank, anything else no number."""
+    """Return a cell as a number, which may be NaN or infinite. Return `blank` for an empty cell, and `no number` for
+    any other content."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return "blank"
     if isinstance(value, bool):
@@ -21,7 +22,7 @@ def number(value: Any) -> float | Literal["blank", "no number"]:
 
 
 def same(cell: Any, wanted: Any) -> bool:
-    """Is a cell the wanted value, as text or as a number?"""
+    """Return whether a cell equals the wanted value, as text or as a number."""
     if cell is None:
         return False
     if str(cell).strip() == str(wanted):

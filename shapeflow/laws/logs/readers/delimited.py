@@ -1,4 +1,4 @@
-"""CSV and TSV: a header, then a row a line."""
+"""Reader of CSV and TSV: a header, then one row per line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
 
 def rows(log: Log) -> Iterator[Row]:
-    """The rows of a table whose columns are parted by commas, or by tabs. Raises Unreadable."""
+    """Yield the rows of a table with columns separated by commas or tabs. Raises Unreadable."""
     lines = Lines(log)
     each = iter(lines)
     first = next(each, None)
@@ -25,7 +25,7 @@ def rows(log: Log) -> Iterator[Row]:
         _check(header)
         wandb.mark(log, header)
         for row in cells:
-            # A number that was cut off still is a number: without its line's end a row is not to be trusted.
+            # A truncated number is still a valid number, so a row without a line end may be wrong.
             if not lines.ended:
                 log.torn = True
             elif len(row) == len(header):
@@ -37,7 +37,7 @@ def rows(log: Log) -> Iterator[Row]:
 
 
 def delimiter(header: str) -> str:
-    """What parts the columns of a header."""
+    """Return the column separator of a header: a tab or a comma."""
     return "\t" if header.count("\t") > header.count(",") else ","
 
 

@@ -1,4 +1,4 @@
-"""One JSON document: a list of rows, or columns as lists; a trainer's state (`trainer_state.py`) is one too."""
+"""Reader of a JSON document: a list of rows, or an object with columns as lists. `trainer_state.py` uses its parser."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from shapeflow.base.json_text import parse_json
 from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
 LARGEST = 32 << 20
-"""Bytes of a document, which is read at once."""
+"""Maximum size of a document in bytes. A document is read into memory as a whole."""
 INNER = 1 << 20
-"""Objects and lists of a document; empty ones take up to 40 times their letters in memory."""
+"""Maximum number of objects and lists in a document. Empty ones take up to 40 times their text size in memory."""
 
 
 def rows(log: Log) -> Iterator[Row]:
-    """The rows of a document `[{"step": 1, ...}, ...]`, or `{"step": [1, ...], ...}`. Raises Unreadable."""
+    """Yield the rows of a document `[{"step": 1, ...}, ...]` or `{"step": [1, ...], ...}`. Raises Unreadable."""
     found = parsed(log)
     if isinstance(found, list):
         for row in found:
@@ -33,8 +33,8 @@ def rows(log: Log) -> Iterator[Row]:
 
 
 def parsed(log: Log) -> dict[str, Any] | list[Any]:
-    """A file's object or list; its digest goes to the log. NaN and Infinity are read, as trainers write them. Raises
-    Unreadable, also for a file that is too large."""
+    """Return the object or list in a file, and set the SHA-256 of `log`. NaN and Infinity are accepted, since trainers
+    write them. Raises Unreadable, also for a file that is too large."""
     with log.path.open("rb") as file:
         data = file.read(LARGEST + 1) if log.path.stat().st_size <= LARGEST else None
     if data is None or len(data) > LARGEST:
@@ -49,7 +49,7 @@ def parsed(log: Log) -> dict[str, Any] | list[Any]:
     except json.JSONDecodeError as error:
         raise Unreadable(f"it is not JSON: {error.msg.lower()} (line {error.lineno})") from None
     except ValueError as error:
-        # Python's own words for a number of too many digits give advice on Python.
+        # Python's message about a number with too many digits gives advice about Python settings, so replace it.
         why = str(error) if str(error).startswith("it ") else "it contains a whole number that is too long"
         raise Unreadable(why) from None
     if not isinstance(found, dict | list):

@@ -1,4 +1,4 @@
-"""JSON lines: an object a line."""
+"""Reader of JSON lines: one object per line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
 
 def rows(log: Log) -> Iterator[Row]:
-    """The objects of a file, one a line; NaN and Infinity are read, as trainers write them. Raises Unreadable."""
+    """Yield the objects of a file, one per line. NaN and Infinity are accepted, since trainers write them. Raises
+    Unreadable."""
     lines = Lines(log)
     for index, line in enumerate(lines):
         row = parsed(line)
@@ -25,7 +26,7 @@ def rows(log: Log) -> Iterator[Row]:
 
 
 def parsed(line: str) -> Row | None:
-    """A line's object; None for anything else."""
+    """Return the object in a line. None if the line is not a JSON object."""
     try:
         row = parse_json(line, finite=False)
     except ValueError:

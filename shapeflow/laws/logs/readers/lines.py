@@ -1,4 +1,4 @@
-"""Lines of text out of a file that is not trusted."""
+"""Read lines of text from an untrusted file."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import attrs
 from shapeflow.laws.logs.readers.log import Log, Unreadable
 
 LONGEST = 1 << 20
-"""Bytes of a line; a longer one is no log."""
+"""Maximum length of a line in bytes. A file with a longer line is not a log."""
 
 
 @attrs.define
 class Lines:
-    """The lines of a log that are not blank, without their ends; a last line that is no text counts as torn."""
+    """Iterates over the lines of a log that are not blank, without their line ends. Sets `log.torn` if the last line is
+    incomplete and not valid text. Raises Unreadable for other invalid text and for a line that is too long."""
 
     log: Log
     ended: bool = True
-    """Did the line read last have its end?"""
+    """Whether the last line that was read had a line end."""
 
     def __iter__(self) -> Iterator[str]:
         digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""One log file: what every format tells of it, and its rows."""
+"""One log file: its rows, and facts about it that are common to all formats."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ from typing import Any
 import attrs
 
 Row = Mapping[str, Any]
-"""Column -> cell; not every row has every column."""
+"""Column -> cell. A row may lack some of the columns of the log."""
 
 COLUMNS, LETTERS = 100_000, 8 << 20
-"""Columns of a log, and letters of their names; a file of more is none."""
+"""Maximum number of columns of a log, and maximum total length of their names."""
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
 
 
 class Unreadable(Exception):  # noqa: N818 - a fact about a file, told as a diagnostic
-    """A file that is no log; the text says why."""
+    """A file is not a readable log. The message states why."""
 
 
 class MissingExtra(Unreadable):
-    """A file that is read by a package that is not installed."""
+    """A file cannot be read because the package that reads it is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"it is read by the package `{package}`, which is not installed")
         self.extra = extra
-        """The extra of shapeflow that brings the package."""
+        """The extra of shapeflow that installs the package."""
 
 
 @attrs.define
 class Log:
-    """One file, read row by row; the facts about it are whole when `rows()` has ended."""
+    """One file, which is read row by row. The facts about it are complete once `rows()` is exhausted."""
 
     path: Path
     format: str
-    """What it is, to be shown: `CSV`, `parquet`, ..."""
+    """The name of the format for messages: `CSV`, `parquet`, ..."""
     read: Callable[[Log], Iterator[Row]] = attrs.field(repr=False)
-    """The format's reader; it fills in the facts below."""
+    """The reader of the format. It sets the facts below."""
     uniform: bool = False
-    """Has every row the columns of the first?"""
+    """Whether all rows have the same columns."""
     sha256: str = ""
-    """Of the whole file."""
+    """SHA-256 of the whole file."""
     torn: bool = False
-    """Was the end cut off (and the last row left out)?"""
+    """Whether the file is truncated. The incomplete last row is then left out."""
     broken: int = 0
-    """Rows inside the file that cannot be read."""
+    """Number of rows that cannot be read, not counting a truncated last row."""
     sampled: bool = False
-    """May the file be a sample of what was logged?"""
+    """Whether the file may contain only a sample of the logged rows."""
     made: dict[str, str] = attrs.field(factory=dict)
-    """Columns that the reader worked out -> how."""
+    """Column that the reader derived -> how it was derived."""
     notes: list[str] = attrs.field(factory=list)
-    """What else is worth knowing of the file: lower case, no full stop."""
+    """Other facts about the file, in lower case and without a full stop."""
 
     def rows(self) -> Iterator[Row]:
-        """The rows, streamed, from the beginning at each call. Raises Unreadable for a file that is no log, or cannot
-        be opened."""
+        """Yield the rows. Each call reads the file from the beginning. Raises Unreadable for a file that is not a log
+        or cannot be opened."""
         self.sha256, self.torn, self.broken, self.sampled, self.made, self.notes = "", False, 0, False, {}, []
         try:
             yield from self.read(self)
@@ -64,8 +64,8 @@ class Log:
             raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
 
     def columns(self) -> list[str]:
-        """The columns of all rows, in the order they come; empty where there is no row. Reads the file, unless every
-        row has the columns of the first. Raises Unreadable."""
+        """Return the columns of all rows, in order of appearance. Empty if the file has no rows. Reads the whole file,
+        or only the first row if all rows have the same columns. Raises Unreadable."""
         found: dict[str, None] = {}
         letters = 0
         for row in self.rows():
@@ -79,8 +79,8 @@ class Log:
 
     @property
     def run(self) -> Path:
-        """What tells its run from others: the file, or the folder where a run's log is spread over files, as that of
-        TensorBoard or of a trainer's checkpoints is."""
+        """The path that identifies the run: the file, or the folder if the log of a run consists of several files, as
+        for TensorBoard and for the checkpoints of a Hugging Face trainer."""
         if self.format == "TensorBoard events":
             return self.path.parent
         if self.format == "Hugging Face trainer state":

@@ -1,4 +1,4 @@
-"""Parquet: columns in groups of rows, read a batch at a time."""
+"""Reader of Parquet files. Reads one batch of rows at a time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from shapeflow.laws.logs.readers.log import COLUMNS, Log, MissingExtra, Row, Unr
 
 MAGIC = b"PAR1"
 ROWS = 20_000_000
-"""Rows of a file; a log has fewer, and a file that states more is made to be unpacked for ever."""
+"""Maximum number of rows of a file. A real log has fewer; a file that states more may be a decompression bomb."""
 UNPACKED = 512 << 20
-"""Bytes of a group of rows, unpacked: the most that reading takes."""
+"""Maximum decompressed size of a row group in bytes. It limits the memory that reading takes."""
 CELLS = 1 << 18
-"""Cells of a batch."""
+"""Maximum number of cells of a batch."""
 LONGEST = 1 << 16
-"""Letters of a text in a cell."""
+"""Maximum length of a text in a cell."""
 
 
 def rows(log: Log) -> Iterator[Row]:
-    """The rows, without columns that hold no numbers or texts. Raises Unreadable, MissingExtra."""
+    """Yield the rows, with only the columns of numbers or texts. Raises Unreadable, MissingExtra."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -52,7 +52,7 @@ def _rows(log: Log, pa: Any, pq: Any) -> Iterator[Row]:
     if left := [name for name in kinds if name not in names]:
         log.notes.append(f"columns of neither numbers nor texts are left out: {', '.join(left[:8])}")
     wandb.mark(log, names)
-    # A text that stands in a million rows is kept once.
+    # Read texts as dictionaries, so that a text that occurs in many rows is stored once.
     with pq.ParquetFile(log.path, read_dictionary=texts, **options) as file:
         for batch in file.iter_batches(max(1, CELLS // max(1, len(names))), columns=names, use_threads=False):
             batch.validate(full=True)
@@ -62,10 +62,10 @@ def _rows(log: Log, pa: Any, pq: Any) -> Iterator[Row]:
 
 
 def _check(metadata: Any) -> None:
-    """Refuse what would take too much to unpack, by what the file states of itself."""
+    """Raise Unreadable for a file that is too large to decompress, by the sizes in its metadata."""
     if metadata.num_rows > ROWS or metadata.num_columns > COLUMNS:
         raise Unreadable(f"it states {metadata.num_rows} rows of {metadata.num_columns} columns")
-    # The sizes of single columns are not asked for: pyarrow ends the process where these are damaged.
+    # Do not read the sizes of single columns: pyarrow aborts the process if they are damaged.
     most = max((metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)), default=0)
     if most > UNPACKED:
         raise Unreadable(f"a group of its rows unpacks to {most >> 20} MiB; write smaller ones")

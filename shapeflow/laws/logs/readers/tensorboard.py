@@ -1,7 +1,8 @@
-"""Event files of TensorBoard (`events.out.tfevents.*`): its scalars, a row a step.
+"""Reader of the scalars in TensorBoard event files (`events.out.tfevents.*`), one row per step.
 
-A file is a row of records: the length of the data in 8 bytes, a check of these, the data, a check of it
-(tensorflow/core/lib/io/record_writer.h). The data is a message `Event`, which the package `tensorboard` defines.
+A file is a sequence of records: the length of the data in 8 bytes, a checksum of the length, the data, and a checksum
+of the data (tensorflow/core/lib/io/record_writer.h). The data is an `Event` message, which the package `tensorboard`
+defines.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from typing import Any, BinaryIO
 from shapeflow.laws.logs.readers.log import Log, MissingExtra, Row, Unreadable
 
 FIRST = b"brain.Event:"
-"""What stands at the beginning of every file, in its first record."""
+"""Text in the first record of every event file."""
 LARGEST = 16 << 20
-"""Bytes of a record; one of more holds pictures, and is passed over."""
+"""Maximum size of a record in bytes. Larger records contain images, and are skipped."""
 TOGETHER = 10_000
-"""Scalars of a row; what is logged at one step beyond that makes another."""
+"""Maximum number of scalars of a row. Further scalars of the same step start a new row."""
 OWN = ("step", "wall_time")
-"""Columns that are no tags."""
+"""Columns that are not tags."""
 NUMBERS = frozenset((1, 2, 3, 4, 5, 6, 9, 14, 17, 19, 22, 23))
-"""Types of tensors that are numbers, by tensorflow/core/framework/types.proto."""
+"""Numeric tensor types (tensorflow/core/framework/types.proto)."""
 
 
 def rows(log: Log) -> Iterator[Row]:
-    """The scalars of a file, those logged one after the other at one step in one row: `step`, `wall_time`, and a column
-    for each tag. Raises Unreadable, MissingExtra."""
+    """Yield the scalars of a file, with consecutive scalars of the same step in one row. The columns are `step`,
+    `wall_time` and the tags. Raises Unreadable, MissingExtra."""
     try:
         from google.protobuf.message import DecodeError
         from tensorboard.compat.proto import event_pb2
@@ -58,8 +59,8 @@ def rows(log: Log) -> Iterator[Row]:
 
 
 def _records(log: Log) -> Iterator[tuple[bytes, int]]:
-    """The data of each record, with the check that the file states of it. What lies behind a length that is damaged
-    cannot be found."""
+    """Yield the data of each record, with the checksum that the file states. Stops at a damaged length, since the next
+    record cannot be found."""
     digest, begun = hashlib.sha256(), False
     with log.path.open("rb") as file:
         while head := _take(file, 12, digest):
@@ -90,7 +91,7 @@ def _take(file: BinaryIO, count: int, digest: Any) -> bytes:
 
 
 def _skip(file: BinaryIO, count: int, digest: Any) -> bool:
-    """Read on without keeping anything. False where the file ends before."""
+    """Skip `count` bytes. Return False if the file ends before."""
     while count > 0:
         data = _take(file, min(count, 1 << 20), digest)
         if not data:
@@ -106,7 +107,7 @@ def _checksum(data: bytes) -> int:
 
 
 def _scalars(event: Any) -> dict[str, float]:
-    """Tag -> number: of `simple_value`, which torch writes, and of tensors of one number, which TensorFlow writes."""
+    """Return tag -> number. PyTorch writes scalars as `simple_value`, and TensorFlow as tensors with one element."""
     found: dict[str, float] = {}
     for value in event.summary.value:
         kind = value.WhichOneof("value")
@@ -118,7 +119,7 @@ def _scalars(event: Any) -> dict[str, float]:
 
 
 def _of_tensor(tensor: Any) -> float | None:
-    # The sizes are looked at first: a tensor may state any, and would be made as large.
+    # Check the shape first: `make_ndarray` allocates memory for any shape that the file states.
     if tensor.dtype not in NUMBERS or any(dim.size != 1 for dim in tensor.tensor_shape.dim):
         return None
     from tensorboard.util.tensor_util import make_ndarray

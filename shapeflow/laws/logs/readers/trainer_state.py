@@ -1,4 +1,4 @@
-"""`trainer_state.json`, which the trainer of Hugging Face's transformers writes into every checkpoint."""
+"""Reader of `trainer_state.json`, which the trainer of Hugging Face transformers writes into every checkpoint."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ KEY = "log_history"
 
 
 def rows(log: Log) -> Iterator[Row]:
-    """The entries of `log_history`: `step`, `epoch`, `loss`, `learning_rate`, or `eval_loss`. Raises Unreadable.
+    """Yield the entries of `log_history`, with columns such as `step`, `epoch`, `loss`, `learning_rate` or `eval_loss`.
+    Raises Unreadable.
 
-    The trainer counts its FLOPs (`total_flos`, 6 for each parameter and token; embeddings left out) and writes down
-    the count of the last step alone. Its batches are alike, so the count is spread evenly over the steps.
+    The trainer counts its FLOPs in `total_flos` (6 per parameter and token, without embeddings), but writes only the
+    total at the last step. All batches have the same size, so this function distributes the total evenly over the
+    steps.
     """
     found = document.parsed(log)
     history = found.get(KEY) if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""What W&B exports: a run's history, or the lines of a chart, as CSV or parquet."""
+"""Detect W&B exports: the history of a run, or the lines of a chart, as CSV or parquet."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from shapeflow.laws.logs.readers.log import Log
 
 EXTREMES = ("__MIN", "__MAX")
-"""How the columns end that a chart's export puts beside each line: its extremes among the steps that were merged."""
+"""Suffixes of the columns that a chart export adds for each line: the extremes over merged steps."""
 
 
 def mark(log: Log, columns: Sequence[str]) -> None:
-    """Say of a log with the columns of such an export that it may be a sample of what was logged."""
+    """Set `log.sampled` if the columns are those of a W&B export, which may be a sample of the logged rows."""
     history = "_step" in columns and ("_runtime" in columns or "_timestamp" in columns)
     chart = any(column.endswith(EXTREMES) and column[: -len(EXTREMES[0])] in columns for column in columns)
     if history or chart:
