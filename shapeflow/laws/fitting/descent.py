@@ -96,7 +96,7 @@ class _Work:
             self.ended = self.ended[go]
 
     def anew(self, which: Places) -> None:
-        """Reset some rows for a new delta: their next step is zero, and evaluates the objective where they are."""
+        """Reset some rows for a new delta. Their next step has length zero, and only evaluates the objective."""
         self.value[which], self.taken[which], self.damping[which] = np.inf, 0, _DAMPING
         self.sums[:, :, which] = 0.0
 

@@ -108,7 +108,7 @@ def _alike(shape: Shape, runs: Sequence[Run], request: LawRequest, report: Repor
         for run in runs:
             if (value := getattr(run, fact)) is not None:
                 said.setdefault(value, run.file)
-        # A single run with a falling learning rate makes the law unreliable, which the verdict reports.
+        # Learning rates may differ: a single falling one makes the law unreliable, which the verdict reports.
         if len(said) > 1 and fact != "learning_rate":
             report.error(
                 "mixed-laws",

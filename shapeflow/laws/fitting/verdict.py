@@ -1,6 +1,6 @@
-"""Whether a fit is reliable beyond the measured range, and the reasons if it is not, each with the number that decided.
+"""Check whether a fit is reliable beyond the measured range. Each reason against it states the number that decided.
 
-A fit that is not reliable still describes what was measured, but no saving is quoted from it.
+An unreliable fit still describes the measurements, but shapeflow does not report a saving based on it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ distinguished."""
 WIDE = 0.25
 """A floor whose interval is wider than this fraction of the lowest error is not determined."""
 ALIKE, HARMLESS = 0.5, 0.002
-"""Residuals with a higher autocorrelation show that the curve deviates systematically from a power law, but only where
-they are larger than 0.2% (root mean square).
+"""Residuals show that the curve deviates systematically from a power law if their autocorrelation is above 0.5 and
+their root mean square is above 0.2%.
 
-Any smooth curve leaves smooth residuals, however small. On 22 language models trained at a constant rate (Gemstones,
-McLeish et al. 2025) the autocorrelation goes up to 0.6 with residuals of 0.04% to 0.1%, which is what two seeds differ
-by; 0.2% of the error is less than a tenth of the compute near the end of such curves. Curves whose learning rate falls
-have residuals of 0.5% to 4%, at 0.6 to 0.9 (`benchmarks/holdout.py` prints both).
+The second condition is needed because any smooth curve has autocorrelated residuals, even if they are negligible. For
+22 language models trained at a constant learning rate (Gemstones, McLeish et al. 2025), the autocorrelation is up to
+0.6 with residuals of 0.04% to 0.1%, which is the difference between two seeds. Near the end of such curves, 0.2% of the
+error corresponds to less than 10% of the compute. Curves with a falling learning rate have residuals of 0.5% to 4% and
+an autocorrelation of 0.6 to 0.9 (`benchmarks/holdout.py` prints both).
 """
 SHOWN = 5
 """Maximum number of laws that are listed with a shared reason."""
 _NUMBERS = re.compile(r" \(|: |, ")
 """Separates the kind of a reason from its numbers."""
 FACTOR = 1.5
-"""A fit to the first half of the data may over- or underestimate the compute of the final losses by this factor."""
+"""Maximum factor by which a fit to the first half of the data may over- or underestimate the compute of the final
+losses."""
 
 
 def verdict(law: Law, within: float) -> tuple[str, ...]:

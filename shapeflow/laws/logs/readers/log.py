@@ -17,7 +17,7 @@ COLUMNS, LETTERS = 100_000, 8 << 20
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
 
 
-class Unreadable(Exception):  # noqa: N818 - a fact about a file, told as a diagnostic
+class Unreadable(Exception):  # noqa: N818 - a fact about a file, reported as a diagnostic
     """A file is not a readable log. The message states why."""
 
 
