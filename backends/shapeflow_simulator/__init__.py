@@ -1,5 +1,5 @@
-"""The dry-run machine: a ledger of sizes and a clock of compute. It edits what torch would edit, and the laws stand in
-for the loss."""
+"""A machine for dry runs. It applies the same edits as torch to a ledger of sizes, and returns the loss that the
+scaling laws predict."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Simulator:
         return False
 
     def save(self, path: Path, step: int) -> None:
-        """Nothing is kept: a simulation starts again in no time."""
+        """Do nothing, because a simulation can be repeated quickly."""
 
     def load(self, path: Path) -> int:
         raise Refused(Diagnostic("no-checkpoint", "a simulation keeps no checkpoints", place=str(path)))

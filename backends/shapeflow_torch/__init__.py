@@ -1,6 +1,6 @@
-"""The torch backend: it trains what a plan says. Importing it does not import torch; running does.
+"""The PyTorch backend: trains a plan. Importing this package does not import torch; running a plan does.
 
-`Net`, `Optimizer`, `Images` and `Windows` are the base classes of what other distributions bring for it.
+`Net`, `Optimizer`, `Images` and `Windows` are the base classes for plugins from other distributions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HOMES = {"Images": "data.images", "Net": "models.parts", "Optimizer": "optimize
 
 
 class TorchBackend:
-    """What the entry point `shapeflow.backends` offers under the name `torch`."""
+    """The backend registered as `torch` in the entry point group `shapeflow.backends`."""
 
     name = "torch"
 
@@ -37,26 +37,28 @@ class TorchBackend:
         return run(plan, folder, **choices)
 
     def check(self, plan: Plan, root: Path | None = None) -> Checked:
-        """Look at every switch of a plan on a small model; see `shapeflow_torch.check.check`. `root`: where relative
-        data paths start, if the plan's own data is to be read."""
+        """Check every switch of a plan on a small model; see `shapeflow_torch.check.check`.
+
+        `root`: base directory of relative data paths. If it is given, the plan's own data is read."""
         from shapeflow_torch.check import check
 
         return check(plan, root)
 
     def export(self, plan: Plan, folder: Path, path: Path, **choices: Any) -> Exported:
-        """Write a run's weights into one file; see `shapeflow_torch.export.export`."""
+        """Write a run's weights to one file; see `shapeflow_torch.export.export`."""
         from shapeflow_torch.export import export
 
         return export(plan, folder, path, **choices)
 
     def fork(self, source: Path, plan: Plan, folder: Path) -> None:
-        """Lay a run folder from which a plan goes on where a finished run ended; see `shapeflow_torch.fork.fork`."""
+        """Create a run folder in which a plan continues from the end of a finished run; see
+        `shapeflow_torch.fork.fork`."""
         from shapeflow_torch.fork import fork
 
         fork(source, plan, folder)
 
     def gpus(self) -> tuple[str, ...]:
-        """Names of the CUDA devices that this machine shows."""
+        """Return the names of the CUDA devices visible on this machine."""
         from shapeflow_torch.devices import gpus
 
         return gpus()

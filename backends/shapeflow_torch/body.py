@@ -1,4 +1,4 @@
-"""A module with its optimizer and its averaged weights: what a machine is between two switches."""
+"""A module with its optimizer and its averaged weights: the state of a machine between two switches."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def _exchanged(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tens
 
 
 class Body:
-    """Never edited in place: sizes, heads and tied references live in the module's attributes, so that a switch makes
-    a new body of what was kept of the old one."""
+    """A module, its optimizer and its averaged weights.
+
+    A body is never resized in place, because sizes, head counts and tied references are attributes of the module. A
+    switch builds a new body from the tensors of the old one."""
 
     def __init__(
         self,
@@ -45,9 +47,9 @@ class Body:
         kept: Kept | int,
         compiled: bool = False,
     ) -> None:
-        """`rules`: the plan's optimizer; `kept`: what to become, or the seed of fresh weights.
+        """`rules`: the plan's optimizer; `kept`: the tensors to use, or the seed of new weights.
 
-        Raises Refused where the module's parameters are not the ledger's.
+        Raises Refused if the module's parameters differ from the ledger's.
         """
         self.rules = rules
         self._parameters: dict[str, nn.Parameter] = {}
@@ -58,7 +60,7 @@ class Body:
             initialise(self.net, kept, roles)
             kept = Kept({}, {name: p.detach().clone() for name, p in self._parameters.items()}, {})
         else:
-            # Not copied: what was kept is held once.
+            # Use the kept tensors without a copy, so that memory holds them once.
             for name, parameter in self._parameters.items():
                 parameter.data = kept.values[name]
         self.averages = dict(kept.averages)
@@ -70,10 +72,11 @@ class Body:
         self.wrapped: nn.Module = DistributedDataParallel(self.net) if team.world > 1 else self.net
 
     def update(self, factors: Factors, average_age: int, memory: float, worth: Callable[[int], float]) -> None:
-        """Make one update from the gradients. `factors`: of the step's learning rate; `average_age`: steps in the
-        average; `memory`, `worth`: see `Optimizer.set_rates`.
+        """Make one update from the gradients. `factors`: factors of the step's learning rate; `average_age`: number of
+        steps in the average; `memory`, `worth`: see `Optimizer.set_rates`.
 
-        Raises Refused `undeclared-state` after the first update, if the optimizer keeps other state than declared."""
+        Raises Refused `undeclared-state` after the first update if the optimizer's state differs from its
+        declaration."""
         settings = self.rules.settings
         parameters: list[Tensor] = list(self._parameters.values())
         nn.utils.clip_grad_norm_(parameters, settings.clip)
@@ -89,13 +92,13 @@ class Body:
             torch._foreach_lerp_([self.averages[name] for name in self._parameters], parameters, weight)
 
     def kept(self) -> Kept:
-        """Weights, averages and optimizer state as they are; not copied."""
+        """Return the weights, averages and optimizer state without copying them."""
         values = {name: parameter.detach() for name, parameter in self._parameters.items()}
         return Kept(values, dict(self.averages), self.rules.states(self.optimizer, self._members))
 
     def whole(self) -> Kept:
-        """The same, with state of all parameters or of none: what no gradient has reached yet has the state that its
-        first update begins with."""
+        """Return the same as `kept`, with optimizer state for all parameters or for none. A parameter that was never
+        updated gets its initial state."""
         kept = self.kept()
         if kept.states:
             for name, member in self._members.items():
@@ -104,7 +107,7 @@ class Body:
         return kept
 
     def released(self) -> Kept:
-        """The same, and nothing of it is left here: what surgery takes out of the tables is then freed."""
+        """Return the same as `kept` and drop all references here, so that surgery can free each tensor it replaces."""
         kept = self.kept()
         self.optimizer.state.clear()
         self.averages.clear()
@@ -113,20 +116,20 @@ class Body:
         return kept
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Meanwhile the module computes with the averaged weights."""
+        """Return a context in which the module computes with the averaged weights."""
         return _exchanged(self._parameters, self.averages)
 
     def restart_average(self) -> None:
-        """The average is the raw weights again."""
+        """Set the averaged weights to the current weights."""
         self.averages = {name: p.detach().clone() for name, p in self._parameters.items()}
 
     def forget_moments(self) -> None:
-        """The optimizer starts again."""
+        """Discard the optimizer's state."""
         self.optimizer = self.rules.build_with_state(self._members, {})
 
 
 def _members(ledger: Ledger, parameters: Mapping[str, nn.Parameter]) -> dict[str, Member]:
-    """What the optimizer updates, in the module's order."""
+    """Return the tensors that the optimizer updates, by name, in the module's order."""
     members = {}
     for name, declared in ledger.table.items():
         sizes = tuple(ledger.sizes[name][dim] for dim in declared.logical)

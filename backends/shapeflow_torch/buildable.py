@@ -1,4 +1,4 @@
-"""Whether modules can be built in the sizes of a plan at all."""
+"""Checks whether the modules of a plan can be built."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CPU, DTYPE = torch.device("cpu"), torch.float64
 
 @torch.no_grad()
 def unbuilt(plan: Plan, source: RandomInputs | DataInputs, samples: int) -> str | None:
-    """Build the module of every stage and let it read one batch; why that cannot be done, None where it can.
+    """Build the module of every stage and run it on one batch. Returns why this fails, or None if it works.
 
-    Raises Refused where a module is not at fault: `no-such-model`, `no-such-view`, `no-such-data`."""
+    Raises Refused if the cause is not the module: `no-such-model`, `no-such-view`, `no-such-data`."""
     assert plan.model is not None
     ledger, reader = first_ledger(plan), Reader()
     for stage in plan.stages:

@@ -1,4 +1,4 @@
-"""All that is kept of a parameter, and how one dim of it grows or is rewritten."""
+"""Groups a tensor with its average and optimizer state, and grows or rewrites all of them along one dim."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ from shapeflow_torch.reading import along as through
 
 @attrs.frozen(eq=False)
 class Bundle:
-    """One tensor and what belongs to it, all in the same logical sizes (fused dims apart)."""
+    """A tensor with its average and optimizer state. All have the same logical sizes; fused dims are
+    separate axes."""
 
     value: Tensor
     average: Tensor
     state: Mapping[str, Tensor]
-    """The optimizer's, by part."""
+    """The optimizer state by part."""
     rules: Mapping[str, Growth]
-    """How each part follows an edit."""
+    """How an edit changes each part of the state."""
     new: Tensor
-    """True where an edit of this switch made the entry."""
+    """True for entries created by this switch."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Bundle:
-        """Every tensor changed alike."""
+        """Return a bundle with `change` applied to every tensor."""
         state = {part: change(tensor) for part, tensor in self.state.items()}
         return Bundle(change(self.value), change(self.average), state, self.rules, change(self.new))
 
     def followed(self, by: Mapping[Growth, Callable[[Tensor], Tensor]]) -> Bundle:
-        """Value, average and state changed by rule: `value` for both weights; a rule that is not there keeps its
-        parts."""
+        """Return a bundle with value, average and state changed by rule. The rule `value` applies to value and average;
+        parts whose rule is not in `by` do not change."""
         state = {part: by.get(self.rules[part], _same)(tensor) for part, tensor in self.state.items()}
         value = by.get("value", _same)
         return attrs.evolve(self, value=value(self.value), average=value(self.average), state=state)
@@ -58,7 +59,7 @@ class Bundle:
         return self.followed(dict.fromkeys(("value", "gradient", "squared"), torch.clone))
 
     def scaled(self, value: float, gradient: float) -> Bundle:
-        """Entries times `value`, hence gradients times `gradient`: the state follows."""
+        """Return a bundle with entries multiplied by `value`, gradients by `gradient`, and state to match."""
         if value == gradient == 1.0:
             return self
         return self.followed(
@@ -66,16 +67,16 @@ class Bundle:
         )
 
     def unmoved(self) -> Bundle:
-        """Without what is linear in gradients."""
+        """Return a bundle in which state linear in the gradients, such as momentum, is zero."""
         return self.followed({"gradient": torch.zeros_like})
 
     @property
     def values(self) -> tuple[Tensor, ...]:
-        """Value, average and the parts that follow them."""
+        """The value, the average and the parts of the state that follow the rule `value`."""
         return self.value, self.average, *(self.state[part] for part, rule in self.rules.items() if rule == "value")
 
     def filled(self, values: Sequence[Tensor]) -> Bundle:
-        """An entry that no update has seen, with these `values`."""
+        """Return a bundle of new entries: `values` as in `Bundle.values`, and all other state zero."""
         blank = self.followed(dict.fromkeys(("gradient", "squared", "count"), torch.zeros_like))
         names = [part for part, rule in self.rules.items() if rule == "value"]
         state = {**blank.state, **dict(zip(names, values[2:], strict=True))}
@@ -88,14 +89,14 @@ def _same(tensor: Tensor) -> Tensor:
 
 @attrs.frozen
 class Sheet:
-    """Where the random numbers of one tensor at one switch come from."""
+    """The source of random numbers for one tensor at one switch."""
 
     seed: int
     switch: int
     tensor: str
 
     def draw(self, dim: str, like: Tensor, sizes: Sequence[int], axis: int = 0, old: int = 0) -> Tensor:
-        """The numbers of a tensor of `sizes`, at entry `old` and behind of one axis."""
+        """Return the part of a random tensor of `sizes` that starts at entry `old` of `axis`."""
         drawn = torch.empty([size - old * (each == axis) for each, size in enumerate(sizes)], dtype=like.dtype)
         flat, at = drawn.view(-1), 0
         for numbers in noise_beyond(self.seed, self.switch, self.tensor, dim, sizes, axis, old):
@@ -105,17 +106,18 @@ class Sheet:
 
 
 def mean_square(value: Tensor, dims: Sequence[str], apart: Sequence[str]) -> Tensor:
-    """Mean square over all axes but those whose dim is in `apart`: the spread of what `Normal` fills in. It is taken
-    before each `Grow` of the tensor, once for all dims that it grows along."""
+    """Return the mean square over all axes whose dim is not in `apart`. It sets the variance of `Normal` fills.
+
+    It is computed before each `Grow` of the tensor, once for all dims along which the tensor grows."""
     over = [axis for axis, dim in enumerate(dims) if dim not in apart]
     return value.pow(2).mean(over, keepdim=True) if over else value.pow(2)
 
 
 def widen(bundle: Bundle, dims: Sequence[str], along: Along, square: Tensor, sheet: Sheet) -> Bundle:
-    """Enlarge a dim on every axis that bears it. `square`: see `mean_square`."""
+    """Enlarge a dim on every axis that has it. `square`: see `mean_square`."""
     axes = [axis for axis, dim in enumerate(dims) if dim == along.dim]
     for axis in axes:
-        # Two axes of one dim have numbers of their own.
+        # If two axes have the same dim, each draws its own random numbers.
         key = along.dim if len(axes) == 1 else f"{along.dim}/{axis}"
         bundle = _widen(bundle, axis, along, square, sheet, key)
     return bundle
@@ -141,7 +143,6 @@ def _widen(bundle: Bundle, axis: int, along: Along, square: Tensor, sheet: Sheet
     def behind(old: Tensor, new: Tensor) -> Tensor:
         return torch.cat((old, new.expand(sizes)), axis)
 
-    # What is filled stands behind what was there.
     return Bundle(
         behind(bundle.value, fresh.value),
         behind(bundle.average, fresh.average),
@@ -152,8 +153,9 @@ def _widen(bundle: Bundle, axis: int, along: Along, square: Tensor, sheet: Sheet
 
 
 def _fills(fill: Fill, means: Sequence[Tensor], square: Tensor, draw: Callable[[], Tensor]) -> Sequence[Tensor]:
-    """What new entries of `Bundle.values` are, as tensors that expand to their sizes. `means`: of the old entries of
-    each. All get the same draws."""
+    """Return the new entries of `Bundle.values`, as tensors that can be expanded to the final sizes.
+
+    `means`: mean of the old entries of each tensor. Random draws are the same for all tensors."""
     match fill:
         case Constant(value):
             return [torch.full_like(mean, value) for mean in means]
@@ -181,11 +183,11 @@ def _weighed(made: Bundle, axis: int, plan: Gather) -> Bundle:
 
 
 def deepen(family: Sequence[Bundle], along: Along, squares: Sequence[Tensor], sheets: Sequence[Sheet]) -> list[Bundle]:
-    """Enlarge the dim whose entries are tensors of their own. `sheets`: one for each NEW entry."""
+    """Enlarge the dim whose entries are separate tensors. `sheets`: one for each entry after the edit."""
     plan = gather(along, len(family))
     square = torch.stack(list(squares)).mean(0)
     first = set(np.unique(plan.source, return_index=True)[1].tolist())
-    # The first of several entries of one source takes its tensors over; others must not share memory with it.
+    # The first of several copies reuses the tensors of its source. The others need their own memory.
     return [
         _repeated(family, plan, entry, entry not in first)
         if plan.source[entry] >= 0
@@ -204,14 +206,15 @@ def _entry(family: Sequence[Bundle], along: Along, square: Tensor, sheet: Sheet)
     like = family[0].value
     means = [torch.stack(tensors).mean(0) for tensors in zip(*(each.values for each in family), strict=True)]
     fills = _fills(along.fill, means, square, lambda: sheet.draw(along.dim, like, like.shape))
-    # A draw is one tensor for all of them, and none may share memory with another.
+    # `_fills` returns the same drawn tensor several times, but tensors must not share memory.
     return family[0].filled([fills[0], *(fill.clone() for fill in fills[1:])])
 
 
 def rewrite(bundle: Bundle, dims: Sequence[str], dim: str, rule: Resize) -> Bundle:
-    """Rewrite a dim through a rule on every axis that bears it: V on values, G on gradients, G * G on their squares.
+    """Rewrite a dim through a rule on every axis that has it. Values are multiplied by the matrix V, gradients by G and
+    squared gradients by G * G (elementwise).
 
-    Entries are mixed, so that they share the oldest age from now on."""
+    The rule mixes entries, so all of them get the age of the oldest."""
     for axis in (axis for axis, named in enumerate(dims) if named == dim):
         bundle = _rewritten(bundle, axis, *(_matrix(m, bundle.value) for m in matrices(rule, bundle.value.shape[axis])))
     return bundle

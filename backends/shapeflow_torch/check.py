@@ -1,7 +1,8 @@
-"""Looking at every switch of a plan, on a model small enough to do so before training.
+"""Checks every switch of a plan before training, on a small replica of the model.
 
-The machine is the one that trains, in float64 and on the CPU. Before each switch all weights are moved at random, norms
-and biases too, since an error on an entry that is still 0 or 1 shows nowhere; the averaged weights are moved apart.
+It uses the same machine as training, in float64 on the CPU. Before each switch, all weights are perturbed at random,
+including norms and biases, because an error on an entry that is still 0 or 1 could go unnoticed. The averaged weights
+are perturbed independently.
 """
 
 from __future__ import annotations
@@ -32,29 +33,31 @@ from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.reach import Reach, gradients, reach
 
 POSITIONS = 256
-"""Tokens of the batch that functions are compared on, at least one sequence."""
+"""Tokens in the batch on which functions are compared. The batch has at least one sequence."""
 IMAGES = 4
-"""Images of it."""
+"""Images in the batch on which functions are compared."""
 SMALL = 1_000_000
-"""Entries of a model for which several threads would only wait for each other."""
+"""Models with fewer entries run on one thread, because several threads would mostly wait for each other."""
 UNREACHED = 1e-13
-"""A gradient below this part of the largest one is rounding: that of a key's bias, which softmax does not see."""
+"""Gradients below this fraction of the largest one count as rounding errors. Example: the bias of a key, which does
+not affect softmax."""
 
 _WHOLE = "make `reading` set, for every shape, each view and slot that it sets for any shape"
 
 
 def check(plan: Plan, root: Path | None = None) -> Checked:
-    """Make every switch of a plan on its replica, and on its own model where a replica cannot be built.
+    """Make every switch of a plan on a small replica, or on the full model if no replica can be built.
 
-    `root`: where relative data paths start, if the plan's own data is to be read in place of random tokens or images.
+    `root`: base directory of relative data paths. If it is given, the plan's own data is read; default: random tokens
+    or images.
     Raises Refused: `no-model`, `no-such-model`, `no-such-data`, `no-such-objective`, `no-such-optimizer`,
     `no-such-view`, `data-missing`, `context-too-long`, `loss-not-finite`, `not-arrived`, `wrong-parameters`, and
-    what an objective says of a context in which nothing can be asked: `context-too-short`, `too-few-sentinels`.
+    for an objective that cannot work at a context: `context-too-short`, `too-few-sentinels`.
     """
     data = None if root is None else open_data(plan, root, torch.device("cpu"))
     by, notes = divisors(plan), []
     walk = _Walk(replica(plan, by), data)
-    # A plugin's model may tie other dims to its channels than the replica knows of.
+    # A plugin's model may constrain its dims in ways that the replica does not know.
     if by != Divisors() and (why := walk.unbuilt()):
         notes.append(f"its replica cannot be built: {why}")
         by = Divisors()
@@ -62,7 +65,7 @@ def check(plan: Plan, root: Path | None = None) -> Checked:
     try:
         found = walk.walked()
     except EditError as error:
-        # A plugin's objective may ask for longer texts than a replica has.
+        # A plugin's objective may need longer contexts than the replica has.
         if by.length == 1:
             raise Refused(_impossible(error)) from error
         notes.append(f"shorter contexts do not work: {error.message}")
@@ -72,7 +75,7 @@ def check(plan: Plan, root: Path | None = None) -> Checked:
 
 
 def _whole(plan: Plan, by: Divisors, data: Data | None) -> Checked:
-    """The walk at the plan's own contexts. Raises Refused."""
+    """Check the plan at its full contexts. Raises Refused."""
     try:
         return _Walk(replica(plan, by), data).walked()
     except EditError as error:
@@ -84,7 +87,7 @@ def _impossible(error: EditError) -> Diagnostic:
 
 
 def _entries(plan: Plan) -> int:
-    """Entries of all parameters in the largest of the stages."""
+    """Return the number of entries of all parameters in the largest stage."""
 
     def of(stage: Stage) -> int:
         tables = ((*p.listed, *p.logical) for p in plan.parameters)
@@ -95,15 +98,15 @@ def _entries(plan: Plan) -> int:
 
 @attrs.frozen(eq=False)
 class _Function:
-    """What a model makes of the inputs."""
+    """Outputs of a model on fixed inputs."""
 
     logits: Tensor
     averaged: Tensor
-    """Under the averaged weights."""
+    """Logits under the averaged weights."""
     loss: float
 
     def change(self, other: _Function) -> tuple[float, float]:
-        """How far this is from another, in its own logits and in the averaged ones."""
+        """Return the relative change from another function, in the logits and in the averaged logits."""
         return _change(self.logits, other.logits), _change(self.averaged, other.averaged)
 
     def is_same(self, other: _Function) -> bool:
@@ -111,7 +114,8 @@ class _Function:
 
 
 def _change(after: Tensor, before: Tensor) -> float:
-    """Largest change over the largest value, at the positions that both have."""
+    """Return the largest absolute change divided by the largest absolute value, over shared positions. The
+    result is infinite if shapes differ or values are not finite."""
     if before.dim() == 3:
         shared = min(before.shape[1], after.shape[1])
         before, after = before[:, :shared], after[:, :shared]
@@ -122,7 +126,7 @@ def _change(after: Tensor, before: Tensor) -> float:
 
 
 class _Walk:
-    """A machine that is led through the switches of a plan."""
+    """Runs a machine through all switches of a plan and checks each."""
 
     def __init__(self, plan: Plan, data: Data | None) -> None:
         longest = _largest(plan, "context")
@@ -133,11 +137,11 @@ class _Walk:
         self._machine = TorchMachine(plan, cast(Data, self._inputs), dtype=torch.float64)
 
     def unbuilt(self) -> str | None:
-        """Why the plan's modules cannot be built; None where they can. Raises Refused."""
+        """Return why the plan's modules cannot be built, or None if they can. Raises Refused."""
         return unbuilt(self.plan, self._inputs, self._samples)
 
     def walked(self) -> Checked:
-        """Go through all stages. Raises Refused, and the EditError of an objective that a context does not suit."""
+        """Check all stages. Raises Refused, and EditError if an objective cannot work at a context."""
         made, blends = [], 0
         faults: list[Diagnostic] = []
         with _threads(_entries(self.plan)):
@@ -181,7 +185,7 @@ class _Walk:
         )
 
     def _blends(self, index: int, stage: Stage) -> Iterator[Diagnostic]:
-        """Enter every blend once and leave it."""
+        """Switch to every blend of a stage and back, and report blends that change the stage's function."""
         self._machine.look(stage.reading)
         own = self._function()
         for blend in _apart(stage):
@@ -193,7 +197,7 @@ class _Walk:
                 yield Diagnostic("not-preserving", message, place=f"stage {index + 1}, {stage.shape}", help=_WHOLE)
 
     def _function(self) -> _Function:
-        """What the model makes of the inputs at present."""
+        """Return the model's current outputs on the inputs."""
         machine = self._machine
         inputs, targets = self._inputs.batch(self.plan.seed, 0, 0, self._samples, machine.size, slice(None))
         with torch.no_grad():
@@ -204,7 +208,7 @@ class _Walk:
         return _Function(logits, averaged, float(loss))
 
     def _reach(self, stage: Stage, masks: Mapping[str, Sequence[Mask]]) -> Reach:
-        """Make two steps, and see how far gradients came."""
+        """Make two steps and return which new entries received a gradient."""
         machine = self._machine
         with gradients(machine.body.net) as largest:
             for step in range(stage.first_step, stage.first_step + 2):
@@ -215,7 +219,7 @@ class _Walk:
 
     @torch.no_grad()
     def _disturb(self) -> None:
-        """Move every weight, and its average apart from it."""
+        """Perturb every weight at random, and its average independently."""
         body = self._machine.body
         for name, value in body.net.named_parameters():
             size = 0.3 if value.dim() == 1 else 0.3 / math.sqrt(value.shape[-1])
@@ -223,14 +227,14 @@ class _Walk:
                 tensor.add_(torch.from_numpy(self._numbers.standard_normal(tuple(value.shape))), alpha=size)
 
     def _state(self, transition: Transition) -> Iterator[Diagnostic]:
-        """Whether what is kept of every tensor has the tensor's sizes."""
+        """Report averages and optimizer state whose names or sizes do not match the parameters."""
         kept, want = self._machine.body.kept(), self._machine.ledger.tensors()
         have = {"weights": _sizes(kept.values), "averaged weights": _sizes(kept.averages)}
         states: Collection[str] = () if transition.moments == "reset" else self._stated()
         if kept.states.keys() != set(states):
             yield _lost("optimizer's state", kept.states.keys() ^ set(states))
         for part in {part for state in kept.states.values() for part in state}:
-            # A count may be one number.
+            # A count may be a single number, so 0-dim tensors are not checked.
             numbers = {name: s[part] for name, s in kept.states.items() if part in s and s[part].dim()}
             have[f"optimizer's `{part}`"] = {name: want.get(name, ()) for name in want} | _sizes(numbers)
         for what, sizes in have.items():
@@ -243,12 +247,13 @@ class _Walk:
                 yield _lost("restarted average", apart)
 
     def _stated(self) -> set[str]:
-        """The tensors that the optimizer keeps a state of."""
+        """Return the names of tensors for which the optimizer keeps state."""
         ledger, settings = self._machine.ledger, self._machine.body.rules.settings
         return {member for name, p in ledger.table.items() if settings.state(p) for member in ledger.members(name)}
 
     def _back(self, last: Stage, stage: Stage, transition: Transition, before: _Function) -> Iterator[Diagnostic]:
-        """Views and slots are absolute: read as before, the model is what it was."""
+        """Report a reversible transition that cannot be undone. Views and slots are absolute, so the previous reading
+        must restore the previous function."""
         machine = self._machine
         machine.look(last.reading)
         now = self._function()
@@ -262,7 +267,7 @@ class _Walk:
 
 
 def _unkept(transition: Transition, logits: float, averaged: float) -> Iterator[Diagnostic]:
-    """What a transition keeps by its own word and not by its deeds."""
+    """Report values that a transition claims to preserve but changes."""
     if transition.preserves == "lossy":
         return
     kept = "all logits" if transition.preserves == "exact" else "the logits at shared positions"
@@ -303,20 +308,21 @@ def _readings(stage: Stage) -> Iterator[Edit]:
 
 
 def _largest(plan: Plan, slot: str) -> int:
-    """The largest number that a slot ever holds; 0 where it holds none."""
+    """Return the largest integer that a slot holds in any stage, or 0 if it never holds one."""
     swaps = (edit for stage in plan.stages for edit in _readings(stage) if isinstance(edit, Swap))
     held = (plan.slots.get(slot), *(swap.to for swap in swaps if swap.slot == slot))
     return max((value for value in held if isinstance(value, int)), default=0)
 
 
 def _apart(stage: Stage) -> list[Blend]:
-    """The blends of a stage, one of each reading: a share that rises is many blends."""
+    """Return the blends of a stage with distinct readings. A rising share is stored as several blends with the same
+    reading."""
     return list({blend.edits: blend for blend in stage.blends}.values())
 
 
 @contextlib.contextmanager
 def _threads(entries: int) -> Iterator[None]:
-    """One thread meanwhile, where the model is small."""
+    """Use one thread in this context if the model is small."""
     own = torch.get_num_threads()
     torch.set_num_threads(1 if entries < SMALL else own)
     try:

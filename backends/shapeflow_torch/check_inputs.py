@@ -1,4 +1,4 @@
-"""Data for looking at a model: random, in the sizes that it reads at present, or a little of the plan's own."""
+"""Inputs for `check`: random inputs in the model's current sizes, or a small sample of the plan's own data."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ Pair = tuple[Tensor, Tensor]
 
 @attrs.define(eq=False)
 class RandomInputs:
-    """Random tokens or images, drawn for the step alone. Windows of a step begin alike at every context, so that the
-    positions of a short one are those of a long one; images are the same ones at every resolution."""
+    """Random tokens or images that depend on the seed and the step only.
+
+    A window at a short context is a prefix of the window at a long context. Images are the same at every resolution,
+    up to resizing."""
 
     largest: int
-    """Tokens of the longest context, or side of the largest images, that will be asked for; 0: none is."""
+    """Tokens of the longest context, or side of the largest images, that the plan uses; 0 if it sets neither."""
     ledger: Ledger | None = None
-    """What the model is at present."""
+    """Current sizes of the model."""
 
     def batch(self, seed: int, step: int, before: int, samples: int, size: int | None, part: slice) -> Pair:
-        """As a plan's data gives it. Raises Refused `no-such-data` where the model's dims do not say what it reads."""
+        """Return inputs and targets, in the format of a plan's data. Raises Refused `no-such-data` if the model's
+        dims do not define its input."""
         sizes = {} if self.ledger is None else _seen(self.ledger)
         numbers = generator(seed, PROBE, step)
         if size is not None and "vocabulary" in sizes:
@@ -48,15 +51,15 @@ class RandomInputs:
 
 @attrs.define(eq=False)
 class DataInputs:
-    """A little of the plan's own data, windows beginning alike as those of a `RandomInputs`."""
+    """A sample of the plan's own data. As in `RandomInputs`, a short window is a prefix of the long one."""
 
     data: Data
     largest: int
     ledger: Ledger | None = None
-    """Not asked for: the data is what it is."""
+    """Not used: the data does not depend on the model's sizes."""
 
     def batch(self, seed: int, step: int, before: int, samples: int, size: int | None, part: slice) -> Pair:
-        """As the plan's data gives it."""
+        """Return inputs and targets of the plan's data, images as float64."""
         if isinstance(self.data, Windows):
             inputs, targets = self.data.batch(seed, step, before, samples, self.largest, part)
             return inputs[:, :size], targets[:, :size]
@@ -65,7 +68,7 @@ class DataInputs:
 
 
 def _seen(ledger: Ledger) -> dict[str, int]:
-    """Size of every dim as the forward pass reads it."""
+    """Return the size of every dim as the forward pass reads it."""
     sizes: dict[str, int] = {}
     for name, stored in ledger.sizes.items():
         views = ledger.views[name]

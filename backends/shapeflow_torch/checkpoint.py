@@ -1,12 +1,12 @@
-"""Checkpoints: a folder of safetensors and one JSON file, whole or not there.
+"""Checkpoints: a folder of safetensors files and one JSON file. A checkpoint is written completely or not at all.
 
     step-000001200/model.safetensors       weights by name
                    average.safetensors     averaged weights by name
-                   optimizer.safetensors   NAME.PART, the parts of the optimizer's state (a count is one number, or one
-                                          an entry), of all weights or of none
+                   optimizer.safetensors   NAME.PART, the parts of the optimizer's state, of all weights or of none; a
+                                          count is one number per tensor or one per entry
                    state.json              format, version, plan, step, age of the average, size and digest of each file
 
-Sizes are not stored: they follow from the plan and the step.
+Tensor sizes are not stored in `state.json`: they follow from the plan and the step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from shapeflow_torch.surgery import Kept
 
 FORMAT, VERSION = "shapeflow-checkpoint", 1
 KEPT = 2
-"""Checkpoints that stay; older ones are removed once a newer one is whole."""
+"""Number of checkpoints to keep. Older ones are removed once a newer one is complete."""
 
 _STATE = "state.json"
 _FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors")
@@ -43,7 +43,7 @@ _STATE_KEYS = frozenset({"format", "version", "plan", "step", "average_age", "fi
 
 @attrs.frozen(eq=False)
 class State:
-    """What a checkpoint holds."""
+    """The contents of a checkpoint."""
 
     plan: str
     """The plan's digest."""
@@ -53,9 +53,9 @@ class State:
 
 
 def save(path: Path, state: State) -> None:
-    """Write a checkpoint folder and remove all but the newest `KEPT` beside it.
+    """Write a checkpoint folder and remove all but the newest `KEPT` in its folder.
 
-    Raises Refused `disk-full` or `cannot-write`; older checkpoints are then untouched.
+    A failed write leaves older checkpoints in place. Raises Refused `disk-full` or `cannot-write`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -89,8 +89,10 @@ def load(
     device: torch.device,
     dtype: torch.dtype,
 ) -> State:
-    """Read a checkpoint of a plan, given by its digest, whose tensors must have these names and sizes. `parts`: those
-    of the optimizer's state of each tensor; None leaves that state out.
+    """Read a checkpoint.
+
+    `plan`: digest of the plan that the checkpoint must belong to; `sizes`: tensor name -> the size it must have;
+    `parts`: tensor name -> the parts of its optimizer state, or None to skip the optimizer state.
 
     Raises Refused `broken-checkpoint` or `foreign-checkpoint`.
     """
@@ -112,7 +114,7 @@ def _states(
     sizes: Mapping[str, tuple[int, ...]],
     parts: Mapping[str, Mapping[str, Growth]],
 ) -> dict[str, dict[str, Tensor]]:
-    """The optimizer's state by tensor name. Raises Refused `broken-checkpoint`."""
+    """Return the optimizer's state by tensor name. Raises Refused `broken-checkpoint`."""
     states: dict[str, dict[str, Tensor]] = {}
     for key, tensor in table.items():
         name, _, part = key.rpartition(".")
@@ -127,8 +129,10 @@ def _states(
 
 
 def adopt(source: Path, path: Path, plan: str, heir: str) -> None:
-    """Copy a checkpoint of one plan as one of another, given by their digests; that both do the same up to it is the
-    caller's to know. Raises Refused `broken-checkpoint`, `foreign-checkpoint`, `disk-full`, `cannot-write`."""
+    """Copy a checkpoint of one plan so that it belongs to another. `plan`, `heir`: digests of the two plans.
+
+    The caller must ensure that both plans do the same up to the checkpoint. Raises Refused `broken-checkpoint`,
+    `foreign-checkpoint`, `disk-full`, `cannot-write`."""
     header = _header(source, plan)
     tables = {name: _verified(source, name, header) for name in _FILES}
     try:
@@ -142,13 +146,13 @@ def adopt(source: Path, path: Path, plan: str, heir: str) -> None:
 
 
 def step_of(path: Path, plan: str) -> int:
-    """The steps done at a checkpoint. Raises what `load` raises."""
+    """Return the number of steps done at a checkpoint. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
     step: int = _header(path, plan)["step"]
     return step
 
 
 def newest(folder: Path, warn: Callable[[Diagnostic], None] = lambda diagnostic: None) -> Path | None:
-    """The newest checkpoint of a folder that is whole; broken ones are told to `warn` and skipped."""
+    """Return the newest intact checkpoint of a folder, or None. Broken ones are reported to `warn` and skipped."""
     for path in reversed(_sorted(folder)):
         try:
             header = _header(path, None)
@@ -163,7 +167,7 @@ def newest(folder: Path, warn: Callable[[Diagnostic], None] = lambda diagnostic:
 
 
 def _fits(state: Mapping[str, Tensor], rules: Mapping[str, Growth], sizes: tuple[int, ...] | None) -> bool:
-    """Whether the state of a tensor has its parts, in its sizes; a count may be one number."""
+    """Return whether a tensor's state has the declared parts, each of the tensor's size. A count may be one number."""
     if state.keys() != rules.keys():
         return False
     shapes = {part: tuple(tensor.shape) for part, tensor in state.items()}
@@ -183,7 +187,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote left behind."""
+    """Remove temporary folders of processes that were killed while writing."""
     for left in folder.glob(".step-*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -194,8 +198,9 @@ def _sorted(folder: Path) -> list[Path]:
 
 
 def _surplus(path: Path) -> list[Path]:
-    """What a new checkpoint makes needless: never itself, and those of later steps first, which were broken when the
-    run went on from before them."""
+    """Return the checkpoints to remove after `path` was written, keeping `KEPT` in total including `path`.
+
+    Those of later steps are removed first: they were broken, since the run resumed from an earlier step."""
     others = [other for other in _sorted(path.parent) if other != path]
     later = [other for other in others if other.name > path.name]
     return [*later, *others[: len(others) - len(later)]][: 1 - KEPT]

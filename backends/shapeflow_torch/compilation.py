@@ -1,4 +1,4 @@
-"""torch.compile, block by block."""
+"""Applies torch.compile to each block."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from shapeflow_torch.models import Net
 Compile = Literal["auto", "on", "off"]
 
 _GRAPHS = 6
-"""Graphs of one block in one shape, at most: with and without gradients, each without a mask, with one for all samples,
-with one for each."""
+"""Maximum number of graphs of one block in one shape: with or without gradients, times three kinds of mask (no mask,
+one for all samples, one per sample)."""
 
 
 def wants_compile(choice: Compile, device: torch.device) -> bool:
-    """`auto` is on for CUDA alone: on a CPU compiling takes longer than it saves."""
+    """Return whether to compile. `auto` compiles on CUDA only: on a CPU, compiling takes longer than it saves."""
     return choice == "on" or (choice == "auto" and device.type == "cuda")
 
 
 def allow_graphs(plan: Plan) -> None:
-    """Let torch compile a block for every shape of a plan, blends too. Beyond its own limit of 8 graphs it would go on
-    without compiling, slowly."""
+    """Raise torch's recompile limits so that a block can be compiled for every shape of a plan, including blends.
+
+    Beyond the default limit of 8 graphs, torch falls back to slow uncompiled code."""
     from torch._dynamo import config as dynamo
 
     shapes = {stage.shape for stage in plan.stages} | {b.shape for stage in plan.stages for b in stage.blends}
@@ -33,9 +34,9 @@ def allow_graphs(plan: Plan) -> None:
 
 
 def compile_blocks(net: Net) -> None:
-    """Compile every block of a module, for any count of samples and tokens.
+    """Compile every block of a module, for any number of samples and tokens. All blocks share one graph.
 
-    All blocks share one graph. A module that replaces this one must be compiled anew: a compiled wrapper would go on
-    running the old one, silently."""
+    A module that replaces this one must be compiled again: an old compiled wrapper would silently keep running the old
+    module."""
     for block in net.blocks:
         block.compile(dynamic=True)

@@ -1,4 +1,4 @@
-"""What there is to train on."""
+"""Devices for training."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 
 @attrs.frozen
 class Place:
-    """Where a run takes place: so many processes, each on a CPU or on a GPU of its own."""
+    """The device kind and the number of processes of a run. On GPUs, each process has its own GPU."""
 
     kind: str
     """`cpu` or `cuda`."""
     processes: int
 
     def device(self, local_rank: int) -> torch.device:
-        """The device of a process, by its number on this machine."""
+        """Return the device of a process, given its number on this machine."""
         return torch.device("cuda", local_rank) if self.kind == "cuda" else torch.device("cpu")
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:
-    """On CUDA, bfloat16 over float32 weights; elsewhere the weights' own precision."""
+    """Return a bfloat16 autocast context for float32 weights on CUDA; otherwise a context that does nothing."""
     if device.type == "cuda" and dtype == torch.float32:
         return torch.autocast("cuda", torch.bfloat16)
     return contextlib.nullcontext()
 
 
 def gpus() -> tuple[str, ...]:
-    """Names of the CUDA devices that this machine shows."""
+    """Return the names of the CUDA devices visible on this machine."""
     return tuple(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
 
 
 def place(device: str = "auto", processes: int | None = None, gpus_wanted: int | None = None) -> Place:
-    """Where to run. `device`: `auto`, `cpu` or `cuda`; `gpus_wanted` asks for as many GPUs, a process each.
+    """Return where to run. `device`: `auto`, `cpu` or `cuda`; `gpus_wanted`: number of GPUs, with one process each.
 
     Raises Refused `no-such-device`, `no-such-gpus`, `no-processes`, `contradicting-devices`.
     """

@@ -1,4 +1,5 @@
-"""Several processes: launched here, or joined where torchrun, or a launcher like it, set RANK and WORLD_SIZE."""
+"""Distributed training: launches processes, or joins those of a launcher such as torchrun, which sets RANK and
+WORLD_SIZE."""
 
 from __future__ import annotations
 
@@ -27,27 +28,28 @@ from shapeflow_torch.team import Team
 from shapeflow_torch.train import Choices, Listen, Outcome, Warn, train
 
 _POLL = 0.1
-"""Seconds between two looks at the workers."""
+"""Seconds between two checks of the workers."""
 
 
 @attrs.frozen
 class Told:
-    """What the leader tells the process that launched it: an event, a warning, an outcome, or why it was refused."""
+    """A message from the leader to the launching process. `what` is `event`, `warning`, `outcome` or `refused`."""
 
     what: str
     value: Any
 
 
 def joins() -> bool:
-    """Whether somebody else launched this process as one of several."""
+    """Return whether a launcher started this process as one of several."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[Team]:
-    """Join the processes that RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT speak of. `device`: auto, cpu, cuda.
+    """Join the process group given by RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. `device`: auto, cpu or cuda.
 
-    gloo on CPUs, nccl on GPUs. Processes that do not lead are refused silently. Raises Refused `bad-launch`."""
+    Uses gloo on CPUs and nccl on GPUs. Raises Refused `bad-launch`. If a run is refused, only the leader raises
+    Refused; the other processes exit with status 1 and print nothing."""
     rank, world = _number("RANK"), _number("WORLD_SIZE", 1)
     local, beside = _number("LOCAL_RANK", 0, rank), _number("LOCAL_WORLD_SIZE", 1, world)
     if rank >= world:
@@ -62,7 +64,7 @@ def joined(device: str) -> Iterator[Team]:
             torch.cuda.set_device(own)
         dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
         yield Team(rank, world, own)
-        # On a clean way out alone: where one process was refused, the others wait for it, and this would wait for them.
+        # Only on a clean exit. If this process was refused, the others wait for it and this call would wait for them.
         dist.destroy_process_group()
     except Refused:
         if rank:
@@ -71,7 +73,8 @@ def joined(device: str) -> Iterator[Team]:
 
 
 def _number(name: str, least: int = 0, instead: int | None = None) -> int:
-    """A whole number of the environment. `instead`: where it is not set. Raises Refused `bad-launch`."""
+    """Return an integer environment variable. `least`: smallest valid value; `instead`: default if the variable is not
+    set. Raises Refused `bad-launch`."""
     text = os.environ.get(name)
     if text is None and instead is not None:
         return instead
@@ -89,9 +92,9 @@ def _bad_launch(why: str) -> Refused:
 def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: Warn) -> Outcome:
     """Start the processes of a run on this machine and follow their leader.
 
-    Raises what the leader was refused with, and Refused `worker-lost` where a process ended by itself.
+    Raises the leader's Refused, or Refused `worker-lost` if a process ended unexpectedly.
     """
-    # Without this, workers read each other's old addresses from the launcher's store (pytorch issue 135712).
+    # Without this, workers read stale addresses from the launcher's store (pytorch issue 135712).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     context = get_context("spawn")
@@ -116,7 +119,7 @@ def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: War
         except ChildFailedError as error:
             lost.append(error)
 
-    # In a thread of its own: torch's launcher would take the signals of the main thread and kill the workers.
+    # Use a separate thread: in the main thread, torch's launcher handles signals by killing the workers.
     thread = threading.Thread(target=launched, daemon=True)
     with Stop(told=stop.set):
         thread.start()
@@ -147,7 +150,7 @@ def _listened(receiver: Connection, thread: threading.Thread, listen: Listen, wa
 
 
 def work(text: str, choices: Choices, where: Place, sender: Connection, asked: Any) -> None:
-    """One process of a launched run. `text`: the plan's JSON; `asked`: an event that asks it to stop."""
+    """Run one process of a launched run. `text`: the plan as JSON; `asked`: an event that requests a stop."""
     plan = plan_json.loads(text, "plan")
     with Stop(also=asked.is_set) as stop, joined(where.kind) as team:
 
@@ -162,7 +165,7 @@ def work(text: str, choices: Choices, where: Place, sender: Connection, asked: A
             tell("outcome", outcome)
         except Refused as refused:
             tell("refused", refused.diagnostics)
-            # The others may wait for this process; they are ended once it is gone.
+            # The others may wait for this process. The launcher ends them once this one has exited.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1)
@@ -174,7 +177,7 @@ def _lost(errors: list[ChildFailedError], choices: Choices) -> Diagnostic:
         rank, failure = error.get_first_failure()
         how = failure.signal_name() if failure.exitcode < 0 else f"exit status {failure.exitcode}"
         notes.append(f"process {rank} ended with {how}")
-        # The torch in use says for a Python error what the traceback says; for a signal, only that there was one.
+        # For a Python error, torch reports the traceback. For a signal, it reports only that there was one.
         told = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
         notes += str(told).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
     return Diagnostic(

@@ -1,4 +1,4 @@
-"""Which entries of the parameters a switch makes anew: read off its edits, without the surgery that makes them."""
+"""Computes which entries of the parameters a switch creates, from its edits alone and without surgery on tensors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Mask = npt.NDArray[np.bool_]
 
 
 def new_entries(before: Ledger, edits: Iterable[Edit]) -> dict[str, list[Mask]]:
-    """Parameter -> for each of its tensors, True at the entries that the edits made, in the sizes stored afterwards.
+    """Return parameter -> one mask per tensor, True at new entries, in the stored sizes after the edits.
 
-    Parameters that did not grow are left out. Of several copies of one entry the first is the old one.
+    Parameters that do not grow are left out. If an entry is copied, its first copy counts as old and the others as new.
     """
     ledger, found = copy.deepcopy(before), dict[str, list[Mask]]()
     for edit in edits:
@@ -45,7 +45,7 @@ def _grown(ledger: Ledger, edit: Grow, family: list[Mask] | None) -> list[Mask]:
 
 
 def _made(along: Along, old: int) -> tuple[Ints, Mask]:
-    """Where each entry of a dim comes from (-1: nowhere), and whether it is new."""
+    """Return the source of each entry of a dim (-1: no source), and whether the entry is new."""
     source = gather(along, old).source
     made = np.ones(len(source), np.bool_)
     made[np.unique(source, return_index=True)[1]] = False

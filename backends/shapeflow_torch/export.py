@@ -1,4 +1,4 @@
-"""A run's weights as one file that says what it is (see `shapeflow/ir/weights.py`)."""
+"""Exports a run's weights to one self-describing file (see `shapeflow/ir/weights.py`)."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from shapeflow_torch.objectives import reserved_of
 from shapeflow_torch.replay import ledger_at
 
 OF_A_RUN = ("batch", "loss")
-"""Slots that say how a run goes on, not what its model is."""
+"""Slots that affect training only. They are not exported."""
 
 
 @attrs.frozen
 class Exported:
-    """What was written: the weights after so many steps."""
+    """The result of an export: the step of the weights, and the number of tensors."""
 
     step: int
     tensors: int
 
 
 def export(plan: Plan, folder: Path, path: Path, *, raw: bool = False, unfinished: bool = False) -> Exported:
-    """Write the averaged weights of a run's newest checkpoint; `raw`: the weights as the optimizer has them.
+    """Write the averaged weights of a run's newest checkpoint. `raw`: write the unaveraged weights instead;
+    `unfinished`: allow a run that is not finished.
 
-    Raises Refused `run-unfinished` (unless allowed), `foreign-checkpoint`, `broken-checkpoint`, `disk-full`,
+    Raises Refused `run-unfinished`, `foreign-checkpoint`, `broken-checkpoint`, `disk-full`,
     `cannot-write`."""
     found = checkpoint.newest(folder / CHECKPOINTS)
     step = 0 if found is None else checkpoint.step_of(found, plan.digest)

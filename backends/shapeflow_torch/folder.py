@@ -1,9 +1,9 @@
-"""A run's folder.
+"""The folder of a run.
 
-plan.json       what is done; its digest says which plan a checkpoint belongs to
-data.json       what was read
-events.jsonl    what happened, one JSON object a line, steps thinned
-checkpoints/    the newest two
+plan.json       the plan; its digest identifies the checkpoints that belong to it
+data.json       description and digest of the data
+events.jsonl    event log, one JSON object per line; of the steps, only every N-th is logged
+checkpoints/    the two newest checkpoints
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from shapeflow_torch.checkpoint import newest, step_of
 
 PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"
 LINES = 5_000
-"""Steps that a log tells of, at most."""
+"""Maximum number of steps in a log."""
 
 
 def prepare(
     folder: Path, plan: Plan, data: Mapping[str, Any], resume: bool, warn: Callable[[Diagnostic], None]
 ) -> Path | None:
-    """Make a folder ready for a run; the checkpoint to go on from, None for a start.
+    """Prepare a folder for a run. Returns the checkpoint to resume from, or None to start from the beginning.
 
     Raises Refused `run-exists`, `no-run`, `other-plan`, `broken-checkpoint`, `foreign-checkpoint`, `run-finished`,
-    `data-changed`; nothing is changed then.
+    `data-changed`, before anything is written; and `cannot-write`, `disk-full`.
     """
     exists = (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
     if exists and not resume:
         help_ = "continue it with `--resume`, or choose another folder"
         raise Refused(Diagnostic("run-exists", f"`{folder}` already contains a run", place=str(folder), help=help_))
-    # A plan alone is a run that was cut off before its first event.
+    # A folder with only a plan belongs to a run that stopped before its first event.
     if resume and not exists and not (folder / PLAN).exists():
         raise Refused(Diagnostic("no-run", f"`{folder}` contains no run to resume", place=str(folder)))
     if (folder / PLAN).exists():
@@ -63,7 +63,7 @@ def prepare(
 
 
 def _found(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
-    """The newest whole checkpoint, None where there never was one. Raises Refused where none of them is whole."""
+    """Return the newest intact checkpoint, or None if there are no checkpoints. Raises Refused if all are broken."""
     broken: list[Diagnostic] = []
     found = newest(folder, broken.append)
     if found is None and broken:
@@ -75,7 +75,8 @@ def _found(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
 
 
 def _ended(path: Path) -> bool:
-    """Whether a log says that its run has made all its steps; one killed just before may still be ended."""
+    """Return whether the last event of a log is the end of a finished run. A run killed just before that event can
+    still be resumed."""
     lines = read_text(path).splitlines() if path.exists() else []
     try:
         last = event_from_json(parse_json(lines[-1], finite=False))
@@ -107,7 +108,7 @@ def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
 
 
 def lines_until(path: Path, done: int) -> str:
-    """A log's lines up to the checkpoint at `done` steps; a line that was cut off ends it."""
+    """Return the lines of a log up to the checkpoint at `done` steps. Reading stops at a truncated line."""
     if not done or not path.exists():
         return ""
     kept = []
@@ -122,13 +123,13 @@ def lines_until(path: Path, done: int) -> str:
         if isinstance(event, CheckpointSaved) and event.step == done:
             break
     else:
-        # Killed between a checkpoint and its line: the checkpoint is there all the same.
+        # The run was killed after it wrote the checkpoint and before it logged it, so add that line.
         kept.append(json.dumps(event_to_json(CheckpointSaved(done, checkpoint_name(done)))))
     return "".join(f"{line}\n" for line in kept)
 
 
 class Log:
-    """Appends events to `events.jsonl`, every line at once, on disk for good at every checkpoint."""
+    """Appends events to `events.jsonl`. Each line is written immediately. Checkpoints sync the file to disk."""
 
     def __init__(self, folder: Path, steps: int) -> None:
         """Raises Refused `disk-full`, `cannot-write`."""
@@ -145,7 +146,8 @@ class Log:
             return
         left = f"{json.dumps(event_to_json(event))}\n".encode()
         try:
-            # Without a buffer a full disk may take a part; with one, `close` would write and fail once more.
+            # The file is unbuffered, since `close` would flush a buffer and fail again on a full disk. An unbuffered
+            # write may write only part of the line.
             while left:
                 left = left[self._file.write(left) :]
             if isinstance(event, CheckpointSaved | RunEnded):
@@ -162,7 +164,7 @@ class Log:
 
 
 class Lock:
-    """Held while a process runs in a folder, so that no other one does; the system lets go of it when it dies."""
+    """A lock on a folder, held while a process runs in it. The system releases it when the process ends."""
 
     def __init__(self, folder: Path) -> None:
         """Raises Refused `run-busy`, `cannot-write`."""

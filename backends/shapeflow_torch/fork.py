@@ -1,4 +1,4 @@
-"""A run forked: another plan goes on from where a finished run ended."""
+"""Forks a run: another plan continues from the end of a finished run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ _SAME = ("convention", "metric", "model", "data", "objectives", *_RATES, "parame
 
 
 def fork(source: Path, plan: Plan, folder: Path) -> None:
-    """Lay a run folder with the last checkpoint and the log of a run, for a plan that begins with all of its stages.
+    """Create a run folder with the last checkpoint and the log of a finished run. `plan` must begin with all stages of
+    that run.
 
-    `shapeflow run PLAN -o FOLDER --resume` then goes on from there. The folder is whole or not there. Raises Refused:
-    `foreign-checkpoint` where the plans differ before the fork, `no-checkpoint`, `broken-checkpoint`, `disk-full`,
-    `cannot-write`.
+    `shapeflow run PLAN -o FOLDER --resume` then continues from there. The folder is created completely or not at all.
+
+    Raises Refused `foreign-checkpoint` if the plans differ before the fork, `no-checkpoint`, `broken-checkpoint`,
+    `disk-full`, `cannot-write`.
     """
     trunk = plan_json.load(source / PLAN)
     parts = [name for name in _SAME if getattr(trunk, name) != getattr(plan, name)]
     if trunk.schedule is not None and trunk.steps != plan.steps:
-        # A schedule falls over the whole run, so the longer run had other rates from the first step after the warm-up.
+        # A schedule decays over the whole run, so a longer run has different rates from the end of the warm-up on.
         parts.append("schedule")
     if parts or trunk.stages != plan.stages[: len(trunk.stages)]:
         message = f"the plan does not begin like the run in `{source}`"

@@ -1,4 +1,4 @@
-"""The torch machine: it becomes shapes, is edited, and makes steps."""
+"""The torch machine: builds the model of each shape, applies the edits of switches, and makes training steps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ from shapeflow_torch.workload import Cursor, batch_of, samples_of
 class TorchMachine:
     """Implements `shapeflow.running.execute.Machine` in one process of a team.
 
-    On CUDA: bfloat16 autocast over float32 weights. On a CPU: float32, and the same bits every time.
+    On CUDA it uses bfloat16 autocast over float32 weights. On a CPU it uses float32, and results are bitwise
+    reproducible.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class TorchMachine:
         stop: Callable[[], bool] = lambda: False,
         root: Path = Path(),
     ) -> None:
-        """`stop`: whether this process was asked to stop; asked once a step. `root`: where relative paths of teachers
-        start; all of them are read here, whenever they are needed. Raises Refused `no-model`, and those of
-        `optimizer_of` and `objective_of`."""
+        """`stop`: returns whether this process was asked to stop; it is called once per step. `root`: base directory of
+        relative teacher paths; all teachers are read here, even those that only later stages need.
+
+        Raises Refused `no-model`, and what `optimizer_of` and `objective_of` raise."""
         if plan.model is None or plan.optimizer is None:
             raise Refused(Diagnostic("no-model", "the plan has no model, so there is nothing to train", place="plan"))
         self.plan, self.data, self.team = plan, data, team or Team()
@@ -66,13 +68,13 @@ class TorchMachine:
         self._reader, self._cursor = Reader(), Cursor(plan)
         self._looking: Sequence[Edit] = ()
         self.average_age = 0
-        """Steps that the averaged weights have seen since they last started."""
+        """Number of steps in the averaged weights since the average last started."""
 
     def take(self, stage: Stage) -> None:
         self._become(first_ledger(self.plan), self.plan.seed)
 
     def apply(self, transition: Transition, stage: Stage) -> None:
-        """See `Machine`. Raises Refused `not-arrived`, and those of `rehearsed`; nothing has changed then."""
+        """See `Machine`. Raises Refused `not-arrived`, and what `rehearsed` raises, before anything changes."""
         _check_arrival(rehearsed(self.ledger, transition.edits), stage)
         if transition.average == "restart":
             self.average_age = 0
@@ -84,7 +86,7 @@ class TorchMachine:
                 self.body.forget_moments()
         else:
             switch = self.plan.stages.index(stage) - 1
-            # The longest memory that is still to come decides whether ages will ever matter.
+            # The longest memory (smallest `memory`) of the remaining stages decides whether ages will ever matter.
             longest = min(later.memory for later in self.plan.stages[switch + 1 :])
             kept = self.body.released()
             operate(kept, self.ledger, transition, self.plan.apart, self.plan.seed, switch, self._rules, longest)
@@ -122,7 +124,7 @@ class TorchMachine:
         return self._stopping
 
     def save(self, path: Path, step: int) -> None:
-        """See `Machine`; the leader writes. Raises Refused `disk-full`, `cannot-write`."""
+        """See `Machine`. Only the leader writes. Raises Refused `disk-full`, `cannot-write`."""
         state = checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole())
         self.team.share(lambda: checkpoint.save(path, state))
 
@@ -138,31 +140,32 @@ class TorchMachine:
 
     @property
     def objective(self) -> str:
-        """Name of what a step minimises in the present reading."""
+        """Name of the objective that a step minimises in the current reading."""
         loss = self.ledger.slots.get("loss")
         return loss if isinstance(loss, str) else next(iter(self.plan.objectives))
 
     @property
     def context(self) -> int | None:
-        """Tokens of a window in the present reading; None for images."""
+        """Tokens per window in the current reading; None for images."""
         context = self.ledger.slots.get("context")
         return context if isinstance(context, int) else None
 
     @property
     def size(self) -> int | None:
-        """Size of a sample in the present reading: tokens of a window, or pixels of an image's side; None: as the data
-        has them."""
+        """Size of a sample in the current reading: tokens per window, or pixels per image side. None: the data's own
+        size."""
         return self.context if self.resolution is None else self.resolution
 
     @property
     def resolution(self) -> int | None:
-        """Pixels of an image's side in the present reading; None: as the data has it."""
+        """Pixels per image side in the current reading; None: the data's own size."""
         resolution = self.ledger.slots.get("resolution")
         return resolution if isinstance(resolution, int) else None
 
     def _loss(self, stage: Stage, step: int) -> Tensor:
-        """What a step minimises. Images are asked about as the data has them: each model, the student as well as a
-        teacher, reads them at its own resolution."""
+        """Return the loss of a step on this process's samples.
+
+        Images keep the data's own size here. The student and each teacher resize them to their own resolution."""
         samples = samples_of(batch_of(stage, self._looking), self.context)
         part = slice(self.team.rank, samples, self.team.world)
         before = self._cursor.before(step)
@@ -172,7 +175,7 @@ class TorchMachine:
         return objective.loss(self._answered(asked), asked)
 
     def _answered(self, asked: Asked) -> Tensor:
-        """The model's logits. Raises Refused `no-prefix-mask`."""
+        """Return the model's logits. Raises Refused `no-prefix-mask`."""
         inputs = resized(asked.inputs, self.resolution)
         if asked.prefix is not None and not self.body.net.takes_prefix:
             raise Refused(_no_prefix(self._kind))
@@ -180,7 +183,7 @@ class TorchMachine:
             return self.body.wrapped(*((inputs,) if asked.prefix is None else (inputs, asked.prefix)))  # type: ignore[no-any-return]
 
     def _become(self, ledger: Ledger, kept: Kept | int) -> None:
-        """Be a body of a ledger's sizes: what was kept, or fresh weights of a seed."""
+        """Replace the body with one of the ledger's sizes. `kept`: the tensors to use, or the seed of new weights."""
         self.ledger = ledger
         self.body = Body(self._kind, ledger, self._rules, self.team, self._dtype, kept, self._compiled)
         self._looking = ()
@@ -191,7 +194,8 @@ class TorchMachine:
         self.body.net.slots = dict(self.ledger.slots)
 
     def _settle(self) -> None:
-        """Wait for what a GPU has been told to do: where a switch begins and ends, so that its time is its own."""
+        """Wait for queued GPU work. This is called at the start and end of a switch, so that its time is measured
+        separately."""
         if self.team.device.type == "cuda":
             torch.cuda.synchronize(self.team.device)
 
@@ -199,7 +203,8 @@ class TorchMachine:
         return autocast(self.team.device, self._dtype)
 
     def _agree(self, loss: Tensor) -> float:
-        """The mean loss of all processes; whether one of them was asked to stop travels along."""
+        """Return the mean loss of all processes. The same reduction also shares whether any process was asked
+        to stop."""
         asked = self._stop()
         if self.team.world == 1:
             self._stopping = asked
@@ -211,7 +216,7 @@ class TorchMachine:
 
 
 def _check_arrival(ledger: Ledger, stage: Stage) -> None:
-    """After a switch every parameter must be stored in the stage's sizes. Raises Refused `not-arrived`."""
+    """Check that every parameter is stored in the stage's sizes after a switch. Raises Refused `not-arrived`."""
     for name, sizes in ledger.sizes.items():
         for dim, size in sizes.items():
             if size != stage.sizes[dim]:

@@ -1,4 +1,4 @@
-"""Held-out values by metric."""
+"""Measures held-out metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RIDGE = 1e-2
 
 
 def metrics(data: Data, metric: str) -> tuple[str, ...]:
-    """What `measure` measures, for a plan's metric."""
+    """Return the names of the metrics that `measure` returns. `metric`: the plan's metric."""
     if isinstance(data, Windows):
         return "loss@own", "loss@longest"
     return tuple(dict.fromkeys(("classification_error", "cross_entropy", metric)))
@@ -26,18 +26,19 @@ def metrics(data: Data, metric: str) -> tuple[str, ...]:
 
 @torch.no_grad()
 def measure(net: Net, data: Data, size: int | None, metric: str, team: Team) -> dict[str, float]:
-    """Values of a module as it is read at present, at inputs of a size: tokens of a window, or pixels of an image's
-    side; None: the longest window, images as the data has them. Every process takes its share of the held-out data,
-    and all get the same values.
+    """Return held-out metrics of a module in its current reading, by name.
 
-    Text: `loss@own` and `loss@longest`, nats per token over the same targets. Images: `classification_error` and
-    `cross_entropy` (nats); `fewshot_error@K` where that is the plan's metric, since it costs a regression.
+    `size`: tokens per window, or pixels per image side; None: the longest window, or the images' own size. Each process
+    evaluates its share of the held-out data, and all return the same values.
+
+    Text: `loss@own` and `loss@longest`, in nats per token over the same targets. Images: `classification_error` and
+    `cross_entropy` (nats), and `fewshot_error@K` if it is the plan's metric, since it needs a regression.
     """
     if isinstance(data, Windows):
         return _text(net, data, size or data.longest, team)
     values = _images(net, data, size, team)
     if metric.startswith(_FEWSHOT):
-        # By the leader alone: rounding may differ from process to process, and a run may end by this value.
+        # Only the leader computes this value: it may end the run, and rounding may differ between processes.
         values[metric] = team.share(lambda: _fewshot(net, data, size, int(metric.removeprefix(_FEWSHOT))))
     return values
 
@@ -55,7 +56,7 @@ def _loss(net: Net, data: Windows, context: int, team: Team) -> float:
 
 
 def _images(net: Net, data: Images, size: int | None, team: Team) -> dict[str, float]:
-    # Classes wrong, cross-entropy, images.
+    # Wrong classes, summed cross-entropy, number of images.
     totals = torch.zeros(3, dtype=torch.float64)
     for images, classes in data.held_out(size, team.rank, team.world):
         logits = net(images)
@@ -72,7 +73,7 @@ def _summed(logits: Tensor, targets: Tensor) -> float:
 
 
 def _fewshot(net: Net, data: Images, size: int | None, shots: int) -> float:
-    """The error of a linear classifier fitted to the features of a few training images of each class."""
+    """Return the held-out error of a linear classifier fitted to the features of `shots` training images per class."""
     from sklearn.linear_model import Ridge
 
     images, classes = data.shots(shots, size)

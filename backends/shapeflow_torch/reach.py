@@ -1,4 +1,4 @@
-"""How far gradients come: whether what a switch has made learns."""
+"""Checks whether gradients reach the new entries of a switch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from shapeflow_torch.entries import Mask
 
 @attrs.frozen
 class Reach:
-    """`share` of the `new` entries that a gradient has reached; None where there are none. `dead`: parameters of which
-    it has reached old entries and no new one."""
+    """How many new entries receive a gradient. `new`: number of new entries; `share`: fraction of them that received a
+    gradient, None if there are no new entries; `dead`: parameters with gradients on old entries only."""
 
     new: int
     share: float | None
@@ -24,7 +24,7 @@ class Reach:
 
 @contextlib.contextmanager
 def gradients(net: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """The largest gradient, without sign, that each entry of each parameter gets meanwhile."""
+    """Record the largest absolute gradient of each entry of each parameter in this context."""
     largest: dict[str, Tensor] = {}
     hooks = []
     for name, parameter in net.named_parameters():
@@ -45,8 +45,11 @@ def _keeper(largest: Tensor) -> Callable[[Tensor], None]:
 
 
 def reach(masks: Mapping[str, Sequence[Mask]], largest: Mapping[str, Sequence[Tensor]], least: float) -> Reach:
-    """`masks`, `largest`: parameter -> its tensors' new entries, and their largest gradients; `least`: what is more
-    than rounding. A parameter that gets no gradient at all, as a key's bias, is not counted."""
+    """Return how many new entries received a gradient. A parameter without any gradient, such as a key's bias, is not
+    counted.
+
+    `masks`: parameter -> masks of the new entries of its tensors; `largest`: parameter -> largest gradients of its
+    tensors; `least`: smaller gradients count as rounding errors."""
     new, reached, dead = 0, 0, []
     for name, family in masks.items():
         made = [torch.from_numpy(mask) for mask in family]

@@ -1,4 +1,4 @@
-"""A stored tensor seen through its views."""
+"""Reads stored tensors through views."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from shapeflow.ir.parameters import Parameter
 
 
 class Reading:
-    """One parameter as its views show it; gradients flow to the stored tensor.
+    """Applies the views of one parameter. Gradients flow to the stored tensor.
 
-    A view acts along one dim and on every axis that bears it: the two-dimensional resize is a product of two
-    one-dimensional ones, and so is its pseudo-inverse. Matrices are made in float64 and applied in the parameter's
-    own precision, whatever autocast says.
+    A view acts on one dim, along every axis that has it. A two-dimensional resize is thus the product of two
+    one-dimensional ones, and so is its pseudo-inverse. Matrices are computed in float64 and applied in the
+    parameter's own precision, without autocast.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Reading:
 
 
 class Frozen:
-    """One parameter as it was read once; for weights that do not change."""
+    """Returns a parameter that was read through its views once, for weights that do not change."""
 
     def __init__(self, seen: Tensor) -> None:
         self._seen = seen
@@ -62,18 +62,18 @@ class Frozen:
 
 
 def along(tensor: Tensor, axis: int, matrix: Tensor) -> Tensor:
-    """`matrix` (to, old) applied along one axis of `old` entries."""
+    """Apply `matrix` (to, old) along an axis of `old` entries."""
     return (tensor.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
 
 
 class Reader:
-    """Makes readings and keeps them: alternating views then cost nothing, and compile once each."""
+    """Creates and caches readings, so that alternating views are computed once and compiled once each."""
 
     def __init__(self) -> None:
         self._made: dict[object, Reading] = {}
 
     def readings(self, ledger: Ledger, device: torch.device, dtype: torch.dtype) -> dict[str, Reading]:
-        """Parameter name -> how it is read at present, for those that are read through views."""
+        """Return parameter name -> its current reading, for parameters that have views."""
         found = {}
         for name, rules in ledger.views.items():
             if rules:
@@ -86,7 +86,7 @@ class Reader:
     def frozen(
         self, ledger: Ledger, stored: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
     ) -> dict[str, Frozen]:
-        """The same for parameters that do not change any more: read once, here."""
+        """Return the same as `readings` for parameters that no longer change. Each is read once, in this call."""
         with torch.no_grad():
             readings = self.readings(ledger, device, dtype)
             return {name: Frozen(reading(stored[name])) for name, reading in readings.items()}

@@ -1,4 +1,4 @@
-"""The ledger at a point of a plan: sizes are never stored, they follow from the plan and the step."""
+"""Computes the ledger at a step of a plan. Sizes are never stored, since they follow from the plan and the step."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from shapeflow.ir.plan import Plan
 
 
 def first_ledger(plan: Plan) -> Ledger:
-    """A fresh model in the plan's first stage."""
+    """Return the ledger of a new model in the plan's first stage."""
     stage = plan.stages[0]
     return Ledger.of(plan.parameters, stage.sizes, plan.slots, stage.reading)
 
 
 def ledger_at(plan: Plan, step: int) -> Ledger:
-    """What is stored after `step` steps, and read as at the last switch."""
+    """Return the ledger after `step` steps: its stored sizes, with views and slots as set by the last switch."""
     ledger = first_ledger(plan)
     for stage in plan.stages[1 : plan.stage_at(step) + 1]:
         for edit in () if stage.transition is None else stage.transition.edits:

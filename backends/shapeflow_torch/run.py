@@ -1,4 +1,4 @@
-"""Running a plan: in this process, in several launched here, or as one of several that a launcher started."""
+"""Runs a plan in this process, in several processes launched here, or as one process of a launcher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Outcome", "run"]
 
 
 def print_warning(diagnostic: Diagnostic) -> None:
-    """A warning as one line on the standard error."""
+    """Print a warning as one line to standard error."""
     notes = "".join(f" ({note})" for note in diagnostic.notes)
     print(f"warning: {diagnostic.code}: {diagnostic.message}{notes}", file=sys.stderr)
 
@@ -38,12 +38,14 @@ def run(
     listen: Listen = lambda event: None,
     warn: Warn = print_warning,
 ) -> Outcome | None:
-    """Train what a plan says, in a folder (see `folder.py`); SIGINT or SIGTERM end it after a checkpoint.
+    """Train a plan in a folder (see `folder.py`). SIGINT or SIGTERM ends the run after a checkpoint.
 
-    `device`: auto, cpu or cuda; `processes`: how many share every step; `gpus`: as many processes on a GPU each;
-    `root`: where relative data paths start (the working directory); `until`: end early, after a checkpoint, once a
-    held-out value is this low. Where RANK and WORLD_SIZE are set (by torchrun, say) this process joins the others and
-    launches none; only the leader then calls `listen`, the others return None.
+    `device`: auto, cpu or cuda; `processes`: number of processes that share every step; `gpus`: number of GPUs, with
+    one process each; `root`: base directory of relative data paths (default: the working directory); `until`: end
+    early, after a checkpoint, once this held-out metric is at most this value.
+
+    If RANK and WORLD_SIZE are set, for example by torchrun, this process joins the others and does not launch any. In
+    that case only the leader calls `listen`, and all other processes return None.
 
     Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `contradicting-devices`, `bad-launch`, `no-model`,
     `no-such-model`, `no-such-data`, `no-such-objective`, `no-such-metric`, `no-such-view`, `data-missing`,

@@ -1,4 +1,4 @@
-"""Being asked to stop: the first signal ends the run after a checkpoint, the second at once."""
+"""Handles stop signals. The first signal ends the run after a checkpoint; a second SIGINT ends it immediately."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """A flag that SIGINT and SIGTERM raise while the `with` lasts; outside the main thread no signal reaches it."""
+    """A flag that SIGINT and SIGTERM set inside the `with` block. Outside the main thread, signals do not set it."""
 
     def __init__(self, told: Callable[[], None] = lambda: None, also: Callable[[], bool] = lambda: False) -> None:
-        """`told` is called at the first signal; `also` is another way to be asked."""
+        """`told`: called at each signal, except for a second SIGINT; `also`: another condition that requests a stop."""
         self._asked, self._told, self._also = False, told, also
         self._before: dict[signal.Signals, Any] = {}
 

@@ -1,4 +1,4 @@
-"""The edits of a switch, made on tensors by name; no transition is known here."""
+"""Applies the edits of a switch to tensors by name. This module does not depend on any specific transition."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from shapeflow_torch.optimizers import Optimizer, State
 
 @attrs.frozen(eq=False)
 class Kept:
-    """What outlives a switch: weights, averaged weights and the optimizer's state, by tensor name."""
+    """The tensors that a switch keeps: weights, averaged weights and optimizer state, by tensor name."""
 
     values: dict[str, Tensor]
     averages: dict[str, Tensor]
     states: dict[str, State]
-    """Empty for a parameter that was never updated."""
+    """A tensor that was never updated has no entry."""
 
 
 def move(ledger: Ledger, edits: Sequence[Edit]) -> None:
-    """Make edits on sizes alone. Raises Refused for one that cannot be made."""
+    """Apply edits to a ledger, which holds sizes only. Raises Refused for an edit that cannot be applied."""
     try:
         for edit in edits:
             ledger.apply(edit)
@@ -40,7 +40,7 @@ def move(ledger: Ledger, edits: Sequence[Edit]) -> None:
 
 
 def rehearsed(ledger: Ledger, edits: Sequence[Edit]) -> Ledger:
-    """What a ledger would become by edits; it stays as it is. Raises what `move` raises."""
+    """Return a copy of a ledger with edits applied. Raises what `move` raises."""
     after = copy.deepcopy(ledger)
     move(after, edits)
     return after
@@ -57,16 +57,16 @@ def operate(
     optimizer: Optimizer[Any],
     memory: float = 1.0,
 ) -> None:
-    """Make all edits of a transition in `kept`, moving `ledger` along; parameters that no edit names stay as they are.
+    """Apply all edits of a transition to `kept` and `ledger`. Parameters that no edit names do not change.
 
-    One tensor is open at a time, or one family of blocks where blocks are made: taken out of `kept`, edited, put back.
-    So a switch needs the sizes before or after, whichever are larger, and what one family needs beside; not both.
-    Whatever happens a tensor is old or new, never half of it; but a failure of the machine between two, of its memory
-    say, leaves some of each, and `kept` is then of no use: a run goes on from its last checkpoint, as after any crash.
-    What can be known beforehand is asked of `rehearsed`, before a tensor is touched.
+    Tensors are taken out of `kept`, edited and put back one at a time, or one family of blocks at a time if the depth
+    grows. The peak memory is thus the larger of the sizes before and after, plus one family.
 
-    `apart`: dims along which slices have a mean square of their own; `switch`: number of the switch in the plan;
-    `optimizer`: whose state it is; `memory`: see `Optimizer.needs_ages`.
+    A failure between two tensors, such as running out of memory, leaves a mix of old and new tensors in `kept`. The run
+    must then resume from its last checkpoint. Call `rehearsed` first to detect edits that cannot be applied.
+
+    `apart`: dims whose slices each have their own mean square; `switch`: number of the switch in the plan;
+    `optimizer`: the optimizer that owns the state; `memory`: see `Optimizer.needs_ages`.
     """
     if transition.moments == "reset":
         kept.states.clear()
@@ -74,7 +74,7 @@ def operate(
         kept.averages.clear()
     own_ages = transition.moments == "fresh" and optimizer.needs_ages(memory)
     surgery = _Surgery(kept, ledger, transition, tuple(apart), (seed, switch), optimizer, own_ages)
-    # Edits of one parameter keep their order; those of others have no part in them.
+    # Edits of one parameter keep their order. Edits of different parameters are independent.
     edits: dict[str | None, list[Edit]] = {}
     for edit in transition.edits:
         edits.setdefault(None if isinstance(edit, Swap | Scale) else edit.parameter, []).append(edit)
@@ -100,7 +100,7 @@ class _Surgery:
     own_ages: bool
 
     def make(self, name: str, edits: Sequence[Edit]) -> None:
-        """All edits of one parameter."""
+        """Apply all edits of one parameter."""
         parameter, old = self.ledger.table[name], self.ledger.members(name)
         sizes = [self.ledger.sizes[name][dim] for dim in parameter.logical]
         for edit in edits:
@@ -123,8 +123,8 @@ class _Surgery:
         sizes: Sequence[int],
         stored: Sequence[int],
     ) -> None:
-        """Tensors that are edited together, by their names before and after. `sizes`: logical, before; `stored`: as
-        kept, after."""
+        """Edit tensors together. `old`, `new`: their names before and after; `sizes`: logical sizes before; `stored`:
+        stored sizes after."""
         family = [self._opened(parameter, member).shaped(sizes) for member in old]
         for edit in edits:
             if isinstance(edit, Grow):
@@ -141,7 +141,7 @@ class _Surgery:
         return Bundle(
             value,
             self.kept.averages.pop(member, value),
-            # A count may be one number on another device.
+            # A count may be a single number on another device.
             {part: tensor.to(value.device).expand(value.shape) for part, tensor in state.items()},
             self.optimizer.settings.state(parameter),
             torch.zeros((), dtype=torch.bool, device=value.device).expand(value.shape),
@@ -155,8 +155,8 @@ class _Surgery:
             self.kept.states[member] = _state(bundle, self.transition.moments, self.own_ages)
 
     def _grow(self, edit: Grow, parameter: Parameter, family: list[Bundle], sheets: Sequence[Sheet]) -> None:
-        """In place, so that what was there is freed as it goes."""
-        # The mean square is that of the tensor before the edit: new entries must not enter their own measure.
+        """Grow a family in place, so that each old tensor is freed as soon as it is replaced."""
+        # Use the mean square before the edit, because new entries must not affect their own scale.
         squares = [mean_square(bundle.value, parameter.logical, self.apart) for bundle in family]
         for at in range(len(family)):
             family[at] = family[at].scaled(edit.scale, 1 / edit.scale)
@@ -170,7 +170,7 @@ class _Surgery:
 
 
 def _state(bundle: Bundle, moments: str, own_ages: bool) -> State:
-    """The optimizer's state of an edited tensor under a policy for its new entries."""
+    """Return the optimizer state of an edited tensor. `moments`: the policy for its new entries."""
     mixed = bool(bundle.new.any() and not bundle.new.all())
     state = {}
     for part, tensor in bundle.state.items():

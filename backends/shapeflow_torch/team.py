@@ -1,4 +1,4 @@
-"""The processes that train together; alone, a team of one."""
+"""The processes of a run. A single process is a team of one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 @attrs.frozen
 class Team:
-    """This process's place among those that share the work; all of them call the same methods in the same order."""
+    """This process's rank among the processes of a run. All processes must call the same methods in the same order."""
 
     rank: int = 0
     world: int = 1
@@ -25,17 +25,17 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """The one process that writes and speaks."""
+        """Whether this is the leader, the one process that writes files and prints."""
         return self.rank == 0
 
     def sum(self, numbers: Tensor) -> Tensor:
-        """The sum over all processes, in place."""
+        """Sum a tensor over all processes, in place, and return it."""
         if self.world > 1:
             dist.all_reduce(numbers)
         return numbers
 
     def share(self, act: Callable[[], _T]) -> _T:
-        """Let the leader act while the others wait; all get what it returns. Where it is refused, all are."""
+        """Call `act` in the leader only, and return its result in all processes. If it raises Refused, all raise it."""
         if self.world == 1:
             return act()
         told: list[_T | tuple[Diagnostic, ...] | None] = [None, None]

@@ -1,4 +1,4 @@
-"""Training a plan: what every process of a run does."""
+"""Trains a plan in one process of a run."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from shapeflow_torch.team import Team
 from shapeflow_torch.workload import check_shares
 
 SMALL_STEP = 5e9
-"""FLOPs of a step that one processor core does in well under a tenth of a second."""
+"""Steps with fewer FLOPs run on one thread: one processor core does them in well under 0.1 s."""
 
 Listen = Callable[[Event], None]
 Warn = Callable[[Diagnostic], None]
 Goal = tuple[str, float]
-"""A metric, and the value at which a run may end early."""
+"""A metric, and the value at or below which a run ends early."""
 
 
 @attrs.frozen
 class Outcome:
-    """How a run ended. `reached`: it ended early, at the goal it was given; `values`: the last held-out values;
-    `seconds`: time of the steps of this process until then."""
+    """How a run ended. `reached`: whether the last held-out value meets the goal of the run; `values`: the last
+    held-out values; `seconds`: time that this process spent on steps until that measurement."""
 
     finished: bool
     reached: bool
@@ -46,18 +46,19 @@ class Outcome:
 
 @attrs.frozen
 class Choices:
-    """What a run is told beside its plan; the same in every process."""
+    """Options of a run in addition to its plan. They are the same in every process."""
 
     folder: Path
     root: Path
-    """Where relative data paths start."""
+    """Base directory of relative data paths."""
     resume: bool
     compile: Compile
     until: Goal | None
 
 
 def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], listen: Listen, warn: Warn) -> Outcome:
-    """What each process of a run does; the leader alone writes, listens and warns. Raises what `run.run` raises."""
+    """Train a plan in this process. Only the leader writes files and calls `listen` and `warn`. Raises what `run.run`
+    raises."""
     compiled = wants_compile(choices.compile, team.device)
     if team.device.type == "cpu":
         _be_deterministic(compiled)
@@ -81,8 +82,9 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
 
 
 def _be_deterministic(compiled: bool) -> None:
-    """Refuse kernels that do not give the same bits each time. Only compiled code needs torch's longer call, which
-    imports its compiler, half a second more."""
+    """Make torch raise an error on nondeterministic operations.
+
+    Only compiled code needs `use_deterministic_algorithms`, which imports the compiler and takes 0.5 s longer."""
     if compiled:
         torch.use_deterministic_algorithms(True)
     else:
@@ -90,15 +92,16 @@ def _be_deterministic(compiled: bool) -> None:
 
 
 def _choose_threads(plan: Plan) -> None:
-    """One thread where steps are small: several then wait for each other longer than they compute, on a busy machine
-    many times longer. OMP_NUM_THREADS says otherwise."""
+    """Use one thread if steps are small, unless OMP_NUM_THREADS is set.
+
+    With small steps, several threads wait for each other longer than they compute, especially on a busy machine."""
     largest = max(stage.cost for stage in plan.stages)
     if "OMP_NUM_THREADS" not in os.environ and largest < SMALL_STEP:
         torch.set_num_threads(1)
 
 
 def _follow(plan: Plan, machine: TorchMachine, choices: Choices, resume: Path | None, listen: Listen) -> Outcome:
-    """Drive the machine through the plan; the leader writes down what happens."""
+    """Execute the plan on the machine. The leader logs all events."""
     log = Log(choices.folder, plan.steps) if machine.team.leads else None
     measured: Measured | None = None
     ended: RunEnded | None = None

@@ -1,4 +1,4 @@
-"""How much each step takes, and how processes share it: pure functions of the plan."""
+"""Batch sizes of each step, and how processes share a step. All functions depend on the plan only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Counts = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
 def batch_of(stage: Stage, edits: Sequence[Edit]) -> int:
-    """Images or tokens of one step read through `edits`, the stage's own or a blend's."""
+    """Return the number of images or tokens in one step under `edits`, which are the stage's own or a blend's."""
     batch = _slot(edits, "batch")
     known = stage.batch if batch is None else batch
     if known is None:
@@ -23,19 +23,20 @@ def batch_of(stage: Stage, edits: Sequence[Edit]) -> int:
 
 
 def samples_of(batch: int, context: int | None) -> int:
-    """Images, or windows of a context, of one step of `batch` images or tokens."""
+    """Return the number of samples in a step: `batch` images, or `batch // context` windows of text."""
     return batch if context is None else batch // context
 
 
 class Cursor:
-    """Images of all steps before one, whatever the batches were: where in its epochs a run is."""
+    """Counts the samples of all steps before a given step, across changes of the batch size. The count gives the run's
+    position within its epochs."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._mixed: dict[int, Counts] = {}
 
     def before(self, step: int) -> int:
-        """Images of all steps before the run's `step`-th."""
+        """Return the number of images (or tokens) in the first `step` steps of the run."""
         index = self._plan.stage_at(step + 1)
         stages = self._plan.stages[:index]
         whole = sum(self._within(before, stage.steps or 0) for before, stage in enumerate(stages))
@@ -54,7 +55,7 @@ class Cursor:
 
 
 def check_shares(plan: Plan, processes: int) -> None:
-    """Whether every step of the plan divides among the processes. Raises Refused `batch-not-divisible`."""
+    """Check that the samples of every step divide evenly among the processes. Raises Refused `batch-not-divisible`."""
     common = 0
     worst: tuple[int, str] | None = None
     for stage in plan.stages:

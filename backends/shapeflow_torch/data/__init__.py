@@ -1,4 +1,4 @@
-"""Reading data: one file for each component of `shapeflow/data/`, of the same name."""
+"""Data readers. Each component of `shapeflow/data/` has a file of the same name here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _OWN = frozenset({"cifar10", "digits", "fashion_mnist", "image_folder", "python_
 
 
 def open_data(plan: Plan, root: Path, device: torch.device) -> Data:
-    """The plan's data; tokens stay in their file, all other data is whole in memory. Relative paths start at `root`.
+    """Open a plan's data. Token files are memory-mapped; all other data is loaded into memory. Relative paths are
+    resolved against `root`.
 
     Raises Refused `data-missing`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
     `no-such-data`, `no-document-ends`.
@@ -42,7 +43,7 @@ def open_data(plan: Plan, root: Path, device: torch.device) -> Data:
 
 
 def _contexts(plan: Plan) -> Sequence[int]:
-    """Every context that the plan trains or measures at."""
+    """Return all contexts at which the plan trains or measures, sorted."""
     shapes = [candidate.shape for candidate in plan.candidates]
     shapes += [shape for stage in plan.stages for shape in (stage.shape, *(blend.shape for blend in stage.blends))]
     found = {shape.number("context") for shape in shapes if "context" in shape}

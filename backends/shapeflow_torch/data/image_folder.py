@@ -1,4 +1,4 @@
-"""A folder of image files, a sub-folder for each class."""
+"""A folder of image files with one subfolder per class."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from shapeflow_torch.data.windows import missing
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, zlib.error, struct.error, Image.DecompressionBombError)
-"""What Pillow raises for files that are no images, or are cut off."""
+"""Errors that Pillow raises for files that are not images or are truncated."""
 _DEEP = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
-"""Pillow's modes of more than 8 bits, which it would clip."""
+"""Pillow modes with more than 8 bits per channel, which a conversion would clip."""
 _KEPT = "1"
-"""Of what is kept in a cache; goes up when the same files make other bytes."""
+"""Version of the cache. Increase it when the same files would give other bytes."""
 _HELP = "put the images of each class into a sub-folder of its own, or correct `path`"
 
 
 def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Images:
-    """Read all images, or take them from the cache. Raises Refused `data-missing`, `data-mismatch`, `broken-image`."""
+    """Read all images from the folder or the cache. Raises Refused `data-missing`, `data-mismatch`, `broken-image`."""
     del contexts
     folder = root / settings["path"]
     names, classes = _listed(folder)
@@ -55,7 +55,8 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
 
 
 def _listed(folder: Path) -> tuple[list[str], list[str]]:
-    """Image files by path below the folder, and the classes, both sorted. Raises Refused `data-missing`."""
+    """Return the image files as paths relative to the folder, and the classes, both sorted. Raises Refused
+    `data-missing`."""
     if not folder.is_dir():
         raise Refused(missing(folder, "the folder does not exist", help=_HELP))
     below = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
@@ -74,7 +75,8 @@ def _listed(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _check(folder: Path, found: int, said: int, setting: str) -> None:
-    """Raises Refused `data-mismatch`."""
+    """Raise Refused `data-mismatch` if a count differs from its setting. `found`: the count; `said`: the setting's
+    value."""
     if found != said:
         what = "sub-folders" if setting == "classes" else "images that train"
         message = f"`{folder}` has {found} {what}, but the file says {said}"
@@ -83,7 +85,8 @@ def _check(folder: Path, found: int, said: int, setting: str) -> None:
 
 
 def _held_out(classes: np.ndarray[Any, np.dtype[np.int64]], share: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which images are held out: the same share of each class, and one at least where a class has two."""
+    """Return a mask of the held-out images: the same share of each class, and at least one image of each class that has
+    two or more."""
     chosen = np.zeros(len(classes), np.bool_)
     for each in np.unique(classes):
         rows = np.flatnonzero(classes == each)
@@ -94,15 +97,15 @@ def _held_out(classes: np.ndarray[Any, np.dtype[np.int64]], share: float) -> np.
 
 @attrs.frozen
 class _Look:
-    """What images are brought to."""
+    """Loads images at one size and in one color mode."""
 
     side: int
     mode: str
-    """Pillow's name of the channels."""
+    """Pillow mode, `RGB` or `L`."""
     stretch: bool
 
     def __call__(self, path: Path) -> Bytes:
-        """(channel, side, side). Raises Refused `broken-image`."""
+        """Return the image of a file as bytes (channel, side, side). Raises Refused `broken-image`."""
         try:
             with Image.open(path) as file:
                 if file.mode in _DEEP:
@@ -122,14 +125,14 @@ def _broken(path: Path, reason: str) -> Refused:
 
 
 def _pixels(folder: Path, names: Sequence[str], settings: Mapping[str, Any], root: Path) -> Bytes:
-    """(image, channel, side, side) of all files, in their order."""
+    """Return the images of all files as bytes (image, channel, side, side), in the order of `names`."""
     look = _Look(settings["image"], "RGB" if settings["colour"] == "rgb" else "L", settings["fit"] == "stretch")
     kept = None if settings["cache"] is None else root / settings["cache"] / f"{_key(folder, names, look)}.safetensors"
     if kept is not None and kept.exists():
         try:
             return np.asarray(load_file(kept)["images"], np.uint8)
         except (SafetensorError, KeyError, OSError):
-            pass  # A file that was damaged is made anew.
+            pass  # Replace a damaged cache file.
     made = np.empty((len(names), 3 if look.mode == "RGB" else 1, look.side, look.side), np.uint8)
     with ThreadPoolExecutor() as pool:
         for at, image in enumerate(pool.map(look, [folder / name for name in names])):
@@ -140,7 +143,7 @@ def _pixels(folder: Path, names: Sequence[str], settings: Mapping[str, Any], roo
 
 
 def _key(folder: Path, names: Sequence[str], look: _Look) -> str:
-    """Of the files as they are now and of what is made of them."""
+    """Return a cache key that depends on the files (names, sizes, modification times) and on how they are loaded."""
     found = [(name, status.st_size, status.st_mtime_ns) for name in names for status in [(folder / name).stat()]]
     said = json.dumps([_KEPT, attrs.astuple(look), found])
     return hashlib.sha256(said.encode()).hexdigest()[:32]

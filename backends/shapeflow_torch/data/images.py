@@ -1,4 +1,4 @@
-"""Images as one tensor, read in the order of an epoch."""
+"""Images as one tensor, read in shuffled epochs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.data.random import EPOCHS, SHOTS, generator
 
 CHUNK = 512
-"""Images of one evaluation batch."""
+"""Images per evaluation batch."""
 
 Prepare = Callable[[Tensor], Tensor]
-"""Images as they are stored -> floats of mean 0 and deviation 1, about."""
+"""Converts stored images to floats of approximately mean 0 and standard deviation 1."""
 
 Augment = Callable[[Tensor, int, np.ndarray[Any, np.dtype[np.int64]]], Tensor]
-"""(images, seed, number of each sample in the run) -> images."""
+"""Maps (images, seed, number of each sample in the run) to augmented images."""
 
 
 class Images:
     """Training and held-out images (count, channel, side, side), floats or bytes, and their classes.
 
-    Sample number n of a run, counted over all its steps, is the (n mod N)-th of the shuffled epoch n // N; what
-    augments it is drawn for n. So neither depends on the count of processes or on how the batch changed."""
+    Sample n of a run, counted over all its steps, is image n mod N of the shuffled epoch n // N, where N is the number
+    of training images. Its augmentation is drawn from n. Neither depends on the number of processes or on changes of
+    the batch size."""
 
     def __init__(
         self,
@@ -39,8 +40,8 @@ class Images:
         centre: Callable[[Tensor], Tensor] | None = None,
         prepare: Prepare | None = None,
     ) -> None:
-        """`prepare` acts on images as they are taken, `augment` then on training images; `centre` on those that are
-        looked at as they are."""
+        """`prepare`: applied to all images when they are read; `augment`: applied to training batches after `prepare`;
+        `centre`: applied to images that are not augmented, before `prepare`."""
         digest = hashlib.sha256()
         for tensor in (*training, *held_out):
             digest.update(tensor.numpy().tobytes())
@@ -52,14 +53,14 @@ class Images:
         self._order: tuple[tuple[int, int], np.ndarray[Any, np.dtype[np.int64]]] | None = None
 
     def describe(self) -> dict[str, Any]:
-        """What was read: for the run's `data.json`."""
+        """Return a description of the data for the run's `data.json`."""
         return dict(self._about)
 
     def batch(
         self, seed: int, step: int, before: int, samples: int, size: int | None, part: slice
     ) -> tuple[Tensor, Tensor]:
-        """Images and classes of a step. `before`: samples that the run has seen; `size`: the side that the images are
-        resized to; `part`: which of the step's samples this process takes."""
+        """Return images and classes of a step. `before`: number of samples in all earlier steps; `size`: side to resize
+        the images to; `part`: the samples of the step that this process takes."""
         del step
         numbers = np.arange(before, before + samples, dtype=np.int64)[part]
         epochs, places = np.divmod(numbers, len(self._images))
@@ -70,13 +71,14 @@ class Images:
         return resized(augmented, size), self._classes[index]
 
     def held_out(self, size: int | None, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The held-out images that fall to this process, resized to a side, in batches."""
+        """Yield this process's share of the held-out images and classes in batches. `size`: side to resize them to."""
         images, classes = self._held_out
         for at in range(0, len(images), CHUNK)[rank::world]:
             yield resized(self._prepare(images[at : at + CHUNK]), size), classes[at : at + CHUNK]
 
     def shots(self, count: int, size: int | None = None) -> tuple[Tensor, Tensor]:
-        """`count` training images of each class, the same in every run, without augmentation, resized to a side."""
+        """Return `count` training images of each class, not augmented and the same in every run. `size`: side to resize
+        them to."""
         order = generator(0, SHOTS, 0).permutation(len(self._images))
         classes = self._classes.cpu().numpy()[order]
         rows = np.concatenate([order[classes == each][:count] for each in np.unique(classes)])
@@ -84,7 +86,8 @@ class Images:
         return resized(self._prepare(self._centre(self._images[index])), size), self._classes[index]
 
     def _epoch(self, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The order of one epoch; the last one is kept, since steps ask for it one after the other."""
+        """Return the order of images in an epoch. The last result is cached, because consecutive steps use the same
+        epoch."""
         if self._order is None or self._order[0] != (seed, epoch):
             self._order = ((seed, epoch), generator(seed, EPOCHS, epoch).permutation(len(self._images)))
         return self._order[1]

@@ -1,4 +1,4 @@
-"""Images that are kept as bytes."""
+"""Images stored as bytes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def photographs(
     settings: Mapping[str, Any],
     device: torch.device,
 ) -> Images:
-    """Images of bytes: scaled by the mean and deviation of what trains, augmented as the settings `crop` and `mirror`
-    say."""
+    """Return images stored as bytes, which are scaled by the mean and standard deviation of the training images.
+    `settings`: `crop` and `mirror` define the augmentation."""
     mean, deviation = moments(training[0])
     augment = functools.partial(squares, least=float(settings["crop"]), mirror=bool(settings["mirror"]))
     none = settings["crop"] == 1 and not settings["mirror"]

@@ -1,4 +1,4 @@
-"""What is done to images (count, channel, side, side) between the data and the model."""
+"""Image transforms between the data and the model. Images are (count, channel, side, side)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def resized(images: Tensor, side: int | None) -> Tensor:
-    """Images of another side, bilinear, antialiased where they shrink; None: as they are."""
+    """Return images resized to a side, bilinear and with antialiasing. None: return the images unchanged."""
     if side is None or side == images.shape[-1]:
         return images
     return functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
 def scaled(pixels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    """Bytes as floats of mean 0 and deviation 1; `mean`, `deviation`: of each channel, of values from 0 to 1."""
+    """Return bytes as floats of mean 0 and standard deviation 1. `mean`, `deviation`: of each channel, for values
+    from 0 to 1."""
     low, spread = (each.view(1, -1, 1, 1) for each in (mean, deviation))
     return (pixels.float() / 255 - low) / spread
 
 
 def moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel of byte images, of values from 0 to 1; a constant channel has deviation 1."""
+    """Return the mean and standard deviation of each channel of byte images, for values from 0 to 1. The deviation of a
+    constant channel is set to 1."""
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in pixels.unbind(1)]).double()
     values = torch.arange(256, dtype=torch.float64) / 255
     mean = counts @ values / counts.sum(1)
@@ -37,8 +39,10 @@ def moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def squares(images: Tensor, seed: int, numbers: Numbers, least: float, mirror: bool) -> Tensor:
-    """A random square of each image, its side uniform between `least` and 1 of the image's, enlarged to the whole;
-    every other one mirrored where `mirror` says so. Drawn for each sample's number in the run."""
+    """Return a random square crop of each image, resized to the full side.
+
+    The relative side of a crop is uniform between `least` and 1. With `mirror`, each crop is mirrored with probability
+    1/2. All draws depend on (seed, number of the sample in the run)."""
     drawn = torch.from_numpy(np.stack([generator(seed, CROPS, int(number)).random(4) for number in numbers])).float()
     size = least + (1 - least) * drawn[:, 0]
     # Coordinates run from -1 to 1: a square of relative side s has its centre between s - 1 and 1 - s.

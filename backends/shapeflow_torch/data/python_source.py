@@ -1,4 +1,4 @@
-"""The source of Python's standard library, as bytes."""
+"""The source code of Python's standard library, read as bytes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LEFT_OUT = frozenset(
     {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "pydoc_data", "encodings"}
 )
 _SIZES = range(501, 400_000)
-"""Bytes of a file that is used: no stubs, no generated tables."""
+"""Size in bytes of files to use. This excludes stubs and generated tables."""
 
 _SHUFFLE = 0
-"""Which files are held out is no matter of the run's seed."""
+"""Seed for choosing the held-out files. It is fixed, so that the choice does not depend on the run's seed."""
 
 
 def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Windows:
-    """Read the library of the Python that runs this. Raises Refused `data-missing`, `context-too-long`."""
+    """Read the standard library of the running Python. Raises Refused `data-missing`, `context-too-long`."""
     del settings, root
     library = Path(sysconfig.get_paths()["stdlib"])
     names = listed(library)
@@ -42,10 +42,10 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
 
 
 def listed(library: Path) -> list[str]:
-    """The files that are used, by path below the library, sorted."""
+    """Return the files to use, as sorted paths relative to the library."""
     found = []
     for folder, folders, names in os.walk(library):
-        # Packages that were installed may lie here too, many times the library itself.
+        # Skip installed packages, which can be many times larger than the library.
         folders[:] = [name for name in folders if name not in _LEFT_OUT]
         paths = (Path(folder, name) for name in names if name.endswith(".py") and "stringprep" not in name)
         found += [path.relative_to(library).as_posix() for path in paths if path.stat().st_size in _SIZES]

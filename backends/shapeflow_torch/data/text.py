@@ -1,4 +1,4 @@
-"""A text file or a folder of them, as bytes."""
+"""A text file or a folder of text files, read as bytes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from shapeflow.data.text import SEPARATOR, held_out_of
 from shapeflow_torch.data.windows import Windows, missing, of_bytes, read
 
 _SHUFFLE = 0
-"""Which files are held out is no matter of the run's seed."""
+"""Seed for choosing the held-out files. It is fixed, so that the choice does not depend on the run's seed."""
 
 
 def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Windows:
-    """Read a text; a relative path starts at `root`. A single file is cut in two, a folder is split by files.
+    """Read a text. A relative path is resolved against `root`. Of a single file, the end is held out; of a folder,
+    whole files are held out.
 
     Raises Refused `data-missing`, `context-too-long`."""
     path = root / settings["path"]

@@ -1,4 +1,4 @@
-"""Tokens from a file of `shapeflow tokenize`, mapped into memory."""
+"""Tokens from a memory-mapped file written by `shapeflow tokenize`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from shapeflow.ir.edits import EditError
 from shapeflow_torch.data.windows import Tokens, Windows, gather
 
 SAMPLES, LENGTH = 64, 4_096
-"""Stretches of a file that are looked at before a run, and tokens of one."""
+"""Number of samples of a file that are checked before a run, and tokens per sample."""
 
 
 def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Windows:
-    """Map a token file; a relative path starts at `root`. Nothing is read but a few samples, and the whole of a file
-    that is small enough for its digest.
+    """Open a token file as a memory map. A relative path is resolved against `root`.
+
+    Only a few samples are read and checked. Files small enough to verify the digest are read completely.
 
     Raises Refused `data-missing`, `broken-tokens`, `other-tokens`, `context-too-long`."""
     path = root / settings["path"]
@@ -46,30 +47,31 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
         "tokenizer": header.tokenizer,
         "tokenizer_sha256": header.tokenizer_sha256,
         "bin_sha256": header.sha256,
-        # Of the split too: other windows are other data.
+        # The header includes the split, because another split gives other windows.
         "sha256": hashlib.sha256(header.json().encode()).hexdigest(),
     }
     return Windows(text[:cut], text[cut:], header.vocabulary, about, contexts, device)
 
 
 def mapped(path: Path, header: Header) -> Tokens:
-    """The ids of a file, as an array that lies in the file. Raises EditError `data-missing`."""
+    """Return the token ids of a file as a memory-mapped array. Raises EditError `data-missing`."""
     if not header.count:
         return np.zeros(0, header.dtype)
     try:
         with path.open("rb") as file:
             held = mmap.mmap(file.fileno(), header.size, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:  # a file that was cut off after its size was checked
+    except (OSError, ValueError) as error:  # the file may have been truncated after its size was checked
         why = str(getattr(error, "strerror", None) or error).lower()
         raise EditError("data-missing", f"cannot read the tokens of `{path}`", why=why) from error
     if hasattr(held, "madvise"):
-        # Windows lie anywhere: what the system would read ahead of one is read for nothing.
+        # Windows are at random positions, so reading ahead is useless.
         held.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(held, np.dtype(header.dtype).newbyteorder("<"))
 
 
 def _check_samples(path: Path, text: Tokens, header: Header) -> None:
-    """Stretches that lie evenly over a file hold ids of its vocabulary. Raises EditError `broken-tokens`."""
+    """Check that evenly spaced samples of a file contain only ids in its vocabulary. Raises EditError
+    `broken-tokens`."""
     length = min(LENGTH, len(text))
     starts = np.linspace(0, len(text) - length, SAMPLES).astype(np.int64)
     highest = int(gather(text, starts, length).max(initial=0))

@@ -1,4 +1,4 @@
-"""Text as one row of tokens, read in windows of any length."""
+"""Text as one sequence of tokens, read in windows of any length."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from shapeflow.data.bins import HELP
 from shapeflow_torch.data.random import WINDOWS, generator
 
 TARGETS = 32_768
-"""Held-out tokens that are predicted, the same at every context."""
+"""Number of held-out tokens to predict, the same at every context."""
 
 CHUNK = 8_192
-"""Tokens of one evaluation batch: small enough for a laptop, large enough for a full machine."""
+"""Tokens per evaluation batch: small enough for a laptop, large enough to use a large machine fully."""
 
 SEARCHED = 1 << 20
-"""Tokens looked through at once for one of them."""
+"""Tokens per chunk when the text is searched for a token."""
 
 
 Tokens = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class Windows:
-    """Training and held-out text. Neither tokens nor windows depend on the count of processes.
+    """Training and held-out text. Tokens and windows do not depend on the number of processes.
 
-    What is given is read where it lies, a window at a time: it may be a file that is mapped into memory."""
+    The training text is read one window at a time without a copy of the whole, so it may be a memory-mapped file."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Windows:
         contexts: Sequence[int],
         device: torch.device,
     ) -> None:
-        """`about`: what `describe` tells, with a `sha256`; `contexts`: every context of the plan.
+        """`about`: result of `describe`, which must contain `sha256`; `contexts`: all contexts of the plan.
 
         Raises Refused `context-too-long`, `broken-tokens`."""
         self._about = dict(about)
@@ -57,15 +57,15 @@ class Windows:
         self.targets = len(self._held_out) * self.longest
 
     def describe(self) -> dict[str, Any]:
-        """What was read: for the run's `data.json`."""
+        """Return a description of the data for the run's `data.json`."""
         return dict(self._about)
 
     def batch(
         self, seed: int, step: int, before: int, samples: int, context: int | None, part: slice
     ) -> tuple[Tensor, Tensor]:
-        """Inputs and targets (windows, context) of a step: windows at random places, drawn for (seed, step).
+        """Return inputs and targets (windows, context) of a step. Window positions are drawn from (seed, step).
 
-        `part`: which of the step's windows this process takes; `before` is not needed here."""
+        `part`: the windows of the step that this process takes; `before`: not used."""
         del before
         if context is None:
             raise ValueError("text is read at a context")
@@ -74,12 +74,12 @@ class Windows:
         return tokens[:, :-1], tokens[:, 1:]
 
     def has(self, token: int) -> bool:
-        """Whether a token stands anywhere in the training text."""
+        """Return whether a token occurs in the training text."""
         text = self._training
         return any((text[at : at + SEARCHED] == token).any() for at in range(0, len(text), SEARCHED))
 
     def held_out(self, context: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and targets of every held-out window of a context that falls to this process."""
+        """Yield batches of inputs and targets of this process's share of the held-out windows at a context."""
         inputs, targets = self._held_out[:, :-1], self._held_out[:, 1:]
         whole = self.longest // context * context
         pieces = [(inputs[:, :whole].reshape(-1, context), targets[:, :whole].reshape(-1, context))]
@@ -90,7 +90,8 @@ class Windows:
         yield from chunks[rank::world]
 
     def _tensor(self, windows: Tokens) -> Tensor:
-        """Raises Refused `broken-tokens` on an id that is none, before a table of weights is asked for it."""
+        """Convert token ids to a tensor. Raises Refused `broken-tokens` for ids outside the vocabulary, before they
+        reach the embedding."""
         highest = int(windows.max(initial=0))
         if highest >= self._vocabulary:
             raise Refused(_no_token(highest, self._vocabulary))
@@ -100,7 +101,7 @@ class Windows:
 def of_bytes(
     training: bytes, held_out: bytes, about: Mapping[str, Any], contexts: Sequence[int], device: torch.device
 ) -> Windows:
-    """Windows of a text whose bytes are its tokens. Raises Refused `context-too-long`."""
+    """Return windows of a text whose tokens are its bytes. Raises Refused `context-too-long`."""
     counts = {"training_bytes": len(training), "held_out_bytes": len(held_out)}
     about = {**about, **counts, "sha256": hashlib.sha256(training + b"\0\0" + held_out).hexdigest()}
     first, last = (np.frombuffer(part, np.uint8) for part in (training, held_out))
@@ -108,20 +109,20 @@ def of_bytes(
 
 
 def gather(text: Tokens, starts: npt.NDArray[np.int64], length: int) -> Tokens:
-    """(windows, length): one stretch of a text for each start, each copied as a piece."""
+    """Return windows (windows, length) of a text, one for each start, copied."""
     found: Tokens = np.lib.stride_tricks.sliding_window_view(text, length)[starts]
     return found
 
 
 def _spread(text: Tokens, longest: int) -> Tokens:
-    """(windows, longest + 1): windows that lie evenly over the whole held-out text, so that no single file decides."""
+    """Return windows (windows, longest + 1) spaced evenly over the held-out text, so that no single file dominates."""
     count = max(1, min(TARGETS, len(text) - 1) // longest)
     starts = np.linspace(0, len(text) - longest - 1, count).astype(np.int64)
     return gather(text, starts, longest + 1)
 
 
 def read(path: Path) -> bytes:
-    """A file's bytes. Raises Refused `data-missing`."""
+    """Return the bytes of a file. Raises Refused `data-missing`."""
     try:
         return path.read_bytes()
     except OSError as error:

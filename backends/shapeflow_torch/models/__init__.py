@@ -1,4 +1,4 @@
-"""Modules: one file for each component of `shapeflow/models/`, of the same name."""
+"""Model modules. Each component of `shapeflow/models/` has a file of the same name here."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Net", "build", "initialise"]
 
 
 def build(kind: str, ledger: Ledger, device: torch.device, dtype: torch.dtype) -> Net:
-    """A module of the ledger's sizes; its weights are yet to be written.
+    """Return a module of the ledger's sizes, with uninitialized weights.
 
-    Raises Refused `no-such-model`, `wrong-parameters` where the module's tensors are not the ledger's, `no-such-view`
-    where a view is asked for that the module does not read through.
+    Raises Refused `no-such-model`, `wrong-parameters` if the module's tensors differ from the ledger's, and
+    `no-such-view` if a view is set on a parameter that the module does not read through views.
     """
     made = _KINDS.get(kind) or plugin("models", kind)
     if made is None:
@@ -34,7 +34,8 @@ def build(kind: str, ledger: Ledger, device: torch.device, dtype: torch.dtype) -
 
 
 def check(net: Net, ledger: Ledger) -> None:
-    """Compare a module with the ledger, name by name. Raises Refused."""
+    """Check that a module has the ledger's tensors and supports its views. Raises Refused `wrong-parameters`,
+    `no-such-view`."""
     have = {name: tuple(tensor.shape) for name, tensor in net.named_parameters()}
     want = ledger.tensors()
     if have != want:

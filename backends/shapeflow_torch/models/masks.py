@@ -1,4 +1,4 @@
-"""Which tokens attention sees, where it is not all that came before: True where it does."""
+"""Attention masks. An entry is True if the token of the row attends to the token of the column."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def within_documents(tokens: Tensor, separator: int) -> Tensor:
-    """Each token sees what came before it in its own document, itself included: (samples, 1, tokens, tokens).
+    """Return a mask (samples, 1, tokens, tokens): each token attends to itself and to earlier tokens of its document.
 
-    `tokens` (samples, tokens); `separator` ends a document and belongs to it."""
+    `tokens`: token ids (samples, tokens); `separator`: the token that ends a document and belongs to it."""
     ends = (tokens == separator).long()
     document = ends.cumsum(1) - ends
     alike = document[:, None, :, None] == document[:, None, None, :]
@@ -17,20 +17,20 @@ def within_documents(tokens: Tensor, separator: int) -> Tensor:
 
 
 def with_prefix(tokens: int, prefix: int, device: torch.device) -> Tensor:
-    """The first `prefix` tokens see each other, the others what came before them: (tokens, tokens)."""
+    """Return a mask (tokens, tokens): the first `prefix` tokens attend to each other; other tokens are causal."""
     return causal(tokens, device) | (torch.arange(tokens, device=device) < prefix)
 
 
 def added(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A mask as a term of the scores, 0 or minus infinity, in the precision that attention computes in.
+    """Return a mask as an additive float mask of 0 and minus infinity, in the precision of attention.
 
-    Attention makes this of a mask of booleans in every block, and keeps each for the backward pass: one made before the
-    first block is kept once."""
+    With a boolean mask, attention does this conversion in every block and keeps each result for the backward pass.
+    Converting once before the first block saves that memory."""
     if torch.is_autocast_enabled(mask.device.type):
         dtype = torch.get_autocast_dtype(mask.device.type)
     return torch.zeros((), dtype=dtype, device=mask.device).where(mask, -torch.inf)
 
 
 def causal(tokens: int, device: torch.device) -> Tensor:
-    """Each token sees what came before it: (tokens, tokens), a row for each that looks."""
+    """Return a causal mask (tokens, tokens): each token attends to itself and to earlier tokens."""
     return torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()

@@ -1,4 +1,4 @@
-"""What both models are made of."""
+"""Base class and functions shared by all models."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Sizes = Mapping[str, Mapping[str, int]]
 Slots = Mapping[str, SlotValue]
 
 FRESH = -1
-"""Stands where an edit's noise has the number of its switch: numbers drawn for the first initialisation."""
+"""The switch number used for the noise of the first initialization."""
 
 
 class Net(nn.Module):
     """A model whose parameters may be read through views.
 
-    `readings` and `slots` are set by the machine and say how the model is read at present; a forward pass asks `see`
-    for every parameter named in `viewable`, and reads a slot that a transition swaps anew each time.
+    The machine sets `readings` and `slots`, which define the current reading of the model. A forward pass must call
+    `see` for every parameter in `viewable`, and must read slots that transitions can swap each time.
     """
 
     viewable: frozenset[str] = frozenset()
     takes_prefix: bool = False
-    """Whether a forward pass takes, behind its inputs, how many first tokens see each other (`Asked.prefix`)."""
+    """Whether the forward pass takes `prefix` as a second argument (see `Asked.prefix`)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,40 +37,40 @@ class Net(nn.Module):
         self.blocks = nn.ModuleList()
 
     def see(self, name: str, stored: Tensor) -> Tensor:
-        """A stored parameter as the present reading shows it."""
+        """Return a stored parameter as seen through its current views."""
         reading = self.readings.get(name)
         return stored if reading is None else reading(stored)
 
     def tie(self) -> None:
-        """Make tensors that are one parameter one tensor again, after they were moved."""
+        """Restore tied parameters after the module was moved to a device."""
 
     def spread(self, name: str, tensor: Tensor) -> float:
-        """Standard deviation of a matrix's first entries."""
+        """Return the standard deviation of a matrix's initial entries. `name`: name of the parameter."""
         raise NotImplementedError
 
     def features(self, inputs: Tensor) -> Tensor:
-        """What the head reads."""
+        """Return the input of the head."""
         raise NotImplementedError
 
 
 def heads_of(tensor: Tensor, head_width: int) -> Tensor:
-    """(batch, tokens, heads * width) -> (batch, heads, tokens, width)."""
+    """Reshape (batch, tokens, heads * width) to (batch, heads, tokens, width)."""
     batch, tokens, _ = tensor.shape
     return tensor.view(batch, tokens, -1, head_width).transpose(1, 2)
 
 
 def together(tensor: Tensor) -> Tensor:
-    """(batch, heads, tokens, width) -> (batch, tokens, heads * width)."""
+    """Reshape (batch, heads, tokens, width) to (batch, tokens, heads * width)."""
     batch, heads, tokens, width = tensor.shape
     return tensor.transpose(1, 2).reshape(batch, tokens, heads * width)
 
 
 @torch.no_grad()
 def initialise(net: Net, seed: int, roles: Mapping[str, str]) -> None:
-    """Give a model its first weights: matrices normal, norms 1, biases and shifts 0.
+    """Initialize a model: matrices are normal, scales of norms are 1, biases and shifts are 0.
 
-    `roles`: parameter name -> role. Every tensor's numbers depend on (seed, name) alone: not on torch, its generator,
-    the device or the count of processes.
+    `roles`: parameter name -> role. The values of each tensor depend on (seed, name) only, not on torch's version or
+    generator, the device, or the number of processes.
     """
     for name, tensor in net.named_parameters():
         role = roles[name]
@@ -83,13 +83,15 @@ def initialise(net: Net, seed: int, roles: Mapping[str, str]) -> None:
 
 
 def linear_spread(name: str, tensor: Tensor, depth: int, outputs: tuple[str, ...]) -> float:
-    """1 / sqrt(inputs); what writes on the residual is divided by sqrt(2 depth) (GPT-2's scheme)."""
+    """Return 1 / sqrt(inputs), divided by sqrt(2 depth) for matrices that write to the residual stream (as in GPT-2).
+
+    `outputs`: name suffixes of those matrices."""
     spread = 1 / math.sqrt(tensor[0].numel())
     return spread / math.sqrt(2 * depth) if name.endswith(outputs) else spread
 
 
 def number(slots: Slots, name: str) -> float:
-    """A number that a slot holds."""
+    """Return the number that a slot holds. Raises TypeError."""
     value = slots.get(name)
     if not isinstance(value, int | float):
         raise TypeError(f"the slot {name} holds {value!r}, not a number")

@@ -1,4 +1,4 @@
-"""Rotary positions: at which rates pairs of channels turn, and the tables of their angles."""
+"""Rotary position embeddings: rotation rates of channel pairs, and tables of cosines and sines."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from torch import Tensor
 from shapeflow_torch.models.parts import Slots, number
 
 FAST, SLOW = 32, 1
-"""YaRN's beta: channels that turn more than FAST times in the trained context are left alone, those that turn less than
+"""YaRN's beta: channels that turn more than FAST times in the trained context do not change; those that turn less than
 SLOW times are interpolated (Peng et al., arXiv 2309.00071, section 3.2)."""
 
 
 @attrs.frozen
 class Rope:
-    """What the slots `rope.*` say. `rule`: how positions beyond those that the base was trained at are read; `factor`:
-    how many times longer the context is; `trained`: tokens of the context that the base was made for, for `yarn`."""
+    """The values of the slots `rope.*`.
+
+    `rule`: how rotation rates change if the context is extended; `factor`: ratio of the extended context to the trained
+    one; `trained`: tokens of the trained context, used by `yarn`."""
 
     base: float
     rule: str = "keep"
@@ -27,7 +29,7 @@ class Rope:
 
     @classmethod
     def of(cls, slots: Slots) -> Rope:
-        """The slots of a model; those that no transition has set are those of `keep`."""
+        """Return the rotary settings in a model's slots. Default: the rule `keep`."""
         base, rule = number(slots, "rope.base"), slots.get("rope.rule", "keep")
         if rule == "keep":
             return cls(base)
@@ -36,12 +38,12 @@ class Rope:
 
 
 def rates(width: int, rope: Rope) -> tuple[Tensor, float]:
-    """Radians per token of every pair of channels of a head, float64 (width / 2), and the factor on cosines and sines.
+    """Return the radians per token of each channel pair, float64 (width / 2), and a factor for cosines and sines.
 
-    `linear` divides all rates (arXiv 2306.15595). `ntk` enlarges the base by factor^(width / (width - 2)), so that
-    the slowest pair turns `factor` times slower and the fastest as before. `yarn` divides the rates of slow pairs alone
-    and sharpens attention (arXiv 2309.00071, eq. 17 to 22)."""
-    # On the CPU even where modules are laid out on torch's meta device.
+    `linear` divides all rates by `factor` (arXiv 2306.15595). `ntk` multiplies the base by
+    factor^(width / (width - 2)), so that the slowest pair turns `factor` times slower and the fastest pair does not
+    change. `yarn` divides only the rates of slow pairs, and sharpens attention (arXiv 2309.00071, eq. 17 to 22)."""
+    # Compute on the CPU even if modules are created on torch's meta device.
     exponents = torch.arange(0, width, 2, dtype=torch.float64, device="cpu") / width
     if rope.factor == 1 or rope.rule == "keep":
         return rope.base**-exponents, 1.0
@@ -56,10 +58,10 @@ def rates(width: int, rope: Rope) -> tuple[Tensor, float]:
 
 
 def _kept(width: int, rope: Rope) -> Tensor:
-    """How far the rate of each pair is left alone by YaRN: 1 for fast ones, 0 for slow ones."""
+    """Return the share of each pair's original rate that YaRN keeps: 1 for fast pairs, 0 for slow ones."""
 
     def pair(turns: float) -> float:
-        """The pair, as a fraction of them, that turns so often in the trained context."""
+        """Return the index of the pair, as a real number, that makes `turns` turns in the trained context."""
         return width * math.log(rope.trained / (turns * 2 * math.pi)) / (2 * math.log(rope.base))
 
     low, high = max(math.floor(pair(FAST)), 0), min(math.ceil(pair(SLOW)), width - 1)
@@ -68,17 +70,18 @@ def _kept(width: int, rope: Rope) -> Tensor:
 
 
 class Rotary:
-    """Cosines and sines of the rotary angles (Su et al., arXiv 2104.09864), float32: one table for each context and
-    rule that was asked for. A part of a longer table has other strides: a compiled block would be compiled anew.
+    """Cached cosines and sines of the rotary angles (Su et al., arXiv 2104.09864), float32, one table for each context
+    and rule.
 
-    Where the rule stays, the table of a longer context begins with that of a shorter one, bit for bit."""
+    A slice of a longer table would have other strides and cause compiled blocks to be compiled again. For the same
+    rule, the table of a longer context begins with exactly the values of a shorter one."""
 
     def __init__(self, head_width: int) -> None:
         self._width = head_width
         self._tables: dict[tuple[int, Rope], Tensor] = {}
 
     def table(self, tokens: int, rope: Rope, device: torch.device) -> Tensor:
-        """(2, tokens, head_width / 2): cosines, sines."""
+        """Return cosines and sines as a tensor (2, tokens, head_width / 2)."""
         found = self._tables.get((tokens, rope))
         if found is None or found.device != device:
             per_token, sharpened = rates(self._width, rope)
@@ -89,8 +92,8 @@ class Rotary:
 
 
 def turn(tensor: Tensor, table: Tensor) -> Tensor:
-    """Rotate pairs (i, i + width/2) of every head; tensor (batch, heads, tokens, width)."""
+    """Rotate the pairs (i, i + width/2) of every head of a tensor (batch, heads, tokens, width)."""
     first, second = tensor.chunk(2, -1)
-    # Computed in float32 even for bfloat16 heads: angles of late tokens need the digits.
+    # Compute in float32 even for bfloat16 heads, because the angles of late tokens need the precision.
     cos, sin = table.unbind()
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1).to(tensor.dtype)

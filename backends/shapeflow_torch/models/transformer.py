@@ -13,7 +13,7 @@ _OUTPUTS = ("attn.o.weight", "mlp.down.weight")
 
 
 class Attention(nn.Module):
-    """Causal attention, or what a mask lets through; each group of query heads shares one head of keys and values."""
+    """Causal or masked attention. Each group of query heads shares one key and value head."""
 
     def __init__(self, residual: int, heads: int, kv_heads: int, head_width: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Attention(nn.Module):
         if mask is None:
             read = attend(q, k, v, is_causal=True, enable_gqa=self.group > 1)
         else:
-            # On CUDA the kernels that take a mask do not take shared heads, but for the slow one.
+            # On CUDA, only the slow kernel supports both a mask and shared heads, so repeat the heads.
             k, v = k.repeat_interleave(self.group, 1), v.repeat_interleave(self.group, 1)
             read = attend(q, k, v, attn_mask=mask)
         out: Tensor = self.o(together(read))
@@ -70,7 +70,7 @@ class Block(nn.Module):
 
 
 class Transformer(Net):
-    """tokens (batch, context) -> logits (batch, context, vocabulary), at any context."""
+    """Maps tokens (batch, context) to logits (batch, context, vocabulary), at any context length."""
 
     takes_prefix = True
 
@@ -108,12 +108,12 @@ class Transformer(Net):
         return out
 
     def forward(self, inputs: Tensor, prefix: int | None = None) -> Tensor:
-        """`prefix`: see `Asked`."""
+        """Return logits. `prefix`: see `Asked`."""
         logits: Tensor = self.head(self.features(inputs, prefix))
         return logits
 
     def mask(self, inputs: Tensor, prefix: int | None) -> Tensor | None:
-        """What every token sees; None: all that came before it."""
+        """Return the attention mask, or None for plain causal attention."""
         separator = self.slots.get("attend.separator")
         if prefix is None and isinstance(separator, int):
             return within_documents(inputs, separator)

@@ -20,8 +20,9 @@ class Patch(nn.Module):
         self.bias = nn.Parameter(torch.empty(residual))
 
     def forward(self, images: Tensor, kernel: Tensor) -> Tensor:
-        """(batch, channel, side, side) -> (batch, tokens, residual). Reshape and a matrix product: at coarse patches
-        much faster than a strided convolution."""
+        """Map images (batch, channel, side, side) to patch embeddings (batch, tokens, residual).
+
+        For large patches, reshape and a matrix product are much faster than a strided convolution."""
         batch, channel, side, _ = images.shape
         patch = kernel.shape[-1]
         grid = side // patch
@@ -74,9 +75,10 @@ class Block(nn.Module):
 
 
 class Vit(Net):
-    """images (batch, channel, side, side) -> logits (batch, classes), at the patch size and grid of the present view.
+    """Maps images (batch, channel, side, side) to logits (batch, classes), at the current patch size and grid.
 
-    Tokens: the class token, the registers, the patches. The head reads the class token, or else the patches' mean."""
+    The tokens are the class token, the registers and the patches. The head reads the class token, or the mean of the
+    patches if there is no class token."""
 
     viewable = frozenset({"patch.weight", "pos"})
 

@@ -1,4 +1,4 @@
-"""What a step minimises: one file for each component of `shapeflow/objectives/`, of the same name."""
+"""Training objectives. Each component of `shapeflow/objectives/` has a file of the same name here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Asked", "Objective", "Site", "objective_of", "reserved_of"]
 
 
 def objective_of(spec: Spec, site: Site) -> Objective:
-    """What a plan's objective minimises, teachers read.
+    """Return the objective of a plan, with its teachers loaded.
 
     Raises Refused `no-such-objective`, `teacher-missing`, `teacher-broken`, `teacher-changed`."""
     if spec.name == "denoising" and site.vocabulary is not None:
@@ -38,5 +38,5 @@ def objective_of(spec: Spec, site: Site) -> Objective:
 
 
 def reserved_of(spec: Spec) -> int:
-    """How many ids behind those of the data a plan's objective marks samples with."""
+    """Return how many token ids an objective reserves after those of the data."""
     return Declared(**spec.settings).reserved if spec.name == "denoising" else 0

@@ -11,7 +11,7 @@ from shapeflow_torch.objectives.parts import Asked, Objective, cross_entropy
 
 
 class CrossEntropy(Objective):
-    """See the component of this name."""
+    """See the component of the same name."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._smoothing = float(settings["label_smoothing"])

@@ -1,4 +1,4 @@
-"""A mixture of denoisers on a decoder: what is asked stands behind the text that it was taken from."""
+"""A mixture of denoisers for a decoder. The hidden tokens are predicted after the corrupted text."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Ints = npt.NDArray[np.int64]
 
 
 class Denoising(Objective):
-    """See the component of this name.
+    """See the component of the same name.
 
-    Which denoiser a step takes follows from (seed, step), whichever steps are of this loss; which spans from (seed,
-    step, sample). All samples of a step ask for equally many tokens, so that the mean over processes is the mean over
-    the step."""
+    The denoiser of a step depends on (seed, step) only, even if other steps use other objectives. The spans depend on
+    (seed, step, sample). All samples of a step have the same number of targets, so the mean over processes equals the
+    mean over the step."""
 
     def __init__(self, settings: Mapping[str, Any], vocabulary: int) -> None:
-        """`vocabulary`: of the model; its last ids are the reserved ones."""
+        """`vocabulary`: size of the model's vocabulary, whose last ids are reserved."""
         self._declared = Declared(**settings)
         self._vocabulary = vocabulary
 
@@ -55,28 +55,29 @@ class Denoising(Objective):
         return cross_entropy(logits, asked.targets)
 
     def mode(self, seed: int, step: int) -> str | None:
-        """The denoiser of a step; None where it asks for every next token."""
+        """Return the denoiser of a step, or None for plain next-token prediction."""
         shares = (self._declared.regular, self._declared.extreme, self._declared.sequential)
         deck, at = divmod(step, DECK)
         kind = shuffled(shares, f"{seed}/denoising/{deck}", deck)[at]
         return None if kind == 0 else MODES[kind - 1]
 
     def mark(self, which: str | int) -> int:
-        """A reserved id as a place (see `filled`): of a mode by name, of a sentinel by number. They are counted from
-        the end of the vocabulary, so that they are the same whatever other objectives reserve."""
+        """Return a reserved id as a place (see `filled`), for a mode name or a sentinel number.
+
+        Reserved ids are counted from the end of the vocabulary, so they do not depend on other objectives."""
         behind = MODES.index(which) if isinstance(which, str) else len(MODES) + which
         return behind - self._vocabulary
 
     def _ending(self, context: int, random: np.random.Generator) -> int:
-        """How many tokens at its end a window asks for: all counts about the mean are equally likely."""
+        """Draw how many tokens at the end of a window are targets, uniformly from a range around the mean."""
         mean = max(1, round(context * self._declared.sequential_rate))
         return int(random.integers(max(1, 2 * mean - context), min(context, 2 * mean - 1), endpoint=True))
 
     def _corrupted(self, layout: Layout, mode: str, random: np.random.Generator) -> Ints:
-        """The places of one window."""
+        """Return the places (see `filled`) of one corrupted window."""
         marks = np.array([self.mark(number) for number in range(layout.spans + 1)])
         lengths = parted(layout.hidden, layout.spans, random)
-        # Spans do not touch each other, but may touch the ends of the text.
+        # Spans are not adjacent to each other, but may be at the start or end of the text.
         gaps = parted(layout.text - layout.hidden + 2, layout.spans + 1, random)
         gaps[[0, -1]] -= 1
         runs = np.empty(2 * layout.spans + 1, np.int64)
@@ -91,11 +92,11 @@ class Denoising(Objective):
 
 
 def parted(total: int, parts: int, random: np.random.Generator) -> Ints:
-    """A whole number as a sum of positive ones, all such sums equally likely."""
+    """Split an integer into `parts` positive integers, drawn uniformly from all such splits."""
     cuts = np.sort(random.choice(total - 1, parts - 1, replace=False)) + 1
     return np.diff(cuts, prepend=0, append=total)
 
 
 def filled(text: Tensor, places: Tensor) -> Tensor:
-    """(samples, n) token ids: the text's token at a place, or a mark, written as minus its id less one."""
+    """Return token ids (samples, n). A place p >= 0 becomes the text's token at p, and p < 0 becomes the id -p - 1."""
     return torch.where(places < 0, -places - 1, text.gather(1, places.clamp_min(0)))

@@ -1,4 +1,4 @@
-"""What a teacher says."""
+"""Distillation from a teacher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shapeflow_torch.objectives.teacher import teacher_of
 
 
 class Distill(Objective):
-    """See the component of this name."""
+    """See the component of the same name."""
 
     def __init__(self, settings: Mapping[str, Any], site: Site) -> None:
         self._temperature = float(settings["temperature"])
@@ -27,8 +27,10 @@ class Distill(Objective):
 
 def divergence(logits: Tensor, taught: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """KL(softmax(taught / T) || softmax(logits / T)) over the last axis, averaged over all targets that are not
-    IGNORED. Where the student has more answers than the teacher, they are ids reserved for marks: left out, so that
-    the two are compared over the data's tokens alone."""
+    IGNORED.
+
+    If the student has more logits than the teacher, the additional ones belong to reserved ids. They are left out, so
+    that only the data's tokens are compared."""
     common = logits[..., : taught.shape[-1]]
     student, teacher = (functional.log_softmax(exact(one) / temperature, -1) for one in (common, taught))
     each = functional.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)

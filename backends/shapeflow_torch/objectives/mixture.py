@@ -1,4 +1,4 @@
-"""Several objectives at once."""
+"""Weighted sum of several objectives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shapeflow_torch.objectives.parts import Asked, Objective
 
 
 class Mixture(Objective):
-    """See the component of this name. What has no weight is not computed."""
+    """See the component of the same name. Objectives with weight 0 are not computed."""
 
     def __init__(self, settings: Mapping[str, Any], part: Callable[[Spec], Objective]) -> None:
         pairs = zip(settings["of"], settings["weights"], strict=True)
@@ -24,5 +24,5 @@ class Mixture(Objective):
 
 
 def _spec(written: Mapping[str, Any]) -> Spec:
-    """A component among another's settings."""
+    """Return the specification of a component written within another's settings."""
     return Spec(written["is"], {name: value for name, value in written.items() if name != "is"})

@@ -1,4 +1,4 @@
-"""What all objectives share: what a step asks of the model, and how an answer is valued."""
+"""Base classes and functions of all objectives."""
 
 from __future__ import annotations
 
@@ -11,60 +11,64 @@ from torch import Tensor
 from torch.nn import functional
 
 IGNORED = -100
-"""The target of a position at which nothing is asked."""
+"""Target of positions that do not count in the loss."""
 
 
 @attrs.frozen
 class Site:
-    """Where objectives are made."""
+    """What objectives need to know of the run in order to be created."""
 
     root: Path
-    """Where relative paths start."""
+    """Base directory of relative paths."""
     device: torch.device
     dtype: torch.dtype
-    """Of weights."""
+    """Data type of the weights."""
     vocabulary: int | None = None
-    """Of a language model, reserved ids counted."""
+    """Vocabulary size of a language model, including reserved ids."""
     teachers: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
-    """Teachers that were read, by the digest of their files: each is read once, whoever learns from it."""
+    """Loaded teachers by the SHA-256 of their files, so that each is loaded only once."""
 
 
 @attrs.frozen(eq=False)
 class Asked:
-    """What a step asks of the model. `inputs`: images (samples, channels, side, side) of the data's own side, which
-    each model that is asked resizes to its own, or token ids (samples, tokens); `targets`: class ids (samples), or
-    token ids (samples, tokens), IGNORED where nothing is asked."""
+    """Inputs and targets of a step.
+
+    `inputs`: images (samples, channels, side, side) at the data's own size, which each model resizes to its resolution,
+    or token ids (samples, tokens); `targets`: class ids (samples), or token ids (samples, tokens), IGNORED at positions
+    that do not count."""
 
     inputs: Tensor
     targets: Tensor
     prefix: int | None = None
-    """So many first tokens see each other, and all others what came before them, whatever the model attends to by
-    itself; None: as the model does."""
+    """Number of tokens at the start that attend to each other; all others attend to earlier tokens. This replaces the
+    model's own mask. None: use the model's own mask."""
     answers: dict[str, Tensor] = attrs.field(factory=dict, repr=False)
-    """What teachers said of the inputs, by the digest of their files: each is asked once."""
+    """Logits of teachers by the SHA-256 of their files, so that each teacher runs only once per step."""
 
 
 class Objective:
-    """What a step minimises: one subclass for each component of `shapeflow/objectives/`."""
+    """Base class of training objectives, with one subclass for each component of `shapeflow/objectives/`."""
 
     def asked(self, inputs: Tensor, targets: Tensor, seed: int, step: int, part: slice) -> Asked:
-        """What the data's samples ask: the samples themselves, where a subclass says nothing else. A pure function of
-        its arguments. `part`: which of the step's samples these are, so that every process draws as one would."""
+        """Return the inputs and targets made from the data's samples; default: the samples unchanged.
+
+        A pure function of its arguments. `part`: which of the step's samples these are, so that random draws do not
+        depend on the number of processes."""
         return Asked(inputs, targets)
 
     def loss(self, logits: Tensor, asked: Asked) -> Tensor:
-        """The mean over the samples of this process, in nats, float32 or finer."""
+        """Return the mean loss over the samples of this process, in nats, in float32 or higher precision."""
         raise NotImplementedError
 
 
 def exact(logits: Tensor) -> Tensor:
-    """Logits with all axes but the last as one, in float32 or finer."""
+    """Return logits with all axes but the last flattened, in float32 or higher precision."""
     flat = logits.flatten(0, -2)
     return flat if flat.dtype.itemsize > 2 else flat.float()
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy over the last axis of the logits, averaged over all targets that are not IGNORED."""
+    """Return the cross-entropy over the last axis of the logits, averaged over all targets that are not IGNORED."""
     return functional.cross_entropy(
         exact(logits), targets.flatten(), ignore_index=IGNORED, label_smoothing=label_smoothing
     )

@@ -1,4 +1,4 @@
-"""A teacher: a model out of a file, frozen. It is no part of the student's module, optimizer, average or checkpoint."""
+"""A teacher: a frozen model from a file. The student's module, optimizer, average and checkpoint do not include it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shapeflow_torch.reading import Reader
 
 
 class Teacher:
-    """Answers what the student is asked, at the student's precision."""
+    """A frozen model that returns logits for the student's inputs, at the student's precision."""
 
     def __init__(self, file: str, sha256: str, site: Site) -> None:
         """Read the file that a plan names. Raises Refused `teacher-missing`, `teacher-broken`, `teacher-changed`."""
@@ -44,15 +44,15 @@ class Teacher:
         self._tokens = None if vocabulary is None else vocabulary - weights.reserved
 
     def told(self, asked: Asked) -> Tensor:
-        """Logits for what a step asks, computed once however often they are wanted."""
+        """Return the logits for the inputs of a step. They are computed once and cached in `asked`."""
         if self.sha256 not in asked.answers:
             asked.answers[self.sha256] = self.answer(asked.inputs)
         return asked.answers[self.sha256]
 
     @torch.no_grad()
     def answer(self, inputs: Tensor) -> Tensor:
-        """Logits for images or tokens; images of another side are resized to the teacher's. What is said of ids that
-        the teacher has reserved is left out: no sample of the data has them."""
+        """Return logits for images or tokens. Images are resized to the teacher's resolution. Logits of ids reserved by
+        the teacher are left out, since the data does not contain them."""
         if self._side is not None:
             inputs = resized(inputs, self._side)
         with autocast(self._site.device, self._site.dtype):
@@ -61,7 +61,7 @@ class Teacher:
 
 
 def teacher_of(file: str, sha256: str, site: Site) -> Teacher:
-    """The teacher of a digest, read where nobody has read it before. Raises what `Teacher` raises."""
+    """Return the teacher of a digest, and load it if it is not loaded yet. Raises what `Teacher` raises."""
     if sha256 not in site.teachers:
         site.teachers[sha256] = Teacher(file, sha256, site)
     found: Teacher = site.teachers[sha256]

@@ -1,4 +1,4 @@
-"""Optimizers: one file for each component of `shapeflow/optimizers/`, of the same name."""
+"""Optimizers. Each component of `shapeflow/optimizers/` has a file of the same name here."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["Member", "Optimizer", "State", "optimizer_of"]
 
 
 def optimizer_of(spec: Spec, apart: Collection[str] = (), varied: bool = False) -> Optimizer[Any]:
-    """The optimizer that a plan names. `apart`, `varied`: see `Optimizer`.
+    """Return the optimizer that a plan names. `apart`, `varied`: see `Optimizer`.
 
-    Raises Refused `no-such-optimizer`, `broken-component` and `wrong-member` for the class of another distribution, and
-    `broken-plan` where the settings are not those of the optimizer.
+    Raises Refused `no-such-optimizer`; `broken-component` or `wrong-member` if a plugin's class cannot be used;
+    `broken-plan` if the optimizer does not have these settings.
     """
     kind = _KINDS.get(spec.name) or plugin("optimizers", spec.name)
     if kind is None:
@@ -48,7 +48,7 @@ def optimizer_of(spec: Spec, apart: Collection[str] = (), varied: bool = False) 
 
 
 def _check_kind(name: str, kind: Any) -> None:
-    """Raises Refused `wrong-member` for a class that does not meet `Optimizer`."""
+    """Raise Refused `wrong-member` if a class does not implement `Optimizer`."""
     if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
         lacks, help_ = "is not a subclass of `shapeflow_torch.Optimizer`", "inherit it"
     elif kind.__abstractmethods__:
@@ -67,7 +67,7 @@ def _check_kind(name: str, kind: Any) -> None:
 
 
 def _misspelt(kind: type[Optimizer[Any]]) -> Iterator[tuple[str, str]]:
-    """Public methods whose names are close to an optional one of `Optimizer`, which would never be called."""
+    """Yield public methods that would never be called, each with the similar method name of `Optimizer`."""
     hooks = {name for name, value in vars(Optimizer).items() if callable(value) and not name.startswith("_")}
     for base in kind.__mro__[: kind.__mro__.index(Optimizer)]:
         for name in vars(base).keys() - hooks:

@@ -1,4 +1,4 @@
-"""AdamW: torch's own, fused; with an age for every entry where a parameter has grown."""
+"""AdamW. Uses torch's fused AdamW, with an age per entry for parameters that have grown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shapeflow_torch.optimizers.parts import Optimizer, State
 
 
 class Settings(AnySettings, Protocol):
-    """Of an optimizer that updates some parameters by AdamW; `decays` has a `beta2`."""
+    """Settings of an optimizer that updates some parameters by AdamW. The result of `decays` has a `beta2`."""
 
     @property
     def beta1(self) -> float: ...
@@ -32,7 +32,7 @@ S = TypeVar("S", bound=Settings)
 
 
 class AdamwPart(Optimizer[S]):
-    """What an optimizer shares with AdamW that updates some parameters by it: the betas of a step, and ages."""
+    """Base class of optimizers that update some parameters by AdamW. Sets the betas of each step and handles ages."""
 
     def set_rates(
         self, optimizer: torch.optim.Optimizer, factors: Factors, memory: float, worth: Callable[[int], float]
@@ -58,7 +58,7 @@ class AdamwPart(Optimizer[S]):
 
 
 class Adamw(AdamwPart[Declared]):
-    """`AgedAdamW` where entries have ages of their own or the memory varies, else `torch.optim.AdamW`."""
+    """`AgedAdamW` if entries have individual ages or the memory varies, otherwise `torch.optim.AdamW`."""
 
     declaration: ClassVar[type[Any]] = Declared
 

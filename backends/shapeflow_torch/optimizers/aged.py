@@ -1,4 +1,4 @@
-"""AdamW, stock where torch has it, with an age for every entry where a parameter has grown."""
+"""torch's AdamW, extended by an age per entry for parameters that have grown."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ Index = tuple[slice, ...]
 
 
 NEGLIGIBLE = 1e-3
-"""An entry's own age is dropped once beta ** age is below this, by either beta: its moments are then those of any old
-entry, but for a rest that makes its updates at most 0.05% too long (1 / sqrt(1 - 1e-3), second moment) or 0.1% too
-short (first), and less with every further step."""
+"""An entry's own age is dropped once beta ** age is below this for both betas. From then on, its updates are at most
+0.05% too large (1 / sqrt(1 - 1e-3), second moment) or 0.1% too small (first moment), and the error shrinks with every
+step."""
 HARMLESS = 1.1
-"""How many times too far an update may go for want of an age."""
+"""Ages are not needed if updates without them are at most this many times too large."""
 
 
 class AgedAdamW(torch.optim.AdamW):
-    """AdamW (Loshchilov and Hutter 2019) whose bias correction knows the age of every entry.
+    """AdamW (Loshchilov and Hutter 2019) whose bias correction uses the age of every entry.
 
-    torch keeps one step count a parameter. Entries that grew late, with empty moments but the old count, would get no
-    bias correction: at betas (.9, .999) their first updates are 3 to 6.6 times too large.
+    torch keeps one step count per parameter. Entries that are added late have empty moments but the old count, so they
+    get no bias correction: with betas (.9, .999), their first updates are 3 to 6.6 times too large.
 
-    All is torch's own, fused: parameters without ages as they are, grown ones by stretches of rows, each counted by its
-    oldest entries. Only entries that are younger than others of their rows are updated once more, at their own age,
-    until it is `NEGLIGIBLE`.
+    All updates use torch's fused kernel. Parameters without ages are updated as usual. Grown parameters are updated in
+    stretches of rows, each with the age of its oldest entries. Entries younger than others in their rows are then
+    updated again with their own age, until the difference is `NEGLIGIBLE`.
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._grown: dict[Tensor, _Grown] = {}
         self._ages: dict[Tensor, int] = {}
-        """Updates of parameters without ages, where memory varies; known here, so that no device is asked."""
+        """Number of updates of each parameter without ages, if memory varies. Kept on the host: no device sync."""
         self.memory: Memory | None = None
-        """Set before each step where what a step counts as varies over a run."""
+        """Set before each step if the weight of steps in the second moment varies over the run; otherwise None."""
 
     def adopt(self, parameter: Tensor, state: State) -> None:
-        """Take a state whose `step` is an age for each entry."""
+        """Set the state of a parameter from a state whose `step` is an age per entry."""
         own = _Grown(parameter, {**state, "step": state["step"].max()}, state["step"].max() - state["step"])
         self.state[parameter], self._grown[parameter] = own.state, own
 
     def state_of(self, parameter: Tensor) -> State:
-        """The state of a parameter, `step` being an age for each entry where these differ."""
+        """Return the state of a parameter. `step` is an age per entry if ages differ."""
         state, grown = self.state[parameter], self._grown.get(parameter)
         return dict(state) if grown is None else {**state, "step": state["step"] - grown.late}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient once."""
         groups = self.param_groups
         self.param_groups = [part for group in groups for part in self._plain(group)]
         try:
@@ -72,7 +72,7 @@ class AgedAdamW(torch.optim.AdamW):
                     del self._grown[one.parameter]
 
     def _plain(self, group: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """The parameters of a group that have no ages, in groups of one correction each."""
+        """Yield the parameters of a group that have no ages, grouped by bias correction."""
         own = [p for p in group["params"] if p not in self._grown]
         if self.memory is None:
             yield {**group, "params": own}
@@ -89,14 +89,16 @@ class AgedAdamW(torch.optim.AdamW):
 
 @attrs.frozen
 class Memory:
-    """A second moment that forgets by samples: each step counts as so many of the data's own batch, by which beta2
-    is stated. `beta2`: as stated; `worth`: what the last so many steps count as."""
+    """Decay of a second moment by samples instead of steps.
+
+    `beta2`: decay per step at the data's own batch size; `worth`: number of such steps that the last N steps of the run
+    count as."""
 
     beta2: float
     worth: Callable[[int], float]
 
     def left(self, age: int) -> float:
-        """What is left of the start of a second moment."""
+        """Return the remaining weight of the initial second moment after `age` steps."""
         return float(self.beta2 ** self.worth(age))
 
 
@@ -105,9 +107,11 @@ def _left(beta2: float, age: int, memory: Memory | None) -> float:
 
 
 def _corrected(group: Mapping[str, Any], age: int, memory: Memory | None) -> dict[str, float]:
-    """What torch is to be told, so that it makes the update of a true correction. It divides by 1 - beta2 ** age with
-    the beta2 of the step; where that was another one before, the right number is c times this. Then
-    lr m / (sqrt(v / c) + eps) = (lr sqrt(c)) m / (sqrt(v) + eps sqrt(c)), and the decay lr * weight_decay stays."""
+    """Return the options with which torch makes an update with the exact bias correction.
+
+    torch divides v by 1 - beta2 ** age, with the beta2 of the current step. If earlier steps had another beta2, the
+    exact divisor is c times this. Then lr m / (sqrt(v / c) + eps) = (lr sqrt(c)) m / (sqrt(v) + eps sqrt(c)), and the
+    decay lr * weight_decay must stay the same."""
     lr, eps, decay, beta2 = group["lr"], group["eps"], group["weight_decay"], group["betas"][1]
     ratio = 1.0 if memory is None else math.sqrt((1 - memory.left(age)) / (1 - beta2**age))
     return {"lr": lr * ratio, "eps": eps * ratio, "weight_decay": decay / ratio}
@@ -115,18 +119,21 @@ def _corrected(group: Mapping[str, Any], age: int, memory: Memory | None) -> dic
 
 @attrs.frozen(eq=False)
 class _Rows:
-    """A stretch of rows of a tensor. `younger`: boxes in it whose entries came later than its oldest ones, with the
-    updates that they have missed of the tensor's oldest; `step`: updates that its own oldest have seen."""
+    """A stretch of rows of a tensor. An entry has missed the updates that the tensor's oldest entries got before it
+    existed.
+
+    `step`: number of updates of the stretch's oldest entries; `younger`: boxes of younger entries, each with the number
+    of updates it has missed."""
 
     rows: slice
     step: Tensor
     missed: int
-    """Updates that its oldest have missed of the tensor's oldest."""
+    """Number of updates that the stretch's oldest entries have missed."""
     younger: tuple[tuple[Index, int], ...]
 
 
 class _Grown:
-    """A parameter whose entries are not all of one age. `late`: the updates that each entry has missed."""
+    """A parameter whose entries differ in age. `late`: number of updates that each entry has missed."""
 
     def __init__(self, parameter: Tensor, state: State, late: Tensor) -> None:
         self.parameter, self.state = parameter, state
@@ -138,7 +145,7 @@ class _Grown:
         return self.parameter.grad.contiguous()
 
     def forget(self, betas: tuple[float, float], memory: Memory | None) -> None:
-        """Entries whose start is `NEGLIGIBLE` count as old as the oldest."""
+        """Treat entries as old as the oldest once the weight of their initial moments is `NEGLIGIBLE`."""
         if _forgotten(betas, self.age - self._next, memory):
             all_missed = torch.unique(self.late).tolist()
             gone = max(missed for missed in all_missed if _forgotten(betas, self.age - missed, memory))
@@ -161,14 +168,14 @@ def _forgotten(betas: tuple[float, float], age: int, memory: Memory | None) -> b
 
 
 def _stretches(values: Tensor) -> list[slice]:
-    """Stretches of equal rows."""
+    """Return the stretches of consecutive equal rows."""
     changes = values.diff(dim=0).flatten(1).any(1) if values.dim() > 1 else values.diff() != 0
     bounds = [0, *(changes.nonzero().flatten() + 1).tolist(), len(values)]
     return [slice(first, last) for first, last in itertools.pairwise(bounds)]
 
 
 def _boxes(values: Tensor) -> list[tuple[Index, int]]:
-    """Boxes of one value each, which together are the tensor."""
+    """Split a tensor into boxes of constant value; returns each box with its value."""
     if not values.dim() or bool((values == values.flatten()[0]).all()):
         return [((), int(values.flatten()[0]))]
     found = ((rows, _boxes(values[rows.start])) for rows in _stretches(values))
@@ -201,13 +208,13 @@ def _update(grown: _Grown, group: Mapping[str, Any], memory: Memory | None) -> N
 
 
 def lasting(beta1: float, beta2: float) -> int:
-    """Updates after which the start of both moments is `NEGLIGIBLE`."""
+    """Return the number of updates after which the initial value of both moments is `NEGLIGIBLE`."""
     beta = max(beta1, beta2)
     return math.ceil(math.log(NEGLIGIBLE) / math.log(beta)) if beta else 1
 
 
 def ages_matter(beta1: float, beta2: float) -> bool:
-    """Whether entries that start with empty moments at an old age are ever updated more than `HARMLESS` times too far:
-    by (1 - beta1 ** t) / sqrt(1 - beta2 ** t) after t updates, under a constant gradient."""
+    """Return whether new entries with empty moments and the age of old entries get updates more than `HARMLESS` times
+    too large. After t updates under a constant gradient, the factor is (1 - beta1 ** t) / sqrt(1 - beta2 ** t)."""
     age = np.arange(1, lasting(beta1, beta2) + 1)
     return bool(((1 - beta1**age) / np.sqrt(1 - beta2**age)).max() > HARMLESS)

@@ -17,18 +17,20 @@ from shapeflow_torch.optimizers.aged import AgedAdamW
 from shapeflow_torch.optimizers.parts import Member
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of x, x^3 and x^5 (Jordan et al. 2024): singular values in (0, 1] come to lie between about 0.7 and 1.2."""
+"""Coefficients of x, x^3 and x^5 (Jordan et al. 2024). They map singular values in (0, 1] to about 0.7 to 1.2."""
 ITERATIONS = 5
 TINY = 1e-7
-"""Added to the norm of a matrix, so that an empty one stays empty."""
+"""Added to the norm of a matrix, so that a zero matrix stays zero."""
 LIKE_ADAMW = 0.2
-"""Root mean square of an AdamW update, in learning rates (Liu et al., arXiv 2502.16982, section 2.2)."""
+"""Root mean square of an AdamW update divided by the learning rate (Liu et al., arXiv 2502.16982, section 2.2)."""
 
 
 def newton_schulz(matrices: Tensor) -> Tensor:
-    """Matrices close to U V^T for each U S V^T of a batch (..., rows, columns): singular values s / |S| become
-    p(p(p(p(p(s / |S|))))) with p(x) = 3.4445 x - 4.7750 x^3 + 2.0315 x^5. In bfloat16 on a GPU, where that does (Jordan
-    et al. 2024), else in the precision given."""
+    """Return approximately U V^T for each matrix U S V^T of a batch (..., rows, columns).
+
+    Five Newton-Schulz iterations map each singular value s to p(p(p(p(p(s / |S|))))), where
+    p(x) = 3.4445 x - 4.7750 x^3 + 2.0315 x^5. On a GPU they run in bfloat16, which is precise enough (Jordan et al.
+    2024); otherwise in the precision of the input."""
     tall = matrices.shape[-2] > matrices.shape[-1]
     x: Tensor = matrices.mT if tall else matrices
     if x.is_cuda:
@@ -44,28 +46,28 @@ def newton_schulz(matrices: Tensor) -> Tensor:
 
 @attrs.frozen
 class Layout:
-    """How a tensor of two axes holds matrices: one, or one for each entry of the dims that are fused in it but are
-    tensors of their own."""
+    """How a two-axis tensor is split into matrices: one matrix, or one for each entry of the fused dims that
+    separate matrices."""
 
     sizes: tuple[int, ...]
-    """Of the logical dims."""
+    """Sizes of the logical dims."""
     order: tuple[int, ...]
-    """The logical dims, those of different matrices first."""
+    """Order of the logical dims, with those that separate matrices first."""
     rows: int
     columns: int
 
     def split(self, tensor: Tensor) -> Tensor:
-        """(rows, columns) of a tensor as (matrices, rows, columns) of its matrices."""
+        """Reshape a tensor with two axes to (matrices, rows, columns)."""
         return tensor.reshape(self.sizes).permute(self.order).reshape(-1, self.rows, self.columns)
 
     def joined(self, matrices: Tensor, like: Tensor) -> Tensor:
-        """The tensor of these matrices."""
+        """Undo `split`: reshape (matrices, rows, columns) to the shape of `like`."""
         inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
         return matrices.reshape([self.sizes[axis] for axis in self.order]).permute(inverse).reshape(like.shape)
 
 
 def layout_of(member: Member, apart: frozenset[str]) -> Layout:
-    """`apart`: dims along which slices are matrices of their own."""
+    """Return the layout of a tensor. `apart`: dims along which slices are separate matrices."""
     dims = member.declared.logical
     order = sorted(range(len(dims)), key=lambda axis: dims[axis] not in apart)
     sides, at = [], 0
@@ -81,7 +83,7 @@ class MuonAdamW(AgedAdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient once."""
         groups = self.param_groups
         self.param_groups = [group for group in groups if group["layout"] is None]
         try:
@@ -93,7 +95,7 @@ class MuonAdamW(AgedAdamW):
                 self._orthogonal(group, group["layout"])
 
     def _orthogonal(self, group: Mapping[str, Any], layout: Layout) -> None:
-        """Tensors of one layout, all their matrices in one batch."""
+        """Update all tensors of a group by Muon. They share one layout, so their matrices form one batch."""
         weights = [parameter for parameter in group["params"] if parameter.grad is not None]
         if not weights:
             return

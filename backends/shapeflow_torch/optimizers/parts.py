@@ -28,7 +28,7 @@ class Member:
     weight: nn.Parameter
     declared: Parameter
     sizes: tuple[int, ...]
-    """Of `declared.logical`, fused dims apart."""
+    """Sizes of the dims in `declared.logical`, where fused dims are separate."""
 
 
 class Optimizer(ABC, Generic[D]):
@@ -43,8 +43,8 @@ class Optimizer(ABC, Generic[D]):
     """The component of `shapeflow/optimizers/` of the same name."""
 
     def __init__(self, settings: D, apart: Collection[str] = (), varied: bool = False) -> None:
-        """`apart`: dims along which slices are tensors of their own, as in a plan; `varied`: whether the steps of the
-        run ever count as more or less than one in `decays`."""
+        """`apart`: dims along which slices are separate tensors, as in a plan; `varied`: whether any step of the run
+        has a `memory` other than 1."""
         self.settings, self.apart, self.varied = settings, frozenset(apart), varied
 
     @abstractmethod
@@ -59,13 +59,13 @@ class Optimizer(ABC, Generic[D]):
     def set_rates(
         self, optimizer: torch.optim.Optimizer, factors: Factors, memory: float, worth: Callable[[int], float]
     ) -> None:
-        """Set the options that vary between steps. `factors`: of the step's learning rate; `memory`: how many steps of
-        the data's own batch this step counts as; `worth`: how many the last N steps count as."""
+        """Set the options that vary between steps. `factors`: of the step's learning rate; `memory`: the number
+        of steps at the data's own batch size that this step counts as; `worth`: the same for the last N steps."""
         for group in optimizer.param_groups:
             group["lr"] = factors.matrix_rate if group["wide"] else factors.rate
 
     def needs_ages(self, memory: float) -> bool:
-        """Return whether entries made at a switch need a `count` of their own under `moments: fresh`.
+        """Return whether entries created at a switch need their own `count` under `moments: fresh`.
 
         `memory`: the smallest `memory` of any step after the switch, at which the decays are slowest."""
         return False
@@ -84,9 +84,10 @@ class Optimizer(ABC, Generic[D]):
 
     def build_with_state(self, members: Mapping[str, Member], states: dict[str, State]) -> torch.optim.Optimizer:
         """Return a torch optimizer over named tensors, with their state. Empties `states`, so that no tensor is held
-        twice. `load_state_dict` would match tensors by position and accept state of other sizes.
+        twice.
 
-        Raises ValueError for state whose sizes are not those of its tensor.
+        Raises ValueError if the sizes of a state differ from its tensor's. `load_state_dict` is not used because it
+        matches tensors by position and accepts other sizes.
         """
         aged = False
         for name, state in states.items():
@@ -105,7 +106,7 @@ class Optimizer(ABC, Generic[D]):
         return optimizer
 
     def check_state(self, optimizer: torch.optim.Optimizer, members: Mapping[str, Member]) -> None:
-        """Raises Refused `undeclared-state` if the state that an update wrote is not what the component declares."""
+        """Raise Refused `undeclared-state` if the state after an update differs from what the component declares."""
         for name, state in self.states(optimizer, members).items():
             member = members[name]
             rules = self.settings.state(member.declared)

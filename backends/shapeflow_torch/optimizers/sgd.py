@@ -1,4 +1,4 @@
-"""SGD: torch's own, after a decoupled weight decay."""
+"""torch's SGD with decoupled weight decay."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from shapeflow_torch.optimizers.parts import Member, Optimizer
 
 
 class DecayedSGD(torch.optim.SGD):
-    """SGD whose groups have a `decay`: weights are multiplied by 1 - lr * decay first."""
+    """SGD with decoupled weight decay: weights are multiplied by 1 - lr * `decay` of their group before the update."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient once."""
         for group in self.param_groups:
             moved = [parameter for parameter in group["params"] if parameter.grad is not None]
             if group["decay"] and moved:
@@ -33,5 +33,5 @@ class Sgd(Optimizer[Declared]):
 
     def options(self, member: Member) -> dict[str, Any]:
         found = super().options(member)
-        # torch's own `weight_decay` would be added to the gradient, and so to the momentum.
+        # torch adds its own `weight_decay` to the gradient, and so to the momentum.
         return {**found, "decay": found["weight_decay"], "weight_decay": 0.0}
