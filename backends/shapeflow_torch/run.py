@@ -48,11 +48,12 @@ def run(
     that case only the leader calls `listen`, and all other processes return None.
 
     Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `contradicting-devices`, `bad-launch`, `no-model`,
-    `no-such-model`, `no-such-data`, `no-such-objective`, `no-such-metric`, `no-such-view`, `data-missing`,
-    `data-changed`, `data-mismatch`, `broken-image`, `context-too-long`, `no-document-ends`, `batch-not-divisible`,
-    `run-exists`, `no-run`, `run-busy`, `run-finished`, `other-plan`, `foreign-checkpoint`, `broken-checkpoint`,
-    `loss-not-finite`, `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `wrong-parameters`,
-    `teacher-missing`, `teacher-broken`, `teacher-changed`.
+    `no-such-model`, `no-such-data`, `no-such-objective`, `no-such-optimizer`, `no-such-metric`, `no-such-view`,
+    `broken-component`, `wrong-member`, `broken-plan`, `undeclared-state`, `no-prefix-mask`, `data-missing`,
+    `data-changed`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
+    `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-finished`, `other-plan`,
+    `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`, `cannot-write`,
+    `not-arrived`, `wrong-parameters`, `teacher-missing`, `teacher-broken`, `teacher-changed`.
     """
     choices = Choices(folder, root or Path.cwd(), resume, compile, until)
     if distribute.joins():

@@ -26,8 +26,8 @@ class Distill(Objective):
 
 
 def divergence(logits: Tensor, taught: Tensor, targets: Tensor, temperature: float) -> Tensor:
-    """KL(softmax(taught / T) || softmax(logits / T)) over the last axis, averaged over all targets that are not
-    IGNORED.
+    """Return KL(softmax(taught / T) || softmax(logits / T)) over the last axis, averaged over all targets that are not
+    IGNORED. T: `temperature`; `taught`: logits of the teacher.
 
     If the student has more logits than the teacher, the additional ones belong to reserved ids. They are left out, so
     that only the data's tokens are compared."""

@@ -16,7 +16,7 @@ IGNORED = -100
 
 @attrs.frozen
 class Site:
-    """What objectives need to know of the run in order to be created."""
+    """The information about a run that is needed to create its objectives."""
 
     root: Path
     """Base directory of relative paths."""

@@ -32,9 +32,9 @@ class AgedAdamW(torch.optim.AdamW):
     torch keeps one step count per parameter. Entries that are added late have empty moments but the old count, so they
     get no bias correction: with betas (.9, .999), their first updates are 3 to 6.6 times too large.
 
-    All updates use torch's fused kernel. Parameters without ages are updated as usual. Grown parameters are updated in
-    stretches of rows, each with the age of its oldest entries. Entries younger than others in their rows are then
-    updated again with their own age, until the difference is `NEGLIGIBLE`.
+    torch's fused kernel makes the updates. Parameters without ages are updated as usual. Grown parameters are updated
+    in stretches of rows, each with the age of its oldest entries. For entries younger than others in their rows, a
+    second computation replaces this update by one at their own age, until the difference is `NEGLIGIBLE`.
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -57,7 +57,7 @@ class AgedAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient once."""
+        """Make one update of every parameter that has a gradient."""
         groups = self.param_groups
         self.param_groups = [part for group in groups for part in self._plain(group)]
         try:

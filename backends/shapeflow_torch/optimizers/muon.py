@@ -83,7 +83,7 @@ class MuonAdamW(AgedAdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient once."""
+        """Make one update of every parameter that has a gradient."""
         groups = self.param_groups
         self.param_groups = [group for group in groups if group["layout"] is None]
         try:

@@ -34,9 +34,9 @@ class Member:
 class Optimizer(ABC, Generic[D]):
     """Builds torch optimizers for a declared optimizer, sets their rates before each step, and reads their state.
 
-    There is one instance per run, and it holds no state: the torch optimizer does, and a new one is built at each
-    switch that changes tensors. Updates must depend on the gradients and the state alone: gradients are averaged over
-    the processes before the update, and each process holds all weights.
+    There is one instance per run. It holds no state: the state is in the torch optimizer, which is built again at each
+    switch that changes tensors. Updates may depend only on the gradients and the state. Gradients are averaged over the
+    processes before the update, and each process holds all weights.
     """
 
     declaration: ClassVar[type[Any]]
@@ -59,8 +59,9 @@ class Optimizer(ABC, Generic[D]):
     def set_rates(
         self, optimizer: torch.optim.Optimizer, factors: Factors, memory: float, worth: Callable[[int], float]
     ) -> None:
-        """Set the options that vary between steps. `factors`: of the step's learning rate; `memory`: the number
-        of steps at the data's own batch size that this step counts as; `worth`: the same for the last N steps."""
+        """Set the options that vary between steps. `factors`: factors of the step's learning rate;
+        `memory`: number of steps at the data's own batch size that this step counts as; `worth`: maps N to the sum of
+        `memory` over the last N steps."""
         for group in optimizer.param_groups:
             group["lr"] = factors.matrix_rate if group["wide"] else factors.rate
 
