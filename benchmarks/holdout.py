@@ -99,7 +99,7 @@ def laws_of(runs: Runs, options: FitOptions) -> Mapping[Shape, Law]:
 
 def variants(runs: Runs, console: Console) -> bool:
     """Print the table of variants. Returns whether the default meets its goals."""
-    table = Table("offset", "exponent", "dropped", title="first half fitted, rest foretold: medians over the shapes")
+    table = Table("offset", "exponent", "dropped", title="first half fitted, rest predicted: medians over the shapes")
     for heading in ("mean error", "last error", "factor", "quartiles", "never", "within 1.5"):
         table.add_column(heading, justify="right")
     good = False

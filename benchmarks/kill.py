@@ -150,9 +150,9 @@ def lose_a_worker(top: Path) -> tuple[str, bool]:
     said = process.communicate(timeout=GIVEN_UP)[1]
     codes = [json.loads(line)["code"] for line in said.splitlines() if line.startswith("{")]
     remain = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    told = f"exit {process.returncode}, {', '.join(codes)}, {len(remain)} processes remain"
+    outcome = f"exit {process.returncode}, {', '.join(codes)}, {len(remain)} processes remain"
     subprocess.run(command(top, folder, *pair, "--resume"), check=True)
-    return told, (process.returncode, codes, remain) == (1, ["worker-lost"], []) and ends_alike(folder, top / "pair")
+    return outcome, (process.returncode, codes, remain) == (1, ["worker-lost"], []) and ends_alike(folder, top / "pair")
 
 
 def workers(launcher: int) -> list[int]:
@@ -188,10 +188,12 @@ def main() -> None:
             done, saved = (", ".join(str(getattr(kill, name)) for kill in kills) for name in ("done", "saved"))
             torn = ", ".join(kill.torn for kill in kills if kill.torn)
             table.add_row(str(number), done, saved, torn, "yes" if same else "NO")
-        told, pair = lose_a_worker(top) if Path("/proc/self/cmdline").exists() else ("not tried: no /proc here", True)
+        outcome, pair = (
+            lose_a_worker(top) if Path("/proc/self/cmdline").exists() else ("not tried: no /proc here", True)
+        )
     Console(highlight=False, width=110).print(table)
     print(f"\n  {alike} of {choices.tries} ended with the same bits as a run that was not killed")
-    print(f"  one of two processes killed: {told}; gone on to the same bits: {'yes' if pair else 'NO'}")
+    print(f"  one of two processes killed: {outcome}; gone on to the same bits: {'yes' if pair else 'NO'}")
     sys.exit(alike != choices.tries or not pair)
 
 

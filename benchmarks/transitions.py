@@ -77,11 +77,11 @@ def plan_of(setting: Setting, row: Row, seed: int, trunk: int, folder: Path) -> 
         settings = ", ".join(part for part in (moved.settings, row.settings if axis == row.axis else "") if part)
         way = f"{moved.via}({settings})" if settings else moved.via
         lines.append(f"axis {axis} in [{moved.before}, {moved.after}] via {way}\n")
-    for until in ("end",) if row.anew else (f"{trunk} steps", "end"):
+    for until in ("end",) if row.scratch else (f"{trunk} steps", "end"):
         moves = row.axis if until == "end" else None
         shape = ", ".join(f"{axis}: {m.after if axis == moves else m.before}" for axis, m in setting.axes.items())
         lines.append(f"stage ({shape}) until {until}\n")
-    lines.append(f"budget {POINTS[-1] + (0 if row.anew else trunk)} steps\nseed {seed}\n")
+    lines.append(f"budget {POINTS[-1] + (0 if row.scratch else trunk)} steps\nseed {seed}\n")
     plan = compiled("".join(lines), folder)
     *before, last = plan.stages
     if last.transition is not None and row.axis != "batch":
@@ -125,13 +125,13 @@ class Forks:
         setting = attrs.evolve(setting, trained=setting.trained.replace(RATE, f"lr: {self._rate:g},"))
         plan = plan_of(setting, row, seed, self._steps, self._folder)
         machine = TorchMachine(plan, self._opened(plan))
-        start, begun = (None, 0) if row.anew else (self._folder / "forks" / "trunk", self._steps)
+        start, begun = (None, 0) if row.scratch else (self._folder / "forks" / "trunk", self._steps)
         if start is not None:
             checkpoint.save(start, attrs.evolve(self._trunk(plan), plan=plan.digest))
         context = max(c.shape.number("context") for c in plan.candidates) if row.axis == "context" else None
         found: dict[int, float] = {}
         for event in execute(plan, machine, resume=start):
-            if isinstance(event, RunStarted) and not row.anew:
+            if isinstance(event, RunStarted) and not row.scratch:
                 machine.look(plan.stages[0].reading)
                 found[BEFORE] = held_out(machine, context)
             elif isinstance(event, StageEntered):

@@ -30,14 +30,14 @@ class Setting:
 @attrs.frozen
 class Row:
     """One way to switch. `settings`: settings of the axis's transition. `rule`: the rule for the optimizer's state, or
-    for the learning rate if the batch changes. `anew`: train from scratch in the shape after the switch, without a
+    for the learning rate if the batch changes. `scratch`: train from scratch in the shape after the switch, without a
     trunk."""
 
     group: str
     rule: str
     axis: str | None = None
     settings: str = ""
-    anew: bool = False
+    scratch: bool = False
 
 
 RATE = "lr: 2e-3,"
@@ -111,4 +111,4 @@ def rows(setting: Setting) -> Iterator[Row]:
     if "batch" in setting.switched:
         yield from (Row("batch", rule, "batch", f"lr: {rule}") for rule in ("keep", "sqrt", "linear"))
     for axis in (axis for axis in setting.switched if len(setting.switched) > 1 and axis != "batch"):
-        yield Row("from scratch", f"{axis} {setting.axes[axis].after}", axis, anew=True)
+        yield Row("from scratch", f"{axis} {setting.axes[axis].after}", axis, scratch=True)

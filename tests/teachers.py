@@ -52,9 +52,9 @@ def _weights(model: Any, declared: Any, shape: Shape, own: Shape, reading: tuple
     )
 
 
-def write_zeros(path: Path, weights: Weights, told: dict[str, str] | None = None) -> Path:
-    """Write a complete weight file whose tensors are all 0; `told` replaces the metadata of its header."""
-    header: dict[str, Any] = {"__metadata__": metadata(weights) if told is None else told}
+def write_zeros(path: Path, weights: Weights, stated: dict[str, str] | None = None) -> Path:
+    """Write a complete weight file whose tensors are all 0; `stated` replaces the metadata of its header."""
+    header: dict[str, Any] = {"__metadata__": metadata(weights) if stated is None else stated}
     at = 0
     for name, sizes in weights.ledger().tensors().items():
         end = at + 4 * math.prod(sizes)

@@ -205,9 +205,9 @@ def test_sizes_of_another_step(saved: Path) -> None:
 
 def test_the_newest_intact_one_is_found_and_broken_ones_reported(saved: Path) -> None:
     (saved / "model.safetensors").write_bytes(b"")
-    told: list[Diagnostic] = []
-    assert checkpoint.newest(saved.parent, told.append) == saved.with_name("step-000000009")
-    assert [(d.code, d.severity) for d in told] == [("broken-checkpoint", "warning")]
+    stated: list[Diagnostic] = []
+    assert checkpoint.newest(saved.parent, stated.append) == saved.with_name("step-000000009")
+    assert [(d.code, d.severity) for d in stated] == [("broken-checkpoint", "warning")]
     assert checkpoint.newest(saved / "nowhere") is None
 
 

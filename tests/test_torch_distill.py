@@ -170,7 +170,7 @@ def test_the_student_comes_nearer_to_its_teacher(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("spoilt", ["gone", "other"])
-def test_a_missing_or_changed_teacher_is_told_before_the_first_step(
+def test_a_missing_or_changed_teacher_is_reported_before_the_first_step(
     spoilt: str, distilled: Plan, trained: Path, tmp_path: Path
 ) -> None:
     """The run is refused at its start, even if only a later stage needs the teacher, and also on a resume."""

@@ -45,7 +45,7 @@ LOST = """
 """
 
 
-def test_a_lost_process_is_told_and_its_run_resumed(tmp_path: Path) -> None:
+def test_a_lost_process_is_reported_and_its_run_resumed(tmp_path: Path) -> None:
     script = tmp_path / "lost.py"
     script.write_text(textwrap.dedent(LOST))
     here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
@@ -111,7 +111,7 @@ def test_contradicting_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize(
-    ("told", "note"),
+    ("stated", "note"),
     [
         ({"WORLD_SIZE": "x"}, "WORLD_SIZE is `x`"),
         ({"RANK": "1"}, "RANK is 1, and WORLD_SIZE 1"),
@@ -122,11 +122,11 @@ def test_contradicting_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     ],
 )
 def test_a_launch_that_says_too_little(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], note: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: dict[str, str], note: str
 ) -> None:
     for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {"RANK": "0", "WORLD_SIZE": "1", **told}.items():
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", **stated}.items():
         monkeypatch.setenv(name, value)
     found = refused(PLAN, tmp_path / "run")
     assert (found.code, found.notes) == ("bad-launch", (note,))

@@ -422,7 +422,7 @@ def test_a_batch_changes_only_samples_and_learning_rate() -> None:
     before, average, body = outputs(made), averaged(made), made.body
     assert {group["lr"] for group in body.optimizer.param_groups} == {2e-3 * 0.5}
     switch(made)
-    assert made.body is body, "nothing is made anew"
+    assert made.body is body, "nothing is rebuilt"
     assert torch.equal(outputs(made), before)
     assert torch.equal(averaged(made), average)
     made.step(made.plan.stages[1], 6, 0.0)

@@ -369,7 +369,7 @@ def test_shares_takes_the_cheapest_shape_besides_the_target() -> None:
     assert leg.shape == CONTEXTS[1]
     assert leg.shares == (Share(CONTEXTS[2], 0.1),)
     assert leg.until == END
-    said = "`(context: 64 tokens)` is the best fixed shape besides the target: its law predicts error 0.3222"
+    said = "`(context: 64 tokens)` is the best fixed shape except the target: its law predicts error 0.3222"
     assert said in found.notes[0]
     assert "`(context: 32 tokens)`: error 0.4111" in found.notes[1]
     assert len(found.notes) == 2

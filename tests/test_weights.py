@@ -102,12 +102,12 @@ def test_torn_and_foreign_files(spoil: Callable[[bytes], bytes], tmp_path: Path)
 
 
 def about(**changed: Any) -> dict[str, str]:
-    told = metadata(vit_weights())
-    return {**told, "about": json.dumps({**json.loads(told["about"]), **changed})}
+    stated = metadata(vit_weights())
+    return {**stated, "about": json.dumps({**json.loads(stated["about"]), **changed})}
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stated",
     [
         {},
         {"format": "pt"},
@@ -132,9 +132,9 @@ def about(**changed: Any) -> dict[str, str]:
         about(step=-1),
     ],
 )
-def test_headers_that_say_something_else(told: dict[str, str], tmp_path: Path) -> None:
+def test_headers_that_say_something_else(stated: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(Refused, match="teacher-broken"):
-        read_weights(write_zeros(tmp_path / "t.safetensors", vit_weights(), told))
+        read_weights(write_zeros(tmp_path / "t.safetensors", vit_weights(), stated))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_marks_of_either_side_do_not_count_in_the_vocabulary(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("weights", "told"),
+    ("weights", "stated"),
     [
         (vit_weights(attrs.evolve(DIGITS, classes=100)), "has 100 classes, and the data 10 classes"),
         (vit_weights(attrs.evolve(DIGITS, channels=3)), "has 3 channels, and the data 1 channels"),
@@ -251,12 +251,12 @@ def test_marks_of_either_side_do_not_count_in_the_vocabulary(tmp_path: Path) -> 
         (text_weights(), "reads text, and the data is images"),
     ],
 )
-def test_a_teacher_of_other_data(weights: Weights, told: str, tmp_path: Path) -> None:
+def test_a_teacher_of_other_data(weights: Weights, stated: str, tmp_path: Path) -> None:
     write_zeros(tmp_path / "t.safetensors", weights)
     for text in (DISTILLED, SWITCHED):
         (wrong,) = refused(tmp_path, text)
         assert wrong.code == "teacher-mismatch"
-        assert wrong.message.endswith(told)
+        assert wrong.message.endswith(stated)
         assert wrong.at is not None
         assert wrong.at.span.text == '"t.safetensors"'
 
@@ -301,8 +301,8 @@ def test_a_teacher_that_contradicts_its_architecture(tmp_path: Path) -> None:
 )
 def test_a_teachers_settings_have_the_limits_of_a_file(changed: dict[str, Any], tmp_path: Path) -> None:
     weights = vit_weights()
-    told = about(model={"is": "vit", "settings": {**weights.settings, **changed}})
-    write_zeros(tmp_path / "t.safetensors", weights, told)
+    stated = about(model={"is": "vit", "settings": {**weights.settings, **changed}})
+    write_zeros(tmp_path / "t.safetensors", weights, stated)
     assert [one.code for one in refused(tmp_path, DISTILLED)] == ["teacher-broken"]
 
 

@@ -229,8 +229,8 @@ def _verified(path: Path, name: str, header: Mapping[str, Any]) -> bytes:
         data = (path / name).read_bytes()
     except OSError as error:
         raise _broken(path, f"`{name}` cannot be read: {error.strerror}") from error
-    told = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    if not isinstance(header["files"], dict) or header["files"].get(name) != told:
+    entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    if not isinstance(header["files"], dict) or header["files"].get(name) != entry:
         raise _broken(path, f"`{name}` was changed after it was written: it has {len(data)} bytes and another digest")
     return data
 

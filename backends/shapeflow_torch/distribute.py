@@ -32,7 +32,7 @@ _POLL = 0.1
 
 
 @attrs.frozen
-class Told:
+class Message:
     """A message from the leader to the launching process. `what` is `event`, `warning`, `outcome` or `refused`."""
 
     what: str
@@ -51,14 +51,14 @@ def joined(device: str) -> Iterator[Team]:
     Uses gloo on CPUs and nccl on GPUs. Raises Refused `bad-launch`. If a run is refused, only the leader raises
     Refused; the other processes exit with status 1 and print nothing."""
     rank, world = _number("RANK"), _number("WORLD_SIZE", 1)
-    local, beside = _number("LOCAL_RANK", 0, rank), _number("LOCAL_WORLD_SIZE", 1, world)
+    local, local_world = _number("LOCAL_RANK", 0, rank), _number("LOCAL_WORLD_SIZE", 1, world)
     if rank >= world:
         raise _bad_launch(f"RANK is {rank}, and WORLD_SIZE {world}")
     if not os.environ.get("MASTER_ADDR"):
         raise _bad_launch("MASTER_ADDR is not set")
     _number("MASTER_PORT")
     try:
-        where = place(device, beside if device == "cuda" or (device == "auto" and gpus()) else 1)
+        where = place(device, local_world if device == "cuda" or (device == "auto" and gpus()) else 1)
         own = where.device(local)
         if own.type == "cuda":
             torch.cuda.set_device(own)
@@ -121,7 +121,7 @@ def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: War
 
     # Use a separate thread: in the main thread, torch's launcher handles signals by killing the workers.
     thread = threading.Thread(target=launched, daemon=True)
-    with Stop(told=stop.set):
+    with Stop(notify=stop.set):
         thread.start()
         outcome = _listened(receiver, thread, listen, warn)
     thread.join()
@@ -135,7 +135,7 @@ def _listened(receiver: Connection, thread: threading.Thread, listen: Listen, wa
     while True:
         alive = thread.is_alive()
         while receiver.poll(_POLL if alive else 0):
-            told: Told = receiver.recv()
+            told: Message = receiver.recv()
             if told.what == "event":
                 listen(told.value)
             elif told.what == "warning":
@@ -154,17 +154,17 @@ def work(text: str, choices: Choices, where: Place, sender: Connection, asked: A
     plan = plan_json.loads(text, "plan")
     with Stop(also=asked.is_set) as stop, joined(where.kind) as team:
 
-        def tell(what: str, value: Any) -> None:
+        def send(what: str, value: Any) -> None:
             if team.leads:
-                sender.send(Told(what, value))
+                sender.send(Message(what, value))
 
         try:
             outcome = train(
-                plan, choices, team, stop, lambda event: tell("event", event), lambda warning: tell("warning", warning)
+                plan, choices, team, stop, lambda event: send("event", event), lambda warning: send("warning", warning)
             )
-            tell("outcome", outcome)
+            send("outcome", outcome)
         except Refused as refused:
-            tell("refused", refused.diagnostics)
+            send("refused", refused.diagnostics)
             # The others may wait for this process. The launcher ends them once this one has exited.
             sys.stdout.flush()
             sys.stderr.flush()

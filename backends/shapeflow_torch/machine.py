@@ -209,8 +209,8 @@ class TorchMachine:
         if self.team.world == 1:
             self._stopping = asked
             return float(loss)
-        told = self.team.sum(torch.stack((loss / self.team.world, loss.new_tensor(float(asked)))))
-        mean, stops = told.tolist()
+        summed = self.team.sum(torch.stack((loss / self.team.world, loss.new_tensor(float(asked)))))
+        mean, stops = summed.tolist()
         self._stopping = stops > 0
         return float(mean)
 

@@ -14,9 +14,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Stop:
     """A flag that SIGINT and SIGTERM set inside the `with` block. Outside the main thread, signals do not set it."""
 
-    def __init__(self, told: Callable[[], None] = lambda: None, also: Callable[[], bool] = lambda: False) -> None:
-        """`told`: called at each signal, except for a second SIGINT; `also`: another condition that requests a stop."""
-        self._asked, self._told, self._also = False, told, also
+    def __init__(self, notify: Callable[[], None] = lambda: None, also: Callable[[], bool] = lambda: False) -> None:
+        """`notify`: called at each signal but a second SIGINT; `also`: another condition that requests a stop."""
+        self._asked, self._notify, self._also = False, notify, also
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
@@ -37,4 +37,4 @@ class Stop:
         if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._asked = True
-        self._told()
+        self._notify()

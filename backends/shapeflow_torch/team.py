@@ -38,13 +38,13 @@ class Team:
         """Call `act` in the leader only, and return its result in all processes. If it raises Refused, all raise it."""
         if self.world == 1:
             return act()
-        told: list[_T | tuple[Diagnostic, ...] | None] = [None, None]
+        shared: list[_T | tuple[Diagnostic, ...] | None] = [None, None]
         if self.leads:
             try:
-                told[0] = act()
+                shared[0] = act()
             except Refused as refused:
-                told[1] = refused.diagnostics
-        dist.broadcast_object_list(told, src=0, device=self.device)
-        if isinstance(told[1], tuple):
-            raise Refused(*told[1])
-        return told[0]  # type: ignore[return-value]  # what the leader's act returned
+                shared[1] = refused.diagnostics
+        dist.broadcast_object_list(shared, src=0, device=self.device)
+        if isinstance(shared[1], tuple):
+            raise Refused(*shared[1])
+        return shared[0]  # type: ignore[return-value]  # what the leader's act returned

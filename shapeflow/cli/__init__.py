@@ -108,9 +108,9 @@ def answer(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Refused as refused:
-        from shapeflow.cli.common import tell
+        from shapeflow.cli.common import print_diagnostics
 
-        tell(refused.diagnostics)
+        print_diagnostics(refused.diagnostics)
         return 1
     except Exception as error:
         return _bug(error)

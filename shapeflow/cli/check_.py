@@ -36,16 +36,16 @@ def command(file: Path, sentences: list[str], data: bool, root: Path | None, as_
     check(plan, (root or file.parent) if data else None, "json" if as_json else "text")
 
 
-def check(plan: Plan, root: Path | None, tell: Literal["text", "json", "nothing"]) -> None:
+def check(plan: Plan, root: Path | None, output: Literal["text", "json", "nothing"]) -> None:
     """Check a plan, and print the result. Raises Refused if a switch does not do what its transition declares."""
     from shapeflow import api
 
     checked = api.check(plan, root)
-    if tell == "json":
+    if output == "json":
         from shapeflow.running.verdicts import checked_to_json
 
         print_json(checked_to_json(checked))
-    elif tell == "text":
+    elif output == "text":
         from shapeflow.preview.check import check_view
         from shapeflow.preview.screen import show
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def tell(diagnostics: Iterable[Diagnostic]) -> None:
+def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     """Print diagnostics on stderr: as text, or with `--format json` as one JSON object per line."""
     from shapeflow.preview.diagnostic import as_json, render
 
@@ -111,7 +111,7 @@ def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
 
     report = Report()
     plan = compile_file(file, sentences, report)
-    tell(report.diagnostics)
+    print_diagnostics(report.diagnostics)
     return plan
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import of_a_file, print_json, seeds_of, tell
+from shapeflow.cli.common import of_a_file, print_diagnostics, print_json, seeds_of
 
 if TYPE_CHECKING:
     from shapeflow.running.pool import Pool
@@ -66,12 +66,12 @@ def command(
     report, folder = Report(), output or Path("runs") / f"{file.stem}-compare"
     if len(set(rivals)) < len(rivals):
         raise click.BadParameter("a rival is named twice", param_hint="--rival")
-    told = seeds_of(file, sentences, seeds)
-    ways = [plan_entry(file, sentences, told, folder, report)]
-    tell(report.diagnostics)
+    chosen = seeds_of(file, sentences, seeds)
+    ways = [plan_entry(file, sentences, chosen, folder, report)]
+    print_diagnostics(report.diagnostics)
     plan = ways[0].jobs[0].plan
     by = metric_of(plan, metric)
-    others = rival_entries(file, sentences, rivals, told, folder)
+    others = rival_entries(file, sentences, rivals, chosen, folder)
     pool = Pool.of(jobs, device, file.parent)
     show(plan_view(plan, warned=file.suffix != ".json"), "", stderr=as_json)
     runs = _trained(ways, pool)
@@ -79,12 +79,12 @@ def command(
     ways += [with_goal(entry, (by, goal)) for entry in others]
     runs |= _trained(ways[1:], pool)
     found = results(ways, runs, by, goal)
-    whole = result_json(found, by, goal, told)
+    whole = result_json(found, by, goal, chosen)
     write_text(folder / "comparison.json", json.dumps(whole, indent=1, sort_keys=True) + "\n")
     if as_json:
         print_json(whole)
         return
-    _show(ways, runs, found, by, goal, told)
+    _show(ways, runs, found, by, goal, chosen)
     click.echo(f"\n  runs and comparison.json in {folder}")
 
 

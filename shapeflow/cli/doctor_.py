@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from shapeflow.cli.common import formatted, print_json, tell
+from shapeflow.cli.common import formatted, print_diagnostics, print_json
 
 
 @click.command("doctor")
@@ -32,7 +32,7 @@ def command(logs: tuple[str, ...], as_json: bool) -> int:
         from shapeflow.preview.screen import show
 
         show(doctor_view(examined, [_laid_out(table.sentences) for table in examined.tables]))
-    tell(report.diagnostics)
+    print_diagnostics(report.diagnostics)
     return 1 if report.failed else 0
 
 

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report
-from shapeflow.cli.common import of_a_file, print_json, tell, verbose
+from shapeflow.cli.common import of_a_file, print_diagnostics, print_json, verbose
 
 if TYPE_CHECKING:
     from shapeflow.base.shapes import Shape
@@ -45,7 +45,7 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
     report = Report()
     program, found = fit_file(file, sentences, report)
     # The reasons against laws are printed at the end, after the tables.
-    tell(each for each in report.diagnostics if each.code != "unsupported-law")
+    print_diagnostics(each for each in report.diagnostics if each.code != "unsupported-law")
     if output is not None:
         from shapeflow.laws.laws_file import save
 

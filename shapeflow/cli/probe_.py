@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import of_a_file, print_json, seeds_of, tell
+from shapeflow.cli.common import of_a_file, print_diagnostics, print_json, seeds_of
 
 if TYPE_CHECKING:
     from shapeflow.base.units import Amount
@@ -92,11 +92,11 @@ def command(
 
     report, folder = Report(), output or file.parent / "runs" / f"{file.stem}-probe"
     found = target or folder / "credits.json"
-    told = seeds_of(file, sentences, seeds)
+    chosen = seeds_of(file, sentences, seeds)
     wanted = _pairs(pairs)
     asked = _asked(file, sentences, at, length, reference)
-    todo = probing(file, sentences, name, wanted, told, asked, folder, report)
-    tell(report.diagnostics)
+    todo = probing(file, sentences, name, wanted, chosen, asked, folder, report)
+    print_diagnostics(report.diagnostics)
     known = _known(found, todo.program)
     click.echo(price_of(todo), err=True)
     with watched(todo.jobs) as watch:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.cli.common import of_a_file, plan_of, print_json, tell
+from shapeflow.cli.common import of_a_file, plan_of, print_diagnostics, print_json
 
 
 @click.command("run")
@@ -74,7 +74,7 @@ def command(
         "resume": resume,
         "compile": compile_,
     }
-    choices |= {"root": root or file.parent, "until": goal, "warn": lambda warning: tell([warning])}
+    choices |= {"root": root or file.parent, "until": goal, "warn": lambda warning: print_diagnostics([warning])}
     if quiet or as_json:
         outcome = run(plan, folder, **choices)
     else:
@@ -84,10 +84,10 @@ def command(
             outcome = run(plan, folder, **choices, listen=view.listen)
     if outcome is None:
         return 0
-    return _told(outcome, folder, quiet, as_json)
+    return _summary(outcome, folder, quiet, as_json)
 
 
-def _told(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
+def _summary(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
     from shapeflow.preview.run import run_view
     from shapeflow.preview.screen import show
     from shapeflow.running.runs import read_run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import of_a_file, seeds_of, tell
+from shapeflow.cli.common import of_a_file, print_diagnostics, seeds_of
 
 if TYPE_CHECKING:
     from shapeflow.running.runs import Run
@@ -55,7 +55,7 @@ def command(
     todo = sweep_jobs(
         file, [*sentences, f"budget {budget}"], seeds_of(file, [*sentences, f"budget {budget}"], seeds), folder, report
     )
-    tell(report.diagnostics)
+    print_diagnostics(report.diagnostics)
     with watched(todo) as watch:
         runs = Pool.of(jobs, device, file.parent).run(todo, watch)
     spent = sum(run.plan.totals.compute or 0.0 for run in runs)

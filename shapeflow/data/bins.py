@@ -89,18 +89,18 @@ def read_header(path: Path) -> Header:
     if path.suffix != ".bin":
         why = "its name does not end in .bin"
         raise EditError("data-missing", f"`{path}` is not a file of tokens", why=why, help=HELP)
-    beside = header_path(path)
+    header = header_path(path)
     try:
-        text = beside.read_text(encoding="utf-8")
+        text = header.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise broken(path, f"{beside.name} is not UTF-8 text (byte {error.start})") from error
+        raise broken(path, f"{header.name} is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
-        why = f"{beside.name}, its header, cannot be read: {(error.strerror or str(error)).lower()}"
+        why = f"{header.name}, its header, cannot be read: {(error.strerror or str(error)).lower()}"
         raise EditError("data-missing", f"cannot read the tokens of `{path}`", why=why, help=HELP) from error
     try:
         return header_of(parse_json(text))
     except ValueError as error:
-        raise broken(path, f"{beside.name}: {error}") from error
+        raise broken(path, f"{header.name}: {error}") from error
 
 
 def check_file(path: Path, header: Header, *, whole: bool = False) -> None:

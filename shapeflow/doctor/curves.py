@@ -91,14 +91,14 @@ def _ordered(run: Run) -> list[Point]:
 
 
 def _most(answers: Sequence[bool | None]) -> bool:
-    told = [answer for answer in answers if answer is not None]
-    return sum(told) > 0.5 * len(told) > 0
+    known = [answer for answer in answers if answer is not None]
+    return sum(known) > 0.5 * len(known) > 0
 
 
 def _rate(runs: Sequence[Mapping[float, float]]) -> Literal["constant", "falling"] | None:
     """Whether the learning rate of most runs stays constant or falls after its maximum; None if unknown."""
-    told = [found for rates in runs if (found := learning_rate(rates)) is not None]
-    return None if not told else "falling" if _most([found == "falling" for found in told]) else "constant"
+    known = [found for rates in runs if (found := learning_rate(rates)) is not None]
+    return None if not known else "falling" if _most([found == "falling" for found in known]) else "constant"
 
 
 def _warmup(runs: Sequence[Mapping[float, float]]) -> float | None:

@@ -184,10 +184,10 @@ def _compute(
 def _grows(rows: Sequence[Row], name: str, step: str | None) -> bool:
     """Whether a column grows whenever the step does."""
     pairs = [(number(row.get(step)) if step else 0.0, number(row.get(name))) for row in rows]
-    told = [(at, value) for at, value in pairs if isinstance(at, float) and isinstance(value, float)]
+    numbers = [(at, value) for at, value in pairs if isinstance(at, float) and isinstance(value, float)]
     if step is None:
-        return any(after[1] != before[1] for before, after in pairwise(told))
-    steps = [(after[1] - before[1]) for before, after in pairwise(told) if after[0] > before[0]]
+        return any(after[1] != before[1] for before, after in pairwise(numbers))
+    steps = [(after[1] - before[1]) for before, after in pairwise(numbers) if after[0] > before[0]]
     return sum(rise > 0 for rise in steps) > 0.9 * len(steps) > 0
 
 

@@ -85,8 +85,8 @@ class Trained:
     def cost(self, shape: Shape) -> float:
         """FLOPs of one step in a candidate's shape, including the forward passes of teachers."""
         whole, convention = self.whole(shape), self.model_component.convention
-        beside = self.objective(shape).compute(self.facts, whole, convention)
-        return step_compute(self.model, whole, convention) + beside * self.model.samples(whole)
+        additional = self.objective(shape).compute(self.facts, whole, convention)
+        return step_compute(self.model, whole, convention) + additional * self.model.samples(whole)
 
     def count(self, shape: Shape, without: str | None = None) -> int:
         """Number of trained scalars in a candidate's shape, including embeddings and head. `without`: excludes

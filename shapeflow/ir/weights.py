@@ -110,13 +110,17 @@ def read_weights(path: Path) -> Weights:
     except OSError as error:
         broken(path, (error.strerror or str(error)).lower())
     header = _object(path, raw, "its header")
-    told = header.pop("__metadata__", None)
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         broken(path, f"its header does not say what the model is: no `{FORMAT}` in it")
-    if told.get("version") != VERSION:
-        broken(path, f"it has version {told.get('version')!r}, and this version of shapeflow reads version {VERSION}")
+    if metadata.get("version") != VERSION:
+        broken(
+            path, f"it has version {metadata.get('version')!r}, and this version of shapeflow reads version {VERSION}"
+        )
     tensors = _tensors(path, header, size - 8 - len(raw))
-    weights = attrs.evolve(_about(path, _object(path, told.get("about"), "what it says of the model")), sha256=digest)
+    weights = attrs.evolve(
+        _about(path, _object(path, metadata.get("about"), "what it says of the model")), sha256=digest
+    )
     _compare(path, weights, tensors)
     return weights
 

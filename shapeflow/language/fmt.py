@@ -72,18 +72,18 @@ class _Entry:
     broken: bool
     """Whether each part has its own line."""
     above: dict[int, list[str]] = attrs.field(factory=dict)
-    beside: dict[int, str] = attrs.field(factory=dict)
+    trailing: dict[int, str] = attrs.field(factory=dict)
 
     def take(self, comment: syntax.Comment, text: str) -> None:
         """Add a comment within the sentence, or after it on the same line."""
         at = comment.span.start
         index = sum(part.end <= at for part in self.parts)
-        if index and index - 1 not in self.beside and not _breaks(text, self.parts[index - 1].end, at):
-            self.beside[index - 1] = comment.text
+        if index and index - 1 not in self.trailing and not _breaks(text, self.parts[index - 1].end, at):
+            self.trailing[index - 1] = comment.text
         else:
             self.above.setdefault(index, []).append(comment.text)
         self.end = max(self.end, comment.span.end)
-        self.broken |= bool(self.above.keys() - {0}) or bool(self.beside.keys() - {len(self.parts) - 1})
+        self.broken |= bool(self.above.keys() - {0}) or bool(self.trailing.keys() - {len(self.parts) - 1})
 
     def joins(self, other: _Entry) -> bool:
         """Whether this entry directly follows one of its kind, so that the two are aligned as a table."""
@@ -109,8 +109,8 @@ class _Entry:
         for index, (of_part, indent) in enumerate(zip(lines, indents, strict=True)):
             yield from (" " * indent + comment for comment in self.above.get(index, ()))
             yield from of_part[:-1]
-            beside = self.beside.get(index if len(lines) > 1 else len(self.parts) - 1)
-            yield of_part[-1] if beside is None else f"{of_part[-1]}  {beside}"
+            trailing = self.trailing.get(index if len(lines) > 1 else len(self.parts) - 1)
+            yield of_part[-1] if trailing is None else f"{of_part[-1]}  {trailing}"
 
 
 def _entries(document: syntax.Document) -> list[_Entry]:

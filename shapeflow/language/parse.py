@@ -72,7 +72,7 @@ def _sentences(source: Source, pieces: list[Piece], report: Report) -> Iterator[
     if whole is not None:
         yield from _Builder(source, 0, report).sentences(whole)
         return
-    told = len(report.diagnostics)
+    before = len(report.diagnostics)
     starts = [0, *(start for start in sentence_starts(pieces, reserved_words()) if start)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         tree, wrong = _attempt(text[start:end])
@@ -81,7 +81,7 @@ def _sentences(source: Source, pieces: list[Piece], report: Report) -> Iterator[
         elif wrong is not None:
             inside = [piece for piece in pieces if start <= piece.start < end]
             report.add(parse_errors.explain(source, inside, wrong.moved(start), reserved_words()))
-    if mistake is not None and len(report.diagnostics) == told:
+    if mistake is not None and len(report.diagnostics) == before:
         report.add(parse_errors.explain(source, pieces, mistake, reserved_words()))
 
 

@@ -79,10 +79,10 @@ class Mixture(ObjectiveHooks):
     def compute(self, facts: DataFacts, shape: Shape, convention: Convention) -> float:
         """Compute of the parts with a weight above 0. A teacher that several parts share counts once."""
         passes: dict[str, float] = {}
-        beside = 0.0
+        additional = 0.0
         for one in self.active:
             if own := one.passes(shape):
                 passes |= own
             else:
-                beside += float(one.compute(facts, shape, convention))
-        return beside + sum(passes.values())
+                additional += float(one.compute(facts, shape, convention))
+        return additional + sum(passes.values())

@@ -229,8 +229,8 @@ def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
         "errors": _each(one.evaluation for one in about),
         "learning rate": _each(one.learning_rate for one in about),
     }
-    told = [f"{what}: {value}" for what, value in known.items() if value]
-    yield f"compute counted by `{about[0].convention}`" + "".join(f"; {part}" for part in told)
+    parts = [f"{what}: {value}" for what, value in known.items() if value]
+    yield f"compute counted by `{about[0].convention}`" + "".join(f"; {part}" for part in parts)
     files = {name for one in about for name, _ in one.files}
     spent = [one.spent for one in about if one.spent is not None]
     cost = f"; the runs took {flops(sum(spent))}" if spent else ""
@@ -274,5 +274,5 @@ def _points(about: Sequence[Provenance]) -> Iterator[str]:
     dropped: Counter[str] = Counter()
     for one in about:
         dropped.update(one.dropped)
-    told = ", ".join(f"{count(number)} {_DROPPED.get(why, why)}" for why, number in sorted(dropped.items()))
-    yield f"points left out: {told}" if told else "no points were left out"
+    parts = ", ".join(f"{count(number)} {_DROPPED.get(why, why)}" for why, number in sorted(dropped.items()))
+    yield f"points left out: {parts}" if parts else "no points were left out"

@@ -17,11 +17,11 @@ def watched(jobs: Sequence[Job]) -> Iterator[Watch]:
     out = console(stderr=True)
     if not out.is_terminal:
 
-        def tell(job: Job, steps: int, state: str) -> None:
+        def update(job: Job, steps: int, state: str) -> None:
             if state != "runs":
                 out.print(f"  {job.label}: {'already done' if state == 'kept' else 'done'}")
 
-        yield tell
+        yield update
         return
     text = TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps")
     with Progress(text[0], BarColumn(), text[1], TimeRemainingColumn(), console=out, transient=True) as bars:

@@ -111,8 +111,8 @@ class Writer:
 class _Part:
     """A temporary file of ids."""
 
-    def __init__(self, beside: Path) -> None:
-        descriptor, self.path = tempfile.mkstemp(prefix=f".{beside.name}.", dir=beside.parent)
+    def __init__(self, target: Path) -> None:
+        descriptor, self.path = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         self.file: IO[bytes] = os.fdopen(descriptor, "w+b", buffering=CHUNK)
         self.tokens = self.documents = 0
 

@@ -102,7 +102,7 @@ def _notes(problem: Problem, laws: list[Curve], budget: Budget | None, ranked: l
             return f"{flops(value)} to error {problem.target:.4g}"
         return f"error {value:.4g} at the end of the budget"
 
-    notes = [f"{shape} is the best fixed shape besides the target: its law predicts {said(score)}"]
+    notes = [f"{shape} is the best fixed shape except the target: its law predicts {said(score)}"]
     if len(ranked) > 1:
         second, index = ranked[1]
         notes.append(f"the next best is {written(problem.candidates[index], problem)}: {said(second)}")

@@ -21,7 +21,7 @@ class Distill(Objective):
         self.teacher = teacher_of(settings["teacher"], settings["sha256"], site)
 
     def loss(self, logits: Tensor, asked: Asked) -> Tensor:
-        taught = self.teacher.told(asked)
+        taught = self.teacher.logits(asked)
         return self._factor * divergence(logits, taught, asked.targets, self._temperature)
 
 

@@ -43,7 +43,7 @@ class Teacher:
         self._side, vocabulary = weights.facts().image, weights.facts().vocabulary
         self._tokens = None if vocabulary is None else vocabulary - weights.reserved
 
-    def told(self, asked: Asked) -> Tensor:
+    def logits(self, asked: Asked) -> Tensor:
         """Return the logits for the inputs of a step. They are computed once and cached in `asked`."""
         if self.sha256 not in asked.answers:
             asked.answers[self.sha256] = self.answer(asked.inputs)

@@ -87,7 +87,7 @@ class _Work:
         taken = free[: len(waiting)]
         self.batch.put(taken, batch, waiting)
         self.row[taken], self.theta[taken], self.stage[taken], self.ended[taken] = waiting, begin[waiting], 0, False
-        self.anew(taken)
+        self.restart(taken)
         if len(free) > len(taken):
             go = np.flatnonzero(~self.ended)
             self.batch, self.sums = self.batch.groups(go), self.sums[:, :, go]
@@ -95,7 +95,7 @@ class _Work:
             self.stage, self.taken, self.damping = self.stage[go], self.taken[go], self.damping[go]
             self.ended = self.ended[go]
 
-    def anew(self, which: Places) -> None:
+    def restart(self, which: Places) -> None:
         """Reset some rows for a new delta. Their next step has length zero, and only evaluates the objective."""
         self.value[which], self.taken[which], self.damping[which] = np.inf, 0, _DAMPING
         self.sums[:, :, which] = 0.0
@@ -146,7 +146,7 @@ def _advance(work: _Work, planes: Floats, how: Descent) -> None:
     work.ended |= over & last
     onward = np.flatnonzero(over & ~last)
     work.stage[onward] += 1
-    work.anew(onward)
+    work.restart(onward)
 
 
 def _moved(work: _Work, step: Floats, how: Descent) -> Floats:

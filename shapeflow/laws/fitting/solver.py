@@ -147,7 +147,7 @@ def _draws(scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, opti
     # The grid minimises squares. Reduce the weight of outliers in it by their Huber weight under the fit to all points.
     size = np.abs(residual(begin[None], batch))
     inside = np.minimum(1.0, options.delta / np.maximum(size, 1e-300))
-    anew = [
+    gridded = [
         starts(
             Grid.of(one, _COARSE if kind == "own" else begin[place, 1:2]),
             errors[place],
@@ -156,7 +156,7 @@ def _draws(scaled: Sequence[Scaled], drawn: Sequence[Drawn], begin: Floats, opti
         )
         for place, one in enumerate(scaled)
     ]
-    theta = np.concatenate(anew, 1)
+    theta = np.concatenate(gridded, 1)
     better = huber_loss(theta, batch, options.delta) < huber_loss(begin[None], batch, options.delta)
     theta = np.where(better[..., None], theta, begin)
     how = _how(options, kind != "fixed")
@@ -267,11 +267,11 @@ def _fitted(one: Scaled, theta: Floats, value: Floats, kind: Kind) -> Fitted:
     """Return the best of the optima of a set, with the other distinct optima that are nearly as good."""
     order = np.argsort(value, kind="stable")
     best = theta[order[0]]
-    told: list[Floats] = [best]
+    kept: list[Floats] = [best]
     for row in theta[order[1:]][value[order[1:]] <= _ALIKE * value[order[0]]]:
-        if all(_differ(row, other) for other in told):
-            told.append(row)
-    laws = [tuple(float(value) for value in one.outward(row)) for row in told]
+        if all(_differ(row, other) for other in kept):
+            kept.append(row)
+    laws = [tuple(float(value) for value in one.outward(row)) for row in kept]
     missed = np.log(np.exp(best[0] - best[1] * np.log(one.x + np.exp(best[3]))) + best[2]) - np.log(one.e)
     rms = float(np.sqrt(np.mean(missed**2)))
     a, b, c, d = laws[0]

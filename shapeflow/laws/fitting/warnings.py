@@ -117,8 +117,8 @@ def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[st
         for run in logs.runs.values():
             if run.shape == shape:
                 total.update(count(run))
-        if told := ", ".join(f"{number} {reason}" for reason, number in total.items() if number):
-            lines.append(f"{shape.written(request.units)}: {told}")
+        if counts := ", ".join(f"{number} {reason}" for reason, number in total.items() if number):
+            lines.append(f"{shape.written(request.units)}: {counts}")
     return lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more candidates"] if len(lines) > SHOWN else [])
 
 

@@ -107,12 +107,12 @@ def _unreadable(search: LogSearch, path: Path, error: Unreadable) -> None:
     (`missing-extra`)."""
     at = search.request.at("paths")
     if isinstance(error, MissingExtra):
-        if error.extra not in search.told:
+        if error.extra not in search.reported:
             help = f"`pip install 'shapeflow[{error.extra}]'`"
             search.report.error(
                 "missing-extra", f"`{search.name(path)}` cannot be read here", at, str(error), help=help
             )
-        search.told.add(error.extra)
+        search.reported.add(error.extra)
         return
     message = f"`{search.name(path)}` is not a log that shapeflow can read"
     help = "name logs only: tables, JSON, parquet, event files of TensorBoard, or run folders"

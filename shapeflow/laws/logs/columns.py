@@ -87,7 +87,7 @@ class Finder:
     query: Query
     request: LawRequest
     report: Report
-    told: set[str] = attrs.field(factory=set)
+    reported: set[str] = attrs.field(factory=set)
     """The columns that were reported as missing. Many files of a sweep may lack the same column."""
     missed: list[str] = attrs.field(factory=list)
     """The settings of all missing columns, including those that were already reported for another file."""
@@ -218,9 +218,9 @@ class Finder:
     def missing(self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str) -> None:
         """Report that none of the wanted columns exists (`missing-column`), once for each setting and column."""
         self.missed.append(setting)
-        if f"{setting} {wanted[0]}" in self.told:
+        if f"{setting} {wanted[0]}" in self.reported:
             return
-        self.told.add(f"{setting} {wanted[0]}")
+        self.reported.add(f"{setting} {wanted[0]}")
         request, name, close = self.request, self.request.setting_names.get(setting), did_you_mean(wanted[0], names)
         shown = [name for name in wanted if evaluation(name) is None or len(wanted) == 1]
         more = ""

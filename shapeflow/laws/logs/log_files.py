@@ -131,18 +131,18 @@ def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
         if compute is None:
             search.logs.counted[name] = "steps times the model's FLOPs per step"
         else:
-            told = [f"{log.made[column]} (`{column}`)" for column in compute.columns if column in log.made]
-            search.logs.counted.update(dict.fromkeys([name] if told else [], "; ".join(told)))
+            reported = [f"{log.made[column]} (`{column}`)" for column in compute.columns if column in log.made]
+            search.logs.counted.update(dict.fromkeys([name] if reported else [], "; ".join(reported)))
 
 
 def _in_percent(search: LogSearch, name: str) -> None:
     """Report errors above 1 of a metric that is a fraction (`error-above-one`)."""
     metric = search.request.metric
-    if not metric.partition("@")[0].endswith("_error") or "percent" in search.told:
+    if not metric.partition("@")[0].endswith("_error") or "percent" in search.reported:
         return
     values = (p.error for run in search.logs.runs.values() if name in run.files for p in run.points.values())
     if (highest := max(values, default=0.0)) > 1:
-        search.told.add("percent")
+        search.reported.add("percent")
         search.report.error(
             "error-above-one",
             f"`{name}` contains errors up to {highest:.4g}, but `{metric}` is a share, 0 to 1",

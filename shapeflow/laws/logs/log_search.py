@@ -29,7 +29,7 @@ class LogSearch:
     report: Report
     logs: Logs
     finder: Finder
-    told: set[str] = attrs.field(factory=set)
+    reported: set[str] = attrs.field(factory=set)
     """Keys of errors that were reported, so that each is reported once."""
 
     def name(self, path: Path) -> str:
@@ -56,15 +56,15 @@ class LogSearch:
 
     def other_shape(self, values: Mapping[str, Any]) -> None:
         """Count a row whose shape is not a candidate."""
-        told = ", ".join(f"{axis}: {str(value)[:40]}" for axis, value in values.items())
-        known = len(self.logs.other_shapes) < OTHER_SHAPES or told in self.logs.other_shapes
-        self.logs.other_shapes[told if known else "others"] += 1
+        written = ", ".join(f"{axis}: {str(value)[:40]}" for axis, value in values.items())
+        known = len(self.logs.other_shapes) < OTHER_SHAPES or written in self.logs.other_shapes
+        self.logs.other_shapes[written if known else "others"] += 1
 
     def other_convention(self, name: str, theirs: object) -> None:
         """Report compute in another convention (`mixed-conventions`), once."""
-        if "convention" in self.told:
+        if "convention" in self.reported:
             return
-        self.told.add("convention")
+        self.reported.add("convention")
         self.report.error(
             "mixed-conventions",
             f"`{name}` counts compute by `{theirs}`, this file by `{self.request.convention}`",

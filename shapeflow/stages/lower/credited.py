@@ -61,7 +61,8 @@ def _of_switch(program: Program, axis: AxisUse, before: Shape, after: Shape) -> 
         seeds = f"{missed} of {len(pair.trials)} seeds"
         yield f"with {seeds} the probe of {switch} ended before the error recovered: its credit is a lower bound"
     if any(before.get(name) != value for name, value in pair.beside.items()):
-        yield f"the credit of {switch} was measured at {pair.beside.written(program.units)}"
+        others = pair.beside.written(program.units)
+        yield f"the credit of {switch} was measured at {others}"
 
 
 def _coverage(program: Program) -> Iterator[str]:

@@ -43,7 +43,7 @@ class Teachers:
                 try:
                     teachers[file] = self.teacher(Path(self.folder, file), trained, candidates)
                 except Refused as refused:
-                    self.tell(refused.diagnostics[0], words[name], place)
+                    self.refuse(refused.diagnostics[0], words[name], place)
                     continue
                 asked = [trained.whole(shape) for shape in candidates if trained.objective(shape) is objective]
                 self.stretched(file, teachers[file], asked, self.spans[f"{words[name]}.{place}"])
@@ -51,7 +51,7 @@ class Teachers:
             found[name] = objective.taught(teachers) if whole else objective
         return found
 
-    def tell(self, wrong: Diagnostic, word: str, place: str) -> None:
+    def refuse(self, wrong: Diagnostic, word: str, place: str) -> None:
         """Report an error in a file at the setting that names it."""
         also = [Label(self.spans["data."], "this data")] if wrong.code == "teacher-mismatch" else []
         at = self.spans[f"{word}.{place}"]
@@ -109,10 +109,10 @@ def _differences(teacher: DataFacts, data: DataFacts) -> Iterator[str]:
     if teacher.kind != data.kind:
         yield f"reads {teacher.kind}, and the data is {data.kind}"
         return
-    for name, told in NAMES.items():
+    for name, template in NAMES.items():
         theirs, ours = getattr(teacher, name), getattr(data, name)
         if theirs != ours:
-            yield f"has {told.format(theirs or 'unknown')}, and the data {told.format(ours)}"
+            yield f"has {template.format(theirs or 'unknown')}, and the data {template.format(ours)}"
 
 
 def _declared(path: Path, weights: Weights) -> tuple[Model, Shape]:
