@@ -34,7 +34,7 @@ def allow_graphs(plan: Plan) -> None:
 
 
 def compile_blocks(net: Net) -> None:
-    """Compile every block of a module, for any number of samples and tokens. All blocks share one graph.
+    """Compile every block of a module, for any number of samples and tokens. All blocks of a shape share one graph.
 
     A module that replaces this one must be compiled again: an old compiled wrapper would silently keep running the old
     module."""

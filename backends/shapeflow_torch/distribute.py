@@ -48,8 +48,8 @@ def joins() -> bool:
 def joined(device: str) -> Iterator[Team]:
     """Join the process group given by RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. `device`: auto, cpu or cuda.
 
-    Uses gloo on CPUs and nccl on GPUs. Raises Refused `bad-launch`. If a run is refused, only the leader raises
-    Refused; the other processes exit with status 1 and print nothing."""
+    Uses gloo on CPUs and nccl on GPUs. Raises Refused `bad-launch`. If a run is refused inside the context, only
+    the leader raises Refused; the other processes exit with status 1 and print nothing."""
     rank, world = _number("RANK"), _number("WORLD_SIZE", 1)
     local, local_world = _number("LOCAL_RANK", 0, rank), _number("LOCAL_WORLD_SIZE", 1, world)
     if rank >= world:

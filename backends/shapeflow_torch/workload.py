@@ -28,8 +28,8 @@ def samples_of(batch: int, context: int | None) -> int:
 
 
 class Cursor:
-    """Counts the samples of all steps before a given step, across changes of the batch size. The count gives the run's
-    position within its epochs."""
+    """Counts the images, or tokens, of all steps before a given step, across changes of the batch size. For images the
+    count gives the run's position within its epochs."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
