@@ -102,7 +102,8 @@ CHECKLIST = {
     "laws.0.optima": "",
     "laws.0.settings": "runs.csv",
     "laws.0.files": "runs.csv",
-    "laws.0.verdict": "",
+    "laws.0.refused": "",
+    "laws.0.curve": "noise",
     "laws.0.reasons": "",
 }
 """What a report on a fit must contain, as path -> part of the text (Li, Kudugunta and Zettlemoyer 2025)."""
@@ -168,7 +169,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Fit, request: LawRequest, report: Report) -> FittedLaws:
         found = fitted(self, request, report)
         first, law = next(iter(found.laws.items()))
-        law = attrs.evolve(law, provenance=attrs.evolve(law.provenance, verdict=("its floor is not known: 31%",)))
+        law = attrs.evolve(law, provenance=attrs.evolve(law.provenance, verdict=("the learning rate falls",)))
         return attrs.evolve(found, laws={**found.laws, first: law})
 
     monkeypatch.setattr(Fit, "fitted", refuse)
@@ -179,13 +180,10 @@ def test_a_refused_law_is_shown_with_its_reasons(file: Path, capsys: pytest.Capt
     output, picture = file.parent / "laws.json", file.parent / "laws.svg"
     assert answer(["fit", str(file), "-o", str(output), "--plot", str(picture)]) == 1
     told = capsys.readouterr()
-    assert "error[refused-laws]: 1 of 3 fits are not reliable" in told.err
-    assert "    - its floor is not known: (width: 128)\n" in told.out
-    assert answer(["fit", str(file), "--verbose"]) == 1
-    verbose = capsys.readouterr().out
-    assert "not reliable beyond the measured range: (width: 128)\n    - its floor is not known: 31%\n" in verbose
-    assert "3 laws, 1 not reliable" in told.out
-    assert load(output)[Shape.of(width=128)].provenance.verdict == ("its floor is not known: 31%",)
+    assert "error[falling-rate]: 1 of 3 laws are fitted to runs whose learning rate falls" in told.err
+    assert "refused: the learning rate falls ((width: 128))\n" in told.out
+    assert "3 laws, 1 refused" in told.out
+    assert load(output)[Shape.of(width=128)].provenance.verdict == ("the learning rate falls",)
     assert "<svg" in picture.read_text(encoding="utf-8")
     assert json.loads(shown(["fit", str(file), "--json"], capsys, 1))["refused"] == 1
 

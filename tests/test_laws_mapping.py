@@ -131,9 +131,9 @@ def test_places_of_the_error_in_other_settings(tmp_path: Path) -> None:
     fit = Fit(
         "a.csv", error="err/{patch}", compute="pf/{patch}", rate="lr/{patch}", compute_unit=Amount(1e15, "compute")
     )
-    found, report = laws(fit, ask(tmp_path), "unsupported-law")
+    found, report = laws(fit, ask(tmp_path), "falling-rate")
     fits_the_truth(found)
-    assert "the learning rate falls along the runs" in told(report)
+    assert "whose learning rate falls" in told(report)
 
 
 def test_a_template_that_no_column_matches(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.sealed import digest_of
 from shapeflow.base.settings import written
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.law import HoldOut, Law, Provenance, Resampling
+from shapeflow.ir.law import HoldOut, Law, MeasuredCurve, Provenance, Resampling
 from shapeflow.ir.law_json import law_to_json
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws import laws_file
@@ -40,7 +40,8 @@ def law(c: float, draws: int = 5) -> Law:
         holdout=HoldOut(points=20, error=0.002, last=-0.001, factor=None),
         resampling=Resampling(by="noise", alike=4, count=draws),
         intervals={"c": (0.1, 0.2)},
-        verdict=("only 0.9 decades",),
+        verdict=("the learning rate falls",),
+        curve=MeasuredCurve(compute=(1e15, 1e18), error=(0.9, 0.3), noise=1e-3, runs=1, spread=0.0),
     )
     return Law(3.1e7, 0.5, c, -2e14, provenance, rows if draws else None)
 
@@ -93,7 +94,7 @@ def first(edit: Callable[[Any], None]) -> Callable[[str], str]:
         (lambda text: text.replace('"c": 0.2', '"c": NaN'), "NaN"),
         (lambda text: text.replace('"c": 0.2', '"c": 0.21'), "not match its digest"),
         (lambda text: text.replace(f'"{laws_file.SEAL.format}"', '"shapeflow-plan"'), 'not contain `"format"'),
-        (change(lambda body: body.update(version=2)), "version 2"),
+        (change(lambda body: body.update(version=1)), "version 1"),
         (change(lambda body: body.update(more=1)), "nothing else"),
         (change(lambda body: body.update(laws=[])), "one or more"),
         (change(lambda body: body.update(laws={})), "a list"),
@@ -209,7 +210,7 @@ def test_a_verdict_in_a_table_is_reported(tmp_path: Path) -> None:
     )
     report = Report()
     Table("laws.json").laws(ask(tmp_path), report)
-    assert [one.code for one in report.diagnostics] == ["unsupported-law"]
+    assert [one.code for one in report.diagnostics] == ["falling-rate"]
 
 
 @pytest.mark.parametrize(

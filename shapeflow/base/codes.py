@@ -152,18 +152,14 @@ _LOGS = {
     "known; without one, list the numbers.",
     "not-a-law": "The published result gives the best shape for an amount of compute. A plan needs the error of each "
     "shape.",
-    "unsupported-law": "A warning: the fit is not reliable beyond the measured range. The notes give each reason with "
-    "its number: too little compute or too few points, a falling learning rate, an exponent at its bound, a floor that "
-    "was not determined, autocorrelated residuals, or a first half that does not predict the second. A plan may use "
-    "the law within the measured range, but no saving based on it is quoted.",
     "mixed-laws": "The laws of one program differ in metric, convention, unit, evaluation, data or learning-rate "
     "schedule. Their errors or their compute cannot be compared.",
     "stale-laws": "A warning: files that a table of laws was fitted to have changed or are missing. Fit again, or keep "
     "the table: its laws describe the files as they were.",
+    "falling-rate": "The learning rate falls along the runs that a law was fitted to. An early point of such a run has "
+    "a higher error than a shorter run would reach, so the curve does not show the state of a run after some compute. "
+    "`shapeflow fit` ends with it as an error, and plans answer `unknown`.",
     "loose-law": "A warning: the points scatter around the law more than measurement noise should.",
-    "unsupported-saving": "A warning: no saving is quoted. A law that the plan uses is not reliable or has too few "
-    "resamples, too many resamples never reach the plan's final error, or the interval of the saving includes 0. The "
-    "plan itself is valid; `shapeflow compare` measures what it saves.",
 }
 _WAYS = {
     "no-laws": "A traversal that picks by laws has none, or a plot has nothing to draw. Fit laws to runs (`shapeflow "
@@ -174,8 +170,6 @@ _WAYS = {
     "contains them, and wildcards are those of a shell: `*`, `?`, `**`.",
     "nothing-to-fit": "The file's laws are stated or read from a file, so there is nothing to fit. Name runs: `laws "
     "from fit(...)`, in the file or by `--set`.",
-    "refused-laws": "The fits are not reliable beyond the measured range. The report gives each reason with its "
-    "number. Run longer, evaluate more often, add runs, or drop the candidate.",
     "law-without-runs": "Other candidates have a law and this one does not. Add runs of it, state its law, or drop the "
     "candidate.",
     "missing-laws": "The traversal compares all candidates, so each of them needs a law.",

@@ -73,7 +73,7 @@ def command(
     by = metric_of(plan, metric)
     others = rival_entries(file, sentences, rivals, chosen, folder)
     pool = Pool.of(jobs, device, file.parent)
-    show(plan_view(plan, warned=file.suffix != ".json"), "", stderr=as_json)
+    show(plan_view(plan), "", stderr=as_json)
     runs = _trained(ways, pool)
     goal = target if target is not None else target_of(ways[0], runs, by)
     ways += [with_goal(entry, (by, goal)) for entry in others]

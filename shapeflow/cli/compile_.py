@@ -32,6 +32,6 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     from shapeflow.preview.plan import plan_view
     from shapeflow.preview.screen import show
 
-    show(plan_view(plan, warned=file.suffix != ".json"))
+    show(plan_view(plan))
     if output is not None:
         click.echo(f"\n  written to {output}")

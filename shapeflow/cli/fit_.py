@@ -10,7 +10,7 @@ import attrs
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report
-from shapeflow.cli.common import of_a_file, print_diagnostics, print_json, verbose
+from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
 
 if TYPE_CHECKING:
     from shapeflow.base.shapes import Shape
@@ -37,15 +37,15 @@ SHOWN = 8
 def command(file: Path, sentences: list[str], output: Path | None, plot: Path | None, as_json: bool) -> None:
     """Fit the laws of a .shape file, and show how reliable they are.
 
-    Each law comes with intervals, a test on held-out points and a verdict. The exit code is 1 if a fit is not reliable
-    beyond the measured range; the laws are still shown and written.
+    Each law comes with intervals and a test on held-out points. The exit code is 1 if the learning rate falls along the
+    runs of a law; the laws are shown and written all the same.
     """
     from shapeflow.compiler import fit_file
 
     report = Report()
     program, found = fit_file(file, sentences, report)
-    # The reasons against laws are printed at the end, after the tables.
-    print_diagnostics(each for each in report.diagnostics if each.code != "unsupported-law")
+    # The reasons against laws are printed at the end, after the figures.
+    print_diagnostics(each for each in report.diagnostics if each.code != "falling-rate")
     if output is not None:
         from shapeflow.laws.laws_file import save
 
@@ -72,7 +72,7 @@ def _show(program: Program, found: FittedLaws, as_json: bool) -> None:
     from shapeflow.preview.fit import fit_view
     from shapeflow.preview.screen import show
 
-    show(fit_view(program.name, program.units, found, verbose()))
+    show(fit_view(program.name, program.units, found))
 
 
 def _beside(found: FittedLaws, program: Program, output: Path) -> dict[Shape, Law]:
@@ -94,9 +94,9 @@ def _refusal(program: Program, found: FittedLaws) -> Diagnostic:
     more = [f"and {len(notes) - SHOWN} more"] if len(notes) > SHOWN else []
     at = program.spans.get("laws")
     return Diagnostic(
-        "refused-laws",
-        f"{len(wrong)} of {len(found.laws)} fits are not reliable beyond the measured range",
-        None if at is None else Label(at, "no saving is quoted from these laws"),
-        notes=(f"see the report for the reasons: {', '.join((*notes[:SHOWN], *more))}",),
-        help="run longer at a constant learning rate, evaluate more often, or remove these candidates",
+        "falling-rate",
+        f"{len(wrong)} of {len(found.laws)} laws are fitted to runs whose learning rate falls",
+        None if at is None else Label(at, "earlier points do not show what shorter runs reach"),
+        notes=(*notes[:SHOWN], *more),
+        help="fit laws to runs at a constant learning rate",
     )

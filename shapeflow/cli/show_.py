@@ -40,7 +40,7 @@ def command(what: Path, other: Path | None, verify: bool, as_json: bool) -> None
 
             print_json(plan_to_json(plan))
         else:
-            show(plan_view(plan, warned=what.suffix == ".shape"))
+            show(plan_view(plan))
 
 
 def _plan(path: Path) -> Plan:

@@ -40,7 +40,7 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
     from shapeflow.preview.plan import plan_view
     from shapeflow.preview.screen import show
 
-    show(plan_view(plan, warned=file.suffix != ".json"))
+    show(plan_view(plan))
     if plan.runnable:
         _rehearse(plan)
     show(curves_view(plan))

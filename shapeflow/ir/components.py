@@ -367,6 +367,16 @@ class LawSourceHooks(Protocol):
     """Purpose of a setting -> its name in this source. Messages about logs and fits point at these settings, and advise
     only settings that are listed."""
 
+    @property
+    def runs_differ(self) -> float:
+        """Prior standard deviation of log compute at equal error between two runs of one shape. Default: 0.04."""
+        return 0.04
+
+    @property
+    def useful(self) -> float:
+        """The smallest saving that is worth a switch. Default: 0.02."""
+        return 0.02
+
     def fitted(self, request: LawRequest, report: Report) -> Any:
         """The laws with their points (`FittedLaws`), for a source that fits laws. Default: None, no fit."""
         return None

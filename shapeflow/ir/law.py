@@ -41,6 +41,20 @@ class Resampling:
 
 
 @attrs.frozen(kw_only=True)
+class MeasuredCurve:
+    """The measurements that a law was fitted to, averaged over the runs of its shape."""
+
+    compute: tuple[float, ...]
+    """FLOPs, ascending."""
+    error: tuple[float, ...]
+    noise: float
+    """Standard deviation of log error from point to point."""
+    runs: int
+    spread: float
+    """Sum over the runs of the mean squared difference in log compute from their mean curve; 0 for one run."""
+
+
+@attrs.frozen(kw_only=True)
 class Provenance:
     """What a law describes, where it comes from, and how reliable it is: all that is needed to judge it or to repeat
     the fit.
@@ -93,6 +107,8 @@ class Provenance:
     """`a`, `b`, `c`, `d` -> the 90% interval."""
     verdict: tuple[str, ...] = ()
     """Reasons why the law is not reliable beyond the measured range, each with its number; empty if it is reliable."""
+    curve: MeasuredCurve | None = None
+    """None for laws that were not fitted to runs."""
     spent: float | None = None
     """FLOPs of all runs that were read for this law: the cost of finding it."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
-from shapeflow.ir.law import HoldOut, Law, Provenance, Resampling
+from shapeflow.ir.law import HoldOut, Law, MeasuredCurve, Provenance, Resampling
 
 _NUMBERS = ("a", "b", "c", "d")
 
@@ -120,6 +121,23 @@ def _record(kind: type, fields: Mapping[str, _Read]) -> _Read:
     return read
 
 
+_read_curve = _record(
+    MeasuredCurve,
+    {"compute": _list_of(_number), "error": _list_of(_number), "noise": _number, "runs": _count, "spread": _number},
+)
+
+
+def _curve(value: Any, name: str) -> MeasuredCurve:
+    curve: MeasuredCurve = _read_curve(value, name)
+    if not curve.compute or len(curve.compute) != len(curve.error) or curve.runs < 1:
+        raise ValueError(f"{name} must have runs, and an error for each compute")
+    if min(*curve.compute, *curve.error) <= 0 or any(one >= two for one, two in itertools.pairwise(curve.compute)):
+        raise ValueError(f"{name} must have compute that rises, and errors above 0")
+    if curve.noise <= 0 or curve.spread < 0:
+        raise ValueError(f"{name} must have noise above 0 and a spread of 0 or more")
+    return curve
+
+
 _READ: Mapping[str, _Read] = {
     "source": _one_of("stated", "fit", "published"),
     "metric": _text,
@@ -147,6 +165,7 @@ _READ: Mapping[str, _Read] = {
     "resampling": _maybe(_record(Resampling, {"by": _one_of("runs", "noise"), "alike": _count, "count": _count})),
     "intervals": _object_of(_pair),
     "verdict": _list_of(_text),
+    "curve": _maybe(_curve),
     "spent": _maybe(_number),
 }
 """Field of `Provenance` -> the function that reads and checks it."""

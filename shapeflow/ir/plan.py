@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.answer import Answer
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.decks import DECK, hand, shuffled
 from shapeflow.ir.edits import Edit, is_reversible
@@ -31,7 +32,7 @@ _T = TypeVar("_T")
 Pair = tuple[float, float]
 
 FORMAT = "shapeflow-plan"
-VERSION = 3
+VERSION = 4
 
 
 @attrs.frozen
@@ -204,9 +205,9 @@ class Candidate:
 
 @attrs.frozen
 class Comparator:
-    """The compute that one fixed shape would need to reach the plan's final error. `saving` = 1 - plan / comparator.
-    Both are None, with a `reason`, if the shape's law starts below that error or never reaches it, or if the laws do
-    not support a saving."""
+    """The compute that one fixed shape would need, by its law, to reach the plan's final error. `saving` = 1 - plan /
+    comparator. Both are None, with a `reason`, if the shape's law starts below that error or never reaches it. The
+    plan's answer has the intervals."""
 
     shape: Shape | None
     compute: float | None
@@ -229,32 +230,15 @@ class Totals:
 
 @attrs.frozen
 class Uncertainty:
-    """Uncertainty of the plan's predictions under resampled laws. The plan's steps stay fixed; the laws vary. A stated
-    law does not vary."""
+    """The intervals of the plan's predicted errors, over draws of the measured curves."""
 
     level: float
     """Confidence level of all intervals."""
-    resamples: int
-    by: Literal["runs", "noise"] | None
-    """What was resampled. `noise` if the law of any candidate was fitted to a single run; the intervals then hold for
-    these runs only. None if there are no resamples, only reasons."""
-    switches: tuple[Pair | None, ...]
-    """For each switch, the interval of the error at which the two laws cross. None if they do not cross in nearly all
-    resamples, or if the traversal does not switch at crossings."""
+    draws: int
     error: Pair | None
-    """Interval of the final error."""
-    compute: tuple[float, float | None] | None
-    """Interval of the FLOPs at which the plan reaches `totals.error`, with its last stage shortened or extended. The
-    upper end is None if it may never be reached; the whole interval is None if it is not known."""
-    unreached: float
-    """The share of resamples in which the plan never reaches `totals.error`."""
-    best_fixed: Pair | None
-    """Interval of the saving against the best fixed shape of each resample."""
-    last_shape_fixed: Pair | None
+    """Interval of the final error; None, as is the band, where the data do not allow a prediction."""
     band: tuple[tuple[float, float, float], ...]
     """(compute, low, high) of the error, in order of compute."""
-    reasons: tuple[str, ...]
-    """Why no saving is quoted; empty if one is quoted."""
 
 
 @attrs.frozen
@@ -271,7 +255,7 @@ class Plan:
     totals: Totals
     comparison: Comparison
     uncertainty: Uncertainty | None
-    """None if no law was resampled and there is no reason against quoting a saving."""
+    """None if no law was fitted to runs, or if the laws cannot answer."""
     traversal: Spec | None
     model: Spec | None
     data: Spec | None
@@ -291,6 +275,8 @@ class Plan:
     seed: int
     source: str
     """SHA-256 of the `.shape` text."""
+    answer: Answer | None = None
+    """Whether the plan pays; None without laws."""
     notes: tuple[str, ...] = ()
     schedule: Decay | None = None
     """Decay of the learning rate from the end of the warm-up to the end of the run; None if it stays constant."""

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
+from shapeflow.ir.answer import Answer
 from shapeflow.ir.edits import EditError, Swap
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Point, Stage, Transition, Uncertainty
@@ -49,6 +50,8 @@ def _faults(plan: Plan) -> Iterator[str]:
     yield from _chain(plan)
     if plan.uncertainty is not None:
         yield from (f"its uncertainty: {fault}" for fault in _uncertainty(plan, plan.uncertainty))
+    if plan.answer is not None:
+        yield from (f"its answer: {fault}" for fault in _answer(plan.answer))
     yield from _rehearsed(plan)
     for name, every in (("evaluate", plan.evaluate), ("checkpoint", plan.checkpoint), ("cooldown", plan.cooldown)):
         if every is not None and every < 1:
@@ -173,26 +176,31 @@ def _chain(plan: Plan) -> Iterator[str]:
 
 
 def _uncertainty(plan: Plan, found: Uncertainty) -> Iterator[str]:
-    """Intervals must be ordered pairs of finite numbers, with one entry for each switch."""
+    """Intervals must be ordered pairs of finite numbers."""
     if plan.totals.error is None:
-        yield "nothing is expected that could be uncertain"
-    if not 0 < found.level < 1 or not 0 <= found.unreached <= 1:
-        yield f"shares of {found.level:g} and {found.unreached:g}"
-    if found.resamples < 0 or (found.resamples == 0) != (found.by is None):
-        yield f"{found.resamples} resamples by {found.by}"
-    if len(found.switches) != len(plan.stages) - 1:
-        yield f"{len(found.switches)} switches of {len(plan.stages) - 1}"
-    low, high = found.compute if found.compute is not None else (0.0, None)
-    pairs = [*found.switches, found.error, (low, low if high is None else high)]
-    pairs += [found.best_fixed, found.last_shape_fixed, *((one[1], one[2]) for one in found.band)]
+        yield "nothing is predicted that could be uncertain"
+    if not 0 < found.level < 1 or found.draws < 1:
+        yield f"{found.draws} draws at the level {found.level:g}"
+    pairs = [found.error, *((one[1], one[2]) for one in found.band)]
     if not all(pair is None or (math.isfinite(pair[0]) and pair[0] <= pair[1] < math.inf) for pair in pairs):
-        yield "an interval is none"
+        yield "an interval is not an ordered pair of finite numbers"
     places = [0.0, *(one[0] for one in found.band), math.inf]
-    if low < 0 or not all(first <= second for first, second in itertools.pairwise(places)):
+    if not all(first <= second for first, second in itertools.pairwise(places)):
         yield "its compute is out of order"
-    quoted = [one.saving for one in (plan.comparison.best_fixed, plan.comparison.last_shape_fixed)]
-    if found.reasons and quoted != [None, None]:
-        yield "a saving is quoted that it speaks against"
+
+
+def _answer(found: Answer) -> Iterator[str]:
+    """Ranges must be ordered and finite, probabilities between 0 and 1, and a doubt must leave the answer unknown."""
+    settled = None if found.settle is None else found.settle.expected
+    for one in (found.best, found.last, found.error, found.saved, settled):
+        if one is not None and not (math.isfinite(one.low) and one.low <= one.middle <= one.high < math.inf):
+            yield "a range is not ordered"
+    if not all(0 <= value <= 1 for value in (found.other, found.useful, *(one.share for one in found.fixed))):
+        yield "a probability is not between 0 and 1"
+    if found.doubts and found.say != "unknown":
+        yield f"its doubts contradict the answer {found.say}"
+    if found.say != "unknown" and found.best is None:
+        yield f"it answers {found.say} without a saving"
 
 
 def _rehearsed(plan: Plan) -> Iterator[str]:

@@ -20,6 +20,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, write_text
 from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, structured
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.answer import Answer
 from shapeflow.ir.edits import Edit, edit_from_json, edit_to_json
 from shapeflow.ir.law import Law
 from shapeflow.ir.law_json import law_from_json, law_to_json
@@ -87,6 +88,12 @@ def _refused(place: str, error: SealError) -> Refused:
 def _broken(place: str, *reasons: str) -> Refused:
     help_ = "compile the plan again: `shapeflow compile FILE.shape -o plan.json`"
     return Refused(Diagnostic("broken-plan", "the file is not a readable plan", place=place, notes=reasons, help=help_))
+
+
+def answer_to_json(answer: Answer) -> dict[str, Any]:
+    """The answer as JSON values, as in a plan file."""
+    found: dict[str, Any] = _converter().unstructure(answer)
+    return found
 
 
 def _without_seal(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -148,6 +148,8 @@ class LawRequest:
     """Purpose of a setting -> its name in the current law source. Messages advise only these settings."""
     sources: Mapping[str, Any] = attrs.field(factory=dict)
     """Name -> class of every installed law source."""
+    intervals: bool = False
+    """Whether the report of `shapeflow fit` is wanted: intervals of the laws' parameters. A plan does not use them."""
 
     def at(self, *purposes: Purpose) -> Span | None:
         """Location of the first of these settings that the file contains, otherwise of the source's component."""

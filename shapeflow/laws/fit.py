@@ -79,7 +79,9 @@ class Fit(FittedSource):
     residual: Literal["log", "linear"] = setting(
         default="log", help="the residual to minimize: log(law) - log(measured), or (law - measured) / lowest error"
     )
-    resamples: int = setting(default=400, low=0, help="number of resamples, for intervals; a saving needs 20")
+    resamples: int = setting(
+        default=400, low=0, help="number of resamples, for the intervals that `shapeflow fit` reports"
+    )
     evaluation: Literal["held_out", "training"] | None = setting(
         default=None, help="what the errors were measured on, if the logs do not show it"
     )
@@ -91,15 +93,24 @@ class Fit(FittedSource):
         default=1e-3, above=0.0, help="residual at which the Huber loss changes from quadratic to linear"
     )
 
+    runs_differ: float = setting(
+        "ratio",
+        default=0.04,
+        low=0.0,
+        high=1.0,
+        help="how much two runs of a shape differ in compute at equal error, as far as the seeds do not show it",
+    )
+    useful: float = setting("ratio", default=0.02, low=0.0, high=1.0, help="the smallest saving that is worth a switch")
+
     setting_names: ClassVar[Mapping[Purpose, str]] = {name: name for name in get_args(Purpose)}
 
     def fitted(self, request: LawRequest, report: Report) -> FittedLaws:
         """Return the law of each candidate with its points. Empty after an error.
 
         Errors: idle-setting, path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
-        mixed-conventions, error-above-one, law-without-runs, missing-steps, too-few-points, mixed-laws. Warnings:
-        torn-log, skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
-        small-compute, unsupported-law, loose-law.
+        mixed-conventions, law-without-runs, missing-steps, too-few-points, mixed-laws. Warnings: torn-log,
+        skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
+        small-compute, falling-rate, loose-law.
         """
         before = len(report.errors)
         if self.fixed_exponent is not None and "exponent" in request.spans:
@@ -122,7 +133,7 @@ class Fit(FittedSource):
             {shape: one.points for shape, one in found.items()},
             {shape: one.about(logs, request, assumed, written(self)) for shape, one in found.items()},
             options,
-            self.resamples,
+            self.resamples if request.intervals else 0,
         )
         doubts(laws.laws, request, report)
         how = method(options, len(found), self.drop_warmup, self.points)

@@ -22,7 +22,7 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.law_json import law_from_json, law_to_json
 from shapeflow.laws.logs.points import Floats
 
-SEAL = Seal("shapeflow-laws", 1)
+SEAL = Seal("shapeflow-laws", 2)
 LARGEST = 1 << 28
 """Maximum size of a file of laws in bytes."""
 STEEP = (1e-9, 1e3)

@@ -36,11 +36,20 @@ class Table(LawSourceHooks):
 
     path: str = setting(first=True, help="the file, relative to the folder of this one", example='"laws.json"')
 
+    runs_differ: float = setting(
+        "ratio",
+        default=0.04,
+        low=0.0,
+        high=1.0,
+        help="how much two runs of a shape differ in compute at equal error, as far as the seeds do not show it",
+    )
+    useful: float = setting("ratio", default=0.02, low=0.0, high=1.0, help="the smallest saving that is worth a switch")
+
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
         """Return the law of each candidate. Empty after an error.
 
         Errors: path-outside, no-such-file, cannot-read, broken-laws, law-without-runs. Warnings: stale-laws,
-        unsupported-law, loose-law.
+        falling-rate, loose-law.
         """
         held = self._held(request, report)
         if held is None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan, Stage, forecast
-from shapeflow.preview.intervals import withheld
+from shapeflow.ir.plan_json import answer_to_json
 from shapeflow.preview.numbers import error, percent, scale
 
 PIECES = 64
@@ -121,11 +121,11 @@ def targets(plan: Plan, curve: Curve) -> list[float]:
 
 
 def savings(plan: Plan) -> list[dict[str, Any]]:
-    """For each target, the compute of the plan, the compute of the fixed shapes by their laws, and the saving. The last
-    two are None if no saving is quoted."""
+    """For each target: the compute of the plan, that of the fixed shapes by their laws, and the saving. The latter two
+    are None if the plan's answer is unknown."""
     if plan.totals.error is None:
         return []
-    curve = reached(plan)
+    curve, answered = reached(plan), _answered(plan)
     rows = []
     for target in targets(plan, curve):
         needs = curve.compute(target)
@@ -136,14 +136,18 @@ def savings(plan: Plan) -> list[dict[str, Any]]:
         last = plan.comparison.last_shape_fixed.shape
         for name, shape in (("best_fixed", best), ("last_shape_fixed", last)):
             compute = fixed.get(shape, math.inf) if shape is not None else math.inf
-            known = math.isfinite(compute) and compute > 0 and needs is not None and not withheld(plan)
+            known = answered and math.isfinite(compute) and compute > 0 and needs is not None
             row[name] = {
                 "shape": None if shape is None else shape.json(),
-                "compute": max(0.0, compute) if math.isfinite(compute) and not withheld(plan) else None,
+                "compute": max(0.0, compute) if answered and math.isfinite(compute) else None,
                 "saving": 1 - needs / compute if known and needs is not None else None,
             }
         rows.append(row)
     return rows
+
+
+def _answered(plan: Plan) -> bool:
+    return plan.answer is not None and plan.answer.say != "unknown"
 
 
 def curves(plan: Plan) -> dict[str, Any]:
@@ -166,6 +170,7 @@ def curves(plan: Plan) -> dict[str, Any]:
                 ("last_shape_fixed", plan.comparison.last_shape_fixed),
             )
         },
+        "answer": None if plan.answer is None else answer_to_json(plan.answer),
         "uncertainty": None if plan.uncertainty is None else attrs.asdict(plan.uncertainty),
         "stages": [
             {
@@ -193,10 +198,10 @@ def curves_view(plan: Plan) -> RenderableType:
     table = Table(box=None, padding=(0, 2))
     table.add_column(f"at {plan.metric}", justify="right")
     table.add_column(f"plan, {prefix}FLOPs", justify="right")
-    if withheld(plan):
+    if not _answered(plan):
         for row in rows:
             table.add_row(error(row["error"], plan.metric), f"{row['plan'] / size:.4g}")
-        return Group(Text("\n  predicted compute to reach each target; no saving is quoted:\n"), table)
+        return Group(Text("\n  predicted compute to reach each target:\n"), table)
     table.add_column("best fixed", justify="right")
     table.add_column("needs", justify="right")
     table.add_column("saving", justify="right")

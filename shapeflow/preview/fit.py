@@ -14,7 +14,7 @@ from rich.text import Text
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import HoldOut, Law, Pair, Provenance
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
-from shapeflow.laws.fitting.verdict import in_groups
+from shapeflow.laws.fitting.verdict import notes
 from shapeflow.preview.numbers import count, flops, longest, scale
 
 ROOM = 20
@@ -23,32 +23,21 @@ table, and the other tables identify them by a number."""
 LEVEL = "90%"
 
 
-def fit_view(name: str, units: Mapping[str, str], found: FittedLaws, verbose: bool = False) -> RenderableType:
+def fit_view(name: str, units: Mapping[str, str], found: FittedLaws) -> RenderableType:
     """The output of `shapeflow fit`. `units`: axis -> unit, in file order. `verbose`: list the reasons for each law."""
     laws, numbered = found.laws, _numbered(units, found.laws)
     parts: list[RenderableType] = [_title(name, laws), Text()]
     if numbered:
         parts += [_shapes(units, laws), Text()]
     parts += [_numbers(units, laws, numbered), Text(), _worth(units, laws, numbered), Text()]
-    parts += [_indented(line) for line in _refusals(units, laws, numbered, verbose)]
+    parts += [_indented(line) for line in _about(units, laws, numbered)]
     parts += [_indented(line) for line in _words(laws, found.summary)]
     return Group(*parts)
 
 
 def refused(law: Law) -> bool:
-    """Whether the fit is not reliable beyond the measured range."""
+    """Whether the law does not describe the state of a run: its learning rate falls."""
     return bool(law.provenance.verdict)
-
-
-def verdict(law: Law) -> str:
-    """The verdict as in JSON: `supported`, `refused`, or `-` if the law was not tested on held-out points."""
-    if refused(law):
-        return "refused"
-    return "-" if law.provenance.holdout is None else "supported"
-
-
-_SHOWN = {"supported": "reliable", "refused": "not reliable"}
-"""Verdict -> its words on the screen."""
 
 
 def factor(held: HoldOut) -> str:
@@ -68,7 +57,7 @@ def _title(name: str, laws: Mapping[Shape, Law]) -> RenderableType:
     grid.add_column(justify="right")
     kinds = f"{len(laws)} law{'s' * (len(laws) != 1)}"
     wrong = sum(map(refused, laws.values()))
-    grid.add_row(Text(name or "unnamed plan", style="bold"), f"{kinds}, {wrong} not reliable" if wrong else kinds)
+    grid.add_row(Text(name or "unnamed plan", style="bold"), f"{kinds}, {wrong} refused" if wrong else kinds)
     return grid
 
 
@@ -173,12 +162,10 @@ def _worth(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) 
     """A table of points, runs, decades, scatter, and how well a fit to the first half of log compute predicts the
     rest."""
     table = _table(units, numbered)
-    for heading in ("points", "runs", "decades", "rms", "held-out\nerror", "held-out\ncompute", "verdict"):
-        table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, vertical="bottom")
+    for heading in ("points", "runs", "decades", "rms", "held-out\nerror", "held-out\ncompute"):
+        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     for number, (shape, law) in enumerate(laws.items(), 1):
-        style = "red" if refused(law) else "green" if verdict(law) == "supported" else ""
-        cells = [*_which(units, number, shape, numbered), *_fit_cells(law)]
-        table.add_row(*cells, Text(_SHOWN.get(verdict(law), "-"), style=style))
+        table.add_row(*_which(units, number, shape, numbered), *_fit_cells(law), style="red" if refused(law) else "")
     return table
 
 
@@ -189,28 +176,21 @@ def _fit_cells(law: Law) -> Iterator[str]:
     yield "-" if wide is None else f"{wide:.2f}"
     yield "-" if about.rms is None else f"{100 * about.rms:.2f}%"
     held = about.holdout
-    yield "-" if held is None else f"{100 * held.error:.2f}%"
+    yield "not tested" if held is None else f"{100 * held.error:.2f}%"
     yield "-" if held is None else factor(held)
 
 
-def _refusals(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool, verbose: bool) -> Iterator[str]:
-    """Yield why fits are not reliable: each kind of reason once, or, if `verbose`, the reasons for each law with
-    numbers."""
-    names = {
-        f"law {number}" if numbered else shape.written(units): law.provenance.verdict
-        for number, (shape, law) in enumerate(laws.items(), 1)
-        if refused(law)
-    }
-    if not names:
-        return
-    if verbose:
-        for name, verdict in names.items():
-            yield f"not reliable beyond the measured range: {name}"
-            yield from (f"  - {reason}" for reason in verdict)
-    else:
-        yield "not reliable beyond the measured range (`--verbose` shows the numbers):"
-        yield from (f"  - {line}" for line in in_groups(names, len(laws)))
-    yield ""
+def _about(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> Iterator[str]:
+    """What is wrong with laws, and what to know about them: each line once, with its laws."""
+    groups: dict[str, list[str]] = {}
+    for number, (shape, law) in enumerate(laws.items(), 1):
+        name = f"law {number}" if numbered else shape.written(units)
+        for line in (*(f"refused: {reason}" for reason in law.provenance.verdict), *notes(law)):
+            groups.setdefault(line, []).append(name)
+    for line, names in groups.items():
+        yield f"{line} ({'all laws' if len(names) == len(laws) > 1 else '; '.join(names)})"
+    if groups:
+        yield ""
 
 
 def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:

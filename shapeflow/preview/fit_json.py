@@ -12,7 +12,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.law_json import law_to_json
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
-from shapeflow.preview.fit import decades, refused, verdict
+from shapeflow.preview.fit import decades, refused
 
 LEVEL = 0.9
 """The level of all intervals."""
@@ -51,6 +51,6 @@ def _law(shape: Shape, law: Law, found: FittedLaws) -> dict[str, Any]:
             list(each) for each in zip(points.compute.tolist(), points.error.tolist(), points.run.tolist(), strict=True)
         ],
         "half": None if half is None else {name: getattr(half, name) for name in "abcd"},
-        "verdict": verdict(law),
+        "refused": refused(law),
         "reasons": flat["verdict"],
     }

@@ -94,7 +94,7 @@ def _label(shape: Shape, units: Mapping[str, str]) -> str:
 def _title(name: str, laws: Sequence[Law]) -> str:
     wrong = sum(map(refused, laws))
     return f"{name or 'unnamed plan'}: {len(laws)} law{'s' * (len(laws) != 1)}" + (
-        f", {wrong} not reliable" if wrong else ""
+        f", {wrong} refused" if wrong else ""
     )
 
 
@@ -274,5 +274,5 @@ def _reach(one: _Drawn) -> float:
 
 def _panel_title(one: _Drawn) -> str:
     held = one.law.provenance.holdout
-    said = ["not reliable"] * refused(one.law) + ([] if held is None else [factor(held)])
+    said = ["refused"] * refused(one.law) + ([] if held is None else [factor(held)])
     return "\n".join([one.label, *([f"({', '.join(said)})"] if said else [])])

@@ -1,4 +1,4 @@
-"""Shows a plan: its saving, its stages with predicted errors, and notes."""
+"""A plan on the screen: its answer, its stages with predicted errors, and notes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.ir.plan import Blend, Comparator, Pair, Plan, Stage
-from shapeflow.ir.saving_reasons import in_short
-from shapeflow.preview.intervals import conditions, interval_table, saving, withheld
+from shapeflow.ir.plan import Blend, Plan, Stage
+from shapeflow.preview.answer import answer_view
 from shapeflow.preview.numbers import count, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines
 
@@ -20,12 +19,11 @@ CROWDED = 3
 """With more axes than this, tables use narrow columns."""
 
 
-def plan_view(plan: Plan, *, warned: bool = False) -> RenderableType:
-    """The output of `shapeflow compile`. `warned`: the reasons against each law were already printed as warnings."""
-    compared = [_indented(line) for line in _compared(plan, warned)]
-    intervals = interval_table(plan)
-    parts = (_stages(plan),) if intervals is None else (_stages(plan), Text(), intervals)
-    return Group(_title(plan), Text(), *compared, Text(), *parts, Text(), *map(_indented, _words(plan)))
+def plan_view(plan: Plan) -> RenderableType:
+    """What `shapeflow compile` prints: the answer first."""
+    answer = answer_view(plan)
+    first = () if answer is None else (answer, Text())
+    return Group(*first, _title(plan), Text(), _stages(plan), Text(), *map(_indented, _words(plan)))
 
 
 def _indented(line: str) -> RenderableType:
@@ -88,37 +86,11 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
 
 
 def _words(plan: Plan) -> Iterator[str]:
-    """Yield the caveats of the intervals, the credits, the learning rates, the cost of the laws, and the notes."""
-    if plan.uncertainty is not None:
-        yield from conditions(plan.uncertainty)
+    """Credits, learning rates, then the notes."""
     yield from _credits(plan)
     yield from rate_lines(plan)
-    spent = price(plan)
-    if spent is not None and plan.totals.compute:
-        times = spent / plan.totals.compute
-        yield f"the laws are fitted to runs of {flops(spent)}, {times:.3g} times this plan; savings do not include it"
     for note in plan.notes:
         yield f"note: {note}"
-
-
-def _compared(plan: Plan, warned: bool) -> Iterator[str]:
-    """Yield the savings over fixed shapes, or why none is quoted."""
-    comparison, reasons = plan.comparison, withheld(plan)
-    if reasons:
-        reasons = in_short(plan) if warned else reasons
-        yield "no saving is quoted:" if len(reasons) > 1 else f"no saving is quoted: {reasons[0]}"
-        yield from (f"- {reason}" for reason in reasons if len(reasons) > 1)
-        return
-    if comparison.best_fixed.shape is None:
-        yield f"not compared with a fixed shape: {comparison.best_fixed.reason}"
-    elif plan.is_best_fixed:
-        yield f"this plan is itself the best fixed shape, {comparison.best_fixed.shape.written(plan.units)}"
-    else:
-        found = plan.uncertainty
-        yield against(plan, comparison.best_fixed, "the best fixed shape", found.best_fixed if found else None)
-        if comparison.best_fixed.shape != comparison.last_shape_fixed.shape:
-            last = found.last_shape_fixed if found else None
-            yield against(plan, comparison.last_shape_fixed, "the fixed last shape", last)
 
 
 def _credits(plan: Plan) -> Iterator[str]:
@@ -138,23 +110,3 @@ def _credits(plan: Plan) -> Iterator[str]:
             names, credit = " + ".join(stage.transition.names), share(stage.transition.credit)
             assumed[f"{names}: {credit} of the progress is assumed to survive the switch"] = None
     yield from assumed
-
-
-def price(plan: Plan) -> float | None:
-    """FLOPs of all runs that the laws of a plan were fitted to; None if the laws are stated or do not record it."""
-    spent = [candidate.law.provenance.spent for candidate in plan.candidates if candidate.law is not None]
-    known = [value for value in spent if value is not None]
-    return sum(known) if known else None
-
-
-def against(plan: Plan, comparator: Comparator, what: str, interval: Pair | None) -> str:
-    """The comparison with one comparator as text: `saving +3.5% over the best fixed shape, (patch: 10 px), which needs
-    ...`."""
-    shape = f", {comparator.shape.written(plan.units)}," if comparator.shape is not None else ""
-    if comparator.compute is None or plan.totals.compute is None:
-        return f"not compared with {what}{shape.rstrip(',')}: {comparator.reason}"
-    reached = error(plan.totals.error, plan.metric)
-    spends = plan.totals.compute / comparator.compute
-    saves = saving(plan, comparator.saving, interval)
-    needs = f"needs {flops(comparator.compute)} to reach {reached}"
-    return f"{saves} over {what}{shape or ','} which {needs}; this plan uses {share(spends)} of that"

@@ -10,9 +10,10 @@ from typing import Any
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan
+from shapeflow.preview.answer import headline
 from shapeflow.preview.curves import all_curves
-from shapeflow.preview.intervals import basis, between, withheld
-from shapeflow.preview.numbers import percent, scale
+from shapeflow.preview.intervals import basis
+from shapeflow.preview.numbers import scale
 from shapeflow.preview.picture import plain_numbers, pyplot_for, save
 
 COLORS = ("#1b6ca8", "#c0392b", "#7f8c8d")
@@ -101,17 +102,6 @@ def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
 
 
 def _title(plan: Plan) -> Iterator[str]:
-    """Yield the saving, or a line that says that none is quoted."""
-    if withheld(plan):
-        yield "no saving is quoted: the laws are not reliable enough"
-        return
-    found, compared = plan.uncertainty, plan.comparison
-    if plan.is_best_fixed:
-        yield "the plan is itself the best fixed shape"
-        return
-    pairs = (found.best_fixed, found.last_shape_fixed) if found is not None else (None, None)
-    what = ("the best fixed shape", "the last shape")
-    for name, one, pair in zip(what, (compared.best_fixed, compared.last_shape_fixed), pairs, strict=True):
-        if name == what[0] or one.shape != compared.best_fixed.shape:
-            wide = "" if pair is None else f" ({between(pair, percent)})"
-            yield f"predicted saving: {percent(one.saving)}{wide} against {name}"
+    """The answer, broken at its colon."""
+    if plan.answer is not None:
+        yield from headline(plan, plan.answer).split(": ", 1)

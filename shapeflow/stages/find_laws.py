@@ -92,7 +92,9 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
             help='ask for a fit: `laws from fit("runs/*.csv")`',
         )
         return None
-    request = _request(program, tuple(shape for shape in program.candidates if shape not in program.stated))
+    request = attrs.evolve(
+        _request(program, tuple(shape for shape in program.candidates if shape not in program.stated)), intervals=True
+    )
     found = _fitted(source, request, report)
     if found is None:
         again = source.refit(request)

@@ -11,10 +11,11 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.ir.law import Provenance
+from shapeflow.ir.law import MeasuredCurve, Provenance
 from shapeflow.ir.route import LawRequest
+from shapeflow.laws.fitting.curve import measured_curve
 from shapeflow.laws.fitting.warnings import without_runs, without_steps
-from shapeflow.laws.logs.points import Points, select
+from shapeflow.laws.logs.points import Points, after_warmup, select
 from shapeflow.laws.logs.runs import Logs, Run
 
 LEAST = 5
@@ -29,6 +30,7 @@ class Evidence:
 
     runs: tuple[Run, ...]
     points: Points
+    curve: MeasuredCurve | None
     dropped: Mapping[str, int]
     """Reason -> number of points that were read but not used."""
 
@@ -48,6 +50,7 @@ class Evidence:
             runs=len(self.runs),
             dropped=self.dropped,
             settings=settings,
+            curve=self.curve,
             spent=sum(run.spent for run in self.runs),
         )
 
@@ -73,7 +76,8 @@ def gather(logs: Logs, request: LawRequest, drop_warmup: Amount, bins: int, repo
             continue
         counts = _counted(dropped, runs)
         if len(set(points.compute.tolist())) >= LEAST:
-            found[shape] = Evidence(tuple(runs), points, counts)
+            rest = [after_warmup(list(run.points.values()), drop_warmup) for run in runs]
+            found[shape] = Evidence(tuple(runs), points, measured_curve(rest), counts)
             continue
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "none left out"
         few.append(f"{shape.written(request.units)}: {len(points.compute)} points ({reasons})")

@@ -9,12 +9,13 @@ import numpy as np
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law, Provenance
+from shapeflow.laws.fitting.curve import measured_curve
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.holdout import Half, hold_out
 from shapeflow.laws.fitting.resample import autocorrelation, intervals, resample
 from shapeflow.laws.fitting.solver import FitOptions, Fitted, fit_draws, fit_laws
 from shapeflow.laws.fitting.verdict import verdict
-from shapeflow.laws.logs.points import Floats, Points
+from shapeflow.laws.logs.points import Floats, Point, Points
 
 
 def laws_of_points(
@@ -26,6 +27,7 @@ def laws_of_points(
     of resamples; 0 gives laws without draws and intervals.
     """
     points = list(sets.values())
+    about = {shape: _measured(each, sets[shape]) for shape, each in about.items()}
     fitted = fit_laws(points, options)
     laws = [_law(*each) for each in zip(fitted, points, (about[shape] for shape in sets), strict=True)]
     if resamples:
@@ -34,6 +36,15 @@ def laws_of_points(
     held = {shape: _first(half, law) for shape, half, law in zip(sets, halves, laws, strict=True) if half is not None}
     whole = [_judged(*each) for each in zip(laws, points, halves, strict=True)]
     return FittedLaws(dict(zip(sets, whole, strict=True)), dict(sets), held)
+
+
+def _measured(about: Provenance, points: Points) -> Provenance:
+    """The provenance with the measured curve; of the selected points, if the source did not give one of all points."""
+    if about.curve is not None:
+        return about
+    runs = [points.chosen(points.run == run) for run in np.unique(points.run)]
+    each = [[Point(c, e) for c, e in zip(run.compute.tolist(), run.error.tolist(), strict=True)] for run in runs]
+    return attrs.evolve(about, curve=measured_curve(each))
 
 
 def _law(one: Fitted, points: Points, about: Provenance) -> Law:
@@ -92,8 +103,7 @@ def _judged(law: Law, points: Points, half: Half | None) -> Law:
         factor = None if found.factor is None else _short(found.factor)
         found = attrs.evolve(found, error=_short(found.error), last=_short(found.last), factor=factor)
     law = attrs.evolve(law, provenance=attrs.evolve(law.provenance, holdout=found))
-    within = float(np.sqrt(np.mean(_level(residuals(law, points), points) ** 2)))
-    return attrs.evolve(law, provenance=attrs.evolve(law.provenance, verdict=verdict(law, within)))
+    return attrs.evolve(law, provenance=attrs.evolve(law.provenance, verdict=verdict(law)))
 
 
 def _level(residual: Floats, points: Points) -> Floats:

@@ -9,7 +9,6 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.fitting.verdict import in_groups
 from shapeflow.laws.logs.runs import Logs, Run, faults
 
 SMALL = 1e6
@@ -123,17 +122,17 @@ def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[st
 
 
 def doubts(laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
-    """Warn about laws that are not reliable: unsupported-law, loose-law."""
+    """Warn about laws that do not describe the state of a run, or only roughly: falling-rate, loose-law."""
     at = request.spans.get("")
-    unsupported = {shape: law.provenance.verdict for shape, law in laws.items() if law.provenance.verdict}
-    if unsupported:
+    falling = [shape.written(request.units) for shape, law in laws.items() if law.provenance.verdict]
+    if falling:
         report.warning(
-            "unsupported-law",
-            f"{len(unsupported)} of {len(laws)} fits are not reliable beyond the measured range",
+            "falling-rate",
+            f"{len(falling)} of {len(laws)} laws are fitted to runs whose learning rate falls",
             at,
-            notes=in_groups({shape.written(request.units): why for shape, why in unsupported.items()}, len(laws)),
-            details=[f"{shape.written(request.units)}: {'; '.join(why)}" for shape, why in unsupported.items()],
-            help="run longer at a constant learning rate, evaluate more often, or add runs of similar shapes",
+            "earlier points do not show what shorter runs reach",
+            notes=_some(falling),
+            help="fit laws to runs at a constant learning rate",
         )
     rms = {shape: law.provenance.rms or 0.0 for shape, law in laws.items()}
     loose = [f"{shape.written(request.units)}: {100 * size:.1f}%" for shape, size in rms.items() if size > LOOSE]

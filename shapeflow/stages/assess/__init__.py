@@ -1,86 +1,31 @@
-"""A plan under resampled laws: intervals of its expected error, compute and saving, and whether a saving may be
-quoted."""
+"""Whether a plan pays, by the curves that its laws were fitted to, and the interval of its predicted error."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 
-from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
-from shapeflow.ir.plan import Comparator, Comparison, Plan, Uncertainty
+from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
-from shapeflow.ir.saving_reasons import in_short
-from shapeflow.stages.assess.reasons import doubts
+from shapeflow.stages.assess.doubts import doubts
+from shapeflow.stages.assess.stated import without_draws
 
 __all__ = ["assess"]
 
 
-def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Report) -> Plan:
-    """The plan with its uncertainty, and without savings that its laws do not support (`unsupported-saving`).
-
-    The stages do not change. Stated laws do not have an uncertainty: if no law was resampled and there are no reasons
-    against a saving, the plan is returned unchanged.
-    """
+def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Plan:
+    """The plan with its answer and its uncertainty; the stages do not change. A plan without predictions is returned
+    unchanged."""
     if plan.totals.error is None or not laws:
         return plan
-    found = _resampled(program, laws, plan)
-    reasons = tuple(doubts(plan, found, program))
-    if found is None and not reasons:
-        return plan
-    found = _nothing(plan) if found is None else found
-    plan = attrs.evolve(plan, uncertainty=attrs.evolve(found, reasons=reasons))
-    if not reasons:
-        return plan
-    _warn(program, laws, in_short(plan), report)
-    return attrs.evolve(plan, comparison=_withheld(plan.comparison, reasons))
+    found = doubts(program, laws, plan)
+    measured = any(law.provenance.curve is not None for law in laws.values())
+    if not measured or {"published", "no-measurements", "falling-rate", "mixture", "metric", "rises"} & set(found):
+        return attrs.evolve(plan, answer=without_draws(program, laws, plan, found))
+    # numpy is imported only when needed.
+    from shapeflow.stages.assess.drawn import drawn
 
-
-def _resampled(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Uncertainty | None:
-    """The intervals; None if no law was resampled. numpy is imported only when needed."""
-    if all(law.draws is None for law in laws.values()):
-        return None
-    from shapeflow.stages.assess.resampled import resampled
-
-    return resampled(program, laws, plan)
-
-
-def _nothing(plan: Plan) -> Uncertainty:
-    """The uncertainty of a plan whose laws were not resampled, but that has reasons against a saving: no intervals."""
-    return Uncertainty(
-        level=0.9,
-        resamples=0,
-        by=None,
-        switches=(None,) * (len(plan.stages) - 1),
-        error=None,
-        compute=None,
-        unreached=0.0,
-        best_fixed=None,
-        last_shape_fixed=None,
-        band=(),
-        reasons=(),
-    )
-
-
-def _withheld(comparison: Comparison, reasons: Sequence[str]) -> Comparison:
-    more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-
-    def without(one: Comparator) -> Comparator:
-        if one.saving is None:
-            return one
-        return attrs.evolve(one, compute=None, saving=None, reason=f"not reliable: {reasons[0]}{more}")
-
-    return Comparison(without(comparison.best_fixed), without(comparison.last_shape_fixed))
-
-
-def _warn(program: Program, laws: Mapping[Shape, Law], reasons: Sequence[str], report: Report) -> None:
-    of_others = any(law.provenance.source == "published" for law in laws.values())
-    report.warning(
-        "unsupported-saving",
-        "no saving is quoted: the laws are not reliable enough",
-        program.spans.get("laws", program.spans.get("traversal")),
-        notes=reasons,
-        help='fit laws to your own runs: `laws from fit("runs/*.csv")`' if of_others else "run longer, or add runs",
-    )
+    return drawn(program, laws, plan, found)

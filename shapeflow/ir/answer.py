@@ -1,0 +1,131 @@
+"""Whether a plan pays: yes, no or unknown, with the numbers that decide and what would settle it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from shapeflow.base.shapes import Shape
+
+Say = Literal["yes", "no", "unknown"]
+
+Doubt = Literal[
+    "no-measurements", "published", "mixture", "metric", "rises", "runs-differ", "falling-rate", "not-reached"
+]
+"""Why the laws cannot answer, however narrow their intervals.
+
+`no-measurements`: a law does not record the measurements it was fitted to. `published`: a law is of other data.
+`mixture`: no law describes steps in several shapes. `metric`: errors of different shapes are not one measure of
+progress. `rises`: a measured curve rises. `runs-differ`: runs of one shape differ too much. `falling-rate`: a curve was
+measured at a falling learning rate. `not-reached`: the plan ends at an error that few draws reach.
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Range:
+    """A quantity over the draws: the ends of the 90% interval, and the median."""
+
+    low: float
+    middle: float
+    high: float
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """A curve that the answer uses beyond its data."""
+
+    shape: Shape
+    times: float
+    """Compute at which it is used, over the largest measured."""
+
+
+@attrs.frozen(kw_only=True)
+class Chance:
+    """The probability that a shape is the best fixed one."""
+
+    shape: Shape
+    share: float
+
+
+@attrs.frozen(kw_only=True)
+class Settle:
+    """What would settle an unknown answer."""
+
+    by: Literal["seeds", "compute"]
+    """More runs of each shape, or longer runs."""
+    times: float
+    """Runs of each shape in total, over those there are; or compute of the longest run, over what it is now."""
+    compute: float
+    """FLOPs of the additional training."""
+    shapes: tuple[Shape, ...]
+    """What to train, the most useful first."""
+    expected: Range | None
+    """The saving against the best fixed shape that is then expected; None if longer runs are needed."""
+
+
+@attrs.frozen(kw_only=True)
+class Switch:
+    """A switch that a plan makes, or might make, and what decides about it."""
+
+    before: Shape
+    after: Shape
+    credit: float
+    """The share of the progress that is counted on."""
+    measured: bool
+    """Whether all of it was measured."""
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """The answer to: does the plan pay, at its own budget, against the best fixed shape?
+
+    `shapeflow/stages/assess/answer.py` states the rule. Savings are shares of the budget that a fixed shape needs to
+    reach the plan's final error, in the unit of the budget.
+    """
+
+    say: Say
+    doubts: tuple[Doubt, ...]
+    """Why the laws cannot answer; then `say` is unknown."""
+    stated: bool
+    """All laws are stated: savings have no interval, their three numbers are equal."""
+    unit: str
+    """Unit of the budget: `compute`, `steps`, `samples` or `tokens`."""
+    useful: float
+    """The smallest saving that is worth a switch."""
+    best: Range | None
+    """Saving against the best fixed shape of each draw; None if the laws cannot say."""
+    last: Range | None
+    """Saving against the plan's last shape, fixed."""
+    fixed: tuple[Chance, ...]
+    """The shapes that may be the best fixed one, the most likely first."""
+    other: float
+    """For a plan that is one fixed shape: the probability that a single switch would save more than 5%."""
+    asked: tuple[Asked, ...]
+    """Curves that are used beyond 1.1 times their data; empty: inside what was measured."""
+    switches: tuple[Switch, ...]
+    credit_needed: float | None
+    """The least credit of every switch at which the plan pays; above 1 or None: it never does."""
+    differ: float | None
+    """Run-to-run standard deviation of log compute at equal error."""
+    differ_runs: int
+    """Additional runs of the same shapes that `differ` was estimated from; 0: it is assumed."""
+    error: Range | None
+    """The error at the end; None where the data do not allow a prediction."""
+    spent: float | None
+    """FLOPs of the runs that the laws were fitted to."""
+    saved: Range | None
+    """FLOPs that one run of the plan saves against the best fixed shape."""
+    settle: Settle | None
+
+    @property
+    def assumed(self) -> bool:
+        """Whether the credit of some switch is assumed."""
+        return any(not one.measured for one in self.switches)
+
+    @property
+    def uses(self) -> float | None:
+        """Runs of the plan after which the laws have paid for themselves; None if that is not known or never."""
+        if self.spent is None or self.saved is None or self.saved.middle <= 0:
+            return None
+        return self.spent / self.saved.middle

@@ -1,0 +1,177 @@
+"""The answer of a plan in words: the first line answers, the lines below say what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shapeflow.ir.answer import Answer, Doubt, Range
+from shapeflow.ir.plan import Plan
+from shapeflow.preview.numbers import error, flops
+
+STYLES = {"yes": "bold green", "no": "bold", "unknown": "bold yellow"}
+
+DOUBTS: Mapping[Doubt, str] = {
+    "no-measurements": "the laws do not record the measurements that they were fitted to",
+    "published": "published laws describe other models and data",
+    "mixture": "no law describes what steps in several shapes learn together",
+    "metric": "equal losses in the longest context do not mean equal progress after training at different contexts",
+    "rises": "a measured curve rises: its error does not show how far training has come",
+    "runs-differ": "runs of one shape differ too much in the compute that they need",
+    "falling-rate": "the learning rate falls along the runs, so earlier points do not show what shorter runs reach",
+    "not-reached": "most draws do not reach the plan's final error",
+}
+
+SETTLED: Mapping[Doubt, str] = {
+    "no-measurements": 'fit the laws again: `laws from fit("runs/*.csv")`',
+    "published": '`shapeflow sweep` trains your own candidates; then `laws from fit("runs/*.csv")`',
+    "mixture": "`shapeflow compare` trains the plan and its rivals",
+    "metric": "`shapeflow compare` trains the plan and its rivals",
+    "rises": "check these runs for divergence or overfitting, or train on more data",
+    "runs-differ": "more runs of each shape, or a lower learning rate",
+    "falling-rate": "runs at a constant learning rate",
+    "not-reached": "a smaller budget, or longer runs",
+}
+
+
+def answer_view(plan: Plan) -> RenderableType | None:
+    """What a screen prints first; None for a plan without laws."""
+    found = plan.answer
+    if found is None:
+        return None
+    first, rest = headline(plan, found), Table.grid(padding=(0, 2))
+    rest.add_column(no_wrap=True)
+    rest.add_column()
+    for name, text in conditions(plan, found):
+        rest.add_row(f"  {name}", text)
+    line = Text(first)
+    line.stylize(STYLES[found.say], 0, len(found.say))
+    return Group(line, rest)
+
+
+def headline(plan: Plan, found: Answer) -> str:
+    """The answer in one sentence."""
+    if found.doubts:
+        return f"unknown: {DOUBTS[found.doubts[0]]}"
+    saves = _saves(plan, found)
+    if found.say == "yes":
+        return f"yes{_provided(found)}: saves {saves}"
+    single = len(plan.stages) == 1
+    if found.say == "no" and single and plan.stages[0].shape == found.fixed[0].shape:
+        sure = "" if found.stated else f" ({_share(found.fixed[0].share)} likely)"
+        return f"no: no switch pays; {found.fixed[0].shape.written(plan.units)} is the best fixed shape{sure}"
+    if found.say == "no":
+        return f"no: the plan saves {saves}"
+    if single and plan.stages[0].shape == found.fixed[0].shape:
+        return (
+            f"unknown: the plan is the best fixed shape, {found.fixed[0].shape.written(plan.units)}, but a switch that "
+            f"saves more than 5% is not excluded ({_share(found.other)} likely)"
+        )
+    return f"unknown: the plan may save {saves}"
+
+
+def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
+    """What the answer depends on, as (name, text)."""
+    if found.doubts:
+        for doubt in found.doubts[1:]:
+            yield "also", DOUBTS[doubt]
+        yield "settle", SETTLED[found.doubts[0]]
+        return
+    if found.stated:
+        yield "laws", "stated in the file; the answer is only as good as they are"
+    else:
+        yield "data", _data(plan, found)
+    if found.settle is not None or found.say == "unknown":
+        yield "settle", _settle(plan, found)
+    if found.last is not None and not found.stated and plan.stages[-1].shape != found.fixed[0].shape:
+        yield "last", f"against {plan.stages[-1].shape.written(plan.units)} fixed: {_range(found.last)}"
+    if len(found.fixed) > 1:
+        likely = ", ".join(f"{one.shape.written(plan.units)} {_share(one.share)}" for one in found.fixed[:3])
+        yield "fixed", f"best fixed shape: {likely}"
+    if found.switches and not found.stated:
+        yield "credit", _credit(found)
+    if any(stage.blends for stage in plan.stages):
+        yield "not in it", "what blended steps learn: laws do not describe them"
+    if found.error is not None:
+        written = [error(value, plan.metric) for value in (found.error.middle, found.error.low, found.error.high)]
+        tested = "" if not found.asked else ", beyond the data: the form of the law is not tested there"
+        yield "error", f"{plan.metric} {written[0]} at the end (90%: {written[1]} to {written[2]}){tested}"
+    if found.spent is not None:
+        yield "cost", _cost(found)
+    if found.differ is not None:
+        basis = f"{found.differ_runs} additional runs and the prior" if found.differ_runs else "assumed"
+        yield "runs", f"two runs of a shape differ by {_share(found.differ)} of compute at equal error ({basis})"
+
+
+def _saves(plan: Plan, found: Answer) -> str:
+    if found.best is None:
+        return "an unknown share"
+    what = "FLOPs" if found.unit == "compute" else found.unit
+    against = found.fixed[0].shape if found.fixed else plan.comparison.best_fixed.shape
+    shape = "" if against is None else f", {against.written(plan.units)}"
+    if plan.stages[-1].shape == against and len(plan.stages) > 1:
+        shape += ", which is also its last"
+    interval = "" if found.stated else f" (90%: {_percent(found.best.low)} to {_percent(found.best.high)})"
+    return f"{_percent(found.best.middle)} of the {what}{interval} against the best fixed shape{shape}"
+
+
+def _provided(found: Answer) -> str:
+    """The condition of a yes whose credits are assumed."""
+    if not found.assumed or found.credit_needed is None or found.stated:
+        return ""
+    credits = sorted({one.credit for one in found.switches if not one.measured})
+    assumed = " to ".join(_share(credit) for credit in dict.fromkeys((credits[0], credits[-1])))
+    return f", if each switch keeps at least {_share(found.credit_needed)} of the progress (assumed: {assumed})"
+
+
+def _data(plan: Plan, found: Answer) -> str:
+    if not found.asked:
+        return "inside what was measured"
+    each = ", ".join(f"{one.shape.written(plan.units)} {one.times:.3g} times" for one in found.asked)
+    return f"extrapolated: beyond the measured compute of {each}"
+
+
+def _settle(plan: Plan, found: Answer) -> str:
+    one = found.settle
+    if one is None:
+        return "not at a sensible cost: more than 8 times the runs, or runs 8 times as long"
+    shapes = [shape.written(plan.units) for shape in one.shapes]
+    order = shapes[0] if len(shapes) == 1 else f"{', '.join(shapes)}, in this order"
+    if one.by == "seeds":
+        text = f"{one.times:.3g} times the runs of {order}: {flops(one.compute)} more"
+        return text if one.expected is None else f"{text}; expected then: {_range(one.expected)}"
+    return f"run {order} to {one.times:.3g} times the measured compute: {flops(one.compute)} more"
+
+
+def _credit(found: Answer) -> str:
+    kept = [_share(one.credit) + ("" if one.measured else " (assumed)") for one in found.switches]
+    needs = "" if found.credit_needed is None else f"; pays from {_share(found.credit_needed)} at each switch"
+    probe = "; `shapeflow probe` measures it" if found.assumed else ""
+    return f"progress that survives a switch: {', '.join(dict.fromkeys(kept))}{needs}{probe}"
+
+
+def _cost(found: Answer) -> str:
+    assert found.spent is not None
+    text = f"the runs of the laws took {flops(found.spent)}"
+    if found.saved is None or found.say == "no":
+        return text
+    if found.uses is None:
+        return f"{text}; the plan is not expected to save any"
+    low, high = (flops(max(value, 0.0)) for value in (found.saved.low, found.saved.high))
+    pays = "already paid for by one run" if found.uses <= 1 else f"paid for after {found.uses:,.0f} runs of this plan"
+    return f"{text}; one run of the plan saves {flops(found.saved.middle)} ({low} to {high}): {pays}"
+
+
+def _range(one: Range) -> str:
+    return f"{_percent(one.middle)} ({_percent(one.low)} to {_percent(one.high)})"
+
+
+def _percent(value: float) -> str:
+    return f"{round(100 * value, 1) + 0.0:.1f}%"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2g}%" if value < 0.995 else "100%"

@@ -1,0 +1,194 @@
+"""The answer and the uncertainty of a plan, from draws of its curves."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.answer import Answer, Doubt, Range
+from shapeflow.ir.edits import Floats
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Plan, Uncertainty
+from shapeflow.ir.program import Program
+from shapeflow.laws.fitting.posterior import DRAWS, Draws, Posterior, posterior
+from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
+from shapeflow.stages.assess.doubts import DIFFER
+from shapeflow.stages.assess.facts import runs_differ, spent, switches, useful
+from shapeflow.stages.assess.settle import settle
+from shapeflow.stages.assess.walked import Lines, Piece, walk
+
+TESTED = 2.0
+"""Errors are predicted up to this multiple of the measured compute."""
+Z95 = 1.96
+"""Half the width of a 95% interval, in standard deviations."""
+SEED = 1
+"""Of the draws of measured credits."""
+WIDEST = 1e6
+"""A stated law is drawn from the budget over this to the budget times `AHEAD`."""
+
+
+def drawn(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Sequence[Doubt]) -> Plan:
+    """The plan with its answer and uncertainty. `doubts`: those that are known without draws."""
+    curves = {shape: law.provenance.curve for shape, law in laws.items() if law.provenance.curve is not None}
+    drawn_curves = posterior(curves, runs_differ(program))
+    stated = {shape: _stated(law, plan) for shape, law in laws.items() if shape not in curves}
+    draws = attrs.evolve(drawn_curves, curves={shape: {**drawn_curves.curves, **stated}[shape] for shape in laws})
+    question = _question(program, plan, draws)
+    found = ask(question)
+    if drawn_curves.tau > DIFFER:
+        doubts = (*doubts, "runs-differ")
+    tested = all(one.times <= TESTED for one in found.asked)
+    answer = _answer(program, laws, plan, question, found, drawn_curves, tuple(doubts), tested)
+    band = tuple(_band(plan, question, draws)) if tested else ()
+    uncertainty = Uncertainty(
+        level=SURE, draws=DRAWS, error=(found.error.low, found.error.high) if tested else None, band=band
+    )
+    return attrs.evolve(plan, answer=answer, uncertainty=uncertainty)
+
+
+def _answer(
+    program: Program,
+    laws: Mapping[Shape, Law],
+    plan: Plan,
+    question: Question,
+    found: Found,
+    draws: Posterior,
+    doubts: tuple[Doubt, ...],
+    tested: bool,
+) -> Answer:
+    say = "unknown" if doubts else found.say
+    compute = plan.totals.compute or 0.0
+    unit = _unit(program, plan)
+    saves = len(plan.stages) > 1 and unit == "compute"
+    return Answer(
+        say=say,
+        doubts=doubts,
+        stated=False,
+        unit=unit,
+        useful=useful(program),
+        best=found.best,
+        last=found.last,
+        fixed=found.fixed,
+        other=found.other,
+        asked=found.asked,
+        switches=switches(program, plan),
+        credit_needed=credit_needed(question),
+        differ=short(draws.tau),
+        differ_runs=draws.extra_runs,
+        error=found.error if tested else None,
+        spent=spent(laws),
+        saved=_saved(compute, found.best) if saves else None,
+        settle=settle(question, found) if say == "unknown" and not doubts else None,
+    )
+
+
+def _saved(budget: float, saving: Range) -> Range:
+    """FLOPs saved, of savings as shares of what the fixed shape needs."""
+
+    def flops(share: float) -> float:
+        return short(budget * share / (1 - share)) if share < 1 else short(budget * 1e6)
+
+    return Range(low=flops(saving.low), middle=flops(saving.middle), high=flops(saving.high))
+
+
+def _unit(program: Program, plan: Plan) -> str:
+    """The unit in which the plan is compared: that of its budget, or compute."""
+    if program.budget is None or program.trained is None or plan.totals.steps is None:
+        return "compute"
+    return program.trained.counted(program.budget).dimension
+
+
+def _question(program: Program, plan: Plan, draws: Posterior) -> Question:
+    """The plan and its curves in the unit of the budget: each step of a shape has a fixed amount of both, so another
+    unit shifts log compute."""
+    unit = _unit(program, plan)
+    trained = program.trained
+
+    def rate(shape: Shape) -> float:
+        if unit == "compute" or trained is None:
+            return 1.0
+        return trained.of_step(unit, shape) / trained.cost(shape)  # type: ignore[arg-type]
+
+    own = [
+        (stage.leave.compute or 0.0) - (stage.enter.compute or 0.0) if stage.steps is None else stage.steps * stage.cost
+        for stage in plan.stages
+    ]
+    pieces = tuple(Piece(stage.shape, each * rate(stage.shape)) for stage, each in zip(plan.stages, own, strict=True))
+    budget = plan.totals.compute or 0.0 if unit == "compute" else sum(piece.length for piece in pieces)
+    moved = {shape: one.moved(math.log(rate(shape))) for shape, one in draws.curves.items()}
+    return Question(
+        posterior=attrs.evolve(draws, curves=moved),
+        pieces=pieces,
+        budget=budget,
+        credit=program.credit,
+        allowed=lambda before, after: program.backward(before, after) is None,
+        credits=tuple(_credits(program, plan)),
+        useful=useful(program),
+    )
+
+
+def _credits(program: Program, plan: Plan) -> Iterator[Floats | float]:
+    """The credit of each switch: assumed credits are one number, measured ones are drawn from their interval."""
+    rng = np.random.Generator(np.random.Philox(SEED))
+    for before, after in itertools.pairwise(plan.stages):
+        credit: Floats | float = 1.0
+        for axis in before.shape.changed(after.shape):
+            pair = program.measured(axis, before.shape, after.shape)
+            if pair is None or pair.eta is None:
+                credit = credit * program.axis(axis).transition.credit
+            elif pair.low is None or pair.high is None:
+                credit = credit * float(pair.used or 0.0)
+            else:
+                width = (pair.high - pair.low) / (2 * Z95)
+                credit = credit * np.clip(pair.eta + width * rng.standard_normal(DRAWS), 0.0, 1.0)
+        yield credit
+
+
+def _stated(law: Law, plan: Plan) -> Draws:
+    """A law without uncertainty as draws that are all alike."""
+    budget = math.log(plan.totals.compute or 1.0)
+    low = max(budget - math.log(WIDEST), math.log(max(-law.d, 0.0) * (1 + 1e-9) + 1e-300))
+    grid = np.linspace(low, budget + math.log(WIDEST), 400)
+    errors = np.log([max(law.error(value), 1e-300) for value in np.exp(grid).tolist()])
+    rows = np.tile(np.minimum.accumulate(errors), (DRAWS, 1))
+    return Draws(grid, rows, np.zeros_like(rows), 1, float(grid[0]), float(grid[-1]))
+
+
+def _band(plan: Plan, question: Question, draws: Posterior) -> Iterator[tuple[float, float, float]]:
+    """(compute, low, high) of the error along the plan. A switch appears twice, once for each side."""
+    lines = {shape: Lines.of(one) for shape, one in draws.curves.items()}
+    own = [
+        Piece(
+            stage.shape,
+            (stage.leave.compute or 0.0) - (stage.enter.compute or 0.0)
+            if stage.steps is None
+            else stage.steps * stage.cost,
+        )
+        for stage in plan.stages
+    ]
+    walked = walk(lines, own, question.credits)
+    first = max(1e-4 * (plan.totals.compute or 0.0), math.exp(draws.curves[plan.stages[0].shape].first))
+    every = np.geomspace(min(first, 0.5 * (plan.stages[0].leave.compute or 0.0)), plan.totals.compute or 0.0, 48)
+    for number, (stage, piece) in enumerate(zip(plan.stages, own, strict=True)):
+        begin, end = max(stage.enter.compute or 0.0, float(every[0])), stage.leave.compute or 0.0
+        at = np.array([begin, *every[(every > begin) & (every < end)], end])
+        spent_here = (
+            (at - (stage.enter.compute or 0.0)) * piece.length / max(end - (stage.enter.compute or 0.0), 1e-300)
+        )
+        begun = np.exp(walked.places[number]) - piece.length
+        line = lines[stage.shape]
+        rows = [
+            np.interp(np.log(np.maximum(one + spent_here, 1e-300)), x, y)
+            for one, x, y in zip(begun, line.places, line.log_error, strict=True)
+        ]
+        low, high = np.exp(np.quantile(rows, [0.5 - SURE / 2, 0.5 + SURE / 2], axis=0))
+        yield from zip(map(_six, at), map(_six, low), map(_six, high), strict=True)
+
+
+def _six(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,92 @@
+"""A plan walked through every draw of the curves, stage by stage, at its own compute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.edits import Floats
+from shapeflow.laws.fitting.posterior import Draws
+
+
+@attrs.frozen
+class Piece:
+    """One stage: its shape, and its length in the unit of the curves."""
+
+    shape: Shape
+    length: float
+
+
+@attrs.frozen(eq=False)
+class Lines:
+    """The curves of one shape as they are asked: log compute against log error, both (draws, points)."""
+
+    places: Floats
+    log_error: Floats
+
+    @classmethod
+    def of(cls, draws: Draws, times: float = 1.0) -> Lines:
+        """`times`: how many times the runs there are, if more of them were to confirm each draw."""
+        return cls(draws.places(draws.runs * times), draws.log_error)
+
+    def log_error_at(self, place: Floats) -> Floats:
+        """(draws,): log error of each draw at its own log compute."""
+        pairs = zip(place, self.places, self.log_error, strict=True)
+        return np.array([np.interp(one, x, y) for one, x, y in pairs])
+
+    def place_at(self, log_error: Floats) -> Floats:
+        """(draws,): log compute at which each draw reaches its own log error; infinite if it does not.
+
+        Above the first point a curve continues with the slope of its first stretch.
+        """
+        found = np.empty(len(log_error))
+        small = 1e-12 * np.arange(self.log_error.shape[1])
+        for at, (one, x, y) in enumerate(zip(log_error, self.places, self.log_error, strict=True)):
+            if one > y[0]:
+                slope = max((y[0] - y[4]) / (x[4] - x[0] + 1e-9), 1e-3)
+                found[at] = x[0] - (one - y[0]) / slope
+            else:
+                found[at] = np.interp(one, y[::-1] + small, x[::-1], left=np.inf)
+        return found
+
+
+@attrs.frozen(eq=False)
+class Walk:
+    """The plan in every draw."""
+
+    log_error: Floats
+    """(draws,): at the end."""
+    left: tuple[Floats, ...]
+    """(draws,): log error at the end of each stage."""
+    places: tuple[Floats, ...]
+    """(draws,): log compute on the stage's own curve at which each stage ends."""
+
+
+def walk(lines: Mapping[Shape, Lines], pieces: Sequence[Piece], credits: Sequence[Floats | float]) -> Walk:
+    """Walk a plan: each stage continues on its own curve at `credit` of the compute that its shape would have needed to
+    reach the error so far. `credits`: one per switch, a number or (draws,)."""
+    left: list[Floats] = []
+    places: list[Floats] = []
+    for number, piece in enumerate(pieces):
+        line = lines[piece.shape]
+        begun: Floats | float = 0.0
+        if number:
+            begun = credits[number - 1] * np.exp(line.place_at(left[-1]))
+        place = np.log(begun + np.full(len(line.places), piece.length))
+        places.append(place)
+        left.append(line.log_error_at(place))
+    return Walk(left[-1], tuple(left), tuple(places))
+
+
+def needs(lines: Mapping[Shape, Lines], log_error: Floats) -> dict[Shape, Floats]:
+    """(draws,) for each shape: the compute that it needs, fixed, to reach a log error; infinite if it does not."""
+    return {shape: np.exp(line.place_at(log_error)) for shape, line in lines.items()}
+
+
+def savings(budget: float, need: Floats) -> Floats:
+    """Share of the compute of a fixed shape that the plan saves; 1 where the shape never reaches the plan's error."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.where(np.isfinite(need), 1 - budget / need, 1.0))

@@ -1,0 +1,380 @@
+"""Whether a plan pays: the draws of curves against known truths, the rule, and what would settle it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
+from shapeflow.compiler import compile_file, compile_program, laws_of, program_of
+from shapeflow.ir import plan_json
+from shapeflow.ir.answer import Answer, Range
+from shapeflow.ir.law import Law, MeasuredCurve
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan_check import faults
+from shapeflow.laws.fitting.curve import measured_curve
+from shapeflow.laws.fitting.posterior import DRAWS, Posterior, posterior
+from shapeflow.laws.logs.points import Floats, Point
+from shapeflow.preview.answer import conditions, headline
+from shapeflow.stages.assess.answer import Question, ask, credit_needed
+from shapeflow.stages.assess.doubts import rises
+from shapeflow.stages.assess.settle import settle
+from shapeflow.stages.assess.walked import Lines, Piece, needs, savings, walk
+
+ROOT = Path(__file__).parent.parent
+FIRST, SECOND = Shape.of(width=1), Shape.of(width=2)
+COMPUTE = np.geomspace(2.0, 200.0, 50)
+Numbers = tuple[float, float, float]
+"""a, b and c of a law with d = 0."""
+
+
+def error(law: Numbers, compute: Any) -> Any:
+    return law[0] * compute ** -law[1] + law[2]
+
+
+def compute(law: Numbers, value: Any) -> Any:
+    return ((value - law[2]) / law[0]) ** (-1 / law[1])
+
+
+def run(law: Numbers, rng: np.random.Generator, level: float = 0.0, noise: float = 1e-3) -> list[Point]:
+    """A run whose compute is moved by a level, with independent noise in log error."""
+    errors = error(law, COMPUTE * math.exp(level * rng.standard_normal())) * np.exp(noise * rng.standard_normal(50))
+    return [Point(float(c), float(e)) for c, e in zip(COMPUTE, errors, strict=True)]
+
+
+def curve(*runs: Sequence[Point]) -> MeasuredCurve:
+    found = measured_curve(runs)
+    assert found is not None
+    return found
+
+
+# -- measured curves ---------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_is_the_mean_of_its_runs_and_knows_how_much_they_differ() -> None:
+    law = (2.0, 0.5, 0.1)
+    exact = [Point(float(c), float(error(law, c))) for c in COMPUTE[::2]]
+    moved = [Point(float(c), float(error(law, c * math.exp(0.1)))) for c in COMPUTE[::2]]
+    one, two = curve(exact), curve(exact, moved)
+    assert (one.runs, one.spread, two.runs) == (1, 0.0, 2)
+    # Each of the two differs from their mean by 0.05 in log compute.
+    assert two.spread == pytest.approx(2 * 0.05**2, rel=0.4)
+    assert one.error == pytest.approx([point.error for point in exact], rel=1e-6)
+
+
+def test_the_noise_of_a_curve_is_estimated() -> None:
+    rng = np.random.default_rng(0)
+    found = [curve(run((2.0, 0.5, 0.1), rng, noise=0.01)).noise for _ in range(20)]
+    assert np.mean(found) == pytest.approx(0.01, rel=0.25)
+
+
+def test_runs_without_a_common_range_have_no_curve() -> None:
+    low, high = ([Point(c, 1 / c) for c in (f, 2 * f, 3 * f)] for f in (1.0, 10.0))
+    assert measured_curve([low, high]) is None
+    assert measured_curve([low, []]) is None
+
+
+def test_a_curve_that_rises_is_found() -> None:
+    falling = attrs.evolve(curve(run((2.0, 0.5, 0.1), np.random.default_rng(0))), noise=1e-3)
+    assert not rises(falling)
+    assert rises(attrs.evolve(falling, error=(*falling.error[:-1], falling.error[-2] * 1.02)))
+
+
+# -- draws -------------------------------------------------------------------------------------------------------------
+
+
+def test_draws_interpolate_inside_and_widen_beyond() -> None:
+    law = (2.0, 0.5, 0.1)
+    drawn = posterior({FIRST: curve(run(law, np.random.default_rng(1)))}, 0.0)
+    lines = drawn.curves[FIRST]
+    inside, beyond = np.interp([math.log(50.0), math.log(2000.0)], lines.grid, np.arange(len(lines.grid)))
+    spread = lines.log_error.std(0)
+    assert spread[int(inside)] < 3e-3
+    assert spread[int(beyond)] > 5 * spread[int(inside)]
+    assert np.median(lines.log_error[:, int(inside)]) == pytest.approx(
+        math.log(error(law, math.exp(lines.grid[int(inside)]))), abs=2e-3
+    )
+    assert (np.diff(lines.log_error, axis=1) <= 0).all()
+
+
+def test_draws_are_the_same_each_time() -> None:
+    curves = {FIRST: curve(run((2.0, 0.5, 0.1), np.random.default_rng(1)))}
+    one, two = posterior(curves, 0.04), posterior(curves, 0.04)
+    assert np.array_equal(one.curves[FIRST].log_error, two.curves[FIRST].log_error)
+    assert np.array_equal(one.curves[FIRST].level, two.curves[FIRST].level)
+
+
+def test_seeds_update_how_much_runs_differ() -> None:
+    made = curve(run((2.0, 0.5, 0.1), np.random.default_rng(1)))
+    alone = posterior({FIRST: made}, 0.04)
+    assert (alone.tau, alone.extra_runs) == (pytest.approx(0.04), 0)
+    more = posterior({FIRST: attrs.evolve(made, runs=3, spread=2 * 0.1**2)}, 0.04)
+    assert more.tau == pytest.approx(math.sqrt((4 * 0.04**2 + 2 * 0.1**2) / 6))
+    assert more.extra_runs == 2
+    assert posterior({FIRST: made}, 0.0).curves[FIRST].level.any() == np.False_
+
+
+def test_exponents_are_shared_as_far_as_the_data_say() -> None:
+    rng = np.random.default_rng(2)
+    alike = {Shape.of(width=w): curve(run((2.0 + w, 0.5, 0.0), rng)) for w in range(4)}
+    found = posterior(alike, 0.0)
+    medians = [float(np.median(rows[:, 1])) for rows in found.rows.values()]
+    assert max(medians) / min(medians) < 1.35
+
+
+# -- walking a plan ----------------------------------------------------------------------------------------------------
+
+
+def exact(*laws: Numbers, shapes: Sequence[Shape] = (FIRST, SECOND)) -> Posterior:
+    """Draws that are all equal to known laws."""
+    curves = {}
+    for shape, law in zip(shapes, laws, strict=True):
+        grid = np.linspace(math.log(1e-2), math.log(1e4), 4000)
+        rows = np.tile(np.log(error(law, np.exp(grid))), (DRAWS, 1))
+        made = posterior({shape: curve(run((2.0, 0.5, 0.1), np.random.default_rng(1)))}, 0.0).curves[shape]
+        curves[shape] = attrs.evolve(
+            made, grid=grid, log_error=rows, level=np.zeros_like(rows), first=math.log(2.0), last=math.log(200.0)
+        )
+    return Posterior(curves, 0.0, 0, {})
+
+
+def question(drawn: Posterior, pieces: Sequence[tuple[Shape, float]], credit: float = 1.0, **other: Any) -> Question:
+    switches = len(pieces) - 1
+    return Question(
+        posterior=drawn,
+        pieces=tuple(Piece(*one) for one in pieces),
+        budget=other.pop("budget", sum(length for _, length in pieces)),
+        credit=lambda before, after: credit,
+        allowed=lambda before, after: True,
+        credits=(credit,) * switches,
+        useful=0.02,
+    )
+
+
+CHEAP, DEAR = (1.0, 1.0, 0.2), (4.0, 1.0, 0.0)
+"""The laws of examples/laws_only.shape: at error 0.4 the first is at compute 5, the second at 10."""
+
+
+@pytest.mark.parametrize("credit", [1.0, 0.5])
+def test_a_walk_is_that_of_the_laws(credit: float) -> None:
+    lines = {shape: Lines.of(one) for shape, one in exact(CHEAP, DEAR).curves.items()}
+    walked = walk(lines, [Piece(FIRST, 5.0), Piece(SECOND, 6.0)], [credit])
+    expected = error(DEAR, credit * 10.0 + 6.0)
+    assert np.exp(walked.left[0]) == pytest.approx(0.4, rel=1e-4)
+    assert np.exp(walked.log_error) == pytest.approx(expected, rel=1e-4)
+    assert needs(lines, walked.log_error)[SECOND] == pytest.approx(credit * 10.0 + 6.0, rel=1e-4)
+
+
+def test_a_shape_that_never_gets_there_needs_infinitely_more() -> None:
+    lines = {shape: Lines.of(one) for shape, one in exact(CHEAP, DEAR).curves.items()}
+    need = needs(lines, np.full(DRAWS, math.log(0.1)))
+    assert np.isinf(need[FIRST]).all()
+    assert (savings(10.0, need[FIRST]) == 1.0).all()
+
+
+# -- the rule ----------------------------------------------------------------------------------------------------------
+
+
+def test_yes_no_and_the_least_credit_of_known_laws() -> None:
+    pays = question(exact(CHEAP, DEAR), [(FIRST, 5.0), (SECOND, 6.0)])
+    found = ask(pays)
+    assert (found.say, found.asked) == ("yes", ())
+    assert found.best.middle == pytest.approx(1 - 11 / 16, rel=1e-3)
+    assert found.fixed[0].shape == SECOND
+    # Without credit the second law begins at 0: 11 FLOPs buy what 6 would.
+    assert ask(question(exact(CHEAP, DEAR), [(FIRST, 5.0), (SECOND, 6.0)], credit=0.0)).say == "no"
+    # At a final error above 0.2 + 1/11 the first shape, fixed, needs less than the plan's 11.
+    assert credit_needed(pays) == pytest.approx((4 / (0.2 + 1 / 11) - 6) / 10, abs=2e-3)
+
+
+def test_a_fixed_shape_is_the_answer_only_if_no_switch_pays() -> None:
+    alone = question(exact(CHEAP, DEAR), [(SECOND, 16.0)])
+    assert (ask(alone).say, ask(alone).other) == ("unknown", 1.0)
+    costly = question(exact(CHEAP, DEAR), [(SECOND, 16.0)], credit=0.3)
+    assert (ask(costly).say, ask(costly).other) == ("no", 0.0)
+    wrong = question(exact((1.0, 1.0, 0.0), DEAR), [(SECOND, 16.0)])
+    assert ask(wrong).say == "no"
+
+
+def test_a_budget_in_another_unit_moves_the_curves() -> None:
+    drawn = exact(CHEAP, DEAR)
+    # One step of the second shape costs four times one of the first: in steps its law is four times as cheap.
+    curves = {FIRST: drawn.curves[FIRST], SECOND: drawn.curves[SECOND].moved(-math.log(4.0))}
+    found = ask(question(attrs.evolve(drawn, curves=curves), [(FIRST, 5.0), (SECOND, 1.5)]))
+    assert found.best.middle == pytest.approx(1 - 6.5 / 4, rel=1e-3)
+    assert found.say == "no"
+
+
+def test_what_settles_runs_that_differ_and_curves_that_end_too_early() -> None:
+    rng = np.random.default_rng(5)
+    laws = ((2.0, 0.45, 0.30), (2.6, 0.45, 0.2))
+    curves = {shape: curve(run(law, rng)) for shape, law in zip((FIRST, SECOND), laws, strict=True)}
+    at = float(compute(laws[1], error(laws[0], 20.0)))
+    wide = question(posterior(curves, 0.1), [(FIRST, 20.0), (SECOND, 150.0 - at)])
+    assert ask(wide).say == "unknown"
+    found = settle(wide, ask(wide))
+    assert found is not None
+    assert found.by == "seeds"
+    assert found.compute == pytest.approx((found.times - 1) * 2 * 200.0, rel=0.06)
+    assert ask(wide, times=found.times).say != "unknown"
+    far = question(posterior(curves, 0.04), [(FIRST, 20.0), (SECOND, 900.0)])
+    longer = settle(far, ask(far))
+    assert longer is not None
+    assert (longer.by, longer.shapes) == ("compute", (SECOND,))
+    assert longer.times == pytest.approx((900.0 + at) / 200.0, rel=0.1)
+    farther = question(posterior(curves, 0.04), [(FIRST, 20.0), (SECOND, 2500.0)])
+    assert settle(farther, ask(farther)) is None
+
+
+def test_answers_are_right_as_often_as_they_say() -> None:
+    """Known laws, one run of each shape, runs that differ by 4%: coverage of the saving of the expected curves."""
+    covered, answers = [], []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        laws = [(2.0, 0.45, 0.30 + 0.02 * rng.random()), (2.6, 0.45, 0.2 + 0.02 * rng.random())]
+        curves = {s: curve(run(law, rng, level=0.04)) for s, law in zip((FIRST, SECOND), laws, strict=True)}
+        switch = float(rng.uniform(5.0, 60.0))
+        at = float(compute(laws[1], error(laws[0], switch)))
+        length = float(rng.uniform(40.0, 150.0))
+        found = ask(question(posterior(curves, 0.04, seed=seed), [(FIRST, switch), (SECOND, length)]))
+        end = error(laws[1], at + length)
+        need = min(compute(law, end) if end > law[2] else math.inf for law in laws)
+        true = 1 - (switch + length) / need
+        covered.append(found.best.low <= true <= found.best.high)
+        answers.append((found.say, true))
+    assert np.mean(covered) >= 0.85
+    assert all(true > 0 for say, true in answers if say == "yes")
+    assert all(true < 0.02 for say, true in answers if say == "no")
+    assert {say for say, _ in answers} >= {"yes"}
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lm_context() -> Plan:
+    return compile_file(ROOT / "examples/lm_context.shape")
+
+
+def answer_of(plan: Plan) -> Answer:
+    assert plan.answer is not None
+    return plan.answer
+
+
+def test_an_example_that_pays(lm_context: Plan) -> None:
+    found = answer_of(lm_context)
+    assert (found.say, found.doubts, found.asked, found.assumed) == ("yes", (), (), True)
+    assert found.best is not None
+    assert 0.01 < found.best.low < found.best.middle < found.best.high < 0.08
+    assert found.credit_needed is not None
+    assert 0.7 < found.credit_needed < 1.0
+    assert found.uses is not None
+    assert found.uses > 50
+    assert "if each switch keeps at least" in headline(lm_context, found)
+    assert dict(conditions(lm_context, found))["data"] == "inside what was measured"
+
+
+def test_stated_laws_answer_without_an_interval() -> None:
+    plan = compile_file(ROOT / "examples/laws_only.shape")
+    found = answer_of(plan)
+    assert (found.say, found.stated, plan.uncertainty) == ("yes", True, None)
+    assert found.best is not None
+    assert found.best.low == found.best.high == pytest.approx(0.3125)
+    assert "90%" not in headline(plan, found)
+
+
+def test_a_mixture_is_unknown() -> None:
+    found = answer_of(compile_file(ROOT / "examples/bytes.shape"))
+    assert (found.say, found.doubts, found.best) == ("unknown", ("mixture",), None)
+
+
+def laws_and_plan(name: str, sentences: Sequence[str] = ()) -> tuple[Any, dict[Shape, Law]]:
+    report = Report()
+    program = program_of(ROOT / "examples" / name, sentences, report)
+    assert program is not None
+    return program, dict(laws_of(program, report))
+
+
+@pytest.mark.parametrize(
+    ("change", "doubt"),
+    [
+        ({"curve": None}, "no-measurements"),
+        ({"source": "published"}, "published"),
+        ({"learning_rate": "falling"}, "falling-rate"),
+    ],
+)
+def test_laws_that_cannot_answer(change: dict[str, Any], doubt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, laws = laws_and_plan("lm_context.shape")
+    changed = {s: attrs.evolve(law, provenance=attrs.evolve(law.provenance, **change)) for s, law in laws.items()}
+    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: changed)
+    plan = compile_program(program, Report())
+    assert plan is not None
+    found = answer_of(plan)
+    assert (found.say, found.doubts[0], found.best, found.settle) == ("unknown", doubt, None, None)
+
+
+def test_a_curve_that_rises_cannot_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    program, laws = laws_and_plan("lm_context.shape")
+    shape, law = next(iter(laws.items()))
+    made = law.provenance.curve
+    assert made is not None
+    bent = attrs.evolve(made, error=(*made.error[:-1], made.error[-2] * 1.05))
+    changed = {**laws, shape: attrs.evolve(law, provenance=attrs.evolve(law.provenance, curve=bent))}
+    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: changed)
+    plan = compile_program(program, Report())
+    assert plan is not None
+    assert answer_of(plan).doubts == ("rises",)
+
+
+def test_runs_that_differ_much_are_unknown() -> None:
+    found = answer_of(compile_file(ROOT / "examples/digits.shape"))
+    assert (found.say, found.doubts) == ("unknown", ("runs-differ",))
+
+
+def test_errors_are_predicted_up_to_twice_the_data() -> None:
+    near = compile_file(ROOT / "examples/lm_context.shape", ["budget 2 TFLOPs"])
+    far = compile_file(ROOT / "examples/lm_context.shape", ["budget 12 TFLOPs"])
+    assert answer_of(near).error is not None
+    assert answer_of(far).asked
+    assert answer_of(far).error is None
+    assert far.uncertainty is not None
+    assert (far.uncertainty.error, far.uncertainty.band) == (None, ())
+
+
+def test_a_plan_file_keeps_its_answer(lm_context: Plan, tmp_path: Path) -> None:
+    plan_json.save(lm_context, tmp_path / "plan.json")
+    again = plan_json.load(tmp_path / "plan.json")
+    assert again.answer == lm_context.answer
+    assert json.loads(json.dumps(plan_json.answer_to_json(answer_of(lm_context))))["say"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"best": Range(low=0.2, middle=0.1, high=0.3)}, "a range is not ordered"),
+        ({"other": 1.5}, "a probability is not between 0 and 1"),
+        ({"doubts": ("rises",)}, "its doubts contradict the answer yes"),
+        ({"best": None}, "it answers yes without a saving"),
+    ],
+)
+def test_answers_that_contradict_themselves_are_refused(change: dict[str, Any], said: str, lm_context: Plan) -> None:
+    plan = attrs.evolve(lm_context, answer=attrs.evolve(answer_of(lm_context), **change))
+    assert [fault for fault in faults(plan) if fault.startswith("its answer")] == [f"its answer: {said}"]
+
+
+def test_a_band_contains_the_prediction(lm_context: Plan) -> None:
+    assert lm_context.uncertainty is not None
+    places: Floats = np.array(lm_context.uncertainty.band)
+    assert (np.diff(places[:, 0]) >= 0).all()
+    assert (places[:, 1] <= places[:, 2]).all()
+    error_at_end, low, high = lm_context.totals.error, *places[-1, 1:]
+    assert error_at_end is not None
+    assert low < error_at_end < high
