@@ -47,7 +47,7 @@ SENTENCES: Mapping[str, str] = {
     "predictions do not include the schedule, `sweep` and `compare` leave it out, and a fit does not trust runs that "
     "have one beyond what was measured.",
     "cooldown": "The last part of the run, a share of its compute or an amount, over which the learning rate falls to "
-    "0, as 1 - sqrt(progress). It is part of the budget. Laws describe runs at a constant rate, so no forecast "
+    "0, as 1 - sqrt(progress). It is part of the budget. Laws describe runs at a constant rate, so no prediction "
     "includes it; the run is also evaluated where the cooldown begins. `sweep` and `compare` do not cool down. "
     "Default: 0%, no cooldown.",
     "evaluate": "How often the held-out error is measured, in addition to the end of every stage; default: every 2%.",

@@ -49,7 +49,7 @@ def test_memory_in_samples_follows_the_batch(tmp_path: Path) -> None:
     assert 0.999 ** plan.stages[2].memory == pytest.approx(0.992028, abs=5e-7)
     assert [remembered(plan, 89, steps) for steps in (0, 5, 10, 50, 90)] == [0, 40, 80, 120, 130]
     assert [horizon(200, memory) for memory in (1, 8)] == pytest.approx([1 / 200, 1 - (1 - 1 / 200) ** 8])
-    assert "beta2 0.992028 and an average over 25.4 steps" in "\n".join(rate_lines(plan))
+    assert "beta2 0.992028 and averaging horizon 25.4 steps" in "\n".join(rate_lines(plan))
     kept = compiled(tmp_path, BATCHES, "budget 100 steps")
     assert [stage.memory for stage in kept.stages] == [1, 1, 1]
     assert "beta2" not in "\n".join(rate_lines(kept))
@@ -60,7 +60,7 @@ def test_a_plan_with_an_invalid_memory_is_refused(tmp_path: Path, memory: float)
     plan = compiled(tmp_path, BATCHES, "budget 100 steps")
     first, *others = plan.stages
     wrong = attrs.evolve(plan, stages=(attrs.evolve(first, memory=memory), *others))
-    assert list(faults(wrong)) == [f"stage 1: its decays are taken to the power {memory:g}"]
+    assert list(faults(wrong)) == [f"stage 1: its decays are raised to the power {memory:g}"]
 
 
 def test_compute_buys_the_same_data_at_every_batch(tmp_path: Path) -> None:

@@ -339,7 +339,7 @@ def test_conventions_are_not_mixed(tmp_path: Path) -> None:
     for shape in PATCHES:
         sweep(tmp_path / "sweep", shape, convention="paper")
     _, report = laws(Fit("sweep"), ask(tmp_path, metric="loss@own"), "mixed-conventions")
-    assert "`sweep/patch-30` counts compute by `paper`, this file by `flops`" in told(report)
+    assert "`sweep/patch-30` counts compute by `paper`, but this file by `flops`" in told(report)
 
 
 def test_conventions_of_a_table_are_not_mixed(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_conventions_of_a_table_are_not_mixed(tmp_path: Path) -> None:
         (tmp_path / f"{theirs}.csv").write_text(text)
     fits_the_truth(laws(Fit("flops.csv"), ask(tmp_path))[0])
     _, report = laws(Fit("*.csv"), ask(tmp_path), "mixed-conventions")
-    assert "`paper.csv` counts compute by `paper`, this file by `flops`" in told(report)
+    assert "`paper.csv` counts compute by `paper`, but this file by `flops`" in told(report)
 
 
 def test_a_loss_is_not_read_as_an_error_rate(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_errors_in_percent_are_refused(tmp_path: Path) -> None:
     lines = [f"{s},{shape['patch']},{x},{17.08 * e}" for shape in PATCHES for s, x, e in curve(shape)]
     (tmp_path / "a.csv").write_text("\n".join(["step,patch,flops,error", *lines]) + "\n")
     _, report = laws(Fit("a.csv"), ask(tmp_path, metric="classification_error"), "error-above-one")
-    assert "`classification_error` is a share, 0 to 1" in told(report)
+    assert "`classification_error` is a share between 0 and 1" in told(report)
 
 
 def test_a_metric_that_no_run_measured(tmp_path: Path) -> None:

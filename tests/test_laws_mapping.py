@@ -171,7 +171,7 @@ def test_the_flops_of_a_trainers_last_step(tmp_path: Path) -> None:
 def test_steps_without_a_model_give_no_compute(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("patch,step,error\n30,1,0.5\n")
     _, report = laws(Fit("a.csv"), ask(tmp_path), "missing-column")
-    assert "by the setting `compute`; without one, steps of a file with a model are counted" in told(report)
+    assert "if there is none, compute can be derived from a step column and a `model` sentence" in told(report)
 
 
 def test_compute_that_was_logged_in_another_row_of_the_step(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_batch_not_well_above_the_critical_one_is_reported() -> None:
     critical = 2e8 / lowest ** (1 / 0.21)
     laws, _ = asked(Published("kaplan", parameters=(70e6, 1.2e9), batch=2**19))
     (reason,) = laws[SMALL].provenance.verdict
-    assert f"{1 + critical / 2**19:.3g} times the steps" in reason
+    assert f"{1 + critical / 2**19:.3g} times the predicted steps" in reason
     wide, report = asked(Published("kaplan", parameters=(70e6, 1.2e9), batch=10**8))
     assert wide[SMALL].provenance.verdict == ()
     assert codes(report) == ["published-law"]
@@ -133,7 +133,7 @@ budget 1 TFLOPs
         size, axes = candidate.law.provenance.verdict
         assert "57 million" in size
         assert "context" in axes
-    counted = next(note for one in report.diagnostics for note in one.notes if "6 N a token" in note)
+    counted = next(note for one in report.diagnostics for note in one.notes if "6 N FLOPs per token" in note)
     assert "times the paper's" in counted
 
 

@@ -146,12 +146,12 @@ traversal steepest
 stop when error <= 0.35
 """
 TYPES = {
-    "metric": ("loss@longest", "and this file of metric `loss@own`"),
-    "convention": ("paper", "and this file of compute by `flops`"),
-    "unit": ("bits", "and this file of errors in `nats`"),
-    "evaluation": ("training", "and the law of (width: 1) of errors that are `held-out`"),
-    "data": ("b", "and the law of (width: 1) of data `a`"),
-    "learning_rate": ("falling", "and the law of (width: 1) of a learning rate that is `constant`"),
+    "metric": ("loss@longest", "but this file is for metric `loss@own`"),
+    "convention": ("paper", "but this file is for compute by `flops`"),
+    "unit": ("bits", "but this file is for errors in `nats`"),
+    "evaluation": ("training", "but the law of (width: 1) is for errors that are `held-out`"),
+    "data": ("b", "but the law of (width: 1) is for data `a`"),
+    "learning_rate": ("falling", "but the law of (width: 1) is for a learning rate that is `constant`"),
 }
 
 

@@ -103,10 +103,10 @@ def test_a_plan_shows_the_factors_of_its_learning_rate(tmp_path: Path) -> None:
     text = GROWS.format("(moments: reset, lr: mup, tuned_at: 32)")
     plan = compiled(tmp_path, text, "cooldown 40 steps", "optimizer adamw(lr: 4e-3)")
     assert list(rate_lines(plan)) == [
-        "learning rate: 0.004, rising over the first 100 steps",
-        "  stage 2: x 0.5 for matrices whose inputs are channels = 0.002, rising over its first 50 steps",
-        f"  cooldown: x 1 - sqrt(progress) over the last 40 steps, from step 360 and "
-        f"{plan.compute_at(360) / 1e9:.4g} GFLOPs on, evaluated at its start",
+        "learning rate: 0.004, linear warm-up over the first 100 steps",
+        "  stage 2: x 0.5 for matrices whose inputs are channels = 0.002, linear warm-up over its first 50 steps",
+        f"  cooldown: x (1 - sqrt(progress)) over the last 40 steps, from step 360 "
+        f"({plan.compute_at(360) / 1e9:.4g} GFLOPs); evaluated at its start",
     ]
 
 
@@ -336,8 +336,8 @@ def test_a_table_is_exact_at_its_batches(tmp_path: Path) -> None:
         ("at: [64, 256]", "idle-setting", "has no effect"),
         ("lr: linear, factors: [1, 2]", "idle-setting", "has no effect"),
         ("lr: table, at: [64, 256], factors: [1]", "rate-table", "1 for 2 batches"),
-        ("lr: table, at: [256, 64], factors: [1, 2]", "rate-table", "not from small to large"),
-        ("lr: table, at: [64, 64, 256], factors: [1, 1, 2]", "rate-table", "not from small to large"),
+        ("lr: table, at: [256, 64], factors: [1, 2]", "rate-table", "not in ascending order"),
+        ("lr: table, at: [64, 64, 256], factors: [1, 1, 2]", "rate-table", "not in ascending order"),
         ("lr: table, at: [64, 128], factors: [1, 2]", "rate-table", "not in this list"),
         ("lr: table, at: [64, 256] tokens, factors: [1, 2]", "wrong-unit", "a different unit"),
         ("lr: table, at: [64, 256], factors: [1, 0]", "out-of-range", "must be above 0"),

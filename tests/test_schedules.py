@@ -99,10 +99,9 @@ def test_a_plan_shows_its_schedule(tmp_path: Path) -> None:
     plan = compiled(tmp_path, BY_HAND, WARM, "schedule cosine(final: 10%)")
     second = plan.stages[1].first_step
     assert list(rate_lines(plan)) == [
-        "learning rate: 0.001, rising over the first 100 steps",
+        "learning rate: 0.001, linear warm-up over the first 100 steps",
         f"  stage 2: x {factors(plan, second).schedule:.4g} from the schedule at its start",
-        f"  schedule: x 1 to x 0.1 along half a cosine, in steps, from step 100 and "
-        f"{plan.compute_at(100) / 1e9:.4g} GFLOPs to the end",
+        f"  schedule: cosine from x 1 at step 100 ({plan.compute_at(100) / 1e9:.4g} GFLOPs) to x 0.1 at the end",
     ]
     rows = difference(compiled(tmp_path, BY_HAND, WARM), plan)
     assert ("schedule", "None", "cosine to 10%") in rows
@@ -116,7 +115,7 @@ def test_a_schedule_and_a_cooldown_are_refused(tmp_path: Path) -> None:
 
 def test_a_schedule_needs_a_step_after_the_warmup(tmp_path: Path) -> None:
     (one,) = refused(tmp_path, BY_HAND, "schedule linear", "optimizer adamw(warmup: 600 steps)")
-    assert (one.code, one.message) == ("out-of-range", "the schedule has no step")
+    assert (one.code, one.message) == ("out-of-range", "the warm-up leaves no steps for the schedule")
     last = compiled(tmp_path, BY_HAND, "schedule linear", "optimizer adamw(warmup: 599 steps)")
     assert set(rates(last)) == {1.0}
 

@@ -121,7 +121,7 @@ def test_every_kind_of_source_in_the_order_of_names(tmp_path: Path) -> None:
         "no text in the column": 2,
         ".jpg member: no text": 1,
         ".pyd member: pickled, never read": 1,
-        "no UTF-8 text": 1,
+        "not UTF-8 text": 1,
         "empty": 1,
     }
     again = make(folder, tmp_path / "saved", to=tmp_path / "again.bin")

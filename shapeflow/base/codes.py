@@ -36,7 +36,7 @@ _VALUES = {
     "missing-unit": "The number needs a unit, because several are possible here. Write the unit after the number.",
     "unknown-unit": "No unit has this name. Prefixes are part of the name: `EFLOPs` and `ktokens`, not `EFLOP`.",
     "wrong-unit": "The unit measures a different quantity than this place needs. The help names a unit that fits.",
-    "wrong-kind": "This place needs a different kind of value: a text in quotes, a list, a shape, or a number with a "
+    "wrong-kind": "This place needs a different kind of value: a string in quotes, a list, a shape, or a number with a "
     "unit.",
     "unknown-choice": "The setting accepts only a few names. The label lists them.",
     "not-whole": "This place needs a whole number.",
@@ -46,16 +46,17 @@ _COMPONENTS = {
     "unknown-component": "No component of this kind has this name. `shapeflow explain` lists all of them.",
     "broken-component": "The entry point of another distribution names a module or class that cannot be imported. "
     "The note has Python's reason. It is an error if the file names the component, otherwise a warning.",
-    "wrong-member": "A component class does not meet the protocol of its kind: it lacks a member, has one whose name "
-    "is almost right and which nothing reads, or one with other parameters or of another type. The help says what to "
+    "wrong-member": "A component class does not meet the protocol of its kind: it lacks a member, has a member "
+    "with a misspelt name, or one with the wrong parameters or type. The help says what to "
     "write; `shapeflow/ir/components.py` lists the members of each kind. In a component of another distribution it is "
     "an error if the file names the component, otherwise a warning.",
-    "component-clash": "Two distributions bring a component of one kind and name. Those of shapeflow itself come "
-    "first, then those of others in the order in which Python finds them. Rename one, or uninstall it.",
+    "component-clash": "Two distributions provide a component of the same kind and name. Components of shapeflow "
+    "itself take precedence, then those of others in the order in which Python finds them. Rename one, or "
+    "uninstall it.",
     "unknown-setting": "The component has no setting of this name. `shapeflow explain NAME` lists its settings.",
     "missing-setting": "The component needs a setting that is not given. Write `name: value` inside its parentheses.",
-    "rate-table": "A table of factors on the learning rate needs one factor for each batch of the axis, in rising "
-    "order.",
+    "rate-table": "A table of factors on the learning rate needs one factor for each batch of the axis, in "
+    "ascending order.",
     "repeated-setting": "A setting, or an axis of a shape, is given twice. Keep one.",
     "unnamed-setting": "A value is given without the name of its setting. Only a few settings may be given without a "
     'name, such as the path of `fit("runs/*.csv")`; write `name: value` for all others.',
@@ -85,8 +86,8 @@ _COMPONENTS = {
     "wrong-data": "Model, objective, metric, axis and data do not fit together: some are for images, others for text.",
     "no-document-ends": "The model attends within documents, but the ends of documents are unknown: the data has no "
     "token for them, or the text contains none. A folder of files has one after each file.",
-    "wrong-transition": "The transition after `via` moves along a different axis than the one it is given for.",
-    "not-of-model": "The model cannot vary along this axis. The label lists the axes that it has.",
+    "wrong-transition": "The transition after `via` moves along a different axis than the one before `in`.",
+    "not-of-model": "The model cannot vary along this axis. The label lists the axes of the model.",
 }
 _SHAPES = {
     "repeated-value": "A value is listed twice on one axis. Remove one.",
@@ -128,21 +129,21 @@ _LOGS = {
     "`{run}` for the name of a run. Other settings may use only the placeholders of `error`.",
     "sampled-history": "A warning: W&B by default exports a sample of a run's history. A law fitted to a sample uses "
     "fewer points; a law fitted to smoothed charts is wrong.",
-    "computed-compute": "A warning: a log has no column of compute, so compute was derived from its steps. This is "
+    "computed-compute": "A warning: a log has no compute column, so compute was derived from its steps. This is "
     "correct only if all steps cost the same, as given by the file's model and data.",
     "missing-column": "A log or table has no column of the expected name, or the column has other contents. Name the "
     "column with a setting of `fit`, or with `--column`.",
-    "missing-steps": "The warm-up to drop is given in steps, and the log has no column of steps.",
+    "missing-steps": "The warm-up to drop is given in steps, but the log has no step column.",
     "mixed-conventions": "The runs count compute by a different convention than the file's model, so their laws do not "
     "apply.",
-    "too-few-points": "A law has four parameters and needs at least five points, better a dozen. Evaluate more often "
-    "or run longer.",
+    "too-few-points": "A law has four parameters and needs at least five points, preferably a dozen. Evaluate more "
+    "often or run longer.",
     "torn-log": "A warning: the last line of a log is truncated, as after a run that was killed. The line is ignored.",
     "skipped-runs": "A warning: some files that match the pattern were not read. The notes list each with its reason.",
     "excluded-points": "A warning: some rows have no usable numbers and are ignored.",
     "repeated-steps": "A warning: a step was logged twice, as by a run that was resumed. The last entry counts.",
     "falling-compute": "A warning: compute must grow along a run. One file may contain several runs.",
-    "small-compute": "A warning: the column of compute seems to be in larger units than FLOPs: set `compute_unit`.",
+    "small-compute": "A warning: the compute column seems to be in larger units than FLOPs: set `compute_unit`.",
     "published-law": "A warning: the laws come from a paper. They hold for its data, its tokenizer and its learning "
     "rates.",
     "beyond-published": "A warning: the models of this file, or their steps, are outside the range that the published "
@@ -162,7 +163,7 @@ _LOGS = {
     "loose-law": "A warning: the points scatter around the law more than measurement noise should.",
 }
 _WAYS = {
-    "no-laws": "A traversal that picks by laws has none, or a plot has nothing to draw. Fit laws to runs (`shapeflow "
+    "no-laws": "The traversal needs laws, or the plot has nothing to draw without them. Fit laws to runs (`shapeflow "
     "sweep` makes runs), or state a law for each candidate.",
     "error-above-one": "A metric that is a share of wrong answers lies between 0 and 1, and a log has larger values. "
     "Divide a column in percent by 100, or name a different column.",
@@ -170,7 +171,7 @@ _WAYS = {
     "contains them, and wildcards are those of a shell: `*`, `?`, `**`.",
     "nothing-to-fit": "The file's laws are stated or read from a file, so there is nothing to fit. Name runs: `laws "
     "from fit(...)`, in the file or by `--set`.",
-    "law-without-runs": "Other candidates have a law and this one does not. Add runs of it, state its law, or drop the "
+    "law-without-runs": "This candidate does not have a law, but others do. Add runs of it, state its law, or drop the "
     "candidate.",
     "missing-laws": "The traversal compares all candidates, so each of them needs a law.",
     "missing-start": "Stated laws do not include the error at which training begins. Add `start at error ...`.",
@@ -180,7 +181,8 @@ _WAYS = {
     "higher error, raise the budget, or check the laws.",
     "uncounted-budget": "Without a model the FLOPs of a step are unknown. Give the budget in compute.",
     "steps-without-model": "Without a model the FLOPs of a step are unknown. Give the setting in compute.",
-    "ratio-without-budget": "A percentage refers to the budget, and the file has none. Add one, or write an amount.",
+    "ratio-without-budget": "A percentage refers to the budget, but the file has no budget. Add one, or write an "
+    "amount.",
     "unused-error": "A warning: `stop` and `start` are errors, which only laws can predict, and the file has no laws. "
     "The budget alone decides where the plan ends.",
     "unreached-candidate": "A warning: the plan does not use a candidate. Either it is never the cheapest shape within "
@@ -207,13 +209,14 @@ _SWITCHES = {
     "not-blendable": "Steps of one stage may be shared among shapes that store the same parameters, such as different "
     "patches or contexts. A width changes what is stored, so it needs a stage of its own.",
     "blend-without-model": "A warning: shares apply to steps, and steps are known only with a model.",
-    "no-patch": "The transition resizes patches, and the model has none.",
+    "no-patch": "The transition resizes patches, but the model does not have any.",
     "context-needs-rope": "The context of a model with learned positions cannot grow: the new positions would be "
     "untrained.",
-    "rope-base-changed": "The transition reads rotary positions at other angles than they were trained at, which "
+    "rope-base-changed": "The transition reads rotary positions at angles that they were not trained at, which "
     "changes the function. Choose the model's `rope_base` for the longest context and keep it, or set `allow_lossy: "
     "true`.",
-    "dead-width": "With `gamma: 0` most new entries would be zero on both sides of a product and never get a gradient.",
+    "dead-width": "With `gamma: 0` most new entries would be zero on both sides of a product and never receive "
+    "a gradient.",
     "slot-contested": "Two transitions at one switch set the same slot to different values.",
     "broken-grain": "An edit would split a head. Widths grow by whole heads.",
     "grow-under-view": "An edit would enlarge a parameter along a dim that is read through a view.",
@@ -288,17 +291,17 @@ _RUNS = {
     "read the data, so the file must state them; correct the file, or the data.",
     "broken-image": "A file with the extension of an image cannot be read as one, or has more than 8 bits per channel. "
     "Remove it, or save it again.",
-    "broken-tokens": "A file of tokens does not match its header: it is truncated, changed, or of other data. Make it "
+    "broken-tokens": "A token file does not match its header: it was truncated, changed or replaced. Create it "
     "again with `shapeflow tokenize`; both files belong together.",
-    "other-tokens": "A file of tokens has a different vocabulary, or a different end-of-document token, than the "
+    "other-tokens": "A token file has a different vocabulary, or a different end-of-document token, than the "
     "setting or the compiled plan: it was made with a different tokenizer. Compile again, or name the intended file.",
-    "tokens-exist": "`shapeflow tokenize` does not overwrite a file of tokens: it may have taken hours, and runs may "
+    "tokens-exist": "`shapeflow tokenize` does not overwrite a token file: it may have taken hours, and runs may "
     "be reading it. Choose a different name, or remove the file first.",
     "no-tokenizer": "A tokenizer is a `tokenizer.json` of the library `tokenizers`, a folder that contains one, "
     "or `bytes`.",
     "unknown-token": "The tokenizer does not have the token that should end documents, or none with a common name. "
     "Name one with `--end`.",
-    "no-text": "The sources contain no documents. The notes list what was left out, with the reasons.",
+    "no-text": "The sources contain no documents. The notes list what was skipped, with the reasons.",
     "missing-extra": "Reading this kind of file needs a package that is not installed. The help shows how to install "
     "it.",
     "context-too-long": "The training or held-out text is shorter than the longest context. Use a longer text or "

@@ -173,7 +173,7 @@ def sequences_of(tokens: int, context: int) -> int:
             "tokens-per-step-not-integral",
             f"a batch of {tokens} tokens is not a whole number of sequences of {context} tokens",
             why=f"{tokens} / {context} leaves {over} tokens over",
-            help=f"use a batch of a multiple of {context} tokens, such as {(count + 1) * context}",
+            help=f"use a batch that is a multiple of {context} tokens, such as {(count + 1) * context}",
         )
     return count
 

@@ -72,7 +72,7 @@ def _schedule(plan: Plan) -> Iterator[str]:
         yield "it has both a schedule and a cooldown"
     warmup = plan.optimizer.settings.get("warmup", 0) if plan.optimizer is not None else 0
     if plan.totals.steps is None or (type(warmup) is int and warmup >= plan.totals.steps):
-        yield "its schedule has no step"
+        yield "its schedule has no steps"
 
 
 def _cooldown(plan: Plan) -> Iterator[str]:
@@ -131,7 +131,7 @@ def _stage(stage: Stage, counted: bool) -> Iterator[str]:
         if not 1 / LARGEST <= rate <= LARGEST:
             yield f"its learning rate is multiplied by {rate:g}"
     if not 1 / LARGEST <= stage.memory <= LARGEST:
-        yield f"its decays are taken to the power {stage.memory:g}"
+        yield f"its decays are raised to the power {stage.memory:g}"
     if stage.transition is not None:
         yield from _arrival(stage.transition)
 
@@ -145,7 +145,7 @@ def _sizes(stage: Stage, number: int) -> Iterator[str]:
 
 def _arrival(transition: Transition) -> Iterator[str]:
     if not 0 <= transition.credit <= 1:
-        yield f"its switch is credited with {transition.credit:g}"
+        yield f"the credit of its switch is {transition.credit:g}"
     if not 0 <= transition.rewarm <= LARGEST:
         yield f"the learning rate rises over {transition.rewarm} steps after its switch"
     if transition.seconds is not None and not (math.isfinite(transition.seconds) and transition.seconds >= 0):

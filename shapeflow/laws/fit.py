@@ -24,8 +24,8 @@ from shapeflow.laws.logs.runs import Query
 
 @attrs.frozen
 class Fit(FittedSource):
-    """Fits a law error = a (compute + d)^-b + c to the runs of each candidate (paper A, eq. 1 and B.4). The fit
-    minimises the Huber loss of log residuals over points that are evenly spaced in log compute.
+    """Fits a law error = a (compute + d)^-b + c to the runs of each candidate (Anagnostidis et al. 2024, eq. 1 and
+    B.4). The fit minimises the Huber loss of log residuals over points that are evenly spaced in log compute.
 
     `paths` names logs (CSV, TSV, JSON, parquet, TensorBoard event files, Hugging Face trainer states) or run folders
     that shapeflow wrote, relative to the `.shape` file. A log needs a column for compute, for the error and for each
@@ -48,7 +48,7 @@ class Fit(FittedSource):
         "compute",
         default=Amount(1.0, "compute"),
         above=0.0,
-        help="one unit of that column: `1 PFLOPs`; MACs: `2 FLOPs`",
+        help="unit of the compute column: `1 PFLOPs`; for MACs `2 FLOPs`",
     )
     error: str | None = setting(
         default=None,
@@ -66,9 +66,10 @@ class Fit(FittedSource):
         "number", "compute", "steps", "ratio", default=Amount(2.0, "number"), low=0.0,
         help="what to leave out at the start of each run: points, compute, steps, or a share of its points",
     )  # fmt: skip
-    points: int = setting(default=60, low=LEAST, help="points of each law, spread evenly over log compute")
+    points: int = setting(default=60, low=LEAST, help="points per law, evenly spaced in log compute")
     offset: Literal["signed", "nonnegative"] = setting(
-        default="signed", help="whether d may be negative (compute lost in the warm-up); paper A: nonnegative"
+        default="signed",
+        help="whether d may be negative (compute lost in the warm-up); nonnegative in Anagnostidis et al.",
     )
     exponent: Literal["auto", "pooled", "own"] = setting(
         default="auto", help="one b for all shapes, or one b each; `auto`: one b for three shapes or more"
@@ -114,9 +115,13 @@ class Fit(FittedSource):
         """
         before = len(report.errors)
         if self.fixed_exponent is not None and "exponent" in request.spans:
-            at, why = request.spans["exponent"], "`fixed_exponent` says what b is"
+            at, why = request.spans["exponent"], "`fixed_exponent` already sets b"
             report.error(
-                "idle-setting", "`exponent` is for an exponent that is fitted", at, why, help="keep one of them"
+                "idle-setting",
+                "`exponent` has no effect together with `fixed_exponent`",
+                at,
+                why,
+                help="keep one of them",
             )
         logs = read_logs(self._query(), request, report)
         if logs is None:

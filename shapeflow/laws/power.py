@@ -10,18 +10,18 @@ from shapeflow.ir.law import Law, Provenance
 
 @attrs.frozen
 class Power:
-    """A stated law: error = a (compute + d)^-b + c, with compute in FLOPs (paper A, eq. 1).
+    """A stated law: error = a (compute + d)^-b + c, with compute in FLOPs (Anagnostidis et al. 2024, eq. 1).
 
     A stated law has no measured range, so a traversal trusts it everywhere, and the file must state the error at which
     the run starts: `start at error 1.2`.
     """
 
-    a: float = setting(
-        "number", above=0.0, help="the size of the part that compute takes away, at compute + d = 1 FLOP"
+    a: float = setting("number", above=0.0, help="the scale: error above the floor at compute + d = 1 FLOP")
+    b: float = setting("number", above=0.0, help="the exponent: how fast the error falls with compute")
+    c: float = setting("ratio", "number", default=0.0, help="the floor: the error that more compute cannot reduce")
+    d: float = setting(
+        "compute", "number", default=0.0, help="an offset of compute; negative if compute was lost in the warm-up"
     )
-    b: float = setting("number", above=0.0, help="the exponent: how fast it goes")
-    c: float = setting("ratio", "number", default=0.0, help="the floor: the error that no compute takes away")
-    d: float = setting("compute", "number", default=0.0, help="an offset of compute; negative where warm-up burnt some")
 
     def law(self, metric: str, convention: str) -> Law:
         """Return the law of `metric`, with compute counted by `convention` (`flops` or `paper`)."""

@@ -79,7 +79,10 @@ class Table(LawSourceHooks):
         whole = Path(request.folder, self.path)
         # `Path.is_file` raises if a name is too long or its folder is not accessible.
         if not os.path.isfile(whole):
-            help_ = f"write it first: `shapeflow fit FILE.shape -o {self.path}`, by a file with `laws from fit(...)`"
+            help_ = (
+                f"write it first: `shapeflow fit FILE.shape -o {self.path}`, where FILE.shape contains "
+                "`laws from fit(...)`"
+            )
             report.error(
                 "no-such-file", f"there is no file `{self.path}`", at, "not found next to the file", help=help_
             )
@@ -88,7 +91,7 @@ class Table(LawSourceHooks):
             return load(whole)
         except Refused as refused:
             for wrong in refused.diagnostics:
-                report.error(wrong.code, wrong.message, at, "not to be read", notes=wrong.notes, help=wrong.help)
+                report.error(wrong.code, wrong.message, at, "cannot be read", notes=wrong.notes, help=wrong.help)
             return None
 
     def _without(self, held: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
@@ -106,7 +109,7 @@ class Table(LawSourceHooks):
             f"it has laws for {len(request.candidates) - len(missing)} of the {len(request.candidates)} candidates",
             also=[Label(span, "this candidate has none") for span in dict.fromkeys(spans)],
             notes=[f"shapes in it that are not candidates: {', '.join(others[:SHOWN])}"] if others else [],
-            help=f"fit runs of {which} too, drop {which} from the axis, or state a law: "
+            help=f"add runs of {which} and fit again, remove {which} from the axis, or state a law: "
             f"`law for {names[0]} is power(a: 4, b: 0.3, c: 0.2)`",
         )
 
@@ -126,11 +129,11 @@ class Table(LawSourceHooks):
         which = f"{len(changed)} of {len(files)} files that the laws were fitted to"
         report.warning(
             "stale-laws",
-            f"{which} cannot be compared with what {'it was' if one else 'they were'}"
+            f"{which} cannot be checked for changes"
             if unknown
-            else f"{which} {'is not what it was' if one else 'are not what they were'}",
+            else f"{which} {'has' if one else 'have'} changed or {'is' if one else 'are'} missing",
             at,
-            "fitted before",
+            "laws fitted earlier",
             notes=changed[:SHOWN] + more,
             help=None
             if again is None
@@ -145,7 +148,7 @@ class Table(LawSourceHooks):
             if os.path.commonpath([root, path]) != root:
                 yield name, OUTSIDE
             elif not os.path.isfile(path):
-                yield name, "is not there"
+                yield name, "is missing"
             elif _digest(path) != digest:
                 yield name, "has changed"
 

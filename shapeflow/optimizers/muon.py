@@ -25,14 +25,14 @@ class Muon:
     and a `weight_decay` tuned for `adamw` therefore carry over. Weight decay is decoupled and acts on matrices only.
 
     The momentum is linear in gradients. At a switch it is mapped exactly as the gradient is, and new entries start at
-    0. It is not bias-corrected, since the norm of the momentum does not change the update. `moments: carry`
-    concerns the second moments of the AdamW part only.
+    0. It is not bias-corrected, since the norm of the momentum does not change the update. `moments: carry` affects
+    only the second moments of the AdamW part.
 
-    `beta1`, `beta2`, `eps` and `adamw_lr` are those of the AdamW part. The warm-up, the stage's shape, the rise after a
-    switch, and the schedule or cooldown multiply both learning rates. `width_expand(lr: mup)` multiplies those of all
-    matrices that read the width, but it is a rule for Adam: with `muon` keep `lr: keep`. `average` is as in `adamw`."""
+    `beta1`, `beta2`, `eps` and `adamw_lr` are settings of the AdamW part. Both learning rates are multiplied by the
+    warm-up, the factor of the stage's shape, the warm-up after a switch, and the schedule or cooldown.
+    `width_expand(lr: mup)` is a rule for Adam: with `muon` leave it at `lr: keep`. `average` is as in `adamw`."""
 
-    lr: float = setting(default=1e-3, above=0.0, help="learning rate after the warm-up, in the shape it is stated for")
+    lr: float = setting(default=1e-3, above=0.0, help="learning rate after the warm-up, in the shape it was tuned for")
     momentum: float = setting(default=0.95, low=0.0, high=0.9999, help="decay of the momentum")
     nesterov: bool = setting(default=True, help="look ahead along the momentum")
     weight_decay: float = setting(default=0.0, low=0.0, help="decoupled weight decay")

@@ -26,7 +26,7 @@ class Sgd:
     for a width, and `lr: linear` for a batch. `batch_resize(beta2: samples)` adapts the averaged weights only, since
     there is no second moment. `average` is as in `adamw`."""
 
-    lr: float = setting(default=0.1, above=0.0, help="learning rate after the warm-up, in the shape it is stated for")
+    lr: float = setting(default=0.1, above=0.0, help="learning rate after the warm-up, in the shape it was tuned for")
     momentum: float = setting(default=0.9, low=0.0, high=0.9999, help="decay of the momentum; 0 keeps no state")
     nesterov: bool = setting(default=False, help="look ahead along the momentum")
     weight_decay: float = setting(default=0.0, low=0.0, help="decoupled weight decay")

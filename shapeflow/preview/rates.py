@@ -22,7 +22,7 @@ def rate_lines(plan: Plan) -> Iterator[str]:
         return
     settings = {} if plan.optimizer is None else plan.optimizer.settings
     rise = settings.get("warmup")
-    rises = f", rising over the first {count(rise)} steps" if rise else ""
+    rises = f", linear warm-up over the first {count(rise)} steps" if rise else ""
     yield f"learning rate: {factors(plan, 0).base:.4g}{rises}"
     for number, line in stages:
         yield f"  stage {number}: {line}"
@@ -36,32 +36,33 @@ def _stage(plan: Plan, stage: Stage) -> str:
     found = factors(plan, stage.first_step)
     said = []
     if found.shape != 1:
-        said.append(f"x {found.shape:.4g} for its shape = {found.base * found.shape:.4g}")
+        said.append(f"x {found.shape:.4g} for this shape = {found.base * found.shape:.4g}")
     if found.matrix != 1:
         own = found.base * found.shape * found.matrix
         said.append(f"x {found.matrix:.4g} for matrices whose inputs are channels = {own:.4g}")
     if stage.transition is not None and stage.transition.rewarm:
-        said.append(f"rising over its first {count(stage.transition.rewarm)} steps")
+        said.append(f"linear warm-up over its first {count(stage.transition.rewarm)} steps")
     if found.schedule != 1:
         said.append(f"x {found.schedule:.4g} from the schedule at its start")
     settings = {} if plan.optimizer is None else plan.optimizer.settings
     if stage.memory != 1 and "average" in settings:
         # An optimizer without a second moment has no beta2.
         beta2 = f"beta2 {settings['beta2'] ** stage.memory:.6g} and " if "beta2" in settings else ""
-        said.append(f"{beta2}an average over {1 / horizon(settings['average'], stage.memory):.3g} steps, for its batch")
+        said.append(
+            f"{beta2}averaging horizon {1 / horizon(settings['average'], stage.memory):.3g} steps, for its batch"
+        )
     return ", ".join(said)
 
 
 def _schedule(plan: Plan, decay: Decay) -> str:
     begin = warmup(plan)
-    curve = "half a cosine" if decay.form == "cosine" else "a straight line"
-    after = f"step {count(begin)} and {flops(plan.compute_at(begin))}"
-    return f"schedule: x 1 to x {decay.final:.4g} along {curve}, in steps, from {after} to the end"
+    after = f"step {count(begin)} ({flops(plan.compute_at(begin))})"
+    return f"schedule: {decay.form} from x 1 at {after} to x {decay.final:.4g} at the end"
 
 
 def _cooldown(plan: Plan, begin: int) -> str:
     spent, reached = plan.compute_at(begin), plan.predicted(begin)
     expected = "" if reached is None else f"; the laws predict {error(reached, plan.metric)} at its start"
     last = "step" if plan.cooldown == 1 else f"{count(plan.cooldown)} steps"
-    steps = f"over the last {last}, from step {count(begin)} and {flops(spent)} on"
-    return f"cooldown: x 1 - sqrt(progress) {steps}, evaluated at its start{expected}"
+    steps = f"over the last {last}, from step {count(begin)} ({flops(spent)})"
+    return f"cooldown: x (1 - sqrt(progress)) {steps}; evaluated at its start{expected}"

@@ -34,7 +34,7 @@ def made_view(path: Path, made: Made) -> RenderableType:
     table = _table(made.header)
     table.add_row("bytes per token", f"{made.bytes_per_token:.2f}")
     for reason, count in made.dropped.items():
-        table.add_row("left out", f"{count:,} x {reason}")
+        table.add_row("skipped", f"{count:,} x {reason}")
     return Group(table, Text(f'\n  written to {path}: `data tokens("{path.as_posix()}")` reads it'))
 
 

@@ -36,7 +36,7 @@ def find_credits(program: Program, report: Report) -> Program:
             f"the credits were measured with a different {other}",
             at,
             "does not match what this file trains",
-            notes=["what survives a switch depends on everything that is trained, and on how the switch is made"],
+            notes=["a credit holds only for the model, data and transitions that it was measured with"],
             help="measure them again with `shapeflow probe`, or leave the sentence out",
         )
         return program

@@ -71,10 +71,10 @@ def of_one_kind(laws: Mapping[Shape, Law], program: Program, report: Report) -> 
             wrong.add(kind)
             report.error(
                 "mixed-laws",
-                f"{name} is of {words} `{value}`, and {first[0]} of {words} `{first[1]}`",
+                f"{name} is for {words} `{value}`, but {first[0]} is for {words} `{first[1]}`",
                 program.spans.get("laws", program.span(*next(iter(shape.items())))),
                 "their errors or compute cannot be compared",
-                help="use laws of one kind: fit them to runs that were made and measured in the same way",
+                help="fit all laws to runs that were trained and measured in the same way",
             )
             break
 

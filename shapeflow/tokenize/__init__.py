@@ -110,6 +110,6 @@ def _nothing(sources: Sequence[Path], tally: Tally) -> Diagnostic:
         "no-text",
         "there is no document in " + ", ".join(f"`{source}`" for source in sources),
         place=str(sources[0]),
-        notes=tuple(f"left out: {count:,} x {reason}" for reason, count in tally.dropped.items()),
+        notes=tuple(f"skipped: {count:,} x {reason}" for reason, count in tally.dropped.items()),
         help="name text files, folders, .jsonl, .parquet or .tar files; `--column` names the field that holds the text",
     )

@@ -109,7 +109,7 @@ def _loaded(path: Path) -> tuple[Any, str]:
 
 
 def _unreadable(path: Path, reason: str) -> Refused:
-    message = f"`{path}` is not a tokenizer that can be read"
+    message = f"`{path}` is not a readable tokenizer"
     help_ = "name a `tokenizer.json` of the library `tokenizers`, or `bytes`"
     return Refused(Diagnostic("no-tokenizer", message, place="--tokenizer", notes=(reason,), help=help_))
 

@@ -39,11 +39,11 @@ def document(text: object, tally: Tally) -> Iterator[Piece]:
     if text is None:
         tally.drop("no text in the column")
     elif not isinstance(text, str):
-        tally.drop("something else than text in the column")
+        tally.drop("column value is not text")
     elif not text:
         tally.drop("empty")
     elif not _is_unicode(text):
-        tally.drop("broken Unicode")
+        tally.drop("invalid Unicode")
     else:
         yield from in_pieces(text[at : at + PIECE] for at in range(0, len(text), PIECE))
 

@@ -34,6 +34,6 @@ def shard(path: Path, tally: Tally) -> Iterator[Piece]:
                 try:
                     yield from document(text.decode("utf-8-sig"), tally)
                 except UnicodeDecodeError:
-                    tally.drop("no UTF-8 text")
+                    tally.drop("not UTF-8 text")
     except tarfile.TarError as error:
         raise OSError(str(error)) from error

@@ -95,7 +95,7 @@ def _text(path: Path, tally: Tally) -> Iterator[Piece]:
     """The document in a text file."""
     with _opened(path) as file:
         if not _is_utf8(file):
-            tally.drop("no UTF-8 text")
+            tally.drop("not UTF-8 text")
             return
     empty = True
     with _opened(path) as file:
@@ -133,10 +133,10 @@ def _lines(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError):
-                tally.drop("no line of JSON")
+                tally.drop("line is not JSON")
                 continue
             if not isinstance(value, dict) or column not in value:
-                tally.drop(f"no `{column}` in the line")
+                tally.drop(f"line without `{column}`")
                 continue
             yield from document(value[column], tally)
 

@@ -46,7 +46,7 @@ class BatchResize(TransitionHooks):
         default="sqrt", help="how the learning rate follows the batch of the `data` sentence"
     )
     at: tuple[Amount, ...] = setting(
-        "number", "samples", "tokens", default=(), low=1, help="batches of a `table`, from small to large"
+        "number", "samples", "tokens", default=(), low=1, help="batches of a `table`, in ascending order"
     )
     factors: tuple[float, ...] = setting(
         default=(), above=0.0, help="factors of a `table` on the optimizer's learning rate, one per batch"
@@ -65,7 +65,7 @@ class BatchResize(TransitionHooks):
         for name, said in (("at", self.at), ("factors", self.factors)):
             if said and self.lr != "table":
                 message = f"without `lr: table` the setting `{name}` is not used"
-                help = "add `lr: table`, or leave it out"
+                help = f"add `lr: table`, or leave `{name}` out"
                 raise EditError("idle-setting", message, why="has no effect", help=help, setting=name)
             if not said and self.lr == "table":
                 message = f"`lr: table` needs the setting `{name}`"
@@ -77,8 +77,11 @@ class BatchResize(TransitionHooks):
                 "rate-table", "a table needs one factor for each batch", why=why, help=help, setting="factors"
             )
         if any(after.value <= before.value for before, after in itertools.pairwise(self.at)):
-            message, help = "the batches of a table must rise", "list each once, from small to large"
-            raise EditError("rate-table", message, why="not from small to large", help=help, setting="at")
+            message, help = (
+                "the batches of a table must be in ascending order",
+                "list each batch once, in ascending order",
+            )
+            raise EditError("rate-table", message, why="not in ascending order", help=help, setting="at")
 
     def agree(self, dimension: Dimension, values: tuple[Value, ...]) -> None:
         """Check that a table has a factor for each value of the axis. Raises EditError `rate-table`, `wrong-unit`."""

@@ -64,7 +64,7 @@ class WidthExpand(TransitionHooks):
             message, why = "`lr: mup` needs the setting `tuned_at`", "`tuned_at` is not set"
             raise EditError("missing-setting", message, why=why, help=help, setting="lr")
         if self.lr == "keep" and self.tuned_at is not None:
-            help = "add `lr: mup`, or leave it out"
+            help = "add `lr: mup`, or leave `tuned_at` out"
             message = "without `lr: mup` the setting `tuned_at` is not used"
             raise EditError("idle-setting", message, why="has no effect", help=help, setting="tuned_at")
 
@@ -89,8 +89,8 @@ class WidthExpand(TransitionHooks):
         """Raises EditError `dead-width`, `one-way-transition`, `kv-ratio-changed`, and errors of the model's sizes."""
         if self.gamma <= 0:
             help = "leave `gamma` out; `init: preserve` keeps the function with any `gamma` above 0"
-            message = "with `gamma` 0 most new entries never get a gradient"
-            raise EditError("dead-width", message, why="`gamma` is 0 here", help=help)
+            message = "with `gamma: 0` most new entries never receive a gradient"
+            raise EditError("dead-width", message, why="must be above 0", help=help)
         old, new = model.sizes(before), model.sizes(after)
         if any(new[dim] < old[dim] for dim in new):
             raise EditError(

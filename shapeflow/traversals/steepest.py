@@ -69,9 +69,9 @@ class Steepest(TraversalHooks):
         if budget is None:
             report.error(
                 "ratio-without-budget",
-                f"`stage_at_least: {least}` is a ratio of the budget, and the file has none",
+                f"`stage_at_least: {least}` is a share of the budget, but the file has no budget",
                 problem.spans.get("stage_at_least", problem.spans.get("")),
-                "a ratio of the budget",
+                "a share of the budget",
                 help="write it in compute, such as `stage_at_least: 1 PFLOPs`, or add a `budget`",
             )
             return None

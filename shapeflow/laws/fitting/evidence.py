@@ -99,7 +99,7 @@ def _too_few(few: Sequence[str], request: LawRequest, report: Report) -> None:
         "too-few-points",
         f"too few points to fit a law for {len(few)} of {len(request.candidates)} candidates",
         request.spans.get(""),
-        f"a law takes {LEAST} points at different compute, better 12",
+        f"a fit needs {LEAST} points at different compute, better 12 or more",
         notes=few,
         help=request.advice("evaluate more often", "run longer", ("drop_warmup", "lower `{}`")),
     )

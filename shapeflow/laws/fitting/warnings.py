@@ -55,7 +55,9 @@ def without_steps(shape: Shape, request: LawRequest, report: Report) -> None:
         f"the runs of {shape.written(request.units)} have no steps",
         request.at("drop_warmup"),
         "needs the step of each point",
-        help=request.advice(("step", "name the column by `{}`"), ("drop_warmup", "drop by points: `{}: 2`")),
+        help=request.advice(
+            ("step", "name the step column with `{}`"), ("drop_warmup", "drop points instead: `{}: 2`")
+        ),
     )
 
 
@@ -76,21 +78,23 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     broken = [f"`{name}`: {count} lines are not rows" for name, count in list(logs.broken.items())[:SHOWN]]
     if excluded := _by_shape(logs, request, lambda run: faults(run.excluded)) + broken:
         warn("excluded-points", "some points cannot be used and are left out", excluded)
-    if repeated := _by_shape(logs, request, lambda run: Counter({"repeated": run.repeated})):
-        help = request.advice(("run", "if these are several runs, separate them by `{}`"))
-        warn("repeated-steps", "some steps were logged more than once: the last one is used", repeated, help)
-    if falls := _by_shape(logs, request, lambda run: Counter({"falls": run.falls})):
-        apart = request.advice(("run", ", and separate several runs in one file by `{}`"))
+    if repeated := _by_shape(logs, request, lambda run: Counter({"repeated step(s)": run.repeated})):
+        help = request.advice(("run", "if these are several runs, name the column that identifies a run with `{}`"))
+        warn("repeated-steps", "some steps were logged more than once: the last entry is used", repeated, help)
+    if falls := _by_shape(logs, request, lambda run: Counter({"decrease(s)": run.falls})):
+        apart = request.advice(
+            ("run", "; if a file contains several runs, name the column that identifies a run with `{}`")
+        )
         help = "log the compute since the start of the run" + (apart or "")
         warn("falling-compute", "compute decreases from one row to the next", falls, help)
     if logs.sampled:
-        message = f"{_files(logs.sampled)} exported by W&B, and may hold only a sample of what was logged"
-        help = "export all steps with `scan_history()` of the wandb package; ignore this if you did"
+        message = f"{_files(logs.sampled)} exported by W&B and may contain only a sample of the logged points"
+        help = "export all steps with `scan_history()` of the wandb package; ignore this warning if you did"
         warn("sampled-history", message, _some(f"`{name}`" for name in logs.sampled), help)
     if logs.counted:
         message = f"{_files(logs.counted)} without a compute column: compute was derived"
         notes = _some(f"`{name}`: {how}" for name, how in logs.counted.items())
-        help = request.advice("log the FLOPs", ("compute", "name their column by `{}`"))
+        help = request.advice("log the FLOPs", ("compute", "name the compute column with `{}`"))
         warn("computed-compute", message, notes, help)
     spent = max((run.spent for run in logs.runs.values()), default=SMALL)
     if spent < SMALL:
@@ -108,6 +112,10 @@ def _some(lines: Iterable[str]) -> list[str]:
     return every[:SHOWN] + ([f"and {len(every) - SHOWN} more"] if len(every) > SHOWN else [])
 
 
+def _plural(reason: str, number: int) -> str:
+    return reason.replace("(s)", "s" if number > 1 else "")
+
+
 def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[str]]) -> list[str]:
     """Return a line for each candidate with a count above 0; at most `SHOWN` lines and a summary of the rest."""
     lines: list[str] = []
@@ -116,7 +124,7 @@ def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[st
         for run in logs.runs.values():
             if run.shape == shape:
                 total.update(count(run))
-        if counts := ", ".join(f"{number} {reason}" for reason, number in total.items() if number):
+        if counts := ", ".join(f"{number} {_plural(reason, number)}" for reason, number in total.items() if number):
             lines.append(f"{shape.written(request.units)}: {counts}")
     return lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more candidates"] if len(lines) > SHOWN else [])
 
@@ -135,8 +143,12 @@ def doubts(laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> No
             help="fit laws to runs at a constant learning rate",
         )
     rms = {shape: law.provenance.rms or 0.0 for shape, law in laws.items()}
-    loose = [f"{shape.written(request.units)}: {100 * size:.1f}%" for shape, size in rms.items() if size > LOOSE]
+    loose = [
+        f"{shape.written(request.units)}: root mean square of the residuals {100 * size:.1f}%"
+        for shape, size in rms.items()
+        if size > LOOSE
+    ]
     if loose:
-        message = "the points scatter widely around a law (root mean square)"
+        message = "the points scatter widely around their law"
         help_ = "measure on more samples, average the weights, or add runs"
         report.warning("loose-law", message, at, notes=_some(loose), help=help_)

@@ -117,15 +117,21 @@ class Finder:
 
     def _unknown_place(self, setting: Purpose, place: str, known: Sequence[str]) -> None:
         error = self.request.setting_names.get("error")
-        names = ", ".join(f"`{{{name}}}`" for name in known) or ("none" + f": only those in `{error}`" * bool(error))
+        names = ", ".join(f"`{{{name}}}`" for name in known) or (
+            f"none; only `{error}` may contain them" if error else "none"
+        )
         close = did_you_mean(place, known)
         self.report.error(
             "unknown-place",
-            f"`{{{place}}}` stands for nothing here",
+            f"`{{{place}}}` is not a placeholder here",
             self.request.at(setting),
-            "a place in braces takes the values of an axis, or names the run",
-            notes=[f"known: {names}"],
-            help=f"did you mean `{{{close}}}`?" if close else f"write {names}" if known else "write the name itself",
+            "a placeholder stands for the value of an axis, or for the name of the run",
+            notes=[f"placeholders here: {names}"],
+            help=f"did you mean `{{{close}}}`?"
+            if close
+            else f"write {names}"
+            if known
+            else "write the name of the column without braces",
         )
 
     def series(self, names: Sequence[str], file: str, given: Mapping[str, str]) -> list[Series]:
@@ -225,8 +231,10 @@ class Finder:
         shown = [name for name in wanted if evaluation(name) is None or len(wanted) == 1]
         more = ""
         if setting == "compute" and self.query.compute is None:
-            counts = "steps are counted" if request.step_compute else "steps of a file with a model are counted"
-            more = f"; without one, {counts}{request.advice(('step', ': see `{}`')) or ''}"
+            needs = "a step column" if request.step_compute else "a step column and a `model` sentence"
+            more = (
+                f"; if there is none, compute can be derived from {needs}{request.advice(('step', ': see `{}`')) or ''}"
+            )
         self.report.error(
             "missing-column",
             f"`{file}` has no column {' or '.join(f'`{name}`' for name in shown)}",
@@ -235,5 +243,5 @@ class Finder:
             notes=[f"its columns: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"],
             help=f"did you mean `{close}`?"
             if close
-            else request.advice((setting, f"say which column it is, by the setting `{{}}`{more}")),
+            else request.advice((setting, f"name the column with the setting `{{}}`{more}")),
         )

@@ -105,8 +105,8 @@ class _Curve:
         if run is None:
             if len(logs.runs) >= RUNS:
                 columns = " and ".join(f"`{column}`" for column in series.runs) or "the files"
-                help = self.search.request.advice(("run", "; name the column of the run by `{}`"))
-                raise Unreadable(f"{columns} separate more than {RUNS} runs{help or ''}")
+                help = self.search.request.advice(("run", "; name the column that identifies a run with `{}`"))
+                raise Unreadable(f"{columns} identify more than {RUNS} runs{help or ''}")
             run = logs.runs[key] = Run(shape, self.name, evaluation=self._evaluation())
         at = number(step)
         if key not in self._begun and isinstance(at, float):
@@ -145,10 +145,10 @@ def _in_percent(search: LogSearch, name: str) -> None:
         search.reported.add("percent")
         search.report.error(
             "error-above-one",
-            f"`{name}` contains errors up to {highest:.4g}, but `{metric}` is a share, 0 to 1",
+            f"`{name}` contains errors up to {highest:.4g}, but `{metric}` is a share between 0 and 1",
             search.request.at("paths"),
             "is it in percent, or another metric?",
             help=search.request.advice(
-                "divide a column in percent by 100", ("error", "name the column of the error by `{}`")
+                "divide a column in percent by 100", ("error", "name the error column with `{}`")
             ),
         )

@@ -67,8 +67,9 @@ class LogSearch:
         self.reported.add("convention")
         self.report.error(
             "mixed-conventions",
-            f"`{name}` counts compute by `{theirs}`, this file by `{self.request.convention}`",
+            f"`{name}` counts compute by `{theirs}`, but this file by `{self.request.convention}`",
             self.request.at("paths"),
-            "FLOPs of two kinds cannot be compared",
-            help=f"sweep again with the convention `{self.request.convention}`, or change the file's",
+            "FLOPs that are counted differently cannot be compared",
+            help=f"sweep again with `convention: {self.request.convention}`, or set `convention: {theirs}` in the "
+            "model",
         )

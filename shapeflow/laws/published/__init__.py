@@ -51,14 +51,14 @@ class Published(LawSourceHooks):
     model, `parameters` states N, and k is 6 N as in both papers.
     """
 
-    name: Literal["chinchilla", "kaplan", "sovit"] = setting(first=True, help="which one", example="chinchilla")
+    name: Literal["chinchilla", "kaplan", "sovit"] = setting(first=True, help="the published law", example="chinchilla")
     parameters: tuple[float, ...] | None = setting(
         default=None,
         above=0.0,
-        help="without a model: N of each candidate that no sentence states a law for, in the file's order",
+        help="without a model: N of each candidate without a stated law, in the order of the file",
     )
     batch: int | None = setting(
-        "tokens", default=None, low=1, help="without a model: tokens of a step; `kaplan` asks for them"
+        "tokens", default=None, low=1, help="without a model: tokens per step; required by `kaplan`"
     )
 
     def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
@@ -77,17 +77,17 @@ class Published(LawSourceHooks):
                 request.spans.get("name", request.spans.get("")),
                 "not a law of one shape",
                 notes=[f"{found.title} ({found.citation})", *found.notes],
-                help='fit laws to runs, `laws from fit("runs/*.csv")`',
+                help='fit laws to your own runs: `laws from fit("runs/*.csv")`',
             )
             return {}
         if request.metric.partition("@")[0] != "loss":
             report.error(
                 "foreign-metric",
-                f"`{self.name}` predicts the loss of a language model in {found.unit}, and the metric is "
+                f"`{self.name}` predicts the loss of a language model in {found.unit}, but the metric is "
                 f"`{request.metric}`",
                 request.spans.get("name", request.spans.get("")),
-                "a law of another metric",
-                help='fit laws of this metric to runs, `laws from fit("runs/*.csv")`',
+                "a law of a different metric",
+                help='fit laws of this metric to your own runs: `laws from fit("runs/*.csv")`',
             )
             return {}
         cases = self._cases(found, request, report)
@@ -104,8 +104,9 @@ class Published(LawSourceHooks):
         if counts is not None and costs is not None and batches is not None:
             for name in ("parameters", "batch"):
                 if getattr(self, name) is not None:
-                    why = "the model determines the parameters"
-                    report.error("idle-setting", f"`{name}` is for a file without a model", request.spans[name], why)
+                    at, help = request.spans[name], f"leave `{name}` out"
+                    message, why = f"`{name}` has no effect in a file with a model", "determined by the model"
+                    report.error("idle-setting", message, at, why, help=help)
                     return {}
             return {s: _Case(counts[s], costs[s] / batches[s], batches[s]) for s in request.candidates}
         given, count = self.parameters or (), len(request.candidates)
@@ -113,16 +114,17 @@ class Published(LawSourceHooks):
             names = ", ".join(shape.written(request.units) for shape in request.candidates)
             report.error(
                 "missing-parameters",
-                f"`{self.name}` needs the parameters of {count} candidates, and {len(given) or 'none'} are given",
+                f"`{self.name}` needs the parameters of {count} candidates, but {len(given) or 'none'} "
+                f"{'is' if len(given) == 1 else 'are'} given",
                 request.spans.get("parameters", request.spans.get("")),
-                "a file without a model does not know them",
-                notes=[f"candidates, in this order: {names}"],
+                "without a model they are not known",
+                notes=[f"order of the candidates: {names}"],
                 help=f"write `parameters: [{', '.join(f'{70 * 2**i}e6' for i in range(min(count, 6)))}]` with your own "
                 "numbers, or add a model",
             )
             return {}
         if isinstance(found.form, Steps) and self.batch is None:
-            message = f"`{self.name}` counts steps, and nothing says how many tokens one takes"
+            message = f"`{self.name}` is a law in steps, and the tokens per step are not known"
             help = "write `batch: 524288 tokens` with your own number, or add a model and data"
             report.error("missing-setting", message, request.spans.get(""), "needs `batch`", help=help)
             return {}
@@ -159,18 +161,18 @@ def _beyond(found: Record, case: _Case, law: Law, request: LawRequest) -> list[s
     said: list[str] = []
     low, high = found.parameters
     if not low <= case.parameters <= high:
-        said.append(f"N is {_count(case.parameters)}, and it was fitted to {_count(low)} to {_count(high)}")
+        said.append(f"N is {_count(case.parameters)}, and the law was fitted for {_count(low)} to {_count(high)}")
     assert law.measured is not None
     if isinstance(found.form, Steps) and case.batch is not None:
         critical = found.form.critical(law.measured[1])
         if case.batch < SAFE * critical:
             said.append(
-                f"the batch is {_count(case.batch)} tokens, and the critical one {_count(critical)} at loss "
-                f"{law.measured[1]:.3g}: it takes {1 + critical / case.batch:.3g} times the steps that the law says"
+                f"the batch is {_count(case.batch)} tokens, and the critical batch size {_count(critical)} at loss "
+                f"{law.measured[1]:.3g}: training takes {1 + critical / case.batch:.3g} times the predicted steps"
             )
     varied = {axis for axis in request.units if len({shape[axis] for shape in request.candidates}) > 1}
     if unseen := sorted(varied - set(found.axes)):
-        said.append(f"candidates differ in {' and '.join(unseen)}, which it does not know")
+        said.append(f"candidates differ in {' and '.join(unseen)}, which the law does not model")
     return said
 
 
@@ -184,10 +186,12 @@ def _tell(
     counted = []
     if max(ratios) > OFF or min(ratios) < 1 / OFF:
         span = f"{min(ratios):.3g} to {max(ratios):.3g}" if len(ratios) > 1 else f"{ratios[0]:.3g}"
-        counted = [f"this file counts {span} times the paper's 6 N a token; the laws are turned into its count"]
+        counted = [
+            f"this file counts {span} times the paper's 6 N FLOPs per token; the laws are converted to this count"
+        ]
     report.warning(
         "published-law",
-        f"the laws are published ones, of {found.data}, and not of your runs",
+        f"these laws are published ones, for {found.data}; they were not fitted to your runs",
         at,
         f"loss = {found.title}",
         notes=[found.citation, *found.notes, *counted],
@@ -202,8 +206,8 @@ def _tell(
         more = [f"and {len(notes) - 8} more"] if len(notes) > 8 else []
         count = sum(bool(law.provenance.verdict) for law in laws.values())
         those = "these" if count == len(laws) else f"{count} of these {len(laws)}"
-        message = f"`{found.name}` was not fitted to models like {those}: no saving by their laws is worth a number"
-        report.warning("beyond-published", message, at, "outside what it was fitted to", notes=notes[:8] + more)
+        message = f"`{found.name}` was not fitted to models like {those}, so its predictions are not reliable here"
+        report.warning("beyond-published", message, at, "outside the range of its fit", notes=notes[:8] + more)
 
 
 def _shapes(shapes: list[str], count: int) -> str:

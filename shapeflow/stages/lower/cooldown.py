@@ -93,7 +93,7 @@ def _reach(program: Program, stages: Sequence[Stage], steps: int, report: Report
     if steps <= room:
         return
     message = "the cooldown begins before the learning-rate warm-up after the last switch is over"
-    why = f"{_last(steps)}; the last stage has {last.steps} steps, {rise} of them warm-up"
+    why = f"{_last(steps)} of the run; the last stage has {last.steps} steps, {rise} of them warm-up"
     if steps > (last.steps or 0):
         message, why = (
             "the cooldown begins before the last switch",

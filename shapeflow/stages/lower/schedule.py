@@ -29,7 +29,10 @@ def schedule(program: Program, laws: Mapping[Shape, Law], steps: int | None, rep
     at = program.spans["schedule"]
     warmup = 0 if program.trained is None else program.trained.optimizer.warmup
     if warmup >= steps:
-        message, why = "the schedule has no step", f"the warm-up takes {warmup} steps, and the plan has {steps}"
+        message, why = (
+            "the warm-up leaves no steps for the schedule",
+            f"the warm-up takes {warmup} steps, the plan has {steps}",
+        )
         report.error("out-of-range", message, at, why, help="shorten the warm-up, or write `schedule constant`")
     elif laws:
         report.warning(

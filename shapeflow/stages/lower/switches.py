@@ -121,7 +121,10 @@ class Switches:
                         at,
                         f"mixes two values of {axis.name}",
                         also=[
-                            Label(axis.via, "changes what is stored, one way only" if one_way else "is set per stage")
+                            Label(
+                                axis.via,
+                                "changes the stored weights, in one direction only" if one_way else "is set per stage",
+                            )
                         ],
                         help="use one stage for each, from small to large" if one_way else "use one stage for each",
                     )

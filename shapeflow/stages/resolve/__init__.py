@@ -125,7 +125,7 @@ class _Resolving:
                 "no-axis",
                 "the file has no `axis`, so there is no shape to choose",
                 place=self.place,
-                help="add what may vary: `axis context in [64, 256] tokens via context_grow`",
+                help="add an axis: `axis context in [64, 256] tokens via context_grow`",
             )
             raise Unsettled
         return found

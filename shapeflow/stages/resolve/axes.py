@@ -192,7 +192,7 @@ class Space:
         missing = [name for name in known if name not in found]
         if missing:
             message = f"the shape has no value for {' and '.join(missing)}"
-            report.error("incomplete-shape", message, written.span, "needs a value on every axis")
+            report.error("incomplete-shape", message, written.span, "needs a value for every axis")
             raise Unsettled
         shape = Shape.of(found)
         if shape not in self.candidates:

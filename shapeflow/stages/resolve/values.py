@@ -54,7 +54,7 @@ class Names:
     def circular(self, name: str, seen: tuple[str, ...], at: Span, report: Report) -> typing.NoReturn:
         """Report a name that is defined by itself. Raises Unsettled."""
         way = [f"the cycle: {' -> '.join((*seen[seen.index(name) :], name))}"]
-        report.error("circular-let", f"`{name}` is defined by itself", at, "refers back to itself", notes=way)
+        report.error("circular-let", f"`{name}` is defined in terms of itself", at, "refers back to itself", notes=way)
         raise Unsettled
 
     def unknown(self, name: str, at: Span, why: str, report: Report) -> typing.NoReturn:
@@ -160,7 +160,7 @@ def settle(value: syntax.Value, kind: Any, limits: Limits, names: Names, report:
         return (
             value.value
             if isinstance(value, syntax.Text)
-            else _wrong_kind(value, 'a text in quotes, like `"..."`', at, names, report)
+            else _wrong_kind(value, 'a string in quotes, like `"..."`', at, names, report)
         )
     if kind is bool:
         return _choice(value, ("true", "false"), at, report) == "true"
@@ -220,7 +220,7 @@ def _choice(value: syntax.Value, options: tuple[str, ...], at: Span, report: Rep
         "unknown-choice",
         f"`{at.text}` is not one of the choices",
         at,
-        f"choose {', '.join(options)}",
+        f"must be one of: {', '.join(options)}",
         help=f"did you mean `{close}`?" if close else None,
     )
     raise Unsettled
