@@ -378,3 +378,38 @@ def test_a_band_contains_the_prediction(lm_context: Plan) -> None:
     error_at_end, low, high = lm_context.totals.error, *places[-1, 1:]
     assert error_at_end is not None
     assert low < error_at_end < high
+
+
+STEPS = """
+plan "steps"
+model vit(depth: 2, width: 32, head_width: 16)
+data digits(batch: 64)
+objective cross_entropy
+metric cross_entropy
+axis patch in [4, 2] px via flexi_resize(base: 4 px, preview: 0%)
+law for (patch: 4 px) is power(a: 2e5, b: 0.6, c: 0.3, d: 0)
+law for (patch: 2 px) is power(a: 1e6, b: 0.6, c: 0.05, d: 0)
+traversal steepest
+start at error 2.3
+budget 1000 steps
+"""
+
+
+def test_a_plan_for_a_budget_of_steps_is_no_worse_than_a_fixed_shape_with_these_steps(tmp_path: Path) -> None:
+    """Minimizing FLOPs chose a plan that the finer shape, fixed, beat after the same 1,000 steps."""
+    (tmp_path / "plan.shape").write_text(STEPS)
+    plan = compile_file(tmp_path / "plan.shape")
+    found = answer_of(plan)
+    assert (found.unit, found.say) == ("steps", "yes")
+    laws = {one.shape: one.law for one in plan.candidates}
+    costs = {stage.shape: stage.cost for stage in plan.stages}
+    ends = [law.error(1000 * costs[shape]) for shape, law in laws.items() if law is not None and shape in costs]
+    assert len(ends) == 2
+    assert plan.totals.error is not None
+    assert plan.totals.error < min(ends)
+    fine = laws[plan.stages[-1].shape]
+    assert fine is not None
+    assert found.best is not None
+    need = fine.compute(plan.totals.error) / costs[plan.stages[-1].shape]
+    assert found.best.middle == pytest.approx(1 - 1000 / need, rel=1e-6)
+    assert "of the steps" in headline(plan, found)

@@ -281,10 +281,16 @@ def test_steepest_to_a_budget(budget: Amount, used: int) -> None:
     assert len(route(Steepest(), two(budget=budget)).legs) == used
 
 
-def test_steepest_counts_a_budget_of_steps() -> None:
+def test_steepest_optimizes_a_budget_of_steps() -> None:
+    """A step of the second shape buys eight times the FLOPs of one of the first: per step it is always better."""
     costs = dict(zip(PATCH, (0.5, 4.0), strict=False))
-    assert len(route(Steepest(), two(budget=Amount(9.9, "steps"), steps=costs)).legs) == 1
-    assert len(route(Steepest(), two(budget=Amount(10.5, "steps"), steps=costs)).legs) == 2
+    (only,) = route(Steepest(), two(budget=Amount(10.5, "steps"), steps=costs)).legs
+    assert only.shape == PATCH[1]
+    # The other way round, the first law needs 0.25 / (E - 0.2) steps to error E, and the second 8 / E.
+    dear = dict(zip(PATCH, (4.0, 0.5), strict=False))
+    first, second = route(Steepest(), two(budget=Amount(40.0, "steps"), steps=dear)).legs
+    assert [first.shape, second.shape] == PATCH[:2]
+    assert first.until.error == pytest.approx(0.2 * 32**0.5 / (32**0.5 - 1))
     assert code(Steepest(), two(budget=Amount(0.5, "steps"), steps=costs)) == "no-way"
 
 

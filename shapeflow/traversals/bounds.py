@@ -3,13 +3,14 @@ missing."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import attrs
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import Amount
+from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.route import Curve, Problem
 
 
@@ -22,9 +23,40 @@ class Budget:
     unit: tuple[float, ...]
     """1 for a budget of compute, else the steps, images or tokens per FLOP; one for each candidate."""
 
+    dimension: Dimension = "compute"
+
     def compute(self, candidate: int) -> float:
         """FLOPs of the whole budget in one candidate."""
         return self.value / self.unit[candidate]
+
+
+@attrs.frozen
+class InUnit:
+    """A law over steps, images or tokens. Each step of a shape has a fixed amount of FLOPs and of data, so this only
+    changes the scale."""
+
+    law: Curve
+    unit: float
+    """Steps, images or tokens per FLOP."""
+
+    @property
+    def floor(self) -> float:
+        return self.law.floor
+
+    @property
+    def measured(self) -> tuple[float, float] | None:
+        return self.law.measured
+
+    def error(self, amount: float) -> float:
+        return self.law.error(amount / self.unit)
+
+    def compute(self, error: float) -> float:
+        """The amount at which the law reaches an error."""
+        return self.law.compute(error) * self.unit
+
+    def log_rate(self, error: float) -> float:
+        """log |d amount / dE|."""
+        return self.law.log_rate(error) + math.log(self.unit)
 
 
 def written(shape: Shape, problem: Problem) -> str:
@@ -54,7 +86,7 @@ def budget_of(problem: Problem, report: Report) -> Budget | None:
         return None
     found = prices(problem, amount)
     if found is not None:
-        return Budget(amount.value, tuple(1 / price for price in found))
+        return Budget(amount.value, tuple(1 / price for price in found), amount.dimension)
     why = (
         "the FLOPs of a step are not known"
         if amount.dimension == "steps"

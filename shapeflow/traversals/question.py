@@ -7,8 +7,10 @@ import math
 import attrs
 import numpy as np
 
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.route import Curve, Problem
-from shapeflow.traversals.bounds import Budget
+from shapeflow.traversals.bounds import Budget, InUnit
 from shapeflow.traversals.envelope import Crossing, Floats, crossings, entry, openings
 from shapeflow.traversals.search import End, Rules, Way, cheapest
 
@@ -20,6 +22,30 @@ class Question:
     start: float
     budget: Budget | None
     shortest: list[float]
+    dimension: Dimension = "compute"
+    """What laws, budget, shortest stages and totals are counted in."""
+
+    @property
+    def noun(self) -> str:
+        return "compute" if self.dimension == "compute" else self.dimension
+
+    def written(self, amount: float) -> str:
+        """An amount in that unit."""
+        return str(Amount(float(f"{amount:.4g}"), self.dimension))
+
+    def in_unit(self) -> Question:
+        """The same question counted in the unit of its budget, so that the plan is the best one per step, image or
+        token; itself if a FLOP costs the same part of the budget in all candidates."""
+        if self.budget is None or len(set(self.budget.unit)) == 1:
+            return self
+        units = self.budget.unit
+        return attrs.evolve(
+            self,
+            laws=[InUnit(law, unit) for law, unit in zip(self.laws, units, strict=True)],
+            budget=attrs.evolve(self.budget, unit=(1.0,) * len(units)),
+            shortest=[least * unit for least, unit in zip(self.shortest, units, strict=True)],
+            dimension=self.budget.dimension,
+        )
 
     @property
     def end(self) -> End:
@@ -31,7 +57,7 @@ class Question:
         return Rules(
             allowed=lambda p, q: problem.allowed(shapes[p], shapes[q]),
             price=lambda p, q, error: (1 - problem.credit(shapes[p], shapes[q])) * entry(self.laws[q], error),
-            surcharge=lambda p, q: problem.surcharge(shapes[p], shapes[q]),
+            surcharge=lambda p, q: self._surcharge(shapes[p], shapes[q]),
             shortest=self.shortest,
         )
 
@@ -52,10 +78,14 @@ class Question:
         pairs = (self.laws[event.upper].measured, self.laws[event.lower].measured)
         return all(pair is None or pair[1] <= event.error <= pair[0] for pair in pairs)
 
+    def _surcharge(self, before: Shape, after: Shape) -> float:
+        """A previewed step costs more FLOPs, but is one step on as much data as any other."""
+        return self.problem.surcharge(before, after) if self.dimension == "compute" else 0.0
+
     def _ease(self) -> Floats:
         """Log of credit / (1 + surcharge) of each switch; see `crossings`."""
         shapes, problem = self.problem.candidates, self.problem
-        ease = [[problem.credit(p, q) / (1 + problem.surcharge(p, q)) for q in shapes] for p in shapes]
+        ease = [[problem.credit(p, q) / (1 + self._surcharge(p, q)) for q in shapes] for p in shapes]
         with np.errstate(divide="ignore"):
             logs: Floats = np.log(np.array(ease, dtype=float))
         return logs

@@ -6,7 +6,6 @@ import math
 
 import attrs
 
-from shapeflow.base.units import flops
 from shapeflow.ir.route import Curve, Problem
 from shapeflow.traversals.bounds import written
 from shapeflow.traversals.envelope import Stretch, entry, greedy, total
@@ -31,8 +30,8 @@ def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) ->
             continue
         first, last = (_times(law.log_rate(e) - here.log_rate(e)) for e in (asked.start, only.last))
         notes.append(
-            f"{written(candidate, problem)} needs {first} the compute per unit of error at error {asked.start:.4g}, "
-            f"{last} at {only.last:.4g}, and {_times(_log_ratio(law, here, only.last))} from scratch"
+            f"{written(candidate, problem)} needs {first} the {asked.noun} per unit of error at error "
+            f"{asked.start:.4g}, {last} at {only.last:.4g}, and {_times(_log_ratio(law, here, only.last))} from scratch"
         )
     return notes
 
@@ -88,7 +87,7 @@ def _free(problem: Problem, asked: Question, way: Way) -> list[str]:
     if price > 0.999 * way.total or order == [one.law for one in way.stretches]:
         return []
     names = ", ".join(written(problem.candidates[law], problem) for law in order)
-    notes = [f"if switches were free: {names}, for {flops(price)} instead of {flops(way.total)}"]
+    notes = [f"if switches were free: {names}, for {asked.written(price)} instead of {asked.written(way.total)}"]
     used, every = (sum(event.error < asked.start for event in asked.switches(end, how)) for how in (False, True))
     if used < every:
         notes.append(

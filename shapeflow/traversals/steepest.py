@@ -1,4 +1,4 @@
-"""`traversal steepest`: at every error the shape whose error falls fastest per FLOP."""
+"""`traversal steepest`: at every error the shape whose error falls fastest per unit of the budget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
-from shapeflow.base.units import Amount, flops
+from shapeflow.base.units import Amount
 from shapeflow.ir.components import TraversalHooks
 from shapeflow.ir.route import END, Leg, Problem, Route, Until
 from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, per_step, reachable, start_of, written
@@ -28,6 +28,9 @@ class Steepest(TraversalHooks):
     route over these crossings; if no switch saves more than it costs, it has one stage. The compute from scratch to the
     start and the previews of switches are counted. According to the laws, the plan therefore never costs more than the
     best fixed shape, except for rounding to whole steps.
+
+    A budget in steps, samples, tokens or epochs is what is optimized: the rates are then per step, image or token, and
+    the plan is the one with the lowest error after that many of them.
     """
 
     picks: ClassVar[bool] = True
@@ -55,7 +58,7 @@ class Steepest(TraversalHooks):
         shortest = self._shortest(problem, budget, report)
         if start is None or shortest is None or not reachable(problem, problem.candidates, report):
             return None
-        return _answer(self, problem, Question(problem, laws, start, budget, shortest), report)
+        return _answer(self, problem, Question(problem, laws, start, budget, shortest).in_unit(), report)
 
     def _shortest(self, problem: Problem, budget: Budget | None, report: Report) -> list[float] | None:
         """The minimum FLOPs of a stage in each candidate; None after an error."""
@@ -107,12 +110,12 @@ def _begins(problem: Problem, asked: Question, report: Report) -> bool:
     if needs[least] <= budget.value:
         return True
     shape = written(problem.candidates[least], problem)
-    need = flops(entry(asked.laws[least], asked.start))
+    need = asked.written(entry(asked.laws[least], asked.start))
     report.error(
         "no-way",
         f"the budget ends before error {asked.start:.4g}, at which the plan starts",
         problem.spans.get("budget", problem.spans.get("")),
-        f"{flops(budget.compute(least))} in {shape}",
+        f"{asked.written(budget.compute(least))} in {shape}",
         notes=[f"{shape} reaches error {asked.start:.4g} first, after {need}; laws do not apply before the start"],
         help=f"raise the budget well above {need}, or start at a higher error",
     )

@@ -18,7 +18,7 @@ from shapeflow.ir.program import Program
 from shapeflow.laws.fitting.posterior import DRAWS, Draws, Posterior, posterior
 from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
 from shapeflow.stages.assess.doubts import DIFFER
-from shapeflow.stages.assess.facts import runs_differ, spent, switches, useful
+from shapeflow.stages.assess.facts import own_compute, per_flop, runs_differ, spent, switches, unit_of, useful
 from shapeflow.stages.assess.settle import settle
 from shapeflow.stages.assess.walked import Lines, Piece, walk
 
@@ -63,7 +63,7 @@ def _answer(
 ) -> Answer:
     say = "unknown" if doubts else found.say
     compute = plan.totals.compute or 0.0
-    unit = _unit(program, plan)
+    unit = unit_of(program, plan)
     saves = len(plan.stages) > 1 and unit == "compute"
     return Answer(
         say=say,
@@ -96,31 +96,15 @@ def _saved(budget: float, saving: Range) -> Range:
     return Range(low=flops(saving.low), middle=flops(saving.middle), high=flops(saving.high))
 
 
-def _unit(program: Program, plan: Plan) -> str:
-    """The unit in which the plan is compared: that of its budget, or compute."""
-    if program.budget is None or program.trained is None or plan.totals.steps is None:
-        return "compute"
-    return program.trained.counted(program.budget).dimension
-
-
 def _question(program: Program, plan: Plan, draws: Posterior) -> Question:
     """The plan and its curves in the unit of the budget: each step of a shape has a fixed amount of both, so another
     unit shifts log compute."""
-    unit = _unit(program, plan)
-    trained = program.trained
-
-    def rate(shape: Shape) -> float:
-        if unit == "compute" or trained is None:
-            return 1.0
-        return trained.of_step(unit, shape) / trained.cost(shape)  # type: ignore[arg-type]
-
-    own = [
-        (stage.leave.compute or 0.0) - (stage.enter.compute or 0.0) if stage.steps is None else stage.steps * stage.cost
-        for stage in plan.stages
-    ]
-    pieces = tuple(Piece(stage.shape, each * rate(stage.shape)) for stage, each in zip(plan.stages, own, strict=True))
+    unit = unit_of(program, plan)
+    pieces = tuple(
+        Piece(stage.shape, own_compute(stage) * per_flop(program, unit, stage.shape)) for stage in plan.stages
+    )
     budget = plan.totals.compute or 0.0 if unit == "compute" else sum(piece.length for piece in pieces)
-    moved = {shape: one.moved(math.log(rate(shape))) for shape, one in draws.curves.items()}
+    moved = {shape: one.moved(math.log(per_flop(program, unit, shape))) for shape, one in draws.curves.items()}
     return Question(
         posterior=attrs.evolve(draws, curves=moved),
         pieces=pieces,
@@ -162,15 +146,7 @@ def _stated(law: Law, plan: Plan) -> Draws:
 def _band(plan: Plan, question: Question, draws: Posterior) -> Iterator[tuple[float, float, float]]:
     """(compute, low, high) of the error along the plan. A switch appears twice, once for each side."""
     lines = {shape: Lines.of(one) for shape, one in draws.curves.items()}
-    own = [
-        Piece(
-            stage.shape,
-            (stage.leave.compute or 0.0) - (stage.enter.compute or 0.0)
-            if stage.steps is None
-            else stage.steps * stage.cost,
-        )
-        for stage in plan.stages
-    ]
+    own = [Piece(stage.shape, own_compute(stage)) for stage in plan.stages]
     walked = walk(lines, own, question.credits)
     first = max(1e-4 * (plan.totals.compute or 0.0), math.exp(draws.curves[plan.stages[0].shape].first))
     every = np.geomspace(min(first, 0.5 * (plan.stages[0].leave.compute or 0.0)), plan.totals.compute or 0.0, 48)

@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Mapping
 
 from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Dimension
 from shapeflow.ir.answer import Switch
 from shapeflow.ir.law import Law
-from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan import Plan, Stage
 from shapeflow.ir.program import Program
 
 USEFUL, RUNS_DIFFER = 0.02, 0.04
@@ -28,6 +29,27 @@ def spent(laws: Mapping[Shape, Law]) -> float | None:
     """FLOPs of all runs that the laws were fitted to; None if it is not known of any."""
     known = [law.provenance.spent for law in laws.values() if law.provenance.spent is not None]
     return sum(known) if known else None
+
+
+def unit_of(program: Program, plan: Plan) -> Dimension:
+    """The unit in which the plan is compared: that of its budget, or compute."""
+    if program.budget is None or program.trained is None or plan.totals.steps is None:
+        return "compute"
+    return program.trained.counted(program.budget).dimension
+
+
+def per_flop(program: Program, unit: Dimension, shape: Shape) -> float:
+    """How much of the unit one FLOP in a shape takes."""
+    if unit == "compute" or program.trained is None:
+        return 1.0
+    return program.trained.of_step(unit, shape) / program.trained.cost(shape)
+
+
+def own_compute(stage: Stage) -> float:
+    """FLOPs of a stage, as if all its steps were in its own shape."""
+    if stage.steps is None:
+        return (stage.leave.compute or 0.0) - (stage.enter.compute or 0.0)
+    return stage.steps * stage.cost
 
 
 def switches(program: Program, plan: Plan) -> tuple[Switch, ...]:

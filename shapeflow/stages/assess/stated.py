@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Answer, Chance, Doubt, Range, Say
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
-from shapeflow.stages.assess.facts import spent, switches, useful
+from shapeflow.stages.assess.facts import own_compute, per_flop, spent, switches, unit_of, useful
 
 
 def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Sequence[Doubt]) -> Answer:
     """By stated laws: whether the plan saves more than is useful, without an interval. With doubts: unknown."""
     best = last = None
+    final = plan.stages[-1].shape
     say: Say = "unknown"
     if not doubts:
-        best, last = _exactly(plan, laws.values()), _exactly(plan, [laws[plan.stages[-1].shape]])
+        best, last = _exactly(program, plan, laws), _exactly(program, plan, {final: laws[final]})
         if best is not None:
-            say = "yes" if best.middle > 0 and not plan.is_best_fixed else "no"
-    fixed = plan.comparison.best_fixed.shape
+            say = "yes" if best.middle > 0 and len(plan.stages) > 1 else "no"
+    fixed = _best(program, plan, laws)
     return Answer(
         say=say,
         doubts=tuple(doubts),
         stated=not doubts,
-        unit="compute",
+        unit=unit_of(program, plan),
         useful=useful(program),
         best=best,
         last=last,
@@ -44,12 +45,23 @@ def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubt
     )
 
 
-def _exactly(plan: Plan, laws: Iterable[Law]) -> Range | None:
-    """The saving against the best of some fixed shapes; 1 if none reaches the plan's error, None if one starts below
-    it."""
-    error, budget = plan.totals.error or 0.0, plan.totals.compute or 0.0
-    need = min(law.compute(error) for law in laws)
+def _exactly(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Range | None:
+    """The saving against the best of some fixed shapes, in the unit of the budget; 1 if none reaches the plan's error,
+    None if one starts below it."""
+    error, unit = plan.totals.error or 0.0, unit_of(program, plan)
+    budget = plan.totals.compute or 0.0
+    if unit != "compute":
+        budget = sum(own_compute(stage) * per_flop(program, unit, stage.shape) for stage in plan.stages)
+    need = min(law.compute(error) * per_flop(program, unit, shape) for shape, law in laws.items())
     if need <= 0:
         return None
     saving = 1 - budget / need if math.isfinite(need) else 1.0
     return Range(low=saving, middle=saving, high=saving)
+
+
+def _best(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Shape | None:
+    """The fixed shape that needs the least of the budget's unit; None if none reaches the plan's error."""
+    error, unit = plan.totals.error or 0.0, unit_of(program, plan)
+    needs = {shape: law.compute(error) * per_flop(program, unit, shape) for shape, law in laws.items()}
+    best = min(needs, key=lambda shape: needs[shape])
+    return best if math.isfinite(needs[best]) else None
