@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from conftest import Golden
 from plans import toy_image_plan, toy_text_plan
+from rich.console import Console
 from sources import compiled
 from torch_tools import machine, outputs
 
@@ -25,6 +27,7 @@ from shapeflow.ir.plan import AxisUnit, Plan, Transition
 from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import save, sealed
 from shapeflow.objectives.denoising import Denoising
+from shapeflow.preview.check import _words, check_view
 from shapeflow.registry import loaded
 from shapeflow.running import replica as replicas
 from shapeflow.running.replica import Divisors, divisors, replica
@@ -441,3 +444,14 @@ def test_a_run_may_check_its_plan_first(tmp_path: Path, capsys: pytest.CaptureFi
     assert "error[not-preserving]" in said.err
     assert said.out == ""
     assert not (tmp_path / "run").exists()
+
+
+def test_a_lossy_switch_that_changes_nothing_is_noted() -> None:
+    """A slot that no module reads leaves the logits as they are; growth by noise does not."""
+    plan = toy_image_plan(WIDER)
+    checked = check(plan)
+    silent = attrs.evolve(checked.switches[0], says="lossy", logits=0.0)
+    out = io.StringIO()
+    Console(file=out, width=120).print(check_view(plan, attrs.evolve(checked, switches=(silent,))))
+    assert "switch 1 is declared lossy, but no logit changes" in out.getvalue()
+    assert "no logit changes" not in str(list(_words(checked)))

@@ -75,5 +75,11 @@ def _words(checked: Checked) -> Iterator[str]:
         yield f"kept: the transition declares that it preserves the function, and the change is below {EXACT:g}"
     if any(verdict.says == "lossy" for verdict in checked.switches):
         yield "lossy: the change with random weights does not predict the change with trained weights"
+    for verdict in checked.switches:
+        if verdict.says == "lossy" and verdict.logits == 0:
+            yield (
+                f"switch {verdict.stage - 1} is declared lossy, but no logit changes: check that the model reads what "
+                "the transition sets"
+            )
     if checked.blends:
         yield f"{count(checked.blends)} blend{'s' * (checked.blends != 1)} entered and left"
