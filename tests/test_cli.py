@@ -359,7 +359,7 @@ def test_a_plan_that_was_edited_is_refused(ask: Ask, finished: Path) -> None:
 
 def test_show_prints_plans_runs_and_differences(ask: Ask, run_folder: Path) -> None:
     plan = ask("show", run_folder / "plan.json")
-    assert plan.out == ask("compile", "tiny.shape").out
+    assert ask("compile", "tiny.shape").out.startswith(plan.out)
     run = ask("show", run_folder)
     assert "finished, 12 steps" in run.out
     assert ask("show", run_folder, run_folder / "plan.json").out == "the plans are the same\n"

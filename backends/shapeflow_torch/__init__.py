@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from shapeflow.ir.plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from shapeflow.base.shapes import Shape
     from shapeflow.running.verdicts import Checked
     from shapeflow_torch.data.images import Images
     from shapeflow_torch.data.windows import Windows
@@ -56,6 +58,12 @@ class TorchBackend:
         from shapeflow_torch.fork import fork
 
         fork(source, plan, folder)
+
+    def pace(self, plan: Plan, **choices: Any) -> Mapping[Shape, tuple[float, float]]:
+        """Time steps and evaluations of a plan in each of its shapes; see `shapeflow_torch.pace.pace`."""
+        from shapeflow_torch.pace import pace
+
+        return pace(plan, **choices)
 
     def gpus(self) -> tuple[str, ...]:
         """Return the names of the CUDA devices visible on this machine."""

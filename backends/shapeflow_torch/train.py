@@ -61,8 +61,8 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     raises."""
     compiled = wants_compile(choices.compile, team.device)
     if team.device.type == "cpu":
-        _be_deterministic(compiled)
-        _choose_threads(plan)
+        be_deterministic(compiled)
+        choose_threads(plan)
     check_shares(plan, team.world)
     data = open_data(plan, choices.root, team.device)
     if choices.until is not None:
@@ -81,7 +81,7 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
             lock.release()
 
 
-def _be_deterministic(compiled: bool) -> None:
+def be_deterministic(compiled: bool) -> None:
     """Make torch raise an error on nondeterministic operations.
 
     Only compiled code needs `use_deterministic_algorithms`, which imports the compiler and takes 0.5 s longer."""
@@ -91,7 +91,7 @@ def _be_deterministic(compiled: bool) -> None:
         torch.set_deterministic_debug_mode("error")
 
 
-def _choose_threads(plan: Plan) -> None:
+def choose_threads(plan: Plan) -> None:
     """Use one thread if steps are small, unless OMP_NUM_THREADS is set.
 
     With small steps, several threads wait for each other longer than they compute, especially on a busy machine."""

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from shapeflow.cli.common import of_a_file, print_diagnostics, print_json, seeds_of
+from shapeflow.cli.dry_run import DryRun, dry_run_options
 
 if TYPE_CHECKING:
     from shapeflow.running.pool import Pool
     from shapeflow.running.rivals import Entry, Result
     from shapeflow.running.runs import Run
+
+RIVALS = "a rival ends once it is as good as the plan: its price is an upper bound"
 
 
 @click.command("compare")
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
+@dry_run_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     file: Path,
@@ -48,6 +52,7 @@ def command(
     output: Path | None,
     jobs: int | None,
     device: str,
+    dry_run: DryRun | None,
     as_json: bool,
 ) -> None:
     """Train a plan and its rivals, and compare the compute they need.
@@ -72,6 +77,12 @@ def command(
     plan = ways[0].jobs[0].plan
     by = metric_of(plan, metric)
     others = rival_entries(file, sentences, rivals, chosen, folder)
+    if dry_run is not None:
+        goal = _known_goal(ways[0], target, by)
+        others = others if goal is None else [with_goal(entry, (by, goal)) for entry in others]
+        phases = [ways[0].jobs, [job for entry in others for job in entry.jobs]]
+        dry_run.show(phases, jobs, device, file.parent, as_json=as_json, notes=[RIVALS])
+        return
     pool = Pool.of(jobs, device, file.parent)
     show(plan_view(plan), "", stderr=as_json)
     runs = _trained(ways, pool)
@@ -86,6 +97,16 @@ def command(
         return
     _show(ways, runs, found, by, goal, chosen)
     click.echo(f"\n  runs and comparison.json in {folder}")
+
+
+def _known_goal(plan: Entry, target: float | None, by: str) -> float | None:
+    """The value that rivals must reach: `--target`, or the final value of the plan if it is trained; else None."""
+    from shapeflow.running.rivals import target_of
+    from shapeflow.running.runs import read_run
+
+    if target is not None or not all(job.finished for job in plan.jobs):
+        return target
+    return target_of(plan, {job.folder: read_run(job.folder) for job in plan.jobs}, by)
 
 
 def _trained(ways: list[Entry], pool: Pool) -> dict[Path, Run]:

@@ -17,7 +17,7 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     """Compile a .shape file into a plan, and show it.
 
     Reads or fits the laws, decides the shapes and their steps, and simulates every switch. Does not need a model or a
-    GPU.
+    GPU. Without laws, it also shows what each candidate costs.
     """
     plan = plan_of(file, sentences)
     if output is not None:
@@ -33,5 +33,20 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     from shapeflow.preview.screen import show
 
     show(plan_view(plan))
+    if file.suffix != ".json" and plan.model is not None and all(each.law is None for each in plan.candidates):
+        _show_prices(file, sentences)
     if output is not None:
         click.echo(f"\n  written to {output}")
+
+
+def _show_prices(file: Path, sentences: list[str]) -> None:
+    """Print what training each candidate costs: without laws, a plan does not compare them."""
+    from shapeflow.base.diagnostics import Report
+    from shapeflow.compiler import program_of
+    from shapeflow.preview.price import candidates_view
+    from shapeflow.preview.screen import show
+
+    program = program_of(file, sentences, Report())
+    view = None if program is None else candidates_view(program)
+    if view is not None:
+        show("", view)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from shapeflow.cli.common import of_a_file, print_diagnostics, print_json, seeds_of
+from shapeflow.cli.dry_run import DryRun, dry_run_options
 
 if TYPE_CHECKING:
     from shapeflow.base.units import Amount
     from shapeflow.ir.credits import Credits
     from shapeflow.ir.program import Program
     from shapeflow.running.probe import Asked
+
+REFERENCE = "a run from scratch ends once it is as good as the switched run: its price is an upper bound"
 
 
 @click.command("probe")
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
+@dry_run_options
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
 def command(
     file: Path,
@@ -74,6 +78,7 @@ def command(
     target: Path | None,
     jobs: int | None,
     device: str,
+    dry_run: DryRun | None,
     as_json: bool,
 ) -> None:
     """Measure how much progress survives a switch.
@@ -88,7 +93,7 @@ def command(
     from shapeflow.preview.probe import price_of, probe_view
     from shapeflow.preview.screen import show
     from shapeflow.running.pool import Pool
-    from shapeflow.running.probe import measured, probing, runs_of, train
+    from shapeflow.running.probe import measured, phases, probing, runs_of, train
 
     report, folder = Report(), output or file.parent / "runs" / f"{file.stem}-probe"
     found = target or folder / "credits.json"
@@ -98,6 +103,10 @@ def command(
     todo = probing(file, sentences, name, wanted, chosen, asked, folder, report)
     print_diagnostics(report.diagnostics)
     known = _known(found, todo.program)
+    if dry_run is not None:
+        notes = [REFERENCE] * any(probe.scratch is not None for probe in todo.probes)
+        dry_run.show(phases(todo), jobs, device, file.parent, as_json=as_json, starts=todo.starts, notes=notes)
+        return
     click.echo(price_of(todo), err=True)
     with watched(todo.jobs) as watch:
         train(todo, Pool.of(jobs, device, file.parent), watch)

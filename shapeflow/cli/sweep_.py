@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shapeflow.cli.common import of_a_file, print_diagnostics, seeds_of
+from shapeflow.cli.dry_run import DryRun, dry_run_options
 
 if TYPE_CHECKING:
     from shapeflow.running.runs import Run
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all measurements to one CSV table."
 )
+@dry_run_options
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print the runs as JSON.")
 def command(
     file: Path,
     sentences: list[str],
@@ -39,6 +42,8 @@ def command(
     jobs: int | None,
     device: str,
     table: Path | None,
+    dry_run: DryRun | None,
+    as_json: bool,
 ) -> None:
     """Train every candidate as a fixed shape, to fit laws to.
 
@@ -50,12 +55,17 @@ def command(
     from shapeflow.running.pool import Pool
     from shapeflow.running.sweep import sweep_jobs, write_points
 
+    if as_json and dry_run is None:
+        raise click.UsageError("`--json` needs `--dry-run`.")
     report = Report()
     folder = output or file.parent / "runs" / f"{file.stem}-sweep"
     todo = sweep_jobs(
         file, [*sentences, f"budget {budget}"], seeds_of(file, [*sentences, f"budget {budget}"], seeds), folder, report
     )
     print_diagnostics(report.diagnostics)
+    if dry_run is not None:
+        dry_run.show([todo], jobs, device, file.parent, as_json=as_json)
+        return
     with watched(todo) as watch:
         runs = Pool.of(jobs, device, file.parent).run(todo, watch)
     spent = sum(run.plan.totals.compute or 0.0 for run in runs)

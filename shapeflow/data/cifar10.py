@@ -33,4 +33,5 @@ class Cifar10(DataHooks):
     )
 
     def facts(self) -> DataFacts:
-        return DataFacts(kind="images", image=32, channels=3, classes=10, batch=self.batch, samples=50_000 - HELD_OUT)
+        samples = 50_000 - HELD_OUT
+        return DataFacts("images", 32, channels=3, classes=10, batch=self.batch, samples=samples, held_out=HELD_OUT)

@@ -21,4 +21,5 @@ class Digits(DataHooks):
     batch: int = setting("samples", "number", default=64, low=1, help="images of one step")
 
     def facts(self) -> DataFacts:
-        return DataFacts(kind="images", image=8, channels=1, classes=10, batch=self.batch, samples=1797 - HELD_OUT)
+        samples = 1797 - HELD_OUT
+        return DataFacts("images", 8, channels=1, classes=10, batch=self.batch, samples=samples, held_out=HELD_OUT)

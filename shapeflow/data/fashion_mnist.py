@@ -27,5 +27,11 @@ class FashionMnist(DataHooks):
 
     def facts(self) -> DataFacts:
         return DataFacts(
-            kind="images", image=self.image, channels=1, classes=10, batch=self.batch, samples=60_000 - HELD_OUT
+            kind="images",
+            image=self.image,
+            channels=1,
+            classes=10,
+            batch=self.batch,
+            samples=60_000 - HELD_OUT,
+            held_out=HELD_OUT,
         )

@@ -47,6 +47,8 @@ class ImageFolder(DataHooks):
 
     def facts(self) -> DataFacts:
         channels = 3 if self.colour == "rgb" else 1
+        share = self.held_out / (1 - self.held_out)
+        held_out = None if self.samples is None else round(self.samples * share)
         return DataFacts(
             kind="images",
             image=self.image,
@@ -54,4 +56,5 @@ class ImageFolder(DataHooks):
             classes=self.classes,
             batch=self.batch,
             samples=self.samples,
+            held_out=held_out,
         )

@@ -6,7 +6,8 @@ name. `components.py` declares the protocols of components.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, get_args
 
 import attrs
@@ -72,6 +73,11 @@ class Parameter:
         return tuple(word for axis in self.dims for word in axis.split())
 
 
+HELD_OUT_TARGETS = 32_768
+"""Number of held-out tokens of text that an evaluation predicts, the same at every context; fewer if the text has
+fewer."""
+
+
 @attrs.frozen
 class DataFacts:
     """The properties of the data that a model needs."""
@@ -92,6 +98,15 @@ class DataFacts:
     also an axis."""
     samples: int | None = None
     """Images of one epoch; None if the data does not have epochs."""
+    held_out: int | None = None
+    """Held-out images; None for text, and if not known without reading the data."""
+
+
+def scalars(parameters: Iterable[Parameter], sizes: Mapping[str, int], without: str | None = None) -> int:
+    """Number of scalars of some parameters, given the size of every dim. `without`: excludes parameters that have this
+    dim."""
+    parts = ((*one.listed, *one.logical) for one in parameters)
+    return sum(math.prod(sizes[dim] for dim in dims) for dims in parts if without not in dims)
 
 
 @attrs.frozen

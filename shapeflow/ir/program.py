@@ -27,7 +27,7 @@ from shapeflow.ir.components import (
 )
 from shapeflow.ir.credits import Pair
 from shapeflow.ir.decay import Decay
-from shapeflow.ir.parameters import DataFacts, Model, step_compute
+from shapeflow.ir.parameters import DataFacts, Model, scalars, step_compute
 from shapeflow.ir.route import Curve, Route
 
 
@@ -91,9 +91,7 @@ class Trained:
     def count(self, shape: Shape, without: str | None = None) -> int:
         """Number of trained scalars in a candidate's shape, including embeddings and head. `without`: excludes
         parameters that have this dim."""
-        sizes = self.model.sizes(self.whole(shape))
-        parts = ((*one.listed, *one.logical) for one in self.model.parameters)
-        return sum(math.prod(sizes[dim] for dim in dims) for dims in parts if without not in dims)
+        return scalars(self.model.parameters, self.model.sizes(self.whole(shape)), without)
 
     def batch(self, shape: Shape) -> int:
         """Batch of one step in a candidate's shape, in images or tokens."""

@@ -74,6 +74,14 @@ class Pool:
         on_gpu = device == "cuda" or (device == "auto" and at_once is None and bool(backend("torch")().gpus()))
         return cls(at_once or (1 if on_gpu else os.cpu_count() or 1), device, root)
 
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of each job; None: as `run` chooses them.
+
+        Jobs share the cores, since threads that wait for a core spin. All jobs use the same number of threads, since
+        their times are compared."""
+        return max(1, (os.cpu_count() or 1) // self.at_once) if self.at_once > 1 else None
+
     def run(self, jobs: Sequence[Job], watch: Watch) -> list[Run]:
         """Run all jobs and return their runs in the same order. After a failure, stops the other jobs and raises
         Refused."""
@@ -111,10 +119,7 @@ class Pool:
         save(job.plan, job.folder / PLAN)
         command = [sys.executable, "-m", "shapeflow", "run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
         command += ["--root", str(self.root), "--device", self.device]
-        if self.at_once > 1:
-            # Jobs share the cores, since threads that wait for a core spin. All jobs use the same number of threads,
-            # since their times are compared.
-            command += ["--threads", str(max(1, (os.cpu_count() or 1) // self.at_once))]
+        command += ["--threads", str(self.threads)] if self.threads is not None else []
         command += ["--resume"] if begun else []
         command += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
         # Use a file instead of a pipe: a full pipe blocks its writer.

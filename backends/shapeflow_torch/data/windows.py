@@ -14,9 +14,10 @@ from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.bins import HELP
+from shapeflow.ir.parameters import HELD_OUT_TARGETS
 from shapeflow_torch.data.random import WINDOWS, generator
 
-TARGETS = 32_768
+TARGETS = HELD_OUT_TARGETS
 """Number of held-out tokens to predict, the same at every context."""
 
 CHUNK = 8_192

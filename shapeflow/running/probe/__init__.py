@@ -8,13 +8,22 @@ separate plan that the pool runs, so an interrupted probe can be continued.
 from __future__ import annotations
 
 from shapeflow.running.backend import backend
-from shapeflow.running.pool import Pool, Watch
+from shapeflow.running.pool import Job, Pool, Watch
 from shapeflow.running.probe.outcome import measured, references, runs_of
 from shapeflow.running.probe.plans import Probing, probing
 from shapeflow.running.probe.points import Asked
 from shapeflow.running.runs import is_run
 
-__all__ = ["Asked", "Probing", "measured", "probing", "runs_of", "train"]
+__all__ = ["Asked", "Probing", "measured", "phases", "probing", "runs_of", "train"]
+
+
+def phases(asked: Probing) -> tuple[tuple[Job, ...], ...]:
+    """The jobs in the order of training: trunks, branches, reference runs. Reference runs have a goal once all branches
+    are finished. Raises Refused."""
+    trunks, sides, scratch = asked.phases
+    if all(job.finished for job in sides):
+        scratch = tuple({job.folder: job for job in references(asked)}.values())
+    return trunks, sides, scratch
 
 
 def train(asked: Probing, pool: Pool, watch: Watch) -> None:

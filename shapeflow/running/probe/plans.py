@@ -16,6 +16,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import END, Leg, Route, Until
 from shapeflow.running.pool import Job
+from shapeflow.running.price import price
 from shapeflow.running.probe.points import Asked, compute_behind, steps_before, trained_of
 from shapeflow.running.probe.switches import Switch, axis_of, switches
 from shapeflow.stages.previews import previewed
@@ -59,12 +60,23 @@ class Probing:
         return tuple({job.folder: job for job in (*trunks, *sides, *scratch)}.values())
 
     @property
+    def phases(self) -> tuple[tuple[Job, ...], ...]:
+        """The jobs in the order of training: trunks, branches, reference runs."""
+        trunks = {probe.trunk.folder for probe in self.probes}
+        scratch = {probe.scratch.folder for probe in self.probes if probe.scratch is not None}
+        groups = (trunks, {job.folder for job in self.jobs} - trunks - scratch, scratch)
+        return tuple(tuple(job for job in self.jobs if job.folder in group) for group in groups)
+
+    @property
+    def starts(self) -> dict[Path, int]:
+        """Folder of a branch -> steps of its trunk, from whose end it continues."""
+        return {job.folder: p.trunk.plan.steps for p in self.probes for job in (p.stays, p.moves)}
+
+    @property
     def compute(self) -> float:
         """FLOPs of all runs; reference runs count with their maximum length."""
-        trunks = {probe.trunk.folder: compute_of(probe.trunk.plan) for probe in self.probes}
-        sides = sum(compute_of(job.plan) - compute_of(p.trunk.plan) for p in self.probes for job in (p.stays, p.moves))
-        scratch = {p.scratch.folder: compute_of(p.scratch.plan) for p in self.probes if p.scratch is not None}
-        return sum(trunks.values()) + sides + sum(scratch.values())
+        starts = self.starts
+        return sum(price(job.plan, start=starts.get(job.folder, 0)).compute for job in self.jobs)
 
 
 def probing(
