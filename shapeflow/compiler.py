@@ -115,7 +115,7 @@ def _lowered(program: Program, laws: Mapping[Shape, Law], route: Route, report: 
     plan = lower(program, laws, route, report)
     if plan is None or report.failed:
         return None
-    plan = assess(program, laws, plan)
+    plan = assess(program, laws, plan, report)
     wrong = list(faults(plan))
     assert not wrong, wrong
     return sealed(plan)

@@ -413,3 +413,44 @@ def test_a_plan_for_a_budget_of_steps_is_no_worse_than_a_fixed_shape_with_these_
     need = fine.compute(plan.totals.error) / costs[plan.stages[-1].shape]
     assert found.best.middle == pytest.approx(1 - 1000 / need, rel=1e-6)
     assert "of the steps" in headline(plan, found)
+
+
+CONTEXTS = """
+plan "contexts"
+model      transformer(depth: 2, width: 32, head_width: 16)
+data       python_source(batch: 512 tokens)
+objective  next_token
+optimizer  adamw(lr: 2e-3, warmup: 30 steps)
+metric     loss(context: own)
+axis context in [16, 64, 256] tokens via context_grow
+laws       from fit("contexts.csv")
+traversal  steepest
+budget     150 GFLOPs
+"""
+
+
+def contexts(folder: Path, text: str = CONTEXTS) -> tuple[Plan, list[str]]:
+    (folder / "contexts.csv").write_bytes((ROOT / "tests/cases/contexts.csv").read_bytes())
+    (folder / "plan.shape").write_text(text)
+    report = Report()
+    return compile_file(folder / "plan.shape", report=report), [one.code for one in report.diagnostics]
+
+
+def test_a_short_sweep_of_contexts_promises_nothing(tmp_path: Path) -> None:
+    """Three contexts for 100 GFLOPs each. The plan by loss@own was 1.9 times worse at the longest context than a fixed
+    shape of its own sweep."""
+    plan, codes = contexts(tmp_path)
+    found = answer_of(plan)
+    assert found.say != "yes"
+    assert found.asked
+    assert "other-end" in codes
+    assert "plan by `metric loss(context: longest)`" in dict(conditions(plan, found))["beware"]
+    assert found.settle is not None
+    assert found.settle.by == "compute"
+
+
+def test_losses_at_the_longest_context_are_not_one_measure_of_progress(tmp_path: Path) -> None:
+    plan, codes = contexts(tmp_path, CONTEXTS.replace("context: own", "context: longest"))
+    assert "other-end" not in codes
+    if len(plan.stages) > 1:
+        assert "metric" in answer_of(plan).doubts

@@ -160,6 +160,10 @@ _LOGS = {
     "falling-rate": "The learning rate falls along the runs that a law was fitted to. An early point of such a run has "
     "a higher error than a shorter run would reach, so the curve does not show the state of a run after some compute. "
     "`shapeflow fit` ends with it as an error, and plans answer `unknown`.",
+    "other-end": "A warning: shapes are compared by a metric that measures each in its own form, such as its own "
+    "context, and the plan ends below the largest value. For a model that is used at the largest value, such a plan "
+    "can be worse than a fixed shape. Plan by the metric of the model that you keep, such as "
+    "`metric loss(context: longest)`.",
     "loose-law": "A warning: the points scatter around the law more than measurement noise should.",
 }
 _WAYS = {

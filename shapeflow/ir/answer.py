@@ -117,6 +117,8 @@ class Answer:
     saved: Range | None
     """FLOPs that one run of the plan saves against the best fixed shape."""
     settle: Settle | None
+    beware: tuple[str, ...] = ()
+    """What the compared metric does not show about the model that is kept, in words."""
 
     @property
     def assumed(self) -> bool:

@@ -64,7 +64,7 @@ def headline(plan: Plan, found: Answer) -> str:
         sure = "" if found.stated else f" ({_share(found.fixed[0].share)} likely)"
         return f"no: no switch pays; {found.fixed[0].shape.written(plan.units)} is the best fixed shape{sure}"
     if found.say == "no":
-        return f"no: the plan saves {saves}"
+        return f"no: the plan saves {saves}, less than the {_percent(found.useful)} that are useful"
     if single and plan.stages[0].shape == found.fixed[0].shape:
         return (
             f"unknown: the plan is the best fixed shape, {found.fixed[0].shape.written(plan.units)}, but a switch that "
@@ -80,6 +80,8 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
             yield "also", DOUBTS[doubt]
         yield "settle", SETTLED[found.doubts[0]]
         return
+    for text in found.beware:
+        yield "beware", text
     if found.stated:
         yield "laws", "stated in the file; the answer is only as good as they are"
     else:
@@ -114,8 +116,14 @@ def _saves(plan: Plan, found: Answer) -> str:
     shape = "" if against is None else f", {against.written(plan.units)}"
     if plan.stages[-1].shape == against and len(plan.stages) > 1:
         shape += ", which is also its last"
-    interval = "" if found.stated else f" (90%: {_percent(found.best.low)} to {_percent(found.best.high)})"
-    return f"{_percent(found.best.middle)} of the {what}{interval} against the best fixed shape{shape}"
+    low, middle, high = map(_percent, (found.best.low, found.best.middle, found.best.high))
+    if found.stated:
+        saved = f"{middle} of the {what}"
+    elif found.say == "yes":
+        saved = f"{middle} of the {what} (90%: {low} to {high})"
+    else:
+        saved = f"between {low} and {high} of the {what} (90%; median {middle})"
+    return f"{saved} against the best fixed shape{shape}"
 
 
 def _provided(found: Answer) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
@@ -16,11 +17,19 @@ from shapeflow.stages.assess.stated import without_draws
 __all__ = ["assess"]
 
 
-def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Plan:
+def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Report) -> Plan:
     """The plan with its answer and its uncertainty; the stages do not change. A plan without predictions is returned
-    unchanged."""
+    unchanged. Warnings: other-end."""
     if plan.totals.error is None or not laws:
         return plan
+    plan = _answered(program, laws, plan)
+    assert plan.answer is not None
+    for text in plan.answer.beware:
+        report.warning("other-end", text, program.spans.get("metric", program.spans.get("traversal")))
+    return plan
+
+
+def _answered(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Plan:
     found = doubts(program, laws, plan)
     measured = any(law.provenance.curve is not None for law in laws.values())
     if not measured or {"published", "no-measurements", "falling-rate", "mixture", "metric", "rises"} & set(found):

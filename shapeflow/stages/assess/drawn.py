@@ -18,7 +18,7 @@ from shapeflow.ir.program import Program
 from shapeflow.laws.fitting.posterior import DRAWS, Draws, Posterior, posterior
 from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
 from shapeflow.stages.assess.doubts import DIFFER
-from shapeflow.stages.assess.facts import own_compute, per_flop, runs_differ, spent, switches, unit_of, useful
+from shapeflow.stages.assess.facts import beware, own_compute, per_flop, runs_differ, spent, switches, unit_of, useful
 from shapeflow.stages.assess.settle import settle
 from shapeflow.stages.assess.walked import Lines, Piece, walk
 
@@ -84,6 +84,7 @@ def _answer(
         spent=spent(laws),
         saved=_saved(compute, found.best) if saves else None,
         settle=settle(question, found) if say == "unknown" and not doubts else None,
+        beware=beware(program, plan),
     )
 
 

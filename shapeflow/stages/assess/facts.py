@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
+from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Dimension
 from shapeflow.ir.answer import Switch
@@ -23,6 +24,24 @@ def useful(program: Program) -> float:
 def runs_differ(program: Program) -> float:
     """The prior standard deviation of the run-to-run difference in log compute."""
     return RUNS_DIFFER if program.law_source is None else program.law_source.runs_differ
+
+
+def beware(program: Program, plan: Plan) -> tuple[str, ...]:
+    """A warning for each axis on which the plan ends below the largest value, if a shape is measured in its own
+    form: the comparison then does not hold for a model that is kept at that value."""
+    if not program.metric.own:
+        return ()
+    last = plan.comparison.last_shape_fixed.shape or plan.stages[-1].shape
+    found = []
+    for axis in program.axes:
+        largest = max(shape.number(axis.name) for shape in program.candidates) if axis.kind.caution else 0
+        if axis.kind.caution and axis.kind.data == program.metric.data and last.number(axis.name) < largest:
+            ends, kept = (f"{value} {axis.unit}".rstrip() for value in (last[axis.name], largest))
+            found.append(
+                f"the plan ends at {axis.name} {ends}, and shapes are compared at their own {axis.name}: if you use "
+                f"the model at {kept}, plan by `metric {name_of(program.metric)}({axis.name}: longest)`"
+            )
+    return tuple(found)
 
 
 def spent(laws: Mapping[Shape, Law]) -> float | None:

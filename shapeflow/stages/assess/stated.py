@@ -10,7 +10,7 @@ from shapeflow.ir.answer import Answer, Chance, Doubt, Range, Say
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
-from shapeflow.stages.assess.facts import own_compute, per_flop, spent, switches, unit_of, useful
+from shapeflow.stages.assess.facts import beware, own_compute, per_flop, spent, switches, unit_of, useful
 
 
 def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Sequence[Doubt]) -> Answer:
@@ -42,6 +42,7 @@ def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubt
         spent=spent(laws),
         saved=None,
         settle=None,
+        beware=beware(program, plan),
     )
 
 
