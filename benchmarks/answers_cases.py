@@ -9,8 +9,8 @@ from pathlib import Path
 
 import attrs
 import numpy as np
-from answers_truth import Known, Truth, end_of, least_fixed, possible, seeds, smoothed
 
+from answers_truth import Known, Truth, end_of, least_fixed, possible, seeds, smoothed
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
@@ -33,6 +33,8 @@ FEWEST = 7
 """Fewest points of a run that is used."""
 SPENT = 0.8
 """The budget, as a share of the compute of the full runs."""
+SIZES = (2, 3, 4, 6, 8)
+"""Numbers of shapes of a set of Gemstones."""
 RATIO = 8.0
 """Largest ratio of sizes of the Gemstones in a case."""
 REPEAT = 0.5
@@ -73,12 +75,11 @@ class Outcome:
     true_error: float
     possible: float
     """The saving of the best plan over the true curves."""
-    inside: bool
 
     @property
-    def right(self) -> bool:
-        """Whether a yes or a no is right: the plan saves something, or no plan saves 5%."""
-        return self.true_best > 0 if self.say == "yes" else self.possible < 0.05
+    def useless(self) -> bool:
+        """Whether the plan saves less than is useful, which is what `no` says of a plan with switches."""
+        return self.true_best < USEFUL
 
 
 def planned(case: Case) -> tuple[Piece, ...] | None:
@@ -144,7 +145,6 @@ def outcome(case: Case, pieces: Sequence[Piece], tau: float, draws: int, times: 
         true_last=1 - case.budget / math.exp(case.truth[pieces[-1].shape].place(end)),
         true_error=math.exp(end),
         possible=possible(case.truth, top, end),
-        inside=not found.asked,
     )
 
 

@@ -169,7 +169,7 @@ def seeds(path: Path, axis: str, metric: str) -> dict[Shape, list[tuple[Point, .
     runs: dict[tuple[Shape, str], list[Point]] = defaultdict(list)
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            place = Shape.of(**{axis: int(row[axis])}), row["run"]
+            place = Shape.of({axis: int(row[axis])}), row["run"]
             runs[place].append(Point(float(row["compute"]), float(row[metric])))
     found: dict[Shape, list[tuple[Point, ...]]] = defaultdict(list)
     for (shape, _), points in runs.items():

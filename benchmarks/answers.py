@@ -1,0 +1,280 @@
+"""Measures how often the answers of plans (yes, no, unknown) are right, and how often their intervals cover the truth.
+
+    python benchmarks/answers.py [--gemstones FILE.jsonl] [--count 20] [--draws 400] [--former REVISION]
+        [--only known seeds gemstones former times]
+
+Every plan is the one of `traversal steepest` over the laws that `fit` fits, with free switches (credit 1). Its answer
+comes from the product's measured curves, posterior and rule. The truth is the same plan on curves that are known:
+
+- gemstones: random sets of 2 to 8 shapes of the Gemstones (McLeish et al. 2025, `wandb_df_for_fitting_hot_100b+_477.jsonl`),
+  trained for 1/k of the compute of the full runs. The truth is the full runs, smoothed: differences between runs are not
+  tested.
+- seeds: the tables of the examples. One seed of each shape is fitted, and the other is the truth, so the interval is
+  that of another run. Answers are those of the product for the expected curves.
+- known: simulated runs of known laws, at budgets of k times what the runs allow.
+- former: an earlier revision of this repository on Gemstones.
+
+Columns. multi: plans with a switch; coverage and width are of these. cover best, last, error: shares of 90 % intervals
+that contain the true saving against the best fixed shape, that against the last shape fixed, and the error at the end.
+yes (right): the plan saves something. no (right; any): the plan saves less than 2 %; no plan over the true curves saves
+5 %. missing: plans whose truth is beyond the true curves; they are left out.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from answers_cases import (
+    KNOWN,
+    REPEAT,
+    SEEDED,
+    SIZES,
+    Case,
+    Outcome,
+    gemstone_cases,
+    known_cases,
+    outcome,
+    planned,
+    seed_cases,
+)
+from answers_former import Former, former, revision
+from answers_truth import gemstones, smoothed
+from shapeflow.ir.answer import Range
+from shapeflow.stages.assess.facts import RUNS_DIFFER
+
+ROOT = Path(__file__).parent.parent
+MASKS = (1, 2, 4)
+COVERED, RIGHT = 0.9, 0.95
+"""The goals."""
+HEADS = (
+    "data", "k", "tau", "n (multi)", "cover best", "cover last", "cover error", "width", "true median", "yes (right)",
+    "no (right; any)", "unknown", "missing",
+)  # fmt: skip
+
+
+@attrs.frozen(eq=False)
+class Cell:
+    """A row of a table: what is measured, and the answers."""
+
+    part: str
+    data: str
+    mask: int
+    tau: float
+    found: tuple[Outcome, ...]
+    """The answers that are counted."""
+    wide: tuple[Outcome, ...]
+    """The same plans with the intervals that should cover the truth."""
+    missing: int
+
+    @property
+    def multi(self) -> list[Outcome]:
+        return [one for one in self.wide if one.switches]
+
+    def said(self, say: str) -> list[Outcome]:
+        return [one for one in self.found if one.say == say]
+
+
+def covered(pairs: Iterable[tuple[Range, float]]) -> float:
+    """The share of ranges that contain their number; they are rounded to four digits, and so is the comparison."""
+    return share(within.low - 1e-4 <= value <= within.high + 1e-4 for within, value in pairs)
+
+
+def share(held: Iterable[bool]) -> float:
+    values = list(held)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def row(cell: Cell) -> str:
+    """A row of the table in markdown."""
+    multi, yes, no = cell.multi, cell.said("yes"), cell.said("no")
+    width = np.median([one.best.high - one.best.low for one in multi]) if multi else float("nan")
+    median = np.median([one.true_best for one in multi]) if multi else float("nan")
+    values = (
+        cell.data,
+        str(cell.mask),
+        f"{cell.tau:g}",
+        f"{len(cell.found)} ({len(multi)})",
+        f"{covered((one.best, one.true_best) for one in multi):.2f}",
+        f"{covered((one.last, one.true_last) for one in multi):.2f}",
+        f"{covered((one.error, one.true_error) for one in cell.wide):.2f}",
+        f"{width:.3f}",
+        f"{median:.3f}",
+        f"{len(yes)} ({share(one.true_best > 0 for one in yes):.2f})",
+        f"{len(no)} ({share(one.useless for one in no):.2f}; {share(one.possible < 0.05 for one in no):.2f})",
+        str(len(cell.said("unknown"))),
+        str(cell.missing),
+    )
+    return line(value.replace("nan", "-") for value in values)
+
+
+def line(values: Iterable[str]) -> str:
+    return f"| {' | '.join(values)} |"
+
+
+def heads(names: Sequence[str]) -> str:
+    return f"{line(names)}\n|{'---|' * len(names)}"
+
+
+def cells(
+    part: str, data: str, mask: int, cases: Iterable[Case], taus: Sequence[float], draws: int, times: float = 1.0
+) -> Iterator[Cell]:
+    """One cell for each tau. `times`: that of the intervals (see `ask`)."""
+    plans = [(case, pieces) for case in cases if (pieces := planned(case)) is not None]
+    for tau in taus:
+        found = [outcome(case, pieces, tau, draws) for case, pieces in plans]
+        wide = found if times == 1.0 else [outcome(case, pieces, tau, draws, times) for case, pieces in plans]
+        kept, kept_wide = (tuple(one for one in each if one is not None) for each in (found, wide))
+        yield Cell(part, data, mask, tau, kept, kept_wide, len(plans) - len(kept))
+
+
+def of_gemstones(path: Path, count: int, draws: int) -> Iterator[Cell]:
+    """Masks of the Gemstones, all numbers of shapes together."""
+    runs = gemstones(path)
+    truth = {shape: smoothed(run) for shape, run in runs.items()}
+    for mask in MASKS:
+        cases = [case for size in SIZES for case in gemstone_cases(runs, truth, size, mask, count)]
+        yield from cells("gemstones", "Gemstones", mask, cases, (0.01, RUNS_DIFFER), draws)
+
+
+def of_seeds(folder: Path, draws: int, count: int) -> Iterator[Cell]:
+    """One seed against the other."""
+    for name in SEEDED:
+        for mask in MASKS:
+            cases = list(seed_cases(folder, name, mask, count))
+            yield from cells("seeds", name, mask, cases, (0.02, 0.03, RUNS_DIFFER), draws, REPEAT)
+
+
+def of_known(count: int, draws: int) -> Iterator[Cell]:
+    """Known laws."""
+    for kind in KNOWN:
+        for mask in MASKS:
+            yield from cells("known", kind, mask, known_cases(kind, mask, count), (RUNS_DIFFER,), draws)
+
+
+def goals(found: Sequence[Cell]) -> Iterator[str]:
+    """PASS or FAIL for each part, mask and tau, with all its data together."""
+    for part, mask, tau in dict.fromkeys((cell.part, cell.mask, cell.tau) for cell in found):
+        these = [cell for cell in found if (cell.part, cell.mask, cell.tau) == (part, mask, tau)]
+        multi = [one for cell in these for one in cell.multi]
+        yes, no = ([one for cell in these for one in cell.said(say)] for say in ("yes", "no"))
+        where = f"{part}, k = {mask}, tau = {tau:g}"
+        checks = (
+            ("coverage of the saving", covered((one.best, one.true_best) for one in multi), len(multi), COVERED),
+            ("yes right", share(one.true_best > 0 for one in yes), len(yes), RIGHT),
+            ("no right: this plan", share(one.useless for one in no), len(no), RIGHT),
+            ("no right: any plan", share(one.possible < 0.05 for one in no), len(no), RIGHT),
+        )
+        for name, value, count, goal in checks:
+            if count:
+                yield f"{'PASS' if value >= goal else 'FAIL'} {where}: {name} {value:.2f} (goal {goal:g}, n {count})"
+
+
+def of_former(path: Path, name: str, count: int, draws: int) -> Iterator[str]:
+    """Rows that compare the rule of an earlier revision with this one, on the same sets."""
+    runs = gemstones(path)
+    truth = {shape: smoothed(run) for shape, run in runs.items()}
+    with revision(name) as source:
+        for size in (3, 6):
+            for mask in MASKS:
+                both: list[tuple[Former, Outcome]] = []
+                for case in gemstone_cases(runs, truth, size, mask, count):
+                    pieces = planned(case)
+                    now = None if pieces is None else outcome(case, pieces, RUNS_DIFFER, draws)
+                    before = None if now is None else former(case, source)
+                    if now is not None and before is not None:
+                        both.append((before, now))
+                yield _compared(size, mask, both)
+
+
+def _compared(size: int, mask: int, both: Sequence[tuple[Former, Outcome]]) -> str:
+    quoted = [before for before, _ in both if before.quoted]
+    says = [now.say for _, now in both]
+    refused, laws = (sum(getattr(one, name) for one, _ in both) for name in ("refused", "laws"))
+    values = (
+        str(size),
+        str(mask),
+        str(len(both)),
+        f"{refused / laws:.2f}" if laws else "-",
+        f"{share(not one.quoted for one, _ in both):.2f}",
+        f"{share(one.covers for one, _ in both):.2f}",
+        f"{len(quoted)} ({share(one.covers for one in quoted):.2f})",
+        f"{share(one.saving > 0 for one, _ in both):.2f}",
+        " / ".join(str(says.count(say)) for say in ("yes", "no", "unknown")),
+        f"{share(one.best.low - 1e-4 <= one.true_best <= one.best.high + 1e-4 for _, one in both):.2f}",
+    )
+    return line(value.replace("nan", "-") for value in values)
+
+
+def of_times(path: Path | None, draws: int) -> Iterator[str]:
+    """Wall time of an answer, the smallest of five."""
+    sizes = (5,) if path is None else (5, 22)
+    for size in sizes:
+        case = next(known_cases("same b", 1, 1)) if path is None else _whole(path, size)
+        pieces = planned(case)
+        if pieces is None:
+            continue
+        took = []
+        for _ in range(5):
+            begun = time.perf_counter()
+            outcome(case, pieces, RUNS_DIFFER, draws)
+            took.append(time.perf_counter() - begun)
+        yield f"posterior and answer, {len(case.runs)} shapes, {draws} draws: {min(took):.2f} s"
+
+
+def _whole(path: Path, size: int) -> Case:
+    """Some shapes of the Gemstones with their full runs."""
+    runs = dict(list(gemstones(path).items())[:size])
+    least = min(run[-1].compute for run in runs.values())
+    return Case(runs, {shape: smoothed(run) for shape, run in runs.items()}, 0.5 * least, 0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = ("known", "seeds", "gemstones", "former", "times")
+    parser.add_argument("--gemstones", type=Path, help="the file of the Gemstones; without it they are left out")
+    parser.add_argument("--laws", type=Path, default=ROOT / "examples" / "laws", help="the folder of the seeds' tables")
+    parser.add_argument(
+        "--count", type=int, default=20, help="sets of each number of shapes, and subsets of each table"
+    )
+    parser.add_argument("--known", type=int, default=25, help="simulated cases of each kind")
+    parser.add_argument("--draws", type=int, default=400)
+    parser.add_argument("--former", metavar="REVISION", help="also the rule of this revision")
+    parser.add_argument("--only", nargs="*", choices=parts, default=parts, help="the parts that run")
+    given = parser.parse_args()
+    begun = time.perf_counter()
+    wanted = set(given.only)
+    tables: list[tuple[str, Iterator[Cell]]] = []
+    if "known" in wanted:
+        tables.append(("Known laws", of_known(given.known, given.draws)))
+    if "seeds" in wanted:
+        tables.append(("One seed fitted, the other is the truth", of_seeds(given.laws, given.draws, given.count)))
+    if "gemstones" in wanted and given.gemstones is not None:
+        tables.append(("Gemstones", of_gemstones(given.gemstones, given.count, given.draws)))
+    found: list[Cell] = []
+    for title, each in tables:
+        print(f"\n### {title}\n{heads(HEADS)}")
+        for cell in each:
+            found.append(cell)
+            print(row(cell), flush=True)
+    if "former" in wanted and given.former and given.gemstones is not None:
+        print(f"\n### The rule of {given.former} on Gemstones\n")
+        print(heads(("shapes", "k", "n", "laws refused", "plans refused", "covers, all", "quoted (covers)",
+                     "true saving > 0", "now: yes / no / unknown", "now: covers")))  # fmt: skip
+        for text in of_former(given.gemstones, given.former, given.count, given.draws):
+            print(text, flush=True)
+    print("\n### Goals\n", *goals(found), sep="\n")
+    if "times" in wanted:
+        print("\n### Time\n", *of_times(given.gemstones, given.draws), sep="\n")
+    print(f"\n{time.perf_counter() - begun:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
