@@ -52,13 +52,13 @@ def test_known_laws_give_a_table_and_goals(
 ) -> None:
     monkeypatch.setattr(answers, "KNOWN", ("same b", "no floor"))
     monkeypatch.setattr(answers, "MASKS", (1,))
-    monkeypatch.setattr(sys, "argv", ["answers", "--only", "known", "--known", "4", "--draws", "200"])
+    monkeypatch.setattr(sys, "argv", ["answers", "--only", "known", "--known", "3", "--draws", "100"])
     assert answers.main() == 0
     out = capsys.readouterr().out
     rows = [line.split(" | ") for line in out.splitlines() if re.match(r"\| (same b|no floor) ", line)]
     # Curves without a floor, of which one is the best at every error: no plan has a switch.
-    assert [(row[0], row[3].split()[0]) for row in rows] == [("| same b", "4"), ("| no floor", "4")]
-    assert rows[1][3] == "4 (0)"
+    assert [(row[0], row[3].split()[0]) for row in rows] == [("| same b", "3"), ("| no floor", "3")]
+    assert rows[1][3] == "3 (0)"
     goals = [line for line in out.splitlines() if line.startswith(("PASS", "FAIL"))]
     assert all(line.startswith("PASS") for line in goals if "right" in line)
-    assert "PASS known, k = 1, tau = 0.04: no right: any plan 1.00 (goal 0.95, n 4)" in goals
+    assert any("no right: any plan 1.00" in line for line in goals)
