@@ -23,6 +23,7 @@ from shapeflow.laws.fitting.solver import fit_laws
 from shapeflow.laws.logs.points import Point, select
 from shapeflow.stages.assess.answer import Question, ask
 from shapeflow.stages.assess.doubts import rises
+from shapeflow.stages.assess.drawn import TESTED
 from shapeflow.stages.assess.facts import USEFUL
 from shapeflow.stages.assess.walked import Piece
 from shapeflow.traversals.steepest import Steepest
@@ -67,6 +68,8 @@ class Outcome:
 
     say: Say
     switches: int
+    shown: bool
+    """Whether the product prints the error at the end."""
     best: Range
     last: Range
     error: Range
@@ -138,6 +141,7 @@ def outcome(case: Case, pieces: Sequence[Piece], tau: float, draws: int, times: 
     return Outcome(
         say="unknown" if any(rises(curves[piece.shape]) for piece in pieces) else found.say,
         switches=len(pieces) - 1,
+        shown=all(one.times <= TESTED for one in found.asked),
         best=found.best,
         last=found.last,
         error=found.error,
@@ -181,12 +185,12 @@ def gemstone_cases(
             yield Case(fitted, {shape: truth[shape] for shape in chosen}, SPENT * full, attempt)
 
 
-def seed_cases(folder: Path, name: str, mask: float, count: int) -> Iterator[Case]:
+def seed_cases(folder: Path, name: str, mask: float) -> Iterator[Case]:
     """Subsets of the shapes of an example. One seed is fitted, and the curves of the other are the truth."""
     runs = seeds(folder / f"{name}.csv", *SEEDED[name])
     truth = {shape: [smoothed(run) for run in each] for shape, each in runs.items()}
     subsets = [one for size in range(2, len(runs) + 1) for one in itertools.combinations(runs, size)]
-    for fitted, (seed, subset), share in itertools.product((0, 1), enumerate(subsets[:count]), (0.5, SPENT)):
+    for fitted, (seed, subset), share in itertools.product((0, 1), enumerate(subsets), (0.5, SPENT)):
         full = min(runs[shape][0][-1].compute for shape in subset)
         shown = {shape: _until(runs[shape][fitted], full / mask) for shape in subset}
         if min(len(run) for run in shown.values()) >= FEWEST:
