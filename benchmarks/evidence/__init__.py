@@ -1,0 +1,1 @@
+"""The pieces of `gpu_evidence.py`, and what they share."""
