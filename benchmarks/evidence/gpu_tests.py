@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence.kit import ROOT, Failed, Kit, Result, finish
+from evidence.kit import ROOT, Failed, Kit, OutOfTime, Result, finish
 
 RECORD = "SHAPEFLOW_EVIDENCE_TESTS"
 """The environment variable with the path of the record: one JSON object a line."""
@@ -24,14 +24,15 @@ def tests(kit: Kit, found: Result) -> Iterator[Result]:
     record.parent.mkdir(parents=True, exist_ok=True)
     os.environ[RECORD] = str(record)
     try:
-        finish(kit, command(), kit.folder / "tests" / "log.txt")
+        finish(kit, command(), record.parent / "log.txt")
+    except OutOfTime:
+        yield summary(record)
+        raise
     except Failed:
-        # Failed tests are a result; without any outcome, pytest itself failed.
-        if not any(outcome == "failed" for _, outcome, _ in outcomes(record)):
+        # Failed tests are a result. Without one, pytest itself failed.
+        if not summary(record)["failed"]:
             raise
-    finally:
-        found = summary(record)
-        yield found
+    yield summary(record)
 
 
 def command() -> list[str]:

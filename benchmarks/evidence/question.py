@@ -29,8 +29,8 @@ SHARE = "25%"
 
 @attrs.frozen
 class Scale:
-    """The sizes of the question. `data`: sentence; `width`, `depth`, `heads`: of the vision transformer; `patches`:
-    sides in px, from coarse to fine; `side`: of the upsampled images, in px; `batch`: images a step."""
+    """The sizes of the question. `data`: as in a .shape file; `width`, `depth`, `heads`: of the vision transformer;
+    `side`: of the upsampled images, in px; `patches`: sides in px, from coarse to fine; `warmup`: in steps."""
 
     data: str
     width: int
@@ -42,16 +42,19 @@ class Scale:
     warmup: int
 
 
-LARGE = Scale(f'fashion_mnist(image: 24 px, batch: 512, folder: "{DATA}")', 192, 12, 3, 60, (20, 15, 12, 10, 6), "1e-3", 500)
+LARGE = Scale(
+    f'fashion_mnist(image: 24 px, batch: 512, folder: "{DATA}")', 192, 12, 3, 60, (20, 15, 12, 10, 6), "1e-3", 500
+)
 TOY = Scale("digits(batch: 64)", 16, 1, 2, 28, (14, 7), "2e-3", 20)
 
 
 def program(scale: Scale, flops: float) -> str:
     """The .shape file of the question."""
+    sizes = f"depth: {scale.depth}, width: {scale.width}, heads: {scale.heads}, resolution: {scale.side} px"
     return f"""\
 plan "which patch size, and when"
 
-model      vit(depth: {scale.depth}, width: {scale.width}, heads: {scale.heads}, resolution: {scale.side} px, upsample: true)
+model      vit({sizes}, upsample: true)
 data       {scale.data}
 objective  cross_entropy(label_smoothing: 10%)
 optimizer  adamw(lr: {scale.lr}, beta2: 0.999, weight_decay: 0.01, warmup: {scale.warmup} steps)

@@ -37,7 +37,7 @@ from shapeflow_torch.team import Team
 
 OPTIMIZER = "adamw(lr: 1e-4, weight_decay: 0.01, warmup: 100 steps)"
 WARM, ROUNDS, SECONDS = 3, 9, 0.5
-"""Steps of each variant before the first round, rounds, and seconds of one variant in a round."""
+"""Steps of each variant before the first round; default rounds, and seconds of one variant in a round."""
 BATCHES = 4
 """Batches that are ready for the peers."""
 
@@ -89,9 +89,9 @@ class Llama:
     vocabulary: int
 
     def program(self) -> str:
-        ratio = self.hidden / self.width
+        sizes = f"depth: {self.depth}, head_width: {self.width // self.heads}, mlp_ratio: {self.hidden / self.width:g}"
         return f"""\
-model transformer(depth: {self.depth}, head_width: {self.width // self.heads}, mlp_ratio: {ratio:g}, context: {self.context} tokens)
+model transformer({sizes}, context: {self.context} tokens)
 data tokens("none.bin", vocabulary: {self.vocabulary}, batch: {self.batch * self.context} tokens)
 objective next_token
 metric loss(context: own)
@@ -148,7 +148,7 @@ def ours(plan: Plan, data: Data, device: torch.device, compiled: bool) -> tuple[
 def theirs(net: nn.Module, batches: list[tuple[Tensor, Tensor]], device: torch.device, compiled: bool) -> Step:
     """A step of another library's module in a plain loop that does the same work as ours."""
     net = net.to(device).train()
-    parameters = list(net.parameters())
+    parameters: list[Tensor] = list(net.parameters())
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == wanted] for wanted in (True, False))
     groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1e-4, betas=(0.9, 0.95), fused=True)
@@ -182,18 +182,22 @@ def variants(case: Vit | Llama, device: torch.device) -> tuple[dict[str, Step], 
     steps: dict[str, Step] = {}
     for name, compiled in (("ours", False), ("ours, compiled", True)):
         steps[name], net = ours(plan, data, device, compiled)
-    about: dict[str, Any] = {"flops": plan.stages[0].cost, "parameters": {"ours": _parameters(net)}, "missing": None}
+    about: dict[str, Any] = {"flops": plan.stages[0].cost, "parameters": {"ours": _parameters(net)}, "missing": {}}
     context = case.context if isinstance(case, Llama) else None
-    batches = [
-        data.batch(0, n, n * case.batch, case.batch, context, slice(0, case.batch)) for n in range(BATCHES)
-    ]
-    try:
-        for name, compiled in (("peer", False), ("peer, compiled", True)):
+    batches = [data.batch(0, n, n * case.batch, case.batch, context, slice(0, case.batch)) for n in range(BATCHES)]
+    for name, compiled in (("peer", False), ("peer, compiled", True)):
+        try:
             peer = case.peer()
             about["parameters"]["peer"] = _parameters(peer)
-            steps[name] = theirs(peer, batches, device, compiled)
-    except Missing as missing:
-        about["missing"] = str(missing)
+            make = theirs(peer, batches, device, compiled)
+            make()
+        except Missing as missing:
+            about["missing"][name] = str(missing)
+        except Exception as error:
+            # Another library's module, or the compiler on it, may fail in any way. Ours is measured all the same.
+            about["missing"][name] = f"{type(error).__name__}: {error}".splitlines()[0]
+        else:
+            steps[name] = make
     return steps, about
 
 
@@ -201,17 +205,18 @@ def _parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def alternate(steps: Mapping[str, Step], device: torch.device) -> dict[str, list[float]]:
-    """Seconds per step of each variant, one value a round. Each round begins with another variant."""
+def alternate(steps: Mapping[str, Step], device: torch.device, rounds: int, length: float) -> dict[str, list[float]]:
+    """Seconds per step of each variant, one value a round. Each round begins with another variant, and takes about
+    `length` seconds in each."""
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     count = {}
     for name, make in steps.items():
         for _ in range(WARM):
             make()
-        count[name] = max(1, min(100, int(SECONDS / _seconds(make, 1, clock, device))))
+        count[name] = max(1, min(100, int(length / _seconds(make, 1, clock, device))))
     found: dict[str, list[float]] = {name: [] for name in steps}
     names = list(steps)
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             found[name].append(_seconds(steps[name], count[name], clock, device))
     return found
@@ -236,11 +241,11 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def measured(name: str, device: torch.device) -> dict[str, Any]:
+def measured(name: str, device: torch.device, rounds: int, length: float) -> dict[str, Any]:
     """What a case measured: seconds per step, and the ratio of ours to the peer's in the same round, with and without
     compiling."""
     steps, about = variants(CASES[name], device)
-    seconds = alternate(steps, device)
+    seconds = alternate(steps, device, rounds, length)
     ratios = {}
     for end in ("", ", compiled"):
         if f"peer{end}" in seconds:
@@ -252,7 +257,7 @@ def measured(name: str, device: torch.device) -> dict[str, Any]:
         "case": attrs.asdict(CASES[name]),
         **about,
         "clock": "wall" if device.type == "cuda" else "processor",
-        "rounds": ROUNDS,
+        "rounds": rounds,
         "seconds": {variant: spread(values) for variant, values in seconds.items()},
         "ratios": ratios,
     }
@@ -263,10 +268,12 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--device", choices=["cpu", "cuda"], required=True)
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each variant in a round")
     choices = parser.parse_args()
     if choices.device == "cpu":
         torch.set_num_threads(1)
-    found = measured(choices.case, torch.device(choices.device))
+    found = measured(choices.case, torch.device(choices.device), choices.rounds, choices.seconds)
     write_text(choices.out, json.dumps(found, indent=1) + "\n")
 
 
