@@ -51,6 +51,7 @@ JOBS = {"cpu": 2, "cuda": 3}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    begun = time.monotonic()
     choices = _choices(arguments)
     device, name, torch = _device()
     if device == "cpu" and not choices.toy:
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data=choices.data,
         flops=flops,
         jobs=choices.jobs or JOBS[device],
-        deadline=time.monotonic() + 60 * choices.minutes,
+        deadline=begun + 60 * choices.minutes,
     )
     try:
         state = load(kit.folder, {"toy": kit.toy, "flops": kit.flops}, PIECES)
@@ -88,7 +89,7 @@ def follow(kit: Kit, state: State, names: Sequence[str], call: Call, pieces: Map
             blocker = NEEDS.get(name)
             if blocker is not None and state.pieces[blocker].status != "finished":
                 print(f"{name}: waits for {blocker}")
-                code = 2
+                code = code or 2
                 continue
             if state.pieces[name].status == "finished":
                 print(f"{name}: already finished")
@@ -99,8 +100,15 @@ def follow(kit: Kit, state: State, names: Sequence[str], call: Call, pieces: Map
             code = 1 if found.status == "failed" else code
     except KeyboardInterrupt:
         code = 130
-    print(f"left: {', '.join(load(kit.folder, state.settings, pieces).left()) or 'nothing'}")
+    _print_left(load(kit.folder, state.settings, pieces))
     return code
+
+
+def _print_left(state: State) -> None:
+    print(f"left: {', '.join(state.left()) or 'nothing'}")
+    failed = [name for name, found in state.pieces.items() if found.status == "failed"]
+    if failed:
+        print(f"failed: {', '.join(failed)}; `--piece NAME` tries one again")
 
 
 def work(kit: Kit, state: State, name: str, call: Call, piece: Piece) -> State:
@@ -157,7 +165,7 @@ def _device() -> tuple[str, str, str]:
     from shapeflow_torch.devices import gpus
 
     found = gpus()
-    return ("cuda", found[0], torch.__version__) if found else ("cpu", platform.processor() or "CPU", torch.__version__)
+    return ("cuda", found[0], torch.__version__) if found else ("cpu", f"CPU ({platform.machine()})", torch.__version__)
 
 
 def _refuse(reason: str) -> int:

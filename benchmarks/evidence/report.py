@@ -97,15 +97,20 @@ def _compare(result: Result) -> Lines:
     found = result["comparison"]
     head = ["way", f"FLOPs to {found['metric']} {found['target']:.4g}", "at the end", "saving of the plan"]
     rows = [
-        [way["what"], _each(way["compute"], "{:.4g}"), _each(way["final"], "{:.4g}"), _each(way["savings"], "{:+.1%}")]
+        [
+            way["what"],
+            _each(way["compute"], "{:.4g}", "never"),
+            _each(way["final"], "{:.4g}"),
+            _each(way["savings"], "{:+.1%}"),
+        ]
         for way in found["ways"]
     ]
     seeds = ", ".join(map(str, found["seeds"]))
     return [*_table(head, rows), "", f"One value for each of the seeds {seeds}.", "", *_runs(result)]
 
 
-def _each(values: Sequence[float | None], form: str) -> str:
-    return ", ".join("never" if value is None else form.format(value) for value in values)
+def _each(values: Sequence[float | None], form: str, none: str = "-") -> str:
+    return ", ".join(none if value is None else form.format(value) for value in values)
 
 
 SECTIONS: Mapping[str, Callable[[Result], Lines]] = {
