@@ -124,10 +124,17 @@ def heads(names: Sequence[str]) -> str:
 
 
 def cells(
-    part: str, data: str, mask: int, cases: Iterable[Case], taus: Sequence[float], draws: int, times: float = 1.0
+    part: str,
+    data: str,
+    mask: int,
+    cases: Iterable[Case],
+    taus: Sequence[float],
+    draws: int,
+    times: float = 1.0,
+    extrapolate: bool = False,
 ) -> Iterator[Cell]:
-    """One cell for each tau. `times`: that of the intervals (see `ask`)."""
-    plans = [(case, pieces) for case in cases if (pieces := planned(case)) is not None]
+    """One cell for each tau. `times`: that of the intervals (see `ask`). `extrapolate`: see `planned`."""
+    plans = [(case, pieces) for case in cases if (pieces := planned(case, extrapolate)) is not None]
     for tau in taus:
         found = [outcome(case, pieces, tau, draws, times) for case, pieces in plans]
         kept = tuple(one for one in found if one is not None)
@@ -152,11 +159,12 @@ def of_seeds(folder: Path, draws: int) -> Iterator[Cell]:
             yield from cells("printed", f"{name}, as printed", mask, cases, (RUNS_DIFFER,), draws)
 
 
-def of_known(count: int, draws: int) -> Iterator[Cell]:
+def of_known(count: int, draws: int, extrapolate: bool) -> Iterator[Cell]:
     """Known laws."""
     for kind in KNOWN:
         for mask in MASKS:
-            yield from cells("known", kind, mask, known_cases(kind, mask, count), (RUNS_DIFFER,), draws)
+            cases = known_cases(kind, mask, count)
+            yield from cells("known", kind, mask, cases, (RUNS_DIFFER,), draws, extrapolate=extrapolate)
 
 
 def goals(found: Sequence[Cell]) -> Iterator[str]:
@@ -249,6 +257,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20, help="sets of Gemstones of each number of shapes")
     parser.add_argument("--known", type=int, default=25, help="simulated cases of each kind")
     parser.add_argument("--draws", type=int, default=400)
+    parser.add_argument("--extrapolate", action="store_true", help="known laws: also switch beyond the data")
     parser.add_argument("--former", metavar="REVISION", help="also the rule of this revision")
     parser.add_argument("--only", nargs="*", choices=parts, default=parts, help="the parts that run")
     given = parser.parse_args()
@@ -256,7 +265,7 @@ def main() -> int:
     wanted = set(given.only)
     tables: list[tuple[str, Iterator[Cell]]] = []
     if "known" in wanted:
-        tables.append(("Known laws", of_known(given.known, given.draws)))
+        tables.append(("Known laws", of_known(given.known, given.draws, given.extrapolate)))
     if "seeds" in wanted:
         tables.append(("One seed fitted, the other is the truth", of_seeds(given.laws, given.draws)))
     if "gemstones" in wanted and given.gemstones is not None:

@@ -85,9 +85,11 @@ class Outcome:
         return self.true_best < USEFUL
 
 
-def planned(case: Case) -> tuple[Piece, ...] | None:
-    """The plan of `traversal steepest` with its defaults over fitted laws, as `compile` makes it without a model; None
-    if there is none."""
+def planned(case: Case, extrapolate: bool = False) -> tuple[Piece, ...] | None:
+    """The plan of `traversal steepest` over fitted laws, as `compile` makes it without a model; None if there is none.
+
+    `extrapolate`: the setting of the traversal, whether it also switches at errors that no run has reached.
+    """
     sets = [select([run], Amount(0, "number"), POINTS)[0] for run in case.runs.values()]
     laws = {}
     for shape, points, one in zip(case.runs, sets, fit_laws(sets), strict=True):
@@ -106,7 +108,7 @@ def planned(case: Case) -> tuple[Piece, ...] | None:
         credit=lambda before, after: 1.0,
         spans={},
     )
-    route = Steepest().route(problem, Report())
+    route = Steepest(extrapolate=extrapolate).route(problem, Report())
     if route is None:
         return None
     pieces: list[Piece] = []
