@@ -23,7 +23,6 @@ from shapeflow.laws.fitting.solver import fit_laws
 from shapeflow.laws.logs.points import Point, select
 from shapeflow.stages.assess.answer import Question, ask
 from shapeflow.stages.assess.doubts import rises
-from shapeflow.stages.assess.drawn import TESTED
 from shapeflow.stages.assess.facts import USEFUL
 from shapeflow.stages.assess.walked import Piece
 from shapeflow.traversals.steepest import Steepest
@@ -143,7 +142,7 @@ def outcome(case: Case, pieces: Sequence[Piece], tau: float, draws: int, times: 
     return Outcome(
         say="unknown" if any(rises(curves[piece.shape]) for piece in pieces) else found.say,
         switches=len(pieces) - 1,
-        shown=all(one.times <= TESTED for one in found.asked),
+        shown=not found.asked,
         best=found.best,
         last=found.last,
         error=found.error,

@@ -15,6 +15,7 @@ import click
 
 COMMANDS = {
     "compile": "Compile a .shape file into a plan, and show it.",
+    "ask": "Find out whether a plan pays, by training its candidates.",
     "fit": "Fit the laws of a .shape file, and show how reliable they are.",
     "simulate": "Predict the cost and the result of a plan, without training.",
     "check": "Test every switch of a plan on a small model.",

@@ -100,7 +100,7 @@ class Answer:
     fixed: tuple[Chance, ...]
     """The shapes that may be the best fixed one, the most likely first."""
     other: float
-    """For a plan that is one fixed shape: the probability that a single switch would save more than 5%."""
+    """The probability that a single switch would save more than 5% of the best fixed shape."""
     asked: tuple[Asked, ...]
     """Curves that are used beyond 1.1 times their data; empty: inside what was measured."""
     switches: tuple[Switch, ...]

@@ -99,8 +99,7 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         yield "not in it", "what blended steps learn: laws do not describe them"
     if found.error is not None:
         written = [error(value, plan.metric) for value in (found.error.middle, found.error.low, found.error.high)]
-        tested = "" if not found.asked else ", beyond the data: the form of the law is not tested there"
-        yield "error", f"{plan.metric} {written[0]} at the end (90%: {written[1]} to {written[2]}){tested}"
+        yield "error", f"{plan.metric} {written[0]} at the end (90%: {written[1]} to {written[2]})"
     if found.spent is not None:
         yield "cost", _cost(found)
     if found.differ is not None:

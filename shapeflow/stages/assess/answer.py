@@ -1,8 +1,8 @@
 """The answer of a plan: yes, no or unknown, counted over the draws of its curves.
 
 yes: the plan has switches, and the 5% bound of its saving against the best fixed shape of each draw is above 0.
-no: the plan has switches, and the 95% bound is below the smallest useful saving; or the plan is the best fixed shape,
-and the probability that some single switch would save more than 5% is below 10%. unknown: everything else.
+no: the 95% bound is below the smallest useful saving, and the probability that some single switch would save more than
+5% of the best fixed shape is below 10%: neither this plan nor another one pays. unknown: everything else.
 
 A plan is asked at its budget, not at an error: after its last switch it runs on the last shape's own curve, so that
 its saving depends on what was measured up to the switch, and hardly on extrapolated floors.
@@ -82,14 +82,14 @@ def ask(question: Question, times: float = 1.0, credits: Sequence[Floats | float
     last_shape = question.pieces[-1].shape
     fixed = tuple(Chance(shape=shape, share=value) for shape, value in order if value >= SHOWN)
     middle = min(curves, key=lambda shape: float(np.median(need[shape])))
-    other = 0.0
-    if len(question.pieces) > 1:
-        say: Say = "yes" if best.low > 0 else "no" if best.high < question.useful else "unknown"
-    elif last_shape != middle:
-        say = "no" if best.high < question.useful else "unknown"
-    else:
-        other = _another(question, lines, walked.log_error, last_shape)
-        say = "no" if other < UNLIKELY else "unknown"
+    # For the plan that is the best fixed shape itself, the saving is 0 by definition.
+    alone = len(question.pieces) == 1 and last_shape == middle
+    other = _another(question, lines, walked.log_error, middle)
+    say: Say = "unknown"
+    if len(question.pieces) > 1 and best.low > 0:
+        say = "yes"
+    elif (alone or best.high < question.useful) and other < UNLIKELY:
+        say = "no"
     return Found(
         say=say,
         best=best,
