@@ -9,10 +9,10 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 .PHONY: demo demo-seeds test lint docs clean
 
 demo: $(VENV)/run
-	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo
+	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo --rival last --rival random
 
 demo-seeds: $(VENV)/run
-	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo-seeds --seeds 0,1,2
+	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo-seeds --seeds 0,1,2 --rival last --rival random
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest

@@ -28,7 +28,7 @@ from shapeflow.language.parse import parse
 from shapeflow.preview.comparison import comparison_view
 from shapeflow.preview.run import run_view
 from shapeflow.preview.screen import show
-from shapeflow.running.rivals import FIXED, Result
+from shapeflow.running.rivals import FIXED, Compared, Result
 from shapeflow.running.runs import Run
 
 ROOT = Path(__file__).parent.parent
@@ -242,13 +242,14 @@ def drawn(command: str) -> RenderableType:
         Result(
             way,
             what,
-            tuple(1e12 * number + 1e10 * seed for seed in seeds),
+            tuple(1e12 * number + 1e11 * seed * (number - seed) for seed in seeds),
             tuple(30.0 + seed for seed in seeds),
             (1.5,) * len(seeds),
         )
         for number, (way, what) in enumerate(ways.items(), 1)
     ]
-    return comparison_view(found, "loss@longest", 1.527, seeds)
+    compared = Compared("loss@longest", 1.527, seeds, tuple(found), None, (), (), {})
+    return comparison_view(compared, compile(ROOT / "examples" / "bytes.shape"))
 
 
 def words(screen: str) -> list[str]:

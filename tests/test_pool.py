@@ -81,3 +81,19 @@ def test_seconds_before_a_resume_count() -> None:
     first, again = (run_of(plan, Path("a"), (1.0, 1.0), (value,)).events for value in (3.0, 2.0))
     resumed = (RunStarted(plan.digest, 2), *again[1:])
     assert Run(Path("a"), plan, (*first, *resumed)).trained == 2 * 99.0
+
+
+def test_the_plan_reaches_a_target_in_its_last_stage() -> None:
+    """The first stage reaches 2 after 20 FLOPs, the switch raises the loss, and the last stage is back at 2 halfway
+    between 60 and 80 FLOPs, in log compute."""
+    plan = toy_text_plan()
+    last = len(plan.stages) - 1
+    points = [(20.0, 0, 2.0), (40.0, 0, 1.5), (60.0, last, 3.0), (80.0, last, 1.0)]
+    events = [Measured(int(at), stage, LONG, at, None, {"loss@longest": value}, at) for at, stage, value in points]
+    run = Run(Path("a"), plan, (*events, StepDone(80, last, LONG, 80.0, 1.0, 1.0)))
+    ways = [Entry(name, name, (Job(name, plan, Path("a")),)) for name in ("plan", "rival")]
+    ours, theirs = results(ways, {Path("a"): run}, "loss@longest", 2.0)
+    assert last > 0
+    assert ours.compute == (pytest.approx((60 * 80) ** 0.5),)
+    assert theirs.compute == (20.0,)
+    assert run.reaches("loss@longest", 1.5, last) == (pytest.approx(60**0.25 * 80**0.75), pytest.approx(75.0))

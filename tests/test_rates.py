@@ -22,7 +22,7 @@ from shapeflow.ir.rates import factors, falling, reads_width, rising
 from shapeflow.models.transformer import Transformer
 from shapeflow.models.vit import Vit
 from shapeflow.preview.rates import rate_lines
-from shapeflow.running.rivals import plan_entry, rival_entries
+from shapeflow.running.rivals import OfFile, plan_entry
 from shapeflow.running.sweep import sweep_jobs
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.width_expand import WidthExpand
@@ -193,9 +193,9 @@ def test_no_run_of_a_sweep_cools_down(tmp_path: Path) -> None:
 def test_no_rival_of_a_comparison_cools_down(tmp_path: Path) -> None:
     report = Report()
     path = written(tmp_path, BY_HAND + "cooldown 10%\n")
-    own = plan_entry(path, [], [0], tmp_path, report)
-    (rival,) = rival_entries(path, [], ["random"], [0], tmp_path)
-    assert [job.plan.cooldown for job in (*own.jobs, *rival.jobs)] == [None, None]
+    cases = OfFile.of(path, [], [0], tmp_path, report)
+    rival = cases.traversal("random", "uniform random")
+    assert [job.plan.cooldown for job in (*cases.plan.jobs, *rival.jobs)] == [None, None]
     assert [one.code for one in report.diagnostics] == ["cooldown-left-out"]
     quiet = Report()
     plan_entry(written(tmp_path, BY_HAND), [], [0], tmp_path, quiet)

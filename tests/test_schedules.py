@@ -20,7 +20,7 @@ from shapeflow.preview.rates import rate_lines
 from shapeflow.preview.run import difference
 from shapeflow.registry import loaded
 from shapeflow.running.replica import replica
-from shapeflow.running.rivals import plan_entry, rival_entries
+from shapeflow.running.rivals import OfFile
 from shapeflow.running.sweep import sweep_jobs
 
 WARM = "optimizer adamw(lr: 1e-3, warmup: 100 steps)"
@@ -205,9 +205,9 @@ def test_no_run_of_a_sweep_has_a_schedule(tmp_path: Path) -> None:
 def test_no_rival_of_a_comparison_has_a_schedule(tmp_path: Path) -> None:
     report = Report()
     path = written(tmp_path, BY_HAND + "schedule cosine\n")
-    own = plan_entry(path, [], [0], tmp_path, report)
-    (rival,) = rival_entries(path, [], ["random"], [0], tmp_path)
-    assert [job.plan.schedule for job in (*own.jobs, *rival.jobs)] == [None, None]
+    cases = OfFile.of(path, [], [0], tmp_path, report)
+    rival = cases.traversal("random", "uniform random")
+    assert [job.plan.schedule for job in (*cases.plan.jobs, *rival.jobs)] == [None, None]
     assert [one.code for one in report.diagnostics] == ["schedule-left-out"]
 
 

@@ -31,6 +31,7 @@ from shapeflow.ir.events import (
 )
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import execute
+from shapeflow.running.pool import Job
 from shapeflow_torch import TorchBackend, devices, folder
 from shapeflow_torch.run import Outcome, run
 from shapeflow_torch.team import Team
@@ -111,6 +112,23 @@ def test_a_goal_ends_a_run_early(tmp_path: Path) -> None:
     found = refused(PLAN, tmp_path / "wrong", until=("loss@own", 0.0))
     assert found.code == "no-such-metric"
     assert found.help == "use one of these: classification_error, cross_entropy"
+
+
+def test_a_paused_run_goes_on_to_the_next_pause(tmp_path: Path) -> None:
+    """The job of a pool is finished at its pause, and unfinished for a later one."""
+    _, whole = go(PLAN, tmp_path / "whole")
+    where = tmp_path / "paused"
+    outcome, heard = go(PLAN, where, pause=5)
+    assert (outcome.finished, outcome.step) == (False, 5)
+    assert heard[-2:] == [CheckpointSaved(5, "step-000000005"), RunEnded(5, PLAN.compute_at(5), False)]
+    assert [Job("", PLAN, where, pause=pause).finished for pause in (4, 5, 6, None)] == [True, True, False, False]
+    go(PLAN, where, resume=True, pause=7)
+    outcome, _ = go(PLAN, where, resume=True, pause=99)
+    assert outcome.finished
+    kinds = StepDone, Measured, TransitionApplied
+    assert [e for e in told(where) if isinstance(e, kinds)] == [e for e in whole if isinstance(e, kinds)]
+    ends = [load_file(each / "checkpoints/step-000000012/model.safetensors") for each in (where, tmp_path / "whole")]
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[1])
 
 
 def test_a_log_longer_than_its_checkpoint_is_cut(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def run(
     root: Path | None = None,
     compile: Compile = "auto",
     until: Goal | None = None,
+    pause: int | None = None,
     listen: Listen = lambda event: None,
     warn: Warn = print_warning,
 ) -> Outcome | None:
@@ -42,7 +43,8 @@ def run(
 
     `device`: auto, cpu or cuda; `processes`: number of processes that share every step; `gpus`: number of GPUs, with
     one process each; `root`: base directory of relative data paths (default: the working directory); `until`: end
-    early, after a checkpoint, once this held-out metric is at most this value.
+    early, after a checkpoint, once this held-out metric is at most this value; `pause`: end early, after a
+    checkpoint, at the end of this step.
 
     If RANK and WORLD_SIZE are set, for example by torchrun, this process joins the others and does not launch any. In
     that case only the leader calls `listen`, and all other processes return None.
@@ -55,7 +57,7 @@ def run(
     `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`, `cannot-write`,
     `not-arrived`, `wrong-parameters`, `teacher-missing`, `teacher-broken`, `teacher-changed`.
     """
-    choices = Choices(folder, root or Path.cwd(), resume, compile, until)
+    choices = Choices(folder, root or Path.cwd(), resume, compile, until, pause)
     if distribute.joins():
         with distribute.joined(device) as team, Stop() as stop:
             outcome = train(plan, choices, team, stop, listen, warn)

@@ -54,6 +54,8 @@ class Choices:
     resume: bool
     compile: Compile
     until: Goal | None
+    pause: int | None = None
+    """The step after which the run ends early, after a checkpoint."""
 
 
 def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], listen: Listen, warn: Warn) -> Outcome:
@@ -106,7 +108,7 @@ def _follow(plan: Plan, machine: TorchMachine, choices: Choices, resume: Path | 
     measured: Measured | None = None
     ended: RunEnded | None = None
     try:
-        for event in execute(plan, machine, choices.folder / CHECKPOINTS, resume, choices.until):
+        for event in execute(plan, machine, choices.folder / CHECKPOINTS, resume, choices.until, choices.pause):
             if log is not None:
                 log.write(event)
                 listen(event)

@@ -278,6 +278,10 @@ _RUNS = {
     "run-failed": "A run of a sweep or a comparison failed. The note shows its output.",
     "no-run": "The folder does not contain a run: it has no plan.",
     "broken-log": "A line of a run's log cannot be read. Only the last line may be truncated.",
+    "rival-left-out": "A warning: `shapeflow compare` trains the default rivals that the file allows. This one cannot "
+    "be trained, for the reason that is given. Name the rivals with `--rival` to choose others.",
+    "not-in-plan": "A compiled plan contains the shapes in which it trains, and nothing about its other candidates. "
+    "Pass the `.shape` file to train these.",
     "other-plan": "The folder contains a run of a different plan. Use a different folder, or remove it.",
     "data-changed": "The data has changed since the run began. Resuming would mix two data sets.",
     "no-such-model": "The backend has no module for the plan's model.",

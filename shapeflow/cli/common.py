@@ -102,10 +102,7 @@ def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
     if file.suffix == ".json":
         from shapeflow.ir.plan_json import load
 
-        if sentences:
-            message = "a compiled plan cannot be changed"
-            help_ = "change the `.shape` file, or pass it instead of the plan"
-            raise Refused(Diagnostic("plan-is-final", message, place=str(file), help=help_))
+        refuse_sentences(file, sentences)
         return load(file)
     from shapeflow.compiler import compile_file
 
@@ -113,6 +110,14 @@ def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
     plan = compile_file(file, sentences, report)
     print_diagnostics(report.diagnostics)
     return plan
+
+
+def refuse_sentences(file: Path, sentences: Sequence[str]) -> None:
+    """Raise Refused `plan-is-final` if there are sentences for a compiled plan."""
+    if sentences:
+        message = "a compiled plan cannot be changed"
+        help_ = "change the `.shape` file, or pass it instead of the plan"
+        raise Refused(Diagnostic("plan-is-final", message, place=str(file), help=help_))
 
 
 def print_json(value: Any) -> None:
@@ -131,6 +136,11 @@ def seeds_of(file: Path, sentences: Sequence[str], text: str | None) -> list[int
         if program is None:
             raise Refused(*report.diagnostics)
         return [program.seed]
+    return seeds_in(text)
+
+
+def seeds_in(text: str) -> list[int]:
+    """The seeds of `--seeds 0,1,2`."""
     try:
         found = [int(part) for part in text.split(",")]
     except ValueError:

@@ -23,6 +23,7 @@ from shapeflow.cli.common import of_a_file, plan_of, print_diagnostics, print_js
 @click.option("--threads", type=click.IntRange(1), help="CPU threads per process.")
 @click.option("--resume", is_flag=True, help="Resume from the newest checkpoint in the folder.")
 @click.option("--until", metavar="METRIC<=VALUE", help="Stop as soon as a held-out value is this low.")
+@click.option("--pause", type=click.IntRange(1), metavar="STEP", help="Save a checkpoint after this step and stop.")
 @click.option(
     "--compile", "compile_", type=click.Choice(["auto", "on", "off"]), default="auto", help="Use torch.compile."
 )
@@ -42,6 +43,7 @@ def command(
     threads: int | None,
     resume: bool,
     until: str | None,
+    pause: int | None,
     compile_: str,
     root: Path | None,
     check_: bool,
@@ -74,7 +76,12 @@ def command(
         "resume": resume,
         "compile": compile_,
     }
-    choices |= {"root": root or file.parent, "until": goal, "warn": lambda warning: print_diagnostics([warning])}
+    choices |= {
+        "root": root or file.parent,
+        "until": goal,
+        "pause": pause,
+        "warn": lambda warning: print_diagnostics([warning]),
+    }
     if quiet or as_json:
         outcome = run(plan, folder, **choices)
     else:

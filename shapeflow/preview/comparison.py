@@ -2,54 +2,100 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.preview.numbers import error, percent, scale
-from shapeflow.running.rivals import Result
+from shapeflow.ir.plan import Plan
+from shapeflow.preview.numbers import error, flops, percent, scale
+from shapeflow.running.rivals import Compared, Result, paired
+
+SMALLEST = 1e-3
+"""Smaller p-values are not written out: with a few seeds, they depend on the tail of the distribution."""
+SECONDS = "seconds: of training; time per step: 10th percentile over all runs, for each shape"
+PAIRS = "95% interval, p: Student's t, from one saving per seed; p: two-sided, for no saving"
 
 
-def comparison_view(results: Sequence[Result], metric: str, target: float, seeds: Sequence[int]) -> RenderableType:
-    """A table of FLOPs and seconds of training to the target, and of the saving of the plan over each rival, per
-    seed."""
-    plan = results[0]
-    prefix, size = scale(max((value for r in results for value in r.compute if value is not None), default=1.0))
+def comparison_view(found: Compared, plan: Plan) -> RenderableType:
+    """A table of FLOPs and seconds of training to the target, and of the saving of the plan over each rival; with
+    several seeds, the savings in a table of their own."""
+    seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}: {', '.join(map(str, found.seeds))}"
+    title = f"measured until {found.metric} {error(found.target, found.metric)}, {seeds}; evaluation is not counted"
+    notes = [Text(f"  {line}") for line in (*_same(found.results), *_choice(found, plan))]
+    below: list[RenderableType] = [Text(), _savings(found), Text()] if len(found.seeds) > 1 else [Text()]
+    ends = [SECONDS, PAIRS] if len(found.seeds) > 1 else [SECONDS]
+    return Group(Text(title, style="bold"), Text(), _table(found), *notes, *below, *(Text(f"  {end}") for end in ends))
+
+
+def _columns(*names: str) -> Table:
+    """An empty table: a column of names, and columns of numbers."""
     table = Table(box=None, padding=(0, 2))
-    table.add_column("")
-    table.add_column(f"{prefix}FLOPs to {error(target, metric)}", justify="right")
-    table.add_column("seconds", justify="right")
-    table.add_column("at the end", justify="right")
-    table.add_column("saving of the plan", justify="right")
-    for result in results:
-        computes = None if result.mean_compute is None else result.mean_compute / size
+    table.add_column(names[0])
+    for name in names[1:]:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _table(found: Compared) -> Table:
+    plan, metric, one = found.results[0], found.metric, len(found.seeds) == 1
+    prefix, size = scale(max((value for r in found.results for value in r.compute if value is not None), default=1.0))
+    computes = f"{prefix}FLOPs to {error(found.target, metric)}"
+    table = _columns("", computes, "seconds", "at the end", *(["saving of the plan"] if one else []))
+    for result in (each for each in found.results if each.same is None):
+        scaled = [None if value is None else value / size for value in result.compute]
+        saving = paired(result.savings(plan))
         table.add_row(
             result.what,
-            _spread([None if value is None else value / size for value in result.compute]) if computes else "never",
+            _spread(scaled),
             _spread(result.seconds),
             error(statistics.mean(result.final), metric),
-            "" if result is plan else _saving(result.savings(plan)),
+            *(["" if result is plan else percent(None if saving is None else saving.mean)] if one else []),
         )
-    said = f"{len(seeds)} seed{'s' * (len(seeds) != 1)}: {', '.join(map(str, seeds))}"
-    title = f"measured until {metric} {error(target, metric)}, {said}; evaluation is not counted"
-    seconds = "  seconds: of training; time per step: 10th percentile over all runs, for each shape"
-    return Group(Text(title, style="bold"), Text(), table, Text(), Text(seconds))
+    return table
+
+
+def _savings(found: Compared) -> Table:
+    """The paired savings of the plan over each rival."""
+    plan, table = found.results[0], _columns("saving of the plan over", "mean", "95% interval", "p")
+    for result in (each for each in found.results[1:] if each.same is None):
+        saving = paired(result.savings(plan))
+        if saving is None or saving.low is None or saving.high is None or saving.p is None:
+            table.add_row(result.what, "-", "-", "-")
+            continue
+        p = f"<{SMALLEST:g}" if saving.p < SMALLEST else f"{saving.p:.2g}"
+        table.add_row(result.what, percent(saving.mean), f"{percent(saving.low)} to {percent(saving.high)}", p)
+    return table
+
+
+def _same(results: Sequence[Result]) -> Iterator[str]:
+    """One line for each way that has the runs of another."""
+    named = {result.name: result.what for result in results}
+    return (f"{one.what}: the same runs as {named[one.same]}" for one in results if one.same is not None)
+
+
+def _choice(found: Compared, plan: Plan) -> Iterator[str]:
+    """How the best fixed shape was found by training, and what that took; nothing if there was only one."""
+    if found.choice is None or not found.choice.rounds:
+        return
+    first, last = found.choice.rounds[0], found.choice.rounds[-1]
+    times = found.choice.spent / (plan.totals.compute or math.inf) / len(found.seeds)
+    yield (
+        f"to find the best of {len(first.values)} fixed shapes by {found.metric}: {found.choice.runs} more runs, "
+        f"{flops(found.choice.spent)}, {times:.2g} times the plan's"
+    )
+    values = ", ".join(f"{shape.written(plan.units)} {error(value, found.metric)}" for shape, value in last.values)
+    yield f"after {flops(last.compute)} each: {values}"
 
 
 def _spread(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
+    if not known:
+        return "never"
     if len(known) < len(values):
         return f"{len(known)} of {len(values)} seeds"
     mean = statistics.mean(known)
     return f"{mean:.4g}" if len(known) == 1 else f"{mean:.4g} ± {statistics.stdev(known):.2g}"
-
-
-def _saving(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return "-"
-    mean = percent(statistics.mean(known))
-    return mean if len(known) == 1 else f"{mean} ({percent(min(known))} to {percent(max(known))})"

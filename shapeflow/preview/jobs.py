@@ -25,7 +25,7 @@ def watched(jobs: Sequence[Job]) -> Iterator[Watch]:
         return
     text = TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps")
     with Progress(text[0], BarColumn(), text[1], TimeRemainingColumn(), console=out, transient=True) as bars:
-        tasks = {job.label: bars.add_task(job.label, total=job.plan.steps, start=False) for job in jobs}
+        tasks = {job.label: bars.add_task(job.label, total=job.steps, start=False) for job in jobs}
 
         def show(job: Job, steps: int, state: str) -> None:
             bars.start_task(tasks[job.label])

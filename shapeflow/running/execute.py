@@ -67,11 +67,12 @@ def execute(
     folder: Path | None = None,
     resume: Path | None = None,
     until: tuple[str, float] | None = None,
+    pause: int | None = None,
 ) -> Iterator[Event]:
     """Run a plan from its start, or from a checkpoint (`resume`), and yield its events.
 
     `folder`: where checkpoints are written; None: nowhere. `until`: a metric and the value at which the run ends early.
-    The order of events depends only on the plan, until such an early end.
+    `pause`: the step after which it ends early. The order of events depends only on the plan, until such an early end.
     """
     if resume is None:
         machine.take(plan.stages[0])
@@ -107,7 +108,8 @@ def execute(
                 reached = until is not None and values.get(until[0], math.inf) <= until[1]
             if folder is not None and _saves(plan, step + 1):
                 yield _save(machine, folder, step + 1)
-            if (reached or machine.asked_to_stop()) and step + 1 < plan.steps:
+            paused = step + 1 == pause
+            if (reached or paused or machine.asked_to_stop()) and step + 1 < plan.steps:
                 if folder is not None and not _saves(plan, step + 1):
                     yield _save(machine, folder, step + 1)
                 yield RunEnded(step + 1, compute, False)

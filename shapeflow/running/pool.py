@@ -31,17 +31,24 @@ _POLL = 0.2
 
 @attrs.frozen
 class Job:
-    """One run: a plan, its folder, and the held-out value at which it may stop early."""
+    """One run: a plan, its folder, and the held-out value or the step at which it may stop early."""
 
     label: str
     plan: Plan
     folder: Path
     until: tuple[str, float] | None = None
+    pause: int | None = None
+
+    @property
+    def steps(self) -> int:
+        """The number of steps, unless the run reaches its goal before."""
+        return self.plan.steps if self.pause is None else min(self.pause, self.plan.steps)
 
     @property
     def finished(self) -> bool:
-        """Whether the run has reached its end or its goal. Raises Refused `other-plan` if the folder contains a run of
-        another plan."""
+        """Whether the run has reached its end, its goal or its pause.
+
+        Raises Refused `other-plan` if the folder contains a run of another plan."""
         if not (self.folder / PLAN).is_file():
             return False
         run = read_run(self.folder)
@@ -50,7 +57,8 @@ class Job:
             help_ = "choose another folder with `-o`, or remove this one"
             raise Refused(Diagnostic("other-plan", message, place=str(self.folder), help=help_))
         reached = self.until is not None and run.reaches(*self.until) is not None
-        return run.ended is not None and (run.ended.finished or reached)
+        paused = self.pause is not None and run.done >= self.pause
+        return run.ended is not None and (run.ended.finished or reached or paused)
 
 
 LAUNCHER = frozenset({"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
@@ -88,7 +96,7 @@ class Pool:
         waiting = []
         for job in jobs:
             if job.finished:
-                watch(job, job.plan.steps, "kept")
+                watch(job, job.steps, "kept")
             else:
                 waiting.append(job)
         running: list[_Running] = []
@@ -112,7 +120,7 @@ class Pool:
                     continue
                 running.remove(one)
                 one.check()
-                watch(one.job, one.job.plan.steps, "done")
+                watch(one.job, one.job.steps, "done")
 
     def _start(self, job: Job) -> _Running:
         begun = (job.folder / EVENTS).exists() or (job.folder / CHECKPOINTS).exists()
@@ -122,6 +130,7 @@ class Pool:
         command += ["--threads", str(self.threads)] if self.threads is not None else []
         command += ["--resume"] if begun else []
         command += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
+        command += ["--pause", str(job.pause)] if job.pause is not None else []
         # Use a file instead of a pipe: a full pipe blocks its writer.
         said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `check` or `end`
         own = {name: value for name, value in os.environ.items() if name not in LAUNCHER}

@@ -8,6 +8,8 @@ checkpoints/    the newest few checkpoints
 
 from __future__ import annotations
 
+import bisect
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,12 +68,23 @@ class Run:
         last = next((m for m in reversed(self.measured) if m.values), None)
         return 0.0 if last is None else self.curve(next(iter(last.values)))[-1][1]
 
-    def reaches(self, metric: str, target: float) -> tuple[float, float] | None:
-        """The compute and seconds at which a metric first reaches a target, interpolated in log compute; None if it
-        never does."""
+    def at(self, metric: str, compute: float) -> float:
+        """The value of a metric after `compute` FLOPs, interpolated in log compute; outside the curve, that of its
+        nearest end. The curve must not be empty."""
+        curve = self.curve(metric)
+        after = bisect.bisect_left(curve, compute, key=lambda point: point[0])
+        if after in (0, len(curve)):
+            return curve[min(after, len(curve) - 1)][2]
+        (before, _, first), (here, _, second) = curve[after - 1 : after + 1]
+        return first + (second - first) * math.log(compute / before) / math.log(here / before)
+
+    def reaches(self, metric: str, target: float, stage: int = 0) -> tuple[float, float] | None:
+        """The compute and seconds at which a metric first reaches a target in a stage or after it, interpolated in log
+        compute; None if it never does."""
         before: tuple[float, float, float] | None = None
-        for compute, seconds, value in self.curve(metric):
-            if value <= target:
+        stages = [event.stage for event in self.measured if metric in event.values]
+        for at, (compute, seconds, value) in zip(stages, self.curve(metric), strict=True):
+            if value <= target and at >= stage:
                 if before is None or before[2] <= target:
                     return compute, seconds
                 part = (before[2] - target) / (before[2] - value)

@@ -1,0 +1,79 @@
+"""The ways to train that a `.shape` file allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.shapes import Shape
+from shapeflow.compiler import compile_file, compile_fixed, program_of
+from shapeflow.running.rivals.ways import PLAN, ROOM, Entry, entry, fixed_entry, measured_every, measured_often
+
+CONSTANT_RATE = ("schedule constant", "cooldown 0%")
+"""Sentences that replace those of the file for the plan and its rivals."""
+
+CONSTANT = frozenset({"fixed", "random"})
+"""Traversals that do not depend on the budget."""
+
+
+@attrs.frozen
+class OfFile:
+    """Compiles the plan and its rivals from a file. `sentences` replace those of the file."""
+
+    path: Path
+    sentences: tuple[str, ...]
+    seeds: tuple[int, ...]
+    folder: Path
+    plan: Entry
+
+    @classmethod
+    def of(cls, path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> OfFile:
+        """Compile the plan. Raises Refused."""
+        return cls(path, tuple(sentences), tuple(seeds), folder, plan_entry(path, sentences, seeds, folder, report))
+
+    def fixed(self, name: str, what: str, shape: Shape) -> Entry:
+        """The plans have no laws: how long they train does not depend on a prediction. Raises Refused."""
+        plans = []
+        for seed in self.seeds:
+            report = Report()
+            program = program_of(self.path, self._sentences(ROOM, seed), report)
+            assert program is None or program.budget is not None
+            plan = None if program is None else compile_fixed(program, shape, program.budget, report)  # type: ignore[arg-type]
+            if plan is None:
+                raise Refused(*report.diagnostics)
+            plans.append(plan)
+        return fixed_entry(name, what, shape, plans, self.folder)
+
+    def traversal(self, name: str, what: str) -> Entry:
+        """A traversal that does not depend on its budget may use up to `ROOM` times the plan's compute to reach the
+        target; the others get the plan's budget. Raises Refused."""
+        room = ROOM if name.partition("(")[0].strip() in CONSTANT else 1.0
+        own = f"traversal {name}"
+        plans = [compile_file(self.path, [*self._sentences(room, seed), own]) for seed in self.seeds]
+        return entry(name, what, plans, self.folder)
+
+    def _sentences(self, room: float, seed: int) -> list[str]:
+        plan = self.plan.plan
+        budget = f"budget {room * (plan.totals.compute or 0.0):.6e} FLOPs"
+        often = f"evaluate every {measured_every(plan):.6e} FLOPs"
+        return [*self.sentences, *CONSTANT_RATE, budget, often, f"seed {seed}"]
+
+
+def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> Entry:
+    """The plan as an entry with one job per seed, without its schedule and cooldown. Raises Refused."""
+    program = program_of(path, sentences, Report())
+    if program is not None and program.trained is None:
+        message = "there is nothing to train, so nothing to compare"
+        raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
+    plans = [compile_file(path, [*sentences, *CONSTANT_RATE, f"seed {seed}"], report) for seed in seeds]
+    if program is not None and program.cooldown is not None:
+        message, why = "runs of a comparison do not cool down", "lowers the error only at the end of a run"
+        report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
+    if program is not None and program.decay is not None:
+        message = "`compare` trains without the schedule"
+        why = "a run that ends at the target would need a schedule that ends there"
+        report.warning("schedule-left-out", message, program.spans["schedule"], why)
+    return entry(PLAN, "the plan", [measured_often(plan) for plan in plans], folder)
