@@ -204,6 +204,16 @@ def test_a_fixed_shape_is_the_answer_only_if_no_switch_pays() -> None:
     assert ask(wrong).say == "no"
 
 
+def test_no_means_that_no_other_switch_pays_either() -> None:
+    """A plan that stays in the worse shape saves nothing, but a switch of the two would save a third."""
+    poor = ask(question(exact(CHEAP, DEAR), [(FIRST, 16.0)]))
+    assert poor.best.high < 0.02
+    assert (poor.say, poor.other) == ("unknown", 1.0)
+    late = ask(question(exact(CHEAP, DEAR), [(FIRST, 40.0), (SECOND, 0.1)]))
+    assert late.best.high < 0.02
+    assert late.say == "unknown"
+
+
 def test_a_budget_in_another_unit_moves_the_curves() -> None:
     drawn = exact(CHEAP, DEAR)
     # One step of the second shape costs four times one of the first: in steps its law is four times as cheap.
