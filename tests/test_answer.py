@@ -173,6 +173,17 @@ def test_a_walk_is_that_of_the_laws(credit: float) -> None:
     assert needs(lines, walked.log_error)[SECOND] == pytest.approx(credit * 10.0 + 6.0, rel=1e-4)
 
 
+def test_a_curve_continues_before_its_first_point() -> None:
+    """A stage may end before the first measurement of its shape. It must not have that measurement's error for free."""
+    made = posterior({FIRST: curve(run((2.0, 0.5, 0.1), np.random.default_rng(1)))}, 0.04).curves[FIRST]
+    lines = Lines.of(made)
+    place = lines.places[:, 0] - 0.3
+    assert (lines.log_error_at(place) > lines.log_error[:, 0]).all()
+    assert lines.place_at(lines.log_error_at(place)) == pytest.approx(place, rel=1e-9)
+    later = lines.places[:, 0] + np.linspace(0.1, 2.0, DRAWS)
+    assert lines.place_at(lines.log_error_at(later)) == pytest.approx(later, rel=1e-3)
+
+
 def test_a_shape_that_never_gets_there_needs_infinitely_more() -> None:
     lines = {shape: Lines.of(one) for shape, one in exact(CHEAP, DEAR).curves.items()}
     need = needs(lines, np.full(DRAWS, math.log(0.1)))

@@ -120,7 +120,7 @@ def test_the_picture_of_a_fixed_shape_quotes_no_saving(tmp_path: Path) -> None:
     plan = compiled(tmp_path, text)
     assert plan.is_best_fixed
     draw(plan, tmp_path / "plan.svg")
-    assert "<!-- no switch pays; (width: 2) is the best fixed shape -->" in (tmp_path / "plan.svg").read_text("utf-8")
+    assert "<!-- no: no switch pays; (width: 2) is the best fixed shape -->" in (tmp_path / "plan.svg").read_text("utf-8")
 
 
 @pytest.mark.parametrize("plan", [plan_with(), plan_with(band=())], ids=["band", "bare"])
@@ -129,4 +129,4 @@ def test_a_picture_is_drawn(plan: Plan, tmp_path: Path) -> None:
     draw(plan, tmp_path / "plan.svg")
     text = (tmp_path / "plan.svg").read_text(encoding="utf-8")
     assert ("<!-- 90% of 400 draws -->" in text) == bool(plan.uncertainty and plan.uncertainty.band)
-    assert "<!-- saves 31.3% of the FLOPs against the best fixed shape" in text
+    assert "<!-- yes: saves 31.3% of the FLOPs against the best fixed shape" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from shapeflow.preview.intervals import basis
 from shapeflow.preview.numbers import scale
 from shapeflow.preview.picture import plain_numbers, pyplot_for, save
 
+TITLE = 100
+"""Characters of a line of the title."""
 COLORS = ("#1b6ca8", "#c0392b", "#7f8c8d")
 
 
@@ -102,6 +105,6 @@ def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
 
 
 def _title(plan: Plan) -> Iterator[str]:
-    """The answer, broken at its colon."""
+    """The answer, in lines that fit the picture."""
     if plan.answer is not None:
-        yield from headline(plan, plan.answer).split(": ", 1)
+        yield from textwrap.wrap(headline(plan, plan.answer), TITLE)

@@ -158,10 +158,8 @@ def _band(plan: Plan, question: Question, draws: Posterior) -> Iterator[tuple[fl
         )
         begun = np.exp(walked.places[number]) - piece.length
         line = lines[stage.shape]
-        rows = [
-            np.interp(np.log(np.maximum(one + spent_here, 1e-300)), x, y)
-            for one, x, y in zip(begun, line.places, line.log_error, strict=True)
-        ]
+        place = np.log(np.maximum(begun[:, None] + spent_here, 1e-300))
+        rows = line.log_error_at(place)
         low, high = np.exp(np.quantile(rows, [0.5 - SURE / 2, 0.5 + SURE / 2], axis=0))
         yield from zip(map(_six, at), map(_six, low), map(_six, high), strict=True)
 

@@ -11,6 +11,9 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import Floats
 from shapeflow.laws.fitting.posterior import Draws
 
+FIRST = 4
+"""Grid points of the first stretch of a curve."""
+
 
 @attrs.frozen
 class Piece:
@@ -33,24 +36,28 @@ class Lines:
         return cls(draws.places(draws.runs * times), draws.log_error)
 
     def log_error_at(self, place: Floats) -> Floats:
-        """(draws,): log error of each draw at its own log compute."""
-        pairs = zip(place, self.places, self.log_error, strict=True)
-        return np.array([np.interp(one, x, y) for one, x, y in pairs])
+        """Log error of each draw at its own log compute, (draws,), or at several, (draws, points). Before its first
+        point a curve continues with the slope of its first stretch."""
+        inside = np.array([np.interp(one, x, y) for one, x, y in zip(place, self.places, self.log_error, strict=True)])
+        before = np.maximum((self.places[:, 0] - place.T).T, 0.0)
+        return np.asarray(inside + (self._slope * before.T).T)
 
     def place_at(self, log_error: Floats) -> Floats:
-        """(draws,): log compute at which each draw reaches its own log error; infinite if it does not.
-
-        Above the first point a curve continues with the slope of its first stretch.
-        """
+        """(draws,): log compute at which each draw reaches its own log error; infinite if it does not. The inverse of
+        `log_error_at`."""
         found = np.empty(len(log_error))
         small = 1e-12 * np.arange(self.log_error.shape[1])
-        for at, (one, x, y) in enumerate(zip(log_error, self.places, self.log_error, strict=True)):
-            if one > y[0]:
-                slope = max((y[0] - y[4]) / (x[4] - x[0] + 1e-9), 1e-3)
-                found[at] = x[0] - (one - y[0]) / slope
-            else:
-                found[at] = np.interp(one, y[::-1] + small, x[::-1], left=np.inf)
+        rows = zip(log_error, self.places, self.log_error, self._slope, strict=True)
+        for at, (one, x, y, slope) in enumerate(rows):
+            above = one > y[0]
+            found[at] = x[0] - (one - y[0]) / slope if above else np.interp(one, y[::-1] + small, x[::-1], left=np.inf)
         return found
+
+    @property
+    def _slope(self) -> Floats:
+        """(draws,): -d log error / d log compute over the first stretch, above 0."""
+        fall = self.log_error[:, 0] - self.log_error[:, FIRST]
+        return np.asarray(np.maximum(fall / (self.places[:, FIRST] - self.places[:, 0] + 1e-9), 1e-3))
 
 
 @attrs.frozen(eq=False)
