@@ -234,6 +234,17 @@ def test_a_budget_in_another_unit_moves_the_curves() -> None:
     assert found.say == "no"
 
 
+def test_the_last_shape_needs_what_the_plan_spends_on_its_own_curve() -> None:
+    """A draw may be level at the plan's final error, or end there: the need is not the end of the level part."""
+    drawn = exact(CHEAP, DEAR)
+    level = np.maximum(drawn.curves[SECOND].log_error, math.log(0.3))
+    curves = {**drawn.curves, SECOND: attrs.evolve(drawn.curves[SECOND], log_error=level)}
+    found = ask(question(attrs.evolve(drawn, curves=curves), [(FIRST, 5.0), (SECOND, 6.0)]))
+    assert found.last.middle == pytest.approx(1 - 11 / 16, rel=1e-3)
+    alone = ask(question(attrs.evolve(drawn, curves=curves), [(SECOND, 100.0)]))
+    assert (alone.last.low, alone.last.high) == (pytest.approx(0.0, abs=1e-9), pytest.approx(0.0, abs=1e-9))
+
+
 def test_what_settles_runs_that_differ_and_curves_that_end_too_early() -> None:
     rng = np.random.default_rng(5)
     laws = ((2.0, 0.45, 0.30), (2.6, 0.45, 0.2))
@@ -368,6 +379,14 @@ def test_errors_are_predicted_inside_the_data_only() -> None:
     assert answer_of(far).error is None
     assert far.uncertainty is not None
     assert (far.uncertainty.error, far.uncertainty.band) == (None, ())
+
+
+def test_curves_are_not_used_beyond_where_they_are_drawn() -> None:
+    """The draws end at 20 times the data. A plan for a thousand times was said to lose 2,500%."""
+    plan = compile_file(ROOT / "examples/lm_context.shape", ["budget 1 PFLOPs"])
+    found = answer_of(plan)
+    assert (found.say, found.doubts, found.best, plan.uncertainty) == ("unknown", ("too-far",), None, None)
+    assert list(faults(plan)) == []
 
 
 def test_a_plan_file_keeps_its_answer(lm_context: Plan, tmp_path: Path) -> None:

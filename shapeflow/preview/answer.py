@@ -22,7 +22,7 @@ DOUBTS: Mapping[Doubt, str] = {
     "rises": "a measured curve rises: its error does not show how far training has come",
     "runs-differ": "runs of one shape differ too much in the compute that they need",
     "falling-rate": "the learning rate falls along the runs, so earlier points do not show what shorter runs reach",
-    "not-reached": "most draws do not reach the plan's final error",
+    "too-far": "the plan uses a curve beyond 20 times its measured compute",
 }
 
 SETTLED: Mapping[Doubt, str] = {
@@ -33,7 +33,7 @@ SETTLED: Mapping[Doubt, str] = {
     "rises": "check these runs for divergence or overfitting, or train on more data",
     "runs-differ": "more runs of each shape, or a lower learning rate",
     "falling-rate": "runs at a constant learning rate",
-    "not-reached": "a smaller budget, or longer runs",
+    "too-far": "a smaller budget, or longer runs",
 }
 
 

@@ -72,14 +72,15 @@ def ask(question: Question, times: float = 1.0, credits: Sequence[Floats | float
     curves = question.posterior.curves
     lines = {shape: Lines.of(draws, times) for shape, draws in curves.items()}
     walked = walk(lines, question.pieces, question.credits if credits is None else credits)
-    need = needs(lines, walked.log_error)
+    last_shape = question.pieces[-1].shape
+    # The plan ends on this curve itself: exact where a draw is level, or ends, at that error.
+    need = {**needs(lines, walked.log_error), last_shape: np.exp(walked.places[-1])}
     every = np.array(list(need.values()))
     saving = savings(question.budget, every.min(0))
     winners = every.argmin(0)
     share = np.bincount(winners, minlength=len(every)) / len(winners)
     order = sorted(zip(curves, share.tolist(), strict=True), key=lambda pair: -pair[1])
     best = interval(saving)
-    last_shape = question.pieces[-1].shape
     fixed = tuple(Chance(shape=shape, share=value) for shape, value in order if value >= SHOWN)
     middle = min(curves, key=lambda shape: float(np.median(need[shape])))
     # For the plan that is the best fixed shape itself, the saving is 0 by definition.

@@ -15,11 +15,12 @@ from shapeflow.ir.edits import Floats
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan, Uncertainty
 from shapeflow.ir.program import Program
-from shapeflow.laws.fitting.posterior import DRAWS, Draws, Posterior, posterior
+from shapeflow.laws.fitting.posterior import AHEAD, DRAWS, Draws, Posterior, posterior
 from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
 from shapeflow.stages.assess.doubts import DIFFER
 from shapeflow.stages.assess.facts import beware, own_compute, per_flop, runs_differ, spent, switches, unit_of, useful
 from shapeflow.stages.assess.settle import settle
+from shapeflow.stages.assess.stated import without_draws
 from shapeflow.stages.assess.walked import Lines, Piece, walk
 
 Z95 = 1.96
@@ -27,7 +28,7 @@ Z95 = 1.96
 SEED = 1
 """Of the draws of measured credits."""
 WIDEST = 1e6
-"""A stated law is drawn from the budget over this to the budget times `AHEAD`."""
+"""A stated law is drawn from the budget over this to the budget times this."""
 
 
 def drawn(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Sequence[Doubt]) -> Plan:
@@ -38,6 +39,9 @@ def drawn(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Seque
     draws = attrs.evolve(drawn_curves, curves={shape: {**drawn_curves.curves, **stated}[shape] for shape in laws})
     question = _question(program, plan, draws)
     found = ask(question)
+    if any(one.times > math.exp(AHEAD) for one in found.asked):
+        # Beyond the last drawn point the draws do not go on.
+        return attrs.evolve(plan, answer=without_draws(program, laws, plan, (*doubts, "too-far")))
     if drawn_curves.tau > DIFFER:
         doubts = (*doubts, "runs-differ")
     # Beyond the data the form of the law decides, which the data do not test.
