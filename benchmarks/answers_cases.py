@@ -137,7 +137,7 @@ def outcome(case: Case, pieces: Sequence[Piece], tau: float, draws: int, times: 
         credits=(1.0,) * (len(pieces) - 1),
         useful=USEFUL,
     )
-    found = ask(question, times=times)
+    found = ask(question, times=dict.fromkeys(curves, times))
     top = min(math.log(curve.error[0]) for curve in curves.values())
     return Outcome(
         say="unknown" if any(rises(curves[piece.shape]) for piece in pieces) else found.say,

@@ -256,7 +256,7 @@ def test_what_settles_runs_that_differ_and_curves_that_end_too_early() -> None:
     assert found is not None
     assert found.by == "seeds"
     assert found.compute == pytest.approx((found.times - 1) * 2 * 200.0, rel=0.06)
-    assert ask(wide, times=found.times).say != "unknown"
+    assert ask(wide, times=dict.fromkeys((FIRST, SECOND), found.times)).say != "unknown"
     far = question(posterior(curves, 0.04), [(FIRST, 20.0), (SECOND, 900.0)])
     longer = settle(far, ask(far))
     assert longer is not None
@@ -264,6 +264,42 @@ def test_what_settles_runs_that_differ_and_curves_that_end_too_early() -> None:
     assert longer.times == pytest.approx((900.0 + at) / 200.0, rel=0.1)
     farther = question(posterior(curves, 0.04), [(FIRST, 20.0), (SECOND, 2500.0)])
     assert settle(farther, ask(farther)) is None
+
+
+def test_what_settles_is_priced_in_compute_and_by_run() -> None:
+    rng = np.random.default_rng(5)
+    laws = ((2.0, 0.45, 0.30), (2.6, 0.45, 0.2))
+    curves = {shape: curve(run(law, rng)) for shape, law in zip((FIRST, SECOND), laws, strict=True)}
+    at = float(compute(laws[1], error(laws[0], 20.0)))
+    for pieces, differ in (([20.0, 150.0 - at], 0.1), ([20.0, 900.0], 0.04)):
+        drawn = posterior(curves, differ)
+        flops = question(drawn, list(zip((FIRST, SECOND), pieces, strict=True)))
+        # The same question with a budget in steps of 10 FLOPs.
+        moved = {shape: one.moved(-math.log(10.0)) for shape, one in drawn.curves.items()}
+        steps = attrs.evolve(
+            question(
+                attrs.evolve(drawn, curves=moved),
+                [(shape, piece / 10) for shape, piece in zip((FIRST, SECOND), pieces, strict=True)],
+            ),
+            flops=lambda shape: 10.0,
+        )
+        one, two = settle(flops, ask(flops)), settle(steps, ask(steps))
+        assert one is not None
+        assert two is not None
+        assert two.compute == pytest.approx(one.compute, rel=1e-3)
+        # Twice the runs: to go on, or to repeat, each of them costs.
+        doubled = {shape: attrs.evolve(line, runs=2) for shape, line in drawn.curves.items()}
+        again = attrs.evolve(flops, posterior=attrs.evolve(drawn, curves=doubled))
+        both = settle(again, attrs.evolve(ask(flops), say="unknown"))
+        assert both is not None
+        assert both.compute / (both.times - 1) == pytest.approx(2 * one.compute / (one.times - 1), rel=1e-2)
+
+
+def test_a_fixed_plan_is_settled_by_runs_of_all_shapes_that_it_may_switch_to() -> None:
+    plan = compile_file(ROOT / "examples/fashion.shape")
+    settled = answer_of(plan).settle
+    assert settled is not None
+    assert len(settled.shapes) == 3
 
 
 def test_answers_are_right_as_often_as_they_say() -> None:
@@ -321,6 +357,39 @@ def test_stated_laws_answer_without_an_interval() -> None:
     assert found.best is not None
     assert found.best.low == found.best.high == pytest.approx(0.3125)
     assert "90%" not in headline(plan, found)
+
+
+def stated(folder: Path, tail: str, laws: Sequence[str]) -> Plan:
+    axis = f"axis width in [{', '.join(str(at + 1) for at in range(len(laws)))}] via width_expand"
+    lines = [f"law for (width: {at}) is power({law})" for at, law in enumerate(laws, 1)]
+    (folder / "plan.shape").write_text("\n".join(['plan "stated"', axis, *lines, tail, ""]))
+    return compile_file(folder / "plan.shape")
+
+
+def test_a_fixed_shape_is_no_answer_if_a_switch_pays_by_stated_laws(tmp_path: Path) -> None:
+    """It was: no switch pays. With the same laws `traversal steepest` saves 31%."""
+    laws = ("a: 1, b: 1, c: 0.2, d: 0", "a: 4, b: 1, c: 0, d: 0")
+    tail = "start at error 1.2\ntraversal fixed(shape: (width: 2))\nbudget 16 FLOPs"
+    plan = stated(tmp_path, tail, laws)
+    found = answer_of(plan)
+    assert (found.say, found.other) == ("unknown", 1.0)
+    assert "would probably save" in headline(plan, found)
+    assert dict(conditions(plan, found))["settle"] == "`traversal steepest` plans the switch"
+    alone = stated(tmp_path, tail, ("a: 1, b: 1, c: 0.5, d: 0", laws[1]))
+    assert (answer_of(alone).say, answer_of(alone).other) == ("unknown", 1.0)
+    dominated = stated(tmp_path, tail, ("a: 8, b: 1, c: 0.2, d: 0", laws[1]))
+    assert (answer_of(dominated).say, answer_of(dominated).other) == ("no", 0.0)
+    assert "no switch pays" in headline(dominated, answer_of(dominated))
+
+
+def test_a_plan_that_ends_at_the_floor_of_its_law_has_an_answer(tmp_path: Path) -> None:
+    """By rounding, no law reaches the final error, so that there is no best fixed shape. It was an IndexError."""
+    laws = ("a: 1, b: 2, c: 0.3, d: 0", "a: 4, b: 2, c: 0.31, d: 0")
+    plan = stated(tmp_path, "traversal fixed(shape: (width: 1))\nbudget 1e20 FLOPs", laws)
+    found = answer_of(plan)
+    assert found.fixed == ()
+    assert headline(plan, found).startswith("no: ")
+    assert list(conditions(plan, found))
 
 
 def test_a_mixture_is_unknown() -> None:

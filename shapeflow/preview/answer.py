@@ -15,7 +15,7 @@ from shapeflow.preview.numbers import error, flops
 STYLES = {"yes": "bold green", "no": "bold", "unknown": "bold yellow"}
 
 DOUBTS: Mapping[Doubt, str] = {
-    "no-measurements": "the laws do not record the measurements that they were fitted to",
+    "no-measurements": "a law has no measured curve: none is recorded, or runs of its shape share no range of compute",
     "published": "published laws describe other models and data",
     "mixture": "no law describes what steps in several shapes learn together",
     "metric": "equal losses in the longest context do not mean equal progress after training at different contexts",
@@ -26,7 +26,7 @@ DOUBTS: Mapping[Doubt, str] = {
 }
 
 SETTLED: Mapping[Doubt, str] = {
-    "no-measurements": 'fit the laws again: `laws from fit("runs/*.csv")`',
+    "no-measurements": 'fit the laws again, from runs of a shape that overlap: `laws from fit("runs/*.csv")`',
     "published": '`shapeflow sweep` trains your own candidates; then `laws from fit("runs/*.csv")`',
     "mixture": "`shapeflow compare` trains the plan and its rivals",
     "metric": "`shapeflow compare` trains the plan and its rivals",
@@ -59,13 +59,18 @@ def headline(plan: Plan, found: Answer) -> str:
     saves = _saves(plan, found)
     if found.say == "yes":
         return f"yes{_provided(found)}: saves {saves}"
-    single = len(plan.stages) == 1
-    if found.say == "no" and single and plan.stages[0].shape == found.fixed[0].shape:
+    best = len(plan.stages) == 1 and bool(found.fixed) and plan.stages[0].shape == found.fixed[0].shape
+    if found.say == "no" and best:
         sure = "" if found.stated else f" ({_share(found.fixed[0].share)} likely)"
         return f"no: no switch pays; {found.fixed[0].shape.written(plan.units)} is the best fixed shape{sure}"
     if found.say == "no":
         return f"no: the plan saves {saves}, less than the {_percent(found.useful)} that are useful"
-    if single and plan.stages[0].shape == found.fixed[0].shape:
+    if best and found.other > 0.5:
+        return (
+            f"unknown: the plan is the best fixed shape, {found.fixed[0].shape.written(plan.units)}, but a switch "
+            f"would probably save more than 5% ({_share(found.other)} likely)"
+        )
+    if best:
         return (
             f"unknown: the plan is the best fixed shape, {found.fixed[0].shape.written(plan.units)}, but a switch that "
             f"saves more than 5% is not excluded ({_share(found.other)} likely)"
@@ -143,6 +148,8 @@ def _data(plan: Plan, found: Answer) -> str:
 
 def _settle(plan: Plan, found: Answer) -> str:
     one = found.settle
+    if found.other > 0.5:
+        return "`traversal steepest` plans the switch"
     if one is None:
         return "not at a sensible cost: more than 8 times the runs, or runs 8 times as long"
     shapes = [shape.written(plan.units) for shape in one.shapes]

@@ -21,16 +21,15 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Asked, Chance, Range, Say, Switch
 from shapeflow.ir.edits import Floats
 from shapeflow.laws.fitting.posterior import Posterior
+from shapeflow.stages.assess.facts import PLACES, WORTH
 from shapeflow.stages.assess.walked import Lines, Piece, Walk, needs, savings, walk
 
 SURE = 0.9
 """Level of all intervals."""
-WORTH, UNLIKELY = 0.05, 0.10
-"""A fixed shape is the answer if a switch that saves more than `WORTH` has a lower probability than `UNLIKELY`."""
+UNLIKELY = 0.10
+"""A fixed shape is the answer if a switch that saves more than `WORTH` has a lower probability than this."""
 MARGIN = 1.1
 """A curve asked up to this multiple of its largest compute counts as inside the data."""
-PLACES = 12
-"""Errors at which a single switch is tried."""
 SHOWN = 0.02
 """Smallest probability of a best fixed shape that is reported."""
 
@@ -49,6 +48,8 @@ class Question:
     credits: tuple[Floats | float, ...]
     """The credit of each switch of the plan in every draw."""
     useful: float
+    flops: Callable[[Shape], float] = lambda shape: 1.0
+    """FLOPs of one unit of the budget in a shape."""
 
 
 @attrs.frozen(eq=False)
@@ -63,14 +64,16 @@ class Found:
     asked: tuple[Asked, ...]
     error: Range
     saving: Floats
-    """(draws,): against the best fixed shape of each."""
+    """(draws,): what the answer counts: against the best fixed shape of each, or that of the best single switch."""
 
 
-def ask(question: Question, times: float = 1.0, credits: Sequence[Floats | float] | None = None) -> Found:
-    """Answer a question. `times`: as if there were this many times the runs, which confirm each draw; `credits`: those
-    of the switches, in place of the question's."""
-    curves = question.posterior.curves
-    lines = {shape: Lines.of(draws, times) for shape, draws in curves.items()}
+def ask(
+    question: Question, times: Mapping[Shape, float] | None = None, credits: Sequence[Floats | float] | None = None
+) -> Found:
+    """Answer a question. `times`: as if there were this many times the runs of some shapes, which confirm each draw;
+    `credits`: those of the switches, in place of the question's."""
+    curves, more = question.posterior.curves, times or {}
+    lines = {shape: Lines.of(draws, more.get(shape, 1.0)) for shape, draws in curves.items()}
     walked = walk(lines, question.pieces, question.credits if credits is None else credits)
     last_shape = question.pieces[-1].shape
     # The plan ends on this curve itself: exact where a draw is level, or ends, at that error.
@@ -81,16 +84,18 @@ def ask(question: Question, times: float = 1.0, credits: Sequence[Floats | float
     share = np.bincount(winners, minlength=len(every)) / len(winners)
     order = sorted(zip(curves, share.tolist(), strict=True), key=lambda pair: -pair[1])
     best = interval(saving)
-    fixed = tuple(Chance(shape=shape, share=value) for shape, value in order if value >= SHOWN)
+    fixed = tuple(Chance(shape=s, share=value) for s, value in order if value >= min(SHOWN, order[0][1]))
     middle = min(curves, key=lambda shape: float(np.median(need[shape])))
     # For the plan that is the best fixed shape itself, the saving is 0 by definition.
     alone = len(question.pieces) == 1 and last_shape == middle
-    other = _another(question, lines, walked.log_error, middle)
+    another = _another(question, lines, walked.log_error, middle)
+    other = short(float(np.mean(another > WORTH)))
     say: Say = "unknown"
     if len(question.pieces) > 1 and best.low > 0:
         say = "yes"
     elif (alone or best.high < question.useful) and other < UNLIKELY:
         say = "no"
+    saving = another if alone else saving
     return Found(
         say=say,
         best=best,
@@ -130,8 +135,8 @@ def _log(value: float) -> float:
     return math.log(value) if value > 0 else -math.inf
 
 
-def _another(question: Question, lines: Mapping[Shape, Lines], log_error: Floats, fixed: Shape) -> float:
-    """The probability that a single switch, at one of `PLACES` errors, saves more than `WORTH` of a fixed shape."""
+def _another(question: Question, lines: Mapping[Shape, Lines], log_error: Floats, fixed: Shape) -> Floats:
+    """(draws,): the largest saving of a single switch, at one of `PLACES` errors, against a fixed shape."""
     curves, end = question.posterior.curves, float(np.median(log_error))
     top = min(float(np.median(draws.log_error[:, 0])) for draws in curves.values())
     errors = np.linspace(max(top, end), end, PLACES)
@@ -149,8 +154,10 @@ def _another(question: Question, lines: Mapping[Shape, Lines], log_error: Floats
             total = spent[before] + spent[after][:, -1:] - credit * spent[after]
         total = np.where(np.isfinite(total), total, np.inf)
         least = np.minimum(least, total.min(1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return short(float(np.mean(1 - least / whole > WORTH)))
+    # Where neither the fixed shape nor a switch gets there, no switch saves.
+    reached = np.isfinite(least)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(reached, 1 - least / whole, 0.0))
 
 
 def credit_needed(question: Question) -> float | None:

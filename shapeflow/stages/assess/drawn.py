@@ -117,6 +117,7 @@ def _question(program: Program, plan: Plan, draws: Posterior) -> Question:
         allowed=lambda before, after: program.backward(before, after) is None,
         credits=tuple(_credits(program, plan)),
         useful=useful(program),
+        flops=lambda shape: 1 / per_flop(program, unit, shape),
     )
 
 

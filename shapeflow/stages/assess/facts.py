@@ -14,6 +14,10 @@ from shapeflow.ir.plan import Plan, Stage
 from shapeflow.ir.program import Program
 
 USEFUL, RUNS_DIFFER = 0.02, 0.04
+WORTH = 0.05
+"""A plan of one fixed shape is not the answer if a single switch saves more than this."""
+PLACES = 12
+"""Errors at which a single switch is tried."""
 
 
 def useful(program: Program) -> float:

@@ -26,16 +26,15 @@ def settle(question: Question, found: Found) -> Settle | None:
     """The cheaper kind of evidence that is expected to settle an unknown answer; None if neither is sensible.
 
     Inside the data the width comes from differences between runs: the answer is computed again, on the same draws, as
-    if each shape had more runs. Beyond the data it comes from the form of the curves: the runs must be as long as the
-    curves are asked.
+    if the shapes that matter had more runs. Beyond the data it comes from the form of the curves: the runs must be as
+    long as the curves are asked.
     """
-    curves = question.posterior.curves
     if not found.asked:
         shapes = _relevant(question, found)
         for times in SEEDS:
-            again = ask(question, times=times)
+            again = ask(question, times=dict.fromkeys(shapes, times))
             if again.say != "unknown":
-                price = sum((times - 1) * curves[shape].runs * math.exp(curves[shape].last) for shape in shapes)
+                price = sum((times - 1) * _runs_cost(question, shape) for shape in shapes)
                 order = _order(question, found, shapes, longer=False)
                 expected = again.best if len(question.pieces) > 1 else None
                 return Settle(by="seeds", times=times, compute=short(price), shapes=order, expected=expected)
@@ -44,13 +43,23 @@ def settle(question: Question, found: Found) -> Settle | None:
     if longest > LONGEST:
         return None
     asked = [one.shape for one in found.asked]
-    price = sum((one.times - 1) * math.exp(curves[one.shape].last) for one in found.asked)
+    # A curve goes as far as all its runs do: each of them goes on.
+    price = sum((one.times - 1) * _runs_cost(question, one.shape) for one in found.asked)
     order = _order(question, found, asked, longer=True)
     return Settle(by="compute", times=short(longest), compute=short(price), shapes=order, expected=None)
 
 
+def _runs_cost(question: Question, shape: Shape) -> float:
+    """FLOPs of the runs of a shape, over the range that they share."""
+    draws = question.posterior.curves[shape]
+    return draws.runs * math.exp(draws.last) * question.flops(shape)
+
+
 def _relevant(question: Question, found: Found) -> list[Shape]:
-    """The shapes of the plan, and those that may be the best fixed one."""
+    """The shapes of the plan, and those that may be the best fixed one. For a plan without switches all, because its
+    answer depends on every switch that might pay."""
+    if len(question.pieces) == 1:
+        return list(question.posterior.curves)
     used = {piece.shape for piece in question.pieces}
     used |= {one.shape for one in found.fixed if one.share >= RELEVANT}
     return [shape for shape in question.posterior.curves if shape in used]
@@ -63,8 +72,10 @@ def _order(question: Question, found: Found, shapes: Sequence[Shape], longer: bo
 
     def worth(shape: Shape) -> float:
         draws = question.posterior.curves[shape]
-        reading = _future(draws, math.log(2.0)) if longer else _level(draws) / (draws.runs + 1)
-        return _explained(reading, saving) / math.exp(draws.last)
+        if longer:
+            return _explained(_future(draws, math.log(2.0)), saving) / _runs_cost(question, shape)
+        # One more run removes 1 / (runs + 1) of what the level of the runs there are explains.
+        return _explained(_level(draws), saving) * draws.runs / (draws.runs + 1) / _runs_cost(question, shape)
 
     return tuple(sorted(shapes, key=worth, reverse=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -10,19 +11,22 @@ from shapeflow.ir.answer import Answer, Chance, Doubt, Range, Say
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
-from shapeflow.stages.assess.facts import beware, own_compute, per_flop, spent, switches, unit_of, useful
+from shapeflow.stages.assess.facts import PLACES, WORTH, beware, own_compute, per_flop, spent, switches, unit_of, useful
 
 
 def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Sequence[Doubt]) -> Answer:
-    """By stated laws: whether the plan saves more than is useful, without an interval. With doubts: unknown."""
+    """By stated laws, without an interval: yes if a plan with switches saves anything; no if it does not, or if it is a
+    fixed shape and no single switch would save more than `WORTH`; else unknown. With doubts: unknown."""
     best = last = None
-    final = plan.stages[-1].shape
+    final, other = plan.stages[-1].shape, 0.0
+    fixed = _best(program, plan, laws)
     say: Say = "unknown"
     if not doubts:
         best, last = _exactly(program, plan, laws), _exactly(program, plan, {final: laws[final]})
         if best is not None:
             say = "yes" if best.middle > 0 and len(plan.stages) > 1 else "no"
-    fixed = _best(program, plan, laws)
+        if len(plan.stages) == 1 and fixed == final and _switch_pays(program, plan, laws):
+            say, other = "unknown", 1.0
     return Answer(
         say=say,
         doubts=tuple(doubts),
@@ -32,7 +36,7 @@ def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubt
         best=best,
         last=last,
         fixed=() if doubts or fixed is None else (Chance(shape=fixed, share=1.0),),
-        other=0.0,
+        other=other,
         asked=(),
         switches=switches(program, plan),
         credit_needed=None,
@@ -66,3 +70,21 @@ def _best(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Shape | No
     needs = {shape: law.compute(error) * per_flop(program, unit, shape) for shape, law in laws.items()}
     best = min(needs, key=lambda shape: needs[shape])
     return best if math.isfinite(needs[best]) else None
+
+
+def _switch_pays(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> bool:
+    """Whether a single switch, at one of `PLACES` errors, saves more than `WORTH` of a fixed shape."""
+    unit, end = unit_of(program, plan), plan.totals.error or 0.0
+    first = program.start or 10 * end
+    errors = [end * (first / end) ** (at / PLACES) for at in range(1, PLACES + 1)] if 0 < end < first else []
+
+    def need(shape: Shape, error: float) -> float:
+        return max(laws[shape].compute(error), 0.0) * per_flop(program, unit, shape)
+
+    limit = (1 - WORTH) * need(plan.stages[-1].shape, end)
+    return any(
+        need(before, error) + need(after, end) - program.credit(before, after) * need(after, error) < limit
+        for before, after in itertools.permutations(laws, 2)
+        if program.backward(before, after) is None and math.isfinite(need(after, end))
+        for error in errors
+    )
