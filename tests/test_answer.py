@@ -383,13 +383,19 @@ def test_a_fixed_shape_is_no_answer_if_a_switch_pays_by_stated_laws(tmp_path: Pa
 
 
 def test_a_plan_that_ends_at_the_floor_of_its_law_has_an_answer(tmp_path: Path) -> None:
-    """By rounding, no law reaches the final error, so that there is no best fixed shape. It was an IndexError."""
-    laws = ("a: 1, b: 2, c: 0.3, d: 0", "a: 4, b: 2, c: 0.31, d: 0")
-    plan = stated(tmp_path, "traversal fixed(shape: (width: 1))\nbudget 1e20 FLOPs", laws)
-    found = answer_of(plan)
-    assert found.fixed == ()
-    assert headline(plan, found).startswith("no: ")
-    assert list(conditions(plan, found))
+    """By rounding, no law reaches the final error. It was an IndexError, and with switches 100%."""
+    laws = ("a: 1, b: 2, c: 0.3, d: 0", "a: 4, b: 2, c: 0.29, d: 0")
+    plan = stated(tmp_path, "traversal fixed(shape: (width: 2))\nbudget 1e20 FLOPs", laws)
+    assert answer_of(plan).last is not None
+    assert (answer_of(plan).say, answer_of(plan).fixed[0].shape) == ("no", Shape.of(width=2))
+    assert headline(plan, answer_of(plan)) == "no: no switch pays; (width: 2) is the best fixed shape"
+    laws = ("a: 1, b: 1, c: 0.2, d: 0", "a: 4, b: 1, c: 0.1, d: 0")
+    switches = stated(tmp_path, "traversal evenly\nstart at error 1.2\nbudget 1e20 FLOPs", laws)
+    found = answer_of(switches)
+    assert len(switches.stages) == 2
+    assert found.best is not None
+    # Half of the budget was spent in the first shape.
+    assert (found.say, found.best.middle) == ("no", pytest.approx(-1.0))
 
 
 def test_a_mixture_is_unknown() -> None:

@@ -64,6 +64,8 @@ def headline(plan: Plan, found: Answer) -> str:
         sure = "" if found.stated else f" ({_share(found.fixed[0].share)} likely)"
         return f"no: no switch pays; {found.fixed[0].shape.written(plan.units)} is the best fixed shape{sure}"
     if found.say == "no":
+        if found.best is not None and found.best.high <= 0:
+            return f"no: the plan saves nothing, {saves}"
         return f"no: the plan saves {saves}, less than the {_percent(found.useful)} that are useful"
     if best and found.other > 0.5:
         return (

@@ -53,11 +53,11 @@ def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubt
 def _exactly(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Range | None:
     """The saving against the best of some fixed shapes, in the unit of the budget; 1 if none reaches the plan's error,
     None if one starts below it."""
-    error, unit = plan.totals.error or 0.0, unit_of(program, plan)
+    unit = unit_of(program, plan)
     budget = plan.totals.compute or 0.0
     if unit != "compute":
         budget = sum(own_compute(stage) * per_flop(program, unit, stage.shape) for stage in plan.stages)
-    need = min(law.compute(error) * per_flop(program, unit, shape) for shape, law in laws.items())
+    need = min(_needs(program, plan, laws).values())
     if need <= 0:
         return None
     saving = 1 - budget / need if math.isfinite(need) else 1.0
@@ -66,10 +66,23 @@ def _exactly(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Range |
 
 def _best(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Shape | None:
     """The fixed shape that needs the least of the budget's unit; None if none reaches the plan's error."""
-    error, unit = plan.totals.error or 0.0, unit_of(program, plan)
-    needs = {shape: law.compute(error) * per_flop(program, unit, shape) for shape, law in laws.items()}
+    needs = _needs(program, plan, laws)
     best = min(needs, key=lambda shape: needs[shape])
     return best if math.isfinite(needs[best]) else None
+
+
+def _needs(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> dict[Shape, float]:
+    """How much of the budget's unit each fixed shape needs for the plan's final error."""
+    error, unit, end = plan.totals.error or 0.0, unit_of(program, plan), plan.stages[-1]
+    computes = {shape: law.compute(error) for shape, law in laws.items()}
+    if math.isinf(computes.get(end.shape, 0.0)):
+        # The plan ends on this law: its error is the law's floor only by rounding.
+        begun = 0.0
+        if len(plan.stages) > 1:
+            credit = program.credit(plan.stages[-2].shape, end.shape)
+            begun = credit * laws[end.shape].compute(plan.stages[-2].leave.error or math.inf)
+        computes[end.shape] = begun + own_compute(end)
+    return {shape: compute * per_flop(program, unit, shape) for shape, compute in computes.items()}
 
 
 def _switch_pays(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> bool:
