@@ -398,6 +398,16 @@ def test_a_plan_that_ends_at_the_floor_of_its_law_has_an_answer(tmp_path: Path) 
     assert (found.say, found.best.middle) == ("no", pytest.approx(-1.0))
 
 
+def test_a_stated_law_beside_fitted_ones_is_named() -> None:
+    plan = compile_file(ROOT / "examples/lm_context.shape")
+    first = plan.candidates[0]
+    assert first.law is not None
+    bare = attrs.evolve(first, law=attrs.evolve(first.law, provenance=attrs.evolve(first.law.provenance, curve=None)))
+    mixed = attrs.evolve(plan, candidates=(bare, *plan.candidates[1:]))
+    data = dict(conditions(mixed, answer_of(mixed)))["data"]
+    assert data == f"inside what was measured; stated, and taken as exact: {first.shape.written(plan.units)}"
+
+
 def test_a_mixture_is_unknown() -> None:
     found = answer_of(compile_file(ROOT / "examples/bytes.shape"))
     assert (found.say, found.doubts, found.best) == ("unknown", ("mixture",), None)

@@ -142,10 +142,12 @@ def _provided(found: Answer) -> str:
 
 
 def _data(plan: Plan, found: Answer) -> str:
+    stated = [one.shape for one in plan.candidates if one.law is not None and one.law.provenance.curve is None]
+    also = f"; stated, and taken as exact: {', '.join(one.written(plan.units) for one in stated)}" if stated else ""
     if not found.asked:
-        return "inside what was measured"
+        return f"inside what was measured{also}"
     each = ", ".join(f"{one.shape.written(plan.units)} {one.times:.3g} times" for one in found.asked)
-    return f"extrapolated: beyond the measured compute of {each}"
+    return f"extrapolated: beyond the measured compute of {each}{also}"
 
 
 def _settle(plan: Plan, found: Answer) -> str:
