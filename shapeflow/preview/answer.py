@@ -152,7 +152,7 @@ def _data(plan: Plan, found: Answer) -> str:
 
 def _settle(plan: Plan, found: Answer) -> str:
     one = found.settle
-    if found.other > 0.5:
+    if found.other > 0.5 and len(plan.stages) == 1:
         return "`traversal steepest` plans the switch"
     if one is None:
         return "not at a sensible cost: more than 8 times the runs, or runs 8 times as long"
