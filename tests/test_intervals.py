@@ -120,9 +120,9 @@ def test_the_picture_of_a_fixed_shape_quotes_no_saving(tmp_path: Path) -> None:
     plan = compiled(tmp_path, text)
     assert plan.is_best_fixed
     draw(plan, tmp_path / "plan.svg")
-    assert "<!-- no: no switch pays; (width: 2) is the best fixed shape -->" in (tmp_path / "plan.svg").read_text(
-        "utf-8"
-    )
+    text = (tmp_path / "plan.svg").read_text("utf-8")
+    assert "<!-- unknown: the plan is the best fixed shape, (width: 2)" in text
+    assert "saves 31" not in text
 
 
 @pytest.mark.parametrize("plan", [plan_with(), plan_with(band=())], ids=["band", "bare"])
