@@ -184,6 +184,13 @@ def test_a_curve_continues_before_its_first_point() -> None:
     assert lines.place_at(lines.log_error_at(later)) == pytest.approx(later, rel=1e-3)
 
 
+def test_runs_that_differ_much_keep_curves_finite_before_their_first_point() -> None:
+    """The level of a run may close up the first stretch of a curve; its slope must not become infinite."""
+    made = posterior({FIRST: curve(run((2.0, 0.5, 0.1), np.random.default_rng(1)))}, 1.0).curves[FIRST]
+    lines = Lines.of(made)
+    assert np.isfinite(np.exp(lines.log_error_at(lines.places[:, 0] - 3.0))).all()
+
+
 def test_a_shape_that_never_gets_there_needs_infinitely_more() -> None:
     lines = {shape: Lines.of(one) for shape, one in exact(CHEAP, DEAR).curves.items()}
     need = needs(lines, np.full(DRAWS, math.log(0.1)))

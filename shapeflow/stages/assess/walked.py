@@ -29,11 +29,14 @@ class Lines:
 
     places: Floats
     log_error: Floats
+    stretch: float
+    """Log compute of the first stretch, without differences between runs: these may make it arbitrarily short."""
 
     @classmethod
     def of(cls, draws: Draws, times: float = 1.0) -> Lines:
         """`times`: how many times the runs there are, if more of them were to confirm each draw."""
-        return cls(draws.places(draws.runs * times), draws.log_error)
+        stretch = float(draws.grid[FIRST] - draws.grid[0])
+        return cls(draws.places(draws.runs * times), draws.log_error, stretch)
 
     def log_error_at(self, place: Floats) -> Floats:
         """Log error of each draw at its own log compute, (draws,), or at several, (draws, points). Before its first
@@ -57,7 +60,7 @@ class Lines:
     def _slope(self) -> Floats:
         """(draws,): -d log error / d log compute over the first stretch, above 0."""
         fall = self.log_error[:, 0] - self.log_error[:, FIRST]
-        return np.asarray(np.maximum(fall / (self.places[:, FIRST] - self.places[:, 0] + 1e-9), 1e-3))
+        return np.asarray(np.maximum(fall / self.stretch, 1e-3))
 
 
 @attrs.frozen(eq=False)
