@@ -39,7 +39,7 @@ def forked(after: Law, before: float, eta: float, length: float, points: int = 2
 
 
 @given(st.floats(0.3, 0.9), st.floats(0.0, 0.4), st.floats(-5.0, 5.0), st.floats(0.1, 1.5), st.floats(0.2, 3.0))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_the_estimator_returns_the_eta_of_a_curve(b: float, c: float, d: float, eta: float, times: float) -> None:
     after = law(b=b, c=c, d=d)
     before = after.error(100.0)
