@@ -15,8 +15,9 @@ from shapeflow.ir.answer import Settle
 from shapeflow.ir.events import Measured, RunEnded
 from shapeflow.running.ask import Allowance, Question, Round, ask
 from shapeflow.running.pool import Job, Pool
+from shapeflow.running.price import prices
 from shapeflow.running.runs import Run
-from shapeflow.running.sweep import write_points
+from shapeflow.running.sweep import sweep_jobs, write_points
 
 FILE = """
 plan "ask"
@@ -66,7 +67,7 @@ class Trainer:
             job.folder.mkdir(parents=True)
             save(plan, job.folder / PLAN)
             run = Run(job.folder, plan, (*events, RunEnded(plan.steps, plan.totals.compute or 0.0, True)))
-            write_points([run], job.folder.parent.parent / f"{job.folder.name}.csv")
+            write_points([run], job.folder.parents[2] / f"{job.folder.name}.csv")
             runs.append(run)
         return runs
 
@@ -93,8 +94,8 @@ def test_first_runs_share_an_allowance_that_is_too_small(file: Path) -> None:
     other.mkdir()
     (other / "plan.shape").write_text(FILE)
     (half,) = ask(question(other / "plan.shape", compute=whole.compute / 2), Report(), Trainer())
-    assert 0.4 * whole.compute < half.compute <= 0.5 * whole.compute
-    assert {job.plan.steps for job in half.jobs} == {28}
+    assert half.compute == pytest.approx(0.5 * whole.compute)
+    assert {job.plan.steps for job in half.jobs} == {30}
 
 
 @pytest.mark.usefixtures("by_tables")
@@ -123,6 +124,12 @@ def test_more_seeds_are_trained_while_they_would_settle_it(file: Path, monkeypat
     assert len(list(ask(question(again / "plan.shape", compute=spent), Report(), Trainer()))) == 2
 
 
+def test_an_allowance_for_no_runs_is_refused(file: Path) -> None:
+    with pytest.raises(Refused) as refused:
+        list(ask(question(file, compute=1.0), Report(), Trainer()))
+    assert refused.value.diagnostics[0].code in ("allowance-too-small", "no-steps")
+
+
 def test_a_file_without_a_budget_is_refused(file: Path) -> None:
     laws = 'laws from fit("old.csv")'
     file.write_text(FILE.replace("budget     60 steps\n", f"{laws}\nstop when error <= 1\n"))
@@ -144,7 +151,16 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "already done" in said.err
     assert "plan written to" in said.out
     assert "next: shapeflow " in said.out
-    assert answer(["fit", str(file), "--set", 'laws from fit("runs/plan-ask/runs")']) == 0
+    assert answer(["fit", str(file), "--set", 'laws from fit("runs/plan-ask/runs/whole")']) == 0
+
+
+def test_a_larger_allowance_continues_after_shorter_runs(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs of each length have their own folder: a repeated call must not meet runs of another plan."""
+    priced = sum(one.compute for one in prices([sweep_jobs(file, [], [0], file.parent / "x", Report())]).all)
+    for within, runs in ((0.6 * priced, "1-of-2"), (2 * priced, "whole")):
+        arguments = ["ask", str(file), "--within", f"{within:.0f} FLOPs", "--jobs", "1", "--device", "cpu"]
+        assert answer(arguments) == 0, capsys.readouterr().err
+        assert f'laws from fit("runs/plan-ask/runs/{runs}")' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("within", ["5 apples", "-3 minutes", "0 s", "3 tokens", ""])

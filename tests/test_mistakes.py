@@ -74,6 +74,7 @@ ELSEWHERE: dict[str, str] = {
     "schedule-left-out": "test_schedules.py::test_no_run_of_a_sweep_has_a_schedule",
     "slot-contested": "test_edits.py::test_joined_follows_the_order_and_refuses_a_contested_slot",
     "teacher-changed": "test_torch_distill.py::test_a_missing_or_changed_teacher_is_reported_before_the_first_step",
+    "allowance-too-small": "test_ask.py::test_an_allowance_for_no_runs_is_refused",
     "undeclared-state": "test_torch_optimizers.py::test_state_other_than_declared_is_refused_after_the_first_update",
     "uncounted-budget": "test_traversals.py::test_what_steepest_refuses",
     "unknown-backend": "test_refusals.py::test_a_backend_that_nobody_brings",

@@ -135,16 +135,16 @@ def _listened(receiver: Connection, thread: threading.Thread, listen: Listen, wa
     while True:
         alive = thread.is_alive()
         while receiver.poll(_POLL if alive else 0):
-            told: Message = receiver.recv()
-            if told.what == "event":
-                listen(told.value)
-            elif told.what == "warning":
-                warn(told.value)
-            elif told.what == "refused":
+            message: Message = receiver.recv()
+            if message.what == "event":
+                listen(message.value)
+            elif message.what == "warning":
+                warn(message.value)
+            elif message.what == "refused":
                 thread.join()
-                raise Refused(*told.value)
+                raise Refused(*message.value)
             else:
-                outcome = told.value
+                outcome = message.value
         if not alive:
             return outcome
 
@@ -178,8 +178,8 @@ def _lost(errors: list[ChildFailedError], choices: Choices) -> Diagnostic:
         how = failure.signal_name() if failure.exitcode < 0 else f"exit status {failure.exitcode}"
         notes.append(f"process {rank} ended with {how}")
         # For a Python error, torch reports the traceback. For a signal, it reports only that there was one.
-        told = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
-        notes += str(told).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
+        message = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
+        notes += str(message).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
     return Diagnostic(
         "worker-lost",
         "a process of the run was lost, so the others were ended",

@@ -282,6 +282,7 @@ _RUNS = {
     "be trained, for the reason that is given. Name the rivals with `--rival` to choose others.",
     "not-in-plan": "A compiled plan contains the shapes in which it trains, and nothing about its other candidates. "
     "Pass the `.shape` file to train these.",
+    "allowance-too-small": "`shapeflow ask` may not train even very short runs of all candidates within `--within`.",
     "other-plan": "The folder contains a run of a different plan. Use a different folder, or remove it.",
     "data-changed": "The data has changed since the run began. Resuming would mix two data sets.",
     "no-such-model": "The backend has no module for the plan's model.",

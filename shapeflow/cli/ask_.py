@@ -81,7 +81,7 @@ def command(
         print_json({"plan": str(folder / "plan.json"), "answer": answer_to_json(rounds[-1].answer), **_spent(rounds)})
         return
     show(plan_view(plan))
-    click.echo(f"\n  plan written to {folder / 'plan.json'}; laws: `{question.laws}`")
+    click.echo(f"\n  plan written to {folder / 'plan.json'}; laws: `{rounds[-1].laws}`")
     click.echo(f"  next: {_next(file, folder, rounds[-1])}")
 
 
