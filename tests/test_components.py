@@ -142,7 +142,7 @@ BROKEN = [
     ),
     (
         "traversal", "evenly", "(TraversalHooks)", "",
-        "lacks the optional `picks`, `crosses`",
+        "lacks the optional `picks`",
         "inherit their defaults: `class Evenly(TraversalHooks)`, from `shapeflow.ir.components`",
     ),
     (

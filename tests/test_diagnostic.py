@@ -114,7 +114,7 @@ def test_an_error_without_a_text_names_its_place() -> None:
 
 def test_details_are_shown_on_request() -> None:
     diagnostic = Diagnostic("c", "m", place="a", notes=("short",), details=("long",))
-    assert render(diagnostic).splitlines()[2:] == ["   = note: short", "   = note: `--verbose` shows the details"]
+    assert render(diagnostic).splitlines()[2:] == ["   = note: short", "   = note: 1 more: `--verbose` shows them"]
     assert render(diagnostic, verbose=True).splitlines()[2:] == ["   = note: short", "   = note: long"]
 
 

@@ -49,7 +49,7 @@ class Diagnostic:
 
     `at` is the primary place in a source text. An error outside a source text (a flag, a plan's JSON, a machine) has
     no `at` and names its `place` in words. `notes` are facts, `help` is an action; sentences of the language that
-    `help` quotes must parse. `details` are notes that the screen shows on `--verbose` only.
+    `help` quotes must parse. `details` are further notes, which the screen shows on `--verbose` only.
     """
 
     code: str

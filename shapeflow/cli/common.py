@@ -66,7 +66,7 @@ def formatted(function: _F) -> _F:
         is_eager=True,
         expose_value=False,
         callback=_remember,
-        help="Show the details of diagnostics.",
+        help="Show all notes of diagnostics.",
     )
     return option(details(function))
 

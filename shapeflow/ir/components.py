@@ -414,11 +414,6 @@ class TraversalHooks(Protocol):
         Default: False."""
         return False
 
-    @property
-    def crosses(self) -> bool:
-        """Whether the traversal switches where the laws of two shapes cross. Default: False."""
-        return False
-
 
 class Traversal(TraversalHooks, Protocol):
     """A component of `traversals/`: the rule that decides which candidate is trained when."""

@@ -43,7 +43,7 @@ def render(d: Diagnostic, *, color: bool = False, verbose: bool = False) -> str:
         lines += _block([mark for mark in marks if mark.label.span.source is source], pad, arrow, paint)
     said = [("note", note) for note in (*d.notes, *(d.details if verbose else ()))]
     if d.details and not verbose:
-        said.append(("note", "`--verbose` shows the details"))
+        said.append(("note", f"{len(d.details)} more: `--verbose` shows them"))
     said += [("help", d.help)] if d.help else []
     for word, text in said:
         following = "\n" + " " * (len(pad) + 9)

@@ -35,8 +35,6 @@ class Steepest(TraversalHooks):
 
     picks: ClassVar[bool] = True
     """The traversal may use every candidate, so the compiler warns about candidates that it does not use."""
-    crosses: ClassVar[bool] = True
-    """The traversal switches where the rates of laws cross, so resampled laws give an interval for each switch."""
 
     stage_at_least: Amount | None = setting(  # noqa: RUF009
         "steps", "compute", "ratio", default=None, low=0.0, help="the shortest stage, `500 steps` or `2%` of the budget"

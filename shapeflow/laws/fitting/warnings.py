@@ -66,16 +66,16 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     sampled-history, computed-compute, small-compute."""
 
     def warn(code: str, message: str, notes: Iterable[str], help: str | None = None) -> None:
-        report.warning(code, message, request.at("paths"), notes=notes, help=help)
+        every = list(notes)
+        report.warning(code, message, request.at("paths"), notes=every[:SHOWN], details=every[SHOWN:], help=help)
 
     if logs.torn:
         message = f"the last line of {len(logs.torn)} of {len(logs.hashes)} logs is incomplete"
-        warn("torn-log", message, [f"left out: the last line of `{name}`" for name in logs.torn[:SHOWN]])
+        warn("torn-log", message, [f"left out: the last line of `{name}`" for name in logs.torn])
     if logs.skipped:
-        more = [f"and {len(logs.skipped) - SHOWN} more"] if len(logs.skipped) > SHOWN else []
-        notes = [f"`{name}`: {why}" for name, why in list(logs.skipped.items())[:SHOWN]] + more
+        notes = [f"`{name}`: {why}" for name, why in logs.skipped.items()]
         warn("skipped-runs", f"skipped {len(logs.skipped)} of the files that match the pattern", notes)
-    broken = [f"`{name}`: {count} lines are not rows" for name, count in list(logs.broken.items())[:SHOWN]]
+    broken = [f"`{name}`: {count} lines are not rows" for name, count in logs.broken.items()]
     if excluded := _by_shape(logs, request, lambda run: faults(run.excluded)) + broken:
         warn("excluded-points", "some points cannot be used and are left out", excluded)
     if repeated := _by_shape(logs, request, lambda run: Counter({"repeated step(s)": run.repeated})):
@@ -90,10 +90,10 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     if logs.sampled:
         message = f"{_files(logs.sampled)} exported by W&B and may contain only a sample of the logged points"
         help = "export all steps with `scan_history()` of the wandb package; ignore this warning if you did"
-        warn("sampled-history", message, _some(f"`{name}`" for name in logs.sampled), help)
+        warn("sampled-history", message, [f"`{name}`" for name in logs.sampled], help)
     if logs.counted:
         message = f"{_files(logs.counted)} without a compute column: compute was derived"
-        notes = _some(f"`{name}`: {how}" for name, how in logs.counted.items())
+        notes = [f"`{name}`: {how}" for name, how in logs.counted.items()]
         help = request.advice("log the FLOPs", ("compute", "name the compute column with `{}`"))
         warn("computed-compute", message, notes, help)
     spent = max((run.spent for run in logs.runs.values()), default=SMALL)
@@ -107,17 +107,12 @@ def _files(names: Collection[str]) -> str:
     return f"{len(names)} log{'s are' if len(names) > 1 else ' is'}"
 
 
-def _some(lines: Iterable[str]) -> list[str]:
-    every = list(lines)
-    return every[:SHOWN] + ([f"and {len(every) - SHOWN} more"] if len(every) > SHOWN else [])
-
-
 def _plural(reason: str, number: int) -> str:
     return reason.replace("(s)", "s" if number > 1 else "")
 
 
 def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[str]]) -> list[str]:
-    """Return a line for each candidate with a count above 0; at most `SHOWN` lines and a summary of the rest."""
+    """Return a line for each candidate with a count above 0."""
     lines: list[str] = []
     for shape in request.candidates:
         total: Counter[str] = Counter()
@@ -126,7 +121,7 @@ def _by_shape(logs: Logs, request: LawRequest, count: Callable[[Run], Counter[st
                 total.update(count(run))
         if counts := ", ".join(f"{number} {_plural(reason, number)}" for reason, number in total.items() if number):
             lines.append(f"{shape.written(request.units)}: {counts}")
-    return lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more candidates"] if len(lines) > SHOWN else [])
+    return lines
 
 
 def doubts(laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> None:
@@ -139,7 +134,8 @@ def doubts(laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> No
             f"{len(falling)} of {len(laws)} laws are fitted to runs whose learning rate falls",
             at,
             "earlier points do not show what shorter runs reach",
-            notes=_some(falling),
+            notes=falling[:SHOWN],
+            details=falling[SHOWN:],
             help="fit laws to runs at a constant learning rate",
         )
     rms = {shape: law.provenance.rms or 0.0 for shape, law in laws.items()}
@@ -151,4 +147,4 @@ def doubts(laws: Mapping[Shape, Law], request: LawRequest, report: Report) -> No
     if loose:
         message = "the points scatter widely around their law"
         help_ = "measure on more samples, average the weights, or add runs"
-        report.warning("loose-law", message, at, notes=_some(loose), help=help_)
+        report.warning("loose-law", message, at, notes=loose[:SHOWN], details=loose[SHOWN:], help=help_)
