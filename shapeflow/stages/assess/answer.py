@@ -74,10 +74,8 @@ def ask(
     `credits`: those of the switches, in place of the question's."""
     curves, more = question.posterior.curves, times or {}
     lines = {shape: Lines.of(draws, more.get(shape, 1.0)) for shape, draws in curves.items()}
-    walked = walk(lines, question.pieces, question.credits if credits is None else credits)
+    walked, need = _walked(lines, question.pieces, question.credits if credits is None else credits)
     last_shape = question.pieces[-1].shape
-    # The plan ends on this curve itself: exact where a draw is level, or ends, at that error.
-    need = {**needs(lines, walked.log_error), last_shape: np.exp(walked.places[-1])}
     every = np.array(list(need.values()))
     saving = savings(question.budget, every.min(0))
     winners = every.argmin(0)
@@ -106,6 +104,15 @@ def ask(
         error=interval(np.exp(walked.log_error)),
         saving=saving,
     )
+
+
+def _walked(
+    lines: Mapping[Shape, Lines], pieces: Sequence[Piece], credits: Sequence[Floats | float]
+) -> tuple[Walk, dict[Shape, Floats]]:
+    """The plan in every draw, and what each shape needs, fixed, to reach its error."""
+    walked = walk(lines, pieces, credits)
+    # The plan ends on the last shape's curve itself: exact where a draw is level, or ends, at that error.
+    return walked, {**needs(lines, walked.log_error), pieces[-1].shape: np.exp(walked.places[-1])}
 
 
 def interval(values: Floats) -> Range:
@@ -137,13 +144,9 @@ def _log(value: float) -> float:
 
 def _another(question: Question, lines: Mapping[Shape, Lines], log_error: Floats, fixed: Shape) -> Floats:
     """(draws,): the largest saving of a single switch, at one of `PLACES` errors, against a fixed shape."""
-    curves, end = question.posterior.curves, float(np.median(log_error))
-    top = min(float(np.median(draws.log_error[:, 0])) for draws in curves.values())
-    errors = np.linspace(max(top, end), end, PLACES)
-    spent = {
-        shape: np.stack([np.exp(line.place_at(np.full(len(log_error), one))) for one in errors], 1)
-        for shape, line in lines.items()
-    }
+    curves = question.posterior.curves
+    errors = errors_to(question, float(np.median(log_error)), PLACES)
+    spent = {shape: np.exp(line.places_at(errors)) for shape, line in lines.items()}
     whole = spent[fixed][:, -1]
     least = whole.copy()
     for before, after in itertools.permutations(curves, 2):
@@ -160,12 +163,20 @@ def _another(question: Question, lines: Mapping[Shape, Lines], log_error: Floats
         return np.asarray(np.where(reached, 1 - least / whole, 0.0))
 
 
+def errors_to(question: Question, end: float, count: int) -> Floats:
+    """(count,): log errors from the highest that all curves measured down to `end`."""
+    top = min(float(np.median(draws.log_error[:, 0])) for draws in question.posterior.curves.values())
+    return np.linspace(max(top, end), end, count)
+
+
 def credit_needed(question: Question) -> float | None:
     """The least credit of every switch at which the 5% bound of the saving is above 0; None if 1 is not enough."""
     switches = len(question.pieces) - 1
+    lines = {shape: Lines.of(draws) for shape, draws in question.posterior.curves.items()}
 
     def pays(credit: float) -> bool:
-        return bool(ask(question, credits=[credit] * switches).best.low > 0)
+        _, need = _walked(lines, question.pieces, [credit] * switches)
+        return interval(savings(question.budget, np.array(list(need.values())).min(0))).low > 0
 
     if not switches or not pays(1.0):
         return None

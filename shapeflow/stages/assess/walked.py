@@ -56,6 +56,16 @@ class Lines:
             found[at] = x[0] - (one - y[0]) / slope if above else np.interp(one, y[::-1] + small, x[::-1], left=np.inf)
         return found
 
+    def places_at(self, log_errors: Floats) -> Floats:
+        """(draws, errors): `place_at` for the same log errors in every draw, (errors,)."""
+        small = 1e-12 * np.arange(self.log_error.shape[1])
+        found = np.empty((len(self.places), len(log_errors)))
+        rows = zip(self.places, self.log_error, self._slope, strict=True)
+        for at, (x, y, slope) in enumerate(rows):
+            inside = np.interp(log_errors, y[::-1] + small, x[::-1], left=np.inf)
+            found[at] = np.where(log_errors > y[0], x[0] - (log_errors - y[0]) / slope, inside)
+        return found
+
     @property
     def _slope(self) -> Floats:
         """(draws,): -d log error / d log compute over the first stretch, above 0."""
