@@ -12,9 +12,10 @@ import pytest
 from shapeflow.base.diagnostics import Report
 from shapeflow.cli import answer
 from shapeflow.ir.events import Measured
-from shapeflow.running.rivals import Past, training
+from shapeflow.running.rivals import Past
 from shapeflow.running.runs import Run
 from shapeflow.running.sweep import sweep_jobs
+from shapeflow.running.training import training
 
 BATCHES = """\
 plan "tiny batches"

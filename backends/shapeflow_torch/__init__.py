@@ -59,6 +59,12 @@ class TorchBackend:
 
         fork(source, plan, folder)
 
+    def extend(self, folder: Path, plan: Plan, aside: Path) -> None:
+        """Let the run in a folder go on as a longer plan; see `shapeflow_torch.fork.extend`."""
+        from shapeflow_torch.fork import extend
+
+        extend(folder, plan, aside)
+
     def pace(self, plan: Plan, **choices: Any) -> Mapping[Shape, tuple[float, float]]:
         """Time steps and evaluations of a plan in each of its shapes; see `shapeflow_torch.pace.pace`."""
         from shapeflow_torch.pace import pace

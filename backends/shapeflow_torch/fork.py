@@ -1,4 +1,4 @@
-"""Forks a run: another plan continues from the end of a finished run."""
+"""Continues a run with another plan: in another folder from its end, or in its own folder with more steps."""
 
 from __future__ import annotations
 
@@ -43,15 +43,45 @@ def fork(source: Path, plan: Plan, folder: Path) -> None:
         )
         raise Refused(Diagnostic("no-checkpoint", message, place=str(source), help=help_))
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        adopt(checkpoint, temporary / CHECKPOINTS / checkpoint.name, trunk.digest, plan.digest)
-        write_text(temporary / DATA, read_text(source / DATA))
-        write_text(temporary / EVENTS, lines_until(source / EVENTS, trunk.steps))
-        plan_json.save(plan, temporary / PLAN)
+        _copy(source, checkpoint, plan, temporary)
         os.rename(temporary, folder)
         sync_folder(folder.parent)
     except OSError as error:
         raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def extend(folder: Path, plan: Plan, aside: Path) -> None:
+    """Let the run in a folder go on as `plan`, which makes the same steps and more, from its newest checkpoint.
+
+    The caller must ensure that the plans begin alike. A run without a checkpoint starts again. The folder is replaced
+    completely; `aside`, next to it, is where the old one lies until then. Raises Refused `broken-checkpoint`,
+    `disk-full`, `cannot-write`."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    checkpoint = newest(folder / CHECKPOINTS)
+    try:
+        if checkpoint is None:
+            plan_json.save(plan, temporary / PLAN)
+        else:
+            _copy(folder, checkpoint, plan, temporary)
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(folder, aside)
+        os.rename(temporary, folder)
+        sync_folder(folder.parent)
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _copy(source: Path, checkpoint: Path, plan: Plan, folder: Path) -> None:
+    """Create a folder in which a plan continues from a checkpoint of a run. Raises Refused; OSError."""
+    digest = plan_json.load(source / PLAN).digest
+    shutil.rmtree(folder, ignore_errors=True)
+    adopt(checkpoint, folder / CHECKPOINTS / checkpoint.name, digest, plan.digest)
+    write_text(folder / DATA, read_text(source / DATA))
+    write_text(folder / EVENTS, lines_until(source / EVENTS, step_of(checkpoint, digest)))
+    plan_json.save(plan, folder / PLAN)

@@ -1,6 +1,7 @@
 """Runs several plans in parallel, each in a separate process.
 
 Finished runs are kept and interrupted runs are resumed: start an interrupted sweep or comparison again to continue it.
+A run that is too short goes on from its end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save
 from shapeflow.running.backend import backend
-from shapeflow.running.runs import CHECKPOINTS, EVENTS, PLAN, Run, last_step, read_run
+from shapeflow.running.runs import CHECKPOINTS, EVENTS, PLAN, Run, aside, last_step, read_run
+from shapeflow.running.training import begins_like
 
 _POLL = 0.2
 """Seconds between two polls of the processes."""
@@ -46,19 +48,30 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has reached its end, its goal or its pause.
+        """Whether the run has reached its end, its goal or its pause. A longer run that begins with this one counts.
 
         Raises Refused `other-plan` if the folder contains a run of another plan."""
-        if not (self.folder / PLAN).is_file():
+        run = self.earlier
+        if run is None:
             return False
-        run = read_run(self.folder)
         if run.plan.digest != self.plan.digest:
-            message = f"the run in `{self.folder}` follows another plan"
-            help_ = "choose another folder with `-o`, or remove this one"
-            raise Refused(Diagnostic("other-plan", message, place=str(self.folder), help=help_))
+            return run.done >= self.steps
         reached = self.until is not None and run.reaches(*self.until) is not None
         paused = self.pause is not None and run.done >= self.pause
         return run.ended is not None and (run.ended.finished or reached or paused)
+
+    @property
+    def earlier(self) -> Run | None:
+        """The run in the folder, of the same plan or of a longer or shorter one that begins like it; None if there is
+        none. Raises Refused `other-plan`."""
+        if not (self.folder / PLAN).is_file():
+            return None
+        run = read_run(self.folder)
+        if run.plan.digest != self.plan.digest and not begins_like(run.plan, self.plan):
+            message = f"the run in `{self.folder}` follows another plan"
+            help_ = "choose another folder with `-o`, or remove this one"
+            raise Refused(Diagnostic("other-plan", message, place=str(self.folder), help=help_))
+        return run
 
 
 LAUNCHER = frozenset({"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
@@ -123,6 +136,7 @@ class Pool:
                 watch(one.job, one.job.steps, "done")
 
     def _start(self, job: Job) -> _Running:
+        job = _in_place(job)
         begun = (job.folder / EVENTS).exists() or (job.folder / CHECKPOINTS).exists()
         save(job.plan, job.folder / PLAN)
         command = [sys.executable, "-m", "shapeflow", "run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
@@ -135,6 +149,21 @@ class Pool:
         said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `check` or `end`
         own = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
         return _Running(job, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=own), said)
+
+
+def _in_place(job: Job) -> Job:
+    """A job that continues the run in its folder. A shorter run goes on as the job's plan; a longer one keeps its own
+    plan, and pauses where the job ends."""
+    if not job.folder.exists() and aside(job.folder).exists():
+        # The process was killed while the run was extended.
+        os.rename(aside(job.folder), job.folder)
+    earlier = job.earlier
+    if earlier is None or earlier.plan.digest == job.plan.digest:
+        return job
+    if earlier.plan.steps > job.plan.steps:
+        return attrs.evolve(job, plan=earlier.plan, pause=job.steps)
+    backend("torch")().extend(job.folder, job.plan, aside(job.folder))
+    return job
 
 
 @contextlib.contextmanager

@@ -105,6 +105,11 @@ def last_step(folder: Path) -> int:
         return 0
 
 
+def aside(folder: Path) -> Path:
+    """Where a run folder lies while a longer one takes its place."""
+    return folder.with_name(f".{folder.name}.before")
+
+
 def is_run(folder: Path) -> bool:
     return (folder / PLAN).is_file()
 

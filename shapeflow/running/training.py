@@ -1,16 +1,12 @@
-"""Finds ways that train in the same way, so that they are trained once."""
+"""Tells whether two plans train in the same way, so that the runs of one serve the other."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
-
-import attrs
 
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import plan_to_json
-from shapeflow.running.rivals.ways import Entry
 
 _TRAINED = (
     *("convention", "model", "data", "objectives", "optimizer", "parameters", "apart", "slots"),
@@ -28,8 +24,7 @@ def training(plan: Plan) -> str:
     Names, laws, predictions and the places of measurements do not count. Neither does the length of a run in a single
     shape at a constant rate: the longer run begins with the shorter one."""
     body = plan_to_json(plan)
-    endless = len(plan.stages) == 1 and not plan.stages[0].blends and plan.cooldown is None and plan.schedule is None
-    stages = [_stage(stage, endless) for stage in body["stages"]]
+    stages = [_stage(stage, _endless(plan)) for stage in body["stages"]]
     return json.dumps([{name: body[name] for name in _TRAINED}, stages], sort_keys=True)
 
 
@@ -42,18 +37,17 @@ def _stage(stage: dict[str, Any], endless: bool) -> dict[str, Any]:
     return found
 
 
-def joined(plan: Entry, rivals: Iterable[Entry]) -> list[Entry]:
-    """The plan and its rivals. A rival that trains like an earlier way has the same jobs, and names that way.
+def begins_like(one: Plan, other: Plan) -> bool:
+    """Whether two plans of different lengths make and measure the same up to the end of the shorter one."""
+    return _endless(one) and _measured(one) == _measured(other) and training(one) == training(other)
 
-    Of two rivals in one fixed shape, both have the longer runs. A rival that trains like the plan has the plan's runs:
-    every run of the plan reaches the default target."""
-    ways, first = [plan], {training(plan.plan): 0}
-    for rival in rivals:
-        at = first.setdefault(training(rival.plan), len(ways))
-        if at < len(ways):
-            if at and rival.plan.steps > ways[at].plan.steps:
-                ways[at] = attrs.evolve(ways[at], jobs=rival.jobs)
-            rival = attrs.evolve(rival, same=ways[at].name)
-        ways.append(rival)
-    named = {way.name: way.jobs for way in ways}
-    return [way if way.same is None else attrs.evolve(way, jobs=named[way.same]) for way in ways]
+
+def _measured(plan: Plan) -> tuple[str, int]:
+    """The metric, and the longest context of all candidates: losses of every run are measured there too."""
+    contexts = (one.shape.number("context") for one in plan.candidates if "context" in one.shape)
+    return plan.metric, max(contexts, default=0)
+
+
+def _endless(plan: Plan) -> bool:
+    """Whether a longer run begins with this one: one shape at a constant learning rate."""
+    return len(plan.stages) == 1 and not plan.stages[0].blends and plan.cooldown is None and plan.schedule is None

@@ -17,7 +17,7 @@ from shapeflow.running.rivals.paired import Paired, paired
 from shapeflow.running.rivals.past import Past
 from shapeflow.running.rivals.predicted import Prediction, Why, predictions
 from shapeflow.running.rivals.results import Result, metric_of, results, seconds_to, step_times, target_of
-from shapeflow.running.rivals.same import joined, training
+from shapeflow.running.rivals.same import joined
 from shapeflow.running.rivals.ways import FIXED, PLAN, RIVALS, Cases, Entry, with_goal
 
 __all__ = [
@@ -50,6 +50,5 @@ __all__ = [
     "seconds_to",
     "step_times",
     "target_of",
-    "training",
     "with_goal",
 ]

@@ -10,8 +10,8 @@ import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.running.pool import Job
-from shapeflow.running.rivals.same import training
 from shapeflow.running.runs import Run, is_run, read_run
+from shapeflow.running.training import training
 
 _HAIR = 1e-9
 """The relative rounding error allowed in compute."""
