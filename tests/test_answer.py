@@ -26,6 +26,7 @@ from shapeflow.laws.logs.points import Floats, Point
 from shapeflow.preview.answer import conditions, headline
 from shapeflow.stages.assess.answer import Question, ask, credit_needed
 from shapeflow.stages.assess.doubts import rises
+from shapeflow.stages.assess.idle import idle
 from shapeflow.stages.assess.settle import settle
 from shapeflow.stages.assess.walked import Lines, Piece, needs, savings, walk
 
@@ -230,6 +231,22 @@ def test_no_means_that_no_other_switch_pays_either() -> None:
     late = ask(question(exact(CHEAP, DEAR), [(FIRST, 40.0), (SECOND, 0.1)]))
     assert late.best.high < 0.02
     assert late.say == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("last", "waits"),
+    [(6.0, False), (15.0, True)],  # the second shape becomes the cheaper one at error 0.4, its compute 10
+)
+def test_a_shape_waits_unless_it_would_be_used_later(last: float, waits: bool) -> None:
+    third = Shape.of(width=3)
+    drawn = exact(CHEAP, DEAR, (40.0, 1.0, 0.1), shapes=(FIRST, SECOND, third))
+    begun = {
+        shape: attrs.evolve(one, grid=one.grid[2000:], log_error=one.log_error[:, 2000:], level=one.level[:, 2000:])
+        for shape, one in drawn.curves.items()
+    }
+    begun[SECOND] = attrs.evolve(begun[SECOND], last=math.log(last))
+    asked = question(attrs.evolve(drawn, curves=begun), [(FIRST, 12.0)])
+    assert idle(asked, ask(asked)) == ((SECOND, third) if waits else (third,))
 
 
 def test_a_budget_in_another_unit_moves_the_curves() -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-import attrs
 import pytest
 
 from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.shapes import Shape
 from shapeflow.cli import answer
-from shapeflow.ir.answer import Settle
+from shapeflow.ir.answer import Answer, Asked, Say, Settle
 from shapeflow.ir.events import Measured, RunEnded
-from shapeflow.running.ask import Allowance, Question, Round, ask
+from shapeflow.running.ask import Allowance, Question, ask
 from shapeflow.running.pool import Job, Pool
 from shapeflow.running.price import prices
+from shapeflow.running.rungs import LONGEST, MARGIN, SEEDS, Growing, next_lengths
 from shapeflow.running.runs import Run
 from shapeflow.running.sweep import sweep_jobs, write_points
 
@@ -28,7 +30,7 @@ optimizer  adamw(lr: 3e-3, warmup: 5 steps)
 metric     cross_entropy
 axis patch in [4, 2] px via flexi_resize(base: 4 px, preview: 0%)
 traversal  steepest
-budget     60 steps
+budget     240 steps
 """
 
 
@@ -46,8 +48,9 @@ def question(file: Path, **allowance: float) -> Question:
 class Trainer:
     """Writes runs by a law instead of training; the second shape is the better one per FLOP throughout."""
 
-    def __init__(self) -> None:
-        self.trained: list[str] = []
+    def __init__(self, worse: float = 4.0) -> None:
+        self.worse = worse
+        self.trained: list[tuple[str, int]] = []
 
     def __call__(self, jobs: Sequence[Job]) -> list[Run]:
         from shapeflow.ir.plan_json import save
@@ -55,19 +58,17 @@ class Trainer:
 
         runs = []
         for job in jobs:
-            self.trained.append(job.folder.name)
+            self.trained.append((job.folder.name, job.plan.steps))
             plan, shape = job.plan, job.plan.stages[0].shape
-            scale = 1.0 if shape["patch"] == 2 else 1.5
+            scale = 1.0 if shape["patch"] == 2 else self.worse
+            values = {step: {"cross_entropy": scale * (step / 5) ** -0.4} for step in range(2, plan.steps + 1)}
             events = tuple(
-                Measured(
-                    step, 0, shape, plan.compute_at(step), None, {"cross_entropy": scale * (step / 5) ** -0.4}, 1.0
-                )
-                for step in range(2, plan.steps + 1)
+                Measured(step, 0, shape, plan.compute_at(step), None, value, 1.0) for step, value in values.items()
             )
-            job.folder.mkdir(parents=True)
+            job.folder.mkdir(parents=True, exist_ok=True)
             save(plan, job.folder / PLAN)
             run = Run(job.folder, plan, (*events, RunEnded(plan.steps, plan.totals.compute or 0.0, True)))
-            write_points([run], job.folder.parents[2] / f"{job.folder.name}.csv")
+            write_points([run], job.folder.parents[1] / f"{job.folder.name}.csv")
             runs.append(run)
         return runs
 
@@ -79,49 +80,94 @@ def by_tables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("by_tables")
-def test_a_settled_answer_ends_the_search(file: Path) -> None:
+def test_runs_grow_until_the_answer_is_settled_and_an_idle_shape_waits(file: Path) -> None:
     trainer = Trainer()
-    (only,) = ask(question(file, compute=1e12), Report(), trainer)
-    assert trainer.trained == ["patch4-seed0", "patch2-seed0"]
-    assert only.answer.say == "no"
-    assert [job.plan.steps for job in only.jobs] == [60, 60]
+    rounds = list(ask(question(file, compute=1e12), Report(), trainer))
+    assert trainer.trained[:2] == [("patch4-seed0", 30), ("patch2-seed0", 30)]
+    assert {name for name, _ in trainer.trained[2:]} == {"patch2-seed0"}
+    assert [round(one.length, 3) for one in rounds] == [0.125, 0.25, 0.5, 1.0][: len(rounds)]
+    assert rounds[-1].say == "no"
+    assert rounds[-1].answer is not None
+    assert rounds[-1].answer.idle == (rounds[0].jobs[0].plan.stages[0].shape,)
 
 
 @pytest.mark.usefixtures("by_tables")
-def test_first_runs_share_an_allowance_that_is_too_small(file: Path) -> None:
-    (whole,) = ask(question(file, compute=1e12), Report(), Trainer())
-    other = file.parent / "other"
-    other.mkdir()
-    (other / "plan.shape").write_text(FILE)
-    (half,) = ask(question(other / "plan.shape", compute=whole.compute / 2), Report(), Trainer())
-    assert half.compute == pytest.approx(0.5 * whole.compute)
-    assert {job.plan.steps for job in half.jobs} == {30}
+def test_every_run_counts_once_however_often_it_goes_on(file: Path) -> None:
+    rounds = list(ask(question(file, compute=1e12), Report(), Trainer(1.02)))
+    longest = {job.folder: job.plan.totals.compute or 0.0 for one in rounds for job in one.jobs}
+    assert len(rounds) > 1
+    assert sum(one.compute for one in rounds) == pytest.approx(sum(longest.values()))
 
 
 @pytest.mark.usefixtures("by_tables")
-def test_more_seeds_are_trained_while_they_would_settle_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unknown answer asks for more runs of one shape; they are trained until the allowance ends."""
-    import shapeflow.running.ask as module
+def test_runs_are_as_long_as_the_allowance_admits(file: Path) -> None:
+    every = list(ask(question(file, compute=1e12), Report(), Trainer()))
+    first = every[0].compute
+    for share, steps in ((1.0, 30), (0.5, 15), (0.3, 7)):
+        other = file.parent / f"other{steps}"
+        other.mkdir()
+        (other / "plan.shape").write_text(FILE)
+        trainer = Trainer()
+        assert list(ask(question(other / "plan.shape", compute=share * first * 1.01), Report(), trainer))
+        assert [length for _, length in trainer.trained[:2]] == [steps, steps]
 
-    compiled = module.compile_file
 
-    def undecided(*arguments: object) -> object:
-        plan = compiled(*arguments)  # type: ignore[arg-type]
-        assert plan.answer is not None
-        shape = plan.stages[-1].shape
-        wanted = Settle(by="seeds", times=2.0, compute=1.0, shapes=(shape,), expected=None)
-        return attrs.evolve(plan, answer=attrs.evolve(plan.answer, say="unknown", settle=wanted))
+SHAPES = A, B = Shape({"patch": 4}), Shape({"patch": 2})
 
-    monkeypatch.setattr(module, "compile_file", undecided)
-    trainer = Trainer()
-    rounds: list[Round] = list(ask(question(file, compute=1e12), Report(), trainer))
-    assert len(rounds) == module.SEEDS
-    assert trainer.trained[2:4] == ["patch2-seed1", "patch2-seed2"]
-    spent = rounds[0].compute + 1.5 * rounds[1].compute
-    again = file.parent / "again"
-    again.mkdir()
-    (again / "plan.shape").write_text(FILE)
-    assert len(list(ask(question(again / "plan.shape", compute=spent), Report(), Trainer()))) == 2
+
+def said(say: Say, **more: object) -> Answer:
+    given: dict[str, object] = {
+        **{"doubts": (), "stated": False, "unit": "compute", "useful": 0.02, "best": None, "last": None, "fixed": ()},
+        **{"other": 0.0, "asked": (), "switches": (), "credit_needed": None, "differ": None, "differ_runs": 0},
+        **{"error": None, "spent": None, "saved": None, "settle": None},
+    }
+    return Answer(say=say, **{**given, **more})  # type: ignore[arg-type]
+
+
+def settling(by: Literal["seeds", "compute"], *shapes: Shape) -> Settle:
+    return Settle(by=by, times=2.0, compute=1.0, shapes=shapes, expected=None)
+
+
+def test_a_rung_doubles_the_runs_of_all_shapes_but_those_that_wait() -> None:
+    growing = Growing({(A, 0): 0.25, (B, 0): 0.25})
+    assert next_lengths(growing, None) == [{(A, 0): x, (B, 0): x} for x in (0.5, 0.375, 0.3125)]
+    assert next_lengths(growing, said("unknown", idle=(A,)))[0] == {(B, 0): 0.5}
+
+
+def test_beyond_the_data_yes_ends_the_search_and_no_does_not() -> None:
+    asked = (Asked(shape=A, times=4.0),)
+    growing = Growing({(A, 0): 0.25, (B, 0): 0.25})
+    assert next_lengths(growing, said("yes", asked=asked)) == []
+    assert next_lengths(growing, said("no", asked=asked))
+    assert next_lengths(growing, said("no")) == []
+
+
+@pytest.mark.parametrize("doubt", ["mixture", "metric", "published", "no-measurements"])
+def test_no_run_is_trained_for_what_runs_cannot_tell(doubt: str) -> None:
+    assert next_lengths(Growing({(A, 0): 0.125, (B, 0): 0.125}), said("unknown", doubts=(doubt,))) == []
+
+
+def test_more_seeds_of_all_shapes_or_of_the_most_useful_one() -> None:
+    growing = Growing({(A, 0): 1.0, (B, 0): 1.0, (B, 1): 1.0})
+    answer = said("unknown", settle=settling("seeds", B, A))
+    assert next_lengths(growing, answer) == [{(B, 2): 1.0, (A, 1): 1.0}, {(B, 2): 1.0}]
+    many = Growing({(A, seed): 1.0 for seed in range(SEEDS)} | {(B, 0): 1.0})
+    assert next_lengths(many, said("unknown", settle=settling("seeds", A))) == []
+
+
+def test_longer_runs_have_all_runs_of_a_shape_go_on() -> None:
+    growing = Growing({(A, 0): 1.0, (A, 1): 1.0, (B, 0): 1.0})
+    asked = (Asked(shape=A, times=1.5), Asked(shape=B, times=100.0))
+    first, second = next_lengths(growing, said("unknown", asked=asked, settle=settling("compute", A, B)))
+    assert first == {(A, 0): 1.5 * MARGIN, (A, 1): 1.5 * MARGIN, (B, 0): LONGEST}
+    assert second == {(A, 0): 1.5 * MARGIN, (A, 1): 1.5 * MARGIN}
+
+
+def test_a_shape_that_waited_goes_on_before_the_search_ends() -> None:
+    growing = Growing({(A, 0): 0.25, (B, 0): 1.0})
+    assert next_lengths(growing, said("unknown", idle=(A,))) == [{(A, 0): 1.0}]
+    assert next_lengths(growing, said("unknown", idle=(A,), settle=settling("seeds", B, A)))[0] == {(A, 0): 1.0}
+    assert next_lengths(Growing({(A, 0): 1.0, (B, 0): 1.0}), said("unknown", idle=(A,))) == []
 
 
 def test_an_allowance_for_no_runs_is_refused(file: Path) -> None:
@@ -132,35 +178,29 @@ def test_an_allowance_for_no_runs_is_refused(file: Path) -> None:
 
 def test_a_file_without_a_budget_is_refused(file: Path) -> None:
     laws = 'laws from fit("old.csv")'
-    file.write_text(FILE.replace("budget     60 steps\n", f"{laws}\nstop when error <= 1\n"))
+    file.write_text(FILE.replace("budget     240 steps\n", f"{laws}\nstop when error <= 1\n"))
     with pytest.raises(Refused) as refused:
         list(ask(question(file, compute=1e12), Report(), Trainer()))
     assert refused.value.diagnostics[0].code == "uncounted-budget"
 
 
 def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["ask", str(file), "--within", "1 TFLOPs", "--jobs", "1", "--device", "cpu"]
+    first = prices([sweep_jobs(file, ["budget 30 steps"], [0], file.parent / "x", Report())]).all
+    within = f"{sum(one.compute for one in first):.0f} FLOPs"
+    arguments = ["ask", str(file), "--within", within, "--jobs", "1", "--device", "cpu"]
     assert answer([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["answer"]["say"] in ("yes", "no", "unknown")
     assert Path(found["plan"]).is_file()
     assert found["rounds"][0]["runs"] == 2
+    assert found["rounds"][0]["length"] == 0.125
     # Finished runs are kept, and the folder is what other commands read.
     assert answer(arguments) == 0
     said = capsys.readouterr()
     assert "already done" in said.err
     assert "plan written to" in said.out
     assert "next: shapeflow " in said.out
-    assert answer(["fit", str(file), "--set", 'laws from fit("runs/plan-ask/runs/whole")']) == 0
-
-
-def test_a_larger_allowance_continues_after_shorter_runs(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Runs of each length have their own folder: a repeated call must not meet runs of another plan."""
-    priced = sum(one.compute for one in prices([sweep_jobs(file, [], [0], file.parent / "x", Report())]).all)
-    for within, runs in ((0.6 * priced, "1-of-2"), (2 * priced, "whole")):
-        arguments = ["ask", str(file), "--within", f"{within:.0f} FLOPs", "--jobs", "1", "--device", "cpu"]
-        assert answer(arguments) == 0, capsys.readouterr().err
-        assert f'laws from fit("runs/plan-ask/runs/{runs}")' in capsys.readouterr().out
+    assert answer(["fit", str(file), "--set", 'laws from fit("runs/plan-ask/runs")']) == 0
 
 
 @pytest.mark.parametrize("within", ["5 apples", "-3 minutes", "0 s", "3 tokens", ""])

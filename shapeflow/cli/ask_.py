@@ -12,6 +12,7 @@ import click
 from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
 
 if TYPE_CHECKING:
+    from shapeflow.ir.plan import Plan
     from shapeflow.running.ask import Allowance, Round
     from shapeflow.running.pool import Job
     from shapeflow.running.runs import Run
@@ -45,9 +46,9 @@ def command(
 ) -> None:
     """Find out whether the plan of a file pays, by training its candidates.
 
-    Trains one run of each candidate, fits laws, compiles the plan, and prints its answer: yes, no or unknown. While the
-    answer is unknown and more runs would settle it, trains more runs, until AMOUNT is spent. Finished runs are kept:
-    call it again, with a larger AMOUNT, to continue.
+    Trains each candidate for an eighth of the budget, fits laws, compiles the plan, and prints its answer: yes, no or
+    unknown. While the answer is unknown, the runs go on, and more runs follow where they would settle it, until AMOUNT
+    is spent. Runs are kept: call it again, with a larger AMOUNT, to continue.
     """
     from shapeflow.base.diagnostics import Diagnostic, Refused, Report
     from shapeflow.ir.plan_json import answer_to_json, save
@@ -76,13 +77,16 @@ def command(
         click.echo(_line(len(rounds), each), err=True)
     print_diagnostics(report.diagnostics)
     plan = rounds[-1].plan
+    # `ask` raises if there is no plan with an answer at the end.
+    assert plan is not None
+    assert plan.answer is not None
     save(plan, folder / "plan.json")
     if as_json:
-        print_json({"plan": str(folder / "plan.json"), "answer": answer_to_json(rounds[-1].answer), **_spent(rounds)})
+        print_json({"plan": str(folder / "plan.json"), "answer": answer_to_json(plan.answer), **_spent(rounds)})
         return
     show(plan_view(plan))
-    click.echo(f"\n  plan written to {folder / 'plan.json'}; laws: `{rounds[-1].laws}`")
-    click.echo(f"  next: {_next(file, folder, rounds[-1])}")
+    click.echo(f"\n  plan written to {folder / 'plan.json'}; laws: `{question.laws}`")
+    click.echo(f"  next: {_next(file, folder, plan)}")
 
 
 def _allowance(text: str) -> Allowance:
@@ -104,28 +108,36 @@ def _line(number: int, one: Round) -> str:
     from shapeflow.preview.numbers import flops
 
     runs = f"{len(one.jobs)} run{'s' * (len(one.jobs) != 1)}"
-    return f"round {number}: {runs}, {flops(one.compute)}, {one.seconds:.0f} s: {one.answer.say}"
+    length = f"up to {one.length:.3g} times the budget"
+    return f"round {number}: {runs} {length}, {flops(one.compute)} more, {one.seconds:.0f} s: {one.say}"
 
 
 def _spent(rounds: Sequence[Round]) -> dict[str, Any]:
     return {
         "rounds": [
-            {"runs": len(one.jobs), "compute": one.compute, "seconds": one.seconds, "say": one.answer.say}
+            {
+                "runs": len(one.jobs),
+                "length": one.length,
+                "compute": one.compute,
+                "seconds": one.seconds,
+                "say": one.say,
+            }
             for one in rounds
         ]
     }
 
 
-def _next(file: Path, folder: Path, last: Round) -> str:
+def _next(file: Path, folder: Path, plan: Plan) -> str:
     """The one command to continue with."""
-    answer = last.answer
+    answer = plan.answer
+    assert answer is not None
     if answer.say == "unknown" and answer.doubts:
         return f"shapeflow compare {file}"
     if answer.say == "unknown":
         return f"shapeflow ask {file} with a larger `--within`" if answer.settle else f"shapeflow compare {file}"
     if answer.say == "yes" and answer.assumed:
-        after = last.plan.stages[1]
+        after = plan.stages[1]
         assert after.transition is not None
-        axis = after.shape.changed(last.plan.stages[0].shape)[0]
+        axis = after.shape.changed(plan.stages[0].shape)[0]
         return f"shapeflow probe {file} --transition {axis}, to measure what a switch keeps"
     return f"shapeflow run {folder / 'plan.json'}"

@@ -115,6 +115,8 @@ class Answer:
     saved: Range | None
     """FLOPs that one run of the plan saves against the best fixed shape."""
     settle: Settle | None
+    idle: tuple[Shape, ...] = ()
+    """Candidates of which longer or more runs are unlikely to change the plan or its saving."""
     beware: tuple[str, ...] = ()
     """What the compared metric does not show about the model that is kept, in words."""
 

@@ -95,6 +95,9 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         yield "data", _data(plan, found)
     if found.settle is not None or found.say == "unknown":
         yield "settle", _settle(plan, found)
+    if found.idle and found.say == "unknown":
+        waiting = ", ".join(one.written(plan.units) for one in found.idle)
+        yield "idle", f"more runs of {waiting} are unlikely to matter"
     if found.last is not None and not found.stated and plan.stages[-1].shape != found.fixed[0].shape:
         yield "last", f"against {plan.stages[-1].shape.written(plan.units)} fixed: {_range(found.last)}"
     if len(found.fixed) > 1:

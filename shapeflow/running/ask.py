@@ -1,9 +1,14 @@
-"""Trains candidates until the plan of a file is known to pay or not, or until an allowance is spent."""
+"""Trains candidates until the plan of a file is known to pay or not, or until an allowance is spent.
+
+The runs of all candidates grow together: up to an eighth of the budget, a quarter, a half, all of it. After each rung
+laws are fitted and the plan is compiled. Runs of shapes that are not likely to matter wait, and go on later if the
+answer is still unknown; no shape is dropped.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -16,12 +21,13 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
 from shapeflow.running.pool import Job, Pool
 from shapeflow.running.price import Pace, Prices, prices, timed
-from shapeflow.running.runs import Run
+from shapeflow.running.rungs import Growing, Key, Lengths, next_lengths
+from shapeflow.running.runs import Run, last_step
 from shapeflow.running.sweep import sweep_jobs
 
-SEEDS = 8
-"""Largest number of runs of a shape."""
-HALVINGS = 10
+FIRST = 1 / 8
+"""Length of the first runs, as a share of the budget."""
+HALVINGS = 7
 """How often the first runs may be halved in length to fit the allowance."""
 
 Train = Callable[[Sequence[Job]], list[Run]]
@@ -40,18 +46,23 @@ class Round:
     """Runs that were trained, and the plan by all runs so far."""
 
     jobs: tuple[Job, ...]
+    length: float
+    """Length of the longest of these runs, as a multiple of the budget."""
     compute: float
-    """FLOPs of these runs, finished earlier ones included."""
+    """FLOPs that these runs added, or had added before."""
     seconds: float
     """Wall-clock time; little if the runs were finished before."""
-    plan: Plan
-    laws: str
-    """The sentence that fits laws to the runs."""
+    plan: Plan | None
+    """None while there are too few measurements for laws."""
 
     @property
-    def answer(self) -> Answer:
-        assert self.plan.answer is not None
-        return self.plan.answer
+    def answer(self) -> Answer | None:
+        return None if self.plan is None else self.plan.answer
+
+    @property
+    def say(self) -> str:
+        """The answer in one word."""
+        return "unknown" if self.answer is None else self.answer.say
 
 
 @attrs.frozen
@@ -61,100 +72,111 @@ class Question:
     file: Path
     sentences: tuple[str, ...]
     folder: Path
-    """Below the folder of the file, so that laws can be fitted to it."""
-    allowance: Allowance
+    """Folder of the runs, below the folder of the file, so that laws can be fitted to it."""
+    allowance: Allowance | None
+    """None: no limit."""
     pool: Pool
-    halvings: int = 0
-    """How often the length of the runs was halved."""
-
-    @property
-    def runs(self) -> Path:
-        """The folder of the runs of one length."""
-        return self.folder / ("whole" if self.halvings == 0 else f"1-of-{2**self.halvings}")
 
     @property
     def laws(self) -> str:
         """The sentence that fits laws to the runs."""
-        return f'laws from fit("{self.runs.relative_to(self.file.parent).as_posix()}")'
+        return f'laws from fit("{self.folder.relative_to(self.file.parent).as_posix()}")'
 
 
 def ask(question: Question, report: Report, train: Train) -> Iterator[Round]:
-    """Train a first run of each candidate, then more runs of those that matter, until the answer is settled or nothing
-    more fits the allowance. Yields a round after each. Finished runs are kept, so that a repeated call continues.
+    """Train runs of the candidates until the answer is settled or nothing more fits the allowance. Yields a round after
+    each rung; its runs are kept and go on in the next one, so that a repeated call continues.
 
-    The first runs have the file's budget; if that does not fit, they are a half, a quarter, ... as long. Runs of each
-    length have a folder of their own, so that a call with another allowance finds those that it needs. Raises
-    Refused."""
+    `report`: gets the warnings of the last compilation. Raises Refused."""
+    program, growing = _program(question), Growing()
+    purse, heard = _Purse(question, growing), Report()
+    choices = _first(program)
+    while (chosen := purse.choose((lengths, _jobs(question, program, lengths)) for lengths in choices)) is not None:
+        lengths, jobs = chosen
+        at, before = time.monotonic(), growing.spent
+        growing.add(lengths, jobs, train(jobs))
+        plan, heard = _compiled(question)
+        yield Round(tuple(jobs), max(lengths.values()), growing.spent - before, time.monotonic() - at, plan)
+        choices = next_lengths(growing, None if plan is None else plan.answer)
+    if not growing.lengths:
+        message = f"runs of 1/{round(2**HALVINGS / FIRST)} of the budget do not fit `--within`"
+        help_ = "allow more, or lower the budget"
+        raise Refused(Diagnostic("allowance-too-small", message, place="--within", help=help_))
+    if heard.failed:
+        raise Refused(*heard.diagnostics)
+    for diagnostic in heard.diagnostics:
+        report.add(diagnostic)
+
+
+def _program(question: Question) -> Program:
+    report = Report()
     program = program_of(question.file, question.sentences, report)
     if program is None or report.failed:
         raise Refused(*report.diagnostics)
     if program.budget is None:
         message, help_ = "an answer needs a budget", "add a `budget` to the file"
         raise Refused(Diagnostic("uncounted-budget", message, place=str(question.file), help=help_))
-    purse, seeds = _Purse(question), dict.fromkeys(program.candidates, 1)
-    question, jobs = _first(question, program, purse, report)
-    while jobs:
-        at, before = time.monotonic(), purse.spent
-        runs = train(jobs)
-        purse.spent += sum(run.plan.totals.compute or 0.0 for run in runs)
-        plan = compile_file(question.file, [*question.sentences, question.laws], report)
-        if plan.answer is None:
-            message, help_ = "the plan does not use laws", "choose a traversal that does: `traversal steepest`"
-            raise Refused(Diagnostic("missing-laws", message, place=str(question.file), help=help_))
-        yield Round(tuple(jobs), purse.spent - before, time.monotonic() - at, plan, question.laws)
-        jobs = []
-        for shape in _wanted(plan.answer, seeds):
-            more = _jobs(question, program, program.seed + seeds[shape], report)
-            jobs += [job for job in more if job.plan.stages[0].shape == shape]
-        if not purse.fits(jobs):
-            return
-        for job in jobs:
-            seeds[job.plan.stages[0].shape] += 1
+    return program
 
 
-def _first(question: Question, program: Program, purse: _Purse, report: Report) -> tuple[Question, list[Job]]:
-    """The longest first runs that fit, one of each candidate: shorter runs of all say more than whole runs of some.
-    Raises Refused `allowance-too-small`."""
-    for halvings in range(HALVINGS + 1):
-        question = attrs.evolve(question, halvings=halvings)
-        jobs = _jobs(question, program, program.seed, report)
-        if purse.fits(jobs):
-            return question, jobs
-    message = f"runs of 1/{2**HALVINGS} of the budget do not fit `--within`"
-    raise Refused(Diagnostic("allowance-too-small", message, place="--within", help="allow more, or lower the budget"))
+def _first(program: Program) -> list[Lengths]:
+    """One run of each candidate, the longest first: shorter runs of all say more than longer runs of some. The whole
+    budget comes last, for budgets of so few steps that their parts have none."""
+    keys = [(shape, program.seed) for shape in program.candidates]
+    return [dict.fromkeys(keys, length) for length in (*(FIRST / 2**k for k in range(HALVINGS + 1)), 1.0)]
 
 
-def _wanted(answer: Answer, seeds: dict[Shape, int]) -> list[Shape]:
-    """The shapes of which one more run is expected to help settle the answer."""
-    settle = answer.settle
-    if answer.say != "unknown" or settle is None or settle.by != "seeds":
-        return []
-    return [shape for shape in settle.shapes if seeds[shape] < SEEDS]
-
-
-def _jobs(question: Question, program: Program, seed: int, report: Report) -> list[Job]:
-    """A run of each candidate with one seed."""
+def _jobs(question: Question, program: Program, lengths: Lengths) -> list[Job]:
+    """The runs of some lengths, in their order; none if one of them has no steps. Raises Refused."""
     assert program.budget is not None
-    budget = attrs.evolve(program.budget, value=program.budget.value / 2**question.halvings)
-    return sweep_jobs(question.file, [*question.sentences, f"budget {budget}"], [seed], question.runs, report)
+    found: dict[Key, Job] = {}
+    for seed, length in dict.fromkeys((seed, length) for (_, seed), length in lengths.items()):
+        budget = attrs.evolve(program.budget, value=program.budget.value * length)
+        sentences = [*question.sentences, f"budget {budget}"]
+        try:
+            jobs = sweep_jobs(question.file, sentences, [seed], question.folder, Report())
+        except Refused as refused:
+            if {one.code for one in refused.diagnostics} == {"no-steps"}:
+                return []
+            raise
+        found |= {(job.plan.stages[0].shape, seed): job for job in jobs}
+    return [found[key] for key in lengths]
+
+
+def _compiled(question: Question) -> tuple[Plan | None, Report]:
+    """The plan by all runs so far; None with the errors if laws cannot be fitted. Raises Refused `missing-laws`."""
+    report = Report()
+    try:
+        plan = compile_file(question.file, [*question.sentences, question.laws], report)
+    except Refused:
+        return None, report
+    if plan.answer is None:
+        message, help_ = "the plan does not use laws", "choose a traversal that does: `traversal steepest`"
+        raise Refused(Diagnostic("missing-laws", message, place=str(question.file), help=help_))
+    return plan, report
 
 
 class _Purse:
-    """Whether runs fit the allowance. Steps are timed once: their duration does not depend on the length of a run."""
+    """Which runs fit the allowance. Steps are timed once: their duration does not depend on the length of a run."""
 
-    def __init__(self, question: Question) -> None:
-        self._allowance, self._pool = question.allowance, question.pool
+    def __init__(self, question: Question, growing: Growing) -> None:
+        self._allowance, self._pool, self._growing = question.allowance, question.pool, growing
         self._begun = time.monotonic()
         self._paces: dict[Shape, Pace] = {}
-        self.spent = 0.0
-        """FLOPs of all runs so far, finished earlier ones included."""
 
-    def fits(self, jobs: Sequence[Job]) -> bool:
-        """FLOPs count all runs, seconds only those that are not finished."""
-        found: Prices = prices([jobs])
+    def choose(self, choices: Iterable[tuple[Lengths, Sequence[Job]]]) -> tuple[Lengths, Sequence[Job]] | None:
+        """The first choice that has runs and fits; None if none does."""
+        return next((choice for choice in choices if choice[1] and self._fits(choice[1])), None)
+
+    def _fits(self, jobs: Sequence[Job]) -> bool:
+        """FLOPs count all runs, seconds only what is left to do."""
+        if self._allowance is None:
+            return True
         if self._allowance.compute is not None:
-            return self.spent + sum(one.compute for one in found.all) <= self._allowance.compute
+            whole = {**self._growing.compute, **{job.folder: job.plan.totals.compute or 0.0 for job in jobs}}
+            return sum(whole.values()) <= self._allowance.compute
         assert self._allowance.seconds is not None
+        found: Prices = prices([jobs], {job.folder: last_step(job.folder) for job in jobs})
         if {part.shape for one in found.left for part in one.parts} - self._paces.keys():
             self._paces |= timed(found, jobs, self._pool).paces or {}
         found = attrs.evolve(found, paces=self._paces, at_once=self._pool.at_once)

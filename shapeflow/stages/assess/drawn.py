@@ -19,6 +19,7 @@ from shapeflow.laws.fitting.posterior import AHEAD, DRAWS, Draws, Posterior, pos
 from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
 from shapeflow.stages.assess.doubts import DIFFER
 from shapeflow.stages.assess.facts import beware, own_compute, per_flop, runs_differ, spent, switches, unit_of, useful
+from shapeflow.stages.assess.idle import idle
 from shapeflow.stages.assess.settle import settle
 from shapeflow.stages.assess.stated import without_draws
 from shapeflow.stages.assess.walked import Lines, Piece, walk
@@ -87,6 +88,7 @@ def _answer(
         spent=spent(laws),
         saved=_saved(compute, found.best) if saves else None,
         settle=settle(question, found) if say == "unknown" and not doubts else None,
+        idle=idle(question, found) if not doubts else (),
         beware=beware(program, plan),
     )
 
