@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
+from shapeflow.cli.common import of_a_file, print_json
+from shapeflow.cli.rounds import inside, rounds_of
 
 if TYPE_CHECKING:
     from shapeflow.ir.plan import Plan
     from shapeflow.running.ask import Allowance, Round
-    from shapeflow.running.pool import Job
-    from shapeflow.running.runs import Run
 
 _SECONDS = {"s": 1, "second": 1, "seconds": 1, "min": 60, "minute": 60, "minutes": 60, "h": 3600, "hour": 3600}
 _SECONDS |= {"hours": 3600}
@@ -50,32 +49,16 @@ def command(
     unknown. While the answer is unknown, the runs go on, and more runs follow where they would settle it, until AMOUNT
     is spent. Runs are kept: call it again, with a larger AMOUNT, to continue.
     """
-    from shapeflow.base.diagnostics import Diagnostic, Refused, Report
     from shapeflow.ir.plan_json import answer_to_json, save
     from shapeflow.preview.plan import plan_view
     from shapeflow.preview.screen import show
-    from shapeflow.running.ask import Question, ask
+    from shapeflow.running.ask import Question
     from shapeflow.running.pool import Pool
 
-    folder = (output or file.parent / "runs" / f"{file.stem}-ask").resolve()
-    if not folder.is_relative_to(file.parent.resolve()):
-        message, help_ = f"`{output}` is not below the folder of `{file}`", "leave out `-o`, or name a folder there"
-        raise Refused(Diagnostic("path-outside", message, place="--output", help=help_))
+    folder = inside(output or file.parent / "runs" / f"{file.stem}-ask", file, "--output")
     pool = Pool.of(jobs, device, file.parent)
-    whole = file.resolve()
-    question = Question(whole, tuple(sentences), folder / "runs", _allowance(within), pool)
-    report, rounds = Report(), list["Round"]()
-
-    def train(todo: Sequence[Job]) -> list[Run]:
-        from shapeflow.preview.jobs import watched
-
-        with watched(todo) as watch:
-            return pool.run(todo, watch)
-
-    for each in ask(question, report, train):
-        rounds.append(each)
-        click.echo(_line(len(rounds), each), err=True)
-    print_diagnostics(report.diagnostics)
+    question = Question(file.resolve(), tuple(sentences), folder / "runs", _allowance(within), pool)
+    rounds = rounds_of(question)
     plan = rounds[-1].plan
     # `ask` raises if there is no plan with an answer at the end.
     assert plan is not None
@@ -102,14 +85,6 @@ def _allowance(text: str) -> Allowance:
             return Allowance(compute=unit.base(float(found[1])))
     message = f"`{text}` is not a time or an amount of compute: write '20 minutes' or '3 TFLOPs'"
     raise click.BadParameter(message, param_hint="--within")
-
-
-def _line(number: int, one: Round) -> str:
-    from shapeflow.preview.numbers import flops
-
-    runs = f"{len(one.jobs)} run{'s' * (len(one.jobs) != 1)}"
-    length = f"up to {one.length:.3g} times the budget"
-    return f"round {number}: {runs} {length}, {flops(one.compute)} more, {one.seconds:.0f} s: {one.say}"
 
 
 def _spent(rounds: Sequence[Round]) -> dict[str, Any]:

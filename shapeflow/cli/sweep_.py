@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,22 @@ import click
 
 from shapeflow.cli.common import of_a_file, print_diagnostics, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
+from shapeflow.cli.rounds import inside, rounds_of
 
 if TYPE_CHECKING:
+    from shapeflow.running.pool import Pool
     from shapeflow.running.runs import Run
 
 
 @click.command("sweep")
 @of_a_file
 @click.option("--budget", required=True, metavar="AMOUNT", help="Budget of each run: '1 PFLOPs', '2000 steps'.")
+@click.option(
+    "--until-settled",
+    is_flag=True,
+    help="Train only what is needed to know whether the plan pays at this budget. More seeds and longer runs follow "
+    "where they help.",
+)
 @click.option(
     "-o",
     "--output",
@@ -37,6 +46,7 @@ def command(
     file: Path,
     sentences: list[str],
     budget: str,
+    until_settled: bool,
     output: Path | None,
     seeds: str | None,
     jobs: int | None,
@@ -47,36 +57,59 @@ def command(
 ) -> None:
     """Train every candidate as a fixed shape, to fit laws to.
 
-    `laws from fit("FOLDER")` reads the runs. Finished runs are kept: start an interrupted sweep again to continue it.
+    `laws from fit("FOLDER")` reads the runs. Finished runs are kept, and runs of a smaller budget go on: start an
+    interrupted sweep again to continue it.
     """
     from shapeflow.base.diagnostics import Report
     from shapeflow.preview.jobs import watched
-    from shapeflow.preview.numbers import flops
     from shapeflow.running.pool import Pool
-    from shapeflow.running.sweep import sweep_jobs, write_points
+    from shapeflow.running.sweep import sweep_jobs
 
     if as_json and dry_run is None:
         raise click.UsageError("`--json` needs `--dry-run`.")
-    report = Report()
+    if until_settled and (seeds is not None or dry_run is not None):
+        raise click.UsageError("`--until-settled` chooses the runs itself: leave out `--seeds` and `--dry-run`.")
     folder = output or file.parent / "runs" / f"{file.stem}-sweep"
-    todo = sweep_jobs(
-        file, [*sentences, f"budget {budget}"], seeds_of(file, [*sentences, f"budget {budget}"], seeds), folder, report
-    )
-    print_diagnostics(report.diagnostics)
-    if dry_run is not None:
-        dry_run.show([todo], jobs, device, file.parent, as_json=as_json)
-        return
-    with watched(todo) as watch:
-        runs = Pool.of(jobs, device, file.parent).run(todo, watch)
-    spent = sum(run.plan.totals.compute or 0.0 for run in runs)
-    click.echo(f"{len(runs)} runs in {folder}, {flops(spent)} in total, {_seconds(runs):.0f} s of training")
+    sentences = [*sentences, f"budget {budget}"]
+    if until_settled:
+        runs = _settled(file, sentences, folder, Pool.of(jobs, device, file.parent))
+    else:
+        report = Report()
+        todo = sweep_jobs(file, sentences, seeds_of(file, sentences, seeds), folder, report)
+        print_diagnostics(report.diagnostics)
+        if dry_run is not None:
+            dry_run.show([todo], jobs, device, file.parent, as_json=as_json)
+            return
+        with watched(todo) as watch:
+            runs = Pool.of(jobs, device, file.parent).run(todo, watch)
+    _summary(file, folder, table, runs)
+
+
+def _settled(file: Path, sentences: Sequence[str], folder: Path, pool: Pool) -> list[Run]:
+    """Train until the plan of the file is known to pay or not, and print its answer. Returns all runs."""
+    from shapeflow.preview.answer import headline
+    from shapeflow.running.ask import Question
+    from shapeflow.running.runs import read_run
+
+    rounds = rounds_of(Question(file.resolve(), tuple(sentences), inside(folder, file, "--output"), None, pool))
+    plan = rounds[-1].plan
+    # `ask` raises if there is no plan with an answer at the end.
+    assert plan is not None
+    assert plan.answer is not None
+    click.echo(headline(plan, plan.answer))
+    return [read_run(path) for path in dict.fromkeys(job.folder for one in rounds for job in one.jobs)]
+
+
+def _summary(file: Path, folder: Path, table: Path | None, runs: Sequence[Run]) -> None:
+    from shapeflow.preview.numbers import flops
+    from shapeflow.running.sweep import write_points
+
+    spent = sum(run.plan.compute_at(run.done) for run in runs)
+    seconds = sum(run.trained for run in runs)
+    click.echo(f"{len(runs)} runs in {folder}, {flops(spent)} in total, {seconds:.0f} s of training")
     found = table or folder
     if found.resolve().is_relative_to(file.parent.resolve()):
-        inside = found.resolve().relative_to(file.parent.resolve())
-        click.echo(f'`laws from fit("{inside.as_posix()}")` in {file} reads them')
+        place = found.resolve().relative_to(file.parent.resolve())
+        click.echo(f'`laws from fit("{place.as_posix()}")` in {file} reads them')
     if table is not None:
         click.echo(f"{write_points(runs, table)} measurements in {table}")
-
-
-def _seconds(runs: list[Run]) -> float:
-    return sum(run.trained for run in runs)

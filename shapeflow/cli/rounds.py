@@ -1,0 +1,52 @@
+"""Trains the runs that answer a question, and prints a line after each round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.cli.common import print_diagnostics
+
+if TYPE_CHECKING:
+    from shapeflow.running.ask import Question, Round
+    from shapeflow.running.pool import Job
+    from shapeflow.running.runs import Run
+
+
+def inside(folder: Path, file: Path, option: str) -> Path:
+    """The folder, absolute. Raises Refused `path-outside` if it is not below the folder of the file, since laws could
+    not be fitted to it."""
+    found = folder.resolve()
+    if not found.is_relative_to(file.parent.resolve()):
+        message, help_ = f"`{folder}` is not below the folder of `{file}`", "leave out `-o`, or name a folder there"
+        raise Refused(Diagnostic("path-outside", message, place=option, help=help_))
+    return found
+
+
+def rounds_of(question: Question) -> list[Round]:
+    """Train until the answer is settled, or the allowance is spent. Returns all rounds. Raises Refused."""
+    from shapeflow.preview.jobs import watched
+    from shapeflow.running.ask import ask
+
+    def train(todo: Sequence[Job]) -> list[Run]:
+        with watched(todo) as watch:
+            return question.pool.run(todo, watch)
+
+    report, rounds = Report(), list["Round"]()
+    for each in ask(question, report, train):
+        rounds.append(each)
+        click.echo(_line(len(rounds), each), err=True)
+    print_diagnostics(report.diagnostics)
+    return rounds
+
+
+def _line(number: int, one: Round) -> str:
+    from shapeflow.preview.numbers import flops
+
+    runs = f"{len(one.jobs)} run{'s' * (len(one.jobs) != 1)}"
+    length = f"up to {one.length:.3g} times the budget"
+    return f"round {number}: {runs} {length}, {flops(one.compute)} more, {one.seconds:.0f} s: {one.say}"
