@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shapeflow.base.diagnostics import Refused
 from shapeflow.cli.common import of_a_file, plan_of, print_json
 
 
@@ -19,7 +20,12 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     Reads or fits the laws, decides the shapes and their steps, and simulates every switch. Does not need a model or a
     GPU. Without laws, it also shows what each candidate costs.
     """
-    plan = plan_of(file, sentences)
+    try:
+        plan = plan_of(file, sentences)
+    except Refused as refused:
+        if not as_json and {one.code for one in refused.diagnostics if one.severity == "error"} == {"missing-laws"}:
+            _show_prices(file, sentences)
+        raise
     if output is not None:
         from shapeflow.ir.plan_json import save
 

@@ -30,6 +30,10 @@ FIRST = 1 / 8
 HALVINGS = 7
 """How often the first runs may be halved in length to fit the allowance."""
 
+EVALUATE = "evaluate every 6%"
+"""Default of files without an `evaluate` sentence: 17 measurements in the first rung and 8 in each of the next. In
+short runs of small models measurements take longer than training."""
+
 Train = Callable[[Sequence[Job]], list[Run]]
 
 
@@ -132,7 +136,8 @@ def _jobs(question: Question, program: Program, lengths: Lengths) -> list[Job]:
     found: dict[Key, Job] = {}
     for seed, length in dict.fromkeys((seed, length) for (_, seed), length in lengths.items()):
         budget = attrs.evolve(program.budget, value=program.budget.value * length)
-        sentences = [*question.sentences, f"budget {budget}"]
+        own = [] if "evaluate" in program.spans else [EVALUATE]
+        sentences = [*question.sentences, *own, f"budget {budget}"]
         try:
             jobs = sweep_jobs(question.file, sentences, [seed], question.folder, Report())
         except Refused as refused:

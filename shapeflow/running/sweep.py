@@ -12,19 +12,17 @@ from shapeflow.base.files import write_text
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_fixed, program_of
 from shapeflow.ir.events import Measured
-from shapeflow.ir.program import Program
 from shapeflow.running.pool import Job
 from shapeflow.running.runs import Run
-
-EVALUATE = "evaluate every 1%"
-"""The default of files without an `evaluate` sentence, since a law needs many points."""
 
 
 def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> list[Job]:
     """One job per candidate and seed. `sentences` must contain the budget of each run. Raises Refused."""
     jobs = []
     for seed in seeds:
-        program = _program(path, [*sentences, f"seed {seed}"], report)
+        program = program_of(path, [*sentences, f"seed {seed}"], report)
+        if program is None or report.failed:
+            raise Refused(*report.diagnostics)
         if program.cooldown is not None and seed == seeds[0]:
             message, why = "runs of a sweep do not cool down", "laws need runs at a constant learning rate"
             report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
@@ -41,15 +39,6 @@ def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
             name = f"{_file_name(shape)}-seed{seed}"
             jobs.append(Job(f"{shape.written(program.units)}, seed {seed}", plan, folder / name))
     return jobs
-
-
-def _program(path: Path, sentences: Sequence[str], report: Report) -> Program:
-    first = program_of(path, sentences, Report())
-    own = first is not None and "evaluate" in first.spans
-    program = program_of(path, sentences if own else [EVALUATE, *sentences], report)
-    if program is None or report.failed:
-        raise Refused(*report.diagnostics)
-    return program
 
 
 def _file_name(shape: Shape) -> str:

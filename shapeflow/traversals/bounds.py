@@ -74,7 +74,8 @@ def laws_of(problem: Problem, name: str, report: Report) -> list[Curve] | None:
         problem.spans.get(""),
         f"{len(without)} of {len(problem.candidates)} candidates have none",
         notes=[f"without a law: {', '.join(written(shape, problem) for shape in without[:5])}"],
-        help='fit them to runs, `laws from fit("runs/*.csv")`, or pick a traversal that needs none',
+        help="`shapeflow ask` trains the candidates and answers; or fit laws to your runs, "
+        '`laws from fit("runs/*.csv")`, or pick a traversal that needs none',
     )
     return None
 
