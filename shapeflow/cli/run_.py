@@ -61,7 +61,7 @@ def command(
         raise Refused(Diagnostic("no-model", message, place=str(file), help=help_))
     goal = _goal(until)
     if threads is not None:
-        _use_threads(threads)
+        use_threads(threads)
     if check_:
         from shapeflow.cli.check_ import check
 
@@ -123,7 +123,8 @@ def _goal(until: str | None) -> tuple[str, float] | None:
         raise click.BadParameter(f"`{until}` is not of the form METRIC<=VALUE", param_hint="--until") from None
 
 
-def _use_threads(threads: int) -> None:
+def use_threads(threads: int) -> None:
+    """Set the number of CPU threads of torch, which must not have been imported yet."""
     import os
 
     # Torch and its libraries read these variables when they are loaded, in this process and in its subprocesses.
