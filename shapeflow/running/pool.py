@@ -24,6 +24,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save
 from shapeflow.running.backend import backend
+from shapeflow.running.forks import ForkServer, Process
 from shapeflow.running.runs import CHECKPOINTS, EVENTS, PLAN, Run, aside, last_step, read_run
 from shapeflow.running.training import begins_like
 
@@ -113,19 +114,31 @@ class Pool:
             else:
                 waiting.append(job)
         running: list[_Running] = []
+        server: ForkServer | None = None
         try:
             with _ended_by_signals():
-                self._work(waiting, running, watch)
+                if waiting and self._forks:
+                    server = ForkServer(_environment(), self.threads)
+                self._work(waiting, running, watch, server)
         finally:
             for one in running:
                 one.end()
+            if server is not None:
+                server.close()
         return [read_run(job.folder) for job in jobs]
 
-    def _work(self, waiting: list[Job], running: list[_Running], watch: Watch) -> None:
+    @property
+    def _forks(self) -> bool:
+        """Whether jobs are forks of a server: on Linux, without a GPU. Starting an interpreter and torch takes longer
+        than a short run."""
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not backend("torch")().gpus())
+        return sys.platform == "linux" and on_cpu
+
+    def _work(self, waiting: list[Job], running: list[_Running], watch: Watch, server: ForkServer | None) -> None:
         """Start waiting jobs and watch running ones until all are done."""
         while waiting or running:
             while waiting and len(running) < self.at_once:
-                running.append(self._start(waiting.pop(0)))
+                running.append(self._start(waiting.pop(0), server))
             time.sleep(_POLL)
             for one in list(running):
                 if one.process.poll() is None:
@@ -135,20 +148,27 @@ class Pool:
                 one.check()
                 watch(one.job, one.job.steps, "done")
 
-    def _start(self, job: Job) -> _Running:
+    def _start(self, job: Job, server: ForkServer | None) -> _Running:
         job = _in_place(job)
         begun = (job.folder / EVENTS).exists() or (job.folder / CHECKPOINTS).exists()
         save(job.plan, job.folder / PLAN)
-        command = [sys.executable, "-m", "shapeflow", "run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
-        command += ["--root", str(self.root), "--device", self.device]
-        command += ["--threads", str(self.threads)] if self.threads is not None else []
-        command += ["--resume"] if begun else []
-        command += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
-        command += ["--pause", str(job.pause)] if job.pause is not None else []
+        arguments = ["run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
+        arguments += ["--root", str(self.root), "--device", self.device]
+        arguments += ["--threads", str(self.threads)] if self.threads is not None else []
+        arguments += ["--resume"] if begun else []
+        arguments += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
+        arguments += ["--pause", str(job.pause)] if job.pause is not None else []
         # Use a file instead of a pipe: a full pipe blocks its writer.
-        said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `check` or `end`
-        own = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
-        return _Running(job, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=own), said)
+        said = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed in `check` or `end`
+        if server is not None:
+            return _Running(job, server.start(arguments, Path(said.name)), said)
+        command, nothing = [sys.executable, "-m", "shapeflow", *arguments], subprocess.DEVNULL
+        return _Running(job, subprocess.Popen(command, stdout=nothing, stderr=said, env=_environment()), said)
+
+
+def _environment() -> dict[str, str]:
+    """The environment of the jobs."""
+    return {name: value for name, value in os.environ.items() if name not in LAUNCHER}
 
 
 def _in_place(job: Job) -> Job:
@@ -190,7 +210,7 @@ def _ended_by_signals() -> Iterator[None]:
 @attrs.frozen
 class _Running:
     job: Job
-    process: subprocess.Popen[bytes]
+    process: Process
     said: IO[bytes]
 
     def steps(self) -> int:
