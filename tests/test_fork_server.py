@@ -1,0 +1,198 @@
+"""Jobs of a pool that are forks of one server: they do what separate processes do, and end with it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import attrs
+import pytest
+from plans import toy_image_plan
+
+from shapeflow.base.diagnostics import Refused
+from shapeflow.ir.plan import Plan, Spec
+from shapeflow.ir.plan_json import save, sealed
+from shapeflow.running.forks import ForkServer
+from shapeflow.running.pool import Job, Pool
+from shapeflow.running.runs import last_step, read_run
+
+if sys.platform != "linux":
+    pytest.skip("jobs are forks on Linux only", allow_module_level=True)
+
+PLAN = toy_image_plan((({"patch": 4, "width": 32}, 6), ({"patch": 2, "width": 48}, 6)), evaluate=6, checkpoint=4)
+LONG = toy_image_plan((({"patch": 4, "width": 32}, 1_000_000),), evaluate=1_000_000, checkpoint=1_000_000)
+
+
+def silent(job: Job, step: int, state: str) -> None:
+    """A watch that does nothing."""
+
+
+def checkpoints(folder: Path) -> dict[str, bytes]:
+    """The contents of all checkpoint files of a run."""
+    files = sorted(path for path in (folder / "checkpoints").rglob("*") if path.is_file())
+    assert files
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def separate(plan: Plan, folder: Path, *options: str) -> str:
+    """Train a plan in a separate process. Returns what it prints on stderr."""
+    save(plan, folder / "plan.json")
+    command = [sys.executable, "-m", "shapeflow", "run", str(folder / "plan.json"), "-o", str(folder), "--quiet"]
+    return subprocess.run([*command, *options], check=False, capture_output=True, text=True).stderr
+
+
+def test_forks_train_to_the_same_bits(tmp_path: Path) -> None:
+    """The same as in a separate process: two at once, of which one stops early and continues in another server."""
+    pool, whole, stopped = Pool(2, "cpu", tmp_path), *(Job(name, PLAN, tmp_path / name) for name in ("a", "b"))
+    pool.run([whole, attrs.evolve(stopped, pause=5)], silent)
+    pool.run([whole, stopped], silent)
+    separate(PLAN, tmp_path / "alone", "--device", "cpu", "--root", str(tmp_path), "--threads", str(pool.threads))
+    alone = checkpoints(tmp_path / "alone")
+    assert checkpoints(tmp_path / "a") == alone
+    last = {name: data for name, data in alone.items() if f"step-{PLAN.steps:09d}" in name}
+    assert last.items() <= checkpoints(tmp_path / "b").items()
+
+
+def test_a_fork_computes_on_as_many_threads_as_a_new_process() -> None:
+    """Products and sums large enough that torch splits them among threads, after numpy and torch were imported."""
+    script = """
+import os, sys
+from shapeflow_torch import TorchBackend
+if sys.argv[1] == "fork":
+    TorchBackend().preload()
+    child = os.fork()
+    if child:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+import hashlib, torch
+a = torch.rand(257, 4099, generator=torch.Generator().manual_seed(0))
+bits = [(a @ a.T).numpy().tobytes(), torch.softmax(a, 1).sum(0).numpy().tobytes(), a.sum().numpy().tobytes()]
+print(torch.get_num_threads(), hashlib.sha256(b"".join(bits)).hexdigest(), flush=True)
+"""
+    own = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    fork, new = (
+        subprocess.run([sys.executable, "-c", script, kind], env=own, check=True, capture_output=True).stdout
+        for kind in ("fork", "new")
+    )
+    assert fork == new
+
+
+def test_what_is_imported_starts_no_thread_and_no_cuda() -> None:
+    """OpenBLAS is left out: it stops its threads at a fork, and starts them again when they are needed."""
+    script = """
+import os
+from shapeflow.cli import fork_server
+fork_server._preload(None)
+import sys, torch
+assert "torch._dynamo" in sys.modules
+assert "torch._decomp.decompositions" in sys.modules
+print(len(os.listdir("/proc/self/task")), torch.cuda.is_initialized())
+"""
+    own = {**os.environ, "OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"}
+    assert subprocess.check_output([sys.executable, "-c", script], env=own, text=True) == "1 False\n"
+
+
+def test_a_job_that_fails_is_reported_as_before(tmp_path: Path) -> None:
+    plan = sealed(attrs.evolve(PLAN, optimizer=Spec("adafactor")))
+    with pytest.raises(Refused, match=r"run-failed: the run of \(patch: 4 px\) ended with exit code 1") as caught:
+        Pool(1, "cpu", tmp_path).run([Job("(patch: 4 px)", plan, tmp_path / "a")], silent)
+    said = separate(plan, tmp_path / "b", "--device", "cpu", "--root", str(tmp_path))
+    assert "no-such-optimizer" in said
+    assert caught.value.diagnostics[0].notes == (said.strip(),)
+
+
+def test_wrong_arguments_have_their_exit_code() -> None:
+    server = ForkServer(os.environ, None)
+    with tempfile.NamedTemporaryFile() as said:
+        job = server.start(["run", "--no-such-option"], Path(said.name))
+        job.wait()
+        assert job.poll() == 2
+        assert b"No such option" in said.read()
+    server.close()
+
+
+def test_variables_of_launchers_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With RANK alone, a run is refused: `bad-launch`."""
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "bad-launch" in separate(PLAN, tmp_path / "launched", "--device", "cpu")
+    (run,) = Pool(1, "cpu", tmp_path).run([Job("a", PLAN, tmp_path / "a")], silent)
+    assert run.done == PLAN.steps
+    assert os.environ["RANK"] == "0"
+
+
+def children(process: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_a_server_that_is_killed_ends_in_a_diagnostic(tmp_path: Path) -> None:
+    """Its jobs save a checkpoint and stop before the diagnostic is shown."""
+
+    def watch(job: Job, step: int, state: str) -> None:
+        if step > 0:
+            (server,) = [each for each in children(os.getpid()) if children(each)]
+            os.kill(server, signal.SIGKILL)
+
+    with pytest.raises(Refused, match=r"run-failed: the process that starts the runs ended .* exit code -9"):
+        Pool(1, "cpu", tmp_path).run([Job("a", LONG, tmp_path / "a")], watch)
+    assert checkpoints(tmp_path / "a")
+    ended = read_run(tmp_path / "a").ended
+    assert ended is not None
+    assert not ended.finished
+
+
+def test_a_server_that_cannot_start_ends_in_a_diagnostic(tmp_path: Path) -> None:
+    server = ForkServer({**os.environ, "PYTHONHOME": str(tmp_path)}, None)
+    job = server.start(["run"], tmp_path / "said")
+    job.wait()
+    with pytest.raises(Refused, match="the process that starts the runs ended too early, with exit code 1"):
+        job.poll()
+    server.close()
+
+
+POOL = """
+import sys
+from pathlib import Path
+from shapeflow.ir.plan_json import load
+from shapeflow.running.pool import Job, Pool
+
+plan, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
+told = []
+
+def watch(job, step, state):
+    if step > 0 and not told:
+        told.append(step)
+        print("trains", flush=True)
+
+Pool(1, "cpu", folder).run([Job("a", plan, folder / "a")], watch)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_pool_saves_checkpoints(how: signal.Signals, tmp_path: Path) -> None:
+    """SIGTERM and SIGKILL go to the pool's process alone; SIGINT to all processes, as from a terminal."""
+    save(LONG, tmp_path / "long.json")
+    command = [sys.executable, "-c", POOL, str(tmp_path / "long.json"), str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as pool:
+        assert pool.stdout is not None
+        assert pool.stdout.readline() == "trains\n"
+        (server,) = children(pool.pid)
+        (job,) = children(server)
+        watched = [os.pidfd_open(each) for each in (server, job)]
+        if how == signal.SIGINT:
+            os.killpg(pool.pid, how)
+        else:
+            os.kill(pool.pid, how)
+        for descriptor in watched:
+            select.select([descriptor], [], [])
+            os.close(descriptor)
+    assert last_step(tmp_path / "a") > 0
+    assert checkpoints(tmp_path / "a")
+    ended = read_run(tmp_path / "a").ended
+    assert ended is not None
+    assert not ended.finished
