@@ -132,10 +132,12 @@ def children(process: int) -> list[int]:
 def test_a_server_that_is_killed_ends_in_a_diagnostic(tmp_path: Path) -> None:
     """Its jobs save a checkpoint and stop before the diagnostic is shown."""
 
+    killed: list[int] = []
+
     def watch(job: Job, step: int, state: str) -> None:
-        if step > 0:
-            (server,) = [each for each in children(os.getpid()) if children(each)]
-            os.kill(server, signal.SIGKILL)
+        if step > 0 and not killed:
+            killed.extend(each for each in children(os.getpid()) if children(each))
+            os.kill(killed[0], signal.SIGKILL)
 
     with pytest.raises(Refused, match=r"run-failed: the process that starts the runs ended .* exit code -9"):
         Pool(1, "cpu", tmp_path).run([Job("a", LONG, tmp_path / "a")], watch)
@@ -152,6 +154,18 @@ def test_a_server_that_cannot_start_ends_in_a_diagnostic(tmp_path: Path) -> None
     with pytest.raises(Refused, match="the process that starts the runs ended too early, with exit code 1"):
         job.poll()
     server.close()
+
+
+def test_jobs_that_have_not_begun_do_not_wait_for_imports(tmp_path: Path) -> None:
+    """The imports never end: a module that is imported first reads a pipe to which nothing is written."""
+    (tmp_path / "attrs.py").write_text("import os\nos.read(os.pipe()[0], 1)\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    server = ForkServer({**os.environ, "PYTHONPATH": path}, None)
+    job = server.start(["run"], tmp_path / "said")
+    job.terminate()
+    job.wait()
+    server.close()
+    assert job.returncode is None
 
 
 POOL = """

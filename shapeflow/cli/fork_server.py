@@ -5,6 +5,7 @@ answers on stdout are lines of JSON:
 
     {"job": 1, "run": ["run", "plan.json", ...], "said": "FILE"}   run a command; its stderr is appended to FILE
     {"stop": 1}                                                    send SIGTERM to the process of a job
+    {"ready": true}                                                answer: everything is imported
     {"job": 1, "ended": 0}                                         answer: exit code, or minus the number of a signal
 
 At the end of the requests, all jobs are stopped, and the server ends after them. If the server dies, the system sends
@@ -44,6 +45,7 @@ class _Server:
 
     def serve(self) -> None:
         """Serve until the requests end and all jobs have ended."""
+        self._answer({"ready": True})
         rest = b""
         while True:
             ready, _, _ = select.select([self.requests, self.ended], [], [])
@@ -79,10 +81,12 @@ class _Server:
             found, status = os.waitpid(process, options)
             if found:
                 del self.jobs[process]
-                answer = {"job": number, "ended": os.waitstatus_to_exitcode(status)}
-                # The reader may have died. Then the requests end, and the other jobs are stopped.
-                with contextlib.suppress(BrokenPipeError):
-                    os.write(self.answers, json.dumps(answer).encode() + b"\n")
+                self._answer({"job": number, "ended": os.waitstatus_to_exitcode(status)})
+
+    def _answer(self, answer: Mapping[str, object]) -> None:
+        # The reader may have died. Then the requests end, and the jobs are stopped.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.answers, json.dumps(answer).encode() + b"\n")
 
     def _become(self, arguments: Sequence[str], said: str, server: int) -> NoReturn:
         """Turn this fork into a new interpreter's process that runs a command, and leave with its exit code."""

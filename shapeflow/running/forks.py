@@ -50,7 +50,7 @@ class ForkServer:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
-        self._jobs, self._rest = 0, b""
+        self._ready, self._jobs, self._rest = False, 0, b""
         self.codes: dict[int, int] = {}
         """Job number -> exit code."""
         self.lost = False
@@ -59,10 +59,10 @@ class ForkServer:
     def start(self, arguments: Sequence[str], said: Path) -> Forked:
         """Run the command `shapeflow ARGUMENTS`. `said`: an existing file, to which its stderr is appended."""
         self._jobs += 1
-        self.send({"job": self._jobs, "run": list(arguments), "said": str(said)})
+        self._send({"job": self._jobs, "run": list(arguments), "said": str(said)})
         return Forked(self, self._jobs)
 
-    def send(self, request: Mapping[str, object]) -> None:
+    def _send(self, request: Mapping[str, object]) -> None:
         """Send a request. If the server has died, nothing happens; `read` finds out."""
         with contextlib.suppress(BrokenPipeError):
             self._requests.write(json.dumps(request).encode() + b"\n")
@@ -78,7 +78,17 @@ class ForkServer:
         *lines, self._rest = (self._rest + received).split(b"\n")
         for line in lines:
             answer = json.loads(line)
-            self.codes[answer["job"]] = answer["ended"]
+            if "ready" in answer:
+                self._ready = True
+            else:
+                self.codes[answer["job"]] = answer["ended"]
+
+    def stop(self, job: int) -> None:
+        """Ask a job to save a checkpoint and stop."""
+        self._send({"stop": job})
+        if not self._ready:
+            # No job has begun. Do not wait until the server has imported everything.
+            self._process.terminate()
 
     def refusal(self) -> Refused:
         """The error of a server that has died."""
@@ -114,7 +124,7 @@ class Forked:
         return self.returncode
 
     def terminate(self) -> None:
-        self.server.send({"stop": self.number})
+        self.server.stop(self.number)
 
     def wait(self) -> None:
         while self.returncode is None and not self.server.lost:
