@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -46,12 +47,25 @@ def separate(plan: Plan, folder: Path, *options: str) -> str:
     return subprocess.run([*command, *options], check=False, capture_output=True, text=True).stderr
 
 
-def test_forks_train_to_the_same_bits(tmp_path: Path) -> None:
-    """The same as in a separate process: two at once, of which one stops early and continues in another server."""
-    pool, whole, stopped = Pool(2, "cpu", tmp_path), *(Job(name, PLAN, tmp_path / name) for name in ("a", "b"))
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """A pool with a server that was started in the environment of a launcher, where a run is refused: `bad-launch`."""
+    with Pool(2, "cpu", tmp_path_factory.mktemp("pool")).kept() as kept:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RANK", "0")
+            patch.setenv("WORLD_SIZE", "2")
+            assert kept.shared is not None
+            kept.shared.server(kept.threads)
+            assert os.environ["RANK"] == "0"
+        yield kept
+
+
+def test_forks_train_to_the_same_bits(pool: Pool, tmp_path: Path) -> None:
+    """The same as in a separate process: two at once, of which one stops early and continues in another fork."""
+    whole, stopped = (Job(name, PLAN, tmp_path / name) for name in ("a", "b"))
     pool.run([whole, attrs.evolve(stopped, pause=5)], silent)
     pool.run([whole, stopped], silent)
-    separate(PLAN, tmp_path / "alone", "--device", "cpu", "--root", str(tmp_path), "--threads", str(pool.threads))
+    separate(PLAN, tmp_path / "alone", "--device", "cpu", "--root", str(pool.root), "--threads", str(pool.threads))
     alone = checkpoints(tmp_path / "alone")
     assert checkpoints(tmp_path / "a") == alone
     last = {name: data for name, data in alone.items() if f"step-{PLAN.steps:09d}" in name}
@@ -96,33 +110,22 @@ print(len(os.listdir("/proc/self/task")), torch.cuda.is_initialized())
     assert subprocess.check_output([sys.executable, "-c", script], env=own, text=True) == "1 False\n"
 
 
-def test_a_job_that_fails_is_reported_as_before(tmp_path: Path) -> None:
+def test_a_job_that_fails_is_reported_as_before(pool: Pool, tmp_path: Path) -> None:
     plan = sealed(attrs.evolve(PLAN, optimizer=Spec("adafactor")))
     with pytest.raises(Refused, match=r"run-failed: the run of \(patch: 4 px\) ended with exit code 1") as caught:
-        Pool(1, "cpu", tmp_path).run([Job("(patch: 4 px)", plan, tmp_path / "a")], silent)
+        pool.run([Job("(patch: 4 px)", plan, tmp_path / "a")], silent)
     said = separate(plan, tmp_path / "b", "--device", "cpu", "--root", str(tmp_path))
     assert "no-such-optimizer" in said
     assert caught.value.diagnostics[0].notes == (said.strip(),)
 
 
-def test_wrong_arguments_have_their_exit_code() -> None:
-    server = ForkServer(os.environ, None)
+def test_wrong_arguments_have_their_exit_code(pool: Pool) -> None:
+    assert pool.shared is not None
     with tempfile.NamedTemporaryFile() as said:
-        job = server.start(["run", "--no-such-option"], Path(said.name))
+        job = pool.shared.server(pool.threads).start(["run", "--no-such-option"], Path(said.name))
         job.wait()
         assert job.poll() == 2
         assert b"No such option" in said.read()
-    server.close()
-
-
-def test_variables_of_launchers_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With RANK alone, a run is refused: `bad-launch`."""
-    monkeypatch.setenv("RANK", "0")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert "bad-launch" in separate(PLAN, tmp_path / "launched", "--device", "cpu")
-    (run,) = Pool(1, "cpu", tmp_path).run([Job("a", PLAN, tmp_path / "a")], silent)
-    assert run.done == PLAN.steps
-    assert os.environ["RANK"] == "0"
 
 
 def children(process: int) -> list[int]:

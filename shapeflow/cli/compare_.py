@@ -93,7 +93,8 @@ def command(
         return
     pool, past = Pool.of(jobs, device, file.parent), Past() if sweep is None else Past.of(sweep)
     show(plan_view(cases.plan.plan), "", stderr=as_json)
-    found = compared(cases, others, by, target, lambda ways: _trained(ways, by, pool, past))
+    with pool.kept() as kept:
+        found = compared(cases, others, by, target, lambda ways: _trained(ways, by, kept, past))
     write_text(folder / "comparison.json", json.dumps(found.json(), indent=1, sort_keys=True) + "\n")
     if as_json:
         print_json(found.json())

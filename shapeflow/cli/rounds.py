@@ -32,14 +32,16 @@ def rounds_of(question: Question) -> list[Round]:
     from shapeflow.preview.jobs import watched
     from shapeflow.running.ask import ask
 
-    def train(todo: Sequence[Job]) -> list[Run]:
-        with watched(todo) as watch:
-            return question.pool.run(todo, watch)
-
     report, rounds = Report(), list["Round"]()
-    for each in ask(question, report, train):
-        rounds.append(each)
-        click.echo(_line(len(rounds), each), err=True)
+    with question.pool.kept() as pool:
+
+        def train(todo: Sequence[Job]) -> list[Run]:
+            with watched(todo) as watch:
+                return pool.run(todo, watch)
+
+        for each in ask(question, report, train):
+            rounds.append(each)
+            click.echo(_line(len(rounds), each), err=True)
     print_diagnostics(report.diagnostics)
     return rounds
 

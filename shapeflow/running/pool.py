@@ -82,6 +82,24 @@ Watch = Callable[[Job, int, str], None]
 """Called with a job, its steps done, and its state: `runs`, `done` or `kept`."""
 
 
+@attrs.define
+class Shared:
+    """A server that is started when it is first needed."""
+
+    _server: ForkServer | None = None
+
+    def server(self, threads: int | None) -> ForkServer:
+        """The server. `threads`: CPU threads of each job."""
+        if self._server is None:
+            self._server = ForkServer(_environment(), threads)
+        return self._server
+
+    def close(self) -> None:
+        """Stop the server, if there is one, and wait for it."""
+        if self._server is not None:
+            self._server.close()
+
+
 @attrs.frozen
 class Pool:
     """How jobs are run: `at_once` jobs in parallel, on a device, with data paths relative to `root`."""
@@ -89,6 +107,8 @@ class Pool:
     at_once: int
     device: str
     root: Path
+    shared: Shared | None = attrs.field(default=None, eq=False, repr=False)
+    """The server of several calls of `run`; None: each call has its own."""
 
     @classmethod
     def of(cls, at_once: int | None, device: str, root: Path) -> Pool:
@@ -114,18 +134,26 @@ class Pool:
             else:
                 waiting.append(job)
         running: list[_Running] = []
-        server: ForkServer | None = None
+        shared = self.shared or Shared()
         try:
             with _ended_by_signals():
-                if waiting and self._forks:
-                    server = ForkServer(_environment(), self.threads)
+                server = shared.server(self.threads) if waiting and self._forks else None
                 self._work(waiting, running, watch, server)
         finally:
             for one in running:
                 one.end()
-            if server is not None:
-                server.close()
+            if self.shared is None:
+                shared.close()
         return [read_run(job.folder) for job in jobs]
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[Pool]:
+        """The same pool, whose calls of `run` share one server."""
+        shared = Shared()
+        try:
+            yield attrs.evolve(self, shared=shared)
+        finally:
+            shared.close()
 
     @property
     def _forks(self) -> bool:

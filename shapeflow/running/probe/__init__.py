@@ -29,10 +29,11 @@ def phases(asked: Probing) -> tuple[tuple[Job, ...], ...]:
 def train(asked: Probing, pool: Pool, watch: Watch) -> None:
     """Train all runs that are not finished yet. Raises Refused."""
     trunks = {probe.trunk.folder: probe.trunk for probe in asked.probes}
-    pool.run(list(trunks.values()), watch)
-    for probe in asked.probes:
-        for job in (probe.stays, probe.moves):
-            if not is_run(job.folder):
-                backend("torch")().fork(probe.trunk.folder, job.plan, job.folder)
-    pool.run([job for probe in asked.probes for job in (probe.stays, probe.moves)], watch)
-    pool.run(list({job.folder: job for job in references(asked)}.values()), watch)
+    with pool.kept() as kept:
+        kept.run(list(trunks.values()), watch)
+        for probe in asked.probes:
+            for job in (probe.stays, probe.moves):
+                if not is_run(job.folder):
+                    backend("torch")().fork(probe.trunk.folder, job.plan, job.folder)
+        kept.run([job for probe in asked.probes for job in (probe.stays, probe.moves)], watch)
+        kept.run(list({job.folder: job for job in references(asked)}.values()), watch)
