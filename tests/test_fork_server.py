@@ -178,11 +178,11 @@ from shapeflow.ir.plan_json import load
 from shapeflow.running.pool import Job, Pool
 
 plan, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
-told = []
+reported = []
 
 def watch(job, step, state):
-    if step > 0 and not told:
-        told.append(step)
+    if step > 0 and not reported:
+        reported.append(step)
         print("trains", flush=True)
 
 Pool(1, "cpu", folder).run([Job("a", plan, folder / "a")], watch)
