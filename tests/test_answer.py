@@ -353,7 +353,12 @@ def test_answers_are_right_as_often_as_they_say() -> None:
 
 @pytest.fixture(scope="module")
 def lm_context() -> Plan:
-    return compile_file(ROOT / "examples/lm_context.shape")
+    """Without the credits that were measured: what survives a switch is assumed."""
+    program = program_of(ROOT / "examples/lm_context.shape", (), Report())
+    assert program is not None
+    plan = compile_program(attrs.evolve(program, credits_path=None), Report())
+    assert plan is not None
+    return plan
 
 
 def answer_of(plan: Plan) -> Answer:
@@ -372,6 +377,13 @@ def test_an_example_that_pays(lm_context: Plan) -> None:
     assert found.uses > 50
     assert "if each switch keeps at least" in headline(lm_context, found)
     assert dict(conditions(lm_context, found))["data"] == "inside what was measured"
+
+
+def test_measured_credits_leave_a_yes_without_a_condition() -> None:
+    plan = compile_file(ROOT / "examples/lm_context.shape")
+    found = answer_of(plan)
+    assert (found.say, found.assumed) == ("yes", False)
+    assert headline(plan, found).startswith("yes: saves ")
 
 
 def test_stated_laws_answer_without_an_interval() -> None:

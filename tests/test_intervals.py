@@ -58,7 +58,7 @@ def test_a_plan_file_alone_shows_its_answer(tmp_path: Path, capsys: pytest.Captu
     for command in ("show", "simulate"):
         assert answer([command, str(tmp_path / "plan.json")]) == 0
         shown = capsys.readouterr().out
-        assert shown.startswith("yes, if each switch keeps at least")
+        assert shown.startswith("yes: saves ")
         assert shown.splitlines()[:8] == compiled_screen.splitlines()[:8]
 
 

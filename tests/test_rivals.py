@@ -34,11 +34,11 @@ from shapeflow.running.rivals import (
     metric_of,
     predictions,
     rivals_of,
-    training,
 )
 from shapeflow.running.rivals.halving import Round, shape_of
 from shapeflow.running.rivals.ways import ROOM
 from shapeflow.running.runs import Run
+from shapeflow.running.training import training
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -65,7 +65,7 @@ def test_a_rival_that_was_asked_for_is_not_left_out(tmp_path: Path) -> None:
 
 def test_ways_that_train_in_the_same_way_are_trained_once(tmp_path: Path) -> None:
     """`last` and `best` are one shape in this file; in the other the plan itself is that shape."""
-    cases = cases_of("batch", tmp_path)
+    cases = cases_of("lm_context", tmp_path)
     plan, last, best = joined(cases.plan, rivals_of(cases, ["last", "best"], cases.plan.plan.metric).entries)
     assert (plan.same, last.same, best.same) == (None, None, "last")
     assert best.jobs == last.jobs
