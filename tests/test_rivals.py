@@ -56,6 +56,13 @@ def test_default_rivals_that_cannot_be_trained_are_left_out(name: str, tmp_path:
     assert (left["random"].code, left["random"].severity) == ("rival-left-out", "warning")
 
 
+def test_warnings_of_the_plan_are_given_once_for_all_seeds(tmp_path: Path) -> None:
+    report = Report()
+    OfFile.of(EXAMPLES / "digits_width.shape", (), (0, 1, 2), tmp_path, report)
+    codes = [one.code for one in report.diagnostics]
+    assert codes.count("loose-law") == 1
+
+
 def test_a_rival_that_was_asked_for_is_not_left_out(tmp_path: Path) -> None:
     cases = cases_of("batch", tmp_path)
     with pytest.raises(Refused, match="not-blendable"):

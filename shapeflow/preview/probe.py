@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.ir.credits import Pair, Trial
-from shapeflow.preview.numbers import error, flops, scale, share
+from shapeflow.preview.numbers import error, flops, share
 from shapeflow.running.probe import Probing
 
 
@@ -23,40 +23,35 @@ def price_of(probing: Probing) -> str:
 
 
 def probe_view(probing: Probing, pairs: Sequence[Pair]) -> RenderableType:
-    """A table of eta of each switch, with the measurements of each seed."""
-    prefix, size = scale(max((one.trained for pair in pairs for one in pair.trials), default=1.0))
-    table = Table(box=None, padding=(0, 2))
+    """What each switch keeps, and a table of the measurements of each seed."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     metric = probing.program.metric.key
     table.add_column("switch", no_wrap=True)
-    table.add_column("eta", justify="right", no_wrap=True)
-    for heading in (
-        "before",
-        "right after",
-        f"recovered after, {prefix}FLOPs",
-        "end, switched",
-        "end, not switched",
-        "seconds",
-    ):
-        table.add_column(heading, justify="right", overflow="fold")
+    for heading in ("eta", "before", "after", "recovered", "switched", "stayed", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for pair in pairs:
-        table.add_row(f"{pair.axis} {pair.before} -> {pair.after}", Text(_eta(pair), style="bold"))
         for one in pair.trials:
-            table.add_row(f"  seed {one.seed}", *_row(one, metric, size))
-    title = f"eta: the share of the progress that survives a switch, by {metric}"
-    return Group(Text(title, style="bold"), Text(), table, Text(), *map(Text, _words(probing, pairs)))
+            table.add_row(f"  {_switch(pair)}, seed {one.seed}", *_row(one, metric))
+    kept = [Text(f"{_switch(pair)} {_kept(pair)}", style="bold") for pair in pairs]
+    return Group(*kept, Text(), Text(f"  {metric}, each seed:"), table, Text(), *map(Text, _words(probing, pairs)))
 
 
-def _eta(pair: Pair) -> str:
+def _switch(pair: Pair) -> str:
+    return f"{pair.axis} {pair.before} -> {pair.after}"
+
+
+def _kept(pair: Pair) -> str:
     if pair.eta is None:
-        return "-"
-    return f"{pair.eta:.3g}" if pair.low is None else f"{pair.eta:.3g} ({pair.low:.3g} to {pair.high:.3g})"
+        return "keeps an unknown share of the progress"
+    interval = "" if pair.low is None or pair.high is None else f" (95%: {share(pair.low)} to {share(pair.high)})"
+    return f"keeps {share(pair.eta)} of the progress{interval}"
 
 
-def _row(one: Trial, metric: str, size: float) -> Iterator[str]:
+def _row(one: Trial, metric: str) -> Iterator[str]:
     yield "-" if one.eta is None else f"{one.eta:.3g}"
     yield error(one.before, metric)
     yield error(one.after, metric)
-    yield "never" if one.recovery is None else f"{one.recovery / size:.3g} (+{share(one.recovery / one.at)})"
+    yield "never" if one.recovery is None else f"+{share(one.recovery / one.at)}"
     yield error(one.end, metric)
     yield error(one.stayed, metric)
     yield "-" if one.seconds is None else f"{one.seconds:.2g}"
@@ -65,12 +60,13 @@ def _row(one: Trial, metric: str, size: float) -> Iterator[str]:
 def _words(probing: Probing, pairs: Sequence[Pair]) -> Iterator[str]:
     """Yield the meaning of the numbers, and their caveats."""
     several = any(len(pair.trials) > 1 for pair in pairs)
-    yield "  eta: mean over the later half of the training after the switch"
-    yield (
-        "  in brackets: 95% interval over seeds" if several else "  no interval from one seed: add seeds with `--seeds`"
-    )
+    yield "  eta: the share that survived, mean over the later half of the training after the switch"
+    yield "  recovered: compute until the error before the switch was reached again, over that before the switch"
+    yield "  switched, stayed: the error at the end with and without the switch; seconds: of the switch itself"
+    if not several:
+        yield "  no interval from one seed: add seeds with `--seeds`"
     for pair in pairs:
-        switch = f"{pair.axis} {pair.before} -> {pair.after}"
+        switch = _switch(pair)
         for one in pair.trials:
             if one.eta is None:
                 yield f"  {switch}, seed {one.seed}: no eta: the {pair.reference} after it does not cover these errors"

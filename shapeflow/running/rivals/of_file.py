@@ -68,7 +68,10 @@ def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
     if program is not None and program.trained is None:
         message = "there is nothing to train, so nothing to compare"
         raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
-    plans = [compile_file(path, [*sentences, *CONSTANT_RATE, f"seed {seed}"], report) for seed in seeds]
+    # The warnings of all seeds are the same.
+    reports = [report, *(Report() for _ in seeds[1:])]
+    own = [*sentences, *CONSTANT_RATE]
+    plans = [compile_file(path, [*own, f"seed {seed}"], heard) for seed, heard in zip(seeds, reports, strict=True)]
     if program is not None and program.cooldown is not None:
         message, why = "runs of a comparison do not cool down", "lowers the error only at the end of a run"
         report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
