@@ -191,7 +191,6 @@ def test_a_probe_writes_what_a_plan_reads(ask: Ask) -> None:
     assert status == 0, err
     assert "6 runs, " in err
     assert "% of the progress (95%: " in out
-    assert "95% interval over seeds" in out
     assert '`credits from "runs/p/credits.json"` in images.shape uses the measurements' in out
     body = json.loads(Path("runs/p/credits.json").read_text())
     (pair,) = body["pairs"]
