@@ -48,7 +48,7 @@ def lines(text: str) -> list[str]:
 
 def test_the_answer_comes_first() -> None:
     text = screen(plan_view(compile_file(LAWS_ONLY)))
-    assert text.startswith("yes: saves 31.3% of the FLOPs against the best fixed shape, (width: 2), which is")
+    assert text.startswith("yes, if each switch keeps 100% of the progress (assumed): saves 31.3%")
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -131,4 +131,4 @@ def test_a_picture_is_drawn(plan: Plan, tmp_path: Path) -> None:
     draw(plan, tmp_path / "plan.svg")
     text = (tmp_path / "plan.svg").read_text(encoding="utf-8")
     assert ("<!-- 90% of 400 draws -->" in text) == bool(plan.uncertainty and plan.uncertainty.band)
-    assert "<!-- yes: saves 31.3% of the FLOPs against the best fixed shape" in text
+    assert "<!-- yes, if each switch keeps 100% of the progress (assumed): saves 31.3% of the FLOPs" in text

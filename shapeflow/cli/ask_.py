@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shapeflow.cli.common import of_a_file, print_json
+from shapeflow.cli.common import of_a_file, print_after, print_diagnostics, print_json
 from shapeflow.cli.rounds import inside, rounds_of
 
 if TYPE_CHECKING:
@@ -58,18 +58,20 @@ def command(
     folder = inside(output or file.parent / "runs" / f"{file.stem}-ask", file, "--output")
     pool = Pool.of(jobs, device, file.parent)
     question = Question(file.resolve(), tuple(sentences), folder / "runs", _allowance(within), pool)
-    rounds = rounds_of(question)
+    rounds, warnings = rounds_of(question)
     plan = rounds[-1].plan
     # `ask` raises if there is no plan with an answer at the end.
     assert plan is not None
     assert plan.answer is not None
     save(plan, folder / "plan.json")
     if as_json:
+        print_diagnostics(warnings)
         print_json({"plan": str(folder / "plan.json"), "answer": answer_to_json(plan.answer), **_spent(rounds)})
         return
     show(plan_view(plan))
     click.echo(f"\n  plan written to {folder / 'plan.json'}; laws: `{question.laws}`")
     click.echo(f"  next: {_next(file, folder, plan)}")
+    print_after(warnings)
 
 
 def _allowance(text: str) -> Allowance:

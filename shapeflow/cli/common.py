@@ -31,6 +31,13 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
             click.echo(render(diagnostic, color=_colored(), verbose=verbose()) + "\n", err=True)
 
 
+def print_after(diagnostics: Sequence[Diagnostic]) -> None:
+    """Print diagnostics below a screen that answers first."""
+    if diagnostics and _format() == "text":
+        click.echo(err=True)
+    print_diagnostics(diagnostics)
+
+
 def _format() -> str:
     return str(_ASKED.get("format", "text"))
 
@@ -97,8 +104,9 @@ def _let(text: str) -> str:
     return f"let {name.strip()} = {value.strip()}"
 
 
-def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
-    """Compile a `.shape` file and print its warnings, or read a plan file. Raises Refused."""
+def plan_of(file: Path, sentences: Sequence[str], later: Report | None = None) -> Plan:
+    """Compile a `.shape` file and print its warnings, or read a plan file. `later`: gets the warnings instead, for a
+    screen that answers first. Raises Refused."""
     if file.suffix == ".json":
         from shapeflow.ir.plan_json import load
 
@@ -106,9 +114,10 @@ def plan_of(file: Path, sentences: Sequence[str]) -> Plan:
         return load(file)
     from shapeflow.compiler import compile_file
 
-    report = Report()
+    report = Report() if later is None else later
     plan = compile_file(file, sentences, report)
-    print_diagnostics(report.diagnostics)
+    if later is None:
+        print_diagnostics(report.diagnostics)
     return plan
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from shapeflow.base.diagnostics import Refused
-from shapeflow.cli.common import of_a_file, plan_of, print_json
+from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.cli.common import of_a_file, plan_of, print_after, print_diagnostics, print_json
 
 
 @click.command("compile")
@@ -20,8 +20,9 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     Reads or fits the laws, decides the shapes and their steps, and simulates every switch. Does not need a model or a
     GPU. Without laws, it also shows what each candidate costs.
     """
+    report = Report()
     try:
-        plan = plan_of(file, sentences)
+        plan = plan_of(file, sentences, report)
     except Refused as refused:
         if not as_json and {one.code for one in refused.diagnostics if one.severity == "error"} == {"missing-laws"}:
             _show_prices(file, sentences)
@@ -33,6 +34,7 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     if as_json:
         from shapeflow.ir.plan_json import plan_to_json
 
+        print_diagnostics(report.diagnostics)
         print_json(plan_to_json(plan))
         return
     from shapeflow.preview.plan import plan_view
@@ -43,11 +45,11 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
         _show_prices(file, sentences)
     if output is not None:
         click.echo(f"\n  written to {output}")
+    print_after(report.diagnostics)
 
 
 def _show_prices(file: Path, sentences: list[str]) -> None:
     """Print what training each candidate costs: without laws, a plan does not compare them."""
-    from shapeflow.base.diagnostics import Report
     from shapeflow.compiler import program_of
     from shapeflow.preview.price import candidates_view
     from shapeflow.preview.screen import show

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
-from shapeflow.cli.common import print_diagnostics
 
 if TYPE_CHECKING:
     from shapeflow.running.ask import Question, Round
@@ -27,8 +26,9 @@ def inside(folder: Path, file: Path, option: str) -> Path:
     return found
 
 
-def rounds_of(question: Question) -> list[Round]:
-    """Train until the answer is settled, or the allowance is spent. Returns all rounds. Raises Refused."""
+def rounds_of(question: Question) -> tuple[list[Round], list[Diagnostic]]:
+    """Train until the answer is settled, or the allowance is spent. Returns all rounds, and the warnings of the last
+    plan. Raises Refused."""
     from shapeflow.preview.jobs import watched
     from shapeflow.running.ask import ask
 
@@ -42,8 +42,7 @@ def rounds_of(question: Question) -> list[Round]:
         for each in ask(question, report, train):
             rounds.append(each)
             click.echo(_line(len(rounds), each), err=True)
-    print_diagnostics(report.diagnostics)
-    return rounds
+    return rounds, report.diagnostics
 
 
 def _line(number: int, one: Round) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import of_a_file, plan_of, print_json
+from shapeflow.base.diagnostics import Report
+from shapeflow.cli.common import of_a_file, plan_of, print_after, print_diagnostics, print_json
 
 if TYPE_CHECKING:
     from shapeflow.ir.plan import Plan
@@ -23,7 +24,10 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
 
     Executes the plan on a simulator, which edits sizes instead of tensors. Losses are predicted by the laws.
     """
-    plan = plan_of(file, sentences)
+    report = Report()
+    plan = plan_of(file, sentences, report)
+    if as_events or as_json:
+        print_diagnostics(report.diagnostics)
     if as_events:
         _print_events(plan)
         return
@@ -46,6 +50,7 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
     show(curves_view(plan))
     if plot is not None:
         click.echo(f"\n  plot written to {plot}")
+    print_after(report.diagnostics)
 
 
 def _rehearse(plan: Plan) -> None:

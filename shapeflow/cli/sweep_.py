@@ -91,11 +91,14 @@ def _settled(file: Path, sentences: Sequence[str], folder: Path, pool: Pool) -> 
     from shapeflow.running.ask import Question
     from shapeflow.running.runs import read_run
 
-    rounds = rounds_of(Question(file.resolve(), tuple(sentences), inside(folder, file, "--output"), None, pool))
+    rounds, warnings = rounds_of(
+        Question(file.resolve(), tuple(sentences), inside(folder, file, "--output"), None, pool)
+    )
     plan = rounds[-1].plan
     # `ask` raises if there is no plan with an answer at the end.
     assert plan is not None
     assert plan.answer is not None
+    print_diagnostics(warnings)
     click.echo(headline(plan, plan.answer))
     return [read_run(path) for path in dict.fromkeys(job.folder for one in rounds for job in one.jobs)]
 

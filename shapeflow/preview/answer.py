@@ -10,7 +10,7 @@ from rich.text import Text
 
 from shapeflow.ir.answer import Answer, Doubt, Range
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.numbers import error, flops
+from shapeflow.preview.numbers import count, error, flops
 
 STYLES = {"yes": "bold green", "no": "bold", "unknown": "bold yellow"}
 
@@ -55,7 +55,8 @@ def answer_view(plan: Plan) -> RenderableType | None:
 def headline(plan: Plan, found: Answer) -> str:
     """The answer in one sentence."""
     if found.doubts:
-        return f"unknown: {DOUBTS[found.doubts[0]]}"
+        differ = f" ({_share(found.differ)})" if found.doubts[0] == "runs-differ" and found.differ is not None else ""
+        return f"unknown: {DOUBTS[found.doubts[0]]}{differ}"
     saves = _saves(plan, found)
     if found.say == "yes":
         return f"yes{_provided(found)}: saves {saves}"
@@ -87,6 +88,8 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
             yield "also", DOUBTS[doubt]
         yield "settle", SETTLED[found.doubts[0]]
         return
+    if (text := _next(plan, found)) is not None:
+        yield "next", text
     for text in found.beware:
         yield "beware", text
     if found.stated:
@@ -117,6 +120,20 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         yield "runs", f"two runs of a shape differ by {_share(found.differ)} of compute at equal error ({basis})"
 
 
+def _next(plan: Plan, found: Answer) -> str | None:
+    """What to do now; None for stated laws, which are not evidence."""
+    if found.stated or not found.fixed:
+        return None
+    fixed = found.fixed[0].shape.written(plan.units)
+    if found.say == "yes":
+        return "`shapeflow probe`, which measures what a switch keeps" if found.assumed else "run the plan"
+    if found.say == "no":
+        return f"train {fixed} fixed" + (", as the plan does" if len(plan.stages) == 1 else "")
+    if found.settle is None:
+        return f"train {fixed} fixed, or measure the difference with `shapeflow compare`"
+    return f"settle it as below; until then, {fixed} fixed is the safe choice"
+
+
 def _saves(plan: Plan, found: Answer) -> str:
     if found.best is None:
         return "an unknown share"
@@ -137,10 +154,14 @@ def _saves(plan: Plan, found: Answer) -> str:
 
 def _provided(found: Answer) -> str:
     """The condition of a yes whose credits are assumed."""
-    if not found.assumed or found.credit_needed is None or found.stated:
+    if not found.assumed:
         return ""
     credits = sorted({one.credit for one in found.switches if not one.measured})
     assumed = " to ".join(_share(credit) for credit in dict.fromkeys((credits[0], credits[-1])))
+    if found.stated:
+        return f", if each switch keeps {assumed} of the progress (assumed)"
+    if found.credit_needed is None:
+        return ""
     return f", if each switch keeps at least {_share(found.credit_needed)} of the progress (assumed: {assumed})"
 
 
@@ -162,9 +183,15 @@ def _settle(plan: Plan, found: Answer) -> str:
     shapes = [shape.written(plan.units) for shape in one.shapes]
     order = shapes[0] if len(shapes) == 1 else f"{', '.join(shapes)}, in this order"
     if one.by == "seeds":
-        text = f"{one.times:.3g} times the runs of {order}: {flops(one.compute)} more"
+        text = f"{one.times:.3g} times the runs of {order}: {_price(plan, one.compute)}"
         return text if one.expected is None else f"{text}; expected then: {_range(one.expected)}"
-    return f"run {order} to {one.times:.3g} times the measured compute: {flops(one.compute)} more"
+    return f"run {order} to {one.times:.3g} times the measured compute: {_price(plan, one.compute)}"
+
+
+def _price(plan: Plan, compute: float) -> str:
+    """The FLOPs that would settle the answer, and how many runs of the plan they are."""
+    runs = compute / plan.totals.compute if plan.totals.compute else 0.0
+    return f"{flops(compute)} more" + (f", {runs:.2g} times a run of the plan" if runs else "")
 
 
 def _credit(found: Answer) -> str:
@@ -181,8 +208,9 @@ def _cost(found: Answer) -> str:
         return text
     if found.uses is None:
         return f"{text}; the plan is not expected to save any"
-    low, high = (flops(max(value, 0.0)) for value in (found.saved.low, found.saved.high))
-    pays = "already paid for by one run" if found.uses <= 1 else f"paid for after {found.uses:,.0f} runs of this plan"
+    low, high = (flops(value) if value > 0 else "none" for value in (found.saved.low, found.saved.high))
+    runs = count(round(found.uses))
+    pays = "already paid for by one run" if found.uses <= 1 else f"paid for after {runs} runs of this plan"
     return f"{text}; one run of the plan saves {flops(found.saved.middle)} ({low} to {high}): {pays}"
 
 

@@ -25,4 +25,4 @@ def show(*what: RenderableType, stderr: bool = False) -> None:
     with out.capture() as captured:
         out.print(*what, sep="\n")
     lines = (line.rstrip() for line in captured.get().splitlines())
-    print("\n".join(lines), file=sys.stderr if stderr else sys.stdout)
+    print("\n".join(lines), file=sys.stderr if stderr else sys.stdout, flush=True)

@@ -12,6 +12,7 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
 from shapeflow.stages.assess.doubts import doubts
+from shapeflow.stages.assess.facts import other_ends
 from shapeflow.stages.assess.stated import without_draws
 
 __all__ = ["assess"]
@@ -23,9 +24,9 @@ def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Repo
     if plan.totals.error is None or not laws:
         return plan
     plan = _answered(program, laws, plan)
-    assert plan.answer is not None
-    for text in plan.answer.beware:
-        report.warning("other-end", text, program.spans.get("metric", program.spans.get("traversal")))
+    for axis, ends, kept in other_ends(program, plan):
+        at, why = program.spans.get("metric", program.spans.get("traversal")), f"compares shapes at their own {axis}"
+        report.warning("other-end", f"the plan ends at {axis} {ends}, not at {kept}", at, why)
     return plan
 
 

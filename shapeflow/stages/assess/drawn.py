@@ -68,6 +68,8 @@ def _answer(
     say = "unknown" if doubts else found.say
     compute = plan.totals.compute or 0.0
     unit = unit_of(program, plan)
+    settled = settle(question, found) if say == "unknown" and not doubts else None
+    asked_for = set() if settled is None else set(settled.shapes)
     saves = len(plan.stages) > 1 and unit == "compute"
     return Answer(
         say=say,
@@ -87,8 +89,8 @@ def _answer(
         error=found.error if tested else None,
         spent=spent(laws),
         saved=_saved(compute, found.best) if saves else None,
-        settle=settle(question, found) if say == "unknown" and not doubts else None,
-        idle=idle(question, found) if not doubts else (),
+        settle=settled,
+        idle=tuple(shape for shape in idle(question, found) if shape not in asked_for) if not doubts else (),
         beware=beware(program, plan),
     )
 

@@ -30,22 +30,28 @@ def runs_differ(program: Program) -> float:
     return RUNS_DIFFER if program.law_source is None else program.law_source.runs_differ
 
 
-def beware(program: Program, plan: Plan) -> tuple[str, ...]:
-    """A warning for each axis on which the plan ends below the largest value, if a shape is measured in its own
-    form: the comparison then does not hold for a model that is kept at that value."""
+def other_ends(program: Program, plan: Plan) -> list[tuple[str, str, str]]:
+    """(axis, its value at the end, its largest value) of each axis on which the plan ends below the largest value, if a
+    shape is measured in its own form: the comparison then does not hold for a model that is kept at that value."""
     if not program.metric.own:
-        return ()
+        return []
     last = plan.comparison.last_shape_fixed.shape or plan.stages[-1].shape
     found = []
     for axis in program.axes:
         largest = max(shape.number(axis.name) for shape in program.candidates) if axis.kind.caution else 0
         if axis.kind.caution and axis.kind.data == program.metric.data and last.number(axis.name) < largest:
             ends, kept = (f"{value} {axis.unit}".rstrip() for value in (last[axis.name], largest))
-            found.append(
-                f"the plan ends at {axis.name} {ends}, and shapes are compared at their own {axis.name}: if you use "
-                f"the model at {kept}, plan by `metric {name_of(program.metric)}({axis.name}: longest)`"
-            )
-    return tuple(found)
+            found.append((axis.name, ends, kept))
+    return found
+
+
+def beware(program: Program, plan: Plan) -> tuple[str, ...]:
+    """What the compared metric does not show about the model that is kept, for each of `other_ends`."""
+    return tuple(
+        f"the plan ends at {axis} {ends}, and shapes are compared at their own {axis}: if you use the model at {kept}, "
+        f"plan by `metric {name_of(program.metric)}({axis}: longest)`"
+        for axis, ends, kept in other_ends(program, plan)
+    )
 
 
 def spent(laws: Mapping[Shape, Law]) -> float | None:
