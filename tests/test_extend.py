@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.cli import answer
+from shapeflow.ir.events import RunStarted
 from shapeflow.ir.plan import Plan
 from shapeflow.running.backend import backend
 from shapeflow.running.pool import Job, Pool
@@ -84,16 +88,30 @@ def test_the_pool_extends_a_shorter_run_and_keeps_a_longer_one(file: Path) -> No
     assert kept.plan.digest == long.plan.digest
 
 
-def test_a_run_that_was_set_aside_is_found_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("before", "then"), [(15, 40), (40, 40), (40, 15)])
+def test_a_run_that_was_set_aside_is_found_again(before: int, then: int, file: Path) -> None:
     """The process was killed after it moved the old folder and before the new one took its place."""
-    from shapeflow.running import pool
+    earlier, now = job(file, before, "a"), job(file, then, "a")
+    train(earlier.plan, earlier.folder)
+    earlier.folder.rename(aside(earlier.folder))
+    (run,) = Pool(1, "cpu", file.parent).run([now], ignored)
+    assert run.done == 40
+    assert [event.step for event in run.events if isinstance(event, RunStarted)] == [0, 15][: 1 + (before < then)]
+    assert not aside(now.folder).exists()
 
-    short, long = job(file, 15, "a"), job(file, 40, "a")
-    train(short.plan, short.folder)
-    short.folder.rename(aside(short.folder))
-    assert pool._in_place(long) == long
-    assert read_run(long.folder).plan.digest == long.plan.digest
-    assert read_run(long.folder).done == 15
+
+def test_copies_that_killed_processes_left_are_not_runs(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They were killed before or after the new folder took the place of the old one."""
+    one = job(file, 40, "a")
+    train(one.plan, one.folder)
+    left = [aside(one.folder), one.folder.with_name(f".{one.folder.name}.4242")]
+    for copy in left:
+        shutil.copytree(one.folder, copy)
+    assert answer(["fit", str(file), "--set", 'laws from fit("a", resamples: 50)', "--json"]) == 0
+    (curve,) = json.loads(capsys.readouterr().out)["laws"]
+    assert curve["runs"] == 1
+    Pool(1, "cpu", file.parent).run([one], ignored)
+    assert not any(copy.exists() for copy in left)
 
 
 def test_a_run_without_a_checkpoint_starts_again(file: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from typing import IO
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import cannot_write
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save
 from shapeflow.running.backend import backend
 from shapeflow.running.forks import ForkServer, Process
-from shapeflow.running.runs import CHECKPOINTS, EVENTS, PLAN, Run, aside, last_step, read_run
+from shapeflow.running.runs import CHECKPOINTS, EVENTS, PLAN, Run, aside, copies, is_run, last_step, read_run
 from shapeflow.running.training import begins_like
 
 _POLL = 0.2
@@ -129,6 +131,7 @@ class Pool:
         Refused."""
         waiting = []
         for job in jobs:
+            _put_back(job.folder)
             if job.finished:
                 watch(job, job.steps, "kept")
             else:
@@ -199,12 +202,22 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in LAUNCHER}
 
 
+def _put_back(folder: Path) -> None:
+    """Undo what a process did that was killed while it extended the run in a folder: the old run returns if the new one
+    had not taken its place, and copies of it are removed."""
+    before = aside(folder)
+    if is_run(before) and not is_run(folder):
+        try:
+            os.rename(before, folder)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+    for left in copies(folder):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def _in_place(job: Job) -> Job:
     """A job that continues the run in its folder. A shorter run goes on as the job's plan; a longer one keeps its own
     plan, and pauses where the job ends."""
-    if not job.folder.exists() and aside(job.folder).exists():
-        # The process was killed while the run was extended.
-        os.rename(aside(job.folder), job.folder)
     earlier = job.earlier
     if earlier is None or earlier.plan.digest == job.plan.digest:
         return job

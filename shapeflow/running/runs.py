@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +109,14 @@ def last_step(folder: Path) -> int:
 def aside(folder: Path) -> Path:
     """Where a run folder lies while a longer one takes its place."""
     return folder.with_name(f".{folder.name}.before")
+
+
+def copies(folder: Path) -> list[Path]:
+    """What killed processes left next to a run folder: the run that was replaced, and incomplete copies."""
+    if not folder.parent.is_dir():
+        return []
+    name = re.compile(rf"\.{re.escape(folder.name)}\.(before|\d+)")
+    return sorted(path for path in folder.parent.iterdir() if name.fullmatch(path.name) and path.is_dir())
 
 
 def is_run(folder: Path) -> bool:

@@ -95,8 +95,10 @@ def _sources(template: Template, request: LawRequest, logs: Logs) -> dict[Path, 
 
 
 def _runs_in(path: Path, request: LawRequest) -> list[Path]:
+    """Return the run folders in a folder. As for `*`, hidden ones do not count: a killed process may leave a copy of a
+    run that it was about to replace."""
     try:
-        folders = sorted(child for child in path.iterdir() if child.is_dir())
+        folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
     except OSError:
         return []
     return [child for child in folders if is_run(child) and _inside(request.folder, str(child.absolute()))]

@@ -28,7 +28,7 @@ class Past:
         """The runs in the folders inside a folder. Raises Refused `no-run` if there are none."""
         found: dict[str, tuple[Run, ...]] = {}
         for inside in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if is_run(inside):
+            if is_run(inside) and not inside.name.startswith("."):
                 run = read_run(inside)
                 key = training(run.plan)
                 found[key] = (*found.get(key, ()), run)
