@@ -213,3 +213,14 @@ def test_a_stopped_pool_saves_checkpoints(how: signal.Signals, tmp_path: Path) -
     ended = read_run(tmp_path / "a").ended
     assert ended is not None
     assert not ended.finished
+
+
+def test_ctrl_c_while_the_server_starts_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """It reaches all processes of a terminal, and may do so before the server has imported anything."""
+    for _ in range(5):
+        server = ForkServer(os.environ, 1)
+        server._process.send_signal(signal.SIGINT)
+        server._process.terminate()
+        server.close()
+        assert server._process.returncode == -signal.SIGTERM
+    assert capfd.readouterr().err == ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import select
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -46,7 +47,8 @@ class ForkServer:
         them."""
         command = [sys.executable, "-m", _SERVER, *([] if threads is None else [str(threads)])]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, env=dict(environment))
+        with _without_interrupts():
+            self._process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, env=dict(environment))
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
@@ -104,6 +106,17 @@ class ForkServer:
             self.read(wait=True)
         self._process.wait()
         self._answers.close()
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Delay Ctrl-C. A process that is started inherits this: the server ends the delay when it can ignore Ctrl-C, and
+    prints no traceback if it is pressed before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @attrs.frozen
