@@ -207,3 +207,25 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_allowance_is_a_time_or_compute(within: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["ask", str(file), "--within", within]) == 2
     assert "write '20 minutes' or '3 TFLOPs'" in capsys.readouterr().err
+
+
+def test_a_link_to_a_file_and_a_folder_with_wildcards(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The laws are fitted to the folder that was trained: paths are relative to the folder of the link."""
+    link = file.parent / "links" / "[a] {b}.shape"
+    link.parent.mkdir()
+    link.symlink_to(file)
+    first = prices([sweep_jobs(file, ["budget 30 steps"], [0], file.parent / "x", Report())]).all
+    within = f"{sum(one.compute for one in first):.0f} FLOPs"
+    assert answer(["ask", str(link), "--within", within, "--jobs", "1", "--device", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert 'laws from fit("runs/[[]a] [{]b}-ask/runs")' in said.out
+    assert (link.parent / "runs" / "[a] {b}-ask" / "plan.json").is_file()
+
+
+def test_a_folder_that_no_sentence_can_name_is_refused_before_training(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = file.parent / 'a"b'
+    assert answer(["ask", str(file), "--within", "1 TFLOPs", "-o", str(folder)]) == 2
+    assert "contains a double quote" in capsys.readouterr().err
+    assert not folder.exists()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shapeflow.cli.common import of_a_file, print_after, print_diagnostics, print_json
-from shapeflow.cli.rounds import inside, rounds_of
+from shapeflow.cli.rounds import absolute, inside, rounds_of
 
 if TYPE_CHECKING:
     from shapeflow.ir.plan import Plan
@@ -57,7 +57,7 @@ def command(
 
     folder = inside(output or file.parent / "runs" / f"{file.stem}-ask", file, "--output")
     pool = Pool.of(jobs, device, file.parent)
-    question = Question(file.resolve(), tuple(sentences), folder / "runs", _allowance(within), pool)
+    question = Question(absolute(file), tuple(sentences), folder / "runs", _allowance(within), pool)
     rounds, warnings = rounds_of(question)
     plan = rounds[-1].plan
     # `ask` raises if there is no plan with an answer at the end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +17,21 @@ if TYPE_CHECKING:
     from shapeflow.running.runs import Run
 
 
+def absolute(file: Path) -> Path:
+    """The file in its real folder. If the file is a link, paths in it are relative to the folder of the link."""
+    return file.parent.resolve() / file.name
+
+
 def inside(folder: Path, file: Path, option: str) -> Path:
     """The folder, absolute. Raises Refused `path-outside` if it is not below the folder of the file, since laws could
-    not be fitted to it."""
+    not be fitted to it, and BadParameter if the sentence that fits them cannot name it."""
     found = folder.resolve()
-    if not found.is_relative_to(file.parent.resolve()):
+    if not found.is_relative_to(absolute(file).parent):
         message, help_ = f"`{folder}` is not below the folder of `{file}`", "leave out `-o`, or name a folder there"
         raise Refused(Diagnostic("path-outside", message, place=option, help=help_))
+    if re.search(r'["\n\r]', str(found.relative_to(absolute(file).parent))):
+        message = f"`{folder}` contains a double quote or a line break: name a folder that a `.shape` file can name"
+        raise click.BadParameter(message, param_hint=option)
     return found
 
 

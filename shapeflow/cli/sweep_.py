@@ -10,7 +10,7 @@ import click
 
 from shapeflow.cli.common import of_a_file, print_diagnostics, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
-from shapeflow.cli.rounds import inside, rounds_of
+from shapeflow.cli.rounds import absolute, inside, rounds_of
 
 if TYPE_CHECKING:
     from shapeflow.running.pool import Pool
@@ -92,7 +92,7 @@ def _settled(file: Path, sentences: Sequence[str], folder: Path, pool: Pool) -> 
     from shapeflow.running.runs import read_run
 
     rounds, warnings = rounds_of(
-        Question(file.resolve(), tuple(sentences), inside(folder, file, "--output"), None, pool)
+        Question(absolute(file), tuple(sentences), inside(folder, file, "--output"), None, pool)
     )
     plan = rounds[-1].plan
     # `ask` raises if there is no plan with an answer at the end.

@@ -7,6 +7,7 @@ answer is still unknown; no shape is dropped.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -84,7 +85,9 @@ class Question:
     @property
     def laws(self) -> str:
         """The sentence that fits laws to the runs."""
-        return f'laws from fit("{self.folder.relative_to(self.file.parent).as_posix()}")'
+        # In a path of `fit`, these are wildcards and placeholders.
+        place = re.sub(r"[*?{[]", r"[\g<0>]", self.folder.relative_to(self.file.parent).as_posix())
+        return f'laws from fit("{place}")'
 
 
 def ask(question: Question, report: Report, train: Train) -> Iterator[Round]:
