@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import attrs
 import pytest
 
 from shapeflow.base.diagnostics import Refused, Report
@@ -229,3 +230,15 @@ def test_a_folder_that_no_sentence_can_name_is_refused_before_training(
     assert answer(["ask", str(file), "--within", "1 TFLOPs", "-o", str(folder)]) == 2
     assert "contains a double quote" in capsys.readouterr().err
     assert not folder.exists()
+
+
+@pytest.mark.usefixtures("by_tables")
+@pytest.mark.parametrize("line", ["optimizer adamw(lr: 1e-3)", "model vit(depth: 2, width: 16, head_width: 8)"])
+def test_runs_of_another_training_are_not_mixed_with_those_of_another_seed(line: str, file: Path) -> None:
+    list(ask(question(file, compute=1e12), Report(), Trainer()))
+    again, trainer = attrs.evolve(question(file, compute=1e12), sentences=("seed 5", line)), Trainer()
+    with pytest.raises(Refused) as refused:
+        list(ask(again, Report(), trainer))
+    assert refused.value.diagnostics[0].code == "other-plan"
+    assert not trainer.trained
+    assert list(ask(attrs.evolve(again, sentences=("seed 5",)), Report(), trainer))

@@ -23,7 +23,7 @@ from shapeflow.ir.program import Program
 from shapeflow.running.pool import Job, Pool
 from shapeflow.running.price import Pace, Prices, prices, timed
 from shapeflow.running.rungs import Growing, Key, Lengths, next_lengths
-from shapeflow.running.runs import Run, last_step
+from shapeflow.running.runs import Run, is_run, last_step, read_run
 from shapeflow.running.sweep import sweep_jobs
 
 FIRST = 1 / 8
@@ -34,6 +34,9 @@ HALVINGS = 7
 EVALUATE = "evaluate every 6%"
 """Default of files without an `evaluate` sentence: 17 measurements in the first rung and 8 in each of the next. In
 short runs of small models measurements take longer than training."""
+
+_ALIKE = ("convention", "model", "data", "objectives", "optimizer")
+"""Fields of a plan that are equal for all runs of a file."""
 
 Train = Callable[[Sequence[Job]], list[Run]]
 
@@ -100,6 +103,8 @@ def ask(question: Question, report: Report, train: Train) -> Iterator[Round]:
     choices = _first(program)
     while (chosen := purse.choose((lengths, _jobs(question, program, lengths)) for lengths in choices)) is not None:
         lengths, jobs = chosen
+        if not growing.lengths:
+            _check_folder(question.folder, jobs[0].plan)
         at, before = time.monotonic(), growing.spent
         growing.add(lengths, jobs, train(jobs))
         plan, heard = _compiled(question)
@@ -149,6 +154,19 @@ def _jobs(question: Question, program: Program, lengths: Lengths) -> list[Job]:
             raise
         found |= {(job.plan.stages[0].shape, seed): job for job in jobs}
     return [found[key] for key in lengths]
+
+
+def _check_folder(folder: Path, plan: Plan) -> None:
+    """Raises Refused `other-plan` if there are runs of another training in the folder, such as of another seed and
+    optimizer: the laws would be fitted to all of them."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or not is_run(path):
+            continue
+        other = read_run(path).plan
+        if differ := [name for name in _ALIKE if getattr(other, name) != getattr(plan, name)]:
+            message, notes = f"the run in `{path}` follows another plan", (f"they differ in {', '.join(differ)}",)
+            help_ = "choose another folder with `-o`, or remove this one"
+            raise Refused(Diagnostic("other-plan", message, place=str(path), notes=notes, help=help_))
 
 
 def _compiled(question: Question) -> tuple[Plan | None, Report]:
