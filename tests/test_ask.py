@@ -19,7 +19,7 @@ from shapeflow.running.ask import Allowance, Question, ask
 from shapeflow.running.pool import Job, Pool
 from shapeflow.running.price import prices
 from shapeflow.running.rungs import LONGEST, MARGIN, SEEDS, Growing, next_lengths
-from shapeflow.running.runs import Run
+from shapeflow.running.runs import Run, read_run
 from shapeflow.running.sweep import sweep_jobs, write_points
 
 FILE = """
@@ -174,7 +174,22 @@ def test_a_shape_that_waited_goes_on_before_the_search_ends() -> None:
 def test_an_allowance_for_no_runs_is_refused(file: Path) -> None:
     with pytest.raises(Refused) as refused:
         list(ask(question(file, compute=1.0), Report(), Trainer()))
-    assert refused.value.diagnostics[0].code in ("allowance-too-small", "no-steps")
+    (found,) = refused.value.diagnostics
+    assert found.code == "allowance-too-small"
+    # One step of each candidate.
+    assert found.notes == ("the shortest that were tried need 1.4e+07 FLOPs",)
+
+
+@pytest.mark.usefixtures("by_tables")
+def test_a_round_is_as_long_as_its_runs(file: Path) -> None:
+    """Runs of an earlier call may be longer than the first rung."""
+    list(ask(question(file, compute=1e12), Report(), Trainer(1.02)))
+
+    def kept(jobs: Sequence[Job]) -> list[Run]:
+        return [attrs.evolve(read_run(job.folder), events=(RunEnded(240, 0.0, True),)) for job in jobs]
+
+    first = next(iter(ask(question(file, compute=1e12), Report(), kept)))
+    assert first.length == 1.0
 
 
 def test_a_file_without_a_budget_is_refused(file: Path) -> None:

@@ -108,12 +108,18 @@ def ask(question: Question, report: Report, train: Train) -> Iterator[Round]:
         at, before = time.monotonic(), growing.spent
         growing.add(lengths, jobs, train(jobs))
         plan, heard = _compiled(question)
-        yield Round(tuple(jobs), max(lengths.values()), growing.spent - before, time.monotonic() - at, plan)
+        yield Round(
+            tuple(jobs),
+            max(growing.lengths[key] for key in lengths),
+            growing.spent - before,
+            time.monotonic() - at,
+            plan,
+        )
         choices = next_lengths(growing, None if plan is None else plan.answer)
     if not growing.lengths:
-        message = f"runs of 1/{round(2**HALVINGS / FIRST)} of the budget do not fit `--within`"
-        help_ = "allow more, or lower the budget"
-        raise Refused(Diagnostic("allowance-too-small", message, place="--within", help=help_))
+        message, help_ = "no runs of all candidates fit `--within`", "allow more, or lower the budget"
+        notes = () if purse.least is None else (f"the shortest that were tried need {purse.least}",)
+        raise Refused(Diagnostic("allowance-too-small", message, place="--within", notes=notes, help=help_))
     if heard.failed:
         raise Refused(*heard.diagnostics)
     for diagnostic in heard.diagnostics:
@@ -189,6 +195,12 @@ class _Purse:
         self._allowance, self._pool, self._growing = question.allowance, question.pool, growing
         self._begun = time.monotonic()
         self._paces: dict[Shape, Pace] = {}
+        self._least: tuple[float, str] | None = None
+
+    @property
+    def least(self) -> str | None:
+        """The least need of the choices that did not fit; None if all fitted."""
+        return None if self._least is None else f"{self._least[0]:.3g} {self._least[1]}"
 
     def choose(self, choices: Iterable[tuple[Lengths, Sequence[Job]]]) -> tuple[Lengths, Sequence[Job]] | None:
         """The first choice that has runs and fits; None if none does."""
@@ -200,10 +212,16 @@ class _Purse:
             return True
         if self._allowance.compute is not None:
             whole = {**self._growing.compute, **{job.folder: job.plan.totals.compute or 0.0 for job in jobs}}
-            return sum(whole.values()) <= self._allowance.compute
+            return self._within(sum(whole.values()), self._allowance.compute, "FLOPs")
         assert self._allowance.seconds is not None
         found: Prices = prices([jobs], {job.folder: last_step(job.folder) for job in jobs})
         if {part.shape for one in found.left for part in one.parts} - self._paces.keys():
             self._paces |= timed(found, jobs, self._pool).paces or {}
         found = attrs.evolve(found, paces=self._paces, at_once=self._pool.at_once)
-        return time.monotonic() - self._begun + (found.total_seconds or 0.0) <= self._allowance.seconds
+        needed = time.monotonic() - self._begun + (found.total_seconds or 0.0)
+        return self._within(needed, self._allowance.seconds, "seconds, timing included")
+
+    def _within(self, needed: float, allowed: float, unit: str) -> bool:
+        if needed > allowed:
+            self._least = min(self._least or (needed, unit), (needed, unit))
+        return needed <= allowed
