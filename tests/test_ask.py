@@ -257,3 +257,30 @@ def test_runs_of_another_training_are_not_mixed_with_those_of_another_seed(line:
     assert refused.value.diagnostics[0].code == "other-plan"
     assert not trainer.trained
     assert list(ask(attrs.evolve(again, sentences=("seed 5",)), Report(), trainer))
+
+
+@pytest.mark.usefixtures("by_tables")
+def test_kept_runs_with_too_few_measurements_are_named(file: Path) -> None:
+    """A sentence that measures more often does not change runs that are finished."""
+    file.write_text(FILE + "evaluate every 1000 steps\n")
+
+    class Rare(Trainer):
+        def __call__(self, jobs: Sequence[Job]) -> list[Run]:
+            runs = super().__call__(jobs)
+            ends = [attrs.evolve(run, events=run.events[-2:]) for run in runs]
+            for run in ends:
+                write_points([run], run.folder.parents[1] / f"{run.folder.name}.csv")
+            return ends
+
+    with pytest.raises(Refused) as refused:
+        list(ask(question(file, compute=1e12), Report(), Rare()))
+    assert "evaluate more often" in (refused.value.diagnostics[0].help or "")
+    file.write_text(FILE + "evaluate every 5 steps\n")
+
+    def kept(jobs: Sequence[Job]) -> list[Run]:
+        return [attrs.evolve(read_run(job.folder), events=(RunEnded(240, 0.0, True),)) for job in jobs]
+
+    with pytest.raises(Refused) as refused:
+        list(ask(question(file, compute=1e12), Report(), kept))
+    assert "remove this run" in (refused.value.diagnostics[0].help or "")
+    assert "not measured again" in refused.value.diagnostics[0].notes[-1]

@@ -7,6 +7,7 @@ answer is still unknown; no shape is dropped.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -99,14 +100,16 @@ def ask(question: Question, report: Report, train: Train) -> Iterator[Round]:
 
     `report`: gets the warnings of the last compilation. Raises Refused."""
     program, growing = _program(question), Growing()
-    purse, heard = _Purse(question, growing), Report()
+    purse, heard, sparse = _Purse(question, growing), Report(), list[Path]()
     choices = _first(program)
     while (chosen := purse.choose((lengths, _jobs(question, program, lengths)) for lengths in choices)) is not None:
         lengths, jobs = chosen
         if not growing.lengths:
             _check_folder(question.folder, jobs[0].plan)
         at, before = time.monotonic(), growing.spent
-        growing.add(lengths, jobs, train(jobs))
+        runs = train(jobs)
+        growing.add(lengths, jobs, runs)
+        sparse += [run.folder for job, run in zip(jobs, runs, strict=True) if _every(run.plan) > _every(job.plan)]
         plan, heard = _compiled(question)
         yield Round(
             tuple(jobs),
@@ -121,7 +124,7 @@ def ask(question: Question, report: Report, train: Train) -> Iterator[Round]:
         notes = () if purse.least is None else (f"the shortest that were tried need {purse.least}",)
         raise Refused(Diagnostic("allowance-too-small", message, place="--within", notes=notes, help=help_))
     if heard.failed:
-        raise Refused(*heard.diagnostics)
+        raise Refused(*(_with_help(one, sparse) for one in heard.diagnostics))
     for diagnostic in heard.diagnostics:
         report.add(diagnostic)
 
@@ -160,6 +163,20 @@ def _jobs(question: Question, program: Program, lengths: Lengths) -> list[Job]:
             raise
         found |= {(job.plan.stages[0].shape, seed): job for job in jobs}
     return [found[key] for key in lengths]
+
+
+def _every(plan: Plan) -> float:
+    """The steps between two measurements."""
+    return plan.evaluate or math.inf
+
+
+def _with_help(diagnostic: Diagnostic, sparse: Sequence[Path]) -> Diagnostic:
+    """Runs that are kept are not measured again, so that a sentence that measures more often does not help alone."""
+    if not sparse or diagnostic.code != "too-few-points":
+        return diagnostic
+    note = f"`{sparse[0]}` was trained before and measured less often; what is kept is not measured again"
+    help_ = "choose another folder with `-o`, or remove this run"
+    return attrs.evolve(diagnostic, notes=(*diagnostic.notes, note), help=help_)
 
 
 def _check_folder(folder: Path, plan: Plan) -> None:
