@@ -181,12 +181,14 @@ def test_an_allowance_for_no_runs_is_refused(file: Path) -> None:
 
 
 @pytest.mark.usefixtures("by_tables")
-def test_a_round_is_as_long_as_its_runs(file: Path) -> None:
-    """Runs of an earlier call may be longer than the first rung."""
+@pytest.mark.parametrize("steps", [240, 60])
+def test_a_round_is_as_long_as_its_runs(steps: int, file: Path) -> None:
+    """Runs of an earlier call may be longer than the first rung, whose steps are rounded down: 7 for 60."""
+    file.write_text(FILE.replace("240 steps", f"{steps} steps"))
     list(ask(question(file, compute=1e12), Report(), Trainer(1.02)))
 
     def kept(jobs: Sequence[Job]) -> list[Run]:
-        return [attrs.evolve(read_run(job.folder), events=(RunEnded(240, 0.0, True),)) for job in jobs]
+        return [attrs.evolve(read_run(job.folder), events=(RunEnded(steps, 0.0, True),)) for job in jobs]
 
     first = next(iter(ask(question(file, compute=1e12), Report(), kept)))
     assert first.length == 1.0

@@ -99,7 +99,8 @@ def ask(question: Question, report: Report, train: Train) -> Iterator[Round]:
     each rung; its runs are kept and go on in the next one, so that a repeated call continues.
 
     `report`: gets the warnings of the last compilation. Raises Refused."""
-    program, growing = _program(question), Growing()
+    program = _program(question)
+    growing = Growing(wholes=_wholes(question, program))
     purse, heard, sparse = _Purse(question, growing), Report(), list[Path]()
     choices = _first(program)
     while (chosen := purse.choose((lengths, _jobs(question, program, lengths)) for lengths in choices)) is not None:
@@ -190,6 +191,12 @@ def _check_folder(folder: Path, plan: Plan) -> None:
             message, notes = f"the run in `{path}` follows another plan", (f"they differ in {', '.join(differ)}",)
             help_ = "choose another folder with `-o`, or remove this one"
             raise Refused(Diagnostic("other-plan", message, place=str(path), notes=notes, help=help_))
+
+
+def _wholes(question: Question, program: Program) -> dict[Shape, int]:
+    """The steps of the whole budget in each shape."""
+    jobs = _jobs(question, program, {(shape, program.seed): 1.0 for shape in program.candidates})
+    return {job.plan.stages[0].shape: job.steps for job in jobs}
 
 
 def _compiled(question: Question) -> tuple[Plan | None, Report]:

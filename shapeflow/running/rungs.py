@@ -38,6 +38,8 @@ class Growing:
     lengths: dict[Key, float] = attrs.field(factory=dict)
     compute: dict[Path, float] = attrs.field(factory=dict)
     """Folder of a run -> its FLOPs."""
+    wholes: Mapping[Shape, int] = attrs.field(factory=dict)
+    """Shape -> steps of the whole budget, where they are known."""
 
     @property
     def spent(self) -> float:
@@ -48,7 +50,9 @@ class Growing:
         """Note the runs of some jobs, in the order of `lengths`. Runs of an earlier call may be longer than asked."""
         for (key, asked), job, run in zip(lengths.items(), jobs, runs, strict=True):
             done = max(run.done, job.steps)
-            self.lengths[key] = asked * done / job.steps
+            # The steps of a part of the budget are rounded down, those of the whole say more exactly how long it is.
+            exact = done > job.steps and key[0] in self.wholes
+            self.lengths[key] = done / self.wholes[key[0]] if exact else asked * done / job.steps
             self.compute[run.folder] = run.plan.compute_at(done)
 
     def length(self, shape: Shape) -> float:
