@@ -110,6 +110,8 @@ def test_copies_that_killed_processes_left_are_not_runs(file: Path, capsys: pyte
     assert answer(["fit", str(file), "--set", 'laws from fit("a", resamples: 50)', "--json"]) == 0
     (curve,) = json.loads(capsys.readouterr().out)["laws"]
     assert curve["runs"] == 1
+    answer(["doctor", str(one.folder.parent)])
+    assert f".{one.folder.name}." not in capsys.readouterr().out
     Pool(1, "cpu", file.parent).run([one], ignored)
     assert not any(copy.exists() for copy in left)
 

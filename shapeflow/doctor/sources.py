@@ -83,7 +83,9 @@ def _logs(path: Path, report: Report) -> Iterator[Source]:
 def _inside(folder: Path) -> list[Source]:
     """The logs in a folder. If it contains only folders, one per run, the logs in those."""
     for way in DEEP:
-        children = sorted(folder.glob(way))
+        # Hidden ones are leftovers of processes that were killed while writing.
+        found = (path.relative_to(folder) for path in folder.glob(way))
+        children = sorted(folder / path for path in found if not any(part.startswith(".") for part in path.parts))
         if any(os.path.isfile(child) or os.path.isfile(child / EVENTS) for child in children):
             return [one for child in children if (one := _quiet(child)) is not None]
     return []
