@@ -143,7 +143,7 @@ def test_beyond_the_data_yes_ends_the_search_and_no_does_not() -> None:
     assert next_lengths(growing, said("no")) == []
 
 
-@pytest.mark.parametrize("doubt", ["mixture", "metric", "published", "no-measurements"])
+@pytest.mark.parametrize("doubt", ["mixture", "metric", "published", "falling-rate"])
 def test_no_run_is_trained_for_what_runs_cannot_tell(doubt: str) -> None:
     assert next_lengths(Growing({(A, 0): 0.125, (B, 0): 0.125}), said("unknown", doubts=(doubt,))) == []
 

@@ -59,4 +59,4 @@ def _line(number: int, one: Round) -> str:
 
     runs = f"{len(one.jobs)} run{'s' * (len(one.jobs) != 1)}"
     length = f"up to {one.length:.3g} times the budget"
-    return f"round {number}: {runs} {length}, {flops(one.compute)} more, {one.seconds:.0f} s: {one.say}"
+    return f"round {number}: {runs} {length}, {flops(one.compute)}, {one.seconds:.0f} s: {one.say}"

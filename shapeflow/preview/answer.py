@@ -87,6 +87,8 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         for doubt in found.doubts[1:]:
             yield "also", DOUBTS[doubt]
         yield "settle", SETTLED[found.doubts[0]]
+        if found.spent is not None:
+            yield "cost", f"the runs of the laws took {flops(found.spent)}"
         return
     if (text := _next(plan, found)) is not None:
         yield "next", text
