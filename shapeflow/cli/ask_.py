@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ def command(
         return
     show(plan_view(plan))
     click.echo(f"\n  plan written to {folder / 'plan.json'}; laws: `{question.laws}`")
-    click.echo(f"  next: {_next(file, folder, plan)}")
+    click.echo(f"  next: {_next(file, folder, plan, question.laws)}")
     print_after(warnings)
 
 
@@ -104,17 +105,19 @@ def _spent(rounds: Sequence[Round]) -> dict[str, Any]:
     }
 
 
-def _next(file: Path, folder: Path, plan: Plan) -> str:
-    """The one command to continue with."""
+def _next(file: Path, folder: Path, plan: Plan, laws: str) -> str:
+    """The one command to continue with. `laws`: the sentence of the file's laws, which it may not contain."""
     answer = plan.answer
     assert answer is not None
-    if answer.say == "unknown" and answer.doubts:
-        return f"shapeflow compare {file}"
+    here = ["shapeflow", "compare", str(file), "--set", laws]
     if answer.say == "unknown":
-        return f"shapeflow ask {file} with a larger `--within`" if answer.settle else f"shapeflow compare {file}"
+        if answer.settle is not None and not answer.doubts:
+            return f"shapeflow ask {shlex.quote(str(file))} with a larger `--within`"
+        return shlex.join(here)
     if answer.say == "yes" and answer.assumed:
         after = plan.stages[1]
         assert after.transition is not None
         axis = after.shape.changed(plan.stages[0].shape)[0]
-        return f"shapeflow probe {file} --transition {axis}, to measure what a switch keeps"
-    return f"shapeflow run {folder / 'plan.json'}"
+        probe = ["shapeflow", "probe", str(file), "--set", laws, "--transition", axis]
+        return f"{shlex.join(probe)}, to measure what a switch keeps"
+    return shlex.join(["shapeflow", "run", str(folder / "plan.json")])
