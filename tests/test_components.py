@@ -268,7 +268,7 @@ def test_a_misspelt_hook_is_an_error_if_it_is_used_and_a_warning_if_not(
     assert said.startswith(MISSPELT)
     code, said = compiled(tmp_path, "batch_resize", capsys)
     assert code == 0
-    assert said.startswith("warning[wrong-member]: the transition `hasty` has `learning_rates`, which nothing reads\n")
+    assert said.lstrip().startswith("warning[wrong-member]: the transition `hasty` has `learning_rates`, which nothing reads\n")
     with pytest.raises(Refused, match="wrong-member: the transition `hasty` has `learning_rates`"):
         explain("hasty")
     first = "Cannot be used: the transition `hasty` has `learning_rates`, which nothing reads."
@@ -294,7 +294,7 @@ def test_a_module_that_cannot_be_imported(install: Install, tmp_path: Path, caps
     assert said.startswith(UNLOADABLE)
     code, said = compiled(tmp_path, "batch_resize", capsys)
     assert code == 0
-    assert said.startswith("warning[broken-component]: the transition `hasty` cannot be loaded\n")
+    assert said.lstrip().startswith("warning[broken-component]: the transition `hasty` cannot be loaded\n")
 
 
 def test_a_misspelt_setting_is_refused(install: Install) -> None:
@@ -326,7 +326,7 @@ def test_a_name_that_is_taken(install: Install, tmp_path: Path, capsys: pytest.C
     assert components("transition")["batch_resize"] is own
     code, said = compiled(tmp_path, "batch_resize", capsys)
     assert code == 0
-    assert said.startswith(
+    assert said.lstrip().startswith(
         "warning[component-clash]: another transition is called `batch_resize` already, and this one is not used\n"
         "  --> entry point `batch_resize = growth.batch_resize:BatchResize` of growth 1.0\n"
     )
