@@ -158,11 +158,11 @@ def test_what_a_replica_is_divided_by() -> None:
 def test_an_axis_in_tokens_is_divided_like_the_context() -> None:
     """A slot counts tokens if the plan gives its axis the unit `tokens`; no axis name is special."""
     plan = toy_text_plan((({"context": 2048}, 4), ({"context": 4096}, 4)), data=PythonSource(batch=8192))
-    plan = attrs.evolve(plan, slots={**plan.slots, "window": 512})
-    assert replica(plan).slots["window"] == 512
-    windowed = attrs.evolve(plan, axes=(*plan.axes, AxisUnit("window", "tokens"), AxisUnit("batch", "tokens")))
+    plan = attrs.evolve(plan, slots={**plan.slots, "stride": 512})
+    assert replica(plan).slots["stride"] == 512
+    windowed = attrs.evolve(plan, axes=(*plan.axes, AxisUnit("stride", "tokens"), AxisUnit("batch", "tokens")))
     assert divisors(windowed).length == 4
-    assert replica(windowed).slots["window"] == 128
+    assert replica(windowed).slots["stride"] == 128
 
 
 def test_replicas_copy_whole_heads() -> None:

@@ -268,7 +268,8 @@ def test_a_misspelt_hook_is_an_error_if_it_is_used_and_a_warning_if_not(
     assert said.startswith(MISSPELT)
     code, said = compiled(tmp_path, "batch_resize", capsys)
     assert code == 0
-    assert said.lstrip().startswith("warning[wrong-member]: the transition `hasty` has `learning_rates`, which nothing reads\n")
+    wrong = "warning[wrong-member]: the transition `hasty` has `learning_rates`, which nothing reads\n"
+    assert said.lstrip().startswith(wrong)
     with pytest.raises(Refused, match="wrong-member: the transition `hasty` has `learning_rates`"):
         explain("hasty")
     first = "Cannot be used: the transition `hasty` has `learning_rates`, which nothing reads."
