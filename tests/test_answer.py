@@ -174,6 +174,22 @@ def test_a_walk_is_that_of_the_laws(credit: float) -> None:
     assert needs(lines, walked.log_error)[SECOND] == pytest.approx(credit * 10.0 + 6.0, rel=1e-4)
 
 
+def test_curves_are_interpolated_like_one_row_after_the_other() -> None:
+    rng = np.random.default_rng(3)
+    places = np.sort(rng.normal(0, 3, (20, 30)), axis=1)
+    # A third of the steps are level.
+    falls = np.abs(rng.normal(0, 0.1, (20, 30))) * (rng.random((20, 30)) > 1 / 3)
+    lines = Lines(places, -np.cumsum(falls, axis=1), 1.0)
+    inside = rng.uniform(places[:, :1], places[:, -1:], (20, 7))
+    rows = [np.interp(at, x, y) for at, x, y in zip(inside, places, lines.log_error, strict=True)]
+    assert lines.log_error_at(inside) == pytest.approx(np.array(rows), abs=1e-12)
+    level = lines.log_error[:, 11]
+    last = [x[y >= at][-1] for at, x, y in zip(level, places, lines.log_error, strict=True)]
+    assert lines.place_at(level) == pytest.approx(np.array(last), abs=1e-6)
+    assert np.isinf(lines.place_at(lines.log_error[:, -1] - 1e-3)).all()
+    assert np.isnan(lines.log_error_at(np.full(20, np.nan))).all()
+
+
 def test_a_curve_continues_before_its_first_point() -> None:
     """A stage may end before the first measurement of its shape. It must not have that measurement's error for free."""
     made = posterior({FIRST: curve(run((2.0, 0.5, 0.1), np.random.default_rng(1)))}, 0.04).curves[FIRST]

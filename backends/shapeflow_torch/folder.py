@@ -48,7 +48,7 @@ def prepare(
         raise Refused(Diagnostic("no-run", f"`{folder}` contains no run to resume", place=str(folder)))
     if (folder / PLAN).exists():
         _check_plan(folder, plan)
-    found = _found(folder / CHECKPOINTS, warn)
+    found = intact(folder / CHECKPOINTS, warn)
     done = 0 if found is None else step_of(found, plan.digest)
     if done and done == plan.steps and _ended(folder / EVENTS):
         message = f"the run in `{folder}` is finished: all {done} steps are done"
@@ -62,7 +62,7 @@ def prepare(
     return found
 
 
-def _found(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
+def intact(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
     """Return the newest intact checkpoint, or None if there are no checkpoints. Raises Refused if all are broken."""
     broken: list[Diagnostic] = []
     found = newest(folder, broken.append)

@@ -11,7 +11,7 @@ from shapeflow.base.files import cannot_write, read_text, sync_folder, write_tex
 from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
 from shapeflow_torch.checkpoint import adopt, newest, step_of
-from shapeflow_torch.folder import CHECKPOINTS, DATA, EVENTS, PLAN, lines_until
+from shapeflow_torch.folder import CHECKPOINTS, DATA, EVENTS, PLAN, intact, lines_until
 
 _RATES = ("optimizer", "schedule", "cooldown")
 _SAME = ("convention", "metric", "model", "data", "objectives", *_RATES, "parameters", "slots", "seed")
@@ -60,7 +60,8 @@ def extend(folder: Path, plan: Plan, aside: Path) -> None:
     completely; `aside`, next to it, is where the old one lies until then. Raises Refused `broken-checkpoint`,
     `disk-full`, `cannot-write`."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    checkpoint = newest(folder / CHECKPOINTS)
+    # The steps after a broken checkpoint are made again.
+    checkpoint = intact(folder / CHECKPOINTS, lambda broken: None)
     try:
         if checkpoint is None:
             plan_json.save(plan, temporary / PLAN)

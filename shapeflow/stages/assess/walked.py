@@ -15,6 +15,19 @@ FIRST = 4
 """Grid points of the first stretch of a curve."""
 
 
+def _interpolated(at: Floats, x: Floats, y: Floats) -> Floats:
+    """`np.interp` of every row: `at` is (rows,) or (rows, values), `x` ascends along (rows, points)."""
+    values = at if at.ndim == 2 else at[:, None]
+    before = np.clip((x[:, None, :] <= values[:, :, None]).sum(2) - 1, -1, x.shape[1] - 1)
+    left, right = np.maximum(before, 0), np.minimum(before + 1, x.shape[1] - 1)
+    (x0, y0), (x1, y1) = ((np.take_along_axis(x, k, 1), np.take_along_axis(y, k, 1)) for k in (left, right))
+    # Outside, both ends are the same point.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.where(left == right, y0, (y1 - y0) / (x1 - x0) * (values - x0) + y0)
+    found = np.where(np.isnan(values), np.nan, found)
+    return found if at.ndim == 2 else found[:, 0]
+
+
 @attrs.frozen
 class Piece:
     """One stage: its shape, and its length in the unit of the curves."""
@@ -41,30 +54,27 @@ class Lines:
     def log_error_at(self, place: Floats) -> Floats:
         """Log error of each draw at its own log compute, (draws,), or at several, (draws, points). Before its first
         point a curve continues with the slope of its first stretch."""
-        inside = np.array([np.interp(one, x, y) for one, x, y in zip(place, self.places, self.log_error, strict=True)])
+        inside = _interpolated(place, self.places, self.log_error)
         before = np.maximum((self.places[:, 0] - place.T).T, 0.0)
         return np.asarray(inside + (self._slope * before.T).T)
 
     def place_at(self, log_error: Floats) -> Floats:
         """(draws,): log compute at which each draw reaches its own log error; infinite if it does not. The inverse of
         `log_error_at`."""
-        found = np.empty(len(log_error))
-        small = 1e-12 * np.arange(self.log_error.shape[1])
-        rows = zip(log_error, self.places, self.log_error, self._slope, strict=True)
-        for at, (one, x, y, slope) in enumerate(rows):
-            above = one > y[0]
-            found[at] = x[0] - (one - y[0]) / slope if above else np.interp(one, y[::-1] + small, x[::-1], left=np.inf)
-        return found
+        return self._place_at(log_error[:, None])[:, 0]
 
     def places_at(self, log_errors: Floats) -> Floats:
         """(draws, errors): `place_at` for the same log errors in every draw, (errors,)."""
+        return self._place_at(np.broadcast_to(log_errors, (len(self.places), len(log_errors))))
+
+    def _place_at(self, log_error: Floats) -> Floats:
+        """(draws, errors): log compute at which each draw reaches log errors of its own."""
+        # Where a curve is level, no two of its points may have the same error.
         small = 1e-12 * np.arange(self.log_error.shape[1])
-        found = np.empty((len(self.places), len(log_errors)))
-        rows = zip(self.places, self.log_error, self._slope, strict=True)
-        for at, (x, y, slope) in enumerate(rows):
-            inside = np.interp(log_errors, y[::-1] + small, x[::-1], left=np.inf)
-            found[at] = np.where(log_errors > y[0], x[0] - (log_errors - y[0]) / slope, inside)
-        return found
+        found = _interpolated(log_error, self.log_error[:, ::-1] + small, self.places[:, ::-1])
+        found = np.where(log_error < self.log_error[:, -1:], np.inf, found)
+        before = self.places[:, :1] - (log_error - self.log_error[:, :1]) / self._slope[:, None]
+        return np.asarray(np.where(log_error > self.log_error[:, :1], before, found))
 
     @property
     def _slope(self) -> Floats:
