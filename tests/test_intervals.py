@@ -52,6 +52,14 @@ def test_the_answer_comes_first() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_a_first_stage_that_ends_where_its_laws_begin_shows_no_fall() -> None:
+    plan = compile_file(LAWS_ONLY)
+    first, second = plan.stages
+    begun = attrs.evolve(first, enter=attrs.evolve(first.enter, error=first.leave.error))
+    assert "start - 0.4 " in screen(plan_view(attrs.evolve(plan, stages=(begun, second))))
+    assert "1.2 - 0.4 " in screen(plan_view(plan))
+
+
 def test_a_plan_file_alone_shows_its_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["compile", str(ROOT / "examples" / "lm_context.shape"), "-o", str(tmp_path / "plan.json")]) == 0
     compiled_screen = capsys.readouterr().out

@@ -70,9 +70,17 @@ def _row(plan: Plan, number: int, stage: Stage, size: float) -> Iterator[str]:
     if plan.totals.steps is not None:
         yield f"{count(stage.enter.step)} - {count(stage.leave.step)}"
     yield f"{(stage.enter.compute or 0) / size:.4g} - {(stage.leave.compute or 0) / size:.4g}"
-    known = stage.leave.error is not None
-    yield f"{error(stage.enter.error, plan.metric)} - {error(stage.leave.error, plan.metric)}" if known else "-"
+    yield _errors(plan, stage)
     yield stage.arrives_by.replace(" + ", " +\n") if len(plan.axes) > CROWDED else stage.arrives_by
+
+
+def _errors(plan: Plan, stage: Stage) -> str:
+    """The error at the start and the end of a stage. A first stage that ends where its laws begin has only an end."""
+    if stage.leave.error is None:
+        return "-"
+    enter, leave = (error(point.error, plan.metric) for point in (stage.enter, stage.leave))
+    falls = enter != leave and (stage.enter.error is None or stage.enter.error > stage.leave.error)
+    return f"{enter if falls or stage is not plan.stages[0] else 'start'} - {leave}"
 
 
 def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
