@@ -21,7 +21,7 @@ from shapeflow.running.pool import Job, Pool
 from shapeflow.running.price import prices
 from shapeflow.running.rungs import LONGEST, MARGIN, SEEDS, Growing, next_lengths
 from shapeflow.running.runs import Run, read_run
-from shapeflow.running.sweep import sweep_jobs, write_points
+from shapeflow.running.sweep import laws_sentence, sweep_jobs, write_points
 
 FILE = """
 plan "ask"
@@ -170,6 +170,10 @@ def test_a_shape_that_waited_goes_on_before_the_search_ends() -> None:
     assert next_lengths(growing, said("unknown", idle=(A,))) == [{(A, 0): 1.0}]
     assert next_lengths(growing, said("unknown", idle=(A,), settle=settling("seeds", B, A)))[0] == {(A, 0): 1.0}
     assert next_lengths(Growing({(A, 0): 1.0, (B, 0): 1.0}), said("unknown", idle=(A,))) == []
+
+
+def test_the_sentence_of_a_folder_takes_its_name_literally(tmp_path: Path) -> None:
+    assert laws_sentence(tmp_path / "runs/a[1]*", tmp_path) == 'laws from fit("runs/a[[]1][*]")'
 
 
 def test_an_allowance_for_no_runs_is_refused(file: Path) -> None:

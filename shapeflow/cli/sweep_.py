@@ -13,7 +13,7 @@ from shapeflow.cli.dry_run import DryRun, dry_run_options
 from shapeflow.cli.rounds import absolute, inside, rounds_of
 
 if TYPE_CHECKING:
-    from shapeflow.running.pool import Pool
+    from shapeflow.running.pool import Job, Pool
     from shapeflow.running.runs import Run
 
 
@@ -60,10 +60,7 @@ def command(
     `laws from fit("FOLDER")` reads the runs. Finished runs are kept, and runs of a smaller budget go on: start an
     interrupted sweep again to continue it.
     """
-    from shapeflow.base.diagnostics import Report
-    from shapeflow.preview.jobs import watched
     from shapeflow.running.pool import Pool
-    from shapeflow.running.sweep import sweep_jobs
 
     if as_json and dry_run is None:
         raise click.UsageError("`--json` needs `--dry-run`.")
@@ -74,15 +71,30 @@ def command(
     if until_settled:
         runs = _settled(file, sentences, folder, Pool.of(jobs, device, file.parent))
     else:
-        report = Report()
-        todo = sweep_jobs(file, sentences, seeds_of(file, sentences, seeds), folder, report)
-        print_diagnostics(report.diagnostics)
+        todo = _jobs(file, sentences, seeds, folder)
         if dry_run is not None:
             dry_run.show([todo], jobs, device, file.parent, as_json=as_json)
             return
-        with watched(todo) as watch:
-            runs = Pool.of(jobs, device, file.parent).run(todo, watch)
+        runs = _trained(todo, Pool.of(jobs, device, file.parent))
     _summary(file, folder, table, runs)
+
+
+def _jobs(file: Path, sentences: Sequence[str], seeds: str | None, folder: Path) -> list[Job]:
+    """The runs of all candidates and seeds, after printing the warnings. Raises Refused."""
+    from shapeflow.base.diagnostics import Report
+    from shapeflow.running.sweep import sweep_jobs
+
+    report = Report()
+    todo = sweep_jobs(file, sentences, seeds_of(file, sentences, seeds), folder, report)
+    print_diagnostics(report.diagnostics)
+    return todo
+
+
+def _trained(todo: Sequence[Job], pool: Pool) -> list[Run]:
+    from shapeflow.preview.jobs import watched
+
+    with watched(todo) as watch:
+        return pool.run(todo, watch)
 
 
 def _settled(file: Path, sentences: Sequence[str], folder: Path, pool: Pool) -> list[Run]:
@@ -105,14 +117,13 @@ def _settled(file: Path, sentences: Sequence[str], folder: Path, pool: Pool) -> 
 
 def _summary(file: Path, folder: Path, table: Path | None, runs: Sequence[Run]) -> None:
     from shapeflow.preview.numbers import flops
-    from shapeflow.running.sweep import write_points
+    from shapeflow.running.sweep import laws_sentence, write_points
 
     spent = sum(run.plan.compute_at(run.done) for run in runs)
     seconds = sum(run.trained for run in runs)
     click.echo(f"{len(runs)} runs in {folder}, {flops(spent)} in total, {seconds:.0f} s of training")
     found = table or folder
     if found.resolve().is_relative_to(file.parent.resolve()):
-        place = found.resolve().relative_to(file.parent.resolve())
-        click.echo(f'`laws from fit("{place.as_posix()}")` in {file} reads them')
+        click.echo(f"`{laws_sentence(found.resolve(), file.parent.resolve())}` in {file} reads them")
     if table is not None:
         click.echo(f"{write_points(runs, table)} measurements in {table}")

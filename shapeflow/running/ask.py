@@ -8,7 +8,6 @@ answer is still unknown; no shape is dropped.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from shapeflow.running.pool import Job, Pool
 from shapeflow.running.price import Pace, Prices, prices, timed
 from shapeflow.running.rungs import Growing, Key, Lengths, next_lengths
 from shapeflow.running.runs import Run, is_run, last_step, read_run
-from shapeflow.running.sweep import sweep_jobs
+from shapeflow.running.sweep import laws_sentence, sweep_jobs
 
 FIRST = 1 / 8
 """Length of the first runs, as a share of the budget."""
@@ -89,9 +88,7 @@ class Question:
     @property
     def laws(self) -> str:
         """The sentence that fits laws to the runs."""
-        # In a path of `fit`, these are wildcards and placeholders.
-        place = re.sub(r"[*?{[]", r"[\g<0>]", self.folder.relative_to(self.file.parent).as_posix())
-        return f'laws from fit("{place}")'
+        return laws_sentence(self.folder, self.file.parent)
 
 
 def ask(question: Question, report: Report, train: Train) -> Iterator[Round]:

@@ -85,7 +85,7 @@ Watch = Callable[[Job, int, str], None]
 
 
 @attrs.define
-class Shared:
+class SharedServer:
     """A server that is started when it is first needed."""
 
     _server: ForkServer | None = None
@@ -109,7 +109,7 @@ class Pool:
     at_once: int
     device: str
     root: Path
-    shared: Shared | None = attrs.field(default=None, eq=False, repr=False)
+    shared: SharedServer | None = attrs.field(default=None, eq=False, repr=False)
     """The server of several calls of `run`; None: each call has its own."""
 
     @classmethod
@@ -137,7 +137,7 @@ class Pool:
             else:
                 waiting.append(job)
         running: list[_Running] = []
-        shared = self.shared or Shared()
+        shared = self.shared or SharedServer()
         try:
             with _ended_by_signals():
                 server = shared.server(self.threads) if waiting and self._forks else None
@@ -152,7 +152,7 @@ class Pool:
     @contextlib.contextmanager
     def kept(self) -> Iterator[Pool]:
         """The same pool, whose calls of `run` share one server."""
-        shared = Shared()
+        shared = SharedServer()
         try:
             yield attrs.evolve(self, shared=shared)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
 
 def _file_name(shape: Shape) -> str:
     return "-".join(f"{axis}-{value}" if isinstance(value, str) else f"{axis}{value}" for axis, value in shape.items())
+
+
+def laws_sentence(place: Path, root: Path) -> str:
+    """The sentence that fits laws to a folder of runs or a table. `root`: the folder of the file, which contains it."""
+    # In a path of `fit`, these are wildcards and placeholders.
+    written = re.sub(r"[*?{[]", r"[\g<0>]", place.relative_to(root).as_posix())
+    return f'laws from fit("{written}")'
 
 
 def write_points(runs: Sequence[Run], path: Path) -> int:
