@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shapeflow.cli.common import of_a_file, print_after, print_diagnostics, print_json
+from shapeflow.cli.common import of_a_file, pool_options, print_after, print_diagnostics, print_json
 from shapeflow.cli.rounds import absolute, inside, rounds_of
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ _SECONDS |= {"hours": 3600}
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the runs and the plan, below the folder of FILE.  [runs/NAME-ask next to FILE]",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
-)
+@pool_options
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def command(
     file: Path,

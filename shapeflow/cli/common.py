@@ -97,6 +97,14 @@ def of_a_file(function: _F) -> _F:
     return command  # type: ignore[return-value]
 
 
+def pool_options(function: _F) -> _F:
+    """Add the options `--jobs` and `--device` of commands that train several runs."""
+    jobs = click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
+    kinds = click.Choice(["auto", "cpu", "cuda"])
+    device = click.option("--device", type=kinds, default="auto", show_default=True, help="Where to train.")
+    return jobs(device(function))
+
+
 def _let(text: str) -> str:
     name, equals, value = text.partition("=")
     if not equals:

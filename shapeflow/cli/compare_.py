@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import of_a_file, print_diagnostics, print_json, refuse_sentences, seeds_in, seeds_of
+from shapeflow.cli.common import (
+    of_a_file,
+    pool_options,
+    print_diagnostics,
+    print_json,
+    refuse_sentences,
+    seeds_in,
+    seeds_of,
+)
 from shapeflow.cli.dry_run import DryRun, dry_run_options
 
 if TYPE_CHECKING:
@@ -47,10 +55,7 @@ RIVALS = "a rival ends once it is as good as the plan: its price is an upper bou
     metavar="FOLDER",
     help="Use the runs of an earlier `shapeflow sweep` that train the same shapes with the same seeds.",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
-)
+@pool_options
 @dry_run_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(

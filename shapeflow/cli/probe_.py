@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import of_a_file, print_diagnostics, print_json, seeds_of
+from shapeflow.cli.common import of_a_file, pool_options, print_diagnostics, print_json, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ REFERENCE = "a run from scratch ends once it is as good as the switched run: its
     type=click.Path(path_type=Path, dir_okay=False),
     help="Add the measurements to this file.  [credits.json in the folder of the runs]",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
-)
+@pool_options
 @dry_run_options
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
 def command(

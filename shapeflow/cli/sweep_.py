@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.cli.common import of_a_file, print_diagnostics, seeds_of
+from shapeflow.cli.common import of_a_file, pool_options, print_diagnostics, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
 from shapeflow.cli.rounds import absolute, inside, rounds_of
 
@@ -33,10 +33,7 @@ if TYPE_CHECKING:
     help="Folder of the runs.  [runs/NAME-sweep next to FILE]",
 )
 @click.option("--seeds", metavar="N,N,...", help="Train each candidate with each seed.  [the file's seed]")
-@click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
-)
+@pool_options
 @click.option(
     "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all measurements to one CSV table."
 )
