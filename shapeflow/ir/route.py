@@ -14,6 +14,7 @@ import attrs
 from shapeflow.base.diagnostics import Span
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
+from shapeflow.ir.mixture import MixtureLaw
 
 
 class Curve(Protocol):
@@ -110,6 +111,8 @@ class Problem:
     """Compute that the preview of a switch adds to the stage before it, as a fraction of that stage's compute."""
     step_data: Mapping[Shape, float] | None = None
     """Images, or tokens, of one step in a shape; None without a model."""
+    mixture: MixtureLaw | None = None
+    """The law of mixtures of the candidates, if the file asks for one."""
 
 
 Purpose = Literal[

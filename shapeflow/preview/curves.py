@@ -64,7 +64,7 @@ def reached(plan: Plan) -> Curve:
 
 
 def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
-    law = plan.law(stage.shape)
+    law = plan.law_of(stage)
     begin, end = stage.enter.compute or 0.0, stage.leave.compute or 0.0
     own = end - begin if stage.steps is None else stage.steps * stage.cost
     found = []
