@@ -65,7 +65,8 @@ def command(
     found = _piloting(file, sentences, folder, shares, seeds, length, cheap, report)
     if dry_run is not None:
         print_diagnostics(report.diagnostics)
-        phases = [found.trial, found.pilots(found.cheap[0])]
+        tried = {job.folder for job in found.trial}
+        phases = [found.trial, [job for job in found.pilots(found.cheap[0]) if job.folder not in tried]]
         notes = [_chosen(found)] if found.trial else []
         dry_run.show([one for one in phases if one], jobs, device, file.parent, as_json=as_json, notes=notes)
         return

@@ -72,7 +72,9 @@ class Piloting:
             raise Refused(*report.diagnostics)
         units = program.units
         name = file_name(self.target) if share >= 1 else f"{file_name(self.target)}-{share:g}-{file_name(cheap)}"
-        what = f"{share:.3g} of {self.target.written(units)}" + ("" if share >= 1 else f", rest {cheap.written(units)}")
+        what = self.target.written(units)
+        if share < 1:
+            what = f"{what} {100 * share:.3g}%, {cheap.written(units)} {100 - 100 * share:.3g}%"
         return Job(f"{what}, seed {self.seeds[number]}", plan, self.folder / f"{name}-seed{self.seeds[number]}")
 
 
