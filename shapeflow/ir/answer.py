@@ -86,6 +86,14 @@ class Switch:
 
 
 @attrs.frozen(kw_only=True)
+class Against:
+    """The saving of a plan against a mixture of the same two shapes with another share of the target."""
+
+    share: float
+    saving: Range
+
+
+@attrs.frozen(kw_only=True)
 class Mix:
     """The best constant mixture by the law of its pilots."""
 
@@ -99,6 +107,8 @@ class Mix:
     pilots: int
     seeds: int
     """Number of pilots of the target alone."""
+    against: tuple[Against, ...] = ()
+    """In ascending order of shares; empty where no saving is stated."""
 
 
 @attrs.frozen(kw_only=True)

@@ -17,6 +17,7 @@ from shapeflow.laws.mixing.solver import (
     B_BOUNDS,
     K_BOUNDS,
     LAM_BOUNDS,
+    VALUES,
     Data,
     descend,
     starts,
@@ -71,14 +72,15 @@ class Fitted:
 
 
 def fit(
-    trials: Sequence[Trial], target: int, seed_deviation: float, point_deviation: float, begin: Floats | None = None
+    trials: Sequence[Trial], target: int, seed_deviation: float, point_deviation: float, values: float = VALUES
 ) -> Fitted:
     """The best of several descents. `seed_deviation`, `point_deviation`: of the level of a run and of a measurement, in
-    units of the error."""
+    units of the error; `values`: how many independent values a run counts as."""
     kinds = kinds_of(trials, target)
     unit = float(np.median(np.concatenate([one.data.sum(1) for one in trials])))
     error, points = _points(trials, unit, math.hypot(seed_deviation, point_deviation))
-    first = starts(error, len(kinds.groups)) if begin is None else begin
+    points = attrs.evolve(points, values=values)
+    first = starts(error, len(kinds.groups))
     theta, value = descend(first, np.repeat(error[None], len(first), 0), points, kinds)
     place = int(value.argmin())
     return Fitted(trials, kinds, theta[place], unit, seed_deviation, point_deviation, float(value[place]))

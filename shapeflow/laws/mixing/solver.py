@@ -34,12 +34,14 @@ class Data:
     data: Floats
     run: Floats
     deviation: float
+    values: float = VALUES
+    """The number of independent values that a run counts as, at most."""
 
     @property
     def weight(self) -> Floats:
         """(points,): the inverse of each point's standard deviation."""
         counts = np.bincount(self.run.astype(int))[self.run.astype(int)]
-        return np.asarray(np.sqrt(np.minimum(1.0, VALUES / counts)) / self.deviation)
+        return np.asarray(np.sqrt(np.minimum(1.0, self.values / counts)) / self.deviation)
 
 
 @attrs.frozen(eq=False)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import attrs
 import numpy as np
 
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.answer import Answer, Asked, Chance, Mix, Range, Say
+from shapeflow.ir.answer import Against, Answer, Asked, Chance, Mix, Range, Say
 from shapeflow.ir.edits import Floats
 from shapeflow.ir.mixture import MixtureLaw
 from shapeflow.ir.plan import Plan, Uncertainty
@@ -27,6 +27,8 @@ FLAT = 1.03
 COPIES, SEED = 20, 3
 """Draws of the form's error for each draw of the law."""
 GRID = np.geomspace(0.005, 1.0, 400)
+OTHERS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
+"""Shares of the target that a plan is compared with, where pilots have shares as small."""
 BAND = 48
 
 
@@ -43,8 +45,8 @@ def mixed(program: Program, law: MixtureLaw, plan: Plan) -> Plan:
     prices = {shape: _price(program, plan, shape) for shape in law.shapes}
     data = plan.data_of(plan.steps)
     shares = law.row({shape: amount / sum(data.values()) for shape, amount in data.items()})
-    saving = 1 - _with_form(relative_cost(law.theta, shares, law.row(prices), law.kinds))
-    answer = _answer(program, law, plan, prices, interval(saving) if stage.blends else None)
+    saving = 1 - _with_form(relative_cost(law.theta, shares, law.row(prices), law.kinds), FORM)
+    answer = _answer(program, law, plan, prices, shares, interval(saving) if stage.blends else None)
     if law.levels is not None or answer.doubts:
         return attrs.evolve(plan, answer=answer)
     band = tuple(_band(law, plan, shares * sum(data.values())))
@@ -60,14 +62,19 @@ def _price(program: Program, plan: Plan, shape: Shape) -> float:
     return per_flop(program, unit_of(program, plan), shape) * trained.cost(shape) / trained.batch(shape)
 
 
-def _with_form(cost: Floats) -> Floats:
-    """Relative costs of the draws, each with the error of the form."""
+def _with_form(cost: Floats, deviation: float) -> Floats:
+    """Relative costs of the draws, each with the error of the form, in log compute."""
     random = np.random.default_rng(SEED)
-    return np.asarray(np.exp(np.log(cost[1:, None]) + random.normal(0, FORM, (len(cost) - 1, COPIES))).ravel())
+    return np.asarray(np.exp(np.log(cost[1:, None]) + random.normal(0, deviation, (len(cost) - 1, COPIES))).ravel())
 
 
 def _answer(
-    program: Program, law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], saving: Range | None
+    program: Program,
+    law: MixtureLaw,
+    plan: Plan,
+    prices: Mapping[Shape, float],
+    shares: Floats,
+    saving: Range | None,
 ) -> Answer:
     say: Say = "no"
     doubted = bool(law.reasons) and law.worse is None
@@ -86,7 +93,7 @@ def _answer(
         last=quoted,
         asked=(Asked(shape=law.target, times=short(times)),) if times > MARGIN else (),
         saved=_saved(compute, quoted) if quoted is not None and unit == "compute" else None,
-        mix=_mix(law, plan, prices),
+        mix=_mix(law, plan, prices, shares if quoted is not None else None),
     )
 
 
@@ -121,8 +128,9 @@ def _saved(budget: float, saving: Range) -> Range:
     return Range(low=low, middle=middle, high=high)
 
 
-def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float]) -> Mix:
-    """The best share of the target with the shape that the plan mixes in, over the draws."""
+def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats | None) -> Mix:
+    """The best share of the target with the shape that the plan mixes in, over the draws. `own`: the plan's shares of
+    data, if its savings are stated."""
     stage, target = plan.stages[0], law.kinds.target
     cheap = stage.blends[0].shape if stage.blends else None
     if cheap is None:
@@ -141,7 +149,22 @@ def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float]) -> Mix:
         flat=(short(float(flat[0])), short(float(flat[-1]))),
         pilots=len(law.pilots),
         seeds=law.seeds,
+        against=() if own is None else tuple(_against(law, row, own, place)),
     )
+
+
+def _against(law: MixtureLaw, prices: Floats, own: Floats, place: int) -> Iterator[Against]:
+    """The saving against other shares. The error of the form grows with the distance of the shares."""
+    target = law.kinds.target
+    cost = relative_cost(law.theta, own, prices, law.kinds)
+    for share in OTHERS:
+        if share < 0.8 * law.smallest:
+            continue
+        other = np.zeros(len(prices))
+        other[target], other[place] = share, 1 - share
+        deviation = FORM * min(1.0, abs(math.log10(share / own[target])))
+        ratio = cost / relative_cost(law.theta, other, prices, law.kinds)
+        yield Against(share=share, saving=interval(1 - _with_form(ratio, deviation)))
 
 
 def _band(law: MixtureLaw, plan: Plan, data: Floats) -> list[tuple[float, float, float]]:
