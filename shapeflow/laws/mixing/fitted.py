@@ -27,6 +27,9 @@ DRAWS, SEED = 200, 1
 OWN = 0.35
 """A shape with at least this share of the data of some pilot has its own k. All others share one, and are not
 recommended."""
+TWICE = 2
+"""A shape is recommended if this many pilots have it as a large part: the best of several shapes that were tried once
+may only have had the luckiest seed."""
 ALIKE = 0.15
 """Two pilots have the same share if their logarithms differ by less."""
 FLOOR = 0.3
@@ -90,9 +93,11 @@ def kinds_of(trials: Sequence[Trial], target: int) -> Kinds:
     """The parameters that the pilots determine."""
     largest = np.max([one.data[-1] / one.data[-1].sum() for one in trials], axis=0)
     seen = [shape for shape in range(len(largest)) if shape != target and largest[shape] > 0]
-    free = tuple(shape for shape in seen if largest[shape] >= OWN)
+    own = tuple(shape for shape in seen if largest[shape] >= OWN)
     rest = tuple(shape for shape in seen if largest[shape] < OWN)
-    return Kinds(target, (*((shape,) for shape in free), *((rest,) if rest else ())), free)
+    pilots = {shape: sum(one.share(shape) >= OWN for one in trials) for shape in own}
+    twice = tuple(shape for shape in own if pilots[shape] >= TWICE)
+    return Kinds(target, (*((shape,) for shape in own), *((rest,) if rest else ())), twice or own)
 
 
 def draws(found: Fitted, count: int = DRAWS) -> Floats:
