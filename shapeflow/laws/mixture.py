@@ -79,6 +79,9 @@ class Mixture(LawSourceHooks):
             return None
         target = _target(found.trials, request, report)
         trials = kept(found.trials, self.start)
+        if target is not None:
+            # Draws depend on the order: it must not depend on the names of files.
+            trials.sort(key=lambda one: (*(one.data[-1] / one.data[-1].sum()).round(6).tolist(), one.seed or 0))
         self._long_enough(trials, request, report)
         if len(report.errors) > before or target is None:
             return None

@@ -23,7 +23,7 @@ from shapeflow.laws.mixing.solver import (
     starts,
 )
 
-DRAWS, SEED = 200, 1
+DRAWS, SEED = 500, 1
 OWN = 0.35
 """A shape with at least this share of the data of some pilot has its own k. All others share one, and are not
 recommended."""

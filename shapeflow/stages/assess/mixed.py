@@ -24,7 +24,7 @@ FORM_LEVEL, FACTOR = 0.014, 2.5
 """The same for an error, as a share of it, for each factor of data beyond the pilots."""
 FLAT = 1.03
 """Shares that need at most this multiple of the best one's compute are as good."""
-COPIES, SEED = 20, 3
+COPIES, SEED = 8, 3
 """Draws of the form's error for each draw of the law."""
 GRID = np.geomspace(0.005, 1.0, 400)
 OTHERS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
