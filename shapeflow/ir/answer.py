@@ -109,6 +109,9 @@ class Mix:
     """Number of pilots of the target alone."""
     against: tuple[Against, ...] = ()
     """In ascending order of shares; empty where no saving is stated."""
+    worse: float | None = None
+    """How far above the target alone, in units of the error, every mixture ended the pilots at equal compute; None if
+    not all of them did."""
 
 
 @attrs.frozen(kw_only=True)

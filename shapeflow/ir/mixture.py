@@ -65,8 +65,9 @@ class MixtureLaw:
     """Why the pilots do not allow to quote a saving."""
     levels: Reason | None = None
     """Why they do not allow to predict errors, though savings."""
-    worse: str | None = None
-    """Set if every mixture was worse than the target alone in the pilots: how much."""
+    worse: float | None = None
+    """How far above the target alone, in units of the error, every mixture ended the pilots at equal compute, beyond
+    the noise; None if not all of them did."""
     provenance: Provenance
 
     @property

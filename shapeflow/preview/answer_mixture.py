@@ -15,6 +15,9 @@ def mixed_headline(plan: Plan, found: Answer, mix: Mix) -> str:
     alone = f"{mix.target.written(plan.units)} alone"
     if found.doubts:
         return f"unknown: {found.reasons[0].text}"
+    if mix.worse is not None:
+        gap = error(mix.worse, plan.metric)
+        return f"no: no mixture pays; in the pilots every one ended at least {gap} above {alone}"
     if mix.cheap is None:
         return f"no: no mixture pays; {alone} is the best"
     assert found.best is not None
@@ -42,7 +45,7 @@ def mixed_conditions(plan: Plan, found: Answer, mix: Mix) -> Iterator[tuple[str,
         yield "next", f"`shapeflow compare`, or more seeds of the pilots; until then, {target} alone is the safe choice"
     for text in found.beware:
         yield "beware", text
-    if mix.share is not None and mix.cheap is not None and mix.flat is not None:
+    if mix.share is not None and mix.flat is not None and mix.share.middle < 1:
         low, high = (share(end) for end in mix.flat)
         yield "share", f"best share of {target}: {share(mix.share.middle)} ({_ends(mix)}), the rest {_cheap(plan, mix)}"
         yield "flat", f"{low} to {high} of {target} need at most 3% more than the best share"

@@ -181,9 +181,9 @@ def _later(found: Fitted, prices: Floats) -> tuple[float, float] | None:
     return math.log(pair[0] / pair[1]), ends[0] - ends[1]
 
 
-def worse(found: Fitted) -> str | None:
-    """Set if every mixture ends the pilots with a higher error than the target alone at equal compute, beyond the
-    noise: by how much at least. Then no mixture pays, whatever the form of the law."""
+def worse(found: Fitted) -> float | None:
+    """By how much, at least, every mixture ends the pilots with a higher error than the target alone at equal compute;
+    None if one does not, beyond the noise. Then no mixture pays, whatever the form of the law."""
     at = min(float(one.compute[-1]) for one in found.trials)
     ends: dict[float, list[float]] = {}
     for one in found.trials:
@@ -200,4 +200,4 @@ def worse(found: Fitted) -> str | None:
     ]
     if any(gap <= SIGMA * noise for gap, noise in gaps):
         return None
-    return f"{min(gap for gap, _ in gaps):.2g}"
+    return float(f"{min(gap for gap, _ in gaps):.2g}")

@@ -30,6 +30,8 @@ GRID = np.geomspace(0.005, 1.0, 400)
 OTHERS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
 """Shares of the target that a plan is compared with, where pilots have shares as small."""
 BAND = 48
+NOTHING = Range(low=0.0, middle=0.0, high=0.0)
+"""The saving of the target alone against itself."""
 
 
 def mixed(program: Program, law: MixtureLaw, plan: Plan) -> Plan:
@@ -46,8 +48,8 @@ def mixed(program: Program, law: MixtureLaw, plan: Plan) -> Plan:
     data = plan.data_of(plan.steps)
     shares = law.row({shape: amount / sum(data.values()) for shape, amount in data.items()})
     saving = 1 - _with_form(relative_cost(law.theta, shares, law.row(prices), law.kinds), FORM)
-    answer = _answer(program, law, plan, prices, shares, interval(saving) if stage.blends else None)
-    if law.levels is not None or answer.doubts:
+    answer = _answer(program, law, plan, prices, shares, interval(saving) if stage.blends else NOTHING)
+    if law.levels is not None or law.reasons:
         return attrs.evolve(plan, answer=answer)
     band = tuple(_band(law, plan, shares * sum(data.values())))
     error = Range(low=band[-1][1], middle=short(plan.totals.error or 0.0), high=band[-1][2])
@@ -74,13 +76,13 @@ def _answer(
     plan: Plan,
     prices: Mapping[Shape, float],
     shares: Floats,
-    saving: Range | None,
+    saving: Range,
 ) -> Answer:
     say: Say = "no"
     doubted = bool(law.reasons) and law.worse is None
     if doubted:
         say = "unknown"
-    elif saving is not None and law.worse is None and saving.high >= useful(program):
+    elif plan.stages[0].blends and law.worse is None and saving.high >= useful(program):
         say = "yes" if saving.low > 0 else "unknown"
     unit, compute = unit_of(program, plan), plan.totals.compute or 0.0
     quoted = None if doubted else saving
@@ -134,7 +136,15 @@ def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats
     stage, target = plan.stages[0], law.kinds.target
     cheap = stage.blends[0].shape if stage.blends else None
     if cheap is None:
-        return Mix(target=law.target, cheap=None, share=None, flat=None, pilots=len(law.pilots), seeds=law.seeds)
+        return Mix(
+            target=law.target,
+            cheap=None,
+            share=None,
+            flat=None,
+            pilots=len(law.pilots),
+            seeds=law.seeds,
+            worse=law.worse,
+        )
     row, place = law.row(prices), law.shapes.index(cheap)
     shares = best(law.theta, row, law.kinds, [place])[0][:, target]
     tried = np.zeros((len(GRID), len(row)))
@@ -150,6 +160,7 @@ def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats
         pilots=len(law.pilots),
         seeds=law.seeds,
         against=() if own is None else tuple(_against(law, row, own, place)),
+        worse=law.worse,
     )
 
 
