@@ -55,7 +55,7 @@ def mixed_conditions(plan: Plan, found: Answer, mix: Mix) -> Iterator[tuple[str,
         ends = [error(value, plan.metric) for value in (found.error.middle, found.error.low, found.error.high)]
         yield "error", f"{plan.metric} {ends[0]} at the end (90%: {ends[1]} to {ends[2]})"
     elif not found.doubts and found.reasons:
-        yield "error", found.reasons[-1].text
+        yield "error", f"not predicted: {found.reasons[-1].text}"
     if mix.cheap is not None:
         yield "not in it", "other shapes, and shares that change during training: `shapeflow compare` measures them"
     if found.spent is not None:

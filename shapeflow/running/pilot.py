@@ -149,8 +149,8 @@ def _target(program: Program, file: Path) -> Shape:
 
 
 def _cheap(program: Program, target: Shape, given: Shape | None, file: Path) -> tuple[Shape, ...]:
-    """The shapes that may be mixed in: the given one, or all others that switch both ways and cost less per unit of
-    data. Raises Refused `unknown-candidate`, `not-blendable`."""
+    """The shapes that may be mixed in: the given one, or all others that switch both ways and cost no more per unit
+    of data. Raises Refused `unknown-candidate`, `not-blendable`."""
     trained = program.trained
     assert trained is not None
     price = {shape: trained.cost(shape) / trained.batch(shape) for shape in program.candidates}
@@ -166,9 +166,9 @@ def _cheap(program: Program, target: Shape, given: Shape | None, file: Path) -> 
         message = f"{given.written(program.units)} cannot be mixed with the target"
         notes = (f"shapes that can: {known}",) if known else ()
         raise Refused(Diagnostic("unknown-candidate", message, place="--cheap", notes=notes))
-    found = tuple(shape for shape in both if price[shape] < price[target])
+    found = tuple(shape for shape in both if price[shape] <= price[target])
     if not found:
-        message = f"no candidate can be mixed with {target.written(program.units)} at a lower price"
-        help_ = "shares switch back and forth: name axes whose transition allows that, such as `patch` or `context`"
+        message = f"no candidate can be mixed with {target.written(program.units)} "
+        help_ = "shares switch back and forth, to shapes that cost no more: such as smaller contexts or larger patches"
         raise Refused(Diagnostic("not-blendable", message, place=str(file), help=help_))
     return found
