@@ -168,7 +168,7 @@ def _cheap(program: Program, target: Shape, given: Shape | None, file: Path) -> 
         raise Refused(Diagnostic("unknown-candidate", message, place="--cheap", notes=notes))
     found = tuple(shape for shape in both if price[shape] <= price[target])
     if not found:
-        message = f"no candidate can be mixed with {target.written(program.units)} "
+        message = f"no candidate can be mixed with {target.written(program.units)}"
         help_ = "shares switch back and forth, to shapes that cost no more: such as smaller contexts or larger patches"
         raise Refused(Diagnostic("not-blendable", message, place=str(file), help=help_))
     return found

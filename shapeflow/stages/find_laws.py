@@ -111,6 +111,9 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
     request = attrs.evolve(
         _request(program, tuple(shape for shape in program.candidates if shape not in program.stated)), intervals=True
     )
+    mixture = source.mixture(request, report)
+    if mixture is not None or report.failed:
+        return None if report.failed else FittedLaws(mixture=mixture)
     found = _fitted(source, request, report)
     if found is None:
         again = source.refit(request)
