@@ -20,6 +20,7 @@ from shapeflow.laws.mixing.solver import (
     VALUES,
     Data,
     descend,
+    priors,
     starts,
 )
 
@@ -102,12 +103,15 @@ def kinds_of(trials: Sequence[Trial], target: int) -> Kinds:
 
 def draws(found: Fitted, count: int = DRAWS) -> Floats:
     """(count, parameters): fits to resampled pilots. Every pilot gets a new level and new noise around its fitted
-    curve."""
+    curve; the means of the priors are resampled around the fit likewise, or they would pull every draw twice."""
     random = np.random.default_rng(SEED)
     fitted = [one.error - missed for one, missed in zip(found.trials, found.residuals, strict=True)]
     _, points = _points(found.trials, found.unit, math.hypot(found.seed_deviation, found.point_deviation))
     levels = random.normal(0, found.level, (count, len(fitted)))[:, points.run]
     noise = random.normal(0, found.point_deviation, (count, len(points.run)))
+    deviation = priors(len(found.kinds.groups))[1]
+    centre = found.theta[B:] + random.normal(0, 1, (count, len(deviation))) * deviation
+    points = attrs.evolve(points, centre=centre)
     begin, error = np.repeat(found.theta[None], count, 0), np.concatenate(fitted) + levels + noise
     return descend(begin, error, points, found.kinds)[0]
 

@@ -10,6 +10,7 @@ import math
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from shapeflow.ir.edits import Floats
 from shapeflow.ir.two_skills import B, C, K, Kinds, errors, slopes
@@ -36,6 +37,12 @@ class Data:
     deviation: float
     values: float = VALUES
     """The number of independent values that a run counts as, at most."""
+    centre: Floats | None = None
+    """(sets, parameters - 2): means of the priors, in place of the usual ones."""
+
+    def of(self, sets: NDArray[np.intp]) -> Data:
+        """The same points for some of the sets."""
+        return self if self.centre is None else attrs.evolve(self, centre=self.centre[sets])
 
     @property
     def weight(self) -> Floats:
@@ -62,17 +69,23 @@ class Bounds:
         return cls(np.broadcast_to(low, highs.shape), highs)
 
 
-def prior(theta: Floats) -> tuple[Floats, Floats]:
+def priors(groups: int) -> tuple[Floats, Floats]:
+    """(parameters - 2,): means and standard deviations of the priors."""
+    pairs = [B_PRIOR, LAM_PRIOR, *[K_PRIOR] * groups]
+    return np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
+
+
+def prior(theta: Floats, centre: Floats | None) -> tuple[Floats, Floats]:
     """(sets, parameters - 2): the residuals of the priors, and the inverse of their standard deviations."""
-    pairs = [B_PRIOR, LAM_PRIOR, *[K_PRIOR] * (theta.shape[1] - K)]
-    mean, deviation = (np.array([pair[place] for pair in pairs]) for place in (0, 1))
-    return (theta[:, B:] - mean) / deviation, np.broadcast_to(1 / deviation, (len(theta), len(pairs)))
+    mean, deviation = priors(theta.shape[1] - K)
+    found = (theta[:, B:] - (mean if centre is None else centre)) / deviation
+    return found, np.broadcast_to(1 / deviation, found.shape)
 
 
 def objective(theta: Floats, error: Floats, points: Data, kinds: Kinds) -> Floats:
     """(sets,): the soft-L1 loss of all residuals, priors included."""
     residual = (errors(theta, points.data, kinds) - error) * points.weight
-    both = np.concatenate([residual, prior(theta)[0]], 1)
+    both = np.concatenate([residual, prior(theta, points.centre)[0]], 1)
     return np.asarray((2 * (np.sqrt(1 + (both / SCALE) ** 2) - 1)).sum(1))
 
 
@@ -85,11 +98,12 @@ def descend(theta: Floats, error: Floats, points: Data, kinds: Kinds) -> tuple[F
     damping, open_ = np.full(len(theta), 1e-2), np.arange(len(theta))
     for _ in range(STEPS):
         here, rows = theta[open_], Bounds(bounds.low[open_], bounds.high[open_])
-        matrix, slope = _normal(here, error[open_], points, kinds, rows)
+        own = points.of(open_)
+        matrix, slope = _normal(here, error[open_], own, kinds, rows)
         scale = np.einsum("sii->si", matrix)
         damped = matrix + damping[open_, None, None] * np.einsum("si,ij->sij", scale, np.eye(matrix.shape[1]))
         moved = np.clip(here - np.linalg.solve(damped, slope[..., None])[..., 0], rows.low, rows.high)
-        after = objective(moved, error[open_], points, kinds)
+        after = objective(moved, error[open_], own, kinds)
         better = after < value[open_]
         gain = np.where(better, (value[open_] - after) / np.maximum(value[open_], 1e-300), 1.0)
         theta[open_[better]], value[open_[better]] = moved[better], after[better]
@@ -104,7 +118,7 @@ def _normal(theta: Floats, error: Floats, points: Data, kinds: Kinds, bounds: Bo
     """The weighted normal equations; parameters that stand at a bound and would leave it do not move."""
     found, jacobian = slopes(theta, points.data, kinds)
     residual, jacobian = (found - error) * points.weight, jacobian * points.weight[:, None]
-    weak, spread = prior(theta)
+    weak, spread = prior(theta, points.centre)
     rate, weak_rate = (1 / np.sqrt(1 + (one / SCALE) ** 2) for one in (residual, weak))
     matrix = np.einsum("spi,sp,spj->sij", jacobian, rate, jacobian)
     slope = np.einsum("spi,sp->si", jacobian, rate * residual)
