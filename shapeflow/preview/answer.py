@@ -31,7 +31,7 @@ DOUBTS: Mapping[Doubt, str] = {
 SETTLED: Mapping[Doubt, str] = {
     "no-measurements": 'fit the laws again, from runs of a shape that overlap: `laws from fit("runs/*.csv")`',
     "published": '`shapeflow sweep` trains your own candidates; then `laws from fit("runs/*.csv")`',
-    "mixture": "`shapeflow compare` trains the plan and its rivals",
+    "mixture": "`shapeflow compare` trains the plan and its rivals; `shapeflow pilot` finds the law of a mixture",
     "metric": "`shapeflow compare` trains the plan and its rivals",
     "rises": "check these runs for divergence or overfitting, or train on more data",
     "runs-differ": "more runs of each shape, or a lower learning rate",

@@ -50,7 +50,7 @@ class Mixture(TraversalHooks):
         if target is None:
             return None
         # A shape that one-way transitions do not allow to go back and forth cannot be mixed in.
-        both = [s for s in problem.candidates if problem.allowed(s, target) and problem.allowed(target, s)]
+        both = [shape for shape in problem.candidates if _both_ways(problem, shape, target)]
         choice = mixture.choose(_prices(problem, budget), [shape for shape in both if shape != target])
         if self.share is not None:
             cheap = choice.cheap or next((shape for shape in both if shape != target and mixture.knows([shape])), None)
@@ -58,13 +58,32 @@ class Mixture(TraversalHooks):
         return _route(target, choice, problem, self.share is not None)
 
     def _default(self, problem: Problem, report: Report) -> Route | None:
-        """A share without a law of mixtures."""
+        """A share without a law of mixtures. Without any laws, the cheap shape must be the only one that can be mixed
+        in. None after an error."""
         share = SHARE if self.share is None else self.share
-        found = Shares(target=self.target, share=share).route(problem, report)
+        found = Shares(target=self.target, share=share).route(problem, report) if problem.laws else self._only(problem)
+        if found is None and not problem.laws:
+            report.error(
+                "missing-laws",
+                "`mixture` has no law that says what to mix",
+                problem.spans.get(""),
+                "several candidates can be mixed with the target",
+                help="`shapeflow pilot` trains short runs, and finds the shape and its share",
+            )
         if found is None or self.share is not None:
             return found
         note = f"the share of {share:.0%} is a default: `shapeflow pilot` measures the best one"
         return attrs.evolve(found, notes=(note, *found.notes))
+
+    def _only(self, problem: Problem) -> Route | None:
+        """The target with the only other candidate that switches both ways; None if there are more, or none."""
+        targets = [shape for shape in problem.candidates if not shape.changed(shape.with_(self.target))]
+        if len(targets) != 1:
+            return None
+        (target,) = targets
+        others = [shape for shape in problem.candidates if shape != target and _both_ways(problem, shape, target)]
+        share = SHARE if self.share is None else self.share
+        return Route((Leg(target, END, (Share(others[0], 1 - share),)),)) if len(others) == 1 else None
 
     def _target(self, mixture: MixtureLaw, problem: Problem, report: Report) -> Shape | None:
         """The target. None after reporting that the pilots have another one (`other-target`)."""
@@ -77,6 +96,10 @@ class Mixture(TraversalHooks):
         help_ = f"write `target: {mixture.target.written(problem.units)}`, or train pilots of this target"
         report.error("other-target", message, at, why, help=help_)
         return None
+
+
+def _both_ways(problem: Problem, shape: Shape, target: Shape) -> bool:
+    return problem.allowed(shape, target) and problem.allowed(target, shape)
 
 
 def _prices(problem: Problem, budget: Budget | None) -> dict[Shape, float]:
