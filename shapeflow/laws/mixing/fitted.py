@@ -198,10 +198,18 @@ def worse(found: Fitted) -> float | None:
     mixed = [levels for share, levels in ends.items() if share <= 1 - ALIKE]
     if alone is None or not mixed:
         return None
+    deviation = max(found.seed_deviation, _between_seeds(list(ends.values())))
     gaps = [
-        (float(np.mean(levels) - np.mean(alone)), found.seed_deviation * math.sqrt(1 / len(levels) + 1 / len(alone)))
+        (float(np.mean(levels) - np.mean(alone)), deviation * math.sqrt(1 / len(levels) + 1 / len(alone)))
         for levels in mixed
     ]
     if any(gap <= SIGMA * noise for gap, noise in gaps):
         return None
     return float(f"{min(gap for gap, _ in gaps):.2g}")
+
+
+def _between_seeds(groups: Sequence[Sequence[float]]) -> float:
+    """The standard deviation of the errors of equal pilots, pooled over the shares; 0 without a second seed."""
+    freedom = sum(len(group) - 1 for group in groups)
+    squares = sum(float(np.sum((np.array(group) - np.mean(group)) ** 2)) for group in groups)
+    return math.sqrt(squares / freedom) if freedom else 0.0
