@@ -143,7 +143,7 @@ def reasons(found: Fitted, prices: Floats) -> Iterator[Reason]:
     noise = math.hypot(found.seed_deviation, found.point_deviation)
     if found.rms > NOISES * noise:
         text = f"the law misses the pilots by {found.rms:.3g} (rms), over {NOISES:g} times their noise, {noise:.3g}"
-        yield Reason(text=text, help="compare shares directly: `shapeflow compare` trains them")
+        yield Reason(text=text, help="longer pilots, or compare shares directly: `shapeflow compare` trains them")
     change = _later(found, prices)
     if change is not None and abs(change[0]) > MOVES:
         text = f"the saving changes by {abs(math.expm1(change[0])):.0%} without the first half of every pilot"
@@ -198,18 +198,17 @@ def worse(found: Fitted) -> float | None:
     mixed = [levels for share, levels in ends.items() if share <= 1 - ALIKE]
     if alone is None or not mixed:
         return None
-    deviation = max(found.seed_deviation, _between_seeds(list(ends.values())))
-    gaps = [
-        (float(np.mean(levels) - np.mean(alone)), deviation * math.sqrt(1 / len(levels) + 1 / len(alone)))
-        for levels in mixed
-    ]
-    if any(gap <= SIGMA * noise for gap, noise in gaps):
-        return None
-    return float(f"{min(gap for gap, _ in gaps):.2g}")
+    gaps = []
+    for levels in mixed:
+        deviation = max(found.seed_deviation, _between_seeds([levels, alone]))
+        gaps.append(float(np.mean(levels) - np.mean(alone)))
+        if gaps[-1] <= SIGMA * deviation * math.sqrt(1 / len(levels) + 1 / len(alone)):
+            return None
+    return float(f"{min(gaps):.2g}")
 
 
 def _between_seeds(groups: Sequence[Sequence[float]]) -> float:
-    """The standard deviation of the errors of equal pilots, pooled over the shares; 0 without a second seed."""
+    """The standard deviation of the errors of equal pilots, pooled over some shares; 0 without a second seed."""
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum(float(np.sum((np.array(group) - np.mean(group)) ** 2)) for group in groups)
     return math.sqrt(squares / freedom) if freedom else 0.0
