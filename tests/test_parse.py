@@ -60,10 +60,11 @@ def test_importing_the_parser_does_not_import_lark() -> None:
 def test_every_sentence_has_an_example_that_parses_to_it() -> None:
     assert set(EXAMPLES) == reserved_words().openers
     kinds = {word: type(only(example)) for word, example in EXAMPLES.items()}
-    assert len(set(kinds.values())) == len(EXAMPLES) == 23
+    assert len(set(kinds.values())) == len(EXAMPLES) == 24
     assert kinds["start"] is syntax.StartAt
     assert kinds["laws"] is syntax.LawsFrom
     assert kinds["credits"] is syntax.CreditsFrom
+    assert kinds["profile"] is syntax.ProfileFrom
 
 
 def test_spans_are_of_the_text_that_was_written() -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "Train a model: execute a plan.",
     "sweep": "Train every candidate as a fixed shape, to fit laws to.",
     "probe": "Measure how much progress survives a switch.",
+    "profile": "Measure the seconds of a step in every candidate.",
     "compare": "Train a plan and its rivals, and compare the compute they need.",
     "export": "Export the weights of a run to one file, such as for a teacher.",
     "tokenize": "Tokenize text into a token file.",
