@@ -139,7 +139,7 @@ def _next(plan: Plan, found: Answer) -> str | None:
 def _saves(plan: Plan, found: Answer) -> str:
     if found.best is None:
         return "an unknown share"
-    what = "FLOPs" if found.unit == "compute" else found.unit
+    what = {"compute": "FLOPs", "seconds": "training time"}.get(found.unit, found.unit)
     against = found.fixed[0].shape if found.fixed else plan.comparison.best_fixed.shape
     shape = "" if against is None else f", {against.written(plan.units)}"
     if plan.stages[-1].shape == against and len(plan.stages) > 1:

@@ -3,6 +3,7 @@ fixed shapes."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,7 +20,7 @@ from shapeflow.ir.route import Leg, Route
 from shapeflow.stages.lower.cautions import cautions
 from shapeflow.stages.lower.comparison import compare, last_shape
 from shapeflow.stages.lower.cooldown import cooldown
-from shapeflow.stages.lower.lengths import Ruler, Stretch, leave
+from shapeflow.stages.lower.lengths import Ruler, Stretch, leave, seconds_of
 from shapeflow.stages.lower.schedule import schedule
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
 from shapeflow.stages.previews import left_out, previewed
@@ -44,15 +45,16 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         report.error("no-steps", "the plan has no steps", program.spans.get(bound), why)
         return None
     end = stages[-1].leave
-    totals = Totals(end.compute, end.error, end.step)
+    totals = Totals(end.compute, end.error, end.step, end.seconds)
     last = last_shape(route, stages)
+    evaluate = _every(program.evaluate, EVALUATE, program, stages)
     trained = program.trained
     return Plan(
         name=program.name,
         convention=program.convention,
         metric=program.metric.key,
         axes=tuple(AxisUnit(axis.name, axis.unit) for axis in program.axes),
-        candidates=tuple(Candidate(shape, laws.get(shape)) for shape in program.candidates),
+        candidates=tuple(_candidate(program, shape, laws.get(shape)) for shape in program.candidates),
         stages=tuple(stages),
         totals=totals,
         comparison=compare(program, laws, totals, last),
@@ -67,14 +69,21 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         parameters=trained.model.parameters if trained else (),
         apart=tuple(sorted(trained.model.apart)) if trained else (),
         slots=dict(trained.model.slots) if trained else {},
-        evaluate=_every(program.evaluate, EVALUATE, program, stages),
+        evaluate=evaluate,
         checkpoint=_every(program.checkpoint, CHECKPOINT, program, stages),
         cooldown=cooldown(program, stages, report),
         schedule=schedule(program, laws, end.step, report),
         seed=program.seed,
         source=program.source,
-        notes=(*route.notes, *way.notes, *cautions(program, laws, stages)),
+        notes=(*route.notes, *way.notes, *cautions(program, laws, stages, evaluate)),
     )
+
+
+def _candidate(program: Program, shape: Shape, law: Law | None) -> Candidate:
+    trained = program.trained
+    if trained is None or trained.profile is None:
+        return Candidate(shape, law)
+    return Candidate(shape, law, trained.cost(shape), trained.seconds(shape))
 
 
 def _spec(component: object | None) -> Spec | None:
@@ -115,7 +124,9 @@ class _Way:
 def _laid(program: Program, laws: Mapping[Shape, Law], route: Route, numbers: tuple[int, ...], report: Report) -> _Way:
     """The stages of the route's legs; `numbers`: their indices in the whole route."""
     switches, ruler, way = Switches(program, report), Ruler(program, laws), _Way(notes=tuple(left_out(program, route)))
-    here = Point(None if program.trained is None else 0, 0.0, program.begins_at(laws))
+    timed = program.trained is not None and program.trained.profile is not None
+    begin = program.begins_at(laws)
+    here = Point(None if program.trained is None else 0, 0.0, begin, 0.0 if timed else None)
     ledger, stopped = None, False
     for index, leg in zip(numbers, previewed(program, route), strict=True):
         before = way.stages[-1].shape if way.stages else None
@@ -152,11 +163,17 @@ def _fitted(
     budget."""
     budget = switches.program.budget
     stage = _stage(switches, stretch, transition, before, index, laws)
-    if budget is None or budget.dimension != "compute" or stage.steps is None:
+    if budget is None or budget.dimension not in ("compute", "seconds") or stage.steps is None:
         return stage, stretch
-    dearest = max((stage.cost, *(blend.compute for blend in stage.blends)))
-    while (over := (stage.leave.compute or 0.0) - budget.value * (1 + 1e-12)) > 0 and (stretch.steps or 0) > 1:
-        stretch = stretch.shorter(max(1, int(over / dearest)), stage.cost)
+    of_step = functools.partial(switches.trained.of_step, budget.dimension)
+    dearest = max(map(of_step, (stage.shape, *(blend.shape for blend in stage.blends))))
+
+    def over() -> float:
+        spent = stage.leave.seconds if budget.dimension == "seconds" else stage.leave.compute
+        return (spent or 0.0) - budget.value * (1 + 1e-12)
+
+    while over() > 0 and (stretch.steps or 0) > 1:
+        stretch = stretch.shorter(max(1, int(over() / dearest)), stage.cost)
         stage = _stage(switches, stretch, transition, before, index, laws)
     return stage, stretch
 
@@ -188,7 +205,10 @@ def _stage(
         leave=stretch.enter,
     )
     compute = stretch.spent if stretch.steps is None else stage.compute_of(program.seed, index, stretch.steps)
-    return attrs.evolve(stage, leave=leave(stretch, laws.get(leg.shape), compute))
+    seconds = None
+    if trained is not None and trained.profile is not None:
+        seconds = seconds_of(trained, stage, program.seed, index, stretch.steps or 0)
+    return attrs.evolve(stage, leave=leave(stretch, laws.get(leg.shape), compute, seconds))
 
 
 def _blends(switches: Switches, leg: Leg, steps: int | None) -> tuple[Blend, ...]:
@@ -282,5 +302,6 @@ def _every(amount: Amount | None, default: float, program: Program, stages: Sequ
     if amount.dimension == "ratio":
         return max(1, round(amount.value * end.step))
     amount = program.trained.counted(amount)
-    whole = {"compute": end.compute or 0.0, "steps": end.step}.get(amount.dimension, _data(stages))
+    known = {"compute": end.compute or 0.0, "steps": end.step, "seconds": end.seconds or 0.0}
+    whole = known.get(amount.dimension, _data(stages))
     return max(1, round(amount.value / (whole / end.step)))
