@@ -354,6 +354,16 @@ class Plan:
         return whole + self.stages[index].compute_of(self.seed, index, done - self.stages[index].first_step)
 
     @property
+    def in_seconds(self) -> bool:
+        """Whether the plan is compared by predicted seconds, as its budget is in seconds."""
+        return self.answer is not None and self.answer.unit == "seconds"
+
+    def pace(self, shape: Shape) -> float:
+        """How much one FLOP in a shape takes of what the plan is compared by: seconds, or 1."""
+        pace = next((one.pace for one in self.candidates if one.shape == shape), None)
+        return pace if self.in_seconds and pace is not None else 1.0
+
+    @property
     def cools_from(self) -> int | None:
         """Number of steps before the cooldown; None without a cooldown."""
         return None if self.cooldown is None else self.steps - self.cooldown

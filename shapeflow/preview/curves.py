@@ -43,18 +43,12 @@ class Curve:
 
 def unit_of(plan: Plan) -> str:
     """What curves are drawn over: `seconds` for a budget in seconds, else `compute`."""
-    return "seconds" if plan.answer is not None and plan.answer.unit == "seconds" else "compute"
+    return "seconds" if plan.in_seconds else "compute"
 
 
 def place(plan: Plan, point: Point) -> float:
     """A point of the run, in the unit of the curves."""
-    return (point.seconds if unit_of(plan) == "seconds" else point.compute) or 0.0
-
-
-def _per_flop(plan: Plan, shape: Shape) -> float:
-    """How much of the unit of the curves one FLOP in a shape takes."""
-    pace = next((one.pace for one in plan.candidates if one.shape == shape), None)
-    return pace if unit_of(plan) == "seconds" and pace is not None else 1.0
+    return (point.seconds if plan.in_seconds else point.compute) or 0.0
 
 
 def plan_curve(plan: Plan) -> Curve:
@@ -96,12 +90,12 @@ def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
 
 def fixed_curve(plan: Plan, shape: Shape, label: str) -> Curve | None:
     """The curve of a fixed shape up to four times the compute, or seconds, of the plan; None without a law."""
-    law, per_flop = plan.law(shape), _per_flop(plan, shape)
+    law, pace = plan.law(shape), plan.pace(shape)
     if law is None or not plan.totals.compute:
         return None
     most = 4 * place(plan, plan.stages[-1].leave)
     grid = [most * 10 ** (-4 * (1 - piece / (3 * PIECES))) for piece in range(3 * PIECES + 1)]
-    points = [(at, law.error(at / per_flop)) for at in grid]
+    points = [(at, law.error(at / pace)) for at in grid]
     return Curve(label, tuple((at, value) for at, value in points if math.isfinite(value)))
 
 
@@ -148,7 +142,7 @@ def savings(plan: Plan) -> list[dict[str, Any]]:
         needs = curve.reaches(target)
         row: dict[str, Any] = {"error": target, "plan": needs}
         laws = {c.shape: c.law for c in plan.candidates if c.law is not None}
-        fixed = {shape: law.compute(target) * _per_flop(plan, shape) for shape, law in laws.items()}
+        fixed = {shape: law.compute(target) * plan.pace(shape) for shape, law in laws.items()}
         best = min(fixed, key=lambda shape: fixed[shape])
         last = plan.comparison.last_shape_fixed.shape
         for name, shape in (("best_fixed", best), ("last_shape_fixed", last)):
@@ -210,7 +204,7 @@ def curves(plan: Plan) -> dict[str, Any]:
 
 def scale_of(plan: Plan, largest: float) -> tuple[str, float]:
     """The unit in which the curves' largest value is written, and its size in FLOPs or seconds."""
-    if unit_of(plan) == "seconds":
+    if plan.in_seconds:
         return clock(largest)
     prefix, size = scale(largest)
     return f"{prefix}FLOPs", size
@@ -222,7 +216,7 @@ def curves_view(plan: Plan) -> RenderableType:
     if not rows:
         return Text("\n  nothing is predicted: the plan has no laws")
     unit, (name, size) = unit_of(plan), scale_of(plan, max(row["plan"] for row in rows))
-    title = Text(f"\n  predicted {'training time' if unit == 'seconds' else 'compute'} to reach each target:\n")
+    title = Text(f"\n  predicted {'training time' if plan.in_seconds else 'compute'} to reach each target:\n")
     table = Table(box=None, padding=(0, 2))
     table.add_column(f"at {plan.metric}", justify="right")
     table.add_column(f"plan, {name}", justify="right")

@@ -12,7 +12,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer import headline
-from shapeflow.preview.curves import all_curves, place, scale_of, unit_of
+from shapeflow.preview.curves import all_curves, place, scale_of
 from shapeflow.preview.intervals import basis
 from shapeflow.preview.picture import plain_numbers, pyplot_for, save
 
@@ -97,15 +97,14 @@ def keep_apart(figure: Any, axes: Any, names: list[Any]) -> None:
 def _labels(axes: Any, plan: Plan, unit: str, size: float) -> None:
     axes.set_xscale("log")
     plain_numbers(axes.xaxis)
-    timed = unit_of(plan) == "seconds"
-    axes.set_xlabel(f"training time, {unit}" if timed else f"training compute, {unit} ({plan.convention})")
+    axes.set_xlabel(f"training time, {unit}" if plan.in_seconds else f"training compute, {unit} ({plan.convention})")
     axes.set_ylabel(plan.metric)
     if plan.totals.error is not None:
         start = plan.stages[0].enter.error or axes.get_ylim()[1]
         axes.set_ylim(plan.totals.error - 0.08 * (start - plan.totals.error), start * 1.02)
         seen = [x for line in axes.lines for x, y in zip(*line.get_data(), strict=True) if y <= start and x > 0]
         fixed = (plan.comparison.best_fixed, plan.comparison.last_shape_fixed)
-        needs = [need / size for need in (one.seconds if timed else one.compute for one in fixed) if need]
+        needs = [need / size for need in (one.seconds if plan.in_seconds else one.compute for one in fixed) if need]
         axes.set_xlim(0.7 * min(seen), 1.3 * max([place(plan, plan.stages[-1].leave) / size, *needs]))
     axes.set_title("\n".join(filter(None, (plan.name, *_title(plan)))), fontsize=10)
     if plan.totals.error is not None:

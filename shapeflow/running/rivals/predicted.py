@@ -72,10 +72,10 @@ def _saving(plan: Plan, rival: Result, own: Result, metric: str, chosen: bool) -
         unlike: list[tuple[bool, Why]] = [
             (metric != plan.metric, "other-metric"),
             (chosen, "other-target"),
-            (plan.answer.unit != "compute", "other-unit"),
+            (plan.answer.unit not in ("compute", "seconds"), "other-unit"),
         ]
         why = next((reason for differs, reason in unlike if differs), None)
-    saving = paired(rival.savings(own))
+    saving = paired(rival.savings(own, "seconds" if plan.in_seconds else "compute"))
     pair = None if found is None else (found.low, found.high)
     return _prediction(
         what, None if found is None else found.middle, pair, None if saving is None else saving.mean, why
