@@ -46,6 +46,7 @@ law for (patch: 4 px) is power(a: 2e5, b: 0.6, c: 0.3, d: 0)
 law for (patch: 2 px) is power(a: 1e6, b: 0.6, c: 0.05, d: 0)
 traversal steepest
 start at error 2.3
+budget 1 TFLOPs
 """
 PLANNED = PATCHES.replace("base: 4 px", "base: 4 px, preview: 0%") + LAWS
 CONTEXTS = (
@@ -56,6 +57,7 @@ law for (context: 128 tokens) is power(a: 400, b: 0.27, c: 1.8, d: 0)
 law for (context: 256 tokens) is power(a: 800, b: 0.29, c: 1.6, d: 0)
 start at error 4.5
 traversal steepest
+budget 1 TFLOPs
 """
 )
 
@@ -70,7 +72,8 @@ def profile_of(program: Program, slower: Mapping[Shape, float]) -> Profile:
 
 def timed(folder: Path, text: str, slower: Mapping[Shape, float] | None = None) -> str:
     """The text with a profile next to it."""
-    program = resolved(folder, text, "budget 1 TFLOPs")
+    program = unprofiled(written(folder, text), (), Report())
+    assert program is not None
     profiles.save(profile_of(program, slower or {}), folder / "p.json")
     return text + '\nprofile from "p.json"\n'
 
@@ -221,7 +224,7 @@ def test_runs_of_a_sweep_get_the_same_seconds_or_know_none(tmp_path: Path) -> No
 
 
 def test_rivals_get_the_seconds_of_the_plan(tmp_path: Path) -> None:
-    text = timed(tmp_path, PLANNED, {COARSE: 3.0}) + "budget 100 s\n"
+    text = timed(tmp_path, PLANNED, {COARSE: 3.0}).replace("1 TFLOPs", "100 s")
     cases = OfFile.of(written(tmp_path, text), (), (0,), tmp_path / "runs", Report())
     plan_json.save(cases.plan.plan, tmp_path / "plan.json")
     of_plan = OfPlan.of(tmp_path / "plan.json", None, tmp_path / "others", Report())
@@ -235,7 +238,7 @@ def test_rivals_get_the_seconds_of_the_plan(tmp_path: Path) -> None:
 
 
 def test_a_profile_is_read_as_it_was_written(tmp_path: Path) -> None:
-    program = resolved(tmp_path, PLANNED, "budget 1 TFLOPs")
+    program = resolved(tmp_path, PLANNED)
     profile = profile_of(program, {})
     profiles.save(profile, tmp_path / "p.json")
     assert profiles.load(tmp_path / "p.json") == profile
@@ -244,7 +247,7 @@ def test_a_profile_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, "fast", None])
 def test_seconds_that_are_none(seconds: object, tmp_path: Path) -> None:
-    body = profiles.as_json(profile_of(resolved(tmp_path, PLANNED, "budget 1 TFLOPs"), {}))
+    body = profiles.as_json(profile_of(resolved(tmp_path, PLANNED), {}))
     body["candidates"][0]["pace"]["step"] = seconds
     (tmp_path / "p.json").write_text(laid_out(profiles.SEAL.close(body)))
     with pytest.raises(Refused, match="broken-profile"):
@@ -253,7 +256,7 @@ def test_seconds_that_are_none(seconds: object, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])
 def test_a_profile_says_whether_seconds_and_flops_differ(factor: float, tmp_path: Path) -> None:
-    program = resolved(tmp_path, PLANNED, "budget 1 TFLOPs")
+    program = resolved(tmp_path, PLANNED)
     shown = screen(profile_view(program, profile_of(program, {COARSE: factor})))
     assert shown.startswith("a FLOP takes about the same time" if factor == 1 else "a FLOP takes 3 times as long")
 
@@ -269,7 +272,7 @@ traversal steepest
 start at error 2.3
 budget    10 minutes
 evaluate  every 30 s
-cooldown  1 minutes
+cooldown  1 minute
 """
 
 

@@ -52,5 +52,6 @@ def command(
     show(profile_view(program, found))
     click.echo(f"\n  written to {path}")
     if path.resolve().is_relative_to(file.parent.resolve()):
-        inside = path.resolve().relative_to(file.parent.resolve())
-        click.echo(f'  next: write `profile from "{inside.as_posix()}"` and a budget such as `budget 20 minutes`')
+        inside = path.resolve().relative_to(file.parent.resolve()).as_posix()
+        used = f"{file} reads it" if program.profile_path == inside else f'write `profile from "{inside}"` in {file}'
+        click.echo(f"  next: {used}; a budget may then be a time, such as `budget 20 minutes`")
