@@ -32,8 +32,8 @@ from shapeflow.preview.curves import curves, curves_view
 from shapeflow.preview.plan import plan_view
 from shapeflow.preview.profile import profile_view
 from shapeflow.running.profile import profiled
-from shapeflow.running.rivals import OfFile, OfPlan
-from shapeflow.running.rivals.ways import ROOM
+from shapeflow.running.rivals import OfFile, OfPlan, Result
+from shapeflow.running.rivals.ways import ROOM, budget_in
 from shapeflow_torch import pace
 
 HERE = Machine("a processor", "cpu", 1, 1, False, "2.9.0")
@@ -218,9 +218,10 @@ def test_runs_of_a_sweep_get_the_same_seconds_or_know_none(tmp_path: Path) -> No
         assert plan is not None
         assert plan.totals.seconds == pytest.approx(30.0, rel=0.01)
         # The plan of a sweep over FLOPs does not depend on the profile.
-        same = compile_fixed(program, shape, Amount(1e11, "compute"), Report())
-        assert same is not None
-        assert (same.totals.seconds, same.candidates[0].step_seconds) == (None, None)
+        plain = attrs.evolve(program, profile_path=None, trained=attrs.evolve(program.trained, profile=None))
+        one, other = (compile_fixed(each, shape, Amount(1e11, "compute"), Report()) for each in (program, plain))
+        assert one is not None
+        assert one == other
 
 
 def test_rivals_get_the_seconds_of_the_plan(tmp_path: Path) -> None:
@@ -232,6 +233,15 @@ def test_rivals_get_the_seconds_of_the_plan(tmp_path: Path) -> None:
         fixed = cases.fixed("fixed", "fixed", stage.shape).plan
         assert fixed.totals.seconds == pytest.approx(ROOM * 100, rel=0.01)
         assert of_plan.fixed("fixed", "fixed", stage.shape).plan.steps == pytest.approx(fixed.steps, rel=0.01)
+
+
+def test_savings_and_budgets_of_a_plan_in_seconds(tmp_path: Path) -> None:
+    ours, theirs = (Result(name, name, (flops,), (time,), (0.5,)) for name, flops, time in (("a", 2, 1), ("b", 1, 4)))
+    assert theirs.savings(ours) == (-1.0,)
+    assert theirs.savings(ours, "seconds") == (0.75,)
+    plan = compiled(tmp_path, timed(tmp_path, PLANNED, {COARSE: 3.0}), "budget 60 s")
+    assert FLOPS * budget_in(plan, FINE) == pytest.approx(plan.totals.seconds)
+    assert 3 * FLOPS * budget_in(plan, COARSE) == pytest.approx(plan.totals.seconds)
 
 
 # profiles

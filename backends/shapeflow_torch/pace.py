@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -100,10 +101,12 @@ def profile(
         machine = TorchMachine(plan, open_data(plan, root, where), Team(device=where), compiled=compiled, root=root)
         return _Clock(machine, plan.stages[0])
 
-    try:
-        found = _in_turns([ready(plan) for plan in plans], passes=2 if compiled else 1)
-    except torch.OutOfMemoryError:
-        found = [_in_turns([ready(plan)], passes=2 if compiled else 1)[0] for plan in plans]
+    passes, found = 2 if compiled else 1, list[Pace]()
+    with contextlib.suppress(torch.OutOfMemoryError):
+        found = _in_turns([ready(plan) for plan in plans], passes)
+    if not found:
+        # The exception, which referred to all models, is gone by now.
+        found = [pace for plan in plans for pace in _in_turns([ready(plan)], passes)]
     here = Machine(name_of(where), where.type, torch.get_num_threads(), 1, compiled, torch.__version__)
     return tuple(found), here
 

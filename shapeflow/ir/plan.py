@@ -305,22 +305,6 @@ class Plan:
     digest: str = ""
 
     @property
-    def untimed(self) -> Plan:
-        """The plan without predicted seconds, and without its digest."""
-
-        def plain(point: Point) -> Point:
-            return attrs.evolve(point, seconds=None)
-
-        stages = (attrs.evolve(one, enter=plain(one.enter), leave=plain(one.leave)) for one in self.stages)
-        return attrs.evolve(
-            self,
-            candidates=tuple(Candidate(one.shape, one.law) for one in self.candidates),
-            stages=tuple(stages),
-            totals=attrs.evolve(self.totals, seconds=None),
-            digest="",
-        )
-
-    @property
     def steps(self) -> int:
         return _known(self.totals.steps)
 

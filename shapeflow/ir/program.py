@@ -170,7 +170,7 @@ class Program:
     credits: tuple[Pair, ...] = ()
     """The measured credits in that file; empty until it has been read."""
     profile_path: str | None = None
-    """Path of the profile, as written in the source."""
+    """Path of the profile, as written in the source; None if plans do not record predicted seconds."""
     law_sources: Mapping[str, Any] = attrs.field(factory=dict)
     """Name -> class of every installed law source; empty if the file does not use one."""
 
@@ -178,6 +178,11 @@ class Program:
     def decay(self) -> Decay | None:
         """Decay of the learning rate over the whole run; None if it stays constant."""
         return None if self.schedule is None else self.schedule.decay()
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile by which plans record predicted seconds; None if they do not."""
+        return None if self.trained is None or self.profile_path is None else self.trained.profile
 
     @property
     def amounts(self) -> tuple[tuple[Amount, Span], ...]:

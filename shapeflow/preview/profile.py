@@ -35,7 +35,8 @@ def _answer(program: Program, profile: Profile) -> str:
     if paces[slow] < ALIKE * paces[fast]:
         return "a FLOP takes about the same time in all candidates: seconds and FLOPs give about the same plan"
     names = (one.written(program.units) for one in (slow, fast))
-    return f"a FLOP takes {paces[slow] / paces[fast]:.3g} times as long in {next(names)} as in {next(names)}"
+    times = f"{paces[slow] / paces[fast]:.3g} times as long in {next(names)} as in {next(names)}"
+    return f"a FLOP takes {times}: a budget in seconds may give another plan than one in FLOPs"
 
 
 def _table(program: Program, profile: Profile) -> Table:

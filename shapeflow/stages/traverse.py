@@ -26,7 +26,6 @@ def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Rou
 def problem(program: Program, laws: Mapping[Shape, Law]) -> Problem:
     """The input of a traversal."""
     trained = program.trained
-    timed = trained is not None and trained.profile is not None
     seconds = program.budget is not None and program.budget.dimension == "seconds"
     return Problem(
         candidates=program.candidates,
@@ -41,7 +40,9 @@ def problem(program: Program, laws: Mapping[Shape, Law]) -> Problem:
         spans=program.within("traversal"),
         surcharge=lambda before, after: surcharge(program, before, after, "seconds" if seconds else "compute"),
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
-        step_seconds={shape: trained.seconds(shape) for shape in program.candidates} if trained and timed else None,
+        step_seconds={shape: trained.seconds(shape) for shape in program.candidates}
+        if trained and trained.profile
+        else None,
     )
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 
 from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import Amount
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
 from shapeflow.ir.program import Program, Trained
@@ -20,7 +19,7 @@ from shapeflow.ir.route import Leg, Route
 from shapeflow.stages.lower.cautions import cautions
 from shapeflow.stages.lower.comparison import compare, last_shape
 from shapeflow.stages.lower.cooldown import cooldown
-from shapeflow.stages.lower.lengths import Ruler, Stretch, leave, seconds_of
+from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, leave, seconds_of
 from shapeflow.stages.lower.schedule import schedule
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
 from shapeflow.stages.previews import left_out, previewed
@@ -47,7 +46,7 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step, end.seconds)
     last = last_shape(route, stages)
-    evaluate = _every(program.evaluate, EVALUATE, program, stages)
+    evaluate = interval(program.evaluate, EVALUATE, program, stages)
     trained = program.trained
     return Plan(
         name=program.name,
@@ -70,7 +69,7 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         apart=tuple(sorted(trained.model.apart)) if trained else (),
         slots=dict(trained.model.slots) if trained else {},
         evaluate=evaluate,
-        checkpoint=_every(program.checkpoint, CHECKPOINT, program, stages),
+        checkpoint=interval(program.checkpoint, CHECKPOINT, program, stages),
         cooldown=cooldown(program, stages, report),
         schedule=schedule(program, laws, end.step, report),
         seed=program.seed,
@@ -81,7 +80,7 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
 
 def _candidate(program: Program, shape: Shape, law: Law | None) -> Candidate:
     trained = program.trained
-    if trained is None or trained.profile is None:
+    if trained is None or program.profile is None:
         return Candidate(shape, law)
     return Candidate(shape, law, trained.cost(shape), trained.seconds(shape))
 
@@ -124,14 +123,13 @@ class _Way:
 def _laid(program: Program, laws: Mapping[Shape, Law], route: Route, numbers: tuple[int, ...], report: Report) -> _Way:
     """The stages of the route's legs; `numbers`: their indices in the whole route."""
     switches, ruler, way = Switches(program, report), Ruler(program, laws), _Way(notes=tuple(left_out(program, route)))
-    timed = program.trained is not None and program.trained.profile is not None
-    begin = program.begins_at(laws)
-    here = Point(None if program.trained is None else 0, 0.0, begin, 0.0 if timed else None)
+    begin = None if program.trained is None else 0
+    here = Point(begin, 0.0, program.begins_at(laws), None if program.profile is None else 0.0)
     ledger, stopped = None, False
     for index, leg in zip(numbers, previewed(program, route), strict=True):
         before = way.stages[-1].shape if way.stages else None
         credit = 1.0 if before is None else program.credit(before, leg.shape)
-        stretch = ruler.measure(leg, here, _data(way.stages), credit)
+        stretch = ruler.measure(leg, here, data_of(way.stages), credit)
         if stopped or stretch.spent <= 0:
             way.empty[index] = stopped
             stopped = stopped or stretch.stops
@@ -206,7 +204,7 @@ def _stage(
     )
     compute = stretch.spent if stretch.steps is None else stage.compute_of(program.seed, index, stretch.steps)
     seconds = None
-    if trained is not None and trained.profile is not None:
+    if trained is not None and program.profile is not None:
         seconds = seconds_of(trained, stage, program.seed, index, stretch.steps or 0)
     return attrs.evolve(stage, leave=leave(stretch, laws.get(leg.shape), compute, seconds))
 
@@ -249,11 +247,6 @@ def _memory(program: Program, trained: Trained, shape: Shape) -> float:
     return math.prod(axis.transition.memory(trained.facts, shape) for axis in program.axes)
 
 
-def _data(stages: Iterable[Stage]) -> int:
-    """Images, or tokens, of all steps of some stages. All steps of a stage have the same batch size."""
-    return sum((stage.steps or 0) * (stage.batch or 0) for stage in stages)
-
-
 def _skipped(program: Program, leg: Leg, index: int, past: bool, report: Report) -> None:
     shape, stop = leg.shape.written(program.units), program.spans.get("stop")
     report.warning(
@@ -290,18 +283,3 @@ def _endless(program: Program, stretch: Stretch, report: Report) -> bool:
         help="lower the budget: this model and batch take few FLOPs per step",
     )
     return True
-
-
-def _every(amount: Amount | None, default: float, program: Program, stages: Sequence[Stage]) -> int | None:
-    """Steps between two evaluations or checkpoints."""
-    end = stages[-1].leave
-    if end.step is None or program.trained is None:
-        return None
-    if amount is None:
-        amount = Amount(default, "ratio")
-    if amount.dimension == "ratio":
-        return max(1, round(amount.value * end.step))
-    amount = program.trained.counted(amount)
-    known = {"compute": end.compute or 0.0, "steps": end.step, "seconds": end.seconds or 0.0}
-    whole = known.get(amount.dimension, _data(stages))
-    return max(1, round(amount.value / (whole / end.step)))

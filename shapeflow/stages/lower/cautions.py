@@ -39,7 +39,7 @@ def cautions(
 
 def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> Iterator[str]:
     """A note on what predicted seconds hold for."""
-    profile = None if program.trained is None else program.trained.profile
+    profile = program.profile
     if profile is None or evaluate is None:
         return
     paces = [(stage.steps or 0, profile.pace(stage.shape)) for stage in stages]

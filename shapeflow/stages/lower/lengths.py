@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -141,3 +141,25 @@ def leave(stretch: Stretch, law: Law | None, compute: float, seconds: float | No
 def seconds_of(trained: Trained, stage: Stage, seed: int, index: int, steps: int) -> float:
     """Seconds of a stage's first `steps` steps, including blends. Needs a profile."""
     return stage.sum_of(seed, index, steps, lambda blend: trained.seconds((blend or stage).shape))
+
+
+def data_of(stages: Iterable[Stage]) -> int:
+    """Images, or tokens, of all steps of some stages. All steps of a stage have the same batch size."""
+    return sum((stage.steps or 0) * (stage.batch or 0) for stage in stages)
+
+
+def interval(amount: Amount | None, default: float, program: Program, stages: Sequence[Stage]) -> int | None:
+    """Steps between two evaluations or checkpoints."""
+    end = stages[-1].leave
+    if end.step is None or program.trained is None:
+        return None
+    if amount is None:
+        amount = Amount(default, "ratio")
+    if amount.dimension == "ratio":
+        return max(1, round(amount.value * end.step))
+    amount = program.trained.counted(amount)
+    whole = {"compute": end.compute or 0.0, "steps": end.step}.get(amount.dimension, data_of(stages))
+    if amount.dimension == "seconds":
+        times = ((stage, index, stage.steps or 0) for index, stage in enumerate(stages))
+        whole = sum(seconds_of(program.trained, stage, program.seed, *rest) for stage, *rest in times)
+    return max(1, round(amount.value / (whole / end.step)))
