@@ -21,6 +21,7 @@ from shapeflow.base.files import read_text
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.law import Law
+from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import sealed
@@ -106,7 +107,7 @@ def compile_route(program: Program, route: Route, budget: Amount, report: Report
     if budget.dimension != "seconds":
         # Such a run makes the same steps after a new profile, so that its plan must not change either.
         program = attrs.evolve(program, profile_path=None)
-    return _lowered(program, {}, route, report)
+    return _lowered(program, Laws(), route, report)
 
 
 def laws_of(program: Program, report: Report) -> Mapping[Shape, Law]:
@@ -124,7 +125,7 @@ def fit_file(path: Path, sentences: Sequence[str], report: Report) -> tuple[Prog
     return program, found
 
 
-def _lowered(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> Plan | None:
+def _lowered(program: Program, laws: Laws, route: Route, report: Report) -> Plan | None:
     plan = lower(program, laws, route, report)
     if plan is None or report.failed:
         return None

@@ -299,6 +299,6 @@ def test_sentences_on_the_language_page_parse() -> None:
         re.findall(r"^`(stage[^`]+)`", page, re.MULTILINE),
     )
     samples = [*table, *blocks, *blended]
-    assert len(samples) == 27
+    assert len(samples) == 28
     for sample in samples:
         read(sample)

@@ -54,5 +54,5 @@ class Simulator:
 
     def _error(self, stage: Stage) -> float:
         spent = (self.done - stage.first_step) * stage.cost
-        error = forecast(self.plan.law(stage.shape), stage.enter, spent)
+        error = forecast(self.plan.law_of(stage), stage.enter, spent)
         return math.nan if error is None else error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
 if TYPE_CHECKING:
     from shapeflow.base.shapes import Shape
     from shapeflow.ir.law import Law
+    from shapeflow.ir.mixture import MixtureLaw
     from shapeflow.ir.program import Program
     from shapeflow.laws.fitting.fitted_laws import FittedLaws
 
@@ -46,6 +48,9 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
     program, found = fit_file(file, sentences, report)
     # The reasons against laws are printed at the end, after the figures.
     print_diagnostics(each for each in report.diagnostics if each.code != "falling-rate")
+    if found.mixture is not None:
+        _show_mixture(program, found.mixture, [output, plot], as_json)
+        return
     if output is not None:
         from shapeflow.laws.laws_file import save
 
@@ -73,6 +78,21 @@ def _show(program: Program, found: FittedLaws, as_json: bool) -> None:
     from shapeflow.preview.screen import show
 
     show(fit_view(program.name, program.units, found))
+
+
+def _show_mixture(program: Program, found: MixtureLaw, outputs: Sequence[Path | None], as_json: bool) -> None:
+    if any(path is not None for path in outputs):
+        message = "a law of mixtures is not written or drawn: keep the table of its pilots, `shapeflow pilot --csv`"
+        raise click.UsageError(message)
+    if as_json:
+        from shapeflow.preview.mixture import mixture_json
+
+        print_json(mixture_json(found))
+        return
+    from shapeflow.preview.mixture import mixture_view
+    from shapeflow.preview.screen import show
+
+    show(mixture_view(program.name, program.units, program.metric.key, found))
 
 
 def _beside(found: FittedLaws, program: Program, output: Path) -> dict[Shape, Law]:

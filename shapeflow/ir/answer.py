@@ -10,14 +10,25 @@ from shapeflow.base.shapes import Shape
 
 Say = Literal["yes", "no", "unknown"]
 
-Doubt = Literal["no-measurements", "published", "mixture", "metric", "rises", "runs-differ", "falling-rate", "too-far"]
+Doubt = Literal[
+    "no-measurements", "published", "mixture", "metric", "rises", "runs-differ", "falling-rate", "too-far", "pilots"
+]
 """Why the laws cannot answer, however narrow their intervals.
 
 `no-measurements`: a law does not record the measurements it was fitted to. `published`: a law is of other data.
 `mixture`: no law describes steps in several shapes. `metric`: errors of different shapes are not one measure of
 progress. `rises`: a measured curve rises. `runs-differ`: runs of one shape differ too much. `falling-rate`: a curve was
-measured at a falling learning rate. `too-far`: a curve is asked beyond the range in which curves are drawn.
+measured at a falling learning rate. `too-far`: a curve is asked beyond the range in which curves are drawn. `pilots`:
+the pilots of a mixture do not support its law; `Answer.reasons` says why.
 """
+
+
+@attrs.frozen(kw_only=True)
+class Reason:
+    """Why the pilots of a mixture do not support an answer, and what would, in words."""
+
+    text: str
+    help: str
 
 
 @attrs.frozen(kw_only=True)
@@ -75,6 +86,35 @@ class Switch:
 
 
 @attrs.frozen(kw_only=True)
+class Against:
+    """The saving of a plan against a mixture of the same two shapes with another share of the target."""
+
+    share: float
+    saving: Range
+
+
+@attrs.frozen(kw_only=True)
+class Mix:
+    """The best constant mixture by the law of its pilots."""
+
+    target: Shape
+    cheap: Shape | None
+    """The shape that is mixed in; None: the target alone is the best."""
+    share: Range | None
+    """Share of the target in the data, over the draws; None if the target alone is the best."""
+    flat: tuple[float, float] | None
+    """Shares that need at most 3% more than the best one."""
+    pilots: int
+    seeds: int
+    """Number of pilots of the target alone."""
+    against: tuple[Against, ...] = ()
+    """In ascending order of shares; empty where no saving is stated."""
+    worse: float | None = None
+    """How far above the target alone, in units of the error, every mixture ended the pilots at equal compute; None if
+    not all of them did."""
+
+
+@attrs.frozen(kw_only=True)
 class Answer:
     """The answer to: does the plan pay, at its own budget, against the best fixed shape?
 
@@ -119,6 +159,10 @@ class Answer:
     """Candidates of which longer or more runs are unlikely to change the plan or its saving."""
     beware: tuple[str, ...] = ()
     """What the compared metric does not show about the model that is kept, in words."""
+    mix: Mix | None = None
+    """For a plan by the law of a mixture."""
+    reasons: tuple[Reason, ...] = ()
+    """Why the pilots of a mixture do not support the answer, or an error at its end."""
 
     @property
     def assumed(self) -> bool:

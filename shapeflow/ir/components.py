@@ -22,6 +22,7 @@ from shapeflow.base.units import Dimension
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.edits import Edit
 from shapeflow.ir.law import Law
+from shapeflow.ir.mixture import MixtureLaw
 from shapeflow.ir.parameters import ANY, Convention, DataFacts, Growth, Model, Moments, Parameter, Preserves, Teacher
 from shapeflow.ir.route import LawRequest, Problem, Purpose, Route
 
@@ -381,6 +382,11 @@ class LawSourceHooks(Protocol):
         """The laws with their points (`FittedLaws`), for a source that fits laws. Default: None, no fit."""
         return None
 
+    def mixture(self, request: LawRequest, report: Report) -> MixtureLaw | None:
+        """The law of mixtures of the candidates, for a source that has one. Default: None, and `laws` is called. After
+        an error was reported, `laws` is not called."""
+        return None
+
     def refit(self, request: LawRequest) -> str | None:
         """The sentence that fits the laws again, for a source that reads fitted laws. Default: None, not known."""
         return None
@@ -413,6 +419,11 @@ class TraversalHooks(Protocol):
         """Whether the traversal chooses among all candidates. If so, candidates that it does not use are reported.
         Default: False."""
         return False
+
+    @property
+    def target(self) -> Shape | None:
+        """The axes and values that the model will be used at, if the traversal names them. Default: None."""
+        return None
 
 
 class Traversal(TraversalHooks, Protocol):

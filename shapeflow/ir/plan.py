@@ -140,6 +140,9 @@ class Stage:
     memory: float = 1.0
     """Exponent for the decays of the second moment and the averaged weights. For them, a step counts as this number of
     steps at the batch size of the data component."""
+    law: Law | None = None
+    """The law of a stage with constant shares, over `cost` times its steps, blended ones included. None: that of its
+    shape."""
 
     @property
     def first_step(self) -> int:
@@ -186,6 +189,21 @@ class Stage:
             cards = shuffled(shares, f"{seed}/{index}/{piece}/{decks}", decks)[:rest]
             total += sum(costs[kind] for kind in cards)
         return total
+
+    def steps_of(self, seed: int, index: int, steps: int) -> dict[Shape, int]:
+        """The number of steps in each shape among the stage's first `steps` steps."""
+        if not self.blends:
+            return {self.shape: steps}
+        found: dict[Shape, int] = {self.shape: 0}
+        for piece, (first, last) in enumerate(itertools.pairwise(self._bounds())):
+            active, count = self._active(first), max(0, min(last, steps) - first)
+            shapes, shares = (self.shape, *(blend.shape for blend in active)), tuple(blend.share for blend in active)
+            decks, rest = divmod(count, DECK)
+            hands = [hand(shares, deck) for deck in range(decks)]
+            cards = shuffled(shares, f"{seed}/{index}/{piece}/{decks}", decks)[:rest]
+            for kind, shape in enumerate(shapes):
+                found[shape] = found.get(shape, 0) + sum(each[kind] for each in hands) + cards.count(kind)
+        return found
 
     def _bounds(self) -> list[int]:
         """Sorted steps at which the set of active blends changes, including 0 and the end of the stage."""
@@ -326,6 +344,20 @@ class Plan:
     def law(self, shape: Shape) -> Law | None:
         return next((c.law for c in self.candidates if c.shape == shape), None)
 
+    def law_of(self, stage: Stage) -> Law | None:
+        """The law that predicts a stage."""
+        return self.law(stage.shape) if stage.law is None else stage.law
+
+    def data_of(self, done: int) -> dict[Shape, int]:
+        """Images, or tokens, at each shape in the first `done` steps."""
+        found: dict[Shape, int] = {}
+        for index, stage in enumerate(self.stages):
+            steps = min(done, stage.last_step) - stage.first_step
+            for shape, count in stage.steps_of(self.seed, index, steps).items() if steps > 0 else ():
+                size = shape.number("batch") if "batch" in shape else _known(stage.batch)
+                found[shape] = found.get(shape, 0) + count * size
+        return found
+
     def stage_at(self, done: int) -> int:
         """Index of the stage that contains the last of the first `done` steps; 0 for `done` = 0."""
         ends = [stage.last_step for stage in self.stages]
@@ -361,7 +393,7 @@ class Plan:
         """The error that the laws predict after `done` steps. As in paper A, a stage follows its shape's law from the
         error at its start. A blended step counts as a step in the stage's own shape."""
         stage = self.stages[self.stage_at(done)]
-        return forecast(self.law(stage.shape), stage.enter, (done - stage.first_step) * stage.cost)
+        return forecast(self.law_of(stage), stage.enter, (done - stage.first_step) * stage.cost)
 
 
 def forecast(law: Law | None, enter: Point, spent: float) -> float | None:

@@ -107,7 +107,7 @@ def _shapes(plan: Plan) -> Iterator[str]:
             yield f"{shape} is not a shape on {', '.join(sorted(axes)) or 'no axis'}"
         elif shape not in candidates:
             yield f"{shape} is not a candidate"
-    if plan.totals.error is not None and any(plan.law(stage.shape) is None for stage in plan.stages):
+    if plan.totals.error is not None and any(plan.law_of(stage) is None for stage in plan.stages):
         yield "it expects an error without a law"
 
 

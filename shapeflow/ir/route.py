@@ -14,6 +14,7 @@ import attrs
 from shapeflow.base.diagnostics import Span
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
+from shapeflow.ir.mixture import MixtureLaw
 
 
 class Curve(Protocol):
@@ -113,6 +114,8 @@ class Problem:
     """Images, or tokens, of one step in a shape; None without a model."""
     step_seconds: Mapping[Shape, float] | None = None
     """Seconds of one step in a shape; None without a profile."""
+    mixture: MixtureLaw | None = None
+    """The law of mixtures of the candidates, if the file asks for one."""
 
 
 Purpose = Literal[

@@ -8,9 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.ir.answer import Answer, Doubt, Range
+from shapeflow.ir.answer import Answer, Doubt
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.numbers import count, error, flops
+from shapeflow.preview.answer_mixture import mixed_conditions, mixed_headline
+from shapeflow.preview.numbers import count, error, flops, noun
+from shapeflow.preview.shares import interval, percent, share
 
 STYLES = {"yes": "bold green", "no": "bold", "unknown": "bold yellow"}
 
@@ -23,17 +25,19 @@ DOUBTS: Mapping[Doubt, str] = {
     "runs-differ": "runs of one shape differ too much in the compute that they need",
     "falling-rate": "the learning rate falls along the runs, so earlier points do not show what shorter runs reach",
     "too-far": "the plan uses a curve beyond 20 times its measured compute",
+    "pilots": "the pilots do not support the law of the mixture",
 }
 
 SETTLED: Mapping[Doubt, str] = {
     "no-measurements": 'fit the laws again, from runs of a shape that overlap: `laws from fit("runs/*.csv")`',
     "published": '`shapeflow sweep` trains your own candidates; then `laws from fit("runs/*.csv")`',
-    "mixture": "`shapeflow compare` trains the plan and its rivals",
+    "mixture": "`shapeflow compare` trains the plan and its rivals; `shapeflow pilot` finds the law of a mixture",
     "metric": "`shapeflow compare` trains the plan and its rivals",
     "rises": "check these runs for divergence or overfitting, or train on more data",
     "runs-differ": "more runs of each shape, or a lower learning rate",
     "falling-rate": "runs at a constant learning rate",
     "too-far": "a smaller budget, or longer runs",
+    "pilots": "more or longer pilots",
 }
 
 
@@ -54,35 +58,40 @@ def answer_view(plan: Plan) -> RenderableType | None:
 
 def headline(plan: Plan, found: Answer) -> str:
     """The answer in one sentence."""
+    if found.mix is not None:
+        return mixed_headline(plan, found, found.mix)
     if found.doubts:
-        differ = f" ({_share(found.differ)})" if found.doubts[0] == "runs-differ" and found.differ is not None else ""
+        differ = f" ({share(found.differ)})" if found.doubts[0] == "runs-differ" and found.differ is not None else ""
         return f"unknown: {DOUBTS[found.doubts[0]]}{differ}"
     saves = _saves(plan, found)
     if found.say == "yes":
         return f"yes{_provided(found)}: saves {saves}"
     best = len(plan.stages) == 1 and bool(found.fixed) and plan.stages[0].shape == found.fixed[0].shape
     if found.say == "no" and best:
-        sure = "" if found.stated else f" ({_share(found.fixed[0].share)} likely)"
+        sure = "" if found.stated else f" ({share(found.fixed[0].share)} likely)"
         return f"no: no switch pays; {found.fixed[0].shape.written(plan.units)} is the best fixed shape{sure}"
     if found.say == "no":
         if found.best is not None and found.best.high <= 0:
             return f"no: the plan saves nothing, {saves}"
-        return f"no: the plan saves {saves}, less than the {_percent(found.useful)} that are useful"
+        return f"no: the plan saves {saves}, less than the {percent(found.useful)} that are useful"
     if best and found.other > 0.5:
         return (
             f"unknown: the plan is the best fixed shape, {found.fixed[0].shape.written(plan.units)}, but a switch "
-            f"would probably save more than 5% ({_share(found.other)} likely)"
+            f"would probably save more than 5% ({share(found.other)} likely)"
         )
     if best:
         return (
             f"unknown: the plan is the best fixed shape, {found.fixed[0].shape.written(plan.units)}, but a switch that "
-            f"saves more than 5% is not excluded ({_share(found.other)} likely)"
+            f"saves more than 5% is not excluded ({share(found.other)} likely)"
         )
     return f"unknown: the plan may save {saves}"
 
 
 def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
     """What the answer depends on, as (name, text)."""
+    if found.mix is not None:
+        yield from mixed_conditions(plan, found, found.mix)
+        return
     if found.doubts:
         for doubt in found.doubts[1:]:
             yield "also", DOUBTS[doubt]
@@ -104,9 +113,9 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         waiting = ", ".join(one.written(plan.units) for one in found.idle)
         yield "idle", f"more runs of {waiting} are unlikely to matter"
     if found.last is not None and not found.stated and plan.stages[-1].shape != found.fixed[0].shape:
-        yield "last", f"against {plan.stages[-1].shape.written(plan.units)} fixed: {_range(found.last)}"
+        yield "last", f"against {plan.stages[-1].shape.written(plan.units)} fixed: {interval(found.last)}"
     if len(found.fixed) > 1:
-        likely = ", ".join(f"{one.shape.written(plan.units)} {_share(one.share)}" for one in found.fixed[:3])
+        likely = ", ".join(f"{one.shape.written(plan.units)} {share(one.share)}" for one in found.fixed[:3])
         yield "fixed", f"best fixed shape: {likely}"
     if found.switches and not found.stated:
         yield "credit", _credit(found)
@@ -116,10 +125,10 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         written = [error(value, plan.metric) for value in (found.error.middle, found.error.low, found.error.high)]
         yield "error", f"{plan.metric} {written[0]} at the end (90%: {written[1]} to {written[2]})"
     if found.spent is not None:
-        yield "cost", _cost(found)
+        yield "cost", cost(found)
     if found.differ is not None:
         basis = f"{found.differ_runs} additional runs and the prior" if found.differ_runs else "assumed"
-        yield "runs", f"two runs of a shape differ by {_share(found.differ)} of compute at equal error ({basis})"
+        yield "runs", f"two runs of a shape differ by {share(found.differ)} of compute at equal error ({basis})"
 
 
 def _next(plan: Plan, found: Answer) -> str | None:
@@ -139,12 +148,12 @@ def _next(plan: Plan, found: Answer) -> str | None:
 def _saves(plan: Plan, found: Answer) -> str:
     if found.best is None:
         return "an unknown share"
-    what = {"compute": "FLOPs", "seconds": "training time"}.get(found.unit, found.unit)
+    what = noun(found.unit)
     against = found.fixed[0].shape if found.fixed else plan.comparison.best_fixed.shape
     shape = "" if against is None else f", {against.written(plan.units)}"
     if plan.stages[-1].shape == against and len(plan.stages) > 1:
         shape += ", which is also its last"
-    low, middle, high = map(_percent, (found.best.low, found.best.middle, found.best.high))
+    low, middle, high = map(percent, (found.best.low, found.best.middle, found.best.high))
     if found.stated:
         saved = f"{middle} of the {what}"
     elif found.say == "yes":
@@ -159,12 +168,12 @@ def _provided(found: Answer) -> str:
     if not found.assumed:
         return ""
     credits = sorted({one.credit for one in found.switches if not one.measured})
-    assumed = " to ".join(_share(credit) for credit in dict.fromkeys((credits[0], credits[-1])))
+    assumed = " to ".join(share(credit) for credit in dict.fromkeys((credits[0], credits[-1])))
     if found.stated:
         return f", if each switch keeps {assumed} of the progress (assumed)"
     if found.credit_needed is None:
         return ""
-    return f", if each switch keeps at least {_share(found.credit_needed)} of the progress (assumed: {assumed})"
+    return f", if each switch keeps at least {share(found.credit_needed)} of the progress (assumed: {assumed})"
 
 
 def _data(plan: Plan, found: Answer) -> str:
@@ -186,7 +195,7 @@ def _settle(plan: Plan, found: Answer) -> str:
     order = shapes[0] if len(shapes) == 1 else f"{', '.join(shapes)}, in this order"
     if one.by == "seeds":
         text = f"{one.times:.3g} times the runs of {order}: {_price(plan, one.compute)}"
-        return text if one.expected is None else f"{text}; expected then: {_range(one.expected)}"
+        return text if one.expected is None else f"{text}; expected then: {interval(one.expected)}"
     return f"run {order} to {one.times:.3g} times the measured compute: {_price(plan, one.compute)}"
 
 
@@ -197,13 +206,13 @@ def _price(plan: Plan, compute: float) -> str:
 
 
 def _credit(found: Answer) -> str:
-    kept = [_share(one.credit) + ("" if one.measured else " (assumed)") for one in found.switches]
-    needs = "" if found.credit_needed is None else f"; pays from {_share(found.credit_needed)} at each switch"
+    kept = [share(one.credit) + ("" if one.measured else " (assumed)") for one in found.switches]
+    needs = "" if found.credit_needed is None else f"; pays from {share(found.credit_needed)} at each switch"
     probe = "; `shapeflow probe` measures it" if found.assumed else ""
     return f"progress that survives a switch: {', '.join(dict.fromkeys(kept))}{needs}{probe}"
 
 
-def _cost(found: Answer) -> str:
+def cost(found: Answer) -> str:
     assert found.spent is not None
     text = f"the runs of the laws took {flops(found.spent)}"
     if found.saved is None or found.say == "no":
@@ -214,15 +223,3 @@ def _cost(found: Answer) -> str:
     runs = count(round(found.uses))
     pays = "already paid for by one run" if found.uses <= 1 else f"paid for after {runs} runs of this plan"
     return f"{text}; one run of the plan saves {flops(found.saved.middle)} ({low} to {high}): {pays}"
-
-
-def _range(one: Range) -> str:
-    return f"{_percent(one.middle)} ({_percent(one.low)} to {_percent(one.high)})"
-
-
-def _percent(value: float) -> str:
-    return f"{round(100 * value, 1) + 0.0:.1f}%"
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.2g}%" if value < 0.995 else "100%"

@@ -75,7 +75,7 @@ def reached(plan: Plan) -> Curve:
 
 
 def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
-    law = plan.law(stage.shape)
+    law = plan.law_of(stage)
     begin, end = place(plan, stage.enter), place(plan, stage.leave)
     own = end - begin if stage.steps is None else stage.steps * stage.cost
     found = []

@@ -23,6 +23,7 @@ REASONS: Mapping[Why, str] = {
     "other-unit": "the plan predicts a saving of steps or data, not of compute",
     "never": "not every run reaches the target",
     "not-predicted": "the plan has no interval for it",
+    "unpiloted": "the pilots did not see all of its shapes, or it changes its shares",
 }
 
 
@@ -48,4 +49,6 @@ def _written(one: Prediction, plan: Plan) -> tuple[str, Callable[[float], str]]:
     """The name of a quantity, and how its values are written."""
     if one.what == "error":
         return f"{plan.metric} at the end", lambda value: error(value, plan.metric)
+    if one.rival is not None:
+        return f"saving over {one.rival}", percent
     return f"saving over the {one.what} fixed shape".replace("last fixed", "fixed last"), percent

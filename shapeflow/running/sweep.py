@@ -37,20 +37,21 @@ def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
             plan = compile_fixed(program, shape, program.budget, report)
             if plan is None:
                 raise Refused(*report.diagnostics)
-            name = f"{_file_name(shape)}-seed{seed}"
+            name = f"{file_name(shape)}-seed{seed}"
             jobs.append(Job(f"{shape.written(program.units)}, seed {seed}", plan, folder / name))
     return jobs
 
 
-def _file_name(shape: Shape) -> str:
+def file_name(shape: Shape) -> str:
+    """A shape as a part of a file name."""
     return "-".join(f"{axis}-{value}" if isinstance(value, str) else f"{axis}{value}" for axis, value in shape.items())
 
 
-def laws_sentence(place: Path, root: Path) -> str:
+def laws_sentence(place: Path, root: Path, source: str = "fit") -> str:
     """The sentence that fits laws to a folder of runs or a table. `root`: the folder of the file, which contains it."""
     # In a path of `fit`, these are wildcards and placeholders.
     written = re.sub(r"[*?{[]", r"[\g<0>]", place.relative_to(root).as_posix())
-    return f'laws from fit("{written}")'
+    return f'laws from {source}("{written}")'
 
 
 def write_points(runs: Sequence[Run], path: Path) -> int:

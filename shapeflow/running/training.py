@@ -13,7 +13,7 @@ _TRAINED = (
     *("cooldown", "schedule", "seed"),
 )
 """Fields of a plan that determine its steps, in addition to its stages."""
-_PREDICTED = {"enter", "leave"}
+_PREDICTED = {"enter", "leave", "law"}
 _EXPECTED = {"credit", "credits", "seconds"}
 """Fields of a stage and of its transition that do not change a step."""
 
@@ -21,8 +21,8 @@ _EXPECTED = {"credit", "credits", "seconds"}
 def training(plan: Plan) -> str:
     """A text that is equal for plans that make the same steps with the same seed.
 
-    Names, laws, predictions and the places of measurements do not count. Neither does the length of a run in a single
-    shape at a constant rate: the longer run begins with the shorter one."""
+    Names, laws, predictions and the places of measurements do not count. Neither does the length of a run of one stage
+    with constant shares at a constant rate: the longer run begins with the shorter one."""
     body = plan_to_json(plan)
     stages = [_stage(stage, _endless(plan)) for stage in body["stages"]]
     return json.dumps([{name: body[name] for name in _TRAINED}, stages], sort_keys=True)
@@ -32,6 +32,8 @@ def _stage(stage: dict[str, Any], endless: bool) -> dict[str, Any]:
     found = {
         name: value for name, value in stage.items() if name not in _PREDICTED and not (endless and name == "steps")
     }
+    if endless:
+        found["blends"] = [{name: one for name, one in blend.items() if name != "last"} for blend in found["blends"]]
     if found["transition"] is not None:
         found["transition"] = {name: one for name, one in found["transition"].items() if name not in _EXPECTED}
     return found
@@ -49,5 +51,7 @@ def _measured(plan: Plan) -> tuple[str, int]:
 
 
 def _endless(plan: Plan) -> bool:
-    """Whether a longer run begins with this one: one shape at a constant learning rate."""
-    return len(plan.stages) == 1 and not plan.stages[0].blends and plan.cooldown is None and plan.schedule is None
+    """Whether a longer run begins with this one: one stage with constant shares, at a constant learning rate."""
+    (first, *rest) = plan.stages
+    constant = all(blend.first == 0 and blend.last == first.steps for blend in first.blends)
+    return not rest and constant and plan.cooldown is None and plan.schedule is None

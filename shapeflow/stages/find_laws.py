@@ -11,6 +11,7 @@ from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import LawSource
 from shapeflow.ir.law import Law
+from shapeflow.ir.mixture import Laws, MixtureLaw
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
@@ -27,18 +28,25 @@ KINDS = {
 """Field of `Provenance` that must be equal in all laws of a program, if it is known -> its words in a message."""
 
 
-def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
+def find_laws(program: Program, report: Report) -> Laws:
     """Candidate -> law, in the candidates' order; empty if the file does not need laws. Errors are reported."""
     if not program.laws_wanted:
-        return {}
+        return Laws()
     open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
     found: dict[Shape, Law] = {
         shape: power.law(program.metric.key, program.convention) for shape, power in program.stated.items()
     }
+    mixture = None
     if program.law_source is not None and open_:
         request = _request(program, open_)
-        fitted = _fitted(program.law_source, request, report)
-        found.update(program.law_source.laws(request, report) if fitted is None else fitted.laws)
+        mixture = program.law_source.mixture(request, report)
+        if report.failed:
+            return Laws()
+        if mixture is not None:
+            found.update(_of_target(program, mixture))
+        else:
+            fitted = _fitted(program.law_source, request, report)
+            found.update(program.law_source.laws(request, report) if fitted is None else fitted.laws)
     elif open_:
         shape = open_[0]
         name = next(iter(shape))
@@ -49,9 +57,17 @@ def find_laws(program: Program, report: Report) -> dict[Shape, Law]:
             "this candidate has none",
             help=f"state one: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
         )
-    laws = {shape: found[shape] for shape in program.candidates if shape in found}
+    laws = Laws({shape: found[shape] for shape in program.candidates if shape in found}, mixture)
     of_one_kind(laws, program, report)
     return laws
+
+
+def _of_target(program: Program, mixture: MixtureLaw) -> dict[Shape, Law]:
+    """The law of the target of a mixture, trained alone. Other candidates have none: alone, they do not reach the
+    target's skill."""
+    shape, trained = mixture.target, program.trained
+    assert trained is not None
+    return {shape: mixture.law({shape: trained.batch(shape) / trained.cost(shape)})}
 
 
 def of_one_kind(laws: Mapping[Shape, Law], program: Program, report: Report) -> None:
@@ -95,6 +111,9 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
     request = attrs.evolve(
         _request(program, tuple(shape for shape in program.candidates if shape not in program.stated)), intervals=True
     )
+    mixture = source.mixture(request, report)
+    if mixture is not None or report.failed:
+        return None if report.failed else FittedLaws(mixture=mixture)
     found = _fitted(source, request, report)
     if found is None:
         again = source.refit(request)

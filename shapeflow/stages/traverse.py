@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from shapeflow.base.diagnostics import Report
-from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.ir.law import Law
+from shapeflow.ir.mixture import Laws
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import Problem, Route
 from shapeflow.stages.previews import surcharge
 
 
-def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Route | None:
+def traverse(program: Program, laws: Laws, report: Report) -> Route | None:
     """The route that the program's traversal returns, or the route of its `stage` sentences. None after an error was
     reported."""
     if program.by_hand is not None:
@@ -23,7 +20,7 @@ def traverse(program: Program, laws: Mapping[Shape, Law], report: Report) -> Rou
     return route
 
 
-def problem(program: Program, laws: Mapping[Shape, Law]) -> Problem:
+def problem(program: Program, laws: Laws) -> Problem:
     """The input of a traversal."""
     trained = program.trained
     seconds = program.budget is not None and program.budget.dimension == "seconds"
@@ -43,6 +40,7 @@ def problem(program: Program, laws: Mapping[Shape, Law]) -> Problem:
         step_seconds={shape: trained.seconds(shape) for shape in program.candidates}
         if trained and trained.profile
         else None,
+        mixture=laws.mixture,
     )
 
 

@@ -4,8 +4,9 @@ from shapeflow.ir.components import Traversal
 from shapeflow.traversals.evenly import Evenly
 from shapeflow.traversals.fixed import Fixed
 from shapeflow.traversals.logarithmic import Logarithmic
+from shapeflow.traversals.mixture import Mixture
 from shapeflow.traversals.random import Random
 from shapeflow.traversals.shares import Shares
 from shapeflow.traversals.steepest import Steepest
 
-COMPONENTS: tuple[type[Traversal], ...] = (Evenly, Fixed, Logarithmic, Random, Shares, Steepest)
+COMPONENTS: tuple[type[Traversal], ...] = (Evenly, Fixed, Logarithmic, Mixture, Random, Shares, Steepest)

@@ -9,6 +9,7 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
+from shapeflow.ir.mixture import MixtureLaw
 from shapeflow.laws.logs.points import Points
 
 
@@ -27,6 +28,8 @@ class FittedLaws:
     """The objective, the parameters, the points and the optimiser of the fit, as JSON values."""
     summary: str = ""
     """A short text of the method for the screen."""
+    mixture: MixtureLaw | None = None
+    """The law of mixtures, for a source that fits one instead of a law for each candidate."""
 
     def __attrs_post_init__(self) -> None:
         if without := [shape for shape in self.laws if shape not in self.points]:

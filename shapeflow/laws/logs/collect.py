@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Report, did_you_mean
@@ -26,21 +26,37 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
     """Return the runs in the logs that match the pattern. None after an error: `path-outside`, `no-such-logs`,
     `unreadable-log`, `missing-extra`, `missing-column`, `unknown-place`, `mixed-conventions`, `error-above-one`."""
     before = len(report.errors)
+    search = read_each(query, request, report, read_run, read_table)
+    if search is None:
+        return None
+    for run in search.logs.runs.values():
+        run.finish()
+    return search.logs if len(report.errors) == before else None
+
+
+def read_each(
+    query: Query,
+    request: LawRequest,
+    report: Report,
+    run: Callable[[LogSearch, Path], None],
+    table: Callable[[LogSearch, Path, Mapping[str, str]], None],
+) -> LogSearch | None:
+    """Call `run` with each run folder that matches the pattern, and `table` with each file and the values that its path
+    states. Both may raise Unreadable, which is reported. None after an error in the pattern: `path-outside`,
+    `no-such-logs`, `unknown-place`."""
+    before = len(report.errors)
     finder = Finder(query, request, report)
     finder.check_places()
     template = finder.template(query.pattern)
     if len(report.errors) > before or not _may_read(template, request, report):
         return None
-    logs = Logs()
-    search = LogSearch(query, request, report, logs, finder)
-    for path, given in _sources(template, request, logs).items():
+    search = LogSearch(query, request, report, Logs(), finder)
+    for path, given in _sources(template, request, search.logs).items():
         try:
-            read_run(search, path) if path.is_dir() else read_table(search, path, given)
+            run(search, path) if path.is_dir() else table(search, path, given)
         except Unreadable as error:
             _unreadable(search, path, error)
-    for run in logs.runs.values():
-        run.finish()
-    return logs if len(report.errors) == before else None
+    return search
 
 
 def _may_read(template: Template, request: LawRequest, report: Report) -> bool:

@@ -73,7 +73,7 @@ def compared(cases: Cases, rivals: Rivals, metric: str, target: float | None, tr
     runs |= train([way for way in ways[1:] if way.same is None])
     found = tuple(results(ways, runs, metric, goal))
     seeds = tuple(job.plan.seed for job in own.jobs)
-    expected = tuple(predictions(own, found, runs, metric, chosen=target is not None))
-    return Compared(
-        metric, goal, seeds, found, choice, rivals.left, expected, runs, "seconds" if own.plan.in_seconds else "compute"
-    )
+    plans = {way.name: way.plan for way in ways}
+    expected = tuple(predictions(own, found, runs, metric, chosen=target is not None, plans=plans))
+    unit: Unit = "seconds" if own.plan.in_seconds else "compute"
+    return Compared(metric, goal, seeds, found, choice, rivals.left, expected, runs, unit)

@@ -16,7 +16,7 @@ CONSTANT_RATE = ("schedule constant", "cooldown 0%")
 """Sentences that replace those of the file for the plan and its rivals."""
 
 CONSTANT = frozenset({"fixed", "random"})
-"""Traversals that do not depend on the budget."""
+"""Traversals that do not depend on the budget; `mixture` does not either if it has a law."""
 
 
 @attrs.frozen
@@ -54,7 +54,9 @@ class OfFile:
     def traversal(self, name: str, what: str) -> Entry:
         """A traversal that does not depend on its budget may use up to `ROOM` times the plan's compute, or seconds, to
         reach the target; the others get the plan's budget. Raises Refused."""
-        room = ROOM if name.partition("(")[0].strip() in CONSTANT else 1.0
+        kind, answer = name.partition("(")[0].strip(), self.plan.plan.answer
+        mixed = kind == "mixture" and answer is not None and answer.mix is not None
+        room = ROOM if kind in CONSTANT or mixed else 1.0
         own = f"traversal {name}"
         plans = [compile_file(self.path, [*self._sentences(room, seed), own]) for seed in self.seeds]
         return entry(name, what, plans, self.folder)

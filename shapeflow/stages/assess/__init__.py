@@ -9,21 +9,23 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
+from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
 from shapeflow.stages.assess.doubts import doubts
 from shapeflow.stages.assess.facts import other_ends
+from shapeflow.stages.assess.mixed import mixed
 from shapeflow.stages.assess.stated import without_draws
 
 __all__ = ["assess"]
 
 
-def assess(program: Program, laws: Mapping[Shape, Law], plan: Plan, report: Report) -> Plan:
+def assess(program: Program, laws: Laws, plan: Plan, report: Report) -> Plan:
     """The plan with its answer and its uncertainty; the stages do not change. A plan without predictions is returned
     unchanged. Warnings: other-end."""
     if plan.totals.error is None or not laws:
         return plan
-    plan = _answered(program, laws, plan)
+    plan = _answered(program, laws, plan) if laws.mixture is None else mixed(program, laws.mixture, plan)
     for axis, ends, kept in other_ends(program, plan):
         at, why = program.spans.get("metric", program.spans.get("traversal")), f"compares shapes at their own {axis}"
         report.warning("other-end", f"the plan ends at {axis} {ends}, not at {kept}", at, why)

@@ -13,13 +13,15 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
+from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
 from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg, Route
 from shapeflow.stages.lower.cautions import cautions
-from shapeflow.stages.lower.comparison import compare, last_shape
+from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
 from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, leave, seconds_of
+from shapeflow.stages.lower.mixture import mixture_law
 from shapeflow.stages.lower.schedule import schedule
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
 from shapeflow.stages.previews import left_out, previewed
@@ -32,10 +34,11 @@ EVALUATE, CHECKPOINT = 0.02, 0.1
 """The default intervals between evaluations and checkpoints, as shares of a plan's steps."""
 
 
-def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> Plan | None:
+def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | None:
     """The plan, without its digest, or None after an error was reported."""
-    way = _way(program, laws, route, report)
-    stages = way.stages
+    mixed = mixture_law(program, laws, route)
+    way = _way(program, laws if mixed is None else {**laws, route.legs[0].shape: mixed}, route, report)
+    stages = [attrs.evolve(stage, law=mixed) for stage in way.stages]
     if report.failed:
         return None
     if not stages:
@@ -45,7 +48,6 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         return None
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step, end.seconds)
-    last = last_shape(route, stages)
     evaluate = interval(program.evaluate, EVALUATE, program, stages)
     trained = program.trained
     return Plan(
@@ -56,7 +58,7 @@ def lower(program: Program, laws: Mapping[Shape, Law], route: Route, report: Rep
         candidates=tuple(_candidate(program, shape, laws.get(shape)) for shape in program.candidates),
         stages=tuple(stages),
         totals=totals,
-        comparison=compare(program, laws, totals, last),
+        comparison=compare(program, laws, totals, stages[-1].shape),
         uncertainty=None,
         traversal=_spec(program.traversal),
         model=_spec(trained.model_component) if trained else None,

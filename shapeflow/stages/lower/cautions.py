@@ -28,6 +28,9 @@ def cautions(
     if program.decay is not None:
         yield f"{of_laws(laws)}: the expected errors do not include the schedule"
     yield from credit_notes(program, [stage.shape for stage in stages])
+    if any(stage.law is not None for stage in stages):
+        # The answer says how far the law of a mixture is used beyond its pilots.
+        return
     yield from _extrapolated(program, laws, stages)
     if any(stage.blends for stage in stages):
         yield "a blended step costs what its shape costs, and is assumed to learn as much as one in the stage's shape"

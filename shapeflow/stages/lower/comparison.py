@@ -4,20 +4,12 @@ plan's last shape."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
-from shapeflow.ir.plan import Comparator, Comparison, Stage, Totals
+from shapeflow.ir.plan import Comparator, Comparison, Totals
 from shapeflow.ir.program import Program
-from shapeflow.ir.route import Route
-
-
-def last_shape(route: Route, stages: Sequence[Stage]) -> Shape:
-    """The shape at the end of the run: the shape of the last stage. For a single stage with a constant blend, it is the
-    blended shape."""
-    constant = [share.shape for share in route.legs[-1].shares if (share.first, share.last) == (0.0, 1.0)]
-    return constant[0] if len(stages) == 1 and len(constant) == 1 else stages[-1].shape
 
 
 def compare(program: Program, laws: Mapping[Shape, Law], totals: Totals, last: Shape) -> Comparison:

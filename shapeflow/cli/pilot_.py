@@ -1,0 +1,188 @@
+"""`shapeflow pilot`"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shapeflow.cli.common import of_a_file, pool_options, print_after, print_diagnostics, print_json, seeds_in
+from shapeflow.cli.dry_run import DryRun, dry_run_options
+from shapeflow.cli.rounds import absolute, inside
+
+if TYPE_CHECKING:
+    from shapeflow.base.shapes import Shape
+    from shapeflow.running.pilot import Piloting
+    from shapeflow.running.pool import Job, Pool
+
+
+@click.command("pilot")
+@of_a_file
+@click.option("--shares", metavar="S,S,...", help="Shares of the target in the data.  [1,0.5,0.1,0.03]")
+@click.option("--seeds", metavar="N,N,...", help="Seeds of every share.  [the file's seed and the next]")
+@click.option("--length", metavar="SHARE", help="Length of a pilot, as a share of the budget.  [35%]")
+@click.option("--cheap", metavar="SHAPE", help="The shape to mix in: '(context: 64 tokens)'.  [found by trying all]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the pilots, below the folder of FILE.  [runs/NAME-pilots next to FILE]",
+)
+@pool_options
+@click.option(
+    "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all measurements to one CSV table."
+)
+@dry_run_options
+@click.option("--json", "as_json", is_flag=True, help="Print the answer, or with --dry-run the runs, as JSON.")
+def command(
+    file: Path,
+    sentences: list[str],
+    shares: str | None,
+    seeds: str | None,
+    length: str | None,
+    cheap: str | None,
+    output: Path | None,
+    jobs: int | None,
+    device: str,
+    table: Path | None,
+    dry_run: DryRun | None,
+    as_json: bool,
+) -> None:
+    """Find the share of each shape that a mixture needs, by training short runs.
+
+    The target, named by `traversal mixture` in FILE, is trained alone and with shares of a cheaper shape, two seeds
+    each. The law of the mixture is fitted to these pilots, and its answer printed: the best share, and whether it pays.
+    Runs are kept: call it again to continue.
+    """
+    from shapeflow.base.diagnostics import Report
+    from shapeflow.running.pool import Pool
+
+    folder = inside(output or file.parent / "runs" / f"{file.stem}-pilots", file, "--output")
+    report = Report()
+    found = _piloting(file, sentences, folder, shares, seeds, length, cheap, report)
+    if dry_run is not None:
+        print_diagnostics(report.diagnostics)
+        tried = {job.folder for job in found.trial}
+        phases = [found.trial, [job for job in found.pilots(found.cheap[0]) if job.folder not in tried]]
+        notes = [_chosen(found)] if found.trial else []
+        dry_run.show([one for one in phases if one], jobs, device, file.parent, as_json=as_json, notes=notes)
+        return
+    trained_jobs = _trained(found, Pool.of(jobs, device, file.parent))
+    if table is not None:
+        _write(trained_jobs, table)
+    _show(file, sentences, folder, table, report, as_json)
+
+
+def _piloting(
+    file: Path,
+    sentences: Sequence[str],
+    folder: Path,
+    shares: str | None,
+    seeds: str | None,
+    length: str | None,
+    cheap: str | None,
+    report: object,
+) -> Piloting:
+    from shapeflow.base.diagnostics import Report
+    from shapeflow.running import pilot
+
+    assert isinstance(report, Report)
+    return pilot.piloting(
+        absolute(file),
+        sentences,
+        folder,
+        length=pilot.LENGTH if length is None else _number(length, "--length"),
+        shares=pilot.SHARES if shares is None else [_number(one, "--shares") for one in shares.split(",")],
+        seeds=None if seeds is None else seeds_in(seeds),
+        cheap=None if cheap is None else _shape(cheap),
+        report=report,
+    )
+
+
+def _number(text: str, option: str) -> float:
+    """A share, as `0.1` or `10%`. Raises BadParameter unless it is above 0 and at most 1."""
+    part = text.strip()
+    try:
+        value = float(part.removesuffix("%")) / (100 if part.endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise click.BadParameter(f"`{part}` is not a share above 0 and at most 1", param_hint=option)
+    return value
+
+
+def _shape(text: str) -> Shape:
+    """A shape as written in a file, units included or not."""
+    from shapeflow.base.shapes import Shape
+
+    values: dict[str, int | str] = {}
+    for part in text.strip().removeprefix("(").removesuffix(")").split(","):
+        axis, colon, value = part.partition(":")
+        words = value.split()
+        if not colon or not axis.strip() or not words:
+            message = f"`{text}` is not a shape: write '(context: 64 tokens)'"
+            raise click.BadParameter(message, param_hint="--cheap")
+        values[axis.strip()] = int(words[0]) if words[0].isdecimal() else words[0]
+    return Shape.of(values)
+
+
+def _chosen(found: Piloting) -> str:
+    return (
+        f"the other pilots are priced with {found.cheap[0].written(found.programs[0].units)}; they use the shape with "
+        "the lowest error in the first phase"
+    )
+
+
+def _trained(found: Piloting, pool: Pool) -> list[Job]:
+    from shapeflow.preview.jobs import watched
+    from shapeflow.running.pilot import trained
+    from shapeflow.running.runs import Run
+
+    with pool.kept() as kept:
+
+        def train(todo: Sequence[Job]) -> list[Run]:
+            with watched(todo) as watch:
+                return kept.run(todo, watch)
+
+        phases = list(trained(found, train))
+    return list({job.folder: job for phase in phases for job in phase}.values())
+
+
+def _write(jobs: Sequence[Job], table: Path) -> None:
+    from shapeflow.running.pilot_table import write_pilots
+    from shapeflow.running.runs import read_run
+
+    rows = write_pilots([read_run(job.folder) for job in jobs], table)
+    click.echo(f"{rows} measurements in {table}", err=True)
+
+
+def _show(
+    file: Path, sentences: Sequence[str], folder: Path, table: Path | None, report: object, as_json: bool
+) -> None:
+    """Fit the law to the pilots, and print the answer and what to do next."""
+    from shapeflow.base.diagnostics import Report
+    from shapeflow.compiler import compile_file
+    from shapeflow.ir.plan_json import answer_to_json
+    from shapeflow.preview.plan import plan_view
+    from shapeflow.preview.screen import show
+    from shapeflow.running.sweep import laws_sentence
+
+    assert isinstance(report, Report)
+    root = absolute(file).parent
+    written = table is not None and table.resolve().is_relative_to(root)
+    laws = laws_sentence(table.resolve() if written and table is not None else folder, root, "mixture")
+    plan = compile_file(file, [*sentences, laws], report)
+    assert plan.answer is not None
+    if as_json:
+        print_diagnostics(report.diagnostics)
+        print_json({"laws": laws, "answer": answer_to_json(plan.answer)})
+        return
+    show(plan_view(plan))
+    click.echo(f"\n  laws: `{laws}`")
+    # A pilot of another share cannot become the run of the plan.
+    todo = ["compare" if plan.answer.say == "unknown" else "run", str(file), "--set", laws]
+    click.echo(f"  next: {shlex.join(['shapeflow', *todo])}, which trains from the beginning")
+    print_after(report.diagnostics)

@@ -1,0 +1,1 @@
+"""From pilots to the law of a mixture."""

@@ -1,0 +1,65 @@
+"""What the law of a mixture is fitted to: runs with constant shares, and the checks that they can be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from shapeflow.ir.edits import Floats
+
+FIRST = 0.25
+"""Where the points of all pilots begin, as a share of the compute of the shortest one: before, the form does not
+hold."""
+RATIO = 1.15
+"""Points of a run are at least this far apart in compute, so that its end does not dominate."""
+FEWEST = 4
+"""Smallest number of points of a pilot."""
+
+
+@attrs.frozen(eq=False)
+class Trial:
+    """A pilot as it was measured: data at every shape and the error, at each measurement."""
+
+    name: str
+    data: Floats
+    """(points, shapes): tokens or samples so far."""
+    error: Floats
+    """(points,): at the target shape."""
+    compute: Floats
+    """(points,): FLOPs so far, ascending."""
+    seed: int | None = None
+    about: Mapping[str, Any] = attrs.field(factory=dict)
+    """What was trained, and how: part -> its description. Empty if it is not known."""
+
+    def share(self, target: int) -> float:
+        """Share of the target in all data of the run."""
+        return float(self.data[-1, target] / self.data[-1].sum())
+
+
+def kept(trials: Sequence[Trial], first: float = FIRST) -> list[Trial]:
+    """The points that a fit uses: from a common start on, evenly spaced in log compute."""
+    begin = first * min(trial.compute[-1] for trial in trials)
+    return [_thinned(trial, begin) for trial in trials]
+
+
+def _thinned(trial: Trial, begin: float) -> Trial:
+    chosen: list[int] = []
+    # From the end on, so that the last measurement is always a point.
+    for place in reversed(np.flatnonzero(trial.compute >= begin * (1 - 1e-9)).tolist()):
+        if not chosen or trial.compute[chosen[-1]] >= RATIO * trial.compute[place]:
+            chosen.append(place)
+    rows = chosen[::-1]
+    return attrs.evolve(trial, data=trial.data[rows], error=trial.error[rows], compute=trial.compute[rows])
+
+
+def second_half(trial: Trial) -> Trial | None:
+    """The later half of a pilot in log data; None if it is too short to be halved."""
+    total = trial.data.sum(1)
+    rows = total >= math.sqrt(total[0] * total[-1])
+    if rows.sum() < 3 or total[-1] < 1.6 * total[0]:
+        return None
+    return attrs.evolve(trial, data=trial.data[rows], error=trial.error[rows], compute=trial.compute[rows])

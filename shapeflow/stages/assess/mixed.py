@@ -1,0 +1,195 @@
+"""The answer of a plan by the law of a mixture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import attrs
+import numpy as np
+
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.answer import Against, Answer, Asked, Chance, Mix, Range, Say
+from shapeflow.ir.edits import Floats
+from shapeflow.ir.mixture import MixtureLaw
+from shapeflow.ir.plan import Plan, Uncertainty
+from shapeflow.ir.program import Program
+from shapeflow.ir.two_skills import best, errors, relative_cost
+from shapeflow.stages.assess.answer import MARGIN, SURE, interval, short
+from shapeflow.stages.assess.facts import beware, per_flop, unit_of, useful
+
+FORM = 0.06
+"""Standard deviation of the form's error, in log compute at equal error (`docs/mixtures.md`)."""
+FORM_LEVEL, FACTOR = 0.014, 2.5
+"""The same for an error, as a share of it, for each factor of data beyond the pilots."""
+FLAT = 1.03
+"""Shares that need at most this multiple of the best one's compute are as good."""
+COPIES, SEED = 8, 3
+"""Draws of the form's error for each draw of the law."""
+GRID = np.geomspace(0.005, 1.0, 400)
+OTHERS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
+"""Shares of the target that a plan is compared with, where pilots have shares as small."""
+BAND = 48
+NOTHING = Range(low=0.0, middle=0.0, high=0.0)
+"""The saving of the target alone against itself."""
+
+
+def mixed(program: Program, law: MixtureLaw, plan: Plan) -> Plan:
+    """The plan with its answer against the target alone, and the interval of its error.
+
+    yes: the 5% bound of the saving is above 0. no: every mixture was worse in the pilots, the target alone is the best
+    by the law, or the 95% bound is below the smallest useful saving. unknown: otherwise, and if the pilots do not
+    support the law (`MixtureLaw.reasons`)."""
+    stage = plan.stages[0]
+    known = len(plan.stages) == 1 and (stage.law is not None or (stage.shape == law.target and not stage.blends))
+    if not known:
+        return attrs.evolve(plan, answer=_unknown(program, law, plan))
+    prices = {shape: _price(program, plan, shape) for shape in law.shapes}
+    data = plan.data_of(plan.steps)
+    shares = law.row({shape: amount / sum(data.values()) for shape, amount in data.items()})
+    saving = 1 - _with_form(relative_cost(law.theta, shares, law.row(prices), law.kinds), FORM)
+    answer = _answer(program, law, plan, prices, shares, interval(saving) if stage.blends else NOTHING)
+    if law.levels is not None or law.reasons:
+        return attrs.evolve(plan, answer=answer)
+    band = tuple(_band(law, plan, shares * sum(data.values())))
+    error = Range(low=band[-1][1], middle=short(plan.totals.error or 0.0), high=band[-1][2])
+    uncertainty = Uncertainty(level=SURE, draws=len(law.theta) - 1, error=(error.low, error.high), band=band)
+    return attrs.evolve(plan, answer=attrs.evolve(answer, error=error), uncertainty=uncertainty)
+
+
+def _price(program: Program, plan: Plan, shape: Shape) -> float:
+    """Budget per unit of data in a shape, in the budget's own unit."""
+    trained = program.trained
+    assert trained is not None
+    return per_flop(program, unit_of(program, plan), shape) * trained.cost(shape) / trained.batch(shape)
+
+
+def _with_form(cost: Floats, deviation: float) -> Floats:
+    """Relative costs of the draws, each with the error of the form, in log compute."""
+    random = np.random.default_rng(SEED)
+    return np.asarray(np.exp(np.log(cost[1:, None]) + random.normal(0, deviation, (len(cost) - 1, COPIES))).ravel())
+
+
+def _answer(
+    program: Program,
+    law: MixtureLaw,
+    plan: Plan,
+    prices: Mapping[Shape, float],
+    shares: Floats,
+    saving: Range,
+) -> Answer:
+    say: Say = "no"
+    doubted = bool(law.reasons) and law.worse is None
+    if doubted:
+        say = "unknown"
+    elif plan.stages[0].blends and law.worse is None and saving.high >= useful(program):
+        say = "yes" if saving.low > 0 else "unknown"
+    unit, compute = unit_of(program, plan), plan.totals.compute or 0.0
+    quoted = None if doubted else saving
+    times = compute / max(pilot.compute for pilot in law.pilots)
+    return attrs.evolve(
+        _unknown(program, law, plan),
+        say=say,
+        doubts=("pilots",) if doubted else (),
+        best=quoted,
+        last=quoted,
+        asked=(Asked(shape=law.target, times=short(times)),) if times > MARGIN else (),
+        saved=_saved(compute, quoted) if quoted is not None and unit == "compute" else None,
+        mix=_mix(law, plan, prices, shares if quoted is not None else None),
+    )
+
+
+def _unknown(program: Program, law: MixtureLaw, plan: Plan) -> Answer:
+    """The answer of a plan that the law does not describe."""
+    return Answer(
+        say="unknown",
+        doubts=("mixture",),
+        stated=False,
+        unit=unit_of(program, plan),
+        useful=useful(program),
+        best=None,
+        last=None,
+        fixed=(Chance(shape=law.target, share=1.0),),
+        other=0.0,
+        asked=(),
+        switches=(),
+        credit_needed=None,
+        differ=None,
+        differ_runs=0,
+        error=None,
+        spent=law.spent,
+        saved=None,
+        settle=None,
+        beware=beware(program, plan),
+        reasons=(*law.reasons, *([law.levels] if law.levels is not None else [])),
+    )
+
+
+def _saved(budget: float, saving: Range) -> Range:
+    low, middle, high = (short(budget * one / (1 - one)) for one in (saving.low, saving.middle, saving.high))
+    return Range(low=low, middle=middle, high=high)
+
+
+def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats | None) -> Mix:
+    """The best share of the target with the shape that the plan mixes in, over the draws. `own`: the plan's shares of
+    data, if its savings are stated."""
+    stage, target = plan.stages[0], law.kinds.target
+    cheap = stage.blends[0].shape if stage.blends else None
+    if cheap is None:
+        return Mix(
+            target=law.target,
+            cheap=None,
+            share=None,
+            flat=None,
+            pilots=len(law.pilots),
+            seeds=law.seeds,
+            worse=law.worse,
+        )
+    row, place = law.row(prices), law.shapes.index(cheap)
+    shares = best(law.theta, row, law.kinds, [place])[0][:, target]
+    tried = np.zeros((len(GRID), len(row)))
+    tried[:, target], tried[:, place] = GRID, 1 - GRID
+    cost = relative_cost(np.repeat(law.theta[:1], len(GRID), 0), tried, row, law.kinds)
+    flat = GRID[cost <= FLAT * cost.min()]
+    ends = interval(shares[1:])
+    return Mix(
+        target=law.target,
+        cheap=cheap,
+        share=Range(low=ends.low, middle=short(float(shares[0])), high=ends.high),
+        flat=(short(float(flat[0])), short(float(flat[-1]))),
+        pilots=len(law.pilots),
+        seeds=law.seeds,
+        against=() if own is None else tuple(_against(law, row, own, place)),
+        worse=law.worse,
+    )
+
+
+def _against(law: MixtureLaw, prices: Floats, own: Floats, place: int) -> Iterator[Against]:
+    """The saving against other shares. The error of the form grows with the distance of the shares."""
+    target = law.kinds.target
+    cost = relative_cost(law.theta, own, prices, law.kinds)
+    for share in OTHERS:
+        if share < 0.8 * law.smallest:
+            continue
+        other = np.zeros(len(prices))
+        other[target], other[place] = share, 1 - share
+        deviation = FORM * min(1.0, abs(math.log10(share / own[target])))
+        ratio = cost / relative_cost(law.theta, other, prices, law.kinds)
+        yield Against(share=share, saving=interval(1 - _with_form(ratio, deviation)))
+
+
+def _band(law: MixtureLaw, plan: Plan, data: Floats) -> list[tuple[float, float, float]]:
+    """(compute, low, high) of the error of a new run along the plan. `data`: (shapes,) at its end."""
+    random, compute = np.random.default_rng(SEED), plan.totals.compute or 0.0
+    parts = np.geomspace(0.01, 1.0, BAND)
+    middle = errors(law.theta[1:], parts[:, None] * data / law.unit, law.kinds)
+    beyond = np.log(np.maximum(parts * data.sum() / law.reach, 1.0)) / math.log(FACTOR)
+    count = len(middle)
+    # One draw of the run's level and of the form's error along the whole curve.
+    level, form = random.normal(0, law.level, count), random.normal(0, FORM_LEVEL, count)
+    rows = middle + level[:, None] + form[:, None] * beyond * middle
+    low, high = np.quantile(rows, [0.5 - SURE / 2, 0.5 + SURE / 2], axis=0)
+    return [
+        (float(f"{part * compute:.6g}"), float(f"{a:.6g}"), float(f"{b:.6g}"))
+        for part, a, b in zip(parts, low, high, strict=True)
+    ]
