@@ -2,8 +2,8 @@
 
     Source --parse--> Document --resolve--> Program --find_laws--> Laws --traverse--> Route --lower--> Plan
 
-Between `resolve` and `traverse`, `find_credits` reads the measured credits of switches, if the file names them. After
-`lower`, `assess` adds the plan's uncertainty.
+After `resolve`, `find_profile` reads the measured seconds of steps, and before `traverse`, `find_credits` reads the
+measured credits of switches, if the file names them. After `lower`, `assess` adds the plan's uncertainty.
 
 Each stage is a function (input, report) -> output. Compiling stops after the first stage that reports an error, so a
 user sees all errors of one stage at once.
@@ -33,6 +33,7 @@ from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.stages.assess import assess
 from shapeflow.stages.find_credits import find_credits
 from shapeflow.stages.find_laws import find_fit, find_laws
+from shapeflow.stages.find_profile import find_profile
 from shapeflow.stages.lower import lower
 from shapeflow.stages.resolve import resolve
 from shapeflow.stages.traverse import traverse
@@ -57,7 +58,16 @@ def compile_file(path: Path, sentences: Sequence[str] = (), report: Report | Non
 
 
 def program_of(path: Path, sentences: Sequence[str], report: Report) -> Program | None:
-    """Parse and resolve a file. Returns None after reporting errors. Raises Refused if the file cannot be read."""
+    """Parse and resolve a file, and read its profile. Returns None after reporting errors. Raises Refused if the file
+    cannot be read."""
+    program = unprofiled(path, sentences, report)
+    if program is not None:
+        program = find_profile(program, report)
+    return None if report.failed else program
+
+
+def unprofiled(path: Path, sentences: Sequence[str], report: Report) -> Program | None:
+    """The same without the profile, which may not exist yet."""
     source = Source(str(path), read_text(path))
     document = parse(source, report)
     overrides = tuple(parse(Source("--set", text), report) for text in sentences)
@@ -94,6 +104,9 @@ def compile_route(program: Program, route: Route, budget: Amount, report: Report
     errors."""
     program = attrs.evolve(program, budget=budget, stop=None, start=None, by_hand=None, traversal=None)
     program = attrs.evolve(program, schedule=None, cooldown=None)
+    if budget.dimension != "seconds":
+        # Such a run makes the same steps after a new profile, so that its plan must not change either.
+        program = attrs.evolve(program, profile_path=None)
     return _lowered(program, Laws(), route, report)
 
 
@@ -105,7 +118,7 @@ def laws_of(program: Program, report: Report) -> Mapping[Shape, Law]:
 def fit_file(path: Path, sentences: Sequence[str], report: Report) -> tuple[Program, FittedLaws]:
     """Fit the laws of a `.shape` file. Returns its program and the laws with their points. Raises Refused with all
     errors. Warnings are added to `report`."""
-    program = program_of(path, sentences, report)
+    program = unprofiled(path, sentences, report)
     found = None if program is None else find_fit(program, report)
     if program is None or found is None:
         raise Refused(*report.diagnostics)

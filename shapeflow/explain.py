@@ -36,10 +36,14 @@ SENTENCES: Mapping[str, str] = {
     "law": "States the law of one candidate; it overrides the law from `laws from`.",
     "credits": "A file of credits that `shapeflow probe` measured: the share of a law's descent that survives a "
     "switch. For switches that were not measured, the `credit` setting of the transition is used.",
+    "profile": "A file of the seconds that a step takes in each candidate, as `shapeflow profile` measured them on one "
+    "machine. With it, budgets and other amounts may be in seconds, minutes or hours.",
     "traversal": "The rule that decides which candidate is trained when.",
     "stage": "A part of the run set by hand, instead of a traversal. `until` counts from the start of the run; the "
     "last stage ends with `until end`. A share of its steps may be in other shapes: `with 10% (patch: 8 px)`.",
-    "budget": "The length of the run: FLOPs, steps, tokens, samples or epochs.",
+    "budget": "The length of the run: FLOPs, steps, tokens, samples, epochs, or with a `profile` seconds, minutes "
+    "or hours. Only steps of training count: evaluation and checkpoints take time in addition. A run takes the planned "
+    "number of steps; it does not stop by the clock.",
     "start": "The error at which planning starts. Needed for stated laws; fitted laws include it.",
     "stop": "The error at which the plan may end before its budget.",
     "schedule": "How the learning rate changes over the whole run after the warm-up, counted in steps. Default: "

@@ -44,9 +44,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Room -> the rooms that it may import. `cli` imports any of them and is imported by `__main__` alone."""
 
-STAGES = {"assess", "find_credits", "find_laws", "lower", "resolve", "traverse"}
+STAGES = {"assess", "find_credits", "find_laws", "find_profile", "lower", "resolve", "traverse"}
 """Compiler stages, which never import each other."""
-SHARED_BY_STAGES = {"previews"}
+SHARED_BY_STAGES = {"measured_files", "previews"}
 """Modules of `stages` that several stages import."""
 LOOP = {"ir.edits", "ir.events", "ir.plan"}
 """The shapeflow modules that `running.execute` imports."""

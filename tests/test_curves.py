@@ -38,7 +38,7 @@ def test_a_target_counts_from_where_the_error_is_back(plan: Plan) -> None:
     curve = reached(plan)
     errors = [error for _, error in curve.points]
     assert errors == sorted(errors, reverse=True)
-    assert curve.compute(0.4) == pytest.approx(5)
+    assert curve.reaches(0.4) == pytest.approx(5)
     # The second stage starts with 5 credited FLOPs: its error is 4 / (5 + spent), which is 0.4 again after 5 more.
     for target in (0.399, 0.38, 0.3, 0.2):
-        assert curve.compute(target) == pytest.approx(5 + 4 / target - 5, rel=2e-3)
+        assert curve.reaches(target) == pytest.approx(5 + 4 / target - 5, rel=2e-3)

@@ -60,10 +60,11 @@ def test_importing_the_parser_does_not_import_lark() -> None:
 def test_every_sentence_has_an_example_that_parses_to_it() -> None:
     assert set(EXAMPLES) == reserved_words().openers
     kinds = {word: type(only(example)) for word, example in EXAMPLES.items()}
-    assert len(set(kinds.values())) == len(EXAMPLES) == 23
+    assert len(set(kinds.values())) == len(EXAMPLES) == 24
     assert kinds["start"] is syntax.StartAt
     assert kinds["laws"] is syntax.LawsFrom
     assert kinds["credits"] is syntax.CreditsFrom
+    assert kinds["profile"] is syntax.ProfileFrom
 
 
 def test_spans_are_of_the_text_that_was_written() -> None:
@@ -298,6 +299,6 @@ def test_sentences_on_the_language_page_parse() -> None:
         re.findall(r"^`(stage[^`]+)`", page, re.MULTILINE),
     )
     samples = [*table, *blocks, *blended]
-    assert len(samples) == 27
+    assert len(samples) == 28
     for sample in samples:
         read(sample)

@@ -172,7 +172,7 @@ def test_half_of_the_fixed_shapes_go_on(tmp_path: Path) -> None:
     seen: list[tuple[str, int | None]] = []
     field = [cases.fixed("fixed", "fixed", Shape.of(width=width)) for width in WIDTHS]
     compute = cases.plan.plan.totals.compute or 0.0
-    found = halved(field, compute, "cross_entropy", curves(WIDTHS, seen), {})
+    found = halved(field, cases.plan.plan, "cross_entropy", curves(WIDTHS, seen), {})
     assert [[shape["width"] for shape, _ in one.values] for one in found.rounds] == [
         [16, 32, 48, 64, 24],
         [16, 32, 48],
@@ -192,7 +192,7 @@ def test_half_of_the_fixed_shapes_go_on(tmp_path: Path) -> None:
 def test_two_fixed_shapes_are_compared_at_the_end_alone(tmp_path: Path) -> None:
     cases = cases_of("digits_width", tmp_path)
     field = [cases.fixed("fixed", "fixed", Shape.of(width=width)) for width in (16, 32)]
-    found = halved(field, cases.plan.plan.totals.compute or 0.0, "cross_entropy", curves(WIDTHS, []), {})
+    found = halved(field, cases.plan.plan, "cross_entropy", curves(WIDTHS, []), {})
     assert [len(one.values) for one in found.rounds] == [2]
     assert shape_of(found.best) == Shape.of(width=32)
 
@@ -372,7 +372,7 @@ def test_the_screen_shows_pairs_and_the_cost_of_the_choice(tmp_path: Path, capsy
 def test_one_fixed_shape_was_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cases = cases_of("digits_width", tmp_path)
     best = cases.fixed("best", "best", Shape.of(width=32))
-    found = halved([best], 1e9, "cross_entropy", lambda ways: {}, {})
+    found = halved([best], cases.plan.plan, "cross_entropy", lambda ways: {}, {})
     assert found == Halved(best, (), 0.0, 0)
     plan = Result("plan", "the plan", (1e9,), (1.0,), (0.5,))
     assert "found by training" not in screen(cases, capsys, found, plan)

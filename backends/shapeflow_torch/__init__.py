@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from shapeflow.ir.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from shapeflow.base.shapes import Shape
+    from shapeflow.ir.profile import Machine, Pace
     from shapeflow.running.verdicts import Checked
     from shapeflow_torch.data.images import Images
     from shapeflow_torch.data.windows import Windows
@@ -76,6 +77,12 @@ class TorchBackend:
         from shapeflow_torch.pace import pace
 
         return pace(plan, **choices)
+
+    def profile(self, plans: Sequence[Plan], **choices: Any) -> tuple[tuple[Pace, ...], Machine]:
+        """Time steps and evaluations of plans that have one stage each; see `shapeflow_torch.pace.profile`."""
+        from shapeflow_torch.pace import profile
+
+        return profile(plans, **choices)
 
     def gpus(self) -> tuple[str, ...]:
         """Return the names of the CUDA devices visible on this machine."""

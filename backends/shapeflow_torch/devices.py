@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
+from pathlib import Path
 
 import attrs
 import torch
@@ -34,6 +36,21 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
 def gpus() -> tuple[str, ...]:
     """Return the names of the CUDA devices visible on this machine."""
     return tuple(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+
+
+def name_of(device: torch.device) -> str:
+    """Return the name of a GPU, or of this machine's processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _processor() or platform.processor() or platform.machine()
+
+
+def _processor() -> str:
+    """Return the model of the processor as Linux names it; an empty text elsewhere."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return ""
 
 
 def place(device: str = "auto", processes: int | None = None, gpus_wanted: int | None = None) -> Place:

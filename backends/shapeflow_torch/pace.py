@@ -1,7 +1,8 @@
-"""Times the steps and evaluations of a plan on this machine, without training it."""
+"""Times the steps and evaluations of plans on this machine, without training them."""
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,10 @@ import torch
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import Edit
 from shapeflow.ir.plan import Plan, Stage
+from shapeflow.ir.profile import Machine, Pace
 from shapeflow_torch.compilation import wants_compile
 from shapeflow_torch.data import open_data
-from shapeflow_torch.devices import place
+from shapeflow_torch.devices import name_of, place
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.team import Team
 from shapeflow_torch.train import be_deterministic, choose_threads
@@ -68,3 +70,86 @@ def _timed(machine: TorchMachine, stage: Stage, edits: Sequence[Edit], passes: i
         machine.measure(stage)
         evaluation = time.perf_counter() - begun
     return statistics.median(steps[WARM:]), evaluation
+
+
+ROUNDS, BLOCK, LONGEST = 12, 0.1, 50
+"""For `profile`: number of times that every plan gets a turn, least seconds of a turn, most steps of one."""
+LEAST = 4
+"""Least number of timed steps of a turn."""
+LOW = 10
+"""A step's time is this percentile."""
+
+
+def profile(
+    plans: Sequence[Plan], root: Path, device: str = "auto", threads: int | None = None
+) -> tuple[tuple[Pace, ...], Machine]:
+    """Return the times of plans that have one stage each, in their order, and the machine.
+
+    The plans take turns, so that a slow phase of the machine affects all of them alike; if their models do not fit in
+    the memory of the GPU together, each is timed alone. `threads`: as for `pace`; by default as `run` chooses them for
+    the most expensive of the plans. Raises what `run.run` raises when it opens data and builds a model."""
+    where = place(device).device(0)
+    compiled = wants_compile("auto", where)
+    if where.type == "cpu":
+        be_deterministic(compiled)
+        if threads is None:
+            choose_threads(max(plans, key=lambda plan: plan.stages[0].cost))
+        else:
+            torch.set_num_threads(threads)
+
+    def ready(plan: Plan) -> _Clock:
+        machine = TorchMachine(plan, open_data(plan, root, where), Team(device=where), compiled=compiled, root=root)
+        return _Clock(machine, plan.stages[0])
+
+    passes, found = 2 if compiled else 1, list[Pace]()
+    with contextlib.suppress(torch.OutOfMemoryError):
+        found = _in_turns([ready(plan) for plan in plans], passes)
+    if not found:
+        # The exception, which referred to all models, is gone by now.
+        found = [pace for plan in plans for pace in _in_turns([ready(plan)], passes)]
+    here = Machine(name_of(where), where.type, torch.get_num_threads(), 1, compiled, torch.__version__)
+    return tuple(found), here
+
+
+class _Clock:
+    """Times the steps of a plan with one stage."""
+
+    def __init__(self, machine: TorchMachine, stage: Stage) -> None:
+        self._machine, self._stage, self._done = machine, stage, 0
+        self.seconds: list[float] = []
+        machine.take(stage)
+        machine.look(stage.reading)
+
+    def steps(self, count: int) -> list[float]:
+        """Make some steps; return the seconds of each, until the GPU is done with all of them."""
+        found = []
+        for _ in range(count):
+            begun = time.perf_counter()
+            self._machine.step(self._stage, self._done % self._stage.last_step, 0.0)
+            found.append(time.perf_counter() - begun)
+            self._done += 1
+        if self._machine.team.device.type == "cuda":
+            torch.cuda.synchronize(self._machine.team.device)
+        return found
+
+    def evaluation(self) -> float:
+        """The seconds of an evaluation."""
+        begun = time.perf_counter()
+        self._machine.measure(self._stage)
+        return time.perf_counter() - begun
+
+
+def _in_turns(clocks: Sequence[_Clock], passes: int) -> list[Pace]:
+    """The times of some machines. The first step of each turn finds cold caches, and is not counted."""
+    counts = []
+    for clock in clocks:
+        usual = statistics.median(clock.steps(WARM + LEAST)[WARM:])
+        counts.append(min(LONGEST, max(LEAST, round(BLOCK / usual))))
+    for _ in range(ROUNDS):
+        for clock, count in zip(clocks, counts, strict=True):
+            clock.seconds += clock.steps(1 + count)[1:]
+    evaluations = [[clock.evaluation() for _ in range(passes)][-1] for clock in clocks]
+    return [
+        Pace(sorted(clock.seconds)[len(clock.seconds) * LOW // 100], evaluation, len(clock.seconds))
+        for clock, evaluation in zip(clocks, evaluations, strict=True)
+    ]

@@ -244,6 +244,13 @@ _FILES = {
     "them again with `shapeflow probe`.",
     "foreign-credits": "The credits were measured with a different model, data, objective, optimizer, metric or "
     "transition, so they do not apply. Measure them again with `shapeflow probe`.",
+    "no-profile": "An amount of time can be counted in steps only if the file names a `profile`: the seconds of a step "
+    "in each candidate, which `shapeflow profile` measures on the machine that will train.",
+    "broken-profile": "The file does not contain a profile, or was truncated or changed after it was written. Measure "
+    "it again with `shapeflow profile`.",
+    "foreign-profile": "The profile was measured with a different model, data, objective, optimizer, metric or "
+    "transition, so its seconds do not apply. Measure it again with `shapeflow profile`.",
+    "incomplete-profile": "The profile lacks candidates of the file. Measure it again with `shapeflow profile`.",
     "broken-laws": "The file does not contain laws, or was truncated or changed after it was written. Fit them again "
     "with `shapeflow fit`.",
     "cannot-read": "A file cannot be read. The note gives the operating system's reason.",

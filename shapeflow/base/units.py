@@ -42,7 +42,9 @@ UNITS: dict[str, Unit] = {
         Unit("epochs", "epochs", 1.0),
         Unit("samples", "samples", 1.0),
         Unit("images", "samples", 1.0),
-        Unit("s", "seconds", 1.0),
+        *(Unit(name, "seconds", 1.0) for name in ("s", "second", "seconds")),
+        *(Unit(name, "seconds", 60.0) for name in ("min", "minute", "minutes")),
+        *(Unit(name, "seconds", 3600.0) for name in ("h", "hour", "hours")),
         Unit("%", "ratio", 0.01),
     )
 }
@@ -80,9 +82,18 @@ class Amount:
     def __str__(self) -> str:
         if self.dimension == "compute":
             return flops(self.value)
+        if self.dimension == "seconds":
+            return duration(self.value)
         if self.dimension == "ratio":
             return f"{100 * self.value:g}%"
         return f"{self.value:g} {BASE[self.dimension]}".strip()
+
+
+def duration(seconds: float, digits: int = 6) -> str:
+    """Seconds as text, in the unit that a person would use: `90 s`, `20 minutes`, `2.5 hours`."""
+    if seconds < 120:
+        return f"{seconds:.{digits}g} s"
+    return f"{seconds / 60:.{digits}g} minutes" if seconds < 7200 else f"{seconds / 3600:.{digits}g} hours"
 
 
 def flops(compute: float, digits: int = 4) -> str:

@@ -23,6 +23,7 @@ COMMANDS = {
     "sweep": "Train every candidate as a fixed shape, to fit laws to.",
     "pilot": "Train short runs of several shares, to find the best mixture of shapes.",
     "probe": "Measure how much progress survives a switch.",
+    "profile": "Measure the seconds of a step in every candidate.",
     "compare": "Train a plan and its rivals, and compare the compute they need.",
     "export": "Export the weights of a run to one file, such as for a teacher.",
     "tokenize": "Tokenize text into a token file.",

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from shapeflow.ir.plan import Plan
     from shapeflow.running.ask import Allowance, Round
 
-_SECONDS = {"s": 1, "second": 1, "seconds": 1, "min": 60, "minute": 60, "minutes": 60, "h": 3600, "hour": 3600}
-_SECONDS |= {"hours": 3600}
-
 
 @click.command("ask")
 @of_a_file
@@ -78,9 +75,9 @@ def _allowance(text: str) -> Allowance:
 
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
     if found is not None and float(found[1]) > 0:
-        if found[2] in _SECONDS:
-            return Allowance(seconds=float(found[1]) * _SECONDS[found[2]])
         unit = UNITS.get(found[2])
+        if unit is not None and unit.dimension == "seconds":
+            return Allowance(seconds=unit.base(float(found[1])))
         if unit is not None and unit.dimension == "compute":
             return Allowance(compute=unit.base(float(found[1])))
     message = f"`{text}` is not a time or an amount of compute: write '20 minutes' or '3 TFLOPs'"

@@ -128,7 +128,7 @@ class Answer:
     stated: bool
     """All laws are stated: savings have no interval, their three numbers are equal."""
     unit: str
-    """Unit of the budget: `compute`, `steps`, `samples` or `tokens`."""
+    """Unit of the budget: `compute`, `steps`, `samples`, `tokens` or `seconds`."""
     useful: float
     """The smallest saving that is worth a switch."""
     best: Range | None

@@ -7,18 +7,17 @@ the compiler can reject it for a program that trains something else.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-import cattrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, write_text
 from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, structured
 from shapeflow.base.shapes import Shape, Value
+from shapeflow.ir.measured_json import converter
 
 SEAL = Seal("shapeflow-credits", 2)
 
@@ -115,14 +114,14 @@ def save(credits: Credits, path: Path) -> None:
 
 def as_json(credits: Credits) -> dict[str, Any]:
     """The credits as JSON values."""
-    body: dict[str, Any] = _converter().unstructure(credits)
+    body: dict[str, Any] = converter().unstructure(credits)
     return body
 
 
 def load(path: Path) -> Credits:
     """The credits in a file. Raises Refused `cannot-read`, `broken-credits`."""
     try:
-        return structured(_converter(), SEAL.open(read_text(path)), Credits)
+        return structured(converter(), SEAL.open(read_text(path)), Credits)
     except SealError as error:
         raise _broken(path, error.reason) from None
     except StructureError as error:
@@ -132,28 +131,3 @@ def load(path: Path) -> Credits:
 def _broken(path: Path, *reasons: str) -> Refused:
     message, help_ = "the file does not contain readable credits", "measure them again with `shapeflow probe`"
     return Refused(Diagnostic("broken-credits", message, place=str(path), notes=reasons, help=help_))
-
-
-@functools.cache
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    converter.register_unstructure_hook(Shape, Shape.json)
-    converter.register_structure_hook(Shape, lambda value, _: Shape.from_json(value))
-    converter.register_structure_hook(Value, _value)
-    converter.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], _subject)
-    return converter
-
-
-def _value(value: Any, _: Any) -> Value:
-    if type(value) not in (int, str):
-        raise ValueError(f"{value!r} is not a value of an axis")
-    return value  # type: ignore[no-any-return]
-
-
-def _subject(value: Any, _: Any) -> Mapping[str, Any]:
-    """Check and copy a subject: each component in it, in a list or by name, has the keys `is` and `settings`."""
-    parts = [each for part in value.values() if isinstance(part, list) for each in part]
-    parts += [each for part in value.values() if isinstance(part, dict) for each in part.values()]
-    if not all(set(each) == {"is", "settings"} and isinstance(each["settings"], dict) for each in parts):
-        raise ValueError("`subject` contains something that is not a component")
-    return dict(value)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 import attrs
@@ -46,11 +46,13 @@ class Spec:
 @attrs.frozen
 class Point:
     """A point of the run. `compute`: FLOPs since the start of the run, in the plan's convention. `error`: as predicted
-    by the laws. None if not known (no model, no laws)."""
+    by the laws. `seconds`: of the steps since the start of the run, as predicted by the profile. None if not known (no
+    model, no laws, no profile)."""
 
     step: int | None
     compute: float | None
     error: float | None
+    seconds: float | None = None
 
 
 @attrs.frozen
@@ -168,13 +170,19 @@ class Stage:
 
     def compute_of(self, seed: int, index: int, steps: int) -> float:
         """FLOPs of the stage's first `steps` steps, with the blends that `blend_at` gives."""
+        return self.sum_of(seed, index, steps, lambda blend: self.cost if blend is None else blend.compute)
+
+    def sum_of(self, seed: int, index: int, steps: int, of: Callable[[Blend | None], float]) -> float:
+        """The sum of an amount over the stage's first `steps` steps. `of`: the amount of a step in a blend, or of one
+        in the stage's own shape (None)."""
+        own = of(None)
         if not self.blends:
-            return steps * self.cost
+            return steps * own
         bounds, total = self._bounds(), 0.0
         for piece, (first, last) in enumerate(itertools.pairwise(bounds)):
             active, count = self._active(first), max(0, min(last, steps) - first)
             shares = tuple(blend.share for blend in active)
-            costs = (self.cost, *(blend.compute for blend in active))
+            costs = (own, *map(of, active))
             decks, rest = divmod(count, DECK)
             for deck in range(decks):
                 total += sum(cards * cost for cards, cost in zip(hand(shares, deck), costs, strict=True))
@@ -217,20 +225,32 @@ class AxisUnit:
 
 @attrs.frozen
 class Candidate:
+    """A shape that the plan may use. `step_compute`, `step_seconds`: FLOPs and seconds of one step, if the plan has
+    predicted seconds."""
+
     shape: Shape
     law: Law | None
+    step_compute: float | None = None
+    step_seconds: float | None = None
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds per FLOP; None without predicted seconds."""
+        return None if self.step_compute is None or self.step_seconds is None else self.step_seconds / self.step_compute
 
 
 @attrs.frozen
 class Comparator:
     """The compute that one fixed shape would need, by its law, to reach the plan's final error. `saving` = 1 - plan /
-    comparator. Both are None, with a `reason`, if the shape's law starts below that error or never reaches it. The
-    plan's answer has the intervals."""
+    comparator, in seconds for a budget in seconds, else in compute. All are None, with a `reason`, if the shape's law
+    starts below that error or never reaches it. The plan's answer has the intervals."""
 
     shape: Shape | None
     compute: float | None
     saving: float | None
     reason: str | None = None
+    seconds: float | None = None
+    """None without a budget in seconds."""
 
 
 @attrs.frozen
@@ -244,6 +264,8 @@ class Totals:
     compute: float | None
     error: float | None
     steps: int | None
+    seconds: float | None = None
+    """Predicted seconds of all steps; None without a profile."""
 
 
 @attrs.frozen
@@ -346,6 +368,16 @@ class Plan:
         index = self.stage_at(done)
         whole = sum(s.compute_of(self.seed, i, _known(s.steps)) for i, s in enumerate(self.stages[:index]))
         return whole + self.stages[index].compute_of(self.seed, index, done - self.stages[index].first_step)
+
+    @property
+    def in_seconds(self) -> bool:
+        """Whether the plan is compared by predicted seconds, as its budget is in seconds."""
+        return self.answer is not None and self.answer.unit == "seconds"
+
+    def pace(self, shape: Shape) -> float:
+        """How much one FLOP in a shape takes of what the plan is compared by: seconds, or 1."""
+        pace = next((one.pace for one in self.candidates if one.shape == shape), None)
+        return pace if self.in_seconds and pace is not None else 1.0
 
     @property
     def cools_from(self) -> int | None:

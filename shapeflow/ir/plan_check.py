@@ -48,6 +48,7 @@ def _faults(plan: Plan) -> Iterator[str]:
     if plan.seed < 0:
         yield f"its seed is {plan.seed}"
     yield from _chain(plan)
+    yield from _times(plan)
     if plan.uncertainty is not None:
         yield from (f"its uncertainty: {fault}" for fault in _uncertainty(plan, plan.uncertainty))
     if plan.answer is not None:
@@ -171,7 +172,7 @@ def _chain(plan: Plan) -> Iterator[str]:
             yield f"stage {number}: its compute is not a number"
         if number > 1 and _place(plan.stages[number - 2].leave) != _place(stage.enter):
             yield f"stage {number} does not begin where stage {number - 1} ends"
-    if (plan.totals.steps, plan.totals.compute) != _place(last):
+    if (plan.totals.steps, plan.totals.compute, plan.totals.seconds) != _place(last):
         yield "its totals are not those of its last stage"
 
 
@@ -217,8 +218,18 @@ def _rehearsed(plan: Plan) -> Iterator[str]:
         yield f"its edits cannot be made: {error}"
 
 
-def _place(point: Point) -> tuple[int | None, float | None]:
-    return point.step, point.compute
+def _place(point: Point) -> tuple[int | None, float | None, float | None]:
+    return point.step, point.compute, point.seconds
+
+
+def _times(plan: Plan) -> Iterator[str]:
+    """Predicted seconds that are not times."""
+    points = [point.seconds for stage in plan.stages for point in (stage.enter, stage.leave)]
+    if any(seconds is not None and not 0 <= seconds < math.inf for seconds in points):
+        yield "a stage begins or ends at a time that is not a number of seconds"
+    of_steps = [value for one in plan.candidates for value in (one.step_compute, one.step_seconds)]
+    if any(value is not None and not 0 < value < math.inf for value in of_steps):
+        yield "a step of a candidate takes no FLOPs or no time"
 
 
 def _numbers(points: Iterable[Point]) -> bool:

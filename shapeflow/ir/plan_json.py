@@ -25,7 +25,7 @@ from shapeflow.ir.edits import Edit, edit_from_json, edit_to_json
 from shapeflow.ir.law import Law
 from shapeflow.ir.law_json import law_from_json, law_to_json
 from shapeflow.ir.parameters import Parameter
-from shapeflow.ir.plan import FORMAT, VERSION, Plan, Spec
+from shapeflow.ir.plan import FORMAT, VERSION, Candidate, Comparator, Plan, Point, Spec, Totals
 from shapeflow.ir.plan_check import faults
 
 SEAL = Seal(FORMAT, VERSION)
@@ -126,6 +126,13 @@ def _converter() -> cattrs.Converter:
         Spec, make_dict_structure_fn(Spec, converter, _cattrs_forbid_extra_keys=True, name=name)
     )
     converter.register_unstructure_hook(Parameter, attrs.asdict)
+    # Plans without a profile have the same digest as those of versions that did not know profiles.
+    absent = cattrs.override(omit_if_default=True)
+    for kind in (Point, Totals, Comparator):
+        converter.register_unstructure_hook(kind, make_dict_unstructure_fn(kind, converter, seconds=absent))
+    converter.register_unstructure_hook(
+        Candidate, make_dict_unstructure_fn(Candidate, converter, step_compute=absent, step_seconds=absent)
+    )
     return converter
 
 

@@ -28,6 +28,7 @@ from shapeflow.ir.components import (
 from shapeflow.ir.credits import Pair
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.parameters import DataFacts, Model, scalars, step_compute
+from shapeflow.ir.profile import Profile
 from shapeflow.ir.route import Curve, Route
 
 
@@ -68,6 +69,8 @@ class Trained:
     optimizer: Optimizer
     facts: DataFacts
     model: Model
+    profile: Profile | None = None
+    """The times of every candidate; None until a profile has been read."""
 
     def whole(self, shape: Shape) -> Shape:
         """The complete shape of a candidate: the model's settings give the values of axes that the file lacks."""
@@ -105,17 +108,27 @@ class Trained:
         return Amount(amount.value * self.facts.samples, "samples")
 
     def of_step(self, dimension: Dimension, shape: Shape) -> float:
-        """The amount of a dimension that one step in a candidate's shape takes: compute, steps, or data."""
+        """The amount of a dimension that one step in a candidate's shape takes: compute, steps, data or seconds."""
         if dimension == "compute":
             return self.cost(shape)
+        if dimension == "seconds":
+            return self.seconds(shape)
         return 1.0 if dimension == "steps" else self.batch(shape)
+
+    def seconds(self, shape: Shape) -> float:
+        """Seconds of one step in a candidate's shape, by the profile. Raises ValueError without one."""
+        pace = None if self.profile is None else self.profile.pace(shape)
+        if pace is None:
+            raise ValueError(f"no profile contains the seconds of {shape}")
+        return pace.step
 
     @property
     def lengths(self) -> tuple[Dimension, ...]:
         """The dimensions of a budget, in addition to compute."""
         if self.facts.kind == "text":
-            return ("steps", "tokens")
-        return ("steps", "samples") if self.facts.samples is None else ("steps", "samples", "epochs")
+            return ("steps", "tokens", "seconds")
+        epochs: tuple[Dimension, ...] = () if self.facts.samples is None else ("epochs",)
+        return ("steps", "samples", *epochs, "seconds")
 
 
 @attrs.frozen
@@ -156,6 +169,8 @@ class Program:
     """Path of the file of measured credits, as written in the source."""
     credits: tuple[Pair, ...] = ()
     """The measured credits in that file; empty until it has been read."""
+    profile_path: str | None = None
+    """Path of the profile, as written in the source; None if plans do not record predicted seconds."""
     law_sources: Mapping[str, Any] = attrs.field(factory=dict)
     """Name -> class of every installed law source; empty if the file does not use one."""
 
@@ -163,6 +178,21 @@ class Program:
     def decay(self) -> Decay | None:
         """Decay of the learning rate over the whole run; None if it stays constant."""
         return None if self.schedule is None else self.schedule.decay()
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile by which plans record predicted seconds; None if they do not."""
+        return None if self.trained is None or self.profile_path is None else self.trained.profile
+
+    @property
+    def amounts(self) -> tuple[tuple[Amount, Span], ...]:
+        """The amounts in the file's sentences, with the location of each."""
+        once = {"budget": self.budget, "cooldown": self.cooldown}
+        once |= {"evaluate": self.evaluate, "checkpoint": self.checkpoint}
+        legs = () if self.by_hand is None else self.by_hand.legs
+        found = [(amount, self.spans[word]) for word, amount in once.items() if amount is not None]
+        ends = ((leg.until.amount, span) for leg, span in zip(legs, self.leg_spans, strict=True))
+        return (*found, *((amount, span) for amount, span in ends if amount is not None))
 
     def axis(self, name: str) -> AxisUse:
         return next(axis for axis in self.axes if axis.name == name)

@@ -48,7 +48,7 @@ class Until:
 
     error: float | None = None
     amount: Amount | None = None
-    """Compute, steps, samples, tokens, epochs, or a ratio of the budget."""
+    """Compute, steps, samples, tokens, epochs, seconds, or a ratio of the budget."""
 
 
 END = Until()
@@ -96,7 +96,7 @@ class Problem:
     target: float | None
     """The error at which the plan may stop."""
     budget: Amount | None
-    """Compute, steps, samples or tokens."""
+    """Compute, steps, samples, tokens or seconds."""
     step_compute: Mapping[Shape, float] | None
     """FLOPs of one step in a shape; None without a model."""
     allowed: Callable[[Shape, Shape], bool]
@@ -108,9 +108,12 @@ class Problem:
     """Setting of the traversal's sentence -> its location. "" is the component itself; "budget", "stop" and "start" are
     the sentences of that name, if the file has them."""
     surcharge: Callable[[Shape, Shape], float] = lambda before, after: 0.0
-    """Compute that the preview of a switch adds to the stage before it, as a fraction of that stage's compute."""
+    """Compute that the preview of a switch adds to the stage before it, as a fraction of that stage's compute; for a
+    budget in seconds the fraction of that stage's seconds."""
     step_data: Mapping[Shape, float] | None = None
     """Images, or tokens, of one step in a shape; None without a model."""
+    step_seconds: Mapping[Shape, float] | None = None
+    """Seconds of one step in a shape; None without a profile."""
     mixture: MixtureLaw | None = None
     """The law of mixtures of the candidates, if the file asks for one."""
 

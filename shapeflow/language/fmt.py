@@ -199,6 +199,7 @@ _WORDS: dict[type[syntax.Sentence], tuple[str, str]] = {
     syntax.Metric: ("metric", ""),
     syntax.LawsFrom: ("laws", "from "),
     syntax.CreditsFrom: ("credits", "from "),
+    syntax.ProfileFrom: ("profile", "from "),
     syntax.Traversal: ("traversal", ""),
     syntax.Budget: ("budget", ""),
     syntax.StartAt: ("start", "at error "),
@@ -224,7 +225,7 @@ def _line(sentence: syntax.Sentence) -> tuple[str, syntax.Value | None]:
             return f"{'stop':<{KEYWORD}}when {_condition(condition)}", None
         case syntax.OfComponent(component=value) | syntax.Budget(value=value) | syntax.StartAt(value=value):
             pass
-        case syntax.CreditsFrom(path=value):
+        case syntax.CreditsFrom(path=value) | syntax.ProfileFrom(path=value):
             pass
         case syntax.Evaluate(every=value) | syntax.Checkpoint(every=value) | syntax.Seed(number=value):
             pass

@@ -24,6 +24,7 @@ EXAMPLES = {
     "laws": 'laws from fit("runs/*.csv")',
     "law": "law for (patch: 8 px) is power(a: 4.1, b: 0.3)",
     "credits": 'credits from "credits.json"',
+    "profile": 'profile from "digits.profile.json"',
     "traversal": "traversal steepest",
     "stage": "stage (patch: 16 px) until 40%",
     "budget": "budget 10 EFLOPs",

@@ -226,6 +226,13 @@ class CreditsFrom(Written):
 
 
 @attrs.frozen
+class ProfileFrom(Written):
+    """`profile from "digits.profile.json"`"""
+
+    path: Text
+
+
+@attrs.frozen
 class Traversal(OfComponent):
     """`traversal steepest`"""
 
@@ -305,7 +312,7 @@ class Seed(Written):
 Sentence = (
     PlanName | Use | Let
     | Model | Data | Objective | Optimizer | Metric
-    | Axis | Candidates | LawsFrom | LawFor | CreditsFrom
+    | Axis | Candidates | LawsFrom | LawFor | CreditsFrom | ProfileFrom
     | Traversal | Stage | Budget | StartAt | StopWhen
     | Schedule | Cooldown | Evaluate | Checkpoint | Seed
 )

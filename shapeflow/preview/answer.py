@@ -11,7 +11,7 @@ from rich.text import Text
 from shapeflow.ir.answer import Answer, Doubt
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer_mixture import mixed_conditions, mixed_headline
-from shapeflow.preview.numbers import count, error, flops
+from shapeflow.preview.numbers import count, error, flops, noun
 from shapeflow.preview.shares import interval, percent, share
 
 STYLES = {"yes": "bold green", "no": "bold", "unknown": "bold yellow"}
@@ -148,7 +148,7 @@ def _next(plan: Plan, found: Answer) -> str | None:
 def _saves(plan: Plan, found: Answer) -> str:
     if found.best is None:
         return "an unknown share"
-    what = "FLOPs" if found.unit == "compute" else found.unit
+    what = noun(found.unit)
     against = found.fixed[0].shape if found.fixed else plan.comparison.best_fixed.shape
     shape = "" if against is None else f", {against.written(plan.units)}"
     if plan.stages[-1].shape == against and len(plan.stages) > 1:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from shapeflow.ir.answer import Answer, Mix
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.numbers import count, error, flops
+from shapeflow.preview.numbers import count, error, flops, noun
 from shapeflow.preview.shares import percent, share
 
 
@@ -21,7 +21,7 @@ def mixed_headline(plan: Plan, found: Answer, mix: Mix) -> str:
     if mix.cheap is None:
         return f"no: no mixture pays; {alone} is the best"
     assert found.best is not None
-    what = "FLOPs" if found.unit == "compute" else found.unit
+    what = noun(found.unit)
     low, middle, high = map(percent, (found.best.low, found.best.middle, found.best.high))
     if found.say == "yes":
         return f"yes: saves {middle} of the {what} (90%: {low} to {high}) against {alone}"

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.numbers import error, flops, percent, scale
+from shapeflow.preview.numbers import duration, error, flops, percent, scale
 from shapeflow.running.rivals import Compared, Result, paired
 
 SMALLEST = 1e-3
@@ -42,12 +42,13 @@ def _columns(*names: str) -> Table:
 
 def _table(found: Compared) -> Table:
     plan, metric, one = found.results[0], found.metric, len(found.seeds) == 1
+    saving_of = "saving of the plan" if found.unit == "compute" else "seconds saved\nby the plan"
     prefix, size = scale(max((value for r in found.results for value in r.compute if value is not None), default=1.0))
     computes = f"{prefix}FLOPs to {error(found.target, metric)}"
-    table = _columns("", computes, "seconds", "at the end", *(["saving of the plan"] if one else []))
+    table = _columns("", computes, "seconds", "at the end", *([saving_of] if one else []))
     for result in (each for each in found.results if each.same is None):
         scaled = [None if value is None else value / size for value in result.compute]
-        saving = paired(result.savings(plan))
+        saving = paired(result.savings(plan, found.unit))
         table.add_row(
             result.what,
             _spread(scaled),
@@ -60,9 +61,10 @@ def _table(found: Compared) -> Table:
 
 def _savings(found: Compared) -> Table:
     """The paired savings of the plan over each rival."""
-    plan, table = found.results[0], _columns("saving of the plan over", "mean", "95% interval", "p")
+    what = "saving of the plan over" if found.unit == "compute" else "seconds saved by the plan over"
+    plan, table = found.results[0], _columns(what, "mean", "95% interval", "p")
     for result in (each for each in found.results[1:] if each.same is None):
-        saving = paired(result.savings(plan))
+        saving = paired(result.savings(plan, found.unit))
         if saving is None or saving.low is None or saving.high is None or saving.p is None:
             table.add_row(result.what, "-", "-", "-")
             continue
@@ -88,7 +90,8 @@ def _choice(found: Compared, plan: Plan) -> Iterator[str]:
         f"{flops(found.choice.spent)}, {times:.2g} times the plan's"
     )
     values = ", ".join(f"{shape.written(plan.units)} {error(value, found.metric)}" for shape, value in last.values)
-    yield f"after {flops(last.compute)} each: {values}"
+    length = flops(last.compute or 0.0) if last.seconds is None else duration(last.seconds, 4)
+    yield f"after {length} each: {values}"
 
 
 def _spread(values: Sequence[float | None]) -> str:

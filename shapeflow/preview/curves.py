@@ -1,4 +1,5 @@
-"""Predicted error over compute of the plan, the best fixed shape, and the plan's last shape as a fixed shape."""
+"""Predicted error over compute of the plan, the best fixed shape, and the plan's last shape as a fixed shape; over
+seconds for a plan with a budget in seconds."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.plan import Plan, Stage, forecast
+from shapeflow.ir.plan import Plan, Point, Stage, forecast
 from shapeflow.ir.plan_json import answer_to_json
-from shapeflow.preview.numbers import error, percent, scale
+from shapeflow.preview.numbers import clock, error, percent, scale
 
 PIECES = 64
 """The number of points on the curve of a stage."""
@@ -24,13 +25,13 @@ TARGETS = 6
 
 @attrs.frozen
 class Curve:
-    """Points (compute, error) of one way to train, in order of compute."""
+    """Points (compute or seconds, error) of one way to train, in order of the first."""
 
     label: str
     points: tuple[tuple[float, float], ...]
 
-    def compute(self, target: float) -> float | None:
-        """The compute at which the error first reaches the target; None if it never does."""
+    def reaches(self, target: float) -> float | None:
+        """The compute or seconds at which the error first reaches the target; None if it never does."""
         at = bisect.bisect_left([-value for _, value in self.points], -target)
         if at == len(self.points):
             return None
@@ -38,6 +39,16 @@ class Curve:
             return self.points[0][0]
         (c0, e0), (c1, e1) = self.points[at - 1], self.points[at]
         return c0 + (c1 - c0) * (e0 - target) / (e0 - e1) if e0 > e1 else c1
+
+
+def unit_of(plan: Plan) -> str:
+    """What curves are drawn over: `seconds` for a budget in seconds, else `compute`."""
+    return "seconds" if plan.in_seconds else "compute"
+
+
+def place(plan: Plan, point: Point) -> float:
+    """A point of the run, in the unit of the curves."""
+    return (point.seconds if plan.in_seconds else point.compute) or 0.0
 
 
 def plan_curve(plan: Plan) -> Curve:
@@ -65,7 +76,7 @@ def reached(plan: Plan) -> Curve:
 
 def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
     law = plan.law_of(stage)
-    begin, end = stage.enter.compute or 0.0, stage.leave.compute or 0.0
+    begin, end = place(plan, stage.enter), place(plan, stage.leave)
     own = end - begin if stage.steps is None else stage.steps * stage.cost
     found = []
     for piece in range(PIECES + 1):
@@ -78,14 +89,14 @@ def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
 
 
 def fixed_curve(plan: Plan, shape: Shape, label: str) -> Curve | None:
-    """The curve of a fixed shape up to four times the compute of the plan; None without a law."""
-    law = plan.law(shape)
+    """The curve of a fixed shape up to four times the compute, or seconds, of the plan; None without a law."""
+    law, pace = plan.law(shape), plan.pace(shape)
     if law is None or not plan.totals.compute:
         return None
-    most = 4 * plan.totals.compute
+    most = 4 * place(plan, plan.stages[-1].leave)
     grid = [most * 10 ** (-4 * (1 - piece / (3 * PIECES))) for piece in range(3 * PIECES + 1)]
-    points = [(compute, law.error(compute)) for compute in grid]
-    return Curve(label, tuple((compute, value) for compute, value in points if math.isfinite(value)))
+    points = [(at, law.error(at / pace)) for at in grid]
+    return Curve(label, tuple((at, value) for at, value in points if math.isfinite(value)))
 
 
 def all_curves(plan: Plan) -> list[Curve]:
@@ -110,7 +121,7 @@ def targets(plan: Plan, curve: Curve) -> list[float]:
     compute."""
     begun = plan.stages[0].enter.error
     # Laws are not fitted above the error at which the plan starts.
-    first, last = (curve.compute(begun) if begun is not None else None) or curve.points[0][0], curve.points[-1][0]
+    first, last = (curve.reaches(begun) if begun is not None else None) or curve.points[0][0], curve.points[-1][0]
     first = max(first, last / 100)
     found = []
     for row in range(1, TARGETS + 1):
@@ -121,26 +132,26 @@ def targets(plan: Plan, curve: Curve) -> list[float]:
 
 
 def savings(plan: Plan) -> list[dict[str, Any]]:
-    """For each target: the compute of the plan, that of the fixed shapes by their laws, and the saving. The latter two
-    are None if the plan's answer is unknown."""
+    """For each target: the compute or seconds of the plan, those of the fixed shapes by their laws, and the saving. The
+    latter two are None if the plan's answer is unknown."""
     if plan.totals.error is None:
         return []
-    curve, answered = reached(plan), _answered(plan)
+    curve, answered, unit = reached(plan), _answered(plan), unit_of(plan)
     rows = []
     for target in targets(plan, curve):
-        needs = curve.compute(target)
+        needs = curve.reaches(target)
         row: dict[str, Any] = {"error": target, "plan": needs}
         laws = {c.shape: c.law for c in plan.candidates if c.law is not None}
-        fixed = {shape: law.compute(target) for shape, law in laws.items()}
+        fixed = {shape: law.compute(target) * plan.pace(shape) for shape, law in laws.items()}
         best = min(fixed, key=lambda shape: fixed[shape])
         last = plan.comparison.last_shape_fixed.shape
         for name, shape in (("best_fixed", best), ("last_shape_fixed", last)):
-            compute = fixed.get(shape, math.inf) if shape is not None else math.inf
-            known = answered and math.isfinite(compute) and compute > 0 and needs is not None
+            need = fixed.get(shape, math.inf) if shape is not None else math.inf
+            known = answered and math.isfinite(need) and need > 0 and needs is not None
             row[name] = {
                 "shape": None if shape is None else shape.json(),
-                "compute": max(0.0, compute) if answered and math.isfinite(compute) else None,
-                "saving": 1 - needs / compute if known and needs is not None else None,
+                unit: max(0.0, need) if answered and math.isfinite(need) else None,
+                "saving": 1 - needs / need if known and needs is not None else None,
             }
         rows.append(row)
     return rows
@@ -157,11 +168,13 @@ def curves(plan: Plan) -> dict[str, Any]:
         "digest": plan.digest,
         "metric": plan.metric,
         "convention": plan.convention,
+        "unit": unit_of(plan),
         "totals": attrs.asdict(plan.totals),
         "comparison": {
             name: {
                 "shape": comparator.shape.json() if comparator.shape else None,
                 "compute": comparator.compute,
+                "seconds": comparator.seconds,
                 "saving": comparator.saving,
                 "reason": comparator.reason,
             }
@@ -189,19 +202,28 @@ def curves(plan: Plan) -> dict[str, Any]:
     }
 
 
+def scale_of(plan: Plan, largest: float) -> tuple[str, float]:
+    """The unit in which the curves' largest value is written, and its size in FLOPs or seconds."""
+    if plan.in_seconds:
+        return clock(largest)
+    prefix, size = scale(largest)
+    return f"{prefix}FLOPs", size
+
+
 def curves_view(plan: Plan) -> RenderableType:
     """The table of savings by target. The saving at one target does not predict the saving at another."""
     rows = savings(plan)
     if not rows:
         return Text("\n  nothing is predicted: the plan has no laws")
-    prefix, size = scale(max(row["plan"] for row in rows))
+    unit, (name, size) = unit_of(plan), scale_of(plan, max(row["plan"] for row in rows))
+    title = Text(f"\n  predicted {'training time' if plan.in_seconds else 'compute'} to reach each target:\n")
     table = Table(box=None, padding=(0, 2))
     table.add_column(f"at {plan.metric}", justify="right")
-    table.add_column(f"plan, {prefix}FLOPs", justify="right")
+    table.add_column(f"plan, {name}", justify="right")
     if not _answered(plan):
         for row in rows:
             table.add_row(error(row["error"], plan.metric), f"{row['plan'] / size:.4g}")
-        return Group(Text("\n  predicted compute to reach each target:\n"), table)
+        return Group(title, table)
     table.add_column("best fixed", justify="right")
     table.add_column("needs", justify="right")
     table.add_column("saving", justify="right")
@@ -214,9 +236,9 @@ def curves_view(plan: Plan) -> RenderableType:
             error(row["error"], plan.metric),
             f"{row['plan'] / size:.4g}",
             shape,
-            "-" if best["compute"] is None else f"{best['compute'] / size:.4g}",
+            "-" if best[unit] is None else f"{best[unit] / size:.4g}",
             percent(best["saving"]),
-            "never" if last["compute"] is None else f"{last['compute'] / size:.4g}",
+            "never" if last[unit] is None else f"{last[unit] / size:.4g}",
             percent(last["saving"]),
         )
-    return Group(Text("\n  predicted compute to reach each target:\n"), table)
+    return Group(title, table)

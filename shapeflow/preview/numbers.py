@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shapeflow.base.units import flops
+from shapeflow.base.units import duration, flops
 
 _PREFIXES = (("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
 
-__all__ = ["count", "error", "flops", "longest", "percent", "scale", "share"]
+__all__ = ["clock", "count", "duration", "error", "flops", "longest", "noun", "percent", "scale", "share"]
 
 
 def scale(largest: float) -> tuple[str, float]:
     """The unit prefix and its factor with which the largest number of a column has one to three digits before the
     decimal point."""
     return next(((prefix, size) for prefix, size in _PREFIXES if largest >= size), ("", 1.0))
+
+
+def clock(largest: float) -> tuple[str, float]:
+    """The unit of time of a column whose largest number is this many seconds, and its seconds: those of `duration`."""
+    return ("seconds", 1.0) if largest < 120 else ("minutes", 60.0) if largest < 7200 else ("hours", 3600.0)
+
+
+def noun(unit: str) -> str:
+    """What an answer counts, by its unit, as in "12% of the ..."."""
+    return {"compute": "FLOPs", "seconds": "training time"}.get(unit, unit)
 
 
 def error(value: float | None, metric: str) -> str:

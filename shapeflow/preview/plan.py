@@ -12,7 +12,7 @@ from rich.text import Text
 
 from shapeflow.ir.plan import Blend, Plan, Stage
 from shapeflow.preview.answer import answer_view
-from shapeflow.preview.numbers import count, error, flops, longest, scale, share
+from shapeflow.preview.numbers import clock, count, duration, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines
 
 CROWDED = 3
@@ -35,6 +35,8 @@ def _title(plan: Plan) -> RenderableType:
     grid.add_column()
     grid.add_column(justify="right")
     total = flops(plan.totals.compute) if plan.totals.compute is not None else "?"
+    if plan.totals.seconds is not None:
+        total = f"{duration(plan.totals.seconds, 4)}, {total}"
     kinds = f"{len(plan.candidates)} candidate{'s' * (len(plan.candidates) != 1)}"
     grid.add_row(Text(plan.name or "unnamed plan", style="bold"), f"{kinds}, {total} ({plan.convention})")
     return grid
@@ -51,6 +53,8 @@ def _stages(plan: Plan) -> Table:
         table.add_column(axis.name, overflow="fold", width=longest([axis.name, *names]) if names else None)
     if plan.totals.steps is not None:
         table.add_column("steps", justify="right", overflow="fold")
+    if plan.totals.seconds is not None:
+        table.add_column(clock(plan.totals.seconds)[0], justify="right", overflow="fold")
     table.add_column(f"compute, {prefix}FLOPs", justify="right", overflow="fold")
     # Break long metric names after an underscore.
     table.add_column(plan.metric.replace("_", "_\n") if crowded else plan.metric, justify="right", overflow="fold")
@@ -69,6 +73,9 @@ def _row(plan: Plan, number: int, stage: Stage, size: float) -> Iterator[str]:
         yield f"{stage.shape[axis.name]} {axis.unit}".rstrip()
     if plan.totals.steps is not None:
         yield f"{count(stage.enter.step)} - {count(stage.leave.step)}"
+    if plan.totals.seconds is not None:
+        _, unit = clock(plan.totals.seconds)
+        yield f"{(stage.enter.seconds or 0) / unit:.4g} - {(stage.leave.seconds or 0) / unit:.4g}"
     yield f"{(stage.enter.compute or 0) / size:.4g} - {(stage.leave.compute or 0) / size:.4g}"
     yield _errors(plan, stage)
     yield stage.arrives_by.replace(" + ", " +\n") if len(plan.axes) > CROWDED else stage.arrives_by
@@ -88,8 +95,7 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
     for axis in plan.axes:
         yield f"{blend.shape[axis.name]} {axis.unit}".rstrip()
     yield f"{count(stage.first_step + blend.first)} - {count(stage.first_step + blend.last)}"
-    yield ""
-    yield ""
+    yield from [""] * (2 if plan.totals.seconds is None else 3)
     yield "blended in"
 
 

@@ -1,4 +1,4 @@
-"""Plots a plan: error over compute for each stage, and for the fixed shapes."""
+"""Plots a plan: error over compute, or over seconds for a budget in seconds, for each stage and the fixed shapes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer import headline
-from shapeflow.preview.curves import all_curves
+from shapeflow.preview.curves import all_curves, place, scale_of
 from shapeflow.preview.intervals import basis
-from shapeflow.preview.numbers import scale
 from shapeflow.preview.picture import plain_numbers, pyplot_for, save
 
 TITLE = 100
@@ -30,10 +29,10 @@ def draw(plan: Plan, path: Path) -> None:
     if not curves:
         raise Refused(Diagnostic("no-laws", "nothing to draw: the plan has no laws", place="--plot"))
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    prefix, size = scale(plan.totals.compute or 0.0)
+    unit, size = scale_of(plan, place(plan, plan.stages[-1].leave))
     _band(axes, plan, size)
     _lines(axes, curves, size)
-    _labels(axes, plan, prefix, size)
+    _labels(axes, plan, unit, size)
     keep_apart(figure, axes, list(_switches(axes, plan, size)))
     save(figure, path)
     pyplot.close(figure)
@@ -51,9 +50,18 @@ def _band(axes: Any, plan: Plan, size: float) -> None:
     found = plan.uncertainty
     if found is None or not found.band:
         return
-    places, low, high = zip(*found.band, strict=True)
+    computes, low, high = zip(*found.band, strict=True)
+    places = [_along(plan, compute) for compute in computes]
     style = {"color": COLORS[0], "alpha": 0.2, "lw": 0, "zorder": 2}
-    axes.fill_between([place / size for place in places], low, high, label=basis(found), **style)
+    axes.fill_between([one / size for one in places], low, high, label=basis(found), **style)
+
+
+def _along(plan: Plan, compute: float) -> float:
+    """Some compute of the run in the unit of the picture."""
+    stage = next((one for one in plan.stages if compute <= (one.leave.compute or 0.0)), plan.stages[-1])
+    begin, end = stage.enter.compute or 0.0, stage.leave.compute or 0.0
+    part = (compute - begin) / max(end - begin, 1e-300)
+    return place(plan, stage.enter) + part * (place(plan, stage.leave) - place(plan, stage.enter))
 
 
 def _switches(axes: Any, plan: Plan, size: float) -> Iterator[Any]:
@@ -61,12 +69,12 @@ def _switches(axes: Any, plan: Plan, size: float) -> Iterator[Any]:
     names."""
     for before, stage in itertools.pairwise(plan.stages):
         if stage.enter.compute and stage.enter.error is not None:
-            at = stage.enter.compute / size
+            at = place(plan, stage.enter) / size
             axes.plot(at, stage.enter.error, "o", color=COLORS[0], zorder=4)
-            place = (at, min(stage.enter.error, before.leave.error or stage.enter.error))
+            below = (at, min(stage.enter.error, before.leave.error or stage.enter.error))
             moved = Shape.of({axis: stage.shape[axis] for axis in before.shape.changed(stage.shape)})
             at_point = {"textcoords": "offset points", "ha": "right", "fontsize": 8}
-            yield axes.annotate(moved.written(plan.units), place, (-6, -12), **at_point)
+            yield axes.annotate(moved.written(plan.units), below, (-6, -12), **at_point)
 
 
 def keep_apart(figure: Any, axes: Any, names: list[Any]) -> None:
@@ -86,17 +94,18 @@ def keep_apart(figure: Any, axes: Any, names: list[Any]) -> None:
             name.set_position((right, up - (box.y1 - above.y0) * 72 / figure.dpi))
 
 
-def _labels(axes: Any, plan: Plan, prefix: str, size: float) -> None:
+def _labels(axes: Any, plan: Plan, unit: str, size: float) -> None:
     axes.set_xscale("log")
     plain_numbers(axes.xaxis)
-    axes.set_xlabel(f"training compute, {prefix}FLOPs ({plan.convention})")
+    axes.set_xlabel(f"training time, {unit}" if plan.in_seconds else f"training compute, {unit} ({plan.convention})")
     axes.set_ylabel(plan.metric)
     if plan.totals.error is not None:
         start = plan.stages[0].enter.error or axes.get_ylim()[1]
         axes.set_ylim(plan.totals.error - 0.08 * (start - plan.totals.error), start * 1.02)
         seen = [x for line in axes.lines for x, y in zip(*line.get_data(), strict=True) if y <= start and x > 0]
-        needs = [c.compute / size for c in (plan.comparison.best_fixed, plan.comparison.last_shape_fixed) if c.compute]
-        axes.set_xlim(0.7 * min(seen), 1.3 * max([(plan.totals.compute or 0.0) / size, *needs]))
+        fixed = (plan.comparison.best_fixed, plan.comparison.last_shape_fixed)
+        needs = [need / size for need in (one.seconds if plan.in_seconds else one.compute for one in fixed) if need]
+        axes.set_xlim(0.7 * min(seen), 1.3 * max([place(plan, plan.stages[-1].leave) / size, *needs]))
     axes.set_title("\n".join(filter(None, (plan.name, *_title(plan)))), fontsize=10)
     if plan.totals.error is not None:
         axes.axhline(plan.totals.error, color="#bbbbbb", lw=0.8, zorder=1)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.ir.program import Program
-from shapeflow.preview.numbers import count, flops, scale, share
+from shapeflow.preview.numbers import count, duration, flops, scale, share
 from shapeflow.running.price import Part, Price, Prices, candidate_prices, evaluation_compute
 
 STATES = {"new": "", "begun": "begun", "finished": "finished"}
@@ -145,13 +145,7 @@ def _totals(found: Prices) -> Iterator[str]:
     seconds = found.total_seconds
     if seconds is not None and left:
         jobs = "one run at a time" if found.at_once == 1 else f"{found.at_once} runs in parallel"
-        yield f"estimated time: {_duration(seconds)}, {jobs}, with evaluation, without start-up and checkpoints"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+        yield f"estimated time: {duration(seconds, 3)}, {jobs}, with evaluation, without start-up and checkpoints"
 
 
 def _indented(line: str) -> RenderableType:

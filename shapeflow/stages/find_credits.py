@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import attrs
 
-from shapeflow.base.diagnostics import Refused, Report, leaves_folder
+from shapeflow.base.diagnostics import Report
 from shapeflow.ir.credits import load
 from shapeflow.ir.program import Program
+from shapeflow.stages.measured_files import read
 
 
 def find_credits(program: Program, report: Report) -> Program:
@@ -17,17 +16,9 @@ def find_credits(program: Program, report: Report) -> Program:
     if program.credits_path is None:
         return program
     at, path = program.spans["credits.path"], program.credits_path
-    if leaves_folder(path, "the file of credits", at, report):
-        return program
-    if not (Path(program.folder) / path).is_file():
-        help_ = "measure them first: `shapeflow probe FILE.shape` prints where it writes them"
-        report.error("no-such-file", f"there is no file `{path}`", at, "not found next to the file", help=help_)
-        return program
-    try:
-        credits = load(Path(program.folder) / path)
-    except Refused as refused:
-        for wrong in refused.diagnostics:
-            report.error(wrong.code, wrong.message, at, "cannot be read", notes=wrong.notes, help=wrong.help)
+    missing = "measure them first: `shapeflow probe FILE.shape` prints where it writes them"
+    credits = read(program, path, at, "the file of credits", load, missing, report)
+    if credits is None:
         return program
     other = program.unlike(credits.subject)
     if other is not None:

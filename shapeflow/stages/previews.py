@@ -10,6 +10,7 @@ import attrs
 
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Dimension
 from shapeflow.ir.components import Transition
 from shapeflow.ir.program import AxisUse, Program
 from shapeflow.ir.route import END, Leg, Route, Share
@@ -37,14 +38,15 @@ def previewed(program: Program, route: Route) -> tuple[Leg, ...]:
     return tuple(found)
 
 
-def surcharge(program: Program, before: Shape, after: Shape) -> float:
-    """The compute that steps in the next shape add to the stage before a switch, as a fraction of its compute."""
+def surcharge(program: Program, before: Shape, after: Shape, dimension: Dimension = "compute") -> float:
+    """What steps in the next shape add to the stage before a switch, as a fraction of that stage's compute or
+    seconds."""
     if program.trained is None or before == after:
         return 0.0
     first, _ = previewed(program, Route((Leg(before, END), Leg(after, END))))
-    cost = program.trained.cost
-    own = cost(before)
-    return max(0.0, sum((cost(one.shape) / own - 1) * one.share * (one.last - one.first) for one in first.shares))
+    of_step, own = program.trained.of_step, program.trained.of_step(dimension, before)
+    extra = ((of_step(dimension, one.shape) / own - 1) * one.share * (one.last - one.first) for one in first.shares)
+    return max(0.0, sum(extra))
 
 
 def left_out(program: Program, route: Route) -> Iterator[str]:

@@ -23,6 +23,7 @@ def traverse(program: Program, laws: Laws, report: Report) -> Route | None:
 def problem(program: Program, laws: Laws) -> Problem:
     """The input of a traversal."""
     trained = program.trained
+    seconds = program.budget is not None and program.budget.dimension == "seconds"
     return Problem(
         candidates=program.candidates,
         laws=laws,
@@ -34,8 +35,11 @@ def problem(program: Program, laws: Laws) -> Problem:
         allowed=lambda before, after: program.backward(before, after) is None,
         credit=program.credit,
         spans=program.within("traversal"),
-        surcharge=lambda before, after: surcharge(program, before, after),
+        surcharge=lambda before, after: surcharge(program, before, after, "seconds" if seconds else "compute"),
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
+        step_seconds={shape: trained.seconds(shape) for shape in program.candidates}
+        if trained and trained.profile
+        else None,
         mixture=laws.mixture,
     )
 

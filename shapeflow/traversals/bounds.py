@@ -19,9 +19,9 @@ class Budget:
     """A budget, and how much of it one FLOP uses in each candidate."""
 
     value: float
-    """In FLOPs, in steps, or in images or tokens."""
+    """In FLOPs, steps, images, tokens or seconds."""
     unit: tuple[float, ...]
-    """1 for a budget of compute, else the steps, images or tokens per FLOP; one for each candidate."""
+    """1 for a budget of compute, else the steps, images, tokens or seconds per FLOP; one for each candidate."""
 
     dimension: Dimension = "compute"
 
@@ -32,12 +32,12 @@ class Budget:
 
 @attrs.frozen
 class InUnit:
-    """A law over steps, images or tokens. Each step of a shape has a fixed amount of FLOPs and of data, so this only
-    changes the scale."""
+    """A law over steps, images, tokens or seconds. Each step of a shape has a fixed amount of FLOPs, of data and of
+    time, so this only changes the scale."""
 
     law: Curve
     unit: float
-    """Steps, images or tokens per FLOP."""
+    """Steps, images, tokens or seconds per FLOP."""
 
     @property
     def floor(self) -> float:
@@ -88,11 +88,11 @@ def budget_of(problem: Problem, report: Report) -> Budget | None:
     found = prices(problem, amount)
     if found is not None:
         return Budget(amount.value, tuple(1 / price for price in found), amount.dimension)
-    why = (
-        "the FLOPs of a step are not known"
-        if amount.dimension == "steps"
-        else f"{amount.dimension} cannot be counted in steps"
-    )
+    known: dict[Dimension, str] = {
+        "steps": "the FLOPs of a step are not known",
+        "seconds": "the seconds of a step are not known",
+    }
+    why = known.get(amount.dimension, f"{amount.dimension} cannot be counted in steps")
     help = "give the budget in compute, such as `budget 10 EFLOPs`"
     report.error("uncounted-budget", f"a budget of {amount} needs a model", problem.spans.get("budget"), why, help=help)
     return None
@@ -102,11 +102,14 @@ def prices(problem: Problem, budget: Amount) -> list[float] | None:
     """FLOPs of each candidate per unit of the budget; None if they are not known."""
     if budget.dimension == "compute":
         return [1.0] * len(problem.candidates)
-    costs, data = problem.step_compute, problem.step_data
-    if costs is None or (data is None and budget.dimension != "steps"):
+    costs, taken = problem.step_compute, problem.step_data
+    if budget.dimension == "seconds":
+        taken = problem.step_seconds
+    if costs is None or (taken is None and budget.dimension != "steps"):
         return None
-    taken = {} if data is None or budget.dimension == "steps" else data
-    return [costs[shape] / taken.get(shape, 1.0) for shape in problem.candidates]
+    if taken is None or budget.dimension == "steps":
+        return [costs[shape] for shape in problem.candidates]
+    return [costs[shape] / taken[shape] for shape in problem.candidates]
 
 
 def no_end(problem: Problem, name: str, report: Report, *, stop: bool = True) -> None:

@@ -34,8 +34,8 @@ class Question:
         return str(Amount(float(f"{amount:.4g}"), self.dimension))
 
     def in_unit(self) -> Question:
-        """The same question counted in the unit of its budget, so that the plan is the best one per step, image or
-        token; itself if a FLOP costs the same part of the budget in all candidates."""
+        """The same question counted in the unit of its budget, so that the plan is the best one per step, image,
+        token or second; itself if a FLOP costs the same part of the budget in all candidates."""
         if self.budget is None or len(set(self.budget.unit)) == 1:
             return self
         units = self.budget.unit
@@ -79,8 +79,8 @@ class Question:
         return all(pair is None or pair[1] <= event.error <= pair[0] for pair in pairs)
 
     def _surcharge(self, before: Shape, after: Shape) -> float:
-        """A previewed step costs more FLOPs, but is one step on as much data as any other."""
-        return self.problem.surcharge(before, after) if self.dimension == "compute" else 0.0
+        """A previewed step costs more FLOPs and time, but is one step on as much data as any other."""
+        return self.problem.surcharge(before, after) if self.dimension in ("compute", "seconds") else 0.0
 
     def _ease(self) -> Floats:
         """Log of credit / (1 + surcharge) of each switch; see `crossings`."""

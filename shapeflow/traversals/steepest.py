@@ -29,8 +29,8 @@ class Steepest(TraversalHooks):
     start and the previews of switches are counted. According to the laws, the plan therefore never costs more than the
     best fixed shape, except for rounding to whole steps.
 
-    A budget in steps, samples, tokens or epochs is what is optimized: the rates are then per step, image or token, and
-    the plan is the one with the lowest error after that many of them.
+    A budget in steps, samples, tokens, epochs or seconds is what is optimized: the rates are then per step, image,
+    token or second, and the plan is the one with the lowest error after that many of them.
     """
 
     picks: ClassVar[bool] = True

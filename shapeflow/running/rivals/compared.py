@@ -12,7 +12,7 @@ from shapeflow.running.rivals.choice import LeftOut, Rivals
 from shapeflow.running.rivals.halving import Halved, Train, halved
 from shapeflow.running.rivals.paired import paired
 from shapeflow.running.rivals.predicted import Prediction, predictions
-from shapeflow.running.rivals.results import Result, results, target_of
+from shapeflow.running.rivals.results import Result, Unit, results, target_of
 from shapeflow.running.rivals.same import joined
 from shapeflow.running.rivals.ways import Cases, with_goal
 from shapeflow.running.runs import Run
@@ -32,6 +32,8 @@ class Compared:
     predictions: tuple[Prediction, ...]
     runs: Mapping[Path, Run]
     """Folder of a job -> its run."""
+    unit: Unit = "compute"
+    """What savings are shares of."""
 
     def json(self) -> dict[str, Any]:
         """The comparison as JSON."""
@@ -40,16 +42,17 @@ class Compared:
             "metric": self.metric,
             "target": self.target,
             "seeds": list(self.seeds),
-            "ways": [_way(result, plan) for result in self.results],
+            "unit": self.unit,
+            "ways": [_way(result, plan, self.unit) for result in self.results],
             "choice": None if self.choice is None else self.choice.json(),
             "predictions": [attrs.asdict(one) for one in self.predictions],
             "left_out": [attrs.asdict(one) for one in self.left],
         }
 
 
-def _way(result: Result, plan: Result) -> dict[str, Any]:
+def _way(result: Result, plan: Result, unit: Unit) -> dict[str, Any]:
     """A way as JSON. `saving`: the paired statistics of its savings; null for the plan, and if a seed has none."""
-    savings = result.savings(plan)
+    savings = result.savings(plan, unit)
     found = None if result is plan else paired(savings)
     return {**attrs.asdict(result), "savings": savings, "saving": None if found is None else attrs.asdict(found)}
 
@@ -64,7 +67,7 @@ def compared(cases: Cases, rivals: Rivals, metric: str, target: float | None, tr
     goal = target_of(own, runs, metric) if target is None else target
     choice = None
     if rivals.field:
-        choice = halved(rivals.field, own.plan.totals.compute or 0.0, metric, train, runs)
+        choice = halved(rivals.field, own.plan, metric, train, runs)
     entries = rivals.entries if choice is None else rivals.with_best(choice.best)
     ways = [with_goal(way, (metric, goal)) for way in joined(own, entries)]
     runs |= train([way for way in ways[1:] if way.same is None])
@@ -72,4 +75,5 @@ def compared(cases: Cases, rivals: Rivals, metric: str, target: float | None, tr
     seeds = tuple(job.plan.seed for job in own.jobs)
     plans = {way.name: way.plan for way in ways}
     expected = tuple(predictions(own, found, runs, metric, chosen=target is not None, plans=plans))
-    return Compared(metric, goal, seeds, found, choice, rivals.left, expected, runs)
+    unit: Unit = "seconds" if own.plan.in_seconds else "compute"
+    return Compared(metric, goal, seeds, found, choice, rivals.left, expected, runs, unit)

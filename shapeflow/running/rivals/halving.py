@@ -1,8 +1,9 @@
 """Finds the best fixed shape by training: successive halving.
 
 All candidates are trained for a quarter of the plan's compute, the better half of them up to half of it, and so on; the
-choice is made at the plan's compute, between at least two shapes. See Jamieson and Talwalkar, "Non-stochastic Best Arm
-Identification and Hyperparameter Optimization" (AISTATS 2016). Every run continues from its checkpoint.
+choice is made at the plan's compute, between at least two shapes. For a plan that is compared by seconds, shapes get
+its seconds instead. See Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
+Optimization" (AISTATS 2016). Every run continues from its checkpoint.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any
 import attrs
 
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.plan import Plan
 from shapeflow.running.pool import Job
 from shapeflow.running.rivals.results import curve_of
-from shapeflow.running.rivals.ways import PLAN, Entry
+from shapeflow.running.rivals.ways import PLAN, Entry, budget_in
 from shapeflow.running.runs import Run
 
 SHARES = (0.25, 0.5, 1.0)
@@ -32,10 +34,12 @@ Train = Callable[[Sequence[Entry]], Mapping[Path, Run]]
 
 @attrs.frozen
 class Round:
-    """The shapes that were trained up to `compute` FLOPs, with the mean value over the seeds, the best first."""
+    """The shapes that were trained up to `compute` FLOPs, or `seconds` if these are given, with the mean value over the
+    seeds, the best first."""
 
-    compute: float
+    compute: float | None
     values: tuple[tuple[Shape, float], ...]
+    seconds: float | None = None
 
 
 @attrs.frozen
@@ -52,7 +56,8 @@ class Halved:
     def json(self) -> dict[str, Any]:
         """The choice as JSON."""
         rounds = [
-            {"compute": one.compute, "values": [_value_json(*each) for each in one.values]} for one in self.rounds
+            {"compute": one.compute, "seconds": one.seconds, "values": [_value_json(*each) for each in one.values]}
+            for one in self.rounds
         ]
         return {"shape": shape_of(self.best).json(), "rounds": rounds, "compute": self.spent, "runs": self.runs}
 
@@ -66,9 +71,9 @@ def shape_of(entry: Entry) -> Shape:
     return entry.plan.stages[0].shape
 
 
-def halved(field: Sequence[Entry], compute: float, metric: str, train: Train, known: Mapping[Path, Run]) -> Halved:
-    """The best of some fixed shapes, by the mean of a metric over the seeds after `compute` FLOPs. `known`: the runs of
-    the plan.
+def halved(field: Sequence[Entry], plan: Plan, metric: str, train: Train, known: Mapping[Path, Run]) -> Halved:
+    """The best of some fixed shapes, by the mean of a metric over the seeds after the compute, or the seconds, of the
+    plan. `known`: the runs of the plan.
 
     Raises Refused if a run fails."""
     left, rounds, spent = list(field), [], dict[Path, float]()
@@ -76,14 +81,16 @@ def halved(field: Sequence[Entry], compute: float, metric: str, train: Train, kn
         kept = 1 if share == SHARES[-1] else max(FINAL, math.ceil(len(left) / 2))
         if kept >= len(left):
             continue
-        ways = [_paused(entry, share, compute) for entry in left if entry.same != PLAN]
+        ways = [_paused(entry, share, budget_in(plan, shape_of(entry))) for entry in left if entry.same != PLAN]
         runs = {**known, **train(ways)}
         for job in (job for way in ways for job in way.jobs):
             if runs[job.folder].folder == job.folder:
                 spent[job.folder] = job.plan.compute_at(job.steps)
-        values = {id(entry): _value(entry, runs, metric, share * compute) for entry in left}
+        values = {id(entry): _value(entry, runs, metric, share * budget_in(plan, shape_of(entry))) for entry in left}
         left.sort(key=lambda entry: values[id(entry)])
-        rounds.append(Round(share * compute, tuple((shape_of(entry), values[id(entry)]) for entry in left)))
+        found = tuple((shape_of(entry), values[id(entry)]) for entry in left)
+        compute, seconds = (share * (whole or 0.0) for whole in (plan.totals.compute, plan.totals.seconds))
+        rounds.append(Round(None, found, seconds) if plan.in_seconds else Round(compute, found))
         del left[kept:]
     return Halved(left[0], tuple(rounds), math.fsum(spent.values()), len(spent))
 

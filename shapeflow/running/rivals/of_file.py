@@ -10,7 +10,7 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, compile_fixed, program_of
-from shapeflow.running.rivals.ways import PLAN, ROOM, Entry, entry, fixed_entry, measured_every, measured_often
+from shapeflow.running.rivals.ways import PLAN, ROOM, Entry, entry, fixed_entry, measured_often
 
 CONSTANT_RATE = ("schedule constant", "cooldown 0%")
 """Sentences that replace those of the file for the plan and its rivals."""
@@ -28,11 +28,15 @@ class OfFile:
     seeds: tuple[int, ...]
     folder: Path
     plan: Entry
+    timed: bool = False
+    """Whether the budget is in seconds: rivals then get the plan's seconds, otherwise its compute."""
 
     @classmethod
     def of(cls, path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> OfFile:
         """Compile the plan. Raises Refused."""
-        return cls(path, tuple(sentences), tuple(seeds), folder, plan_entry(path, sentences, seeds, folder, report))
+        plan, program = plan_entry(path, sentences, seeds, folder, report), program_of(path, sentences, Report())
+        timed = program is not None and program.budget is not None and program.budget.dimension == "seconds"
+        return cls(path, tuple(sentences), tuple(seeds), folder, plan, timed)
 
     def fixed(self, name: str, what: str, shape: Shape) -> Entry:
         """The plans have no laws: how long they train does not depend on a prediction. Raises Refused."""
@@ -48,8 +52,8 @@ class OfFile:
         return fixed_entry(name, what, shape, plans, self.folder)
 
     def traversal(self, name: str, what: str) -> Entry:
-        """A traversal that does not depend on its budget may use up to `ROOM` times the plan's compute to reach the
-        target; the others get the plan's budget. Raises Refused."""
+        """A traversal that does not depend on its budget may use up to `ROOM` times the plan's compute, or seconds, to
+        reach the target; the others get the plan's budget. Raises Refused."""
         kind, answer = name.partition("(")[0].strip(), self.plan.plan.answer
         mixed = kind == "mixture" and answer is not None and answer.mix is not None
         room = ROOM if kind in CONSTANT or mixed else 1.0
@@ -59,9 +63,10 @@ class OfFile:
 
     def _sentences(self, room: float, seed: int) -> list[str]:
         plan = self.plan.plan
-        budget = f"budget {room * (plan.totals.compute or 0.0):.6e} FLOPs"
-        often = f"evaluate every {measured_every(plan):.6e} FLOPs"
-        return [*self.sentences, *CONSTANT_RATE, budget, often, f"seed {seed}"]
+        whole, unit = (plan.totals.seconds, "s") if self.timed else (plan.totals.compute, "FLOPs")
+        every = f"evaluate every {(whole or 0.0) / plan.steps * (plan.evaluate or 1):.6e} {unit}"
+        budget = f"budget {room * (whole or 0.0):.6e} {unit}"
+        return [*self.sentences, *CONSTANT_RATE, budget, every, f"seed {seed}"]
 
 
 def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> Entry:

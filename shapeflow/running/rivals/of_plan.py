@@ -16,7 +16,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Candidate, Comparator, Comparison, Plan, Point, Stage, Totals
 from shapeflow.ir.plan_json import load, sealed
-from shapeflow.running.rivals.ways import PLAN, ROOM, Entry, entry, fixed_entry, measured_every, measured_often
+from shapeflow.running.rivals.ways import PLAN, ROOM, Entry, budget_in, entry, fixed_entry, measured_often
 
 CHECKPOINTS = 10
 """The number of checkpoints of a fixed shape."""
@@ -93,8 +93,10 @@ def fixed_stage(plan: Plan, shape: Shape) -> Stage | None:
 
 
 def fixed_plan(plan: Plan, stage: Stage) -> Plan:
-    """A plan of one stage for `ROOM` times the plan's compute, without laws, as a sweep has it."""
-    compute, cost = ROOM * (plan.totals.compute or 0.0), stage.cost
+    """A plan of one stage for `ROOM` times the plan's compute, or its seconds if the plan is compared by these, without
+    laws, as a sweep has it."""
+    whole, cost = budget_in(plan, stage.shape), stage.cost
+    compute = ROOM * whole
     steps = max(1, math.floor(compute / cost * (1 + 1e-12)))
     end = Point(steps, steps * cost, None)
     none = "the plan has no laws"
@@ -109,7 +111,7 @@ def fixed_plan(plan: Plan, stage: Stage) -> Plan:
             answer=None,
             traversal=None,
             notes=(),
-            evaluate=max(1, round(measured_every(plan) / cost)),
+            evaluate=max(1, round(whole / plan.steps * (plan.evaluate or 1) / cost)),
             checkpoint=max(1, round(steps / CHECKPOINTS)),
         )
     )

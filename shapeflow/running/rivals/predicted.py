@@ -94,7 +94,7 @@ def _why(plan: Plan, metric: str, chosen: bool) -> Why | None:
     unlike: list[tuple[bool, Why]] = [
         (metric != plan.metric, "other-metric"),
         (chosen and plan.answer.mix is None, "other-target"),
-        (plan.answer.unit != "compute", "other-unit"),
+        (plan.answer.unit not in ("compute", "seconds"), "other-unit"),
     ]
     return next((reason for differs, reason in unlike if differs), None)
 
@@ -107,7 +107,7 @@ def _saving(
     own: Result,
     why: Why | None,
 ) -> Prediction:
-    saving = paired(rival.savings(own))
+    saving = paired(rival.savings(own, "seconds" if plan.in_seconds else "compute"))
     pair = None if found is None else (found.low, found.high)
     return _prediction(
         what, None if found is None else found.middle, pair, None if saving is None else saving.mean, why

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
@@ -14,6 +15,8 @@ from shapeflow.ir.events import StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.running.rivals.ways import PLAN, Entry
 from shapeflow.running.runs import Run
+
+Unit = Literal["compute", "seconds"]
 
 
 @attrs.frozen
@@ -35,9 +38,10 @@ class Result:
     def mean_compute(self) -> float | None:
         return _mean(self.compute)
 
-    def savings(self, plan: Result) -> tuple[float | None, ...]:
-        """1 - plan / this, per seed; None if one of the two never reaches the target."""
-        pairs = zip(plan.compute, self.compute, strict=True)
+    def savings(self, plan: Result, unit: Unit = "compute") -> tuple[float | None, ...]:
+        """1 - plan / this in compute or seconds, per seed; None if one of the two never reaches the target."""
+        ours, theirs = (one.seconds if unit == "seconds" else one.compute for one in (plan, self))
+        pairs = zip(ours, theirs, strict=True)
         return tuple(None if ours is None or theirs is None else 1 - ours / theirs for ours, theirs in pairs)
 
 

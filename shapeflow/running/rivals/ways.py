@@ -15,7 +15,7 @@ from shapeflow.running.pool import Job
 
 PLAN = "plan"
 ROOM = 2.5
-"""A rival is stopped after this many times the plan's compute."""
+"""A rival is stopped after this many times the plan's compute, or its seconds if its budget is in seconds."""
 
 FIXED = {"last": "the fixed last shape", "best": "the best fixed shape"}
 """Names of the rivals that are fixed shapes."""
@@ -87,9 +87,10 @@ def measured_often(plan: Plan) -> Plan:
     return plan if plan.evaluate is not None and plan.evaluate <= most else sealed(attrs.evolve(plan, evaluate=most))
 
 
-def measured_every(plan: Plan) -> float:
-    """FLOPs between two measurements of the plan and its rivals."""
-    return (plan.totals.compute or 0.0) / plan.steps * (plan.evaluate or 1)
+def budget_in(plan: Plan, shape: Shape) -> float:
+    """FLOPs of the plan's budget in a fixed shape: those of the plan, or as many as the plan's seconds allow if it is
+    compared by these."""
+    return ((plan.totals.seconds if plan.in_seconds else plan.totals.compute) or 0.0) / plan.pace(shape)
 
 
 def with_goal(entry: Entry, goal: tuple[str, float]) -> Entry:

@@ -18,7 +18,17 @@ from shapeflow.ir.program import Program
 from shapeflow.laws.fitting.posterior import AHEAD, DRAWS, Draws, Posterior, posterior
 from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
 from shapeflow.stages.assess.doubts import DIFFER
-from shapeflow.stages.assess.facts import beware, own_compute, per_flop, runs_differ, spent, switches, unit_of, useful
+from shapeflow.stages.assess.facts import (
+    beware,
+    own_compute,
+    per_flop,
+    runs_differ,
+    spent,
+    switches,
+    taken,
+    unit_of,
+    useful,
+)
 from shapeflow.stages.assess.idle import idle
 from shapeflow.stages.assess.settle import settle
 from shapeflow.stages.assess.stated import without_draws
@@ -111,12 +121,11 @@ def _question(program: Program, plan: Plan, draws: Posterior) -> Question:
     pieces = tuple(
         Piece(stage.shape, own_compute(stage) * per_flop(program, unit, stage.shape)) for stage in plan.stages
     )
-    budget = plan.totals.compute or 0.0 if unit == "compute" else sum(piece.length for piece in pieces)
     moved = {shape: one.moved(math.log(per_flop(program, unit, shape))) for shape, one in draws.curves.items()}
     return Question(
         posterior=attrs.evolve(draws, curves=moved),
         pieces=pieces,
-        budget=budget,
+        budget=taken(program, plan, unit),
         credit=program.credit,
         allowed=lambda before, after: program.backward(before, after) is None,
         credits=tuple(_credits(program, plan)),

@@ -74,6 +74,16 @@ def per_flop(program: Program, unit: Dimension, shape: Shape) -> float:
     return program.trained.of_step(unit, shape) / program.trained.cost(shape)
 
 
+def taken(program: Program, plan: Plan, unit: Dimension) -> float:
+    """How much of the unit the plan takes: FLOPs and seconds with blended steps, steps and data as if all steps of a
+    stage were in its shape."""
+    if unit == "compute":
+        return plan.totals.compute or 0.0
+    if unit == "seconds":
+        return plan.totals.seconds or 0.0
+    return sum(own_compute(stage) * per_flop(program, unit, stage.shape) for stage in plan.stages)
+
+
 def own_compute(stage: Stage) -> float:
     """FLOPs of a stage, as if all its steps were in its own shape."""
     if stage.steps is None:

@@ -11,7 +11,18 @@ from shapeflow.ir.answer import Answer, Chance, Doubt, Range, Say
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
-from shapeflow.stages.assess.facts import PLACES, WORTH, beware, own_compute, per_flop, spent, switches, unit_of, useful
+from shapeflow.stages.assess.facts import (
+    PLACES,
+    WORTH,
+    beware,
+    own_compute,
+    per_flop,
+    spent,
+    switches,
+    taken,
+    unit_of,
+    useful,
+)
 
 
 def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Sequence[Doubt]) -> Answer:
@@ -54,9 +65,7 @@ def _exactly(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Range |
     """The saving against the best of some fixed shapes, in the unit of the budget; 1 if none reaches the plan's error,
     None if one starts below it."""
     unit = unit_of(program, plan)
-    budget = plan.totals.compute or 0.0
-    if unit != "compute":
-        budget = sum(own_compute(stage) * per_flop(program, unit, stage.shape) for stage in plan.stages)
+    budget = taken(program, plan, unit)
     need = min(_needs(program, plan, laws).values())
     if need <= 0:
         return None

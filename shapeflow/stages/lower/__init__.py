@@ -3,15 +3,15 @@ fixed shapes."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 
 from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import Amount
 from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
@@ -20,7 +20,7 @@ from shapeflow.ir.route import Leg, Route
 from shapeflow.stages.lower.cautions import cautions
 from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
-from shapeflow.stages.lower.lengths import Ruler, Stretch, leave
+from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, leave, seconds_of
 from shapeflow.stages.lower.mixture import mixture_law
 from shapeflow.stages.lower.schedule import schedule
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
@@ -47,14 +47,15 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         report.error("no-steps", "the plan has no steps", program.spans.get(bound), why)
         return None
     end = stages[-1].leave
-    totals = Totals(end.compute, end.error, end.step)
+    totals = Totals(end.compute, end.error, end.step, end.seconds)
+    evaluate = interval(program.evaluate, EVALUATE, program, stages)
     trained = program.trained
     return Plan(
         name=program.name,
         convention=program.convention,
         metric=program.metric.key,
         axes=tuple(AxisUnit(axis.name, axis.unit) for axis in program.axes),
-        candidates=tuple(Candidate(shape, laws.get(shape)) for shape in program.candidates),
+        candidates=tuple(_candidate(program, shape, laws.get(shape)) for shape in program.candidates),
         stages=tuple(stages),
         totals=totals,
         comparison=compare(program, laws, totals, stages[-1].shape),
@@ -69,14 +70,21 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         parameters=trained.model.parameters if trained else (),
         apart=tuple(sorted(trained.model.apart)) if trained else (),
         slots=dict(trained.model.slots) if trained else {},
-        evaluate=_every(program.evaluate, EVALUATE, program, stages),
-        checkpoint=_every(program.checkpoint, CHECKPOINT, program, stages),
+        evaluate=evaluate,
+        checkpoint=interval(program.checkpoint, CHECKPOINT, program, stages),
         cooldown=cooldown(program, stages, report),
         schedule=schedule(program, laws, end.step, report),
         seed=program.seed,
         source=program.source,
-        notes=(*route.notes, *way.notes, *cautions(program, laws, stages)),
+        notes=(*route.notes, *way.notes, *cautions(program, laws, stages, evaluate)),
     )
+
+
+def _candidate(program: Program, shape: Shape, law: Law | None) -> Candidate:
+    trained = program.trained
+    if trained is None or program.profile is None:
+        return Candidate(shape, law)
+    return Candidate(shape, law, trained.cost(shape), trained.seconds(shape))
 
 
 def _spec(component: object | None) -> Spec | None:
@@ -117,12 +125,13 @@ class _Way:
 def _laid(program: Program, laws: Mapping[Shape, Law], route: Route, numbers: tuple[int, ...], report: Report) -> _Way:
     """The stages of the route's legs; `numbers`: their indices in the whole route."""
     switches, ruler, way = Switches(program, report), Ruler(program, laws), _Way(notes=tuple(left_out(program, route)))
-    here = Point(None if program.trained is None else 0, 0.0, program.begins_at(laws))
+    begin = None if program.trained is None else 0
+    here = Point(begin, 0.0, program.begins_at(laws), None if program.profile is None else 0.0)
     ledger, stopped = None, False
     for index, leg in zip(numbers, previewed(program, route), strict=True):
         before = way.stages[-1].shape if way.stages else None
         credit = 1.0 if before is None else program.credit(before, leg.shape)
-        stretch = ruler.measure(leg, here, _data(way.stages), credit)
+        stretch = ruler.measure(leg, here, data_of(way.stages), credit)
         if stopped or stretch.spent <= 0:
             way.empty[index] = stopped
             stopped = stopped or stretch.stops
@@ -154,11 +163,17 @@ def _fitted(
     budget."""
     budget = switches.program.budget
     stage = _stage(switches, stretch, transition, before, index, laws)
-    if budget is None or budget.dimension != "compute" or stage.steps is None:
+    if budget is None or budget.dimension not in ("compute", "seconds") or stage.steps is None:
         return stage, stretch
-    dearest = max((stage.cost, *(blend.compute for blend in stage.blends)))
-    while (over := (stage.leave.compute or 0.0) - budget.value * (1 + 1e-12)) > 0 and (stretch.steps or 0) > 1:
-        stretch = stretch.shorter(max(1, int(over / dearest)), stage.cost)
+    of_step = functools.partial(switches.trained.of_step, budget.dimension)
+    dearest = max(map(of_step, (stage.shape, *(blend.shape for blend in stage.blends))))
+
+    def over() -> float:
+        spent = stage.leave.seconds if budget.dimension == "seconds" else stage.leave.compute
+        return (spent or 0.0) - budget.value * (1 + 1e-12)
+
+    while over() > 0 and (stretch.steps or 0) > 1:
+        stretch = stretch.shorter(max(1, int(over() / dearest)), stage.cost)
         stage = _stage(switches, stretch, transition, before, index, laws)
     return stage, stretch
 
@@ -190,7 +205,10 @@ def _stage(
         leave=stretch.enter,
     )
     compute = stretch.spent if stretch.steps is None else stage.compute_of(program.seed, index, stretch.steps)
-    return attrs.evolve(stage, leave=leave(stretch, laws.get(leg.shape), compute))
+    seconds = None
+    if trained is not None and program.profile is not None:
+        seconds = seconds_of(trained, stage, program.seed, index, stretch.steps or 0)
+    return attrs.evolve(stage, leave=leave(stretch, laws.get(leg.shape), compute, seconds))
 
 
 def _blends(switches: Switches, leg: Leg, steps: int | None) -> tuple[Blend, ...]:
@@ -231,11 +249,6 @@ def _memory(program: Program, trained: Trained, shape: Shape) -> float:
     return math.prod(axis.transition.memory(trained.facts, shape) for axis in program.axes)
 
 
-def _data(stages: Iterable[Stage]) -> int:
-    """Images, or tokens, of all steps of some stages. All steps of a stage have the same batch size."""
-    return sum((stage.steps or 0) * (stage.batch or 0) for stage in stages)
-
-
 def _skipped(program: Program, leg: Leg, index: int, past: bool, report: Report) -> None:
     shape, stop = leg.shape.written(program.units), program.spans.get("stop")
     report.warning(
@@ -272,17 +285,3 @@ def _endless(program: Program, stretch: Stretch, report: Report) -> bool:
         help="lower the budget: this model and batch take few FLOPs per step",
     )
     return True
-
-
-def _every(amount: Amount | None, default: float, program: Program, stages: Sequence[Stage]) -> int | None:
-    """Steps between two evaluations or checkpoints."""
-    end = stages[-1].leave
-    if end.step is None or program.trained is None:
-        return None
-    if amount is None:
-        amount = Amount(default, "ratio")
-    if amount.dimension == "ratio":
-        return max(1, round(amount.value * end.step))
-    amount = program.trained.counted(amount)
-    whole = {"compute": end.compute or 0.0, "steps": end.step}.get(amount.dimension, _data(stages))
-    return max(1, round(amount.value / (whole / end.step)))

@@ -1,10 +1,11 @@
-"""Notes on the forecast of a plan, in addition to those of the traversal."""
+"""Notes on the forecast of a plan, of errors and of time, in addition to those of the traversal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
+from shapeflow.base.units import duration
 from shapeflow.ir.law import Law
 from shapeflow.ir.parameters import ANY
 from shapeflow.ir.plan import Stage
@@ -13,8 +14,11 @@ from shapeflow.stages.lower.credited import credit_notes
 from shapeflow.stages.lower.schedule import of_laws
 
 
-def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage]) -> Iterator[str]:
-    """Yield the notes: whole sentences, lower case, no full stop."""
+def cautions(
+    program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage], evaluate: int | None
+) -> Iterator[str]:
+    """Yield the notes: whole sentences, lower case, no full stop. `evaluate`: steps between two evaluations."""
+    yield from _time(program, stages, evaluate)
     if not laws:
         if program.credits_path is not None:
             yield f"without laws there is no forecast, and the credits of `{program.credits_path}` affect no stage"
@@ -34,6 +38,19 @@ def cautions(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage
         compared = len({shape[axis.name] for shape in program.candidates}) > 1
         if compared and axis.kind.caution and axis.kind.data in (ANY, program.metric.data):
             yield axis.kind.caution
+
+
+def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> Iterator[str]:
+    """A note on what predicted seconds hold for."""
+    profile = program.profile
+    if profile is None or evaluate is None:
+        return
+    paces = [(stage.steps or 0, profile.pace(stage.shape)) for stage in stages]
+    more = sum(max(1, steps // evaluate) * pace.evaluation for steps, pace in paces if pace is not None)
+    yield (
+        f"time is predicted by `{program.profile_path}` and counts training steps only; evaluation adds about "
+        f"{duration(more, 2)}. A run makes the planned steps, however long they take"
+    )
 
 
 def _extrapolated(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage]) -> Iterator[str]:

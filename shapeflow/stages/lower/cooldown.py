@@ -10,6 +10,7 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
+from shapeflow.stages.lower.lengths import seconds_of
 
 MOST = 0.5
 """Maximum share of a plan's compute. Laws and switches assume a constant learning rate for most of the run, and a
@@ -24,7 +25,7 @@ def cooldown(program: Program, stages: Sequence[Stage], report: Report) -> int |
         return None
     total = stages[-1].leave.compute or 0.0
     amount = program.trained.counted(program.cooldown)
-    steps, at = _steps(program.seed, stages, amount, total), program.spans["cooldown"]
+    steps, at = _steps(program, stages, amount, total), program.spans["cooldown"]
     share = amount.value if amount.dimension == "ratio" else _compute(program.seed, stages, steps) / total
     whole = Amount(_whole(stages, amount.dimension, total), amount.dimension)
     if steps < 1:
@@ -45,12 +46,15 @@ def _whole(stages: Sequence[Stage], dimension: Dimension, total: float) -> float
     """The whole plan as an amount of the given dimension."""
     if dimension in ("ratio", "compute"):
         return 1.0 if dimension == "ratio" else total
+    if dimension == "seconds":
+        return stages[-1].leave.seconds or 0.0
     return float(sum((stage.steps or 0) * (1 if dimension == "steps" else stage.batch or 0) for stage in stages))
 
 
-def _steps(seed: int, stages: Sequence[Stage], amount: Amount, total: float) -> int:
+def _steps(program: Program, stages: Sequence[Stage], amount: Amount, total: float) -> int:
     """The largest number of last steps that take at most the given amount."""
-    left, dimension = amount.value, amount.dimension
+    left, dimension, seed, trained = amount.value, amount.dimension, program.seed, program.trained
+    assert trained is not None
     if dimension == "ratio":
         left, dimension = left * total, "compute"
     found = 0
@@ -62,6 +66,9 @@ def _steps(seed: int, stages: Sequence[Stage], amount: Amount, total: float) -> 
             steps = (stage.steps or 0) - done
             if dimension == "compute":
                 return stage.compute_of(seed, index, stage.steps or 0) - stage.compute_of(seed, index, done)
+            if dimension == "seconds":
+                whole = seconds_of(trained, stage, seed, index, stage.steps or 0)
+                return whole - seconds_of(trained, stage, seed, index, done)
             return float(steps if dimension == "steps" else steps * (stage.batch or 0))
 
         room = left * (1 + _HAIR)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.law import Law
-from shapeflow.ir.plan import Point, forecast
-from shapeflow.ir.program import Program
+from shapeflow.ir.plan import Point, Stage, forecast
+from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg
 
 
@@ -83,7 +83,8 @@ class Ruler:
         if trained is None:
             return max(0.0, amount.value - (here.compute or 0.0))
         amount = trained.counted(amount)
-        done = {"compute": here.compute or 0.0, "steps": here.step or 0}.get(amount.dimension, data)
+        known = {"compute": here.compute or 0.0, "steps": here.step or 0, "seconds": here.seconds or 0.0}
+        done = known.get(amount.dimension, data)
         steps = (amount.value - done) / self.mean(leg, amount.dimension)
         return max(0.0, steps * trained.cost(leg.shape))
 
@@ -129,8 +130,36 @@ def entered(law: Law | None, here: Point, credit: float) -> Point:
     return attrs.evolve(here, error=error if math.isfinite(error) else None)
 
 
-def leave(stretch: Stretch, law: Law | None, compute: float) -> Point:
-    """The point at which a stretch ends. `compute`: its FLOPs, including blends."""
+def leave(stretch: Stretch, law: Law | None, compute: float, seconds: float | None) -> Point:
+    """The point at which a stretch ends. `compute`, `seconds`: its FLOPs and seconds, including blends."""
     enter = stretch.enter
     step = None if stretch.steps is None else (enter.step or 0) + stretch.steps
-    return Point(step, (enter.compute or 0.0) + compute, forecast(law, enter, stretch.spent))
+    time = None if seconds is None else (enter.seconds or 0.0) + seconds
+    return Point(step, (enter.compute or 0.0) + compute, forecast(law, enter, stretch.spent), time)
+
+
+def seconds_of(trained: Trained, stage: Stage, seed: int, index: int, steps: int) -> float:
+    """Seconds of a stage's first `steps` steps, including blends. Needs a profile."""
+    return stage.sum_of(seed, index, steps, lambda blend: trained.seconds((blend or stage).shape))
+
+
+def data_of(stages: Iterable[Stage]) -> int:
+    """Images, or tokens, of all steps of some stages. All steps of a stage have the same batch size."""
+    return sum((stage.steps or 0) * (stage.batch or 0) for stage in stages)
+
+
+def interval(amount: Amount | None, default: float, program: Program, stages: Sequence[Stage]) -> int | None:
+    """Steps between two evaluations or checkpoints."""
+    end = stages[-1].leave
+    if end.step is None or program.trained is None:
+        return None
+    if amount is None:
+        amount = Amount(default, "ratio")
+    if amount.dimension == "ratio":
+        return max(1, round(amount.value * end.step))
+    amount = program.trained.counted(amount)
+    whole = {"compute": end.compute or 0.0, "steps": end.step}.get(amount.dimension, data_of(stages))
+    if amount.dimension == "seconds":
+        times = ((stage, index, stage.steps or 0) for index, stage in enumerate(stages))
+        whole = sum(seconds_of(program.trained, stage, program.seed, *rest) for stage, *rest in times)
+    return max(1, round(amount.value / (whole / end.step)))

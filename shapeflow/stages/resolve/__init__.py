@@ -92,7 +92,8 @@ class _Resolving:
             trained=trained,
             law_source=parts["laws"],
             law_sources=registry.components("law source") if parts["laws"] is not None else {},
-            credits_path=self.credits_path(),
+            credits_path=self.path(syntax.CreditsFrom, "credits"),
+            profile_path=self.path(syntax.ProfileFrom, "profile"),
             stated=stated,
             traversal=parts["traversal"],
             by_hand=by_hand,
@@ -164,11 +165,11 @@ class _Resolving:
         """Model and data together; None if the file has no model."""
         if self.sentences.get(syntax.Model) is not None:
             return training.trained(axes, space)
-        for word in ("data", "objective", "optimizer", "schedule", "cooldown", "credits"):
+        for word in ("data", "objective", "optimizer", "schedule", "cooldown", "credits", "profile"):
             if word in self.spans:
                 help_ = f"add a `model` sentence, or leave `{word}` out"
                 message = f"`{word}` without a `model`"
-                why = "measured on a model" if word == "credits" else "nothing to train"
+                why = "measured on a model" if word in ("credits", "profile") else "nothing to train"
                 self.report.error("no-model", message, self.spans[word], why, help=help_)
         return None
 
@@ -180,11 +181,12 @@ class _Resolving:
             training.mismatch("metric", metric.data, trained.facts.kind)
         return metric
 
-    def credits_path(self) -> str | None:
-        sentence = self.sentences.get(syntax.CreditsFrom)
+    def path(self, kind: type[syntax.CreditsFrom | syntax.ProfileFrom], word: str) -> str | None:
+        """The path in a sentence that names a file of measurements; None without one."""
+        sentence = self.sentences.get(kind)
         if sentence is None:
             return None
-        self.spans["credits.path"] = sentence.path.span
+        self.spans[f"{word}.path"] = sentence.path.span
         return sentence.path.value
 
     def amount(self, kind: type, accepted: tuple[Dimension, ...]) -> Amount | None:

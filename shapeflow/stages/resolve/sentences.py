@@ -24,6 +24,7 @@ WORDS: Mapping[type, str] = {
     syntax.Candidates: "candidates",
     syntax.LawsFrom: "laws",
     syntax.CreditsFrom: "credits",
+    syntax.ProfileFrom: "profile",
     syntax.Traversal: "traversal",
     syntax.Budget: "budget",
     syntax.StartAt: "start",

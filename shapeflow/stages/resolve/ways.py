@@ -160,5 +160,5 @@ class Ways:
 
 
 def countable(lengths: tuple[Dimension, ...]) -> tuple[str, ...]:
-    """A note for a file without a model that counts in steps; empty with a model."""
-    return ("steps, epochs and amounts of data need a `model`",) if lengths == ("compute",) else ()
+    """A note for a file without a model that counts in something else than FLOPs; empty with a model."""
+    return ("steps, epochs, seconds and amounts of data need a `model`",) if lengths == ("compute",) else ()

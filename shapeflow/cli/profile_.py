@@ -1,0 +1,57 @@
+"""`shapeflow profile`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
+
+
+@click.command("profile")
+@of_a_file
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the profile to this file.  [NAME.profile.json next to FILE]",
+)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [as `shapeflow run` chooses them]")
+@click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON.")
+def command(
+    file: Path, sentences: list[str], output: Path | None, device: str, threads: int | None, as_json: bool
+) -> None:
+    """Measure the seconds of a step in every candidate, on this machine.
+
+    Makes some dozens of steps in each candidate, in turns, and keeps no weights. `profile from "FILE"` uses the
+    measurements: budgets may then be in seconds, minutes or hours, and the plan is the best one for that time.
+    """
+    from shapeflow.base.diagnostics import Refused, Report
+    from shapeflow.compiler import unprofiled
+    from shapeflow.ir.profile import as_json as profile_json
+    from shapeflow.ir.profile import save
+    from shapeflow.preview.profile import profile_view
+    from shapeflow.preview.screen import show
+    from shapeflow.running.profile import profiled
+
+    report = Report()
+    program = unprofiled(file, sentences, report)
+    if program is None:
+        raise Refused(*report.diagnostics)
+    print_diagnostics(report.diagnostics)
+    found = profiled(program, file.parent, device, threads)
+    path = output or file.with_name(f"{file.stem}.profile.json")
+    save(found, path)
+    if as_json:
+        print_json({"file": str(path), **profile_json(found)})
+        return
+    show(profile_view(program, found))
+    click.echo(f"\n  written to {path}")
+    if path.resolve().is_relative_to(file.parent.resolve()):
+        inside = path.resolve().relative_to(file.parent.resolve()).as_posix()
+        used = f"{file} reads it" if program.profile_path == inside else f'write `profile from "{inside}"` in {file}'
+        click.echo(f"  next: {used}; a budget may then be a time, such as `budget 20 minutes`")

@@ -1,0 +1,112 @@
+"""The seconds of a training step in each candidate, as `shapeflow profile` measures them, and the file of them.
+
+The times hold for one machine and one program: the file describes both. Like a plan, it is JSON with a digest of its
+content.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import read_text, write_text
+from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, structured
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.measured_json import converter
+
+SEAL = Seal("shapeflow-profile", 1)
+
+
+@attrs.frozen
+class Pace:
+    """Seconds in one shape."""
+
+    step: float
+    """Of a training step: the 10th percentile of `steps` steps."""
+    evaluation: float
+    """Of an evaluation on all held-out data."""
+    steps: int
+    """Number of steps that were timed."""
+
+    def __attrs_post_init__(self) -> None:
+        for what, seconds in (("a step", self.step), ("an evaluation", self.evaluation)):
+            if not (math.isfinite(seconds) and seconds > 0):
+                raise ValueError(f"{what} takes {seconds:g} s")
+
+
+@attrs.frozen
+class Timed:
+    """A candidate and its times."""
+
+    shape: Shape
+    pace: Pace
+
+
+@attrs.frozen
+class Machine:
+    """Where steps were timed."""
+
+    device: str
+    """Name of the GPU or the processor."""
+    kind: str
+    """`cuda` or `cpu`."""
+    threads: int
+    """CPU threads of each process."""
+    processes: int
+    """Number of processes that share a step."""
+    compiled: bool
+    """Whether torch compiled the model."""
+    torch: str
+    """Version of torch."""
+
+    def __str__(self) -> str:
+        if self.kind == "cuda":
+            return self.device
+        return f"{self.device}, {self.threads} thread{'s' * (self.threads != 1)}"
+
+
+@attrs.frozen
+class Profile:
+    """The content of a profile."""
+
+    subject: Mapping[str, Any]
+    """What was trained, as given by `Program.subject`."""
+    machine: Machine
+    date: str
+    """Day of the measurement, as `2026-01-31`."""
+    candidates: tuple[Timed, ...]
+
+    def pace(self, shape: Shape) -> Pace | None:
+        """The times of a shape; None if it was not timed."""
+        return next((one.pace for one in self.candidates if one.shape == shape), None)
+
+
+def save(profile: Profile, path: Path) -> None:
+    """Write a file atomically. Raises Refused."""
+    write_text(path, laid_out(SEAL.close(as_json(profile))))
+
+
+def as_json(profile: Profile) -> dict[str, Any]:
+    """The profile as JSON values."""
+    body: dict[str, Any] = converter().unstructure(profile)
+    return body
+
+
+def load(path: Path) -> Profile:
+    """The profile in a file. Raises Refused `cannot-read`, `broken-profile`."""
+    try:
+        return structured(converter(), SEAL.open(read_text(path)), Profile)
+    except SealError as error:
+        raise _broken(path, error.reason) from None
+    except StructureError as error:
+        raise _broken(path, *error.reasons) from None
+
+
+def _broken(path: Path, *reasons: str) -> Refused:
+    message, help_ = "the file does not contain a readable profile", "measure it again with `shapeflow profile`"
+    return Refused(Diagnostic("broken-profile", message, place=str(path), notes=reasons, help=help_))
