@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.answer import Reason
+from shapeflow.ir.answer import Against, Reason
 from shapeflow.ir.edits import Floats
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.two_skills import B, C, Kinds, best, errors
@@ -68,6 +68,8 @@ class MixtureLaw:
     worse: float | None = None
     """How far above the target alone, in units of the error, every mixture ended the pilots at equal compute, beyond
     the noise; None if not all of them did."""
+    measured: Against | None = None
+    """What the best share of the pilots needed less than the target alone; see `Mix.measured`."""
     provenance: Provenance
 
     @property

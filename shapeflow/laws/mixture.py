@@ -16,7 +16,7 @@ from shapeflow.ir.components import LawSourceHooks
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.mixture import MixtureLaw, Pilot
 from shapeflow.ir.route import LawRequest, Purpose
-from shapeflow.laws.mixing.fitted import ALIKE, draws, fit, level_reason, reasons, worse
+from shapeflow.laws.mixing.fitted import ALIKE, draws, fit, level_reason, measured, reasons, worse
 from shapeflow.laws.mixing.pilots import FEWEST, FIRST, Trial, kept
 from shapeflow.laws.mixing.reading import Pilots, read_pilots
 
@@ -106,6 +106,7 @@ class Mixture(LawSourceHooks):
             reasons=tuple(reasons(law, prices)),
             levels=level_reason(law, prices),
             worse=worse(law),
+            measured=measured(trials, target),
             provenance=self._provenance(trials, found, target, request),
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from shapeflow.ir.answer import Answer, Mix
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.numbers import count, error, flops, noun
-from shapeflow.preview.shares import percent, share
+from shapeflow.preview.shares import interval, percent, share
 
 
 def mixed_headline(plan: Plan, found: Answer, mix: Mix) -> str:
@@ -49,6 +49,10 @@ def mixed_conditions(plan: Plan, found: Answer, mix: Mix) -> Iterator[tuple[str,
         low, high = (share(end) for end in mix.flat)
         yield "share", f"best share of {target}: {share(mix.share.middle)} ({_ends(mix)}), the rest {_cheap(plan, mix)}"
         yield "flat", f"{low} to {high} of {target} need at most 3% more than the best share"
+    if mix.measured is not None:
+        one = mix.measured
+        best = f"{share(one.share)} of {target} reached the final error of {target} alone"
+        yield "measured", f"in the pilots, {best} with {interval(one.saving)} less compute (mean, range of the seeds)"
     beyond = f"; the plan is {found.asked[0].times:.3g} times as long as the longest" if found.asked else ""
     yield "data", f"{count(mix.pilots)} pilots, {count(mix.seeds)} of them {target} alone{beyond}"
     if found.error is not None:

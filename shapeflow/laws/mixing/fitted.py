@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 import numpy as np
 
-from shapeflow.ir.answer import Reason
+from shapeflow.ir.answer import Against, Range, Reason
 from shapeflow.ir.edits import Floats
 from shapeflow.ir.two_skills import LAM, A, B, C, K, Kinds, best, errors, relative_cost
 from shapeflow.laws.mixing.pilots import Trial, second_half
@@ -205,6 +205,39 @@ def worse(found: Fitted) -> float | None:
         if gaps[-1] <= SIGMA * deviation * math.sqrt(1 / len(levels) + 1 / len(alone)):
             return None
     return float(f"{min(gaps):.2g}")
+
+
+def measured(trials: Sequence[Trial], target: int) -> Against | None:
+    """The share that reached the final error of the target alone with the least compute in the pilots, in pairs of one
+    seed; None without pairs, or if no share reached it with every seed."""
+    alone = {one.seed: one for one in trials if one.share(target) > 1 - ALIKE and one.seed is not None}
+    savings: dict[tuple[float, ...], list[float | None]] = {}
+    for one in trials:
+        if one.share(target) <= 1 - ALIKE and one.seed in alone:
+            # Equal pilots mix the same shapes with the same shares, to a percent.
+            key = tuple((one.data[-1] / one.data[-1].sum()).round(2).tolist())
+            savings.setdefault(key, []).append(_saved(one, alone[one.seed]))
+    found = [
+        (key[target], values) for key, values in savings.items() if len(values) == len(alone) and None not in values
+    ]
+    known = [(share, [value for value in values if value is not None]) for share, values in found]
+    if not known:
+        return None
+    share, values = max(known, key=lambda pair: float(np.mean(pair[1])))
+    low, middle, high = (float(f"{value:.4g}") for value in (min(values), float(np.mean(values)), max(values)))
+    return Against(share=share, saving=Range(low=low, middle=middle, high=high))
+
+
+def _saved(one: Trial, alone: Trial) -> float | None:
+    """1 - the compute at which a pilot first reached the final error of another one, over that of the other; None if it
+    did not."""
+    reached = np.flatnonzero(one.error <= alone.error[-1])
+    if not len(reached) or reached[0] == 0:
+        return None
+    before, after = reached[0] - 1, reached[0]
+    part = (one.error[before] - alone.error[-1]) / (one.error[before] - one.error[after])
+    compute = math.exp((1 - part) * math.log(one.compute[before]) + part * math.log(one.compute[after]))
+    return 1 - compute / float(alone.compute[-1])
 
 
 def _between_seeds(groups: Sequence[Sequence[float]]) -> float:

@@ -19,7 +19,8 @@ from shapeflow.stages.assess.answer import MARGIN, SURE, interval, short
 from shapeflow.stages.assess.facts import beware, per_flop, unit_of, useful
 
 FORM = 0.06
-"""Standard deviation of the form's error, in log compute at equal error (`docs/mixtures.md`)."""
+"""Standard deviation of the form's error, in log compute at equal error, as far as the pilots go, and again for each
+factor `FACTOR` of compute beyond them (`docs/mixtures.md`)."""
 FORM_LEVEL, FACTOR = 0.014, 2.5
 """The same for an error, as a share of it, for each factor of data beyond the pilots."""
 FLAT = 1.03
@@ -47,8 +48,9 @@ def mixed(program: Program, law: MixtureLaw, plan: Plan) -> Plan:
     prices = {shape: _price(program, plan, shape) for shape in law.shapes}
     data = plan.data_of(plan.steps)
     shares = law.row({shape: amount / sum(data.values()) for shape, amount in data.items()})
-    saving = 1 - _with_form(relative_cost(law.theta, shares, law.row(prices), law.kinds), FORM)
-    answer = _answer(program, law, plan, prices, shares, interval(saving) if stage.blends else NOTHING)
+    form = FORM * (1 + math.log(max(1.0, _beyond(law, plan))) / math.log(FACTOR))
+    saving = 1 - _with_form(relative_cost(law.theta, shares, law.row(prices), law.kinds), form)
+    answer = _answer(program, law, plan, prices, shares, form, interval(saving) if stage.blends else NOTHING)
     if law.levels is not None or law.reasons:
         return attrs.evolve(plan, answer=answer)
     band = tuple(_band(law, plan, shares * sum(data.values())))
@@ -76,6 +78,7 @@ def _answer(
     plan: Plan,
     prices: Mapping[Shape, float],
     shares: Floats,
+    form: float,
     saving: Range,
 ) -> Answer:
     say: Say = "no"
@@ -86,7 +89,7 @@ def _answer(
         say = "yes" if saving.low > 0 else "unknown"
     unit, compute = unit_of(program, plan), plan.totals.compute or 0.0
     quoted = None if doubted else saving
-    times = compute / max(pilot.compute for pilot in law.pilots)
+    times = _beyond(law, plan)
     return attrs.evolve(
         _unknown(program, law, plan),
         say=say,
@@ -95,7 +98,7 @@ def _answer(
         last=quoted,
         asked=(Asked(shape=law.target, times=short(times)),) if times > MARGIN else (),
         saved=_saved(compute, quoted) if quoted is not None and unit == "compute" else None,
-        mix=_mix(law, plan, prices, shares if quoted is not None else None),
+        mix=_mix(law, plan, prices, shares if quoted is not None else None, form),
     )
 
 
@@ -130,9 +133,14 @@ def _saved(budget: float, saving: Range) -> Range:
     return Range(low=low, middle=middle, high=high)
 
 
-def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats | None) -> Mix:
+def _beyond(law: MixtureLaw, plan: Plan) -> float:
+    """Compute of the plan, over that of the longest pilot."""
+    return (plan.totals.compute or 0.0) / max(pilot.compute for pilot in law.pilots)
+
+
+def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats | None, form: float) -> Mix:
     """The best share of the target with the shape that the plan mixes in, over the draws. `own`: the plan's shares of
-    data, if its savings are stated."""
+    data, if its savings are stated; `form`: the error of the form."""
     stage, target = plan.stages[0], law.kinds.target
     cheap = stage.blends[0].shape if stage.blends else None
     if cheap is None:
@@ -143,6 +151,7 @@ def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats
             flat=None,
             pilots=len(law.pilots),
             seeds=law.seeds,
+            measured=law.measured,
             worse=law.worse,
         )
     row, place = law.row(prices), law.shapes.index(cheap)
@@ -159,12 +168,13 @@ def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats
         flat=(short(float(flat[0])), short(float(flat[-1]))),
         pilots=len(law.pilots),
         seeds=law.seeds,
-        against=() if own is None else tuple(_against(law, row, own, place)),
+        measured=law.measured,
+        against=() if own is None else tuple(_against(law, row, own, place, form)),
         worse=law.worse,
     )
 
 
-def _against(law: MixtureLaw, prices: Floats, own: Floats, place: int) -> Iterator[Against]:
+def _against(law: MixtureLaw, prices: Floats, own: Floats, place: int, form: float) -> Iterator[Against]:
     """The saving against other shares. The error of the form grows with the distance of the shares."""
     target = law.kinds.target
     cost = relative_cost(law.theta, own, prices, law.kinds)
@@ -173,7 +183,7 @@ def _against(law: MixtureLaw, prices: Floats, own: Floats, place: int) -> Iterat
             continue
         other = np.zeros(len(prices))
         other[target], other[place] = share, 1 - share
-        deviation = FORM * min(1.0, abs(math.log10(share / own[target])))
+        deviation = form * min(1.0, abs(math.log10(share / own[target])))
         ratio = cost / relative_cost(law.theta, other, prices, law.kinds)
         yield Against(share=share, saving=interval(1 - _with_form(ratio, deviation)))
 
