@@ -17,7 +17,8 @@ from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, compile_program, laws_of, program_of
 from shapeflow.ir import plan_json
 from shapeflow.ir.answer import Answer, Range
-from shapeflow.ir.law import Law, MeasuredCurve
+from shapeflow.ir.law import MeasuredCurve
+from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_check import faults
 from shapeflow.laws.fitting.curve import measured_curve
@@ -465,11 +466,11 @@ def test_a_mixture_is_unknown() -> None:
     assert (found.say, found.doubts, found.best) == ("unknown", ("mixture",), None)
 
 
-def laws_and_plan(name: str, sentences: Sequence[str] = ()) -> tuple[Any, dict[Shape, Law]]:
+def laws_and_plan(name: str, sentences: Sequence[str] = ()) -> tuple[Any, Laws]:
     report = Report()
     program = program_of(ROOT / "examples" / name, sentences, report)
     assert program is not None
-    return program, dict(laws_of(program, report))
+    return program, Laws(laws_of(program, report))
 
 
 @pytest.mark.parametrize(
@@ -483,7 +484,7 @@ def laws_and_plan(name: str, sentences: Sequence[str] = ()) -> tuple[Any, dict[S
 def test_laws_that_cannot_answer(change: dict[str, Any], doubt: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program, laws = laws_and_plan("lm_context.shape")
     changed = {s: attrs.evolve(law, provenance=attrs.evolve(law.provenance, **change)) for s, law in laws.items()}
-    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: changed)
+    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: Laws(changed))
     plan = compile_program(program, Report())
     assert plan is not None
     found = answer_of(plan)
@@ -497,7 +498,7 @@ def test_a_curve_that_rises_cannot_answer(monkeypatch: pytest.MonkeyPatch) -> No
     assert made is not None
     bent = attrs.evolve(made, error=(*made.error[:-1], made.error[-2] * 1.05))
     changed = {**laws, shape: attrs.evolve(law, provenance=attrs.evolve(law.provenance, curve=bent))}
-    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: changed)
+    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: Laws(changed))
     plan = compile_program(program, Report())
     assert plan is not None
     assert answer_of(plan).doubts == ("rises",)
