@@ -155,7 +155,7 @@ def level_reason(found: Fitted, prices: Floats) -> Reason | None:
     change = _later(found, prices)
     if change is None or abs(change[1]) <= LEVELS * found.seed_deviation:
         return None
-    text = f"it changes by {abs(change[1]):.2g} if the first half of every pilot is left out"
+    text = f"the error at the end changes by {abs(change[1]):.2g} if the first half of every pilot is left out"
     return Reason(text=text, help="longer pilots")
 
 
