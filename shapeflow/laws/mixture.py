@@ -146,7 +146,7 @@ class Mixture(LawSourceHooks):
         shares = {tuple(np.round(end / ALIKE)) for end in ends}
         notes = [f"{name}: {why}" for name, why in list(found.skipped.items())[:SHOWN]]
         if len(shares) < 2:
-            count = f"{len(ends)} pilots with equal shares" if len(ends) > 1 else f"{len(ends)} pilot"
+            count = f"{len(ends)} pilots with equal shares" if len(ends) > 1 else "one pilot" if ends else "no pilot"
             message, why = "a law of mixtures needs pilots with different shares", f"found {count}"
             help_ = "`shapeflow pilot` trains them: shares 1, 0.5, 0.1 and 0.03 of the target"
             report.error("too-few-pilots", message, at, why, notes=notes, help=help_)
