@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import attrs
 import numpy as np
 import pytest
 from pilots import SHARES, Truth, pilots
@@ -173,7 +174,7 @@ def by_scipy(found: Fitted, x0: Floats) -> tuple[Floats, float]:
     ],
 )
 def test_the_fit_is_the_optimum_that_scipy_finds(seed: int, options: dict[str, object]) -> None:
-    found = fit(kept(trials(seed, **options)), 1, 0.008, 0.003)
+    found = fit(kept(trials(seed, **options), 1), 1, 0.008, 0.003)
     begins = [found.theta, *starts(np.concatenate([one.error for one in found.trials]), 1, seed=9)[:3]]
     theirs = min((by_scipy(found, begin) for begin in begins), key=lambda pair: pair[1])
     assert found.objective == pytest.approx(theirs[1], rel=1e-4, abs=1e-7)
@@ -213,7 +214,8 @@ def test_the_truth_is_recovered() -> None:
     share, cost = best(theta, PRICES, TWO)
     near, covered, ends, misses = 0, 0, [], []
     for seed in range(12):
-        found = fit(kept(trials(seed, seeds=(0,), shares=(1.0, 0.5, 0.1, 0.02))), 1, 0.008, 0.003)
+        made = trials(seed, seeds=(0,), shares=(1.0, 0.5, 0.1, 0.02))
+        found = fit(kept(made, 1), 1, 0.008, 0.003)
         own, least = best(found.theta[None], PRICES, TWO)
         many = np.concatenate([found.theta[None], draws(found, 150)])
         saving = interval(1 - _with_form(relative_cost(many, own, PRICES, TWO), FORM))
@@ -232,14 +234,14 @@ def test_the_truth_is_recovered() -> None:
 
 
 def test_draws_are_the_same_in_every_call() -> None:
-    found = fit(kept(trials()), 1, 0.008, 0.003)
+    found = fit(kept(trials(), 1), 1, 0.008, 0.003)
     assert (draws(found, 20) == draws(found, 20)).all()
     assert np.std(draws(found, 50)[:, K]) > 0.01
 
 
 def test_a_level_that_pilots_show_is_larger_than_the_assumed_one() -> None:
-    assert fit(kept(trials(level=0.001)), 1, 0.008, 0.003).level == 0.008
-    assert fit(kept(trials(level=0.05)), 1, 0.008, 0.003).level > 0.02
+    assert fit(kept(trials(level=0.001), 1), 1, 0.008, 0.003).level == 0.008
+    assert fit(kept(trials(level=0.05), 1), 1, 0.008, 0.003).level > 0.02
 
 
 def row(*shares: float) -> Trial:
@@ -265,11 +267,15 @@ def test_which_parameters_pilots_determine(shares: list[tuple[float, ...]], kind
 
 def test_points_begin_after_the_start_and_include_the_end() -> None:
     (short, long) = (Trial("x", np.ones((50, 2)), np.arange(50.0), np.linspace(1, end, 50)) for end in (50, 100))
-    found = kept([short, long])
+    found = kept([short, long], 1)
     for one, end in zip(found, (50, 100), strict=True):
         assert one.compute[0] >= 0.25 * 50
         assert one.compute[-1] == end
         assert (one.compute[1:] / one.compute[:-1] >= 1.15 - 1e-9).all()
+    late = attrs.evolve(short, data=np.stack([np.ones(50), np.maximum(0, np.arange(50) - 30)], 1))
+    (one,) = kept([late], 1)
+    assert one.data[0, 1] > 0
+    assert one.compute[-1] == 50
 
 
 def test_the_order_of_parameters() -> None:

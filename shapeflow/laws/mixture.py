@@ -78,12 +78,13 @@ class Mixture(LawSourceHooks):
         if found is None or not self._comparable(found, request, report):
             return None
         target = _target(found.trials, request, report)
-        trials = kept(found.trials, self.start)
-        if target is not None:
-            # Draws depend on the order: it must not depend on the names of files.
-            trials.sort(key=lambda one: (*(one.data[-1] / one.data[-1].sum()).round(6).tolist(), one.seed or 0))
+        if target is None:
+            return None
+        trials = kept(found.trials, target, self.start)
+        # Draws depend on the order: it must not depend on the names of files.
+        trials.sort(key=lambda one: (*(one.data[-1] / one.data[-1].sum()).round(6).tolist(), one.seed or 0))
         self._long_enough(trials, request, report)
-        if len(report.errors) > before or target is None:
+        if len(report.errors) > before:
             return None
         return self._fitted(trials, found, target, request)
 
