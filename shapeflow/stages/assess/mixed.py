@@ -56,9 +56,15 @@ def mixed(program: Program, law: MixtureLaw, plan: Plan) -> Plan:
     if law.levels is not None or law.reasons:
         return attrs.evolve(plan, answer=answer)
     band = tuple(_band(law, plan, shares * sum(data.values())))
-    error = Range(low=band[-1][1], middle=short(plan.totals.error or 0.0), high=band[-1][2])
+    error = _around(plan.totals.error or 0.0, band[-1][1], band[-1][2])
     uncertainty = Uncertainty(level=SURE, draws=len(law.theta) - 1, error=(error.low, error.high), band=band)
     return attrs.evolve(plan, answer=attrs.evolve(answer, error=error), uncertainty=uncertainty)
+
+
+def _around(value: float, low: float, high: float) -> Range:
+    """The value of the fit with its interval. The fit may lie outside the interval of its draws, such as at a bound."""
+    middle = short(value)
+    return Range(low=min(low, middle), middle=middle, high=max(high, middle))
 
 
 def _silent(plan: Plan) -> Plan:
@@ -201,7 +207,7 @@ def _mix(law: MixtureLaw, cheap: Shape | None, prices: Mapping[Shape, float], ow
     return Mix(
         target=law.target,
         cheap=cheap,
-        share=Range(low=ends.low, middle=short(float(shares[0])), high=ends.high),
+        share=_around(float(shares[0]), ends.low, ends.high),
         flat=(short(float(flat[0])), short(float(flat[-1]))),
         pilots=len(law.pilots),
         seeds=law.seeds,
