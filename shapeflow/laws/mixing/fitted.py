@@ -145,7 +145,10 @@ def reasons(found: Fitted, prices: Floats) -> Iterator[Reason]:
         text = f"the law misses the pilots by {found.rms:.3g} (rms), over {NOISES:g} times their noise, {noise:.3g}"
         yield Reason(text=text, help="longer pilots, or compare shares directly: `shapeflow compare` trains them")
     change = _later(found, prices)
-    if change is not None and abs(change[0]) > MOVES:
+    if change is None:
+        text = "a pilot has too few measurements to fit the law to its second half, which would test it"
+        yield Reason(text=text, help="evaluate more often, or train longer pilots")
+    elif abs(change[0]) > MOVES:
         text = f"the saving changes by {abs(math.expm1(change[0])):.0%} without the first half of every pilot"
         yield Reason(text=text, help="longer pilots: the curves are still bending")
 
