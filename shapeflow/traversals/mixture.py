@@ -66,8 +66,24 @@ class Mixture(TraversalHooks):
         """A share without a law of mixtures. Without any laws, the cheap shape must be the only one that can be mixed
         in. None after an error."""
         share = SHARE if self.share is None else self.share
-        found = Shares(target=self.target, share=share).route(problem, report) if problem.laws else self._only(problem)
-        if found is None and not problem.laws:
+        shares = Shares(target=self.target, share=share)
+        found = shares.route(problem, report) if problem.laws else self._only(shares, problem, report)
+        if found is None or self.share is not None:
+            return found
+        note = f"the share of {share:.0%} is a default: `shapeflow pilot` measures the best one"
+        return attrs.evolve(found, notes=(note, *found.notes))
+
+    def _only(self, shares: Shares, problem: Problem, report: Report) -> Route | None:
+        """The target with the only other candidate that switches both ways. None after reporting that there are more
+        (`missing-laws`), or none (`not-blendable`)."""
+        if not shares.known(problem, report):
+            return None
+        targets = [shape for shape in problem.candidates if not shape.changed(shape.with_(self.target))]
+        others = [s for s in problem.candidates if s not in targets and _both_ways(problem, s, s.with_(self.target))]
+        if not others:
+            cannot_blend(self.target, problem, report)
+            return None
+        if len(others) > 1 or len(targets) > 1:
             report.error(
                 "missing-laws",
                 "`mixture` has no law that says what to mix",
@@ -75,20 +91,8 @@ class Mixture(TraversalHooks):
                 "several candidates can be mixed with the target",
                 help="`shapeflow pilot` trains short runs, and finds the shape and its share",
             )
-        if found is None or self.share is not None:
-            return found
-        note = f"the share of {share:.0%} is a default: `shapeflow pilot` measures the best one"
-        return attrs.evolve(found, notes=(note, *found.notes))
-
-    def _only(self, problem: Problem) -> Route | None:
-        """The target with the only other candidate that switches both ways; None if there are more, or none."""
-        targets = [shape for shape in problem.candidates if not shape.changed(shape.with_(self.target))]
-        if len(targets) != 1:
             return None
-        (target,) = targets
-        others = [shape for shape in problem.candidates if shape != target and _both_ways(problem, shape, target)]
-        share = SHARE if self.share is None else self.share
-        return Route((Leg(target, END, (Share(others[0], round(1 - share, 9)),)),)) if len(others) == 1 else None
+        return Route((Leg(targets[0], END, (Share(others[0], round(1 - shares.share, 9)),)),))
 
     def _target(self, mixture: MixtureLaw, problem: Problem, report: Report) -> Shape | None:
         """The target. None after reporting that the pilots have another one (`other-target`)."""

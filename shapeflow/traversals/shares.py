@@ -42,7 +42,7 @@ class Shares(TraversalHooks):
             no_end(problem, "shares", report)
             return None
         others = [i for i, shape in enumerate(problem.candidates) if shape.changed(shape.with_(self.target))]
-        if not self._known(problem, report) or not others:
+        if not self.known(problem, report) or not others:
             return None
         others = [i for i in others if self._blendable(problem.candidates[i], problem)]
         if not others:
@@ -60,7 +60,7 @@ class Shares(TraversalHooks):
         target = shape.with_(self.target)
         return problem.allowed(shape, target) and problem.allowed(target, shape)
 
-    def _known(self, problem: Problem, report: Report) -> bool:
+    def known(self, problem: Problem, report: Report) -> bool:
         """Whether the target fits the candidates. False after reporting `unknown-candidate`."""
         known = set(problem.candidates)
         there = [shape for shape in known if not shape.changed(shape.with_(self.target))]
