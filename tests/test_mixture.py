@@ -25,6 +25,7 @@ from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import answer_to_json, load, save
 from shapeflow.preview.answer import conditions, headline
 
+ROOT = Path(__file__).parent.parent
 CHEAP, TARGET = Shape.of(context=64), Shape.of(context=256)
 BY_HAND = FILE.replace("traversal  mixture(target: (context: 256 tokens))\n", "")
 
@@ -214,18 +215,30 @@ def test_the_target_alone_is_not_the_best_only_because_it_is_planned(traversal: 
     assert not any("no mixture pays" in note for note in plan.notes)
 
 
-def test_without_a_law_the_share_is_a_default_that_is_named_so(tmp_path: Path) -> None:
-    file = Path("examples/bytes.shape").read_text()
-    (tmp_path / "laws").mkdir()
-    (tmp_path / "laws/bytes.csv").write_text(Path("examples/laws/bytes.csv").read_text())
-    (tmp_path / "plan.shape").write_text(file)
-    plan = compile_file(tmp_path / "plan.shape", ["traversal mixture(target: (context: 256 tokens))"], Report())
+def test_without_a_law_of_mixtures_the_share_is_a_default_that_is_named_so() -> None:
+    own = ['laws from fit("laws/bytes.csv")', "metric loss(context: own)"]
+    plan = compile_file(ROOT / "examples/bytes.shape", own, Report())
     assert shares_of(plan)[TARGET] == pytest.approx(0.1, abs=0.001)
     assert "the share of 10% is a default: `shapeflow pilot` measures the best one" in plan.notes
-    plan = compile_file(
-        tmp_path / "plan.shape", ["traversal mixture(target: (context: 256 tokens), share: 20%)"], Report()
-    )
+    given = "traversal mixture(target: (context: 256 tokens), share: 20%)"
+    plan = compile_file(ROOT / "examples/bytes.shape", [*own, given], Report())
+    assert shares_of(plan)[TARGET] == pytest.approx(0.2, abs=0.001)
     assert not any("default" in note for note in plan.notes)
+
+
+def test_without_any_law_the_only_other_shape_is_mixed_in(tmp_path: Path) -> None:
+    file = FILE.replace('laws       from mixture("pilots.csv")\n', "")
+    assert refused(tmp_path, pilots(), file=file) == "missing-laws"
+    plan = plan_of(tmp_path, pilots(), "axis context in [64, 256] tokens via context_grow", file=file)
+    assert shares_of(plan)[TARGET] == pytest.approx(0.1, abs=0.001)
+    assert plan.answer is None
+    assert any("the share of 10% is a default" in note for note in plan.notes)
+    wide = FILE.replace("context: longest", "context: own").replace("width: 64, ", "context: 64 tokens, ")
+    wide = wide.replace(
+        "axis context in [16, 64, 256] tokens via context_grow", "axis width in [32, 64] via width_expand"
+    )
+    wide = wide.replace('laws       from mixture("pilots.csv")\n', "").replace("(context: 256 tokens)", "(width: 64)")
+    assert refused(tmp_path, pilots(), file=wide) == "not-blendable"
 
 
 def test_pilots_of_another_target_are_refused(tmp_path: Path) -> None:
@@ -298,8 +311,14 @@ def test_mixtures_that_are_all_worse_give_no_before_any_other_reason(tmp_path: P
     for runs in (pilots(WORSE), one_seed):
         plan = plan_of(tmp_path, runs)
         found = answer_of(plan)
-        assert (found.say, found.doubts, mix_of(plan).cheap, found.best) == ("no", (), None, None)
-        assert headline(plan, found) == "no: no mixture pays; (context: 256 tokens) alone is the best"
+        assert (found.say, found.doubts, mix_of(plan).cheap) == ("no", (), None)
+        assert found.best == Range(low=0.0, middle=0.0, high=0.0)
+        assert headline(plan, found).startswith("no: no mixture pays; in the pilots every one ended at least ")
+        gap = mix_of(plan).worse
+        assert gap is not None
+        ends = {pilot.name: pilot.error[-1] for pilot in runs}
+        least = min(ends[f"{share}-seed0"] for share in ("0.5", "0.1")) - ends["1-seed0"]
+        assert 0.5 * least < gap < 1.5 * least
         assert not plan.stages[0].blends
     # A mixture that is planned all the same is still answered.
     plan = plan_of(tmp_path, one_seed, "traversal mixture(target: (context: 256 tokens), share: 10%)")
@@ -363,7 +382,7 @@ def test_an_error_that_moves_has_no_interval_but_the_saving_has(tmp_path: Path) 
     assert (found.say, found.doubts, found.error) == ("yes", (), None)
     assert found.best is not None
     assert plan.uncertainty is None
-    assert "the error has no interval: it changes by" in dict(conditions(plan, found))["error"]
+    assert "no interval: the error at the end changes by" in dict(conditions(plan, found))["error"]
 
 
 def test_a_shape_that_no_pilot_saw_is_not_predicted(tmp_path: Path) -> None:

@@ -200,8 +200,7 @@ def _answer(found: Answer) -> Iterator[str]:
         yield "a probability is not between 0 and 1"
     if found.doubts and found.say != "unknown":
         yield f"its doubts contradict the answer {found.say}"
-    alone = found.say == "no" and found.mix is not None and found.mix.cheap is None
-    if found.say != "unknown" and found.best is None and not alone:
+    if found.say != "unknown" and found.best is None:
         yield f"it answers {found.say} without a saving"
     if found.mix is not None:
         yield from _mix(found, found.mix)
