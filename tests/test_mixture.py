@@ -72,6 +72,7 @@ def saves_nothing(plan: Plan) -> None:
     said = "\n".join([headline(plan, found), *(text for _, text in conditions(plan, found))])
     assert "saves" not in said
     assert not found.mix or not found.mix.against
+    assert not found.mix or found.mix.seeds > 1 or found.mix.measured is None
 
 
 # -- counting -------------------------------------------------------------------------------------------------------
@@ -258,7 +259,7 @@ def test_yes_with_a_saving_that_covers_the_truth(tmp_path: Path) -> None:
     level = (truth.k * (1 - share) + share) ** -truth.b + truth.lam * share**-truth.b
     cost = ((1 - share) * prices[0] + share * prices[1]) / prices[1] * (level / (1 + truth.lam)) ** (1 / truth.b)
     assert found.best.low < 1 - cost < found.best.high
-    assert found.best.high - found.best.low < 0.2
+    assert found.best.high - found.best.low < 0.3
     assert found.spent == pytest.approx(8 * 0.7e12)
     assert (mix_of(plan).pilots, mix_of(plan).seeds) == (8, 2)
     assert headline(plan, found).startswith("yes: saves 4")
@@ -326,6 +327,18 @@ def test_mixtures_that_are_all_worse_give_no_before_any_other_reason(tmp_path: P
     assert plan.stages[0].blends
 
 
+def test_the_best_share_of_the_pilots_is_compared_in_pairs_of_one_seed(tmp_path: Path) -> None:
+    """All pilots follow the law without noise, so that the measured saving is that of the law."""
+    truth = Truth()
+    (measured,) = {mix_of(plan_of(tmp_path, pilots(level=0.0, noise=0.0, count=30))).measured}
+    assert measured is not None
+    assert measured.share == pytest.approx(0.1)
+    level = (truth.k * 0.9 + 0.1) ** -truth.b + truth.lam * 0.1**-truth.b
+    cost = (0.9 * 0.418 + 0.1 * 0.566) / 0.566 * (level / (1 + truth.lam)) ** (1 / truth.b)
+    assert measured.saving.middle == pytest.approx(1 - cost, abs=0.005)
+    assert mix_of(plan_of(tmp_path, pilots(seeds=(0,)))).measured is None
+
+
 def test_mixtures_that_are_about_as_good_are_unknown_or_no(tmp_path: Path) -> None:
     runs = pilots(Truth(k=0.8, lam=0.03))
     plan = plan_of(tmp_path, runs)
@@ -334,7 +347,7 @@ def test_mixtures_that_are_about_as_good_are_unknown_or_no(tmp_path: Path) -> No
     assert (found.say, found.doubts) == ("unknown", ())
     assert found.best.low < 0 < found.best.high
     assert headline(plan, found).startswith("unknown: the mixture may save between -")
-    worse = plan_of(tmp_path, runs, "traversal mixture(target: (context: 256 tokens), share: 5%)")
+    worse = plan_of(tmp_path, runs, "traversal mixture(target: (context: 256 tokens), share: 3%)")
     assert answer_of(worse).say == "no"
     assert "no: this mixture saves between -" in headline(worse, answer_of(worse))
 

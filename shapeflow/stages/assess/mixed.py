@@ -73,7 +73,8 @@ def _silent(plan: Plan) -> Plan:
     if found.last_shape_fixed.compute is None:
         return plan
     best, last = (
-        attrs.evolve(one, compute=None, saving=None, reason=why) for one in attrs.astuple(found, recurse=False)
+        attrs.evolve(one, compute=None, seconds=None, saving=None, reason=why)
+        for one in attrs.astuple(found, recurse=False)
     )
     return attrs.evolve(plan, comparison=Comparison(best, last))
 
