@@ -17,7 +17,8 @@ from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, compile_program, laws_of, program_of
 from shapeflow.ir import plan_json
 from shapeflow.ir.answer import Answer, Range
-from shapeflow.ir.law import Law, MeasuredCurve
+from shapeflow.ir.law import MeasuredCurve
+from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_check import faults
 from shapeflow.laws.fitting.curve import measured_curve
@@ -461,15 +462,17 @@ def test_a_stated_law_beside_fitted_ones_is_named() -> None:
 
 
 def test_a_mixture_is_unknown() -> None:
-    found = answer_of(compile_file(ROOT / "examples/bytes.shape"))
+    """Laws of fixed shapes do not describe steps in several."""
+    own = ['laws from fit("laws/bytes.csv")', "metric loss(context: own)"]
+    found = answer_of(compile_file(ROOT / "examples/bytes.shape", own))
     assert (found.say, found.doubts, found.best) == ("unknown", ("mixture",), None)
 
 
-def laws_and_plan(name: str, sentences: Sequence[str] = ()) -> tuple[Any, dict[Shape, Law]]:
+def laws_and_plan(name: str, sentences: Sequence[str] = ()) -> tuple[Any, Laws]:
     report = Report()
     program = program_of(ROOT / "examples" / name, sentences, report)
     assert program is not None
-    return program, dict(laws_of(program, report))
+    return program, Laws(laws_of(program, report))
 
 
 @pytest.mark.parametrize(
@@ -483,7 +486,7 @@ def laws_and_plan(name: str, sentences: Sequence[str] = ()) -> tuple[Any, dict[S
 def test_laws_that_cannot_answer(change: dict[str, Any], doubt: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program, laws = laws_and_plan("lm_context.shape")
     changed = {s: attrs.evolve(law, provenance=attrs.evolve(law.provenance, **change)) for s, law in laws.items()}
-    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: changed)
+    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: Laws(changed))
     plan = compile_program(program, Report())
     assert plan is not None
     found = answer_of(plan)
@@ -497,7 +500,7 @@ def test_a_curve_that_rises_cannot_answer(monkeypatch: pytest.MonkeyPatch) -> No
     assert made is not None
     bent = attrs.evolve(made, error=(*made.error[:-1], made.error[-2] * 1.05))
     changed = {**laws, shape: attrs.evolve(law, provenance=attrs.evolve(law.provenance, curve=bent))}
-    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: changed)
+    monkeypatch.setattr("shapeflow.compiler.find_laws", lambda *_: Laws(changed))
     plan = compile_program(program, Report())
     assert plan is not None
     assert answer_of(plan).doubts == ("rises",)

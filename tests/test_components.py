@@ -142,7 +142,7 @@ BROKEN = [
     ),
     (
         "traversal", "evenly", "(TraversalHooks)", "",
-        "lacks the optional `picks`",
+        "lacks the optional `picks`, `target`",
         "inherit their defaults: `class Evenly(TraversalHooks)`, from `shapeflow.ir.components`",
     ),
     (

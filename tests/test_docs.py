@@ -76,7 +76,12 @@ def ticked(name: str) -> list[str]:
 
 def commands(name: str) -> list[str]:
     """The shapeflow commands in shell blocks and in backticks."""
-    lines = [line for block in blocks(name) if block.language == "sh" for line in block.text.splitlines()]
+    lines = [
+        line
+        for block in blocks(name)
+        if block.language == "sh"
+        for line in block.text.replace("\\\n", " ").splitlines()
+    ]
     found = [line.split(" # ")[0].strip() for line in lines] + ticked(name)
     return [line.removeprefix(".venv/bin/") for line in found if re.match(r"(\.venv/bin/)?shapeflow( |$)", line)]
 

@@ -11,7 +11,8 @@ import pytest
 
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.cli import answer
-from shapeflow.ir.events import RunStarted
+from shapeflow.compiler import compile_file
+from shapeflow.ir.events import RunStarted, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.running.backend import backend
 from shapeflow.running.pool import Job, Pool
@@ -42,6 +43,18 @@ def file(tmp_path: Path) -> Path:
 def job(file: Path, steps: int, name: str, *sentences: str) -> Job:
     (found,) = sweep_jobs(file, [f"budget {steps} steps", *sentences], [0], file.parent / name, Report())
     return found
+
+
+MIXED = FILE.replace("[4] px", "[4, 2] px").replace(
+    "traversal  evenly", "stage (patch: 2 px) with 70% (patch: 4 px) until end"
+)
+
+
+def mixed_job(file: Path, steps: int, name: str, *sentences: str) -> Job:
+    """A run with constant shares, as a pilot has them."""
+    file.write_text(MIXED)
+    plan = compile_file(file, [f"budget {steps} steps", "checkpoint every 100%", *sentences], Report())
+    return Job("mixed", plan, file.parent / name / "run")
 
 
 def train(plan: Plan, folder: Path, resume: bool = False, pause: int | None = None) -> None:
@@ -76,6 +89,32 @@ def test_an_extended_run_ends_with_the_bits_of_a_longer_one(file: Path) -> None:
     assert run.ended.step == 40
     assert sum(type(event).__name__ == "RunEnded" for event in run.events) == 1
     assert not aside(long.folder).exists()
+
+
+def test_a_mixed_run_is_extended_by_the_pool_to_the_bits_of_a_longer_one(file: Path) -> None:
+    """The shapes of 100 steps are shuffled at once: the run ends within the first hundred and goes on to the second."""
+    short, whole, long = mixed_job(file, 60, "a"), mixed_job(file, 130, "b"), mixed_job(file, 130, "a")
+    train(short.plan, short.folder)
+    train(whole.plan, whole.folder)
+    assert not long.finished
+    (run,) = Pool(1, "cpu", file.parent).run([long], ignored)
+    assert [event.step for event in run.events if isinstance(event, RunStarted)] == [0, 60]
+    assert weights(long.folder) == weights(whole.folder)
+    taken = [
+        [(event.step, event.shape, event.loss) for event in one.events if isinstance(event, StepDone)]
+        for one in (run, read_run(whole.folder))
+    ]
+    assert taken[0] == taken[1]
+    assert len({shape for _, shape, _ in taken[0]}) == 2
+    assert run.measured[-1].values == read_run(whole.folder).measured[-1].values
+
+
+def test_a_run_with_other_shares_is_not_continued(file: Path) -> None:
+    short, other = mixed_job(file, 15, "a"), mixed_job(file, 40, "a")
+    file.write_text(MIXED.replace("70%", "60%"))
+    plan = compile_file(file, [], Report())
+    assert begins_like(short.plan, other.plan)
+    assert not begins_like(short.plan, plan)
 
 
 def test_the_pool_extends_a_shorter_run_and_keeps_a_longer_one(file: Path) -> None:

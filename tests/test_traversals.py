@@ -372,8 +372,8 @@ def contexts(**more: Any) -> Problem:
 def test_shares_takes_the_cheapest_shape_besides_the_target() -> None:
     found = route(Shares(target=CONTEXTS[2]), contexts(budget=Amount(9.0, "compute")))
     (leg,) = found.legs
-    assert leg.shape == CONTEXTS[1]
-    assert leg.shares == (Share(CONTEXTS[2], 0.1),)
+    assert leg.shape == CONTEXTS[2]
+    assert leg.shares == (Share(CONTEXTS[1], 0.9),)
     assert leg.until == END
     said = "`(context: 64 tokens)` is the best fixed shape except the target: its law predicts error 0.3222"
     assert said in found.notes[0]
@@ -383,7 +383,7 @@ def test_shares_takes_the_cheapest_shape_besides_the_target() -> None:
 
 def test_shares_says_when_it_extrapolates() -> None:
     found = route(Shares(target=CONTEXTS[2], share=0.25), contexts(target=0.2))
-    assert found.legs[0].shape == CONTEXTS[1]
+    assert found.legs[0].shares == (Share(CONTEXTS[1], 0.75),)
     assert "20 FLOPs to error 0.2" in found.notes[0]
     assert "only measured down to error 0.3 (10 FLOPs)" in found.notes[-1]
 
@@ -465,7 +465,8 @@ def test_shares_takes_no_shape_that_it_cannot_blend() -> None:
 
     problem = ask(laws, budget=Amount(9.0, "compute"), allowed=wider)
     (leg,) = route(Shares(target=both[3]), problem).legs
-    assert leg.shape == both[1]
+    assert leg.shape == both[3]
+    assert leg.shares == (Share(both[1], 0.9),)
     assert code(Shares(target=Shape.of(width=32)), problem) == "not-blendable"
 
 

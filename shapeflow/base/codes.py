@@ -140,6 +140,20 @@ _LOGS = {
     "often or run longer.",
     "torn-log": "A warning: the last line of a log is truncated, as after a run that was killed. The line is ignored.",
     "skipped-runs": "A warning: some files that match the pattern were not read. The notes list each with its reason.",
+    "mixed-pilots": "The pilots of a mixture differ in what was trained, or how, so one law cannot describe them. Name "
+    "the pilots of one training: they may differ only in their shares, seeds and lengths.",
+    "too-few-pilots": "A law of mixtures compares shares, so it needs pilots with at least two different ones. "
+    "`shapeflow pilot` trains them.",
+    "short-pilot": "A pilot has too few measurements after the start of training, which the law does not describe. "
+    "Evaluate more often, train longer, or lower `start`.",
+    "no-common-target": "Every pilot of a mixture must train the target shape, and one of them nothing else. The law "
+    "predicts the error at this shape.",
+    "unpiloted-shape": "A table of pilots has data at a shape that is not a candidate of the file. Add the value to "
+    "its axis, or use a table of these candidates.",
+    "other-target": "The law of a mixture predicts the error at one target, that of its pilots. Name the same target "
+    "in `traversal mixture`, or train pilots of the new one.",
+    "no-target": "`shapeflow pilot` needs the shape that the model will be used at. Name it: `traversal "
+    "mixture(target: (context: 256 tokens))`.",
     "excluded-points": "A warning: some rows have no usable numbers and are ignored.",
     "repeated-steps": "A warning: a step was logged twice, as by a run that was resumed. The last entry counts.",
     "falling-compute": "A warning: compute must grow along a run. One file may contain several runs.",

@@ -21,7 +21,7 @@ COMMANDS = {
     "check": "Test every switch of a plan on a small model.",
     "run": "Train a model: execute a plan.",
     "sweep": "Train every candidate as a fixed shape, to fit laws to.",
-    "pilot": "Train short runs of several shares, to find the best mixture of shapes.",
+    "pilot": "Train short runs, to find the best mixture of shapes.",
     "probe": "Measure how much progress survives a switch.",
     "profile": "Measure the seconds of a step in every candidate.",
     "compare": "Train a plan and its rivals, and compare the compute they need.",

@@ -91,7 +91,7 @@ def _piloting(
 
     assert isinstance(report, Report)
     return pilot.piloting(
-        absolute(file),
+        file,
         sentences,
         folder,
         length=pilot.LENGTH if length is None else _number(length, "--length"),

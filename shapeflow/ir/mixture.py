@@ -16,6 +16,9 @@ from shapeflow.ir.edits import Floats
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.two_skills import B, C, Kinds, best, errors
 
+LOWEST = 0.8
+"""Smallest share of the target for which a saving is predicted, over the smallest share of the pilots."""
+
 
 @attrs.frozen(kw_only=True)
 class Pilot:
@@ -110,7 +113,7 @@ class MixtureLaw:
         mixed = next((place for place in cheap if shares[0, place] > 0), None)
         if mixed is None:
             return Choice(cheap=None, share=1.0)
-        raised = target < 0.8 * self.smallest
+        raised = target < LOWEST * self.smallest
         return Choice(cheap=self.shapes[mixed], share=self.smallest if raised else target, raised=raised)
 
     def law(self, data: Mapping[Shape, float]) -> Law:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
-from shapeflow.ir.answer import Answer
+from shapeflow.ir.answer import Answer, Mix
 from shapeflow.ir.edits import EditError, Swap
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Point, Stage, Transition, Uncertainty
@@ -202,6 +202,21 @@ def _answer(found: Answer) -> Iterator[str]:
         yield f"its doubts contradict the answer {found.say}"
     if found.say != "unknown" and found.best is None:
         yield f"it answers {found.say} without a saving"
+    if found.mix is not None:
+        yield from _mix(found, found.mix)
+
+
+def _mix(found: Answer, mix: Mix) -> Iterator[str]:
+    """Shares must be ordered and at most 1, and a doubt must leave every saving out."""
+    ranges = [] if mix.share is None else [mix.share]
+    if not all(0 <= one.low <= one.middle <= 1 and one.middle <= one.high <= 1 for one in ranges):
+        yield "the best share of its mixture is not ordered or not between 0 and 1"
+    if mix.flat is not None and not 0 < mix.flat[0] <= mix.flat[1] <= 1:
+        yield "the flat range of its mixture is not ordered or not between 0 and 1"
+    if not all(one.saving.low <= one.saving.middle <= one.saving.high for one in mix.against):
+        yield "a saving against another share is not ordered"
+    if found.doubts and (mix.against or found.best is not None):
+        yield "it states a saving of a mixture that its pilots do not support"
 
 
 def _rehearsed(plan: Plan) -> Iterator[str]:

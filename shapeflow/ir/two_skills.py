@@ -28,7 +28,7 @@ C, A, B, LAM, K = 0, 1, 2, 3, 4
 """Places in a parameter vector theta = (c, log a, log b, log lam, log k of each group)."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen
 class Kinds:
     """Which data each parameter is about. `groups`: the shapes of each k; shapes that are a small part of all pilots
     share one. `free`: the shapes that have a k of their own, which may be recommended."""

@@ -78,12 +78,13 @@ class Mixture(LawSourceHooks):
         if found is None or not self._comparable(found, request, report):
             return None
         target = _target(found.trials, request, report)
-        trials = kept(found.trials, self.start)
-        if target is not None:
-            # Draws depend on the order: it must not depend on the names of files.
-            trials.sort(key=lambda one: (*(one.data[-1] / one.data[-1].sum()).round(6).tolist(), one.seed or 0))
+        if target is None:
+            return None
+        trials = kept(found.trials, target, self.start)
+        # Draws depend on the order: it must not depend on the names of files.
+        trials.sort(key=lambda one: (*(one.data[-1] / one.data[-1].sum()).round(6).tolist(), one.seed or 0))
         self._long_enough(trials, request, report)
-        if len(report.errors) > before or target is None:
+        if len(report.errors) > before:
             return None
         return self._fitted(trials, found, target, request)
 
@@ -146,7 +147,7 @@ class Mixture(LawSourceHooks):
         shares = {tuple(np.round(end / ALIKE)) for end in ends}
         notes = [f"{name}: {why}" for name, why in list(found.skipped.items())[:SHOWN]]
         if len(shares) < 2:
-            count = f"{len(ends)} pilots with equal shares" if len(ends) > 1 else f"{len(ends)} pilot"
+            count = f"{len(ends)} pilots with equal shares" if len(ends) > 1 else "one pilot" if ends else "no pilot"
             message, why = "a law of mixtures needs pilots with different shares", f"found {count}"
             help_ = "`shapeflow pilot` trains them: shares 1, 0.5, 0.1 and 0.03 of the target"
             report.error("too-few-pilots", message, at, why, notes=notes, help=help_)

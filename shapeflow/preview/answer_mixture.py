@@ -20,8 +20,11 @@ def mixed_headline(plan: Plan, found: Answer, mix: Mix) -> str:
         return f"no: no mixture pays; in the pilots every one ended at least {gap} above {alone}"
     if mix.cheap is None:
         return f"no: no mixture pays; {alone} is the best"
-    assert found.best is not None
     what = noun(found.unit)
+    if found.best is None:
+        assert mix.share is not None
+        text = f"a mixture with {share(mix.share.middle)} of it and {_cheap(plan, mix)} would probably save {what}"
+        return f"unknown: the plan trains {alone}; {text}"
     low, middle, high = map(percent, (found.best.low, found.best.middle, found.best.high))
     if found.say == "yes":
         return f"yes: saves {middle} of the {what} (90%: {low} to {high}) against {alone}"
@@ -41,6 +44,8 @@ def mixed_conditions(plan: Plan, found: Answer, mix: Mix) -> Iterator[tuple[str,
         yield "next", "run the plan; `shapeflow compare` trains it with its rivals"
     elif found.say == "no":
         yield "next", f"train {target} alone"
+    elif found.best is None:
+        yield "next", f"use the best share: `traversal mixture(target: {target})`"
     else:
         yield "next", f"`shapeflow compare`, or more seeds of the pilots; until then, {target} alone is the safe choice"
     for text in found.beware:
@@ -59,7 +64,7 @@ def mixed_conditions(plan: Plan, found: Answer, mix: Mix) -> Iterator[tuple[str,
         ends = [error(value, plan.metric) for value in (found.error.middle, found.error.low, found.error.high)]
         yield "error", f"{plan.metric} {ends[0]} at the end (90%: {ends[1]} to {ends[2]})"
     elif not found.doubts and found.reasons:
-        yield "error", f"not predicted: {found.reasons[-1].text}"
+        yield "error", f"no interval: {found.reasons[-1].text}"
     if mix.cheap is not None:
         yield "not in it", "other shapes, and shares that change during training: `shapeflow compare` measures them"
     if found.spent is not None:

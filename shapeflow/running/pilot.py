@@ -37,8 +37,6 @@ Train = Callable[[Sequence[Job]], list[Run]]
 class Piloting:
     """What is to be piloted."""
 
-    file: Path
-    sentences: tuple[str, ...]
     folder: Path
     length: float
     shares: tuple[float, ...]
@@ -96,7 +94,7 @@ def piloting(
     programs = tuple(_program(file, [*sentences, f"seed {seed}"], report) for seed in seeds)
     target = _target(program, file)
     found = _cheap(program, target, cheap, file)
-    return Piloting(file, tuple(sentences), folder, length, tuple(shares), tuple(seeds), target, found, programs)
+    return Piloting(folder, length, tuple(shares), tuple(seeds), target, found, programs)
 
 
 def trained(piloting: Piloting, train: Train) -> Iterator[Sequence[Job]]:

@@ -14,7 +14,9 @@ from shapeflow.ir.components import TraversalHooks
 from shapeflow.ir.mixture import Choice, MixtureLaw
 from shapeflow.ir.route import END, Leg, Problem, Route, Share
 from shapeflow.traversals.bounds import Budget, budget_of, no_end, written
-from shapeflow.traversals.shares import SHARE, Shares
+from shapeflow.traversals.shares import SHARE, Shares, cannot_blend
+
+GIVEN = "the share is given in the file"
 
 
 @attrs.frozen
@@ -50,19 +52,38 @@ class Mixture(TraversalHooks):
         if target is None:
             return None
         # A shape that one-way transitions do not allow to go back and forth cannot be mixed in.
-        both = [shape for shape in problem.candidates if _both_ways(problem, shape, target)]
-        choice = mixture.choose(_prices(problem, budget), [shape for shape in both if shape != target])
+        others = [s for s in problem.candidates if s != target and _both_ways(problem, s, target)]
+        others = [shape for shape in others if mixture.knows([shape])]
+        if not others:
+            cannot_blend(target, problem, report)
+            return None
+        choice = mixture.choose(_prices(problem, budget), others)
         if self.share is not None:
-            cheap = choice.cheap or next((shape for shape in both if shape != target and mixture.knows([shape])), None)
-            choice = Choice(cheap=cheap, share=self.share)
+            choice = Choice(cheap=choice.cheap or others[0], share=self.share)
         return _route(target, choice, problem, self.share is not None)
 
     def _default(self, problem: Problem, report: Report) -> Route | None:
         """A share without a law of mixtures. Without any laws, the cheap shape must be the only one that can be mixed
         in. None after an error."""
         share = SHARE if self.share is None else self.share
-        found = Shares(target=self.target, share=share).route(problem, report) if problem.laws else self._only(problem)
-        if found is None and not problem.laws:
+        shares = Shares(target=self.target, share=share)
+        found = shares.route(problem, report) if problem.laws else self._only(shares, problem, report)
+        if found is None or self.share is not None:
+            return found
+        note = f"the share of {share:.0%} is a default: `shapeflow pilot` measures the best one"
+        return attrs.evolve(found, notes=(note, *found.notes))
+
+    def _only(self, shares: Shares, problem: Problem, report: Report) -> Route | None:
+        """The target with the only other candidate that switches both ways. None after reporting that there are more
+        (`missing-laws`), or none (`not-blendable`)."""
+        if not shares.known(problem, report):
+            return None
+        targets = [shape for shape in problem.candidates if not shape.changed(shape.with_(self.target))]
+        others = [s for s in problem.candidates if s not in targets and _both_ways(problem, s, s.with_(self.target))]
+        if not others:
+            cannot_blend(self.target, problem, report)
+            return None
+        if len(others) > 1 or len(targets) > 1:
             report.error(
                 "missing-laws",
                 "`mixture` has no law that says what to mix",
@@ -70,20 +91,8 @@ class Mixture(TraversalHooks):
                 "several candidates can be mixed with the target",
                 help="`shapeflow pilot` trains short runs, and finds the shape and its share",
             )
-        if found is None or self.share is not None:
-            return found
-        note = f"the share of {share:.0%} is a default: `shapeflow pilot` measures the best one"
-        return attrs.evolve(found, notes=(note, *found.notes))
-
-    def _only(self, problem: Problem) -> Route | None:
-        """The target with the only other candidate that switches both ways; None if there are more, or none."""
-        targets = [shape for shape in problem.candidates if not shape.changed(shape.with_(self.target))]
-        if len(targets) != 1:
             return None
-        (target,) = targets
-        others = [shape for shape in problem.candidates if shape != target and _both_ways(problem, shape, target)]
-        share = SHARE if self.share is None else self.share
-        return Route((Leg(target, END, (Share(others[0], 1 - share),)),)) if len(others) == 1 else None
+        return Route((Leg(targets[0], END, (Share(others[0], round(1 - shares.share, 9)),)),))
 
     def _target(self, mixture: MixtureLaw, problem: Problem, report: Report) -> Shape | None:
         """The target. None after reporting that the pilots have another one (`other-target`)."""
@@ -113,7 +122,8 @@ def _prices(problem: Problem, budget: Budget | None) -> dict[Shape, float]:
 
 def _route(target: Shape, choice: Choice, problem: Problem, given: bool) -> Route:
     if choice.cheap is None or choice.share >= 1:
-        return Route((Leg(target, END),), ("no mixture pays by the law of the pilots: the target alone is the best",))
+        note = "no mixture pays by the law of the pilots: the target alone is the best"
+        return Route((Leg(target, END),), (GIVEN if given else note,))
     assert problem.step_data is not None
     steps = [part / problem.step_data[s] for s, part in ((target, choice.share), (choice.cheap, 1 - choice.share))]
     share = float(f"{steps[0] / sum(steps):.3g}")
@@ -121,5 +131,5 @@ def _route(target: Shape, choice: Choice, problem: Problem, given: bool) -> Rout
     if choice.raised:
         notes.append(f"the best share lies below the smallest of the pilots, {choice.share:.2g}, which is used instead")
     if given:
-        notes.append("the share is given in the file")
-    return Route((Leg(target, END, (Share(choice.cheap, 1 - share),)),), tuple(notes))
+        notes.append(GIVEN)
+    return Route((Leg(target, END, (Share(choice.cheap, round(1 - share, 9)),)),), tuple(notes))

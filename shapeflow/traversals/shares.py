@@ -42,34 +42,25 @@ class Shares(TraversalHooks):
             no_end(problem, "shares", report)
             return None
         others = [i for i, shape in enumerate(problem.candidates) if shape.changed(shape.with_(self.target))]
-        if not self._known(problem, report) or not others:
+        if not self.known(problem, report) or not others:
             return None
         others = [i for i in others if self._blendable(problem.candidates[i], problem)]
         if not others:
-            self._cannot_blend(problem, report)
+            cannot_blend(self.target, problem, report)
             return None
         if not reachable(problem, [problem.candidates[i] for i in others], report):
             return None
         ranked = sorted((_score(laws[i], i, problem, budget), i) for i in others)
         best = problem.candidates[ranked[0][1]]
         notes = _notes(problem, laws, budget, ranked)
-        return Route((Leg(best.with_(self.target), END, (Share(best, 1 - self.share),)),), tuple(notes))
+        return Route((Leg(best.with_(self.target), END, (Share(best, round(1 - self.share, 9)),)),), tuple(notes))
 
     def _blendable(self, shape: Shape, problem: Problem) -> bool:
         """Whether single steps in a shape can use the target shape instead."""
         target = shape.with_(self.target)
         return problem.allowed(shape, target) and problem.allowed(target, shape)
 
-    def _cannot_blend(self, problem: Problem, report: Report) -> None:
-        report.error(
-            "not-blendable",
-            f"no candidate can be blended with the target {written(self.target, problem)}",
-            problem.spans.get("target", problem.spans.get("")),
-            "every transition to it goes one way only",
-            help="shares switch back and forth: name axes whose transition allows that, such as `patch` or `context`",
-        )
-
-    def _known(self, problem: Problem, report: Report) -> bool:
+    def known(self, problem: Problem, report: Report) -> bool:
         """Whether the target fits the candidates. False after reporting `unknown-candidate`."""
         known = set(problem.candidates)
         there = [shape for shape in known if not shape.changed(shape.with_(self.target))]
@@ -87,6 +78,17 @@ class Shares(TraversalHooks):
             notes=[f"candidates: {', '.join(written(shape, problem) for shape in problem.candidates[:10])}"],
         )
         return False
+
+
+def cannot_blend(target: Shape, problem: Problem, report: Report) -> None:
+    """Report that no step of a stage in the target can be taken in another candidate (`not-blendable`)."""
+    report.error(
+        "not-blendable",
+        f"no candidate can be blended with the target {written(target, problem)}",
+        problem.spans.get("target", problem.spans.get("")),
+        "every transition to it goes one way only",
+        help="shares switch back and forth: name axes whose transition allows that, such as `patch` or `context`",
+    )
 
 
 def _score(law: Curve, index: int, problem: Problem, budget: Budget | None) -> float:

@@ -40,6 +40,8 @@ MOVES, LEVELS, NOISES = 0.08, 3.0, 2.5
 standard deviations of a run; and the largest residual, in standard deviations of a point."""
 BEYOND = 2.5
 """How far beyond the pilots the change of the error is judged, in data."""
+SEEDS = 2
+"""Smallest number of pilots of the target alone for which a saving is stated, by the law or as measured."""
 LEAST = 4
 """Smallest number of pilots."""
 SIGMA = 2.0
@@ -126,7 +128,7 @@ def reasons(found: Fitted, prices: Floats) -> Iterator[Reason]:
     """Why the pilots do not support a saving. `prices`: FLOPs per unit of data at each shape."""
     target, count = found.kinds.target, len(found.trials)
     alone = sum(one.share(target) > 1 - 1e-9 for one in found.trials)
-    if alone < 2:
+    if alone < SEEDS:
         text = "the pilot of the target alone has no second seed" if alone else "no pilot trains the target alone"
         help_ = "`shapeflow pilot` trains both; one seed may promise 55% where 45% is true"
         yield Reason(text=f"{text}: the share is known, the saving is not", help=help_)
@@ -145,7 +147,10 @@ def reasons(found: Fitted, prices: Floats) -> Iterator[Reason]:
         text = f"the law misses the pilots by {found.rms:.3g} (rms), over {NOISES:g} times their noise, {noise:.3g}"
         yield Reason(text=text, help="longer pilots, or compare shares directly: `shapeflow compare` trains them")
     change = _later(found, prices)
-    if change is not None and abs(change[0]) > MOVES:
+    if change is None:
+        text = "a pilot has too few measurements to fit the law to its second half, which would test it"
+        yield Reason(text=text, help="evaluate more often, or train longer pilots")
+    elif abs(change[0]) > MOVES:
         text = f"the saving changes by {abs(math.expm1(change[0])):.0%} without the first half of every pilot"
         yield Reason(text=text, help="longer pilots: the curves are still bending")
 
@@ -155,7 +160,7 @@ def level_reason(found: Fitted, prices: Floats) -> Reason | None:
     change = _later(found, prices)
     if change is None or abs(change[1]) <= LEVELS * found.seed_deviation:
         return None
-    text = f"it changes by {abs(change[1]):.2g} if the first half of every pilot is left out"
+    text = f"the error at the end changes by {abs(change[1]):.2g} if the first half of every pilot is left out"
     return Reason(text=text, help="longer pilots")
 
 
@@ -209,8 +214,10 @@ def worse(found: Fitted) -> float | None:
 
 def measured(trials: Sequence[Trial], target: int) -> Against | None:
     """The share that reached the final error of the target alone with the least compute in the pilots, in pairs of one
-    seed; None without pairs, or if no share reached it with every seed."""
+    seed; None with less than two seeds of the target, or if no share reached it with every seed."""
     alone = {one.seed: one for one in trials if one.share(target) > 1 - ALIKE and one.seed is not None}
+    if len(alone) < SEEDS:
+        return None
     savings: dict[tuple[float, ...], list[float | None]] = {}
     for one in trials:
         if one.share(target) <= 1 - ALIKE and one.seed in alone:

@@ -40,16 +40,18 @@ class Trial:
         return float(self.data[-1, target] / self.data[-1].sum())
 
 
-def kept(trials: Sequence[Trial], first: float = FIRST) -> list[Trial]:
-    """The points that a fit uses: from a common start on, evenly spaced in log compute."""
+def kept(trials: Sequence[Trial], target: int, first: float = FIRST) -> list[Trial]:
+    """The points that a fit uses: from a common start on, evenly spaced in log compute. Before the first data at the
+    target, the form has no error."""
     begin = first * min(trial.compute[-1] for trial in trials)
-    return [_thinned(trial, begin) for trial in trials]
+    return [_thinned(trial, target, begin) for trial in trials]
 
 
-def _thinned(trial: Trial, begin: float) -> Trial:
+def _thinned(trial: Trial, target: int, begin: float) -> Trial:
     chosen: list[int] = []
+    usable = (trial.compute >= begin * (1 - 1e-9)) & (trial.data[:, target] > 0)
     # From the end on, so that the last measurement is always a point.
-    for place in reversed(np.flatnonzero(trial.compute >= begin * (1 - 1e-9)).tolist()):
+    for place in reversed(np.flatnonzero(usable).tolist()):
         if not chosen or trial.compute[chosen[-1]] >= RATIO * trial.compute[place]:
             chosen.append(place)
     rows = chosen[::-1]

@@ -118,14 +118,20 @@ def _usable(*values: Any) -> bool:
 
 
 def _about(plan: Plan, folder: Path) -> dict[str, Any]:
-    """What has to be equal in all pilots. The target's own shape must be measured."""
+    """What has to be equal in all pilots."""
     return {
         "model": plan.model,
         "data": (plan.data, _digest(folder / DATA)),
         "objective": plan.objectives,
         "optimizer": plan.optimizer,
-        "shape at which errors are measured": plan.stages[-1].shape if not plan.metric.endswith("@longest") else None,
+        "shape at which errors are measured": _measured_at(plan),
     }
+
+
+def _measured_at(plan: Plan) -> Shape | int:
+    if not plan.metric.endswith("@longest"):
+        return plan.stages[-1].shape
+    return max((one.shape.number("context") for one in plan.candidates if "context" in one.shape), default=0)
 
 
 def _digest(path: Path) -> str | None:

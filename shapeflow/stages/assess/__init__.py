@@ -22,8 +22,8 @@ __all__ = ["assess"]
 
 def assess(program: Program, laws: Laws, plan: Plan, report: Report) -> Plan:
     """The plan with its answer and its uncertainty; the stages do not change. A plan without predictions is returned
-    unchanged. Warnings: other-end."""
-    if plan.totals.error is None or not laws:
+    unchanged, unless there is a law of mixtures. Warnings: other-end."""
+    if not laws or (plan.totals.error is None and laws.mixture is None):
         return plan
     plan = _answered(program, laws, plan) if laws.mixture is None else mixed(program, laws.mixture, plan)
     for axis, ends, kept in other_ends(program, plan):

@@ -9,10 +9,10 @@ import attrs
 import numpy as np
 
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.answer import Against, Answer, Asked, Chance, Mix, Range, Say
+from shapeflow.ir.answer import Against, Answer, Asked, Chance, Mix, Range, Reason, Say
 from shapeflow.ir.edits import Floats
-from shapeflow.ir.mixture import MixtureLaw
-from shapeflow.ir.plan import Plan, Uncertainty
+from shapeflow.ir.mixture import LOWEST, MixtureLaw
+from shapeflow.ir.plan import Comparison, Plan, Uncertainty
 from shapeflow.ir.program import Program
 from shapeflow.ir.two_skills import best, errors, relative_cost
 from shapeflow.stages.assess.answer import MARGIN, SURE, interval, short
@@ -39,24 +39,44 @@ def mixed(program: Program, law: MixtureLaw, plan: Plan) -> Plan:
     """The plan with its answer against the target alone, and the interval of its error.
 
     yes: the 5% bound of the saving is above 0. no: every mixture was worse in the pilots, the target alone is the best
-    by the law, or the 95% bound is below the smallest useful saving. unknown: otherwise, and if the pilots do not
-    support the law (`MixtureLaw.reasons`)."""
+    by the law, or the 95% bound is below the smallest useful saving. unknown: otherwise, for the target alone where a
+    mixture would pay, and if the pilots do not support the law (`MixtureLaw.reasons`)."""
     stage = plan.stages[0]
     known = len(plan.stages) == 1 and (stage.law is not None or (stage.shape == law.target and not stage.blends))
     if not known:
-        return attrs.evolve(plan, answer=_unknown(program, law, plan))
+        return _silent(attrs.evolve(plan, answer=_unknown(program, law, plan)))
     prices = {shape: _price(program, plan, shape) for shape in law.shapes}
     data = plan.data_of(plan.steps)
     shares = law.row({shape: amount / sum(data.values()) for shape, amount in data.items()})
     form = FORM * (1 + math.log(max(1.0, _beyond(law, plan))) / math.log(FACTOR))
     saving = 1 - _with_form(relative_cost(law.theta, shares, law.row(prices), law.kinds), form)
     answer = _answer(program, law, plan, prices, shares, form, interval(saving) if stage.blends else NOTHING)
+    if answer.doubts:
+        return _silent(attrs.evolve(plan, answer=answer))
     if law.levels is not None or law.reasons:
         return attrs.evolve(plan, answer=answer)
     band = tuple(_band(law, plan, shares * sum(data.values())))
-    error = Range(low=band[-1][1], middle=short(plan.totals.error or 0.0), high=band[-1][2])
+    error = _around(plan.totals.error or 0.0, band[-1][1], band[-1][2])
     uncertainty = Uncertainty(level=SURE, draws=len(law.theta) - 1, error=(error.low, error.high), band=band)
     return attrs.evolve(plan, answer=attrs.evolve(answer, error=error), uncertainty=uncertainty)
+
+
+def _around(value: float, low: float, high: float) -> Range:
+    """The value of the fit with its interval. The fit may lie outside the interval of its draws, such as at a bound."""
+    middle = short(value)
+    return Range(low=min(low, middle), middle=middle, high=max(high, middle))
+
+
+def _silent(plan: Plan) -> Plan:
+    """The plan without the savings that its comparison states."""
+    found, why = plan.comparison, "the law of the mixture does not support a saving"
+    if found.last_shape_fixed.compute is None:
+        return plan
+    best, last = (
+        attrs.evolve(one, compute=None, seconds=None, saving=None, reason=why)
+        for one in attrs.astuple(found, recurse=False)
+    )
+    return attrs.evolve(plan, comparison=Comparison(best, last))
 
 
 def _price(program: Program, plan: Plan, shape: Shape) -> float:
@@ -82,13 +102,16 @@ def _answer(
     saving: Range,
 ) -> Answer:
     say: Say = "no"
-    doubted = bool(law.reasons) and law.worse is None
-    if doubted:
+    why = (*_too_small(law, plan, shares), *law.reasons)
+    doubted, mixes = bool(why) and law.worse is None, bool(plan.stages[0].blends)
+    cheap = _cheap(program, law, plan, prices)
+    missed = not mixes and cheap is not None
+    if doubted or missed:
         say = "unknown"
-    elif plan.stages[0].blends and law.worse is None and saving.high >= useful(program):
+    elif mixes and law.worse is None and saving.high >= useful(program):
         say = "yes" if saving.low > 0 else "unknown"
     unit, compute = unit_of(program, plan), plan.totals.compute or 0.0
-    quoted = None if doubted else saving
+    quoted = None if doubted or missed else saving
     times = _beyond(law, plan)
     return attrs.evolve(
         _unknown(program, law, plan),
@@ -98,8 +121,30 @@ def _answer(
         last=quoted,
         asked=(Asked(shape=law.target, times=short(times)),) if times > MARGIN else (),
         saved=_saved(compute, quoted) if quoted is not None and unit == "compute" else None,
-        mix=_mix(law, plan, prices, shares if quoted is not None else None, form),
+        mix=_mix(law, cheap, prices, shares if quoted is not None else None, form),
+        reasons=(*why, *([law.levels] if law.levels is not None else [])),
     )
+
+
+def _too_small(law: MixtureLaw, plan: Plan, shares: Floats) -> tuple[Reason, ...]:
+    """The reason for which a share far below those of all pilots has no saving."""
+    own = float(shares[law.kinds.target])
+    if own >= LOWEST * law.smallest:
+        return ()
+    target = law.target.written(plan.units)
+    text = f"the share of {target}, {own:.2%}, lies below the smallest of the pilots, {law.smallest:.2%}"
+    return (Reason(text=text, help=f"pilots of this share: `shapeflow pilot --shares 1,{own:.2g}`"),)
+
+
+def _cheap(program: Program, law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float]) -> Shape | None:
+    """The shape that the plan mixes in. For the target alone: the one that would be the best; None if none pays."""
+    if plan.stages[0].blends:
+        return plan.stages[0].blends[0].shape
+    target = law.target
+    both = [
+        s for s in law.shapes if s != target and not program.backward(s, target) and not program.backward(target, s)
+    ]
+    return law.choose(prices, both).cheap
 
 
 def _unknown(program: Program, law: MixtureLaw, plan: Plan) -> Answer:
@@ -138,11 +183,10 @@ def _beyond(law: MixtureLaw, plan: Plan) -> float:
     return (plan.totals.compute or 0.0) / max(pilot.compute for pilot in law.pilots)
 
 
-def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats | None, form: float) -> Mix:
-    """The best share of the target with the shape that the plan mixes in, over the draws. `own`: the plan's shares of
-    data, if its savings are stated; `form`: the error of the form."""
-    stage, target = plan.stages[0], law.kinds.target
-    cheap = stage.blends[0].shape if stage.blends else None
+def _mix(law: MixtureLaw, cheap: Shape | None, prices: Mapping[Shape, float], own: Floats | None, form: float) -> Mix:
+    """The best share of the target with a cheap shape, over the draws. `own`: the plan's shares of data, if its savings
+    are stated; `form`: the error of the form."""
+    target = law.kinds.target
     if cheap is None:
         return Mix(
             target=law.target,
@@ -164,7 +208,7 @@ def _mix(law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float], own: Floats
     return Mix(
         target=law.target,
         cheap=cheap,
-        share=Range(low=ends.low, middle=short(float(shares[0])), high=ends.high),
+        share=_around(float(shares[0]), ends.low, ends.high),
         flat=(short(float(flat[0])), short(float(flat[-1]))),
         pilots=len(law.pilots),
         seeds=law.seeds,
@@ -179,7 +223,7 @@ def _against(law: MixtureLaw, prices: Floats, own: Floats, place: int, form: flo
     target = law.kinds.target
     cost = relative_cost(law.theta, own, prices, law.kinds)
     for share in OTHERS:
-        if share < 0.8 * law.smallest:
+        if share < LOWEST * law.smallest:
             continue
         other = np.zeros(len(prices))
         other[target], other[place] = share, 1 - share

@@ -21,7 +21,7 @@ from shapeflow.stages.lower.cautions import cautions
 from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
 from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, leave, seconds_of
-from shapeflow.stages.lower.mixture import mixture_law
+from shapeflow.stages.lower.mixture import mixture_law, predicting
 from shapeflow.stages.lower.schedule import schedule
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
 from shapeflow.stages.previews import left_out, previewed
@@ -37,7 +37,8 @@ EVALUATE, CHECKPOINT = 0.02, 0.1
 def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | None:
     """The plan, without its digest, or None after an error was reported."""
     mixed = mixture_law(program, laws, route)
-    way = _way(program, laws if mixed is None else {**laws, route.legs[0].shape: mixed}, route, report)
+    known = predicting(laws, route, mixed)
+    way = _way(program, known if mixed is None else {**known, route.legs[0].shape: mixed}, route, report)
     stages = [attrs.evolve(stage, law=mixed) for stage in way.stages]
     if report.failed:
         return None
@@ -58,7 +59,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         candidates=tuple(_candidate(program, shape, laws.get(shape)) for shape in program.candidates),
         stages=tuple(stages),
         totals=totals,
-        comparison=compare(program, laws, totals, stages[-1].shape),
+        comparison=compare(program, known, totals, stages[-1].shape),
         uncertainty=None,
         traversal=_spec(program.traversal),
         model=_spec(trained.model_component) if trained else None,
@@ -76,7 +77,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         schedule=schedule(program, laws, end.step, report),
         seed=program.seed,
         source=program.source,
-        notes=(*route.notes, *way.notes, *cautions(program, laws, stages, evaluate)),
+        notes=(*route.notes, *way.notes, *cautions(program, known, stages, evaluate)),
     )
 
 

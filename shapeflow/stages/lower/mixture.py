@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.program import Program
@@ -23,3 +26,13 @@ def mixture_law(program: Program, laws: Laws, route: Route) -> Law | None:
     shares = {leg.shape: 1 - sum(one.share for one in leg.shares), **{one.shape: one.share for one in leg.shares}}
     cost = trained.cost(leg.shape)
     return mixture.law({shape: share * trained.batch(shape) / cost for shape, share in shares.items()})
+
+
+def predicting(laws: Laws, route: Route, mixed: Law | None) -> Mapping[Shape, Law]:
+    """The laws that predict a route. Empty if there is a law of mixtures and it does not describe the route, such as
+    one with a shape that no pilot saw. `mixed`: the law of the route by the law of mixtures."""
+    mixture = laws.mixture
+    if mixture is None or mixed is not None:
+        return laws
+    alone = len(route.legs) == 1 and route.legs[0].shape == mixture.target and not route.legs[0].shares
+    return laws if alone else {}
