@@ -15,7 +15,7 @@ import attrs
 import click
 import pytest
 from conftest import Golden
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
 from shapeflow.api import compile
 from shapeflow.base.codes import CODES
@@ -26,9 +26,10 @@ from shapeflow.ir.plan_json import plan_to_json
 from shapeflow.language.fmt import formatted
 from shapeflow.language.parse import parse
 from shapeflow.preview.comparison import comparison_view
+from shapeflow.preview.predictions import predictions_view
 from shapeflow.preview.run import run_view
 from shapeflow.preview.screen import show
-from shapeflow.running.rivals import FIXED, Compared, Result
+from shapeflow.running.rivals import FIXED, Compared, Prediction, Result
 from shapeflow.running.runs import Run
 
 ROOT = Path(__file__).parent.parent
@@ -253,12 +254,18 @@ def drawn(command: str) -> RenderableType:
         )
         for number, (way, what) in enumerate(ways.items(), 1)
     ]
-    compared = Compared("loss@longest", 1.527, seeds, tuple(found), None, (), (), {})
-    return comparison_view(compared, compile(ROOT / "examples" / "bytes.shape"))
+    plan = compile(ROOT / "examples" / "bytes.shape")
+    expected = (
+        Prediction("error", 1.5, 1.4, 1.6, 1.5, "inside", None),
+        Prediction("last", 0.4, 0.3, 0.5, 0.4, "inside", None),
+        Prediction("rival", None, None, None, 0.1, "not predicted", "unpiloted", rival="uniform random"),
+    )
+    compared = Compared("loss@longest", 1.527, seeds, tuple(found), None, (), expected, {})
+    return Group(comparison_view(compared, plan), predictions_view(expected, plan))
 
 
 def words(screen: str) -> list[str]:
-    return sorted(re.findall(r"[^\s\d.,:±%+()-]+", screen))
+    return sorted(re.findall(r"[^\s\d.,:±%+()<-]+", screen))
 
 
 @documents

@@ -23,7 +23,7 @@ REASONS: Mapping[Why, str] = {
     "other-unit": "the plan predicts a saving of steps or data, not of compute",
     "never": "not every run reaches the target",
     "not-predicted": "the plan has no interval for it",
-    "unpiloted": "the pilots did not see all of its shapes, or it changes its shares",
+    "unpiloted": "the law predicts constant mixtures of the two shapes of the plan only",
 }
 
 

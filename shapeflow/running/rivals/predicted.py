@@ -27,8 +27,8 @@ Why = (
 
 `stated`: stated laws have no interval. `other-metric`, `other-target`: the saving was predicted for another metric, or
 for the error at the end of the plan. `other-unit`: it is a saving of steps or data. `never`: a run never reached the
-target. `not-predicted`: the plan predicts no interval. `unpiloted`: no pilot saw its shapes. For a `Doubt`, see
-`shapeflow/ir/answer.py`."""
+target. `not-predicted`: the plan predicts no interval. `unpiloted`: it is no constant mixture of the plan's two shapes.
+For a `Doubt`, see `shapeflow/ir/answer.py`."""
 
 
 _HAIR = 1e-9
