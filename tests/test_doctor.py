@@ -82,7 +82,8 @@ def compiles(found: Table, folder: Path) -> None:
     assert "missing-column" not in {one.code for one in report.diagnostics}
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.csv")))
+# A table of pilots has a column of data for each shape, and is read by `laws from mixture`.
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.csv") if "_pilots" not in path.stem))
 def test_the_suggested_sentences_compile_for_the_example_logs(tmp_path: Path, name: str) -> None:
     (tmp_path / "laws").mkdir()
     shutil.copy(EXAMPLES / name, tmp_path / "laws")

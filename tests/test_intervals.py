@@ -70,9 +70,12 @@ def test_a_plan_file_alone_shows_its_answer(tmp_path: Path, capsys: pytest.Captu
         assert shown.splitlines()[:8] == compiled_screen.splitlines()[:8]
 
 
-@pytest.mark.parametrize("name", ["bytes.shape", "batch.shape"])
-def test_no_saving_at_other_targets_is_shown_for_an_unknown_answer(name: str) -> None:
-    plan = compile_file(ROOT / "examples" / name)
+OWN = ('laws from fit("laws/bytes.csv")', "metric loss(context: own)")
+
+
+@pytest.mark.parametrize(("name", "sentences"), [("bytes.shape", OWN), ("batch.shape", ())])
+def test_no_saving_at_other_targets_is_shown_for_an_unknown_answer(name: str, sentences: tuple[str, ...]) -> None:
+    plan = compile_file(ROOT / "examples" / name, sentences)
     assert plan.answer is not None
     assert plan.answer.say == "unknown"
     assert "saving" not in screen(curves_view(plan))

@@ -267,7 +267,11 @@ def test_why_a_saving_was_not_predicted(tmp_path: Path) -> None:
     assert whys(batch, metric="loss@longest") == [("inside", None), *[("not predicted", "other-metric")] * 2]
     assert whys(batch, chosen=True) == [("inside", None), *[("not predicted", "other-target")] * 2]
     assert whys(cases_of("by_hand", tmp_path)) == [("not predicted", "no-laws")] * 3
-    assert whys(cases_of("bytes", tmp_path)) == [("not predicted", "mixture")] * 3
+    own = ('laws from fit("laws/bytes.csv")', "metric loss(context: own)")
+    assert whys(cases_of("bytes", tmp_path, *own)) == [("not predicted", "mixture")] * 3
+    error, last, random, _ = foreseen(cases_of("bytes", tmp_path), 1.53, (1.8,))
+    assert (error.says, last.what, last.says) == ("inside", "last", "inside")
+    assert (random.what, random.why) == ("rival", "unpiloted")
     steps = cases_of("batch", tmp_path, "budget 3000 steps")
     assert whys(steps)[1:] == [("not predicted", "other-unit")] * 2
     never = foreseen(batch, 1.58, (None,))
