@@ -28,8 +28,9 @@ import numpy as np
 
 from shapeflow.ir.edits import Floats
 from shapeflow.ir.two_skills import best, errors, relative_cost
-from shapeflow.laws.mixing.fitted import Fitted, draws, fit, reasons
+from shapeflow.laws.mixing.fitted import Fitted, draws, fit
 from shapeflow.laws.mixing.pilots import Trial
+from shapeflow.laws.mixing.reasons import doubts
 from shapeflow.stages.assess.mixed import FORM
 
 SEEDS_DIFFER, NOISE = 0.010, 0.004
@@ -146,7 +147,7 @@ def pilots_table(pilots: Sequence[Full], full: Sequence[Full], prices: Floats, c
             saving = 1 - np.exp(np.log(relative_cost(theta, shares[0], prices, found.kinds))[:, None] + form)
             ends = np.quantile(saving, [0.05, 0.95])
             own = np.quantile(best(theta, prices, found.kinds)[0][:, -1], [0.05, 0.95])
-            said = "; ".join(one.text for one in reasons(found, prices)) or "none"
+            said = "; ".join(one.text for one in doubts(found, prices)[0]) or "none"
             yield (
                 f"| {name} | {low} to {high - 1} | {shares[0, -1]:.3f} ({own[0]:.3f} to {own[1]:.3f}) | "
                 f"{1 - cost[0]:.3f} | {ends[0]:.2f} to {ends[1]:.2f} | {_late(found, full):.1f} | {said} |"

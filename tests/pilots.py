@@ -62,12 +62,13 @@ def pilots(
     count: int = 12,
     level: float = 0.008,
     noise: float = 0.003,
-    prices: tuple[float, float] = (0.418e6, 0.566e6),
+    prices: tuple[float, float] = (417_792, 565_248),
     columns: tuple[str, str] = ("context=64", "context=256"),
     random: int = 0,
 ) -> list[Pilot]:
-    """Pilots that end at `end` FLOPs, measured `count` times from `begin` of that. `prices`: FLOPs of a token at the
-    cheap shape and at the target; `level`, `noise`: standard deviations of a run and of a measurement."""
+    """Pilots that end at `end` multiply-adds, of two FLOPs each, measured `count` times from `begin` of
+    that. `prices`: of a token at the cheap shape and at the target, in the same unit; `level`, `noise`: standard
+    deviations of a run and of a measurement."""
     truth, draw, found = truth or Truth(), np.random.default_rng(random), []
     for seed in seeds:
         for share in shares:
@@ -76,7 +77,7 @@ def pilots(
             error = truth.error(tokens * share, tokens * (1 - share))
             error = error + level * draw.normal() + noise * draw.normal(size=count)
             data = {columns[0]: tokens * (1 - share), columns[1]: tokens * share}
-            found.append(Pilot(f"{share:g}-seed{seed}", seed, data, compute, error))
+            found.append(Pilot(f"{share:g}-seed{seed}", seed, data, 2 * compute, error))
     return found
 
 

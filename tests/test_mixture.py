@@ -260,7 +260,7 @@ def test_yes_with_a_saving_that_covers_the_truth(tmp_path: Path) -> None:
     cost = ((1 - share) * prices[0] + share * prices[1]) / prices[1] * (level / (1 + truth.lam)) ** (1 / truth.b)
     assert found.best.low < 1 - cost < found.best.high
     assert found.best.high - found.best.low < 0.3
-    assert found.spent == pytest.approx(8 * 0.7e12)
+    assert found.spent == pytest.approx(8 * 1.4e12)
     assert (mix_of(plan).pilots, mix_of(plan).seeds) == (8, 2)
     assert headline(plan, found).startswith("yes: saves 4")
 
@@ -515,3 +515,29 @@ def test_a_fit_outside_the_interval_of_its_draws_is_included(tmp_path: Path) -> 
     assert found.mix is not None
     assert found.mix.share is not None
     assert found.mix.share.low <= found.mix.share.middle <= found.mix.share.high
+
+
+def test_a_plan_far_beyond_its_pilots_has_no_saving(tmp_path: Path) -> None:
+    runs = pilots(end=0.25e12)
+    assert answer_of(plan_of(tmp_path, runs, "budget 9.9 TFLOPs")).say == "yes"
+    plan = plan_of(tmp_path, runs, "budget 10.1 TFLOPs")
+    saves_nothing(plan)
+    assert "20.2 times as long as the longest pilot" in reasons_of(plan)
+
+
+def test_pilots_of_another_model_are_refused(tmp_path: Path) -> None:
+    runs = pilots()
+    wider = [attrs.evolve(run, compute=1.5 * run.compute) for run in runs]
+    assert refused(tmp_path, wider) == "foreign-pilots"
+    assert refused(tmp_path, runs, file=FILE.replace("width: 64", "width: 96")) == "foreign-pilots"
+
+
+def test_a_pilot_that_just_left_a_plateau_is_doubted(tmp_path: Path) -> None:
+    """Its error falls faster in the second half, which no power law does."""
+    runs = pilots()
+    late = runs[3]
+    half = late.compute[-1] / 2
+    bent = np.where(late.compute < half, late.error[0], late.error[0] - 0.3 * np.log(late.compute / half))
+    plan = plan_of(tmp_path, [*runs[:3], attrs.evolve(late, error=bent), *runs[4:]])
+    saves_nothing(plan)
+    assert f"`pilots.csv: {late.name}` falls faster in its second half" in reasons_of(plan)

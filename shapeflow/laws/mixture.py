@@ -13,14 +13,19 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting, written
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import LawSourceHooks
+from shapeflow.ir.edits import Floats
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.mixture import MixtureLaw, Pilot
 from shapeflow.ir.route import LawRequest, Purpose
-from shapeflow.laws.mixing.fitted import ALIKE, draws, fit, level_reason, measured, reasons, worse
-from shapeflow.laws.mixing.pilots import FEWEST, FIRST, Trial, kept
+from shapeflow.laws.mixing.direct import measured, worse
+from shapeflow.laws.mixing.fitted import draws, fit
+from shapeflow.laws.mixing.pilots import ALIKE, FEWEST, FIRST, Trial, kept
 from shapeflow.laws.mixing.reading import Pilots, read_pilots
+from shapeflow.laws.mixing.reasons import doubts
 
 SHOWN = 5
+SAME = 0.01
+"""Largest difference of a pilot's FLOPs from those of the file's model, in their logarithm."""
 
 
 @attrs.frozen
@@ -68,14 +73,14 @@ class Mixture(LawSourceHooks):
         """The law of the mixtures. None after an error.
 
         Errors: path-outside, no-such-logs, unknown-place, unreadable-log, missing-column, mixed-conventions,
-        steps-without-model, mixed-pilots, too-few-pilots, no-common-target, short-pilot, unpiloted-shape. Warnings:
-        skipped-runs."""
+        steps-without-model, mixed-pilots, foreign-pilots, too-few-pilots, no-common-target, short-pilot,
+        unpiloted-shape. Warnings: skipped-runs."""
         before = len(report.errors)
         if request.step_compute is None or request.step_data is None:
             report.error("steps-without-model", "`mixture` needs a model", request.at("paths"), "shares are of steps")
             return None
         found = read_pilots(self.paths, request, report)
-        if found is None or not self._comparable(found, request, report):
+        if found is None or not self._comparable(found, request, report) or _foreign(found.trials, request, report):
             return None
         target = _target(found.trials, request, report)
         if target is None:
@@ -89,11 +94,9 @@ class Mixture(LawSourceHooks):
         return self._fitted(trials, found, target, request)
 
     def _fitted(self, trials: Sequence[Trial], found: Pilots, target: int, request: LawRequest) -> MixtureLaw:
-        assert request.step_compute is not None
-        assert request.step_data is not None
         size = float(np.median(np.concatenate([one.error for one in trials])))
         law = fit(trials, target, self.seeds_differ * size, self.noise * size)
-        prices = np.array([request.step_compute[s] / request.step_data[s] for s in request.candidates])
+        why, levels = doubts(law, _prices(request))
         return MixtureLaw(
             target=request.candidates[target],
             shapes=request.candidates,
@@ -104,8 +107,8 @@ class Mixture(LawSourceHooks):
             reach=max(float(one.data[-1].sum()) for one in trials),
             rms=law.rms,
             pilots=tuple(_pilot(one, target) for one in trials),
-            reasons=tuple(reasons(law, prices)),
-            levels=level_reason(law, prices),
+            reasons=why,
+            levels=levels,
             worse=worse(law),
             measured=measured(trials, target),
             provenance=self._provenance(trials, found, target, request),
@@ -181,6 +184,27 @@ def _target(trials: Sequence[Trial], request: LawRequest, report: Report) -> int
     why = "every pilot must train the target, and one of them nothing else"
     report.error("no-common-target", message, request.at("paths"), why, help=help_)
     return None
+
+
+def _prices(request: LawRequest) -> Floats:
+    """(candidates,): FLOPs per unit of data."""
+    assert request.step_compute is not None
+    assert request.step_data is not None
+    return np.array([request.step_compute[shape] / request.step_data[shape] for shape in request.candidates])
+
+
+def _foreign(trials: Sequence[Trial], request: LawRequest, report: Report) -> bool:
+    """Whether a pilot cost other FLOPs than the file's model does on the same data. If so, reports
+    `foreign-pilots`."""
+    prices = _prices(request)
+    for one in trials:
+        ratio = float(one.compute[-1] / (one.data[-1] @ prices))
+        if abs(math.log(ratio)) > SAME:
+            message = f"the pilot `{one.name}` took {ratio:.3g} times the FLOPs that the file's model takes on its data"
+            help_ = "train pilots of this model: `shapeflow pilot`"
+            report.error("foreign-pilots", message, request.at("paths"), "it is of another model", help=help_)
+            return True
+    return False
 
 
 def _pilot(one: Trial, target: int) -> Pilot:

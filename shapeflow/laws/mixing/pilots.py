@@ -16,6 +16,8 @@ FIRST = 0.25
 hold."""
 RATIO = 1.15
 """Points of a run are at least this far apart in compute, so that its end does not dominate."""
+ALIKE = 0.15
+"""Two pilots have the same share if their logarithms differ by less."""
 FEWEST = 4
 """Smallest number of points of a pilot."""
 

@@ -23,6 +23,8 @@ FORM = 0.06
 factor `FACTOR` of compute beyond them (`docs/mixtures.md`)."""
 FORM_LEVEL, FACTOR = 0.014, 2.5
 """The same for an error, as a share of it, for each factor of data beyond the pilots."""
+FAR = 20.0
+"""How many times the compute of the longest pilot a plan may take, as for the laws of fixed shapes."""
 FLAT = 1.03
 """Shares that need at most this multiple of the best one's compute are as good."""
 COPIES, SEED = 8, 3
@@ -102,7 +104,7 @@ def _answer(
     saving: Range,
 ) -> Answer:
     say: Say = "no"
-    why = (*_too_small(law, plan, shares), *law.reasons)
+    why = (*_too_far(law, plan), *_too_small(law, plan, shares), *law.reasons)
     doubted, mixes = bool(why) and law.worse is None, bool(plan.stages[0].blends)
     cheap = _cheap(program, law, plan, prices)
     missed = not mixes and cheap is not None
@@ -124,6 +126,15 @@ def _answer(
         mix=_mix(law, cheap, prices, shares if quoted is not None else None, form),
         reasons=(*why, *([law.levels] if law.levels is not None else [])),
     )
+
+
+def _too_far(law: MixtureLaw, plan: Plan) -> tuple[Reason, ...]:
+    """The reason for which a plan far beyond the pilots has no saving."""
+    times = _beyond(law, plan)
+    if times <= FAR:
+        return ()
+    text = f"the plan is {times:.3g} times as long as the longest pilot, and the law is trusted up to {FAR:g} times"
+    return (Reason(text=text, help="longer pilots, or a smaller budget"),)
 
 
 def _too_small(law: MixtureLaw, plan: Plan, shares: Floats) -> tuple[Reason, ...]:
