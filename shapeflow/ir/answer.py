@@ -103,10 +103,12 @@ class Mix:
     share: Range | None
     """Share of the target in the data, over the draws; None if the target alone is the best."""
     flat: tuple[float, float] | None
-    """Shares that need at most 3% more than the best one."""
+    """Shares that need at most 3% more than the best one, among those not far below the smallest of the pilots."""
     pilots: int
     seeds: int
     """Number of pilots of the target alone."""
+    smallest: float
+    """The smallest share of the target in a pilot."""
     measured: Against | None = None
     """The share that did best in the pilots: how much less compute it needed to reach the final error of the target
     alone, with the lowest and the highest value over the seeds. None if none reached it with every seed."""

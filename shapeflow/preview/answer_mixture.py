@@ -52,8 +52,11 @@ def mixed_conditions(plan: Plan, found: Answer, mix: Mix) -> Iterator[tuple[str,
         yield "beware", text
     if mix.share is not None and mix.flat is not None and mix.share.middle < 1:
         low, high = (share(end) for end in mix.flat)
-        yield "share", f"best share of {target}: {share(mix.share.middle)} ({_ends(mix)}), the rest {_cheap(plan, mix)}"
-        yield "flat", f"{low} to {high} of {target} need at most 3% more than the best share"
+        below = mix.share.middle < 0.8 * mix.smallest
+        limit = f"; below the smallest of the pilots, {share(mix.smallest)}, nothing is known" if below else ""
+        best = f"best share of {target}: {share(mix.share.middle)} ({_ends(mix)}), the rest {_cheap(plan, mix)}"
+        yield "share", f"{best}{limit}"
+        yield "flat", f"{low} to {high} of {target} need at most 3% more than the best share" + (" of these" * below)
     if mix.measured is not None:
         one = mix.measured
         best = f"{share(one.share)} of {target} reached the final error of {target} alone"

@@ -206,15 +206,17 @@ def _mix(law: MixtureLaw, cheap: Shape | None, prices: Mapping[Shape, float], ow
             flat=None,
             pilots=len(law.pilots),
             seeds=law.seeds,
+            smallest=short(law.smallest),
             measured=law.measured,
             worse=law.worse,
         )
     row, place = law.row(prices), law.shapes.index(cheap)
     shares = best(law.theta, row, law.kinds, [place])[0][:, target]
-    tried = np.zeros((len(GRID), len(row)))
-    tried[:, target], tried[:, place] = GRID, 1 - GRID
-    cost = relative_cost(np.repeat(law.theta[:1], len(GRID), 0), tried, row, law.kinds)
-    flat = GRID[cost <= FLAT * cost.min()]
+    grid = GRID[LOWEST * law.smallest <= GRID]
+    tried = np.zeros((len(grid), len(row)))
+    tried[:, target], tried[:, place] = grid, 1 - grid
+    cost = relative_cost(np.repeat(law.theta[:1], len(grid), 0), tried, row, law.kinds)
+    flat = grid[cost <= FLAT * cost.min()]
     ends = interval(shares[1:])
     return Mix(
         target=law.target,
@@ -223,6 +225,7 @@ def _mix(law: MixtureLaw, cheap: Shape | None, prices: Mapping[Shape, float], ow
         flat=(short(float(flat[0])), short(float(flat[-1]))),
         pilots=len(law.pilots),
         seeds=law.seeds,
+        smallest=short(law.smallest),
         measured=law.measured,
         against=() if own is None else tuple(_against(law, row, own, place, form)),
         worse=law.worse,
