@@ -271,6 +271,7 @@ def test_the_nearest_boundary() -> None:
         (1.0, -0.1, "beta is -0.1"),
         (0.2, 0.3, "2 alpha \\+ 2 beta is 1"),
         (math.nan, 1.0, "finite"),
+        (1.0, 4.0, "at most 3"),
     ],
 )
 def test_outside_the_theory(alpha: float, beta: float, says: str) -> None:

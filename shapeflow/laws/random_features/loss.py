@@ -33,7 +33,7 @@ class LossCurve:
     """The loss that is approached: the residual and the noise of SGD at it."""
     weights: Floats
     rates: Floats
-    """Per step, below 0."""
+    """Per step, at most 0; accurate down to about 1e-15."""
     step_compute: float
     """FLOPs of one step as the paper counts: B d."""
 
@@ -90,7 +90,8 @@ def loss_curve(spectrum: Spectrum, step: float, batch: int, width: float) -> Los
     root = np.sqrt(noise)
     speed, modes = np.linalg.eigh(np.diag(fall) - np.outer(root, root))
     weights = (modes.T @ root) * (modes.T @ ((spectrum.energy - noise * floor / fall) / root))
-    return LossCurve(floor, weights, np.log1p(-speed), batch * width)
+    # Speeds below the rounding error of the largest may come out negative: these modes are not learned.
+    return LossCurve(floor, weights, np.log1p(-np.maximum(speed, 0.0)), batch * width)
 
 
 def stable(spectrum: Spectrum, step: float, batch: int) -> bool:

@@ -18,11 +18,13 @@ HEAD = 400
 """Sums over more than twice this many features are exact up to here, and integrated beyond."""
 PANEL, POINTS = 1.3, 12
 """Ratio of the ends of a panel beyond the head, and its Gauss-Legendre points."""
+STEEPEST = 3.0
+"""Largest alpha and beta."""
 
 
 @attrs.frozen
 class RandomFeatures:
-    """The model at one width. Raises ValueError unless alpha > 0, beta >= 0, 2 alpha + 2 beta > 1 and
+    """The model at one width. Raises ValueError unless 0 < alpha <= 3, 0 <= beta <= 3, 2 alpha + 2 beta > 1 and
     0 < width < features."""
 
     alpha: float
@@ -70,6 +72,8 @@ def outside(alpha: float, beta: float) -> str | None:
         return f"alpha is {alpha:g}, and must be above 0"
     if beta < 0:
         return f"beta is {beta:g}, and must not be below 0"
+    if max(alpha, beta) > STEEPEST:
+        return f"alpha and beta must be at most {STEEPEST:g}: beyond it float64 does not resolve the spectrum"
     if 2 * alpha + 2 * beta <= 1:
         return f"2 alpha + 2 beta is {2 * alpha + 2 * beta:g}, and must be above 1"
     return None
