@@ -259,6 +259,8 @@ def test_exponents_are_continuous(alpha: float, beta: float, across: tuple[int, 
 
 def test_the_nearest_boundary() -> None:
     assert phase_of(1.0, 0.7).boundary.name == "2 beta = 1"
+    assert phase_of(1.0, 0.7).beyond == "Ia"
+    assert phase_of(0.3, 0.22).beyond is None
     assert phase_of(0.7, 0.6).distance == pytest.approx(0.1 / math.sqrt(2))
     assert {one.name for one in BOUNDARIES} >= {"2 alpha + 2 beta = 1"}
     assert phase_of(0.3, 0.22).boundary.name == "2 alpha + 2 beta = 1"

@@ -130,6 +130,8 @@ _THEORY = {
     "the help, or a smaller one. The usual bound, 2 over the trace of the covariance, can be several times too large.",
     "width-above-features": "The model has as many random features as the data has features, or more, which the theory "
     "does not cover. Raise `features`, leave it out so that it grows with the width, or use narrower models.",
+    "less-than-a-step": "The compute is less than one step of SGD at the narrowest width, so no model can be trained "
+    "with it.",
     "law-of-other-model": "`laws from phases` describes linear models on random features. The file has another model, "
     "whose losses and FLOPs these laws do not predict.",
     "width-alone": "`laws from phases` predicts the loss over the width. The file needs the axis `width` and no other.",

@@ -101,6 +101,11 @@ class Phases(LawSourceHooks):
         """The step size at the model's width."""
         return self.step if self.step is not None else (self.step_times_trace or 1 / (self.batch + 1)) / model.trace
 
+    def steps_of(self, width: float) -> tuple[float, float]:
+        """The step size at a width, and that at which SGD diverges. Raises EditError `width-above-features`."""
+        step = self.step_of(self.model(width))
+        return step, step * self._margin(width)
+
     def curve(self, width: float) -> LossCurve:
         """The loss over steps at a width. Raises EditError `width-above-features`, `unstable-step`."""
         model = self.model(width)

@@ -79,6 +79,8 @@ class Phase:
     """The nearest one."""
     distance: float
     """Euclidean distance to it, in the plane of (alpha, beta)."""
+    beyond: Name | None
+    """The phase on the other side of it; None if the theory ends there, or if the point is on it."""
 
     @property
     def on_boundary(self) -> bool:
@@ -96,7 +98,17 @@ def phase_of(alpha: float, beta: float) -> Phase:
     balance, exponents = _TABLE[name]
     xi, eta = exponents(alpha, beta, 2 * alpha + 2 * beta - 1)
     boundary = min(BOUNDARIES, key=lambda one: one.distance(alpha, beta))
-    return Phase(name, balance, xi, eta, boundary, boundary.distance(alpha, beta))
+    distance = boundary.distance(alpha, beta)
+    return Phase(name, balance, xi, eta, boundary, distance, _beyond(boundary, alpha, beta, distance))
+
+
+def _beyond(boundary: Boundary, alpha: float, beta: float, distance: float) -> Name | None:
+    """The phase just across a boundary, straight on from the point; None on the boundary."""
+    if distance < NEAR:
+        return None
+    x, y = boundary.nearest(alpha, beta)
+    x, y = x + 1e-6 * (x - alpha) / distance, y + 1e-6 * (y - beta) / distance
+    return None if outside(x, y) is not None else _name(x, y)
 
 
 def _name(alpha: float, beta: float) -> Name:
