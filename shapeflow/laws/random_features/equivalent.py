@@ -36,6 +36,8 @@ ANGLES = 12
 CLOSE = 0.15
 """Distance from a pole at which no path across a cell may end, as a share of a cell or of the distance between two
 poles."""
+EMPTY = 1e-6
+"""Cells with fewer eigenvalues are gaps: an outlier is a whole eigenvalue, at every width."""
 CHUNK = 512
 """Points that are evaluated at once, to bound the memory."""
 
@@ -98,7 +100,7 @@ class Equivalent:
         cell is its mean, so that the number of eigenvalues, their sum and the target's energy are kept."""
         kappa = self._curve(self._places(per_decade))
         count, total, energy = self._masses(kappa[:-1], kappa[1:])
-        real = count > 1e-9 * self.model.width
+        real = count > EMPTY
         return Spectrum(total[real] / count[real], np.maximum(energy[real], 0.0), count[real], self.residual)
 
     @property
