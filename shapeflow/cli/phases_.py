@@ -26,7 +26,7 @@ WIDEST = 2**30
     "--budget", "budgets", multiple=True, metavar="AMOUNT", help="Compute to find the best width for: '1 GFLOPs'."
 )
 @click.option("--width", "widths", type=click.IntRange(1), multiple=True, help="A width to show the loss of.")
-@click.option("--ratio", type=float, help="Features of the data for each of the width.  [4]")
+@click.option("--ratio", type=float, help="Features of the data per random feature.  [4]")
 @click.option("--features", type=click.IntRange(2), help="Features of the data, the same for all widths.")
 @click.option("--step", type=float, help="Step size of SGD, gradients summed over the batch.")
 @click.option("--step-times-trace", type=float, help="Step size times the summed variance.  [1 / (batch + 1)]")

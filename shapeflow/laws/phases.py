@@ -43,7 +43,7 @@ class Phases(LawSourceHooks):
     alpha: float = setting("number", help="decay of the data: variances j^(-2 alpha)", example="1.0")
     beta: float = setting("number", help="decay of the target: coefficients j^-beta", example="0.7")
     ratio: float | None = setting(
-        "number", default=None, above=1.0, help="features of the data for each of the width; 4 by default"
+        "number", default=None, above=1.0, help="features of the data per random feature; 4 by default"
     )
     features: int | None = setting(
         "number", default=None, low=2, help="features of the data, the same for all widths; in place of `ratio`"
