@@ -20,13 +20,13 @@ from shapeflow.base.diagnostics import Label, Refused, Report, Source, Span
 from shapeflow.base.files import read_text
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import sealed
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import END, Leg, Route
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.language.parse import parse
 from shapeflow.language.syntax import Document
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
@@ -110,7 +110,7 @@ def compile_route(program: Program, route: Route, budget: Amount, report: Report
     return _lowered(program, Laws(), route, report)
 
 
-def laws_of(program: Program, report: Report) -> Mapping[Shape, Law]:
+def laws_of(program: Program, report: Report) -> Mapping[Shape, AnyLaw]:
     """The laws of a program; empty if it has none, or after reporting errors."""
     return find_laws(program, report)
 

@@ -128,7 +128,7 @@ BROKEN = [
         "law source", "table",
         "def laws(self, request: LawRequest, report: Report)", "def laws(self, request: LawRequest)",
         "declares `laws` with the parameters (request), not (request, report)",
-        "write `def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]`",
+        "write `def laws(self, request: LawRequest, report: Report) -> Mapping[Shape, AnyLaw]`",
     ),
     (
         "law", "power", "def law(self, metric: str, convention: str)", "def law(self, metric: str, *, convention: str)",

@@ -122,6 +122,20 @@ _SHAPES = {
     "fractional-mlp": "The number of hidden units of an MLP is `mlp_ratio` times the width, which must be a whole "
     "number.",
 }
+_THEORY = {
+    "outside-theory": "The theory of random features needs alpha above 0, beta of 0 or more, both at most 3, and "
+    "2 alpha + 2 beta above 1: otherwise the variance of the target grows without limit with the number of features, "
+    "and the loss follows no power law. `docs/theory.md` has the map of phases.",
+    "unstable-step": "SGD diverges at this step size, at the width and batch in the message. Write the step size in "
+    "the help, or a smaller one. The usual bound, 2 over the trace of the covariance, can be several times too large.",
+    "width-above-features": "The model has as many random features as the data has features, or more, which the theory "
+    "does not cover. Raise `features`, leave it out so that it grows with the width, or use narrower models.",
+    "less-than-a-step": "The compute is less than one step of SGD at the narrowest width, so no model can be trained "
+    "with it.",
+    "law-of-other-model": "`laws from phases` describes linear models on random features. The file has another model, "
+    "whose losses and FLOPs these laws do not predict.",
+    "width-alone": "`laws from phases` predicts the loss over the width. The file needs the axis `width` and no other.",
+}
 _LOGS = {
     "unreadable-log": "A file that the pattern matches is not a log, or is damaged. Logs are tables (CSV, TSV, JSON, "
     "parquet), event files of TensorBoard, trainer states of Hugging Face, and run folders: see `docs/logs.md`.",
@@ -348,7 +362,7 @@ _RUNS = {
     "it began with.",
 }
 
-_ALL = (_SENTENCES, _VALUES, _COMPONENTS, _SHAPES, _LOGS, _WAYS, _SWITCHES, _FILES, _RUNS)
+_ALL = (_SENTENCES, _VALUES, _COMPONENTS, _SHAPES, _THEORY, _LOGS, _WAYS, _SWITCHES, _FILES, _RUNS)
 
 CODES: Mapping[str, str] = dict(sorted((code, text) for codes in _ALL for code, text in codes.items()))
 """Code -> one to three sentences, in alphabetical order."""

@@ -25,6 +25,7 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import MixtureLaw
 from shapeflow.ir.parameters import ANY, Convention, DataFacts, Growth, Model, Moments, Parameter, Preserves, Teacher
 from shapeflow.ir.route import LawRequest, Problem, Purpose, Route
+from shapeflow.ir.tabulated import AnyLaw
 
 
 class Architecture(Protocol):
@@ -396,7 +397,7 @@ class LawSource(LawSourceHooks, Protocol):
     """A component of `laws/` for the sentence `laws from`."""
 
     @abstractmethod
-    def laws(self, request: LawRequest, report: Report) -> dict[Shape, Law]:
+    def laws(self, request: LawRequest, report: Report) -> Mapping[Shape, AnyLaw]:
         """Candidate -> law, for the candidates that the source has a law for. Errors are reported at
         `request.spans`."""
         ...

@@ -63,7 +63,7 @@ class Provenance:
     far as it applies to one curve.
     """
 
-    source: Literal["stated", "fit", "published"]
+    source: Literal["stated", "fit", "published", "theory"]
     metric: str
     convention: str
     """How compute was counted: `flops` or `paper`."""
@@ -149,6 +149,16 @@ class Law:
     def measured(self) -> Pair | None:
         """The highest and the lowest error of the points it was fitted to; None for a stated law."""
         return self.provenance.error
+
+    @property
+    def begins(self) -> float:
+        """FLOPs up to which the law has no error: the warm-up that a negative d stands for."""
+        return max(-self.d, 0.0)
+
+    @property
+    def bends(self) -> tuple[float, ...]:
+        """Empty: the rate of a power law is a straight line."""
+        return ()
 
     def error(self, compute: float) -> float:
         """The error after `compute` FLOPs (paper A, eq. 1); infinite before the curve begins (compute <= -d)."""

@@ -10,26 +10,50 @@ from typing import Any
 import attrs
 
 from shapeflow.ir.law import HoldOut, Law, MeasuredCurve, Provenance, Resampling
+from shapeflow.ir.tabulated import AnyLaw, TabulatedLaw
 
 _NUMBERS = ("a", "b", "c", "d")
+_TABLE = ("floor", "table")
 
 
-def law_to_json(law: Law) -> dict[str, Any]:
-    """The law without its draws."""
-    flat: dict[str, Any] = {name: getattr(law, name) for name in _NUMBERS}
+def law_to_json(law: AnyLaw) -> dict[str, Any]:
+    """The law without its draws: `a`, `b`, `c` and `d`, or `floor` and a `table` of [compute, error above the
+    floor]."""
+    flat: dict[str, Any]
+    if isinstance(law, TabulatedLaw):
+        flat = {"floor": law.floor, "table": [list(point) for point in zip(law.compute_points, law.above, strict=True)]}
+    else:
+        flat = {name: getattr(law, name) for name in _NUMBERS}
     return {**flat, **{key: _plain(value) for key, value in attrs.asdict(law.provenance).items()}}
 
 
+def any_law_from_json(data: Mapping[str, Any]) -> AnyLaw:
+    """The law of either form that `law_to_json` wrote. Raises ValueError as `law_from_json` does, and for a table that
+    is not a law."""
+    if "table" not in data:
+        return law_from_json(data)
+    about = _provenance(data, _TABLE)
+    table = _list_of(_pair)(data["table"], "table")
+    compute, above = zip(*table, strict=True) if table else ((), ())
+    return TabulatedLaw(_number(data["floor"], "floor"), compute, above, about)
+
+
 def law_from_json(data: Mapping[str, Any]) -> Law:
-    """The law that `law_to_json` wrote. Raises ValueError on a missing or unknown key or a number that is not
+    """The power law that `law_to_json` wrote. Raises ValueError on a missing or unknown key or a number that is not
     finite."""
-    names = [*_NUMBERS, *_READ]
+    about = _provenance(data, _NUMBERS)
+    a, b, c, d = (_number(data[name], name) for name in _NUMBERS)
+    return Law(a, b, c, d, about)
+
+
+def _provenance(data: Mapping[str, Any], numbers: tuple[str, ...]) -> Provenance:
+    """The provenance in the JSON of a law that has these other keys."""
+    names = [*numbers, *_READ]
     if missing := [name for name in names if name not in data]:
         raise ValueError(f"the law lacks {', '.join(missing)}")
     if unknown := [str(name) for name in data if name not in names]:
         raise ValueError(f"the law has unknown keys: {', '.join(unknown)}")
-    a, b, c, d = (_number(data[name], name) for name in _NUMBERS)
-    return Law(a, b, c, d, Provenance(**{name: read(data[name], name) for name, read in _READ.items()}))
+    return Provenance(**{name: read(data[name], name) for name, read in _READ.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -139,7 +163,7 @@ def _curve(value: Any, name: str) -> MeasuredCurve:
 
 
 _READ: Mapping[str, _Read] = {
-    "source": _one_of("stated", "fit", "published"),
+    "source": _one_of("stated", "fit", "published", "theory"),
     "metric": _text,
     "convention": _text,
     "unit": _maybe(_text),

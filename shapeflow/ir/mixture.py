@@ -14,6 +14,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Against, Reason
 from shapeflow.ir.edits import Floats
 from shapeflow.ir.law import Law, Provenance
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.ir.two_skills import B, C, Kinds, best, errors
 
 LOWEST = 0.8
@@ -127,17 +128,17 @@ class MixtureLaw:
         return Law(level * compute**b, b, c, 0.0, self.provenance)
 
 
-class Laws(Mapping[Shape, Law]):
+class Laws(Mapping[Shape, AnyLaw]):
     """Candidate -> law, in the candidates' order; with the law of mixtures, if the file asks for one. The law of its
     target is then that of the target alone, and no other candidate has one."""
 
     __slots__ = ("_table", "mixture")
 
-    def __init__(self, table: Mapping[Shape, Law] | None = None, mixture: MixtureLaw | None = None) -> None:
+    def __init__(self, table: Mapping[Shape, AnyLaw] | None = None, mixture: MixtureLaw | None = None) -> None:
         self._table = dict(table or {})
         self.mixture = mixture
 
-    def __getitem__(self, shape: Shape) -> Law:
+    def __getitem__(self, shape: Shape) -> AnyLaw:
         return self._table[shape]
 
     def __iter__(self) -> Iterator[Shape]:

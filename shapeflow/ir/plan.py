@@ -25,8 +25,8 @@ from shapeflow.ir.answer import Answer
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.decks import DECK, hand, shuffled
 from shapeflow.ir.edits import Edit, is_reversible
-from shapeflow.ir.law import Law
 from shapeflow.ir.parameters import Parameter
+from shapeflow.ir.tabulated import AnyLaw
 
 _T = TypeVar("_T")
 Pair = tuple[float, float]
@@ -140,7 +140,7 @@ class Stage:
     memory: float = 1.0
     """Exponent for the decays of the second moment and the averaged weights. For them, a step counts as this number of
     steps at the batch size of the data component."""
-    law: Law | None = None
+    law: AnyLaw | None = None
     """The law of a stage with constant shares, over `cost` times its steps, blended ones included. None: that of its
     shape."""
 
@@ -229,7 +229,7 @@ class Candidate:
     predicted seconds."""
 
     shape: Shape
-    law: Law | None
+    law: AnyLaw | None
     step_compute: float | None = None
     step_seconds: float | None = None
 
@@ -341,10 +341,10 @@ class Plan:
         (first, *rest) = self.stages
         return not rest and not first.blends and first.shape == self.comparison.best_fixed.shape
 
-    def law(self, shape: Shape) -> Law | None:
+    def law(self, shape: Shape) -> AnyLaw | None:
         return next((c.law for c in self.candidates if c.shape == shape), None)
 
-    def law_of(self, stage: Stage) -> Law | None:
+    def law_of(self, stage: Stage) -> AnyLaw | None:
         """The law that predicts a stage."""
         return self.law(stage.shape) if stage.law is None else stage.law
 
@@ -396,7 +396,7 @@ class Plan:
         return forecast(self.law_of(stage), stage.enter, (done - stage.first_step) * stage.cost)
 
 
-def forecast(law: Law | None, enter: Point, spent: float) -> float | None:
+def forecast(law: AnyLaw | None, enter: Point, spent: float) -> float | None:
     """The error after `spent` FLOPs along a law, starting at the error of `enter`. At compute 0, the law itself gives
     the initial error. None without a law, or where its error is not finite (during the warm-up that a negative d
     represents)."""

@@ -22,11 +22,11 @@ from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, str
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Answer
 from shapeflow.ir.edits import Edit, edit_from_json, edit_to_json
-from shapeflow.ir.law import Law
-from shapeflow.ir.law_json import law_from_json, law_to_json
+from shapeflow.ir.law_json import any_law_from_json, law_to_json
 from shapeflow.ir.parameters import Parameter
 from shapeflow.ir.plan import FORMAT, VERSION, Candidate, Comparator, Plan, Point, Spec, Totals
 from shapeflow.ir.plan_check import faults
+from shapeflow.ir.tabulated import AnyLaw
 
 SEAL = Seal(FORMAT, VERSION)
 
@@ -109,8 +109,11 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(Shape, Shape.json)
     converter.register_structure_hook(Shape, lambda value, _: Shape.from_json(value))
-    converter.register_unstructure_hook(Law, law_to_json)
-    converter.register_structure_hook(Law, lambda value, _: law_from_json(_mapping(value)))
+    for form in AnyLaw.__args__:
+        converter.register_unstructure_hook(form, law_to_json)
+    converter.register_structure_hook(
+        AnyLaw | None, lambda value, _: None if value is None else any_law_from_json(_mapping(value))
+    )
     for kind in Edit.__args__:
         converter.register_unstructure_hook(kind, edit_to_json)
     converter.register_structure_hook(Edit, lambda value, _: edit_from_json(value))

@@ -30,6 +30,12 @@ class Curve(Protocol):
         """The highest and the lowest error that the law was fitted to; None for a stated law."""
         ...
 
+    @property
+    def bends(self) -> tuple[float, ...]:
+        """Errors, descending, between which the rates of two laws cross at most once. Empty for a power law, whose rate
+        is a straight line over log(error - floor)."""
+        ...
+
     def error(self, compute: float) -> float: ...
 
     def compute(self, error: float) -> float:

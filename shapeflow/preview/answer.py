@@ -104,7 +104,7 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
     for text in found.beware:
         yield "beware", text
     if found.stated:
-        yield "laws", "stated in the file; the answer is only as good as they are"
+        yield "laws", _stated(plan)
     else:
         yield "data", _data(plan, found)
     if found.settle is not None or found.say == "unknown":
@@ -129,6 +129,14 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
     if found.differ is not None:
         basis = f"{found.differ_runs} additional runs and the prior" if found.differ_runs else "assumed"
         yield "runs", f"two runs of a shape differ by {share(found.differ)} of compute at equal error ({basis})"
+
+
+def _stated(plan: Plan) -> str:
+    """What laws without measurements are worth."""
+    sources = {one.law.provenance.source for one in plan.candidates if one.law is not None}
+    if "theory" in sources:
+        return "from theory: exact for the model that it describes, and not measured on yours"
+    return "stated in the file; the answer is only as good as they are"
 
 
 def _next(plan: Plan, found: Answer) -> str | None:

@@ -14,6 +14,7 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws, MixtureLaw
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import LawRequest
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.refit_sentence import recorded
 
@@ -33,7 +34,7 @@ def find_laws(program: Program, report: Report) -> Laws:
     if not program.laws_wanted:
         return Laws()
     open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
-    found: dict[Shape, Law] = {
+    found: dict[Shape, AnyLaw] = {
         shape: power.law(program.metric.key, program.convention) for shape, power in program.stated.items()
     }
     mixture = None
@@ -62,7 +63,7 @@ def find_laws(program: Program, report: Report) -> Laws:
     return laws
 
 
-def _of_target(program: Program, mixture: MixtureLaw) -> dict[Shape, Law]:
+def _of_target(program: Program, mixture: MixtureLaw) -> dict[Shape, AnyLaw]:
     """The law of the target of a mixture, trained alone. Other candidates have none: alone, they do not reach the
     target's skill."""
     shape, trained = mixture.target, program.trained
@@ -70,7 +71,7 @@ def _of_target(program: Program, mixture: MixtureLaw) -> dict[Shape, Law]:
     return {shape: mixture.law({shape: trained.batch(shape) / trained.cost(shape)})}
 
 
-def of_one_kind(laws: Mapping[Shape, Law], program: Program, report: Report) -> None:
+def of_one_kind(laws: Mapping[Shape, AnyLaw], program: Program, report: Report) -> None:
     """Report laws that cannot be compared (`mixed-laws`): for each kind, the first two known values that differ. The
     file's own metric and convention count as known."""
     own = {"metric": program.metric.key, "convention": program.convention, "unit": program.metric.unit}

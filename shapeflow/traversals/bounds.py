@@ -47,6 +47,10 @@ class InUnit:
     def measured(self) -> tuple[float, float] | None:
         return self.law.measured
 
+    @property
+    def bends(self) -> tuple[float, ...]:
+        return self.law.bends
+
     def error(self, amount: float) -> float:
         return self.law.error(amount / self.unit)
 

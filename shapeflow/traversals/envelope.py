@@ -1,7 +1,9 @@
-"""Computes where laws cross, and the cheapest route along them, exactly and without a grid.
+"""Computes where laws cross, and the cheapest route along them.
 
-The rate of a law is log |dC/dE| = k - s log(E - c): a straight line in log(E - c), with s = 1/b + 1. The difference of
-two rates has one stationary point, so two rates cross at most twice, each time in a known bracket. On a cheapest route,
+The rate of a power law is log |dC/dE| = k - s log(E - c): a straight line in log(E - c), with s = 1/b + 1. The
+difference of two rates has one stationary point, so two rates cross at most twice, each time in a known bracket, and
+all crossings are found without a grid. Other laws state `bends`: errors between which two rates cross at most once.
+These are then the brackets. On a cheapest route,
 every switch is at the start or at such a crossing, since moving it in either direction costs more. A credit shifts the
 crossing of its pair by log eta. A search over crossings is therefore exact.
 """
@@ -9,7 +11,7 @@ crossing of its pair by log eta. A search over crossings is therefore exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -21,6 +23,8 @@ Floats = NDArray[np.float64]
 TIE = 1e-12
 """Rates (in log) and totals (relative) that differ by less count as equal. Of equal routes, the one with fewer stages
 wins."""
+HAIR = 1e-13
+"""Where a bracket begins, as a share of it: at a floor the rates of both laws may be infinite."""
 
 
 @attrs.frozen
@@ -47,11 +51,13 @@ class Stretch:
 
 @attrs.frozen(eq=False)
 class Lines:
-    """The rates of power laws as arrays: log |dC/dE| = k - s log(E - c)."""
+    """The rates of laws. Those of power laws are log |dC/dE| = k - s log(E - c)."""
 
     k: Floats
     s: Floats
     c: Floats
+    bent: Mapping[int, Curve]
+    """The laws that are not power laws, by index. Their k and s are not used."""
 
     @classmethod
     def of(cls, laws: Sequence[Curve]) -> Lines:
@@ -61,13 +67,28 @@ class Lines:
         at_near = np.array([law.log_rate(float(e)) for law, e in zip(laws, c + near, strict=True)])
         at_far = np.array([law.log_rate(float(e)) for law, e in zip(laws, c + far, strict=True)])
         s = (at_near - at_far) / np.log(far / near)
-        return cls(at_near + s * np.log(near), s, c)
+        return cls(at_near + s * np.log(near), s, c, {place: law for place, law in enumerate(laws) if law.bends})
 
     def rate(self, law: NDArray[np.intp] | slice, error: Floats) -> Floats:
         """log |dC/dE| of laws at errors, elementwise; infinite at and below the floor."""
         above = error - self.c[law]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(above > 0, self.k[law] - self.s[law] * np.log(np.maximum(above, 0.0)), np.inf)
+            rates = np.where(above > 0, self.k[law] - self.s[law] * np.log(np.maximum(above, 0.0)), np.inf)
+        for place, curve in self.bent.items():
+            asked = np.broadcast_to(np.arange(len(self.c))[law] == place, rates.shape)
+            rates[asked] = [curve.log_rate(each) for each in np.broadcast_to(error, rates.shape)[asked].tolist()]
+        return rates
+
+    def rates(self, error: Floats) -> Iterator[Floats]:
+        """The rate of each law at some errors."""
+        for law in range(len(self.c)):
+            yield self.rate(np.full(len(error), law, dtype=np.intp), error)
+
+    def brackets(self, start: float, low: float) -> Floats:
+        """Errors, ascending, between which the rates of two laws cross at most once, if one of them is bent."""
+        inner = {error for curve in self.bent.values() for error in curve.bends if low < error < start}
+        inner |= {floor for floor in self.c.tolist() if low < floor < start}
+        return np.array(sorted({low, *inner, start}))
 
 
 def crossings(
@@ -84,15 +105,41 @@ def crossings(
         return []
     lines, (p, q) = Lines.of(laws), _pairs(len(laws))
     shift = np.zeros(len(p)) if ease is None else ease[p, q]
+    bent = np.isin(p, list(lines.bent)) | np.isin(q, list(lines.bent))
+    found = _of_straight(lines, (p[~bent], q[~bent], shift[~bent]), start, target)
+    if lines.bent:
+        found += _of_bent(lines, (p[bent], q[bent], shift[bent]), start, target)
+    return sorted((one for one in found if one.error < start), key=lambda one: (-one.error, one.upper, one.lower))
+
+
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp], Floats]
+"""Upper laws, lower laws, and the shift of each pair."""
+
+
+def _of_straight(lines: Lines, pairs: Pairs, start: float, target: float | None) -> list[Crossing]:
+    """The crossings of pairs of power laws."""
+    p, q, _ = pairs
     low = np.maximum(lines.c[p], lines.c[q])
     low = low if target is None else np.maximum(low, target)
     with np.errstate(divide="ignore", invalid="ignore"):
         turn = (lines.s[p] * lines.c[q] - lines.s[q] * lines.c[p]) / (lines.s[p] - lines.s[q])
     turn = np.where((turn > low) & (turn < start), turn, start)
-    found: list[Crossing] = []
-    for left, right in ((low, turn), (turn, np.full(len(p), start))):
-        found += _between(lines, (p, q, shift), left, right)
-    return sorted((one for one in found if one.error < start), key=lambda one: (-one.error, one.upper, one.lower))
+    return _between(lines, pairs, low, turn) + _between(lines, pairs, turn, np.full(len(p), start))
+
+
+def _of_bent(lines: Lines, pairs: Pairs, start: float, target: float | None) -> list[Crossing]:
+    """The crossings of pairs in which a law is not a power law."""
+    edges = lines.brackets(start, float(lines.c.min()) if target is None else target)
+    left, right = edges[:-1] + np.diff(edges) * HAIR, edges[1:]
+    at_left, at_right = (np.array(list(lines.rates(at))) for at in (left, right))
+    taken: list[tuple[int, int]] = []
+    for number, (p, q, shift) in enumerate(zip(*pairs, strict=True)):
+        with np.errstate(invalid="ignore"):
+            inside = (at_left[p] - at_left[q] > shift) & (at_right[p] - at_right[q] < shift)
+        taken += [(number, cell) for cell in np.flatnonzero(inside).tolist()]
+    which, cells = np.array(taken, dtype=np.intp).reshape(-1, 2).T
+    p, q, shift = pairs
+    return _between(lines, (p[which], q[which], shift[which]), left[cells], right[cells])
 
 
 def openings(laws: Sequence[Curve], start: float, ease: Floats | None = None) -> list[Crossing]:
@@ -111,13 +158,10 @@ def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return p, q
 
 
-def _between(
-    lines: Lines, pairs: tuple[NDArray[np.intp], NDArray[np.intp], Floats], left: Floats, right: Floats
-) -> list[Crossing]:
+def _between(lines: Lines, pairs: Pairs, left: Floats, right: Floats) -> list[Crossing]:
     """The crossings from p above to q below, in brackets with at most one crossing each."""
     p, q, shift = pairs
-    # Start slightly above a floor, since both rates may be infinite there.
-    left = np.where(left < right, left + (right - left) * 1e-13, left)
+    left = np.where(left < right, left + (right - left) * HAIR, left)
 
     def gap(error: Floats) -> Floats:
         with np.errstate(invalid="ignore"):

@@ -11,10 +11,10 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_route, laws_of, program_of
-from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import END, Leg, Route, Until
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.running.pool import Job
 from shapeflow.running.price import price
 from shapeflow.running.probe.points import Asked, compute_behind, steps_before, trained_of
@@ -49,7 +49,7 @@ class Probing:
 
     program: Program
     probes: tuple[Probe, ...]
-    laws: Mapping[Shape, Law]
+    laws: Mapping[Shape, AnyLaw]
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -163,7 +163,7 @@ class _Laid:
     """The common data of the plans of one seed."""
 
     program: Program
-    laws: Mapping[Shape, Law]
+    laws: Mapping[Shape, AnyLaw]
     folder: Path
     trunks: dict[str, Path]
     """Digest of a trunk's plan -> its folder."""

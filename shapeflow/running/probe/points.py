@@ -13,8 +13,8 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_program
-from shapeflow.ir.law import Law
 from shapeflow.ir.program import Program, Trained
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.running.probe.switches import Switch
 
 AT, LENGTH = 0.5, 0.25
@@ -38,7 +38,7 @@ def trained_of(program: Program) -> Trained:
     return program.trained
 
 
-def steps_before(program: Program, laws: Mapping[Shape, Law], switch: Switch, asked: Asked) -> int:
+def steps_before(program: Program, laws: Mapping[Shape, AnyLaw], switch: Switch, asked: Asked) -> int:
     """The number of steps of the trunk. Raises Refused."""
     trained = trained_of(program)
     if isinstance(asked.at, Amount):
@@ -57,7 +57,7 @@ def steps_before(program: Program, laws: Mapping[Shape, Law], switch: Switch, as
     return max(1, round(compute / trained.cost(switch.before)))
 
 
-def _of_plan(program: Program, laws: Mapping[Shape, Law], switch: Switch) -> int | None:
+def _of_plan(program: Program, laws: Mapping[Shape, AnyLaw], switch: Switch) -> int | None:
     """The number of steps before the plan of the file makes this switch, or another switch between the same values;
     None if it does not."""
     plan = compile_program(program, Report())

@@ -8,10 +8,10 @@ import attrs
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.stages.assess.doubts import doubts
 from shapeflow.stages.assess.facts import other_ends
 from shapeflow.stages.assess.mixed import mixed
@@ -32,7 +32,7 @@ def assess(program: Program, laws: Laws, plan: Plan, report: Report) -> Plan:
     return plan
 
 
-def _answered(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Plan:
+def _answered(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan) -> Plan:
     found = doubts(program, laws, plan)
     measured = any(law.provenance.curve is not None for law in laws.values())
     if found or not measured:

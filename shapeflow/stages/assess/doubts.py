@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Doubt
-from shapeflow.ir.law import Law, MeasuredCurve
+from shapeflow.ir.law import MeasuredCurve
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
+from shapeflow.ir.tabulated import AnyLaw
 
 MIXED = 0.2
 """Largest share of a plan's steps that may be blended in. Laws do not describe blended steps."""
@@ -20,12 +21,12 @@ DIFFER = 0.15
 """Largest run-to-run standard deviation of log compute."""
 
 
-def doubts(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> tuple[Doubt, ...]:
+def doubts(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan) -> tuple[Doubt, ...]:
     """The reasons that follow from the plan and its laws alone, in the order of `Doubt`."""
     return tuple(dict.fromkeys(_doubts(program, laws, plan)))
 
 
-def _doubts(program: Program, laws: Mapping[Shape, Law], plan: Plan) -> Iterator[Doubt]:
+def _doubts(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan) -> Iterator[Doubt]:
     sources = {law.provenance.source for law in laws.values()}
     if "published" in sources:
         yield "published"

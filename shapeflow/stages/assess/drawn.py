@@ -12,9 +12,9 @@ import numpy as np
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Answer, Doubt, Range
 from shapeflow.ir.edits import Floats
-from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan, Uncertainty
 from shapeflow.ir.program import Program
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.laws.fitting.posterior import AHEAD, DRAWS, Draws, Posterior, posterior
 from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
 from shapeflow.stages.assess.doubts import DIFFER
@@ -42,7 +42,7 @@ WIDEST = 1e6
 """A stated law is drawn from the budget over this to the budget times this."""
 
 
-def drawn(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Sequence[Doubt]) -> Plan:
+def drawn(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan, doubts: Sequence[Doubt]) -> Plan:
     """The plan with its answer and uncertainty. `doubts`: those that are known without draws."""
     curves = {shape: law.provenance.curve for shape, law in laws.items() if law.provenance.curve is not None}
     drawn_curves = posterior(curves, runs_differ(program))
@@ -67,7 +67,7 @@ def drawn(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Seque
 
 def _answer(
     program: Program,
-    laws: Mapping[Shape, Law],
+    laws: Mapping[Shape, AnyLaw],
     plan: Plan,
     question: Question,
     found: Found,
@@ -151,10 +151,10 @@ def _credits(program: Program, plan: Plan) -> Iterator[Floats | float]:
         yield credit
 
 
-def _stated(law: Law, plan: Plan) -> Draws:
+def _stated(law: AnyLaw, plan: Plan) -> Draws:
     """A law without uncertainty as draws that are all alike."""
     budget = math.log(plan.totals.compute or 1.0)
-    low = max(budget - math.log(WIDEST), math.log(max(-law.d, 0.0) * (1 + 1e-9) + 1e-300))
+    low = max(budget - math.log(WIDEST), math.log(law.begins * (1 + 1e-9) + 1e-300))
     grid = np.linspace(low, budget + math.log(WIDEST), 400)
     errors = np.log([max(law.error(value), 1e-300) for value in np.exp(grid).tolist()])
     rows = np.tile(np.minimum.accumulate(errors), (DRAWS, 1))

@@ -9,9 +9,9 @@ from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Dimension
 from shapeflow.ir.answer import Switch
-from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan, Stage
 from shapeflow.ir.program import Program
+from shapeflow.ir.tabulated import AnyLaw
 
 USEFUL, RUNS_DIFFER = 0.02, 0.04
 WORTH = 0.05
@@ -54,7 +54,7 @@ def beware(program: Program, plan: Plan) -> tuple[str, ...]:
     )
 
 
-def spent(laws: Mapping[Shape, Law]) -> float | None:
+def spent(laws: Mapping[Shape, AnyLaw]) -> float | None:
     """FLOPs of all runs that the laws were fitted to; None if it is not known of any."""
     known = [law.provenance.spent for law in laws.values() if law.provenance.spent is not None]
     return sum(known) if known else None

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Answer, Chance, Doubt, Range, Say
-from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.stages.assess.facts import (
     PLACES,
     WORTH,
@@ -25,7 +25,7 @@ from shapeflow.stages.assess.facts import (
 )
 
 
-def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubts: Sequence[Doubt]) -> Answer:
+def without_draws(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan, doubts: Sequence[Doubt]) -> Answer:
     """By stated laws, without an interval: yes if a plan with switches saves anything; no if it does not, or if it is a
     fixed shape and no single switch would save more than `WORTH`; else unknown. With doubts: unknown."""
     best = last = None
@@ -61,7 +61,7 @@ def without_draws(program: Program, laws: Mapping[Shape, Law], plan: Plan, doubt
     )
 
 
-def _exactly(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Range | None:
+def _exactly(program: Program, plan: Plan, laws: Mapping[Shape, AnyLaw]) -> Range | None:
     """The saving against the best of some fixed shapes, in the unit of the budget; 1 if none reaches the plan's error,
     None if one starts below it."""
     unit = unit_of(program, plan)
@@ -73,14 +73,14 @@ def _exactly(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Range |
     return Range(low=saving, middle=saving, high=saving)
 
 
-def _best(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> Shape | None:
+def _best(program: Program, plan: Plan, laws: Mapping[Shape, AnyLaw]) -> Shape | None:
     """The fixed shape that needs the least of the budget's unit; None if none reaches the plan's error."""
     needs = _needs(program, plan, laws)
     best = min(needs, key=lambda shape: needs[shape])
     return best if math.isfinite(needs[best]) else None
 
 
-def _needs(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> dict[Shape, float]:
+def _needs(program: Program, plan: Plan, laws: Mapping[Shape, AnyLaw]) -> dict[Shape, float]:
     """How much of the budget's unit each fixed shape needs for the plan's final error."""
     error, unit, end = plan.totals.error or 0.0, unit_of(program, plan), plan.stages[-1]
     computes = {shape: law.compute(error) for shape, law in laws.items()}
@@ -94,7 +94,7 @@ def _needs(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> dict[Shap
     return {shape: compute * per_flop(program, unit, shape) for shape, compute in computes.items()}
 
 
-def _switch_pays(program: Program, plan: Plan, laws: Mapping[Shape, Law]) -> bool:
+def _switch_pays(program: Program, plan: Plan, laws: Mapping[Shape, AnyLaw]) -> bool:
     """Whether a single switch, at one of `PLACES` errors, saves more than `WORTH` of a fixed shape."""
     unit, end = unit_of(program, plan), plan.totals.error or 0.0
     first = program.start or 10 * end

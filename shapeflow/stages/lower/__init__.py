@@ -12,11 +12,11 @@ import attrs
 from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
 from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg, Route
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.stages.lower.cautions import cautions
 from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
@@ -81,7 +81,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
     )
 
 
-def _candidate(program: Program, shape: Shape, law: Law | None) -> Candidate:
+def _candidate(program: Program, shape: Shape, law: AnyLaw | None) -> Candidate:
     trained = program.trained
     if trained is None or program.profile is None:
         return Candidate(shape, law)
@@ -92,7 +92,7 @@ def _spec(component: object | None) -> Spec | None:
     return None if component is None else Spec(name_of(component), written(component))
 
 
-def _way(program: Program, laws: Mapping[Shape, Law], route: Route, report: Report) -> _Way:
+def _way(program: Program, laws: Mapping[Shape, AnyLaw], route: Route, report: Report) -> _Way:
     """The stages, after a dry run of each switch and each blend. Errors are reported.
 
     Legs without steps are dropped. Other legs may have blended in their shapes, so the stages are computed again until
@@ -123,7 +123,9 @@ class _Way:
     """Notes on blends that transitions request but that are left out."""
 
 
-def _laid(program: Program, laws: Mapping[Shape, Law], route: Route, numbers: tuple[int, ...], report: Report) -> _Way:
+def _laid(
+    program: Program, laws: Mapping[Shape, AnyLaw], route: Route, numbers: tuple[int, ...], report: Report
+) -> _Way:
     """The stages of the route's legs; `numbers`: their indices in the whole route."""
     switches, ruler, way = Switches(program, report), Ruler(program, laws), _Way(notes=tuple(left_out(program, route)))
     begin = None if program.trained is None else 0
@@ -158,7 +160,7 @@ def _fitted(
     transition: Transition | None,
     before: Shape | None,
     index: int,
-    laws: Mapping[Shape, Law],
+    laws: Mapping[Shape, AnyLaw],
 ) -> tuple[Stage, Stretch]:
     """The stage of a stretch. If its blended steps cost more than the mean, the stage is shortened to stay within the
     budget."""
@@ -185,7 +187,7 @@ def _stage(
     transition: Transition | None,
     before: Shape | None,
     index: int,
-    laws: Mapping[Shape, Law],
+    laws: Mapping[Shape, AnyLaw],
 ) -> Stage:
     program, leg = switches.program, stretch.leg
     trained = program.trained

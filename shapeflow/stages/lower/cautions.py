@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import duration
-from shapeflow.ir.law import Law
 from shapeflow.ir.parameters import ANY
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
+from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.stages.lower.credited import credit_notes
 from shapeflow.stages.lower.schedule import of_laws
 
 
 def cautions(
-    program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage], evaluate: int | None
+    program: Program, laws: Mapping[Shape, AnyLaw], stages: Sequence[Stage], evaluate: int | None
 ) -> Iterator[str]:
     """Yield the notes: whole sentences, lower case, no full stop. `evaluate`: steps between two evaluations."""
     yield from _time(program, stages, evaluate)
@@ -53,7 +53,7 @@ def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> It
     )
 
 
-def _extrapolated(program: Program, laws: Mapping[Shape, Law], stages: Sequence[Stage]) -> Iterator[str]:
+def _extrapolated(program: Program, laws: Mapping[Shape, AnyLaw], stages: Sequence[Stage]) -> Iterator[str]:
     """Notes on stages that go below the lowest measured error of their shape."""
     for number, stage in enumerate(stages, 1):
         measured, error = laws[stage.shape].measured, stage.leave.error

@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping
 
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Comparator, Comparison, Totals
 from shapeflow.ir.program import Program
+from shapeflow.ir.tabulated import AnyLaw
 
 
-def compare(program: Program, laws: Mapping[Shape, Law], totals: Totals, last: Shape) -> Comparison:
+def compare(program: Program, laws: Mapping[Shape, AnyLaw], totals: Totals, last: Shape) -> Comparison:
     """Both comparators at the plan's final error, counted from compute 0. With a budget in seconds the best fixed shape
     is the one that needs the fewest seconds, otherwise the least compute."""
     if not laws or totals.error is None or totals.compute is None:

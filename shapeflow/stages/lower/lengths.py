@@ -9,10 +9,10 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount, Dimension
-from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Point, Stage, forecast
 from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg
+from shapeflow.ir.tabulated import AnyLaw
 
 
 @attrs.frozen
@@ -39,7 +39,7 @@ class Ruler:
     """Computes the length of legs, one after the other."""
 
     program: Program
-    laws: Mapping[Shape, Law]
+    laws: Mapping[Shape, AnyLaw]
 
     def measure(self, leg: Leg, here: Point, data: float, credit: float) -> Stretch:
         """The length of a leg that a transition with this credit enters from `here`. `data`: images or tokens of all
@@ -57,7 +57,7 @@ class Ruler:
         steps = int(min(last, _down(budget / cost), round(own / cost) if math.isfinite(own) else math.inf))
         return Stretch(leg, steps, enter, steps * cost, steps == last)
 
-    def ends(self, leg: Leg, here: Point, data: float, enter: Point, law: Law | None) -> tuple[float, float, float]:
+    def ends(self, leg: Leg, here: Point, data: float, enter: Point, law: AnyLaw | None) -> tuple[float, float, float]:
         """The leg's compute on its own law until the plan's target error, until the budget, and until its own end. Each
         is infinite if it does not exist."""
         target = budget = own = math.inf
@@ -71,7 +71,7 @@ class Ruler:
             own = min(own, self.until_amount(leg.until.amount, leg, here, data))
         return target, budget, own
 
-    def until_error(self, error: float, enter: Point, law: Law | None) -> float:
+    def until_error(self, error: float, enter: Point, law: AnyLaw | None) -> float:
         assert law is not None
         begun = 0.0 if enter.compute == 0 or enter.error is None else max(0.0, law.compute(enter.error))
         return max(0.0, law.compute(error) - begun)
@@ -117,7 +117,7 @@ def _down(steps: float) -> float:
     return math.floor(steps + _HAIR * max(1.0, steps)) if math.isfinite(steps) else steps
 
 
-def entered(law: Law | None, here: Point, credit: float) -> Point:
+def entered(law: AnyLaw | None, here: Point, credit: float) -> Point:
     """The point at which the next law is entered: the error of `here`, raised by what the switch loses (`credit` is
     eta)."""
     if law is None or here.error is None or here.compute == 0 or credit == 1.0:
@@ -130,7 +130,7 @@ def entered(law: Law | None, here: Point, credit: float) -> Point:
     return attrs.evolve(here, error=error if math.isfinite(error) else None)
 
 
-def leave(stretch: Stretch, law: Law | None, compute: float, seconds: float | None) -> Point:
+def leave(stretch: Stretch, law: AnyLaw | None, compute: float, seconds: float | None) -> Point:
     """The point at which a stretch ends. `compute`, `seconds`: its FLOPs and seconds, including blends."""
     enter = stretch.enter
     step = None if stretch.steps is None else (enter.step or 0) + stretch.steps

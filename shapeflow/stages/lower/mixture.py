@@ -9,6 +9,7 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import Route
+from shapeflow.ir.tabulated import AnyLaw
 
 
 def mixture_law(program: Program, laws: Laws, route: Route) -> Law | None:
@@ -28,7 +29,7 @@ def mixture_law(program: Program, laws: Laws, route: Route) -> Law | None:
     return mixture.law({shape: share * trained.batch(shape) / cost for shape, share in shares.items()})
 
 
-def predicting(laws: Laws, route: Route, mixed: Law | None) -> Mapping[Shape, Law]:
+def predicting(laws: Laws, route: Route, mixed: Law | None) -> Mapping[Shape, AnyLaw]:
     """The laws that predict a route. Empty if there is a law of mixtures and it does not describe the route, such as
     one with a shape that no pilot saw. `mixed`: the law of the route by the law of mixtures."""
     mixture = laws.mixture

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.decay import Decay
-from shapeflow.ir.law import Law
 from shapeflow.ir.program import Program
+from shapeflow.ir.tabulated import AnyLaw
 
 
-def of_laws(laws: Mapping[Shape, Law]) -> str:
+def of_laws(laws: Mapping[Shape, AnyLaw]) -> str:
     """Why laws do not predict a run with a schedule, in words. Published laws may describe runs with a falling rate."""
     if any(law.provenance.learning_rate == "falling" for law in laws.values()):
         return "laws of runs with a falling learning rate predict only the ends of such runs"
     return "the laws describe runs at a constant learning rate"
 
 
-def schedule(program: Program, laws: Mapping[Shape, Law], steps: int | None, report: Report) -> Decay | None:
+def schedule(program: Program, laws: Mapping[Shape, AnyLaw], steps: int | None, report: Report) -> Decay | None:
     """The decay of the learning rate over a plan of `steps` steps; None if it stays constant.
 
     Reports `out-of-range` if the warm-up takes all steps, otherwise warns with `decay-not-predicted` if the plan has
