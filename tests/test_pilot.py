@@ -240,7 +240,7 @@ def test_a_dry_run_lists_every_pilot_once_and_writes_nothing(empty: Path, ask: A
     ]
     assert {one["steps"] for one in found["runs"]} == {36}
     alone = json.loads(
-        ask("pilot", "text.shape", "--cheap", "(context: 8)", "--seeds", "3", "--length", "0.2", "--dry-run", "--json")
+        ask("pilot", "text.shape", "--cheap", "(context: 8)", "--seeds", "3", "--length", "0.7", "--dry-run", "--json")
     )
     assert [one["label"] for one in alone["runs"]] == [
         "(context: 32 tokens), seed 3",
@@ -248,7 +248,7 @@ def test_a_dry_run_lists_every_pilot_once_and_writes_nothing(empty: Path, ask: A
         "(context: 32 tokens) 10%, (context: 8 tokens) 90%, seed 3",
         "(context: 32 tokens) 3%, (context: 8 tokens) 97%, seed 3",
     ]
-    assert {one["steps"] for one in alone["runs"]} == {20}
+    assert {one["steps"] for one in alone["runs"]} == {72}
     assert "the other pilots are priced with (context: 8 tokens)" in " ".join(
         ask("pilot", "text.shape", "--dry-run").split()
     )
@@ -265,6 +265,14 @@ def test_a_dry_run_lists_every_pilot_once_and_writes_nothing(empty: Path, ask: A
 )
 def test_options_that_cannot_be_read(words: list[str], said: str, empty: Path, ask: Ask) -> None:
     assert said in " ".join(ask("pilot", "text.shape", *words, status=2).split())
+
+
+@pytest.mark.parametrize("share", ["1e-9", "0.00001", "0.001"])
+def test_a_share_without_a_step_of_the_target_is_refused(share: str, empty: Path, ask: Ask) -> None:
+    said = " ".join(ask("pilot", "text.shape", "--shares", f"1,{share}", "--dry-run", status=1).split())
+    assert "error[out-of-range]" in said
+    assert "leaves (context: 32 tokens) less than one step of a pilot" in said
+    assert "--shares" in said
 
 
 def test_what_pilot_refuses(empty: Path) -> None:

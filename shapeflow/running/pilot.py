@@ -58,22 +58,34 @@ class Piloting:
         return [self.job(number, share, cheap) for number in range(len(self.seeds)) for share in self.shares]
 
     def job(self, number: int, share: float, cheap: Shape) -> Job:
-        """One pilot: `share` of the data in the target, the rest in a cheap shape. Raises Refused."""
+        """One pilot: `share` of the data in the target, the rest in a cheap shape. Raises Refused:
+        `out-of-range` if the target would get less than one step."""
         program, report = self.programs[number], Report()
         assert program.budget is not None
         assert program.trained is not None
         steps = [part / program.trained.batch(shape) for shape, part in ((self.target, share), (cheap, 1 - share))]
-        mixed = () if share >= 1 else (Share(cheap, float(f"{steps[1] / sum(steps):.4g}")),)
+        part = float(f"{steps[1] / sum(steps):.4g}")
+        if share < 1 and part >= 1:
+            raise self._too_small(share)
+        mixed = () if share >= 1 else (Share(cheap, part),)
         budget = Amount(program.budget.value * self.length, program.budget.dimension)
         plan = compile_route(program, Route((Leg(self.target, END, mixed),)), budget, report)
         if plan is None:
             raise Refused(*report.diagnostics)
+        if (plan.steps or 0) * (1 - part) < 1 and share < 1:
+            raise self._too_small(share)
         units = program.units
         name = file_name(self.target) if share >= 1 else f"{file_name(self.target)}-{share:g}-{file_name(cheap)}"
         what = self.target.written(units)
         if share < 1:
             what = f"{what} {100 * share:.3g}%, {cheap.written(units)} {100 - 100 * share:.3g}%"
         return Job(f"{what}, seed {self.seeds[number]}", plan, self.folder / f"{name}-seed{self.seeds[number]}")
+
+    def _too_small(self, share: float) -> Refused:
+        target = self.target.written(self.programs[0].units)
+        message = f"a share of {share:.2g} leaves {target} less than one step of a pilot"
+        help_ = "name larger shares, or longer pilots with `--length`"
+        return Refused(Diagnostic("out-of-range", message, place="--shares", help=help_))
 
 
 def piloting(
