@@ -255,13 +255,20 @@ def test_a_profile_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert program.unlike(profile.subject) is None
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, "fast", None])
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 1e-300, 1e300, "fast", None])
 def test_seconds_that_are_none(seconds: object, tmp_path: Path) -> None:
     body = profiles.as_json(profile_of(resolved(tmp_path, PLANNED), {}))
     body["candidates"][0]["pace"]["step"] = seconds
     (tmp_path / "p.json").write_text(laid_out(profiles.SEAL.close(body)))
     with pytest.raises(Refused, match="broken-profile"):
         profiles.load(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize("budget", ["1e9 hours", "1e300 hours"])
+def test_too_much_time_is_refused(budget: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, timed(tmp_path, PLANNED.replace("budget 1 TFLOPs", f"budget {budget}")))
+    assert answer(["compile", str(file)]) == 1
+    assert "error[too-many-steps]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])
