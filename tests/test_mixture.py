@@ -304,6 +304,28 @@ def test_one_seed_of_the_target_gives_a_share_and_no_saving(tmp_path: Path, caps
     assert set(savings(found)) == {None}
 
 
+def test_a_copy_of_a_pilot_is_not_a_second_seed(tmp_path: Path) -> None:
+    """By the name of another run, with and without a seed, and in a second table that ends earlier."""
+    runs = pilots(seeds=(0,))
+    copies = [attrs.evolve(run, name=f"copy of {run.name}") for run in runs]
+    plan = plan_of(tmp_path, [*runs, *copies])
+    saves_nothing(plan)
+    assert "has no second seed" in headline(plan, answer_of(plan))
+    assert (mix_of(plan).pilots, mix_of(plan).seeds) == (4, 1)
+    table = tmp_path / "pilots.csv"
+    head, *rows = table.read_text().splitlines()
+    cut = [",".join([cells[0], "", *cells[2:]]) for cells in (row.split(",") for row in rows)]
+    table.write_text("\n".join([head, *cut]) + "\n")
+    (tmp_path / "pilots-more.csv").write_text(
+        "\n".join([head, *(row for row in cut if float(row.split(",")[2]) < 5e11)])
+    )
+    report = Report()
+    plan = compile_file(tmp_path / "plan.shape", ['laws from mixture("pilots*.csv")'], report)
+    assert (mix_of(plan).pilots, mix_of(plan).seeds) == (4, 1)
+    (warning,) = (each for each in report.diagnostics if each.code == "skipped-runs")
+    assert "it is the same run as `pilots.csv: " in warning.notes[0]
+
+
 WORSE = Truth(k=0.02, lam=0.9)
 
 

@@ -154,7 +154,7 @@ class Mixture(LawSourceHooks):
             return False
         if notes:
             message = f"{len(found.skipped)} of the runs are left out"
-            report.warning("skipped-runs", message, at, "not pilots of these candidates", notes=notes)
+            report.warning("skipped-runs", message, at, "not pilots of these candidates, or found twice", notes=notes)
         return True
 
     def _long_enough(self, trials: Sequence[Trial], request: LawRequest, report: Report) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,18 @@ def read_pilots(pattern: str, request: LawRequest, report: Report) -> Pilots | N
     search = read_each(Query(pattern), request, report, run, table)
     if search is None or len(report.errors) > before:
         return None
-    return Pilots(tuple(found), search.logs.skipped, search.logs.hashes)
+    return Pilots(tuple(_distinct(found, search.logs.skipped)), search.logs.skipped, search.logs.hashes)
+
+
+def _distinct(trials: Sequence[Trial], skipped: dict[str, str]) -> list[Trial]:
+    """Each run once, the longest record of it: a folder and a table of the same pilots are not two seeds."""
+    kept: list[Trial] = []
+    for one in sorted(trials, key=lambda trial: -float(trial.compute[-1])):
+        if (other := next((each for each in kept if one.repeats(each)), None)) is not None:
+            skipped[one.name] = f"it is the same run as `{other.name}`"
+        else:
+            kept.append(one)
+    return [one for one in trials if any(one is each for each in kept)]
 
 
 def _of_run(search: LogSearch, folder: Path) -> Trial | None:
