@@ -396,6 +396,24 @@ def test_pilots_of_another_training_are_refused(
     assert f"differ in their {part}" in report.errors[0].message
 
 
+@pytest.mark.parametrize(
+    ("sentence", "part"),
+    [
+        ("model transformer(depth: 2, width: 16, head_width: 8)", "`depth` of `transformer`"),
+        ("data python_source(batch: 128 tokens)", "`batch` of `python_source`"),
+        ("optimizer adamw(lr: 1e-3, warmup: 4 steps, average: 8 steps)", "`lr` of `adamw`"),
+        ("optimizer sgd(lr: 3e-3)", "`optimizer`"),
+    ],
+)
+def test_pilots_of_another_file_are_refused(sentence: str, part: str, here: Path) -> None:
+    report = Report()
+    program = program_of(here / "text.shape", ['laws from mixture("runs/text-pilots")', sentence], report)
+    assert program is not None
+    find_laws(program, report)
+    assert [error.code for error in report.errors] == ["foreign-pilots"]
+    assert report.errors[0].message == f"the pilots were trained with a different {part}"
+
+
 def test_other_data_is_refused(here: Path, tmp_path: Path) -> None:
     folder = pilot_folder(here, tmp_path, lambda plan: plan)
     facts = max((folder / "runs").iterdir()) / "data.json"

@@ -142,6 +142,9 @@ _LOGS = {
     "skipped-runs": "A warning: some files that match the pattern were not read. The notes list each with its reason.",
     "mixed-pilots": "The pilots of a mixture differ in what was trained, or how, so one law cannot describe them. Name "
     "the pilots of one training: they may differ only in their shares, seeds and lengths.",
+    "foreign-pilots": "The pilots were trained with another model, data, objective or optimizer than the file has. "
+    "Neither the share nor the saving carries over: train pilots of this file. A table does not say what its pilots "
+    "trained, so it is not compared.",
     "too-few-pilots": "A law of mixtures compares shares, so it needs pilots with at least two different ones. "
     "`shapeflow pilot` trains them.",
     "short-pilot": "A pilot has too few measurements after the start of training, which the law does not describe. "

@@ -36,6 +36,8 @@ class Trial:
     seed: int | None = None
     about: Mapping[str, Any] = attrs.field(factory=dict)
     """What was trained, and how: part -> its description. Empty if it is not known."""
+    trained: Mapping[str, Mapping[str, Any] | None] = attrs.field(factory=dict)
+    """The components of the run's plan, as `Program.trains_unlike` compares them. Empty if they are not known."""
 
     def repeats(self, other: Trial) -> bool:
         """Whether the run is that of another record: with the same seed and shares, or the same errors at the same

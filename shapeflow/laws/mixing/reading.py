@@ -95,6 +95,7 @@ def _of_run(search: LogSearch, folder: Path) -> Trial | None:
         compute=np.array([compute for _, compute, _ in rows]),
         seed=plan.seed,
         about=_about(plan, folder),
+        trained=_trained(plan),
     )
 
 
@@ -136,6 +137,13 @@ def _about(plan: Plan, folder: Path) -> dict[str, Any]:
         "objective": plan.objectives,
         "optimizer": plan.optimizer,
         "shape at which errors are measured": _measured_at(plan),
+    }
+
+
+def _trained(plan: Plan) -> dict[str, dict[str, Any] | None]:
+    parts = {"model": plan.model, "data": plan.data, "optimizer": plan.optimizer, **plan.objectives}
+    return {
+        part: None if spec is None else {"is": spec.name, "settings": spec.settings} for part, spec in parts.items()
     }
 
 
