@@ -189,6 +189,10 @@ def test_no_share_far_below_those_of_the_pilots_is_planned(tmp_path: Path) -> No
     assert "the best share lies below the smallest of the pilots, 0.2" in json_.read_text()
     given = plan_of(tmp_path, runs, "traversal mixture(target: (context: 256 tokens), share: 5%)")
     assert "lies below the smallest of the pilots" in headline(given, answer_of(given))
+    tiny = plan_of(tmp_path, pilots(), "traversal mixture(target: (context: 256 tokens), share: 0.001%)")
+    # No step of this plan is in the target.
+    assert "0%, lies below the smallest of the pilots, 3%" in answer_of(tiny).reasons[0].text
+    assert answer_of(tiny).reasons[0].help == "a larger share"
     saves_nothing(given)
 
 
@@ -497,7 +501,10 @@ def test_rows_of_a_table_that_are_not_numbers_are_left_out(tmp_path: Path) -> No
     lines = table.read_text().splitlines()
     broken = ["1-seed0,0,,1,1,1.5", "1-seed0,0,1e12,-5,1,1.5", "1-seed0,0,1e12,0,0,1.5", "1-seed0,0,1e12,0,5,nan"]
     table.write_text("\n".join([*lines, *broken]) + "\n")
-    assert answer_of(compile_file(tmp_path / "plan.shape", [], Report())).best == expected
+    report = Report()
+    assert answer_of(compile_file(tmp_path / "plan.shape", [], report)).best == expected
+    (warning,) = (each for each in report.diagnostics if each.code == "excluded-points")
+    assert warning.message == "some rows of `pilots.csv` are left out: 4"
 
 
 @pytest.mark.parametrize("column", ["run", "compute", "loss@longest"])
@@ -507,7 +514,9 @@ def test_a_table_without_a_column_is_refused(column: str, tmp_path: Path) -> Non
     table.write_text(table.read_text().replace(column, "other", 1))
     with pytest.raises(Refused) as found:
         compile_file(tmp_path / "plan.shape", [], Report())
-    assert found.value.diagnostics[0].code == "missing-column"
+    (error,) = found.value.diagnostics
+    assert error.code == "missing-column"
+    assert error.help == "`shapeflow pilot --csv` writes such a table"
 
 
 def test_compute_counted_otherwise_is_refused(tmp_path: Path) -> None:

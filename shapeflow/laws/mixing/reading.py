@@ -24,6 +24,7 @@ from shapeflow.laws.mixing.pilots import Trial
 
 SHARE = "="
 """In the name of a column of a table: data at a shape, as in `context=256` or `context=256 width=64`."""
+SHOWN = 12
 
 
 @attrs.frozen
@@ -168,10 +169,14 @@ def _of_table(search: LogSearch, path: Path) -> list[Trial]:
     shapes = {column: _shape(search, column) for column in names if SHARE in column}
     for needed in ("run", "compute", request.metric):
         if needed not in names:
-            search.finder.missing("error" if needed == request.metric else "paths", [needed], names, name)
+            message, why = f"`{name}` has no column `{needed}`", "not a table of pilots of this metric"
+            notes = [f"its columns: {', '.join(names[:SHOWN])}"] if names else ["it has no rows"]
+            help_ = "`shapeflow pilot --csv` writes such a table"
+            search.report.error("missing-column", message, request.at("paths"), why, notes=notes, help=help_)
             return []
     runs: dict[str, list[tuple[float, list[float], float]]] = {}
     seeds: dict[str, int] = {}
+    unusable = 0
     for row in log.rows():
         if row.get("convention") and row["convention"] != request.convention:
             search.other_convention(name, row["convention"])
@@ -181,11 +186,17 @@ def _of_table(search: LogSearch, path: Path) -> list[Trial]:
             message = f"`{name}` has data at {point}, which is not a candidate"
             search.report.error("unpiloted-shape", message, request.at("paths"), "its pilots cannot be used")
             return []
-        if point is not None:
+        if point is None:
+            unusable += row.get(request.metric) not in (None, "")
+        else:
             runs.setdefault(str(row["run"]), []).append(point)
             if isinstance(seed := number(row.get("seed")), float):
                 seeds[str(row["run"])] = int(seed)
     search.close(log)
+    if unusable:
+        message, at = f"some rows of `{name}` are left out: {unusable}", request.at("paths")
+        note = f"`compute`, `{request.metric}` and the data at each shape must be numbers, and not negative"
+        search.report.warning("excluded-points", message, at, "without usable numbers", notes=[note])
     return [_trial(f"{name}: {run}", sorted(points), seeds.get(run)) for run, points in runs.items()]
 
 
