@@ -261,6 +261,9 @@ def test_a_dry_run_lists_every_pilot_once_and_writes_nothing(empty: Path, ask: A
         (["--length", "0%"], "`0%` is not a share above 0 and at most 1"),
         (["--cheap", "8 tokens"], "is not a shape: write '(context: 64 tokens)'"),
         (["--seeds", "a"], "seed"),
+        (["--shares", "1,0.1,10%"], "`1,0.1,10%` names a share twice"),
+        (["--cheap", "(context: 8, context: 16)"], "is not a shape: write '(context: 64 tokens)'"),
+        (["--cheap", "(context: 8 px)"], "`px` is not the unit of `context`: write (context: 8 tokens)"),
     ],
 )
 def test_options_that_cannot_be_read(words: list[str], said: str, empty: Path, ask: Ask) -> None:
@@ -273,6 +276,23 @@ def test_a_share_without_a_step_of_the_target_is_refused(share: str, empty: Path
     assert "error[out-of-range]" in said
     assert "leaves (context: 32 tokens) less than one step of a pilot" in said
     assert "--shares" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cheap", "(context: 32)"], "(context: 32 tokens) cannot be mixed in: it is the target itself"),
+        (["--cheap", "(context: 48)"], "(context: 48 tokens) cannot be mixed in: it is not a candidate"),
+        (["--set", "traversal mixture(target: (context: 48 tokens))"], "(context: 48 tokens) is not a candidate"),
+    ],
+)
+def test_shapes_that_cannot_be_piloted_are_named_with_those_that_can(
+    words: list[str], said: str, empty: Path, ask: Ask
+) -> None:
+    shown = " ".join(ask("pilot", "text.shape", *words, "--dry-run", status=1).split())
+    assert said in shown
+    assert "(context: 8 tokens), (context: 16 tokens)" in shown
+    assert "= help: name one of" in shown
 
 
 def test_what_pilot_refuses(empty: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_route, program_of
@@ -150,12 +150,18 @@ def _target(program: Program, file: Path) -> Shape:
         help_ = "write the shape that the model will be used at: `traversal mixture(target: (context: 256 tokens))`"
         raise Refused(Diagnostic("no-target", message, place=str(file), help=help_))
     found = [shape for shape in program.candidates if not shape.changed(shape.with_(named))]
-    if len(found) != 1:
+    if len(found) == 1:
+        return found[0]
+    at = Label(span, "") if (span := program.within("traversal").get("target")) is not None else None
+    place = None if at is not None else str(file)
+    if found:
         message = f"the target fits {len(found)} candidates, and pilots need exactly one"
-        notes = tuple(shape.written(program.units) for shape in found[:8])
         help_ = "give `target` a value on every axis"
-        raise Refused(Diagnostic("unknown-candidate", message, place=str(file), notes=notes, help=help_))
-    return found[0]
+    else:
+        message, help_ = f"the target {named.written(program.units)} is not a candidate", "name one of the candidates"
+    shown = ", ".join(shape.written(program.units) for shape in (found or program.candidates)[:8])
+    notes = (f"candidates: {shown}",)
+    raise Refused(Diagnostic("unknown-candidate", message, at, place, notes=notes, help=help_))
 
 
 def _cheap(program: Program, target: Shape, given: Shape | None, file: Path) -> tuple[Shape, ...]:
@@ -173,9 +179,17 @@ def _cheap(program: Program, target: Shape, given: Shape | None, file: Path) -> 
         if given in both:
             return (given,)
         known = ", ".join(shape.written(program.units) for shape in both[:8])
-        message = f"{given.written(program.units)} cannot be mixed with the target"
+        why = (
+            "is the target itself"
+            if given == target
+            else "does not switch back and forth with the target"
+            if given in program.candidates
+            else "is not a candidate"
+        )
+        message = f"{given.written(program.units)} cannot be mixed in: it {why}"
         notes = (f"shapes that can: {known}",) if known else ()
-        raise Refused(Diagnostic("unknown-candidate", message, place="--cheap", notes=notes))
+        help_ = "name one of them, or leave out `--cheap`" if known else "leave out `--cheap`"
+        raise Refused(Diagnostic("unknown-candidate", message, place="--cheap", notes=notes, help=help_))
     found = tuple(shape for shape in both if price[shape] <= price[target])
     if not found:
         message = f"no candidate can be mixed with {target.written(program.units)}"
