@@ -339,6 +339,14 @@ def test_models_that_do_not_fit_in_memory_together_are_timed_alone(
     assert [one.shape for one in profiled(program, tmp_path).candidates] == [COARSE, FINE]
 
 
+def test_a_profile_that_no_file_can_name_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "tiny.shape"
+    file.write_text(TINY)
+    assert answer(["profile", str(file), "-o", str(tmp_path / 'a"b.json')]) == 2
+    assert "contains a double quote" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.shape"]
+
+
 def test_laws_alone_have_no_steps_to_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "laws.shape"
     file.write_text("axis width in [1, 2] via width_expand\ntraversal evenly\nbudget 1 PFLOPs\n")
