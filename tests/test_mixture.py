@@ -410,6 +410,8 @@ def test_each_reason_is_given(reason: str, runs: list[Pilot], tmp_path: Path) ->
     said = [headline(plan, answer_of(plan)), *(text for name, text in conditions(plan, answer_of(plan)))]
     assert any(reason in text for text in said)
     assert all(reason.help for reason in answer_of(plan).reasons)
+    advice = dict(conditions(plan, answer_of(plan)))["settle"].split("; ")
+    assert not [one for one in advice if advice.count(one) > 1 or any(other.startswith(f"{one}:") for other in advice)]
 
 
 def test_an_error_that_moves_has_no_interval_but_the_saving_has(tmp_path: Path) -> None:
