@@ -305,6 +305,28 @@ def test_files_that_cannot_be_written(ask: Ask) -> None:
 # -- plans -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compile", "-o"],
+        ["fit", "-o"],
+        ["simulate", "--plot"],
+        ["sweep", "--csv"],
+        ["pilot", "--csv"],
+        ["profile", "-o"],
+    ],
+    ids=" ".join,
+)
+def test_no_output_replaces_the_file_that_is_read(words: list[str], ask: Ask) -> None:
+    text = Path("tiny.shape").read_text()
+    Path("link.shape").symlink_to("tiny.shape")
+    for place in ("tiny.shape", "../" + Path.cwd().name + "/tiny.shape", "link.shape"):
+        budget = ["--budget", "1 GFLOPs"] if words[0] == "sweep" else []
+        said = ask(words[0], "tiny.shape", words[1], place, *budget)
+        assert (said.status, f"`{place}` is the file that is read" in " ".join(said.err.split())) == (2, True)
+    assert Path("tiny.shape").read_text() == text
+
+
 def test_a_compiled_plan_runs_like_its_source(ask: Ask, finished: Path) -> None:
     said = ask("compile", "tiny.shape", "-o", "plans/tiny.json")
     assert said.status == 0

@@ -189,6 +189,10 @@ def test_no_share_far_below_those_of_the_pilots_is_planned(tmp_path: Path) -> No
     assert "the best share lies below the smallest of the pilots, 0.2" in json_.read_text()
     given = plan_of(tmp_path, runs, "traversal mixture(target: (context: 256 tokens), share: 5%)")
     assert "lies below the smallest of the pilots" in headline(given, answer_of(given))
+    tiny = plan_of(tmp_path, pilots(), "traversal mixture(target: (context: 256 tokens), share: 0.001%)")
+    # No step of this plan is in the target.
+    assert "0%, lies below the smallest of the pilots, 3%" in answer_of(tiny).reasons[0].text
+    assert answer_of(tiny).reasons[0].help == "a larger share"
     saves_nothing(given)
 
 
@@ -304,6 +308,28 @@ def test_one_seed_of_the_target_gives_a_share_and_no_saving(tmp_path: Path, caps
     assert set(savings(found)) == {None}
 
 
+def test_a_copy_of_a_pilot_is_not_a_second_seed(tmp_path: Path) -> None:
+    """By the name of another run, with and without a seed, and in a second table that ends earlier."""
+    runs = pilots(seeds=(0,))
+    copies = [attrs.evolve(run, name=f"copy of {run.name}") for run in runs]
+    plan = plan_of(tmp_path, [*runs, *copies])
+    saves_nothing(plan)
+    assert "has no second seed" in headline(plan, answer_of(plan))
+    assert (mix_of(plan).pilots, mix_of(plan).seeds) == (4, 1)
+    table = tmp_path / "pilots.csv"
+    head, *rows = table.read_text().splitlines()
+    cut = [",".join([cells[0], "", *cells[2:]]) for cells in (row.split(",") for row in rows)]
+    table.write_text("\n".join([head, *cut]) + "\n")
+    (tmp_path / "pilots-more.csv").write_text(
+        "\n".join([head, *(row for row in cut if float(row.split(",")[2]) < 5e11)])
+    )
+    report = Report()
+    plan = compile_file(tmp_path / "plan.shape", ['laws from mixture("pilots*.csv")'], report)
+    assert (mix_of(plan).pilots, mix_of(plan).seeds) == (4, 1)
+    (warning,) = (each for each in report.diagnostics if each.code == "skipped-runs")
+    assert "it is the same run as `pilots.csv: " in warning.notes[0]
+
+
 WORSE = Truth(k=0.02, lam=0.9)
 
 
@@ -384,6 +410,8 @@ def test_each_reason_is_given(reason: str, runs: list[Pilot], tmp_path: Path) ->
     said = [headline(plan, answer_of(plan)), *(text for name, text in conditions(plan, answer_of(plan)))]
     assert any(reason in text for text in said)
     assert all(reason.help for reason in answer_of(plan).reasons)
+    advice = dict(conditions(plan, answer_of(plan)))["settle"].split("; ")
+    assert not [one for one in advice if advice.count(one) > 1 or any(other.startswith(f"{one}:") for other in advice)]
 
 
 def test_an_error_that_moves_has_no_interval_but_the_saving_has(tmp_path: Path) -> None:
@@ -475,7 +503,10 @@ def test_rows_of_a_table_that_are_not_numbers_are_left_out(tmp_path: Path) -> No
     lines = table.read_text().splitlines()
     broken = ["1-seed0,0,,1,1,1.5", "1-seed0,0,1e12,-5,1,1.5", "1-seed0,0,1e12,0,0,1.5", "1-seed0,0,1e12,0,5,nan"]
     table.write_text("\n".join([*lines, *broken]) + "\n")
-    assert answer_of(compile_file(tmp_path / "plan.shape", [], Report())).best == expected
+    report = Report()
+    assert answer_of(compile_file(tmp_path / "plan.shape", [], report)).best == expected
+    (warning,) = (each for each in report.diagnostics if each.code == "excluded-points")
+    assert warning.message == "some rows of `pilots.csv` are left out: 4"
 
 
 @pytest.mark.parametrize("column", ["run", "compute", "loss@longest"])
@@ -485,7 +516,9 @@ def test_a_table_without_a_column_is_refused(column: str, tmp_path: Path) -> Non
     table.write_text(table.read_text().replace(column, "other", 1))
     with pytest.raises(Refused) as found:
         compile_file(tmp_path / "plan.shape", [], Report())
-    assert found.value.diagnostics[0].code == "missing-column"
+    (error,) = found.value.diagnostics
+    assert error.code == "missing-column"
+    assert error.help == "`shapeflow pilot --csv` writes such a table"
 
 
 def test_compute_counted_otherwise_is_refused(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_a_dry_run_lists_every_pilot_once_and_writes_nothing(empty: Path, ask: A
     ]
     assert {one["steps"] for one in found["runs"]} == {36}
     alone = json.loads(
-        ask("pilot", "text.shape", "--cheap", "(context: 8)", "--seeds", "3", "--length", "0.2", "--dry-run", "--json")
+        ask("pilot", "text.shape", "--cheap", "(context: 8)", "--seeds", "3", "--length", "0.7", "--dry-run", "--json")
     )
     assert [one["label"] for one in alone["runs"]] == [
         "(context: 32 tokens), seed 3",
@@ -248,7 +248,7 @@ def test_a_dry_run_lists_every_pilot_once_and_writes_nothing(empty: Path, ask: A
         "(context: 32 tokens) 10%, (context: 8 tokens) 90%, seed 3",
         "(context: 32 tokens) 3%, (context: 8 tokens) 97%, seed 3",
     ]
-    assert {one["steps"] for one in alone["runs"]} == {20}
+    assert {one["steps"] for one in alone["runs"]} == {72}
     assert "the other pilots are priced with (context: 8 tokens)" in " ".join(
         ask("pilot", "text.shape", "--dry-run").split()
     )
@@ -261,10 +261,38 @@ def test_a_dry_run_lists_every_pilot_once_and_writes_nothing(empty: Path, ask: A
         (["--length", "0%"], "`0%` is not a share above 0 and at most 1"),
         (["--cheap", "8 tokens"], "is not a shape: write '(context: 64 tokens)'"),
         (["--seeds", "a"], "seed"),
+        (["--shares", "1,0.1,10%"], "`1,0.1,10%` names a share twice"),
+        (["--cheap", "(context: 8, context: 16)"], "is not a shape: write '(context: 64 tokens)'"),
+        (["--cheap", "(context: 8 px)"], "`px` is not the unit of `context`: write (context: 8 tokens)"),
     ],
 )
 def test_options_that_cannot_be_read(words: list[str], said: str, empty: Path, ask: Ask) -> None:
     assert said in " ".join(ask("pilot", "text.shape", *words, status=2).split())
+
+
+@pytest.mark.parametrize("share", ["1e-9", "0.00001", "0.001"])
+def test_a_share_without_a_step_of_the_target_is_refused(share: str, empty: Path, ask: Ask) -> None:
+    said = " ".join(ask("pilot", "text.shape", "--shares", f"1,{share}", "--dry-run", status=1).split())
+    assert "error[out-of-range]" in said
+    assert "leaves (context: 32 tokens) less than one step of a pilot" in said
+    assert "--shares" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cheap", "(context: 32)"], "(context: 32 tokens) cannot be mixed in: it is the target itself"),
+        (["--cheap", "(context: 48)"], "(context: 48 tokens) cannot be mixed in: it is not a candidate"),
+        (["--set", "traversal mixture(target: (context: 48 tokens))"], "(context: 48 tokens) is not a candidate"),
+    ],
+)
+def test_shapes_that_cannot_be_piloted_are_named_with_those_that_can(
+    words: list[str], said: str, empty: Path, ask: Ask
+) -> None:
+    shown = " ".join(ask("pilot", "text.shape", *words, "--dry-run", status=1).split())
+    assert said in shown
+    assert "(context: 8 tokens), (context: 16 tokens)" in shown
+    assert "= help: name one of" in shown
 
 
 def test_what_pilot_refuses(empty: Path) -> None:
@@ -386,6 +414,24 @@ def test_pilots_of_another_training_are_refused(
     find_laws(program, report)
     assert [error.code for error in report.errors] == ["mixed-pilots"]
     assert f"differ in their {part}" in report.errors[0].message
+
+
+@pytest.mark.parametrize(
+    ("sentence", "part"),
+    [
+        ("model transformer(depth: 2, width: 16, head_width: 8)", "`depth` of `transformer`"),
+        ("data python_source(batch: 128 tokens)", "`batch` of `python_source`"),
+        ("optimizer adamw(lr: 1e-3, warmup: 4 steps, average: 8 steps)", "`lr` of `adamw`"),
+        ("optimizer sgd(lr: 3e-3)", "`optimizer`"),
+    ],
+)
+def test_pilots_of_another_file_are_refused(sentence: str, part: str, here: Path) -> None:
+    report = Report()
+    program = program_of(here / "text.shape", ['laws from mixture("runs/text-pilots")', sentence], report)
+    assert program is not None
+    find_laws(program, report)
+    assert [error.code for error in report.errors] == ["foreign-pilots"]
+    assert report.errors[0].message == f"the pilots were trained with a different {part}"
 
 
 def test_other_data_is_refused(here: Path, tmp_path: Path) -> None:

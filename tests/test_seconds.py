@@ -255,13 +255,20 @@ def test_a_profile_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert program.unlike(profile.subject) is None
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, "fast", None])
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 1e-300, 1e300, "fast", None])
 def test_seconds_that_are_none(seconds: object, tmp_path: Path) -> None:
     body = profiles.as_json(profile_of(resolved(tmp_path, PLANNED), {}))
     body["candidates"][0]["pace"]["step"] = seconds
     (tmp_path / "p.json").write_text(laid_out(profiles.SEAL.close(body)))
     with pytest.raises(Refused, match="broken-profile"):
         profiles.load(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize("budget", ["1e9 hours", "1e300 hours"])
+def test_too_much_time_is_refused(budget: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, timed(tmp_path, PLANNED.replace("budget 1 TFLOPs", f"budget {budget}")))
+    assert answer(["compile", str(file)]) == 1
+    assert "error[too-many-steps]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])
@@ -330,6 +337,14 @@ def test_models_that_do_not_fit_in_memory_together_are_timed_alone(
 
     monkeypatch.setattr(pace, "_in_turns", full)
     assert [one.shape for one in profiled(program, tmp_path).candidates] == [COARSE, FINE]
+
+
+def test_a_profile_that_no_file_can_name_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "tiny.shape"
+    file.write_text(TINY)
+    assert answer(["profile", str(file), "-o", str(tmp_path / 'a"b.json')]) == 2
+    assert "contains a double quote" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.shape"]
 
 
 def test_laws_alone_have_no_steps_to_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,10 +154,11 @@ _LOGS = {
     "often or run longer.",
     "torn-log": "A warning: the last line of a log is truncated, as after a run that was killed. The line is ignored.",
     "skipped-runs": "A warning: some files that match the pattern were not read. The notes list each with its reason.",
-    "foreign-pilots": "A pilot took other FLOPs than the model of the file takes on the same data: it trained another "
-    "model. Train pilots of this model with `shapeflow pilot`.",
     "mixed-pilots": "The pilots of a mixture differ in what was trained, or how, so one law cannot describe them. Name "
     "the pilots of one training: they may differ only in their shares, seeds and lengths.",
+    "foreign-pilots": "The pilots were trained with another model, data, objective or optimizer than the file has. "
+    "Neither the share nor the saving carries over: train pilots of this file. A table does not say what its pilots "
+    "trained: only their FLOPs are compared with those that the file's model takes on their data.",
     "too-few-pilots": "A law of mixtures compares shares, so it needs pilots with at least two different ones. "
     "`shapeflow pilot` trains them.",
     "short-pilot": "A pilot has too few measurements after the start of training, which the law does not describe. "

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -91,10 +91,23 @@ def of_a_file(function: _F) -> _F:
     @formatted
     @functools.wraps(function)
     def command(*args: Any, lets: Sequence[str], sets: Sequence[str], seed: int | None, **kwargs: Any) -> Any:
+        _refuse_to_write_over(kwargs)
         sentences = [*sets, *(_let(text) for text in lets), *([f"seed {seed}"] if seed is not None else [])]
         return function(*args, sentences=sentences, **kwargs)
 
     return command  # type: ignore[return-value]
+
+
+def _refuse_to_write_over(arguments: Mapping[str, Any]) -> None:
+    """Raise BadParameter if an option names the `.shape` file itself as an output: it would be lost. A plan may be
+    written over itself."""
+    file = arguments["file"]
+    if file.suffix != ".shape":
+        return
+    for option in click.get_current_context().command.params:
+        path = arguments.get(str(option.name))
+        if option.name != "file" and isinstance(path, Path) and path.resolve() == file.resolve():
+            raise click.BadParameter(f"`{path}` is the file that is read: name another one", param=option)
 
 
 def pool_options(function: _F) -> _F:

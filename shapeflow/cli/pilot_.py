@@ -90,16 +90,22 @@ def _piloting(
     from shapeflow.running import pilot
 
     assert isinstance(report, Report)
-    return pilot.piloting(
+    found = pilot.piloting(
         file,
         sentences,
         folder,
         length=pilot.LENGTH if length is None else _number(length, "--length"),
-        shares=pilot.SHARES if shares is None else [_number(one, "--shares") for one in shares.split(",")],
+        shares=pilot.SHARES if shares is None else _shares(shares),
         seeds=None if seeds is None else seeds_in(seeds),
         cheap=None if cheap is None else _shape(cheap),
         report=report,
     )
+    units = found.programs[0].units
+    for axis, unit in _parts(cheap or ""):
+        if len(unit) > 1 and unit[1] != units.get(axis):
+            message = f"`{unit[1]}` is not the unit of `{axis}`: write {found.cheap[0].written(units)}"
+            raise click.BadParameter(message, param_hint="--cheap")
+    return found
 
 
 def _number(text: str, option: str) -> float:
@@ -114,19 +120,30 @@ def _number(text: str, option: str) -> float:
     return value
 
 
+def _shares(text: str) -> list[float]:
+    found = [_number(one, "--shares") for one in text.split(",")]
+    if len(set(found)) < len(found):
+        raise click.BadParameter(f"`{text}` names a share twice", param_hint="--shares")
+    return found
+
+
 def _shape(text: str) -> Shape:
     """A shape as written in a file, units included or not."""
     from shapeflow.base.shapes import Shape
 
     values: dict[str, int | str] = {}
-    for part in text.strip().removeprefix("(").removesuffix(")").split(","):
-        axis, colon, value = part.partition(":")
-        words = value.split()
-        if not colon or not axis.strip() or not words:
+    for axis, words in _parts(text):
+        if not axis or not 1 <= len(words) <= 2 or axis in values:
             message = f"`{text}` is not a shape: write '(context: 64 tokens)'"
             raise click.BadParameter(message, param_hint="--cheap")
-        values[axis.strip()] = int(words[0]) if words[0].isdecimal() else words[0]
+        values[axis] = int(words[0]) if words[0].isdecimal() else words[0]
     return Shape.of(values)
+
+
+def _parts(text: str) -> list[tuple[str, list[str]]]:
+    """Axis -> its value and, if given, its unit, of a shape in words."""
+    pairs = (part.partition(":") for part in text.strip().removeprefix("(").removesuffix(")").split(","))
+    return [(axis.strip(), value.split()) for axis, _, value in pairs]
 
 
 def _chosen(found: Piloting) -> str:

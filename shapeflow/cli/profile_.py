@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -38,13 +39,16 @@ def command(
     from shapeflow.preview.screen import show
     from shapeflow.running.profile import profiled
 
+    path = output or file.with_name(f"{file.stem}.profile.json")
+    if re.search(r'["\n\r]', path.name):
+        message = f"`{path}` contains a double quote or a line break: name a file that a `.shape` file can name"
+        raise click.BadParameter(message, param_hint="--output")
     report = Report()
     program = unprofiled(file, sentences, report)
     if program is None:
         raise Refused(*report.diagnostics)
     print_diagnostics(report.diagnostics)
     found = profiled(program, file.parent, device, threads)
-    path = output or file.with_name(f"{file.stem}.profile.json")
     save(found, path)
     if as_json:
         print_json({"file": str(path), **profile_json(found)})

@@ -6,7 +6,6 @@ content.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, str
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.measured_json import converter
 
+SHORTEST, LONGEST = 1e-9, 1e9
+"""Seconds beyond which a time is not that of a step: sums of them would not be exact."""
 SEAL = Seal("shapeflow-profile", 1)
 
 
@@ -35,7 +36,7 @@ class Pace:
 
     def __attrs_post_init__(self) -> None:
         for what, seconds in (("a step", self.step), ("an evaluation", self.evaluation)):
-            if not (math.isfinite(seconds) and seconds > 0):
+            if not SHORTEST <= seconds <= LONGEST:
                 raise ValueError(f"{what} takes {seconds:g} s")
 
 

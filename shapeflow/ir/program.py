@@ -262,6 +262,22 @@ class Program:
         pairs = ((own, named[name]) for name, own in self.trained.objectives.items())
         return next((wrong for own, other in pairs if (wrong := _unlike("objective", own, other)) is not None), None)
 
+    def trains_unlike(self, measured: Mapping[str, Mapping[str, Any] | None]) -> str | None:
+        """The first difference between what this program trains and some measured components, in words; None if there
+        is none. `measured`: `model`, `data`, `optimizer` or the name of an objective -> the component as JSON."""
+        trained = self.trained
+        assert trained is not None
+        own = {"model": trained.model_component, "data": trained.data, "optimizer": trained.optimizer}
+        for part, other in measured.items():
+            component = own[part] if part in own else trained.objectives.get(part)
+            kind = part if part in own else "objective"
+            if component is None or other is None:
+                if component is not other:
+                    return f"`{kind}`"
+            elif (wrong := _unlike(kind, component, other)) is not None:
+                return wrong
+        return None
+
     def _parts(self) -> dict[str, list[Any]]:
         """The parts of the subject that are compared by position."""
         assert self.trained is not None

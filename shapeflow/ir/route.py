@@ -156,6 +156,8 @@ class LawRequest:
     """Number of trained parameters in a shape, including embeddings and head; None without a model."""
     non_embedding: Mapping[Shape, int] | None = None
     """The same, without parameters that have an entry for each token of the vocabulary."""
+    trains_unlike: Callable[[Mapping[str, Mapping[str, Any] | None]], str | None] | None = None
+    """The difference between what the file trains and the components of a run, see `Program`; None without a model."""
     setting_names: Mapping[Purpose, str] = attrs.field(factory=dict)
     """Purpose of a setting -> its name in the current law source. Messages advise only these settings."""
     sources: Mapping[str, Any] = attrs.field(factory=dict)

@@ -135,8 +135,8 @@ class Mixture(LawSourceHooks):
         )
 
     def _comparable(self, found: Pilots, request: LawRequest, report: Report) -> bool:
-        """Whether the pilots were trained alike, with at least two shares. Reports `mixed-pilots`, `too-few-pilots`;
-        warns `skipped-runs`."""
+        """Whether the pilots were trained alike, like the file, with at least two shares. Reports `mixed-pilots`,
+        `foreign-pilots`, `too-few-pilots`; warns `skipped-runs`."""
         at, first = request.at("paths"), next(iter(found.trials), None)
         for one in found.trials[1:]:
             assert first is not None
@@ -146,6 +146,13 @@ class Mixture(LawSourceHooks):
                     help_ = "name only pilots of one training: same model, data, batch, learning rate and averaging"
                     report.error("mixed-pilots", message, at, "their errors cannot be compared", help=help_)
                     return False
+        other = None if first is None or request.trains_unlike is None else request.trains_unlike(first.trained)
+        if other is not None:
+            assert first is not None
+            help_ = "train pilots of this file: `shapeflow pilot`, into another folder with `-o`"
+            message, why = f"the pilots were trained with a different {other}", "does not match what this file trains"
+            report.error("foreign-pilots", message, at, why, notes=[f"such as `{first.name}`"], help=help_)
+            return False
         ends = [np.log(np.maximum(one.data[-1] / one.data[-1].sum(), 1e-9)) for one in found.trials]
         shares = {tuple(np.round(end / ALIKE)) for end in ends}
         notes = [f"{name}: {why}" for name, why in list(found.skipped.items())[:SHOWN]]
@@ -157,7 +164,7 @@ class Mixture(LawSourceHooks):
             return False
         if notes:
             message = f"{len(found.skipped)} of the runs are left out"
-            report.warning("skipped-runs", message, at, "not pilots of these candidates", notes=notes)
+            report.warning("skipped-runs", message, at, "not pilots of these candidates, or found twice", notes=notes)
         return True
 
     def _long_enough(self, trials: Sequence[Trial], request: LawRequest, report: Report) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from shapeflow.ir.answer import Answer, Mix
 from shapeflow.ir.plan import Plan
@@ -39,7 +39,7 @@ def mixed_conditions(plan: Plan, found: Answer, mix: Mix) -> Iterator[tuple[str,
     if found.doubts:
         for reason in found.reasons[1:]:
             yield "also", reason.text
-        yield "settle", "; ".join(dict.fromkeys(reason.help for reason in found.reasons))
+        yield "settle", "; ".join(_distinct([reason.help for reason in found.reasons]))
     elif found.say == "yes":
         yield "next", "run the plan; `shapeflow compare` trains it with its rivals"
     elif found.say == "no":
@@ -96,3 +96,12 @@ def _cost(plan: Plan, found: Answer) -> str:
     runs = count(max(2, -int(-found.spent // found.saved.middle)))
     budget = found.spent * (1 - found.best.middle) / found.best.middle
     return f"{saves}: paid for by {runs} runs, or by one run of {flops(budget)}"
+
+
+def _distinct(advice: Sequence[str]) -> list[str]:
+    """Each advice once, and not again in fewer words."""
+    return [
+        one
+        for place, one in enumerate(advice)
+        if one not in advice[:place] and not any(other.startswith(f"{one}:") for other in advice)
+    ]

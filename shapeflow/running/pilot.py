@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_route, program_of
@@ -58,22 +58,34 @@ class Piloting:
         return [self.job(number, share, cheap) for number in range(len(self.seeds)) for share in self.shares]
 
     def job(self, number: int, share: float, cheap: Shape) -> Job:
-        """One pilot: `share` of the data in the target, the rest in a cheap shape. Raises Refused."""
+        """One pilot: `share` of the data in the target, the rest in a cheap shape. Raises Refused:
+        `out-of-range` if the target would get less than one step."""
         program, report = self.programs[number], Report()
         assert program.budget is not None
         assert program.trained is not None
         steps = [part / program.trained.batch(shape) for shape, part in ((self.target, share), (cheap, 1 - share))]
-        mixed = () if share >= 1 else (Share(cheap, float(f"{steps[1] / sum(steps):.4g}")),)
+        part = float(f"{steps[1] / sum(steps):.4g}")
+        if share < 1 and part >= 1:
+            raise self._too_small(share)
+        mixed = () if share >= 1 else (Share(cheap, part),)
         budget = Amount(program.budget.value * self.length, program.budget.dimension)
         plan = compile_route(program, Route((Leg(self.target, END, mixed),)), budget, report)
         if plan is None:
             raise Refused(*report.diagnostics)
+        if (plan.steps or 0) * (1 - part) < 1 and share < 1:
+            raise self._too_small(share)
         units = program.units
         name = file_name(self.target) if share >= 1 else f"{file_name(self.target)}-{share:g}-{file_name(cheap)}"
         what = self.target.written(units)
         if share < 1:
             what = f"{what} {100 * share:.3g}%, {cheap.written(units)} {100 - 100 * share:.3g}%"
         return Job(f"{what}, seed {self.seeds[number]}", plan, self.folder / f"{name}-seed{self.seeds[number]}")
+
+    def _too_small(self, share: float) -> Refused:
+        target = self.target.written(self.programs[0].units)
+        message = f"a share of {share:.2g} leaves {target} less than one step of a pilot"
+        help_ = "name larger shares, or longer pilots with `--length`"
+        return Refused(Diagnostic("out-of-range", message, place="--shares", help=help_))
 
 
 def piloting(
@@ -138,12 +150,18 @@ def _target(program: Program, file: Path) -> Shape:
         help_ = "write the shape that the model will be used at: `traversal mixture(target: (context: 256 tokens))`"
         raise Refused(Diagnostic("no-target", message, place=str(file), help=help_))
     found = [shape for shape in program.candidates if not shape.changed(shape.with_(named))]
-    if len(found) != 1:
+    if len(found) == 1:
+        return found[0]
+    at = Label(span, "") if (span := program.within("traversal").get("target")) is not None else None
+    place = None if at is not None else str(file)
+    if found:
         message = f"the target fits {len(found)} candidates, and pilots need exactly one"
-        notes = tuple(shape.written(program.units) for shape in found[:8])
         help_ = "give `target` a value on every axis"
-        raise Refused(Diagnostic("unknown-candidate", message, place=str(file), notes=notes, help=help_))
-    return found[0]
+    else:
+        message, help_ = f"the target {named.written(program.units)} is not a candidate", "name one of the candidates"
+    shown = ", ".join(shape.written(program.units) for shape in (found or program.candidates)[:8])
+    notes = (f"candidates: {shown}",)
+    raise Refused(Diagnostic("unknown-candidate", message, at, place, notes=notes, help=help_))
 
 
 def _cheap(program: Program, target: Shape, given: Shape | None, file: Path) -> tuple[Shape, ...]:
@@ -161,9 +179,17 @@ def _cheap(program: Program, target: Shape, given: Shape | None, file: Path) -> 
         if given in both:
             return (given,)
         known = ", ".join(shape.written(program.units) for shape in both[:8])
-        message = f"{given.written(program.units)} cannot be mixed with the target"
+        why = (
+            "is the target itself"
+            if given == target
+            else "does not switch back and forth with the target"
+            if given in program.candidates
+            else "is not a candidate"
+        )
+        message = f"{given.written(program.units)} cannot be mixed in: it {why}"
         notes = (f"shapes that can: {known}",) if known else ()
-        raise Refused(Diagnostic("unknown-candidate", message, place="--cheap", notes=notes))
+        help_ = "name one of them, or leave out `--cheap`" if known else "leave out `--cheap`"
+        raise Refused(Diagnostic("unknown-candidate", message, place="--cheap", notes=notes, help=help_))
     found = tuple(shape for shape in both if price[shape] <= price[target])
     if not found:
         message = f"no candidate can be mixed with {target.written(program.units)}"

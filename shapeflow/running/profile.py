@@ -23,7 +23,11 @@ def profiled(program: Program, root: Path, device: str = "auto", threads: int | 
     Refused `no-model`, and what a run raises before its first step."""
     if program.trained is None:
         message = "the file has no model, so there is no step to time"
-        raise Refused(Diagnostic("no-model", message, place="FILE", help="add `model`, `data` and `objective`"))
+        raise Refused(
+            Diagnostic(
+                "no-model", message, place=program.axes[0].span.source.name, help="add `model`, `data` and `objective`"
+            )
+        )
     # An amount of time cannot be counted in steps yet.
     program = attrs.evolve(program, evaluate=None, checkpoint=None)
     report = Report()

@@ -164,6 +164,7 @@ def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
         parameters={shape: trained.count(shape) for shape in program.candidates} if trained else None,
         non_embedding={s: trained.count(s, without="vocabulary") for s in program.candidates} if trained else None,
+        trains_unlike=program.trains_unlike if trained else None,
         setting_names={} if program.law_source is None else program.law_source.setting_names,
         sources=program.law_sources,
     )

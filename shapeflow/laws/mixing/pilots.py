@@ -20,6 +20,8 @@ ALIKE = 0.15
 """Two pilots have the same share if their logarithms differ by less."""
 FEWEST = 4
 """Smallest number of points of a pilot."""
+SAME = 0.01
+"""Shares of two records of one run differ by less: relative."""
 
 
 @attrs.frozen(eq=False)
@@ -36,6 +38,22 @@ class Trial:
     seed: int | None = None
     about: Mapping[str, Any] = attrs.field(factory=dict)
     """What was trained, and how: part -> its description. Empty if it is not known."""
+    trained: Mapping[str, Mapping[str, Any] | None] = attrs.field(factory=dict)
+    """The components of the run's plan, as `Program.trains_unlike` compares them. Empty if they are not known."""
+
+    def repeats(self, other: Trial) -> bool:
+        """Whether the run is that of another record: with the same seed and shares, or the same errors at the same
+        data."""
+        ends = [trial.data[-1] / trial.data[-1].sum() for trial in (self, other)]
+        if None not in (self.seed, other.seed) and self.seed != other.seed:
+            return False
+        if self.seed is not None and self.seed == other.seed and np.allclose(ends[0], ends[1], rtol=SAME, atol=0.0):
+            return True
+        own, theirs = (
+            {(round(float(data.sum())), f"{error:.4g}") for data, error in zip(trial.data, trial.error, strict=True)}
+            for trial in (self, other)
+        )
+        return own <= theirs
 
     def share(self, target: int) -> float:
         """Share of the target in all data of the run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from shapeflow.laws.mixing.pilots import Trial
 
 SHARE = "="
 """In the name of a column of a table: data at a shape, as in `context=256` or `context=256 width=64`."""
+SHOWN = 12
 
 
 @attrs.frozen
@@ -52,7 +53,18 @@ def read_pilots(pattern: str, request: LawRequest, report: Report) -> Pilots | N
     search = read_each(Query(pattern), request, report, run, table)
     if search is None or len(report.errors) > before:
         return None
-    return Pilots(tuple(found), search.logs.skipped, search.logs.hashes)
+    return Pilots(tuple(_distinct(found, search.logs.skipped)), search.logs.skipped, search.logs.hashes)
+
+
+def _distinct(trials: Sequence[Trial], skipped: dict[str, str]) -> list[Trial]:
+    """Each run once, the longest record of it: a folder and a table of the same pilots are not two seeds."""
+    kept: list[Trial] = []
+    for one in sorted(trials, key=lambda trial: -float(trial.compute[-1])):
+        if (other := next((each for each in kept if one.repeats(each)), None)) is not None:
+            skipped[one.name] = f"it is the same run as `{other.name}`"
+        else:
+            kept.append(one)
+    return [one for one in trials if any(one is each for each in kept)]
 
 
 def _of_run(search: LogSearch, folder: Path) -> Trial | None:
@@ -84,6 +96,7 @@ def _of_run(search: LogSearch, folder: Path) -> Trial | None:
         compute=np.array([compute for _, compute, _ in rows]),
         seed=plan.seed,
         about=_about(plan, folder),
+        trained=_trained(plan),
     )
 
 
@@ -128,6 +141,13 @@ def _about(plan: Plan, folder: Path) -> dict[str, Any]:
     }
 
 
+def _trained(plan: Plan) -> dict[str, dict[str, Any] | None]:
+    parts = {"model": plan.model, "data": plan.data, "optimizer": plan.optimizer, **plan.objectives}
+    return {
+        part: None if spec is None else {"is": spec.name, "settings": spec.settings} for part, spec in parts.items()
+    }
+
+
 def _measured_at(plan: Plan) -> Shape | int:
     if not plan.metric.endswith("@longest"):
         return plan.stages[-1].shape
@@ -149,10 +169,14 @@ def _of_table(search: LogSearch, path: Path) -> list[Trial]:
     shapes = {column: _shape(search, column) for column in names if SHARE in column}
     for needed in ("run", "compute", request.metric):
         if needed not in names:
-            search.finder.missing("error" if needed == request.metric else "paths", [needed], names, name)
+            message, why = f"`{name}` has no column `{needed}`", "not a table of pilots of this metric"
+            notes = [f"its columns: {', '.join(names[:SHOWN])}"] if names else ["it has no rows"]
+            help_ = "`shapeflow pilot --csv` writes such a table"
+            search.report.error("missing-column", message, request.at("paths"), why, notes=notes, help=help_)
             return []
     runs: dict[str, list[tuple[float, list[float], float]]] = {}
     seeds: dict[str, int] = {}
+    unusable = 0
     for row in log.rows():
         if row.get("convention") and row["convention"] != request.convention:
             search.other_convention(name, row["convention"])
@@ -162,11 +186,17 @@ def _of_table(search: LogSearch, path: Path) -> list[Trial]:
             message = f"`{name}` has data at {point}, which is not a candidate"
             search.report.error("unpiloted-shape", message, request.at("paths"), "its pilots cannot be used")
             return []
-        if point is not None:
+        if point is None:
+            unusable += row.get(request.metric) not in (None, "")
+        else:
             runs.setdefault(str(row["run"]), []).append(point)
             if isinstance(seed := number(row.get("seed")), float):
                 seeds[str(row["run"])] = int(seed)
     search.close(log)
+    if unusable:
+        message, at = f"some rows of `{name}` are left out: {unusable}", request.at("paths")
+        note = f"`compute`, `{request.metric}` and the data at each shape must be numbers, and not negative"
+        search.report.warning("excluded-points", message, at, "without usable numbers", notes=[note])
     return [_trial(f"{name}: {run}", sorted(points), seeds.get(run)) for run, points in runs.items()]
 
 

@@ -143,8 +143,10 @@ def _too_small(law: MixtureLaw, plan: Plan, shares: Floats) -> tuple[Reason, ...
     if own >= LOWEST * law.smallest:
         return ()
     target = law.target.written(plan.units)
-    text = f"the share of {target}, {own:.2%}, lies below the smallest of the pilots, {law.smallest:.2%}"
-    return (Reason(text=text, help=f"pilots of this share: `shapeflow pilot --shares 1,{own:.2g}`"),)
+    text = f"the share of {target}, {100 * own:.2g}%, lies below the smallest of the pilots, {100 * law.smallest:.3g}%"
+    share = float(f"{own:.2g}")
+    advice = f"pilots of this share: `shapeflow pilot --shares 1,{share:g}`" if share else "a larger share"
+    return (Reason(text=text, help=advice),)
 
 
 def _cheap(program: Program, law: MixtureLaw, plan: Plan, prices: Mapping[Shape, float]) -> Shape | None:

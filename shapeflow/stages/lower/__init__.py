@@ -268,7 +268,7 @@ def _skipped(program: Program, leg: Leg, index: int, past: bool, report: Report)
 
 def _endless(program: Program, stretch: Stretch, report: Report) -> bool:
     """Whether a stretch does not end, or has more than `MOST` steps. If so, an error is reported."""
-    if not math.isfinite(stretch.spent):
+    if not math.isfinite(stretch.spent) and program.stop is not None:
         shape = stretch.leg.shape.written(program.units)
         report.error(
             "target-out-of-reach",
@@ -278,11 +278,12 @@ def _endless(program: Program, stretch: Stretch, report: Report) -> bool:
             help="raise the error, add a `budget`, or end in a shape with a lower floor",
         )
         return True
-    if stretch.steps is None or stretch.steps <= MOST:
+    finite = math.isfinite(stretch.spent)
+    if finite and (stretch.steps is None or stretch.steps <= MOST):
         return False
     report.error(
         "too-many-steps",
-        f"a stage of the plan has {stretch.steps:.3g} steps",
+        f"a stage of the plan has {f'{stretch.steps:.3g}' if finite else 'infinitely many'} steps",
         program.spans.get("budget", program.spans.get("stop")),
         f"more than {MOST:,} steps is unrealistic",
         help="lower the budget: this model and batch take few FLOPs per step",
