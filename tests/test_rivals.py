@@ -267,7 +267,7 @@ def test_why_a_saving_was_not_predicted(tmp_path: Path) -> None:
     assert whys(batch, metric="loss@longest") == [("inside", None), *[("not predicted", "other-metric")] * 2]
     assert whys(batch, chosen=True) == [("inside", None), *[("not predicted", "other-target")] * 2]
     assert whys(cases_of("by_hand", tmp_path)) == [("not predicted", "no-laws")] * 3
-    assert whys(cases_of("bytes", tmp_path)) == [("not predicted", "mixture")] * 3
+    assert whys(cases_of("bytes", tmp_path, "traversal evenly")) == [("not predicted", "mixture")] * 3
     steps = cases_of("batch", tmp_path, "budget 3000 steps")
     assert whys(steps)[1:] == [("not predicted", "other-unit")] * 2
     never = foreseen(batch, 1.58, (None,))
