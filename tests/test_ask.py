@@ -295,3 +295,13 @@ def test_kept_runs_with_too_few_measurements_are_named(file: Path) -> None:
         list(ask(question(file, compute=1e12), Report(), kept))
     assert "remove this run" in (refused.value.diagnostics[0].help or "")
     assert "not measured again" in refused.value.diagnostics[0].notes[-1]
+
+
+def test_mixtures_are_for_pilot(file: Path) -> None:
+    """Before anything is trained."""
+    file.write_text(FILE.replace("steepest", "mixture(target: (patch: 2 px))"))
+    trainer = Trainer()
+    with pytest.raises(Refused) as found:
+        list(ask(question(file, compute=1e12), Report(), trainer))
+    assert "shapeflow pilot" in (found.value.diagnostics[0].help or "")
+    assert not trainer.trained

@@ -17,7 +17,7 @@ from shapeflow.ir.events import Measured
 from shapeflow.ir.plan import Totals
 from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import save, sealed
-from shapeflow.preview.comparison import comparison_view
+from shapeflow.preview.comparison import comparison_view, verdict
 from shapeflow.preview.screen import show
 from shapeflow.running.pool import Job
 from shapeflow.running.rivals import (
@@ -387,3 +387,32 @@ def test_laws_predict_the_default_metric_unless_contexts_differ() -> None:
         name: metric_of(compile_file(EXAMPLES / f"{name}.shape"), None) for name in ("batch", "lm_context", "fashion")
     }
     assert found == {"batch": "loss@own", "lm_context": "loss@longest", "fashion": "cross_entropy"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "rivals", "said"),
+    [
+        (
+            (1.0,),
+            ((2.0,), (1.25,)),
+            "measured with one seed: the plan saves 20.0% of the FLOPs against rival 2, the best",
+        ),
+        ((1.0,), ((0.8,),), "measured with one seed: the plan saves nothing: -25.0% of the FLOPs against rival 1; "),
+        (
+            (1.0, 1.0, 1.0),
+            ((2.0, 2.1, 2.2),),
+            "measured: the plan saves 52.3% of the FLOPs (95%: 46.7% to 58.0%; 3 seeds)",
+        ),
+        ((1.0, 1.0, 1.0), ((0.8, 0.8, 0.81),), "measured: the plan saves nothing: -24.5% of the FLOPs (95%: "),
+        ((1.0, 1.0, 1.0), ((1.3, 0.9, 1.2),), "measured: not settled: the plan saves 9.5% of the FLOPs (95%: "),
+        ((1.0,), ((None,),), "measured: no rival with runs of its own reached the target with every seed"),
+    ],
+)
+def test_what_was_measured_is_said_first(
+    plan: tuple[float, ...], rivals: tuple[tuple[float | None, ...], ...], said: str
+) -> None:
+    """About the rival that leaves the smallest saving."""
+    seeds = tuple(range(len(plan)))
+    ways = [("plan", "the plan", plan), *((f"r{i}", f"rival {i}", one) for i, one in enumerate(rivals, 1))]
+    found = [Result(name, what, compute, (1.0,) * len(seeds), (0.5,) * len(seeds)) for name, what, compute in ways]
+    assert verdict(Compared("cross_entropy", 0.5, seeds, tuple(found), None, (), (), {})).startswith(said)

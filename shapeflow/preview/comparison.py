@@ -28,7 +28,36 @@ def comparison_view(found: Compared, plan: Plan) -> RenderableType:
     notes = [Text(f"  {line}") for line in (*_same(found.results), *_choice(found, plan))]
     below: list[RenderableType] = [Text(), _savings(found), Text()] if len(found.seeds) > 1 else [Text()]
     ends = [SECONDS, PAIRS] if len(found.seeds) > 1 else [SECONDS]
-    return Group(Text(title, style="bold"), Text(), _table(found), *notes, *below, *(Text(f"  {end}") for end in ends))
+    head = [Text(verdict(found), style="bold"), Text(title)]
+    return Group(*head, Text(), _table(found), *notes, *below, *(Text(f"  {end}") for end in ends))
+
+
+def verdict(found: Compared) -> str:
+    """What was measured, in one sentence: the saving over the rival that leaves the smallest one."""
+    plan, unit = found.results[0], "FLOPs" if found.unit == "compute" else "training time"
+    savings = [(one, paired(one.savings(plan, found.unit))) for one in found.results[1:] if one.same is None]
+    known = [(one, saving) for one, saving in savings if saving is not None]
+    if not known:
+        return "measured: no rival with runs of its own reached the target with every seed"
+    rival, saving = min(known, key=lambda pair: pair[1].mean)
+    against = f"against {rival.what}" + (", the best of its rivals" if len(known) > 1 else "")
+    mean = _unsigned(saving.mean)
+    if saving.low is None or saving.high is None:
+        nothing = "nothing: " if saving.mean <= 0 else ""
+        return (
+            f"measured with one seed: the plan saves {nothing}{mean} of the {unit} {against}; `--seeds 0,1,2` tests it"
+        )
+    ends = f"95%: {_unsigned(saving.low)} to {_unsigned(saving.high)}; {len(found.seeds)} seeds"
+    if saving.low > 0:
+        return f"measured: the plan saves {mean} of the {unit} ({ends}) {against}"
+    if saving.high < 0:
+        return f"measured: the plan saves nothing: {mean} of the {unit} ({ends}) {against}"
+    return f"measured: not settled: the plan saves {mean} of the {unit} ({ends}) {against}"
+
+
+def _unsigned(value: float) -> str:
+    """A share in percent, without a sign in front of what is above 0."""
+    return percent(value).removeprefix("+")
 
 
 def _columns(*names: str) -> Table:

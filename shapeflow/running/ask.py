@@ -132,6 +132,10 @@ def _program(question: Question) -> Program:
     program = program_of(question.file, question.sentences, report)
     if program is None or report.failed:
         raise Refused(*report.diagnostics)
+    if program.traversal is not None and program.traversal.target is not None:
+        message = "`ask` trains fixed shapes, which do not say what a mixture of shapes learns"
+        help_ = f"`shapeflow pilot {question.file.name}` trains short mixtures, and answers whether they pay"
+        raise Refused(Diagnostic("missing-laws", message, place=str(question.file), help=help_))
     if program.budget is None:
         message, help_ = "an answer needs a budget", "add a `budget` to the file"
         raise Refused(Diagnostic("uncounted-budget", message, place=str(question.file), help=help_))

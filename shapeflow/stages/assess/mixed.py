@@ -23,6 +23,9 @@ FORM = 0.06
 factor `FACTOR` of compute beyond them (`docs/mixtures.md`)."""
 FORM_LEVEL, FACTOR = 0.014, 2.5
 """The same for an error, as a share of it, for each factor of data beyond the pilots."""
+LEAST = 0.03
+"""The 5% bound of a saving must be above this for a yes: the tests of `docs/mixtures.md` could not distinguish smaller
+ones from none."""
 FAR = 20.0
 """How many times the compute of the longest pilot a plan may take, as for the laws of fixed shapes."""
 FLAT = 1.03
@@ -40,9 +43,9 @@ NOTHING = Range(low=0.0, middle=0.0, high=0.0)
 def mixed(program: Program, law: MixtureLaw, plan: Plan) -> Plan:
     """The plan with its answer against the target alone, and the interval of its error.
 
-    yes: the 5% bound of the saving is above 0. no: every mixture was worse in the pilots, the target alone is the best
-    by the law, or the 95% bound is below the smallest useful saving. unknown: otherwise, for the target alone where a
-    mixture would pay, and if the pilots do not support the law (`MixtureLaw.reasons`)."""
+    yes: the 5% bound of the saving is above `LEAST`. no: every mixture was worse in the pilots, the target alone is the
+    best by the law, or the 95% bound is below the smallest useful saving. unknown: otherwise, for the target alone
+    where a mixture would pay, and if the pilots do not support the law (`MixtureLaw.reasons`)."""
     stage = plan.stages[0]
     known = len(plan.stages) == 1 and (stage.law is not None or (stage.shape == law.target and not stage.blends))
     if not known:
@@ -111,7 +114,7 @@ def _answer(
     if doubted or missed:
         say = "unknown"
     elif mixes and law.worse is None and saving.high >= useful(program):
-        say = "yes" if saving.low > 0 else "unknown"
+        say = "yes" if saving.low > LEAST else "unknown"
     unit, compute = unit_of(program, plan), plan.totals.compute or 0.0
     quoted = None if doubted or missed else saving
     times = _beyond(law, plan)
