@@ -406,6 +406,7 @@ def test_laws_predict_the_default_metric_unless_contexts_differ() -> None:
         ((1.0, 1.0, 1.0), ((0.8, 0.8, 0.81),), "measured: the plan saves nothing: -24.5% of the FLOPs (95%: "),
         ((1.0, 1.0, 1.0), ((1.3, 0.9, 1.2),), "measured: not settled: the plan saves 9.5% of the FLOPs (95%: "),
         ((1.0,), ((None,),), "measured: no rival with runs of its own reached the target with every seed"),
+        ((1.0,), (), "measured: every rival has the runs of the plan, which saves nothing"),
     ],
 )
 def test_what_was_measured_is_said_first(

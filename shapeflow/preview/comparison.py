@@ -35,7 +35,10 @@ def comparison_view(found: Compared, plan: Plan) -> RenderableType:
 def verdict(found: Compared) -> str:
     """What was measured, in one sentence: the saving over the rival that leaves the smallest one."""
     plan, unit = found.results[0], "FLOPs" if found.unit == "compute" else "training time"
-    savings = [(one, paired(one.savings(plan, found.unit))) for one in found.results[1:] if one.same is None]
+    rivals = [one for one in found.results[1:] if one.same is None]
+    if not rivals:
+        return "measured: every rival has the runs of the plan, which saves nothing"
+    savings = [(one, paired(one.savings(plan, found.unit))) for one in rivals]
     known = [(one, saving) for one, saving in savings if saving is not None]
     if not known:
         return "measured: no rival with runs of its own reached the target with every seed"
