@@ -192,18 +192,11 @@ class Stage:
 
     def steps_of(self, seed: int, index: int, steps: int) -> dict[Shape, int]:
         """The number of steps in each shape among the stage's first `steps` steps."""
-        if not self.blends:
-            return {self.shape: steps}
-        found: dict[Shape, int] = {self.shape: 0}
-        for piece, (first, last) in enumerate(itertools.pairwise(self._bounds())):
-            active, count = self._active(first), max(0, min(last, steps) - first)
-            shapes, shares = (self.shape, *(blend.shape for blend in active)), tuple(blend.share for blend in active)
-            decks, rest = divmod(count, DECK)
-            hands = [hand(shares, deck) for deck in range(decks)]
-            cards = shuffled(shares, f"{seed}/{index}/{piece}/{decks}", decks)[:rest]
-            for kind, shape in enumerate(shapes):
-                found[shape] = found.get(shape, 0) + sum(each[kind] for each in hands) + cards.count(kind)
-        return found
+
+        def count(shape: Shape) -> int:
+            return round(self.sum_of(seed, index, steps, lambda blend: float((blend or self).shape == shape)))
+
+        return {shape: count(shape) for shape in (self.shape, *(blend.shape for blend in self.blends))}
 
     def _bounds(self) -> list[int]:
         """Sorted steps at which the set of active blends changes, including 0 and the end of the stage."""
