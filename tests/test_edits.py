@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapeflow.ir import edits
+from shapeflow.ir import noise as random_numbers
 from shapeflow.ir.edits import (
     Along,
     Constant,
@@ -35,10 +35,9 @@ from shapeflow.ir.edits import (
     is_reversible,
     joined,
     matrices,
-    noise,
-    noise_beyond,
     order,
 )
+from shapeflow.ir.noise import noise, noise_beyond
 
 
 def resized(values: Floats, rule: Resize) -> Floats:
@@ -211,8 +210,8 @@ def test_noise_after_old_entries_is_that_of_the_whole_array(axis: int, old: int)
 
 def test_only_blocks_with_new_entries_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
-    whole = edits.noise
-    monkeypatch.setattr(edits, "noise", lambda *at: drawn.append(at[4] >> 16) or whole(*at))
+    whole = random_numbers.noise
+    monkeypatch.setattr(random_numbers, "noise", lambda *at: drawn.append(at[4] >> 16) or whole(*at))
     assert sum(len(part) for part in noise_beyond(7, 0, "w", "hidden", (512, 1024), 0, 400)) == 112 * 1024
     assert drawn == [6, 7], "of eight"
 

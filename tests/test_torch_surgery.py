@@ -29,8 +29,9 @@ from torch_tools import (
 )
 
 from shapeflow.base.diagnostics import Refused
-from shapeflow.ir.edits import Along, Constant, Edit, Grow, Normal, Resize, View, noise
+from shapeflow.ir.edits import Along, Constant, Edit, Grow, Normal, Resize, View
 from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.noise import noise
 from shapeflow.ir.parameters import Parameter
 from shapeflow.ir.plan import Plan, Spec, Transition
 from shapeflow.optimizers.adamw import Adamw

@@ -17,11 +17,11 @@ from shapeflow.ir.edits import (
     Floats,
     Gather,
     Normal,
-    Resize,
+    Rule,
     gather,
     matrices,
-    noise_beyond,
 )
+from shapeflow.ir.noise import noise_beyond
 from shapeflow.ir.parameters import Growth
 from shapeflow_torch.reading import along as through
 
@@ -210,13 +210,14 @@ def _entry(family: Sequence[Bundle], along: Along, square: Tensor, sheet: Sheet)
     return family[0].filled([fills[0], *(fill.clone() for fill in fills[1:])])
 
 
-def rewrite(bundle: Bundle, dims: Sequence[str], dim: str, rule: Resize) -> Bundle:
+def rewrite(bundle: Bundle, dims: Sequence[str], dim: str, rule: Rule, seed: int) -> Bundle:
     """Rewrite a dim through a rule on every axis that has it. Values are multiplied by the matrix V, gradients by G and
     squared gradients by G * G (elementwise).
 
     The rule mixes entries, so all of them get the age of the oldest."""
     for axis in (axis for axis, named in enumerate(dims) if named == dim):
-        bundle = _rewritten(bundle, axis, *(_matrix(m, bundle.value) for m in matrices(rule, bundle.value.shape[axis])))
+        made = matrices(rule, bundle.value.shape[axis], seed)
+        bundle = _rewritten(bundle, axis, *(_matrix(matrix, bundle.value) for matrix in made))
     return bundle
 
 

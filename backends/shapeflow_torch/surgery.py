@@ -131,7 +131,7 @@ class _Surgery:
                 self._grow(edit, parameter, family, [Sheet(*self.noise, member) for member in new])
             else:
                 for at in range(len(family)):
-                    family[at] = rewrite(family[at], parameter.logical, edit.dim, edit.rule)
+                    family[at] = rewrite(family[at], parameter.logical, edit.dim, edit.rule, self.noise[0])
         for member in new:
             self._close(member, family.pop(0).shaped(stored))
 

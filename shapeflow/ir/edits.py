@@ -2,20 +2,20 @@
 
 Every edit of a parameter is a linear map along one named dim at a time: value' = V value + fill, gradient' = G
 gradient. The maps of the optimizer state follow: first moment' = G m, second moment' = (G * G) v, average' = V average
-+ the same fill. An edit contains rule names and sizes, never matrices. `gather`, `matrices` and `noise` compute the
-numbers, which are the same on every machine.
++ the same fill. An edit contains rule names and sizes, never matrices. `gather`, `matrices` and `noise.noise` compute
+the numbers, which are the same on every machine.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import attrs
 import numpy as np
 import numpy.typing as npt
+
+from shapeflow.ir.random_features import projection
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -99,6 +99,20 @@ class Resize:
 
 
 @attrs.frozen
+class Project:
+    """Rewrite the parameters of random features for `to` of them, such that the new ones predict best what the old ones
+    predict on data whose entries have the deviations j^-alpha, j = 1 .. `features`. The random features themselves
+    depend on the run's seed."""
+
+    to: int
+    features: int
+    alpha: float
+
+
+Rule = Resize | Project
+
+
+@attrs.frozen
 class Along:
     """One dim of a `Grow`: its new size, and how the new entries are filled."""
 
@@ -126,7 +140,7 @@ class Map:
 
     parameter: str
     dim: str
-    rule: Resize
+    rule: Rule
 
 
 @attrs.frozen
@@ -251,47 +265,17 @@ def interpolation(old: int, to: int, antialias: bool) -> Floats:
     return weights
 
 
-def matrices(rule: Resize, old: int) -> tuple[Floats, Floats]:
+def matrices(rule: Rule, old: int, seed: int = 0) -> tuple[Floats, Floats]:
     """The matrices (V, G) of a rule on a dim of `old` entries. Both have shape (to, old) and type float64, and apply
-    along each tensor axis that contains the dim."""
+    along each tensor axis that contains the dim. `seed`: that of the run, which only `Project` needs."""
     if old == rule.to:
         return np.eye(old), np.eye(old)
+    if isinstance(rule, Project):
+        forward = projection(seed, rule.features, rule.alpha, old, rule.to)
+        return forward, np.asarray(np.linalg.pinv(forward).T, np.float64)
     forward = interpolation(old, rule.to, rule.antialias)
     inverse = np.asarray(np.linalg.pinv(forward).T, np.float64)
     return (inverse, forward) if rule.kind == "kernel" else (forward, inverse)
-
-
-_BLOCK = 1 << 16
-"""Number of normals drawn for one counter value. Changing it changes the random numbers of every seed."""
-
-
-def noise(seed: int, switch: int, parameter: str, dim: str, start: int, count: int) -> Floats:
-    """`count` standard normals, from index `start` of an infinite sequence that depends only on the other arguments.
-
-    `parameter` is the name of one tensor, with the depth filled in. Any slice can be drawn without the others, so a
-    rank draws only its shard. The numbers do not depend on torch, the device or the number of ranks.
-    """
-    digest = hashlib.sha256(f"{seed}/{switch}/{parameter}/{dim}".encode()).digest()
-    key = np.frombuffer(digest[:16], "<u8")
-    first, last = start // _BLOCK, -(-(start + count) // _BLOCK)
-    streams = [np.random.Philox(key=key, counter=[0, 0, 0, block]) for block in range(first, last)]
-    sheet = [np.random.Generator(stream).standard_normal(_BLOCK) for stream in streams]
-    return np.concatenate([np.empty(0), *sheet])[start - first * _BLOCK :][:count]
-
-
-def noise_beyond(
-    seed: int, switch: int, parameter: str, dim: str, sizes: Sequence[int], axis: int, old: int
-) -> Iterator[Floats]:
-    """Yield the normals for the new entries of a tensor, in order, in pieces.
-
-    The sequence of `noise` fills a tensor of shape `sizes` in row-major order. The new entries are those with an index
-    of `old` or more along `axis`. Blocks without new entries are not drawn."""
-    behind = math.prod(sizes[axis + 1 :])
-    row, count = sizes[axis] * behind, math.prod(sizes)
-    for start in range(0, count, _BLOCK):
-        wanted = np.arange(start, min(start + _BLOCK, count)) % row >= old * behind
-        if wanted.any():
-            yield noise(seed, switch, parameter, dim, start, len(wanted))[wanted]
 
 
 def edit_to_json(edit: Edit) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from shapeflow.ir.edits import Along, Copy, Edit, Grow, Map, Resize, Swap, View
+from shapeflow.ir.edits import Along, Copy, Edit, Grow, Map, Swap, View
 from shapeflow.ir.plan import Blend, Plan, Spec, Stage
 
 CHANNELS = frozenset({"residual", "heads", "kv_heads", "hidden"})
@@ -186,8 +186,10 @@ def _edit(edit: Edit, by: Divisors, batches: Mapping[int, int]) -> Edit:
     match edit:
         case Grow(_, alongs):
             return attrs.evolve(edit, along=tuple(_along(along, by.dim(along.dim)) for along in alongs))
-        case Map(_, dim, rule) | View(_, dim, rule):
-            return attrs.evolve(edit, rule=Resize(rule.to // by.dim(dim), rule.kind, rule.antialias))
+        case Map(_, dim, rule):
+            return attrs.evolve(edit, rule=attrs.evolve(rule, to=rule.to // by.dim(dim)))
+        case View(_, dim, resize):
+            return attrs.evolve(edit, rule=attrs.evolve(resize, to=resize.to // by.dim(dim)))
         case Swap(slot, to):
             return Swap(slot, _slot(slot, to, by, batches))
         case _:

@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from shapeflow.ir.edits import SlotValue, noise
+from shapeflow.ir.edits import SlotValue
+from shapeflow.ir.noise import FRESH, noise
 
 Sizes = Mapping[str, Mapping[str, int]]
 """Parameter name (depth in braces) -> dim -> stored size."""
 
 Slots = Mapping[str, SlotValue]
-
-FRESH = -1
-"""The switch number used for the noise of the first initialization."""
 
 
 class Net(nn.Module):
