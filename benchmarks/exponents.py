@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from shapeflow.ir.edits import EditError
-from shapeflow.laws.phases import Phases
 from shapeflow.laws.random_features.loss import LossCurve
 from shapeflow.laws.random_features.optimum import Widths
 from shapeflow.laws.random_features.phase import Phase, phase_of
+from shapeflow.laws.random_features.theory import Theory
 
 POINTS = (
     (0.8, 0.3),
@@ -84,7 +84,7 @@ def main() -> int:
 
 def measured(alpha: float, beta: float, reach: tuple[float, float]) -> Measured:
     """The exponents over budgets whose best widths cover a range."""
-    begun, phase, source = time.monotonic(), phase_of(alpha, beta), Phases(alpha, beta)
+    begun, phase, source = time.monotonic(), phase_of(alpha, beta), Theory(alpha, beta)
 
     def curve(width: float) -> LossCurve | None:
         try:

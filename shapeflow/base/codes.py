@@ -83,7 +83,8 @@ _COMPONENTS = {
     "`--resume`, or export the weights as they are.",
     "teacher-changed": "The teacher's file is not the one that the plan was compiled with: the digests differ. Restore "
     "the old file, or compile the plan again.",
-    "wrong-data": "Model, objective, metric, axis and data do not fit together: some are for images, others for text.",
+    "wrong-data": "Model, objective, metric, axis and data do not fit together: images, text and vectors each have "
+    "their own.",
     "no-document-ends": "The model attends within documents, but the ends of documents are unknown: the data has no "
     "token for them, or the text contains none. A folder of files has one after each file.",
     "wrong-transition": "The transition after `via` moves along a different axis than the one before `in`.",
@@ -130,6 +131,8 @@ _THEORY = {
     "the help, or a smaller one. The usual bound, 2 over the trace of the covariance, can be several times too large.",
     "width-above-features": "The model has as many random features as the data has features, or more, which the theory "
     "does not cover. Raise `features`, leave it out so that it grows with the width, or use narrower models.",
+    "matrix-too-large": "The random matrix of the model has an entry for each feature of the data and each of the "
+    "model. It would take more than 1 GiB of memory. Use narrower models, or data with fewer features.",
     "less-than-a-step": "The compute is less than one step of SGD at the narrowest width, so no model can be trained "
     "with it.",
     "law-of-other-model": "`laws from phases` describes linear models on random features. The file has another model, "
@@ -244,6 +247,10 @@ _SWITCHES = {
     "not-blendable": "Steps of one stage may be shared among shapes that store the same parameters, such as different "
     "patches or contexts. A width changes what is stored, so it needs a stage of its own.",
     "blend-without-model": "A warning: shares apply to steps, and steps are known only with a model.",
+    "no-random-features": "`append` and `project` add random features, which only the model `random_features` has. "
+    "Other models grow by `width_expand`.",
+    "no-residual-stream": "`width_expand` adds channels to the residual stream of a transformer, which this model "
+    "does not have. The model `random_features` grows by `project` or `append`.",
     "no-patch": "The transition resizes patches, but the model does not have any.",
     "context-needs-rope": "The context of a model with learned positions cannot grow: the new positions would be "
     "untrained.",

@@ -11,9 +11,9 @@ import click
 from shapeflow.cli.common import formatted, print_json
 
 if TYPE_CHECKING:
-    from shapeflow.laws.phases import Phases
     from shapeflow.laws.random_features.loss import LossCurve
     from shapeflow.laws.random_features.study import Study
+    from shapeflow.laws.random_features.theory import Theory
 
 WIDEST = 2**30
 """Largest width that is tried."""
@@ -60,25 +60,26 @@ def command(budgets: Sequence[str], widths: Sequence[int], as_json: bool, plot: 
         click.echo(f"\n  plot written to {plot}")
 
 
-def _source(settings: dict[str, Any]) -> Phases:
-    """The law source with these settings. Raises Refused, BadParameter."""
+def _source(settings: dict[str, Any]) -> Theory:
+    """The theory with these settings. Raises Refused, BadParameter."""
     from shapeflow.ir.edits import EditError
-    from shapeflow.laws.phases import Phases
+    from shapeflow.laws.random_features.theory import Theory
 
     for name, least in (("ratio", 1.0), ("step", 0.0), ("step_times_trace", 0.0)):
         value = settings[name]
         if value is not None and not least < value < float("inf"):
             raise click.BadParameter(f"{value:g} is not above {least:g}", param_hint=_option(name))
     try:
-        return Phases(**settings)
+        return Theory(**settings)
     except EditError as error:
         raise _refused(error) from None
 
 
-def _study(source: Phases, budgets: Sequence[float], widths: Sequence[int]) -> Study:
+def _study(source: Theory, budgets: Sequence[float], widths: Sequence[int]) -> Study:
     """The phase and what was asked for. Raises Refused."""
+    import attrs
+
     from shapeflow.base.diagnostics import Diagnostic, Refused
-    from shapeflow.base.settings import written
     from shapeflow.ir.edits import EditError
     from shapeflow.laws.random_features.phase import phase_of
     from shapeflow.laws.random_features.study import AtWidth, Study, optima
@@ -93,10 +94,10 @@ def _study(source: Phases, budgets: Sequence[float], widths: Sequence[int]) -> S
         help = "raise the budget, or lower the batch"
         raise Refused(Diagnostic("less-than-a-step", str(error), place="--budget", help=help)) from None
     phase = phase_of(source.alpha, source.beta)
-    return Study(source.alpha, source.beta, source.batch, phase, found, shown, written(source))
+    return Study(source.alpha, source.beta, source.batch, phase, found, shown, attrs.asdict(source))
 
 
-def _stable(source: Phases, width: float) -> LossCurve | None:
+def _stable(source: Theory, width: float) -> LossCurve | None:
     """The curve of a width; None where SGD diverges."""
     from shapeflow.ir.edits import EditError
 

@@ -220,6 +220,12 @@ class Program:
         """An axis on which a switch would have to reverse a one-way transition; None if there is none."""
         return next((axis for axis in self.axes if axis.goes_back(before, after)), None)
 
+    def learning_rate(self, shape: Shape) -> float:
+        """The factor on the optimizer's learning rate in a shape: the product of the transitions' factors."""
+        assert self.trained is not None
+        facts = self.trained.facts
+        return math.prod(axis.transition.learning_rate(facts, shape) for axis in self.axes)
+
     def credit(self, before: Shape, after: Shape) -> float:
         """eta of a switch: the share of the loss decrease predicted by the law that survives it. The product over all
         axes that change; each factor is the measured credit, or the setting of the transition if not measured."""

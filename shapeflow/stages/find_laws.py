@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import attrs
 
 from shapeflow.base.diagnostics import Report, Span
-from shapeflow.base.settings import name_of
+from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import LawSource
 from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws, MixtureLaw
-from shapeflow.ir.program import Program
-from shapeflow.ir.route import LawRequest
+from shapeflow.ir.program import Program, Trained
+from shapeflow.ir.route import LawRequest, Training
 from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.refit_sentence import recorded
@@ -164,7 +164,22 @@ def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
         parameters={shape: trained.count(shape) for shape in program.candidates} if trained else None,
         non_embedding={s: trained.count(s, without="vocabulary") for s in program.candidates} if trained else None,
+        training=_training(program, trained) if trained else None,
         trains_unlike=program.trains_unlike if trained else None,
         setting_names={} if program.law_source is None else program.law_source.setting_names,
         sources=program.law_sources,
+    )
+
+
+def _training(program: Program, trained: Trained) -> Training:
+    shapes = program.candidates
+    return Training(
+        model=name_of(trained.model_component),
+        data=name_of(trained.data),
+        optimizer=name_of(trained.optimizer),
+        data_settings=written(trained.data),
+        optimizer_settings=written(trained.optimizer),
+        sizes={shape: trained.model.sizes(trained.whole(shape)) for shape in shapes},
+        batch={shape: trained.batch(shape) for shape in shapes},
+        learning_rate={shape: trained.optimizer.lr * program.learning_rate(shape) for shape in shapes},
     )
