@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     # Backends import the plan, the protocol of the training loop, and the components that they train.
     "shapeflow_simulator": {*BASE, "running"},
+    "shapeflow_exact": {*BASE, "running"},
     "shapeflow_torch": {*BASE, "data", "objectives", "optimizers", "running"},
     "shapeflow_grammar": set(),
 }
@@ -56,7 +57,7 @@ TO_BACKENDS = {"running.execute", "running.replica", "running.verdicts"}
 """The modules of `running` that a backend may import."""
 KNOW_REGISTRY = {"doctor", "explain", "stages.resolve"}
 """The modules that look up components by name: names in `.shape` files, in questions, in columns of logs."""
-BACKENDS = {"shapeflow_torch", "shapeflow_simulator"}
+BACKENDS = {"shapeflow_torch", "shapeflow_simulator", "shapeflow_exact"}
 TORCH = {"torch", "safetensors", "sklearn"}
 """Packages that only the torch backend may import."""
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "joblib"}
