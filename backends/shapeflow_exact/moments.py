@@ -121,11 +121,16 @@ def stepped(moments: Moments, step_size: float, batch: int, steps: int) -> Momen
     """The moments after some steps of SGD with a step size gamma and a batch B, gradients summed over the batch."""
     if steps == 0:
         return moments
-    shrinks = step_size * batch * moments.basis.eigenvalues
-    mean = moments.mean * (1 - shrinks) ** steps
-    factor = np.multiply.outer(1 - shrinks, 1 - shrinks) + np.multiply.outer(shrinks, shrinks) / batch
-    second = moments.second * factor**steps
+    mean, second = _apart(moments, step_size, batch, steps)
     np.fill_diagonal(second, _modes(moments.basis, step_size, batch).energies(np.diag(moments.second), steps))
+    return Moments(moments.basis, mean, second)
+
+
+def advanced(moments: Moments, diagonal: Diagonal, step_size: float, batch: int, steps: int) -> Moments:
+    """The moments after some steps, given their diagonal there: what `stepped` returns, without an eigenvalue
+    decomposition."""
+    mean, second = _apart(moments, step_size, batch, steps)
+    np.fill_diagonal(second, diagonal.energies)
     return Moments(moments.basis, mean, second)
 
 
@@ -148,6 +153,13 @@ def diverges(basis: Basis, step_size: float, batch: int) -> bool:
     more in total. The criterion of `stable` in `shapeflow/laws/random_features/loss.py`, for one W."""
     left = 2 - step_size * (batch + 1) * basis.eigenvalues
     return bool(left.min() <= 0 or step_size * (basis.eigenvalues / left).sum() >= 1)
+
+
+def _apart(moments: Moments, step_size: float, batch: int, steps: int) -> tuple[Floats, Floats]:
+    """E[e] and E[e_i e_j] after some steps; the diagonal is not that of the second moment."""
+    shrinks = step_size * batch * moments.basis.eigenvalues
+    factor = np.multiply.outer(1 - shrinks, 1 - shrinks) + np.multiply.outer(shrinks, shrinks) / batch
+    return moments.mean * (1 - shrinks) ** steps, moments.second * factor**steps
 
 
 def _rates(basis: Basis, step_size: float, batch: int) -> tuple[Floats, Floats]:

@@ -311,6 +311,9 @@ _RUNS = {
     "no-such-device": "The device must be `cpu`, `cuda` or `auto`; `auto` uses a GPU if there is one.",
     "no-such-gpus": "The run asks for more GPUs than this machine has. The notes list those that were found.",
     "no-processes": "A run needs at least one process.",
+    "not-exact": "`--machine exact` computes the expected loss of linear models on random features, trained by plain "
+    "SGD on Gaussian data with a power-law spectrum. It executes no other plan: train it with `--machine torch`.",
+    "one-process": "The exact machine runs in one process on the CPU. A run takes seconds.",
     "contradicting-devices": "`--gpus N` starts N processes with one GPU each. It cannot be combined with `--device "
     "cpu` or with a different number of `--processes`.",
     "bad-launch": "RANK and WORLD_SIZE are set, so a launcher such as `torchrun` started the processes of this run. It "

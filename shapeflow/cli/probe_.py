@@ -75,6 +75,7 @@ def command(
     target: Path | None,
     jobs: int | None,
     device: str,
+    machine: str,
     dry_run: DryRun | None,
     as_json: bool,
 ) -> None:
@@ -106,7 +107,7 @@ def command(
         return
     click.echo(price_of(todo), err=True)
     with watched(todo.jobs) as watch:
-        train(todo, Pool.of(jobs, device, file.parent), watch)
+        train(todo, Pool.of(jobs, device, file.parent, machine), watch)
     pairs_found = measured(todo)
     credits = known.joined(pairs_found)
     save(credits, found)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.cli.common import of_a_file, plan_of, print_diagnostics, print_json
+from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagnostics, print_json
 
 
 @click.command("run")
@@ -19,6 +19,7 @@ from shapeflow.cli.common import of_a_file, plan_of, print_diagnostics, print_js
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
+@machine_option
 @click.option("--processes", type=click.IntRange(1), help="Number of processes; every step is split among them.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads per process.")
 @click.option("--resume", is_flag=True, help="Resume from the newest checkpoint in the folder.")
@@ -39,6 +40,7 @@ def command(
     output: Path | None,
     gpus: int | None,
     device: str,
+    machine: str,
     processes: int | None,
     threads: int | None,
     resume: bool,
@@ -72,6 +74,7 @@ def command(
     choices: dict[str, Any] = {
         "gpus": gpus,
         "device": device,
+        "machine": machine,
         "processes": processes,
         "resume": resume,
         "compile": compile_,

@@ -129,7 +129,8 @@ class Phases(LawSourceHooks):
             # The gradient of the mean squared error is 2 / batch times the summed gradient of the theory.
             settings = {name: training.data_settings[name] for name in ("alpha", "beta", "features")}
             step = 2 * training.learning_rate[shape] / batch
-            found[shape] = Theory(**settings, step=step, batch=batch, seed=self.seed), training.sizes[shape]["feature"]
+            theory = Theory(**settings, step=step, batch=batch, lr=training.optimizer_settings["lr"], seed=self.seed)
+            found[shape] = theory, training.sizes[shape]["feature"]
         return found
 
 

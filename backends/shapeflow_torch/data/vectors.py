@@ -1,4 +1,4 @@
-"""Gaussian vectors and a linear target, drawn anew for every step."""
+"""Gaussian vectors and a linear target. Every step draws its own."""
 
 from __future__ import annotations
 

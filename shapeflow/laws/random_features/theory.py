@@ -32,6 +32,8 @@ class Theory:
     step_times_trace: float | None = None
     """Step size times the summed variance of the data; None: 1 / (batch + 1), unless `step` is given."""
     batch: int = 1
+    lr: float | None = None
+    """The learning rate that `step` was computed from: messages then advise another one."""
     seed: int | None = None
     """The random features: those of this seed, or None for the average over all."""
 
@@ -92,7 +94,9 @@ class Theory:
     def _unstable(self, message: str, why: str, share: float, model: RandomFeatures) -> EditError:
         """The refusal of a step size. `share`: the part of it that the help advises."""
         step, setting = share * self.step_of(model), "step"
-        if self.step is None:
+        if self.lr is not None:
+            step, setting = share * self.lr, "lr"
+        elif self.step is None:
             step, setting = step * model.trace, "step_times_trace"
         help = f"write `{setting}: {_below(step)}` or less"
         return EditError("unstable-step", message, why=why, help=help, setting=setting)
