@@ -18,6 +18,8 @@ from shapeflow.laws.random_features.loss import LossCurve
 from shapeflow.laws.random_features.table import points
 from shapeflow.laws.random_features.theory import Theory
 
+FIRST_SEED = 1 << 32
+"""The first seed of the random matrices that are drawn for an interval."""
 CITATION = "Paquette et al. 2024, arXiv 2405.15074"
 BY_MODEL = ("alpha", "beta", "ratio", "features", "step", "step_times_trace", "batch")
 """Settings that a file with a model states elsewhere."""
@@ -61,11 +63,17 @@ class Phases(LawSourceHooks):
         help="the step size times the summed variance of the features; 1 / (batch + 1) by default",
     )
     batch: int | None = setting("number", default=None, low=1, help="samples of one step; 1 by default")
+    matrices: int = setting(
+        "number", default=0, low=0, high=400, help="random features to draw: the answer then has an interval over them"
+    )
     seed: int | None = setting(
         "number", default=None, low=0, help="the laws of the random features of one seed, not of their average"
     )
 
     def __attrs_post_init__(self) -> None:
+        if self.seed is not None and self.matrices:
+            message, help = "`matrices` has no effect next to `seed`", "leave one of them out"
+            raise EditError("idle-setting", message, why="the laws are those of one", help=help, setting="matrices")
         if self.alpha is not None and self.beta is not None:
             self.theory()
 
@@ -76,7 +84,7 @@ class Phases(LawSourceHooks):
             name = "beta" if self.beta is None and self.alpha is not None else "alpha"
             message, help = f"`phases` needs the setting `{name}`", "write `phases(alpha: 1.0, beta: 0.7)`"
             raise EditError("missing-setting", message, why=f"`{name}` is not set", help=help)
-        given = attrs.asdict(self)
+        given = {name: value for name, value in attrs.asdict(self).items() if name != "matrices"}
         return Theory(**{**given, "batch": self.batch or 1})
 
     def laws(self, request: LawRequest, report: Report) -> Mapping[Shape, TabulatedLaw]:
@@ -86,15 +94,31 @@ class Phases(LawSourceHooks):
         unstable-step.
         """
         try:
-            found = self._theories(request) if request.training is None else self._trained(request, request.training)
+            found = self._asked(request)
             # The shape that allows the smallest step size comes first, so that its bound is the one reported.
             order = sorted(found, key=lambda shape: found[shape][0].margin(found[shape][1]))
             curves = {shape: found[shape][0].curve(found[shape][1]) for shape in order}
         except EditError as error:
-            at = request.spans.get(error.setting, request.spans.get(""))
-            report.error(error.code, error.message, at, error.why, notes=error.notes, help=error.help)
+            _report(error, request, report)
             return {}
         return {shape: _law(*one, curves[shape], request, shape) for shape, one in found.items()}
+
+    def samples(self, request: LawRequest, report: Report) -> Mapping[Shape, tuple[TabulatedLaw, ...]]:
+        """The laws of some random matrices, whose seeds no run is likely to have. Empty after an error: unstable-step,
+        idle-setting."""
+        drawn: dict[Shape, tuple[TabulatedLaw, ...]] = {}
+        try:
+            for shape, (theory, width) in (self._asked(request) if self.matrices else {}).items():
+                seeds = range(FIRST_SEED, FIRST_SEED + self.matrices)
+                each = [attrs.evolve(theory, seed=seed) for seed in seeds]
+                drawn[shape] = tuple(_law(one, width, one.curve(width), request, shape) for one in each)
+        except EditError as error:
+            _report(error, request, report)
+        return drawn
+
+    def _asked(self, request: LawRequest) -> dict[Shape, tuple[Theory, int]]:
+        """The theory and the width of each candidate. Raises EditError."""
+        return self._theories(request) if request.training is None else self._trained(request, request.training)
 
     def _theories(self, request: LawRequest) -> dict[Shape, tuple[Theory, int]]:
         """The theory and the width of each candidate of a file without a model. Raises EditError."""
@@ -132,6 +156,11 @@ class Phases(LawSourceHooks):
             theory = Theory(**settings, step=step, batch=batch, lr=training.optimizer_settings["lr"], seed=self.seed)
             found[shape] = theory, training.sizes[shape]["feature"]
         return found
+
+
+def _report(error: EditError, request: LawRequest, report: Report) -> None:
+    at = request.spans.get(error.setting, request.spans.get(""))
+    report.error(error.code, error.message, at, error.why, notes=error.notes, help=error.help)
 
 
 def _law(theory: Theory, width: int, curve: LossCurve, request: LawRequest, shape: Shape) -> TabulatedLaw:

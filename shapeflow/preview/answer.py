@@ -185,6 +185,9 @@ def _provided(found: Answer) -> str:
 
 
 def _data(plan: Plan, found: Answer) -> str:
+    if all(one.law is None or one.law.provenance.curve is None for one in plan.candidates):
+        sure = any(one.measured for one in found.switches)
+        return _stated(plan) + "; the interval is that of the measured credits" * sure
     stated = [one.shape for one in plan.candidates if one.law is not None and one.law.provenance.curve is None]
     also = f"; stated, and taken as exact: {', '.join(one.written(plan.units) for one in stated)}" if stated else ""
     if not found.asked:

@@ -37,7 +37,7 @@ def find_laws(program: Program, report: Report) -> Laws:
     found: dict[Shape, AnyLaw] = {
         shape: power.law(program.metric.key, program.convention) for shape, power in program.stated.items()
     }
-    mixture = None
+    mixture, samples = None, dict[Shape, tuple[AnyLaw, ...]]()
     if program.law_source is not None and open_:
         request = _request(program, open_)
         mixture = program.law_source.mixture(request, report)
@@ -48,6 +48,7 @@ def find_laws(program: Program, report: Report) -> Laws:
         else:
             fitted = _fitted(program.law_source, request, report)
             found.update(program.law_source.laws(request, report) if fitted is None else fitted.laws)
+            samples.update(program.law_source.samples(request, report) if fitted is None and not report.failed else {})
     elif open_:
         shape = open_[0]
         name = next(iter(shape))
@@ -58,7 +59,7 @@ def find_laws(program: Program, report: Report) -> Laws:
             "this candidate has none",
             help=f"state one: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
         )
-    laws = Laws({shape: found[shape] for shape in program.candidates if shape in found}, mixture)
+    laws = Laws({shape: found[shape] for shape in program.candidates if shape in found}, mixture, samples)
     of_one_kind(laws, program, report)
     return laws
 

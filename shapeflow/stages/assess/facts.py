@@ -91,6 +91,16 @@ def own_compute(stage: Stage) -> float:
     return stage.steps * stage.cost
 
 
+def uncertain_credits(program: Program, plan: Plan) -> bool:
+    """Whether the measured credit of a switch of the plan has an interval."""
+    pairs = (
+        program.measured(axis, before.shape, after.shape)
+        for before, after in itertools.pairwise(plan.stages)
+        for axis in before.shape.changed(after.shape)
+    )
+    return any(pair is not None and pair.low is not None for pair in pairs)
+
+
 def switches(program: Program, plan: Plan) -> tuple[Switch, ...]:
     """The switches of a plan, each with its credit and whether all of it was measured."""
     return tuple(
