@@ -20,7 +20,9 @@ from shapeflow.laws.fitting.posterior import AHEAD, DRAWS, Draws, Posterior, pos
 from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
 from shapeflow.stages.assess.doubts import DIFFER
 from shapeflow.stages.assess.facts import (
+    MOST,
     beware,
+    drawn_credit,
     own_compute,
     per_flop,
     runs_differ,
@@ -143,14 +145,12 @@ def _credits(program: Program, plan: Plan) -> Iterator[Floats | float]:
     for before, after in itertools.pairwise(plan.stages):
         credit: Floats | float = 1.0
         for axis in before.shape.changed(after.shape):
-            pair = program.measured(axis, before.shape, after.shape)
-            if pair is None or pair.eta is None:
-                credit = credit * program.axis(axis).transition.credit
-            elif pair.low is None or pair.high is None:
-                credit = credit * float(pair.used or 0.0)
+            pair = program.indicated(axis, before.shape, after.shape)
+            if pair is None or pair.eta is None or pair.low is None or pair.high is None:
+                credit = credit * drawn_credit(program, axis, before.shape, after.shape)
             else:
                 width = (pair.high - pair.low) / (2 * Z95)
-                credit = credit * np.clip(pair.eta + width * rng.standard_normal(DRAWS), 0.0, 1.0)
+                credit = credit * np.clip(pair.eta + width * rng.standard_normal(DRAWS), 0.0, MOST)
         yield credit
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 from shapeflow.base.settings import name_of
@@ -14,6 +15,9 @@ from shapeflow.ir.program import Program
 from shapeflow.ir.tabulated import AnyLaw
 
 USEFUL, RUNS_DIFFER = 0.02, 0.04
+MOST = 2.0
+"""Largest credit that is drawn. A switch may leave a run better off than a run from scratch at the same error: to cut
+measured credits at 1 would predict less than is measured."""
 WORTH = 0.05
 """A plan of one fixed shape is not the answer if a single switch saves more than this."""
 PLACES = 12
@@ -94,7 +98,7 @@ def own_compute(stage: Stage) -> float:
 def uncertain_credits(program: Program, plan: Plan) -> bool:
     """Whether the measured credit of a switch of the plan has an interval."""
     pairs = (
-        program.measured(axis, before.shape, after.shape)
+        program.indicated(axis, before.shape, after.shape)
         for before, after in itertools.pairwise(plan.stages)
         for axis in before.shape.changed(after.shape)
     )
@@ -107,11 +111,17 @@ def switches(program: Program, plan: Plan) -> tuple[Switch, ...]:
         Switch(
             before=before.shape,
             after=after.shape,
-            credit=program.credit(before.shape, after.shape),
-            measured=all(
-                (pair := program.measured(axis, before.shape, after.shape)) is not None and pair.used is not None
-                for axis in before.shape.changed(after.shape)
-            ),
+            credit=math.prod(drawn_credit(program, axis, before.shape, after.shape) for axis in moved),
+            measured=all(program.indicated(axis, before.shape, after.shape) is not None for axis in moved),
         )
         for before, after in itertools.pairwise(plan.stages)
+        for moved in (before.shape.changed(after.shape),)
     )
+
+
+def drawn_credit(program: Program, axis: str, before: Shape, after: Shape) -> float:
+    """The credit of a switch along one axis that draws are centred on."""
+    pair = program.indicated(axis, before, after)
+    if pair is None or pair.eta is None:
+        return program.axis(axis).transition.credit
+    return float(pair.used or 0.0) if pair.low is None else min(max(pair.eta, 0.0), MOST)
