@@ -1,5 +1,5 @@
-"""The benchmarks of plans on random features, at small sizes: growth that keeps what the laws promise, and
-growth that does not."""
+"""The benchmarks of plans on random features, at small sizes: growth that keeps what the laws promise, growth that does
+not, and the batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTHS, FEATURES, SEEDS = (16, 32, 64, 128, 256), 1024, 3
 def benchmarks() -> Iterator[dict[str, ModuleType]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
-        yield {name: importlib.import_module(name) for name in ("phase_growth", "phase_routes")}
+        yield {name: importlib.import_module(name) for name in ("phase_growth", "phase_batch", "phase_routes")}
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(0.8, 0.3), (1.0, 0.7), (0.8, 1.4), (0.4, 0.9)])
@@ -39,6 +39,13 @@ def test_growth(benchmarks: dict[str, ModuleType], alpha: float, beta: float) ->
 
 def test_the_formula_of_power_laws(benchmarks: dict[str, ModuleType]) -> None:
     assert benchmarks["phase_growth"].ceiling(0.75, 1.2) == pytest.approx(0.9012, abs=1e-4)
+
+
+def test_raising_the_batch(benchmarks: dict[str, ModuleType]) -> None:
+    """The rule raises the batch too early: one raise, later, takes less than half the compute."""
+    found = benchmarks["phase_batch"].row(0.8, 0.3, 0, 8, batches=(1, 2, 4, 8, 16), width=64)
+    assert found.two <= found.one < 0.5 * found.rule
+    assert found.rule < found.predicted < 1
 
 
 def test_a_route_takes_the_steps_that_single_steps_would(benchmarks: dict[str, ModuleType]) -> None:
