@@ -20,6 +20,7 @@ from shapeflow_exact.moments import (
     basis,
     diverges,
     loss,
+    losses,
     moved,
     start,
     stepped,
@@ -118,6 +119,12 @@ def test_steps_add_up() -> None:
     np.testing.assert_allclose(whole.second, parts.second, rtol=1e-9, atol=1e-18)
     np.testing.assert_allclose(whole.mean, parts.mean, rtol=1e-9)
     assert stepped(before, 0.2, 2, 0) is before
+
+
+def test_losses_after_many_numbers_of_steps() -> None:
+    before, steps = middle(WIDE), np.array([0.0, 1.0, 30.0, 5000.0])
+    expected = [loss(stepped(before, 0.2, 2, int(each))) for each in steps]
+    np.testing.assert_allclose(losses(before, 0.2, 2, steps), expected, rtol=1e-11)
 
 
 def test_the_diagonal_follows_every_step() -> None:

@@ -122,7 +122,8 @@ def stepped(moments: Moments, step_size: float, batch: int, steps: int) -> Momen
     if steps == 0:
         return moments
     mean, second = _apart(moments, step_size, batch, steps)
-    np.fill_diagonal(second, _modes(moments.basis, step_size, batch).energies(np.diag(moments.second), steps))
+    modes, energies = _modes(moments.basis, step_size, batch), np.diag(moments.second)
+    np.fill_diagonal(second, modes.after(energies, np.array([float(steps)]))[0] @ modes.back)
     return Moments(moments.basis, mean, second)
 
 
@@ -132,6 +133,12 @@ def advanced(moments: Moments, diagonal: Diagonal, step_size: float, batch: int,
     mean, second = _apart(moments, step_size, batch, steps)
     np.fill_diagonal(second, diagonal.energies)
     return Moments(moments.basis, mean, second)
+
+
+def losses(moments: Moments, step_size: float, batch: int, steps: Floats) -> Floats:
+    """(n,): the expected losses after some numbers of steps, (n,), at a cost of n d."""
+    modes, energies = _modes(moments.basis, step_size, batch), np.diag(moments.second)
+    return np.asarray(modes.after(energies, steps) @ modes.back.sum(1) + moments.basis.residual)
 
 
 def moved(moments: Moments, to: Basis, theta_map: Floats) -> Moments:
@@ -170,26 +177,26 @@ def _rates(basis: Basis, step_size: float, batch: int) -> tuple[Floats, Floats]:
 
 @attrs.frozen(eq=False)
 class _Modes:
-    """The matrix diag(a) + c 1^T of a step on the energies, diagonalised. Divided by sqrt(c) the energies follow a
-    symmetric matrix: y <- (1 - Q diag(nu) Q^T) y + sqrt(c) F0."""
+    """The matrix diag(a) + c 1^T of a step on the energies p, diagonalised. Divided by sqrt(c) they follow a symmetric
+    matrix, so that y = Q^T (p / sqrt(c)) follows y <- (1 - nu) y + Q^T sqrt(c) F0."""
 
-    root: Floats
-    """(d,): sqrt(c)."""
+    to: Floats
+    """(d, d): Q^T / sqrt(c), from energies to y."""
+    back: Floats
+    """(d, d): the transpose of its inverse; y @ back are energies."""
     falls: Floats
-    """(d,): log(1 - nu), the rates of the modes per step."""
-    modes: Floats
-    """(d, d): Q."""
+    """(d,): log(1 - nu)."""
     drive: Floats
-    """(d,): what a step adds to the modes."""
+    """(d,): what a step adds to y."""
 
-    def energies(self, begin: Floats, steps: int) -> Floats:
-        """(d,): the energies after some steps."""
+    def after(self, energies: Floats, steps: Floats) -> Floats:
+        """(n, d): y after some numbers of steps, (n,)."""
+        along = np.multiply.outer(steps, self.falls)
         with np.errstate(divide="ignore", invalid="ignore"):
             # The sum of exp(s falls) over s < steps.
-            ratio = np.expm1(steps * self.falls) / np.expm1(self.falls)
-        total = np.where(self.falls == 0, steps, ratio)
-        now = np.exp(steps * self.falls) * (self.modes.T @ (begin / self.root)) + total * self.drive
-        return np.asarray(self.root * (self.modes @ now))
+            ratio = np.expm1(along) / np.expm1(self.falls)
+        total = np.where(self.falls == 0, steps[:, None], ratio)
+        return np.asarray(np.exp(along) * (self.to @ energies) + total * self.drive)
 
 
 @functools.lru_cache(maxsize=32)
@@ -197,4 +204,5 @@ def _modes(basis: Basis, step_size: float, batch: int) -> _Modes:
     fall, noise = _rates(basis, step_size, batch)
     root = np.sqrt(noise)
     speed, modes = np.linalg.eigh(np.diag(fall) - np.outer(root, root))
-    return _Modes(root, np.log1p(-speed), modes, modes.T @ root * basis.residual)
+    # 1 - nu is above 0, since a and c are.
+    return _Modes(modes.T / root, modes.T * root, np.log1p(-speed), modes.T @ root * basis.residual)
