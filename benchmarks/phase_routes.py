@@ -121,7 +121,7 @@ def candidate(of: Basis, step_size: float, batch: int) -> Candidate:
     """A candidate with its law. Raises ValueError if SGD is not stable."""
     spectrum = Spectrum(of.eigenvalues[::-1], of.target[::-1] ** 2, np.ones(len(of.target)), of.residual)
     curve = loss_curve(spectrum, step_size, batch, len(of.target))
-    return Candidate(of, step_size, batch, TabulatedLaw(curve.floor, *points(curve), ABOUT))
+    return Candidate(of, step_size, batch, TabulatedLaw(curve.floor, *points(curve, curve.step_compute), ABOUT))
 
 
 def task(candidates: Sequence[Candidate], best: int) -> Task | None:

@@ -137,6 +137,20 @@ _THEORY = {
     "with it.",
     "law-of-other-model": "`laws from phases` describes linear models on random features. The file has another model, "
     "whose losses and FLOPs these laws do not predict.",
+    "no-width-family": "`shapeflow phases --fit` measures how the best width grows with compute. It needs curves of "
+    "one loss over compute, in runs that differ in their width alone and keep it while they train. `shapeflow doctor` "
+    "shows what the columns of a log hold; `--where` selects rows.",
+    "few-widths": "Exponents are slopes over the compute at which the best width changes. They need at least three "
+    "widths, and five or more to see whether the exponents are constant. `shapeflow sweep` trains one run of each.",
+    "rising-loss": "The loss of a run does not fall beyond its noise, or rises at the end. The curve then does not "
+    "show what more compute gives. Measure the loss on more data, or end the runs earlier.",
+    "no-interior-optimum": "One width is the best at nearly all compute that was measured, so nothing shows how the "
+    "best width grows. Train longer or add narrower models if the narrowest is the best; add wider ones if the widest "
+    "is.",
+    "short-envelope": "The best width changes over less than about one decade of compute. A slope over less is not "
+    "evidence for an exponent. Cover more compute with narrower and wider models.",
+    "loose-exponents": "Curves of neighbouring widths are too noisy, or too close to each other, to determine where "
+    "they cross. Average the loss over more data, train more runs of each width, or use widths that are farther apart.",
     "width-alone": "`laws from phases` predicts the loss over the width. The file needs the axis `width` and no other.",
 }
 _LOGS = {
@@ -149,7 +163,7 @@ _LOGS = {
     "computed-compute": "A warning: a log has no compute column, so compute was derived from its steps. This is "
     "correct only if all steps cost the same, as given by the file's model and data.",
     "missing-column": "A log or table has no column of the expected name, or the column has other contents. Name the "
-    "column with a setting of `fit`, or with `--column`.",
+    "column with a setting of `fit`, or with the option that the help names.",
     "missing-steps": "The warm-up to drop is given in steps, but the log has no step column.",
     "mixed-conventions": "The runs count compute by a different convention than the file's model, so their laws do not "
     "apply.",
@@ -193,7 +207,7 @@ _LOGS = {
     "the table: its laws describe the files as they were.",
     "falling-rate": "The learning rate falls along the runs that a law was fitted to. An early point of such a run has "
     "a higher error than a shorter run would reach, so the curve does not show the state of a run after some compute. "
-    "`shapeflow fit` ends with it as an error, and plans answer `unknown`.",
+    "`shapeflow fit` ends with it as an error, plans answer `unknown`, and `shapeflow phases --fit` refuses such runs.",
     "other-end": "A warning: shapes are compared by a metric that measures each in its own form, such as its own "
     "context, and the plan ends below the largest value. For a model that is used at the largest value, such a plan "
     "can be worse than a fixed shape. Plan by the metric of the model that you keep, such as "

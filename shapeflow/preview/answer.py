@@ -217,7 +217,8 @@ def _price(plan: Plan, compute: float) -> str:
 
 
 def _credit(found: Answer) -> str:
-    kept = [share(one.credit) + ("" if one.measured else " (assumed)") for one in found.switches]
+    # A switch may keep more than all of it.
+    kept = [f"{100 * one.credit:.0f}%" + ("" if one.measured else " (assumed)") for one in found.switches]
     needs = "" if found.credit_needed is None else f"; pays from {share(found.credit_needed)} at each switch"
     probe = "; `shapeflow probe` measures it" if found.assumed else ""
     return f"progress that survives a switch: {', '.join(dict.fromkeys(kept))}{needs}{probe}"

@@ -34,4 +34,4 @@ class RandomFeatures(Net):
 
     def coefficients(self) -> Tensor:
         """Return the coefficients of the prediction as a linear function of the vector, (features,), float64."""
-        return self.matrix().double() @ self.theta[0].double()
+        return self.matrix().double() @ self.theta[0].detach().double()

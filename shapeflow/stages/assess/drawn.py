@@ -20,7 +20,6 @@ from shapeflow.laws.fitting.posterior import AHEAD, DRAWS, Draws, Posterior, pos
 from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
 from shapeflow.stages.assess.doubts import DIFFER
 from shapeflow.stages.assess.facts import (
-    MOST,
     beware,
     drawn_credit,
     own_compute,
@@ -150,7 +149,7 @@ def _credits(program: Program, plan: Plan) -> Iterator[Floats | float]:
                 credit = credit * drawn_credit(program, axis, before.shape, after.shape)
             else:
                 width = (pair.high - pair.low) / (2 * Z95)
-                credit = credit * np.clip(pair.eta + width * rng.standard_normal(DRAWS), 0.0, MOST)
+                credit = credit * np.clip(pair.eta + width * rng.standard_normal(DRAWS), 0.0, pair.most)
         yield credit
 
 

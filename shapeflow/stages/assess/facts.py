@@ -15,9 +15,6 @@ from shapeflow.ir.program import Program
 from shapeflow.ir.tabulated import AnyLaw
 
 USEFUL, RUNS_DIFFER = 0.02, 0.04
-MOST = 2.0
-"""Largest credit that is drawn. A switch may leave a run better off than a run from scratch at the same error: to cut
-measured credits at 1 would predict less than is measured."""
 WORTH = 0.05
 """A plan of one fixed shape is not the answer if a single switch saves more than this."""
 PLACES = 12
@@ -124,4 +121,4 @@ def drawn_credit(program: Program, axis: str, before: Shape, after: Shape) -> fl
     pair = program.indicated(axis, before, after)
     if pair is None or pair.eta is None:
         return program.axis(axis).transition.credit
-    return float(pair.used or 0.0) if pair.low is None else min(max(pair.eta, 0.0), MOST)
+    return float(pair.used or 0.0) if pair.low is None else min(max(pair.eta, 0.0), pair.most)
