@@ -101,7 +101,7 @@ class Phases(LawSourceHooks):
         except EditError as error:
             _report(error, request, report)
             return {}
-        return {shape: _law(*one, curves[shape], request, shape) for shape, one in found.items()}
+        return {shape: _law(*one, curves[shape], request, shape, self.matrices) for shape, one in found.items()}
 
     def samples(self, request: LawRequest, report: Report) -> Mapping[Shape, tuple[TabulatedLaw, ...]]:
         """The laws of some random matrices, whose seeds no run is likely to have. Empty after an error: unstable-step,
@@ -163,7 +163,10 @@ def _report(error: EditError, request: LawRequest, report: Report) -> None:
     report.error(error.code, error.message, at, error.why, notes=error.notes, help=error.help)
 
 
-def _law(theory: Theory, width: int, curve: LossCurve, request: LawRequest, shape: Shape) -> TabulatedLaw:
+def _law(
+    theory: Theory, width: int, curve: LossCurve, request: LawRequest, shape: Shape, matrices: int = 0
+) -> TabulatedLaw:
+    """The law of a curve. `matrices`: how many random features were drawn for the interval of the answer."""
     model = theory.model(width)
     compute, above = points(curve, curve.step_compute if request.step_compute is None else request.step_compute[shape])
     about = Provenance(
@@ -182,6 +185,7 @@ def _law(theory: Theory, width: int, curve: LossCurve, request: LawRequest, shap
             "step": theory.step_of(model),
             "batch": theory.batch,
             **({} if theory.seed is None else {"seed": theory.seed}),
+            **({"matrices": matrices} if matrices else {}),
         },
     )
     return TabulatedLaw(float(f"{curve.floor:.12g}"), compute, above, about)

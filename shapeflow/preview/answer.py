@@ -186,14 +186,22 @@ def _provided(found: Answer) -> str:
 
 def _data(plan: Plan, found: Answer) -> str:
     if all(one.law is None or one.law.provenance.curve is None for one in plan.candidates):
-        sure = any(one.measured for one in found.switches)
-        return _stated(plan) + "; the interval is that of the measured credits" * sure
+        return _stated(plan) + _uncertain(plan, found)
     stated = [one.shape for one in plan.candidates if one.law is not None and one.law.provenance.curve is None]
     also = f"; stated, and taken as exact: {', '.join(one.written(plan.units) for one in stated)}" if stated else ""
     if not found.asked:
         return f"inside what was measured{also}"
     each = ", ".join(f"{one.shape.written(plan.units)} {one.times:.3g} times" for one in found.asked)
     return f"extrapolated: beyond the measured compute of {each}{also}"
+
+
+def _uncertain(plan: Plan, found: Answer) -> str:
+    """What the interval of laws without measurements comes from."""
+    settings = (one.law.provenance.settings for one in plan.candidates if one.law is not None)
+    matrices = max((number for one in settings if isinstance(number := one.get("matrices"), int)), default=0)
+    parts = [f"{matrices} draws of the random features"] if matrices else []
+    parts += ["the measured credits"] if any(one.measured for one in found.switches) else []
+    return f"; the interval is that of {' and '.join(parts)}" if parts else ""
 
 
 def _settle(plan: Plan, found: Answer) -> str:
