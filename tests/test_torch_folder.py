@@ -10,7 +10,8 @@ from torch_tools import machine
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.events import Event, RunEnded, RunStarted
-from shapeflow_torch import checkpoint, folder
+from shapeflow.running import run_log
+from shapeflow_torch import checkpoint
 from shapeflow_torch.run import run
 
 PLAN = toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=4)
@@ -61,7 +62,7 @@ def test_killed_between_the_last_checkpoint_and_the_end(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
 def test_a_log_on_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").symlink_to("/dev/full")
-    log = folder.Log(tmp_path, 12)
+    log = run_log.Log(tmp_path, 12)
     with pytest.raises(Refused, match="disk-full"):
         log.write(RunStarted(PLAN.digest, 0))
     log.close()
@@ -70,4 +71,4 @@ def test_a_log_on_a_full_disk(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").mkdir()
     with pytest.raises(Refused, match="cannot-write"):
-        folder.Log(tmp_path, 12)
+        run_log.Log(tmp_path, 12)
