@@ -45,6 +45,7 @@ ELSEWHERE: dict[str, str] = {
     "foreign-checkpoint": "test_torch_checkpoint.py::test_another_plan",
     "grow-under-view": "test_ledger.py::test_refused_edits",
     "missing-extra": "test_tokenize.py::test_packages_that_are_not_installed",
+    "implausible-number": "test_faults.py::test_a_traversal_that_returns_no_number",
     "loss-not-finite": "test_torch_run.py::test_a_loss_that_is_no_number",
     "not-in-plan": "test_rivals.py::test_what_a_plan_file_does_not_contain",
     "no-checkpoint": "test_refusals.py::test_a_simulation_keeps_no_checkpoint",

@@ -141,7 +141,7 @@ def _sizes(stage: Stage, number: int) -> Iterator[str]:
     """Invalid sizes of a stage. Edits are rehearsed only if all sizes are valid."""
     for dim, size in stage.sizes.items():
         if type(size) is not int or not 1 <= size <= LARGEST:
-            yield f"stage {number}: its `{dim}` is {size!r}"
+            yield f"stage {number}: its `{dim}` is {size!r}, not a whole number from 1 to {LARGEST:,}"
 
 
 def _arrival(transition: Transition) -> Iterator[str]:
