@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic
+from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
 from shapeflow_torch import distribute
 from shapeflow_torch.compilation import Compile
@@ -21,7 +21,7 @@ __all__ = ["Outcome", "run"]
 def print_warning(diagnostic: Diagnostic) -> None:
     """Print a warning as one line to standard error."""
     notes = "".join(f" ({note})" for note in diagnostic.notes)
-    print(f"warning: {diagnostic.code}: {diagnostic.message}{notes}", file=sys.stderr)
+    say(f"warning: {diagnostic.code}: {diagnostic.message}{notes}", err=True)
 
 
 def run(

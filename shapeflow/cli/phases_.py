@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import formatted, print_json
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def command(budgets: Sequence[str], widths: Sequence[int], as_json: bool, plot: 
         return
     show(phases_view(study))
     if plot is not None:
-        click.echo(f"\n  plot written to {plot}")
+        say(f"\n  plot written to {plot}")
 
 
 def _source(settings: dict[str, Any]) -> Phases:
