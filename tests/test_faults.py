@@ -88,6 +88,43 @@ def test_a_traversal_that_returns_no_number(end: float, tmp_path: Path, monkeypa
     assert codes(tmp_path / "x.shape") == ["implausible-number"]
 
 
+LINKS = {
+    "use": ('use "inside.shape" as other\n', "secret.shape"),
+    "table": ('laws from table("inside.json")\n', "secret.json"),
+    "folder": ('use "inner/secret.shape" as other\n', "."),
+    "profile": ('profile from "inside.json"\n', "secret.json"),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_that_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    """The file is not opened: a message would quote it."""
+    sentence, target = LINKS[name]
+    outside, folder = tmp_path / "outside", tmp_path / "files"
+    outside.mkdir()
+    folder.mkdir()
+    for secret in ("secret.shape", "secret.json"):
+        (outside / secret).write_text("password = 1234\n")
+    link = folder / ("inner" if target == "." else f"inside{Path(target).suffix}")
+    link.symlink_to(outside / target)
+    open_ = "".join(one for one in LAWS_ONLY.splitlines(keepends=True) if "law for" not in one)
+    text = {"table": open_, "profile": BY_HAND}.get(name, LAWS_ONLY)
+    (folder / "x.shape").write_text(sentence + text)
+    with pytest.raises(Refused) as caught:
+        compile_file(folder / "x.shape", [], Report())
+    assert [one.code for one in caught.value.diagnostics] == ["path-outside"]
+    assert "password" not in str(caught.value)
+
+
+def test_a_link_within_the_folder_and_a_folder_that_is_one(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/real.shape").write_text("let width = 1\n")
+    (tmp_path / "files/inside.shape").symlink_to("real.shape")
+    (tmp_path / "files/x.shape").write_text('use "inside.shape" as other\n' + LAWS_ONLY)
+    (tmp_path / "link").symlink_to("files")
+    assert codes(tmp_path / "link/x.shape") == codes(tmp_path / "files/x.shape") == []
+
+
 WRONG: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "nan as a text": lambda plan: plan["totals"].update(compute="nan"),
     "a number as a text": lambda plan: plan["stages"][0]["leave"].update(compute="1e9"),

@@ -316,6 +316,7 @@ _RUNS = {
     "`--resume`.",
     "run-exists": "The folder already contains a run. Continue it with `--resume`, or use a different folder.",
     "run-finished": "The run has completed all its steps, so there is nothing to resume.",
+    "run-removed": "The folder of a run was removed during the run, which has ended, since it has no place to save to.",
     "run-busy": "Another process is running in this folder.",
     "run-failed": "A run of a sweep or a comparison failed. The note shows its output.",
     "no-run": "The folder does not contain a run: it has no plan.",
