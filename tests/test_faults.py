@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sources import BY_HAND, compiled
+from sources import BY_HAND, TWO_LAWS, compiled
 
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.sealed import digest_of
@@ -88,6 +88,13 @@ def test_a_traversal_that_returns_no_number(end: float, tmp_path: Path, monkeypa
     assert codes(tmp_path / "x.shape") == ["implausible-number"]
 
 
+def test_a_name_that_thousands_of_names_define(tmp_path: Path) -> None:
+    names = "".join(f"let a{number} = a{number + 1}\n" for number in range(3000))
+    text = LAWS_ONLY.replace("start at error 1.2", "start at error a0")
+    (tmp_path / "x.shape").write_text(f"{names}let a3000 = 1.2\n{text}")
+    assert codes(tmp_path / "x.shape") == []
+
+
 LINKS = {
     "use": ('use "inside.shape" as other\n', "secret.shape"),
     "table": ('laws from table("inside.json")\n', "secret.json"),
@@ -143,6 +150,14 @@ def test_a_plan_with_a_value_of_another_type(name: str, tmp_path: Path) -> None:
     WRONG[name](body)
     with pytest.raises(Refused, match="broken-plan"):
         plan_json.loads(json.dumps({**body, "digest": digest_of(body)}), "plan")
+
+
+def test_a_plan_with_a_law_that_no_model_has(tmp_path: Path) -> None:
+    body = plan_json.plan_to_json(compiled(tmp_path, TWO_LAWS))
+    body["candidates"][0]["law"]["b"] = 1e-300
+    with pytest.raises(Refused, match="broken-plan") as caught:
+        plan_json.loads(json.dumps({**body, "digest": digest_of(body)}), "plan")
+    assert "no training run has" in caught.value.diagnostics[0].notes[0]
 
 
 STEP = {"event": "step_done", "step": 4, "stage": 0, "shape": {"patch": 4}, "compute": 1.0, "loss": 2.0, "seconds": 0.1}

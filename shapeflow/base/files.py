@@ -55,8 +55,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def temporary_for(target: Path) -> tuple[int, str]:
-    """Make a temporary file next to a file, and return its descriptor and path. Removes those that killed processes
-    left behind. Raises OSError."""
+    """Make a temporary file next to a file. Returns its descriptor and path. Removes those of killed processes. Raises
+    OSError."""
     _clear(target)
     return tempfile.mkstemp(prefix=f"{_prefix(target)}{os.getpid()}.", suffix=".tmp", dir=target.parent)
 
@@ -67,7 +67,7 @@ def _prefix(target: Path) -> str:
 
 
 def _clear(target: Path) -> None:
-    """Remove the temporary files for a file that killed processes of this machine left behind."""
+    """Remove the temporary files for a file that are left from killed processes of this machine."""
     left = re.compile(re.escape(_prefix(target)) + r"(\d+)\.\w+\.tmp")
     # A folder that may be written may still not be listed.
     with contextlib.suppress(OSError):

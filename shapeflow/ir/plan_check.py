@@ -107,6 +107,9 @@ def _shapes(plan: Plan) -> Iterator[str]:
             yield f"{shape} is not a shape on {', '.join(sorted(axes)) or 'no axis'}"
         elif shape not in candidates:
             yield f"{shape} is not a candidate"
+    for candidate in plan.candidates:
+        if candidate.law is not None and not candidate.law.plausible:
+            yield f"the law of {candidate.shape} has numbers that no training run has"
     if plan.totals.error is not None and any(plan.law_of(stage) is None for stage in plan.stages):
         yield "it expects an error without a law"
 

@@ -66,16 +66,16 @@ def find_laws(program: Program, report: Report) -> Laws:
 
 def _plausible(laws: Mapping[Shape, AnyLaw], program: Program, report: Report) -> None:
     """Report the first law whose numbers have a size that no training run has (`implausible-number`)."""
-    wrong = next((shape for shape, law in laws.items() if isinstance(law, Law) and not law.plausible), None)
+    wrong = next((shape for shape, law in laws.items() if not law.plausible), None)
     if wrong is None:
         return
     law, name = laws[wrong], wrong.written(program.units)
-    numbers = ", ".join(f"{part}: {getattr(law, part):.4g}" for part in "abcd")
+    numbers = ", ".join(f"{part}: {getattr(law, part):.4g}" for part in "abcd") if isinstance(law, Law) else ""
     report.error(
         "implausible-number",
         f"the law of {name} has numbers that no training run has",
         program.spans.get("laws", program.span(*next(iter(wrong.items())))),
-        f"power({numbers})",
+        f"power({numbers})" if numbers else "a table of points",
         help="check the errors and the compute that the law was made from",
     )
 

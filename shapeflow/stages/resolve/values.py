@@ -46,16 +46,17 @@ class Names:
             at = self.lets.get(name)
         return tuple(found)
 
-    def expand(self, value: syntax.Value, report: Report, seen: tuple[str, ...] = ()) -> syntax.Value:
+    def expand(self, value: syntax.Value, report: Report) -> syntax.Value:
         """The value that a name is defined as; the value itself if it is not a name. Raises Unsettled."""
-        name = bare(value)
-        if name is None or (name not in self.lets and isinstance(value, syntax.Component)):
-            return value
-        if name in seen:
-            self.circular(name, seen, value.span, report)
-        if name not in self.lets:
-            self.unknown(name, value.span, "not defined by a `let`", report)
-        return self.expand(self.lets[name], report, (*seen, name))
+        seen: dict[str, None] = {}
+        while (name := bare(value)) is not None and (name in self.lets or not isinstance(value, syntax.Component)):
+            if name in seen:
+                self.circular(name, tuple(seen), value.span, report)
+            if name not in self.lets:
+                self.unknown(name, value.span, "not defined by a `let`", report)
+            seen[name] = None
+            value = self.lets[name]
+        return value
 
     def circular(self, name: str, seen: tuple[str, ...], at: Span, report: Report) -> typing.NoReturn:
         """Report a name that is defined by itself. Raises Unsettled."""
