@@ -11,6 +11,7 @@ user sees all errors of one stage at once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -130,9 +131,18 @@ def _lowered(program: Program, laws: Laws, route: Route, report: Report) -> Plan
     if plan is None or report.failed:
         return None
     plan = assess(program, laws, plan, report)
-    wrong = list(faults(plan))
-    assert not wrong, wrong
-    return sealed(plan)
+    wrong = list(itertools.islice(faults(plan), SHOWN))
+    try:
+        # A number that is not finite cannot be written to a plan file.
+        made = None if wrong else sealed(plan)
+    except ValueError as error:
+        made, wrong = None, [str(error)]
+    if wrong:
+        at = program.spans.get("model", program.axes[-1].span)
+        help_ = "use smaller sizes, or numbers that a training run can have"
+        message = f"the plan is not possible: {wrong[0]}"
+        report.error("impossible-plan", message, at, "leads to these numbers", notes=wrong[1:], help=help_)
+    return made
 
 
 def _unreached(program: Program, route: Route, report: Report) -> None:

@@ -13,6 +13,7 @@ Golden = Callable[[Path, str], None]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files instead of comparing")
+    parser.addoption("--families", type=int, default=100, help="number of random families of laws to try")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

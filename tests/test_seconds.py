@@ -264,7 +264,7 @@ def test_seconds_that_are_none(seconds: object, tmp_path: Path) -> None:
         profiles.load(tmp_path / "p.json")
 
 
-@pytest.mark.parametrize("budget", ["1e9 hours", "1e300 hours"])
+@pytest.mark.parametrize("budget", ["1e9 hours", "1e33 hours"])
 def test_too_much_time_is_refused(budget: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = written(tmp_path, timed(tmp_path, PLANNED.replace("budget 1 TFLOPs", f"budget {budget}")))
     assert answer(["compile", str(file)]) == 1

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch_tools import followed, losses, machine, parameters
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.sealed import digest_of
 from shapeflow.ir.plan import Plan
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.transitions.batch_resize import BatchResize
@@ -151,8 +152,9 @@ def saved(tmp_path: Path) -> Path:
 
 
 def edit_state(path: Path, **fields: Any) -> None:
-    state = json.loads((path / "state.json").read_text())
-    (path / "state.json").write_text(json.dumps({**state, **fields}))
+    """Replace fields of a checkpoint's state, and its digest."""
+    state = {**json.loads((path / "state.json").read_text()), **fields}
+    (path / "state.json").write_text(json.dumps({**state, "digest": digest_of(state)}))
 
 
 def refused(path: Path, plan: Plan = PLANS["width, ages"]) -> Diagnostic:
@@ -179,14 +181,26 @@ def test_missing_file(saved: Path) -> None:
     assert refused(saved).code == "broken-checkpoint"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "shapeflow-checkpoint", "version": 1}', "\0"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "shapeflow-checkpoint", "version": 2}', "\0"])
 def test_broken_state(saved: Path, text: str) -> None:
     (saved / "state.json").write_text(text)
     assert refused(saved).code == "broken-checkpoint"
 
 
+def test_a_state_that_was_changed(saved: Path) -> None:
+    state = json.loads((saved / "state.json").read_text())
+    (saved / "state.json").write_text(json.dumps({**state, "average_age": 3}))
+    assert refused(saved).code == "broken-checkpoint"
+
+
+@pytest.mark.parametrize("age", [-1, True, 0.5, "5"])
+def test_an_age_that_is_none(saved: Path, age: Any) -> None:
+    edit_state(saved, average_age=age)
+    assert refused(saved).code == "broken-checkpoint"
+
+
 def test_another_version(saved: Path) -> None:
-    edit_state(saved, version=2)
+    edit_state(saved, version=1)
     assert refused(saved).code == "foreign-checkpoint"
 
 

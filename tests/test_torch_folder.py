@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,9 +14,9 @@ from plans import toy_image_plan
 from torch_tools import machine
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.ir.events import Event, RunEnded, RunStarted
+from shapeflow.ir.events import Event, RunEnded, RunStarted, StepDone
 from shapeflow.running import run_log
-from shapeflow_torch import checkpoint
+from shapeflow_torch import checkpoint, folder
 from shapeflow_torch.run import run
 
 PLAN = toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=4)
@@ -45,6 +50,63 @@ def test_a_new_checkpoint_outlives_broken_ones_of_later_steps(tmp_path: Path) ->
     made.save(tmp_path / names[1], 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == names[:2]
     assert checkpoint.newest(tmp_path) == tmp_path / names[1]
+
+
+COPIES = ("step-000000008-best", "step-best", "step-8", ".step-mine", "step-000000004 (copy)")
+
+
+def test_copies_of_a_user_are_neither_removed_nor_resumed_from(tmp_path: Path) -> None:
+    run(PLAN, tmp_path, device="cpu")
+    folder_ = tmp_path / "checkpoints"
+    for name in COPIES:
+        shutil.copytree(folder_ / "step-000000008", folder_ / name)
+    (folder_ / "step-000000099").symlink_to(folder_ / "step-best")
+    assert checkpoint.newest(folder_) == folder_ / "step-000000012"
+    made = machine(PLAN)
+    for step in (16, 20):
+        made.save(folder_ / f"step-{step:09d}", step)
+    left = {path.name for path in folder_.iterdir()}
+    assert left == {"step-000000016", "step-000000020", "step-000000099", *COPIES}
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    run(PLAN, tmp_path, device="cpu", pause=6)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = tmp_path / "checkpoints" / f".step-000000004.{gone.pid}"
+    left.mkdir()
+    temporary = tmp_path / f".data.json.{socket.gethostname()[:50]}-{gone.pid}.abc_1234.tmp"
+    other = tmp_path / ".data.json.mine"
+    for path in (temporary, other):
+        path.touch()
+    resumed(tmp_path)
+    assert not left.exists()
+    assert not temporary.exists()
+    assert other.exists()
+
+
+@pytest.mark.parametrize("torn", [None, 0, 1, 30])
+def test_the_line_of_a_checkpoint_is_written_again(torn: int | None, tmp_path: Path) -> None:
+    """The log may end before, in or after the line of the checkpoint that is resumed from."""
+    run(PLAN, tmp_path, device="cpu", pause=6)
+    events = tmp_path / "events.jsonl"
+    whole = folder.lines_until(events, 4)
+    *before, line = whole.splitlines(keepends=True)
+    assert json.loads(line) == {"event": "checkpoint_saved", "step": 4, "name": "step-000000004"}
+    events.write_text("".join(before) + line[:torn])
+    assert folder.lines_until(events, 4) == whole
+
+
+@pytest.mark.parametrize("gone", [".", "events.jsonl"])
+def test_a_folder_that_is_removed_during_the_run(gone: str, tmp_path: Path) -> None:
+    def listen(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step == 5:
+            path = tmp_path / "run" / gone
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    with pytest.raises(Refused, match="run-removed"):
+        run(PLAN, tmp_path / "run", device="cpu", listen=listen)
+    assert (tmp_path / "run").exists() == (gone != ".")
 
 
 def test_killed_between_the_last_checkpoint_and_the_end(tmp_path: Path) -> None:

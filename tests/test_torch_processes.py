@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -55,6 +57,52 @@ def test_a_lost_process_is_reported_and_its_run_resumed(tmp_path: Path) -> None:
     assert (tmp_path / "run/checkpoints/step-000000004").exists()
     _, heard = go(toy_image_plan(checkpoint=4), tmp_path / "run", resume=True)
     assert isinstance(heard[-1], RunEnded)
+
+
+PEER = """
+    import os, signal, sys
+    from pathlib import Path
+    from plans import toy_image_plan
+    from shapeflow.base.diagnostics import Refused
+    from shapeflow_torch import machine as m
+    from shapeflow_torch.run import run
+
+    step = m.TorchMachine.step
+
+    def fatal(self, stage, number, compute):
+        if number == 5 and self.team.rank == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, stage, number, compute)
+
+    m.TorchMachine.step = fatal
+    if __name__ == "__main__":
+        try:
+            run(toy_image_plan(checkpoint=4), Path(sys.argv[1]), device="cpu")
+        except Refused as refused:
+            print(refused.diagnostics[0].code, *refused.diagnostics[0].notes)
+"""
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_peer_of_a_launcher_that_is_lost(lost: int, tmp_path: Path) -> None:
+    """Without a launcher of ours, the process that is left names the loss itself."""
+    script = tmp_path / "peer.py"
+    script.write_text(textwrap.dedent(PEER))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    here |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    command = [sys.executable, str(script), str(tmp_path / "run"), str(lost)]
+    peers = [
+        subprocess.Popen(command, env={**here, "RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    said = [peer.communicate(timeout=200) for peer in peers]
+    assert peers[lost].returncode == -signal.SIGKILL
+    out, err = said[1 - lost]
+    assert out.startswith(b"worker-lost "), err
+    assert b"Traceback" not in err
 
 
 ALONE = """

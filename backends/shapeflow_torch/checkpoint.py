@@ -4,7 +4,8 @@
                    average.safetensors     averaged weights by name
                    optimizer.safetensors   NAME.PART, the parts of the optimizer's state, of all weights or of none; a
                                           count is one number per tensor or one per entry
-                   state.json              format, version, plan, step, age of the average, size and digest of each file
+                   state.json              format, version, plan, step, age of the average, size and digest of each
+                                          file, and a digest of all this
 
 Tensor sizes are not stored in `state.json`: they follow from the plan and the step.
 """
@@ -12,8 +13,8 @@ Tensor sizes are not stored in `state.json`: they follow from the plan and the s
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -28,17 +29,19 @@ from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import cannot_write, sync_folder
-from shapeflow.base.json_text import parse_json
+from shapeflow.base.sealed import Seal, SealError, laid_out
 from shapeflow.ir.parameters import Growth
 from shapeflow_torch.surgery import Kept
 
-FORMAT, VERSION = "shapeflow-checkpoint", 1
+SEAL = Seal("shapeflow-checkpoint", 2)
 KEPT = 2
 """Number of checkpoints to keep. Older ones are removed once a newer one is complete."""
 
 _STATE = "state.json"
 _FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors")
-_STATE_KEYS = frozenset({"format", "version", "plan", "step", "average_age", "files"})
+_STATE_KEYS = frozenset({"plan", "step", "average_age", "files"})
+_NAME, _LEFT = re.compile(r"step-\d{9,}"), re.compile(r"\.step-\d{9,}\.\d+")
+"""The name of a checkpoint, and of an incomplete one. Other folders, such as a copy, are the user's."""
 
 
 @attrs.frozen(eq=False)
@@ -59,16 +62,17 @@ def save(path: Path, state: State) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        # The folder of the run is not made again: if it was removed, the run has nowhere to go on.
+        path.parent.mkdir(exist_ok=True)
         _clear(path.parent)
-        temporary.mkdir(parents=True)
+        temporary.mkdir()
         files = {}
         for name, tensors in zip(_FILES, _tables(state.kept), strict=True):
             data = write_tensors({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
             files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             _write(temporary / name, data)
-        header = {"format": FORMAT, "version": VERSION, "plan": state.plan, "step": state.step}
-        body = {**header, "average_age": state.average_age, "files": files}
-        _write(temporary / _STATE, json.dumps(body, indent=1, sort_keys=True).encode())
+        header = {"plan": state.plan, "step": state.step, "average_age": state.average_age, "files": files}
+        _write(temporary / _STATE, laid_out(SEAL.close(header)).encode())
         sync_folder(temporary)
         if path.exists():
             shutil.rmtree(path)
@@ -139,7 +143,7 @@ def adopt(source: Path, path: Path, plan: str, heir: str) -> None:
         path.mkdir(parents=True)
         for name, data in tables.items():
             _write(path / name, data)
-        _write(path / _STATE, json.dumps({**header, "plan": heir}, indent=1, sort_keys=True).encode())
+        _write(path / _STATE, laid_out(SEAL.close({**header, "plan": heir})).encode())
         sync_folder(path)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -188,13 +192,20 @@ def _write(path: Path, data: bytes) -> None:
 
 def _clear(folder: Path) -> None:
     """Remove temporary folders of processes that were killed while writing."""
-    for left in folder.glob(".step-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for left in folder.iterdir():
+        if _LEFT.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _sorted(folder: Path) -> list[Path]:
-    found: Iterable[Path] = folder.glob("step-*") if folder.is_dir() else ()
-    return sorted(path for path in found if path.is_dir())
+    """Return the checkpoints of a folder by step. A link is not one: what it leads to is not removed."""
+    found: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
+    ours = (path for path in found if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
+    return sorted(ours, key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def _surplus(path: Path) -> list[Path]:
@@ -202,22 +213,21 @@ def _surplus(path: Path) -> list[Path]:
 
     Those of later steps are removed first: they were broken, since the run resumed from an earlier step."""
     others = [other for other in _sorted(path.parent) if other != path]
-    later = [other for other in others if other.name > path.name]
+    later = [other for other in others if _step(other) > _step(path)]
     return [*later, *others[: len(others) - len(later)]][: 1 - KEPT]
 
 
 def _header(path: Path, plan: str | None) -> dict[str, Any]:
     try:
-        header = parse_json((path / _STATE).read_bytes())
+        header = SEAL.open((path / _STATE).read_text(encoding="utf-8"))
+    except SealError as error:
+        if error.what == "version":
+            raise _foreign(path, error.reason) from None
+        raise _broken(path, f"`{_STATE}`: {error.reason}", *error.notes) from None
     except (OSError, ValueError) as error:
         raise _broken(path, f"`{_STATE}` cannot be read: {error}") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise _broken(path, f"`{_STATE}` is not a {FORMAT}")
-    if header.get("version") != VERSION:
-        raise _foreign(
-            path, f"it has version {header.get('version')!r}, and this version of shapeflow reads version {VERSION}"
-        )
-    if header.keys() != _STATE_KEYS or not all(type(header[key]) is int for key in ("step", "average_age")):
+    counts = [header.get(key) for key in ("step", "average_age")]
+    if header.keys() != _STATE_KEYS or not all(type(count) is int and count >= 0 for count in counts):
         raise _broken(path, f"`{_STATE}` is incomplete")
     if plan is not None and header["plan"] != plan:
         raise _foreign(path, f"it belongs to plan {header['plan']}, not to {plan}")
@@ -242,12 +252,10 @@ def _table(path: Path, name: str, header: Mapping[str, Any], device: torch.devic
         raise _broken(path, f"`{name}` contains no readable tensors: {error}") from error
 
 
-def _broken(path: Path, why: str) -> Refused:
+def _broken(path: Path, *why: str) -> Refused:
     help_ = "remove this folder to resume from the previous checkpoint"
     return Refused(
-        Diagnostic(
-            "broken-checkpoint", f"the checkpoint `{path}` is damaged", place=str(path), notes=(why,), help=help_
-        )
+        Diagnostic("broken-checkpoint", f"the checkpoint `{path}` is damaged", place=str(path), notes=why, help=help_)
     )
 
 

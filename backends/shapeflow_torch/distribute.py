@@ -6,9 +6,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -63,7 +64,10 @@ def joined(device: str) -> Iterator[Team]:
         own = where.device(local)
         if own.type == "cuda":
             torch.cuda.set_device(own)
-        dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
+        try:
+            dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
+        except dist.DistError as error:
+            raise _bad_launch(_first_line(error)) from error
         yield Team(rank, world, own)
         # Only on a clean exit. If this process was refused, the others wait for it and this call would wait for them.
         dist.destroy_process_group()
@@ -71,6 +75,24 @@ def joined(device: str) -> Iterator[Team]:
         if rank:
             raise SystemExit(1) from None
         raise
+
+
+@contextlib.contextmanager
+def losses_named(choices: Choices) -> Iterator[None]:
+    """Raise Refused `worker-lost` instead of torch's error for a process that can no longer be reached."""
+    try:
+        yield
+    except RuntimeError as error:
+        # gloo raises plain errors, which name its own source file.
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
+            raise
+        raise Refused(_worker_lost("this process ended, too", [_first_line(error)], choices)) from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return what torch says is wrong, without the place in its source and its advice."""
+    text = re.sub(r"^\[[^]]*\] ", "", str(error).partition("\n")[0])
+    return text.partition(". ")[0] or type(error).__name__
 
 
 def _number(name: str, least: int = 0, instead: int | None = None) -> int:
@@ -181,9 +203,13 @@ def _lost(errors: list[ChildFailedError], choices: Choices) -> Diagnostic:
         # For a Python error, torch reports the traceback. For a signal, it reports only that there was one.
         message = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
         notes += str(message).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
+    return _worker_lost("the others were ended", notes, choices)
+
+
+def _worker_lost(effect: str, notes: Sequence[str], choices: Choices) -> Diagnostic:
     return Diagnostic(
         "worker-lost",
-        "a process of the run was lost, so the others were ended",
+        f"a process of the run was lost, so {effect}",
         place=str(choices.folder),
         notes=tuple(notes),
         help="resume from the last checkpoint with `--resume`; the system kills a process that runs out of memory",

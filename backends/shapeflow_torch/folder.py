@@ -103,10 +103,12 @@ def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
 
 
 def lines_until(path: Path, done: int) -> str:
-    """Return the lines of a log up to the checkpoint at `done` steps. Reading stops at a truncated line."""
+    """Return the lines of a log up to and including the checkpoint at `done` steps. Reading stops at a truncated line.
+
+    If the run was killed after it wrote the checkpoint, and before or while it logged it, that line is added."""
     if not done or not path.exists():
         return ""
-    kept = []
+    kept, saved = [], CheckpointSaved(done, checkpoint_name(done))
     for line in read_text(path).splitlines():
         try:
             event = event_from_json(parse_json(line, finite=False))
@@ -114,10 +116,8 @@ def lines_until(path: Path, done: int) -> str:
             break
         if event.step > done or isinstance(event, RunEnded):
             break
-        kept.append(line)
-        if isinstance(event, CheckpointSaved) and event.step == done:
+        if event == saved:
             break
-    else:
-        # The run was killed after it wrote the checkpoint and before it logged it, so add that line.
-        kept.append(json.dumps(event_to_json(CheckpointSaved(done, checkpoint_name(done)))))
+        kept.append(line)
+    kept.append(json.dumps(event_to_json(saved)))
     return "".join(f"{line}\n" for line in kept)

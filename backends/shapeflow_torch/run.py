@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic
+from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Goal, Listen, Outcome
 from shapeflow_torch import distribute
@@ -22,7 +22,7 @@ __all__ = ["Outcome", "run"]
 def print_warning(diagnostic: Diagnostic) -> None:
     """Print a warning as one line to standard error."""
     notes = "".join(f" ({note})" for note in diagnostic.notes)
-    print(f"warning: {diagnostic.code}: {diagnostic.message}{notes}", file=sys.stderr)
+    say(f"warning: {diagnostic.code}: {diagnostic.message}{notes}", err=True)
 
 
 def run(
@@ -54,13 +54,13 @@ def run(
     `no-such-model`, `no-such-data`, `no-such-objective`, `no-such-optimizer`, `no-such-metric`, `no-such-view`,
     `broken-component`, `wrong-member`, `broken-plan`, `undeclared-state`, `no-prefix-mask`, `data-missing`,
     `data-changed`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
-    `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-finished`, `other-plan`,
-    `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`, `cannot-write`,
-    `not-arrived`, `wrong-parameters`, `teacher-missing`, `teacher-broken`, `teacher-changed`.
+    `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-removed`, `run-finished`,
+    `other-plan`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`,
+    `cannot-write`, `not-arrived`, `wrong-parameters`, `teacher-missing`, `teacher-broken`, `teacher-changed`.
     """
     choices = Choices(folder, root or Path.cwd(), resume, compile, until, pause)
     if distribute.joins():
-        with distribute.joined(device) as team, Stop() as stop:
+        with distribute.losses_named(choices), distribute.joined(device) as team, Stop() as stop:
             outcome = train(plan, choices, team, stop, listen, warn)
             return outcome if team.leads else None
     where = place(device, processes, gpus)

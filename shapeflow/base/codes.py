@@ -252,6 +252,10 @@ _WAYS = {
     "a constant learning rate. `shapeflow run` follows the file's schedule.",
     "empty-stage": "A warning: a stage is shorter than one step and is left out.",
     "too-many-steps": "A stage has an unrealistic number of steps: the budget is too large for a model this small.",
+    "impossible-plan": "The sizes of a stage, or its numbers, are outside the limits of a plan, so that the plan could "
+    "not be read again. Use smaller sizes; a wide hidden layer is `mlp` times the width.",
+    "implausible-number": "A law or a traversal of another distribution returned a number that is not finite "
+    "or has a size that no training run has. Nothing can be computed with it.",
     "no-steps": "The whole plan is shorter than one step. Raise the budget.",
 }
 _SWITCHES = {
@@ -336,6 +340,7 @@ _RUNS = {
     "`--resume`.",
     "run-exists": "The folder already contains a run. Continue it with `--resume`, or use a different folder.",
     "run-finished": "The run has completed all its steps, so there is nothing to resume.",
+    "run-removed": "The folder of a run was removed during the run, which has ended, since it has no place to save to.",
     "run-busy": "Another process is running in this folder.",
     "run-failed": "A run of a sweep or a comparison failed. The note shows its output.",
     "no-run": "The folder does not contain a run: it has no plan.",

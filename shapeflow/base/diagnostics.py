@@ -6,9 +6,10 @@ stages (a reader, a checkpoint) raises `Refused`, which carries the same values.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import attrs
@@ -131,12 +132,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def leaves_folder(path: str, what: str, at: Span | None, report: Report) -> bool:
-    """Whether a path in a file leads out of the file's folder. If so, reports `path-outside`. `what`: what the path
-    names, in words."""
-    if not (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts):
+def _real(*parts: str) -> Path:
+    """A path without links. One that does not exist, or is a circle of links, stays as it is."""
+    return Path(os.path.realpath(os.path.join(*parts)))
+
+
+def leaves_folder(path: str, folder: str, what: str, at: Span | None, report: Report) -> bool:
+    """Whether a path in a file leads out of the file's folder, as written or through a link. If so, reports
+    `path-outside`. `folder`: the folder of the file; `what`: what the path names, in words."""
+    inside = not (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
+    if inside and "\0" not in path and _real(folder, path).is_relative_to(_real(folder)):
         return False
-    message = f"`{path}` leads out of the file's folder"
+    message = f"`{path}` {'is a link that ' if inside else ''}leads out of the file's folder"
     help_ = f"keep {what} in the folder of the file that names it, or below it"
     report.error("path-outside", message, at, "leaves the folder", help=help_)
     return True

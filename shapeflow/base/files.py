@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
+import socket
 import tempfile
 from pathlib import Path
 
@@ -37,7 +40,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             target.write_bytes(data)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        descriptor, temporary = temporary_for(target)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -49,6 +52,39 @@ def write_bytes(path: Path, data: bytes) -> None:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
         raise cannot_write(path, error) from error
+
+
+def temporary_for(target: Path) -> tuple[int, str]:
+    """Make a temporary file next to a file. Returns its descriptor and path. Removes those of killed processes. Raises
+    OSError."""
+    _clear(target)
+    return tempfile.mkstemp(prefix=f"{_prefix(target)}{os.getpid()}.", suffix=".tmp", dir=target.parent)
+
+
+def _prefix(target: Path) -> str:
+    """How the names of temporary files of this machine for a file begin."""
+    return f".{target.name[:100]}.{socket.gethostname()[:50]}-"
+
+
+def _clear(target: Path) -> None:
+    """Remove the temporary files for a file that are left from killed processes of this machine."""
+    left = re.compile(re.escape(_prefix(target)) + r"(\d+)\.\w+\.tmp")
+    # A folder that may be written may still not be listed.
+    with contextlib.suppress(OSError):
+        for path in target.parent.iterdir():
+            found = left.fullmatch(path.name)
+            if found is not None and not _runs(int(found[1])):
+                path.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # It belongs to another user.
+    return True
 
 
 def rights() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     import cattrs
 
 T = TypeVar("T")
+
+LONGEST = 2**63
+"""Whole numbers in a file are below this."""
 
 
 class SealError(ValueError):
@@ -80,6 +84,34 @@ class StructureError(ValueError):
     def __init__(self, *reasons: str) -> None:
         super().__init__("; ".join(reasons))
         self.reasons = reasons
+
+
+def strict(converter: cattrs.Converter) -> cattrs.Converter:
+    """The converter, made to refuse values of another type: the text "nan" and `true` are not numbers, and 5 is not a
+    text."""
+    converter.register_structure_hook(float, lambda value, _: _float(value))
+    converter.register_structure_hook(int, lambda value, _: _int(value))
+    for kind in (bool, str):
+        converter.register_structure_hook(kind, _exactly)
+    return converter
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= LONGEST:
+        raise TypeError
+    return value
+
+
+def _exactly(value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError
+    return value
 
 
 def structured(converter: cattrs.Converter, fields: Mapping[str, Any], kind: type[T]) -> T:

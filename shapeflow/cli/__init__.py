@@ -6,12 +6,16 @@ A command's module is imported when the command is called, which keeps `shapeflo
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
 from typing import Any
 
 import click
+
+from shapeflow.base.diagnostics import Refused
+from shapeflow.base.printing import cannot_print, prepare_streams, say, silence
 
 COMMANDS = {
     "compile": "Compile a .shape file into a plan, and show it.",
@@ -38,6 +42,9 @@ COMMANDS = {
 class _Commands(click.Group):
     """Commands by name; each is imported when it is called."""
 
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        return _printed_by_us(super().get_help_option(ctx))
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -45,6 +52,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"shapeflow.cli.{cmd_name}_").command
+        _printed_by_us(command.get_help_option(ctx))
         return command
 
     def resolve_command(
@@ -65,11 +73,24 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _printed_by_us(option: click.Option | None) -> click.Option | None:
+    """The help option of a command, whose help is printed as everything else is."""
+    if option is not None:
+        option.callback = _help
+    return option
+
+
+def _help(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        say(ctx.get_help())
+        ctx.exit()
+
+
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         from importlib.metadata import version
 
-        click.echo(f"shapeflow {version('shapeflow')}")
+        say(f"shapeflow {version('shapeflow')}")
         ctx.exit()
 
 
@@ -89,35 +110,49 @@ def main(arguments: list[str] | None = None) -> None:
 
 def answer(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code. User errors never end in a traceback."""
-    from shapeflow.base.diagnostics import Refused
-
+    prepare_streams()
     try:
-        # Keep the arguments, so that a stopped run can print the command that resumes it.
-        words = sys.argv[1:] if arguments is None else arguments
-        result = group.main(args=words, prog_name="shapeflow", standalone_mode=False, obj=list(words))
+        code = _answered(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader of the output closed it (`| head`). This is not an error, but nothing more can be printed.
+        silence(sys.stdout)
+        return 0
+    except OSError as error:
+        return _refused(cannot_print(error))
+
+
+def _answered(words: list[str]) -> int:
+    """Run a command and return its exit code. Raises OSError if stdout cannot be flushed, BrokenPipeError."""
+    try:
+        # `main` of click would end the process with status 1 if the reader of the output has closed it. The context
+        # keeps the arguments, so that a stopped run can print the command that resumes it.
+        with group.make_context("shapeflow", list(words), obj=list(words)) as context:
+            result = group.invoke(context)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        error.show()
+        error.show(file=(text := io.StringIO()))
+        say(text.getvalue().rstrip("\n"), err=True)
         return error.exit_code
-    except click.Abort:
-        click.echo("stopped", err=True)
-        return 130
-    except KeyboardInterrupt:
-        click.echo("stopped", err=True)
+    except (click.Abort, KeyboardInterrupt):
+        say("stopped", err=True)
         return 130
     except BrokenPipeError:
-        # The reader of the output closed it (`| head`). This is not an error, but nothing more can be printed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except Refused as refused:
-        from shapeflow.cli.common import print_diagnostics
-
-        print_diagnostics(refused.diagnostics)
-        return 1
+        return _refused(refused)
     except Exception as error:
         return _bug(error)
+
+
+def _refused(refused: Refused) -> int:
+    from shapeflow.cli.common import print_diagnostics
+
+    print_diagnostics(refused.diagnostics)
+    return 1
 
 
 def _bug(error: Exception) -> int:
@@ -132,8 +167,8 @@ def _bug(error: Exception) -> int:
     where = f"{os.path.basename(last)}:{frames[-1].tb_lineno}" if frames else "?"
     brought = _distribution_of([each.tb_frame.f_globals.get("__name__", "") for each in frames])
     blamed = f"`{brought}`, which brings components" if brought else "shapeflow"
-    click.echo(f"this is a bug in {blamed}: {type(error).__name__}: {error} ({where})", err=True)
-    click.echo("please report it with the command and its files; SHAPEFLOW_DEBUG=1 shows the full traceback", err=True)
+    say(f"this is a bug in {blamed}: {type(error).__name__}: {error} ({where})", err=True)
+    say("please report it with the command and its files; SHAPEFLOW_DEBUG=1 shows the full traceback", err=True)
     return 1
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, pool_options, print_after, print_diagnostics, print_json
 from shapeflow.cli.rounds import absolute, inside, rounds_of
 
@@ -65,8 +66,8 @@ def command(
         print_json({"plan": str(folder / "plan.json"), "answer": answer_to_json(plan.answer), **_spent(rounds)})
         return
     show(plan_view(plan))
-    click.echo(f"\n  plan written to {folder / 'plan.json'}; laws: `{question.laws}`")
-    click.echo(f"  next: {_next(file, folder, plan, question.laws)}")
+    say(f"\n  plan written to {folder / 'plan.json'}; laws: `{question.laws}`")
+    say(f"  next: {_next(file, folder, plan, question.laws)}")
     print_after(warnings)
 
 

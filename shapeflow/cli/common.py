@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.printing import say, say_json
 
 if TYPE_CHECKING:
     from shapeflow.ir.plan import Plan
@@ -26,15 +26,15 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
 
     for diagnostic in diagnostics:
         if _format() == "json":
-            click.echo(json.dumps(as_json(diagnostic), ensure_ascii=False), err=True)
+            say_json(as_json(diagnostic), err=True)
         else:
-            click.echo(render(diagnostic, color=_colored(), verbose=verbose()) + "\n", err=True)
+            say(render(diagnostic, color=_colored(), verbose=verbose()) + "\n", err=True, painted=True)
 
 
 def print_after(diagnostics: Sequence[Diagnostic]) -> None:
     """Print diagnostics below a screen that answers first."""
     if diagnostics and _format() == "text":
-        click.echo(err=True)
+        say(err=True)
     print_diagnostics(diagnostics)
 
 
@@ -159,7 +159,7 @@ def refuse_sentences(file: Path, sentences: Sequence[str]) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout."""
-    click.echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    say_json(value, indent=1)
 
 
 def seeds_of(file: Path, sentences: Sequence[str], text: str | None) -> list[int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import (
     of_a_file,
     pool_options,
@@ -106,7 +107,7 @@ def command(
         print_json(found.json())
         return
     _show(found, cases)
-    click.echo(f"\n  runs and comparison.json in {folder}")
+    say(f"\n  runs and comparison.json in {folder}")
 
 
 def _phases(cases: Cases, others: Rivals, by: str, target: float | None) -> list[list[Job]]:
@@ -147,7 +148,7 @@ def _trained(ways: Sequence[Entry], metric: str, pool: Pool, past: Past) -> dict
     found = {job.folder: run for job in fixed if (run := past.find(job, metric)) is not None}
     for job in jobs:
         if job.folder in found:
-            click.echo(f"  {job.label}: {found[job.folder].folder}", err=True)
+            say(f"  {job.label}: {found[job.folder].folder}", err=True)
     left = [job for job in jobs if job.folder not in found]
     with watched(left) as watch:
         return found | dict(zip([job.folder for job in left], pool.run(left, watch), strict=True))

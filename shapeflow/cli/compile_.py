@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, plan_of, print_after, print_diagnostics, print_json
 
 
@@ -44,7 +45,7 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     if file.suffix != ".json" and plan.model is not None and all(each.law is None for each in plan.candidates):
         _show_prices(file, sentences)
     if output is not None:
-        click.echo(f"\n  written to {output}")
+        say(f"\n  written to {output}")
     print_after(report.diagnostics)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import formatted
 
 
@@ -24,4 +25,4 @@ def command(run: Path, output: Path, raw: bool, unfinished: bool) -> None:
 
     written = export(run, output, raw=raw, unfinished=unfinished)
     kind = "raw" if raw else "averaged"
-    click.echo(f"wrote {output}: {written.tensors} {kind} tensors of {run} after step {written.step}")
+    say(f"wrote {output}: {written.tensors} {kind} tensors of {run} after step {written.step}")

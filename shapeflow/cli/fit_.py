@@ -11,6 +11,7 @@ import attrs
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report
+from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
     if not as_json:
         for done, path in (("laws written to", output), ("plot written to", plot)):
             if path is not None:
-                click.echo(f"  {done} {path}")
+                say(f"  {done} {path}")
     if any(law.provenance.verdict for law in found.laws.values()):
         raise Refused(_refusal(program, found))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import formatted as with_format
 
 
@@ -31,9 +32,9 @@ def command(files: tuple[Path, ...], check: bool) -> int:
         if after == text:
             continue
         if check:
-            click.echo(f"{file} would be reformatted: run `shapeflow fmt {file}`", err=True)
+            say(f"{file} would be reformatted: run `shapeflow fmt {file}`", err=True)
             code = 1
         else:
             write_text(file, after)
-            click.echo(f"reformatted {file}")
+            say(f"reformatted {file}")
     return code

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import formatted, print_json
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def command(
         return
     show(phases_view(study))
     if plot is not None:
-        click.echo(f"\n  plot written to {plot}")
+        say(f"\n  plot written to {plot}")
 
 
 def _asks_theory(settings: dict[str, Any], named: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import print_json
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def measured(
         return
     show(exponents_view(found, notes, decays))
     if plot is not None:
-        click.echo(f"\n  plot written to {plot}")
+        say(f"\n  plot written to {plot}")
 
 
 def _findings(

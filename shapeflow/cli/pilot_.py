@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, pool_options, print_after, print_diagnostics, print_json, seeds_in
 from shapeflow.cli.dry_run import DryRun, dry_run_options
 from shapeflow.cli.rounds import absolute, inside
@@ -174,7 +175,7 @@ def _write(jobs: Sequence[Job], table: Path) -> None:
     from shapeflow.running.runs import read_run
 
     rows = write_pilots([read_run(job.folder) for job in jobs], table)
-    click.echo(f"{rows} measurements in {table}", err=True)
+    say(f"{rows} measurements in {table}", err=True)
 
 
 def _show(
@@ -199,8 +200,8 @@ def _show(
         print_json({"laws": laws, "answer": answer_to_json(plan.answer)})
         return
     show(plan_view(plan))
-    click.echo(f"\n  laws: `{laws}`")
+    say(f"\n  laws: `{laws}`")
     # A pilot of another share cannot become the run of the plan.
     todo = ["compare" if plan.answer.say == "unknown" else "run", str(file), "--set", laws]
-    click.echo(f"  next: {shlex.join(['shapeflow', *todo])}, which trains from the beginning")
+    say(f"  next: {shlex.join(['shapeflow', *todo])}, which trains from the beginning")
     print_after(report.diagnostics)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, pool_options, print_diagnostics, print_json, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
 
@@ -105,7 +106,7 @@ def command(
         notes = [REFERENCE] * any(probe.scratch is not None for probe in todo.probes)
         dry_run.show(phases(todo), jobs, device, file.parent, as_json=as_json, starts=todo.starts, notes=notes)
         return
-    click.echo(price_of(todo), err=True)
+    say(price_of(todo), err=True)
     with watched(todo.jobs) as watch:
         train(todo, Pool.of(jobs, device, file.parent, machine), watch)
     pairs_found = measured(todo)
@@ -116,10 +117,10 @@ def command(
         return
     show(probe_view(todo, pairs_found))
     seconds = sum(run.trained for run in runs_of(todo))
-    click.echo(f"\n  {len(runs_of(todo))} runs in {folder}, {seconds:.0f} s of training")
+    say(f"\n  {len(runs_of(todo))} runs in {folder}, {seconds:.0f} s of training")
     if found.resolve().is_relative_to(file.parent.resolve()):
         inside = found.resolve().relative_to(file.parent.resolve())
-        click.echo(f'  `credits from "{inside.as_posix()}"` in {file} uses the measurements')
+        say(f'  `credits from "{inside.as_posix()}"` in {file} uses the measurements')
 
 
 def _pairs(texts: tuple[str, ...]) -> list[tuple[str, str]]:

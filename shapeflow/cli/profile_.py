@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
 
 
@@ -54,8 +55,8 @@ def command(
         print_json({"file": str(path), **profile_json(found)})
         return
     show(profile_view(program, found))
-    click.echo(f"\n  written to {path}")
+    say(f"\n  written to {path}")
     if path.resolve().is_relative_to(file.parent.resolve()):
         inside = path.resolve().relative_to(file.parent.resolve()).as_posix()
         used = f"{file} reads it" if program.profile_path == inside else f'write `profile from "{inside}"` in {file}'
-        click.echo(f"  next: {used}; a budget may then be a time, such as `budget 20 minutes`")
+        say(f"  next: {used}; a budget may then be a time, such as `budget 20 minutes`")

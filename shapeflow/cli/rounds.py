@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.printing import say
 
 if TYPE_CHECKING:
     from shapeflow.running.ask import Question, Round
@@ -50,7 +51,7 @@ def rounds_of(question: Question) -> tuple[list[Round], list[Diagnostic]]:
 
         for each in ask(question, report, train):
             rounds.append(each)
-            click.echo(_line(len(rounds), each), err=True)
+            say(_line(len(rounds), each), err=True)
     return rounds, report.diagnostics
 
 

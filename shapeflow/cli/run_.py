@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.printing import say
 from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagnostics, print_json
 
 
@@ -111,7 +112,7 @@ def _summary(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
         show("", run_view(run))
         if not getattr(outcome, "finished", True) and not getattr(outcome, "reached", False):
             words = [word for word in click.get_current_context().obj if word != "--resume"]
-            click.echo(f"\n  resume with: {shlex.join(['shapeflow', *words, '--resume'])}")
+            say(f"\n  resume with: {shlex.join(['shapeflow', *words, '--resume'])}")
     return 0
 
 

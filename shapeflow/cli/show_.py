@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import formatted, plan_of, print_json
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _difference(first: Path, second: Path, as_json: bool) -> None:
         print_json([{"what": what, "first": a, "second": b} for what, a, b in rows])
         return
     if not rows:
-        click.echo("the plans are the same")
+        say("the plans are the same")
         return
     from rich.table import Table
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shapeflow.base.diagnostics import Report
+from shapeflow.base.printing import say, say_json
 from shapeflow.cli.common import of_a_file, plan_of, print_after, print_diagnostics, print_json
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
         _rehearse(plan)
     show(curves_view(plan))
     if plot is not None:
-        click.echo(f"\n  plot written to {plot}")
+        say(f"\n  plot written to {plot}")
     print_after(report.diagnostics)
 
 
@@ -63,11 +64,10 @@ def _rehearse(plan: Plan) -> None:
 
 def _print_events(plan: Plan) -> None:
     """Print the stream of events without steps, one JSON object per line."""
-    import json
 
     from shapeflow.api import simulate
     from shapeflow.ir.events import StepDone, event_to_json
 
     for event in simulate(plan):
         if not isinstance(event, StepDone):
-            click.echo(json.dumps(event_to_json(event), ensure_ascii=False))
+            say_json(event_to_json(event))

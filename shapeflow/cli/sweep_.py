@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, pool_options, print_diagnostics, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
 from shapeflow.cli.rounds import absolute, inside, rounds_of
@@ -109,7 +110,7 @@ def _settled(file: Path, sentences: Sequence[str], folder: Path, pool: Pool) -> 
     assert plan is not None
     assert plan.answer is not None
     print_diagnostics(warnings)
-    click.echo(headline(plan, plan.answer))
+    say(headline(plan, plan.answer))
     return [read_run(path) for path in dict.fromkeys(job.folder for one in rounds for job in one.jobs)]
 
 
@@ -119,9 +120,9 @@ def _summary(file: Path, folder: Path, table: Path | None, runs: Sequence[Run]) 
 
     spent = sum(run.plan.compute_at(run.done) for run in runs)
     seconds = sum(run.trained for run in runs)
-    click.echo(f"{len(runs)} runs in {folder}, {flops(spent)} in total, {seconds:.0f} s of training")
+    say(f"{len(runs)} runs in {folder}, {flops(spent)} in total, {seconds:.0f} s of training")
     found = table or folder
     if found.resolve().is_relative_to(file.parent.resolve()):
-        click.echo(f"`{laws_sentence(found.resolve(), file.parent.resolve())}` in {file} reads them")
+        say(f"`{laws_sentence(found.resolve(), file.parent.resolve())}` in {file} reads them")
     if table is not None:
-        click.echo(f"{write_points(runs, table)} measurements in {table}")
+        say(f"{write_points(runs, table)} measurements in {table}")

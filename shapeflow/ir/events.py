@@ -6,11 +6,13 @@ produce equal events.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
+from shapeflow.base.sealed import LONGEST
 from shapeflow.base.shapes import Shape
 
 
@@ -118,14 +120,28 @@ def event_from_json(fields: Mapping[str, Any]) -> Event:
     if kind is None or not needed <= set(values) <= set(known):
         raise ValueError(f"not an event: {fields!r}")
     for name, value in values.items():
-        if not isinstance(value, _KINDS[name]):
+        if not _fits(name, value):
             raise ValueError(f"not an event: `{name}` is {value!r}")
     if "shape" in values:
         values["shape"] = Shape.from_json(values["shape"])
-    if not all(isinstance(value, int | float) for value in values.get("values", {}).values()):
+    if not all(map(_is_number, values.get("values", {}).values())):
         raise ValueError(f"not an event: `values` is {values['values']!r}")
     event: Event = kind(**values)
     return event
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a field of an event has a value of its type. Losses of a run that diverged are not finite."""
+    kind = _KINDS[name]
+    if kind is bool or not isinstance(value, int | float):
+        return isinstance(value, kind)
+    if kind is int:
+        return type(value) is int and 0 <= value < LONGEST
+    return isinstance(value, kind) and _is_number(value) and (name == "loss" or math.isfinite(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (type(value) is int and abs(value) < LONGEST)
 
 
 _KINDS: Mapping[str, Any] = {

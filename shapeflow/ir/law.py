@@ -8,6 +8,11 @@ from typing import Any, Literal
 
 import attrs
 
+SCALE, STEEP = (1e-100, 1e100), (1e-9, 1e3)
+"""The range of a and of b in a law that describes a real model."""
+FLOOR, OFFSET = 1e12, 1e37
+"""The largest |c| and |d| in such a law."""
+
 Pair = tuple[float, float]
 Quad = tuple[float, float, float, float]
 
@@ -139,6 +144,12 @@ class Law:
     draws: Any = attrs.field(default=None, eq=False, repr=False)
     """None, or a float64 array with one row (a, b, c, d) for each resample. Equal row numbers belong to the same
     resample in all laws of a fit. The law's JSON does not contain them."""
+
+    @property
+    def plausible(self) -> bool:
+        """Whether all four numbers are within the range of real models."""
+        within = SCALE[0] <= self.a <= SCALE[1] and STEEP[0] <= self.b <= STEEP[1]
+        return within and abs(self.c) <= FLOOR and abs(self.d) <= OFFSET
 
     @property
     def floor(self) -> float:

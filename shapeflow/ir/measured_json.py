@@ -8,13 +8,14 @@ from typing import Any
 
 import cattrs
 
+from shapeflow.base.sealed import strict
 from shapeflow.base.shapes import Shape, Value
 
 
 @functools.cache
 def converter() -> cattrs.Converter:
     """The converter of files that contain a subject (`Program.subject`). Unknown fields are errors."""
-    found = cattrs.Converter(forbid_extra_keys=True)
+    found = strict(cattrs.Converter(forbid_extra_keys=True))
     found.register_unstructure_hook(Shape, Shape.json)
     found.register_structure_hook(Shape, lambda value, _: Shape.from_json(value))
     found.register_structure_hook(Value, _value)

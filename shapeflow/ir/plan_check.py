@@ -107,6 +107,9 @@ def _shapes(plan: Plan) -> Iterator[str]:
             yield f"{shape} is not a shape on {', '.join(sorted(axes)) or 'no axis'}"
         elif shape not in candidates:
             yield f"{shape} is not a candidate"
+    for candidate in plan.candidates:
+        if candidate.law is not None and not candidate.law.plausible:
+            yield f"the law of {candidate.shape} has numbers that no training run has"
     if plan.totals.error is not None and any(plan.law_of(stage) is None for stage in plan.stages):
         yield "it expects an error without a law"
 
@@ -141,7 +144,7 @@ def _sizes(stage: Stage, number: int) -> Iterator[str]:
     """Invalid sizes of a stage. Edits are rehearsed only if all sizes are valid."""
     for dim, size in stage.sizes.items():
         if type(size) is not int or not 1 <= size <= LARGEST:
-            yield f"stage {number}: its `{dim}` is {size!r}"
+            yield f"stage {number}: its `{dim}` is {size!r}, not a whole number from 1 to {LARGEST:,}"
 
 
 def _arrival(transition: Transition) -> Iterator[str]:

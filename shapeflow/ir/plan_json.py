@@ -18,7 +18,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, write_text
-from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, structured
+from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, strict, structured
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Answer
 from shapeflow.ir.edits import Edit, edit_from_json, edit_to_json
@@ -106,7 +106,7 @@ def _sealed(plan: Plan) -> dict[str, Any]:
 
 @functools.cache
 def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter = strict(cattrs.Converter(forbid_extra_keys=True))
     converter.register_unstructure_hook(Shape, Shape.json)
     converter.register_structure_hook(Shape, lambda value, _: Shape.from_json(value))
     for form in AnyLaw.__args__:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from shapeflow.ir.law import Law, Pair, Provenance
+from shapeflow.ir.law import FLOOR, OFFSET, Law, Pair, Provenance
 
 
 @attrs.frozen
@@ -50,6 +50,11 @@ class TabulatedLaw:
         object.__setattr__(self, "_place", place)
         object.__setattr__(self, "_depth", depth)
         object.__setattr__(self, "_steepness", _slopes(depth, place))
+
+    @property
+    def plausible(self) -> bool:
+        """Whether all numbers are within the range of real models."""
+        return max(abs(self.floor), self.above[0]) <= FLOOR and self.compute_points[-1] <= OFFSET
 
     @property
     def measured(self) -> Pair:

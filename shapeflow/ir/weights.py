@@ -192,7 +192,7 @@ def _about(path: Path, about: Mapping[str, Any]) -> Weights:
             # Files of older versions lack this field.
             reserved=_of(about.get("reserved", 0), int),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, EditError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, EditError) as error:
         broken(path, f"what it says of the model is not whole: {error}")
 
 

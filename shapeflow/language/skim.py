@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -66,7 +67,7 @@ def sentence_starts(pieces: list[Piece], reserved: ReservedWords) -> Iterator[in
     """The offsets of lines that begin with a sentence's reserved word, or with a word close to one."""
     words = [piece for piece in pieces if piece.kind != "comment"]
     others = set(reserved.spelling.values()) - reserved.openers
-    for piece, behind in zip(words, [*words[1:], None], strict=True):
+    for piece, behind in itertools.zip_longest(words, words[1:]):
         if piece.kind != "word" or not piece.first or piece.text in others:
             continue
         if behind is not None and behind.text in _NOT_BEHIND_AN_OPENER:

@@ -18,17 +18,13 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, write_text
 from shapeflow.base.sealed import Seal, laid_out
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.law import Law
+from shapeflow.ir.law import FLOOR, OFFSET, STEEP, Law
 from shapeflow.ir.law_json import law_from_json, law_to_json
 from shapeflow.laws.logs.points import Floats
 
 SEAL = Seal("shapeflow-laws", 2)
 LARGEST = 1 << 28
 """Maximum size of a file of laws in bytes."""
-STEEP = (1e-9, 1e3)
-"""Minimum and maximum of an exponent."""
-FLOOR, OFFSET = 1e12, 1e37
-"""Maximum of |c|, and of |d| in FLOPs. Larger numbers would overflow in arithmetic."""
 _DIGITS = 9
 """Significant digits of a draw. The rounding error is far below the sampling error of the draws."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from shapeflow.base.settings import setting
-from shapeflow.ir.law import Law, Provenance
+from shapeflow.ir.law import FLOOR, OFFSET, STEEP, Law, Provenance
 
 
 @attrs.frozen
@@ -17,10 +17,24 @@ class Power:
     """
 
     a: float = setting("number", above=0.0, help="the scale: error above the floor at compute + d = 1 FLOP")
-    b: float = setting("number", above=0.0, help="the exponent: how fast the error falls with compute")
-    c: float = setting("ratio", "number", default=0.0, help="the floor: the error that more compute cannot reduce")
+    b: float = setting(
+        "number", low=STEEP[0], high=STEEP[1], help="the exponent: how fast the error falls with compute"
+    )
+    c: float = setting(
+        "ratio",
+        "number",
+        default=0.0,
+        low=-FLOOR,
+        high=FLOOR,
+        help="the floor: the error that more compute cannot reduce",
+    )
     d: float = setting(
-        "compute", "number", default=0.0, help="an offset of compute; negative if compute was lost in the warm-up"
+        "compute",
+        "number",
+        default=0.0,
+        low=-OFFSET,
+        high=OFFSET,
+        help="an offset of compute; negative if compute was lost in the warm-up",
     )
 
     def law(self, metric: str, convention: str) -> Law:

@@ -74,7 +74,7 @@ class Table(LawSourceHooks):
     def _held(self, request: LawRequest, report: Report) -> Mapping[Shape, Law] | None:
         """Return all laws of the table. None after an error."""
         at = request.spans.get("path", request.spans.get(""))
-        if leaves_folder(self.path, "the file of laws", at, report):
+        if leaves_folder(self.path, request.folder, "the file of laws", at, report):
             return None
         whole = Path(request.folder, self.path)
         # `Path.is_file` raises if a name is too long or its folder is not accessible.

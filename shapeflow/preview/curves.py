@@ -104,6 +104,8 @@ def all_curves(plan: Plan) -> list[Curve]:
     if plan.totals.error is None:
         return []
     found = [plan_curve(plan)]
+    if not found[0].points:
+        return []
     for what, comparator in _fixed(plan):
         if comparator is not None:
             curve = fixed_curve(plan, comparator, f"{what}: {comparator.written(plan.units)}")
@@ -135,6 +137,8 @@ def savings(plan: Plan) -> list[dict[str, Any]]:
     """For each target: the compute or seconds of the plan, those of the fixed shapes by their laws, and the saving. The
     latter two are None if the plan's answer is unknown."""
     if plan.totals.error is None:
+        return []
+    if not plan_curve(plan).points:
         return []
     curve, answered, unit = reached(plan), _answered(plan), unit_of(plan)
     rows = []

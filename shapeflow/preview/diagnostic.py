@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Label, Source, Span
-from shapeflow.preview.safe import safe
+from shapeflow.base.safe import safe
 
 TAB = "    "
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")

@@ -9,9 +9,9 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
+from shapeflow.base.safe import safe
 from shapeflow.doctor import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.preview.numbers import count, flops
-from shapeflow.preview.safe import safe
 
 SHOWN = 40
 """The maximum number of columns that are listed; `--json` lists all."""

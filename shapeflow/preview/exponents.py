@@ -19,7 +19,6 @@ from shapeflow.laws.exponents.slopes import Change
 from shapeflow.laws.random_features.phase import phase_of
 from shapeflow.laws.random_features.problem import outside
 from shapeflow.preview.numbers import flops
-from shapeflow.preview.safe import safe
 
 Decays = tuple[float | None, float | None]
 
@@ -28,7 +27,7 @@ def exponents_view(found: Findings, notes: Sequence[str], decays: Decays = (None
     """Both exponents in one sentence, what they resemble, whether they may be extrapolated, and tables. `decays`: alpha
     and beta, if they are known."""
     parts: list[RenderableType] = [Text(headline(found), style="bold")]
-    facts = [*_facts(found, decays), *(("beware", safe(note)) for note in notes)]
+    facts = [*_facts(found, decays), *(("beware", note) for note in notes)]
     parts += [_fact(name, text) for name, text in facts]
     if found.predicted:
         parts += [Text(), _budgets(found)]

@@ -16,7 +16,7 @@ from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.logs.points import Floats, Points
 from shapeflow.preview.fit import factor, refused
 from shapeflow.preview.numbers import scale
-from shapeflow.preview.picture import plain_numbers, pyplot_for, save
+from shapeflow.preview.picture import lettering, plain_numbers, pyplot_for, save
 
 WIDE, TALL, PANEL = 10.5, 5.6, 1.5
 """In inches: the width of the figure, the minimum height of the plot of curves, and the height of a panel of
@@ -76,7 +76,7 @@ def draw_fit(name: str, units: Mapping[str, str], found: FittedLaws, path: Path)
     tall = max(TALL, 1.0 + len(drawn) * 1.25 * SMALLEST / 72)
     figure = pyplot.figure(figsize=(WIDE, tall + PANEL * rows), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[tall, PANEL * rows])
-    upper.suptitle(_title(name, list(found.laws.values())), fontsize=12, x=0.01, ha="left")
+    upper.suptitle(lettering(_title(name, list(found.laws.values()))), fontsize=12, x=0.01, ha="left")
     _curves(upper.subplots(), drawn, tall, f"{prefix}FLOPs ({about.convention})", about.metric, ", ".join(units))
     panels = lower.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     _residuals(panels, drawn, columns)
@@ -88,7 +88,7 @@ def draw_fit(name: str, units: Mapping[str, str], found: FittedLaws, path: Path)
 
 
 def _label(shape: Shape, units: Mapping[str, str]) -> str:
-    return ", ".join(f"{shape[axis]} {unit}".rstrip() for axis, unit in units.items())
+    return lettering(", ".join(f"{shape[axis]} {unit}".rstrip() for axis, unit in units.items()))
 
 
 def _title(name: str, laws: Sequence[Law]) -> str:
@@ -116,8 +116,8 @@ def _curves(axes: Any, drawn: Sequence[_Drawn], tall: float, unit: str, metric: 
     plain_numbers(axes.yaxis, percent="error" in metric)
     low, high = min(one.points.error.min() for one in drawn), max(one.points.error.max() for one in drawn)
     axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-    axes.set_xlabel(f"training compute, {unit}", fontsize=9)
-    axes.set_ylabel(metric, fontsize=9)
+    axes.set_xlabel(lettering(f"training compute, {unit}"), fontsize=9)
+    axes.set_ylabel(lettering(metric), fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.2, which="both", lw=0.5)
     axes.spines[["top", "right"]].set_visible(False)
@@ -177,7 +177,7 @@ def _names(axes: Any, drawn: Sequence[_Drawn], names: str, room: float) -> None:
             },
             annotation_clip=False,
         )
-    axes.annotate(names, (1.03, 1.0), xycoords="axes fraction", va="bottom", fontsize=8, color=GREY)
+    axes.annotate(lettering(names), (1.03, 1.0), xycoords="axes fraction", va="bottom", fontsize=8, color=GREY)
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:

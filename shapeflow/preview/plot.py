@@ -14,7 +14,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer import headline
 from shapeflow.preview.curves import all_curves, place, scale_of
 from shapeflow.preview.intervals import basis
-from shapeflow.preview.picture import plain_numbers, pyplot_for, save
+from shapeflow.preview.picture import labelled, lettering, plain_numbers, pyplot_for, save
 
 TITLE = 100
 """Characters of a line of the title."""
@@ -44,7 +44,7 @@ def _lines(axes: Any, curves: list[Any], size: float) -> None:
     for number, curve in enumerate(curves):
         xs, ys = zip(*curve.points, strict=True)
         style = {"lw": 2.2, "zorder": 3} if number == 0 else {"lw": 1.4, "ls": "--"}
-        axes.plot([x / size for x in xs], ys, color=COLORS[number % len(COLORS)], label=curve.label, **style)
+        axes.plot([x / size for x in xs], ys, color=COLORS[number % len(COLORS)], label=labelled(curve.label), **style)
 
 
 def _band(axes: Any, plan: Plan, size: float) -> None:
@@ -76,7 +76,7 @@ def _switches(axes: Any, plan: Plan, size: float) -> Iterator[Any]:
             below = (at, min(stage.enter.error, before.leave.error or stage.enter.error))
             moved = Shape.of({axis: stage.shape[axis] for axis in before.shape.changed(stage.shape)})
             at_point = {"textcoords": "offset points", "ha": "right", "fontsize": 8}
-            yield axes.annotate(moved.written(plan.units), below, (-6, -12), **at_point)
+            yield axes.annotate(lettering(moved.written(plan.units)), below, (-6, -12), **at_point)
 
 
 def keep_apart(figure: Any, axes: Any, names: list[Any]) -> None:
@@ -99,8 +99,10 @@ def keep_apart(figure: Any, axes: Any, names: list[Any]) -> None:
 def _labels(axes: Any, plan: Plan, unit: str, size: float) -> None:
     axes.set_xscale("log")
     plain_numbers(axes.xaxis)
-    axes.set_xlabel(f"training time, {unit}" if plan.in_seconds else f"training compute, {unit} ({plan.convention})")
-    axes.set_ylabel(plan.metric)
+    axes.set_xlabel(
+        f"training time, {unit}" if plan.in_seconds else f"training compute, {unit} ({lettering(plan.convention)})"
+    )
+    axes.set_ylabel(lettering(plan.metric))
     if plan.totals.error is not None:
         start = plan.stages[0].enter.error or axes.get_ylim()[1]
         if 0 < WIDE * plan.totals.error < start:
@@ -112,7 +114,7 @@ def _labels(axes: Any, plan: Plan, unit: str, size: float) -> None:
         fixed = (plan.comparison.best_fixed, plan.comparison.last_shape_fixed)
         needs = [need / size for need in (one.seconds if plan.in_seconds else one.compute for one in fixed) if need]
         axes.set_xlim(0.7 * min(seen), 1.3 * max([place(plan, plan.stages[-1].leave) / size, *needs]))
-    axes.set_title("\n".join(filter(None, (plan.name, *_title(plan)))), fontsize=10)
+    axes.set_title(lettering("\n".join(filter(None, (plan.name, *_title(plan))))), fontsize=10)
     if plan.totals.error is not None:
         axes.axhline(plan.totals.error, color="#bbbbbb", lw=0.8, zorder=1)
     axes.grid(alpha=0.25, which="both")

@@ -23,6 +23,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import cannot_write
+from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save
 from shapeflow.running.backend import backend
@@ -245,7 +246,7 @@ def _ended_by_signals() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("stopping; run the same command again to continue", file=sys.stderr)
+        say("stopping; run the same command again to continue", err=True)
         raise
     finally:
         for number, handler in before.items():
@@ -269,7 +270,7 @@ class _Running:
             message = f"the run of {self.job.label} ended with exit code {self.process.returncode}"
             raise Refused(Diagnostic("run-failed", message, place=str(self.job.folder), notes=(text.strip(),)))
         if text:
-            sys.stderr.write(text)
+            say(text.removesuffix("\n"), err=True)
         if not self.job.finished:
             message, help_ = f"the run of {self.job.label} was stopped before its end", "run the same command again"
             raise Refused(Diagnostic("run-failed", message, place=str(self.job.folder), help=help_))

@@ -29,9 +29,12 @@ class Log:
             raise cannot_write(self._path, error) from error
 
     def write(self, event: Event) -> None:
-        """Raises Refused `disk-full`, `cannot-write`."""
+        """Raises Refused `disk-full`, `cannot-write`, and `run-removed` if the log was deleted."""
         if isinstance(event, StepDone) and event.step % self._every:
             return
+        if not os.fstat(self._file.fileno()).st_nlink:
+            message, help_ = f"the folder of the run was removed: `{self._path.parent}`", "start the run again"
+            raise Refused(Diagnostic("run-removed", message, place=str(self._path.parent), help=help_))
         left = f"{json.dumps(event_to_json(event))}\n".encode()
         try:
             # The file is unbuffered, since `close` would flush a buffer and fail again on a full disk. An unbuffered

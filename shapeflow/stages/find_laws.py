@@ -60,8 +60,25 @@ def find_laws(program: Program, report: Report) -> Laws:
             help=f"state one: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
         )
     laws = Laws({shape: found[shape] for shape in program.candidates if shape in found}, mixture, samples)
+    _plausible(laws, program, report)
     of_one_kind(laws, program, report)
     return laws
+
+
+def _plausible(laws: Mapping[Shape, AnyLaw], program: Program, report: Report) -> None:
+    """Report the first law whose numbers have a size that no training run has (`implausible-number`)."""
+    wrong = next((shape for shape, law in laws.items() if not law.plausible), None)
+    if wrong is None:
+        return
+    law, name = laws[wrong], wrong.written(program.units)
+    numbers = ", ".join(f"{part}: {getattr(law, part):.4g}" for part in "abcd") if isinstance(law, Law) else ""
+    report.error(
+        "implausible-number",
+        f"the law of {name} has numbers that no training run has",
+        program.spans.get("laws", program.span(*next(iter(wrong.items())))),
+        f"power({numbers})" if numbers else "a table of points",
+        help="check the errors and the compute that the law was made from",
+    )
 
 
 def _of_target(program: Program, mixture: MixtureLaw) -> dict[Shape, AnyLaw]:

@@ -17,7 +17,7 @@ def read(
 ) -> T | None:
     """The content of a file next to the program's own; None after reporting `path-outside`, `no-such-file`, or what
     `load` raises. `what`: what the file is, in words; `help`: what to do if it is missing."""
-    if leaves_folder(path, what, at, report):
+    if leaves_folder(path, program.folder, what, at, report):
         return None
     if not (Path(program.folder) / path).is_file():
         report.error("no-such-file", f"there is no file `{path}`", at, "not found next to the file", help=help)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
 from shapeflow.ir.mixture import Laws
@@ -16,8 +18,23 @@ def traverse(program: Program, laws: Laws, report: Report) -> Route | None:
     if program.by_hand is not None:
         return program.by_hand
     assert program.traversal is not None
-    route: Route | None = program.traversal.route(problem(program, laws), report)
+    asked = problem(program, laws)
+    route: Route | None = program.traversal.route(asked, report)
+    if route is not None and (wrong := _wrong(route)) is not None:
+        message, at = f"the traversal returned {wrong}", program.spans.get("traversal")
+        report.error("implausible-number", message, at, "a leg cannot end there")
+        return None
     return route
+
+
+def _wrong(route: Route) -> str | None:
+    """The first end of a leg that is not a finite number above 0; None if all are."""
+    for number, leg in enumerate(route.legs, 1):
+        amount = leg.until.amount
+        for end in (leg.until.error, None if amount is None else amount.value):
+            if end is not None and not (math.isfinite(end) and end > 0):
+                return f"leg {number} with the end {end}"
+    return None
 
 
 def problem(program: Program, laws: Laws) -> Problem:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
@@ -14,7 +13,7 @@ import attrs
 import numpy as np
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, rights, sync_folder, write_text
+from shapeflow.base.files import cannot_write, rights, sync_folder, temporary_for, write_text
 from shapeflow.data.bins import Header, digest_of, header_path
 from shapeflow.tokenize.encoders import Ids
 
@@ -112,7 +111,7 @@ class _Part:
     """A temporary file of ids."""
 
     def __init__(self, target: Path) -> None:
-        descriptor, self.path = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        descriptor, self.path = temporary_for(target)
         self.file: IO[bytes] = os.fdopen(descriptor, "w+b", buffering=CHUNK)
         self.tokens = self.documents = 0
 

@@ -62,7 +62,8 @@ def _log_ratio(law: Curve, other: Curve, error: float) -> float:
     mine, others = law.compute(error), other.compute(error)
     if not math.isfinite(mine):
         return math.inf
-    return math.log(mine / others) if mine > 0 and others > 0 else math.nan
+    # A quotient may underflow where the logarithms do not.
+    return math.log(mine) - math.log(others) if mine > 0 and 0 < others < math.inf else math.nan
 
 
 def _times(log_ratio: float) -> str:

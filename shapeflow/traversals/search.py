@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 import attrs
 
@@ -70,6 +70,8 @@ class _Entry:
     """How much of the budget is used so far."""
     stages: int
     parent: _Entry | None
+    ripe: float
+    """The error from which on the stage is long enough to end."""
 
 
 def cheapest(
@@ -96,6 +98,7 @@ class _Search:
         self.shortest = rules.shortest or [0.0] * len(laws)
         self.entries: list[list[_Entry]] = [[] for _ in laws]
         self.events: list[tuple[float, int, int]] = []
+        self.planned: set[tuple[float, int, int]] = set()
         for index, law in enumerate(laws):
             if law.floor < start:
                 begin = entry(law, start) if rules.from_nothing else 0.0
@@ -103,17 +106,22 @@ class _Search:
 
     def _add(self, law: int, error: float, before: float, total: float, spent: float, parent: _Entry | None) -> None:
         stages = parent.stages + 1 if parent else 1
-        base = total - entry(self.laws[law], error)
-        one = _Entry(law, error, before, total, base, spent, stages, parent)
+        here, short = entry(self.laws[law], error), self.shortest[law] - (total - before)
+        ripe = min(error, self.laws[law].error(here + short)) if short > 0 else error
+        one = _Entry(law, error, before, total, total - here, spent, stages, parent, ripe)
         self.entries[law].append(one)
         self._leave_enough(one)
 
     def plan(self, event: Crossing) -> None:
-        heappush(self.events, (-event.error, event.upper, event.lower))
+        """Add an event, once."""
+        key = (-event.error, event.upper, event.lower)
+        if key not in self.planned:
+            self.planned.add(key)
+            heappush(self.events, key)
 
     def run(self) -> None:
-        """Process all events from the start on, including those that are added meanwhile."""
-        heapify(self.events)
+        """Process all events from the start on, including those that are added meanwhile. An event only adds events at
+        lower errors, and each stage adds at most two for each law, so none comes back."""
         while self.events:
             error, p, q = heappop(self.events)
             self.pass_by(Crossing(-error, p, q))
@@ -125,12 +133,12 @@ class _Search:
         left = (self.end.budget - one.spent) / self.unit[one.law]
         for q, shortest in enumerate(self.shortest):
             if q != one.law and 0 < shortest < left:
-                self._later(one, q, (left - shortest) / (1 + self.rules.surcharge(one.law, q)))
+                compute = (left - shortest) / (1 + self.rules.surcharge(one.law, q))
+                law = self.laws[one.law]
+                self._later(one, q, law.error(entry(law, one.error) + compute))
 
-    def _later(self, one: _Entry, q: int, compute: float) -> None:
-        """Plan a switch to law q after `compute` FLOPs in a stage."""
-        law = self.laws[one.law]
-        error = law.error(entry(law, one.error) + compute)
+    def _later(self, one: _Entry, q: int, error: float) -> None:
+        """Plan a switch to law q at a lower error of a stage."""
         event = Crossing(error, one.law, q)
         past = self.end.target is not None and error <= self.end.target
         if error < one.error and not past and self.rules.measured(event):
@@ -147,13 +155,14 @@ class _Search:
             cost = one.base + here
             # If a law starts below the error, it has not made a step yet, so there is no stage to end.
             length = cost - one.before
-            # Allow for rounding: a switch may be exactly where a stage gets long enough.
-            enough = length >= self.shortest[law] * (1 - ROUNDING)
+            # Allow for rounding: a switch may be exactly where a stage gets long enough. FLOPs alone cannot decide it:
+            # far along a law, one more FLOP may leave the error as it is.
+            enough = error <= one.ripe or length >= self.shortest[law] * (1 - ROUNDING)
             if length > 0 and enough:
                 cost += self.rules.surcharge(law, after) * length
                 best = (cost, one) if _better(cost, one, best) else best
             elif not enough and one.error >= error:
-                self._later(one, after, self.shortest[law] - (one.total - one.before))
+                self._later(one, after, one.ripe)
         return best
 
     def _spent(self, one: _Entry, error: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import attrs
@@ -15,6 +16,7 @@ from shapeflow.traversals.bounds import Budget, budget_of, laws_of, no_end, per_
 from shapeflow.traversals.envelope import entry
 from shapeflow.traversals.question import Question
 from shapeflow.traversals.reasons import reasons
+from shapeflow.traversals.search import Way
 
 
 @attrs.frozen
@@ -91,21 +93,22 @@ def _answer(settings: Steepest, problem: Problem, asked: Question, report: Repor
             help="start at a higher error",
         )
         return None
-    if not _begins(problem, asked, report):
+    if not _begins(problem, asked, way, report):
         return None
     legs = [Leg(shapes[one.law], Until(error=one.last)) for one in way.stretches]
     legs[-1] = Leg(legs[-1].shape, END)
     return Route(tuple(legs), tuple(reasons(problem, asked, way, settings.extrapolate)))
 
 
-def _begins(problem: Problem, asked: Question, report: Report) -> bool:
+def _begins(problem: Problem, asked: Question, way: Way, report: Report) -> bool:
     """Whether the budget reaches the start in some shape. False after reporting that it does not (`no-way`)."""
     budget = asked.budget
     if budget is None:
         return True
     needs = [entry(law, asked.start) * unit for law, unit in zip(asked.laws, budget.unit, strict=True)]
     least = min(range(len(needs)), key=lambda index: needs[index])
-    if needs[least] <= budget.value:
+    # Rounding may leave nothing of a budget: the law has then no error at its end.
+    if needs[least] <= budget.value and math.isfinite(way.stretches[-1].last):
         return True
     shape = written(problem.candidates[least], problem)
     need = asked.written(entry(asked.laws[least], asked.start))

@@ -141,7 +141,7 @@ def names(sentences: Sentences, folder: str, open_document: Opener, report: Repo
     lets = {sentence.name: sentence.value for sentence in sentences.all(syntax.Let)}
     for use in sentences.all(syntax.Use):
         path = use.path.value
-        if leaves_folder(path, "the file", use.path.span, report):
+        if leaves_folder(path, folder, "the file", use.path.span, report):
             continue
         used = open_document(path, folder)
         if used is None:

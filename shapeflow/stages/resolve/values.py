@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,11 @@ from shapeflow.language import syntax
 
 LARGEST = 10**8
 """Maximum whole number in a file. Sizes are multiplied with each other, and no machine can store larger arrays."""
+
+SMALL, GREAT = 1e-12, 1e37
+"""The range of an amount with a unit, and of an error, apart from 0. Larger than any run; their squares are finite."""
+TINY, HUGE = 1e-100, 1e100
+"""The range of a number without a unit, apart from 0."""
 
 
 class Unsettled(Exception):  # noqa: N818 - the report already holds the error
@@ -40,16 +46,17 @@ class Names:
             at = self.lets.get(name)
         return tuple(found)
 
-    def expand(self, value: syntax.Value, report: Report, seen: tuple[str, ...] = ()) -> syntax.Value:
+    def expand(self, value: syntax.Value, report: Report) -> syntax.Value:
         """The value that a name is defined as; the value itself if it is not a name. Raises Unsettled."""
-        name = bare(value)
-        if name is None or (name not in self.lets and isinstance(value, syntax.Component)):
-            return value
-        if name in seen:
-            self.circular(name, seen, value.span, report)
-        if name not in self.lets:
-            self.unknown(name, value.span, "not defined by a `let`", report)
-        return self.expand(self.lets[name], report, (*seen, name))
+        seen: dict[str, None] = {}
+        while (name := bare(value)) is not None and (name in self.lets or not isinstance(value, syntax.Component)):
+            if name in seen:
+                self.circular(name, tuple(seen), value.span, report)
+            if name not in self.lets:
+                self.unknown(name, value.span, "not defined by a `let`", report)
+            seen[name] = None
+            value = self.lets[name]
+        return value
 
     def circular(self, name: str, seen: tuple[str, ...], at: Span, report: Report) -> typing.NoReturn:
         """Report a name that is defined by itself. Raises Unsettled."""
@@ -87,9 +94,9 @@ def amount(
     value = names.expand(value, report)
     if isinstance(value, syntax.Number):
         if "number" in accepted:
-            return Amount(value.value, "number")
+            return _real(Amount(value.value, "number"), at, report)
         if accepted == ("ratio",):
-            return Amount(value.value, "ratio")
+            return _real(Amount(value.value, "ratio"), at, report)
         units = " or ".join(f"`{with_unit(value.text, dimension)}`" for dimension in accepted)
         report.error(
             "missing-unit", f"`{value.text}` has no unit", at, "a number without a unit", help=f"write {units}"
@@ -102,7 +109,20 @@ def amount(
     unit = unit_of(value.unit, value.unit_span, accepted, report)
     if unit.dimension not in accepted:
         wrong_unit(value.unit, value.unit_span, accepted, report, notes)
-    return Amount(unit.base(value.number.value), unit.dimension)
+    return _real(Amount(unit.base(value.number.value), unit.dimension), at, report)
+
+
+def _real(found: Amount, at: Span, report: Report) -> Amount:
+    """An amount, if it is of a real size, so that arithmetic with it stays finite. Raises Unsettled otherwise."""
+    low, high = (TINY, HUGE) if found.dimension == "number" else (SMALL, GREAT)
+    size = abs(found.value)
+    if size == 0 or low <= size <= high:
+        return found
+    limit = Amount(math.copysign(high if size > high else low, found.value), found.dimension)
+    ways = ("most", "least") if found.value > 0 else ("least", "most")
+    why = f"must be at {ways[0]} {limit.said}" if size > high else f"must be 0, or at {ways[1]} {limit.said}"
+    report.error("out-of-range", f"`{at.text}` is out of range", at, why)
+    raise Unsettled
 
 
 def with_unit(text: str, dimension: Dimension) -> str:
