@@ -39,6 +39,7 @@ from shapeflow.running.execute import execute
 from shapeflow_torch import checkpoint
 from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.windows import Windows
 from shapeflow_torch.machine import TorchMachine
 from ways import DIGITS, RATE, REWARM, SETTINGS, TEACHER, Row, Setting, rows
 
@@ -101,6 +102,7 @@ def held_out(machine: TorchMachine, context: int | None = None) -> float:
     """Mean held-out loss of the current weights in nats, with the current views: over all images, or over an evenly
     spread quarter of the windows of text."""
     data, size, total, count = machine.data, context or machine.size, 0.0, 0
+    assert isinstance(data, Images | Windows)
     batches = data.held_out(size, 0, 1) if isinstance(data, Images) else data.held_out(size or data.longest, 0, 4)
     for inputs, targets in batches:
         logits = machine.body.net(inputs).flatten(0, -2)

@@ -47,12 +47,12 @@ def check(plan: Plan, root: str | Path | None = None) -> Checked:
     return found
 
 
-def run(plan: Plan, folder: str | Path, **choices: Any) -> Any:
-    """Train a plan in a folder with the torch backend; `choices` are the keyword arguments of
-    `shapeflow_torch.run.run`.
+def run(plan: Plan, folder: str | Path, machine: str = "torch", **choices: Any) -> Any:
+    """Carry out a plan in a folder; `choices` are the keyword arguments of `shapeflow_torch.run.run`.
 
-    Returns its outcome. Raises `shapeflow.Refused`."""
-    return backend("torch")().run(plan, Path(folder), **choices)
+    `machine`: `torch` trains the model; `exact` computes what a plan for `random_features` reaches on average. Returns
+    the outcome. Raises `shapeflow.Refused`."""
+    return backend(machine)().run(plan, Path(folder), **choices)
 
 
 def export(folder: str | Path, path: str | Path, **choices: Any) -> Any:

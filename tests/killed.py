@@ -30,8 +30,9 @@ import torch
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import Event, StepDone, TransitionApplied
 from shapeflow.ir.plan import Plan
+from shapeflow.running import run_log
 from shapeflow.running.execute import checkpoint_name
-from shapeflow_torch import checkpoint, folder
+from shapeflow_torch import checkpoint
 from shapeflow_torch.run import run
 
 
@@ -83,15 +84,15 @@ def harm_checkpoint(kind: str, number: int) -> None:
 
 def harm_log(number: int) -> None:
     """Patch the log so that the process dies in the middle of a step's line."""
-    write = folder.Log.write
+    write = run_log.Log.write
 
-    def half(self: folder.Log, event: Event) -> None:
+    def half(self: run_log.Log, event: Event) -> None:
         if isinstance(event, StepDone) and event.step == number:
             self._file.write(b'{"event": "step_done", "step": ')
             die()
         write(self, event)
 
-    folder.Log.write = half  # type: ignore[method-assign]
+    run_log.Log.write = half  # type: ignore[method-assign]
 
 
 def train(plan: Plan, where: Path, kind: str, number: int) -> None:

@@ -16,7 +16,7 @@ SOURCES = sorted([*ROOT.glob("shapeflow/**/*.py"), *ROOT.glob("backends/**/*.py"
 BASE = {"base", "ir"}
 COMPONENTS = {"axes", "data", "metrics", "models", "objectives", "optimizers", "schedules", "transitions", "traversals"}
 FIT = {"laws.fitting", "laws.logs", "laws.mixing"}
-LAWS = {*FIT, "laws.random_features"}
+LAWS = {*FIT, "laws.exponents", "laws.random_features"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "base": set(),
@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "laws.fitting": {*BASE, "laws.logs"},
     "laws.mixing": {*BASE, "laws.logs"},
     "laws.random_features": {"ir"},
+    "laws.exponents": {*BASE, "laws.fitting", "laws.logs", "laws.random_features"},
     "laws": {*BASE, *LAWS},
     "registry": BASE,
     "stages": {*BASE, "language", "laws.fitting", "registry"},
@@ -41,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     # Backends import the plan, the protocol of the training loop, and the components that they train.
     "shapeflow_simulator": {*BASE, "running"},
+    "shapeflow_exact": {*BASE, "running"},
     "shapeflow_torch": {*BASE, "data", "objectives", "optimizers", "running"},
     "shapeflow_grammar": set(),
 }
@@ -52,11 +54,11 @@ SHARED_BY_STAGES = {"measured_files", "previews"}
 """Modules of `stages` that several stages import."""
 LOOP = {"ir.edits", "ir.events", "ir.plan"}
 """The shapeflow modules that `running.execute` imports."""
-TO_BACKENDS = {"running.execute", "running.replica", "running.verdicts"}
+TO_BACKENDS = {"running.execute", "running.follow", "running.replica", "running.run_log", "running.verdicts"}
 """The modules of `running` that a backend may import."""
 KNOW_REGISTRY = {"doctor", "explain", "stages.resolve"}
 """The modules that look up components by name: names in `.shape` files, in questions, in columns of logs."""
-BACKENDS = {"shapeflow_torch", "shapeflow_simulator"}
+BACKENDS = {"shapeflow_torch", "shapeflow_simulator", "shapeflow_exact"}
 TORCH = {"torch", "safetensors", "sklearn"}
 """Packages that only the torch backend may import."""
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "joblib"}
@@ -75,7 +77,7 @@ PATHS = pytest.mark.parametrize("module", MODULES)
 
 
 def room_of(module: str) -> str:
-    """The room of a module: its first folder below `shapeflow`. `laws/` has five rooms, each backend has one."""
+    """The room of a module: its first folder below `shapeflow`. `laws/` has six rooms, each backend has one."""
     package, _, rest = module.partition(".")
     if package != "shapeflow":
         return package

@@ -56,7 +56,7 @@ class Trainer:
 
     def __call__(self, jobs: Sequence[Job]) -> list[Run]:
         from shapeflow.ir.plan_json import save
-        from shapeflow.running.runs import PLAN
+        from shapeflow.running.run_log import PLAN
 
         runs = []
         for job in jobs:

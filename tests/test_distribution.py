@@ -85,11 +85,12 @@ def test_site_packages_get_no_generic_names(built: Built) -> None:
     tops = {name.partition("/")[0] for name in built.files}
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "shapeflow",
+        "shapeflow_exact",
         "shapeflow_grammar",
         "shapeflow_simulator",
         "shapeflow_torch",
     }
-    assert len(tops) == 5
+    assert len(tops) == 6
 
 
 def test_the_source_distribution_can_be_built_and_read(built: Built) -> None:

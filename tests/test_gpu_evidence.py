@@ -18,7 +18,7 @@ import shapeflow
 from evidence import gpu_tests, kit, question, report
 from evidence.kit import Failed, Kit, OutOfTime, Piece, Result
 from evidence.state import FILE, Call, Found, OtherSettings, State, load
-from shapeflow.running.runs import CHECKPOINTS
+from shapeflow.running.run_log import CHECKPOINTS
 
 SETTINGS = {"toy": True, "flops": 2e9}
 CALL = Call("2026-01-01 00:00", "some device", "2.0", "python benchmarks/gpu_evidence.py")

@@ -17,9 +17,9 @@ from shapeflow.ir.edits import EditError
 from shapeflow.ir.law import Provenance
 from shapeflow.ir.plan_json import dumps, loads
 from shapeflow.ir.tabulated import TabulatedLaw
-from shapeflow.laws.phases import Phases
 from shapeflow.laws.random_features.loss import LossCurve
 from shapeflow.laws.random_features.table import SETTLED, points
+from shapeflow.laws.random_features.theory import Theory
 
 TEXT = """
 axis width in [64, 128, 256] via width_expand
@@ -27,7 +27,7 @@ laws from phases(alpha: 1.0, beta: 0.7)
 traversal steepest
 budget 1 MFLOPs
 """
-ONE = Phases(1.0, 0.7)
+ONE = Theory(1.0, 0.7)
 ABOUT = Provenance(source="theory", metric="loss@own", convention="flops")
 
 
@@ -78,8 +78,8 @@ def test_switches_are_where_the_exact_rates_cross(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("alpha", "beta"), [(0.8, 0.3), (0.2, 0.8), (0.8, 1.4), (0.4, 0.9), (0.27, 0.9), (3.0, 3.0)])
 @pytest.mark.parametrize("width", [8, 300])
 def test_a_table_is_the_curve(alpha: float, beta: float, width: int) -> None:
-    curve = Phases(alpha, beta).curve(width)
-    compute, above = points(curve)
+    curve = Theory(alpha, beta).curve(width)
+    compute, above = points(curve, curve.step_compute)
     assert compute[0] == width
     law = TabulatedLaw(curve.floor, compute, above, ABOUT)
     for place in np.geomspace(compute[0], compute[-1], 50)[1:-1].tolist():
@@ -90,7 +90,7 @@ def test_a_table_is_the_curve(alpha: float, beta: float, width: int) -> None:
 def test_a_curve_that_rises_first_begins_at_its_top() -> None:
     """The noise of a large step size can raise the loss before directions are learned."""
     curve = LossCurve(0.1, np.array([1.0, -0.5]), np.array([-0.01, -0.5]), 10.0)
-    compute, above = points(curve)
+    compute, above = points(curve, curve.step_compute)
     assert compute[0] > 10
     assert all(one > two for one, two in itertools.pairwise(above))
 
@@ -105,7 +105,7 @@ def test_a_curve_that_rises_first_begins_at_its_top() -> None:
     ],
 )
 def test_settings(settings: dict[str, float], features: int, step: float | None) -> None:
-    source = Phases(1.0, 0.7, **settings)  # type: ignore[arg-type]
+    source = Theory(1.0, 0.7, **settings)  # type: ignore[arg-type]
     model = source.model(100)
     assert model.features == features
     expected = step or settings.get("step_times_trace", 0.5) / model.trace
@@ -116,7 +116,7 @@ def test_settings(settings: dict[str, float], features: int, step: float | None)
 def test_the_default_step_is_stable_at_every_batch() -> None:
     for batch in (1, 8, 64):
         for alpha, beta in ((1.0, 0.7), (0.4, 0.9)):
-            assert Phases(alpha, beta, batch=batch).curve(64).floor > 0
+            assert Theory(alpha, beta, batch=batch).curve(64).floor > 0
 
 
 def test_the_bound_that_is_reported_holds_for_all_widths(tmp_path: Path) -> None:
@@ -127,5 +127,5 @@ def test_the_bound_that_is_reported_holds_for_all_widths(tmp_path: Path) -> None
     assert compiled(tmp_path, TEXT.replace("0.7", f"0.7, {largest}")).stages
     for step, says in ((3, "diverges"), (0.593, "the loss rises from")):
         with pytest.raises(EditError, match=says) as raised:
-            Phases(1.0, 0.7, step=step).curve(64)
+            Theory(1.0, 0.7, step=step).curve(64)
         assert raised.value.code == "unstable-step"

@@ -44,6 +44,8 @@ ELSEWHERE: dict[str, str] = {
     "disk-full": "test_torch_checkpoint.py::test_disk_full_leaves_the_old_one",
     "foreign-checkpoint": "test_torch_checkpoint.py::test_another_plan",
     "grow-under-view": "test_ledger.py::test_refused_edits",
+    "not-exact": "test_exact_machine.py::test_plans_that_theory_does_not_describe",
+    "one-process": "test_exact_machine.py::test_a_run_in_a_folder",
     "missing-extra": "test_tokenize.py::test_packages_that_are_not_installed",
     "implausible-number": "test_faults.py::test_a_traversal_that_returns_no_number",
     "loss-not-finite": "test_torch_run.py::test_a_loss_that_is_no_number",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shapeflow.cli import answer
-from shapeflow.laws.phases import Phases
+from shapeflow.laws.random_features.theory import Theory
 
 ASKED = ["phases", "--alpha", "1", "--beta", "0.7"]
 
@@ -32,7 +32,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert million["width"] == pytest.approx(438, rel=0.02)
     assert million["steps"] == pytest.approx(1e6 / million["width"])
     narrow, wide = found["widths"]
-    assert narrow["losses"][0] == pytest.approx(Phases(1.0, 0.7).curve(256).error(1e6))
+    assert narrow["losses"][0] == pytest.approx(Theory(1.0, 0.7).curve(256).error(1e6))
     assert million["loss"] < min(narrow["losses"][0], wide["losses"][0])
     assert wide["losses"][1] is None  # less than a step
     assert thousand["loss"] < narrow["losses"][1]

@@ -23,7 +23,8 @@ from shapeflow.running.backend import backend
 from shapeflow.running.pool import Job, Pool, Watch
 from shapeflow.running.probe import Asked, Probing, probing
 from shapeflow.running.probe.outcome import _reference
-from shapeflow.running.runs import EVENTS, PLAN, Run, read_run
+from shapeflow.running.run_log import EVENTS, PLAN
+from shapeflow.running.runs import Run, read_run
 from shapeflow_torch.run import run
 
 torch.set_num_threads(1)

@@ -15,6 +15,7 @@ from torch_tools import machine
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.events import Event, RunEnded, RunStarted, StepDone
+from shapeflow.running import run_log
 from shapeflow_torch import checkpoint, folder
 from shapeflow_torch.run import run
 
@@ -123,7 +124,7 @@ def test_killed_between_the_last_checkpoint_and_the_end(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
 def test_a_log_on_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").symlink_to("/dev/full")
-    log = folder.Log(tmp_path, 12)
+    log = run_log.Log(tmp_path, 12)
     with pytest.raises(Refused, match="disk-full"):
         log.write(RunStarted(PLAN.digest, 0))
     log.close()
@@ -132,4 +133,4 @@ def test_a_log_on_a_full_disk(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").mkdir()
     with pytest.raises(Refused, match="cannot-write"):
-        folder.Log(tmp_path, 12)
+        run_log.Log(tmp_path, 12)

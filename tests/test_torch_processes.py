@@ -112,20 +112,20 @@ ALONE = """
     from shapeflow.base.diagnostics import Refused
     from shapeflow.ir.events import StepDone
     from shapeflow.base.files import cannot_write
-    from shapeflow_torch import folder
+    from shapeflow.running import run_log
     from shapeflow_torch.run import run
 
-    write = folder.Log.write
+    write = run_log.Log.write
 
     def full(self, event):
         if isinstance(event, StepDone) and event.step == 3:
             raise cannot_write(self._path, OSError(errno.ENOSPC, ""))
         write(self, event)
 
-    folder.Log.write = full
+    run_log.Log.write = full
     if __name__ == "__main__":
         where = Path(sys.argv[1])
-        lock = folder.Lock(where)
+        lock = run_log.Lock(where)
         for release in (lock.release, bool):
             try:
                 run(toy_image_plan(), where, device="cpu", processes=2)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from shapeflow.base.shapes import Shape
     from shapeflow.ir.profile import Machine, Pace
+    from shapeflow.running.follow import Outcome
     from shapeflow.running.verdicts import Checked
     from shapeflow_torch.data.images import Images
     from shapeflow_torch.data.windows import Windows
     from shapeflow_torch.export import Exported
     from shapeflow_torch.models.parts import Net
     from shapeflow_torch.optimizers.parts import Optimizer
-    from shapeflow_torch.run import Outcome
 
 __all__ = ["Images", "Net", "Optimizer", "TorchBackend", "Windows"]
 

@@ -204,8 +204,7 @@ class _Walk:
             logits = machine.body.net(inputs)
             with machine.body.averaged():
                 averaged = machine.body.net(inputs)
-        loss = functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
-        return _Function(logits, averaged, float(loss))
+        return _Function(logits, averaged, float(_loss(logits, targets)))
 
     def _reach(self, stage: Stage, masks: Mapping[str, Sequence[Mask]]) -> Reach:
         """Make two steps and return which new entries received a gradient."""
@@ -264,6 +263,13 @@ class _Walk:
             message = f"{_named(transition)} cannot be undone: {last.shape} gives other values afterwards"
             yield Diagnostic("not-preserving", message, help=_WHOLE)
         machine.look(stage.reading)
+
+
+def _loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the squared error of numbers, or the cross-entropy of classes and tokens."""
+    if targets.is_floating_point():
+        return functional.mse_loss(logits[:, 0], targets.to(logits.dtype))
+    return functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
 def _unkept(transition: Transition, logits: float, averaged: float) -> Iterator[Diagnostic]:

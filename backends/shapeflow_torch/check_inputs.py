@@ -7,19 +7,21 @@ import torch
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.ir.edits import Floats
 from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.random_features import deviations
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.data.random import PROBE, generator
 from shapeflow_torch.data.windows import Windows
 
 Pair = tuple[Tensor, Tensor]
-"""Inputs and targets; images are float64."""
+"""Inputs and targets; images and vectors are float64."""
 
 
 @attrs.define(eq=False)
 class RandomInputs:
-    """Random tokens or images that depend on the seed and the step only.
+    """Random tokens, images or vectors that depend on the seed and the step only.
 
     A window at a short context is a prefix of the window at a long context. Images are the same at every resolution,
     up to resizing."""
@@ -38,6 +40,10 @@ class RandomInputs:
             drawn = numbers.integers(0, sizes["vocabulary"], (samples, max(size, self.largest) + 1))
             tokens = torch.from_numpy(drawn)[part, : size + 1]
             return tokens[:, :-1], tokens[:, 1:]
+        vectors = None if self.ledger is None else _vectors(self.ledger)
+        if vectors is not None:
+            made = torch.from_numpy(vectors * numbers.standard_normal((samples, len(vectors))))[part]
+            return made, made.sum(1)
         if not {"channel", "patch", "grid", "classes"} <= sizes.keys():
             message = "the model's dims do not define its input, so no random input can be made"
             help_ = "use `shapeflow check --data`, which reads the plan's own data"
@@ -65,6 +71,12 @@ class DataInputs:
             return inputs[:, :size], targets[:, :size]
         images, classes = self.data.batch(seed, step, before, samples, size, part)
         return images.to(torch.float64), classes
+
+
+def _vectors(ledger: Ledger) -> Floats | None:
+    """Return the deviation of every entry of the vectors that a model reads; None if it reads something else."""
+    entries, alpha = ledger.slots.get("features"), ledger.slots.get("alpha")
+    return deviations(alpha, entries) if isinstance(entries, int) and isinstance(alpha, float) else None
 
 
 def _seen(ledger: Ledger) -> dict[str, int]:

@@ -23,10 +23,11 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
+from shapeflow.running.follow import Listen, Outcome
 from shapeflow_torch.devices import Place, gpus, place
 from shapeflow_torch.stop import Stop
 from shapeflow_torch.team import Team
-from shapeflow_torch.train import Choices, Listen, Outcome, Warn, train
+from shapeflow_torch.train import Choices, Warn, train
 
 _POLL = 0.1
 """Seconds between two checks of the workers."""

@@ -13,8 +13,8 @@ from shapeflow.base.files import write_bytes
 from shapeflow.ir.edits import View
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.weights import Weights, metadata
+from shapeflow.running.run_log import CHECKPOINTS
 from shapeflow_torch import checkpoint
-from shapeflow_torch.folder import CHECKPOINTS
 from shapeflow_torch.objectives import reserved_of
 from shapeflow_torch.replay import ledger_at
 

@@ -10,8 +10,9 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import cannot_write, read_text, sync_folder, write_text
 from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
+from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN
 from shapeflow_torch.checkpoint import adopt, newest, step_of
-from shapeflow_torch.folder import CHECKPOINTS, DATA, EVENTS, PLAN, intact, lines_until
+from shapeflow_torch.folder import intact, lines_until
 
 _RATES = ("optimizer", "schedule", "cooldown")
 _SAME = ("convention", "metric", "model", "data", "objectives", *_RATES, "parameters", "slots", "seed")

@@ -186,6 +186,7 @@ class TorchMachine:
         """Replace the body with one of the ledger's sizes. `kept`: the tensors to use, or the seed of new weights."""
         self.ledger = ledger
         self.body = Body(self._kind, ledger, self._rules, self.team, self._dtype, kept, self._compiled)
+        self.body.net.seed = self.plan.seed
         self._looking = ()
         self._read()
 

@@ -6,12 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.vectors import Vectors
 from shapeflow_torch.data.windows import Windows
 from shapeflow_torch.models import Net
+from shapeflow_torch.models.random_features import RandomFeatures
 from shapeflow_torch.team import Team
 
+SQUARED_ERROR = "squared_error"
 _FEWSHOT = "fewshot_error@"
 _RIDGE = 1e-2
 """Paper A, Section 3: ridge regression with this alpha on one-hot targets."""
@@ -21,6 +25,8 @@ def metrics(data: Data, metric: str) -> tuple[str, ...]:
     """Return the names of the metrics that `measure` returns. `metric`: the plan's metric."""
     if isinstance(data, Windows):
         return "loss@own", "loss@longest"
+    if isinstance(data, Vectors):
+        return (SQUARED_ERROR,)
     return tuple(dict.fromkeys(("classification_error", "cross_entropy", metric)))
 
 
@@ -32,15 +38,26 @@ def measure(net: Net, data: Data, size: int | None, metric: str, team: Team) -> 
     evaluates its share of the held-out data, and all return the same values.
 
     Text: `loss@own` and `loss@longest`, in nats per token over the same targets. Images: `classification_error` and
-    `cross_entropy` (nats), and `fewshot_error@K` if it is the plan's metric, since it needs a regression.
+    `cross_entropy` (nats), and `fewshot_error@K` if it is the plan's metric, since it needs a regression. Vectors: the
+    expected `squared_error`.
     """
     if isinstance(data, Windows):
         return _text(net, data, size or data.longest, team)
+    if isinstance(data, Vectors):
+        return {SQUARED_ERROR: data.expected(_linear(net))}
     values = _images(net, data, size, team)
     if metric.startswith(_FEWSHOT):
         # Only the leader computes this value: it may end the run, and rounding may differ between processes.
         values[metric] = team.share(lambda: _fewshot(net, data, size, int(metric.removeprefix(_FEWSHOT))))
     return values
+
+
+def _linear(net: Net) -> Tensor:
+    """Return the coefficients of a linear model. Raises Refused `no-such-metric` for any other."""
+    if not isinstance(net, RandomFeatures):
+        message = "the expected squared error is known of `random_features` alone"
+        raise Refused(Diagnostic("no-such-metric", message, place="metric"))
+    return net.coefficients()
 
 
 def _text(net: Net, data: Windows, context: int, team: Team) -> dict[str, float]:

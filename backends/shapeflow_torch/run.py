@@ -7,12 +7,13 @@ from pathlib import Path
 from shapeflow.base.diagnostics import Diagnostic
 from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
+from shapeflow.running.follow import Goal, Listen, Outcome
 from shapeflow_torch import distribute
 from shapeflow_torch.compilation import Compile
 from shapeflow_torch.devices import place
 from shapeflow_torch.stop import Stop
 from shapeflow_torch.team import Team
-from shapeflow_torch.train import Choices, Goal, Listen, Outcome, Warn, train
+from shapeflow_torch.train import Choices, Warn, train
 from shapeflow_torch.workload import check_shares
 
 __all__ = ["Outcome", "run"]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.ir.events import Event, Measured, RunEnded
 from shapeflow.ir.plan import Plan
-from shapeflow.running.execute import execute
+from shapeflow.running.follow import Course, Goal, Listen, Outcome, follow
+from shapeflow.running.run_log import CHECKPOINTS, Lock
 from shapeflow_torch.compilation import Compile, wants_compile
 from shapeflow_torch.data import Data, open_data
-from shapeflow_torch.folder import CHECKPOINTS, Lock, Log, prepare
+from shapeflow_torch.folder import prepare
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
 from shapeflow_torch.team import Team
@@ -25,23 +24,7 @@ from shapeflow_torch.workload import check_shares
 SMALL_STEP = 5e9
 """Steps with fewer FLOPs run on one thread: one processor core does them in well under 0.1 s."""
 
-Listen = Callable[[Event], None]
 Warn = Callable[[Diagnostic], None]
-Goal = tuple[str, float]
-"""A metric, and the value at or below which a run ends early."""
-
-
-@attrs.frozen
-class Outcome:
-    """How a run ended. `reached`: whether the last held-out value meets the goal of the run; `values`: the last
-    held-out values; `seconds`: time that this process spent on steps until that measurement."""
-
-    finished: bool
-    reached: bool
-    step: int
-    compute: float
-    values: Mapping[str, float]
-    seconds: float
 
 
 @attrs.frozen
@@ -77,7 +60,8 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
         return prepare(choices.folder, plan, data.describe(), choices.resume, warn)
 
     try:
-        return _follow(plan, machine, choices, team.share(ready), listen)
+        asked = Course(choices.folder / CHECKPOINTS, team.share(ready), choices.until, choices.pause)
+        return follow(plan, machine, choices.folder if team.leads else None, asked, listen)
     finally:
         for lock in locks:
             lock.release()
@@ -100,29 +84,6 @@ def choose_threads(plan: Plan) -> None:
     largest = max(stage.cost for stage in plan.stages)
     if "OMP_NUM_THREADS" not in os.environ and largest < SMALL_STEP:
         torch.set_num_threads(1)
-
-
-def _follow(plan: Plan, machine: TorchMachine, choices: Choices, resume: Path | None, listen: Listen) -> Outcome:
-    """Execute the plan on the machine. The leader logs all events."""
-    log = Log(choices.folder, plan.steps) if machine.team.leads else None
-    measured: Measured | None = None
-    ended: RunEnded | None = None
-    try:
-        for event in execute(plan, machine, choices.folder / CHECKPOINTS, resume, choices.until, choices.pause):
-            if log is not None:
-                log.write(event)
-                listen(event)
-            measured = event if isinstance(event, Measured) else measured
-            ended = event if isinstance(event, RunEnded) else ended
-    finally:
-        if log is not None:
-            log.close()
-    if ended is None:
-        raise RuntimeError("the loop ended without an end")
-    values, seconds = ({}, 0.0) if measured is None else (measured.values, measured.seconds)
-    goal = choices.until
-    reached = goal is not None and values.get(goal[0], math.inf) <= goal[1]
-    return Outcome(ended.finished, reached, ended.step, ended.compute, values, seconds)
 
 
 def _check_goal(metric: str, data: Data, plan: Plan) -> None:

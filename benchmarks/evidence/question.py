@@ -16,8 +16,9 @@ import attrs
 
 from evidence.kit import Failed, Kit, OutOfTime, Result, finish, shapeflow
 from shapeflow.base.files import write_text
-from shapeflow.running.runs import CHECKPOINTS, PLAN, read_run
-from shapeflow.running.runs import DATA as DATA_FILE
+from shapeflow.running.run_log import CHECKPOINTS, PLAN
+from shapeflow.running.run_log import DATA as DATA_FILE
+from shapeflow.running.runs import read_run
 
 DATA = "fashion-mnist"
 """A link to the data, next to the .shape file: the plan does not depend on where the data is."""

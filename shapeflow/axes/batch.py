@@ -16,12 +16,16 @@ from shapeflow.ir.parameters import DataFacts, Model
 
 @attrs.frozen
 class Batch(AxisHooks):
-    """The number of images, or of tokens of text, per step. The axis replaces the `batch` of the data, which is then
-    only the batch that the optimizer's learning rate is tuned for."""
+    """The number of images or vectors, or of tokens of text, per step. The axis replaces the `batch` of the data, which
+    is then only the batch that the optimizer's learning rate is tuned for."""
 
     dimension: ClassVar[Dimension] = "number"
     unit: ClassVar[str] = ""
-    counts: ClassVar[Mapping[str, tuple[Dimension, ...]]] = {"images": ("number", "samples"), "text": ("tokens",)}
+    counts: ClassVar[Mapping[str, tuple[Dimension, ...]]] = {
+        "images": ("number", "samples"),
+        "text": ("tokens",),
+        "vectors": ("number", "samples"),
+    }
     example: ClassVar[str] = "[64, 256]"
     # The batch comes before the context, which must divide it.
     order: ClassVar[int] = 50

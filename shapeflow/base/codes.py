@@ -83,7 +83,8 @@ _COMPONENTS = {
     "`--resume`, or export the weights as they are.",
     "teacher-changed": "The teacher's file is not the one that the plan was compiled with: the digests differ. Restore "
     "the old file, or compile the plan again.",
-    "wrong-data": "Model, objective, metric, axis and data do not fit together: some are for images, others for text.",
+    "wrong-data": "Model, objective, metric, axis and data do not fit together: images, text and vectors each have "
+    "their own.",
     "no-document-ends": "The model attends within documents, but the ends of documents are unknown: the data has no "
     "token for them, or the text contains none. A folder of files has one after each file.",
     "wrong-transition": "The transition after `via` moves along a different axis than the one before `in`.",
@@ -130,10 +131,26 @@ _THEORY = {
     "the help, or a smaller one. The usual bound, 2 over the trace of the covariance, can be several times too large.",
     "width-above-features": "The model has as many random features as the data has features, or more, which the theory "
     "does not cover. Raise `features`, leave it out so that it grows with the width, or use narrower models.",
+    "matrix-too-large": "The random matrix of the model has an entry for each feature of the data and each of the "
+    "model. It would take more than 1 GiB of memory. Use narrower models, or data with fewer features.",
     "less-than-a-step": "The compute is less than one step of SGD at the narrowest width, so no model can be trained "
     "with it.",
     "law-of-other-model": "`laws from phases` describes linear models on random features. The file has another model, "
     "whose losses and FLOPs these laws do not predict.",
+    "no-width-family": "`shapeflow phases --fit` measures how the best width grows with compute. It needs curves of "
+    "one loss over compute, in runs that differ in their width alone and keep it while they train. `shapeflow doctor` "
+    "shows what the columns of a log hold; `--where` selects rows.",
+    "few-widths": "Exponents are slopes over the compute at which the best width changes. They need at least three "
+    "widths, and five or more to see whether the exponents are constant. `shapeflow sweep` trains one run of each.",
+    "rising-loss": "The loss of a run does not fall beyond its noise, or rises at the end. The curve then does not "
+    "show what more compute gives. Measure the loss on more data, or end the runs earlier.",
+    "no-interior-optimum": "One width is the best at nearly all compute that was measured, so nothing shows how the "
+    "best width grows. Train longer or add narrower models if the narrowest is the best; add wider ones if the widest "
+    "is.",
+    "short-envelope": "The best width changes over less than about one decade of compute. A slope over less is not "
+    "evidence for an exponent. Cover more compute with narrower and wider models.",
+    "loose-exponents": "Curves of neighbouring widths are too noisy, or too close to each other, to determine where "
+    "they cross. Average the loss over more data, train more runs of each width, or use widths that are farther apart.",
     "width-alone": "`laws from phases` predicts the loss over the width. The file needs the axis `width` and no other.",
 }
 _LOGS = {
@@ -146,7 +163,7 @@ _LOGS = {
     "computed-compute": "A warning: a log has no compute column, so compute was derived from its steps. This is "
     "correct only if all steps cost the same, as given by the file's model and data.",
     "missing-column": "A log or table has no column of the expected name, or the column has other contents. Name the "
-    "column with a setting of `fit`, or with `--column`.",
+    "column with a setting of `fit`, or with the option that the help names.",
     "missing-steps": "The warm-up to drop is given in steps, but the log has no step column.",
     "mixed-conventions": "The runs count compute by a different convention than the file's model, so their laws do not "
     "apply.",
@@ -190,7 +207,7 @@ _LOGS = {
     "the table: its laws describe the files as they were.",
     "falling-rate": "The learning rate falls along the runs that a law was fitted to. An early point of such a run has "
     "a higher error than a shorter run would reach, so the curve does not show the state of a run after some compute. "
-    "`shapeflow fit` ends with it as an error, and plans answer `unknown`.",
+    "`shapeflow fit` ends with it as an error, plans answer `unknown`, and `shapeflow phases --fit` refuses such runs.",
     "other-end": "A warning: shapes are compared by a metric that measures each in its own form, such as its own "
     "context, and the plan ends below the largest value. For a model that is used at the largest value, such a plan "
     "can be worse than a fixed shape. Plan by the metric of the model that you keep, such as "
@@ -248,6 +265,10 @@ _SWITCHES = {
     "not-blendable": "Steps of one stage may be shared among shapes that store the same parameters, such as different "
     "patches or contexts. A width changes what is stored, so it needs a stage of its own.",
     "blend-without-model": "A warning: shares apply to steps, and steps are known only with a model.",
+    "no-random-features": "`append` and `project` add random features, which only the model `random_features` has. "
+    "Other models grow by `width_expand`.",
+    "no-residual-stream": "`width_expand` adds channels to the residual stream of a transformer, which this model "
+    "does not have. The model `random_features` grows by `project` or `append`.",
     "no-patch": "The transition resizes patches, but the model does not have any.",
     "context-needs-rope": "The context of a model with learned positions cannot grow: the new positions would be "
     "untrained.",
@@ -308,6 +329,9 @@ _RUNS = {
     "no-such-device": "The device must be `cpu`, `cuda` or `auto`; `auto` uses a GPU if there is one.",
     "no-such-gpus": "The run asks for more GPUs than this machine has. The notes list those that were found.",
     "no-processes": "A run needs at least one process.",
+    "not-exact": "`--machine exact` computes the expected loss of linear models on random features, trained by plain "
+    "SGD on Gaussian data with a power-law spectrum. It executes no other plan: train it with `--machine torch`.",
+    "one-process": "The exact machine runs in one process on the CPU. A run takes seconds.",
     "contradicting-devices": "`--gpus N` starts N processes with one GPU each. It cannot be combined with `--device "
     "cpu` or with a different number of `--processes`.",
     "bad-launch": "RANK and WORLD_SIZE are set, so a launcher such as `torchrun` started the processes of this run. It "

@@ -37,6 +37,7 @@ def command(
     output: Path | None,
     jobs: int | None,
     device: str,
+    machine: str,
     as_json: bool,
 ) -> None:
     """Find out whether the plan of a file pays, by training its candidates.
@@ -52,7 +53,7 @@ def command(
     from shapeflow.running.pool import Pool
 
     folder = inside(output or file.parent / "runs" / f"{file.stem}-ask", file, "--output")
-    pool = Pool.of(jobs, device, file.parent)
+    pool = Pool.of(jobs, device, file.parent, machine)
     question = Question(absolute(file), tuple(sentences), folder / "runs", _allowance(within), pool)
     rounds, warnings = rounds_of(question)
     plan = rounds[-1].plan

@@ -110,12 +110,19 @@ def _refuse_to_write_over(arguments: Mapping[str, Any]) -> None:
             raise click.BadParameter(f"`{path}` is the file that is read: name another one", param=option)
 
 
+def machine_option(function: _F) -> _F:
+    """Add the option `--machine` of commands that execute plans."""
+    help_ = "What executes plans: torch trains; exact computes the expected loss of `random_features`."
+    kinds = click.Choice(["torch", "exact"])
+    return click.option("--machine", type=kinds, default="torch", show_default=True, help=help_)(function)
+
+
 def pool_options(function: _F) -> _F:
-    """Add the options `--jobs` and `--device` of commands that train several runs."""
+    """Add the options `--jobs`, `--device` and `--machine` of commands that train several runs."""
     jobs = click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
     kinds = click.Choice(["auto", "cpu", "cuda"])
     device = click.option("--device", type=kinds, default="auto", show_default=True, help="Where to train.")
-    return jobs(device(function))
+    return jobs(device(machine_option(function)))
 
 
 def _let(text: str) -> str:

@@ -70,6 +70,7 @@ def command(
     sweep: Path | None,
     jobs: int | None,
     device: str,
+    machine: str,
     dry_run: DryRun | None,
     as_json: bool,
 ) -> None:
@@ -97,7 +98,7 @@ def command(
         phases = _phases(cases, others, by, target)
         dry_run.show(phases, jobs, device, file.parent, as_json=as_json, notes=[RIVALS, *[FIELD] * bool(others.field)])
         return
-    pool, past = Pool.of(jobs, device, file.parent), Past() if sweep is None else Past.of(sweep)
+    pool, past = Pool.of(jobs, device, file.parent, machine), Past() if sweep is None else Past.of(sweep)
     show(plan_view(cases.plan.plan), "", stderr=as_json)
     with pool.kept() as kept:
         found = compared(cases, others, by, target, lambda ways: _trained(ways, by, kept, past))

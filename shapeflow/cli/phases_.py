@@ -12,17 +12,32 @@ from shapeflow.base.printing import say
 from shapeflow.cli.common import formatted, print_json
 
 if TYPE_CHECKING:
-    from shapeflow.laws.phases import Phases
     from shapeflow.laws.random_features.loss import LossCurve
     from shapeflow.laws.random_features.study import Study
+    from shapeflow.laws.random_features.theory import Theory
 
 WIDEST = 2**30
 """Largest width that is tried."""
+OF_LOGS = ("width_column", "loss_column", "compute", "where")
+"""Options that say how logs are read."""
 
 
 @click.command("phases")
-@click.option("--alpha", type=float, required=True, help="Decay of the data: variances j^(-2 alpha).")
-@click.option("--beta", type=float, required=True, help="Decay of the target: coefficients j^-beta.")
+@click.option("--alpha", type=float, help="Decay of the data: variances j^(-2 alpha).")
+@click.option("--beta", type=float, help="Decay of the target: coefficients j^-beta.")
+@click.option(
+    "--fit",
+    "logs",
+    multiple=True,
+    metavar="PATH",
+    help="Measure the exponents of these runs: files, folders, patterns.",
+)
+@click.option("--width-column", metavar="COLUMN", help="With --fit: the column of the width.  [found]")
+@click.option("--loss-column", metavar="COLUMN", help="With --fit: the column of the loss.  [found]")
+@click.option(
+    "--compute", metavar="PRODUCT", help="With --fit: the column of FLOPs, or '6 * params * tokens'.  [found]"
+)
+@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="With --fit: the rows to read.")
 @click.option(
     "--budget", "budgets", multiple=True, metavar="AMOUNT", help="Compute to find the best width for: '1 GFLOPs'."
 )
@@ -37,12 +52,31 @@ WIDEST = 2**30
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the phases and the losses: PNG, SVG, PDF."
 )
 @formatted
-def command(budgets: Sequence[str], widths: Sequence[int], as_json: bool, plot: Path | None, **settings: Any) -> None:
+def command(
+    logs: Sequence[str],
+    budgets: Sequence[str],
+    widths: Sequence[int],
+    as_json: bool,
+    plot: Path | None,
+    **settings: Any,
+) -> None:
     """Show what limits the loss of random features, and the best width of a budget.
 
     The laws are those of `laws from phases(...)`: exact for a linear model on power-law random features, and not laws
     of your model. A step costs batch x width FLOPs.
+
+    With --fit: how the best width and its loss grow with compute in runs of several widths, and which phases have such
+    exponents.
     """
+    named = {name.removesuffix("_column"): settings.pop(name) for name in OF_LOGS}
+    if logs:
+        from shapeflow.cli.phases_fit import measured
+
+        _only(("alpha", "beta"), {**settings, "width": widths or None})
+        decays = settings["alpha"], settings["beta"]
+        measured(logs, named, [_amount(text) for text in budgets], decays, as_json, plot)
+        return
+    _asks_theory(settings, named)
     from shapeflow.preview.phases import as_json as json_of
     from shapeflow.preview.phases import phases_view
     from shapeflow.preview.screen import show
@@ -61,25 +95,43 @@ def command(budgets: Sequence[str], widths: Sequence[int], as_json: bool, plot: 
         say(f"\n  plot written to {plot}")
 
 
-def _source(settings: dict[str, Any]) -> Phases:
-    """The law source with these settings. Raises Refused, BadParameter."""
+def _asks_theory(settings: dict[str, Any], named: dict[str, Any]) -> None:
+    """Raise UsageError without alpha and beta, and for options that say how logs are read."""
+    if settings["alpha"] is None or settings["beta"] is None:
+        raise click.UsageError("give `--alpha` and `--beta`, or runs to measure: `--fit 'runs/*.csv'`")
+    idle = next((_option(name) for name in OF_LOGS if named[name.removesuffix("_column")]), None)
+    if idle is not None:
+        raise click.UsageError(f"`{idle}` has no effect without `--fit`")
+
+
+def _only(allowed: Sequence[str], settings: dict[str, Any]) -> None:
+    """Raise UsageError for settings of the theory that runs do not have."""
+    given = {name: value for name, value in settings.items() if value is not None and (name, value) != ("batch", 1)}
+    idle = next((_option(name) for name in given if name not in allowed), None)
+    if idle is not None:
+        raise click.UsageError(f"`{idle}` has no effect with `--fit`")
+
+
+def _source(settings: dict[str, Any]) -> Theory:
+    """The theory with these settings. Raises Refused, BadParameter."""
     from shapeflow.ir.edits import EditError
-    from shapeflow.laws.phases import Phases
+    from shapeflow.laws.random_features.theory import Theory
 
     for name, least in (("ratio", 1.0), ("step", 0.0), ("step_times_trace", 0.0)):
         value = settings[name]
         if value is not None and not least < value < float("inf"):
             raise click.BadParameter(f"{value:g} is not above {least:g}", param_hint=_option(name))
     try:
-        return Phases(**settings)
+        return Theory(**settings)
     except EditError as error:
         raise _refused(error) from None
 
 
-def _study(source: Phases, budgets: Sequence[float], widths: Sequence[int]) -> Study:
+def _study(source: Theory, budgets: Sequence[float], widths: Sequence[int]) -> Study:
     """The phase and what was asked for. Raises Refused."""
+    import attrs
+
     from shapeflow.base.diagnostics import Diagnostic, Refused
-    from shapeflow.base.settings import written
     from shapeflow.ir.edits import EditError
     from shapeflow.laws.random_features.phase import phase_of
     from shapeflow.laws.random_features.study import AtWidth, Study, optima
@@ -94,10 +146,10 @@ def _study(source: Phases, budgets: Sequence[float], widths: Sequence[int]) -> S
         help = "raise the budget, or lower the batch"
         raise Refused(Diagnostic("less-than-a-step", str(error), place="--budget", help=help)) from None
     phase = phase_of(source.alpha, source.beta)
-    return Study(source.alpha, source.beta, source.batch, phase, found, shown, written(source))
+    return Study(source.alpha, source.beta, source.batch, phase, found, shown, attrs.asdict(source))
 
 
-def _stable(source: Phases, width: float) -> LossCurve | None:
+def _stable(source: Theory, width: float) -> LossCurve | None:
     """The curve of a width; None where SGD diverges."""
     from shapeflow.ir.edits import EditError
 

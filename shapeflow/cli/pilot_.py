@@ -48,6 +48,7 @@ def command(
     output: Path | None,
     jobs: int | None,
     device: str,
+    machine: str,
     table: Path | None,
     dry_run: DryRun | None,
     as_json: bool,
@@ -71,7 +72,7 @@ def command(
         notes = [_chosen(found)] if found.trial else []
         dry_run.show([one for one in phases if one], jobs, device, file.parent, as_json=as_json, notes=notes)
         return
-    trained_jobs = _trained(found, Pool.of(jobs, device, file.parent))
+    trained_jobs = _trained(found, Pool.of(jobs, device, file.parent, machine))
     if table is not None:
         _write(trained_jobs, table)
     _show(file, sentences, folder, table, report, as_json)

@@ -76,6 +76,7 @@ def command(
     target: Path | None,
     jobs: int | None,
     device: str,
+    machine: str,
     dry_run: DryRun | None,
     as_json: bool,
 ) -> None:
@@ -107,7 +108,7 @@ def command(
         return
     say(price_of(todo), err=True)
     with watched(todo.jobs) as watch:
-        train(todo, Pool.of(jobs, device, file.parent), watch)
+        train(todo, Pool.of(jobs, device, file.parent, machine), watch)
     pairs_found = measured(todo)
     credits = known.joined(pairs_found)
     save(credits, found)

@@ -10,7 +10,7 @@ import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, plan_of, print_diagnostics, print_json
+from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagnostics, print_json
 
 
 @click.command("run")
@@ -20,6 +20,7 @@ from shapeflow.cli.common import of_a_file, plan_of, print_diagnostics, print_js
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
+@machine_option
 @click.option("--processes", type=click.IntRange(1), help="Number of processes; every step is split among them.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads per process.")
 @click.option("--resume", is_flag=True, help="Resume from the newest checkpoint in the folder.")
@@ -40,6 +41,7 @@ def command(
     output: Path | None,
     gpus: int | None,
     device: str,
+    machine: str,
     processes: int | None,
     threads: int | None,
     resume: bool,
@@ -73,6 +75,7 @@ def command(
     choices: dict[str, Any] = {
         "gpus": gpus,
         "device": device,
+        "machine": machine,
         "processes": processes,
         "resume": resume,
         "compile": compile_,

@@ -49,6 +49,7 @@ def command(
     seeds: str | None,
     jobs: int | None,
     device: str,
+    machine: str,
     table: Path | None,
     dry_run: DryRun | None,
     as_json: bool,
@@ -67,13 +68,13 @@ def command(
     folder = output or file.parent / "runs" / f"{file.stem}-sweep"
     sentences = [*sentences, f"budget {budget}"]
     if until_settled:
-        runs = _settled(file, sentences, folder, Pool.of(jobs, device, file.parent))
+        runs = _settled(file, sentences, folder, Pool.of(jobs, device, file.parent, machine))
     else:
         todo = _jobs(file, sentences, seeds, folder)
         if dry_run is not None:
             dry_run.show([todo], jobs, device, file.parent, as_json=as_json)
             return
-        runs = _trained(todo, Pool.of(jobs, device, file.parent))
+        runs = _trained(todo, Pool.of(jobs, device, file.parent, machine))
     _summary(file, folder, table, runs)
 
 

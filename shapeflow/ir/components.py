@@ -388,6 +388,11 @@ class LawSourceHooks(Protocol):
         an error was reported, `laws` is not called."""
         return None
 
+    def samples(self, request: LawRequest, report: Report) -> Mapping[Shape, tuple[AnyLaw, ...]]:
+        """Equally likely laws of each candidate, for a source that knows how much its laws may differ from those of one
+        run; the i-th of all candidates belong together. Called after `laws` has reported no error. Default: none."""
+        return {}
+
     def refit(self, request: LawRequest) -> str | None:
         """The sentence that fits the laws again, for a source that reads fitted laws. Default: None, not known."""
         return None

@@ -20,6 +20,8 @@ from shapeflow.base.shapes import Shape, Value
 from shapeflow.ir.measured_json import converter
 
 SEAL = Seal("shapeflow-credits", 2)
+MOST = 2.0
+"""Largest credit that an answer counts with."""
 
 
 @attrs.frozen
@@ -80,6 +82,12 @@ class Pair:
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(trial.seed for trial in self.trials)
+
+    @property
+    def most(self) -> float:
+        """The largest credit that counts in an answer. A switch may leave a run better off than a run from scratch at
+        the same error, and a run from scratch can show that. A law cannot: its own error looks the same."""
+        return MOST if self.reference == "run" else 1.0
 
     @property
     def used(self) -> float | None:

@@ -129,14 +129,23 @@ class MixtureLaw:
 
 
 class Laws(Mapping[Shape, AnyLaw]):
-    """Candidate -> law, in the candidates' order; with the law of mixtures, if the file asks for one. The law of its
-    target is then that of the target alone, and no other candidate has one."""
+    """Candidate -> law, in the candidates' order.
 
-    __slots__ = ("_table", "mixture")
+    `mixture`: the law of mixtures, if the file asks for one. The law of its target is then that of the target alone,
+    and no other candidate has one. `samples`: equally likely laws of each candidate, if its source knows several; the
+    i-th of all candidates belong together."""
 
-    def __init__(self, table: Mapping[Shape, AnyLaw] | None = None, mixture: MixtureLaw | None = None) -> None:
+    __slots__ = ("_table", "mixture", "samples")
+
+    def __init__(
+        self,
+        table: Mapping[Shape, AnyLaw] | None = None,
+        mixture: MixtureLaw | None = None,
+        samples: Mapping[Shape, tuple[AnyLaw, ...]] | None = None,
+    ) -> None:
         self._table = dict(table or {})
         self.mixture = mixture
+        self.samples = dict(samples or {})
 
     def __getitem__(self, shape: Shape) -> AnyLaw:
         return self._table[shape]

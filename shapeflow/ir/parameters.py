@@ -82,7 +82,7 @@ fewer."""
 class DataFacts:
     """The properties of the data that a model needs."""
 
-    kind: Literal["images", "text"]
+    kind: Literal["images", "text", "vectors"]
     image: int | None = None
     """Side of the square images, in pixels; 0 in the check of an axis if the resolution is also an axis."""
     channels: int | None = None
@@ -94,12 +94,16 @@ class DataFacts:
     """Longest context in tokens that both training and held-out text can fill; None if not known without reading
     them."""
     batch: int = 1
-    """Images of one step, or TOKENS of one step for text at every context; 0 in the check of an axis if the batch is
-    also an axis."""
+    """Images or vectors of one step, or TOKENS of one step for text at every context; 0 in the check of an axis if the
+    batch is also an axis."""
     samples: int | None = None
     """Images of one epoch; None if the data does not have epochs."""
     held_out: int | None = None
     """Held-out images; None for text, and if not known without reading the data."""
+    features: int | None = None
+    """Entries of a vector."""
+    decay: float | None = None
+    """alpha: the j-th entry of a vector has the variance j^(-2 alpha)."""
 
 
 def scalars(parameters: Iterable[Parameter], sizes: Mapping[str, int], without: str | None = None) -> int:
@@ -128,7 +132,7 @@ class Model:
 
     kind: str
     """The architecture's name in a `.shape` file. A backend looks up its module by this name."""
-    norm: Literal["layer", "rms"]
+    norm: Literal["layer", "rms", "none"]
     parameters: tuple[Parameter, ...]
     slots: Mapping[str, SlotValue]
     """Values that a module needs in addition to sizes: norm.eps, head_width, and batch, patch or context if it is not

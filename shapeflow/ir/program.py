@@ -220,9 +220,15 @@ class Program:
         """An axis on which a switch would have to reverse a one-way transition; None if there is none."""
         return next((axis for axis in self.axes if axis.goes_back(before, after)), None)
 
+    def learning_rate(self, shape: Shape) -> float:
+        """The factor on the optimizer's learning rate in a shape: the product of the transitions' factors."""
+        assert self.trained is not None
+        facts = self.trained.facts
+        return math.prod(axis.transition.learning_rate(facts, shape) for axis in self.axes)
+
     def credit(self, before: Shape, after: Shape) -> float:
         """eta of a switch: the share of the loss decrease predicted by the law that survives it. The product over all
-        axes that change; each factor is the measured credit, or the setting of the transition if not measured."""
+        axes that change; each factor is the measured credit (`indicated`), or the setting of the transition."""
         return math.prod(self._kept(name, before, after) for name in before.changed(after))
 
     def measured(self, axis: str, before: Shape, after: Shape) -> Pair | None:
@@ -230,8 +236,17 @@ class Program:
         sought = (axis, before[axis], after[axis])
         return next((pair for pair in self.credits if (pair.axis, pair.before, pair.after) == sought), None)
 
+    def indicated(self, axis: str, before: Shape, after: Shape) -> Pair | None:
+        """The measurement that a switch along an axis goes by: its own, or the lowest of the smaller switches that it
+        jumps over. A plan must not avoid a poor measured switch by a larger one that nobody measured."""
+        own = self.measured(axis, before, after)
+        if own is not None and own.used is not None:
+            return own
+        over = [pair for pair in self.credits if pair.axis == axis and _jumps(before[axis], after[axis], pair)]
+        return min(over, key=lambda pair: pair.used or 0.0, default=None)
+
     def _kept(self, axis: str, before: Shape, after: Shape) -> float:
-        pair = self.measured(axis, before, after)
+        pair = self.indicated(axis, before, after)
         used = None if pair is None else pair.used
         return self.axis(axis).transition.credit if used is None else used
 
@@ -334,3 +349,11 @@ def _defaults(component: Any) -> dict[str, Any]:
     fields = [field for field in attrs.fields(type(component)) if field.default is not attrs.NOTHING]
     needed = {f.name: getattr(component, f.name) for f in attrs.fields(type(component)) if f not in fields}
     return {name: value for name, value in _settings(type(component)(**needed)).items() if name not in needed}
+
+
+def _jumps(before: Value, after: Value, pair: Pair) -> bool:
+    """Whether a switch between two values passes over the measured switch of a pair, in the same direction."""
+    values = (before, pair.before, pair.after, after)
+    numbers = [value for value in values if isinstance(value, int)]
+    ascending = sorted(numbers)
+    return len(numbers) == 4 and pair.used is not None and numbers in (ascending, ascending[::-1])

@@ -130,6 +130,24 @@ Purpose = Literal[
 """Purpose of a setting of a law source; purposes are named after the settings of `fit`."""
 
 
+@attrs.frozen(eq=False)
+class Training:
+    """What a file trains, for a source that computes laws from it."""
+
+    model: str
+    data: str
+    optimizer: str
+    """Names of the components."""
+    data_settings: Mapping[str, Any]
+    optimizer_settings: Mapping[str, Any]
+    sizes: Mapping[Shape, Mapping[str, int]]
+    """Stored size of every dim in a shape."""
+    batch: Mapping[Shape, int]
+    """Images, vectors or tokens of one step in a shape."""
+    learning_rate: Mapping[Shape, float]
+    """Learning rate in a shape, after the warm-up."""
+
+
 @attrs.frozen
 class LawRequest:
     """The input of a law source."""
@@ -156,6 +174,8 @@ class LawRequest:
     """Number of trained parameters in a shape, including embeddings and head; None without a model."""
     non_embedding: Mapping[Shape, int] | None = None
     """The same, without parameters that have an entry for each token of the vocabulary."""
+    training: Training | None = None
+    """What the file trains; None without a model."""
     trains_unlike: Callable[[Mapping[str, Mapping[str, Any] | None]], str | None] | None = None
     """The difference between what the file trains and the components of a run, see `Program`; None without a model."""
     setting_names: Mapping[Purpose, str] = attrs.field(factory=dict)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Mapping
 
 import attrs
@@ -14,16 +12,18 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import LawSourceHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.law import Provenance
-from shapeflow.ir.route import LawRequest
+from shapeflow.ir.route import LawRequest, Training
 from shapeflow.ir.tabulated import TabulatedLaw
-from shapeflow.laws.random_features.equivalent import Equivalent
-from shapeflow.laws.random_features.loss import LossCurve, largest_step, loss_curve
-from shapeflow.laws.random_features.problem import STEEPEST, RandomFeatures, outside
-from shapeflow.laws.random_features.spectrum import Spectrum
+from shapeflow.laws.random_features.loss import LossCurve
 from shapeflow.laws.random_features.table import points
+from shapeflow.laws.random_features.theory import Theory
 
+FIRST_SEED = 1 << 32
+"""The first seed of the random matrices that are drawn for an interval."""
 CITATION = "Paquette et al. 2024, arXiv 2405.15074"
-RATIO = 4.0
+BY_MODEL = ("alpha", "beta", "ratio", "features", "step", "step_times_trace", "batch")
+"""Settings that a file with a model states elsewhere."""
+PLAIN = "sgd(lr: 0.1, momentum: 0, warmup: 0 steps, clip: 1e9, average: 1 steps)"
 
 
 @attrs.frozen
@@ -36,12 +36,17 @@ class Phases(LawSourceHooks):
     sees `width` random combinations of them and trains one parameter for each. The loss is the expected squared error,
     averaged over random features. A step costs batch x width FLOPs, as in the paper.
 
-    `shapeflow phases` shows the phase of alpha and beta, what limits the loss, and the best width of a budget. Needs an
-    `axis width` and no model.
-    """
+    Without a `model` in the file, `alpha` and `beta` are needed, and an `axis width`. With the model `random_features`,
+    `power_law` data and plain `sgd`, write `laws from phases`: all other settings follow from these, and `batch` may be
+    an axis too. `shapeflow phases` shows the phase of alpha and beta, what limits the loss, and the best width of a
+    budget."""
 
-    alpha: float = setting("number", help="decay of the data: variances j^(-2 alpha)", example="1.0")
-    beta: float = setting("number", help="decay of the target: coefficients j^-beta", example="0.7")
+    alpha: float | None = setting(
+        "number", default=None, help="decay of the data: variances j^(-2 alpha)", example="1.0"
+    )
+    beta: float | None = setting(
+        "number", default=None, help="decay of the target: coefficients j^-beta", example="0.7"
+    )
     ratio: float | None = setting(
         "number", default=None, above=1.0, help="features of the data per random feature; 4 by default"
     )
@@ -57,145 +62,156 @@ class Phases(LawSourceHooks):
         above=0.0,
         help="the step size times the summed variance of the features; 1 / (batch + 1) by default",
     )
-    batch: int = setting("number", default=1, low=1, help="samples of one step")
+    batch: int | None = setting("number", default=None, low=1, help="samples of one step; 1 by default")
+    matrices: int = setting(
+        "number", default=0, low=0, high=400, help="random features to draw: the answer then has an interval over them"
+    )
+    seed: int | None = setting(
+        "number", default=None, low=0, help="the laws of the random features of one seed, not of their average"
+    )
 
     def __attrs_post_init__(self) -> None:
-        wrong = outside(self.alpha, self.beta)
-        if wrong is not None:
-            raise _outside(wrong, self.alpha, self.beta)
-        for one, other in (("ratio", "features"), ("step_times_trace", "step")):
-            if getattr(self, one) is not None and getattr(self, other) is not None:
-                message, help = f"`{one}` has no effect next to `{other}`", f"leave one of them out, such as `{one}`"
-                raise EditError("idle-setting", message, why="both determine it", help=help, setting=one)
+        if self.seed is not None and self.matrices:
+            message, help = "`matrices` has no effect next to `seed`", "leave one of them out"
+            raise EditError("idle-setting", message, why="the laws are those of one", help=help, setting="matrices")
+        if self.alpha is not None and self.beta is not None:
+            self.theory()
+
+    def theory(self) -> Theory:
+        """The theory with the settings of this source. Raises EditError `missing-setting`, `outside-theory`,
+        `idle-setting`."""
+        if self.alpha is None or self.beta is None:
+            name = "beta" if self.beta is None and self.alpha is not None else "alpha"
+            message, help = f"`phases` needs the setting `{name}`", "write `phases(alpha: 1.0, beta: 0.7)`"
+            raise EditError("missing-setting", message, why=f"`{name}` is not set", help=help)
+        given = {name: value for name, value in attrs.asdict(self).items() if name != "matrices"}
+        return Theory(**{**given, "batch": self.batch or 1})
 
     def laws(self, request: LawRequest, report: Report) -> Mapping[Shape, TabulatedLaw]:
         """Return the law of each candidate, from the first step on. Empty after an error.
 
-        Errors: foreign-metric, law-of-other-model, width-alone, width-above-features, unstable-step.
+        Errors: foreign-metric, law-of-other-model, missing-setting, idle-setting, width-alone, width-above-features,
+        unstable-step.
         """
-        widths = {shape: shape.number("width") for shape in request.candidates if "width" in shape}
         try:
-            _check(request)
-            # The width that allows the smallest step size comes first, so that its bound is the one reported.
-            curves = {width: self.curve(width) for width in sorted(widths.values(), key=self._margin)}
+            found = self._asked(request)
+            # The shape that allows the smallest step size comes first, so that its bound is the one reported.
+            order = sorted(found, key=lambda shape: found[shape][0].margin(found[shape][1]))
+            curves = {shape: found[shape][0].curve(found[shape][1]) for shape in order}
         except EditError as error:
-            at = request.spans.get(error.setting, request.spans.get(""))
-            report.error(error.code, error.message, at, error.why, notes=error.notes, help=error.help)
+            _report(error, request, report)
             return {}
-        return {shape: self._law(width, curves[width], request) for shape, width in widths.items()}
+        return {shape: _law(*one, curves[shape], request, shape, self.matrices) for shape, one in found.items()}
 
-    def model(self, width: float) -> RandomFeatures:
-        """The model of a width. Raises EditError `width-above-features`."""
-        features = self.features or math.ceil((self.ratio or RATIO) * width)
-        if not width < features:
+    def samples(self, request: LawRequest, report: Report) -> Mapping[Shape, tuple[TabulatedLaw, ...]]:
+        """The laws of some random matrices, whose seeds no run is likely to have. Empty after an error: unstable-step,
+        idle-setting."""
+        drawn: dict[Shape, tuple[TabulatedLaw, ...]] = {}
+        try:
+            for shape, (theory, width) in (self._asked(request) if self.matrices else {}).items():
+                seeds = range(FIRST_SEED, FIRST_SEED + self.matrices)
+                each = [attrs.evolve(theory, seed=seed) for seed in seeds]
+                drawn[shape] = tuple(_law(one, width, one.curve(width), request, shape) for one in each)
+        except EditError as error:
+            _report(error, request, report)
+        return drawn
+
+    def _asked(self, request: LawRequest) -> dict[Shape, tuple[Theory, int]]:
+        """The theory and the width of each candidate. Raises EditError."""
+        return self._theories(request) if request.training is None else self._trained(request, request.training)
+
+    def _theories(self, request: LawRequest) -> dict[Shape, tuple[Theory, int]]:
+        """The theory and the width of each candidate of a file without a model. Raises EditError."""
+        _check_metric(request, "loss")
+        if any(set(shape) != {"width"} for shape in request.candidates):
+            axes = ", ".join(f"`{axis}`" for axis in request.units)
+            message = f"`phases` has laws over the width alone, but the axes are {axes}"
+            help = "write one axis, such as `axis width in [64, 256, 1024] via width_expand`"
+            raise EditError("width-alone", message, why="needs `width`, and no other axis", help=help)
+        theory = self.theory()
+        return {shape: (theory, shape.number("width")) for shape in request.candidates}
+
+    def _trained(self, request: LawRequest, training: Training) -> dict[Shape, tuple[Theory, int]]:
+        """The theory and the width of each candidate of a file that trains random features. Raises EditError."""
+        if training.model != "random_features" or training.data != "power_law":
             raise EditError(
-                "width-above-features",
-                f"a width of {width:g} is not below the {features} features of the data",
-                why="the theory needs more features than width",
-                help=f"write `features: {math.ceil(RATIO * width)}`, or use narrower models",
-                setting="features",
+                "law-of-other-model",
+                "`phases` has laws of linear models on random features, not of the model in this file",
+                why="laws of a different model",
+                help='leave `model` out, or fit laws to your runs: `laws from fit("runs/*.csv")`',
             )
-        return RandomFeatures(self.alpha, self.beta, width, features)
-
-    def step_of(self, model: RandomFeatures) -> float:
-        """The step size at the model's width."""
-        return self.step if self.step is not None else (self.step_times_trace or 1 / (self.batch + 1)) / model.trace
-
-    def steps_of(self, width: float) -> tuple[float, float]:
-        """The step size at a width, and that at which SGD diverges. Raises EditError `width-above-features`."""
-        step = self.step_of(self.model(width))
-        return step, step * self._margin(width)
-
-    def curve(self, width: float) -> LossCurve:
-        """The loss over steps at a width. Raises EditError `width-above-features`, `unstable-step`."""
-        model = self.model(width)
-        step, margin = self.step_of(model), self._margin(width)
-        where = f"at width {width:g} and batch {self.batch}"
-        if margin <= 1:
-            message = f"{where} SGD diverges with a step size of {step:.4g}"
-            raise self._unstable(message, f"the largest stable step size is {step * margin:.4g}", 0.9 * margin, model)
-        curve = loss_curve(_average(model), step, self.batch, width)
-        if curve.floor >= model.start:
-            message = f"{where} the loss rises from {model.start:.4g} to {curve.floor:.4g}"
-            raise self._unstable(message, f"a step size of {step:.4g} adds more noise than it removes loss", 0.5, model)
-        return curve
-
-    def _unstable(self, message: str, why: str, share: float, model: RandomFeatures) -> EditError:
-        """The refusal of a step size. `share`: the part of it that the help advises."""
-        step, setting = share * self.step_of(model), "step"
-        if self.step is None:
-            step, setting = step * model.trace, "step_times_trace"
-        help = f"write `{setting}: {_below(step)}` or less"
-        return EditError("unstable-step", message, why=why, help=help, setting=setting)
-
-    def _margin(self, width: float) -> float:
-        """The largest stable step size at a width, divided by the step size. Raises EditError
-        `width-above-features`."""
-        model = self.model(width)
-        return largest_step(_average(model), self.batch) / self.step_of(model)
-
-    def _law(self, width: int, curve: LossCurve, request: LawRequest) -> TabulatedLaw:
-        compute, above = points(curve)
-        model = self.model(width)
-        about = Provenance(
-            source="theory",
-            metric=request.metric,
-            convention=request.convention,
-            data="power-law random features",
-            learning_rate="constant",
-            citation=CITATION,
-            points=len(compute),
-            compute=(compute[0], compute[-1]),
-            settings={
-                "alpha": self.alpha,
-                "beta": self.beta,
-                "features": model.features,
-                "step": self.step_of(model),
-                "batch": self.batch,
-            },
-        )
-        return TabulatedLaw(float(f"{curve.floor:.12g}"), compute, above, about)
+        given = next((name for name in BY_MODEL if getattr(self, name) is not None), None)
+        if given is not None:
+            message = f"`{given}` of `phases` has no effect next to a model"
+            help = "leave it out: model, data and optimizer determine it"
+            raise EditError("idle-setting", message, why="has no effect", help=help, setting=given)
+        _check_metric(request, "squared_error")
+        _check_plain(training)
+        found = {}
+        for shape in request.candidates:
+            batch = training.batch[shape]
+            # The gradient of the mean squared error is 2 / batch times the summed gradient of the theory.
+            settings = {name: training.data_settings[name] for name in ("alpha", "beta", "features")}
+            step = 2 * training.learning_rate[shape] / batch
+            theory = Theory(**settings, step=step, batch=batch, lr=training.optimizer_settings["lr"], seed=self.seed)
+            found[shape] = theory, training.sizes[shape]["feature"]
+        return found
 
 
-@functools.lru_cache(maxsize=256)
-def _average(model: RandomFeatures) -> Spectrum:
-    """The spectrum on average over random features."""
-    return Equivalent.of(model).spectrum()
+def _report(error: EditError, request: LawRequest, report: Report) -> None:
+    at = request.spans.get(error.setting, request.spans.get(""))
+    report.error(error.code, error.message, at, error.why, notes=error.notes, help=error.help)
 
 
-def _check(request: LawRequest) -> None:
-    """Raise EditError for a file that these laws do not describe."""
-    if request.metric.partition("@")[0] != "loss":
+def _law(
+    theory: Theory, width: int, curve: LossCurve, request: LawRequest, shape: Shape, matrices: int = 0
+) -> TabulatedLaw:
+    """The law of a curve. `matrices`: how many random features were drawn for the interval of the answer."""
+    model = theory.model(width)
+    compute, above = points(curve, curve.step_compute if request.step_compute is None else request.step_compute[shape])
+    about = Provenance(
+        source="theory",
+        metric=request.metric,
+        convention=request.convention,
+        data="power-law random features",
+        learning_rate="constant",
+        citation=CITATION,
+        points=len(compute),
+        compute=(compute[0], compute[-1]),
+        settings={
+            "alpha": theory.alpha,
+            "beta": theory.beta,
+            "features": model.features,
+            "step": theory.step_of(model),
+            "batch": theory.batch,
+            **({} if theory.seed is None else {"seed": theory.seed}),
+            **({"matrices": matrices} if matrices else {}),
+        },
+    )
+    return TabulatedLaw(float(f"{curve.floor:.12g}"), compute, above, about)
+
+
+def _check_metric(request: LawRequest, metric: str) -> None:
+    """Raise EditError `foreign-metric` unless the file plans by this metric."""
+    if request.metric.partition("@")[0] != metric:
         message = f"`phases` predicts a squared error, but the metric is `{request.metric}`"
         help = "leave the `metric` sentence out"
         raise EditError("foreign-metric", message, why="laws of a different metric", help=help)
-    if request.step_compute is not None:
-        raise EditError(
-            "law-of-other-model",
-            "`phases` has laws of linear models on random features, not of the model in this file",
-            why="laws of a different model",
-            help='leave `model` out, or fit laws to your runs: `laws from fit("runs/*.csv")`',
-        )
-    if any(set(shape) != {"width"} for shape in request.candidates):
-        axes = ", ".join(f"`{axis}`" for axis in request.units)
-        message = f"`phases` has laws over the width alone, but the axes are {axes}"
-        help = "write one axis, such as `axis width in [64, 256, 1024] via width_expand`"
-        raise EditError("width-alone", message, why="needs `width`, and no other axis", help=help)
 
 
-def _outside(wrong: str, alpha: float, beta: float) -> EditError:
-    """The refusal of exponents, with the nearest ones that the theory covers."""
-    message = f"the theory of random features does not cover alpha {alpha:g} and beta {beta:g}: {wrong}"
-    if wrong.startswith("2"):
-        why = "the variance of the target has no limit for many features"
-        help = f"write `alpha: {0.55 - beta:.2g}` or more, or `beta: {0.55 - alpha:.2g}` or more"
-        return EditError("outside-theory", message, why=why, help=help, setting="alpha")
-    setting = "beta" if 0 < alpha <= STEEPEST else "alpha"
-    help = "write `beta: 0` or more" if beta < 0 else f"write a number above 0, at most {STEEPEST:g}"
-    return EditError("outside-theory", message, why="outside the theory", help=help, setting=setting)
+def _check_plain(training: Training) -> None:
+    """Raise EditError `law-of-other-model` unless the file trains by plain SGD, with the current weights."""
+    own = training.optimizer_settings
+    wanted: dict[str, float] = {"momentum": 0, "weight_decay": 0, "warmup": 0, "average": 1}
+    wrong = [name for name, value in wanted.items() if own.get(name, 0) != value]
+    if training.optimizer == "sgd" and own.get("clip", 0) < LOOSE:
+        wrong.append("clip")
+    if training.optimizer != "sgd" or wrong:
+        what = ", ".join(f"`{name}`" for name in wrong) or f"`{training.optimizer}`"
+        message = f"`phases` has laws of plain SGD, and the optimizer of the file has {what}"
+        help = f"write `optimizer {PLAIN}`, with your learning rate"
+        raise EditError("law-of-other-model", message, why="laws of a different optimizer", help=help)
 
 
-def _below(value: float) -> str:
-    """A number rounded down to three digits."""
-    digits = 2 - math.floor(math.log10(value))
-    return f"{math.floor(value * 10**digits) / 10**digits:.3g}"
+LOOSE = 1e6
+"""A gradient norm that training within the theory never reaches."""

@@ -6,5 +6,6 @@ from shapeflow.objectives.denoising import Denoising
 from shapeflow.objectives.distill import Distill
 from shapeflow.objectives.mixture import Mixture
 from shapeflow.objectives.next_token import NextToken
+from shapeflow.objectives.squared_error import SquaredError
 
-COMPONENTS: tuple[type[Objective], ...] = (CrossEntropy, Denoising, Distill, Mixture, NextToken)
+COMPONENTS: tuple[type[Objective], ...] = (CrossEntropy, Denoising, Distill, Mixture, NextToken, SquaredError)

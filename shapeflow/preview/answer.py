@@ -185,12 +185,23 @@ def _provided(found: Answer) -> str:
 
 
 def _data(plan: Plan, found: Answer) -> str:
+    if all(one.law is None or one.law.provenance.curve is None for one in plan.candidates):
+        return _stated(plan) + _uncertain(plan, found)
     stated = [one.shape for one in plan.candidates if one.law is not None and one.law.provenance.curve is None]
     also = f"; stated, and taken as exact: {', '.join(one.written(plan.units) for one in stated)}" if stated else ""
     if not found.asked:
         return f"inside what was measured{also}"
     each = ", ".join(f"{one.shape.written(plan.units)} {one.times:.3g} times" for one in found.asked)
     return f"extrapolated: beyond the measured compute of {each}{also}"
+
+
+def _uncertain(plan: Plan, found: Answer) -> str:
+    """What the interval of laws without measurements comes from."""
+    settings = (one.law.provenance.settings for one in plan.candidates if one.law is not None)
+    matrices = max((number for one in settings if isinstance(number := one.get("matrices"), int)), default=0)
+    parts = [f"{matrices} draws of the random features"] if matrices else []
+    parts += ["the measured credits"] if any(one.measured for one in found.switches) else []
+    return f"; the interval is that of {' and '.join(parts)}" if parts else ""
 
 
 def _settle(plan: Plan, found: Answer) -> str:
@@ -214,7 +225,8 @@ def _price(plan: Plan, compute: float) -> str:
 
 
 def _credit(found: Answer) -> str:
-    kept = [share(one.credit) + ("" if one.measured else " (assumed)") for one in found.switches]
+    # A switch may keep more than all of it.
+    kept = [f"{100 * one.credit:.0f}%" + ("" if one.measured else " (assumed)") for one in found.switches]
     needs = "" if found.credit_needed is None else f"; pays from {share(found.credit_needed)} at each switch"
     probe = "; `shapeflow probe` measures it" if found.assumed else ""
     return f"progress that survives a switch: {', '.join(dict.fromkeys(kept))}{needs}{probe}"

@@ -28,10 +28,10 @@ def noun(unit: str) -> str:
 
 
 def error(value: float | None, metric: str) -> str:
-    """An error or loss as text: errors are shares, shown in percent; losses are in nats."""
+    """An error or loss as text: errors are shares, shown in percent; losses and squared errors are numbers."""
     if value is None:
         return "-"
-    return f"{100 * value:.4g}%" if "error" in metric else f"{value:.4g}"
+    return f"{100 * value:.4g}%" if "error" in metric and "squared" not in metric else f"{value:.4g}"
 
 
 def percent(value: float | None) -> str:

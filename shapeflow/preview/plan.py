@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.ir.plan import Blend, Plan, Stage
+from shapeflow.ir.plan import Blend, Plan, Stage, Transition
 from shapeflow.preview.answer import answer_view
 from shapeflow.preview.numbers import clock, count, duration, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines
@@ -107,6 +107,14 @@ def _words(plan: Plan) -> Iterator[str]:
         yield f"note: {note}"
 
 
+def _seeds(seeds: Sequence[int]) -> str:
+    """`seed 0`, `seeds 0, 2, 5` or `seeds 0 to 11`."""
+    first, last = min(seeds), max(seeds)
+    if len(seeds) > 3 and sorted(seeds) == list(range(first, last + 1)):
+        return f"seeds {first} to {last}"
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
 def _credits(plan: Plan) -> Iterator[str]:
     """Yield the credit of each switch (the share of progress that survives it), measured or assumed. An assumption that
     several switches share is printed once."""
@@ -116,11 +124,17 @@ def _credits(plan: Plan) -> Iterator[str]:
             continue
         for found in stage.transition.credits:
             switch = f"{found.axis} {before.shape[found.axis]} -> {stage.shape[found.axis]}"
-            seeds = f"seed{'s' * (len(found.seeds) > 1)} {', '.join(map(str, found.seeds))}"
+            seeds = _seeds(found.seeds)
             wide = "" if found.low is None or found.high is None else f", {share(found.low)} to {share(found.high)}"
             back = "" if found.recovery is None else f"; the error recovered after {flops(found.recovery)}"
             yield f"{switch}: {share(found.eta)} of the progress survived, measured ({seeds}{wide}){back}"
         if plan.totals.error is not None and len(stage.transition.credits) < len(before.shape.changed(stage.shape)):
-            names, credit = " + ".join(stage.transition.names), share(stage.transition.credit)
-            assumed[f"{names}: {credit} of the progress is assumed to survive the switch"] = None
+            assumed[_assumption(stage.transition)] = None
     yield from assumed
+
+
+def _assumption(transition: Transition) -> str:
+    """What a plan assumes about a switch that was not measured."""
+    names, credit = " + ".join(transition.names), transition.credit
+    text = f"{names}: {share(credit)} of the progress is assumed to survive the switch"
+    return text if credit < 1 else f"{text}, so that equal error counts as equal state"

@@ -19,6 +19,8 @@ from shapeflow.preview.picture import labelled, lettering, plain_numbers, pyplot
 TITLE = 100
 """Characters of a line of the title."""
 COLORS = ("#1b6ca8", "#c0392b", "#7f8c8d")
+WIDE = 30.0
+"""Ratio of the first to the last error from which the axis of errors is logarithmic."""
 
 
 def draw(plan: Plan, path: Path) -> None:
@@ -103,7 +105,11 @@ def _labels(axes: Any, plan: Plan, unit: str, size: float) -> None:
     axes.set_ylabel(lettering(plan.metric))
     if plan.totals.error is not None:
         start = plan.stages[0].enter.error or axes.get_ylim()[1]
-        axes.set_ylim(plan.totals.error - 0.08 * (start - plan.totals.error), start * 1.02)
+        if 0 < WIDE * plan.totals.error < start:
+            axes.set_yscale("log")
+            axes.set_ylim(plan.totals.error / 1.5, start * 1.2)
+        else:
+            axes.set_ylim(plan.totals.error - 0.08 * (start - plan.totals.error), start * 1.02)
         seen = [x for line in axes.lines for x, y in zip(*line.get_data(), strict=True) if y <= start and x > 0]
         fixed = (plan.comparison.best_fixed, plan.comparison.last_shape_fixed)
         needs = [need / size for need in (one.seconds if plan.in_seconds else one.compute for one in fixed) if need]

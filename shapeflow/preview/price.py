@@ -22,7 +22,7 @@ def candidates_view(program: Program) -> RenderableType | None:
     found = candidate_prices(program)
     if not found or program.trained is None:
         return None
-    unit = "tokens" if program.trained.facts.kind == "text" else "images"
+    unit = "tokens" if program.trained.facts.kind == "text" else program.trained.facts.kind
     table, columns = _table([axis.name for axis in program.axes], found)
     for heading in (f"{unit} per\nparameter", "evaluation"):
         table.add_column(heading, justify="right", overflow="fold")

@@ -28,7 +28,8 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save
 from shapeflow.running.backend import backend
 from shapeflow.running.forks import ForkServer, Process
-from shapeflow.running.runs import CHECKPOINTS, EVENTS, PLAN, Run, aside, copies, is_run, last_step, read_run
+from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN
+from shapeflow.running.runs import Run, aside, copies, is_run, last_step, read_run
 from shapeflow.running.training import begins_like
 
 _POLL = 0.2
@@ -110,14 +111,16 @@ class Pool:
     at_once: int
     device: str
     root: Path
+    machine: str = "torch"
+    """The backend that executes the plans."""
     shared: SharedServer | None = attrs.field(default=None, eq=False, repr=False)
     """The server of several calls of `run`; None: each call has its own."""
 
     @classmethod
-    def of(cls, at_once: int | None, device: str, root: Path) -> Pool:
+    def of(cls, at_once: int | None, device: str, root: Path, machine: str = "torch") -> Pool:
         """Create a pool. `at_once` defaults to the number of CPU cores, or 1 on a machine with a GPU."""
-        on_gpu = device == "cuda" or (device == "auto" and at_once is None and bool(backend("torch")().gpus()))
-        return cls(at_once or (1 if on_gpu else os.cpu_count() or 1), device, root)
+        on_gpu = device == "cuda" or (device == "auto" and at_once is None and bool(backend(machine)().gpus()))
+        return cls(at_once or (1 if on_gpu else os.cpu_count() or 1), device, root, machine)
 
     @property
     def threads(self) -> int | None:
@@ -163,7 +166,7 @@ class Pool:
     def _forks(self) -> bool:
         """Whether jobs are forks of a server: on Linux, without a GPU. Starting an interpreter and torch takes longer
         than a short run."""
-        on_cpu = self.device == "cpu" or (self.device == "auto" and not backend("torch")().gpus())
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not backend(self.machine)().gpus())
         return sys.platform == "linux" and on_cpu
 
     def _work(self, waiting: list[Job], running: list[_Running], watch: Watch, server: ForkServer | None) -> None:
@@ -181,11 +184,12 @@ class Pool:
                 watch(one.job, one.job.steps, "done")
 
     def _start(self, job: Job, server: ForkServer | None) -> _Running:
-        job = _in_place(job)
+        job = _in_place(job, self.machine)
         begun = (job.folder / EVENTS).exists() or (job.folder / CHECKPOINTS).exists()
         save(job.plan, job.folder / PLAN)
         arguments = ["run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
         arguments += ["--root", str(self.root), "--device", self.device]
+        arguments += ["--machine", self.machine] if self.machine != "torch" else []
         arguments += ["--threads", str(self.threads)] if self.threads is not None else []
         arguments += ["--resume"] if begun else []
         arguments += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []
@@ -216,7 +220,7 @@ def _put_back(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _in_place(job: Job) -> Job:
+def _in_place(job: Job, machine: str) -> Job:
     """A job that continues the run in its folder. A shorter run goes on as the job's plan; a longer one keeps its own
     plan, and pauses where the job ends."""
     earlier = job.earlier
@@ -224,7 +228,7 @@ def _in_place(job: Job) -> Job:
         return job
     if earlier.plan.steps > job.plan.steps:
         return attrs.evolve(job, plan=earlier.plan, pause=job.steps)
-    backend("torch")().extend(job.folder, job.plan, aside(job.folder))
+    backend(machine)().extend(job.folder, job.plan, aside(job.folder))
     return job
 
 

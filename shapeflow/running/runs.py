@@ -22,11 +22,10 @@ from shapeflow.base.json_text import parse_json
 from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted, StepDone, event_from_json
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import load
+from shapeflow.running.run_log import EVENTS, PLAN
 
 _TAIL = 4096
 """The number of bytes read from the end of a log; more than one line."""
-
-PLAN, EVENTS, DATA, CHECKPOINTS = "plan.json", "events.jsonl", "data.json", "checkpoints"
 
 
 @attrs.frozen

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import attrs
 
 from shapeflow.base.diagnostics import Report, Span
-from shapeflow.base.settings import name_of
+from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import LawSource
 from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws, MixtureLaw
-from shapeflow.ir.program import Program
-from shapeflow.ir.route import LawRequest
+from shapeflow.ir.program import Program, Trained
+from shapeflow.ir.route import LawRequest, Training
 from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.refit_sentence import recorded
@@ -37,7 +37,7 @@ def find_laws(program: Program, report: Report) -> Laws:
     found: dict[Shape, AnyLaw] = {
         shape: power.law(program.metric.key, program.convention) for shape, power in program.stated.items()
     }
-    mixture = None
+    mixture, samples = None, dict[Shape, tuple[AnyLaw, ...]]()
     if program.law_source is not None and open_:
         request = _request(program, open_)
         mixture = program.law_source.mixture(request, report)
@@ -48,6 +48,7 @@ def find_laws(program: Program, report: Report) -> Laws:
         else:
             fitted = _fitted(program.law_source, request, report)
             found.update(program.law_source.laws(request, report) if fitted is None else fitted.laws)
+            samples.update(program.law_source.samples(request, report) if fitted is None and not report.failed else {})
     elif open_:
         shape = open_[0]
         name = next(iter(shape))
@@ -58,7 +59,7 @@ def find_laws(program: Program, report: Report) -> Laws:
             "this candidate has none",
             help=f"state one: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
         )
-    laws = Laws({shape: found[shape] for shape in program.candidates if shape in found}, mixture)
+    laws = Laws({shape: found[shape] for shape in program.candidates if shape in found}, mixture, samples)
     _plausible(laws, program, report)
     of_one_kind(laws, program, report)
     return laws
@@ -181,7 +182,22 @@ def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
         parameters={shape: trained.count(shape) for shape in program.candidates} if trained else None,
         non_embedding={s: trained.count(s, without="vocabulary") for s in program.candidates} if trained else None,
+        training=_training(program, trained) if trained else None,
         trains_unlike=program.trains_unlike if trained else None,
         setting_names={} if program.law_source is None else program.law_source.setting_names,
         sources=program.law_sources,
+    )
+
+
+def _training(program: Program, trained: Trained) -> Training:
+    shapes = program.candidates
+    return Training(
+        model=name_of(trained.model_component),
+        data=name_of(trained.data),
+        optimizer=name_of(trained.optimizer),
+        data_settings=written(trained.data),
+        optimizer_settings=written(trained.optimizer),
+        sizes={shape: trained.model.sizes(trained.whole(shape)) for shape in shapes},
+        batch={shape: trained.batch(shape) for shape in shapes},
+        learning_rate={shape: trained.optimizer.lr * program.learning_rate(shape) for shape in shapes},
     )

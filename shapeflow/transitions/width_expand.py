@@ -86,11 +86,15 @@ class WidthExpand(TransitionHooks):
         return 1.0 if self.tuned_at is None else self.tuned_at / shape.number("width")
 
     def check(self, model: Model, before: Shape, after: Shape) -> None:
-        """Raises EditError `dead-width`, `one-way-transition`, `kv-ratio-changed`, and errors of the model's sizes."""
+        """Raises EditError `dead-width`, `no-residual-stream`, `one-way-transition`, `kv-ratio-changed`, and errors
+        of the model's sizes."""
         if self.gamma <= 0:
             help = "leave `gamma` out; `init: preserve` keeps the function with any `gamma` above 0"
             message = "with `gamma: 0` most new entries never receive a gradient"
             raise EditError("dead-width", message, why="must be above 0", help=help)
+        if not model.bearing("residual"):
+            message = f"`width_expand` adds channels of a residual stream, and `{model.kind}` has none"
+            raise EditError("no-residual-stream", message, why="for transformers", help="use `via project`")
         old, new = model.sizes(before), model.sizes(after)
         if any(new[dim] < old[dim] for dim in new):
             raise EditError(

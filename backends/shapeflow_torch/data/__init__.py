@@ -11,12 +11,13 @@ import torch
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.vectors import Vectors
 from shapeflow_torch.data.windows import Windows
 from shapeflow_torch.plugins import plugin
 
-Data = Windows | Images
+Data = Windows | Images | Vectors
 
-_OWN = frozenset({"cifar10", "digits", "fashion_mnist", "image_folder", "python_source", "text", "tokens"})
+_OWN = frozenset({"cifar10", "digits", "fashion_mnist", "image_folder", "power_law", "python_source", "text", "tokens"})
 
 
 def open_data(plan: Plan, root: Path, device: torch.device) -> Data:

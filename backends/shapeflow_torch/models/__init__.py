@@ -7,11 +7,12 @@ import torch
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.ledger import Ledger
 from shapeflow_torch.models.parts import Net, initialise
+from shapeflow_torch.models.random_features import RandomFeatures
 from shapeflow_torch.models.transformer import Transformer
 from shapeflow_torch.models.vit import Vit
 from shapeflow_torch.plugins import plugin
 
-_KINDS = {"transformer": Transformer, "vit": Vit}
+_KINDS = {"random_features": RandomFeatures, "transformer": Transformer, "vit": Vit}
 
 __all__ = ["Net", "build", "initialise"]
 

@@ -20,7 +20,8 @@ Slots = Mapping[str, SlotValue]
 class Net(nn.Module):
     """A model whose parameters may be read through views.
 
-    The machine sets `readings` and `slots`, which define the current reading of the model. A forward pass must call
+    The machine sets `readings` and `slots`, which define the current reading of the model, and `seed`, that of the run,
+    for parts that are drawn and not trained. A forward pass must call
     `see` for every parameter in `viewable`, and must read slots that transitions can swap each time.
     """
 
@@ -32,6 +33,7 @@ class Net(nn.Module):
         super().__init__()
         self.readings: Mapping[str, Callable[[Tensor], Tensor]] = {}
         self.slots: Slots = {}
+        self.seed = 0
         self.blocks = nn.ModuleList()
 
     def see(self, name: str, stored: Tensor) -> Tensor:

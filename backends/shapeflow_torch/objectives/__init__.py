@@ -11,8 +11,9 @@ from shapeflow_torch.objectives.distill import Distill
 from shapeflow_torch.objectives.mixture import Mixture
 from shapeflow_torch.objectives.next_token import NextToken
 from shapeflow_torch.objectives.parts import Asked, Objective, Site
+from shapeflow_torch.objectives.squared_error import SquaredError
 
-_KINDS = {"cross_entropy": CrossEntropy, "next_token": NextToken}
+_KINDS = {"cross_entropy": CrossEntropy, "next_token": NextToken, "squared_error": SquaredError}
 
 __all__ = ["Asked", "Objective", "Site", "objective_of", "reserved_of"]
 

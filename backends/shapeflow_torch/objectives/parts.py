@@ -34,8 +34,8 @@ class Asked:
     """Inputs and targets of a step.
 
     `inputs`: images (samples, channels, side, side) at the data's own size, which each model resizes to its resolution,
-    or token ids (samples, tokens); `targets`: class ids (samples), or token ids (samples, tokens), IGNORED at positions
-    that do not count."""
+    token ids (samples, tokens), or vectors (samples, features); `targets`: class ids (samples), token ids (samples,
+    tokens), IGNORED at positions that do not count, or numbers (samples)."""
 
     inputs: Tensor
     targets: Tensor

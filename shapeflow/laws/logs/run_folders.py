@@ -29,7 +29,7 @@ def read_run(search: LogSearch, folder: Path) -> None:
     """Read a run folder that shapeflow wrote. Raises Unreadable."""
     name = search.name(folder)
     plan = plan_of(folder)
-    if (why := _unlike(plan)) is not None:
+    if (why := unlike(plan)) is not None:
         search.logs.skipped[name] = why
         return
     values = shapes_of(plan)[0]
@@ -89,7 +89,7 @@ def shapes_of(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _unlike(plan: Mapping[str, Any]) -> str | None:
+def unlike(plan: Mapping[str, Any]) -> str | None:
     """Return why the run of a plan is not a run of one shape. None if it is."""
     if not plan:
         return "its plan cannot be read"

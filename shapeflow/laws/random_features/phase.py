@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import attrs
+import numpy as np
 
+from shapeflow.ir.edits import Floats
 from shapeflow.laws.random_features.problem import outside
 
 Term = Literal["capacity", "descent", "distortion", "noise"]
@@ -24,6 +26,7 @@ TERMS: dict[Term, str] = {
 }
 """Term of the loss -> what it is, with the paper's name. r: steps, d: width."""
 Name = Literal["Ia", "Ib", "Ic", "II", "III", "IVa", "IVb"]
+NAMES: tuple[Name, ...] = get_args(Name)
 
 STEEP = 1 - 1 / math.sqrt(2)
 """alpha of the boundary between IVa and IVb."""
@@ -102,6 +105,17 @@ def phase_of(alpha: float, beta: float) -> Phase:
     return Phase(name, balance, xi, eta, boundary, distance, _beyond(boundary, alpha, beta, distance))
 
 
+def name_of(alpha: float, beta: float) -> Name | None:
+    """The name of the phase of (alpha, beta); None outside the theory."""
+    return None if outside(alpha, beta) is not None else _name(alpha, beta)
+
+
+def exponents_of(name: Name, alpha: Floats, beta: Floats) -> tuple[Floats, Floats]:
+    """(n,), (n,): xi and eta by the formulas of a phase, at points of that phase, (n,)."""
+    xi, eta = _TABLE[name][1](alpha, beta, 2 * alpha + 2 * beta - 1)
+    return np.broadcast_to(xi, np.shape(alpha)), np.broadcast_to(eta, np.shape(alpha))
+
+
 def _beyond(boundary: Boundary, alpha: float, beta: float, distance: float) -> Name | None:
     """The phase just across a boundary, straight on from the point; None on the boundary."""
     if distance < NEAR:
@@ -121,17 +135,17 @@ def _name(alpha: float, beta: float) -> Name:
     return "IVa" if alpha > STEEP else "IVb"
 
 
-def _ic(a: float, b: float, r: float) -> tuple[float, float]:
+def _ic(a: Any, b: Any, r: Any) -> tuple[Any, Any]:
     q = r * (2 - 2 * a) + 4 * a**2
     return r / q, 2 * a * r / q
 
 
-def _ivb(a: float, b: float, r: float) -> tuple[float, float]:
+def _ivb(a: Any, b: Any, r: Any) -> tuple[Any, Any]:
     q = 2 * b - a - 2 * a * b
     return (b - a) / q, (1 - 2 * a) * r / (2 * q)
 
 
-_TABLE: dict[Name, tuple[tuple[Term, Term], Callable[[float, float, float], tuple[float, float]]]] = {
+_TABLE: dict[Name, tuple[tuple[Term, Term], Callable[[Any, Any, Any], tuple[Any, Any]]]] = {
     "Ia": (("descent", "capacity"), lambda a, b, r: (1 / (2 * a + 1), r / (2 * a + 1))),
     "Ib": (("descent", "capacity"), lambda a, b, r: (0.5, r / 2)),
     "Ic": (("descent", "capacity"), _ic),
@@ -140,4 +154,4 @@ _TABLE: dict[Name, tuple[tuple[Term, Term], Callable[[float, float, float], tupl
     "IVa": (("noise", "capacity"), lambda a, b, r: (0.5, a)),
     "IVb": (("descent", "noise"), _ivb),
 }
-"""Phase -> the terms that balance, and (xi, eta) from alpha, beta and R."""
+"""Phase -> the terms that balance, and (xi, eta) from alpha, beta and R: numbers, or arrays of them."""

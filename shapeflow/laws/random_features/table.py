@@ -16,10 +16,10 @@ MOST = 1e13
 """Steps at which it ends in any case: slower modes are not resolved."""
 
 
-def points(curve: LossCurve) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """FLOPs and the loss above the floor, from one step until the loss has settled. Where the loss rises, points that
-    are not below all points before them are left out. Rounded to 12 digits, since the last ones differ between
-    processors."""
+def points(curve: LossCurve, step_compute: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """FLOPs and the loss above the floor, from one step, of `step_compute` FLOPs, until the loss has settled. Where the
+    loss rises, points that are not below all points before them are left out. Rounded to 12 digits, since the last ones
+    differ between processors."""
     last = 10.0
     while last < MOST and curve.above(np.array([last]))[0] > SETTLED * curve.floor:
         last *= 10
@@ -29,7 +29,7 @@ def points(curve: LossCurve) -> tuple[tuple[float, ...], tuple[float, ...]]:
     lowest = np.minimum.accumulate(above)
     falls = np.concatenate([[True], above[begin + 1 :] < lowest[begin:-1] * (1 - 1e-9)])
     kept = np.flatnonzero(falls & (above[begin:] > SETTLED * curve.floor)) + begin
-    return tuple(map(_rounded, steps[kept] * curve.step_compute)), tuple(map(_rounded, above[kept]))
+    return tuple(map(_rounded, steps[kept] * step_compute)), tuple(map(_rounded, above[kept]))
 
 
 def _rounded(value: float) -> float:

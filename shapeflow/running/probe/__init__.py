@@ -34,6 +34,6 @@ def train(asked: Probing, pool: Pool, watch: Watch) -> None:
         for probe in asked.probes:
             for job in (probe.stays, probe.moves):
                 if not is_run(job.folder):
-                    backend("torch")().fork(probe.trunk.folder, job.plan, job.folder)
+                    backend(pool.machine)().fork(probe.trunk.folder, job.plan, job.folder)
         kept.run([job for probe in asked.probes for job in (probe.stays, probe.moves)], watch)
         kept.run(list({job.folder: job for job in references(asked)}.values()), watch)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import attrs
 
 from shapeflow.base.diagnostics import Report
-from shapeflow.base.shapes import Shape
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
-from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.stages.assess.doubts import doubts
-from shapeflow.stages.assess.facts import other_ends
+from shapeflow.stages.assess.facts import other_ends, uncertain_credits
 from shapeflow.stages.assess.mixed import mixed
 from shapeflow.stages.assess.stated import without_draws
 
@@ -32,10 +28,10 @@ def assess(program: Program, laws: Laws, plan: Plan, report: Report) -> Plan:
     return plan
 
 
-def _answered(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan) -> Plan:
+def _answered(program: Program, laws: Laws, plan: Plan) -> Plan:
     found = doubts(program, laws, plan)
     measured = any(law.provenance.curve is not None for law in laws.values())
-    if found or not measured:
+    if found or not (measured or laws.samples or uncertain_credits(program, plan)):
         return attrs.evolve(plan, answer=without_draws(program, laws, plan, found))
     # numpy is imported only when needed.
     from shapeflow.stages.assess.drawn import drawn

@@ -12,6 +12,7 @@ import numpy as np
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Answer, Doubt, Range
 from shapeflow.ir.edits import Floats
+from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan, Uncertainty
 from shapeflow.ir.program import Program
 from shapeflow.ir.tabulated import AnyLaw
@@ -20,6 +21,7 @@ from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_ne
 from shapeflow.stages.assess.doubts import DIFFER
 from shapeflow.stages.assess.facts import (
     beware,
+    drawn_credit,
     own_compute,
     per_flop,
     runs_differ,
@@ -39,14 +41,16 @@ Z95 = 1.96
 SEED = 1
 """Of the draws of measured credits."""
 WIDEST = 1e6
-"""A stated law is drawn from the budget over this to the budget times this."""
+"""A law without measurements is drawn from the budget over this to the budget times this."""
 
 
-def drawn(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan, doubts: Sequence[Doubt]) -> Plan:
+def drawn(program: Program, laws: Laws, plan: Plan, doubts: Sequence[Doubt]) -> Plan:
     """The plan with its answer and uncertainty. `doubts`: those that are known without draws."""
     curves = {shape: law.provenance.curve for shape, law in laws.items() if law.provenance.curve is not None}
-    drawn_curves = posterior(curves, runs_differ(program))
-    stated = {shape: _stated(law, plan) for shape, law in laws.items() if shape not in curves}
+    drawn_curves = posterior(curves, runs_differ(program)) if curves else Posterior({}, 0.0, 0, {})
+    stated = {
+        shape: _sampled(laws.samples.get(shape, (law,)), plan) for shape, law in laws.items() if shape not in curves
+    }
     draws = attrs.evolve(drawn_curves, curves={shape: {**drawn_curves.curves, **stated}[shape] for shape in laws})
     question = _question(program, plan, draws)
     found = ask(question)
@@ -78,7 +82,7 @@ def _answer(
     say = "unknown" if doubts else found.say
     compute = plan.totals.compute or 0.0
     unit = unit_of(program, plan)
-    settled = settle(question, found) if say == "unknown" and not doubts else None
+    settled = settle(question, found) if say == "unknown" and not doubts and draws.curves else None
     asked_for = set() if settled is None else set(settled.shapes)
     saves = len(plan.stages) > 1 and unit == "compute"
     return Answer(
@@ -94,7 +98,7 @@ def _answer(
         asked=found.asked,
         switches=switches(program, plan),
         credit_needed=credit_needed(question),
-        differ=short(draws.tau),
+        differ=short(draws.tau) if draws.curves else None,
         differ_runs=draws.extra_runs,
         error=found.error if tested else None,
         spent=spent(laws),
@@ -140,24 +144,22 @@ def _credits(program: Program, plan: Plan) -> Iterator[Floats | float]:
     for before, after in itertools.pairwise(plan.stages):
         credit: Floats | float = 1.0
         for axis in before.shape.changed(after.shape):
-            pair = program.measured(axis, before.shape, after.shape)
-            if pair is None or pair.eta is None:
-                credit = credit * program.axis(axis).transition.credit
-            elif pair.low is None or pair.high is None:
-                credit = credit * float(pair.used or 0.0)
+            pair = program.indicated(axis, before.shape, after.shape)
+            if pair is None or pair.eta is None or pair.low is None or pair.high is None:
+                credit = credit * drawn_credit(program, axis, before.shape, after.shape)
             else:
                 width = (pair.high - pair.low) / (2 * Z95)
-                credit = credit * np.clip(pair.eta + width * rng.standard_normal(DRAWS), 0.0, 1.0)
+                credit = credit * np.clip(pair.eta + width * rng.standard_normal(DRAWS), 0.0, pair.most)
         yield credit
 
 
-def _stated(law: AnyLaw, plan: Plan) -> Draws:
-    """A law without uncertainty as draws that are all alike."""
+def _sampled(laws: Sequence[AnyLaw], plan: Plan) -> Draws:
+    """Equally likely laws as draws, in turn; a single one as draws that are all alike."""
     budget = math.log(plan.totals.compute or 1.0)
-    low = max(budget - math.log(WIDEST), math.log(law.begins * (1 + 1e-9) + 1e-300))
+    low = max(budget - math.log(WIDEST), *(math.log(law.begins * (1 + 1e-9) + 1e-300) for law in laws))
     grid = np.linspace(low, budget + math.log(WIDEST), 400)
-    errors = np.log([max(law.error(value), 1e-300) for value in np.exp(grid).tolist()])
-    rows = np.tile(np.minimum.accumulate(errors), (DRAWS, 1))
+    errors = np.log([[max(law.error(value), 1e-300) for value in np.exp(grid).tolist()] for law in laws])
+    rows = np.minimum.accumulate(errors, axis=1)[np.arange(DRAWS) % len(laws)]
     return Draws(grid, rows, np.zeros_like(rows), 1, float(grid[0]), float(grid[-1]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 from shapeflow.base.settings import name_of
@@ -91,17 +92,33 @@ def own_compute(stage: Stage) -> float:
     return stage.steps * stage.cost
 
 
+def uncertain_credits(program: Program, plan: Plan) -> bool:
+    """Whether the measured credit of a switch of the plan has an interval."""
+    pairs = (
+        program.indicated(axis, before.shape, after.shape)
+        for before, after in itertools.pairwise(plan.stages)
+        for axis in before.shape.changed(after.shape)
+    )
+    return any(pair is not None and pair.low is not None for pair in pairs)
+
+
 def switches(program: Program, plan: Plan) -> tuple[Switch, ...]:
     """The switches of a plan, each with its credit and whether all of it was measured."""
     return tuple(
         Switch(
             before=before.shape,
             after=after.shape,
-            credit=program.credit(before.shape, after.shape),
-            measured=all(
-                (pair := program.measured(axis, before.shape, after.shape)) is not None and pair.used is not None
-                for axis in before.shape.changed(after.shape)
-            ),
+            credit=math.prod(drawn_credit(program, axis, before.shape, after.shape) for axis in moved),
+            measured=all(program.indicated(axis, before.shape, after.shape) is not None for axis in moved),
         )
         for before, after in itertools.pairwise(plan.stages)
+        for moved in (before.shape.changed(after.shape),)
     )
+
+
+def drawn_credit(program: Program, axis: str, before: Shape, after: Shape) -> float:
+    """The credit of a switch along one axis that draws are centred on."""
+    pair = program.indicated(axis, before, after)
+    if pair is None or pair.eta is None:
+        return program.axis(axis).transition.credit
+    return float(pair.used or 0.0) if pair.low is None else min(max(pair.eta, 0.0), pair.most)

@@ -197,7 +197,7 @@ def _stage(
         transition=transition,
         steps=stretch.steps,
         batch=trained.batch(leg.shape) if trained else None,
-        learning_rate=_learning_rate(program, trained, leg.shape) if trained else 1.0,
+        learning_rate=program.learning_rate(leg.shape) if trained else 1.0,
         matrix_rate=_matrix_rate(program, leg.shape) if trained else 1.0,
         memory=_memory(program, trained, leg.shape) if trained else 1.0,
         step_compute=trained.cost(leg.shape) if trained else None,
@@ -235,11 +235,6 @@ def _arrival(program: Program, before: Shape | None, after: Shape) -> str:
     if before is None:
         return "start"
     return " + ".join(name_of(axis.transition) for axis in program.moved(before, after))
-
-
-def _learning_rate(program: Program, trained: Trained, shape: Shape) -> float:
-    """The factor on the optimizer's learning rate in a shape: the product of the transitions' factors."""
-    return math.prod(axis.transition.learning_rate(trained.facts, shape) for axis in program.axes)
 
 
 def _matrix_rate(program: Program, shape: Shape) -> float:

@@ -47,7 +47,11 @@ def credit_notes(program: Program, shapes: Sequence[Shape]) -> Iterator[str]:
 def _of_switch(program: Program, axis: AxisUse, before: Shape, after: Shape) -> Iterator[str]:
     pair = program.measured(axis.name, before, after)
     switch = f"{axis.name} {before[axis.name]} -> {after[axis.name]}"
+    other = program.indicated(axis.name, before, after)
     assumed = f"the {Amount(axis.transition.credit, 'ratio')} of `{name_of(axis.transition)}` is assumed"
+    if other is not None and other != pair:
+        kept = Amount(other.used or 0.0, "ratio")
+        assumed = f"the {kept} of {axis.name} {other.before} -> {other.after}, which it jumps over, is used"
     if pair is None:
         yield f"the credit of {switch} was not measured: {assumed}"
         return
@@ -55,7 +59,7 @@ def _of_switch(program: Program, axis: AxisUse, before: Shape, after: Shape) -> 
         yield f"the probe of {switch} gave no credit, as its errors are outside the reference's range: {assumed}"
         return
     if pair.used != pair.eta:
-        yield f"the credit of {switch} was measured as {pair.eta:.3g}; a plan uses a value between 0 and 1"
+        yield f"the credit of {switch} was measured as {pair.eta:.3g}; the route uses a value between 0 and 1"
     missed = sum(trial.recovery is None for trial in pair.trials)
     if missed:
         seeds = f"{missed} of {len(pair.trials)} seeds"
@@ -73,7 +77,7 @@ def _coverage(program: Program) -> Iterator[str]:
         if 0 < len(known) < len(pairs):
             yield (
                 f"{len(known & set(pairs))} of {len(pairs)} switches along {axis.name} have a measured credit; the "
-                f"others use {Amount(axis.transition.credit, 'ratio')}"
+                f"others use the lowest of those that they jump over, or {Amount(axis.transition.credit, 'ratio')}"
             )
 
 

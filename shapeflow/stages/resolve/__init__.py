@@ -22,7 +22,7 @@ from shapeflow.stages.resolve.ways import Ways, countable
 
 __all__ = ["resolve"]
 
-DEFAULT_METRIC = {"images": "classification_error", "text": "loss"}
+DEFAULT_METRIC = {"images": "classification_error", "text": "loss", "vectors": "squared_error"}
 
 
 def resolve(

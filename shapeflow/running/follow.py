@@ -1,0 +1,68 @@
+"""Executes a plan on a machine and logs its events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+
+from shapeflow.ir.events import Event, Measured, RunEnded
+from shapeflow.ir.plan import Plan
+from shapeflow.running.execute import Machine, execute
+from shapeflow.running.run_log import Log
+
+Listen = Callable[[Event], None]
+Goal = tuple[str, float]
+"""A metric, and the value at or below which a run ends early."""
+
+
+@attrs.frozen
+class Outcome:
+    """How a run ended. `reached`: whether the last held-out value meets the goal of the run; `values`: the last
+    held-out values; `seconds`: time that this process spent on steps until that measurement."""
+
+    finished: bool
+    reached: bool
+    step: int
+    compute: float
+    values: Mapping[str, float]
+    seconds: float
+
+
+@attrs.frozen
+class Course:
+    """Where a run begins, and what ends it early."""
+
+    checkpoints: Path | None = None
+    """Where checkpoints are written; None: nowhere."""
+    resume: Path | None = None
+    """The checkpoint that it continues from."""
+    until: Goal | None = None
+    pause: int | None = None
+    """The step after which the run ends early."""
+
+
+def follow(plan: Plan, machine: Machine, folder: Path | None, course: Course, listen: Listen) -> Outcome:
+    """Execute the plan on the machine. `folder`: where events are logged; None in a process that does not lead, which
+    does not call `listen` either."""
+    log = None if folder is None else Log(folder, plan.steps)
+    measured: Measured | None = None
+    ended: RunEnded | None = None
+    try:
+        for event in execute(plan, machine, course.checkpoints, course.resume, course.until, course.pause):
+            if log is not None:
+                log.write(event)
+                listen(event)
+            measured = event if isinstance(event, Measured) else measured
+            ended = event if isinstance(event, RunEnded) else ended
+    finally:
+        if log is not None:
+            log.close()
+    if ended is None:
+        raise RuntimeError("the loop ended without an end")
+    values, seconds = ({}, 0.0) if measured is None else (measured.values, measured.seconds)
+    goal = course.until
+    reached = goal is not None and values.get(goal[0], math.inf) <= goal[1]
+    return Outcome(ended.finished, reached, ended.step, ended.compute, values, seconds)

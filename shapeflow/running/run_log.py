@@ -1,0 +1,75 @@
+"""The files of a run's folder that every machine writes: the log of events, and the lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import cannot_write
+from shapeflow.ir.events import CheckpointSaved, Event, RunEnded, StepDone, event_to_json
+
+PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"
+LINES = 5_000
+"""Maximum number of steps in a log."""
+
+
+class Log:
+    """Appends events to `events.jsonl`. Each line is written immediately. Checkpoints sync the file to disk."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        """Raises Refused `disk-full`, `cannot-write`."""
+        self._path = folder / EVENTS
+        self._every = max(1, -(-steps // LINES))
+        try:
+            self._file = self._path.open("ab", buffering=0)
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def write(self, event: Event) -> None:
+        """Raises Refused `disk-full`, `cannot-write`, and `run-removed` if the log was deleted."""
+        if isinstance(event, StepDone) and event.step % self._every:
+            return
+        if not os.fstat(self._file.fileno()).st_nlink:
+            message, help_ = f"the folder of the run was removed: `{self._path.parent}`", "start the run again"
+            raise Refused(Diagnostic("run-removed", message, place=str(self._path.parent), help=help_))
+        left = f"{json.dumps(event_to_json(event))}\n".encode()
+        try:
+            # The file is unbuffered, since `close` would flush a buffer and fail again on a full disk. An unbuffered
+            # write may write only part of the line.
+            while left:
+                left = left[self._file.write(left) :]
+            if isinstance(event, CheckpointSaved | RunEnded):
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def close(self) -> None:
+        """Raises Refused `disk-full`, `cannot-write`."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+
+class Lock:
+    """A lock on a folder, held while a process runs in it. The system releases it when the process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises Refused `run-busy`, `cannot-write`."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._descriptor)
+            message = f"another process is running in `{folder}`"
+            raise Refused(Diagnostic("run-busy", message, place=str(folder))) from error
+
+    def release(self) -> None:
+        os.close(self._descriptor)
