@@ -12,7 +12,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.base.safe import safe
 from shapeflow.laws.exponents.estimate import Estimate
 from shapeflow.laws.exponents.measure import Findings, Predicted
 from shapeflow.laws.exponents.resemblance import Resemblance
