@@ -165,6 +165,11 @@ class Space:
     candidates: tuple[Shape, ...]
     condition: Span | None = None
     """The span of the `where` condition."""
+    known: frozenset[Shape] = attrs.field(init=False, repr=False, eq=False)
+    """The candidates, for a quick look-up."""
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "known", frozenset(self.candidates))
 
     def partial(self, written: syntax.ShapeLiteral, names: Names, report: Report) -> None:
         """Check the names and units of a shape that names some axes of the file. Raises Unsettled."""
@@ -195,7 +200,7 @@ class Space:
             report.error("incomplete-shape", message, written.span, "needs a value for every axis")
             raise Unsettled
         shape = Shape.of(found)
-        if shape not in self.candidates:
+        if shape not in self.known:
             also = [Label(self.condition, "by this condition")] if self.condition is not None else []
             message = f"{written.span.text} is not a candidate"
             report.error("not-a-candidate", message, written.span, "excluded by `where`", also=also)
