@@ -33,23 +33,26 @@ class Names:
 
     def chain(self, value: syntax.Value) -> tuple[str, ...]:
         """The name in a value, followed by the names that `let`s define it as. Empty if the value is not a name."""
-        found: list[str] = []
+        found: dict[str, None] = {}
         at: syntax.Value | None = value
         while at is not None and (name := bare(at)) is not None and name not in found:
-            found.append(name)
+            found[name] = None
             at = self.lets.get(name)
         return tuple(found)
 
-    def expand(self, value: syntax.Value, report: Report, seen: tuple[str, ...] = ()) -> syntax.Value:
+    def expand(self, value: syntax.Value, report: Report) -> syntax.Value:
         """The value that a name is defined as; the value itself if it is not a name. Raises Unsettled."""
-        name = bare(value)
-        if name is None or (name not in self.lets and isinstance(value, syntax.Component)):
-            return value
-        if name in seen:
-            self.circular(name, seen, value.span, report)
-        if name not in self.lets:
-            self.unknown(name, value.span, "not defined by a `let`", report)
-        return self.expand(self.lets[name], report, (*seen, name))
+        seen: dict[str, None] = {}
+        while True:
+            name = bare(value)
+            if name is None or (name not in self.lets and isinstance(value, syntax.Component)):
+                return value
+            if name in seen:
+                self.circular(name, tuple(seen), value.span, report)
+            if name not in self.lets:
+                self.unknown(name, value.span, "not defined by a `let`", report)
+            seen[name] = None
+            value = self.lets[name]
 
     def circular(self, name: str, seen: tuple[str, ...], at: Span, report: Report) -> typing.NoReturn:
         """Report a name that is defined by itself. Raises Unsettled."""
