@@ -19,6 +19,7 @@ import shapeflow
 from shapeflow.base.bounds import BOUNDS, bound
 from shapeflow.base.diagnostics import Refused, Report, Source
 from shapeflow.base.files import read_text
+from shapeflow.ir.decks import hand, sum_of_decks
 from shapeflow.ir.parameters import divisors
 from shapeflow.language.parse import parse
 from shapeflow.tokenize.pieces import Tally
@@ -98,6 +99,15 @@ def test_divisors() -> None:
     begun = time.process_time()
     assert len(divisors(100_000_000)) == 81
     assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("shares", [(0.5,), (0.1, 0.25, 0.003), (1 / 3, 1 / 3), (0.0004, 0.9)])
+def test_decks_are_summed_as_one_by_one(shares: tuple[float, ...]) -> None:
+    costs = (1.1, 3.3e9, 0.7, 5.1)[: len(shares) + 1]
+    total = 17.3
+    for deck in range(1000):
+        total += sum(cards * cost for cards, cost in zip(hand(shares, deck), costs, strict=True))
+    assert sum_of_decks(shares, costs, 1000, 17.3) == total
 
 
 def test_a_tar_member_that_unpacks_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
