@@ -230,7 +230,7 @@ class Program:
         """Bounds on the credit of a switch: along all axes with the smallest, along one with the largest."""
         axes = {axis.name: {axis.transition.credit} for axis in self.axes}
         for pair in self.credits:
-            if pair.used is not None:
+            if pair.used is not None and pair.axis in axes:
                 axes[pair.axis].add(pair.used)
         return math.prod(map(min, axes.values())), max(map(max, axes.values()))
 
