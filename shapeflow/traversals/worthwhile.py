@@ -34,7 +34,7 @@ ROUNDS = ((256, 0), (1024, 0), (1024, 1))
 candidates."""
 ROOM = 1 << 21
 """Cells times candidates, in a round: it bounds the memory."""
-PARTS = 16
+PARTS = 8
 """A cell in which laws may be used that are not used at its edges is cut into so many."""
 MOST = 1e300
 """More compute than a law is asked for, so that a product with 0 stays 0."""
