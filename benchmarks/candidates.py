@@ -29,7 +29,7 @@ objective next_token
 
 
 def program(count: int, model: bool) -> str:
-    """A file with about so many candidates: widths times depths."""
+    """A file with about `count` candidates: widths times depths."""
     widths = [64 * (place + 1) for place in range(round(math.sqrt(count)))]
     depths = [2 * (place + 1) for place in range(round(count / len(widths)))]
     lines = [MODEL if model else ""]

@@ -27,7 +27,7 @@ wins."""
 CELLS, MARGIN = 128, 1e-9
 """Cells between the start and the target in which `lowest` compares rates, and by how much a rate is above another."""
 FEW = 64
-"""Up to so many laws are all compared with each other."""
+"""At most this number of laws are all compared with each other."""
 BLOCK = 1 << 18
 """Pairs of laws that are compared at once: it bounds the memory."""
 HAIR = 1e-13

@@ -18,9 +18,9 @@ from shapeflow.traversals.search import End, Rules, Way, cheapest
 from shapeflow.traversals.worthwhile import ROOM, ROUNDS, Curves, Ends, Field, Terms, bounded
 
 ENOUGH = 192
-"""Bounds are not refined for so few candidates."""
+"""Bounds are not refined for this number of candidates or fewer."""
 SEARCHED = 1024
-"""Up to so many candidates are searched at once, in seconds and some 300 MB."""
+"""At most this number of candidates is searched at once, in seconds and some 300 MB."""
 
 
 @attrs.frozen

@@ -35,7 +35,7 @@ candidates."""
 ROOM = 1 << 21
 """Cells times candidates, in a round: it bounds the memory."""
 PARTS = 8
-"""A cell in which laws may be used that are not used at its edges is cut into so many."""
+"""A cell in which laws may be used that are not used at its edges is cut into this number."""
 MOST = 1e300
 """More compute than a law is asked for, so that a product with 0 stays 0."""
 SLACK = 1e-9
