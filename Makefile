@@ -1,12 +1,13 @@
 # These two commands install everything they need; they require Python 3.11 or newer:
 #   make demo   train a small language model at two context lengths, and compare it with its rivals
 #   make test   run the tests
+# `make fuzz MINUTES=60` looks for inputs that break the commands.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-seeds test lint docs clean
+.PHONY: demo demo-seeds test lint docs fuzz clean
 
 demo: $(VENV)/run
 	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo --rival last --rival random
@@ -22,6 +23,12 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/shapeflow fmt --check examples/*.shape
+
+# Feed mutated inputs to the commands for some minutes. What breaks them is added to tests/fuzz/corpus.
+MINUTES ?= 60
+SEED ?= 0
+fuzz: $(VENV)/dev
+	$(BIN)/python tests/fuzz/campaign.py --minutes $(MINUTES) --seed $(SEED)
 
 # Build the documentation in site/. `--strict` fails on broken links and on pages that are missing from the menu.
 # Do not add `--quiet`: it hides the warnings that `--strict` counts.

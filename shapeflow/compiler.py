@@ -156,7 +156,7 @@ def _unreached(program: Program, route: Route, report: Report) -> None:
         for value in axis.values:
             of_value = [shape for shape in left if shape[axis.name] == value]
             if of_value and all(shape[axis.name] != value for shape in used):
-                left = [shape for shape in left if shape not in of_value]
+                left = [shape for shape in left if shape[axis.name] != value]
                 found.append((of_value, program.span(axis.name, value)))
     at_traversal = program.spans.get("traversal", program.axes[-1].span)
     found += [(left, at_traversal)] if left else []

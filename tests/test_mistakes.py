@@ -35,6 +35,7 @@ ELSEWHERE: dict[str, str] = {
     "broken-grain": "test_edits.py::test_gather_refuses",
     "broken-image": "test_torch_images.py::test_a_file_that_is_no_image_is_named",
     "component-clash": "test_components.py::test_a_name_that_is_taken",
+    "wrong-bound": "test_bounds.py::test_a_bound_is_a_whole_number",
     "context-needs-rope": "test_transitions.py::test_refusals",
     "contradicting-devices": "test_torch_processes.py::test_contradicting_devices",
     "cooldown-left-out": "test_rates.py::test_no_run_of_a_sweep_cools_down",

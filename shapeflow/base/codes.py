@@ -251,6 +251,8 @@ _WAYS = {
     "schedule-left-out": "A warning: runs for fitting laws, and runs that are compared by the compute they need, keep "
     "a constant learning rate. `shapeflow run` follows the file's schedule.",
     "empty-stage": "A warning: a stage is shorter than one step and is left out.",
+    "too-many-candidates": "The values of the axes have more combinations than can be compared, counted before `where` "
+    "leaves some out. List fewer values on an axis.",
     "too-many-steps": "A stage has an unrealistic number of steps: the budget is too large for a model this small.",
     "impossible-plan": "The sizes of a stage, or its numbers, are outside the limits of a plan, so that the plan could "
     "not be read again. Use smaller sizes; a wide hidden layer is `mlp` times the width.",
@@ -384,6 +386,7 @@ _RUNS = {
     "shorter contexts.",
     "batch-not-divisible": "Every process takes an equal part of each step, so the number of samples of every stage "
     "must be divisible by the number of processes. The help lists numbers that work.",
+    "wrong-bound": "An environment variable that raises a limit is not a whole number. `docs/security.md` lists them.",
     "loss-not-finite": "The loss became infinite or NaN: training has diverged. Lower the learning rate or lengthen "
     "the warm-up.",
     "no-checkpoint": "There is no checkpoint to resume from.",

@@ -79,9 +79,13 @@ class Report:
     """The diagnostics collected so far, in the order they were found."""
 
     diagnostics: list[Diagnostic] = attrs.field(factory=list)
+    _known: set[Diagnostic] = attrs.field(factory=set, init=False, repr=False, eq=False)
 
     def add(self, diagnostic: Diagnostic) -> None:
-        if diagnostic not in self.diagnostics:
+        if len(self._known) != len(self.diagnostics):
+            self._known = set(self.diagnostics)
+        if diagnostic not in self._known:
+            self._known.add(diagnostic)
             self.diagnostics.append(diagnostic)
 
     def error(
@@ -123,7 +127,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        return bool(self.errors)
+        return any(d.severity == "error" for d in self.diagnostics)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

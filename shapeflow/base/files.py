@@ -7,20 +7,28 @@ import errno
 import os
 import re
 import socket
+import stat
 import tempfile
 from pathlib import Path
 
+from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused
 
 
 def read_text(path: Path) -> str:
-    """The text of a file. Raises Refused `cannot-read`."""
+    """The text of a file . Raises Refused `cannot-read`. A device may have no end, and a pipe
+    may never be written to: neither is opened."""
     try:
+        status = path.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise OSError(0, "it is not a regular file")
+        if (reason := above("SHAPEFLOW_MOST_TEXT_BYTES", "it", status.st_size, "bytes")) is not None:
+            raise OSError(0, reason)
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         reason = f"it is not UTF-8 text (byte {error.start})"
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = (error.strerror or str(error)).lower() if error.errno else str(error.strerror)
     raise Refused(Diagnostic("cannot-read", f"`{path}` cannot be read", place=str(path), notes=(reason,)))
 
 

@@ -20,15 +20,23 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+SHOWN = 50
+"""Diagnostics that are printed as text; the others are counted."""
+
+
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     """Print diagnostics on stderr: as text, or with `--format json` as one JSON object per line."""
     from shapeflow.preview.diagnostic import as_json, render
 
-    for diagnostic in diagnostics:
-        if _format() == "json":
+    diagnostics = list(diagnostics)
+    if _format() == "json":
+        for diagnostic in diagnostics:
             say_json(as_json(diagnostic), err=True)
-        else:
-            say(render(diagnostic, color=_colored(), verbose=verbose()) + "\n", err=True, painted=True)
+        return
+    for diagnostic in diagnostics[:SHOWN]:
+        say(render(diagnostic, color=_colored(), verbose=verbose()) + "\n", err=True, painted=True)
+    if (left := len(diagnostics) - SHOWN) > 0:
+        say(f"... and {left:,} more: `--format json` lists all {len(diagnostics):,}\n", err=True)
 
 
 def print_after(diagnostics: Sequence[Diagnostic]) -> None:

@@ -11,6 +11,12 @@ import functools
 import hashlib
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+BLOCK = 1 << 14
+"""Decks that are summed at once."""
 DECK = 100
 """Number of steps in a deck."""
 
@@ -44,3 +50,36 @@ def _due(shares: tuple[float, ...], decks: int) -> list[int]:
     for kind in order[: DECK * decks - sum(counts)]:
         counts[kind] += 1
     return counts
+
+
+def sum_of_decks(shares: tuple[float, ...], costs: tuple[float, ...], decks: int, total: float) -> float:
+    """A total plus the cost of the first `decks` decks, added deck by deck: the same number for any number at once.
+    `costs`: of a step of each kind."""
+    for first in range(0, decks, BLOCK):
+        dealt = _hands(shares, np.arange(first, min(first + BLOCK, decks)))
+        each = np.zeros(len(dealt))
+        for kind, cost in enumerate(costs):
+            each += dealt[:, kind] * cost
+        total = float(np.add.accumulate(np.concatenate([[total], each]))[-1])
+    return total
+
+
+def _hands(shares: tuple[float, ...], decks: Ints) -> Ints:
+    """`hand` of many decks, one a row."""
+    due = _dues(shares, np.append(decks, decks[-1] + 1))
+    counts = np.zeros((0, len(shares) + 1), np.int64) if due is None else np.maximum(0, np.diff(due, axis=0))
+    if due is None or (counts.sum(axis=1) > DECK).any():
+        return np.array([hand(shares, deck) for deck in decks.tolist()], np.int64)
+    return counts
+
+
+def _dues(shares: tuple[float, ...], decks: Ints) -> Ints | None:
+    """`_due` of many numbers of decks, one a row; None if rounding gives some more steps than there are."""
+    exact = np.array([(1 - sum(shares)) * DECK, *(share * DECK for share in shares)]) * decks[:, None]
+    counts = np.floor(exact + 1e-9).astype(np.int64)
+    missing = DECK * decks - counts.sum(axis=1)
+    if (missing < 0).any():
+        return None
+    rank = np.argsort(np.argsort(counts - exact, axis=1, kind="stable"), axis=1, kind="stable")
+    found: Ints = counts + (rank < missing[:, None])
+    return found

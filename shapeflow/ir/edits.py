@@ -214,16 +214,22 @@ class Gather:
     first: Floats
 
 
-def gather(along: Along, old: int) -> Gather:
-    """The gather of one `Along` for a dim of `old` entries. Raises EditError `one-way` or `broken-grain`."""
+def possible(along: Along, old: int) -> None:
+    """Check one `Along` for a dim of `old` entries, in no time. Raises EditError `one-way` or `broken-grain`."""
     to, fill = along.to, along.fill
     if to < old:
         raise EditError("one-way", f"`{along.dim}` cannot shrink from {old} to {to}")
+    if isinstance(fill, Copy) and (fill.grain < 1 or old % fill.grain or to % fill.grain):
+        raise EditError("broken-grain", f"`{along.dim}` from {old} to {to} does not keep grains of {fill.grain} whole")
+
+
+def gather(along: Along, old: int) -> Gather:
+    """The gather of one `Along` for a dim of `old` entries. Raises EditError `one-way` or `broken-grain`."""
+    possible(along, old)
+    to, fill = along.to, along.fill
     if not isinstance(fill, Copy):
         one, entry = np.ones(to), np.arange(to, dtype=np.int64)
         return Gather(np.where(entry < old, entry, -1), one, one, one)
-    if old % fill.grain or to % fill.grain:
-        raise EditError("broken-grain", f"`{along.dim}` from {old} to {to} does not keep grains of {fill.grain} whole")
     unit, rank, count = order(fill.order, old // fill.grain, to // fill.grain)
     source = (unit[:, None] * fill.grain + np.arange(fill.grain)).reshape(-1)
     first = np.where((rank > 0) & (not fill.momentum), 0.0, 1.0)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from shapeflow.ir.edits import Edit, EditError, Grow, Map, Resize, Scale, SlotValue, Swap, View, gather
+from shapeflow.ir.edits import Edit, EditError, Grow, Map, Resize, Scale, SlotValue, Swap, View, possible
 from shapeflow.ir.parameters import Parameter
 
 
@@ -105,7 +105,7 @@ class Ledger:
             if along.dim in self.views[edit.parameter]:
                 message = f"`{edit.parameter}` is read through a view along `{along.dim}` and cannot grow along it"
                 raise EditError("grow-under-view", message)
-            gather(along, size)
+            possible(along, size)
             self.sizes[edit.parameter][along.dim] = along.to
 
     def _size(self, name: str, dim: str) -> int:

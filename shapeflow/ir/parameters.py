@@ -164,12 +164,18 @@ def step_compute(model: Model, shape: Shape, convention: Convention) -> float:
     return compute.sample * model.samples(shape) + compute.step
 
 
+def divisors(number: int) -> list[int]:
+    """The divisors of a number above 0, ascending."""
+    small = [each for each in range(1, math.isqrt(number) + 1) if number % each == 0]
+    return sorted({*small, *(number // each for each in small)})
+
+
 def grid_of(image: int, patch: int, resizable: bool = False) -> int:
     """Number of patches along a side of an image; `image` and `patch` are in pixels. Raises EditError
     `indivisible-patch` if they do not tile it. `resizable`: whether the error may also suggest other resolutions."""
     grid, over = divmod(image, patch)
     if over or not grid:
-        legal = [size for size in range(1, image + 1) if image % size == 0]
+        legal = divisors(image)
         below = max((size for size in legal if size < patch), default=None)
         above = min((size for size in legal if size > patch), default=None)
         near = " or ".join(f"{size} px" for size in (below, above) if size)

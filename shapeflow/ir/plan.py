@@ -23,7 +23,7 @@ import attrs
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Answer
 from shapeflow.ir.decay import Decay
-from shapeflow.ir.decks import DECK, hand, shuffled
+from shapeflow.ir.decks import DECK, shuffled, sum_of_decks
 from shapeflow.ir.edits import Edit, is_reversible
 from shapeflow.ir.parameters import Parameter
 from shapeflow.ir.tabulated import AnyLaw
@@ -184,8 +184,7 @@ class Stage:
             shares = tuple(blend.share for blend in active)
             costs = (own, *map(of, active))
             decks, rest = divmod(count, DECK)
-            for deck in range(decks):
-                total += sum(cards * cost for cards, cost in zip(hand(shares, deck), costs, strict=True))
+            total = sum_of_decks(shares, costs, decks, total)
             cards = shuffled(shares, f"{seed}/{index}/{piece}/{decks}", decks)[:rest]
             total += sum(costs[kind] for kind in cards)
         return total

@@ -231,6 +231,15 @@ class Program:
         axes that change; each factor is the measured credit (`indicated`), or the setting of the transition."""
         return math.prod(self._kept(name, before, after) for name in before.changed(after))
 
+    @property
+    def credit_range(self) -> tuple[float, float]:
+        """Bounds on the credit of a switch: along all axes with the smallest, along one with the largest."""
+        axes = {axis.name: {axis.transition.credit} for axis in self.axes}
+        for pair in self.credits:
+            if pair.used is not None and pair.axis in axes:
+                axes[pair.axis].add(pair.used)
+        return math.prod(map(min, axes.values())), max(map(max, axes.values()))
+
     def measured(self, axis: str, before: Shape, after: Shape) -> Pair | None:
         """The measured credit of a switch along an axis, for exactly these two values; None if not measured."""
         sought = (axis, before[axis], after[axis])

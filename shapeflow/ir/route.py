@@ -122,6 +122,12 @@ class Problem:
     """Seconds of one step in a shape; None without a profile."""
     mixture: MixtureLaw | None = None
     """The law of mixtures of the candidates, if the file asks for one."""
+    one_way: frozenset[str] | None = None
+    """The axes on which a switch may not lower the value, and no other switch is forbidden. None: not known."""
+    credits: tuple[float, float] = (0.0, 1.0)
+    """No switch has a smaller or a larger credit."""
+    previewed: bool = True
+    """Whether some switch may have a surcharge."""
 
 
 Purpose = Literal[

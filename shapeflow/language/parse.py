@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -72,14 +73,14 @@ def _sentences(source: Source, pieces: list[Piece], report: Report) -> Iterator[
     if whole is not None:
         yield from _Builder(source, 0, report).sentences(whole)
         return
-    before = len(report.diagnostics)
+    before, places = len(report.diagnostics), [piece.start for piece in pieces]
     starts = [0, *(start for start in sentence_starts(pieces, reserved_words()) if start)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         tree, wrong = _attempt(text[start:end])
         if tree is not None:
             yield from _Builder(source, start, report).sentences(tree)
         elif wrong is not None:
-            inside = [piece for piece in pieces if start <= piece.start < end]
+            inside = pieces[bisect_left(places, start) : bisect_left(places, end)]
             report.add(parse_errors.explain(source, inside, wrong.moved(start), reserved_words()))
     if mistake is not None and len(report.diagnostics) == before:
         report.add(parse_errors.explain(source, pieces, mistake, reserved_words()))

@@ -12,6 +12,7 @@ error[unknown-transition]: no transition is called `flexi_rezise`
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from bisect import bisect_right
@@ -91,6 +92,7 @@ class _Lines:
     ends: list[int]
 
     @classmethod
+    @functools.lru_cache(maxsize=4)
     def of(cls, source: Source) -> _Lines:
         breaks = list(_LINE_BREAK.finditer(source.text))
         return cls([0, *(b.end() for b in breaks)], [*(b.start() for b in breaks), len(source.text)])

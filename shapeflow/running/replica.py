@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from shapeflow.ir.edits import Along, Copy, Edit, Grow, Map, Swap, View
+from shapeflow.ir.parameters import divisors as whole_divisors
 from shapeflow.ir.plan import Blend, Plan, Spec, Stage
 
 CHANNELS = frozenset({"residual", "heads", "kv_heads", "hidden"})
@@ -106,17 +107,13 @@ def _even(head: int) -> bool:
 
 
 def _largest(common: int, fits: Callable[[int], bool]) -> int:
-    return max((k for k in _divisors(common) if fits(k)), default=1)
+    return max((k for k in whole_divisors(common) if fits(k)), default=1)
 
 
 def _smallest(common: int, fits: Callable[[int], bool], most: int) -> int:
     """The smallest divisor of `common` up to `most` that fits; the largest one if none fits."""
-    within = [k for k in _divisors(common) if k <= most]
+    within = [k for k in whole_divisors(common) if k <= most]
     return next((k for k in within if fits(k)), max(within, default=1))
-
-
-def _divisors(number: int) -> Iterator[int]:
-    return (k for k in range(1, number + 1) if number % k == 0)
 
 
 def _sizes(plan: Plan) -> Iterator[tuple[str, int]]:

@@ -41,12 +41,18 @@ def previewed(program: Program, route: Route) -> tuple[Leg, ...]:
 def surcharge(program: Program, before: Shape, after: Shape, dimension: Dimension = "compute") -> float:
     """What steps in the next shape add to the stage before a switch, as a fraction of that stage's compute or
     seconds."""
-    if program.trained is None or before == after:
+    if program.trained is None or before == after or not blends(program):
         return 0.0
     first, _ = previewed(program, Route((Leg(before, END), Leg(after, END))))
     of_step, own = program.trained.of_step, program.trained.of_step(dimension, before)
     extra = ((of_step(dimension, one.shape) / own - 1) * one.share * (one.last - one.first) for one in first.shares)
     return max(0.0, sum(extra))
+
+
+def blends(program: Program) -> bool:
+    """Whether a transition of the file requests steps in the next shape before a switch."""
+    asked = (_asked(axis.transition, what) for axis in program.axes for what in ("preview", "blend"))
+    return program.trained is not None and any(part > 0 for part in asked)
 
 
 def left_out(program: Program, route: Route) -> Iterator[str]:

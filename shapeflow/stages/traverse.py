@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import Problem, Route
-from shapeflow.stages.previews import surcharge
+from shapeflow.stages.previews import blends, surcharge
 
 
 def traverse(program: Program, laws: Laws, report: Report) -> Route | None:
@@ -50,7 +52,7 @@ def problem(program: Program, laws: Laws) -> Problem:
         budget=_budget(program),
         step_compute={shape: trained.cost(shape) for shape in program.candidates} if trained else None,
         allowed=lambda before, after: program.backward(before, after) is None,
-        credit=program.credit,
+        credit=_remembered(program),
         spans=program.within("traversal"),
         surcharge=lambda before, after: surcharge(program, before, after, "seconds" if seconds else "compute"),
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
@@ -58,7 +60,24 @@ def problem(program: Program, laws: Laws) -> Problem:
         if trained and trained.profile
         else None,
         mixture=laws.mixture,
+        one_way=frozenset(axis.name for axis in program.axes if axis.transition.one_way),
+        credits=program.credit_range,
+        previewed=blends(program),
     )
+
+
+def _remembered(program: Program) -> Callable[[Shape, Shape], float]:
+    """The credit of a switch, computed once for all switches that change the same values."""
+    known: dict[tuple[object, ...], float] = {}
+
+    def credit(before: Shape, after: Shape) -> float:
+        pairs = zip(before.items_, after.items_, strict=True)
+        key = tuple((one, other[1]) for one, other in pairs if one != other)
+        if key not in known:
+            known[key] = program.credit(before, after)
+        return known[key]
+
+    return credit
 
 
 def _budget(program: Program) -> Amount | None:

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from shapeflow.base.bounds import above
 from shapeflow.tokenize.pieces import Piece, Tally, document
 
 PICKLED = frozenset({".pyd", ".pickle", ".pkl", ".pt", ".pth", ".npy", ".npz", ".joblib"})
@@ -29,6 +30,9 @@ def shard(path: Path, tally: Tally) -> Iterator[Piece]:
                     kind = "pickled, never read" if name.suffix in PICKLED else "no text"
                     tally.drop(f"{name.suffix or 'nameless'} member: {kind}")
                     continue
+                about = f"its member `{member.name}`"
+                if (reason := above("SHAPEFLOW_MOST_DOCUMENT_BYTES", about, member.size, "bytes")) is not None:
+                    raise OSError(reason)
                 held = file.extractfile(member)
                 text = b"" if held is None else held.read()
                 try:

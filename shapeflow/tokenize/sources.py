@@ -16,6 +16,7 @@ from typing import IO
 
 import attrs
 
+from shapeflow.base.bounds import bound
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.tokenize.pieces import Piece, Tally, document, in_pieces
 from shapeflow.tokenize.shards import shard
@@ -72,7 +73,8 @@ def stream(files: Sequence[File], choice: Choice, tally: Tally) -> Iterator[Piec
         try:
             yield from _read(file, choice, tally)
         except (OSError, EOFError, zlib.error) as error:
-            raise cannot_read(file.path, str(getattr(error, "strerror", None) or error).lower()) from error
+            said = getattr(error, "strerror", None)
+            raise cannot_read(file.path, said.lower() if said else str(error)) from error
         done += file.size
         tally.seen = done
 
@@ -126,7 +128,10 @@ def _is_utf8(file: IO[bytes]) -> bool:
 def _lines(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
     """The documents in a file of JSON lines, one per line."""
     with _opened(path) as file:
-        for line in file:
+        most = bound("SHAPEFLOW_MOST_DOCUMENT_BYTES")
+        while line := file.readline(most + 1):
+            if len(line) > most:
+                raise OSError(f"a line has more than {most:,} bytes: set `SHAPEFLOW_MOST_DOCUMENT_BYTES` to read it")
             tally.seen += len(line)
             if not line.strip():
                 continue

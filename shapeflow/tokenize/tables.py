@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.base.json_text import parse_json
 from shapeflow.tokenize.pieces import Piece, Tally, document
@@ -61,6 +62,10 @@ def parquet(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
     try:
         with arrow.parquet.ParquetFile(path) as file:
             _check(file.schema_arrow, column, path)
+            for group in range(file.metadata.num_row_groups):
+                size = file.metadata.row_group(group).total_byte_size
+                if (reason := above("SHAPEFLOW_MOST_GROUP_BYTES", "a group of its rows", size, "bytes")) is not None:
+                    raise OSError(reason)
             rows, total = 0, max(1, file.metadata.num_rows)
             for batch in file.iter_batches(batch_size=ROWS, columns=[column]):
                 yield from _rows(batch, column, tally)

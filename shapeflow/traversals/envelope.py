@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import attrs
 import numpy as np
@@ -23,6 +24,12 @@ Floats = NDArray[np.float64]
 TIE = 1e-12
 """Rates (in log) and totals (relative) that differ by less count as equal. Of equal routes, the one with fewer stages
 wins."""
+CELLS, MARGIN = 128, 1e-9
+"""Cells between the start and the target in which `lowest` compares rates, and by how much a rate is above another."""
+FEW = 64
+"""At most this number of laws are all compared with each other."""
+BLOCK = 1 << 18
+"""Pairs of laws that are compared at once: it bounds the memory."""
 HAIR = 1e-13
 """Where a bracket begins, as a share of it: at a floor the rates of both laws may be infinite."""
 
@@ -79,6 +86,11 @@ class Lines:
             rates[asked] = [curve.log_rate(each) for each in np.broadcast_to(error, rates.shape)[asked].tolist()]
         return rates
 
+    @property
+    def plain(self) -> bool:
+        """Whether all laws are power laws, with finite numbers."""
+        return not self.bent and bool(np.isfinite((self.k, self.s, self.c)).all() and (self.s > 1).all())
+
     def rates(self, error: Floats) -> Iterator[Floats]:
         """The rate of each law at some errors."""
         for law in range(len(self.c)):
@@ -91,6 +103,36 @@ class Lines:
         return np.array(sorted({low, *inner, start}))
 
 
+def lowest(lines: Lines, start: float, target: float) -> Iterator[NDArray[np.intp]]:
+    """For each of some cells between the start and the target, the power laws whose rate may be the least there: all
+    but those that another law beats all over the cell, with a margin."""
+    floor = min(float(lines.c.min()), target)
+    heights = np.geomspace(start - floor, max(target - floor, HAIR * (start - floor)), CELLS + 1)
+    for left, right in pairwise((floor + heights).tolist()):
+        places = [lines.rate(slice(None), np.array(error)) for error in (left, 0.5 * (left + right), right)]
+        inside = np.isfinite(places[0])
+        for rival in {int(rates.argmin()) for rates in places if np.isfinite(rates.min())}:
+            inside &= ~_beaten(lines, rival, left, right)
+        yield np.flatnonzero(inside)
+
+
+def _beaten(lines: Lines, rival: int, left: float, right: float) -> NDArray[np.bool_]:
+    """The power laws whose rate is above that of a rival, by a margin, from one error to a lower one. The difference
+    of two rates has one stationary point."""
+
+    def above(error: Floats | float) -> NDArray[np.bool_]:
+        at = np.broadcast_to(np.asarray(error), lines.c.shape)
+        with np.errstate(invalid="ignore"):
+            gap = lines.rate(slice(None), at) - lines.rate(np.full(at.shape, rival), at)
+        return np.asarray(gap > MARGIN, dtype=bool)
+
+    s, c = lines.s, lines.c
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turn = (s * c[rival] - s[rival] * c) / (s - s[rival])
+    within = (turn > right) & (turn < left)
+    return np.asarray(above(left) & above(right) & (~within | above(np.where(within, turn, left))), dtype=bool)
+
+
 def crossings(
     laws: Sequence[Curve], start: float, target: float | None = None, ease: Floats | None = None
 ) -> list[Crossing]:
@@ -101,19 +143,22 @@ def crossings(
     switch is free. With a credit eta it is log eta, since the switch then costs (1 - eta) of the compute that q needs
     from scratch to this error: the derivative of the total is 0 where rate_p = eta rate_q.
     """
-    if len(laws) < 2:
-        return []
-    lines, (p, q) = Lines.of(laws), _pairs(len(laws))
-    shift = np.zeros(len(p)) if ease is None else ease[p, q]
-    bent = np.isin(p, list(lines.bent)) | np.isin(q, list(lines.bent))
-    found = _of_straight(lines, (p[~bent], q[~bent], shift[~bent]), start, target)
-    if lines.bent:
-        found += _of_bent(lines, (p[bent], q[bent], shift[bent]), start, target)
+    lines = Lines.of(laws)
+    found: list[Crossing] = []
+    for p, q in _pairs(len(laws)):
+        found += _crossings(lines, (p, q, np.zeros(len(p)) if ease is None else ease[p, q]), start, target)
     return sorted((one for one in found if one.error < start), key=lambda one: (-one.error, one.upper, one.lower))
 
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp], Floats]
 """Upper laws, lower laws, and the shift of each pair."""
+
+
+def _crossings(lines: Lines, pairs: Pairs, start: float, target: float | None) -> list[Crossing]:
+    p, q, shift = pairs
+    bent = np.isin(p, list(lines.bent)) | np.isin(q, list(lines.bent))
+    found = _of_straight(lines, (p[~bent], q[~bent], shift[~bent]), start, target)
+    return found + (_of_bent(lines, (p[bent], q[bent], shift[bent]), start, target) if lines.bent else [])
 
 
 def _of_straight(lines: Lines, pairs: Pairs, start: float, target: float | None) -> list[Crossing]:
@@ -144,18 +189,22 @@ def _of_bent(lines: Lines, pairs: Pairs, start: float, target: float | None) -> 
 
 def openings(laws: Sequence[Curve], start: float, ease: Floats | None = None) -> list[Crossing]:
     """Switches at the start: training begins in the upper law, and the lower law is cheaper from there on."""
-    p, q = _pairs(len(laws))
-    lines, at = Lines.of(laws), np.full(len(p), start)
-    shift = np.zeros(len(p)) if ease is None else ease[p, q]
-    with np.errstate(invalid="ignore"):
-        cheaper = lines.rate(p, at) - lines.rate(q, at) > shift
-    cheaper &= (lines.c[p] < start) & (lines.c[q] < start)
-    return [Crossing(start, int(u), int(w)) for u, w in zip(p[cheaper], q[cheaper], strict=True)]
+    lines, found = Lines.of(laws), list[Crossing]()
+    for p, q in _pairs(len(laws)):
+        at, shift = np.full(len(p), start), np.zeros(len(p)) if ease is None else ease[p, q]
+        with np.errstate(invalid="ignore"):
+            cheaper = lines.rate(p, at) - lines.rate(q, at) > shift
+        cheaper &= (lines.c[p] < start) & (lines.c[q] < start)
+        found += [Crossing(start, int(u), int(w)) for u, w in zip(p[cheaper], q[cheaper], strict=True)]
+    return found
 
 
-def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    p, q = np.nonzero(~np.eye(count, dtype=bool))
-    return p, q
+def _pairs(count: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """All pairs of two different laws, in blocks of about `BLOCK`."""
+    rows = max(1, BLOCK // max(count, 1))
+    for first in range(0, count, rows):
+        p, q = np.divmod(np.arange(first * count, min(first + rows, count) * count, dtype=np.intp), count)
+        yield p[p != q], q[p != q]
 
 
 def _between(lines: Lines, pairs: Pairs, left: Floats, right: Floats) -> list[Crossing]:
@@ -187,21 +236,34 @@ def greedy(laws: Sequence[Curve], start: float, target: float) -> list[Stretch]:
 
     Raises ValueError if no law passes the target.
     """
-    cuts = {start, target, *(one.error for one in crossings(laws, start, target))}
-    cuts |= {law.floor for law in laws if target < law.floor < start}
+    lines = Lines.of(laws)
+    if len(laws) > FEW and lines.plain:
+        few = list(lowest(lines, start, target))
+        kept = np.unique(np.concatenate(few)).tolist()
+        pairs = np.unique(np.concatenate([_both(one) for one in few]), axis=0).T
+        met = _crossings(lines, (*pairs, np.zeros(pairs.shape[1])), start, target)
+    else:
+        kept, met = list(range(len(laws))), crossings(laws, start, target)
+    cuts = {start, target, *(one.error for one in met if one.error < start)}
+    cuts |= {laws[law].floor for law in kept if target < laws[law].floor < start}
     edges = np.array(sorted(cuts, reverse=True))
     middles = 0.5 * (edges[:-1] + edges[1:])
-    rates = Lines.of(laws).rate(slice(None), middles[:, None])
     ways: list[tuple[int, float, float]] = []
-    for at, first, last in zip(rates, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+    for middle, (first, last) in zip(middles, pairwise(edges.tolist()), strict=True):
+        at = lines.rate(np.array(kept, dtype=np.intp), middle)
         if not np.isfinite(at.min()):
             raise ValueError(f"no law passes error {last:g}")
-        tied = np.flatnonzero(at <= at.min() + TIE).tolist()
+        tied = [kept[place] for place in np.flatnonzero(at <= at.min() + TIE).tolist()]
         if ways and ways[-1][0] in tied:
             ways[-1] = (ways[-1][0], ways[-1][1], last)
         else:
             ways.append((min(tied, key=lambda law: (entry(laws[law], start), law)), first, last))
     return [Stretch(law, first, last, along(laws[law], first, last)) for law, first, last in ways]
+
+
+def _both(laws: NDArray[np.intp]) -> NDArray[np.intp]:
+    """All pairs of some laws, one a row."""
+    return np.stack(np.meshgrid(laws, laws), axis=-1).reshape(-1, 2)
 
 
 def along(law: Curve, first: float, last: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
@@ -11,8 +12,15 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.route import Curve, Problem
 from shapeflow.traversals.bounds import Budget, InUnit
-from shapeflow.traversals.envelope import Crossing, Floats, crossings, entry, openings
+from shapeflow.traversals.envelope import FEW, Crossing, Floats, Lines, crossings, entry, openings
+from shapeflow.traversals.order import Order
 from shapeflow.traversals.search import End, Rules, Way, cheapest
+from shapeflow.traversals.worthwhile import ROOM, ROUNDS, Curves, Ends, Field, Terms, bounded
+
+ENOUGH = 192
+"""Bounds are not refined for this number of candidates or fewer."""
+SEARCHED = 1024
+"""At most this number of candidates is searched at once, in seconds and some 300 MB."""
 
 
 @attrs.frozen
@@ -64,9 +72,88 @@ class Question:
     def answer(self, rules: Rules, unmeasured: bool, *, priced: bool = True) -> Way | None:
         """The cheapest route under some rules; `unmeasured`: whether it may switch at errors outside the measured
         range."""
+        kept, above = self._worthwhile(rules, unmeasured, priced) or (None, 0.0)
+        found = self._among(kept, rules, unmeasured, priced)
+        return found and attrs.evolve(found, above=above)
+
+    def _among(self, kept: Sequence[int] | None, rules: Rules, unmeasured: bool, priced: bool) -> Way | None:
+        """The same, over some of the candidates; None: over all."""
+        if kept is not None:
+            found = self._only(kept)._among(None, _renumbered(rules, kept), unmeasured, priced)
+            return found and attrs.evolve(
+                found, stretches=tuple(attrs.evolve(one, law=kept[one.law]) for one in found.stretches)
+            )
         rules = attrs.evolve(rules, measured=lambda event: unmeasured or self.both_measured(event))
         events = self.switches(self.problem.target, unmeasured, priced=priced)
         return cheapest(self.laws, self.start, [*events, *self._just_long_enough(rules)], self.end, rules)
+
+    def _worthwhile(self, rules: Rules, unmeasured: bool, priced: bool) -> tuple[list[int], float] | None:
+        """The candidates that the cheapest route may use, and 0. If these are too many, some of them, and how much
+        worse their best route may be, see `Way.above`. None: all candidates, if they are few or not power laws."""
+        lines = Lines.of(self.laws) if len(self.laws) > FEW else None
+        if lines is None or not lines.plain or len(set(self.end.unit)) > 1 or not rules.from_nothing:
+            return None
+        field = self._field(lines, rules, unmeasured, priced)
+        kept, left, above = self._begin(), np.arange(len(self.laws)), 0.0
+        for cells, depth in ROUNDS:
+            way = self._among(kept, rules, unmeasured, priced)
+            if way is None or not way.stretches[-1].last < self.start or not 0 < way.total < math.inf:
+                return None
+            ends = Ends(self.start, way.stretches[-1].last, way.total, way.on_target)
+            bounds = bounded(field.only(left), ends, max(ROUNDS[0][0], min(cells, ROOM // len(left))), depth)
+            if bounds is None:
+                return None
+            kept = sorted({*(one.law for one in way.stretches), *left[bounds[0].along()].tolist()})
+            left, above = left[bounds[1]], bounds[0].above(ends)
+            if len(left) <= ENOUGH:
+                break
+        return (left.tolist(), 0.0) if len(left) <= SEARCHED else (kept, above)
+
+    def _field(self, lines: Lines, rules: Rules, unmeasured: bool, priced: bool) -> Field:
+        """The laws, and the rules as bounds know them."""
+        problem = self.problem
+        credits = problem.credits if priced else (1.0, 1.0)
+        everywhere = rules.allowed is Rules().allowed
+        order = Order.of(problem.candidates, () if everywhere else problem.one_way or ())
+        previewed = problem.previewed and priced
+        measured = not unmeasured and any(law.measured is not None for law in self.laws)
+        others = any(rules.shortest) or previewed or measured
+        exact = order.exact and (everywhere or problem.one_way is not None)
+        terms = Terms(
+            least=1 - credits[1],
+            most=1 - credits[0] if exact and not others else math.inf,
+            lasting=not previewed,
+            shortest=np.array(rules.shortest or [0.0] * len(self.laws)),
+            competing=credits[0] == 1 and not others,
+        )
+        begin = np.array([law.compute(self.start) for law in self.laws])
+        return Field(Curves.of(lines, self.start, begin), order, terms)
+
+    def _begin(self) -> list[int]:
+        """The candidates to begin with: those that are the best fixed shapes at the start and at the end."""
+        target, whole, every = self.problem.target, self._whole, range(len(self.laws))
+        found = {min(every, key=lambda law: entry(self.laws[law], self.start))}
+        if math.isfinite(whole):
+            found.add(min(every, key=lambda law: self.laws[law].error(whole)))
+        if target is not None:
+            found.add(min(every, key=lambda law: entry(self.laws[law], target)))
+        return sorted(found)
+
+    @property
+    def _whole(self) -> float:
+        """FLOPs of the budget; infinite without one."""
+        return math.inf if self.budget is None else self.budget.compute(0)
+
+    def _only(self, kept: Sequence[int]) -> Question:
+        """The same question about some of the candidates."""
+        problem, budget = self.problem, self.budget
+        return attrs.evolve(
+            self,
+            problem=attrs.evolve(problem, candidates=tuple(problem.candidates[at] for at in kept)),
+            laws=[self.laws[at] for at in kept],
+            budget=budget and attrs.evolve(budget, unit=tuple(budget.unit[at] for at in kept)),
+            shortest=[self.shortest[at] for at in kept],
+        )
 
     def switches(self, target: float | None, unmeasured: bool, *, priced: bool = True) -> list[Crossing]:
         """The crossings at which a switch may reduce the cost."""
@@ -87,7 +174,7 @@ class Question:
         shapes, problem = self.problem.candidates, self.problem
         ease = [[problem.credit(p, q) / (1 + self._surcharge(p, q)) for q in shapes] for p in shapes]
         with np.errstate(divide="ignore"):
-            logs: Floats = np.log(np.array(ease, dtype=float))
+            logs: Floats = np.log(np.array(ease, dtype=float).reshape(len(shapes), len(shapes)))
         return logs
 
     def _just_long_enough(self, rules: Rules) -> list[Crossing]:
@@ -106,3 +193,14 @@ class Question:
                 if target < error < self.start and rules.measured(event):
                     found.append(event)
         return found
+
+
+def _renumbered(rules: Rules, kept: Sequence[int]) -> Rules:
+    """Rules for laws that have new indices: those of their places in `kept`."""
+    return attrs.evolve(
+        rules,
+        allowed=lambda p, q: rules.allowed(kept[p], kept[q]),
+        price=lambda p, q, error: rules.price(kept[p], kept[q], error),
+        surcharge=lambda p, q: rules.surcharge(kept[p], kept[q]),
+        shortest=[rules.shortest[at] for at in kept] if rules.shortest else (),
+    )

@@ -16,7 +16,18 @@ from shapeflow.traversals.search import Rules, Way
 def reasons(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
     """Notes that explain the plan to its reader."""
     alone = _one_stage(problem, asked, way, unmeasured) if len(way.stretches) == 1 else []
-    return alone + _free(problem, asked, way)
+    return alone + _free(problem, asked, way) + _near(problem, way)
+
+
+def _near(problem: Problem, way: Way) -> list[str]:
+    """A note on a plan that may not be the cheapest, since not all candidates were searched."""
+    if not way.above:
+        return []
+    what = "its compute" if way.on_target else "its error"
+    return [
+        f"{len(problem.candidates):,} candidates are too many to compare at every switch: some were left out, and "
+        f"{what} is at most {way.above:.2g} of itself above the least possible"
+    ]
 
 
 def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
@@ -89,6 +100,8 @@ def _free(problem: Problem, asked: Question, way: Way) -> list[str]:
         return []
     names = ", ".join(written(problem.candidates[law], problem) for law in order)
     notes = [f"if switches were free: {names}, for {asked.written(price)} instead of {asked.written(way.total)}"]
+    if all(law.measured is None for law in asked.laws):
+        return notes
     used, every = (sum(event.error < asked.start for event in asked.switches(end, how)) for how in (False, True))
     if used < every:
         notes.append(

@@ -52,6 +52,9 @@ class Way:
     total: float
     """FLOPs, including prices."""
     on_target: bool
+    above: float = 0.0
+    """How much higher the total may be than that of the cheapest route, as a share of it; for a budget: the error. 0
+    unless there were too many candidates to search."""
 
 
 @attrs.frozen(eq=False)
@@ -128,7 +131,7 @@ class _Search:
 
     def _leave_enough(self, one: _Entry) -> None:
         """Plan switches such that the last stage before the end of the budget is just long enough."""
-        if self.end.budget is None or len(set(self.unit)) > 1:
+        if self.end.budget is None or not any(self.shortest) or len(set(self.unit)) > 1:
             return
         left = (self.end.budget - one.spent) / self.unit[one.law]
         for q, shortest in enumerate(self.shortest):

@@ -59,12 +59,11 @@ def _sheets(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any, 
     for path in (folder / f"{name}.png" for name in names):
         try:
             with Image.open(path) as file:
+                if file.size != (1024, _OF_A_FILE):
+                    raise ValueError(f"{file.width} x {file.height} pixels where the sheet has 1024 x {_OF_A_FILE}")
                 sheet = np.asarray(file.convert("RGB"), np.uint8)
         except (OSError, ValueError, SyntaxError) as error:
             raise Refused(missing(path, str(error), help=_HELP)) from error
-        if sheet.shape != (_OF_A_FILE, 1024, 3):
-            reason = f"{sheet.shape[1]} x {sheet.shape[0]} pixels where the sheet has 1024 x {_OF_A_FILE}"
-            raise Refused(missing(path, reason, help=_HELP))
         parts.append(sheet.transpose(0, 2, 1).reshape(-1, 3, 32, 32))
     try:
         classes = parse_json(labels.read_bytes())

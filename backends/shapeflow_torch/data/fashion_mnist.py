@@ -60,13 +60,17 @@ def crop_and_mirror(images: Tensor, seed: int, numbers: np.ndarray[Any, np.dtype
     return cut.view(count, channels, side, side)
 
 
+_MOST = 1 << 26
+"""Bytes of the largest file, unpacked, and more."""
+
+
 def _idx(folder: Path, name: str) -> Tensor:
     """Read an idx file, gzipped or not: a magic number with the number of axes, the big-endian sizes, then the bytes.
     Raises Refused `data-missing`."""
     path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), folder / f"{name}.gz")
     try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            raw = file.read(_MOST)
         axes = struct.unpack(">I", raw[:4])[0] & 255
         sizes = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes])
     except (OSError, EOFError, zlib.error, struct.error) as error:

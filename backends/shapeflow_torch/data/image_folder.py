@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_bytes
 from shapeflow.data.image_folder import SUFFIXES
@@ -108,6 +109,8 @@ class _Look:
         """Return the image of a file as bytes (channel, side, side). Raises Refused `broken-image`."""
         try:
             with Image.open(path) as file:
+                if (reason := above("SHAPEFLOW_MOST_PIXELS", "it", file.width * file.height, "pixels")) is not None:
+                    raise _broken(path, reason)
                 if file.mode in _DEEP:
                     raise _broken(path, f"its pixels are of mode {file.mode}, which has more than 8 bits")
                 upright = ImageOps.exif_transpose(file).convert(self.mode)

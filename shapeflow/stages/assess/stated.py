@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -104,9 +103,18 @@ def _switch_pays(program: Program, plan: Plan, laws: Mapping[Shape, AnyLaw]) -> 
         return max(laws[shape].compute(error), 0.0) * per_flop(program, unit, shape)
 
     limit = (1 - WORTH) * need(plan.stages[-1].shape, end)
-    return any(
-        need(before, error) + need(after, end) - program.credit(before, after) * need(after, error) < limit
-        for before, after in itertools.permutations(laws, 2)
-        if program.backward(before, after) is None and math.isfinite(need(after, end))
-        for error in errors
-    )
+    ends = {shape: whole for shape in laws if math.isfinite(whole := need(shape, end))}
+    for error in errors:
+        here = {shape: need(shape, error) for shape in laws}
+        # No credit is above 1: most candidates pay more before the switch than any switch can save.
+        least = min((ends[shape] - here[shape] for shape in ends), default=math.inf)
+        for before in (shape for shape in laws if here[shape] + least < limit):
+            for after, whole in ends.items():
+                if (
+                    here[before] + whole - here[after] < limit
+                    and before != after
+                    and program.backward(before, after) is None
+                    and here[before] + whole - program.credit(before, after) * here[after] < limit
+                ):
+                    return True
+    return False

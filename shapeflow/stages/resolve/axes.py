@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
@@ -157,6 +158,10 @@ def axis_amount(item: syntax.Value, accepted: tuple[Dimension, ...], names: Name
     return found
 
 
+MOST = 100_000
+"""Combinations of values of the axes, before `where` leaves some out."""
+
+
 @attrs.frozen
 class Space:
     """The axes of a file, and the shapes on these axes that are candidates."""
@@ -165,6 +170,11 @@ class Space:
     candidates: tuple[Shape, ...]
     condition: Span | None = None
     """The span of the `where` condition."""
+    known: frozenset[Shape] = attrs.field(init=False, repr=False, eq=False)
+    """The candidates, for a quick look-up."""
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "known", frozenset(self.candidates))
 
     def partial(self, written: syntax.ShapeLiteral, names: Names, report: Report) -> None:
         """Check the names and units of a shape that names some axes of the file. Raises Unsettled."""
@@ -195,7 +205,7 @@ class Space:
             report.error("incomplete-shape", message, written.span, "needs a value for every axis")
             raise Unsettled
         shape = Shape.of(found)
-        if shape not in self.candidates:
+        if shape not in self.known:
             also = [Label(self.condition, "by this condition")] if self.condition is not None else []
             message = f"{written.span.text} is not a candidate"
             report.error("not-a-candidate", message, written.span, "excluded by `where`", also=also)
@@ -231,11 +241,16 @@ def space(axes: Sequence[AxisUse], sentence: syntax.Candidates | None, names: Na
                 "incomplete-shape", message, sentence.span, "an axis is left out", also=[Label(left_out[0].span)]
             )
             raise Unsettled
+    if (count := math.prod(len(axis.values) for axis in axes)) > MOST:
+        message, why = f"the axes have {count:,} combinations of values", f"at most {MOST:,} can be compared"
+        at, help_ = axes[-1].span if sentence is None else sentence.span, "list fewer values on an axis"
+        report.error("too-many-candidates", message, at, why, help=help_)
+        raise Unsettled
     product = itertools.product(*(axis.values for axis in axes))
-    shapes = tuple(Shape.of(dict(zip(by_name, values, strict=True))) for values in product) if axes else ()
-    if sentence is not None and sentence.condition is not None:
-        condition = sentence.condition
-        shapes = tuple(shape for shape in shapes if _holds(condition, shape, by_name, names, report))
+    every = (Shape.of(dict(zip(by_name, values, strict=True))) for values in product) if axes else iter(())
+    condition = None if sentence is None else sentence.condition
+    shapes = tuple(one for one in every if condition is None or _holds(condition, one, by_name, names, report))
+    if condition is not None:
         if not shapes:
             report.error("no-candidates", "no candidates are left", condition.span, "excludes every shape")
             raise Unsettled

@@ -39,10 +39,10 @@ class Names:
 
     def chain(self, value: syntax.Value) -> tuple[str, ...]:
         """The name in a value, followed by the names that `let`s define it as. Empty if the value is not a name."""
-        found: list[str] = []
+        found: dict[str, None] = {}
         at: syntax.Value | None = value
         while at is not None and (name := bare(at)) is not None and name not in found:
-            found.append(name)
+            found[name] = None
             at = self.lets.get(name)
         return tuple(found)
 

@@ -1,0 +1,91 @@
+"""Seeded mutations of texts and JSON values that keep most of their structure."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import re
+from collections.abc import Iterator
+from typing import Any
+
+VALUES: list[Any] = [
+    0, 1, -1, 2, 3, 1e308, -1e308, 5e-324, 10**40, -(10**40), 2**31, 2**63, 0.5, True, None, "", "x", "\x1b[31mx",
+    "../../etc/passwd", "/dev/zero", "a\nb", "\x00", [], {}, [[]], [1, 2, 3], {"a": 1}, "nan", 10**8, 10**8 + 1,
+    "1e400", "x" * 3000,
+]  # fmt: skip
+WORDS = [
+    "0", "-1", "1e308", "1e-308", "99999999999999999999", "100%", "0%", "(", ")", "[", "]", ",", ":", "=", '"', "#",
+    "\n", "px", "tokens", "steps", "TFLOPs", "until end", "let a = a", "where", "not", "nan", "inf", "\x00", "\ufeff",
+    "é", "[1]", "traversal random", "traversal steepest", "traversal evenly", "stop when error <= 1",
+    "budget 1e300 TFLOPs",
+]  # fmt: skip
+TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
+
+
+def text(source: str, draw: random.Random) -> str:
+    """A text with some tokens or lines replaced, removed, repeated or moved."""
+    for _ in range(draw.choice([1, 1, 2, 4, 12])):
+        parts = TOKEN.findall(source) if draw.random() < 0.6 else source.splitlines(keepends=True)
+        if not parts:
+            return draw.choice(WORDS)
+        at = draw.randrange(len(parts))
+        match draw.randrange(6):
+            case 0:
+                parts[at] = draw.choice(WORDS)
+            case 1:
+                del parts[at]
+            case 2:
+                parts[at] *= draw.choice([2, 3, 400])
+            case 3:
+                parts.insert(at, draw.choice(parts))
+            case 4:
+                parts.insert(at, draw.choice(WORDS))
+            case 5:
+                other = draw.randrange(len(parts))
+                parts[at], parts[other] = parts[other], parts[at]
+        source = "".join(parts)[:400_000]
+    return source
+
+
+def value(whole: Any, draw: random.Random) -> Any:
+    """A JSON value with some of its parts replaced, removed or repeated."""
+    whole = copy.deepcopy(whole)
+    for _ in range(draw.choice([1, 1, 1, 2, 5])):
+        places = list(_places(whole))
+        if not places:
+            return draw.choice(VALUES)
+        holder, key = draw.choice(places)
+        match draw.randrange(5):
+            case 0:
+                del holder[key]
+            case 1 if isinstance(holder, list):
+                holder.insert(key, copy.deepcopy(holder[key]))
+            case 2 if isinstance(holder[key], int | float):
+                holder[key] = holder[key] * draw.choice([-1, 0, 2, 1000, 10**12, 1e-9])
+            case _:
+                holder[key] = copy.deepcopy(draw.choice(VALUES))
+    return whole
+
+
+def lines(source: str, draw: random.Random) -> str:
+    """JSON lines, of which some are mutated as values, and the text as a whole at times."""
+    found = source.splitlines()
+    for _ in range(draw.choice([1, 2, 8])):
+        at = draw.randrange(len(found))
+        found[at] = json.dumps(value(json.loads(found[at]), draw)) if draw.random() < 0.8 else text(found[at], draw)
+        if found[at][:1] not in ("{", "["):
+            return "\n".join(found)
+        try:
+            json.loads(found[at])
+        except ValueError:
+            return "\n".join(found)
+    return "\n".join(found) + "\n"
+
+
+def _places(whole: Any) -> Iterator[tuple[Any, Any]]:
+    """Each part of a value: what holds it, and its key there."""
+    if isinstance(whole, dict | list):
+        for key, part in whole.items() if isinstance(whole, dict) else enumerate(whole):
+            yield whole, key
+            yield from _places(part)
