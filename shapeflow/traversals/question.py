@@ -167,7 +167,9 @@ class Question:
 
     def _surcharge(self, before: Shape, after: Shape) -> float:
         """A previewed step costs more FLOPs and time, but is one step on as much data as any other."""
-        return self.problem.surcharge(before, after) if self.dimension in ("compute", "seconds") else 0.0
+        if not self.problem.previewed or self.dimension not in ("compute", "seconds"):
+            return 0.0
+        return self.problem.surcharge(before, after)
 
     def _ease(self) -> Floats:
         """Log of credit / (1 + surcharge) of each switch; see `crossings`."""

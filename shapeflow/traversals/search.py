@@ -151,18 +151,19 @@ class _Search:
         """The least total at an error in a law, including the preview of law `after`, over all routes whose stage may
         end there; and the beginning of that stage."""
         here = entry(self.laws[law], error)
-        if not math.isfinite(here):
+        if not self.entries[law] or not math.isfinite(here):
             return None
         best: tuple[float, _Entry] | None = None
+        surcharge, shortest = self.rules.surcharge(law, after), self.shortest[law] * (1 - ROUNDING)
         for one in self.entries[law]:
             cost = one.base + here
             # If a law starts below the error, it has not made a step yet, so there is no stage to end.
             length = cost - one.before
             # Allow for rounding: a switch may be exactly where a stage gets long enough. FLOPs alone cannot decide it:
             # far along a law, one more FLOP may leave the error as it is.
-            enough = error <= one.ripe or length >= self.shortest[law] * (1 - ROUNDING)
+            enough = error <= one.ripe or length >= shortest
             if length > 0 and enough:
-                cost += self.rules.surcharge(law, after) * length
+                cost += surcharge * length
                 best = (cost, one) if _better(cost, one, best) else best
             elif not enough and one.error >= error:
                 self._later(one, after, one.ripe)
