@@ -22,7 +22,7 @@ class Append(TransitionHooks):
     is kept exactly.
 
     The progress is not. What was learned is written in the few old features, and what they distort is slow to repair in
-    the wide model: equal loss is not equal state. Growing this way costs 3 to 36 times the compute of the best fixed
+    the wide model: equal loss is not equal state. Growing this way costs 4 to 32 times the compute of the best fixed
     width (`python benchmarks/phase_growth.py`). It is here to show that; use `project`."""
 
     axis: ClassVar[str] = "width"
