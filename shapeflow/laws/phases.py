@@ -12,6 +12,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import LawSourceHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.law import Provenance
+from shapeflow.ir.random_features import PLAIN_SGD, beyond_plain_sgd
 from shapeflow.ir.route import LawRequest, Training
 from shapeflow.ir.tabulated import TabulatedLaw
 from shapeflow.laws.random_features.loss import LossCurve
@@ -23,7 +24,6 @@ FIRST_SEED = 1 << 32
 CITATION = "Paquette et al. 2024, arXiv 2405.15074"
 BY_MODEL = ("alpha", "beta", "ratio", "features", "step", "step_times_trace", "batch")
 """Settings that a file with a model states elsewhere."""
-PLAIN = "sgd(lr: 0.1, momentum: 0, warmup: 0 steps, clip: 1e9, average: 1 steps)"
 
 
 @attrs.frozen
@@ -200,18 +200,16 @@ def _check_metric(request: LawRequest, metric: str) -> None:
 
 
 def _check_plain(training: Training) -> None:
-    """Raise EditError `law-of-other-model` unless the file trains by plain SGD, with the current weights."""
+    """Raise EditError `law-of-other-model` unless the file trains by plain SGD at a constant rate, with the current
+    weights."""
     own = training.optimizer_settings
-    wanted: dict[str, float] = {"momentum": 0, "weight_decay": 0, "warmup": 0, "average": 1}
-    wrong = [name for name, value in wanted.items() if own.get(name, 0) != value]
-    if training.optimizer == "sgd" and own.get("clip", 0) < LOOSE:
-        wrong.append("clip")
-    if training.optimizer != "sgd" or wrong:
-        what = ", ".join(f"`{name}`" for name in wrong) or f"`{training.optimizer}`"
+    wrong = beyond_plain_sgd(training.optimizer, own)
+    if training.optimizer == "sgd" and own["warmup"] != 0:
+        wrong = (*wrong, "warmup")
+    if wrong:
+        what = ", ".join(f"`{name}`" for name in wrong)
         message = f"`phases` has laws of plain SGD, and the optimizer of the file has {what}"
-        help = f"write `optimizer {PLAIN}`, with your learning rate"
+        if training.optimizer != "sgd":
+            message = f"`phases` has laws of plain SGD, and the optimizer of the file is {what}"
+        help = f"write `optimizer {PLAIN_SGD}`, with your learning rate"
         raise EditError("law-of-other-model", message, why="laws of a different optimizer", help=help)
-
-
-LOOSE = 1e6
-"""A gradient norm that training within the theory never reaches."""
