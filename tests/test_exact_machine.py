@@ -261,6 +261,16 @@ def test_a_run_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert answer(["show", str(folder)]) == 0
 
 
+def test_a_trained_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, folder = written(tmp_path, TEXT + STAGES), tmp_path / "run"
+    command = ["run", str(file), "-o", str(folder), "--quiet"]
+    assert answer(command) == 0
+    log = (folder / "events.jsonl").read_bytes()
+    assert answer([*command, "--machine", "exact", "--resume"]) == 1
+    assert "other-machine" in capsys.readouterr().err
+    assert (folder / "events.jsonl").read_bytes() == log
+
+
 def pair(before: int, after: int, eta: float) -> Pair:
     return Pair("width", before, after, Shape.of({}), "law", eta, None, None, None, None, 0.0, ())
 
