@@ -261,14 +261,31 @@ def test_a_run_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert answer(["show", str(folder)]) == 0
 
 
-def test_a_trained_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("first", "second"), [("torch", "exact"), ("exact", "torch")])
+def test_a_run_of_another_machine_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], first: str, second: str
+) -> None:
     file, folder = written(tmp_path, TEXT + STAGES), tmp_path / "run"
-    command = ["run", str(file), "-o", str(folder), "--quiet"]
-    assert answer(command) == 0
+    command = ["run", str(file), "-o", str(folder), "--quiet", "--machine"]
+    assert answer([*command, first]) == 0
     log = (folder / "events.jsonl").read_bytes()
-    assert answer([*command, "--machine", "exact", "--resume"]) == 1
-    assert "other-machine" in capsys.readouterr().err
+    assert answer([*command, second, "--resume"]) == 1
+    assert f"`{first}`, not by `{second}`" in capsys.readouterr().err
     assert (folder / "events.jsonl").read_bytes() == log
+
+
+@pytest.mark.parametrize("budget", ["800 FLOPs", "1600 FLOPs"])
+def test_a_sweep_does_not_take_runs_of_another_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], budget: str
+) -> None:
+    """Neither as its own, nor to continue them."""
+    text = TEXT.replace("[8, 16, 32]", "[8]") + "traversal steepest\nbudget 2 kFLOPs\n"
+    command = ["sweep", str(written(tmp_path, text)), "-o", str(tmp_path / "sweep")]
+    assert answer([*command, "--budget", "800 FLOPs"]) == 0
+    assert answer([*command, "--budget", budget, "--machine", "exact"]) == 1
+    assert "other-machine" in capsys.readouterr().err
+    (folder,) = (path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    assert any((folder / "checkpoints").iterdir())
 
 
 def pair(before: int, after: int, eta: float) -> Pair:

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import read_text, write_text
-from shapeflow.base.json_text import parse_json
+from shapeflow.base.files import write_text
 from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Course, Goal, Listen, Outcome, follow
-from shapeflow.running.run_log import DATA, EVENTS, PLAN, Lock
+from shapeflow.running.run_log import DATA, EVENTS, PLAN, Lock, require_machine
 from shapeflow_exact.machine import METRIC, ExactMachine
 
 NAME = "exact"
-"""What `data.json` records of a run, so that it is not mistaken for one of another machine."""
+"""The machine that `data.json` names."""
 
 
 def run(
@@ -64,11 +63,7 @@ def _prepare(plan: Plan, folder: Path, resume: bool) -> None:
     if (folder / PLAN).exists() and plan_json.load(folder / PLAN).digest != plan.digest:
         message, help_ = f"the run in `{folder}` follows another plan", "choose another folder"
         raise Refused(Diagnostic("other-plan", message, place=str(folder), help=help_))
-    if (folder / EVENTS).exists() and not _is_exact(folder):
-        message = f"`{folder}` contains a run that was not computed by the exact machine"
-        notes = ("the exact machine would start again and overwrite its log",)
-        help_ = "choose another folder, or continue the run without `--machine exact`"
-        raise Refused(Diagnostic("other-machine", message, place=str(folder), notes=notes, help=help_))
+    require_machine(folder, NAME)
     if not (folder / PLAN).exists():
         plan_json.save(plan, folder / PLAN)
     assert plan.data is not None
@@ -76,12 +71,3 @@ def _prepare(plan: Plan, folder: Path, resume: bool) -> None:
     about["sha256"] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     write_text(folder / DATA, json.dumps(about, indent=1, sort_keys=True) + "\n")
     write_text(folder / EVENTS, "")
-
-
-def _is_exact(folder: Path) -> bool:
-    """Whether the run in a folder is one of this machine."""
-    try:
-        about = parse_json(read_text(folder / DATA))
-    except (Refused, ValueError):
-        return False
-    return isinstance(about, dict) and about.get("machine") == NAME
