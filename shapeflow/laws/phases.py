@@ -21,6 +21,8 @@ from shapeflow.laws.random_features.theory import Theory
 
 FIRST_SEED = 1 << 32
 """The first seed of the random matrices that are drawn for an interval."""
+FEWEST = 10
+"""Fewest random matrices that show a 90% interval."""
 CITATION = "Paquette et al. 2024, arXiv 2405.15074"
 BY_MODEL = ("alpha", "beta", "ratio", "features", "step", "step_times_trace", "batch")
 """Settings that a file with a model states elsewhere."""
@@ -74,6 +76,12 @@ class Phases(LawSourceHooks):
         if self.seed is not None and self.matrices:
             message, help = "`matrices` has no effect next to `seed`", "leave one of them out"
             raise EditError("idle-setting", message, why="the laws are those of one", help=help, setting="matrices")
+        if 0 < self.matrices < FEWEST:
+            message = f"{self.matrices} random matrices do not show a 90% interval"
+            help = f"write `matrices: {2 * FEWEST}`, or leave it out"
+            raise EditError(
+                "out-of-range", message, why=f"must be 0, or at least {FEWEST}", help=help, setting="matrices"
+            )
         if self.alpha is not None and self.beta is not None:
             self.theory()
 
@@ -113,6 +121,7 @@ class Phases(LawSourceHooks):
                 each = [attrs.evolve(theory, seed=seed) for seed in seeds]
                 drawn[shape] = tuple(_law(one, width, one.curve(width), request, shape) for one in each)
         except EditError as error:
+            error.notes = (f"so it is for one of the {self.matrices} random matrices, not for their average",)
             _report(error, request, report)
         return drawn
 
