@@ -288,6 +288,21 @@ def test_a_sweep_does_not_take_runs_of_another_machine(
     assert any((folder / "checkpoints").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("laws", "extra", "reference"),
+    [("phases", [], "run"), ("phases(seed: 0)", [], "law"), ("phases", ["--reference", "law"], "law")],
+)
+def test_the_law_of_an_average_is_no_reference_by_default(
+    tmp_path: Path, laws: str, extra: list[str], reference: str
+) -> None:
+    """A run of one seed differs from it by more than a switch changes."""
+    text = TEXT.replace("[8, 16, 32]", "[8, 16]") + f"laws from {laws}\ntraversal steepest\nbudget 1 kFLOPs\n"
+    credits = tmp_path / "credits.json"
+    command = ["probe", str(written(tmp_path, text)), "--transition", "width", "--machine", "exact"]
+    assert answer([*command, "-o", str(tmp_path / "probe"), "--credits", str(credits), *extra]) == 0
+    assert [one["reference"] for one in json.loads(credits.read_text())["pairs"]] == [reference]
+
+
 def pair(before: int, after: int, eta: float) -> Pair:
     return Pair("width", before, after, Shape.of({}), "law", eta, None, None, None, None, 0.0, ())
 
