@@ -261,6 +261,48 @@ def test_a_run_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert answer(["show", str(folder)]) == 0
 
 
+@pytest.mark.parametrize(("first", "second"), [("torch", "exact"), ("exact", "torch")])
+def test_a_run_of_another_machine_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], first: str, second: str
+) -> None:
+    file, folder = written(tmp_path, TEXT + STAGES), tmp_path / "run"
+    command = ["run", str(file), "-o", str(folder), "--quiet", "--machine"]
+    assert answer([*command, first]) == 0
+    log = (folder / "events.jsonl").read_bytes()
+    assert answer([*command, second, "--resume"]) == 1
+    assert f"`{first}`, not by `{second}`" in capsys.readouterr().err
+    assert (folder / "events.jsonl").read_bytes() == log
+
+
+@pytest.mark.parametrize("budget", ["800 FLOPs", "1600 FLOPs"])
+def test_a_sweep_does_not_take_runs_of_another_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], budget: str
+) -> None:
+    """Neither as its own, nor to continue them."""
+    text = TEXT.replace("[8, 16, 32]", "[8]") + "traversal steepest\nbudget 2 kFLOPs\n"
+    command = ["sweep", str(written(tmp_path, text)), "-o", str(tmp_path / "sweep")]
+    assert answer([*command, "--budget", "800 FLOPs"]) == 0
+    assert answer([*command, "--budget", budget, "--machine", "exact"]) == 1
+    assert "other-machine" in capsys.readouterr().err
+    (folder,) = (path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    assert any((folder / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("laws", "extra", "reference"),
+    [("phases", [], "run"), ("phases(seed: 0)", [], "law"), ("phases", ["--reference", "law"], "law")],
+)
+def test_the_law_of_an_average_is_no_reference_by_default(
+    tmp_path: Path, laws: str, extra: list[str], reference: str
+) -> None:
+    """A run of one seed differs from it by more than a switch changes."""
+    text = TEXT.replace("[8, 16, 32]", "[8, 16]") + f"laws from {laws}\ntraversal steepest\nbudget 1 kFLOPs\n"
+    credits = tmp_path / "credits.json"
+    command = ["probe", str(written(tmp_path, text)), "--transition", "width", "--machine", "exact"]
+    assert answer([*command, "-o", str(tmp_path / "probe"), "--credits", str(credits), *extra]) == 0
+    assert [one["reference"] for one in json.loads(credits.read_text())["pairs"]] == [reference]
+
+
 def pair(before: int, after: int, eta: float) -> Pair:
     return Pair("width", before, after, Shape.of({}), "law", eta, None, None, None, None, 0.0, ())
 

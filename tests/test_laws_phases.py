@@ -129,3 +129,18 @@ def test_the_bound_that_is_reported_holds_for_all_widths(tmp_path: Path) -> None
         with pytest.raises(EditError, match=says) as raised:
             Theory(1.0, 0.7, step=step).curve(64)
         assert raised.value.code == "unstable-step"
+
+
+def test_too_few_random_matrices_for_an_interval(tmp_path: Path) -> None:
+    (error,) = refused(tmp_path, TEXT.replace("0.7", "0.7, matrices: 2"))
+    assert error.code == "out-of-range"
+    assert "do not show a 90% interval" in error.message
+
+
+def test_a_step_size_that_one_random_matrix_does_not_stand(tmp_path: Path) -> None:
+    """Of 40 matrices of 8 features, the least stable one allows less than their average."""
+    text = TEXT.replace("[64, 128, 256]", "[8, 16]").replace("0.7", "0.7, step: 0.4")
+    assert compiled(tmp_path, text).stages
+    (error,) = refused(tmp_path, text.replace("step: 0.4", "step: 0.4, matrices: 40"))
+    assert error.code == "unstable-step"
+    assert error.notes == ("so it is for one of the 40 random matrices, not for their average",)

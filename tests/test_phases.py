@@ -77,3 +77,11 @@ def test_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_arguments_that_are_none(extra: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert answer([*ASKED, *extra]) == 2
     assert extra[0] in capsys.readouterr().err
+
+
+def test_the_best_width_next_to_widths_at_which_the_loss_rises(capsys: pytest.CaptureFixture[str]) -> None:
+    """No parabola goes through a width without a loss."""
+    assert answer(["phases", "--alpha", "0.01", "--beta", "0.7", "--budget", "1 GFLOPs", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["budgets"]
+    curve = Theory(0.01, 0.7).curve(found["width"])
+    assert found["loss"] == pytest.approx(curve.error(1e9))

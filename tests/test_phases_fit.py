@@ -222,6 +222,19 @@ def test_known_alpha_and_beta(beta: str, says: str, capsys: pytest.CaptureFixtur
     assert says in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("known", [["--beta", "-3"], ["--alpha", "nan"], ["--alpha", "0.2", "--beta", "0.2"]])
+def test_alpha_and_beta_outside_the_theory(known: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["phases", "--fit", str(EXAMPLE), *known]) == 1
+    assert "outside-theory" in capsys.readouterr().err
+
+
+def test_a_table_without_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("width,step,compute,loss\n")
+    assert answer(["phases", "--fit", str(path)]) == 1
+    assert "it has no rows" in capsys.readouterr().err
+
+
 def test_json_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / "runs.svg"

@@ -13,14 +13,11 @@ from shapeflow.ir.edits import Edit, Grow, Map, Swap, matrices
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.noise import Floats
 from shapeflow.ir.plan import Plan, Stage, Transition
+from shapeflow.ir.random_features import PLAIN_SGD, beyond_plain_sgd
 from shapeflow.ir.rates import factors
 from shapeflow_exact.moments import Basis, Diagonal, Moments, advanced, basis, diverges, moved, start
 
 METRIC = "squared_error"
-PLAIN = {"momentum": 0, "weight_decay": 0, "average": 1}
-"""Settings of `sgd` that the theory describes."""
-LOOSE = 1e6
-"""A gradient norm that training within the theory never reaches."""
 
 
 class ExactMachine:
@@ -139,13 +136,10 @@ def _check(plan: Plan) -> None:
             why = f"its {part} is {found}, not `{name}`"
             raise Refused(_not_exact(why, "train it: leave out `--machine exact`"))
     assert plan.optimizer is not None
-    own = plan.optimizer.settings
-    wrong = [name for name, value in PLAIN.items() if own.get(name, value) != value]
-    wrong += ["clip"] * (own.get("clip", LOOSE) < LOOSE)
+    wrong = beyond_plain_sgd(plan.optimizer.name, plan.optimizer.settings)
     if wrong:
-        plain = "sgd(lr: 0.1, momentum: 0, warmup: 0 steps, clip: 1e9, average: 1 steps)"
         why = f"its `sgd` has {', '.join(f'`{name}`' for name in wrong)}, which theory does not describe"
-        raise Refused(_not_exact(why, f"write `optimizer {plain}`, with your learning rate"))
+        raise Refused(_not_exact(why, f"write `optimizer {PLAIN_SGD}`, with your learning rate"))
 
 
 def _not_exact(why: str, help_: str) -> Diagnostic:

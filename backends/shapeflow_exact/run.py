@@ -13,8 +13,11 @@ from shapeflow.base.files import write_text
 from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Course, Goal, Listen, Outcome, follow
-from shapeflow.running.run_log import DATA, EVENTS, PLAN, Lock
+from shapeflow.running.run_log import DATA, EVENTS, PLAN, Lock, require_machine
 from shapeflow_exact.machine import METRIC, ExactMachine
+
+NAME = "exact"
+"""The machine that `data.json` names."""
 
 
 def run(
@@ -35,7 +38,7 @@ def run(
     """Carry out a plan; the arguments are those of `shapeflow_torch.run.run`. An interrupted run starts again.
 
     Raises Refused `not-exact`, `unstable-step`, `one-process`, `no-such-metric`, `run-exists`, `run-busy`,
-    `other-plan`, `disk-full`, `cannot-write`."""
+    `other-plan`, `other-machine`, `disk-full`, `cannot-write`."""
     del root, compile, warn
     if gpus is not None or device == "cuda" or (processes or 1) > 1:
         message, help_ = "the exact machine runs on one processor core", "leave out `--gpus`, `--device`, `--processes`"
@@ -60,10 +63,11 @@ def _prepare(plan: Plan, folder: Path, resume: bool) -> None:
     if (folder / PLAN).exists() and plan_json.load(folder / PLAN).digest != plan.digest:
         message, help_ = f"the run in `{folder}` follows another plan", "choose another folder"
         raise Refused(Diagnostic("other-plan", message, place=str(folder), help=help_))
+    require_machine(folder, NAME)
     if not (folder / PLAN).exists():
         plan_json.save(plan, folder / PLAN)
     assert plan.data is not None
-    about: dict[str, Any] = {"data": plan.data.name, **plan.data.settings, "machine": "exact"}
+    about: dict[str, Any] = {"data": plan.data.name, **plan.data.settings, "machine": NAME}
     about["sha256"] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     write_text(folder / DATA, json.dumps(about, indent=1, sort_keys=True) + "\n")
     write_text(folder / EVENTS, "")

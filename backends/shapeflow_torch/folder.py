@@ -22,7 +22,7 @@ from shapeflow.ir import plan_json
 from shapeflow.ir.events import CheckpointSaved, RunEnded, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import checkpoint_name
-from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN
+from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
 from shapeflow_torch.checkpoint import newest, step_of
 
 
@@ -31,8 +31,8 @@ def prepare(
 ) -> Path | None:
     """Prepare a folder for a run. Returns the checkpoint to resume from, or None to start from the beginning.
 
-    Raises Refused `run-exists`, `no-run`, `other-plan`, `broken-checkpoint`, `foreign-checkpoint`, `run-finished`,
-    `data-changed`, before anything is written; and `cannot-write`, `disk-full`.
+    Raises Refused `run-exists`, `no-run`, `other-plan`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`,
+    `run-finished`, `data-changed`, before anything is written; and `cannot-write`, `disk-full`.
     """
     exists = (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
     if exists and not resume:
@@ -43,6 +43,7 @@ def prepare(
         raise Refused(Diagnostic("no-run", f"`{folder}` contains no run to resume", place=str(folder)))
     if (folder / PLAN).exists():
         _check_plan(folder, plan)
+    require_machine(folder, "torch")
     found = intact(folder / CHECKPOINTS, warn)
     done = 0 if found is None else step_of(found, plan.digest)
     if done and done == plan.steps and _ended(folder / EVENTS):

@@ -333,6 +333,8 @@ _RUNS = {
     "no-processes": "A run needs at least one process.",
     "not-exact": "`--machine exact` computes the expected loss of linear models on random features, trained by plain "
     "SGD on Gaussian data with a power-law spectrum. It executes no other plan: train it with `--machine torch`.",
+    "other-machine": "The folder contains a run of another machine. Expected losses of `--machine exact` and losses of "
+    "a trained run do not belong in one log or one table. Choose another folder, or name that machine.",
     "one-process": "The exact machine runs in one process on the CPU. A run takes seconds.",
     "contradicting-devices": "`--gpus N` starts N processes with one GPU each. It cannot be combined with `--device "
     "cpu` or with a different number of `--processes`.",

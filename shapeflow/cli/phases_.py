@@ -74,6 +74,7 @@ def command(
 
         _only(("alpha", "beta"), {**settings, "width": widths or None})
         decays = settings["alpha"], settings["beta"]
+        _check_known(*decays)
         measured(logs, named, [_amount(text) for text in budgets], decays, as_json, plot)
         return
     _asks_theory(settings, named)
@@ -110,6 +111,18 @@ def _only(allowed: Sequence[str], settings: dict[str, Any]) -> None:
     idle = next((_option(name) for name in given if name not in allowed), None)
     if idle is not None:
         raise click.UsageError(f"`{idle}` has no effect with `--fit`")
+
+
+def _check_known(alpha: float | None, beta: float | None) -> None:
+    """Raise Refused `outside-theory` for a known alpha or beta that the theory does not cover with any value of the
+    other one."""
+    from shapeflow.ir.edits import EditError
+    from shapeflow.laws.random_features.theory import Theory
+
+    try:
+        Theory(1.0 if alpha is None else alpha, 1.0 if beta is None else beta)
+    except EditError as error:
+        raise _refused(error) from None
 
 
 def _source(settings: dict[str, Any]) -> Theory:

@@ -45,7 +45,7 @@ REFERENCE = "a run from scratch ends once it is as good as the switched run: its
 @click.option(
     "--reference",
     type=click.Choice(["law", "run"]),
-    help="Compare with the law of the new shape, or with a run in it.  [law, if there is one]",
+    help="Compare with the law of the new shape, or with a run in it.  [law, unless there is none, or one of theory]",
 )
 @click.option("--seeds", metavar="N,N,...", help="Measure every switch with each seed.  [the file's seed]")
 @click.option(

@@ -162,7 +162,7 @@ def _listed(columns: Sequence[str]) -> str:
 def _complete(reading: Reading, roles: Roles, report: Report) -> None:
     """Report what a table lacks."""
     file, columns = reading.files[0].name, list(reading.columns)
-    notes = (f"its columns are {_listed(columns)}",)
+    notes = (f"its columns are {_listed(columns)}" if columns else "it has no rows",)
     if not roles.errors:
         help = "name it with `--loss-column`"
         report.error("missing-column", f"`{file}` has no column of a loss", place=PLACE, notes=notes, help=help)

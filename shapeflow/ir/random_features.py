@@ -7,10 +7,27 @@ W are d random directions. Wider models see the same directions and more. Source
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from shapeflow.ir.noise import FRESH, Floats, noise
+
+PLAIN_SGD = "sgd(lr: 0.1, momentum: 0, warmup: 0 steps, clip: 1e9, average: 1 steps)"
+"""The optimizer that the theory describes, as a file writes it."""
+_PLAIN = {"momentum": 0, "weight_decay": 0, "average": 1}
+_LOOSE = 1e6
+"""A gradient norm that training within the theory never reaches."""
+
+
+def beyond_plain_sgd(optimizer: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """What makes an optimizer differ from plain SGD: its name, or the names of settings of `sgd`. Empty for plain SGD,
+    with any warm-up."""
+    if optimizer != "sgd":
+        return (optimizer,)
+    wrong = [name for name, value in _PLAIN.items() if settings[name] != value]
+    return (*wrong, *["clip"] * (settings["clip"] < _LOOSE))
 
 
 def random_matrix(seed: int, features: int, width: int) -> Floats:

@@ -12,6 +12,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import LawSourceHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.law import Provenance
+from shapeflow.ir.random_features import PLAIN_SGD, beyond_plain_sgd
 from shapeflow.ir.route import LawRequest, Training
 from shapeflow.ir.tabulated import TabulatedLaw
 from shapeflow.laws.random_features.loss import LossCurve
@@ -20,10 +21,11 @@ from shapeflow.laws.random_features.theory import Theory
 
 FIRST_SEED = 1 << 32
 """The first seed of the random matrices that are drawn for an interval."""
+FEWEST = 10
+"""Fewest random matrices that show a 90% interval."""
 CITATION = "Paquette et al. 2024, arXiv 2405.15074"
 BY_MODEL = ("alpha", "beta", "ratio", "features", "step", "step_times_trace", "batch")
 """Settings that a file with a model states elsewhere."""
-PLAIN = "sgd(lr: 0.1, momentum: 0, warmup: 0 steps, clip: 1e9, average: 1 steps)"
 
 
 @attrs.frozen
@@ -74,6 +76,12 @@ class Phases(LawSourceHooks):
         if self.seed is not None and self.matrices:
             message, help = "`matrices` has no effect next to `seed`", "leave one of them out"
             raise EditError("idle-setting", message, why="the laws are those of one", help=help, setting="matrices")
+        if 0 < self.matrices < FEWEST:
+            message = f"{self.matrices} random matrices do not show a 90% interval"
+            help = f"write `matrices: {2 * FEWEST}`, or leave it out"
+            raise EditError(
+                "out-of-range", message, why=f"must be 0, or at least {FEWEST}", help=help, setting="matrices"
+            )
         if self.alpha is not None and self.beta is not None:
             self.theory()
 
@@ -113,6 +121,7 @@ class Phases(LawSourceHooks):
                 each = [attrs.evolve(theory, seed=seed) for seed in seeds]
                 drawn[shape] = tuple(_law(one, width, one.curve(width), request, shape) for one in each)
         except EditError as error:
+            error.notes = (f"so it is for one of the {self.matrices} random matrices, not for their average",)
             _report(error, request, report)
         return drawn
 
@@ -200,18 +209,16 @@ def _check_metric(request: LawRequest, metric: str) -> None:
 
 
 def _check_plain(training: Training) -> None:
-    """Raise EditError `law-of-other-model` unless the file trains by plain SGD, with the current weights."""
+    """Raise EditError `law-of-other-model` unless the file trains by plain SGD at a constant rate, with the current
+    weights."""
     own = training.optimizer_settings
-    wanted: dict[str, float] = {"momentum": 0, "weight_decay": 0, "warmup": 0, "average": 1}
-    wrong = [name for name, value in wanted.items() if own.get(name, 0) != value]
-    if training.optimizer == "sgd" and own.get("clip", 0) < LOOSE:
-        wrong.append("clip")
-    if training.optimizer != "sgd" or wrong:
-        what = ", ".join(f"`{name}`" for name in wrong) or f"`{training.optimizer}`"
+    wrong = beyond_plain_sgd(training.optimizer, own)
+    if training.optimizer == "sgd" and own["warmup"] != 0:
+        wrong = (*wrong, "warmup")
+    if wrong:
+        what = ", ".join(f"`{name}`" for name in wrong)
         message = f"`phases` has laws of plain SGD, and the optimizer of the file has {what}"
-        help = f"write `optimizer {PLAIN}`, with your learning rate"
+        if training.optimizer != "sgd":
+            message = f"`phases` has laws of plain SGD, and the optimizer of the file is {what}"
+        help = f"write `optimizer {PLAIN_SGD}`, with your learning rate"
         raise EditError("law-of-other-model", message, why="laws of a different optimizer", help=help)
-
-
-LOOSE = 1e6
-"""A gradient norm that training within the theory never reaches."""

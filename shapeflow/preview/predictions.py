@@ -17,7 +17,7 @@ from shapeflow.running.rivals import Prediction, Why
 REASONS: Mapping[Why, str] = {
     **dict(DOUBTS.items()),
     "no-laws": "the plan has no laws",
-    "stated": "stated laws have no interval",
+    "stated": "laws that are not measured have no interval",
     "other-metric": "the laws predict another metric than the one that is compared",
     "other-target": "the laws predict savings at the end of the plan, not at this target",
     "other-unit": "the plan predicts a saving of steps or data, not of compute",

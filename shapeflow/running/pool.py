@@ -28,7 +28,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save
 from shapeflow.running.backend import backend
 from shapeflow.running.forks import ForkServer, Process
-from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN
+from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN, require_machine
 from shapeflow.running.runs import Run, aside, copies, is_run, last_step, read_run
 from shapeflow.running.training import begins_like
 
@@ -132,10 +132,11 @@ class Pool:
 
     def run(self, jobs: Sequence[Job], watch: Watch) -> list[Run]:
         """Run all jobs and return their runs in the same order. After a failure, stops the other jobs and raises
-        Refused."""
+        Refused; `other-machine` before anything is run."""
         waiting = []
         for job in jobs:
             _put_back(job.folder)
+            require_machine(job.folder, self.machine)
             if job.finished:
                 watch(job, job.steps, "kept")
             else:

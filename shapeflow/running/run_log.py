@@ -8,12 +8,32 @@ import os
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write
+from shapeflow.base.files import cannot_write, read_text
+from shapeflow.base.json_text import parse_json
 from shapeflow.ir.events import CheckpointSaved, Event, RunEnded, StepDone, event_to_json
 
 PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"
 LINES = 5_000
 """Maximum number of steps in a log."""
+
+
+def require_machine(folder: Path, machine: str) -> None:
+    """Raise Refused `other-machine` if a folder contains a run of another machine: its log is neither to be continued
+    nor to be read as that of this one."""
+    if not (folder / EVENTS).exists() or (found := _machine_of(folder)) == machine:
+        return
+    message = f"the run in `{folder}` was made by the machine `{found}`, not by `{machine}`"
+    help_ = f"choose another folder with `-o`, or write `--machine {found}`"
+    raise Refused(Diagnostic("other-machine", message, place=str(folder), help=help_))
+
+
+def _machine_of(folder: Path) -> str:
+    """The machine that `data.json` names; `torch` if it names none."""
+    try:
+        about = parse_json(read_text(folder / DATA))
+    except (Refused, ValueError):
+        return "torch"
+    return str(about.get("machine", "torch")) if isinstance(about, dict) else "torch"
 
 
 class Log:

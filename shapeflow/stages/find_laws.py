@@ -140,7 +140,7 @@ def find_fit(program: Program, report: Report) -> FittedLaws | None:
             "nothing-to-fit",
             f"`{name_of(source)}` does not fit laws",
             program.spans.get("laws"),
-            "these laws are read from a file",
+            "these laws are not fitted" if again is None else "these laws are read from a file",
             help="fit laws to runs instead: `--set 'laws from fit(\"runs/*.csv\")'`"
             if again is None
             else f"fit them again: `--set '{again}'`",

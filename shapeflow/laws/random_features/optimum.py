@@ -69,7 +69,9 @@ class Widths:
             return Optimum(compute, _width(place), self._loss(place, compute), True)
         low, middle, high = (math.log(self._loss(one, compute)) for one in (place - 1, place, place + 1))
         bend = low - 2 * middle + high
-        moved = 0.5 * (low - high) / bend if 0 < bend < math.inf else 0.0
+        if not 0 < bend < math.inf:
+            return Optimum(compute, _width(place), math.exp(middle), False)
+        moved = 0.5 * (low - high) / bend
         return Optimum(compute, _width(place + moved), math.exp(middle - 0.25 * (low - high) * moved), False)
 
     def _loss(self, place: int, compute: float) -> float:

@@ -80,7 +80,8 @@ class Theory:
         step, margin = self.step_of(model), self.margin(width)
         where = f"at width {width:g} and batch {self.batch}"
         if margin <= 1:
-            message = f"{where} SGD diverges with a step size of {step:.4g}"
+            given = "" if self.lr is None else f"`lr: {self.lr:g}`, "
+            message = f"{where} SGD diverges with {given}a step size of {step:.4g}"
             raise self._unstable(message, f"the largest stable step size is {step * margin:.4g}", 0.9 * margin, model)
         curve = loss_curve(self._spectrum(model), step, self.batch, width)
         if curve.floor >= model.start:

@@ -96,6 +96,7 @@ def probing(
     laws = laws_of(first, report) if asked.reference != "run" else {}
     if report.failed:
         raise Refused(*report.diagnostics)
+    compared = laws if asked.reference == "law" else {shape: law for shape, law in laws.items() if not _average(law)}
     found: list[Probe] = []
     trunks: dict[str, Path] = {}
     for switch in switches(first, axis, pairs):
@@ -106,9 +107,15 @@ def probing(
         start = steps_before(first, laws, switch, asked)
         length = compute_behind(first, switch, asked, start)
         for seed in seeds:
-            laid = _Laid(attrs.evolve(first, seed=seed), laws, folder, trunks, report)
+            laid = _Laid(attrs.evolve(first, seed=seed), compared, folder, trunks, report)
             found.append(_probe(laid, switch, start, length))
-    return Probing(first, tuple(found), laws)
+    return Probing(first, tuple(found), compared)
+
+
+def _average(law: AnyLaw) -> bool:
+    """Whether a law is that of the average over random features: a run of one seed differs from it by more than most
+    switches change."""
+    return law.provenance.source == "theory" and "seed" not in law.provenance.settings
 
 
 def _program(path: Path, sentences: Sequence[str], seed: int, report: Report) -> Program:
