@@ -197,8 +197,10 @@ _LOGS = {
     "beyond-published": "A warning: the models of this file, or their steps, are outside the range that the published "
     "law was fitted to. The notes say in which respect, and by how much.",
     "foreign-metric": "A published law predicts one metric, and the file uses a different one.",
-    "missing-parameters": "A published law needs the number of parameters of every candidate. With a model it is "
-    "known; without one, list the numbers.",
+    "missing-parameters": "A published law and a joint law of several sizes need the number of parameters of every "
+    "candidate. With a model it is known; without one, list the numbers, or name the column that has them.",
+    "few-sizes": "A joint law has a term for size and one for tokens. Two sizes do not show how the loss bends over "
+    "size, and five numbers need more points than five. Add sizes, or fit a law to each candidate alone.",
     "not-a-law": "The published result gives the best shape for an amount of compute. A plan needs the error of each "
     "shape.",
     "mixed-laws": "The laws of one program differ in metric, convention, unit, evaluation, data or learning-rate "
