@@ -87,6 +87,8 @@ class JointLaw:
     runs: int
     by: str
     """What was resampled: `runs`, or `noise` along runs."""
+    measured: Floats
+    """(points, 4): size, tokens, loss and index of the run of each point."""
     rms: float
     """Root mean square of log(law) - log(measured)."""
     holdout: SizeHoldOut | None = None

@@ -87,7 +87,7 @@ def size(value: float) -> str:
 
 def joint_json(law: JointLaw) -> dict[str, Any]:
     """The law as JSON values, without its draws."""
-    fields = attrs.asdict(law, filter=lambda field, _: field.name != "draws")
+    fields = attrs.asdict(law, filter=lambda field, _: field.name not in ("draws", "measured"))
     return {"form": FORM, **fields, "exponent": law.exponent, "intervals": law.intervals(), "open": list(law.open())}
 
 

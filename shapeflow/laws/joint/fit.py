@@ -13,6 +13,7 @@ from shapeflow.ir.joint import JointLaw, PerToken, SizeHoldOut
 from shapeflow.ir.law import Law, Provenance, Resampling
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.resample import Noise, intervals, lay, noise_of
+from shapeflow.laws.joint.per_token import power_law
 from shapeflow.laws.joint.solver import JointPoints, directions, fit_joint, fit_joint_draws, predicted
 from shapeflow.laws.logs.points import Floats, Points
 
@@ -20,6 +21,8 @@ SIZES = 3
 """Fewest sizes: two of them do not show how the loss bends over size."""
 LEAST = 8
 """Fewest points of a joint law, which has five numbers."""
+APART = 0.1
+"""Smallest scatter of log tokens around their dependence on size. Below it, alpha and beta cannot be told apart."""
 SPREAD_RUNS = 200
 """Above this number of runs, their points are resampled by whole runs: the noise model needs a matrix of runs by
 points."""
@@ -49,6 +52,7 @@ def joint_of(points: JointPoints, per_token: PerToken, delta: float, resamples: 
         points=len(points.error),
         runs=runs,
         by="runs" if alone else "noise",
+        measured=np.stack([points.size, points.tokens, points.error, points.run.astype(float)], 1),
         rms=_short(float(np.sqrt(np.mean(residual**2)))),
         holdout=_hold_out(points, delta),
     )
@@ -145,12 +149,21 @@ def joint_points(
 
 def formula(sizes: Mapping[Shape, float], per_token: Mapping[Shape, float]) -> PerToken:
     """Return the FLOPs of a token as a power of the size that passes closest through those of the shapes."""
-    n, k = (np.log([each[shape] for shape in sizes]) for each in (sizes, per_token))
-    if np.allclose(k - n, k[0] - n[0], rtol=0, atol=1e-9):
-        return PerToken(factor=float(np.exp(k[0] - n[0])))
-    power, factor = np.polyfit(n, k, 1)
-    off = float(np.abs(np.expm1(power * n + factor - k)).max())
-    return PerToken(factor=float(np.exp(factor)), power=float(power), off=off)
+    return power_law(*(np.array([each[shape] for shape in sizes]) for each in (sizes, per_token)))
+
+
+def faults(points: JointPoints) -> tuple[str, str] | None:
+    """Return why points do not determine a joint law, and what to do about it; None if they do."""
+    count = len(np.unique(points.size))
+    if count < SIZES or len(points.size) < LEAST:
+        many = f"these have {count} size{'s' * (count != 1)} and {len(points.size)} points"
+        return many, "add sizes, each a factor of 2 to 4 apart"
+    n, d = np.log(points.size), np.log(points.tokens)
+    rest = d - np.polyval(np.polyfit(n, d, 1), n)
+    if np.std(rest) < APART:
+        why = "tokens grow with size in one fixed way, so their effects cannot be told apart"
+        return why, "add runs of the same sizes with twice and half the tokens"
+    return None
 
 
 def _ends(values: Floats) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitting.evidence import Evidence
-from shapeflow.laws.joint.fit import LEAST, SIZES
+from shapeflow.laws.joint.fit import LEAST, SIZES, faults, joint_points
 
 SIZE_NAMES = ("parameters", "params", "N", "n_params", "num_params", "model_size")
 """Usual names of the column of the number of parameters."""
@@ -46,19 +46,13 @@ def sizes_of(found: Mapping[Shape, Evidence], request: LawRequest, report: Repor
 
 
 def _enough(found: Mapping[Shape, Evidence], sizes: Mapping[Shape, float], request: LawRequest, report: Report) -> None:
-    """Report too few sizes or points (`few-sizes`)."""
-    count = len(set(sizes.values()))
-    points = sum(len(one.points.compute) for one in found.values())
-    if count >= SIZES and points >= LEAST:
-        return
-    message = f"a joint law needs runs of {SIZES} sizes or more, and {LEAST} points or more"
-    report.error(
-        "few-sizes",
-        message,
-        request.spans.get("form", request.spans.get("")),
-        f"these have {count} size{'s' * (count != 1)} and {points} points",
-        help="add sizes, each a factor of 2 to 4 apart, or fit a law to each candidate: leave out `form: chinchilla`",
-    )
+    """Report too few sizes or points, and sizes whose effect cannot be told from that of tokens (`few-sizes`)."""
+    points = joint_points({shape: one.points for shape, one in found.items()}, sizes, per_token_of(sizes, request))
+    if (wrong := faults(points)) is not None:
+        why, help = wrong
+        at = request.spans.get("form", request.spans.get(""))
+        message = f"a joint law needs {SIZES} sizes or more, {LEAST} points or more, and several budgets a size"
+        report.error("few-sizes", message, at, why, help=f"{help}, or leave out `form: chinchilla`")
 
 
 def per_token_of(sizes: Mapping[Shape, float], request: LawRequest) -> dict[Shape, float]:
