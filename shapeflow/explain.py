@@ -200,7 +200,10 @@ def _default(field: attrs.Attribute[Any]) -> Any:
 def _value(hint: Any, bounds: Limits) -> str:
     """The type of the value of a setting in words, with its units."""
     if typing.get_origin(hint) in (typing.Union, UnionType):
-        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+        options = [option for option in typing.get_args(hint) if option is not type(None)]
+        if len(options) > 1:
+            return " | ".join(_value(option, bounds) for option in options)
+        hint = options[0]
     origin = typing.get_origin(hint)
     if bounds.kind is not None:
         one = f"{'an' if bounds.kind[0] in 'aeiou' else 'a'} {bounds.kind}"

@@ -197,8 +197,16 @@ _LOGS = {
     "beyond-published": "A warning: the models of this file, or their steps, are outside the range that the published "
     "law was fitted to. The notes say in which respect, and by how much.",
     "foreign-metric": "A published law predicts one metric, and the file uses a different one.",
-    "missing-parameters": "A published law needs the number of parameters of every candidate. With a model it is "
-    "known; without one, list the numbers.",
+    "missing-parameters": "A published law and a joint law of several sizes need the number of parameters of every "
+    "candidate. With a model it is known; without one, list the numbers, or name the column that has them.",
+    "no-joint-law": "`shapeflow frontier` needs one law of size and tokens. Ask for it in the file by "
+    "`form: chinchilla`, or name a table of runs.",
+    "no-best-size": "The best size of a budget is where a larger model gains as much as more tokens. These runs show "
+    "one of the two effects only, or the budget is too far from them.",
+    "odd-compute": "Compute, parameters and tokens of a table do not belong together: a token of training takes about "
+    "6 FLOPs for each parameter. One of the columns has another unit, or is another quantity.",
+    "few-sizes": "A joint law has a term for size and one for tokens. Two sizes do not show how the loss bends over "
+    "size, and five numbers need more points than five. Add sizes, or fit a law to each candidate alone.",
     "not-a-law": "The published result gives the best shape for an amount of compute. A plan needs the error of each "
     "shape.",
     "mixed-laws": "The laws of one program differ in metric, convention, unit, evaluation, data or learning-rate "

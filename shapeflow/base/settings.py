@@ -40,6 +40,9 @@ class Limits:
     help: str = ""
     found: bool = False
     """Not a setting: the compiler computes the value and writes it into the plan."""
+    omitted: bool = False
+    """Whether the setting is left out of JSON at its default: a setting that is newer than plans and laws which must
+    keep their digests."""
     example: str = ""
     """An example value as written in a file, for a setting that does not accept every value of its type."""
 
@@ -55,10 +58,11 @@ def setting(
     first: bool = False,
     help: str = "",
     example: str = "",
+    omitted: bool = False,
 ) -> Any:
     """An attrs field that a `.shape` file may set. `units`: the accepted dimensions; none for a number without a
     unit."""
-    limits = Limits(units, low, high, above, below, kind, first, help, example=example)
+    limits = Limits(units, low, high, above, below, kind, first, help, omitted=omitted, example=example)
     return attrs.field(default=default, metadata={_META: limits})
 
 
@@ -86,7 +90,10 @@ def name_of(component: type | Any) -> str:
 
 def written(component: Any) -> dict[str, Any]:
     """All settings of a component as JSON values, including defaults: a changed default must not change an old plan."""
-    return {field.name: _json(getattr(component, field.name)) for field in attrs.fields(type(component))}
+    plain = defaults(type(component))
+    values = {field.name: _json(getattr(component, field.name)) for field in attrs.fields(type(component))}
+    newer = {field.name for field in attrs.fields(type(component)) if limits(field).omitted}
+    return {name: value for name, value in values.items() if name not in newer or value != plain[name]}
 
 
 def defaults(component: type) -> dict[str, Any]:

@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "Export the weights of a run to one file, such as for a teacher.",
     "tokenize": "Tokenize text into a token file.",
     "doctor": "Inspect logs, and propose the sentences that fit laws to them.",
+    "frontier": "Find the best size of a model, and its tokens, for a budget.",
     "phases": "Show what limits the loss of a model that theory solves.",
     "show": "Show a plan, a run or a token file, or compare two plans.",
     "explain": "Explain a component, a sentence or a diagnostic code.",

@@ -193,3 +193,20 @@ def seeds_in(text: str) -> list[int]:
     if len(set(found)) < len(found):
         raise click.BadParameter(f"`{text}` names a seed twice", param_hint="--seeds")
     return found
+
+
+def compute_of(text: str) -> float:
+    """FLOPs: `1 GFLOPs`, `1GFLOPs` or `1e9`. Raises BadParameter."""
+    import re
+
+    from shapeflow.base.units import UNITS
+
+    found = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = UNITS.get(found[2] or "FLOPs") if found else None
+    try:
+        value = float(found[1]) if found else 0.0
+    except ValueError:
+        value = 0.0
+    if unit is None or unit.dimension != "compute" or not 0 < value < float("inf"):
+        raise click.BadParameter(f"`{text}` is not an amount of compute: write '1 GFLOPs'", param_hint="--budget")
+    return unit.base(value)

@@ -76,9 +76,11 @@ def _show(program: Program, found: FittedLaws, as_json: bool) -> None:
         print_json(fit_to_json(program.name, found))
         return
     from shapeflow.preview.fit import fit_view
+    from shapeflow.preview.joint import joint_view
     from shapeflow.preview.screen import show
 
-    show(fit_view(program.name, program.units, found))
+    view = fit_view if found.joint is None else joint_view
+    show(view(program.name, program.units, found))
 
 
 def _show_mixture(program: Program, found: MixtureLaw, outputs: Sequence[Path | None], as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shapeflow.base.printing import say
-from shapeflow.cli.common import formatted, print_json
+from shapeflow.cli.common import compute_of, formatted, print_json
 
 if TYPE_CHECKING:
     from shapeflow.laws.random_features.loss import LossCurve
@@ -75,7 +75,7 @@ def command(
         _only(("alpha", "beta"), {**settings, "width": widths or None})
         decays = settings["alpha"], settings["beta"]
         _check_known(*decays)
-        measured(logs, named, [_amount(text) for text in budgets], decays, as_json, plot)
+        measured(logs, named, [compute_of(text) for text in budgets], decays, as_json, plot)
         return
     _asks_theory(settings, named)
     from shapeflow.preview.phases import as_json as json_of
@@ -83,7 +83,7 @@ def command(
     from shapeflow.preview.screen import show
 
     source = _source(settings)
-    study = _study(source, [_amount(text) for text in budgets], widths)
+    study = _study(source, [compute_of(text) for text in budgets], widths)
     if plot is not None:
         from shapeflow.preview.phases_plot import draw
 
@@ -185,20 +185,3 @@ def _refused(error: Any) -> Exception:
 
 def _option(setting: str) -> str:
     return f"--{setting.replace('_', '-')}"
-
-
-def _amount(text: str) -> float:
-    """FLOPs: `1 GFLOPs`, `1GFLOPs` or `1e9`. Raises BadParameter."""
-    import re
-
-    from shapeflow.base.units import UNITS
-
-    found = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*", text)
-    unit = UNITS.get(found[2] or "FLOPs") if found else None
-    try:
-        value = float(found[1]) if found else 0.0
-    except ValueError:
-        value = 0.0
-    if unit is None or unit.dimension != "compute" or not 0 < value < float("inf"):
-        raise click.BadParameter(f"`{text}` is not an amount of compute: write '1 GFLOPs'", param_hint="--budget")
-    return unit.base(value)

@@ -131,7 +131,18 @@ class Problem:
 
 
 Purpose = Literal[
-    "paths", "error", "compute", "compute_unit", "step", "rate", "run", "axes", "where", "drop_warmup", "resamples"
+    "paths",
+    "error",
+    "compute",
+    "compute_unit",
+    "step",
+    "rate",
+    "run",
+    "axes",
+    "where",
+    "drop_warmup",
+    "resamples",
+    "parameters",
 ]
 """Purpose of a setting of a law source; purposes are named after the settings of `fit`."""
 

@@ -11,13 +11,16 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting, written
 from shapeflow.base.units import Amount
 from shapeflow.ir.route import LawRequest, Purpose
-from shapeflow.laws.fitting.evidence import LEAST, gather
+from shapeflow.laws.fitting.evidence import LEAST, Selection, gather
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.fitted_source import FittedSource
 from shapeflow.laws.fitting.from_points import laws_of_points
 from shapeflow.laws.fitting.method import method, summary
 from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
 from shapeflow.laws.fitting.warnings import doubts, log_doubts
+from shapeflow.laws.joint.fit import joint_laws
+from shapeflow.laws.joint.method import joint_method, joint_summary
+from shapeflow.laws.joint.sizes import SIZE_NAMES, per_token_of, sizes_of
 from shapeflow.laws.logs.collect import read_logs
 from shapeflow.laws.logs.runs import Query
 
@@ -39,7 +42,10 @@ class Fit(FittedSource):
         first=True,
         help='files or folders, with wildcards and axis values in braces: `"runs/*.csv"`, `"runs/w{width}/*.csv"`',
     )
-    form: Literal["power"] = setting(default="power", help="the form of the law")
+    form: Literal["power", "chinchilla"] = setting(
+        default="power",
+        help="the form of the law; `chinchilla`: one law of size and tokens, E + A/N^alpha + B/D^beta",
+    )
     compute: str | None = setting(
         default=None,
         help="the compute column, or a product: `6 * params * tokens`; default: `compute` or `flops`",
@@ -102,6 +108,12 @@ class Fit(FittedSource):
         help="how much two runs of a shape differ in compute at equal error, as far as the seeds do not show it",
     )
     useful: float = setting("ratio", default=0.02, low=0.0, high=1.0, help="the smallest saving that is worth a switch")
+    parameters: str | None = setting(
+        default=None, omitted=True, help="for `form: chinchilla`: the column of N; default: that of the model"
+    )
+    error_below: float | None = setting(
+        default=None, above=0.0, omitted=True, help="leave out points with an error of this or more"
+    )
 
     setting_names: ClassVar[Mapping[Purpose, str]] = {name: name for name in get_args(Purpose)}
 
@@ -114,37 +126,48 @@ class Fit(FittedSource):
         small-compute, falling-rate, loose-law.
         """
         before = len(report.errors)
-        if self.fixed_exponent is not None and "exponent" in request.spans:
-            at, why = request.spans["exponent"], "`fixed_exponent` already sets b"
-            report.error(
-                "idle-setting",
-                "`exponent` has no effect together with `fixed_exponent`",
-                at,
-                why,
-                help="keep one of them",
-            )
-        logs = read_logs(self._query(), request, report)
+        self._idle(request, report)
+        logs = read_logs(self._query(request), request, report)
         if logs is None:
             return FittedLaws()
         log_doubts(logs, request, report)
-        found = gather(logs, request, self.drop_warmup, self.points, report)
+        joint = self.form == "chinchilla"
+        selection = Selection(self.drop_warmup, self.points, self.error_below, 1 if joint else LEAST)
+        found = gather(logs, request, selection, report)
+        sizes = sizes_of(found, request, report) if joint and len(report.errors) == before else {}
         if len(report.errors) > before or not found:
             return FittedLaws()
         # The `.shape` language does not allow hyphens in names, so the setting is spelled `held_out`.
         evaluation = self.evaluation and self.evaluation.replace("_", "-")
         assumed = {"evaluation": evaluation, "data": self.data, "learning_rate": self.learning_rate}
         options = FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)
-        laws = laws_of_points(
-            {shape: one.points for shape, one in found.items()},
-            {shape: one.about(logs, request, assumed, written(self)) for shape, one in found.items()},
-            options,
-            self.resamples if request.intervals else 0,
-        )
+        points = {shape: one.points for shape, one in found.items()}
+        about = {shape: one.about(logs, request, assumed, written(self)) for shape, one in found.items()}
+        resamples = self.resamples if request.intervals else 0
+        if joint:
+            laws = joint_laws(points, about, sizes, per_token_of(sizes, request), self.delta, resamples)
+            doubts(laws.laws, request, report)
+            return attrs.evolve(laws, method=joint_method(self.delta), summary=joint_summary(self.delta))
+        laws = laws_of_points(points, about, options, resamples)
         doubts(laws.laws, request, report)
         how = method(options, len(found), self.drop_warmup, self.points)
         return attrs.evolve(laws, method=how, summary=summary(options))
 
-    def _query(self) -> Query:
+    def _idle(self, request: LawRequest, report: Report) -> None:
+        """Report settings that have no effect (`idle-setting`)."""
+        idle = {"exponent": "fixed_exponent"} if self.fixed_exponent is not None else {}
+        if self.form == "chinchilla":
+            idle = dict.fromkeys(("offset", "exponent", "fixed_exponent", "residual"), "form: chinchilla")
+        elif self.parameters is not None:
+            idle["parameters"] = "form: power"
+        for name, other in idle.items():
+            if name in request.spans:
+                message = f"`{name}` has no effect together with `{other}`"
+                why = "`fixed_exponent` already sets b" if other == "fixed_exponent" else "for the other form of law"
+                report.error("idle-setting", message, request.spans[name], why, help="keep one of them")
+
+    def _query(self, request: LawRequest) -> Query:
+        named = (self.parameters,) if self.parameters is not None else SIZE_NAMES if request.parameters is None else ()
         return Query(
             pattern=self.paths,
             compute=self.compute,
@@ -155,4 +178,5 @@ class Fit(FittedSource):
             rate=self.rate,
             axes=self.axes or {},
             where=self.where or {},
+            size=named if self.form == "chinchilla" else (),
         )

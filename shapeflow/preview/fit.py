@@ -30,8 +30,8 @@ def fit_view(name: str, units: Mapping[str, str], found: FittedLaws) -> Renderab
     if numbered:
         parts += [_shapes(units, laws), Text()]
     parts += [_numbers(units, laws, numbered), Text(), _worth(units, laws, numbered), Text()]
-    parts += [_indented(line) for line in _about(units, laws, numbered)]
-    parts += [_indented(line) for line in _words(laws, found.summary)]
+    parts += [indented(line) for line in _about(units, laws, numbered)]
+    parts += [indented(line) for line in words(laws, found.summary)]
     return Group(*parts)
 
 
@@ -61,7 +61,7 @@ def _title(name: str, laws: Mapping[Shape, Law]) -> RenderableType:
     return grid
 
 
-def _indented(line: str) -> RenderableType:
+def indented(line: str) -> RenderableType:
     """A line indented by two columns. Continuation lines of a list item are indented like its text."""
     text = line.lstrip()
     shown: RenderableType = Text(text)
@@ -127,7 +127,7 @@ def _numbers(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool
             *_which(units, number, shape, numbered),
             *(_ranged(getattr(law, key), law.provenance.intervals.get(key), write) for key, write in shown.items()),
         )
-    return Group(*map(_indented, [form, *below]), Text(), table)
+    return Group(*map(indented, [form, *below]), Text(), table)
 
 
 def _ranged(value: float, interval: Pair | None, write: Callable[[float], str]) -> Text:
@@ -193,8 +193,8 @@ def _about(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) 
         yield ""
 
 
-def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
-    """Yield how the laws were found, and the compute of the runs that they were fitted to."""
+def words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
+    """Yield how the laws were found, how they were tested, and the runs that they were fitted to."""
     about = [law.provenance for law in laws.values()]
     yield from _method(about, summary)
     if any(one.holdout is not None for one in about):
@@ -203,6 +203,11 @@ def _words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
             "predicted over the actual compute of the final losses"
         )
     yield from _resampling(about)
+    yield from runs_of(about)
+
+
+def runs_of(about: Sequence[Provenance]) -> Iterator[str]:
+    """Yield the points that were left out, what is known about the runs, and their compute."""
     yield from _points(about)
     known = {
         "data": _each(one.data for one in about),

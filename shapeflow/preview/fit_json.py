@@ -13,6 +13,7 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.law_json import law_to_json
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.preview.fit import decades, refused
+from shapeflow.preview.joint import joint_json
 
 LEVEL = 0.9
 """The level of all intervals."""
@@ -33,6 +34,7 @@ def fit_to_json(name: str, found: FittedLaws) -> dict[str, Any]:
         "method": dict(found.method),
         "level": LEVEL,
         "spent": sum(law.provenance.spent or 0.0 for law in laws),
+        **({} if found.joint is None else {"joint": joint_json(found.joint)}),
         "laws": [_law(shape, law, found) for shape, law in found.laws.items()],
         "refused": sum(map(refused, laws)),
     }

@@ -55,7 +55,20 @@ class Evidence:
         )
 
 
-def gather(logs: Logs, request: LawRequest, drop_warmup: Amount, bins: int, report: Report) -> dict[Shape, Evidence]:
+@attrs.frozen
+class Selection:
+    """How the points of a law are selected from its runs."""
+
+    drop_warmup: Amount
+    points: int
+    """Maximum number of points of a law."""
+    below: float | None = None
+    """Points with an error of this or more are left out."""
+    least: int = LEAST
+    """Minimum number of points of a law at different compute."""
+
+
+def gather(logs: Logs, request: LawRequest, how: Selection, report: Report) -> dict[Shape, Evidence]:
     """Return the evidence for each candidate, in the order of the candidates.
 
     Candidates without enough points are reported and left out (law-without-runs, missing-steps, too-few-points). Runs
@@ -69,14 +82,16 @@ def gather(logs: Logs, request: LawRequest, drop_warmup: Amount, bins: int, repo
         if not runs:
             continue
         _alike(shape, runs, request, report)
+        kept = [[one for one in run.points.values() if how.below is None or one.error < how.below] for run in runs]
         try:
-            points, dropped = select([list(run.points.values()) for run in runs], drop_warmup, bins)
+            points, dropped = select(kept, how.drop_warmup, how.points)
         except ValueError:
             without_steps(shape, request, report)
             continue
-        counts = _counted(dropped, runs)
-        if len(set(points.compute.tolist())) >= LEAST:
-            rest = [after_warmup(list(run.points.values()), drop_warmup) for run in runs]
+        above = sum(len(run.points) for run in runs) - sum(map(len, kept))
+        counts = _counted({**dropped, "above `error_below`": above}, runs)
+        if len(set(points.compute.tolist())) >= how.least:
+            rest = [after_warmup(run, how.drop_warmup) for run in kept]
             found[shape] = Evidence(tuple(runs), points, measured_curve(rest), counts)
             continue
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "none left out"

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.joint import JointLaw
 from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import MixtureLaw
 from shapeflow.laws.logs.points import Points
@@ -28,6 +29,8 @@ class FittedLaws:
     """The objective, the parameters, the points and the optimiser of the fit, as JSON values."""
     summary: str = ""
     """A short text of the method for the screen."""
+    joint: JointLaw | None = None
+    """The joint law of all sizes, if the laws come from one."""
     mixture: MixtureLaw | None = None
     """The law of mixtures, for a source that fits one instead of a law for each candidate."""
 

@@ -47,7 +47,7 @@ def sentence(settings: Mapping[str, Any], sources: Mapping[str, Any]) -> str | N
         if name not in rest or (name in plain and rest[name] == plain[name]):
             continue
         kinds = (hints[name], *typing.get_args(hints[name]))
-        choice = any(typing.get_origin(each) is Literal for each in kinds)
+        choice = any(rest[name] in typing.get_args(each) for each in kinds if typing.get_origin(each) is Literal)
         value = rest[name] if choice else _said(rest[name], limits(field))
         if not isinstance(value, str) or (str in kinds and not isinstance(rest[name], str)):
             return None

@@ -94,7 +94,7 @@ def resample(points: Points, law: Numbers, count: int, seed: int, *, held: bool 
     curve = law.a * (compute + law.d) ** -law.b + law.c
     noise = noise_of(np.log(points.error[order] / curve), run, directions(compute, law, held))
     errors = np.empty((count, len(order)))
-    errors[:, order] = curve * np.exp(np.clip(_lay(noise, run, count, rng), -_FARTHEST, _FARTHEST))
+    errors[:, order] = curve * np.exp(np.clip(lay(noise, run, count, rng), -_FARTHEST, _FARTHEST))
     rho = max(noise.rho, 0.0)
     # For large n, the mean of n autocorrelated points is as precise as that of n / alike independent points.
     alike = min(round((1 + rho) / (1 - rho)), len(order))
@@ -160,7 +160,7 @@ def _whitened(columns: Floats, first: np.ndarray) -> tuple[Floats, Floats]:
     return (columns - rho * before) / np.sqrt(1 - rho**2), np.log1p(-(RHO**2)) * np.sum(~first)
 
 
-def _lay(noise: Noise, run: np.ndarray, count: int, rng: np.random.Generator) -> Floats:
+def lay(noise: Noise, run: np.ndarray, count: int, rng: np.random.Generator) -> Floats:
     """Return `count` draws of noise for points in order of run and compute, shape (count, points)."""
     cells = rng.choice(noise.chance.size, count, p=noise.chance.ravel())
     rho, spread = RHO[cells // len(noise.spreads)], noise.spreads[cells % len(noise.spreads)]

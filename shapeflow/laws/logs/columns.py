@@ -56,6 +56,8 @@ class Series:
     """Axis -> the column of its values."""
     given: Mapping[str, str] = attrs.field(factory=dict)
     """Axis, or `run` -> its value in the name of the error column or in the path of the file."""
+    size: str | None = None
+    """The column of the number of parameters, if it is needed."""
 
     @property
     def evaluation(self) -> str | None:
@@ -166,6 +168,7 @@ class Finder:
             self.column("run", [query.run], names, file)
         for column in query.where:
             self.column("where", [column], names, file)
+        size = self.column("parameters", query.size, names, file) if query.size else None
         axes: dict[str, str] = {}
         for axis in self.request.units:
             column = query.axes.get(axis, axis)
@@ -175,7 +178,7 @@ class Finder:
                 self.column("axes", [column], names, file)
         if len(self.missed) > before:
             return None
-        return Series(error, compute, step, rate, runs, axes, given)
+        return Series(error, compute, step, rate, runs, axes, given, size)
 
     def _named(
         self,

@@ -72,6 +72,8 @@ class _Curve:
         error = row.get(series.error)
         run = self._run(row, shape, step if number(error) != "blank" else None)
         run.add(compute, error, step, row.get(series.rate) if series.rate else None)
+        if series.size is not None and isinstance(size := number(row.get(series.size)), float):
+            run.sizes.add(size)
         return True
 
     def _shape(self, row: Row) -> Shape | None:

@@ -38,6 +38,8 @@ class Query:
     """The column of the learning rate."""
     axes: Mapping[str, str] = attrs.field(factory=dict)
     where: Mapping[str, Any] = attrs.field(factory=dict)
+    size: tuple[str, ...] = ()
+    """Possible names of the column of the number of parameters; empty if it is not needed."""
 
 
 @attrs.define
@@ -69,6 +71,8 @@ class Run:
     """The name of the training data. None: unknown."""
     learning_rate: Literal["constant", "falling"] | None = None
     """The learning rate after the warm-up, over the points that are kept. None: unknown."""
+    sizes: set[float] = attrs.field(factory=set)
+    """The numbers of parameters that its rows state."""
     rates: dict[float, float] = attrs.field(factory=dict)
     """Step, or compute for rows without a step -> learning rate."""
     _seen: tuple[float, float] | None = None

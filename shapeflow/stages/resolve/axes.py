@@ -20,6 +20,9 @@ from shapeflow.stages.resolve.components import Built, build, usable
 from shapeflow.stages.resolve.named import Named, check_order, chosen, named_values, unknown_value
 from shapeflow.stages.resolve.values import LARGEST, Names, Unsettled, amount, items
 
+LARGEST_SIZE = 10**12
+"""Maximum value of an axis in a file without a model, such as the number of parameters of the model that it plans."""
+
 
 def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -> tuple[AxisUse, dict[str, Built]]:
     """The axis of a sentence and its components: the transition under the key `axis.NAME`, the components of values
@@ -43,7 +46,8 @@ def axis_use(sentence: syntax.Axis, loose: bool, names: Names, report: Report) -
         named = named_values(listed, axis.names, loose, names, report)
         values, dimension = named.spans, axis.dimension
     else:
-        values, dimension = _numbers(listed, axis, names, report)
+        largest = LARGEST_SIZE if loose else LARGEST
+        values, dimension = _numbers(listed, axis, names, report, largest)
     built = build("transition", sentence.transition, names, report)
     if built.component.axis != sentence.name:
         fitting = [n for n, cls in registry.components("transition").items() if cls.axis == sentence.name]
@@ -112,14 +116,16 @@ def _listed(sentence: syntax.Axis, axis: Any, names: Names, report: Report) -> s
     raise Unsettled
 
 
-def _numbers(listed: syntax.Listing, axis: Any, names: Names, report: Report) -> tuple[dict[Value, Span], Dimension]:
+def _numbers(
+    listed: syntax.Listing, axis: Any, names: Names, report: Report, largest: int
+) -> tuple[dict[Value, Span], Dimension]:
     """The values with their spans, and their dimension: all values must have the dimension of the first."""
     found: dict[Value, Span] = {}
     failed = False
     accepted = _dimensions(axis)
     for item in items(listed):
         try:
-            of = axis_amount(item, accepted, names, report)
+            of = axis_amount(item, accepted, names, report, largest)
         except Unsettled:
             failed = True
             continue
@@ -147,12 +153,14 @@ def value_on(axis: AxisUse, item: syntax.Value, names: Names, report: Report) ->
     return int(axis_amount(item, (axis.dimension,), names, report).value)
 
 
-def axis_amount(item: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report) -> Amount:
+def axis_amount(
+    item: syntax.Value, accepted: tuple[Dimension, ...], names: Names, report: Report, largest: int = LARGEST_SIZE
+) -> Amount:
     """One value of an axis in its base unit: a positive whole number. Raises Unsettled."""
     at = item.span
     found = amount(item, accepted, names, report)
-    if found.value != int(found.value) or not 1 <= found.value <= LARGEST:
-        why = "must be a whole number of 1 or more" if found.value <= LARGEST else f"must be at most {LARGEST:_}"
+    if found.value != int(found.value) or not 1 <= found.value <= largest:
+        why = "must be a whole number of 1 or more" if found.value <= largest else f"must be at most {largest:_}"
         report.error("out-of-range", f"`{at.text}` is out of range", at, why)
         raise Unsettled
     return found

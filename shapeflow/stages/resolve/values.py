@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import types
 import typing
@@ -17,7 +18,7 @@ from shapeflow.base.units import BASE, UNITS, Amount, Dimension, Unit
 from shapeflow.language import syntax
 
 LARGEST = 10**8
-"""Maximum whole number in a file. Sizes are multiplied with each other, and no machine can store larger arrays."""
+"""Maximum whole number of a setting. Sizes are multiplied with each other, and no machine can store larger arrays."""
 
 SMALL, GREAT = 1e-12, 1e37
 """The range of an amount with a unit, and of an error, apart from 0. Larger than any run; their squares are finite."""
@@ -166,6 +167,8 @@ def wrong_unit(
 def settle(value: syntax.Value, kind: Any, limits: Limits, names: Names, report: Report) -> Any:
     """The value of a setting, converted to the type of its field. Raises Unsettled after reporting the error."""
     at = value.span
+    if bare(value) in _words(kind):
+        return bare(value)
     value = names.expand(value, report)
     options = _options(kind)
     if options is not None:
@@ -223,6 +226,13 @@ def _bounded(found: Amount, limits: Limits, at: Span, report: Report) -> Amount:
 def _options(kind: Any) -> tuple[str, ...] | None:
     kind = _without_none(kind)
     return typing.get_args(kind) if typing.get_origin(kind) is Literal else None
+
+
+def _words(kind: Any) -> tuple[str, ...]:
+    """The names that a field accepts in place of a value of another type: `int | Literal["ends"]`."""
+    parts = [part for part in typing.get_args(kind) if part is not type(None)]
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType) and len(parts) > 1
+    return tuple(itertools.chain.from_iterable(typing.get_args(p) for p in parts if union and _options(p) is not None))
 
 
 def _without_none(kind: Any) -> Any:

@@ -1,0 +1,204 @@
+"""Tables of size, tokens and loss for a joint law: their columns, and one point for each row."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.ir.joint import PerToken
+from shapeflow.laws.joint.per_token import power_law
+from shapeflow.laws.joint.sizes import LARGEST, PER_PARAMETER
+from shapeflow.laws.joint.solver import JointPoints
+from shapeflow.laws.logs.columns import Product
+from shapeflow.laws.logs.points import Floats
+from shapeflow.laws.logs.readers import MissingExtra, Row, Unreadable, number, open_log, same
+from shapeflow.laws.logs.runs import COMPUTE, ERROR
+
+NAMES: Mapping[str, str] = {
+    "parameters": "n parameters params nparams nparameters numparams numparameters modelsize modelparams "
+    "modelparameters parametercount totalparams paramsactive paramsactiveprecise",
+    "tokens": "d tokens ntokens numtokens trainingtokens traintokens tokensseen totaltokens datasetsize tokencount",
+    "compute": "c compute flops flop trainingflop trainingflops trainflops totalflops totalflos computebudget",
+    "loss": "loss finalloss evalloss valloss validloss validationloss testloss heldoutloss trainloss trainingloss",
+    "run": "run runname runid",
+}
+"""What a column is -> its usual names: letters and digits in lower case, separated by blanks."""
+RATIO = (0.2, 5.0)
+"""The median of compute over 6 N D outside of which columns do not belong together."""
+MOST = 200_000
+"""Largest number of rows."""
+
+
+@attrs.frozen
+class Named:
+    """Columns, or products of columns, that the user names. None: those with usual names."""
+
+    parameters: str | None = None
+    tokens: str | None = None
+    compute: str | None = None
+    loss: str | None = None
+    run: str | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    """Columns, each with the value that it has in the rows to read."""
+    below: float | None = None
+    """Rows with a loss of this or more are left out."""
+
+
+@attrs.frozen(eq=False)
+class Table:
+    """The points of tables, and how they were read."""
+
+    points: JointPoints
+    per_token: PerToken
+    columns: Mapping[str, str]
+    """What a column is -> the column, or product of columns, that was read."""
+    left_out: Mapping[str, int]
+    """Reason -> number of rows that were left out."""
+    single: bool
+    """Whether each row is a run of its own."""
+
+
+def read_tables(paths: Sequence[Path], named: Named) -> Table:
+    """Return the points in tables with the same columns. Raises Refused: unreadable-log, missing-extra, missing-column,
+    too-few-points, odd-compute."""
+    rows: list[Row] = []
+    for path in paths:
+        rows.extend(_rows(path))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    products = _columns(named, names, str(paths[0]))
+    left_out: Counter[str] = Counter()
+    kept: list[tuple[float, ...]] = []
+    runs: list[str] = []
+    run = named.run or _usual("run", names)
+    for row in rows:
+        if not all(same(row.get(column), value) for column, value in named.where):
+            continue
+        values = tuple(product.of(row) for product in products.values())
+        why = _unusable(dict(zip(products, values, strict=True)), named.below)
+        if why is not None:
+            left_out[why] += 1
+            continue
+        kept.append(tuple(value for value in values if isinstance(value, float)))
+        runs.append("" if run is None else str(row.get(run)))
+    if not kept:
+        message = f"`{paths[0]}` has no row with a size, tokens and a loss"
+        notes = tuple(f"{count} rows: {why}" for why, count in left_out.items())
+        raise Refused(Diagnostic("too-few-points", message, place=str(paths[0]), notes=notes))
+    of = dict(zip(products, np.array(kept).T, strict=True))
+    single = len(set(runs)) in (1, len(runs)) and named.run is None
+    points, per_token = _points(of, _indices(list(map(str, range(len(kept)))) if single else runs))
+    said = {what: _written(product) for what, product in products.items()}
+    return Table(points, per_token, said | ({} if single or run is None else {"run": run}), left_out, single)
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of one file. Raises Refused: unreadable-log, missing-extra."""
+    try:
+        for count, row in enumerate(open_log(path).rows()):
+            if count >= MOST:
+                raise Unreadable(f"it has more than {MOST} rows")
+            yield row
+    except MissingExtra as error:
+        help = f"`pip install 'shapeflow[{error.extra}]'`"
+        message = f"`{path}` cannot be read here"
+        raise Refused(Diagnostic("missing-extra", message, place=str(path), notes=(str(error),), help=help)) from None
+    except Unreadable as error:
+        message, help = f"`{path}` is not a table", "name a CSV, TSV, JSON or parquet file with a row for each run"
+        raise Refused(Diagnostic("unreadable-log", message, place=str(path), notes=(str(error),), help=help)) from None
+
+
+def _columns(named: Named, names: Sequence[str], place: str) -> dict[str, Product]:
+    """Return the columns of size and loss, and those of tokens and compute of which one is enough. Raises Refused
+    (`missing-column`)."""
+    found: dict[str, Product] = {}
+    for what in ("parameters", "tokens", "compute", "loss"):
+        given: str | None = getattr(named, what)
+        usual = _usual(what, names)
+        if given is not None:
+            found[what] = _product(given, names, what)
+        elif usual is not None:
+            found[what] = Product((usual,))
+    for column in (*(column for column, _ in named.where), *([named.run] if named.run else [])):
+        _product(column, names, "run" if column == named.run else "where")
+    needed = {"parameters": "the number of parameters", "loss": "the loss"}
+    lacking = [(what, words) for what, words in needed.items() if what not in found]
+    if "tokens" not in found and "compute" not in found:
+        lacking.append(("tokens", "the number of tokens, or of compute"))
+    if lacking:
+        what, words = lacking[0]
+        listed = ", ".join(f"`{name}`" for name in names[:12]) or "none"
+        help = f"name it with `--{what}`; a product works, too: `--{what} '1e6 * column'`"
+        message = f"no column of {words} is found"
+        raise Refused(Diagnostic("missing-column", message, place=place, notes=(f"its columns: {listed}",), help=help))
+    return found
+
+
+def _usual(what: str, names: Sequence[str]) -> str | None:
+    """Return the column with the first of the usual names."""
+    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(names)}
+    return next((plain[name] for name in NAMES[what].split() if name in plain), None)
+
+
+def _product(text: str, names: Sequence[str], option: str) -> Product:
+    """Return a product of numbers and columns. Raises Refused (`missing-column`)."""
+    factor, columns = 1.0, []
+    for part in [text] if text in names else [part.strip() for part in text.split("*")]:
+        value = number(part)
+        if part in names:
+            columns.append(part)
+        elif isinstance(value, float):
+            factor *= value
+        else:
+            close = did_you_mean(part, names)
+            listed = ", ".join(f"`{name}`" for name in names[:12])
+            help = f"did you mean `{close}`?" if close else f"its columns: {listed}"
+            message = f"no column is named `{part}`"
+            raise Refused(Diagnostic("missing-column", message, place=f"--{option}", help=help))
+    return Product(tuple(columns), factor)
+
+
+def _unusable(values: Mapping[str, float | str], below: float | None) -> str | None:
+    """Return why a row cannot be used, or None."""
+    limits = {"parameters": (1.0, LARGEST), "tokens": (1.0, 1e18), "compute": COMPUTE, "loss": ERROR}
+    for what, value in values.items():
+        if not isinstance(value, float):
+            return f"no {what}"
+        if not limits[what][0] <= value <= limits[what][1]:
+            return f"{what} of no real size"
+    loss = values["loss"]
+    return "at or above the limit of the loss" if below is not None and float(loss) >= below else None
+
+
+def _points(of: Mapping[str, Floats], run: NDArray[np.intp]) -> tuple[JointPoints, PerToken]:
+    """Return the points in order of run and tokens, and the compute of a token. Raises Refused (`odd-compute`)."""
+    size, compute = of["parameters"], of.get("compute")
+    tokens = of["tokens"] if "tokens" in of else of["compute"] / (PER_PARAMETER * size)
+    per_token = PerToken(factor=PER_PARAMETER)
+    if compute is not None and "tokens" in of:
+        ratio = float(np.median(compute / (PER_PARAMETER * size * tokens)))
+        if not RATIO[0] <= ratio <= RATIO[1]:
+            message = f"compute is {ratio:.3g} times 6 x parameters x tokens in the median of the rows"
+            notes = ("a token of training takes about 6 FLOPs for each parameter",)
+            help = "state the units: `--compute '1e18 * column'`, or do not read it: `--compute '6 * N * D'`"
+            raise Refused(Diagnostic("odd-compute", message, place="--compute", notes=notes, help=help))
+        per_token = power_law(size, compute / tokens)
+    order = np.lexsort((tokens, run))
+    return JointPoints(size[order], tokens[order], of["loss"][order], run[order]), per_token
+
+
+def _indices(names: Sequence[str]) -> NDArray[np.intp]:
+    """Return the index of each name among all names, in order of appearance."""
+    places = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    return np.array([places[name] for name in names], np.intp)
+
+
+def _written(product: Product) -> str:
+    """A product in words: `6 * N * D`."""
+    return " * ".join([*([] if product.factor == 1 else [f"{product.factor:g}"]), *product.columns])

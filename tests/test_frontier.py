@@ -1,0 +1,195 @@
+"""`shapeflow frontier`: the best size for a budget, from tables and `.shape` files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shapeflow.base.diagnostics import Refused
+from shapeflow.cli import answer
+from shapeflow.ir.joint import PerToken
+from shapeflow.laws.joint.fit import joint_of
+from shapeflow.laws.joint.slices import growth_of, slices_of
+from shapeflow.laws.joint.solver import JointPoints, predicted
+from shapeflow.laws.joint.table import Named, read_tables
+
+TRUTH = np.array([1.82, 482.0, 2085.0, 0.348, 0.366])
+A = TRUTH[4] / (TRUTH[3] + TRUTH[4])
+"""The power of compute with which the best size grows."""
+
+
+def best_size(compute: float) -> float:
+    _, a, b, alpha, beta = TRUTH
+    return float((alpha * a / (beta * b)) ** (1 / (alpha + beta)) * (compute / 6) ** A)
+
+
+def budgets(noise: float, seed: int = 0) -> JointPoints:
+    """Runs of nine sizes around the best one at each of six budgets: isoFLOP profiles."""
+    rng = np.random.default_rng(seed)
+    compute = np.repeat(10.0 ** np.arange(18, 24), 9)
+    size = np.array([best_size(each) for each in compute]) * np.tile(np.geomspace(0.2, 5, 9), 6)
+    tokens = compute / 6 / size
+    error = predicted(TRUTH, size, tokens) * np.exp(rng.normal(0, noise, len(size)))
+    return JointPoints(size, tokens, error, np.arange(len(size)))
+
+
+def write(path: Path, points: JointPoints, head: str = "N,C,loss") -> Path:
+    rows = [
+        f"{n:.8g},{6 * n * d:.8g},{e:.8g}" for n, d, e in zip(points.size, points.tokens, points.error, strict=True)
+    ]
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def shown(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    status = answer(arguments)
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    return captured.out
+
+
+def test_the_answer_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write(tmp_path / "runs.csv", budgets(2e-3))
+    lines = shown(["frontier", str(table), "--budget", "1e22"], capsys).splitlines()
+    assert lines[0].startswith("for 10 ZFLOPs: ")
+    assert "parameters on" in lines[0]
+    assert lines[1].startswith("the best size grows as compute^0.5")
+
+
+def test_the_intervals_contain_the_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write(tmp_path / "runs.csv", budgets(2e-3))
+    found = json.loads(shown(["frontier", str(table), "--budget", "1e22", "--budget", "1e25", "--json"], capsys))
+    for one in found["budgets"]:
+        low, high = one["size_range"]
+        assert low < best_size(one["compute"]) < high
+        assert one["size"] * one["tokens"] * 6 == pytest.approx(one["compute"])
+    assert [one["beyond"] > 1 for one in found["budgets"]] == [False, True]
+    assert any("extrapolated" in note for note in found["notes"])
+
+
+def test_slices_have_their_minimum_at_the_best_size() -> None:
+    slices = slices_of(joint_of(budgets(1e-3), PerToken(), 1e-3, 50))
+    assert len(slices) == 6
+    for one in slices:
+        assert one.best is not None
+        # A parabola through sizes of 0.2 to 5 times the best is off by up to a fifth: the loss is not a parabola.
+        assert abs(np.log(one.best / best_size(one.compute))) < 0.3
+    growth = growth_of(slices)
+    assert growth is not None
+    assert growth.exponent == pytest.approx(A, abs=0.02)
+    assert growth.interval[0] < growth.exponent < growth.interval[1]
+
+
+def test_a_slice_without_an_interior_minimum_has_no_best_size() -> None:
+    points = budgets(0.0)
+    small = points.size < 0.9 * np.array([best_size(each) for each in 6 * points.size * points.tokens])
+    slices = slices_of(joint_of(points.chosen(small), PerToken(), 1e-3, 0))
+    assert slices
+    assert all(one.best is None for one in slices)
+    assert all("towards larger sizes" in one.why for one in slices)
+    assert growth_of(slices) is None
+
+
+def test_slices_through_curves() -> None:
+    size = np.repeat(np.geomspace(1e8, 3e9, 8), 30)
+    tokens = np.tile(np.geomspace(1e9, 1e11, 30), 8)
+    curves = JointPoints(size, tokens, predicted(TRUTH, size, tokens), np.repeat(np.arange(8), 30))
+    slices = slices_of(joint_of(curves, PerToken(), 1e-3, 0))
+    good = [one for one in slices if one.best is not None]
+    assert len(good) >= 3
+    assert all(abs(np.log((one.best or 0) / best_size(one.compute))) < 0.3 for one in good)
+
+
+@pytest.mark.parametrize(
+    "head", ["N,C,loss", "Model Size,Training FLOP,loss", "params,compute,eval/loss", "n_params,flops,final_loss"]
+)
+def test_columns_are_found_by_their_usual_names(tmp_path: Path, head: str) -> None:
+    found = read_tables([write(tmp_path / "runs.csv", budgets(1e-3), head)], Named())
+    assert list(found.columns.values()) == head.split(",")
+    np.testing.assert_allclose(np.sort(found.points.size), np.sort(budgets(1e-3).size), rtol=1e-6)
+    assert found.single
+
+
+def test_units_are_stated_by_a_product(tmp_path: Path) -> None:
+    points = budgets(1e-3)
+    small = JointPoints(points.size / 1e6, points.tokens * 1e6, points.error, points.run)
+    path = write(tmp_path / "runs.csv", small, "size_in_m,C,loss")
+    with pytest.raises(Refused, match="missing-column"):
+        read_tables([path], Named())
+    found = read_tables([path], Named(parameters="1e6 * size_in_m"))
+    np.testing.assert_allclose(np.sort(found.points.size), np.sort(points.size), rtol=1e-6)
+
+
+def test_rows_of_one_run_are_not_taken_for_runs(tmp_path: Path) -> None:
+    rows = ["run_name,N,D,loss"]
+    for number, size in enumerate(np.geomspace(1e8, 1e10, 5)):
+        for tokens in np.geomspace(1e9, 1e11, 20):
+            loss = predicted(TRUTH, np.array([size]), np.array([tokens]))[0]
+            rows.append(f"r{number},{size:.6g},{tokens:.6g},{loss:.6f}")
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    found = read_tables([path], Named())
+    assert not found.single
+    assert len(np.unique(found.points.run)) == 5
+    assert joint_of(found.points, found.per_token, 1e-3, 20).by == "noise"
+
+
+def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "runs.csv", budgets(1e-3))
+    with path.open("a", encoding="utf-8") as file:
+        file.write("1e9,,2.5\n1e9,1e20,\n1e9,1e20,nan\n-1,1e20,2.5\n")
+    found = read_tables([path], Named(below=3.0))
+    assert found.left_out["no compute"] == 1
+    assert found.left_out["no loss"] == 1
+    assert found.left_out["loss of no real size"] == 1
+    assert found.left_out["parameters of no real size"] == 1
+    assert found.left_out["at or above the limit of the loss"] > 0
+
+
+def test_the_compute_of_a_token_is_read_from_the_columns(tmp_path: Path) -> None:
+    points = budgets(1e-3)
+    rows = ["N,D,C,loss"]
+    for n, d, e in zip(points.size, points.tokens, points.error, strict=True):
+        rows.append(f"{n:.8g},{d:.8g},{9 * n**0.98 * d:.8g},{e:.8g}")
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    found = read_tables([path], Named()).per_token
+    assert (found.factor, found.power) == (pytest.approx(9, rel=0.01), pytest.approx(0.98, abs=1e-3))
+
+
+def test_the_frontier_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["N,D,loss"]
+    sizes = [3e8, 1e9, 3e9, 1e10]
+    for size in sizes:
+        tokens = np.geomspace(1e9, 1e11, 20)
+        losses = predicted(TRUTH, np.full(20, size), tokens)
+        rows += [f"{size:.0f},{each:.6g},{loss:.6f}" for each, loss in zip(tokens, losses, strict=True)]
+    (tmp_path / "runs.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    file, plot = tmp_path / "sizes.shape", tmp_path / "frontier.png"
+    laws = 'laws from fit("runs.csv", form: chinchilla, axes: (width: "N"), compute: "6 * N * D", resamples: 30)'
+    file.write_text(
+        f"metric loss\naxis width in [3e8, 1e9, 3e9, 1e10] via width_expand\n{laws}\ntraversal steepest\n"
+        "budget 1e22 FLOPs\n",
+        encoding="utf-8",
+    )
+    found = json.loads(shown(["frontier", str(file), "--budget", "1e21", "--json", "--plot", str(plot)], capsys))
+    assert found["budgets"][0]["size"] == pytest.approx(best_size(1e21), rel=0.01)
+    assert plot.stat().st_size > 1000
+    assert "isoFLOP" in shown(["frontier", str(file), "-v"], capsys)
+    assert answer(["frontier", str(file), "--loss", "loss"]) == 2
+    assert answer(["frontier", str(file), str(tmp_path / "runs.csv")]) == 2
+    assert answer(["frontier", str(tmp_path / "runs.csv"), "--set", "seed 1"]) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01", b"N,D,loss\n", b"N,D,loss\na,b,c\n", b"{", b"N;D;loss\n1;2;3\n"])
+def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_bytes(content)
+    assert answer(["frontier", str(path)]) == 1
+    assert "error[" in capsys.readouterr().err
+    assert answer(["frontier", str(tmp_path / "none.csv")]) == 1
+    assert answer(["frontier", str(tmp_path)]) == 1
