@@ -125,7 +125,18 @@ class Problem:
 
 
 Purpose = Literal[
-    "paths", "error", "compute", "compute_unit", "step", "rate", "run", "axes", "where", "drop_warmup", "resamples"
+    "paths",
+    "error",
+    "compute",
+    "compute_unit",
+    "step",
+    "rate",
+    "run",
+    "axes",
+    "where",
+    "drop_warmup",
+    "resamples",
+    "numbers",
 ]
 """Purpose of a setting of a law source; purposes are named after the settings of `fit`."""
 
