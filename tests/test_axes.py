@@ -16,10 +16,11 @@ from shapeflow.axes.width import Width
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Value
 from shapeflow.base.units import UNITS
-from shapeflow.doctor.names import mover_of, plain
+from shapeflow.doctor.names import mover_of
 from shapeflow.ir.components import LAST, Axis
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts
+from shapeflow.laws.logs.finding.words import plain
 from shapeflow.models.vit import Vit
 from shapeflow.transitions import COMPONENTS as TRANSITIONS
 

@@ -13,7 +13,7 @@ import pytest
 from shapeflow.base.diagnostics import Report
 from shapeflow.cli import answer
 from shapeflow.doctor import Table, examine
-from shapeflow.doctor import columns as columns_module
+from shapeflow.laws.logs.finding import summary as columns_module
 
 NAN, INF = float("nan"), float("inf")
 CELLS: list[Any] = [

@@ -126,7 +126,10 @@ def test_torn_at_any_byte(tmp_path: Path, format: str) -> None:
             continue
         begun |= bool(rows)
         assert all(row == of for row, of in zip(rows[:-1], whole, strict=False))
-        assert not rows or rows[-1].items() <= whole[len(rows) - 1].items()
+        if rows:
+            expected = {name: float(whole[len(rows) - 1][name]) for name in rows[-1]}
+            # Of a number with many digits, the last ones may be missing.
+            assert {name: float(cell) for name, cell in rows[-1].items()} == pytest.approx(expected, rel=1e-9)
 
 
 CELLS = [

@@ -177,10 +177,10 @@ def test_a_link_may_not_leave_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_missing_column(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text(table(header="step,patch,flop,error"))
+    (tmp_path / "a.csv").write_text(table(header="step,patch,work,error"))
     _, report = laws(Fit("a.csv"), ask(tmp_path), "missing-column")
     assert "`a.csv` has no column `compute` or `flops`" in told(report)
-    assert "its columns: step, patch, flop, error" in told(report)
+    assert "its columns: step, patch, work, error" in told(report)
     (tmp_path / "a.csv").write_text(table())
     _, report = laws(Fit("a.csv", error="eror"), ask(tmp_path), "missing-column")
     assert "did you mean `error`?" in told(report)

@@ -11,11 +11,17 @@ from collections.abc import Sequence
 from shapeflow.base.diagnostics import Report
 from shapeflow.doctor.curves import curves_of, facts_of
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
+from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.proposal import advice_of, sentences_of
 from shapeflow.doctor.reading import Reading, readings
-from shapeflow.doctor.roles import Roles, roles_of
+from shapeflow.laws.logs.finding.by_name import Found
+from shapeflow.laws.logs.finding.roles import Roles, roles_of
+from shapeflow.laws.logs.finding.summary import Column
 
 __all__ = ["ColumnFacts", "CurveFacts", "Examined", "FileFacts", "Table", "examine"]
+
+SHOWN = 6
+"""At most this many values of a column are shown."""
 
 
 def examine(names: Sequence[str], report: Report) -> Examined:
@@ -23,35 +29,56 @@ def examine(names: Sequence[str], report: Report) -> Examined:
 
     Reports `no-such-logs`, `unreadable-log` and `missing-extra`; the result still contains every log that can be read.
     """
-    return Examined(tables=tuple(map(_table, readings(names, report))))
+    found = readings(names, report)
+    return Examined(tables=tuple(map(_table, found.each)), passed=found.passed)
 
 
 def _table(reading: Reading) -> Table:
     """The facts and the proposal for logs that have the same columns."""
-    columns, files, pattern, wide = reading.columns, reading.files, reading.pattern, reading.wide
-    roles = roles_of(columns, reading.some())
+    columns, files, pattern = reading.columns, reading.files, reading.pattern
+    roles = roles_of(columns, reading.some(), axis_words())
     curves = curves_of(reading.tables(), roles) if _complete(roles) else {}
     facts = facts_of(curves)
     sentences: tuple[str, ...] = ()
-    if facts is not None and pattern is not None and _may_fit(roles):
-        sentences = sentences_of(list(columns), roles, curves, facts, pattern)
+    if facts is not None and pattern is not None and _may_fit(roles) and len(reading.numerals) < 2:
+        numerals = next(iter(reading.numerals), None)
+        sentences = sentences_of(list(columns), roles, curves, facts, pattern, numerals)
     return Table(
         files=files,
-        columns=tuple(column.facts(reading.count, *roles.of.get(name, ("", ""))) for name, column in columns.items()),
+        columns=tuple(_column(column, reading.count, roles.of.get(name, Found())) for name, column in columns.items()),
         curves=facts,
         sentences=sentences,
         needs_model=bool(sentences) and not roles.compute,
         folder=reading.folder,
-        advice=tuple(advice_of(files, columns, roles, facts, pattern, wide))
-        if reading.count
-        else ("the log has no rows",),
+        advice=tuple(advice_of(reading, roles, facts)) if reading.count else ("the log has no rows",),
+    )
+
+
+def _column(column: Column, rows: int, found: Found) -> ColumnFacts:
+    """The facts about a column of this role."""
+    kind = "empty" if not column.present else "text" if not column.numeric else "whole numbers"
+    finite = column.numeric and column.numbers > 0
+    return ColumnFacts(
+        name=column.name,
+        kind="numbers" if kind == "whole numbers" and not column.whole else kind,  # type: ignore[arg-type]
+        low=column.low if finite else None,
+        high=column.high if finite else None,
+        distinct=None if column.many else len(column.values),
+        values=tuple(column.values)[:SHOWN],
+        blank=rows - column.present,
+        not_finite=column.not_finite,
+        odd=column.texts if column.numeric else 0,
+        role=found.role,
+        why=found.why,
+        sure=found.sure,
     )
 
 
 def _complete(roles: Roles) -> bool:
-    return bool(roles.errors and (roles.compute or roles.step))
+    return bool(roles.errors and (roles.compute or roles.step or roles.tokens))
 
 
 def _may_fit(roles: Roles) -> bool:
     """Whether the roles include everything that a fit to runs of constant shape needs."""
-    return bool((roles.compute or roles.step) and roles.axes) and (roles.where is not None or not roles.moved)
+    counted = bool((roles.compute or roles.step or roles.tokens) and roles.axes) and not roles.ends
+    return counted and (roles.where is not None or not roles.moved)

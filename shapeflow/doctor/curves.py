@@ -12,12 +12,12 @@ from typing import Literal
 from shapeflow.base.shapes import Shape
 from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.names import value_of
-from shapeflow.doctor.roles import Roles
-from shapeflow.laws.logs.columns import Product
+from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.points import Point, thin
 from shapeflow.laws.logs.readers import Row
 from shapeflow.laws.logs.runs import RUNS, Run, faults
 from shapeflow.laws.logs.schedule import FALLEN, diverged, learning_rate
+from shapeflow.laws.logs.series import Product
 
 BINS = 24
 STEEPER = 1.2
@@ -33,7 +33,7 @@ def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict
     """(values on the axes, file and run) -> the run. `tables`: the name and rows of each file. Rows without a shape are
     skipped."""
     found: dict[Key, Run] = {}
-    count = Product(roles.compute or ((roles.step,) if roles.step else ()), roles.flops)
+    count = Product(roles.compute or tuple(name for name in (roles.step or roles.tokens,) if name), roles.flops)
     for file, rows in tables:
         for row in rows:
             shape = _shape(row, roles) if roles.takes(row) else None

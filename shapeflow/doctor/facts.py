@@ -7,11 +7,9 @@ from typing import Literal
 
 import attrs
 
+from shapeflow.laws.logs.finding.words import Role
+
 Span = tuple[float, float]
-Role = Literal[
-    "compute", "error", "step", "run", "axis", "learning rate", "parameters", "tokens", "accuracy", "time", ""
-]
-"""The role of a column; empty: unknown, or not used by a fit."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +51,8 @@ class ColumnFacts:
     role: Role = ""
     why: str = ""
     """How the role was found; for an axis, its name."""
+    sure: Literal["certain", "likely", "guess"] = "likely"
+    """How sure the role is: `certain` for the names that a fit looks for, `guess` if only the values say so."""
 
 
 @attrs.frozen(kw_only=True)
@@ -109,3 +109,5 @@ class Examined:
     """The whole result."""
 
     tables: tuple[Table, ...]
+    passed: int = 0
+    """The number of files in folders that are not logs, and were passed over."""

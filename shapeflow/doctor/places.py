@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from shapeflow.doctor import names
+from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.readers import Row
 from shapeflow.laws.logs.readers.wandb import EXTREMES
 
@@ -74,7 +75,7 @@ def wide_of(columns: Sequence[str]) -> Places | None:
     lines: dict[str, list[str]] = {}
     for name in columns:
         run, between, metric = name.rpartition(BETWEEN)
-        if run and between and names.is_error(metric) and not name.endswith(EXTREMES):
+        if run and between and words.is_error(metric) and not name.endswith(EXTREMES):
             lines.setdefault(metric, []).append(name)
     for metric, found in lines.items():
         if (places := places_of(found)) is not None:

@@ -8,11 +8,13 @@ from itertools import product
 
 from shapeflow.base.units import flops
 from shapeflow.doctor import names
-from shapeflow.doctor.columns import Column
 from shapeflow.doctor.curves import Key
 from shapeflow.doctor.facts import CurveFacts, FileFacts
-from shapeflow.doctor.roles import Roles
-from shapeflow.laws.logs.columns import COMPUTE, RATE, STEP, error_names
+from shapeflow.doctor.reading import Reading
+from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.roles import COMPUTE, LOGGED, RATE, STEP, Roles
+from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.series import error_names
 
 MOST = 60
 """A condition lists at most this many shapes."""
@@ -20,19 +22,25 @@ _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def sentences_of(
-    columns: Sequence[str], roles: Roles, curves: Mapping[Key, object], facts: CurveFacts, pattern: str
+    columns: Sequence[str],
+    roles: Roles,
+    curves: Mapping[Key, object],
+    facts: CurveFacts,
+    pattern: str,
+    numerals: str | None = None,
 ) -> tuple[str, ...]:
     """The sentences that a `.shape` file needs to fit laws and compile a plan: metric, axes, candidates, laws,
     traversal and a budget, which is the compute of the longest run."""
     seen = [dict(zip(roles.axes, shape, strict=True)) for shape, _ in curves]
     shapes = [dict(pairs) for pairs in sorted({tuple(shape.items()) for shape in seen}, key=_order)]
     metric = _metric(roles)
+    numbers = () if numerals is None else (f"numbers: {numerals}",)
     found = [] if metric == "loss" else [f"metric {metric}"]
     values = {axis: _ordered(axis, {shape[axis] for shape in shapes}) for axis in roles.axes}
     found += [_axis(axis, listed) for axis, listed in values.items()]
     if 0 < len(shapes) < len(list(product(*values.values()))):
         found.append(_candidates(values, shapes))
-    found.append(f"laws from fit({', '.join(_settings(columns, roles, facts, pattern, metric))})")
+    found.append(f"laws from fit({', '.join((*_settings(columns, roles, facts, pattern, metric), *numbers))})")
     last = facts.compute[1]
     return (*found, "traversal steepest", f"budget {flops(last) if roles.compute else f'{last:.0f} steps'}")
 
@@ -46,7 +54,7 @@ def _metric(roles: Roles) -> str:
     error = roles.errors[0]
     if error == "cross_entropy":
         return error
-    return "classification_error" if names.is_share(error) else "loss"
+    return "classification_error" if words.is_share(error) else "loss"
 
 
 def _ordered(axis: str, values: set[str]) -> list[str]:
@@ -85,12 +93,14 @@ def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: 
     own = "loss@own" if metric == "loss" else metric
     if _usual(error_names(own), [name for name in columns if name not in roles.axes.values()]) != roles.errors[0]:
         yield f'error: "{roles.errors[0]}"'
-    if roles.step is not None and _usual(STEP, columns) != roles.step:
+    if roles.step is not None and _usual((*STEP, LOGGED), columns) != roles.step:
         yield f'step: "{roles.step}"'
     if roles.rate is not None and _usual(RATE, columns) != roles.rate:
         yield f'rate: "{roles.rate}"'
-    if roles.run is not None:
-        yield f'run: "{roles.run}"'
+    if len(roles.run) == 1:
+        yield f'run: "{roles.run[0]}"'
+    elif roles.run:
+        yield f"run: [{', '.join(map(_quoted, roles.run))}]"
     renamed = {axis: column for axis, column in roles.axes.items() if axis != column}
     if renamed:
         yield f"axes: ({', '.join(f'{axis}: {_quoted(column)}' for axis, column in renamed.items())})"
@@ -111,18 +121,15 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "").replace('"', "") + '"'
 
 
-def advice_of(
-    files: Sequence[FileFacts],
-    columns: Mapping[str, Column],
-    roles: Roles,
-    facts: CurveFacts | None,
-    pattern: str | None,
-    wide: str | None,
-) -> Iterator[str]:
+def advice_of(reading: Reading, roles: Roles, facts: CurveFacts | None) -> Iterator[str]:
     """Problems, and how to fix them."""
-    yield from _of_files(files)
+    columns, wide, pattern = reading.columns, reading.wide, reading.pattern
+    yield from _of_files(reading.files)
+    if len(reading.numerals) > 1:
+        settings = " or ".join(f"`numbers: {one}`" for one in reading.numerals)
+        yield f"numbers have commas: state how they are written, {settings}"
     if not roles.errors:
-        good = [name for name, (role, _) in roles.of.items() if role == "accuracy"]
+        good = [name for name, one in roles.of.items() if one.role == "accuracy"]
         yield (
             f"no column holds an error; for `{good[0]}` higher is better: add a column of 1 - `{good[0]}`"
             if good
@@ -145,10 +152,20 @@ def advice_of(
         return
     if pattern is None:
         yield "no pattern matches only these files: move them to a folder of their own"
+    yield from _left_aside(columns, roles)
     if len(roles.errors) > 1:
         yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
     yield from _of_shapes(columns, roles, wide)
     yield from _of_curves(roles, facts)
+
+
+def _left_aside(columns: Mapping[str, Column], roles: Roles) -> Iterator[str]:
+    """Held-out errors that are not used although a training loss is."""
+    if not words.is_held_out(roles.errors[0]):
+        for name, column in columns.items():
+            if words.is_held_out(name) and words.is_error(name) and column.present:
+                why = "few numbers" if column.numeric else "text"
+                yield f"`{name}` is left aside, by its name an error on held-out data: it holds {why}"
 
 
 def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
@@ -161,11 +178,20 @@ def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
 
 
 def _without_compute(roles: Roles) -> Iterator[str]:
-    timed = next((name for name, (role, _) in roles.of.items() if role == "time" and "time" in name), None)
-    size = next((name for name, (role, _) in roles.of.items() if role == "parameters"), None)
-    data = next((name for name, (role, _) in roles.of.items() if role == "tokens"), None)
+    timed = next((name for name, one in roles.of.items() if one.role == "time" and "time" in name), None)
+    size = next((name for name, one in roles.of.items() if one.role == "parameters"), None)
+    data = next((name for name, one in roles.of.items() if one.role == "tokens"), None)
     time = f" (`{timed}` is a time, not FLOPs)" if timed else ""
     steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
+    if not roles.step and roles.tokens:
+        steps = "; in a file with a model, its FLOPs per token are used"
+    elif not roles.step and (counted := roles.epochs or roles.samples):
+        unit = "40 steps" if roles.epochs else "1 samples"
+        what = "how many steps an epoch has" if roles.epochs else "what a sample is"
+        steps = (
+            f"; `{counted}` counts {'epochs' if roles.epochs else 'samples'}, not steps: in a file with a model, say "
+            f'{what}, `step: "{counted}", step_unit: {unit}`'
+        )
     lack = "tokens" if size else "parameters" if data else "parameters and of tokens"
     yield (
         f"no column counts compute{time}: add a column of FLOPs since the start of the run, or of {lack} (compute is "
@@ -186,9 +212,6 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
         moved = " and ".join(roles.moved)
         rest = f"`where` selects the others, {roles.where[0]} {roles.where[1]}" if roles.where else "remove them"
         yield f"some runs change their {moved}, and a law is for one shape: {rest}"
-    if roles.together:
-        both = " and ".join(f"`{name}`" for name in roles.together)
-        yield f"no single column separates the runs: add a column `run` that combines {both}"
     if roles.differs:
         differs = " and ".join(f"`{name}`" for name in roles.differs[:4])
         yield f"runs of one shape also differ in {differs}, and one law is fitted to all: select one value by `where`"
@@ -196,9 +219,9 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
 
 def ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:
     """Whether each row is a separate run: there is no step column, and compute goes up and down or the size changes."""
-    sizes = [columns[name] for name, (role, _) in roles.of.items() if role == "parameters"]
+    sizes = [columns[name] for name, one in roles.of.items() if one.role == "parameters"]
     varied = not roles.axes and any(column.many or len(column.values) > 0.2 * column.present for column in sizes)
-    return roles.step is None and (varied or facts.falls > 0.2 * facts.runs * facts.points[1])
+    return roles.ends or (roles.step is None and (varied or facts.falls > 0.2 * facts.runs * facts.points[1]))
 
 
 def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
@@ -223,5 +246,5 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
             "most curves fall faster per decade again later on, which a power law does not"
             f"{'' if facts.learning_rate else seems}"
         )
-    if names.is_share(roles.errors[0]) and facts.error[1] > 1:
+    if words.is_share(roles.errors[0]) and facts.error[1] > 1:
         yield f"`{roles.errors[0]}` is above 1: divide percentages by 100"

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import attrs
 
 from shapeflow.base.diagnostics import Report
-from shapeflow.doctor.columns import Column, columns_of
 from shapeflow.doctor.facts import FileFacts
-from shapeflow.doctor.grouping import FILE
 from shapeflow.doctor.names import axis_of, is_named
 from shapeflow.doctor.paths import folder_of, only, paths_of, pattern_of
 from shapeflow.doctor.places import Places, long_rows, places_of, wide_of
 from shapeflow.doctor.sources import Source, sources, unreadable
-from shapeflow.laws.logs.readers import Row, Unreadable
+from shapeflow.laws.logs.beside import beside
+from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.by_name import FILE, RUNS
+from shapeflow.laws.logs.finding.summary import Column, columns_of
+from shapeflow.laws.logs.readers import PARTS, Numerals, Row, Unreadable
+from shapeflow.laws.logs.readers.numerals import notations
 from shapeflow.laws.logs.template import Template
 
 CELLS = 400_000
@@ -38,6 +42,8 @@ class Reading:
     """The pattern that matches the files and no others, relative to `folder`; None if there is none."""
     wide: str | None
     """The template of the error columns, if the table has one column per run."""
+    numerals: tuple[Numerals, ...] = ()
+    """The notations that its numbers may be in, if they are not plain."""
 
     def tables(self) -> Iterator[tuple[str, Iterator[Row]]]:
         """Yield the name of the run of each log, and its rows."""
@@ -55,50 +61,100 @@ class Reading:
         return found
 
 
-def readings(names: Sequence[str], report: Report) -> list[Reading]:
-    """Read logs, given as files, folders of files, folders of runs, or patterns, and group them by their columns.
+@attrs.frozen
+class Readings:
+    """All logs, grouped by the columns that a fit takes."""
+
+    each: list[Reading]
+    passed: int
+    """The number of files in folders that are not logs."""
+
+
+def readings(names: Sequence[str], report: Report) -> Readings:
+    """Read logs, given as files, folders or patterns, and group them by the columns that a fit takes.
 
     Reports `no-such-logs`, `unreadable-log` and `missing-extra`; the result still contains every log that can be read.
     """
-    groups: dict[tuple[str, ...], list[Source]] = {}
-    for source in sources(names, report):
+    groups: dict[tuple[object, ...], list[Source]] = {}
+    found = sources(names, report)
+    for source in found.logs:
         columns: dict[str, Column] = {}
         try:
             source.count = columns_of(source.read(), columns)
         except Unreadable as error:
             unreadable(source.path, error, report)
             continue
-        groups.setdefault((source.format, *sorted(columns)), []).append(source)
-    return [_reading(logs) for logs in groups.values()]
+        kind = source.log.run if source.log.format in PARTS else None
+        groups.setdefault((source.format, *_taken(columns)) if kind is None else (source.format,), []).append(source)
+    return Readings([_reading(logs) for logs in groups.values()], found.passed)
+
+
+def _taken(columns: Mapping[str, Column]) -> tuple[object, ...]:
+    """The columns that a fit takes by their names: the likeliest error, what counts, axes and runs. Logs that differ in
+    others belong together."""
+
+    def key(name: str) -> tuple[bool, ...]:
+        return (not words.is_held_out(name), words.is_training(name))
+
+    error = min((name for name in columns if words.is_error(name)), key=key, default=None)
+    compute = frozenset(name for name in columns if words.flops_of(name) is not None)
+    steps = frozenset(name for name in columns if words.is_step(name))
+    axes = frozenset(name for name in columns if axis_of(name) is not None or words.plain(name) in RUNS)
+    return error, compute or steps, axes, frozenset(columns) if error is None else None
 
 
 def _reading(logs: Sequence[Source]) -> Reading:
     columns: dict[str, Column] = {}
     count = sum(columns_of(log.read(), columns) for log in logs)
+    numerals = _numerals(columns)
+    if len(numerals) == 1:
+        for log in logs:
+            log.log.numerals = numerals[0]
+        columns = {}
+        count = sum(columns_of(log.read(), columns) for log in logs)
     files = tuple(log.facts() for log in logs)
     folder = folder_of(files)
     logs, pattern, wide = _with_places(logs, files, folder, columns)
     if any(log.placed for log in logs):
         columns = {}
         count = sum(columns_of(log.read(), columns) for log in logs)
-    return Reading(logs, files, columns, count, folder, pattern, wide)
+    return Reading(logs, files, columns, count, folder, pattern, wide, numerals)
+
+
+def _numerals(columns: Mapping[str, Column]) -> tuple[Numerals, ...]:
+    """The notations that the numbers of a table may be in, if they are not plain."""
+    found = [column for column in columns.values() if column.with_commas]
+    return notations(cell for column in found for cell in column.commas) if found else ()
 
 
 def _with_places(
     logs: Sequence[Source], files: Sequence[FileFacts], folder: str, columns: Mapping[str, Column]
 ) -> tuple[Sequence[Source], str | None, str | None]:
-    """Add values of axes from the names of columns and files to the rows of logs. Returns the logs; the pattern that
-    matches the files; and the template of the error columns, if a table has one column per run."""
+    """Add values of axes from the names of columns and files, and from configurations next to the files, to the rows of
+    logs. Returns the logs; the pattern that matches the files; and the template of the error columns, if a table has
+    one column per run."""
     wide = wide_of(list(columns))
     if wide is not None:
         logs = [attrs.evolve(log, read=partial(_long, log, wide), placed=True) for log in logs]
     paths = paths_of(files, folder)
-    places = None if any(_of_numbers(name) for name in columns) or wide is not None else places_of(paths)
+    varied = any(_of_numbers(name) and not column.constant for name, column in columns.items())
+    places = None if varied or wide is not None else places_of(paths)
     if places is not None and only(Template(places.template).pattern, paths, folder):
         pairs = zip(logs, paths, strict=True)
         placed = [attrs.evolve(log, read=partial(_given, log, places.values[path]), placed=True) for log, path in pairs]
         return placed, places.template, None
+    if not varied and wide is None and (known := _beside(logs)):
+        logs = [attrs.evolve(log, read=partial(_given, log, known[log.path]), placed=True) for log in logs]
     return logs, pattern_of(files, folder), None if wide is None else wide.template
+
+
+def _beside(logs: Sequence[Source]) -> dict[Path, dict[str, str]]:
+    """Log -> the values of axes in the configuration next to it. Empty if they do not differ, or not all have one."""
+    values = {log.path: {key: cell for key, cell in beside(log.path).items() if _of_numbers(key)} for log in logs}
+    shared = set.intersection(*(set(each) for each in values.values()))
+    varied = [key for key in sorted(shared) if len({each[key] for each in values.values()}) > 1]
+    first = {axis_of(key): key for key in reversed(varied)}
+    return {path: {key: each[key] for key in first.values()} for path, each in values.items()} if first else {}
 
 
 def _of_numbers(column: str) -> bool:

@@ -12,14 +12,13 @@ import attrs
 
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.doctor.facts import FileFacts
+from shapeflow.laws.logs.discover import Discovered, discover
 from shapeflow.laws.logs.matches import matches
 from shapeflow.laws.logs.readers import Log, MissingExtra, Row, Unreadable, open_log
 from shapeflow.laws.logs.run_folders import EVENTS, is_run, plan_of, shapes_of
 
 NEAR = 1000
 """At most this many files of a folder are searched for a similar name."""
-DEEP = ("*", "*/*", "*/*/*")
-"""Where logs are searched in a folder. The deepest is `runs/w64/checkpoint-1000/trainer_state.json`."""
 RUN_FOLDER = "shapeflow run"
 
 
@@ -49,10 +48,20 @@ class Source:
         )
 
 
-def sources(names: Sequence[str], report: Report) -> list[Source]:
+@attrs.frozen
+class Sources:
+    """The logs that the command line names."""
+
+    logs: list[Source]
+    passed: int = 0
+    """The number of files in folders that are not logs."""
+
+
+def sources(names: Sequence[str], report: Report) -> Sources:
     """The logs for names, patterns and folders, each once. Reports `no-such-logs`, `unreadable-log` and
     `missing-extra`."""
     found: dict[Path, Source] = {}
+    passed = 0
     for name in names:
         paths = [Path(name)] if os.path.exists(name) else [Path(one) for one in matches(name, "")]
         if not paths:
@@ -61,34 +70,23 @@ def sources(names: Sequence[str], report: Report) -> list[Source]:
             help = f"did you mean `{close}`?" if close else "name files, folders, or a quoted pattern"
             report.error("no-such-logs", f"no file matches `{name}`", place=name, help=help)
         for path in paths:
-            for one in _logs(path, report):
-                found.setdefault(one.path.resolve(), one)
-    return list(found.values())
-
-
-def _logs(path: Path, report: Report) -> Iterator[Source]:
-    """The log at a path, or the readable logs in a folder."""
-    try:
-        if path.is_dir() and not is_run(path):
-            found = _inside(path)
-            yield from found
-            if not found:
+            inner = discover(path) if path.is_dir() and not is_run(path) else Discovered((path,))
+            passed += inner.passed
+            if not inner.logs:
                 report.error("unreadable-log", f"`{path}` contains no logs", place=str(path), help=_HELP)
-            return
-        yield _source(path)
+            for log in inner.logs:
+                if (one := _read(log, report)) is not None:
+                    found.setdefault(one.path.resolve(), one)
+    return Sources(list(found.values()), passed)
+
+
+def _read(path: Path, report: Report) -> Source | None:
+    """The log at a path. None after an error."""
+    try:
+        return _source(path)
     except (Unreadable, OSError) as error:
         unreadable(path, error, report)
-
-
-def _inside(folder: Path) -> list[Source]:
-    """The logs in a folder. If it contains only folders, one per run, the logs in those."""
-    for way in DEEP:
-        # Hidden ones are leftovers of processes that were killed while writing.
-        found = (path.relative_to(folder) for path in folder.glob(way))
-        children = sorted(folder / path for path in found if not any(part.startswith(".") for part in path.parts))
-        if any(os.path.isfile(child) or os.path.isfile(child / EVENTS) for child in children):
-            return [one for child in children if (one := _quiet(child)) is not None]
-    return []
+        return None
 
 
 _HELP = "name log files, or folders that `shapeflow run` or `shapeflow sweep` wrote"
@@ -105,14 +103,6 @@ def unreadable(path: Path, error: Exception, report: Report) -> None:
         return
     message = f"`{path}` is not a log that shapeflow can read"
     report.error("unreadable-log", message, place=str(path), notes=[why], help=_HELP)
-
-
-def _quiet(path: Path) -> Source | None:
-    """The log at a path inside a folder; None for any other file."""
-    try:
-        return _source(path) if os.path.isfile(path) or is_run(path) else None
-    except (Unreadable, OSError):
-        return None
 
 
 def _source(path: Path) -> Source:

@@ -10,9 +10,10 @@ import attrs
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.base.shapes import Shape
 from shapeflow.doctor.curves import Key, curves_of, facts_of
+from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.reading import Reading, readings
-from shapeflow.doctor.roles import Roles, roles_of
 from shapeflow.doctor.sources import RUN_FOLDER, Source
+from shapeflow.laws.logs.finding.roles import Roles, roles_of
 from shapeflow.laws.logs.readers import Row, number, same
 from shapeflow.laws.logs.run_folders import plan_of, unlike
 from shapeflow.laws.logs.runs import Run, constant_until
@@ -52,7 +53,7 @@ def width_runs(names: Sequence[str], named: Named, report: Report) -> WidthRuns 
     notes: list[str] = []
     curves: dict[Key, Run] = {}
     used: list[Roles] = []
-    for reading in readings(names, report):
+    for reading in readings(names, report).each:
         logs = [_taken(log, named) for log in reading.logs if _of_one_shape(log, notes)]
         reading = attrs.evolve(reading, logs=logs)
         roles = _roles(reading, named, report) if logs else None
@@ -112,7 +113,7 @@ def _roles(reading: Reading, named: Named, report: Report) -> Roles | None:
     """The roles of the columns of a table, with those that the user names. None after an error."""
     before = len(report.errors)
     columns = list(reading.columns)
-    roles = roles_of(reading.columns, reading.some())
+    roles = roles_of(reading.columns, reading.some(), axis_words())
     changes: dict[str, Any] = {}
     if named.width is not None and _has(named.width, "--width-column", columns, report):
         changes["axes"] = {

@@ -143,6 +143,7 @@ Purpose = Literal[
     "drop_warmup",
     "resamples",
     "parameters",
+    "numbers",
 ]
 """Purpose of a setting of a law source; purposes are named after the settings of `fit`."""
 

@@ -22,6 +22,7 @@ from shapeflow.laws.joint.fit import joint_laws
 from shapeflow.laws.joint.method import joint_method, joint_summary
 from shapeflow.laws.joint.sizes import SIZE_NAMES, per_token_of, sizes_of
 from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.readers import Numerals
 from shapeflow.laws.logs.runs import Query
 
 
@@ -61,13 +62,21 @@ class Fit(FittedSource):
         help='the error column, or a pattern for several: `"w{width} - loss"`; default: the metric, `error` or `loss`',
     )
     step: str | None = setting(default=None, help="the column of steps; default: `step` or `steps`")
-    run: str | None = setting(
+    step_unit: Amount | None = setting(  # noqa: RUF009
+        "steps", "tokens", "samples", default=None, above=0.0,
+        help="unit of the step column: `40 steps` for epochs of 40 steps, `1 tokens`, `1 samples`",
+    )  # fmt: skip
+    run: tuple[str, ...] | None = setting(
         default=None,
-        help="the column that identifies the run of a row, if a file holds several; default: `run` or `seed`",
+        help='the columns that identify the run of a row together, if a file holds several: `["sweep", "seed"]`; '
+        "default: `run` or `seed`",
     )
     rate: str | None = setting(default=None, help="the column of the learning rate; default: `learning_rate` or `lr`")
     axes: Mapping[str, str] | None = setting(default=None, help='columns of axes: `(context: "ctx")`')
     where: Mapping[str, Any] | None = setting(default=None, help='rows to read: `(tag: "static")`')
+    numbers: Numerals = setting(  # noqa: RUF009
+        default="plain", help="how numbers are written: `3.91`, with a decimal comma `3,91`, or by thousands `1,234`"
+    )
     drop_warmup: Amount = setting(  # noqa: RUF009
         "number", "compute", "steps", "ratio", default=Amount(2.0, "number"), low=0.0,
         help="what to leave out at the start of each run: points, compute, steps, or a share of its points",
@@ -174,9 +183,11 @@ class Fit(FittedSource):
             flops=self.compute_unit.value,
             error=self.error,
             step=self.step,
-            run=self.run,
+            step_unit=self.step_unit,
+            run=self.run or (),
             rate=self.rate,
             axes=self.axes or {},
             where=self.where or {},
             size=named if self.form == "chinchilla" else (),
+            numerals=self.numbers,
         )

@@ -23,6 +23,10 @@ def doctor_view(examined: Examined, laid_out: Sequence[str]) -> RenderableType:
     views: list[RenderableType] = []
     for table, text in zip(examined.tables, laid_out, strict=True):
         views += [Text(), _view(table, text)] if views else [_view(table, text)]
+    if examined.passed:
+        many = f"{count(examined.passed)} files are not logs, and are"
+        what = "1 file is not a log, and is" if examined.passed == 1 else many
+        views += [Text(), _line(f"of these folders, {what} passed over")]
     return Group(*views)
 
 

@@ -17,7 +17,6 @@ from shapeflow.laws.joint.slices import Slice
 from shapeflow.preview.fit import indented
 from shapeflow.preview.joint import FORM, evidence, growth, joint_json, numbers, ranged, size
 from shapeflow.preview.numbers import flops
-from shapeflow.preview.safe import safe
 
 
 def frontier_view(found: Frontier, facts: Sequence[str], asked: bool, verbose: bool) -> RenderableType:
@@ -25,13 +24,13 @@ def frontier_view(found: Frontier, facts: Sequence[str], asked: bool, verbose: b
     whether the user named the budgets. `verbose`: list the isoFLOP slices."""
     parts: list[RenderableType] = [Text(line, style="bold") for line in headline(found, asked)]
     parts += [Text(), _budgets(found), Text()]
-    parts += [indented(f"note: {safe(line)}") for line in found.notes()]
+    parts += [indented(f"note: {line}") for line in found.notes()]
     parts += [Text()] if any(True for _ in found.notes()) else []
     parts += [indented(line) for line in (FORM, *numbers(found.law))]
     parts += [Text(), *map(indented, evidence(found.law))]
     parts.append(indented(f"compute of a token: {found.law.per_token.written} FLOPs"))
     parts += [indented(line) for line in _slices(found, verbose)]
-    parts += [indented(safe(line)) for line in facts]
+    parts += [indented(line) for line in facts]
     return Group(*parts)
 
 

@@ -2,84 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest, Purpose
-from shapeflow.laws.logs.readers import Row, number
+from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.by_name import RUNS
+from shapeflow.laws.logs.finding.roles import COMPUTE
+from shapeflow.laws.logs.progress import progress_of
+from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.runs import Query
+from shapeflow.laws.logs.series import Product, Progress, Series, error_names, evaluation
+from shapeflow.laws.logs.table_facts import TableFacts
 from shapeflow.laws.logs.template import RUN, Template
 
-COMPUTE = ("compute", "flops", "total_flos")
-STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_step", "_step", "Step")
-RUNS = ("run", "run_name", "seed")
-RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
-HELD_OUT = ("eval", "val", "valid", "validation", "test", "held_out")
-"""Prefixes in the names of errors on held-out data."""
-_HELD_OUT = re.compile(r"(?i)(.*[^a-z])?(eval|evaluation|val|valid|validation|test|dev|held.?out)([^a-z].*)?")
-_TRAINING = re.compile(r"(?i)(.*[^a-z])?(train|training)([^a-z].*)?")
 SHOWN = 30
-
-
-@attrs.frozen
-class Product:
-    """A product of a factor and some columns."""
-
-    columns: tuple[str, ...]
-    factor: float = 1.0
-
-    def of(self, row: Row) -> float | str:
-        """Return the product of a row, or the reason why there is none: `blank` or `no number`."""
-        product = self.factor
-        for column in self.columns:
-            cell = number(row.get(column))
-            if not isinstance(cell, float):
-                return cell
-            product *= cell
-        return product
-
-
-@attrs.frozen
-class Series:
-    """The columns of one curve of a table."""
-
-    error: str
-    compute: Product | None
-    """None: compute is the number of steps times the FLOPs per step of the model."""
-    step: str | None
-    rate: str | None
-    runs: tuple[str, ...]
-    axes: Mapping[str, str]
-    """Axis -> the column of its values."""
-    given: Mapping[str, str] = attrs.field(factory=dict)
-    """Axis, or `run` -> its value in the name of the error column or in the path of the file."""
-    size: str | None = None
-    """The column of the number of parameters, if it is needed."""
-
-    @property
-    def evaluation(self) -> str | None:
-        """`held-out` or `training`, by the name of the error column. None: unknown."""
-        return evaluation(self.error)
-
-
-def evaluation(name: str) -> str | None:
-    """Return `held-out` or `training`, by the name of an error. None: unknown."""
-    if _HELD_OUT.fullmatch(name):
-        return "held-out"
-    return "training" if _TRAINING.fullmatch(name) else None
-
-
-def error_names(metric: str) -> list[str]:
-    """Return the possible names of the error column of a metric, in order of preference: the metric itself, `error` (if
-    the metric is not an error), names on held-out data such as `eval_loss`, and `loss` (or `error`)."""
-    bare = metric.partition("@")[0]
-    general = ["error"] if bare.endswith("error") else ["error", "loss"]
-    held = [f"{prefix}{mark}{general[-1]}" for prefix in HELD_OUT for mark in "_/"]
-    own = [metric] if bare in general else [metric, bare]
-    return list(dict.fromkeys([*own, *general[:-1], *held, general[-1]]))
 
 
 @attrs.frozen
@@ -136,20 +75,22 @@ class Finder:
             else "write the name of the column without braces",
         )
 
-    def series(self, names: Sequence[str], file: str, given: Mapping[str, str]) -> list[Series]:
-        """Return the curves of a table with the columns `names`. Empty if a column is missing, which is reported
-        (`missing-column`). `given`: the values that the path of the file states."""
+    def series(self, table: TableFacts, file: str, given: Mapping[str, str]) -> list[Series]:
+        """Return the curves of a table. Empty if a column is missing or is not what it is taken for, which is reported
+        (`missing-column`, `wrong-counter`). `given`: the values that the path of the file states."""
         before = len(self.missed)
-        errors = self._errors(names, file, given)
-        found = [one for name, values in errors if (one := self._series(name, values, names, file))]
+        errors = self._errors(table, file, given)
+        found = [one for name, values in errors if (one := self._series(name, values, table, file))]
         return found if len(self.missed) == before else []
 
-    def _errors(self, names: Sequence[str], file: str, given: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+    def _errors(self, table: TableFacts, file: str, given: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
         """Return the error columns, each with the values of axes and `run` from its name and from the path."""
-        wanted = self.query.error
+        wanted, names = self.query.error, table.names
         if wanted is None or wanted in names or not self.template(wanted).places:
             taken = {self.query.axes.get(axis, axis) for axis in self.request.units}
             usual = [name for name in error_names(self.request.metric) if name not in taken]
+            if wanted is None and not any(name in names for name in usual):
+                usual = [*self._likely(table), *usual]
             error = self.column("error", [wanted] if wanted else usual, names, file)
             return [] if error is None else [(error, dict(given))]
         found = [(name, {**given, **values}) for name, values in self.template(wanted).columns(names)]
@@ -157,15 +98,21 @@ class Finder:
             self.missing("error", [wanted], names, file)
         return found
 
-    def _series(self, error: str, given: Mapping[str, str], names: Sequence[str], file: str) -> Series | None:
-        query = self.query
+    def _likely(self, table: TableFacts) -> list[str]:
+        """Return the column that is an error by its words, if the metric is of its kind."""
+        share = self.request.metric.partition("@")[0].endswith("error")
+        named = [name for name in table.roles.errors if words.is_error(name) and words.is_share(name) == share]
+        return named[:1]
+
+    def _series(self, error: str, given: Mapping[str, str], table: TableFacts, file: str) -> Series | None:
+        query, names = self.query, table.names
         before = len(self.missed)
-        step = self._named("step", query.step, STEP, given, names, file)
-        rate = self._named("rate", query.rate, RATE, given, names, file)
-        compute = self._compute(given, step, names, file)
-        runs = (query.run,) if query.run else tuple(name for name in RUNS if name in names)
-        if query.run:
-            self.column("run", [query.run], names, file)
+        step = progress_of(self, table, given, file)
+        rate = self.named("rate", query.rate, table.roles.rate, given, names, file)
+        compute, guessed = self._compute(given, step, table, file)
+        runs = query.run or tuple(name for name in RUNS if name in names)
+        for name in query.run:
+            self.column("run", [name], names, file)
         for column in query.where:
             self.column("where", [column], names, file)
         size = self.column("parameters", query.size, names, file) if query.size else None
@@ -178,36 +125,44 @@ class Finder:
                 self.column("axes", [column], names, file)
         if len(self.missed) > before:
             return None
-        return Series(error, compute, step, rate, runs, axes, given, size)
+        return Series(error, compute, step, rate, runs, axes, given, guessed, size)
 
-    def _named(
+    def named(
         self,
         setting: Purpose,
         wanted: str | None,
-        usual: Iterable[str],
+        usual: str | None,
         given: Mapping[str, str],
         names: Sequence[str],
         file: str,
     ) -> str | None:
-        """Return the column that a setting names, which must exist. Without a setting, return the first of the usual
-        columns that exists, or None."""
-        if wanted is None:
-            return next((name for name in usual if name in names), None)
-        return self.column(setting, [self._filled(wanted, given)], names, file)
+        """Return the column that a setting names, which must exist. Without a setting, return the usual one."""
+        return usual if wanted is None else self.column(setting, [self.filled(wanted, given)], names, file)
 
-    def _filled(self, text: str, given: Mapping[str, str]) -> str:
+    def filled(self, text: str, given: Mapping[str, str]) -> str:
+        """Return a name with its placeholders replaced by given values, if all are given."""
         template = self.template(text)
         return template.fill(given) if all(place in given for place in template.places) else text
 
-    def _compute(self, given: Mapping[str, str], step: str | None, names: Sequence[str], file: str) -> Product | None:
-        """Return the column of compute, or several columns to multiply. None if no column is found, or if compute is
-        derived from the steps of the model."""
+    def _compute(
+        self, given: Mapping[str, str], step: Progress | None, table: TableFacts, file: str
+    ) -> tuple[Product | None, str | None]:
+        """Return the columns whose product is compute, and how they were found if nothing says so. None if no column is
+        found, or if compute is derived from the progress and the model."""
+        names, derived = table.names, step is not None and self.request.step_compute is not None
         if self.query.compute is None:
-            found = next((name for name in COMPUTE if name in names), None)
-            if found is None and (step is None or self.request.step_compute is None):
+            found = next((name for name in COMPUTE if name in names and not table.empty(name)), None)
+            if found is not None:
+                return Product((found,), self.query.flops), None
+            likely = table.roles.compute
+            if likely and (len(likely) == 1 or not derived):
+                unit = self.query.flops if "compute_unit" in self.request.spans else table.roles.flops
+                text = " * ".join((f"{unit:g}", *likely))
+                return Product(likely, unit), f"`{text}` FLOPs, by the names of the columns"
+            if not derived and not (self.query.step and step is None):
                 self.missing("compute", COMPUTE[:2], names, file)
-            return Product((found,), self.query.flops) if found else None
-        text = self._filled(self.query.compute, given)
+            return None, None
+        text = self.filled(self.query.compute, given)
         factor, columns = self.query.flops, []
         for part in [text] if text in names else [part.strip() for part in text.split("*")]:
             value = number(part)
@@ -215,7 +170,17 @@ class Finder:
                 factor *= value
             elif column := self.column("compute", [part], names, file):
                 columns.append(column)
-        return Product(tuple(columns), factor)
+        if len(columns) == 1 and words.is_rate_of(columns[0]):
+            self.wrong("compute", columns[0], file, "is an amount per time, not an amount of compute", None)
+        return Product(tuple(columns), factor), None
+
+    def wrong(self, setting: Purpose, column: str, file: str, why: str, help: str | None) -> None:
+        """Report a column that is not what it is taken for (`wrong-counter`), once."""
+        self.missed.append(setting)
+        if f"wrong {column}" not in self.reported:
+            self.reported.add(f"wrong {column}")
+            message = f"`{column}` in `{file}` {why}"
+            self.report.error("wrong-counter", message, self.request.at(setting), "names it", help=help)
 
     def column(self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str) -> str | None:
         """Return the first of the wanted columns that exists. None after an error (`missing-column`)."""

@@ -3,17 +3,20 @@ runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.logs.columns import Series
+from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.log_search import OTHER_SHAPES, LogSearch
 from shapeflow.laws.logs.readers import TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
+from shapeflow.laws.logs.refusals import refused
 from shapeflow.laws.logs.runs import RUNS, Run
+from shapeflow.laws.logs.series import Series
+from shapeflow.laws.logs.table_facts import facts_of
 from shapeflow.laws.logs.template import RUN
 
 CONVENTION = "convention"
@@ -22,17 +25,21 @@ CONVENTION = "convention"
 
 def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     """Read one log file. `given`: the values of axes and `run` that its path states. Raises Unreadable."""
-    log, name = open_log(path), search.name(path)
+    log, name = open_log(path, search.query.numerals), search.name(path)
     names = log.columns()
     if not names:
         search.logs.skipped[name] = "it contains no complete row" if log.torn else "it is empty"
         return
-    curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(names, name, given)]
+    axes = {axis: search.query.axes.get(axis, axis) for axis in search.request.units}
+    known = _beside(search, path, names, given)
+    names = [*names, *known]
+    table = facts_of(names, _selected(search, log, known), axes)
+    if refused(search, table, name):
+        return
+    curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
     if not curves:
         return
-    for row in log.rows():
-        if not all(same(row.get(column), value) for column, value in search.query.where.items()):
-            continue
+    for row in _selected(search, log, known):
         taken = [curve.take(row) for curve in curves]
         if any(taken) and row.get(CONVENTION) and row[CONVENTION] != search.request.convention:
             search.other_convention(name, row[CONVENTION])
@@ -40,6 +47,23 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     search.close(log)
     _counted(search, log, curves)
     _in_percent(search, name)
+
+
+def _beside(search: LogSearch, path: Path, names: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the values that the query asks for and that stand in a configuration next to the log, not in the log."""
+    query = search.query
+    product = [part.strip() for part in (query.compute or "").split("*")]
+    axes = [query.axes.get(axis, axis) for axis in search.request.units if axis not in given]
+    wanted = {*axes, *query.run, *query.where, *product} - set(names)
+    found = beside(path) if wanted else {}
+    return {name: found[name] for name in sorted(wanted) if name in found}
+
+
+def _selected(search: LogSearch, log: Log, known: Mapping[str, str]) -> Iterator[Row]:
+    """Yield the rows that the query asks for, with what is known of all of them."""
+    where = search.query.where
+    rows = ({**row, **known} for row in log.rows()) if known else log.rows()
+    return (row for row in rows if all(same(row.get(column), value) for column, value in where.items()))
 
 
 @attrs.frozen
@@ -59,22 +83,28 @@ class _Curve:
 
     def take(self, row: Row) -> bool:
         """Add a row to its run. Return False if the shape of the row is not a candidate."""
-        series, search = self.series, self.search
+        series = self.series
         shape = self._shape(row)
         if shape is None:
             return False
-        step = row.get(series.step) if series.step else None
-        if series.compute is not None:
-            compute = series.compute.of(row)
-        else:
-            at, each = number(step), (search.request.step_compute or {}).get(shape)
-            compute = at * each if isinstance(at, float) and each is not None else "blank"
+        step = series.step.of(row) if series.step else "blank"
+        compute = series.compute.of(row) if series.compute is not None else self._derived(step, shape)
         error = row.get(series.error)
-        run = self._run(row, shape, step if number(error) != "blank" else None)
-        run.add(compute, error, step, row.get(series.rate) if series.rate else None)
+        at = step if isinstance(step, float) else None
+        run = self._run(row, shape, at if number(error) != "blank" else None)
+        run.add(compute, error, at, row.get(series.rate) if series.rate else None)
         if series.size is not None and isinstance(size := number(row.get(series.size)), float):
             run.sizes.add(size)
         return True
+
+    def _derived(self, progress: float | str, shape: Shape) -> float | str:
+        """Return the compute after some progress, by the model."""
+        step, request = self.series.step, self.search.request
+        each = (request.step_compute or {}).get(shape)
+        if step is not None and step.data and each is not None:
+            data = (request.step_data or {}).get(shape)
+            each = each / data if data else None
+        return progress * each if isinstance(progress, float) and each is not None else "blank"
 
     def _shape(self, row: Row) -> Shape | None:
         series = self.series
@@ -131,7 +161,9 @@ def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
     for curve in curves:
         compute = curve.series.compute
         if compute is None:
-            search.logs.counted[name] = "steps times the model's FLOPs per step"
+            search.logs.counted[name] = curve.series.step.said if curve.series.step else ""
+        elif curve.series.guessed is not None:
+            search.logs.counted[name] = curve.series.guessed
         else:
             reported = [f"{log.made[column]} (`{column}`)" for column in compute.columns if column in log.made]
             search.logs.counted.update(dict.fromkeys([name] if reported else [], "; ".join(reported)))

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import attrs
 
 from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.laws.logs.points import Point, thin
-from shapeflow.laws.logs.readers import number
+from shapeflow.laws.logs.readers import Numerals, number
 from shapeflow.laws.logs.schedule import diverged, learning_rate
 
 MOST = 20_000
@@ -33,9 +34,13 @@ class Query:
     """FLOPs per unit of the compute column."""
     error: str | None = None
     step: str | None = None
-    run: str | None = None
+    step_unit: Amount | None = None
+    """What one unit of the step column is: steps, tokens or samples."""
+    run: tuple[str, ...] = ()
+    """The columns that identify a run together."""
     rate: str | None = None
     """The column of the learning rate."""
+    numerals: Numerals = "plain"
     axes: Mapping[str, str] = attrs.field(factory=dict)
     where: Mapping[str, Any] = attrs.field(factory=dict)
     size: tuple[str, ...] = ()

@@ -14,14 +14,29 @@ from pathlib import Path
 
 import attrs
 
-from shapeflow.laws.logs.readers import delimited, document, json_lines, parquet, tensorboard, trainer_state
+from shapeflow.laws.logs.readers import (
+    delimited,
+    document,
+    json_lines,
+    mlflow,
+    parquet,
+    tensorboard,
+    text_log,
+    trainer_state,
+)  # fmt: skip
 from shapeflow.laws.logs.readers.cells import number, same
 from shapeflow.laws.logs.readers.log import Log, MissingExtra, Row, Unreadable
+from shapeflow.laws.logs.readers.numerals import Numerals
 
-__all__ = ["TENSORBOARD", "TRAINER_STATE", "Log", "MissingExtra", "Row", "Unreadable", "number", "open_log", "same"]
+__all__ = [
+    "PARTS", "TENSORBOARD", "TRAINER_STATE", "Log", "MissingExtra", "Numerals", "Row", "Unreadable", "number",
+    "open_log", "same",
+]  # fmt: skip
 
 HEAD = 1 << 16
 """Number of bytes that are read to detect the format of a file."""
+FURTHER = 1 << 20
+"""Number of bytes after these that are searched for lines that trainers print."""
 LINES = (".jsonl", ".ndjson")
 """Suffixes of JSON lines files. Such a file is JSON lines even if its first line is damaged."""
 PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
@@ -44,9 +59,15 @@ JSON = Format("JSON", document.rows)
 TRAINER_STATE = Format("Hugging Face trainer state", trainer_state.rows)
 PARQUET = Format("parquet", parquet.rows, uniform=True)
 TENSORBOARD = Format("TensorBoard events", tensorboard.rows)
+TEXT = Format("text", text_log.rows)
+MLFLOW = Format("MLflow metric", mlflow.rows)
+OTHER = Format("table", delimited.rows, uniform=True)
+SEPARATED = {",": CSV, "\t": TSV}
+PARTS = (TENSORBOARD.name, MLFLOW.name)
+"""Formats in which several files with different columns are the log of one run."""
 
 
-def open_log(path: Path) -> Log:
+def open_log(path: Path, numerals: Numerals = "plain") -> Log:
     """Return the log at a path, ready to be read. Raises Unreadable if the file cannot be opened, or if it is
     compressed or UTF-16 text."""
     if not _is_text(str(path)):
@@ -56,10 +77,18 @@ def open_log(path: Path) -> Log:
             raise Unreadable("it is not a file")
         with path.open("rb") as file:
             head = file.read(HEAD)
+            found = _format(head, path)
+            # The log of a script that prints itself begins with its source.
+            if found in (CSV, TSV, OTHER) and not _even(head) and text_log.looks_so(head + file.read(FURTHER)):
+                found = TEXT
     except OSError as error:
         raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
-    found = _format(head, path.name)
-    return Log(path, found.name, found.rows, found.uniform)
+    log = Log(path, found.name, found.rows, found.uniform, numerals)
+    if found is TENSORBOARD:
+        log.run_folder = path.parent
+    elif found is MLFLOW and (metrics := mlflow.folder_of(path)) is not None:
+        log.run_folder = metrics.parent
+    return log
 
 
 def _is_text(name: str) -> bool:
@@ -71,7 +100,8 @@ def _is_text(name: str) -> bool:
         return False
 
 
-def _format(head: bytes, name: str) -> Format:
+def _format(head: bytes, path: Path) -> Format:
+    name = path.name
     if head.startswith(parquet.MAGIC) or (name.endswith(".parquet") and head):
         return PARQUET
     if tensorboard.FIRST in head[:64] or (".tfevents." in name and head):
@@ -82,10 +112,19 @@ def _format(head: bytes, name: str) -> Format:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Unreadable("it is text in UTF-16; save it as UTF-8")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith((b"{", b"[")):
+    if text.startswith((b"{", b"[")) and not text_log.looks_so(text.partition(b"\n")[0]):
         return _json(text, name)
     first = text.partition(b"\n")[0].decode(errors="replace")
-    return TSV if delimited.delimiter(first) == "\t" else CSV
+    if mlflow.is_metric(path, first):
+        return MLFLOW
+    return SEPARATED.get(delimited.delimiter(first), OTHER)
+
+
+def _even(head: bytes) -> bool:
+    """Return whether the first two lines have the same number of cells, as those of a table."""
+    lines = head.decode(errors="replace").splitlines()[:2]
+    counts = [delimited.count(line, delimited.delimiter(lines[0])) for line in lines]
+    return len(counts) == 2 and counts[0] == counts[1] > 1
 
 
 def _json(text: bytes, name: str) -> Format:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+BLANKS = frozenset(("", "-", "--", "na", "n/a", "#n/a", "<na>", "none", "null", "nil"))
+"""Marks of a missing value, in lower case."""
+
 
 def number(value: Any) -> float | Literal["blank", "no number"]:
-    """Return a cell as a number, which may be NaN or infinite. Return `blank` for an empty cell, and `no number` for
-    any other content."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    """Return a cell as a number, which may be NaN or infinite. Return `blank` for an empty cell or a mark of a missing
+    value, and `no number` for any other content."""
+    if value is None:
         return "blank"
     if isinstance(value, bool):
         return "no number"
     try:
-        return float(value)
+        # Python accepts `1_000`, which no program writes for a number.
+        return "no number" if isinstance(value, str) and "_" in value else float(value)
     except (TypeError, ValueError):
-        return "no number"
+        return "blank" if isinstance(value, str) and value.strip().lower() in BLANKS else "no number"
     except OverflowError:
         return math.inf
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shapeflow.base.json_text import parse_json
+from shapeflow.laws.logs.readers import key_value
 from shapeflow.laws.logs.readers.lines import Lines
 from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
@@ -16,7 +17,8 @@ def rows(log: Log) -> Iterator[Row]:
     for index, line in enumerate(lines):
         row = parsed(line)
         if row is not None:
-            yield row
+            key = key_value.key_of(row)
+            yield row if key is None else key_value.spread(row, key)
         elif not lines.ended:
             log.torn = True
         elif index == 0:

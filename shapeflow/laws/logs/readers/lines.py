@@ -21,6 +21,8 @@ class Lines:
     log: Log
     ended: bool = True
     """Whether the last line that was read had a line end."""
+    text: str = ""
+    """The last line that was read."""
 
     def __iter__(self) -> Iterator[str]:
         digest = hashlib.sha256()
@@ -38,7 +40,7 @@ class Lines:
                     why = "is not text" if text is None else f"is longer than {LONGEST >> 20} MiB"
                     raise Unreadable(f"its line {count} {why}")
                 if text.strip():
-                    begun = True
+                    begun, self.text = True, text
                     yield text
         self.log.sha256 = digest.hexdigest()
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from shapeflow.laws.logs.readers.numerals import Numerals, translated
+
 Row = Mapping[str, Any]
 """Column -> cell. A row may lack some of the columns of the log."""
 
@@ -40,7 +42,9 @@ class Log:
     read: Callable[[Log], Iterator[Row]] = attrs.field(repr=False)
     """The reader of the format. It sets the facts below."""
     uniform: bool = False
-    """Whether all rows have the same columns."""
+    """Whether all rows have the same columns. A reader may find that they have not."""
+    numerals: Numerals = "plain"
+    """How numbers are written."""
     sha256: str = ""
     """SHA-256 of the whole file."""
     torn: bool = False
@@ -51,6 +55,8 @@ class Log:
     """Whether the file may contain only a sample of the logged rows."""
     made: dict[str, str] = attrs.field(factory=dict)
     """Column that the reader derived -> how it was derived."""
+    run_folder: Path | None = None
+    """The folder of the run, if the reader finds that it is not that of the file."""
     notes: list[str] = attrs.field(factory=list)
     """Other facts about the file, in lower case and without a full stop."""
 
@@ -59,7 +65,8 @@ class Log:
         or cannot be opened."""
         self.sha256, self.torn, self.broken, self.sampled, self.made, self.notes = "", False, 0, False, {}, []
         try:
-            yield from self.read(self)
+            found = self.read(self)
+            yield from found if self.numerals == "plain" else translated(found, self.numerals)
         except OSError as error:
             raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
 
@@ -80,9 +87,9 @@ class Log:
     @property
     def run(self) -> Path:
         """The path that identifies the run: the file, or the folder if the log of a run consists of several files, as
-        for TensorBoard and for the checkpoints of a Hugging Face trainer."""
-        if self.format == "TensorBoard events":
-            return self.path.parent
+        for TensorBoard, MLflow, and the checkpoints of a Hugging Face trainer."""
+        if self.run_folder is not None:
+            return self.run_folder
         if self.format == "Hugging Face trainer state":
             return self.path.parent.parent if _CHECKPOINT.fullmatch(self.path.parent.name) else self.path.parent
         return self.path

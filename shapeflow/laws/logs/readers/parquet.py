@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from shapeflow.laws.logs.readers import wandb
+from shapeflow.laws.logs.readers import key_value, wandb
 from shapeflow.laws.logs.readers.log import COLUMNS, Log, MissingExtra, Row, Unreadable
 
 MAGIC = b"PAR1"
@@ -52,13 +52,16 @@ def _rows(log: Log, pa: Any, pq: Any) -> Iterator[Row]:
     if left := [name for name in kinds if name not in names]:
         log.notes.append(f"columns of neither numbers nor texts are left out: {', '.join(left[:8])}")
     wandb.mark(log, names)
+    key = key_value.key_of(names)
+    log.uniform = key is None
     # Read texts as dictionaries, so that a text that occurs in many rows is stored once.
     with pq.ParquetFile(log.path, read_dictionary=texts, **options) as file:
         for batch in file.iter_batches(max(1, CELLS // max(1, len(names))), columns=names, use_threads=False):
             batch.validate(full=True)
             columns = [_cells(pa, column) for column in batch.columns]
             for cells in zip(*columns, strict=True):
-                yield dict(zip(batch.schema.names, cells, strict=True))
+                row = dict(zip(batch.schema.names, cells, strict=True))
+                yield row if key is None else key_value.spread(row, key)
 
 
 def _check(metadata: Any) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from shapeflow.doctor import names
-from shapeflow.doctor.columns import Column
-from shapeflow.doctor.facts import Role
-from shapeflow.laws.logs.columns import RUNS
+from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.by_name import FILE, RUNS, Found
+from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.readers import Row, number
-
-FILE = "\0file"
-"""The key under which a row stores its file, or the run of that file. Rows with different values never belong to one
-run."""
 
 RESUMED = 0.02
 """The largest share of repeated steps that a resumed run explains. With more, the rows belong to several runs."""
 MUCH = 0.5
-"""A column separates runs if it reduces the number of rows with repeated steps to less than this share."""
+"""Columns separate runs if they reduce the number of rows with repeated steps to less than this share."""
+SHUFFLED = 0.05
+"""The largest share of rows after which the step falls, in a table whose rows are in order."""
+TOGETHER = 4
+"""The largest number of columns that separate runs together."""
+PROGRESS = ("error", "step", "epochs", "tokens", "samples", "compute", "time", "accuracy", "rate")
+"""Roles of columns that change along a run, and so do not identify it."""
 
 
 def varied_of(axes: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
@@ -28,48 +29,82 @@ def varied_of(axes: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
 
 
 def runs_of(
-    columns: Mapping[str, Column], rows: Sequence[Row], axes: Mapping[str, str], step: str | None, named: Sequence[str]
-) -> tuple[tuple[str, ...], str | None, tuple[str, ...]]:
-    """Find the columns that separate runs. Returns the columns to use; the best single column, if the usual ones do not
-    separate runs; and columns that separate runs better in combination."""
+    columns: Mapping[str, Column],
+    rows: Sequence[Row],
+    axes: Mapping[str, str],
+    step: str | None,
+    named: Sequence[str],
+    of: Mapping[str, Found],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Find the columns that separate runs. Returns the columns to use, and those for the setting `run` if the usual
+    columns do not separate runs."""
     usual = tuple(name for name in RUNS if name in columns)
     if step is None:
-        return usual, None, ()
-    others = [name for name in named if name not in usual]
-    others += [name for name, column in columns.items() if column.few and name not in (*others, *usual, *axes.values())]
-    errors = [name for name in columns if names.is_error(name) or names.is_held_out(name)]
+        return usual, ()
+    others = [name for name in (*usual, *named) if columns[name].few or name in usual]
+    others += [name for name, column in columns.items() if column.few and not column.numeric]
+    others += [name for name, column in columns.items() if column.few]
+    fixed = {name for name in others if of.get(name, Found()).role not in PROGRESS} - set(axes.values())
+    others = [name for name in dict.fromkeys(others) if name in fixed]
+    errors = [name for name in columns if words.is_error(name) or words.is_held_out(name)]
     shapes = tuple(axes.values())
+    ordered = _in_order(rows, step, (FILE, *usual, *shapes), errors)
 
     def mixed(keys: Sequence[str]) -> int:
-        return _mixed(rows, step, keys, errors)
+        return _mixed(rows, step, (FILE, *keys, *shapes), errors, ordered)
 
-    at_first = least = mixed((*usual, *shapes))
-    best: str | None = None
-    together: tuple[str, ...] = ()
-    if least <= RESUMED * len(rows):
-        return usual, None, ()
-    for name in others:
-        if (count := mixed((name, *shapes))) < min(least, MUCH * at_first):
-            best, least = name, count
-    if least and usual:
-        both = (name for name in others if mixed((name, *usual, *shapes)) < MUCH * least)
-        together = next(((name, *usual) for name in both), ())
-    return ((best,), best, together) if best else (usual, None, together)
+    at_first = mixed(usual)
+    if at_first <= RESUMED * len(rows):
+        return usual, ()
+    chosen: list[str] = []
+    least = mixed(())
+    while least > RESUMED * len(rows) and len(chosen) < TOGETHER:
+        counts = {name: mixed((*chosen, name)) for name in others if name not in chosen}
+        best = min(counts, key=counts.__getitem__, default=None)
+        if best is None or counts[best] >= least:
+            break
+        chosen, least = [*chosen, best], counts[best]
+    if least >= MUCH * at_first:
+        return usual, ()
+    needed = [name for name in chosen if mixed([other for other in chosen if other != name]) > least]
+    return tuple(needed), tuple(needed)
 
 
-def _mixed(rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence[str]) -> int:
-    """The number of rows whose step is not above every earlier step of the same run. Rows that record different errors
-    may share a step."""
+def _in_order(rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence[str]) -> bool:
+    """Whether the rows of a run are in the order of its steps, apart from the beginnings of other runs."""
     last: dict[tuple[str, ...], float] = {}
-    count = 0
+    falls = 0
+    for key, value in _steps(rows, step, keys, errors):
+        falls += value < last.get(key, -math.inf)
+        last[key] = value
+    return falls <= SHUFFLED * len(rows)
+
+
+def _steps(
+    rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence[str]
+) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Yield the run and the step of each row. Rows that record different errors may share a step."""
     for row in rows:
         value = number(row.get(step))
         if isinstance(value, float) and math.isfinite(value):
             measured = (name for name in errors if number(row.get(name)) != "blank")
-            key = (*(str(row.get(name)) for name in (FILE, *keys)), *measured)
+            yield (*(str(row.get(name)) for name in keys), *measured), value
+
+
+def _mixed(rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence[str], ordered: bool) -> int:
+    """The number of rows whose step does not continue their run: it is not above every earlier step or, if rows are not
+    in order, it was there before."""
+    last: dict[tuple[str, ...], float] = {}
+    seen: set[tuple[tuple[str, ...], float]] = set()
+    count = 0
+    for key, value in _steps(rows, step, keys, errors):
+        if ordered:
             highest = last.get(key, -math.inf)
             count += value <= highest
             last[key] = max(value, highest)
+        else:
+            count += (key, value) in seen
+            seen.add((key, value))
     return count
 
 
@@ -134,18 +169,18 @@ def differs_of(
     rows: Sequence[Row],
     axes: Mapping[str, str],
     runs: Sequence[str],
-    of: Mapping[str, tuple[Role, str]],
+    of: Mapping[str, Found],
 ) -> tuple[str, ...]:
     """Columns that are constant in every run but differ between runs of the same shape, such as the learning rate in a
     sweep."""
     found: list[str] = []
     for name, column in columns.items():
-        rate = of.get(name, ("", ""))[0] == "learning rate"
+        role = of.get(name, Found()).role
         if (
             not column.few
-            or (name in runs and not rate)
+            or (name in runs and role != "learning rate" and not words.is_learning_rate(name))
             or name in axes.values()
-            or of.get(name, ("", ""))[0] not in ("", "learning rate")
+            or (role not in ("", "learning rate") and name not in runs)
         ):
             continue
         of_run: dict[tuple[str, ...], set[str]] = {}

@@ -8,16 +8,17 @@ from typing import Any
 
 import attrs
 
-from shapeflow.doctor.facts import ColumnFacts, Role
 from shapeflow.laws.logs.readers import Row, Unreadable, number
+from shapeflow.laws.logs.readers.numerals import has_comma
 
 COUNTED = 200
 """The number of distinct values that are counted per column if there are few columns."""
 VALUES = 50_000
 """The number of distinct values that are counted over all columns."""
+COMMAS = 50
+"""The number of cells with a comma that are kept of each column."""
 WIDEST = 20_000
 """A table with more columns than this is not accepted as a log."""
-SHOWN = 6
 
 
 @attrs.define
@@ -38,6 +39,8 @@ class Column:
     """Value -> number of rows, for the first `room` distinct values."""
     many: bool = False
     """Whether there are more distinct values than were counted."""
+    commas: list[str] = attrs.field(factory=list)
+    """Some of the cells that are numbers with a comma."""
 
     def add(self, cell: Any) -> None:
         value = number(cell)
@@ -53,6 +56,8 @@ class Column:
             self.many = True
         if not isinstance(value, float):
             self.texts += 1
+            if len(self.commas) < COMMAS and has_comma(cell):
+                self.commas.append(text)
         elif not math.isfinite(value):
             self.not_finite += 1
         else:
@@ -66,6 +71,11 @@ class Column:
         return self.numbers > self.texts
 
     @property
+    def with_commas(self) -> bool:
+        """Whether it contains numbers with commas, and hardly any plain text."""
+        return len(self.commas) > 0.5 * min(self.texts, COMMAS) > 0
+
+    @property
     def few(self) -> bool:
         """Whether it contains more than one value, but few relative to its rows."""
         return not self.many and 1 < len(self.values) <= max(2, self.present // 2)
@@ -73,24 +83,6 @@ class Column:
     @property
     def constant(self) -> bool:
         return len(self.values) == 1
-
-    def facts(self, rows: int, role: Role, why: str) -> ColumnFacts:
-        """The facts that are shown."""
-        kind = "empty" if not self.present else "text" if not self.numeric else "whole numbers"
-        finite = self.numeric and self.numbers > 0
-        return ColumnFacts(
-            name=self.name,
-            kind="numbers" if kind == "whole numbers" and not self.whole else kind,  # type: ignore[arg-type]
-            low=self.low if finite else None,
-            high=self.high if finite else None,
-            distinct=None if self.many else len(self.values),
-            values=tuple(self.values)[:SHOWN],
-            blank=rows - self.present,
-            not_finite=self.not_finite,
-            odd=self.texts if self.numeric else 0,
-            role=role,
-            why=why,
-        )
 
 
 def columns_of(rows: Iterable[Row], known: dict[str, Column]) -> int:

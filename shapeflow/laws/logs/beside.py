@@ -1,0 +1,74 @@
+"""The configuration that trainers write next to a log: `hparams.yaml`, `config.json`, `args.json`, `.hydra/`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from shapeflow.base.json_text import parse_json
+
+NAMES = (
+    "hparams.yaml", "config.json", "args.json", "args.yaml", "config.yaml", ".hydra/config.yaml", "params.json",
+    "hparams.json", "model_config.json", "wandb-metadata.json",
+)  # fmt: skip
+"""Names of configurations, relative to the folder of a log or to the one above it."""
+LARGEST = 1 << 20
+"""Maximum size of a configuration in bytes."""
+_LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.-]+) *: *(?P<value>[^#{}\[\]&*|>]*?) *(?:#.*)?")
+
+
+def beside(path: Path) -> dict[str, str]:
+    """Return the numbers and texts in the configurations next to a log, by their keys: `d_model`, and `model.d_model`
+    for one that is nested. A key that stands in several places with different values is left out."""
+    found: dict[str, str] = {}
+    for folder in (path.parent, path.parent.parent):
+        for name in NAMES:
+            for key, value in _values(folder / name):
+                found.setdefault(key, value)
+    return found
+
+
+def is_configuration(path: Path) -> bool:
+    """Return whether a file has the name of a configuration, and so is not a log."""
+    return any(path.as_posix().endswith(f"/{name}") or path.as_posix() == name for name in NAMES)
+
+
+def _values(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            return
+        text = path.read_text(encoding="utf-8")
+        pairs = list(_of_json(parse_json(text), "") if path.suffix == ".json" else _of_yaml(text))
+    except (OSError, ValueError):
+        return
+    ends: dict[str, set[str]] = {}
+    for key, value in pairs:
+        ends.setdefault(key.rpartition(".")[2], set()).add(value)
+    yield from pairs
+    yield from ((key, values.pop()) for key, values in ends.items() if len(values) == 1)
+
+
+def _of_json(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _of_json(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, int | float | str) and not isinstance(value, bool) and key:
+        yield key, str(value)
+
+
+def _of_yaml(text: str) -> Iterator[tuple[str, str]]:
+    """The scalars of a YAML document of nested mappings. Anything else in it is passed over."""
+    above: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        found = _LINE.fullmatch(line)
+        if found is None:
+            continue
+        indent = len(found["indent"])
+        above = [(at, key) for at, key in above if at < indent]
+        key, value = ".".join([*(key for _, key in above), found["key"]]), found["value"].strip("'\" ")
+        if value:
+            yield key, value
+        else:
+            above.append((indent, found["key"]))

@@ -1,0 +1,77 @@
+"""The roles of columns that their names say and their values allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import attrs
+
+from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.axis_words import AxisWords
+from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.finding.values import counts_up, groups, is_product
+from shapeflow.laws.logs.finding.words import Role
+from shapeflow.laws.logs.readers import Row
+
+RUNS = ("run", "run_name", "seed")
+"""Columns that identify runs without a setting."""
+FILE = "\0file"
+"""The key under which a row stores its file, or the run of that file. Rows with different values never belong to one
+run."""
+HIGHEST_RATE = 100.0
+"""No learning rate is above this."""
+
+
+@attrs.frozen
+class Found:
+    """The role of a column."""
+
+    role: Role = ""
+    why: str = ""
+    """How the role was found; for an axis, its name."""
+    sure: Literal["certain", "likely", "guess"] = "likely"
+
+
+def named(columns: Mapping[str, Column], rows: Sequence[Row], axes: AxisWords) -> dict[str, Found]:
+    """Column -> the role that its name says, if its values allow it."""
+    keys = [FILE, *(name for name in columns if words.plain(name) in (*RUNS, *words.RUNS) and columns[name].few)]
+    found: dict[str, Found] = {}
+    for name, column in columns.items():
+        if column.present and (one := _one(column, rows, keys, axes)) is not None:
+            found[name] = one
+    if {"C", "N", "D"} <= set(columns) and is_product(rows, "C", "N", "D"):
+        roles: tuple[tuple[str, Role, str], ...] = (
+            ("C", "compute", "it is 6 N D"),
+            ("N", "parameters", "C is 6 N D"),
+            ("D", "tokens", "C is 6 N D"),
+        )
+        found.update((name, Found(role, why, "certain")) for name, role, why in roles)
+    return found
+
+
+def _one(column: Column, rows: Sequence[Row], keys: Sequence[str], axes: AxisWords) -> Found | None:
+    name, plain = column.name, words.plain(column.name)
+    if plain in RUNS or (plain in words.RUNS and (column.few or _unlike(name, column, rows))):
+        return Found("run", "its name", "certain" if plain in RUNS else "likely")
+    axis = axes.of(name)
+    fits = axis is not None and (axis in axes.named) != column.numeric and (not column.numeric or column.whole)
+    if fits and not (column.numeric and counts_up(rows, name, keys)):
+        return Found("axis", axis or "", "certain" if plain == axis else "likely")
+    if not column.numeric:
+        return None
+    role: Role = "step" if fits else words.role_of(name)
+    if role == "compute" and column.high <= 0:
+        return Found("", "named like compute, but never above 0")
+    if role == "learning rate" and not 0 <= column.low <= column.high <= HIGHEST_RATE:
+        return Found("", "named like a learning rate, but not between 0 and 100")
+    if role == "step" and not column.whole:
+        return None
+    if fits:
+        return Found("step", "it rises along every run", "guess")
+    return Found(role, "its name", "certain" if plain == role else "likely") if role else None
+
+
+def _unlike(name: str, column: Column, rows: Sequence[Row]) -> bool:
+    """Whether a column of texts is different in every row."""
+    return not column.numeric and len(rows) > 3 and len(groups(rows, [FILE, name])) == len(rows)

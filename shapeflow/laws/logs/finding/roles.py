@@ -1,0 +1,241 @@
+"""Finds the roles of columns, by their names and by how their values change along the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import attrs
+
+from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.axis_words import AxisWords
+from shapeflow.laws.logs.finding.by_name import FILE, RUNS, Found, named
+from shapeflow.laws.logs.finding.grouping import differs_of, runs_of, varied_of, where_of
+from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
+from shapeflow.laws.logs.finding.words import Role
+from shapeflow.laws.logs.readers import Row, same
+
+COMPUTE = ("compute", "flops", "total_flos")
+STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_step", "Step")
+LOGGED = "_step"
+"""The counter of W&B: calls of its logger, which are steps only if nothing better is there."""
+RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
+FEW = 12
+"""The smallest number of held-out values that is enough for a fit."""
+USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
+"""Columns of errors that shapeflow writes."""
+
+
+@attrs.frozen(kw_only=True)
+class Roles:
+    """The roles of the columns of a table."""
+
+    compute: tuple[str, ...] = ()
+    """Columns whose product counts compute."""
+    flops: float = 1.0
+    """FLOPs per unit of the product of these columns."""
+    errors: tuple[str, ...] = ()
+    """Columns that may be the error, the most likely first."""
+    step: str | None = None
+    epochs: str | None = None
+    tokens: str | None = None
+    samples: str | None = None
+    """Columns of progress that are not steps."""
+    rate: str | None = None
+    runs: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()
+    """The columns for the setting `run`, if the usual columns do not separate runs."""
+    ends: bool = False
+    """Whether each row is the end of a run of its own."""
+    axes: Mapping[str, str] = attrs.field(factory=dict)
+    where: tuple[str, str] | None = None
+    """A column and its value that select the runs with a constant shape."""
+    moved: tuple[str, ...] = ()
+    """Axes that change within runs."""
+    differs: tuple[str, ...] = ()
+    """Other columns in which runs of the same shape differ."""
+    of: Mapping[str, Found] = attrs.field(factory=dict)
+    """Column -> its role, and how the role was found."""
+
+    def takes(self, row: Row) -> bool:
+        """Whether a row belongs to a run with a constant shape."""
+        return self.where is None or same(row.get(self.where[0]), self.where[1])
+
+
+def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: AxisWords) -> Roles:
+    """The roles of all columns. `rows`: some of the first rows, in order."""
+    of = named(columns, rows, words_of_axes)
+    by_role: dict[Role, list[str]] = {}
+    for name, found in of.items():
+        by_role.setdefault(found.role, []).append(name)
+    axes = _axes(columns, by_role.get("axis", ()), words_of_axes)
+    called = [name for name in by_role.get("run", ()) if columns[name].few]
+    step = _step(columns, rows, of, by_role.get("step", ()), [FILE, *called, *axes.values()])
+    where, moved = where_of(columns, rows, axes, step, called)
+    taken = [row for row in rows if where is None or same(row.get(where[0]), where[1])]
+    if where is not None:
+        axes = varied_of(axes, taken)
+    each = _each(columns, taken, by_role.get("run", ()))
+    usual = tuple(name for name in RUNS if name in columns)
+    runs, run = ((each,), ()) if each else runs_of(columns, taken, axes, step, by_role.get("run", ()), of)
+    of.update((name, Found("run", "it separates the runs")) for name in runs if name not in (*usual, each))
+    keys = [FILE, *axes.values(), *runs]
+    compute, flops = _compute(taken, of, by_role, None if each else step, keys)
+    of.update((name, Found()) for name in set(by_role.get("axis", ())) - set(axes.values()))
+    errors = _errors_of(columns, taken, of, by_role.get("error", ()), step or next(iter(compute), None), axes, keys)
+    progress = {role: _progress(taken, by_role.get(role, ()), keys) for role in ("epochs", "tokens", "samples")}
+    return Roles(
+        compute=compute,
+        flops=flops,
+        errors=errors,
+        step=step,
+        **progress,
+        rate=_rate(taken, of, by_role.get("learning rate", ()), keys),
+        runs=runs,
+        run=run,
+        ends=each is not None,
+        axes=axes,
+        where=where,
+        moved=moved,
+        differs=differs_of(columns, taken, axes, runs, of),
+        of=of,
+    )
+
+
+def _axes(columns: Mapping[str, Column], found: Sequence[str], of_axes: AxisWords) -> dict[str, str]:
+    """Axis -> its column. Of several columns, the one that varies is used, else the first."""
+    axes: dict[str, str] = {}
+    for name in sorted(found, key=lambda one: columns[one].constant):
+        axis = of_axes.of(name)
+        if axis is not None and not columns[name].many:
+            axes.setdefault(axis, name)
+    varied = {axis: name for axis, name in axes.items() if not columns[name].constant}
+    # A constant column is used as an axis only if there is no other axis.
+    one = {axis: name for axis, name in axes.items() if axis not in of_axes.named}
+    return varied or dict(list(one.items())[:1])
+
+
+def _step(
+    columns: Mapping[str, Column],
+    rows: Sequence[Row],
+    of: dict[str, Found],
+    found: Sequence[str],
+    keys: Sequence[str],
+) -> str | None:
+    """The column of steps: by its name, else a counter that is nothing else."""
+    moving = [name for name in found if varies(rows, name, keys)]
+    likely = [name for name in moving if not words.is_setting(name) and name != LOGGED]
+    order = [*(name for name in STEP if name in moving), *likely, LOGGED, *moving, *(n for n in STEP if n in found)]
+    step = next((name for name in order if name in found), None) or _counter(columns, rows, of)
+    for name in found:
+        if name != step and (name not in moving or (words.is_setting(name) and not counts_up(rows, name, keys))):
+            of[name] = Found("", "a setting: it does not change along a run")
+    if step is not None and (step not in of or not of[step].role):
+        of[step] = Found("step", "its name" if step in found else "whole numbers that rise and restart", "guess")
+    return step
+
+
+def _counter(columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str, Found]) -> str | None:
+    """A column that counts steps: whole numbers that rise in nearly all rows and restart in some; None if there is
+    none."""
+    for name, column in columns.items():
+        if name in of or not (column.numeric and column.whole) or column.low < 0 or len(column.values) < 5:
+            continue
+        values = numbers_of(rows, name)
+        rises = sum(after > before for before, after in pairwise(values))
+        if rises >= 0.8 * (len(values) - 1) > 0:
+            return name
+    return None
+
+
+def _each(columns: Mapping[str, Column], rows: Sequence[Row], called: Sequence[str]) -> str | None:
+    """A column of names of runs that is different in every row; None if there is none."""
+    texts = [name for name in called if not columns[name].numeric] if len(rows) > 3 else []
+    return next((name for name in texts if len(groups(rows, [FILE, name])) == len(rows)), None)
+
+
+def _progress(rows: Sequence[Row], found: Sequence[str], keys: Sequence[str]) -> str | None:
+    """The first column of progress that changes along a run; what is called a total first."""
+    moving = [name for name in found if varies(rows, name, keys)]
+    return min(moving, key=lambda name: not words.is_setting(name), default=None)
+
+
+def _rate(rows: Sequence[Row], of: dict[str, Found], found: Sequence[str], keys: Sequence[str]) -> str | None:
+    """The column of the learning rate: one that changes along runs, or one that is not called a setting."""
+    order = [*(name for name in RATE if name in found), *found]
+    moving = [name for name in order if varies(rows, name, keys)]
+    for name in found:
+        if name not in moving and words.is_setting(name):
+            of[name] = Found("", "a setting: it does not change along a run")
+    still = [name for name in order if of[name].role == "learning rate"]
+    return next(iter([*(name for name in RATE if name in found), *moving, *still]), None)
+
+
+def _compute(
+    rows: Sequence[Row],
+    of: dict[str, Found],
+    by_role: Mapping[Role, Sequence[str]],
+    step: str | None,
+    keys: Sequence[str],
+) -> tuple[tuple[str, ...], float]:
+    """The columns whose product counts compute, and the FLOPs per unit of the product."""
+    for name in sorted(by_role.get("compute", ()), key=lambda name: name not in COMPUTE):
+        if grows(rows, name, step, keys):
+            flops = words.flops_of(name) or 1.0
+            if flops != 1:
+                of[name] = Found("compute", f"its name; one unit is {flops:g} FLOPs")
+            return (name,), flops
+        of[name] = Found("", "named like compute, but it does not grow along a run")
+    size = next(iter(by_role.get("parameters", ())), None)
+    data = next((name for name in by_role.get("tokens", ()) if grows(rows, name, step, keys)), None)
+    if size and data:
+        of[data] = Found("tokens", "its name; 6 FLOPs for each parameter and token")
+        return (size, data), 6.0 * words.count_of(data)
+    return (), 1.0
+
+
+def _errors_of(
+    columns: Mapping[str, Column],
+    rows: Sequence[Row],
+    of: dict[str, Found],
+    found: Sequence[str],
+    along: str | None,
+    axes: Mapping[str, str],
+    keys: Sequence[str],
+) -> tuple[str, ...]:
+    """The columns that may be the error, the most likely first. Columns that are errors judging by their values, not
+    their names, are above 0, not whole numbers, and lower at the end of most runs than at the start."""
+    last_resort = not any(one.role == "error" for one in of.values())
+    held = [name for name in columns if words.is_held_out(name) and not of.get(name, Found()).role]
+    falling: list[str] = []
+    for name, column in columns.items():
+        fits = name in held or (last_resort and words.may_be_error(name) and not of.get(name, Found()).role)
+        if fits and column.numeric and not column.whole and column.low > 0 and falls_along(rows, name, along, keys):
+            falling.append(name)
+    # If runs are not separated, values may not fall: use the name instead.
+    falling = falling or [name for name in held if columns[name].numeric and last_resort]
+    errors = _ordered(columns, [*found, *falling], axes)
+    of.update((name, Found()) for name in set(found) - set(errors))
+    of.update((name, Found("error", "held out, or falling along runs", "guess")) for name in falling)
+    return errors
+
+
+def _ordered(columns: Mapping[str, Column], found: Sequence[str], axes: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns that may be the error, the most likely first: held-out before training, then in the order in which a
+    fit looks for them, then averaged weights before raw. Held-out values are logged less often than training losses, so
+    a few of them are enough."""
+
+    def key(name: str) -> tuple[int, ...]:
+        column = columns[name]
+        full = max(columns[other].numbers for other in found)
+        return (
+            column.numbers < (min(full // 2, FEW) if words.is_held_out(name) else full // 2),
+            not words.is_held_out(name),
+            (*USUAL_ERRORS, name).index(name),
+            words.is_training(name),
+            not {"raw", "best", "min", "max"}.isdisjoint(words.words(name)),
+        )
+
+    usable = [name for name in found if name not in axes.values() and columns[name].high > 0]
+    return tuple(sorted(usable, key=key))

@@ -1,0 +1,81 @@
+"""What the values of a column say: how they change along the runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from shapeflow.laws.logs.readers import Row, number
+
+MANY = 8
+"""The values of a counter in a run, at least."""
+
+
+def groups(rows: Sequence[Row], keys: Sequence[str]) -> list[list[Row]]:
+    """The rows of each run, in order. `keys`: the columns that identify a run."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(str(row.get(key)) for key in keys), []).append(row)
+    return list(found.values())
+
+
+def numbers_of(rows: Sequence[Row], name: str) -> list[float]:
+    """The finite numbers of a column."""
+    return [value for row in rows if isinstance(value := number(row.get(name)), float) and math.isfinite(value)]
+
+
+def varies(rows: Sequence[Row], name: str, keys: Sequence[str]) -> bool:
+    """Whether a column has several values within a run."""
+    return any(len(set(numbers_of(each, name))) > 1 for each in groups(rows, keys))
+
+
+def counts_up(rows: Sequence[Row], name: str, keys: Sequence[str]) -> bool:
+    """Whether a column rises in nearly all rows of most runs, through many values: a counter, and not a property of the
+    run."""
+    found = [values for each in groups(rows, keys) if len(values := numbers_of(each, name)) >= MANY]
+    rising = [
+        len(set(values)) >= MANY and sum(after < before for before, after in pairwise(values)) <= 0.1 * len(values)
+        for values in found
+    ]
+    return sum(rising) > 0.5 * len(rising) > 0
+
+
+def pairs_along(rows: Sequence[Row], name: str, step: str, keys: Sequence[str]) -> Iterator[tuple[float, float]]:
+    """Yield the value of a column before and after each rise of the step within a run, in the order of steps."""
+    for each in groups(rows, keys):
+        found = [(number(row.get(step)), number(row.get(name))) for row in each]
+        points = sorted((at, v) for at, v in found if isinstance(at, float) and isinstance(v, float))
+        yield from ((low[1], high[1]) for low, high in pairwise(points) if high[0] > low[0])
+
+
+def grows(rows: Sequence[Row], name: str, step: str | None, keys: Sequence[str]) -> bool:
+    """Whether a column grows whenever the step does; without a step, whether it changes at all."""
+    if step is None:
+        return len(set(numbers_of(rows, name))) > 1
+    rises = [after > before for before, after in pairs_along(rows, name, step, keys)]
+    return sum(rises) > 0.9 * len(rises) > 0
+
+
+def is_product(rows: Sequence[Row], c: str, n: str, d: str) -> bool:
+    """Whether c = 6 n d in nearly all rows."""
+    close = 0
+    for row in rows:
+        values = [number(row.get(name)) for name in (c, n, d)]
+        if all(isinstance(value, float) and value > 0 for value in values):
+            total, size, data = (float(value) for value in values)
+            close += abs(total / (6 * size * data) - 1) < 0.05
+    return close > 0.9 * len(rows) > 0
+
+
+def falls_along(rows: Sequence[Row], name: str, along: str | None, keys: Sequence[str]) -> bool:
+    """Whether a column is lower at the end of most runs than at their start."""
+
+    def at(row: Row) -> float:
+        value = number(row.get(along)) if along else 0.0
+        return value if isinstance(value, float) and math.isfinite(value) else 0.0
+
+    order = sorted(rows, key=at) if along else rows
+    long = [values for each in groups(order, keys) if len(values := numbers_of(each, name)) >= 5]
+    falls = sum(sum(values[-2:]) < sum(values[:2]) for values in long)
+    return falls > 0.5 * len(long) > 0

@@ -1,0 +1,200 @@
+"""What the name of a column says, in the vocabulary of trainers.
+
+Names are compared by their words: `optim/learning_rate_group0`, `lr-AdamW/pg1` and `LanguageCrossEntropy` are split at
+marks, at capitals and before numbers. `role_of` asks the rules of `RULES` in order.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Literal
+
+Role = Literal[
+    "compute", "error", "step", "epochs", "samples", "run", "axis", "learning rate", "parameters", "tokens", "accuracy",
+    "time", "rate", "",
+]  # fmt: skip
+"""The role of a column; empty: unknown, or not used by a fit."""
+
+PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
+COUNTS = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12}
+"""Words of a multiple after `tokens`: `tokens_b`."""
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
+_BARE_FLOPS = re.compile(
+    r"(?:(?:total|train|training|cumulative|cum)_)*([kmgtpez]?)(flops?|flos|macs?|compute)"
+    r"(?:_(?:total|so_far|no_emb|non_embedding))?"
+)
+_ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "xent", "crossentropy"}
+_NOT_ERROR = {"scale", "scaler", "aux", "balance", "balancing", "router", "zloss", "z", "ppl", "perplexity", "std"}
+_GOOD = re.compile(r"acc\d?|accuracy|top|precision|recall|miou|iou|f|auc|bleu")
+_HELD_OUT = re.compile(r"(val|eval|valid|validation|validate|test|held|heldout|dev|evaluation)")
+_SHARE = {"err", "error"}
+_STEPS = {"step", "steps", "iteration", "iterations", "iter", "iters", "it", "update", "updates"}
+_TIMES = {
+    "seconds", "sec", "secs", "s", "ms", "time", "hours", "hour", "hrs", "minutes", "wall", "timestamp", "runtime",
+    "elapsed", "duration", "dt", "gpuhours", "eta", "latency",
+}  # fmt: skip
+_PER = {"per", "tps", "mfu", "hfu", "throughput", "speed", "rate", "sps", "qps"}
+_AMOUNT = {"total", "cumulative", "cum", "consumed", "seen", "processed"}
+_SETTING = {"total", "max", "num", "warmup", "peak", "base", "min", "init", "initial", "accumulation", "final", "every"}
+"""Words of a setting of the run rather than of its progress, unless the values rise."""
+_NEVER = {
+    "grad", "gradient", "norm", "throughput", "util", "mem", "memory", "temp", "temperature", "weight", "decay",
+    "gnorm", "momentum", "beta", "mfu", "gpu", "cpu", "clip",
+}  # fmt: skip
+_RATE_WORDS = {"lr", "lrm", "lrs"}
+_NOT_RATE = {"loss", "time", "norm", "grad", "steps", "step"}
+PARAMETERS = re.compile(
+    r"(n|num|total|model|trainable)?_?(params|parameters|model_size)(_.*)?|model_size|non_embedding_params"
+)
+RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "record", "model", "tag", "run_uuid")
+"""Columns that may separate runs, in addition to those that a fit uses by default."""
+
+
+def plain(name: str) -> str:
+    """A name in lower case with underscores between its words; the group before a slash is removed."""
+    return re.sub(r"[^a-z0-9@]+", "_", name.rpartition("/")[2].lower()).strip("_")
+
+
+@functools.lru_cache(100_000)
+def words(name: str) -> tuple[str, ...]:
+    """The words of a name in lower case, including the group before a slash. Numbers at the end of words are
+    dropped."""
+    parts = re.split(r"[^A-Za-z0-9]+", _CAMEL.sub(" ", name))
+    return tuple(bare.lower() for part in parts if (bare := part.rstrip("0123456789")))
+
+
+def _has(name: str, some: set[str]) -> bool:
+    return not some.isdisjoint(words(name))
+
+
+def _slashed(name: str) -> str:
+    """The words around a slash that means `per`: `tok/sec`."""
+    return plain(name) if name.count("/") == 1 else ""
+
+
+def is_rate_of(name: str) -> bool:
+    """Whether this is an amount per time or a share of a peak, never an amount."""
+    if _slashed(name) in ("s", "sec", "second", "hour") or re.search(r"_s$|/s$", name.lower()):
+        return True
+    parts = words(name)
+    if "throughput" in parts and not _AMOUNT.isdisjoint(parts):
+        return "per" in parts
+    return not _PER.isdisjoint(parts)
+
+
+def is_learning_rate(name: str) -> bool:
+    """Whether the words hold `lr` or `learning rate`, and nothing that has a rate of its own."""
+    text = " ".join(words(name))
+    named = _has(name, _RATE_WORDS) or "learning rate" in text or "learningrate" in text
+    return named and not _has(name, _NOT_RATE)
+
+
+def is_setting(name: str) -> bool:
+    """Whether a name is that of a setting of the run, such as `peak_lr` or `total_steps`."""
+    return _has(name, _SETTING)
+
+
+def flops_of(name: str) -> float | None:
+    """FLOPs per unit of a column whose name says that it counts compute; None for other names. `C_no_emb` and `C` are
+    known by their values only."""
+    found = _BARE_FLOPS.fullmatch(plain(name))
+    if found is None or _has(name, {"forward", "fwd", "inference"}) or is_rate_of(name):
+        return None
+    return PREFIXES[found[1]] * (2.0 if found[2].startswith("mac") else 1.0)
+
+
+def count_of(name: str) -> float:
+    """The number that one unit of a column of tokens or samples stands for: 1e9 for `tokens_b`."""
+    parts = words(name)
+    pairs = list(pairwise(parts))
+    after = [COUNTS[part] for before, part in pairs if _is_data(before) and part in COUNTS]
+    ahead = [COUNTS[part] for part, then in pairs if _is_data(then) and len(part) > 2 and part in COUNTS]
+    joined = [COUNTS[part[0]] for part in parts if part[1:] == "tokens" and part[0] in COUNTS]
+    return next(iter([*after, *ahead, *joined]), 1.0)
+
+
+def _is_data(word: str) -> bool:
+    return word in ("token", "tokens", "samples", "sample", "examples", "images", "sequences")
+
+
+def is_tokens(name: str) -> bool:
+    """Whether this counts tokens: `tokens`, `consumed tokens`, `time/token`, `throughput/total_tokens`."""
+    joined = any(part[1:] == "tokens" and part[0] in COUNTS for part in words(name))
+    return (_has(name, {"tokens", "token"}) or joined) and not is_rate_of(name)
+
+
+def is_samples(name: str) -> bool:
+    """Whether this counts samples: `consumed samples`, `time/sample`, `images_seen`."""
+    return _has(name, {"samples", "sample", "examples", "images", "sequences"}) and not is_rate_of(name)
+
+
+def is_epochs(name: str) -> bool:
+    """Whether this counts epochs."""
+    return words(name)[-1:] in (("epoch",), ("epochs",)) and not is_rate_of(name)
+
+
+def is_step(name: str) -> bool:
+    """Whether this counts updates of the optimizer: `global_step`, `iter_num`, `time/batch`, `current_steps`."""
+    parts = [part for part in words(name) if part not in ("num", "idx", "index", "count", "number")]
+    return bool(parts) and (parts[-1] in _STEPS or parts == ["time", "batch"]) and not is_rate_of(name)
+
+
+def is_time(name: str) -> bool:
+    """Whether this is the name of a time."""
+    counts = is_tokens(name) or is_samples(name) or is_epochs(name) or words(name) == ("time", "batch")
+    return _has(name, _TIMES) and not counts
+
+
+def is_held_out(name: str) -> bool:
+    """Whether this is the name of a value measured on held-out data."""
+    return any(_HELD_OUT.fullmatch(word) for word in words(name))
+
+
+def is_training(name: str) -> bool:
+    """Whether this is the name of a value measured on the training data."""
+    return _has(name, {"train", "training"})
+
+
+def may_be_error(name: str) -> bool:
+    """Whether a column of this name may be an error if its values fall during runs."""
+    return not _has(name, _NEVER)
+
+
+def is_error(name: str) -> bool:
+    """Whether this is the name of a value where lower is better."""
+    crossed = "cross entropy" in " ".join(words(name)) or "bits per byte" in " ".join(words(name))
+    return (_has(name, _ERROR) or crossed) and not _has(name, _NOT_ERROR) and not _has(name, _NEVER)
+
+
+def is_share(name: str) -> bool:
+    """Whether an error of this name is a share of wrong answers."""
+    return _has(name, _SHARE)
+
+
+def is_good(name: str) -> bool:
+    """Whether this is the name of a value where higher is better."""
+    return any(_GOOD.fullmatch(word) for word in words(name))
+
+
+RULES: tuple[tuple[Role, Callable[[str], bool]], ...] = (
+    ("learning rate", is_learning_rate),
+    ("compute", lambda name: flops_of(name) is not None),
+    ("error", is_error),
+    ("accuracy", is_good),
+    ("rate", is_rate_of),
+    ("parameters", lambda name: PARAMETERS.fullmatch(plain(name)) is not None),
+    ("tokens", is_tokens),
+    ("samples", is_samples),
+    ("epochs", is_epochs),
+    ("time", is_time),
+    ("step", is_step),
+)
+"""Role of a column of numbers -> whether a name says so. The first that does decides."""
+
+
+def role_of(name: str) -> Role:
+    """The role that the name of a column of numbers says; empty if it says none."""
+    return next((role for role, says in RULES if says(name)), "")

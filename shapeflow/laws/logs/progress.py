@@ -1,0 +1,77 @@
+"""Which column says how far a run is, and in what unit: steps, epochs, tokens or samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from shapeflow.ir.route import LawRequest, Purpose
+from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.words import Role
+from shapeflow.laws.logs.runs import Query
+from shapeflow.laws.logs.series import Progress
+from shapeflow.laws.logs.table_facts import TableFacts
+
+OTHERS: tuple[Role, ...] = ("epochs", "samples", "tokens", "time", "rate")
+"""Roles of columns that are mistaken for steps."""
+ASK = {
+    "epochs": "say how many steps an epoch has: `step_unit: 40 steps`",
+    "samples": "say what a sample is: `step_unit: 1 samples` for images, `step_unit: 1024 tokens` for texts",
+    "tokens": "say that it counts tokens: `step_unit: 1 tokens`",
+}
+"""What a column counts -> the help of the error."""
+
+
+class Finds(Protocol):
+    """The part of a finder of columns that this module uses."""
+
+    @property
+    def query(self) -> Query: ...
+
+    @property
+    def request(self) -> LawRequest: ...
+
+    def filled(self, text: str, given: Mapping[str, str]) -> str: ...
+
+    def column(self, setting: Purpose, wanted: list[str], names: list[str], file: str) -> str | None: ...
+
+    def wrong(self, setting: Purpose, column: str, file: str, why: str, help: str | None) -> None: ...
+
+
+def progress_of(finder: Finds, table: TableFacts, given: Mapping[str, str], file: str) -> Progress | None:
+    """Return the column that says how far a run is. None if there is none, or after an error (`missing-column`,
+    `wrong-counter`)."""
+    query, roles = finder.query, table.roles
+    if query.step is None:
+        return _usual(finder, table)
+    column = finder.column("step", [finder.filled(query.step, given)], list(table.names), file)
+    if column is None:
+        return None
+    role = words.role_of(column)
+    kind = role if role in OTHERS and roles.step != column else "step"
+    if kind in ("time", "rate") or (kind != "step" and query.step_unit is None):
+        counts = f"counts {kind}" if kind in ASK else "is a time" if kind == "time" else "is an amount per time"
+        finder.wrong("step", column, file, f"{counts}, not steps", ASK.get(kind))
+        return None
+    return _in_units(query, column, kind, table)
+
+
+def _usual(finder: Finds, table: TableFacts) -> Progress | None:
+    """Return the column of steps, or of tokens if the file has a model and the log has no steps."""
+    roles, query = table.roles, finder.query
+    if roles.step is not None and roles.of[roles.step].sure != "guess":
+        return _in_units(query, roles.step, "step", table)
+    if roles.epochs is not None and query.step_unit is not None and query.step_unit.dimension == "steps":
+        return _in_units(query, roles.epochs, "epochs", table)
+    if roles.tokens is not None and finder.request.step_data is not None:
+        return Progress(roles.tokens, words.count_of(roles.tokens), data=True)
+    return None
+
+
+def _in_units(query: Query, column: str, kind: str, table: TableFacts) -> Progress:
+    unit = query.step_unit
+    facts = table.columns.get(column)
+    late = kind == "epochs" and facts is not None and facts.whole and facts.low == 0
+    if unit is None:
+        return Progress(column, late=late)
+    return Progress(column, unit.value * words.count_of(column), unit.dimension in ("tokens", "samples"), late)

@@ -1,0 +1,143 @@
+"""Reader of text that trainers print: lines with the number of a step and pairs of a name and a number.
+
+`DIALECTS` lists what is recognized. A dialect is a pattern of the lines that hold the step, a pattern of pairs, and the
+names that it abbreviates. Lines that fit no dialect are passed over: a trainer prints much that is not a measurement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from shapeflow.laws.logs.readers.ends import Ends
+from shapeflow.laws.logs.readers.lines import Lines
+from shapeflow.laws.logs.readers.log import Log, Row
+
+_NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf"
+_BARS = re.compile(rf"(?:^|[|,])\s*(?P<key>[A-Za-z][^|:=,]*?)\s*[:=]?\s*(?P<value>{_NUMBER})(?=[\s%|,(]|[a-z]|$)")
+_COLONS = re.compile(rf"(?P<key>[A-Za-z_][\w/.@-]*)\s?[:=]\s*(?P<value>{_NUMBER})(?![\w.]*/)")
+_QUOTED = re.compile(rf"'(?P<key>[^']+)': '?(?P<value>{_NUMBER})'?(?=[,}}\s])")
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@attrs.frozen
+class Dialect:
+    """The lines of one trainer."""
+
+    trainers: str
+    line: re.Pattern[str]
+    """Matches a line with measurements, or the heading of a block of them. Its group `step` is the step."""
+    pairs: re.Pattern[str] = _COLONS
+    """Finds the pairs of a line, groups `key` and `value`."""
+    short: Mapping[str, str] = attrs.field(factory=dict)
+    """Name that the trainer abbreviates -> the name of the column."""
+    block: bool = False
+    """Whether the pairs stand in indented lines below the heading."""
+    held_out: re.Pattern[str] | None = None
+    """Matches lines that are about held-out data, although the names of their pairs do not say so."""
+
+    def row(self, line: str) -> dict[str, Any] | None:
+        """Return the row of a line. None if the line is not of this dialect."""
+        found = self.line.search(line)
+        if found is None:
+            return None
+        row: dict[str, Any] = {"step": found["step"]} if found.groupdict().get("step") else {}
+        if not self.block:
+            row.update(self.pairs_of(line[: found.start()] + line[found.end() :] if row else line))
+            if self.held_out is not None and self.held_out.search(line):
+                row = {name if name == "step" else f"val/{name}": value for name, value in row.items()}
+        return row
+
+    def pairs_of(self, text: str) -> dict[str, str]:
+        found = self.pairs.finditer(text.strip())
+        named = ((self.short.get(key := one["key"].strip().strip("'\""), key), one["value"]) for one in found)
+        return {key: value.replace(",", "") for key, value in named if key}
+
+
+_VALIDATION = re.compile(r"(?i)\b(validat\w*|val|eval\w*)\b")
+DIALECTS = (
+    Dialect(
+        "llm.c",
+        re.compile(r"^s:(?P<step>\d+)(?= (?:trl|tel|eval):)"),
+        short={"trl": "train_loss", "tel": "val_loss", "eval": "hellaswag_accuracy"},
+    ),
+    Dialect("modded-nanogpt", re.compile(r"^step:(?P<step>\d+)/\d+(?= )")),
+    Dialect(
+        "nanoGPT",
+        re.compile(r"^(?:step|iter) (?P<step>\d+): (?=(?:train )?loss )"),
+        re.compile(rf"(?:^|, )(?P<key>[a-z][a-z ]*?) (?P<value>{_NUMBER})"),
+    ),
+    Dialect(
+        "Megatron",
+        re.compile(r"(?:^|\s|\])\s*(?:validation loss at )?iteration\s+(?P<step>\d+)\s*(?:/\s*\d+\s*)?(?=\|)"),
+        _BARS,
+        held_out=re.compile(r"validation loss at"),
+    ),
+    Dialect(
+        "nanochat, llm.c",
+        re.compile(r"^(?:[Ss]tep:?)\s+(?P<step>\d+)\s*(?:/\s*\d+\s*)?(?:\([\d.]+%\)\s*)?(?=\|)"),
+        _BARS,
+    ),
+    Dialect(
+        "torchtitan",
+        re.compile(r"\bstep:\s*(?P<step>\d+)\s+(?=(?:\w+/)*\w*loss: )"),
+        held_out=re.compile(r"\bvalidate\b"),
+    ),
+    Dialect(
+        "OLMo, Composer",
+        re.compile(r"\[(?:step|batch|iteration)=(?P<step>\d+)(?:/\d+)?\b[^\]]*\]:?\s*$"),
+        re.compile(rf"^(?:Train |Eval )?(?P<key>[\w/. -]+?)\s?[=:]\s*(?P<value>{_NUMBER})$"),
+        block=True,
+    ),
+    Dialect("Hugging Face", re.compile(r"^\s*\{'(?:eval_)?(?:train_)?loss': "), _QUOTED),
+)
+
+
+def rows(log: Log) -> Iterator[Row]:
+    """Yield a row for each line with measurements, or for each block of them. Raises Unreadable."""
+    lines, ends = Lines(log), Ends()
+    used: dict[str, None] = {}
+    block: tuple[Dialect, dict[str, Any]] | None = None
+    for line in lines:
+        line = _ANSI.sub("", line)
+        found = dialect_of(line)
+        if found is not None:
+            used[found[0].trainers] = None
+        pairs = block[0].pairs_of(line) if block is not None and found is None and line[:1].isspace() else {}
+        row = pairs or (found[1] if found is not None else {})
+        name, value = list(row.items())[-1] if row else ("", "")
+        if row and not lines.ended and not ends.whole(name, value, ""):
+            log.torn = True
+            continue
+        ends.see(name, value)
+        if pairs and block is not None:
+            block[1].update(pairs)
+            continue
+        yield from _measured(block)
+        block = found if found is not None and found[0].block else None
+        if block is None:
+            yield from _measured(found)
+    yield from _measured(block)
+    log.notes.append(f"lines as printed by {', '.join(used)}; other lines are passed over")
+
+
+def _measured(found: tuple[Dialect, dict[str, Any]] | None) -> Iterator[Row]:
+    if found is not None and len(found[1]) > 1:
+        yield found[1]
+
+
+def dialect_of(line: str) -> tuple[Dialect, dict[str, Any]] | None:
+    """Return the dialect of a line and the row in it. None if it has none."""
+    for dialect in DIALECTS:
+        if (row := dialect.row(line)) is not None:
+            return dialect, row
+    return None
+
+
+def looks_so(head: bytes) -> bool:
+    """Return whether one of these lines is of a dialect."""
+    text = _ANSI.sub("", head.decode(errors="replace"))
+    return any(len(line) < 4000 and dialect_of(line) is not None for line in text.splitlines())

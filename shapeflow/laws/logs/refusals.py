@@ -1,0 +1,60 @@
+"""Tables that are refused as a whole, although they can be read."""
+
+from __future__ import annotations
+
+from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.log_search import LogSearch
+from shapeflow.laws.logs.readers.numerals import notations
+from shapeflow.laws.logs.table_facts import TableFacts
+
+
+def refused(search: LogSearch, table: TableFacts, file: str) -> bool:
+    """Report a table whose numbers hold commas (`number-format`), or whose rows are ends of runs (`run-ends`). Return
+    whether it is such a table."""
+    commas = [column for column in table.columns.values() if _matters(search, column)]
+    if commas:
+        _number_format(search, commas[0], file)
+    elif table.roles.ends and not search.query.run:
+        _run_ends(search, table, file)
+    else:
+        return False
+    return True
+
+
+def _matters(search: LogSearch, column: Column) -> bool:
+    query, name = search.query, column.name
+    asked = name in (query.error, query.step, query.rate, *query.axes.values(), *search.request.units)
+    named = words.role_of(name) in ("compute", "error", "step", "tokens", "parameters", "epochs", "samples")
+    return column.with_commas and (asked or named or name in (query.compute or ""))
+
+
+def _number_format(search: LogSearch, column: Column, file: str) -> None:
+    if "commas" in search.reported:
+        return
+    search.reported.add("commas")
+    fitting = notations(column.commas)
+    example = f"`{column.commas[0]}`"
+    search.report.error(
+        "number-format",
+        f"`{column.name}` in `{file}` holds {example}, which is not a number as this file reads them",
+        search.request.at("numbers", "paths"),
+        "its numbers have commas",
+        help=search.request.advice(("numbers", " or ".join(f"`{{}}: {one}`" for one in fitting))) if fitting else None,
+    )
+
+
+def _run_ends(search: LogSearch, table: TableFacts, file: str) -> None:
+    if "ends" in search.reported:
+        return
+    search.reported.add("ends")
+    name = next(name for name, one in table.roles.of.items() if one.role == "run" and not table.columns[name].few)
+    search.report.error(
+        "run-ends",
+        f"each row of `{file}` is the end of a run of its own: `{name}` is different in every row",
+        search.request.at("paths"),
+        "a law is fitted along runs",
+        help=search.request.advice(
+            "name logs of the runs themselves", ("run", "name the columns that identify a run with `{}`")
+        ),
+    )
