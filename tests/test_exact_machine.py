@@ -229,7 +229,12 @@ def test_a_step_size_that_diverges(tmp_path: Path) -> None:
     plan = compiled(tmp_path, TEXT.replace("lr: 0.15", "lr: 0.9") + STAGES)
     with pytest.raises(Refused) as refusal:
         carried_out(plan)
-    assert [one.code for one in refusal.value.diagnostics] == ["unstable-step"]
+    (found,) = refusal.value.diagnostics
+    assert found.code == "unstable-step"
+    assert found.help is not None
+    advised = float(found.help.removeprefix("write `lr: ").removesuffix("` or less"))
+    assert 0.1 < advised < 0.9
+    carried_out(compiled(tmp_path, TEXT.replace("lr: 0.15", f"lr: {advised}") + STAGES))
 
 
 def test_the_learning_rate_that_the_laws_advise(tmp_path: Path) -> None:

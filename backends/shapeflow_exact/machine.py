@@ -15,7 +15,7 @@ from shapeflow.ir.noise import Floats
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.random_features import PLAIN_SGD, beyond_plain_sgd
 from shapeflow.ir.rates import factors
-from shapeflow_exact.moments import Basis, Diagonal, Moments, advanced, basis, diverges, moved, start
+from shapeflow_exact.moments import Basis, Diagonal, Moments, advanced, basis, diverges, largest_step, moved, start
 
 METRIC = "squared_error"
 
@@ -70,7 +70,7 @@ class ExactMachine:
         if self._diagonal is None or pace != self._pace:
             moments = self._settled()
             if diverges(moments.basis, *pace):
-                raise Refused(_unstable(step, moments.basis, *pace))
+                raise Refused(self._unstable(step, moments.basis, *pace))
             self._diagonal, self._pace = Diagonal.of(moments, *pace), pace
         loss = self._diagonal.loss
         self._diagonal, self._steps = self._diagonal.next(), self._steps + 1
@@ -101,6 +101,17 @@ class ExactMachine:
             return self._diagonal.loss
         assert self._moments is not None
         return Diagonal.of(self._moments, 0.0, 1).loss
+
+    def _unstable(self, step: int, at: Basis, step_size: float, batch: int) -> Diagnostic:
+        assert self.plan.optimizer is not None
+        rate = self.plan.optimizer.settings["lr"]
+        # At the largest stable step size itself, the noise of SGD keeps the loss high.
+        advised = 0.9 * rate * largest_step(at, batch) / step_size
+        message = f"SGD diverges from step {step + 1} on, at width {len(at.singular)} and batch {batch}"
+        note = f"`lr: {rate:g}` is a step size of {step_size:.4g} there, with gradients summed over the batch"
+        return Diagnostic(
+            "unstable-step", message, place="plan", notes=(note,), help=f"write `lr: {advised:.2g}` or less"
+        )
 
     def _basis(self, width: int) -> Basis:
         return basis(self._alpha, self._beta, self._features, self.plan.seed, width)
@@ -145,9 +156,3 @@ def _check(plan: Plan) -> None:
 def _not_exact(why: str, help_: str) -> Diagnostic:
     message = "the exact machine carries out plans for random features alone, trained by plain SGD"
     return Diagnostic("not-exact", message, place="plan", notes=(why,), help=help_)
-
-
-def _unstable(step: int, at: Basis, step_size: float, batch: int) -> Diagnostic:
-    message = f"SGD diverges from step {step + 1} on, at width {len(at.singular)} and batch {batch}"
-    note = f"the step size of the summed gradient is {step_size:.4g}"
-    return Diagnostic("unstable-step", message, place="plan", notes=(note,), help="lower the learning rate")

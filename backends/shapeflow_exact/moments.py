@@ -162,6 +162,15 @@ def diverges(basis: Basis, step_size: float, batch: int) -> bool:
     return bool(left.min() <= 0 or step_size * (basis.eigenvalues / left).sum() >= 1)
 
 
+def largest_step(basis: Basis, batch: int) -> float:
+    """The step size from which on the loss grows without limit, to six digits."""
+    low, high = 0.0, 2 / ((batch + 1) * float(basis.eigenvalues.max()))
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if diverges(basis, middle, batch) else (middle, high)
+    return low
+
+
 def _apart(moments: Moments, step_size: float, batch: int, steps: int) -> tuple[Floats, Floats]:
     """E[e] and E[e_i e_j] after some steps; the diagonal is not that of the second moment."""
     shrinks = step_size * batch * moments.basis.eigenvalues
