@@ -210,7 +210,7 @@ def test_a_credit_above_one_counts_as_one(tmp_path: Path) -> None:
     assert plan.stages[1].transition is not None
     assert plan.stages[1].transition.credit == 1.0
     assert plan.stages[1].transition.credits[0].eta == 1.2
-    assert any("measured as 1.2; the route uses a value between 0 and 1" in note for note in plan.notes)
+    assert any("measured as 1.2; the stages use 1" in note for note in plan.notes)
 
 
 def test_a_negative_credit_counts_as_zero(tmp_path: Path) -> None:

@@ -134,6 +134,8 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
 def _stated(plan: Plan) -> str:
     """What laws without measurements are worth."""
     sources = {one.law.provenance.source for one in plan.candidates if one.law is not None}
+    if "theory" in sources and plan.model is not None:
+        return "from theory: the expected loss of this model"
     if "theory" in sources:
         return "from theory: exact for the model that it describes, and not measured on yours"
     return "stated in the file; the answer is only as good as they are"
@@ -201,7 +203,7 @@ def _uncertain(plan: Plan, found: Answer) -> str:
     matrices = max((number for one in settings if isinstance(number := one.get("matrices"), int)), default=0)
     parts = [f"{matrices} draws of the random features"] if matrices else []
     parts += ["the measured credits"] if any(one.measured for one in found.switches) else []
-    return f"; the interval is that of {' and '.join(parts)}" if parts else ""
+    return f"; the interval is that of {' and '.join(parts)}, without the noise of SGD" if parts else ""
 
 
 def _settle(plan: Plan, found: Answer) -> str:

@@ -59,7 +59,8 @@ def _of_switch(program: Program, axis: AxisUse, before: Shape, after: Shape) -> 
         yield f"the probe of {switch} gave no credit, as its errors are outside the reference's range: {assumed}"
         return
     if pair.used != pair.eta:
-        yield f"the credit of {switch} was measured as {pair.eta:.3g}; the route uses a value between 0 and 1"
+        answer = f", the answer uses {min(pair.eta, pair.most):.3g}" if pair.eta > 1 < pair.most else ""
+        yield f"the credit of {switch} was measured as {pair.eta:.3g}; the stages use {pair.used:.3g}{answer}"
     missed = sum(trial.recovery is None for trial in pair.trials)
     if missed:
         seeds = f"{missed} of {len(pair.trials)} seeds"
