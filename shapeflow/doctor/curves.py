@@ -45,6 +45,8 @@ def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict
             run = found.setdefault(key, Run(Shape.of(dict(zip(roles.axes, shape, strict=True))), file))
             step, rate = (row.get(column) if column else None for column in (roles.step, roles.rate))
             run.add(count.of(row), row.get(roles.errors[0]), step, rate)
+    for run in found.values():
+        run.settle()
     return {key: run for key, run in found.items() if run.points or faults(run.excluded)}
 
 

@@ -50,8 +50,10 @@ def read_each(
     template = finder.template(query.pattern)
     if len(report.errors) > before or not _may_read(template, request, report):
         return None
-    search = LogSearch(query, request, report, Logs(), finder)
-    for path, given in _sources(template, request, search.logs).items():
+    logs = Logs()
+    sources = _sources(template, request, logs)
+    search = LogSearch(query, request, report, logs, finder, [path for path in sources if path.is_file()])
+    for path, given in sources.items():
         try:
             run(search, path) if path.is_dir() else table(search, path, given)
         except Unreadable as error:
