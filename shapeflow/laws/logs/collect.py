@@ -12,7 +12,7 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
 from shapeflow.laws.logs.log_files import read_table
 from shapeflow.laws.logs.log_search import LogSearch
-from shapeflow.laws.logs.matches import matches
+from shapeflow.laws.logs.matches import ANY, matches
 from shapeflow.laws.logs.readers import MissingExtra, Unreadable
 from shapeflow.laws.logs.run_folders import is_run, read_run
 from shapeflow.laws.logs.runs import Logs, Query
@@ -105,6 +105,8 @@ def _sources(template: Template, request: LawRequest, logs: Logs) -> dict[Path, 
         else:
             inner = [] if path.is_file() else _runs_in(path, request)
             found.update({child: {} for child in inner})
+            if path.is_dir() and not inner and ANY in template.pattern:
+                continue
             if path.is_file():
                 logs.skipped[name] = "the text in the place of an axis is not a value of that axis"
             elif not inner:
