@@ -237,11 +237,22 @@ def test_the_last_of_repeated_steps_counts(tmp_path: Path) -> None:
     assert "(patch: 30 px): 4 repeated" in told(report)
 
 
-def test_compute_that_does_not_increase_is_reported(tmp_path: Path) -> None:
+def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     rows = table().splitlines()
     (tmp_path / "a.csv").write_text("\n".join([rows[0], *rows[:0:-1]]) + "\n")
-    found, _ = laws(Fit("a.csv"), ask(tmp_path), "falling-compute")
+    found, _ = laws(Fit("a.csv"), ask(tmp_path))
     fits_the_truth(found)
+
+
+def test_compute_that_does_not_increase_is_reported(tmp_path: Path) -> None:
+    lines = [line.split(",") for line in table().splitlines()]
+    compute = [line[2] for line in lines]
+    for at in (5, 40):
+        compute[at], compute[at + 1] = compute[at + 1], compute[at]
+    swapped = [[*line[:2], spent, line[3]] for line, spent in zip(lines, compute, strict=True)]
+    (tmp_path / "a.csv").write_text("".join(",".join(line) + "\n" for line in swapped))
+    _, report = laws(Fit("a.csv"), ask(tmp_path), "falling-compute")
+    assert "(patch: 30 px): 1 decrease" in told(report)
 
 
 def test_too_few_points(tmp_path: Path) -> None:

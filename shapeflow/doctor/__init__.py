@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shapeflow.base.diagnostics import Report
-from shapeflow.doctor.curves import curves_of, facts_of
+from shapeflow.base.units import Amount
+from shapeflow.doctor.curves import curves_of, facts_of, progress_of
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.proposal import advice_of, sentences_of
@@ -17,6 +18,7 @@ from shapeflow.doctor.reading import Reading, readings
 from shapeflow.laws.logs.finding.by_name import Found
 from shapeflow.laws.logs.finding.roles import Roles, roles_of
 from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.series import Progress
 
 __all__ = ["ColumnFacts", "CurveFacts", "Examined", "FileFacts", "Table", "examine"]
 
@@ -24,25 +26,26 @@ SHOWN = 6
 """At most this many values of a column are shown."""
 
 
-def examine(names: Sequence[str], report: Report) -> Examined:
-    """Inspect logs, given as files, folders of files, folders of runs, or patterns.
+def examine(names: Sequence[str], report: Report, unit: Amount | None = None) -> Examined:
+    """Inspect logs, given as files, folders or patterns. `unit`: what an epoch or a sample is,
+    in steps, tokens or samples, for logs that count nothing else.
 
     Reports `no-such-logs`, `unreadable-log` and `missing-extra`; the result still contains every log that can be read.
     """
     found = readings(names, report)
-    return Examined(tables=tuple(map(_table, found.each)), passed=found.passed)
+    return Examined(tables=tuple(_table(each, unit) for each in found.each), passed=found.passed)
 
 
-def _table(reading: Reading) -> Table:
+def _table(reading: Reading, unit: Amount | None) -> Table:
     """The facts and the proposal for logs that have the same columns."""
     columns, files, pattern = reading.columns, reading.files, reading.pattern
     roles = roles_of(columns, reading.some(), axis_words())
-    curves = curves_of(reading.tables(), roles) if _complete(roles) else {}
+    progress = progress_of(columns, roles, unit)
+    curves = curves_of(reading.tables(), roles, progress) if roles.errors else {}
     facts = facts_of(curves)
     sentences: tuple[str, ...] = ()
-    if facts is not None and pattern is not None and _may_fit(roles) and len(reading.numerals) < 2:
-        numerals = next(iter(reading.numerals), None)
-        sentences = sentences_of(list(columns), roles, curves, facts, pattern, numerals)
+    if facts is not None and pattern is not None and _may_fit(roles, progress) and len(reading.numerals) < 2:
+        sentences = sentences_of(reading, roles, curves, facts, progress, unit)
     return Table(
         files=files,
         columns=tuple(_column(column, reading.count, roles.of.get(name, Found())) for name, column in columns.items()),
@@ -74,11 +77,7 @@ def _column(column: Column, rows: int, found: Found) -> ColumnFacts:
     )
 
 
-def _complete(roles: Roles) -> bool:
-    return bool(roles.errors and (roles.compute or roles.step or roles.tokens))
-
-
-def _may_fit(roles: Roles) -> bool:
+def _may_fit(roles: Roles, progress: Progress | None) -> bool:
     """Whether the roles include everything that a fit to runs of constant shape needs."""
-    counted = bool((roles.compute or roles.step or roles.tokens) and roles.axes) and not roles.ends
+    counted = bool((roles.compute or progress) and roles.axes) and not roles.ends
     return counted and (roles.where is not None or not roles.moved)

@@ -10,14 +10,17 @@ from statistics import median
 from typing import Literal
 
 from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.names import value_of
 from shapeflow.laws.logs.finding.roles import Roles
+from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.points import Point, thin
+from shapeflow.laws.logs.progress import in_units
 from shapeflow.laws.logs.readers import Row
 from shapeflow.laws.logs.runs import RUNS, Run, faults
 from shapeflow.laws.logs.schedule import FALLEN, diverged, learning_rate
-from shapeflow.laws.logs.series import Product
+from shapeflow.laws.logs.series import Product, Progress
 
 BINS = 24
 STEEPER = 1.2
@@ -29,11 +32,15 @@ SIGMAS = 2.5
 Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict[Key, Run]:
-    """(values on the axes, file and run) -> the run. `tables`: the name and rows of each file. Rows without a shape are
-    skipped."""
+def curves_of(
+    tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles, progress: Progress | None = None
+) -> dict[Key, Run]:
+    """(values on the axes, file and run) -> the run. `tables`: the name and rows of each file. `progress`: what takes
+    the place of compute if no column counts it. Rows without a shape are skipped."""
     found: dict[Key, Run] = {}
-    count = Product(roles.compute or tuple(name for name in (roles.step or roles.tokens,) if name), roles.flops)
+    count = Product(roles.compute, roles.flops) if roles.compute else progress
+    if count is None:
+        return {}
     for file, rows in tables:
         for row in rows:
             shape = _shape(row, roles) if roles.takes(row) else None
@@ -43,9 +50,25 @@ def curves_of(tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles) -> dict
             if key not in found and len(found) >= RUNS:
                 continue
             run = found.setdefault(key, Run(Shape.of(dict(zip(roles.axes, shape, strict=True))), file))
-            step, rate = (row.get(column) if column else None for column in (roles.step, roles.rate))
-            run.add(count.of(row), row.get(roles.errors[0]), step, rate)
+            rate = row.get(roles.rate) if roles.rate else None
+            step = progress.of(row) if progress is not None else None
+            run.add(count.of(row), row.get(roles.errors[0]), step if isinstance(step, float) else None, rate)
+    for run in found.values():
+        run.settle()
     return {key: run for key, run in found.items() if run.points or faults(run.excluded)}
+
+
+def progress_of(columns: Mapping[str, Column], roles: Roles, unit: Amount | None) -> Progress | None:
+    """What counts compute in a file with a model: steps, else tokens, else epochs or samples of a known unit."""
+    if roles.step is not None:
+        return in_units(roles.step, None, False)
+    if roles.tokens is not None:
+        return in_units(roles.tokens, Amount(1.0, "tokens"), False)
+    other = roles.epochs or roles.samples
+    if other is None or unit is None:
+        return None
+    late = other == roles.epochs and columns[other].whole and columns[other].low == 0
+    return in_units(other, unit, late)
 
 
 def _shape(row: Row, roles: Roles) -> tuple[str, ...] | None:

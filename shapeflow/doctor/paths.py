@@ -8,6 +8,8 @@ from pathlib import Path
 
 from shapeflow.doctor.facts import FileFacts
 
+METRICS, EVENTS = "metrics/**/*", "**/events.out.tfevents*"
+"""Patterns of the files that are the log of a run together, below its folder: of MLflow and of TensorBoard."""
 _SIGNS = '*?[{"\\'
 
 
@@ -46,11 +48,13 @@ def _patterns(paths: Sequence[str]) -> Iterator[str]:
     if len(suffixes) == 1 and suffixes != {""}:
         yield f"{lead}**/*{next(iter(suffixes))}"
     yield f"{lead}*/*"
+    yield from (f"{lead}*/{tail}" for tail in (METRICS, EVENTS))
 
 
 def only(pattern: str, paths: Sequence[str], folder: str) -> bool:
     """Whether a pattern matches these paths and no others."""
     if any(sign in path for sign in _SIGNS for path in paths):
         return False
-    found = {path.relative_to(folder).as_posix() for path in Path(folder).glob(pattern)}
+    matched = (path for path in Path(folder).glob(pattern) if "**" not in pattern or path.is_file())
+    found = {path.relative_to(folder).as_posix() for path in matched}
     return found == set(paths)

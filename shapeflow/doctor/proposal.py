@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
-from shapeflow.base.units import flops
+from shapeflow.base.units import Amount, flops
 from shapeflow.doctor import names
 from shapeflow.doctor.curves import Key
 from shapeflow.doctor.facts import CurveFacts, FileFacts
@@ -14,7 +14,7 @@ from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.roles import COMPUTE, LOGGED, RATE, STEP, Roles
 from shapeflow.laws.logs.finding.summary import Column
-from shapeflow.laws.logs.series import error_names
+from shapeflow.laws.logs.series import Progress, error_names
 
 MOST = 60
 """A condition lists at most this many shapes."""
@@ -22,27 +22,32 @@ _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def sentences_of(
-    columns: Sequence[str],
+    reading: Reading,
     roles: Roles,
     curves: Mapping[Key, object],
     facts: CurveFacts,
-    pattern: str,
-    numerals: str | None = None,
+    progress: Progress | None,
+    unit: Amount | None,
 ) -> tuple[str, ...]:
     """The sentences that a `.shape` file needs to fit laws and compile a plan: metric, axes, candidates, laws,
     traversal and a budget, which is the compute of the longest run."""
     seen = [dict(zip(roles.axes, shape, strict=True)) for shape, _ in curves]
     shapes = [dict(pairs) for pairs in sorted({tuple(shape.items()) for shape in seen}, key=_order)]
     metric = _metric(roles)
-    numbers = () if numerals is None else (f"numbers: {numerals}",)
     found = [] if metric == "loss" else [f"metric {metric}"]
     values = {axis: _ordered(axis, {shape[axis] for shape in shapes}) for axis in roles.axes}
     found += [_axis(axis, listed) for axis, listed in values.items()]
     if 0 < len(shapes) < len(list(product(*values.values()))):
         found.append(_candidates(values, shapes))
-    found.append(f"laws from fit({', '.join((*_settings(columns, roles, facts, pattern, metric), *numbers))})")
+    settings = [*_settings(list(reading.columns), roles, facts, reading.pattern or "", metric)]
+    counted = None if progress is None or roles.step or roles.tokens else unit
+    if progress is not None and counted is not None and not roles.compute:
+        settings += [f'step: "{progress.column}"', f"step_unit: {counted.value:g} {counted.dimension}"]
+    settings += [f"numbers: {one}" for one in reading.numerals]
+    found.append(f"laws from fit({', '.join(settings)})")
     last = facts.compute[1]
-    return (*found, "traversal steepest", f"budget {flops(last) if roles.compute else f'{last:.0f} steps'}")
+    data = "tokens" if progress is not None and progress.data else "steps"
+    return (*found, "traversal steepest", f"budget {flops(last) if roles.compute else f'{last:.0f} {data}'}")
 
 
 def _order(shape: Sequence[tuple[str, str]]) -> list[tuple[float, str]]:
@@ -190,7 +195,7 @@ def _without_compute(roles: Roles) -> Iterator[str]:
         what = "how many steps an epoch has" if roles.epochs else "what a sample is"
         steps = (
             f"; `{counted}` counts {'epochs' if roles.epochs else 'samples'}, not steps: in a file with a model, say "
-            f'{what}, `step: "{counted}", step_unit: {unit}`'
+            f'{what}, `step: "{counted}", step_unit: {unit}` (`shapeflow doctor --step-unit` proposes it)'
         )
     lack = "tokens" if size else "parameters" if data else "parameters and of tokens"
     yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.doctor.facts import FileFacts
 from shapeflow.doctor.names import axis_of, is_named
-from shapeflow.doctor.paths import folder_of, only, paths_of, pattern_of
+from shapeflow.doctor.paths import EVENTS, METRICS, folder_of, only, paths_of, pattern_of
 from shapeflow.doctor.places import Places, long_rows, places_of, wide_of
 from shapeflow.doctor.sources import Source, sources, unreadable
 from shapeflow.laws.logs.beside import beside
@@ -143,9 +144,30 @@ def _with_places(
         pairs = zip(logs, paths, strict=True)
         placed = [attrs.evolve(log, read=partial(_given, log, places.values[path]), placed=True) for log, path in pairs]
         return placed, places.template, None
+    if not varied and (whole := _of_runs(logs, folder, paths)) is not None:
+        return whole
     if not varied and wide is None and (known := _beside(logs)):
         logs = [attrs.evolve(log, read=partial(_given, log, known[log.path]), placed=True) for log in logs]
     return logs, pattern_of(files, folder), None if wide is None else wide.template
+
+
+def _of_runs(
+    logs: Sequence[Source], folder: str, paths: Sequence[str]
+) -> tuple[Sequence[Source], str | None, str | None] | None:
+    """The same for runs whose logs are several files, with values in the names of their folders. None for others."""
+    runs = [Path(os.path.relpath(os.path.realpath(log.log.run), os.path.realpath(folder))).as_posix() for log in logs]
+    places = places_of(list(dict.fromkeys(runs))) if logs[0].log.format in PARTS else None
+    if places is None:
+        return None
+    for tail in (METRICS, EVENTS):
+        template = f"{places.template}/{tail}"
+        if only(Template(template).pattern, paths, folder):
+            pairs = zip(logs, runs, strict=True)
+            given = [
+                attrs.evolve(log, read=partial(_given, log, places.values[run]), placed=True) for log, run in pairs
+            ]
+            return given, template, None
+    return None
 
 
 def _beside(logs: Sequence[Source]) -> dict[Path, dict[str, str]]:

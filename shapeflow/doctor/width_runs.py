@@ -9,7 +9,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.base.shapes import Shape
-from shapeflow.doctor.curves import Key, curves_of, facts_of
+from shapeflow.doctor.curves import Key, curves_of, facts_of, progress_of
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.reading import Reading, readings
 from shapeflow.doctor.sources import RUN_FOLDER, Source
@@ -60,7 +60,7 @@ def width_runs(names: Sequence[str], named: Named, report: Report) -> WidthRuns 
         if roles is None:
             continue
         used.append(roles)
-        curves.update(curves_of(_tables(reading), roles))
+        curves.update(curves_of(_tables(reading), roles, progress_of(reading.columns, roles, None)))
     if report.failed or not _alone(curves, used, notes, report):
         return None
     facts = facts_of(curves)

@@ -107,6 +107,8 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         yield "laws", _stated(plan)
     else:
         yield "data", _data(plan, found)
+    if (missing := ", ".join(_untested(plan))) and not found.stated:
+        yield "tests", f"not tested, and no support of the answer: {missing}"
     if found.settle is not None or found.say == "unknown":
         yield "settle", _settle(plan, found)
     if found.idle and found.say == "unknown":
@@ -129,6 +131,20 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
     if found.differ is not None:
         basis = f"{found.differ_runs} additional runs and the prior" if found.differ_runs else "assumed"
         yield "runs", f"two runs of a shape differ by {share(found.differ)} of compute at equal error ({basis})"
+
+
+def _untested(plan: Plan) -> Iterator[str]:
+    """What was not tested, or is not known, of the laws that were fitted to runs."""
+    laws = {one.shape: one.law.provenance for one in plan.candidates if one.law is not None}
+    fitted = {shape: about for shape, about in laws.items() if about.source == "fit"}
+    tests = (
+        ("the hold-out of {} (too few points in the first half of log compute)", "holdout"),
+        ("the learning rate of {} (no log shows it)", "learning_rate"),
+    )
+    for what, fact in tests:
+        shapes = [shape.written(plan.units) for shape, about in fitted.items() if getattr(about, fact) is None]
+        if shapes:
+            yield what.format("all laws" if len(shapes) == len(fitted) else ", ".join(shapes))
 
 
 def _stated(plan: Plan) -> str:

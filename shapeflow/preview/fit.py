@@ -212,7 +212,7 @@ def runs_of(about: Sequence[Provenance]) -> Iterator[str]:
     known = {
         "data": _each(one.data for one in about),
         "errors": _each(one.evaluation for one in about),
-        "learning rate": _each(one.learning_rate for one in about),
+        "learning rate": _each(one.learning_rate or "not known" for one in about),
     }
     parts = [f"{what}: {value}" for what, value in known.items() if value]
     yield f"compute counted by `{about[0].convention}`" + "".join(f"; {part}" for part in parts)

@@ -86,8 +86,18 @@ def _errors(plan: Plan, stage: Stage) -> str:
     if stage.leave.error is None:
         return "-"
     enter, leave = (error(point.error, plan.metric) for point in (stage.enter, stage.leave))
+    lowest = _lowest(plan, stage)
+    if lowest is not None and stage.leave.error < lowest:
+        leave = f"below {error(lowest, plan.metric)}"
     falls = enter != leave and (stage.enter.error is None or stage.enter.error > stage.leave.error)
     return f"{enter if falls or stage is not plan.stages[0] else 'start'} - {leave}"
+
+
+def _lowest(plan: Plan, stage: Stage) -> float | None:
+    """The lowest measured error of a stage's shape if its law is refused, and so says nothing of lower ones."""
+    laws = (one.law for one in plan.candidates if one.shape == stage.shape)
+    refused = next((law for law in laws if law is not None and law.provenance.verdict), None)
+    return refused.measured[1] if refused is not None and refused.measured is not None else None
 
 
 def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shapeflow.ir.law import Law
+from shapeflow.laws.fitting.holdout import FEWEST
 from shapeflow.laws.fitting.solver import at_bound
 
 
@@ -19,6 +20,7 @@ def notes(law: Law) -> Iterator[str]:
     """What to know about a law that is not a reason against it."""
     about = law.provenance
     if about.holdout is None and about.points:
-        yield f"not tested on held-out points: {about.points} points are too few"
+        first = f"fewer than {FEWEST} of its {about.points} points are in the first half of log compute"
+        yield f"not tested on held-out points: {first}"
     if about.exponent is not None and at_bound(law.b, about.exponent):
         yield f"the exponent is at the limit of the search range: b = {law.b:.3g}"

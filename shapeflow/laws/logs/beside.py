@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shapeflow.base.json_text import parse_json
+from shapeflow.laws.logs.readers import mlflow
 
 NAMES = (
     "hparams.yaml", "config.json", "args.json", "args.yaml", "config.yaml", ".hydra/config.yaml", "params.json",
@@ -16,6 +17,8 @@ NAMES = (
 """Names of configurations, relative to the folder of a log or to the one above it."""
 LARGEST = 1 << 20
 """Maximum size of a configuration in bytes."""
+MOST, LONGEST = 1000, 1000
+"""Maximum number of parameters of a run of MLflow, and of bytes of one."""
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.-]+) *: *(?P<value>[^#{}\[\]&*|>]*?) *(?:#.*)?")
 
 
@@ -23,10 +26,25 @@ def beside(path: Path) -> dict[str, str]:
     """Return the numbers and texts in the configurations next to a log, by their keys: `d_model`, and `model.d_model`
     for one that is nested. A key that stands in several places with different values is left out."""
     found: dict[str, str] = {}
+    metrics = mlflow.folder_of(path)
+    if metrics is not None:
+        found.update(_parameters(metrics.parent / "params"))
     for folder in (path.parent, path.parent.parent):
         for name in NAMES:
             for key, value in _values(folder / name):
                 found.setdefault(key, value)
+    return found
+
+
+def _parameters(folder: Path) -> dict[str, str]:
+    """Return the parameters of a run of MLflow: a file for each, with its value."""
+    found: dict[str, str] = {}
+    try:
+        for path in sorted(folder.iterdir())[:MOST]:
+            if path.is_file() and path.stat().st_size <= LONGEST:
+                found[path.name] = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return {}
     return found
 
 

@@ -12,7 +12,7 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
 from shapeflow.laws.logs.log_files import read_table
 from shapeflow.laws.logs.log_search import LogSearch
-from shapeflow.laws.logs.matches import matches
+from shapeflow.laws.logs.matches import ANY, matches
 from shapeflow.laws.logs.readers import MissingExtra, Unreadable
 from shapeflow.laws.logs.run_folders import is_run, read_run
 from shapeflow.laws.logs.runs import Logs, Query
@@ -50,8 +50,10 @@ def read_each(
     template = finder.template(query.pattern)
     if len(report.errors) > before or not _may_read(template, request, report):
         return None
-    search = LogSearch(query, request, report, Logs(), finder)
-    for path, given in _sources(template, request, search.logs).items():
+    logs = Logs()
+    sources = _sources(template, request, logs)
+    search = LogSearch(query, request, report, logs, finder, [path for path in sources if path.is_file()])
+    for path, given in sources.items():
         try:
             run(search, path) if path.is_dir() else table(search, path, given)
         except Unreadable as error:
@@ -103,6 +105,8 @@ def _sources(template: Template, request: LawRequest, logs: Logs) -> dict[Path, 
         else:
             inner = [] if path.is_file() else _runs_in(path, request)
             found.update({child: {} for child in inner})
+            if path.is_dir() and not inner and ANY in template.pattern:
+                continue
             if path.is_file():
                 logs.skipped[name] = "the text in the place of an axis is not a value of that axis"
             elif not inner:

@@ -4,6 +4,7 @@ runs."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import attrs
 from shapeflow.base.shapes import Shape
 from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.log_search import OTHER_SHAPES, LogSearch
-from shapeflow.laws.logs.readers import TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
+from shapeflow.laws.logs.readers import PARTS, TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
 from shapeflow.laws.logs.runs import RUNS, Run
 from shapeflow.laws.logs.series import Series
@@ -31,9 +32,11 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
         search.logs.skipped[name] = "it contains no complete row" if log.torn else "it is empty"
         return
     axes = {axis: search.query.axes.get(axis, axis) for axis in search.request.units}
+    parts = _parts(search, log)
+    names = list(dict.fromkeys(name for part in parts for name in part.columns()) if len(parts) > 1 else names)
     known = _beside(search, path, names, given)
-    names = [*names, *known]
-    table = facts_of(names, _selected(search, log, known), axes)
+    names += known
+    table = facts_of(names, chain.from_iterable(_selected(search, part, known) for part in parts), axes)
     if refused(search, table, name):
         return
     curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
@@ -47,6 +50,19 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     search.close(log)
     _counted(search, log, curves)
     _in_percent(search, name)
+
+
+def _parts(search: LogSearch, log: Log) -> list[Log]:
+    """Return the logs that are the log of a run together, as the event files and the metrics of one folder are."""
+    if log.format not in PARTS:
+        return [log]
+    if not search.parts:
+        for each in search.matched:
+            one = open_log(each)
+            if one.format in PARTS:
+                one.columns()
+                search.parts.setdefault(one.run, []).append(each)
+    return [open_log(each) for each in search.parts.get(log.run, [log.path])]
 
 
 def _beside(search: LogSearch, path: Path, names: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -140,6 +156,8 @@ class _Curve:
                 help = self.search.request.advice(("run", "; name the column that identifies a run with `{}`"))
                 raise Unreadable(f"{columns} identify more than {RUNS} runs{help or ''}")
             run = logs.runs[key] = Run(shape, self.name, evaluation=self._evaluation())
+            # `sweep` wrote this table; it trains at a constant rate.
+            run.learning_rate = "constant" if row.get(CONVENTION) else None
         at = number(step)
         if key not in self._begun and isinstance(at, float):
             self._begun.add(key)

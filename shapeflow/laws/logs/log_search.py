@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ class LogSearch:
     report: Report
     logs: Logs
     finder: Finder
+    matched: Sequence[Path] = ()
+    """All files that match the pattern."""
+    parts: dict[Path, list[Path]] = attrs.field(factory=dict)
+    """Run -> the files that are its log together."""
     reported: set[str] = attrs.field(factory=set)
     """Keys of errors that were reported, so that each is reported once."""
 

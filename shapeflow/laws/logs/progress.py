@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from shapeflow.base.units import Amount
 from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.words import Role
@@ -72,6 +73,11 @@ def _in_units(query: Query, column: str, kind: str, table: TableFacts) -> Progre
     unit = query.step_unit
     facts = table.columns.get(column)
     late = kind == "epochs" and facts is not None and facts.whole and facts.low == 0
+    return in_units(column, unit, late)
+
+
+def in_units(column: str, unit: Amount | None, late: bool) -> Progress:
+    """Return the progress that a column counts in a unit; without one, in steps."""
     if unit is None:
         return Progress(column, late=late)
     return Progress(column, unit.value * words.count_of(column), unit.dimension in ("tokens", "samples"), late)

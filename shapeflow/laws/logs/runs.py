@@ -19,6 +19,8 @@ MOST = 20_000
 """Maximum number of points of one run in memory. A longer log is thinned in log compute while it is read."""
 RUNS = 10_000
 """Maximum number of runs in all logs. More runs mean that a column that differs in every row was used as their name."""
+SHUFFLED = 0.05
+"""Maximum share of points at which step and compute fall together in a log whose rows are in order."""
 COMPUTE, ERROR = (1e-6, 1e36), (1e-12, 1e12)
 """Valid ranges of compute in FLOPs and of errors. The largest training runs took about 1e27 FLOPs, and a column may be
 in units as large as 1e24 FLOPs."""
@@ -80,6 +82,12 @@ class Run:
     """The numbers of parameters that its rows state."""
     rates: dict[float, float] = attrs.field(factory=dict)
     """Step, or compute for rows without a step -> learning rate."""
+    _computes: dict[float, float] = attrs.field(factory=dict)
+    """Step -> compute, from rows without an error."""
+    _waiting: dict[float, float] = attrs.field(factory=dict)
+    """Step -> error, from rows without compute."""
+    _back: int = 0
+    """Number of times that step and compute decreased together, as where rows are not in order."""
     _seen: tuple[float, float] | None = None
     """The step and the compute of the last row that had both."""
 
@@ -112,6 +120,10 @@ class Run:
             self.spent = max(self.spent, spent)
         self._add_rate(number(rate), at if isinstance(at, float) else spent)
         if value == "blank":
+            self._keep(self._computes, at, spent)
+            return
+        if spent == "blank" and isinstance(at, float) and isinstance(value, float):
+            self._keep(self._waiting, at, value)
             return
         if reason := _unusable(spent, value):
             self.excluded[reason] += 1
@@ -130,10 +142,34 @@ class Run:
             self.repeated += 1
             del self.points[key]
         elif last is not None and point.compute < last.compute:
-            self.falls += 1
+            behind = point.step is not None and last.step is not None and point.step < last.step
+            self.falls += not behind
+            self._back += behind
         self.points[key] = point
         if len(self.points) > MOST:
             self._thin()
+
+    @staticmethod
+    def _keep(values: dict[float, float], at: Any, value: Any) -> None:
+        if isinstance(at, float) and isinstance(value, float) and math.isfinite(at) and math.isfinite(value):
+            values[at] = value
+            if len(values) > MOST:
+                for odd in sorted(values)[1::2]:
+                    del values[odd]
+
+    def settle(self) -> None:
+        """Give errors that were logged apart from compute the compute of the same step. Call this after the last
+        row."""
+        for at, error in sorted(self._waiting.items()):
+            spent = self._computes.get(at, "blank")
+            if reason := _unusable(spent, error):
+                self.excluded[reason] += 1
+            elif at not in self.points and isinstance(spent, float):
+                self.points[at] = Point(spent, error, at)
+        self._waiting.clear()
+        # In a table whose rows are not in order, compute falls with the step in many rows.
+        self.falls += self._back if self._back <= SHUFFLED * len(self.points) else 0
+        self._back = 0
 
     def _add_rate(self, rate: Any, at: Any) -> None:
         if isinstance(rate, float) and isinstance(at, float) and math.isfinite(rate) and math.isfinite(at):
@@ -143,6 +179,7 @@ class Run:
 
     def finish(self) -> None:
         """Set the learning rate and remove the points at which the run had diverged. Call this after the last row."""
+        self.settle()
         self.learning_rate = self.learning_rate or learning_rate(self.rates)
         lost = {id(point) for point in diverged(sorted(self.points.values(), key=lambda one: one.compute))}
         self.points = {key: point for key, point in self.points.items() if id(point) not in lost}

@@ -17,7 +17,7 @@ from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Sta
 from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg, Route
 from shapeflow.ir.tabulated import AnyLaw
-from shapeflow.stages.lower.cautions import cautions
+from shapeflow.stages.lower.cautions import beyond_refused, cautions
 from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
 from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, leave, seconds_of
@@ -51,6 +51,8 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
     totals = Totals(end.compute, end.error, end.step, end.seconds)
     evaluate = interval(program.evaluate, EVALUATE, program, stages)
     trained = program.trained
+    # What a traversal notes of errors that only a refused law reaches is not known.
+    noted = () if beyond_refused(known, stages) else route.notes
     return Plan(
         name=program.name,
         convention=program.convention,
@@ -77,7 +79,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         schedule=schedule(program, laws, end.step, report),
         seed=program.seed,
         source=program.source,
-        notes=(*route.notes, *way.notes, *cautions(program, known, stages, evaluate)),
+        notes=(*noted, *way.notes, *cautions(program, known, stages, evaluate)),
     )
 
 

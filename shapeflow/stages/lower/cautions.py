@@ -53,13 +53,32 @@ def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> It
     )
 
 
+def refused(law: AnyLaw) -> bool:
+    """Whether a law does not describe the state of a run."""
+    return bool(law.provenance.verdict)
+
+
+def beyond_refused(laws: Mapping[Shape, AnyLaw], stages: Sequence[Stage]) -> bool:
+    """Whether a stage ends below the lowest measured error of its shape by a refused law."""
+    for stage in stages:
+        law, error = laws.get(stage.shape), stage.leave.error
+        below = law is not None and law.measured is not None and error is not None and error < law.measured[1]
+        if below and law is not None and refused(law):
+            return True
+    return False
+
+
 def _extrapolated(program: Program, laws: Mapping[Shape, AnyLaw], stages: Sequence[Stage]) -> Iterator[str]:
     """Notes on stages that go below the lowest measured error of their shape."""
     for number, stage in enumerate(stages, 1):
         measured, error = laws[stage.shape].measured, stage.leave.error
         if measured is not None and error is not None and error < measured[1]:
             what = "the plan" if number == len(stages) else f"stage {number}"
+            shape, law = stage.shape.written(program.units), laws[stage.shape]
             yield (
-                f"{what} ends at error {error:.4g}, but {stage.shape.written(program.units)} was only measured down to "
-                f"{measured[1]:.4g}: below that its law is extrapolated"
+                f"{what} ends below error {measured[1]:.4g}, the lowest measured of {shape}: its law is refused, so "
+                "nothing is known below"
+                if refused(law)
+                else f"{what} ends at error {error:.4g}, but {shape} was only measured down to {measured[1]:.4g}: "
+                "below that its law is extrapolated"
             )

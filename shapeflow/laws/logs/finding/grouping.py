@@ -186,6 +186,8 @@ def differs_of(
         of_run: dict[tuple[str, ...], set[str]] = {}
         of_shape: dict[tuple[str, ...], set[str]] = {}
         for row in rows:
+            if row.get(name) is None:
+                continue
             shape = tuple(str(row.get(axis)) for axis in axes.values())
             of_shape.setdefault(shape, set()).add(str(row.get(name)))
             of_run.setdefault((*shape, *(str(row.get(run)) for run in (FILE, *runs))), set()).add(str(row.get(name)))

@@ -20,6 +20,8 @@ LARGEST = 16 << 20
 """Maximum size of a record in bytes. Larger records contain images, and are skipped."""
 TOGETHER = 10_000
 """Maximum number of scalars of a row. Further scalars of the same step start a new row."""
+SPLITS = ("train", "training", "validation", "val", "eval", "test")
+"""Folders that hold the scalars of one part of the data, under the same names as the others."""
 OWN = ("step", "wall_time")
 """Columns that are not tags."""
 NUMBERS = frozenset((1, 2, 3, 4, 5, 6, 9, 14, 17, 19, 22, 23))
@@ -42,7 +44,7 @@ def rows(log: Log) -> Iterator[Row]:
         except DecodeError:
             log.broken += 1
             continue
-        scalars = _scalars(event)
+        scalars = _named(log, _scalars(event))
         if not scalars:
             continue
         if _checksum(data) != check:
@@ -50,12 +52,34 @@ def rows(log: Log) -> Iterator[Row]:
             continue
         again = any(tag in row for tag in scalars if tag not in OWN)
         if row and (row["step"] != event.step or again or len(row) > TOGETHER):
-            yield row
+            yield _counted(row)
             row = {}
         row.update(scalars)
         row.update(step=event.step, wall_time=event.wall_time)
     if row:
-        yield row
+        yield _counted(row)
+
+
+def _named(log: Log, scalars: dict[str, float]) -> dict[str, float]:
+    """Return the scalars by names that are unique in the run, and set the folder of the run. Keras writes training and
+    validation, and `add_scalars` each scalar, to a folder of its own below that of the run."""
+    folder, found = log.path.parent, dict[str, float]()
+    for tag, value in scalars.items():
+        lead = tag.replace("/", "_").replace(" ", "_") + "_"
+        if folder.name.startswith(lead):
+            found[f"{tag}/{folder.name.removeprefix(lead)}"] = value
+        else:
+            found[f"{folder.name}/{tag}" if folder.name.lower() in SPLITS else tag] = value
+    if any(tag not in scalars for tag in found):
+        log.run_folder = folder.parent
+    return found
+
+
+def _counted(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its step under the name of what it counts: Keras logs `epoch_loss` by epochs."""
+    if any("epoch_" in tag for tag in row) and all("epoch_" in tag for tag in row if tag not in OWN):
+        return {"epoch" if name == "step" else name: cell for name, cell in row.items()}
+    return row
 
 
 def _records(log: Log) -> Iterator[tuple[bytes, int]]:
