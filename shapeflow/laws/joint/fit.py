@@ -22,7 +22,7 @@ SIZES = 3
 LEAST = 8
 """Fewest points of a joint law, which has five numbers."""
 APART = 0.1
-"""Smallest scatter of log tokens around their dependence on size. Below it, alpha and beta cannot be told apart."""
+"""Smallest scatter of log tokens around their dependence on size. Below it, alpha and beta cannot be separated."""
 SPREAD_RUNS = 200
 """Above this number of runs, their points are resampled by whole runs: the noise model needs a matrix of runs by
 points."""
@@ -74,7 +74,7 @@ def _draws(points: JointPoints, numbers: Floats, delta: float, count: int, alone
 
 def _hold_out(points: JointPoints, delta: float) -> SizeHoldOut | None:
     """Fit the smaller sizes, and compare the prediction with the larger ones: those above the middle of log size, but
-    at least one and not so many that fewer than `SIZES` are left. None if there are too few sizes or points."""
+    at least one, and `SIZES` or more are kept for the fit. None if there are too few sizes or points."""
     every = np.unique(points.size)
     kept = max(int((np.log(every) <= 0.5 * (np.log(every[0]) + np.log(every[-1]))).sum()), SIZES)
     if kept >= len(every):
@@ -161,7 +161,7 @@ def faults(points: JointPoints) -> tuple[str, str] | None:
     n, d = np.log(points.size), np.log(points.tokens)
     rest = d - np.polyval(np.polyfit(n, d, 1), n)
     if np.std(rest) < APART:
-        why = "tokens grow with size in one fixed way, so their effects cannot be told apart"
+        why = "tokens grow with size in one fixed way, so their effects cannot be separated"
         return why, "add runs of the same sizes with twice and half the tokens"
     return None
 
