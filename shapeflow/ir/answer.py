@@ -11,15 +11,25 @@ from shapeflow.base.shapes import Shape
 Say = Literal["yes", "no", "unknown"]
 
 Doubt = Literal[
-    "no-measurements", "published", "mixture", "metric", "rises", "runs-differ", "falling-rate", "too-far", "pilots"
+    "no-measurements",
+    "published",
+    "mixture",
+    "metric",
+    "rises",
+    "runs-differ",
+    "falling-rate",
+    "annealed",
+    "too-far",
+    "pilots",
 ]
 """Why the laws cannot answer, however narrow their intervals.
 
 `no-measurements`: a law does not record the measurements it was fitted to. `published`: a law is of other data.
 `mixture`: no law describes steps in several shapes. `metric`: errors of different shapes are not one measure of
 progress. `rises`: a measured curve rises. `runs-differ`: runs of one shape differ too much. `falling-rate`: a curve was
-measured at a falling learning rate. `too-far`: a curve is asked beyond the range in which curves are drawn. `pilots`:
-the pilots of a mixture do not support its law; `Answer.reasons` says why.
+measured at a falling learning rate. `annealed`: the laws are of the ends of runs. `too-far`: a curve is asked beyond
+the range in which curves are drawn. `pilots`: the pilots
+of a mixture do not support its law; `Answer.reasons` says why.
 """
 
 

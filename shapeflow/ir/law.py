@@ -35,9 +35,10 @@ class HoldOut:
 class Resampling:
     """How the resamples for the intervals were drawn."""
 
-    by: Literal["runs", "noise"]
+    by: Literal["runs", "noise", "ends"]
     """`runs`: the level of each run and the noise along it are resampled. `noise`: only the noise of a single run is
-    resampled, and the intervals hold for this run only."""
+    resampled, and the intervals hold for this run only. `ends`: the end of each run is resampled with the scatter of
+    all ends around their laws."""
     alike: int
     """Number of neighbouring points of a run that carry as much information as one independent point; it grows with
     the autocorrelation of the noise."""
@@ -79,8 +80,9 @@ class Provenance:
     below."""
     data: str | None = None
     """Training data, by a name or a digest."""
-    learning_rate: Literal["constant", "falling"] | None = None
-    """Learning rate over the points that were used, after the warm-up."""
+    learning_rate: Literal["constant", "falling", "annealed"] | None = None
+    """Learning rate over the points that were used, after the warm-up. `annealed`: each point is the end of a run that
+    finished its own schedule."""
     citation: str | None = None
     """Source of a published law."""
     files: tuple[tuple[str, str], ...] = ()

@@ -169,7 +169,7 @@ _READ: Mapping[str, _Read] = {
     "unit": _maybe(_text),
     "evaluation": _maybe(_text),
     "data": _maybe(_text),
-    "learning_rate": _one_of("constant", "falling", None),
+    "learning_rate": _one_of("constant", "falling", "annealed", None),
     "citation": _maybe(_text),
     "files": _list_of(_file),
     "runs": _count,
@@ -186,7 +186,9 @@ _READ: Mapping[str, _Read] = {
     "holdout": _maybe(
         _record(HoldOut, {"points": _count, "error": _number, "last": _number, "factor": _maybe(_number)})
     ),
-    "resampling": _maybe(_record(Resampling, {"by": _one_of("runs", "noise"), "alike": _count, "count": _count})),
+    "resampling": _maybe(
+        _record(Resampling, {"by": _one_of("runs", "noise", "ends"), "alike": _count, "count": _count})
+    ),
     "intervals": _object_of(_pair),
     "verdict": _list_of(_text),
     "curve": _maybe(_curve),

@@ -9,13 +9,16 @@ import attrs
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting, written
+from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.route import LawRequest, Purpose
-from shapeflow.laws.fitting.evidence import LEAST, Selection, gather
+from shapeflow.laws.fitting.ends import laws_of_ends
+from shapeflow.laws.fitting.ends_check import annealed, check_ends
+from shapeflow.laws.fitting.evidence import LEAST, Evidence, Selection, gather
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.fitted_source import FittedSource
 from shapeflow.laws.fitting.from_points import laws_of_points
-from shapeflow.laws.fitting.method import method, summary
+from shapeflow.laws.fitting.method import ends_method, ends_summary, method, summary
 from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
 from shapeflow.laws.fitting.warnings import doubts, log_doubts
 from shapeflow.laws.joint.fit import joint_laws
@@ -23,7 +26,9 @@ from shapeflow.laws.joint.method import joint_method, joint_summary
 from shapeflow.laws.joint.sizes import SIZE_NAMES, per_token_of, sizes_of
 from shapeflow.laws.logs.collect import read_logs
 from shapeflow.laws.logs.readers import Numerals
-from shapeflow.laws.logs.runs import Query
+from shapeflow.laws.logs.runs import Logs, Query
+
+_WHY = {"fixed_exponent": "`fixed_exponent` already sets b", "points: ends": "ends have one point each, and d is 0"}
 
 
 @attrs.frozen
@@ -81,7 +86,11 @@ class Fit(FittedSource):
         "number", "compute", "steps", "ratio", default=Amount(2.0, "number"), low=0.0,
         help="what to leave out at the start of each run: points, compute, steps, or a share of its points",
     )  # fmt: skip
-    points: int = setting(default=60, low=LEAST, help="points per law, evenly spaced in log compute")
+    points: int | Literal["ends"] = setting(
+        default=60,
+        low=LEAST,
+        help="points per law, evenly spaced in log compute; `ends`: the end of each run alone",
+    )
     offset: Literal["signed", "nonnegative"] = setting(
         default="signed",
         help="whether d may be negative (compute lost in the warm-up); nonnegative in Anagnostidis et al.",
@@ -143,24 +152,45 @@ class Fit(FittedSource):
         joint = self.form == "chinchilla"
         selection = Selection(self.drop_warmup, self.points, self.error_below, 1 if joint else LEAST)
         found = gather(logs, request, selection, report)
+        if self.points == "ends" and len(report.errors) == before:
+            check_ends(found, self._options(), joint, request, report)
         sizes = sizes_of(found, request, report) if joint and len(report.errors) == before else {}
         if len(report.errors) > before or not found:
             return FittedLaws()
+        return self._laws(found, logs, sizes, request, report)
+
+    def _laws(
+        self,
+        found: Mapping[Shape, Evidence],
+        logs: Logs,
+        sizes: Mapping[Shape, float],
+        request: LawRequest,
+        report: Report,
+    ) -> FittedLaws:
+        """Return the laws of the points that were found. `sizes`: N of each candidate, for a joint law."""
         # The `.shape` language does not allow hyphens in names, so the setting is spelled `held_out`.
         evaluation = self.evaluation and self.evaluation.replace("_", "-")
         assumed = {"evaluation": evaluation, "data": self.data, "learning_rate": self.learning_rate}
-        options = FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)
+        options, ends = self._options(), self.points == "ends"
         points = {shape: one.points for shape, one in found.items()}
         about = {shape: one.about(logs, request, assumed, written(self)) for shape, one in found.items()}
+        if ends:
+            about = {shape: annealed(each, found[shape].runs) for shape, each in about.items()}
         resamples = self.resamples if request.intervals else 0
-        if joint:
+        if self.form == "chinchilla":
             laws = joint_laws(points, about, sizes, per_token_of(sizes, request), self.delta, resamples)
-            doubts(laws.laws, request, report)
-            return attrs.evolve(laws, method=joint_method(self.delta), summary=joint_summary(self.delta))
-        laws = laws_of_points(points, about, options, resamples)
+            how, words = joint_method(self.delta), joint_summary(self.delta)
+        elif ends:
+            laws = laws_of_ends(points, about, options, resamples)
+            how, words = ends_method(options, len(found)), ends_summary(options)
+        else:
+            laws = laws_of_points(points, about, options, resamples)
+            how, words = method(options, len(found), self.drop_warmup, self.points), summary(options)
         doubts(laws.laws, request, report)
-        how = method(options, len(found), self.drop_warmup, self.points)
-        return attrs.evolve(laws, method=how, summary=summary(options))
+        return attrs.evolve(laws, method=how, summary=words)
+
+    def _options(self) -> FitOptions:
+        return FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)
 
     def _idle(self, request: LawRequest, report: Report) -> None:
         """Report settings that have no effect (`idle-setting`)."""
@@ -169,10 +199,12 @@ class Fit(FittedSource):
             idle = dict.fromkeys(("offset", "exponent", "fixed_exponent", "residual"), "form: chinchilla")
         elif self.parameters is not None:
             idle["parameters"] = "form: power"
+        if self.points == "ends":
+            idle |= dict.fromkeys(("offset", "residual", "drop_warmup"), "points: ends")
         for name, other in idle.items():
             if name in request.spans:
                 message = f"`{name}` has no effect together with `{other}`"
-                why = "`fixed_exponent` already sets b" if other == "fixed_exponent" else "for the other form of law"
+                why = _WHY.get(other, "for the other form of law")
                 report.error("idle-setting", message, request.spans[name], why, help="keep one of them")
 
     def _query(self, request: LawRequest) -> Query:

@@ -24,6 +24,7 @@ DOUBTS: Mapping[Doubt, str] = {
     "rises": "a measured curve rises: its error does not show how far training has come",
     "runs-differ": "runs of one shape differ too much in the compute that they need",
     "falling-rate": "the learning rate falls along the runs, so earlier points do not show what shorter runs reach",
+    "annealed": "the laws are of the ends of runs: they compare shapes at an end, and not the errors of stages before",
     "too-far": "the plan uses a curve beyond 20 times its measured compute",
     "pilots": "the pilots do not support the law of the mixture",
 }
@@ -36,6 +37,7 @@ SETTLED: Mapping[Doubt, str] = {
     "rises": "check these runs for divergence or overfitting, or train on more data",
     "runs-differ": "more runs of each shape, or a lower learning rate",
     "falling-rate": "runs at a constant learning rate",
+    "annealed": "runs at a constant learning rate, or `shapeflow compare`, which trains the plan and its rivals",
     "too-far": "a smaller budget, or longer runs",
     "pilots": "more or longer pilots",
 }

@@ -243,8 +243,12 @@ def _resampling(about: Sequence[Provenance]) -> Iterator[str]:
         yield "no intervals: the fit was not resampled"
         return
     kinds = {way.by for way in ways}
-    parts = {"runs": "the level of each run and the noise within it", "noise": "the noise within its single run"}
-    drawn = ", or ".join(parts[kind] for kind in ("runs", "noise") if kind in kinds)
+    parts = {
+        "runs": "the level of each run and the noise within it",
+        "noise": "the noise within its single run",
+        "ends": "the scatter of all ends",
+    }
+    drawn = ", or ".join(text for kind, text in parts.items() if kind in kinds)
     held = "; those of a single run hold for that run only" if "noise" in kinds else ""
     yield f"intervals: {count(ways[0].count)} resamples, each with {drawn} redrawn around the law{held}"
     alike = max(way.alike for way in ways)

@@ -22,7 +22,7 @@ MARGIN = 1.02
 """Factor on a length that is asked for: the measurements after a round of runs ask a little further."""
 ROUNDING = 1e-6
 
-UNTRAINABLE: frozenset[Doubt] = frozenset({"published", "mixture", "metric", "falling-rate"})
+UNTRAINABLE: frozenset[Doubt] = frozenset({"published", "mixture", "metric", "falling-rate", "annealed"})
 """Doubts that longer or more runs of fixed shapes do not remove."""
 
 Key = tuple[Shape, int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -60,8 +60,8 @@ class Selection:
     """How the points of a law are selected from its runs."""
 
     drop_warmup: Amount
-    points: int
-    """Maximum number of points of a law."""
+    points: int | Literal["ends"]
+    """Maximum number of points of a law, or the end of each run alone."""
     below: float | None = None
     """Points with an error of this or more are left out."""
     least: int = LEAST
@@ -82,6 +82,9 @@ def gather(logs: Logs, request: LawRequest, how: Selection, report: Report) -> d
         if not runs:
             continue
         _alike(shape, runs, request, report)
+        if how.points == "ends":
+            found[shape] = ends_of(runs, how.below)
+            continue
         kept = [[one for one in run.points.values() if how.below is None or one.error < how.below] for run in runs]
         try:
             points, dropped = select(kept, how.drop_warmup, how.points)
@@ -99,6 +102,14 @@ def gather(logs: Logs, request: LawRequest, how: Selection, report: Report) -> d
     if few:
         _too_few(few, request, report)
     return found
+
+
+def ends_of(runs: Sequence[Run], below: float | None) -> Evidence:
+    """Return the ends of the runs of a shape as its points."""
+    ends = [run.end for run in runs if run.end is not None and (below is None or run.end.error < below)]
+    points = Points.of(list(enumerate(ends)))
+    before = sum(len(run.points) + run.excluded["in a cooldown"] for run in runs) - len(ends)
+    return Evidence(tuple(runs), points, None, {"before the end": before} if before > 0 else {})
 
 
 def _counted(dropped: Mapping[str, int], runs: Iterable[Run]) -> dict[str, int]:

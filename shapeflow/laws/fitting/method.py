@@ -9,7 +9,7 @@ from shapeflow.laws.fitting.projection import GRID_B, GRID_D, NEGATIVE
 from shapeflow.laws.fitting.solver import B_HIGH, B_LOW, POOLED_GRID, STARTS, FitOptions
 
 
-def method(options: FitOptions, laws: int, drop_warmup: Amount, points: int) -> dict[str, Any]:
+def method(options: FitOptions, laws: int, drop_warmup: Amount, points: int | str) -> dict[str, Any]:
     """Return the description of a fit of `laws` laws as JSON values: parameters, points, loss and optimiser."""
     kind = options.kind(laws)
     low = "0" if options.offset == "nonnegative" else f"-{NEGATIVE:g} of the first compute"
@@ -40,6 +40,27 @@ def method(options: FitOptions, laws: int, drop_warmup: Amount, points: int) -> 
             "winner": "the least summed loss",
         },
     }
+
+
+def ends_method(options: FitOptions, laws: int) -> dict[str, Any]:
+    """Return the description of a fit of `laws` laws to ends of runs as JSON values."""
+    kind = options.kind(laws)
+    return {
+        "parameters": {
+            "free": ["a", "c"] if kind == "fixed" else ["a", "b", "c"],
+            "fixed": {"d": 0.0, **({"b": options.fixed} if kind == "fixed" else {})},
+            "shared by all laws": ["b"] if kind == "pooled" else [],
+        },
+        "points": {"kind": "the end of each run, which finished its own schedule"},
+        "weighting": "every end alike",
+        "loss": {"name": "huber", "delta": options.delta, "residual": "log(law) - log(measured)"},
+        "optimiser": {"name": "variable projection over a grid of b, which is then refined"},
+    }
+
+
+def ends_summary(options: FitOptions) -> str:
+    """Return a short description of the fit to ends of runs for the screen."""
+    return f"each point is the end of a run; d is 0; Huber loss of log(law) - log(measured), delta {options.delta:g}"
 
 
 def summary(options: FitOptions) -> str:

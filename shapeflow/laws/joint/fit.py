@@ -74,7 +74,7 @@ def _draws(points: JointPoints, numbers: Floats, delta: float, count: int, alone
 
 def _hold_out(points: JointPoints, delta: float) -> SizeHoldOut | None:
     """Fit the smaller sizes, and compare the prediction with the larger ones: those above the middle of log size, but
-    at least one, and at most as many as leave `SIZES`. None if there are too few sizes or points."""
+    at least one, and `SIZES` or more are kept for the fit. None if there are too few sizes or points."""
     every = np.unique(points.size)
     kept = max(int((np.log(every) <= 0.5 * (np.log(every[0]) + np.log(every[-1]))).sum()), SIZES)
     if kept >= len(every):

@@ -46,7 +46,7 @@ def sizes_of(found: Mapping[Shape, Evidence], request: LawRequest, report: Repor
 
 
 def _enough(found: Mapping[Shape, Evidence], sizes: Mapping[Shape, float], request: LawRequest, report: Report) -> None:
-    """Report too few sizes or points, and sizes whose effect cannot be separated from that of tokens (`few-sizes`)."""
+    """Report too few sizes or points, and sizes that tokens follow (`few-sizes`)."""
     points = joint_points({shape: one.points for shape, one in found.items()}, sizes, per_token_of(sizes, request))
     if (wrong := faults(points)) is not None:
         why, help = wrong

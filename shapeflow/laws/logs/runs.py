@@ -63,6 +63,8 @@ class Run:
     points: dict[float, Point] = attrs.field(factory=dict)
     """Step, or compute for points without a step -> point. If a resumed run logs a step again, the last point is
     kept."""
+    end: Point | None = None
+    """The point of the largest compute, whether or not the learning rate was constant there."""
     spent: float = 0.0
     """The largest compute in any row of the run, in FLOPs."""
     excluded: Counter[str] = attrs.field(factory=Counter)
@@ -128,12 +130,15 @@ class Run:
         if reason := _unusable(spent, value):
             self.excluded[reason] += 1
             return
+        assert isinstance(spent, float)
+        assert isinstance(value, float)
+        point = Point(spent, value, at if isinstance(at, float) and math.isfinite(at) else None)
+        if self.end is None or point.compute >= self.end.compute:
+            self.end = point
         if isinstance(at, float) and at > self.until:
             self.excluded["in a cooldown"] += 1
             return
-        assert isinstance(spent, float)
-        assert isinstance(value, float)
-        self._put(Point(spent, value, at if isinstance(at, float) and math.isfinite(at) else None))
+        self._put(point)
 
     def _put(self, point: Point) -> None:
         key = point.compute if point.step is None else point.step
@@ -197,6 +202,8 @@ class Run:
         self.repeated += len(stale)
         for key in stale:
             del self.points[key]
+        if self.end is not None and self.end.step is not None and self.end.step > step:
+            self.end = None
 
 
 def constant_until(plan: Mapping[str, Any]) -> float:

@@ -30,7 +30,7 @@ def _doubts(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan) -> Itera
     sources = {law.provenance.source for law in laws.values()}
     if "published" in sources:
         yield "published"
-    elif any(law.provenance.source == "fit" and law.provenance.curve is None for law in laws.values()):
+    elif any(_unmeasured(law) for law in laws.values()):
         yield "no-measurements"
     if _mixed(plan) > MIXED:
         yield "mixture"
@@ -45,6 +45,17 @@ def _doubts(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan) -> Itera
         yield "rises"
     if any(one.learning_rate == "falling" for one in used):
         yield "falling-rate"
+    if any(_of_ends(law) for law in laws.values()):
+        yield "annealed"
+
+
+def _unmeasured(law: AnyLaw) -> bool:
+    """Whether a fitted law lacks its curve. Laws of ends have none: ends are not a curve."""
+    return law.provenance.source == "fit" and law.provenance.curve is None and not _of_ends(law)
+
+
+def _of_ends(law: AnyLaw) -> bool:
+    return law.provenance.learning_rate == "annealed"
 
 
 def _mixed(plan: Plan) -> float:

@@ -23,6 +23,8 @@ def cautions(
         if program.credits_path is not None:
             yield f"without laws there is no forecast, and the credits of `{program.credits_path}` affect no stage"
         return
+    if len(stages) > 1 and any(law.provenance.learning_rate == "annealed" for law in laws.values()):
+        yield "the laws are of the ends of runs: the error at a switch before the end is not predicted by them"
     if program.cooldown is not None:
         yield "the laws describe runs at a constant learning rate: the expected errors do not include the cooldown"
     if program.decay is not None:

@@ -13,6 +13,8 @@ from shapeflow.ir.tabulated import AnyLaw
 
 def of_laws(laws: Mapping[Shape, AnyLaw]) -> str:
     """Why laws do not predict a run with a schedule, in words. Published laws may describe runs with a falling rate."""
+    if any(law.provenance.learning_rate == "annealed" for law in laws.values()):
+        return "laws of the ends of runs include the schedules of those runs, and not that of this plan"
     if any(law.provenance.learning_rate == "falling" for law in laws.values()):
         return "laws of runs with a falling learning rate predict only the ends of such runs"
     return "the laws describe runs at a constant learning rate"
