@@ -205,7 +205,13 @@ def _without_compute(roles: Roles) -> Iterator[str]:
 
 
 def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
-    if not roles.axes and wide is None:
+    sizes = [name for name, one in roles.of.items() if one.role == "parameters" and columns[name].few]
+    if not roles.axes and sizes:
+        yield (
+            f"`{sizes[0]}` differs between models, and nothing else tells their shapes apart: add a column `width` (or "
+            "`depth`, ...) with the value that each size stands for"
+        )
+    elif not roles.axes and wide is None:
         listed = ", ".join(name for name in names.axes() if not names.is_named(name))
         yield (
             f"no column gives the shape: add one for each axis ({listed}), name it by "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from shapeflow.laws.logs.readers import PARTS, Numerals, Row, Unreadable
 from shapeflow.laws.logs.readers.numerals import notations
 from shapeflow.laws.logs.template import Template
 
+_BREAKS = re.compile(r"[\n\r]")
 CELLS = 400_000
 """The number of cells that are inspected to find the roles of columns."""
 
@@ -116,10 +118,19 @@ def _reading(logs: Sequence[Source]) -> Reading:
     files = tuple(log.facts() for log in logs)
     folder = folder_of(files)
     logs, pattern, wide = _with_places(logs, files, folder, columns)
+    pattern = None if pattern is None else _sayable(pattern, paths_of(files, folder), folder)
     if any(log.placed for log in logs):
         columns = {}
         count = sum(columns_of(log.read(), columns) for log in logs)
     return Reading(logs, files, columns, count, folder, pattern, wide, numerals)
+
+
+def _sayable(pattern: str, paths: Sequence[str], folder: str) -> str | None:
+    """The pattern without line breaks, which a text in a `.shape` file cannot contain; None if there is none."""
+    if not _BREAKS.search(pattern):
+        return pattern
+    found = _BREAKS.sub("?", pattern)
+    return found if only(Template(found).pattern, paths, folder) else None
 
 
 def _numerals(columns: Mapping[str, Column]) -> tuple[Numerals, ...]:

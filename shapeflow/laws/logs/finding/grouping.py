@@ -66,8 +66,9 @@ def runs_of(
         chosen, least = [*chosen, best], counts[best]
     if least >= MUCH * at_first:
         return usual, ()
-    needed = [name for name in chosen if mixed([other for other in chosen if other != name]) > least]
-    return tuple(needed), tuple(needed)
+    needed = {name for name in chosen if mixed([other for other in chosen if other != name]) > least}
+    found = tuple(name for name in columns if name in needed)
+    return found, found
 
 
 def _in_order(rows: Sequence[Row], step: str, keys: Sequence[str], errors: Sequence[str]) -> bool:

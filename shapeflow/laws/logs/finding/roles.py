@@ -166,7 +166,7 @@ def _rate(rows: Sequence[Row], of: dict[str, Found], found: Sequence[str], keys:
     order = [*(name for name in RATE if name in found), *found]
     moving = [name for name in order if varies(rows, name, keys)]
     for name in found:
-        if name not in moving and words.is_setting(name):
+        if name not in moving and words.is_setting(name) and of[name].role == "learning rate":
             of[name] = Found("", "a setting: it does not change along a run")
     still = [name for name in order if of[name].role == "learning rate"]
     return next(iter([*(name for name in RATE if name in found), *moving, *still]), None)

@@ -1,0 +1,310 @@
+"""Logs as people have them, each of which was once read wrongly, and what is right."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trainers
+from rich.console import Console
+
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.cli import answer
+from shapeflow.compiler import compile_file, fit_file
+from shapeflow.doctor import Table, examine
+from shapeflow.ir.law import Law
+from shapeflow.ir.plan import Plan
+from shapeflow.preview.plan import plan_view
+
+MODEL = """
+model transformer(depth: 4, head_width: 32, mlp_ratio: 3, context: 256 tokens)
+metric loss
+data python_source(batch: 65536 tokens)
+objective next_token
+"""
+AXIS = "axis width in [64, 128, 256] via width_expand\n"
+END = "\ntraversal steepest\nbudget 24.38 PFLOPs\n"
+FLOPS = {64: 4.7e11, 128: 1.6e12, 256: 6.1e12}
+STEPS = range(40, 4001, 40)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def loss(width: int, step: float) -> float:
+    return 1.5 + 24 / width + 6e4 * width**0.3 * (step * FLOPS[width]) ** -0.35
+
+
+def rows(width: int, steps: range = STEPS, **more: Any) -> list[dict[str, Any]]:
+    return [{"step": s, "flops": s * FLOPS[width], "val_loss": loss(width, s), **more} for s in steps]
+
+
+def each() -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    return ((width, rows(width)) for width in FLOPS)
+
+
+def together(**more: Any) -> list[dict[str, Any]]:
+    return [{"run": f"r{w}", "width": w, **row, **more} for w, found in each() for row in found]
+
+
+def table(name: str) -> Table:
+    report = Report()
+    (found,) = examine([name], report).tables
+    assert not report.errors
+    return found
+
+
+def roles(found: Table) -> Mapping[str, str]:
+    return {column.name: column.role for column in found.columns if column.role}
+
+
+def fitted(text: str) -> tuple[Mapping[Any, Law], list[Diagnostic]]:
+    Path("a.shape").write_text(text)
+    report = Report()
+    try:
+        _, found = fit_file(Path("a.shape"), (), report)
+    except Refused as refused:
+        return {}, list(refused.diagnostics)
+    return found.laws, report.diagnostics
+
+
+def pasted(found: Table, model: str = "") -> Mapping[Any, Law]:
+    laws, diagnostics = fitted(model + "\n".join(found.sentences))
+    assert not [one for one in diagnostics if one.severity == "error"]
+    for shape, law in laws.items():
+        width = int(shape.number("width"))
+        assert law.error(4000 * FLOPS[width]) == pytest.approx(loss(width, 4000), rel=2e-3)
+    assert len(laws) == 3
+    return laws
+
+
+# Epochs as steps: see test_trainers.py, and `wrong-counter` in tests/mistakes.
+
+
+def test_what_lies_beside_logs_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    for width, found in each():
+        trainers.table(Path(f"runs/width{width}/version_0/metrics.csv"), found)
+        Path(f"runs/width{width}/version_0/hparams.yaml").write_text(f"d_model: {width}\nlr: 0.0003\n")
+        Path(f"runs/width{width}/version_0/all_results.json").write_text('{"train_loss": 3.0}\n')
+    Path("runs/README.md").write_text("# Runs\n\nThree widths, as described, and more.\n")
+    assert answer(["doctor", "runs"]) == 0
+    assert "7 files are not logs, and are passed over" in capsys.readouterr().out
+    pasted(table("runs"))
+
+
+RATES = (
+    "lr", "lr-AdamW", "lr-Adam/pg1", "lr-DecoupledAdamW/group0", "optim/learning_rate_group0", "train_lr", "lr_0",
+    "x/lr0", "optim.lr", "lr/group_0", "scheduler_lr", "base_lr", "last_lr", "lr_m", "LearningRate",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_a_learning_rate_by_another_name(name: str) -> None:
+    found = together()
+    for row in found:
+        row[name] = 3e-4 * (1 - row["step"] / 4400)
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert roles(examined)[name] == "learning rate"
+    assert examined.curves is not None
+    assert examined.curves.learning_rate == "falling"
+    laws, diagnostics = fitted(AXIS + 'laws from fit("a.csv")' + END)
+    assert {law.provenance.learning_rate for law in laws.values()} == {"falling"}
+    assert "falling-rate" in [one.code for one in diagnostics]
+
+
+def test_an_unknown_learning_rate_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    trainers.table(Path("a.csv"), together(peak_lr=3e-4))
+    Path("a.shape").write_text(AXIS + 'laws from fit("a.csv")' + END)
+    assert answer(["fit", "a.shape"]) == 0
+    assert "learning rate: not known" in capsys.readouterr().out
+
+
+def test_a_count_of_zero_is_no_count() -> None:
+    from log_files import trainer_state
+
+    for width in FLOPS:
+        found = [{"step": step, "eval_loss": loss(width, step)} for step in STEPS]
+        found.append({"step": 4000, "total_flos": 0.0, "train_loss": 3.0})
+        trainer_state(Path(f"runs/width{width}/trainer_state.json"), found, global_step=4000, total_flos=0.0)
+    found_ = table("runs")
+    assert found_.needs_model
+    laws, diagnostics = fitted(MODEL + "\n".join(found_.sentences))
+    assert len(laws) == 3
+    assert [one.code for one in diagnostics] == ["computed-compute"]
+
+
+def test_a_counter_is_no_axis() -> None:
+    trainers.table(
+        Path("a.csv"),
+        [
+            {"run_name": f"m{w}", "width": w, "_step": s, "time/batch": s, "time/token": s * 65536, "loss": loss(w, s)}
+            for w in FLOPS
+            for s in STEPS
+        ],
+    )
+    found = table("a.csv")
+    assert {"time/batch": "step", "time/token": "tokens"}.items() <= roles(found).items()
+    assert found.curves is not None
+    assert (found.curves.runs, found.curves.shapes, found.curves.points) == (3, 3, (100, 100))
+
+
+def test_the_last_row_of_a_quoted_table() -> None:
+    found = together()
+    lines = [",".join(f'"{cell}"' for cell in line) for line in [list(found[0]), *(row.values() for row in found)]]
+    Path("a.csv").write_text("\n".join(lines))
+    laws, diagnostics = fitted(AXIS + 'laws from fit("a.csv")' + END)
+    assert "torn-log" not in [one.code for one in diagnostics]
+    assert max(law.provenance.spent or 0 for law in laws.values()) == pytest.approx(4000 * FLOPS[256])
+
+
+def test_each_row_is_the_end_of_a_run() -> None:
+    found = [{"Name": f"run-{i}", **row} for i, row in enumerate(together()[::10])]
+    for row in found:
+        del row["run"]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert examined.curves is not None
+    assert (examined.curves.runs, examined.sentences) == (30, ())
+    assert any("the end of a separate run" in line for line in examined.advice)
+    laws, diagnostics = fitted(AXIS + 'laws from fit("a.csv")' + END)
+    assert (laws, [one.code for one in diagnostics]) == ({}, ["run-ends"])
+
+
+@pytest.mark.parametrize("mark", ["NA", "N/A", "None", "null", "-"])
+def test_marks_of_a_missing_value(mark: str) -> None:
+    found = together()
+    for index, row in enumerate(found):
+        row["train_loss"] = row["val_loss"] * 1.01
+        row["val_loss"] = row["val_loss"] if index % 5 == 4 else mark
+    trainers.table(Path("a.csv"), found)
+    pasted(table("a.csv"))
+
+
+def test_a_held_out_error_that_is_left_aside() -> None:
+    trainers.table(
+        Path("a.csv"), [{**row, "train_loss": row["val_loss"], "val_loss": "see plot"} for row in together()]
+    )
+    assert any("`val_loss` is left aside" in line for line in table("a.csv").advice)
+
+
+def test_runs_told_apart_by_several_columns() -> None:
+    found = []
+    for width, size in zip(FLOPS, (1_200_000, 4_100_000, 15_500_000), strict=True):
+        for total in (2000, 4000):
+            for peak in (0.001, 0.003):
+                for step in range(40, total + 1, 40):
+                    data = step * 65536
+                    found.append(
+                        {
+                            "loss": loss(width, step) + peak, "N": size, "D": data, "C": 6 * size * data,
+                            "C_no_emb": 4 * size * data, "model": f"lm{width}", "total_steps": total,
+                            "current_steps": step, "peak_lr": peak,
+                        }
+                    )  # fmt: skip
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert examined.curves is not None
+    assert (examined.curves.runs, examined.curves.repeated) == (12, 0)
+    assert {name for name, role in roles(examined).items() if role == "run"} == {"model", "total_steps", "peak_lr"}
+    assert roles(examined)["current_steps"] == "step"
+    assert any("`N` differs" in line for line in examined.advice)
+    trainers.table(Path("b.csv"), [{**row, "width": int(str(row["model"])[2:])} for row in found])
+    examined = table("b.csv")
+    assert any('run: ["total_steps", "peak_lr"]' in one for one in examined.sentences), examined.sentences
+    laws, diagnostics = fitted("\n".join(examined.sentences))
+    assert {law.provenance.runs for law in laws.values()} == {4}
+    assert "repeated-steps" not in [one.code for one in diagnostics]
+
+
+def test_rows_in_any_order() -> None:
+    found = sorted(together(), key=lambda row: (row["run"], str(row["step"])))
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert examined.curves is not None
+    assert (examined.curves.runs, examined.curves.points) == (3, (100, 100))
+    assert not any("run:" in one for one in examined.sentences)
+    pasted(examined)
+
+
+def test_not_tested_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    trainers.table(Path("a.csv"), [row for row in together() if row["step"] % 200 == 0])
+    Path("a.shape").write_text(AXIS + 'laws from fit("a.csv")' + END)
+    assert answer(["fit", "a.shape"]) == 0
+    assert "fewer than 8 of its 18 points are in the first half of log compute" in capsys.readouterr().out
+    assert answer(["compile", "a.shape", "-o", "p.json"]) == 0
+    assert "not tested, and no support of the answer: the hold-out of all laws" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_no_forecast_of_a_refused_law() -> None:
+    found = together()
+    for row in found:
+        row["optim/learning_rate_group0"] = 3e-4 * (1 - row["step"] / 4400)
+    trainers.table(Path("a.csv"), found)
+    Path("a.shape").write_text(AXIS + 'laws from fit("a.csv")\ntraversal steepest\nbudget 200 PFLOPs\n')
+    plan: Plan = compile_file(Path("a.shape"), (), Report())
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(plan_view(plan))
+    assert "- below 2.182" in console.export_text()
+    assert any("its law is refused, so nothing is known below" in note for note in plan.notes)
+
+
+def test_one_file_with_one_column_more() -> None:
+    for width, found in each():
+        trainers.table(
+            Path(f"runs/width{width}.csv"), [{**row, "eval_time": 1.5} if width == 256 else row for row in found]
+        )
+    examined = table("runs")
+    assert [one.name for one in examined.files] == [f"runs/width{width}.csv" for width in (128, 256, 64)]
+    pasted(examined)
+
+
+def test_columns_beside_the_logs_give_shapes() -> None:
+    for number, (width, found) in enumerate(each()):
+        folder = Path(f"outputs/{number}")
+        trainers.table(folder / "log.csv", found)
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra/config.yaml").write_text(f"model:\n  n_embd: {width}\n  n_head: 4\nseed: 1\n")
+    examined = table("outputs")
+    assert any('axes: (width: "n_embd")' in one for one in examined.sentences)
+    pasted(examined)
+
+
+def test_decimal_commas_are_refused_by_name() -> None:
+    text = "\n".join(
+        ["run;width;step;flops;val_loss"]
+        + [f"{row['run']};{row['width']};{row['step']};{row['flops']:.0f};{row['val_loss']:.6f}" for row in together()]
+    )
+    Path("a.csv").write_text(text.replace(".", ",") + "\n")
+    laws, (found,) = fitted(AXIS + 'laws from fit("a.csv")' + END)
+    assert (laws, found.code, found.help) == ({}, "number-format", "`numbers: decimal_comma`")
+    examined = table("a.csv")
+    assert any("numbers: decimal_comma" in one for one in examined.sentences)
+    pasted(examined)
+
+
+def test_an_amount_per_time_is_not_compute() -> None:
+    trainers.table(Path("a.csv"), together(flops_per_second=1e15))
+    laws, (found, *_) = fitted(AXIS + 'laws from fit("a.csv", compute: "flops_per_second")' + END)
+    assert (laws, found.code) == ({}, "wrong-counter")
+
+
+def test_names_with_spaces_newlines_and_other_letters() -> None:
+    for width, found in each():
+        trainers.table(Path(f"läufe\n1/Größe width{width}/métriques.csv"), found)
+    pasted(table("läufe\n1"))
+
+
+def test_json_of_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    trainers.table(Path("a.csv"), together())
+    assert answer(["doctor", "a.csv", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert {column["name"]: column["sure"] for column in said["tables"][0]["columns"]}["flops"] == "likely"
