@@ -12,6 +12,7 @@ from shapeflow.base.settings import setting, written
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.route import LawRequest, Purpose
+from shapeflow.laws.fitting.drops import with_drops
 from shapeflow.laws.fitting.ends import laws_of_ends
 from shapeflow.laws.fitting.ends_check import annealed, check_ends
 from shapeflow.laws.fitting.evidence import LEAST, Evidence, Selection, gather
@@ -177,8 +178,12 @@ class Fit(FittedSource):
         else:
             laws = laws_of_points(points, about, options, resamples)
             how, words = method(options, len(found), self.drop_warmup, self.points), summary(options)
+        if not ends:
+            laws = attrs.evolve(laws, laws=with_drops(laws.laws, found, request, report))
         doubts(laws.laws, request, report)
-        return attrs.evolve(laws, method=how, summary=words)
+        own = {shape: all(run.averaged for run in one.runs) for shape, one in found.items()}
+        averaged = {shape: attrs.evolve(law, averaged=own[shape]) for shape, law in laws.laws.items()}
+        return attrs.evolve(laws, laws=averaged, method=how, summary=words)
 
     def _options(self) -> FitOptions:
         return FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)

@@ -18,6 +18,11 @@ def verdict(law: Law) -> tuple[str, ...]:
 def notes(law: Law) -> Iterator[str]:
     """What to know about a law that is not a reason against it."""
     about = law.provenance
+    if about.drop is not None:
+        yield (
+            f"cut where the learning rate falls; {about.drop.runs} run{'s' * (about.drop.runs != 1)} ended "
+            f"{about.drop.value:.3g} below the law, after a fall over {about.drop.share:.0%} of the run"
+        )
     if about.holdout is None and about.points:
         yield f"not tested on held-out points: {about.points} points are too few"
     if about.exponent is not None and at_bound(law.b, about.exponent):

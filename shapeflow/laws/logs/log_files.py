@@ -72,6 +72,7 @@ class _Curve:
         error = row.get(series.error)
         run = self._run(row, shape, step if number(error) != "blank" else None)
         run.add(compute, error, step, row.get(series.rate) if series.rate else None)
+        run.averaged = CONVENTION in row
         if series.size is not None and isinstance(size := number(row.get(series.size)), float):
             run.sizes.add(size)
         return True
