@@ -36,6 +36,9 @@ class Fit(FittedSource):
     """Fits a law error = a (compute + d)^-b + c to the runs of each candidate (Anagnostidis et al. 2024, eq. 1 and
     B.4). The fit minimises the Huber loss of log residuals over points that are evenly spaced in log compute.
 
+    `form: chinchilla` fits one law of size and tokens, E + A/N^alpha + B/D^beta, of which each candidate has its
+    curve. `points: ends` fits to the ends of runs alone, for runs that each finished their own learning rate schedule.
+
     `paths` names logs (CSV, TSV, JSON, parquet, TensorBoard event files, Hugging Face trainer states) or run folders
     that shapeflow wrote, relative to the `.shape` file. A log needs a column for compute, for the error and for each
     axis; if a column does not have the usual name, a setting states its name. A placeholder in braces matches the
@@ -131,9 +134,10 @@ class Fit(FittedSource):
         """Return the law of each candidate with its points. Empty after an error.
 
         Errors: idle-setting, path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
-        mixed-conventions, law-without-runs, missing-steps, too-few-points, mixed-laws. Warnings: torn-log,
+        mixed-conventions, law-without-runs, missing-steps, too-few-points, few-ends, few-sizes,
+        missing-parameters, mixed-laws. Warnings: torn-log,
         skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
-        small-compute, falling-rate, loose-law.
+        small-compute, falling-rate, loose-law, odd-drop.
         """
         before = len(report.errors)
         self._idle(request, report)
