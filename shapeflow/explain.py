@@ -16,6 +16,7 @@ from shapeflow.base.codes import CODES
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.base.settings import Limits, limits, name_of, settings_of
 from shapeflow.base.shapes import Shape
+from shapeflow.base.topics import ALIASES, TOPICS
 from shapeflow.base.units import BASE, Amount
 from shapeflow.language.parse_errors import EXAMPLES
 
@@ -105,7 +106,15 @@ class CodeHelp:
     text: str
 
 
-Page = ComponentHelp | SentenceHelp | KindHelp | CodeHelp
+@attrs.frozen
+class TopicHelp:
+    """A term of scaling laws."""
+
+    name: str
+    text: str
+
+
+Page = ComponentHelp | SentenceHelp | KindHelp | CodeHelp | TopicHelp
 
 
 @attrs.frozen
@@ -115,12 +124,13 @@ class Overview:
     sentences: Mapping[str, str]
     components: Mapping[str, Mapping[str, str]]
     codes: tuple[str, ...]
+    topics: tuple[str, ...]
 
 
 def overview() -> Overview:
     """A short list of everything that `explain` describes."""
     kinds = {kind: {**_broken(kind), **_firsts(kind)} for kind in _kinds()}
-    return Overview({word: _first(text) for word, text in SENTENCES.items()}, kinds, tuple(CODES))
+    return Overview({word: _first(text) for word, text in SENTENCES.items()}, kinds, tuple(CODES), tuple(TOPICS))
 
 
 def _firsts(kind: str) -> dict[str, str]:
@@ -136,7 +146,13 @@ def explain(name: str) -> tuple[Page, ...]:
     pages = tuple(_pages(name))
     if pages:
         return pages
-    names = [*SENTENCES, *(each for kind in _kinds() for each in (kind, *registry.components(kind))), *CODES]
+    names = [
+        *SENTENCES,
+        *TOPICS,
+        *ALIASES,
+        *(each for kind in _kinds() for each in (kind, *registry.components(kind))),
+        *CODES,
+    ]
     close = did_you_mean(name, names)
     help_ = f"did you mean `{close}`?" if close else "`shapeflow explain` lists all names"
     message = f"no component, sentence or diagnostic code is called `{name}`"
@@ -154,6 +170,8 @@ def _pages(name: str) -> Iterator[Page]:
             yield component_help(kind, loaded.components[name])
         elif name in loaded.broken:
             raise Refused(*loaded.broken[name])
+    if (topic := ALIASES.get(name.lower(), name.lower())) in TOPICS:
+        yield TopicHelp(topic, TOPICS[topic])
     if name in CODES:
         yield CodeHelp(name, CODES[name])
 

@@ -13,6 +13,7 @@ from shapeflow import registry
 from shapeflow.base.codes import CODES
 from shapeflow.base.diagnostics import Refused, Report, Source
 from shapeflow.base.settings import settings_of
+from shapeflow.base.topics import ALIASES, TOPICS
 from shapeflow.cli import answer
 from shapeflow.explain import SENTENCES, CodeHelp, ComponentHelp, KindHelp, SentenceHelp, explain, overview
 from shapeflow.language import syntax
@@ -113,3 +114,25 @@ def test_on_the_screen_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         assert answer(["explain", *name, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)
     assert answer(["explain", "nothing at all"]) == 1
+
+
+WORDS = "isoflop exponent floor offset intervals convention hold-out frontier chinchilla tokens init holdout isoFLOP"
+
+
+@pytest.mark.parametrize("word", WORDS.split())
+def test_terms_of_scaling_laws_are_explained(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["explain", word]) == 0
+    said = capsys.readouterr().out
+    assert ", a term" in said
+    assert len(said.split()) > 20
+
+
+def test_sentences_in_the_explanations_of_terms_parse() -> None:
+    sentences = [each for text in TOPICS.values() for each in re.findall(r"`(laws from [^`]+)`", text)]
+    assert len(sentences) >= 2
+    for sentence in sentences:
+        report = Report()
+        parse(Source(sentence, sentence), report)
+        assert not report.failed, sentence
+    assert set(ALIASES.values()) <= set(TOPICS)
+    assert not set(ALIASES) & set(TOPICS)

@@ -12,7 +12,7 @@ from shapeflow.cli.common import formatted, print_json
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
 @formatted
 def command(name: str | None, as_json: bool) -> None:
-    """Explain a component, a sentence or a diagnostic code. Without NAME, list all of them."""
+    """Explain a component, a sentence, a term or a diagnostic code. Without NAME, list all of them."""
     import attrs
 
     from shapeflow.explain import explain, overview

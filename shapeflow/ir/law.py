@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 
@@ -58,6 +58,25 @@ class MeasuredCurve:
     runs: int
     spread: float
     """Sum over the runs of the mean squared difference in log compute from their mean curve; 0 for one run."""
+
+
+@attrs.frozen(kw_only=True)
+class Drop:
+    """How far below its law a run ends whose learning rate fell at its end, as measured.
+
+    For falls of at most 20% of a run it grows with the length of the run and falls with the size of the model, each by
+    a power (measured on 18 shapes of Gemstones, McLeish et al. 2025)."""
+
+    BY_LENGTH: ClassVar[float] = 0.10
+    BY_SIZE: ClassVar[float] = -0.18
+
+    value: float
+    """In units of the error."""
+    compute: float
+    """FLOPs of the longest run that measured it."""
+    share: float
+    """The share of a run over which its learning rate fell."""
+    runs: int
 
 
 @attrs.frozen(kw_only=True)
@@ -118,6 +137,8 @@ class Provenance:
     """None for laws that were not fitted to runs."""
     spent: float | None = None
     """FLOPs of all runs that were read for this law: the cost of finding it."""
+    drop: Drop | None = None
+    """None if no run was cut where its learning rate began to fall. The JSON of a law without one does not have it."""
 
 
 def _finite(_: Any, attribute: attrs.Attribute[float], value: float) -> None:
@@ -146,6 +167,8 @@ class Law:
     draws: Any = attrs.field(default=None, eq=False, repr=False)
     """None, or a float64 array with one row (a, b, c, d) for each resample. Equal row numbers belong to the same
     resample in all laws of a fit. The law's JSON does not contain them."""
+    averaged: bool = attrs.field(default=False, eq=False, repr=False)
+    """Whether its runs are known to be measured on averaged weights, as those of shapeflow. Not in the law's JSON."""
 
     @property
     def plausible(self) -> bool:

@@ -9,11 +9,13 @@ from typing import Any
 
 import attrs
 
-from shapeflow.ir.law import HoldOut, Law, MeasuredCurve, Provenance, Resampling
+from shapeflow.ir.law import Drop, HoldOut, Law, MeasuredCurve, Provenance, Resampling
 from shapeflow.ir.tabulated import AnyLaw, TabulatedLaw
 
 _NUMBERS = ("a", "b", "c", "d")
 _TABLE = ("floor", "table")
+_LATER = {"drop"}
+"""Fields that the JSON of a law lacks if they are None."""
 
 
 def law_to_json(law: AnyLaw) -> dict[str, Any]:
@@ -24,7 +26,9 @@ def law_to_json(law: AnyLaw) -> dict[str, Any]:
         flat = {"floor": law.floor, "table": [list(point) for point in zip(law.compute_points, law.above, strict=True)]}
     else:
         flat = {name: getattr(law, name) for name in _NUMBERS}
-    return {**flat, **{key: _plain(value) for key, value in attrs.asdict(law.provenance).items()}}
+    about = {key: _plain(value) for key, value in attrs.asdict(law.provenance).items()}
+    # Laws without a drop have the same digest as those of versions that did not know drops.
+    return {**flat, **{key: value for key, value in about.items() if key not in _LATER or value is not None}}
 
 
 def any_law_from_json(data: Mapping[str, Any]) -> AnyLaw:
@@ -49,11 +53,11 @@ def law_from_json(data: Mapping[str, Any]) -> Law:
 def _provenance(data: Mapping[str, Any], numbers: tuple[str, ...]) -> Provenance:
     """The provenance in the JSON of a law that has these other keys."""
     names = [*numbers, *_READ]
-    if missing := [name for name in names if name not in data]:
+    if missing := [name for name in names if name not in data and name not in _LATER]:
         raise ValueError(f"the law lacks {', '.join(missing)}")
     if unknown := [str(name) for name in data if name not in names]:
         raise ValueError(f"the law has unknown keys: {', '.join(unknown)}")
-    return Provenance(**{name: read(data[name], name) for name, read in _READ.items()})
+    return Provenance(**{name: read(data[name], name) for name, read in _READ.items() if name in data})
 
 
 def _plain(value: Any) -> Any:
@@ -193,5 +197,6 @@ _READ: Mapping[str, _Read] = {
     "verdict": _list_of(_text),
     "curve": _maybe(_curve),
     "spent": _maybe(_number),
+    "drop": _record(Drop, {"value": _number, "compute": _number, "share": _number, "runs": _count}),
 }
 """Field of `Provenance` -> the function that reads and checks it."""

@@ -12,6 +12,7 @@ from shapeflow.base.settings import setting, written
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.route import LawRequest, Purpose
+from shapeflow.laws.fitting.drops import with_drops
 from shapeflow.laws.fitting.ends import laws_of_ends
 from shapeflow.laws.fitting.ends_check import annealed, check_ends
 from shapeflow.laws.fitting.evidence import LEAST, Evidence, Selection, gather
@@ -35,6 +36,9 @@ _WHY = {"fixed_exponent": "`fixed_exponent` already sets b", "points: ends": "en
 class Fit(FittedSource):
     """Fits a law error = a (compute + d)^-b + c to the runs of each candidate (Anagnostidis et al. 2024, eq. 1 and
     B.4). The fit minimises the Huber loss of log residuals over points that are evenly spaced in log compute.
+
+    `form: chinchilla` fits one law of size and tokens, E + A/N^alpha + B/D^beta, of which each candidate has its
+    curve. `points: ends` fits to the ends of runs alone, for runs that each finished their own learning rate schedule.
 
     `paths` names logs (CSV, TSV, JSON, parquet, TensorBoard event files, Hugging Face trainer states) or run folders
     that shapeflow wrote, relative to the `.shape` file. A log needs a column for compute, for the error and for each
@@ -139,9 +143,10 @@ class Fit(FittedSource):
         """Return the law of each candidate with its points. Empty after an error.
 
         Errors: idle-setting, path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
-        mixed-conventions, law-without-runs, missing-steps, too-few-points, mixed-laws. Warnings: torn-log,
+        mixed-conventions, law-without-runs, missing-steps, too-few-points, few-ends, few-sizes,
+        missing-parameters, mixed-laws. Warnings: torn-log,
         skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
-        small-compute, falling-rate, loose-law.
+        small-compute, falling-rate, loose-law, odd-drop.
         """
         before = len(report.errors)
         self._idle(request, report)
@@ -186,8 +191,12 @@ class Fit(FittedSource):
         else:
             laws = laws_of_points(points, about, options, resamples)
             how, words = method(options, len(found), self.drop_warmup, self.points), summary(options)
+        if not ends:
+            laws = attrs.evolve(laws, laws=with_drops(laws.laws, found, request, report))
         doubts(laws.laws, request, report)
-        return attrs.evolve(laws, method=how, summary=words)
+        own = {shape: all(run.averaged for run in one.runs) for shape, one in found.items()}
+        averaged = {shape: attrs.evolve(law, averaged=own[shape]) for shape, law in laws.laws.items()}
+        return attrs.evolve(laws, laws=averaged, method=how, summary=words)
 
     def _options(self) -> FitOptions:
         return FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)

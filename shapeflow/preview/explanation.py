@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.explain import CodeHelp, ComponentHelp, KindHelp, Overview, Page, SentenceHelp, SettingHelp
+from shapeflow.explain import CodeHelp, ComponentHelp, KindHelp, Overview, Page, SentenceHelp, SettingHelp, TopicHelp
 
 
 def pages_view(pages: Iterable[Page]) -> RenderableType:
@@ -28,6 +28,7 @@ def overview_view(overview: Overview) -> RenderableType:
     for kind, components in overview.components.items():
         parts += [Text(), Text(f"Components: {kind}", style="bold"), _names(components.items())]
     parts += [Text(), Text("Diagnostic codes", style="bold"), Padding(Text(", ".join(overview.codes)), (0, 2))]
+    parts += [Text(), Text("Terms", style="bold"), Padding(Text(", ".join(overview.topics)), (0, 2))]
     parts += [Text(), Text("Run `shapeflow explain NAME` for details.")]
     return Group(*parts)
 
@@ -49,6 +50,8 @@ def _page(page: Page) -> Iterator[RenderableType]:
             yield from _headed(f"{kind}, a kind of component", f"available: {', '.join(components)}")
         case CodeHelp(code, text):
             yield from _headed(f"{code}, a diagnostic code", text)
+        case TopicHelp(name, text):
+            yield from _headed(f"{name}, a term", text)
 
 
 def _article(kind: str) -> str:

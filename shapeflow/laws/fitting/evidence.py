@@ -108,8 +108,12 @@ def ends_of(runs: Sequence[Run], below: float | None) -> Evidence:
     """Return the ends of the runs of a shape as its points."""
     ends = [run.end for run in runs if run.end is not None and (below is None or run.end.error < below)]
     points = Points.of(list(enumerate(ends)))
-    before = sum(len(run.points) + run.excluded["in a cooldown"] for run in runs) - len(ends)
+    before = sum(len(run.points) + _after_fall(run) for run in runs) - len(ends)
     return Evidence(tuple(runs), points, None, {"before the end": before} if before > 0 else {})
+
+
+def _after_fall(run: Run) -> int:
+    return run.excluded["in a cooldown"] + run.excluded["where the learning rate falls"]
 
 
 def _counted(dropped: Mapping[str, int], runs: Iterable[Run]) -> dict[str, int]:

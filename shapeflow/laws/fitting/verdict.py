@@ -19,6 +19,11 @@ def verdict(law: Law) -> tuple[str, ...]:
 def notes(law: Law) -> Iterator[str]:
     """What to know about a law that is not a reason against it."""
     about = law.provenance
+    if about.drop is not None:
+        yield (
+            f"cut where the learning rate falls; {about.drop.runs} run{'s' * (about.drop.runs != 1)} ended "
+            f"{about.drop.value:.3g} below the law, after a fall over {about.drop.share:.0%} of the run"
+        )
     if about.holdout is None and about.points:
         first = f"fewer than {FEWEST} of its {about.points} points are in the first half of log compute"
         yield f"not tested on held-out points: {first}"

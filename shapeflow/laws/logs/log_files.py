@@ -109,6 +109,7 @@ class _Curve:
         at = step if isinstance(step, float) else None
         run = self._run(row, shape, at if number(error) != "blank" else None)
         run.add(compute, error, at, row.get(series.rate) if series.rate else None)
+        run.averaged = CONVENTION in row
         if series.size is not None and isinstance(size := number(row.get(series.size)), float):
             run.sizes.add(size)
         return True

@@ -13,7 +13,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.laws.logs.points import Point, thin
 from shapeflow.laws.logs.readers import Numerals, number
-from shapeflow.laws.logs.schedule import diverged, learning_rate
+from shapeflow.laws.logs.schedule import diverged, fall, learning_rate
 
 MOST = 20_000
 """Maximum number of points of one run in memory. A longer log is thinned in log compute while it is read."""
@@ -65,6 +65,10 @@ class Run:
     kept."""
     end: Point | None = None
     """The point of the largest compute, whether or not the learning rate was constant there."""
+    cooled_share: float | None = None
+    """The share of the run over which the learning rate fell, if the run was cut there and its end is known."""
+    averaged: bool = False
+    """Whether errors are known to be those of averaged weights."""
     spent: float = 0.0
     """The largest compute in any row of the run, in FLOPs."""
     excluded: Counter[str] = attrs.field(factory=Counter)
@@ -105,7 +109,7 @@ class Run:
         files = dict.fromkeys([file])
         until = constant_until(plan)
         rate: Literal["constant", "falling"] = "constant" if plan.get("schedule") is None else "falling"
-        return cls(shape, file, files, until, evaluation="held-out", data=named, learning_rate=rate)
+        return cls(shape, file, files, until, evaluation="held-out", data=named, learning_rate=rate, averaged=True)
 
     def add(self, compute: Any, error: Any, step: Any, rate: Any = None) -> None:
         """Add one row. `compute`: in FLOPs.
@@ -185,11 +189,23 @@ class Run:
     def finish(self) -> None:
         """Set the learning rate and remove the points at which the run had diverged. Call this after the last row."""
         self.settle()
+        if self.learning_rate is None and (at := fall(self.rates)) is not None:
+            self._cut(at)
         self.learning_rate = self.learning_rate or learning_rate(self.rates)
         lost = {id(point) for point in diverged(sorted(self.points.values(), key=lambda one: one.compute))}
         self.points = {key: point for key, point in self.points.items() if id(point) not in lost}
         if lost:
             self.excluded["diverged"] += len(lost)
+
+    def _cut(self, at: float) -> None:
+        """Remove the points after the step (or compute) `at`, where the learning rate begins to fall: what is left is a
+        run at a constant rate."""
+        kept = {key: point for key, point in self.points.items() if key <= at}
+        last = max(self.points, default=at)
+        self.excluded["where the learning rate falls"] += len(self.points) - len(kept)
+        if len(kept) < len(self.points):
+            self.cooled_share = 1 - at / last
+        self.points, self.until, self.learning_rate = kept, at, "constant"
 
     def _thin(self) -> None:
         kept = {id(point) for point in thin(sorted(self.points.values(), key=lambda one: one.compute), MOST // 2)}
@@ -234,9 +250,10 @@ def _unusable(compute: Any, error: Any) -> str | None:
 
 
 def faults(excluded: Counter[str]) -> Counter[str]:
-    """Return the exclusions that are worth a warning. Points before the first step, and points removed by thinning, are
-    normal."""
-    return Counter({why: count for why, count in excluded.items() if why not in ("before any compute", "resampling")})
+    """Return the exclusions that are worth a warning. Points before the first step, points removed by thinning, and
+    those after a run was cut are normal."""
+    normal = ("before any compute", "resampling", "where the learning rate falls")
+    return Counter({why: count for why, count in excluded.items() if why not in normal})
 
 
 @attrs.define

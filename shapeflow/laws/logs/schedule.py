@@ -12,6 +12,9 @@ from shapeflow.laws.logs.points import Point
 
 FALLEN = 0.9
 """A learning rate is constant if it stays above this fraction of its maximum after it reached the maximum."""
+FLAT, LEAST, COOLED = 0.99, 0.5, 0.3
+"""A run is cut where its rate begins to fall if the rate stays above `FLAT` of its maximum over the share `LEAST` of
+the run, and ends at `COOLED` of it or below."""
 JUMP, TIMES = 1.25, 3.0
 """Errors up to 1.25 times the lowest error never count as diverged. Errors above 3 times the lowest error count as
 diverged, unless they are within the noise."""
@@ -30,6 +33,21 @@ def learning_rate(rates: Mapping[float, float]) -> Literal["constant", "falling"
         return None
     top = max(range(len(values)), key=values.__getitem__)
     return "falling" if min(values[top:]) < FALLEN * values[top] else "constant"
+
+
+def fall(rates: Mapping[float, float]) -> float | None:
+    """Return the step after which the learning rate of a run falls, for a run that ends in a cooldown: its rate is
+    constant over half of the run or more, and then falls, without a rise, to 0.3 of it or less. None for any other
+    schedule."""
+    steps = sorted(rates)
+    values = [rates[step] for step in steps]
+    if len(values) < 3 or max(values) <= 0:
+        return None
+    level = [index for index, value in enumerate(values) if value >= FLAT * max(values)]
+    first, last = level[0], level[-1]
+    falls = all(after <= before for before, after in pairwise(values[last:]))
+    constant = len(level) == last - first + 1 and steps[last] - steps[first] >= LEAST * steps[-1]
+    return steps[last] if constant and falls and values[-1] <= COOLED * values[last] else None
 
 
 def diverged(points: Sequence[Point]) -> list[Point]:

@@ -10,6 +10,7 @@ from shapeflow.ir.parameters import ANY
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
 from shapeflow.ir.tabulated import AnyLaw
+from shapeflow.stages.lower.cooled import cooled
 from shapeflow.stages.lower.credited import credit_notes
 from shapeflow.stages.lower.schedule import of_laws
 
@@ -27,6 +28,7 @@ def cautions(
         yield "the laws are of the ends of runs: the error at a switch before the end is not predicted by them"
     if program.cooldown is not None:
         yield "the laws describe runs at a constant learning rate: the expected errors do not include the cooldown"
+        yield cooled(program, laws, stages)
     if program.decay is not None:
         yield f"{of_laws(laws)}: the expected errors do not include the schedule"
     yield from credit_notes(program, [stage.shape for stage in stages])
