@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -76,13 +77,28 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     left = tmp_path / "checkpoints" / f".step-000000004.{gone.pid}"
     left.mkdir()
     temporary = tmp_path / f".data.json.{socket.gethostname()[:50]}-{gone.pid}.abc_1234.tmp"
+    reused = tmp_path / f".plan.json.{socket.gethostname()[:50]}-{os.getpid()}.abc_1234.tmp"
     other = tmp_path / ".data.json.mine"
-    for path in (temporary, other):
+    for path in (temporary, reused, other):
         path.touch()
     resumed(tmp_path)
     assert not left.exists()
     assert not temporary.exists()
+    assert not reused.exists()
     assert other.exists()
+
+
+def test_an_old_checkpoint_is_removed_on_resume_if_no_new_one_follows(tmp_path: Path) -> None:
+    run(PLAN, tmp_path, device="cpu")
+    events = tmp_path / "events.jsonl"
+    events.write_text("".join(events.read_text().splitlines(keepends=True)[:-1]))
+    names = ["step-000000008", "step-000000012"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == names
+    for left in ("step-000000004", "step-000000003", ".step-000000012.7", "step-000000020", "step-000000004-mine"):
+        (tmp_path / "checkpoints" / left).mkdir()
+    resumed(tmp_path)
+    found = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert found == ["step-000000004-mine", *names, "step-000000020"]
 
 
 @pytest.mark.parametrize("torn", [None, 0, 1, 30])

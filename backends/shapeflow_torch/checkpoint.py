@@ -85,6 +85,21 @@ def save(path: Path, state: State) -> None:
         raise cannot_write(path, error) from error
 
 
+def tidy(folder: Path, found: Path | None) -> None:
+    """Remove what a killed process left: incomplete checkpoints, and those older than the newest `KEPT`.
+
+    `found`: the checkpoint from which the run resumes. Broken checkpoints of later steps stay until a new one is
+    complete. Raises Refused `cannot-write`."""
+    try:
+        if folder.is_dir():
+            _clear(folder)
+        if found is not None:
+            for old in [path for path in _sorted(folder) if _step(path) < _step(found)][: 1 - KEPT]:
+                shutil.rmtree(old)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
 def load(
     path: Path,
     plan: str,

@@ -16,14 +16,14 @@ from typing import Any
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import read_text, write_text
+from shapeflow.base.files import read_text, remove_temporary, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import CheckpointSaved, RunEnded, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import checkpoint_name
 from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
-from shapeflow_torch.checkpoint import newest, step_of
+from shapeflow_torch.checkpoint import newest, step_of, tidy
 
 
 def prepare(
@@ -51,11 +51,19 @@ def prepare(
         raise Refused(Diagnostic("run-finished", message, place=str(folder)))
     if resume and (folder / DATA).exists():
         _check_data(folder, data)
+    _clear(folder, found)
     if not (folder / PLAN).exists():
         plan_json.save(plan, folder / PLAN)
     write_text(folder / DATA, json.dumps(data, indent=1, sort_keys=True) + "\n")
     write_text(folder / EVENTS, lines_until(folder / EVENTS, done))
     return found
+
+
+def _clear(folder: Path, found: Path | None) -> None:
+    """Remove what a killed process left in a folder. Its next write may never come: the last checkpoint may exist."""
+    tidy(folder / CHECKPOINTS, found)
+    for name in (PLAN, DATA, EVENTS):
+        remove_temporary(folder / name)
 
 
 def intact(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:

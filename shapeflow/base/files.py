@@ -65,7 +65,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 def temporary_for(target: Path) -> tuple[int, str]:
     """Make a temporary file next to a file. Returns its descriptor and path. Removes those of killed processes. Raises
     OSError."""
-    _clear(target)
+    remove_temporary(target, own=False)
     return tempfile.mkstemp(prefix=f"{_prefix(target)}{os.getpid()}.", suffix=".tmp", dir=target.parent)
 
 
@@ -74,14 +74,20 @@ def _prefix(target: Path) -> str:
     return f".{target.name[:100]}.{socket.gethostname()[:50]}-"
 
 
-def _clear(target: Path) -> None:
-    """Remove the temporary files for a file that are left from killed processes of this machine."""
+def remove_temporary(target: Path, own: bool = True) -> None:
+    """Remove the temporary files for a file that are left from killed processes of this machine.
+
+    `own`: also those with the id of this process, which no other thread may be writing. In a container, a process often
+    has the id that the killed one had."""
     left = re.compile(re.escape(_prefix(target)) + r"(\d+)\.\w+\.tmp")
     # A folder that may be written may still not be listed.
     with contextlib.suppress(OSError):
         for path in target.parent.iterdir():
             found = left.fullmatch(path.name)
-            if found is not None and not _runs(int(found[1])):
+            if found is None:
+                continue
+            process = int(found[1])
+            if (own and process == os.getpid()) or not _runs(process):
                 path.unlink()
 
 
