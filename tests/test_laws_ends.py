@@ -192,3 +192,25 @@ def test_settings_of_curves_have_no_effect(tmp_path: Path, capsys: pytest.Captur
     path = file(tmp_path, 'fit("runs.csv", points: ends, drop_warmup: 3)')
     assert answer(["fit", str(path)]) == 1
     assert "error[idle-setting]" in capsys.readouterr().err
+
+
+def test_a_table_of_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run name in every row: refused as curves, and what laws over ends are for."""
+    rows = [
+        f"{name}{at},{width},{at * 1e15:g},{1.5 + factor * (at * 1e15) ** -0.16}"
+        for name, width, factor in (("a", 64, 300), ("b", 128, 420))
+        for at in (1, 2, 4, 8)
+    ]
+    (tmp_path / "ends.csv").write_text("\n".join(["run,width,compute,loss", *rows]) + "\n")
+    path = tmp_path / "ends.shape"
+    path.write_text(
+        'axis width in [64, 128] via width_expand\nlaws from fit("ends.csv", points: ends)\n'
+        "traversal steepest\nbudget 10 PFLOPs\n"
+    )
+    assert answer(["fit", str(path), "--json"]) == 0
+    laws = json.loads(capsys.readouterr().out)["laws"]
+    assert [law["learning_rate"] for law in laws] == ["annealed", "annealed"]
+    assert answer(["fit", str(path), "--set", 'laws from fit("ends.csv")']) == 1
+    said = capsys.readouterr().err
+    assert "run-ends" in said
+    assert "points: ends" in said

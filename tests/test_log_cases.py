@@ -308,3 +308,12 @@ def test_json_of_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["doctor", "a.csv", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert {column["name"]: column["sure"] for column in said["tables"][0]["columns"]}["flops"] == "likely"
+
+
+def test_a_fit_reads_a_folder_as_doctor_does() -> None:
+    trainers.table(Path("logs/deep/down/a.csv"), together())
+    Path("logs/deep/README.md").write_text("# Notes\n\nNothing to read here, only words.\n")
+    laws, diagnostics = fitted(AXIS + 'laws from fit("logs")' + END)
+    assert len(laws) == 3
+    (skipped,) = [one for one in diagnostics if one.code == "skipped-runs"]
+    assert any("1 are not logs" in note for note in skipped.notes)

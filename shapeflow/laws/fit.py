@@ -231,4 +231,5 @@ class Fit(FittedSource):
             where=self.where or {},
             size=named if self.form == "chinchilla" else (),
             numerals=self.numbers,
+            ends=self.points == "ends" or self.form == "chinchilla",
         )

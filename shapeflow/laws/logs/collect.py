@@ -10,6 +10,7 @@ from pathlib import Path
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
+from shapeflow.laws.logs.discover import discover
 from shapeflow.laws.logs.log_files import read_table
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.matches import ANY, matches
@@ -104,6 +105,11 @@ def _sources(template: Template, request: LawRequest, logs: Logs) -> dict[Path, 
             found[path] = {}
         else:
             inner = [] if path.is_file() else _runs_in(path, request)
+            if path.is_dir() and not inner and ANY not in template.pattern:
+                logs_in = discover(path)
+                inner = [one for one in logs_in.logs if _inside(request.folder, str(one.absolute()))]
+                if inner and logs_in.passed:
+                    logs.skipped[name] = f"of the files in it, {logs_in.passed} are not logs"
             found.update({child: {} for child in inner})
             if path.is_dir() and not inner and ANY in template.pattern:
                 continue

@@ -15,7 +15,7 @@ def refused(search: LogSearch, table: TableFacts, file: str) -> bool:
     commas = [column for column in table.columns.values() if _matters(search, column)]
     if commas:
         _number_format(search, commas[0], file)
-    elif table.roles.ends and not search.query.run:
+    elif table.roles.ends and not search.query.run and not search.query.ends:
         _run_ends(search, table, file)
     else:
         return False
@@ -55,6 +55,8 @@ def _run_ends(search: LogSearch, table: TableFacts, file: str) -> None:
         search.request.at("paths"),
         "a law is fitted along runs",
         help=search.request.advice(
-            "name logs of the runs themselves", ("run", "name the columns that identify a run with `{}`")
+            "write `points: ends` if each finished its own schedule",
+            "name logs of the runs themselves",
+            ("run", "name the columns that identify a run with `{}`"),
         ),
     )

@@ -47,6 +47,8 @@ class Query:
     where: Mapping[str, Any] = attrs.field(factory=dict)
     size: tuple[str, ...] = ()
     """Possible names of the column of the number of parameters; empty if it is not needed."""
+    ends: bool = False
+    """Whether a row may be the end of a run of its own."""
 
 
 @attrs.define
