@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.printing import say
 from shapeflow.cli.common import compute_of, formatted, print_diagnostics, print_json, verbose
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def command(
 
     show(frontier_view(found, facts, bool(asked), verbose()))
     if plot is not None:
-        click.echo(f"  plot written to {plot}")
+        say(f"  plot written to {plot}")
 
 
 def _is_shape(files: Sequence[Path]) -> bool:
