@@ -27,8 +27,9 @@ lint: $(VENV)/dev
 # Feed mutated inputs to the commands for some minutes. What breaks them is added to tests/fuzz/corpus.
 MINUTES ?= 60
 SEED ?= 0
+JOBS ?= 1
 fuzz: $(VENV)/dev
-	$(BIN)/python tests/fuzz/campaign.py --minutes $(MINUTES) --seed $(SEED)
+	$(BIN)/python tests/fuzz/campaign.py --minutes $(MINUTES) --seed $(SEED) --jobs $(JOBS)
 
 # Build the documentation in site/. `--strict` fails on broken links and on pages that are missing from the menu.
 # Do not add `--quiet`: it hides the warnings that `--strict` counts.
