@@ -61,6 +61,23 @@ class Tally:
         )
 
 
+class _Places:
+    """The folders of targets. Those with the same other files share one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[int, tuple[str, frozenset[tuple[str, int]]]] = {}
+        self.used: dict[tuple[str, frozenset[tuple[str, int]]], tuple[Target, Path]] = {}
+
+    def of(self, target: Target) -> Path:
+        """The folder of a target, with its files."""
+        key = self._known.setdefault(id(target), (target.mutated, target.others))
+        _, place = self.used.setdefault(key, (target, self._folder / str(len(self.used))))
+        if not place.exists():
+            target.write(place)
+        return place
+
+
 def drawn(name: str, targets: Sequence[Target]) -> tuple[Target, bytes]:
     """The target and the mutated file of an input."""
     draw = random.Random(name)
@@ -71,7 +88,7 @@ def drawn(name: str, targets: Sequence[Target]) -> tuple[Target, bytes]:
 def run(chunk: Chunk, targets: Sequence[Target], folder: Path, corpus: Path | None, at: Path | None = None) -> Tally:
     """Try the inputs of a chunk. `folder`: an empty folder to work in. `at`: gets the name of each input before it is
     tried, for a process that may die."""
-    home, found, places = Path.cwd(), Tally(), dict[int, Path]()
+    home, found, places = Path.cwd(), Tally(), _Places(folder)
     begun, wall = time.process_time(), time.perf_counter()
     try:
         with bounded(), remembered():
@@ -80,14 +97,11 @@ def run(chunk: Chunk, targets: Sequence[Target], folder: Path, corpus: Path | No
                 target, content = drawn(name, targets)
                 if at is not None:
                     replace(at, name.encode())
-                place = places.setdefault(id(target), folder / str(len(places)))
-                if not place.exists():
-                    target.write(place)
-                found = found.and_(_tried(name, target, content, place, corpus))
+                found = found.and_(_tried(name, target, content, places.of(target), corpus))
     finally:
         os.chdir(home)
-    for target in targets:
-        if (place := places.get(id(target))) is not None and (strange := target.strange(place)):
+    for target, place in places.used.values():
+        if strange := target.strange(place):
             found = found.and_(Tally(faults={f"{target.name}: wrote {', '.join(strange[:3])}": 1}))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     return attrs.evolve(found, peak=peak, cpu=time.process_time() - begun, wall=time.perf_counter() - wall)
@@ -105,6 +119,7 @@ def _tried(name: str, target: Target, content: bytes, place: Path, corpus: Path 
             faults[f"{target.name}: {outcome.fault}"] += 1
             if corpus is not None:
                 keep(target, content, command, outcome.fault, corpus)
+    os.chdir(place.parent)
     target.clear(place)
     return Tally(1, dict(faults), seconds, name)
 

@@ -14,7 +14,7 @@ from chunks import Chunk, Tally
 
 EVERY = 60.0
 """Seconds between two times that the file is written."""
-PARTS, LEAST, MOST = 100, 20, 1_000
+PARTS, LEAST, MOST = 1_000, 20, 1_000
 """A chunk is this part of its kind's quota, within bounds: many kinds get a turn in a short campaign."""
 
 

@@ -16,7 +16,7 @@ Change = Callable[[bytes, random.Random], bytes]
 @attrs.frozen
 class Target:
     """Files, of which one is mutated, and the commands that read them. `made`: files and folders that the commands
-    write."""
+    write. `fresh`: whether they change other files, so that all are written for every input."""
 
     name: str
     mutated: str
@@ -24,6 +24,7 @@ class Target:
     files: Mapping[str, bytes]
     commands: tuple[tuple[str, ...], ...]
     made: tuple[str, ...] = ()
+    fresh: bool = False
 
     def mutation(self, draw: random.Random) -> bytes:
         return self.change(self.files[self.mutated], draw)
@@ -35,8 +36,16 @@ class Target:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
 
+    @property
+    def others(self) -> frozenset[tuple[str, int]]:
+        """The files that are not mutated. Targets that share them can share a folder."""
+        return frozenset((name, hash(content)) for name, content in self.files.items() if name != self.mutated)
+
     def clear(self, folder: Path) -> None:
         """Remove what the commands wrote."""
+        if self.fresh:
+            shutil.rmtree(folder)
+            return
         for name in self.made:
             path = folder / name
             if path.is_dir():
@@ -46,6 +55,8 @@ class Target:
 
     def strange(self, folder: Path) -> list[str]:
         """The files that a command changed, removed or wrote although it should not have."""
+        if self.fresh:
+            return []
         here = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         changed = {
             name

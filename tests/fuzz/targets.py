@@ -37,6 +37,7 @@ MEASURED = (
     ("credits", "credits/lm_context.json", "lm_context", credits_file.SEAL, '\ncredits from "{}"\n'),
     ("profiles", "profiles/digits_seconds.json", "digits_seconds", profile.SEAL, '\nprofile from "{}"\n'),
     ("mixed-laws", "mixed-laws/laws.json", "", laws_file.SEAL, TABLE),
+    ("pilots", "laws/bytes_pilots.csv", "bytes", None, ""),
     ("laws", "laws/digits.csv", "digits", None, ""),
     ("laws", "laws/joint.csv", "joint", None, ""),
 )
@@ -56,7 +57,9 @@ def _shapes() -> list[Target]:
         return shape_texts.change(source.decode(), draw, others).encode("utf-8", "surrogatepass")
 
     beside = _beside()
-    return [Target("shape", "f.shape", change, {**beside, "f.shape": text}, COMPILES, MADE) for text in texts]
+    formats = (("fmt", "f.shape", "--check"), ("show", "f.shape"))
+    found = [Target("shape", "f.shape", change, {**beside, "f.shape": text}, COMPILES, MADE) for text in texts]
+    return [*found, *(Target("fmt", "f.shape", change, {"f.shape": text}, formats) for text in texts)]
 
 
 COMPILES, MADE = (("compile", "f.shape", "-o", "out.json"),), ("out.json",)
@@ -88,6 +91,8 @@ def _measured(folder: Path) -> list[Target]:
             files["known.json"] = _laws_of(folder / f"{example}-{kind}", files)
             commands = (("compile", "f.shape", "-o", "out.json", "--set", 'laws from table("known.json")'),)
         found.append(Target(kind, name, change, files, commands, MADE))
+        if kind == "credits":
+            found.append(Target("laws-file", "known.json", sealed(laws_file.SEAL), files, commands, MADE))
     return found
 
 
@@ -105,11 +110,14 @@ def sealed(seal: Seal) -> Change:
 def _plans() -> list[Target]:
     found = []
     commands = (("show", "p.json"), ("simulate", "p.json", "--json"))
+    compares = (("compare", "p.json", "--dry-run"), ("show", "p.json", "known.json"))
     for name in ("by_hand", "laws_only", "digits_width", "joint"):
         plan = shapeflow.compile(EXAMPLES / f"{name}.shape")
         text = json.dumps(plan_json.plan_to_json(plan)).encode()
         found.append(Target("plan", "p.json", sealed(plan_json.SEAL), {"p.json": text}, commands))
         if plan.model is not None:
+            files = {"p.json": text, "known.json": text}
+            found.append(Target("compare", "p.json", sealed(plan_json.SEAL), files, compares))
             events = [json.dumps(event_to_json(event)) for event in list(shapeflow.simulate(plan))[:60]]
             files = {"run/plan.json": text, "run/events.jsonl": ("\n".join(events) + "\n").encode()}
             shows = (("show", "run"), ("show", "run", "--json"))
