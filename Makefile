@@ -1,7 +1,7 @@
 # These two commands install everything they need; they require Python 3.11 or newer:
 #   make demo   train a small language model at two context lengths, and compare it with its rivals
 #   make test   run the tests
-# `make fuzz MINUTES=60` looks for inputs that break the commands.
+# `make fuzz MINUTES=60 JOBS=2` looks for inputs that break the commands.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -22,7 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -126,6 +126,14 @@ def prepared() -> dict[str, list[Target]]:
     return dict(sorted(found.items()))
 
 
+def warm(by_kind: Mapping[str, Sequence[Target]], kinds: Iterable[str]) -> None:
+    """Try some inputs of each kind, so that forks have the libraries and the sentences that they need."""
+    with scratch() as home:
+        for kind in kinds:
+            (folder := home / kind).mkdir()
+            run(Chunk(kind, -1, 0, 300 if kind == "shape" else 5), by_kind[kind], folder, None)
+
+
 def quotas(text: str, kinds: Sequence[str]) -> dict[str, int]:
     """`shape=1000,other=10`: the inputs of each kind. `other`: of each kind that is not named. Raises ValueError."""
     named = {name: int(count) for name, _, count in (part.partition("=") for part in text.split(","))}
@@ -161,6 +169,7 @@ def main() -> int:
         again(options.again, by_kind)
         return 0
     report = Report(options.seed, quotas(options.inputs, list(by_kind)), options.json)
+    warm(by_kind, report.quotas)
     # What exists by now is never collected, so that the pages of a process stay shared with its forks.
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):

@@ -124,13 +124,15 @@ def _tried(name: str, target: Target, content: bytes, place: Path, corpus: Path 
     return Tally(1, dict(faults), seconds, name)
 
 
+_plain = parse._attempt
+_known = functools.lru_cache(maxsize=3_000)(_plain)
+
+
 @contextlib.contextmanager
 def remembered() -> Iterator[None]:
     """Lets the parser remember the trees of sentences: most of a mutated text is as it was before."""
-    plain = parse._attempt
-    known = functools.lru_cache(maxsize=3_000)(plain)
-    parse._attempt = lambda text: known(text) if len(text) < 1_000 else plain(text)
+    parse._attempt = lambda text: _known(text) if len(text) < 1_000 else _plain(text)
     try:
         yield
     finally:
-        parse._attempt = plain
+        parse._attempt = _plain

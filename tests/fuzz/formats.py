@@ -55,7 +55,9 @@ def read(folder: Path, *names: str) -> dict[str, bytes]:
 
 def _tokens(folder: Path) -> list[Target]:
     (folder / "t.txt").write_text("some text to tokenize\n" * 50)
-    answer(["tokenize", str(folder / "t.txt"), "-o", str(folder / "t.bin"), "--tokenizer", "bytes"])
+    answer(
+        ["tokenize", str(folder / "t.txt"), "-o", str(folder / "t.bin"), "--tokenizer", "bytes", "--held-out", "20%"]
+    )
     files = {**read(folder, "t.json", "t.bin"), "f.shape": TEXT.encode()}
     shows = (("show", "t.bin"), ("show", "t.bin", "--verify"), ("compile", "f.shape"))
     trains = (("run", "f.shape", "-o", "out", "--device", "cpu", "--quiet"),)
@@ -219,7 +221,8 @@ def _tables() -> list[Target]:
     rows = [(n, n * t, 1.7 + 400 * n**-0.34 + 410 * (n * t) ** -0.28) for n in sizes for t in (2, 5, 20, 60)]
     table = "params,tokens,loss\n" + "".join(f"{n},{d},{loss * (1 + draw.gauss(0, 1e-3)):.5f}\n" for n, d, loss in rows)
     frontier = (("frontier", "t.csv", "--resamples", "3"), ("frontier", "t.csv", "--resamples", "0", "--json"))
-    curves = [(w, s, 6 * w * s, 1 / w + 3 * s**-0.6) for w in (8, 16, 32, 64) for s in (10, 30, 100, 300, 1000)]
+    steps = [round(2 * 1.15**i) for i in range(45)]
+    curves = [(w, s, w * s, w**-0.7 + s**-0.7) for w in (4, 8, 16, 32, 64) for s in steps]
     widths = "width,step,flops,loss\n" + "".join(f"{w},{s},{f},{loss:.6f}\n" for w, s, f, loss in curves)
     return [
         Target("frontier", "t.csv", mutate.of_text, {"t.csv": table.encode()}, frontier),

@@ -31,10 +31,7 @@ class Target:
 
     def write(self, folder: Path) -> None:
         """Write all files. The mutated one is written for each input."""
-        for name, content in self.files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        write(self.files, folder)
 
     @property
     def others(self) -> frozenset[tuple[str, int]]:
@@ -64,6 +61,13 @@ class Target:
             if name != self.mutated and (name not in here or here[name].read_bytes() != content)
         }
         return sorted(changed | (here.keys() - self.files.keys()))
+
+
+def write(files: Mapping[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def replace(path: Path, content: bytes) -> None:

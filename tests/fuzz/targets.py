@@ -36,7 +36,7 @@ MEASURED = (
     ("credits", "credits/digits_width.json", "digits_width", credits_file.SEAL, '\ncredits from "{}"\n'),
     ("credits", "credits/lm_context.json", "lm_context", credits_file.SEAL, '\ncredits from "{}"\n'),
     ("profiles", "profiles/digits_seconds.json", "digits_seconds", profile.SEAL, '\nprofile from "{}"\n'),
-    ("mixed-laws", "mixed-laws/laws.json", "", laws_file.SEAL, TABLE),
+    ("laws-file", "mixed-laws/laws.json", "", laws_file.SEAL, TABLE),
     ("pilots", "laws/bytes_pilots.csv", "bytes", None, ""),
     ("laws", "laws/digits.csv", "digits", None, ""),
     ("laws", "laws/joint.csv", "joint", None, ""),
@@ -68,15 +68,19 @@ COMPILES, MADE = (("compile", "f.shape", "-o", "out.json"),), ("out.json",)
 @functools.cache
 def _beside() -> dict[str, bytes]:
     """The files that examples read."""
-    paths = [path for part in ("credits", "laws", "profiles") for path in sorted((EXAMPLES / part).iterdir())]
-    found = {path.relative_to(EXAMPLES).as_posix(): thinned(path.read_bytes()) for path in paths}
+    paths = [
+        path for part in ("credits", "laws", "profiles", "teachers") for path in sorted((EXAMPLES / part).iterdir())
+    ]
+    found = {path.relative_to(EXAMPLES).as_posix(): thinned(path) for path in paths}
     return {**found, "mixed-laws/laws.json": (ROOT / "tests/mistakes/mixed-laws/laws.json").read_bytes()}
 
 
-def thinned(log: bytes) -> bytes:
-    """A table with at most `ROWS` of its rows."""
-    head, *rows = log.splitlines(keepends=True)
-    return log if head.startswith(b"{") else head + b"".join(rows[:: 1 + (len(rows) - 1) // ROWS])
+def thinned(path: Path) -> bytes:
+    """A file; of a table, at most `ROWS` of its rows."""
+    if path.suffix != ".csv":
+        return path.read_bytes()
+    head, *rows = path.read_bytes().splitlines(keepends=True)
+    return head + b"".join(rows[:: 1 + (len(rows) - 1) // ROWS])
 
 
 def _measured(folder: Path) -> list[Target]:
