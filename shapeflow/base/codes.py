@@ -404,6 +404,8 @@ _RUNS = {
     "it.",
     "context-too-long": "The training or held-out text is shorter than the longest context. Use a longer text or "
     "shorter contexts.",
+    "too-little-held-out": "The plan evaluates on more held-out data than there is, or on less than one window of the "
+    "longest context. The help says which numbers work.",
     "batch-not-divisible": "Every process takes an equal part of each step, so the number of samples of every stage "
     "must be divisible by the number of processes. The help lists numbers that work.",
     "wrong-bound": "An environment variable that raises a limit is not a whole number. `docs/security.md` lists them.",
