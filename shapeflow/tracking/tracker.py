@@ -11,7 +11,7 @@ import attrs
 
 @attrs.frozen
 class About:
-    """A run, as its tracker is told of it."""
+    """What a tracker gets to know of a run."""
 
     name: str
     folder: Path
