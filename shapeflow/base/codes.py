@@ -205,8 +205,8 @@ _LOGS = {
     "foreign-metric": "A published law predicts one metric, and the file uses a different one.",
     "missing-parameters": "A published law and a joint law of several sizes need the number of parameters of every "
     "candidate. With a model it is known; without one, list the numbers, or name the column that has them.",
-    "no-joint-law": "`shapeflow frontier` needs one law of size and tokens. Ask for it in the file by "
-    "`form: chinchilla`, or name a table of runs.",
+    "no-frontier": "`shapeflow frontier` asks for the best fixed shape and the best schedule of several budgets. The "
+    "file must have a law for each candidate, and a `traversal`, not stages by hand.",
     "no-best-size": "The best size of a budget is where a larger model gains as much as more tokens. These runs show "
     "one of the two effects only, or the budget is too far from them.",
     "odd-compute": "Compute, parameters and tokens of a table do not belong together: a token of training takes about "
