@@ -304,10 +304,10 @@ def test_a_small_budget_leaves_out_models_that_were_not_measured_there(
 
 
 def test_candidates_of_several_sizes_have_isoflop_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    laws = [f"law for (width: {w}) is power(a: {4000 * w**0.6:.6g}, b: 0.4, c: {8 / w:.6g})" for w in (16, 32, 64, 128)]
+    laws = [f"law for (width: {w}) is power(a: {4000 * w**0.6:.6g}, b: 0.4, c: {8 / w:.6g})" for w in (16, 32, 48, 64)]
     model = "model transformer(depth: 2, head_width: 16, context: 64 tokens)\ndata python_source(batch: 512 tokens)\n"
     model += "objective next_token\n"
-    axis = "axis width in [16, 32, 64, 128] via width_expand\ntraversal steepest\nstart at error 20\n"
+    axis = "axis width in [16, 32, 48, 64] via width_expand\ntraversal steepest\nstart at error 20\n"
     text = f"{model}metric loss\n{axis}" + "\n".join(laws) + "\nbudget 1 TFLOPs\n"
     plot = tmp_path / "frontier.png"
     found = scheduled(tmp_path, text, ["--plot", str(plot)], capsys)
