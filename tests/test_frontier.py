@@ -152,6 +152,19 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     assert found.left_out["at or above the limit of the loss"] > 0
 
 
+def test_runs_of_a_wandb_table_that_did_not_finish_are_left_out(tmp_path: Path) -> None:
+    head = "Name,State,params,tokens,_step,_runtime,train/loss"
+    points, rows = budgets(1e-3), [head]
+    for at, (n, d, e) in enumerate(zip(points.size, points.tokens, points.error, strict=True)):
+        rows.append(f"run-{at},finished,{n:.8g},{d:.8g},{at},1.5,{e:.8g}")
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join([*rows, "late,crashed,1e9,1e9,3,1.5,9.0"]) + "\n", encoding="utf-8")
+    found = read_tables([path], Named())
+    assert found.left_out == {"the run did not finish (crashed)": 1}
+    assert found.columns == {"parameters": "params", "tokens": "tokens", "loss": "train/loss"}
+    assert len(found.points.size) == len(points.size)
+
+
 def test_the_compute_of_a_token_is_read_from_the_columns(tmp_path: Path) -> None:
     points = budgets(1e-3)
     rows = ["N,D,C,loss"]

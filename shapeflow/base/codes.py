@@ -195,6 +195,8 @@ _LOGS = {
     "no-target": "`shapeflow pilot` needs the shape that the model will be used at. Name it: `traversal "
     "mixture(target: (context: 256 tokens))`.",
     "excluded-points": "A warning: some rows have no usable numbers and are ignored.",
+    "unfinished-runs": "A warning: a table of W&B runs lists runs that crashed, failed, were killed or are running. "
+    "Their rows are not ends of runs, and are ignored.",
     "repeated-steps": "A warning: a step was logged twice, as by a run that was resumed. The last entry counts.",
     "falling-compute": "A warning: compute must grow along a run. One file may contain several runs.",
     "small-compute": "A warning: the compute column seems to be in larger units than FLOPs: set `compute_unit`.",
