@@ -165,7 +165,6 @@ _OF_VALUE: dict[str, Callable[..., syntax.Sentence]] = {
     "budget": syntax.Budget,
     "start_at": syntax.StartAt,
     "cooldown": syntax.Cooldown,
-    "evaluate": syntax.Evaluate,
     "checkpoint": syntax.Checkpoint,
 }
 
@@ -193,6 +192,9 @@ class _Builder:
         if kind in _OF_VALUE:
             return _OF_VALUE[kind](self.value(trees[0]), span=span)
         match kind:
+            case "evaluate":
+                every, *on = map(self.value, trees)
+                return syntax.Evaluate(every, on[0] if on else None, span=span)
             case "plan":
                 return syntax.PlanName(self.text(trees[0]), span=span)
             case "use":
