@@ -277,6 +277,8 @@ class Logs:
     """Name of a file or folder -> why it was not read."""
     sampled: list[str] = attrs.field(factory=list)
     """Files that may contain only a sample of the logged rows."""
+    unfinished: Counter[str] = attrs.field(factory=Counter)
+    """State of W&B runs that were left out, since they did not finish -> their number."""
     counted: dict[str, str] = attrs.field(factory=dict)
     """Name of a file without compute -> how its compute was derived."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)
