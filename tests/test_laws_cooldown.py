@@ -137,6 +137,24 @@ def test_sweeps_of_shapeflow_are_measured_on_averaged_weights() -> None:
     assert "by less than 0.005 nats" in note(ROOT / "examples" / "lm_context.shape")
 
 
+def test_averaged_weights_are_known_from_a_table_of_laws(tmp_path: Path) -> None:
+    path = write(tmp_path, cooled=())
+    header, *rows = (tmp_path / "runs.csv").read_text(encoding="utf-8").splitlines()
+    text = "\n".join([f"{header},convention", *(f"{row},flops" for row in rows)])
+    (tmp_path / "runs.csv").write_text(f"{text}\n", encoding="utf-8")
+    assert answer(["fit", str(path), "-o", str(tmp_path / "laws.json")]) == 0
+    direct, again = (note(path, *sets) for sets in ((), ('laws from table("laws.json")',)))
+    assert direct == again
+    assert "averaged weights" in again
+
+
+def test_laws_without_word_of_their_weights_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, cooled=())
+    assert answer(["fit", str(path), "-o", str(tmp_path / "laws.json")]) == 0
+    assert "averaged" not in (tmp_path / "laws.json").read_text(encoding="utf-8")
+    assert "is not known" in note(path, 'laws from table("laws.json")')
+
+
 def test_a_run_that_is_off_its_law_at_the_fall_is_doubted(tmp_path: Path) -> None:
     path = write(tmp_path)
     header, *rows = (tmp_path / "runs.csv").read_text(encoding="utf-8").splitlines()

@@ -194,9 +194,7 @@ class Fit(FittedSource):
         if not ends:
             laws = attrs.evolve(laws, laws=with_drops(laws.laws, found, request, report))
         doubts(laws.laws, request, report)
-        own = {shape: all(run.averaged for run in one.runs) for shape, one in found.items()}
-        averaged = {shape: attrs.evolve(law, averaged=own[shape]) for shape, law in laws.laws.items()}
-        return attrs.evolve(laws, laws=averaged, method=how, summary=words)
+        return attrs.evolve(laws, method=how, summary=words)
 
     def _options(self) -> FitOptions:
         return FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)
