@@ -170,3 +170,18 @@ def test_a_run_that_is_off_its_law_at_the_fall_is_doubted(tmp_path: Path) -> Non
     (odd,) = (one for one in report.diagnostics if one.code == "odd-drop")
     assert len(odd.notes) >= 1
     assert "off the law where its learning rate begins to fall" in odd.notes[0]
+
+
+@pytest.mark.parametrize(("factor", "odd"), [(1.001, False), (1.03, True)])
+def test_constant_parts_of_one_shape_that_differ(tmp_path: Path, factor: float, odd: bool) -> None:
+    path = write(tmp_path)
+    header, *rows = (tmp_path / "runs.csv").read_text(encoding="utf-8").splitlines()
+    others = [(*row.rpartition(",")[0::2], "c") for row in rows if row.startswith("64,")]
+    rows = [f"{row},{run}" for row in rows for run in ("a", "b")]
+    rows += [f"{rest},{factor * float(loss):.6f},{run}" for rest, loss, run in others]
+    (tmp_path / "runs.csv").write_text("\n".join([f"{header},run", *rows]) + "\n", encoding="utf-8")
+    report = Report()
+    fit_file(path, (), report)
+    found = [note for one in report.diagnostics if one.code == "unlike-runs" for note in one.notes]
+    assert len(found) == odd
+    assert all("run `c` needs 1." in note and "of the median of the others" in note for note in found)

@@ -119,6 +119,26 @@ def test_a_learning_rate_by_another_name(name: str) -> None:
     assert "falling-rate" in [one.code for one in diagnostics]
 
 
+def test_runs_with_a_decay_at_their_end(capsys: pytest.CaptureFixture[str]) -> None:
+    found = together()
+    for row in found:
+        after = max(0.0, (row["step"] - 3200) / 800)
+        row["lr"] = 3e-4 * min(1.0, row["step"] / 100) * (1 - after)
+        row["val_loss"] -= 0.08 * after
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert examined.curves is not None
+    assert (examined.curves.learning_rate, examined.curves.points) == ("constant", (80, 80))
+    (line,) = [line for line in examined.advice if "falls at the end" in line]
+    assert "(`lr`) of 3 of 3 runs is constant and falls at the end, from step 3200" in line
+    assert "leaves 80 points of each" in line
+    laws = pasted(examined)
+    assert {law.provenance.learning_rate for law in laws.values()} == {"constant"}
+    assert all(law.provenance.drop is not None for law in laws.values())
+    assert answer(["doctor", "a.csv"]) == 0
+    assert "learning rate: constant, after a warm-up" in capsys.readouterr().out
+
+
 def test_an_unknown_learning_rate_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     trainers.table(Path("a.csv"), together(peak_lr=3e-4))
     Path("a.shape").write_text(AXIS + 'laws from fit("a.csv")' + END)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.doctor.facts import CurveFacts
+from shapeflow.doctor.facts import CurveFacts, Cut
 from shapeflow.doctor.names import value_of
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
@@ -36,7 +36,8 @@ def curves_of(
     tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles, progress: Progress | None = None
 ) -> dict[Key, Run]:
     """(values on the axes, file and run) -> the run. `tables`: the name and rows of each file. `progress`: what takes
-    the place of compute if no column counts it. Rows without a shape are skipped."""
+    the place of compute if no column counts it. Rows without a shape are skipped, and runs are cut where their rate
+    falls at their end."""
     found: dict[Key, Run] = {}
     count = Product(roles.compute, roles.flops) if roles.compute else progress
     if count is None:
@@ -55,6 +56,7 @@ def curves_of(
             run.add(count.of(row), row.get(roles.errors[0]), step if isinstance(step, float) else None, rate)
     for run in found.values():
         run.settle()
+        run.cut()
     return {key: run for key, run in found.items() if run.points or faults(run.excluded)}
 
 
@@ -102,7 +104,8 @@ def facts_of(curves: Mapping[Key, Run]) -> CurveFacts | None:
         falls=sum(curve.falls for curve in curves.values()),
         excluded=dict(excluded),
         diverged=sum(diverged(points)[-1:] == points[-1:] for points in full.values()),
-        learning_rate=_rate([curve.rates for curve in curves.values()]),
+        learning_rate=_rate(list(curves.values())),
+        cut=_cut_at(list(curves.values())),
         steepens=_most([_steepens(points) for points in full.values()]),
         warmup=_warmup([curve.rates for curve in curves.values()]),
         early=_early(list(full.values())),
@@ -118,10 +121,22 @@ def _most(answers: Sequence[bool | None]) -> bool:
     return sum(known) > 0.5 * len(known) > 0
 
 
-def _rate(runs: Sequence[Mapping[float, float]]) -> Literal["constant", "falling"] | None:
-    """Whether the learning rate of most runs stays constant or falls after its maximum; None if unknown."""
-    known = [found for rates in runs if (found := learning_rate(rates)) is not None]
+def _rate(runs: Sequence[Run]) -> Literal["constant", "falling"] | None:
+    """Whether the learning rate of most runs, where they are cut, stays constant or falls after its maximum; None if
+    unknown."""
+    known = [found for run in runs if (found := run.learning_rate or learning_rate(run.rates)) is not None]
     return None if not known else "falling" if _most([found == "falling" for found in known]) else "constant"
+
+
+def _cut_at(runs: Sequence[Run]) -> Cut | None:
+    """Where the runs are cut; None if none is."""
+    cut = [run for run in runs if math.isfinite(run.until)]
+    if not cut:
+        return None
+    at = [run.until for run in cut]
+    stepped = all(point.step is not None for run in cut for point in run.points.values())
+    counts = [len(run.points) for run in cut]
+    return Cut(runs=len(cut), at=(min(at), max(at)), steps=stepped, points=(min(counts), max(counts)))
 
 
 def _warmup(runs: Sequence[Mapping[float, float]]) -> float | None:

@@ -9,7 +9,7 @@ from itertools import product
 from shapeflow.base.units import Amount, flops
 from shapeflow.doctor import names
 from shapeflow.doctor.curves import Key
-from shapeflow.doctor.facts import CurveFacts, FileFacts
+from shapeflow.doctor.facts import CurveFacts, Cut, FileFacts
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.roles import COMPUTE, LOGGED, RATE, STEP, Roles
@@ -249,6 +249,8 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         yield f"rows that are not points: {reasons}"
     if facts.diverged:
         yield f"{facts.diverged} of {facts.runs} runs diverged: they end far above their lowest error"
+    if facts.cut is not None:
+        yield _of_cut(roles, facts, facts.cut)
     if facts.learning_rate == "falling":
         yield f"the learning rate (`{roles.rate}`) falls along the runs: a law needs runs at a constant rate"
     elif facts.steepens:
@@ -259,3 +261,14 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         )
     if words.is_share(roles.errors[0]) and facts.error[1] > 1:
         yield f"`{roles.errors[0]}` is above 1: divide percentages by 100"
+
+
+def _of_cut(roles: Roles, facts: CurveFacts, cut: Cut) -> str:
+    at = [f"{place:.0f}" if cut.steps else flops(place) for place in dict.fromkeys(cut.at)]
+    where = f"step {' to '.join(at)}" if cut.steps else " to ".join(at)
+    left = " to ".join(str(count) for count in dict.fromkeys(cut.points))
+    return (
+        f"the learning rate (`{roles.rate}`) of {cut.runs} of {facts.runs} runs is constant and falls at the end, from "
+        f"{where}: a fit cuts them there, which leaves {left} points of each, and their ends measure what a cooldown "
+        "gains"
+    )

@@ -21,6 +21,7 @@ from shapeflow.laws.fitting.fitted_source import FittedSource
 from shapeflow.laws.fitting.from_points import laws_of_points
 from shapeflow.laws.fitting.method import ends_method, ends_summary, method, summary
 from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
+from shapeflow.laws.fitting.unlike import unlike_runs
 from shapeflow.laws.fitting.warnings import doubts, log_doubts
 from shapeflow.laws.joint.fit import joint_laws
 from shapeflow.laws.joint.method import joint_method, joint_summary
@@ -146,7 +147,7 @@ class Fit(FittedSource):
         mixed-conventions, law-without-runs, missing-steps, too-few-points, few-ends, few-sizes,
         missing-parameters, mixed-laws. Warnings: torn-log,
         skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
-        small-compute, falling-rate, loose-law, odd-drop.
+        small-compute, falling-rate, loose-law, odd-drop, unlike-runs.
         """
         before = len(report.errors)
         self._idle(request, report)
@@ -192,6 +193,7 @@ class Fit(FittedSource):
             laws = laws_of_points(points, about, options, resamples)
             how, words = method(options, len(found), self.drop_warmup, self.points), summary(options)
         if not ends:
+            unlike_runs(found, self.drop_warmup, request, report)
             laws = attrs.evolve(laws, laws=with_drops(laws.laws, found, request, report))
         doubts(laws.laws, request, report)
         return attrs.evolve(laws, method=how, summary=words)

@@ -60,6 +60,8 @@ class Run:
     """The file that was read last."""
     files: dict[str, None] = attrs.field(factory=dict)
     """All files that contain rows of the run."""
+    name: str = ""
+    """What its path or its rows call it; empty if nothing does."""
     until: float = math.inf
     """The last step at a constant learning rate. Points in the cooldown after it are excluded from the law."""
     points: dict[float, Point] = attrs.field(factory=dict)
@@ -112,6 +114,11 @@ class Run:
         until = constant_until(plan)
         rate: Literal["constant", "falling"] = "constant" if plan.get("schedule") is None else "falling"
         return cls(shape, file, files, until, evaluation="held-out", data=named, learning_rate=rate, averaged=True)
+
+    @property
+    def called(self) -> str:
+        """The run as messages name it."""
+        return f"`{self.file}`" + (f", run `{self.name}`" if self.name else "")
 
     def add(self, compute: Any, error: Any, step: Any, rate: Any = None) -> None:
         """Add one row. `compute`: in FLOPs.
@@ -191,17 +198,19 @@ class Run:
     def finish(self) -> None:
         """Set the learning rate and remove the points at which the run had diverged. Call this after the last row."""
         self.settle()
-        if self.learning_rate is None and (at := fall(self.rates)) is not None:
-            self._cut(at)
+        self.cut()
         self.learning_rate = self.learning_rate or learning_rate(self.rates)
         lost = {id(point) for point in diverged(sorted(self.points.values(), key=lambda one: one.compute))}
         self.points = {key: point for key, point in self.points.items() if id(point) not in lost}
         if lost:
             self.excluded["diverged"] += len(lost)
 
-    def _cut(self, at: float) -> None:
-        """Remove the points after the step (or compute) `at`, where the learning rate begins to fall: what is left is a
-        run at a constant rate."""
+    def cut(self) -> None:
+        """Remove the points after the step (or compute) where the learning rate begins to fall, for a run that ends in
+        a cooldown: what is left is a run at a constant rate."""
+        at = fall(self.rates) if self.learning_rate is None else None
+        if at is None:
+            return
         kept = {key: point for key, point in self.points.items() if key <= at}
         last = max(self.points, default=at)
         self.excluded["where the learning rate falls"] += len(self.points) - len(kept)
