@@ -155,6 +155,15 @@ def test_laws_without_word_of_their_weights_are_read(tmp_path: Path) -> None:
     assert "is not known" in note(path, 'laws from table("laws.json")')
 
 
+def test_an_end_above_the_law_measures_no_drop(tmp_path: Path) -> None:
+    path = write(tmp_path, offs={64: -0.2})
+    report = Report()
+    _, found = fit_file(path, (), report)
+    (odd,) = (one for one in report.diagnostics if one.code == "odd-drop")
+    assert "above the law, although its learning rate fell" in odd.notes[0]
+    assert [law.provenance.drop is None for law in found.laws.values()] == [False, False, True]
+
+
 def test_a_run_that_is_off_its_law_at_the_fall_is_doubted(tmp_path: Path) -> None:
     path = write(tmp_path)
     header, *rows = (tmp_path / "runs.csv").read_text(encoding="utf-8").splitlines()
