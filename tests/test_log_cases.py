@@ -13,11 +13,16 @@ import trainers
 from rich.console import Console
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file, fit_file
 from shapeflow.doctor import Table, examine
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
+from shapeflow.ir.route import LawRequest
+from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.runs import Logs, Query
 from shapeflow.preview.plan import plan_view
 
 MODEL = """
@@ -84,7 +89,79 @@ def pasted(found: Table, model: str = "") -> Mapping[Any, Law]:
     return laws
 
 
-# Epochs as steps: see test_trainers.py, and `wrong-counter` in tests/mistakes.
+# Epochs as steps: see also test_trainers.py, and `wrong-counter` in tests/mistakes.
+
+
+def by_epochs(known: dict[str, Any], name: str = "args.json") -> None:
+    for width, found in each():
+        for row in found:
+            row["epoch"] = row.pop("step") // 40 - 1
+            del row["flops"]
+        trainers.table(Path(f"runs/width{width}/summary.csv"), found)
+        text = json.dumps(known) if name.endswith("json") else "".join(f"{key}: {known[key]}\n" for key in known)
+        Path(f"runs/width{width}/{name}").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("known", "name"),
+    [
+        ({"steps_per_epoch": 40}, "hparams.yaml"),
+        ({"num_train_epochs": 100, "max_steps": 4000}, "args.json"),
+        ({"num_train_epochs": 100, "max_steps": 4000, "log_history": [{"epoch": 1}]}, "trainer_state.json"),
+        ({"dataset_size": 10240, "batch_size": 256}, "config.json"),
+        ({"train_samples": 10240, "per_device_train_batch_size": 64, "world_size": 4}, "args.json"),
+        ({"train_samples": 10239, "batch_size": 128, "gradient_accumulation_steps": 2, "epochs": 100}, "args.json"),
+    ],
+)
+def test_the_length_of_an_epoch_stands_beside_the_log(known: dict[str, Any], name: str) -> None:
+    by_epochs(known, name)
+    examined = table("runs")
+    assert examined.curves is not None
+    assert examined.curves.compute == (40, 4000)
+    assert examined.needs_model
+    assert any("`epoch` counts epochs of 40 steps, by `" in line for line in examined.advice)
+    report = Report()
+    logs = logs_of("epoch", report)
+    assert {max(run.points) for run in logs.runs.values()} == {4000}
+    assert not report.diagnostics
+    assert all("`epoch` of 40 steps (by `" in said for said in logs.counted.values())
+
+
+def logs_of(step: str | None, report: Report, **more: Any) -> Logs:
+    shapes = tuple(Shape.of({"width": width}) for width in FLOPS)
+    costs = dict.fromkeys(shapes, 1e12)
+    request = LawRequest(shapes, {"width": ""}, "loss@own", "flops", ".", {}, {}, step_compute=costs)
+    logs = read_logs(Query("runs/width{width}/summary.csv", step=step, **more), request, report)
+    assert logs is not None
+    return logs
+
+
+def test_a_setting_overrides_the_length_of_an_epoch_beside_the_log() -> None:
+    by_epochs({"steps_per_epoch": 40})
+    logs = logs_of("epoch", Report(), step_unit=Amount(80.0, "steps"))
+    assert {max(run.points) for run in logs.runs.values()} == {8000}
+    text = "\n".join(table("runs").sentences).replace('csv"', 'csv", resamples: 0')
+    laws, diagnostics = fitted(MODEL + text)
+    assert (len(laws), [one.code for one in diagnostics]) == (3, ["computed-compute"])
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"num_train_epochs": 3, "max_steps": 4000},
+        {"steps_per_epoch": 40, "dataset_size": 10240, "batch_size": 64},
+        {"dataset_size": 10240, "per_device_train_batch_size": 64},
+        {"dataset_size": 10240, "batch_size": 64, "devices": 4},
+        {"max_steps": -1, "max_epochs": 100},
+    ],
+)
+def test_a_doubtful_length_of_an_epoch_is_not_used(known: dict[str, Any]) -> None:
+    by_epochs(known)
+    examined = table("runs")
+    assert not examined.sentences
+    assert any("say how many steps an epoch has" in line for line in examined.advice)
+    laws, diagnostics = fitted(MODEL + AXIS + 'laws from fit("runs/width{width}/summary.csv", step: "epoch")' + END)
+    assert (laws, [one.code for one in diagnostics]) == ({}, ["wrong-counter"])
 
 
 def test_what_lies_beside_logs_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:

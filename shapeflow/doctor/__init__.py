@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
-from shapeflow.doctor.curves import curves_of, facts_of, progress_of
+from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.proposal import advice_of, sentences_of
@@ -41,7 +41,9 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     columns, files, pattern = reading.columns, reading.files, reading.pattern
     roles = roles_of(columns, reading.some(), axis_words())
     progress = progress_of(columns, roles, unit)
-    curves = curves_of(reading.tables(), roles, progress) if roles.errors else {}
+    epochs = {} if progress is not None else epochs_of(reading, roles)
+    curves = curves_of(reading.tables(), roles, epochs or progress) if roles.errors else {}
+    progress = next(iter(epochs.values()), progress)
     facts = facts_of(curves)
     sentences: tuple[str, ...] = ()
     if facts is not None and pattern is not None and _may_fit(roles, progress) and len(reading.numerals) < 2:
@@ -53,7 +55,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         sentences=sentences,
         needs_model=bool(sentences) and not roles.compute,
         folder=reading.folder,
-        advice=tuple(advice_of(reading, roles, facts)) if reading.count else ("the log has no rows",),
+        advice=tuple(advice_of(reading, roles, facts, epochs)) if reading.count else ("the log has no rows",),
     )
 
 

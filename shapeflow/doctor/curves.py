@@ -13,10 +13,12 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.doctor.facts import CurveFacts, Cut
 from shapeflow.doctor.names import value_of
+from shapeflow.doctor.reading import Reading
+from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.points import Point, thin
-from shapeflow.laws.logs.progress import in_units
+from shapeflow.laws.logs.progress import counts_late, in_epochs, in_units
 from shapeflow.laws.logs.readers import Row
 from shapeflow.laws.logs.runs import RUNS, Run, faults
 from shapeflow.laws.logs.schedule import FALLEN, diverged, learning_rate
@@ -33,16 +35,19 @@ Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def curves_of(
-    tables: Iterable[tuple[str, Iterable[Row]]], roles: Roles, progress: Progress | None = None
+    tables: Iterable[tuple[str, Iterable[Row]]],
+    roles: Roles,
+    progress: Progress | Mapping[str, Progress] | None = None,
 ) -> dict[Key, Run]:
     """(values on the axes, file and run) -> the run. `tables`: the name and rows of each file. `progress`: what takes
-    the place of compute if no column counts it. Rows without a shape are skipped, and runs are cut where their rate
-    falls at their end."""
+    the place of compute if no column counts it, of all files or by their names. Rows without a shape are skipped, and
+    runs are cut where their rate falls at their end."""
     found: dict[Key, Run] = {}
-    count = Product(roles.compute, roles.flops) if roles.compute else progress
-    if count is None:
-        return {}
     for file, rows in tables:
+        own = progress.get(file) if isinstance(progress, Mapping) else progress
+        count = Product(roles.compute, roles.flops) if roles.compute else own
+        if count is None:
+            continue
         for row in rows:
             shape = _shape(row, roles) if roles.takes(row) else None
             if shape is None:
@@ -52,7 +57,7 @@ def curves_of(
                 continue
             run = found.setdefault(key, Run(Shape.of(dict(zip(roles.axes, shape, strict=True))), file))
             rate = row.get(roles.rate) if roles.rate else None
-            step = progress.of(row) if progress is not None else None
+            step = own.of(row) if own is not None else None
             run.add(count.of(row), row.get(roles.errors[0]), step if isinstance(step, float) else None, rate)
     for run in found.values():
         run.settle()
@@ -69,8 +74,21 @@ def progress_of(columns: Mapping[str, Column], roles: Roles, unit: Amount | None
     other = roles.epochs or roles.samples
     if other is None or unit is None:
         return None
-    late = other == roles.epochs and columns[other].whole and columns[other].low == 0
-    return in_units(other, unit, late)
+    return in_units(other, unit, other == roles.epochs and counts_late(columns[other]))
+
+
+def epochs_of(reading: Reading, roles: Roles) -> dict[str, Progress]:
+    """The run of a file -> what counts its steps, for logs that count epochs alone and have configurations that say
+    their length. Empty if one of them has none."""
+    if roles.step is not None or roles.tokens is not None or roles.epochs is None:
+        return {}
+    late, found = counts_late(reading.columns[roles.epochs]), {}
+    highest = reading.highest(roles.epochs)
+    for log in reading.logs:
+        if (epoch := epoch_of(log.path, highest[log.path] + late)) is None:
+            return {}
+        found[log.log.run.as_posix()] = in_epochs(roles.epochs, epoch, late)
+    return found
 
 
 def _shape(row: Row, roles: Roles) -> tuple[str, ...] | None:

@@ -126,8 +126,10 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "").replace('"', "") + '"'
 
 
-def advice_of(reading: Reading, roles: Roles, facts: CurveFacts | None) -> Iterator[str]:
-    """Problems, and how to fix them."""
+def advice_of(
+    reading: Reading, roles: Roles, facts: CurveFacts | None, epochs: Mapping[str, Progress]
+) -> Iterator[str]:
+    """Problems, and how to fix them. `epochs`: file -> what counts its steps, if a configuration says so."""
     columns, wide, pattern = reading.columns, reading.wide, reading.pattern
     yield from _of_files(reading.files)
     if len(reading.numerals) > 1:
@@ -146,7 +148,7 @@ def advice_of(reading: Reading, roles: Roles, facts: CurveFacts | None) -> Itera
             "`width64 - loss`, `width128 - loss`"
         )
     if not roles.compute:
-        yield from _without_compute(roles)
+        yield from _without_compute(roles, list(epochs.values()))
     if facts is None:
         return
     if ends(columns, roles, facts):
@@ -182,7 +184,7 @@ def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
         yield "the file may hold only a sample of what was logged: export the whole history"
 
 
-def _without_compute(roles: Roles) -> Iterator[str]:
+def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
     timed = next((name for name, one in roles.of.items() if one.role == "time" and "time" in name), None)
     size = next((name for name, one in roles.of.items() if one.role == "parameters"), None)
     data = next((name for name, one in roles.of.items() if one.role == "tokens"), None)
@@ -190,6 +192,13 @@ def _without_compute(roles: Roles) -> Iterator[str]:
     steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
     if not roles.step and roles.tokens:
         steps = "; in a file with a model, its FLOPs per token are used"
+    elif epochs:
+        units = [one.unit for one in epochs]
+        counts = " to ".join(f"{unit:g}" for unit in dict.fromkeys((min(units), max(units))))
+        steps = (
+            f"; `{roles.epochs}` counts epochs of {counts} steps, by {epochs[0].source} next to the log: in a file "
+            "with a model, its FLOPs per step are used (`step_unit` states another length)"
+        )
     elif not roles.step and (counted := roles.epochs or roles.samples):
         unit = "40 steps" if roles.epochs else "1 samples"
         what = "how many steps an epoch has" if roles.epochs else "what a sample is"

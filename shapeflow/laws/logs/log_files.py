@@ -12,7 +12,9 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.laws.logs.beside import beside
+from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import OTHER_SHAPES, LogSearch
+from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
 from shapeflow.laws.logs.runs import RUNS, Run
@@ -37,6 +39,9 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     known = _beside(search, path, names, given)
     names += known
     table = facts_of(names, chain.from_iterable(_selected(search, part, known) for part in parts), axes)
+    if table.roles.epochs is not None and search.query.step_unit is None:
+        column = table.columns[table.roles.epochs]
+        table = attrs.evolve(table, epoch=epoch_of(path, column.high + counts_late(column)))
     if refused(search, table, name):
         return
     curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]

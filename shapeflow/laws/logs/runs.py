@@ -113,7 +113,9 @@ class Run:
         files = dict.fromkeys([file])
         until = constant_until(plan)
         rate: Literal["constant", "falling"] = "constant" if plan.get("schedule") is None else "falling"
-        return cls(shape, file, files, until, evaluation="held-out", data=named, learning_rate=rate, averaged=True)
+        return cls(
+            shape, file, files, until=until, evaluation="held-out", data=named, learning_rate=rate, averaged=True
+        )
 
     @property
     def called(self) -> str:

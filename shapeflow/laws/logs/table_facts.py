@@ -7,6 +7,7 @@ from itertools import islice
 
 import attrs
 
+from shapeflow.laws.logs.epochs import Epoch
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.finding.roles import Roles, roles_of
@@ -26,6 +27,8 @@ class TableFacts:
     columns: Mapping[str, Column] = attrs.field(factory=dict)
     """Column -> a summary of its cells in the first rows."""
     roles: Roles = attrs.field(factory=Roles)
+    epoch: Epoch | None = None
+    """The length of an epoch, if a configuration next to the file says it."""
 
     def empty(self, name: str) -> bool:
         """Whether a column holds no number above 0 in the first rows, although it holds numbers."""
