@@ -414,3 +414,97 @@ def test_a_fit_reads_a_folder_as_doctor_does() -> None:
     assert len(laws) == 3
     (skipped,) = [one for one in diagnostics if one.code == "skipped-runs"]
     assert any("1 are not logs" in note for note in skipped.notes)
+
+
+QUICK = 'laws from fit("a.csv", resamples: 0)'
+
+
+@pytest.mark.parametrize("name", ["micro_step", "eval_step", "log_step", "val/iter", "microbatch_iters"])
+def test_counters_of_other_things_are_no_steps(name: str) -> None:
+    trainers.table(
+        Path("a.csv"),
+        [{"width": w, name: s * 4, "optimizer_steps": s, "val_loss": loss(w, s)} for w in FLOPS for s in STEPS],
+    )
+    found = table("a.csv")
+    assert (roles(found)["optimizer_steps"], roles(found).get(name)) == ("step", None)
+    trainers.table(Path("a.csv"), [{"width": w, name: s, "val_loss": loss(w, s)} for w in FLOPS for s in STEPS])
+    assert not table("a.csv").sentences
+
+
+def test_rows_of_training_and_of_held_out_data() -> None:
+    trainers.table(
+        Path("a.csv"),
+        [
+            {**row, "split": split, "val_loss": row["val_loss"] * (1 if split == "val" else 0.9)}
+            for row in together()
+            for split in ("train", "val")
+        ],
+    )
+    laws, (found,) = fitted(AXIS + QUICK + END)
+    assert (laws, found.code, found.help) == ({}, "mixed-laws", 'select one kind: `where: (split: "val")`')
+    pasted(table("a.csv"))
+
+
+def test_a_counter_that_begins_again() -> None:
+    found = together()
+    for row in found:
+        if row["step"] > 2000:
+            row["flops"] -= 2000 * FLOPS[row["width"]]
+            row["step"] -= 2000
+    trainers.table(Path("a.csv"), found)
+    laws, (wrong,) = fitted(AXIS + QUICK + END)
+    assert (laws, wrong.code) == ({}, "wrong-counter")
+    assert "50 steps were logged again" in wrong.notes[0]
+    examined = table("a.csv")
+    assert not examined.sentences
+    assert any("begin again with lower errors" in line for line in examined.advice)
+
+
+def test_a_resumed_run_repeats_steps() -> None:
+    found = [row for row in together() for _ in range(1 + (1800 < row["step"] <= 2000))]
+    found.sort(key=lambda row: (row["run"], row["step"] > 2000))
+    trainers.table(Path("a.csv"), found)
+    laws, diagnostics = fitted(AXIS + QUICK + END)
+    assert (len(laws), [one.code for one in diagnostics]) == (3, ["repeated-steps"])
+
+
+def test_a_log_that_was_copied_counts_once() -> None:
+    for width, found in each():
+        for name in (f"runs/width{width}.csv", f"runs/width{width} (1).csv"):
+            trainers.table(Path(name), found)
+    laws, (skipped,) = fitted(AXIS + 'laws from fit("runs/width{width}*.csv", resamples: 0)' + END)
+    assert {law.provenance.runs for law in laws.values()} == {1}
+    assert skipped.code == "skipped-runs"
+    assert "it is a copy of" in skipped.notes[0]
+
+
+def test_an_amount_of_compute_that_stays_is_that_of_a_step() -> None:
+    trainers.table(Path("a.csv"), [{**row, "flops": FLOPS[row["width"]]} for row in together()])
+    laws, diagnostics = fitted(MODEL + "\n".join(table("a.csv").sentences).replace('csv"', 'csv", resamples: 0'))
+    assert (len(laws), [one.code for one in diagnostics]) == (3, ["computed-compute"])
+
+
+def test_steps_that_seem_to_be_tokens_are_doubted() -> None:
+    trainers.table(Path("a.csv"), [{"width": w, "step": s * 65536, "loss": loss(w, s)} for w in FLOPS for s in STEPS])
+    _, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert "all are multiples of the tokens of a step" in said.notes[0]
+
+
+def test_compute_in_other_words() -> None:
+    trainers.table(Path("a.csv"), [{**row, "FLOPs insgesamt": row.pop("flops")} for row in together()])
+    assert roles(table("a.csv"))["FLOPs insgesamt"] == "compute"
+
+
+def test_no_proposal_that_cannot_be_fitted() -> None:
+    trainers.table(Path("a.csv"), [{**row, "test_error": 20 * row.pop("val_loss")} for row in together()])
+    examined = table("a.csv")
+    assert not examined.sentences
+    assert any("divide percentages by 100" in line for line in examined.advice)
+
+
+def test_a_run_with_another_schedule_is_named() -> None:
+    found = together()
+    for row in found:
+        row["lr"] = 3e-4 * (1 - row["step"] / 4400 if row["width"] == 128 else 1)
+    trainers.table(Path("a.csv"), found)
+    assert any("(`lr`) of 1 of 3 runs falls along the run" in line for line in table("a.csv").advice)

@@ -15,6 +15,7 @@ from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts,
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.proposal import advice_of, sentences_of
 from shapeflow.doctor.reading import Reading, readings
+from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import Found
 from shapeflow.laws.logs.finding.roles import Roles, roles_of
 from shapeflow.laws.logs.finding.summary import Column
@@ -46,7 +47,9 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     progress = next(iter(epochs.values()), progress)
     facts = facts_of(curves)
     sentences: tuple[str, ...] = ()
-    if facts is not None and pattern is not None and _may_fit(roles, progress) and len(reading.numerals) < 2:
+    percent = facts is not None and words.is_share(roles.errors[0]) and facts.error[1] > 1
+    readable = pattern is not None and len(reading.numerals) < 2 and not percent and not (facts and facts.restarted)
+    if facts is not None and readable and _may_fit(roles, progress):
         sentences = sentences_of(reading, roles, curves, facts, progress, unit)
     return Table(
         files=files,

@@ -84,6 +84,8 @@ class CurveFacts:
     error: Span
     repeated: int = 0
     """The number of steps that were logged more than once."""
+    restarted: int = 0
+    """The number of runs that logged steps again with lower errors: their counter began again."""
     falls: int = 0
     """The number of rows whose compute is below that of the previous row."""
     excluded: Mapping[str, int] = attrs.field(factory=dict)
@@ -92,6 +94,8 @@ class CurveFacts:
     """The number of runs that diverged: they end far above their lowest error."""
     learning_rate: Literal["constant", "falling"] | None = None
     """From the column of the learning rate, up to where runs are cut; None without one."""
+    falling: int = 0
+    """The number of runs whose learning rate falls, and that are not cut."""
     cut: Cut | None = None
     """None if no run is cut where its learning rate falls."""
     steepens: bool = False

@@ -247,7 +247,12 @@ def ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool
 def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
     if facts.shapes and facts.points[1] < 5:
         yield f"no run has more than {facts.points[1]} points: a law needs at least 5 per shape, better 12 per run"
-    if facts.repeated:
+    if facts.restarted:
+        yield (
+            f"the steps of {facts.restarted} runs begin again with lower errors than before: add what a run had counted "
+            "before it was continued, or separate several runs by `run`"
+        )
+    elif facts.repeated:
         yield f"{facts.repeated} steps were logged more than once: the last one is used; separate several runs by `run`"
     if facts.decades[0] < 1:
         yield (
@@ -260,6 +265,11 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         yield f"{facts.diverged} of {facts.runs} runs diverged: they end far above their lowest error"
     if facts.cut is not None:
         yield _of_cut(roles, facts, facts.cut)
+    if facts.falling and facts.learning_rate != "falling":
+        yield (
+            f"the learning rate (`{roles.rate}`) of {facts.falling} of {facts.runs} runs falls along the run, and laws "
+            "at a constant rate do not mix with it: leave these runs out, by `where` or by their files"
+        )
     if facts.learning_rate == "falling":
         yield f"the learning rate (`{roles.rate}`) falls along the runs: a law needs runs at a constant rate"
     elif facts.steepens:

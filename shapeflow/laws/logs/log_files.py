@@ -14,6 +14,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import OTHER_SHAPES, LogSearch
+from shapeflow.laws.logs.mistaken import counts_data
 from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
@@ -186,7 +187,15 @@ def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
     for curve in curves:
         compute = curve.series.compute
         if compute is None:
-            search.logs.counted[name] = curve.series.step.said if curve.series.step else ""
+            said = curve.series.step.said if curve.series.step else ""
+            runs = [run for run in search.logs.runs.values() if name in run.files]
+            if (
+                curve.series.step is not None
+                and not curve.series.step.data
+                and any(counts_data(run, search.request) for run in runs)
+            ):
+                said += "; all are multiples of the tokens of a step: if it counts tokens, `step_unit: 1 tokens`"
+            search.logs.counted[name] = said
         elif curve.series.guessed is not None:
             search.logs.counted[name] = curve.series.guessed
         else:

@@ -79,6 +79,8 @@ class Run:
     """Reason -> number of points that cannot be used."""
     repeated: int = 0
     """Number of points that later points replaced."""
+    lower: list[float] = attrs.field(factory=list)
+    """Of each point that a later one replaced: log error of the later less that of the earlier."""
     falls: int = 0
     """Number of times that compute decreased from one row to the next."""
 
@@ -160,7 +162,7 @@ class Run:
         last = next(reversed(self.points.values()), None)
         if key in self.points:
             self.repeated += 1
-            del self.points[key]
+            self.lower.append(math.log(point.error / self.points.pop(key).error))
         elif last is not None and point.compute < last.compute:
             behind = point.step is not None and last.step is not None and point.step < last.step
             self.falls += not behind
