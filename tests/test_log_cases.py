@@ -419,7 +419,7 @@ def test_a_fit_reads_a_folder_as_doctor_does() -> None:
 QUICK = 'laws from fit("a.csv", resamples: 0)'
 
 
-@pytest.mark.parametrize("name", ["micro_step", "eval_step", "log_step", "val/iter", "microbatch_iters"])
+@pytest.mark.parametrize("name", ["micro_step", "eval_step", "log_step", "val_iter", "microbatch_iters"])
 def test_counters_of_other_things_are_no_steps(name: str) -> None:
     trainers.table(
         Path("a.csv"),
@@ -491,12 +491,12 @@ def test_steps_that_seem_to_be_tokens_are_doubted() -> None:
 
 
 def test_compute_in_other_words() -> None:
-    trainers.table(Path("a.csv"), [{**row, "FLOPs insgesamt": row.pop("flops")} for row in together()])
+    trainers.table(Path("a.csv"), [{"FLOPs insgesamt": row.pop("flops"), **row} for row in together()])
     assert roles(table("a.csv"))["FLOPs insgesamt"] == "compute"
 
 
 def test_no_proposal_that_cannot_be_fitted() -> None:
-    trainers.table(Path("a.csv"), [{**row, "test_error": 20 * row.pop("val_loss")} for row in together()])
+    trainers.table(Path("a.csv"), [{"test_error": 20 * row.pop("val_loss"), **row} for row in together()])
     examined = table("a.csv")
     assert not examined.sentences
     assert any("divide percentages by 100" in line for line in examined.advice)
@@ -508,3 +508,29 @@ def test_a_run_with_another_schedule_is_named() -> None:
         row["lr"] = 3e-4 * (1 - row["step"] / 4400 if row["width"] == 128 else 1)
     trainers.table(Path("a.csv"), found)
     assert any("(`lr`) of 1 of 3 runs falls along the run" in line for line in table("a.csv").advice)
+
+
+def test_four_of_sixteen_shapes() -> None:
+    sizes = {(512, 16): 1.1e8, (768, 45): 6.6e8, (1280, 36): 1.4e9, (2048, 27): 2.6e9}
+    found = [
+        {
+            "width": w,
+            "depth": d,
+            "params": n,
+            "tokens": 2e9 * i,
+            "final_loss": 1.7 + 500 / n**0.34 + 400 / (2e9 * i) ** 0.28,
+        }
+        for (w, d), n in sizes.items()
+        for i in range(1, 23)
+    ]
+    trainers.table(Path("a.csv"), found)
+    where = " or ".join(f"width is {w} and depth is {d}" for w, d in sizes)
+    axes = "axis width in [512, 768, 1280, 2048] via width_expand\naxis depth in [16, 27, 36, 45] via depth_expand\n"
+    source = 'laws from fit("a.csv", compute: "6 * params * tokens", error: "final_loss", resamples: 0)'
+    text = f"{axes}candidates width * depth where {where}\n{source}\ntraversal steepest\nbudget 1 ZFLOPs\n"
+    laws, diagnostics = fitted(text)
+    assert (len(laws), diagnostics) == (4, [])
+    plan = compile_file(Path("a.shape"), (), Report())
+    assert 2 <= len(plan.stages) <= 4
+    examined = table("a.csv")
+    assert any(line.startswith("candidates width * depth where") for line in examined.sentences)

@@ -154,7 +154,8 @@ def advice_of(
     if ends(columns, roles, facts):
         yield (
             "each row seems to be the end of a separate run, and a law is fitted along the runs of one shape: log "
-            "measurements during the runs; for a law of size and data together see `shapeflow explain published`"
+            "measurements during the runs, or write `points: ends` if each run finished its own schedule; "
+            "`form: chinchilla` fits one law of size and data together"
         )
         return
     if pattern is None:
@@ -249,8 +250,8 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         yield f"no run has more than {facts.points[1]} points: a law needs at least 5 per shape, better 12 per run"
     if facts.restarted:
         yield (
-            f"the steps of {facts.restarted} runs begin again with lower errors than before: add what a run had counted "
-            "before it was continued, or separate several runs by `run`"
+            f"the steps of {facts.restarted} runs begin again with lower errors than before: add what a run had "
+            "counted before it was continued, or separate several runs by `run`"
         )
     elif facts.repeated:
         yield f"{facts.repeated} steps were logged more than once: the last one is used; separate several runs by `run`"
