@@ -405,8 +405,14 @@ _RUNS = {
     "no-text": "The sources contain no documents. The notes list what was skipped, with the reasons.",
     "missing-extra": "Reading this kind of file needs a package that is not installed. The help shows how to install "
     "it.",
+    "no-such-tracker": "`--track` and `--to` take `tensorboard`, `wandb`, `mlflow`, `trackio`, or `PACKAGE:CLASS` of a "
+    "class that has the methods of `shapeflow.tracking.Tracker` and is called without arguments.",
+    "tracker-failed": "A tracker raised an error. It gets nothing more of the run, which goes on. `shapeflow track` "
+    "sends the whole run later, from its log.",
     "context-too-long": "The training or held-out text is shorter than the longest context. Use a longer text or "
     "shorter contexts.",
+    "too-little-held-out": "The plan evaluates on more held-out data than there is, or on less than one window of the "
+    "longest context. The help says which numbers work.",
     "batch-not-divisible": "Every process takes an equal part of each step, so the number of samples of every stage "
     "must be divisible by the number of processes. The help lists numbers that work.",
     "wrong-bound": "An environment variable that raises a limit is not a whole number. `docs/security.md` lists them.",

@@ -112,6 +112,9 @@ class Run:
         """
         known = isinstance(data, Mapping) and isinstance(data.get("sha256"), str) and isinstance(data.get("data"), str)
         named = f"{data['data']} sha256:{data['sha256'][:16]}" if known else None
+        # Two samples of held-out data have other errors.
+        if named is not None and plan.get("held_out") is not None:
+            named = f"{named}, {plan['held_out']} held out"
         files = dict.fromkeys([file])
         until = constant_until(plan)
         rate: Literal["constant", "falling"] = "constant" if plan.get("schedule") is None else "falling"
