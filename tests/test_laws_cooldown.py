@@ -193,4 +193,4 @@ def test_constant_parts_of_one_shape_that_differ(tmp_path: Path, factor: float, 
     fit_file(path, (), report)
     found = [note for one in report.diagnostics if one.code == "unlike-runs" for note in one.notes]
     assert len(found) == odd
-    assert all("run `c` needs 1." in note and "of the median of the others" in note for note in found)
+    assert all("run `c` needs " in note and "of the median of the others" in note for note in found)
