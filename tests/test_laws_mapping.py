@@ -322,7 +322,7 @@ def blocks_of_logs() -> list[tuple[str, str, str]]:
     text = (Path(__file__).parent.parent / "docs" / "logs.md").read_text()
     kept = dict(re.findall(r"<!-- log: (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL))
     readers = re.findall(r"<!-- reads: (\S+) -->\n```shape\n(.*?)```", text, re.DOTALL)
-    assert len(kept) == len(readers) == 3
+    assert len(kept) == len(readers) == 4
     return [(name, kept[name], sentence) for name, sentence in readers]
 
 

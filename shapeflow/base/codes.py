@@ -215,6 +215,9 @@ _LOGS = {
     "6 FLOPs for each parameter. One of the columns has another unit, or is another quantity.",
     "odd-drop": "A warning: some runs end in a cooldown, which measures how far the error falls there. A run that is "
     "off its law before, or a drop unlike those of other shapes, is probably of another run or of other settings.",
+    "unlike-runs": "A warning: a run needs much more or less compute than the other runs of its shape for the same "
+    "error, by far more than seeds differ. Its settings are probably others, such as the warm-up, the learning rate or "
+    "the batch; a law over both describes neither.",
     "few-ends": "A law over the ends of runs needs runs of several lengths: three budgets for each shape, or two if an "
     "exponent is shared. A run gives one end, however many points it logged.",
     "few-sizes": "A joint law has a term for size and one for tokens. Two sizes do not show how the loss bends over "
