@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapeflow.base.diagnostics import Refused
+from shapeflow.cli import answer
 from shapeflow.tokenize.pieces import NO_TEXT, Tally
 from shapeflow.tokenize.shards import REASONS, shard
+from shapeflow.tokenize.sources import Choice, found
 from shapeflow.tokenize.tables import parquet
 
 END = b"\0" * 1024
@@ -161,3 +164,16 @@ def test_a_broken_footer_is_a_diagnostic(tmp_path: Path) -> None:
         except (OSError, Refused):
             pass
     assert read < footer / 3
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(Refused) as caught:
+        found([tmp_path / "pipe.txt"], Choice())
+    assert caught.value.diagnostics[0].notes == ("it is not a regular file",)
+
+
+@pytest.mark.parametrize("command", [["show"], ["export", "-o", "out.safetensors"], ["compile"]])
+def test_a_name_that_is_too_long(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer([*command, "a" * 5000]) in (1, 2)
+    assert "bug" not in capsys.readouterr().err
