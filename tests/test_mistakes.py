@@ -70,6 +70,7 @@ ELSEWHERE: dict[str, str] = {
     "not-arrived": "test_ledger.py::test_a_forgotten_parameter_has_not_arrived",
     "not-preserving": "test_check.py::test_a_transition_of_another_distribution_is_held_to_its_word",
     "one-way": "test_edits.py::test_gather_refuses",
+    "no-weights": "test_exact_machine.py::test_a_run_without_weights_is_not_exported",
     "other-machine": "test_exact_machine.py::test_a_run_of_another_machine_is_left_alone",
     "other-plan": "test_torch_run.py::test_a_folder_that_holds_a_run_is_left_alone",
     "rival-left-out": "test_rivals.py::test_default_rivals_that_cannot_be_trained_are_left_out",

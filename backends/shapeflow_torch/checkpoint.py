@@ -63,7 +63,9 @@ def save(path: Path, state: State) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # The folder of the run is not made again: if it was removed, the run has nowhere to go on.
-        path.parent.mkdir(exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir()
+            sync_folder(path.parent.parent)
         _clear(path.parent)
         temporary.mkdir()
         files = {}

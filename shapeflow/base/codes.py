@@ -141,7 +141,8 @@ _THEORY = {
     "one loss over compute, in runs that differ in their width alone and keep it while they train. `shapeflow doctor` "
     "shows what the columns of a log hold; `--where` selects rows.",
     "few-widths": "Exponents are slopes over the compute at which the best width changes. They need at least three "
-    "widths, and five or more to see whether the exponents are constant. `shapeflow sweep` trains one run of each.",
+    "widths, the widest at least 4 times the narrowest, and five or more to see whether the exponents are constant. "
+    "`shapeflow sweep` trains one run of each.",
     "rising-loss": "The loss of a run does not fall beyond its noise, or rises at the end. The curve then does not "
     "show what more compute gives. Measure the loss on more data, or end the runs earlier.",
     "no-interior-optimum": "One width is the best at nearly all compute that was measured, so nothing shows how the "
@@ -356,6 +357,8 @@ _RUNS = {
     "no-processes": "A run needs at least one process.",
     "not-exact": "`--machine exact` computes the expected loss of linear models on random features, trained by plain "
     "SGD on Gaussian data with a power-law spectrum. It executes no other plan: train it with `--machine torch`.",
+    "no-weights": "The exact machine computes the expected loss of a plan and keeps no weights, so there is nothing to "
+    "export. A run of the machine `torch` has weights.",
     "other-machine": "The folder contains a run of another machine. Expected losses of `--machine exact` and losses of "
     "a trained run do not belong in one log or one table. Choose another folder, or name that machine.",
     "one-process": "The exact machine runs in one process on the CPU. A run takes seconds.",

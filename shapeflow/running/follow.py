@@ -50,8 +50,9 @@ def follow(plan: Plan, machine: Machine, folder: Path | None, course: Course, li
     log = None if folder is None else Log(folder, plan.steps)
     measured: Measured | None = None
     ended: RunEnded | None = None
+    sync = log.sync if log is not None else lambda: None
     try:
-        for event in execute(plan, machine, course.checkpoints, course.resume, course.until, course.pause):
+        for event in execute(plan, machine, course.checkpoints, course.resume, course.until, course.pause, sync):
             if log is not None:
                 log.write(event)
                 listen(event)
