@@ -22,6 +22,7 @@ from shapeflow_torch.compilation import allow_graphs
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.devices import autocast
+from shapeflow_torch.losses import Saving, cut, loss_of, targets_of
 from shapeflow_torch.measure import measure
 from shapeflow_torch.objectives import Asked, Site, objective_of
 from shapeflow_torch.optimizers import optimizer_of
@@ -29,7 +30,7 @@ from shapeflow_torch.reading import Reader
 from shapeflow_torch.replay import first_ledger, ledger_at
 from shapeflow_torch.surgery import Kept, move, operate, rehearsed
 from shapeflow_torch.team import Team
-from shapeflow_torch.workload import Cursor, batch_of, samples_of
+from shapeflow_torch.workload import Cursor, batch_of, samples_of, shape_of
 
 
 class TorchMachine:
@@ -49,9 +50,11 @@ class TorchMachine:
         compiled: bool = False,
         stop: Callable[[], bool] = lambda: False,
         root: Path = Path(),
+        saving: Saving | None = None,
     ) -> None:
         """`stop`: returns whether this process was asked to stop; it is called once per step. `root`: base directory of
-        relative teacher paths; all teachers are read here, even those that only later stages need.
+        relative teacher paths; all teachers are read here, even those that only later stages need. `saving`: how steps
+        save memory; by default they do not.
 
         Raises Refused `no-model`, and what `optimizer_of` and `objective_of` raise."""
         if plan.model is None or plan.optimizer is None:
@@ -62,6 +65,7 @@ class TorchMachine:
         site = Site(root, self.team.device, dtype, plan.stages[0].sizes.get("vocabulary"))
         self._objectives = {name: objective_of(spec, site) for name, spec in plan.objectives.items()}
         self._dtype, self._compiled, self._stop = dtype, compiled, stop
+        self._saving = saving or Saving()
         self._stopping = False
         if compiled:
             allow_graphs(plan)
@@ -103,9 +107,7 @@ class TorchMachine:
     def step(self, stage: Stage, step: int, compute: float) -> float:
         """See `Machine`. Raises Refused `loss-not-finite`, `no-prefix-mask`."""
         del compute
-        loss = self._loss(stage, step)
-        loss.backward()  # type: ignore[no-untyped-call]
-        mean = self._agree(loss.detach())
+        mean = self._agree(self.gradients(stage, step))
         if not math.isfinite(mean):
             raise Refused(_diverged(step, mean))
         memory = self.plan.stages[self.plan.stage_at(step + 1)].memory
@@ -115,6 +117,25 @@ class TorchMachine:
         if step + 1 == stage.last_step:
             self._settle()
         return mean
+
+    def gradients(self, stage: Stage, step: int) -> Tensor:
+        """Compute the gradients of a step and return its loss on this process's samples, without gradient.
+
+        Samples and random draws are those of the whole step, so they do not depend on micro-batches. With several
+        micro-batches the gradients are shared with other processes at the last one."""
+        objective, asked = self._objectives[self.objective], self._asked(stage, step)
+        pieces = list(cut(asked, self._saving.largest(shape_of(stage, self._looking))))
+        weight, total = self._weight(asked), torch.zeros((), device=self.team.device)
+        for number, (piece, share) in enumerate(pieces):
+            last = number == len(pieces) - 1
+            inputs = resized(piece.inputs, self.resolution)
+            work = partial(loss_of, asked=piece, inputs=inputs, objective=objective, autocast=self._autocast)
+            with contextlib.nullcontext() if last else self.body.alone():
+                loss = self.body.wrapped(work)
+                loss = loss if share * weight == 1 else loss * (share * weight)
+                loss.backward()
+            total = loss.detach() if len(pieces) == 1 else total + loss.detach()
+        return total
 
     def measure(self, stage: Stage) -> Mapping[str, float]:
         with self.body.averaged(), self._autocast():
@@ -162,31 +183,32 @@ class TorchMachine:
         resolution = self.ledger.slots.get("resolution")
         return resolution if isinstance(resolution, int) else None
 
-    def _loss(self, stage: Stage, step: int) -> Tensor:
-        """Return the loss of a step on this process's samples.
+    def _weight(self, asked: Asked) -> float:
+        """Return the weight of this process's mean in the mean over all targets of a step, times the number of
+        processes."""
+        if self.team.world == 1 or not asked.masked:
+            return 1.0
+        own = targets_of(asked)
+        return own * self.team.world / float(self.team.sum(torch.tensor(float(own), device=self.team.device)))
+
+    def _asked(self, stage: Stage, step: int) -> Asked:
+        """Return this process's samples of a step. Raises Refused `no-prefix-mask`.
 
         Images keep the data's own size here. The student and each teacher resize them to their own resolution."""
         samples = samples_of(batch_of(stage, self._looking), self.context)
         part = slice(self.team.rank, samples, self.team.world)
         before = self._cursor.before(step)
         drawn = self.data.batch(self.plan.seed, step, before, samples, self.context, part)
-        objective = self._objectives[self.objective]
-        asked = objective.asked(*drawn, self.plan.seed, step, part)
-        return objective.loss(self._answered(asked), asked)
-
-    def _answered(self, asked: Asked) -> Tensor:
-        """Return the model's logits. Raises Refused `no-prefix-mask`."""
-        inputs = resized(asked.inputs, self.resolution)
+        asked = self._objectives[self.objective].asked(*drawn, self.plan.seed, step, part)
         if asked.prefix is not None and not self.body.net.takes_prefix:
             raise Refused(_no_prefix(self._kind))
-        with self._autocast():
-            return self.body.wrapped(*((inputs,) if asked.prefix is None else (inputs, asked.prefix)))  # type: ignore[no-any-return]
+        return asked
 
     def _become(self, ledger: Ledger, kept: Kept | int) -> None:
         """Replace the body with one of the ledger's sizes. `kept`: the tensors to use, or the seed of new weights."""
         self.ledger = ledger
         self.body = Body(self._kind, ledger, self._rules, self.team, self._dtype, kept, self._compiled)
-        self.body.net.seed = self.plan.seed
+        self.body.net.seed, self.body.net.recompute = self.plan.seed, self._saving.recompute
         self._looking = ()
         self._read()
 

@@ -11,6 +11,7 @@ from shapeflow_torch.data import Data
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.vectors import Vectors
 from shapeflow_torch.data.windows import Windows
+from shapeflow_torch.losses import logits_of
 from shapeflow_torch.models import Net
 from shapeflow_torch.models.random_features import RandomFeatures
 from shapeflow_torch.team import Team
@@ -68,7 +69,8 @@ def _text(net: Net, data: Windows, context: int, team: Team) -> dict[str, float]
 def _loss(net: Net, data: Windows, context: int, team: Team) -> float:
     total = torch.zeros((), dtype=torch.float64)
     for inputs, targets in data.held_out(context, team.rank, team.world):
-        total += _summed(net(inputs), targets)
+        for logits, wanted in logits_of(net, inputs, targets):
+            total += _summed(logits, wanted)
     return float(team.sum(total.to(team.device))) / data.targets
 
 

@@ -16,6 +16,7 @@ from shapeflow.running.run_log import CHECKPOINTS, Lock
 from shapeflow_torch.compilation import Compile, wants_compile
 from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.folder import prepare
+from shapeflow_torch.losses import Saving
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
 from shapeflow_torch.team import Team
@@ -39,6 +40,7 @@ class Choices:
     until: Goal | None
     pause: int | None = None
     """The step after which the run ends early, after a checkpoint."""
+    saving: Saving = attrs.field(factory=Saving)
 
 
 def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], listen: Listen, warn: Warn) -> Outcome:
@@ -52,7 +54,7 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     data = open_data(plan, choices.root, team.device)
     if choices.until is not None:
         _check_goal(choices.until[0], data, plan)
-    machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.root)
+    machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.root, saving=choices.saving)
     locks: list[Lock] = []
 
     def ready() -> Path | None:
