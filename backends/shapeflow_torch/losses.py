@@ -13,15 +13,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.memory import LARGE, rows_of_part
 from shapeflow_torch.models import Net
 from shapeflow_torch.objectives import Asked, Objective
 from shapeflow_torch.objectives.parts import IGNORED
-
-LARGE = 1 << 22
-"""Logits of text (tokens x vocabulary) from which a loss is computed in parts: 16 MiB in float32. Fewer fit in the
-cache and are computed at once, which is simpler and as fast."""
-PART = 1 << 21
-"""Logits of one part."""
 
 Autocast = Callable[[], contextlib.AbstractContextManager[object]]
 
@@ -92,7 +87,7 @@ def logits_of(net: Net, inputs: Tensor, targets: Tensor) -> Iterator[tuple[Tenso
         yield net(inputs), targets
         return
     features, flat = net.features(inputs).flatten(0, -2), targets.flatten()
-    for at in parts(len(features), net.head.out_features):
+    for at in parts(features, net.head.out_features):
         yield net.head(features[at]), flat[at]
 
 
@@ -101,11 +96,11 @@ def is_large(targets: Tensor, net: Net) -> bool:
     return targets.dim() == 2 and targets.numel() * net.head.out_features >= LARGE
 
 
-def parts(rows: int, vocabulary: int) -> Iterator[slice]:
-    """Yield the parts of some rows of logits."""
-    size = max(1, PART // vocabulary)
-    for at in range(0, rows, size):
-        yield slice(at, min(at + size, rows))
+def parts(features: Tensor, vocabulary: int) -> Iterator[slice]:
+    """Yield the parts of some rows (rows, width) whose logits are computed one after the other."""
+    size = rows_of_part(vocabulary, features.device.type)
+    for at in range(0, len(features), size):
+        yield slice(at, min(at + size, len(features)))
 
 
 def _precision(net: Net) -> torch.dtype:
@@ -131,7 +126,7 @@ class _InParts(torch.autograd.Function):
         ctx.found = (torch.empty_like(features), *(None if t is None else torch.zeros_like(t) for t in (weight, bias)))
         total = features.new_zeros((), dtype=torch.promote_types(weight.dtype, torch.float32))
         with torch.autocast(features.device.type, enabled=False):
-            for at in parts(len(x), len(w)):
+            for at in parts(x, len(w)):
                 logits = functional.linear(x[at], w, cast)
                 # What this keeps is freed at once, so hooks that move or count saved tensors must not see it.
                 with torch.enable_grad(), saved_tensors_hooks(_same, _same):
@@ -139,6 +134,7 @@ class _InParts(torch.autograd.Function):
                     (wanted,) = torch.autograd.grad(one, logits)
                 total += one.detach()
                 _add(ctx.found, wanted, x, w, at)
+                del logits, one, wanted
         return total
 
     @staticmethod

@@ -139,7 +139,8 @@ class TorchMachine:
 
     def measure(self, stage: Stage) -> Mapping[str, float]:
         with self.body.averaged(), self._autocast():
-            return measure(self.body.net, self.data, self.size, self.plan.metric, self.team)
+            largest = self._saving.largest(stage.shape)
+            return measure(self.body.net, self.data, self.size, self.plan.metric, self.team, largest)
 
     def asked_to_stop(self) -> bool:
         return self._stopping

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -32,21 +34,24 @@ def metrics(data: Data, metric: str) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def measure(net: Net, data: Data, size: int | None, metric: str, team: Team) -> dict[str, float]:
+def measure(
+    net: Net, data: Data, size: int | None, metric: str, team: Team, largest: int | None = None
+) -> dict[str, float]:
     """Return held-out metrics of a module in its current reading, by name.
 
     `size`: tokens per window, or pixels per image side; None: the longest window, or the images' own size. Each process
-    evaluates its share of the held-out data, and all return the same values.
+    evaluates its share of the held-out data, and all return the same values. `largest`: samples of this size that it
+    computes at once; None: as many as it reads at once.
 
     Text: `loss@own` and `loss@longest`, in nats per token over the same targets. Images: `classification_error` and
     `cross_entropy` (nats), and `fewshot_error@K` if it is the plan's metric, since it needs a regression. Vectors: the
     expected `squared_error`.
     """
     if isinstance(data, Windows):
-        return _text(net, data, size or data.longest, team)
+        return _text(net, data, size or data.longest, team, largest)
     if isinstance(data, Vectors):
         return {SQUARED_ERROR: data.expected(_linear(net))}
-    values = _images(net, data, size, team)
+    values = _images(net, data, size, team, largest)
     if metric.startswith(_FEWSHOT):
         # Only the leader computes this value: it may end the run, and rounding may differ between processes.
         values[metric] = team.share(lambda: _fewshot(net, data, size, int(metric.removeprefix(_FEWSHOT))))
@@ -61,24 +66,33 @@ def _linear(net: Net) -> Tensor:
     return net.coefficients()
 
 
-def _text(net: Net, data: Windows, context: int, team: Team) -> dict[str, float]:
-    own = _loss(net, data, context, team)
-    return {"loss@own": own, "loss@longest": own if context == data.longest else _loss(net, data, data.longest, team)}
+def _text(net: Net, data: Windows, context: int, team: Team, largest: int | None) -> dict[str, float]:
+    tokens = None if largest is None else largest * context
+    own = _loss(net, data, context, team, tokens)
+    longest = data.longest
+    return {"loss@own": own, "loss@longest": own if context == longest else _loss(net, data, longest, team, tokens)}
 
 
-def _loss(net: Net, data: Windows, context: int, team: Team) -> float:
+def _loss(net: Net, data: Windows, context: int, team: Team, tokens: int | None) -> float:
+    """Return the held-out loss at a context. `tokens`: number that is computed at once, but at least one window."""
     total = torch.zeros((), dtype=torch.float64)
-    for inputs, targets in data.held_out(context, team.rank, team.world):
-        for logits, wanted in logits_of(net, inputs, targets):
-            total += _summed(logits, wanted)
+    for chunk in data.held_out(context, team.rank, team.world):
+        for inputs, targets in _pieces(*chunk, None if tokens is None else max(1, tokens // context)):
+            for logits, wanted in logits_of(net, inputs, targets):
+                total += _summed(logits, wanted)
     return float(team.sum(total.to(team.device))) / data.targets
 
 
-def _images(net: Net, data: Images, size: int | None, team: Team) -> dict[str, float]:
+def _pieces(inputs: Tensor, targets: Tensor, largest: int | None) -> Iterable[tuple[Tensor, Tensor]]:
+    size = len(inputs) if largest is None else largest
+    return zip(inputs.split(size), targets.split(size), strict=True)
+
+
+def _images(net: Net, data: Images, size: int | None, team: Team, largest: int | None) -> dict[str, float]:
     # Wrong classes, summed cross-entropy, number of images.
     totals = torch.zeros(3, dtype=torch.float64)
     for images, classes in data.held_out(size, team.rank, team.world):
-        logits = net(images)
+        logits = torch.cat([net(piece) for piece, _ in _pieces(images, classes, largest)])
         wrong = float((logits.argmax(-1) != classes).sum())
         totals += torch.tensor([wrong, _summed(logits, classes), len(classes)], dtype=torch.float64)
     wrong, nats, count = team.sum(totals.to(team.device)).tolist()
