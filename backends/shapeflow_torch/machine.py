@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import REVERSIBLE, Edit
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
+from shapeflow.running.execute import checkpoint_name
 from shapeflow_torch import checkpoint
 from shapeflow_torch.body import Body
 from shapeflow_torch.compilation import allow_graphs
@@ -66,19 +68,29 @@ class TorchMachine:
         self._objectives = {name: objective_of(spec, site) for name, spec in plan.objectives.items()}
         self._dtype, self._compiled, self._stop = dtype, compiled, stop
         self._saving = saving or Saving()
-        self._stopping = False
+        self._stopping, self._done = False, 0
         if compiled:
             allow_graphs(plan)
         self._reader, self._cursor = Reader(), Cursor(plan)
         self._looking: Sequence[Edit] = ()
         self.average_age = 0
         """Number of steps in the averaged weights since the average last started."""
+        self.resumable: int | None = None
+        """Steps done, if a run can continue from the present state as if nothing had happened. None: before the first
+        step, and while an update, a switch or an evaluation is made."""
+        self._stage = 0
 
     def take(self, stage: Stage) -> None:
         self._become(first_ledger(self.plan), self.plan.seed)
+        self.resumable, self._stage = None, 0
 
     def apply(self, transition: Transition, stage: Stage) -> None:
-        """See `Machine`. Raises Refused `not-arrived`, and what `rehearsed` raises, before anything changes."""
+        """See `Machine`. Raises Refused `not-arrived`, and what `rehearsed` raises, before anything changes. Does
+        nothing if the checkpoint that was loaded was written after this switch."""
+        index = self.plan.stages.index(stage)
+        if index == self._stage:
+            return
+        done, self.resumable = self.resumable, None
         _check_arrival(rehearsed(self.ledger, transition.edits), stage)
         if transition.average == "restart":
             self.average_age = 0
@@ -89,13 +101,13 @@ class TorchMachine:
             if transition.moments == "reset":
                 self.body.forget_moments()
         else:
-            switch = self.plan.stages.index(stage) - 1
             # The longest memory (smallest `memory`) of the remaining stages decides whether ages will ever matter.
-            longest = min(later.memory for later in self.plan.stages[switch + 1 :])
+            longest = min(later.memory for later in self.plan.stages[index:])
             kept = self.body.released()
-            operate(kept, self.ledger, transition, self.plan.apart, self.plan.seed, switch, self._rules, longest)
+            operate(kept, self.ledger, transition, self.plan.apart, self.plan.seed, index - 1, self._rules, longest)
             self._become(self.ledger, kept)
         self._settle()
+        self.resumable, self._stage = done, index
 
     def look(self, edits: Sequence[Edit]) -> None:
         if edits is self._looking:
@@ -110,12 +122,15 @@ class TorchMachine:
         mean = self._agree(self.gradients(stage, step))
         if not math.isfinite(mean):
             raise Refused(_diverged(step, mean))
+        self.resumable = None
         memory = self.plan.stages[self.plan.stage_at(step + 1)].memory
         worth = partial(remembered, self.plan, step)
         self.body.update(factors(self.plan, step), self.average_age, memory, worth)
         self.average_age += 1
         if step + 1 == stage.last_step:
             self._settle()
+        self.resumable = None if self.plan.measures_at(step + 1) else step + 1
+        self._done = step + 1
         return mean
 
     def gradients(self, stage: Stage, step: int) -> Tensor:
@@ -140,25 +155,54 @@ class TorchMachine:
     def measure(self, stage: Stage) -> Mapping[str, float]:
         with self.body.averaged(), self._autocast():
             largest = self._saving.largest(stage.shape)
-            return measure(self.body.net, self.data, self.size, self.plan.metric, self.team, largest)
+            found = measure(self.body.net, self.data, self.size, self.plan.metric, self.team, largest)
+        self.resumable = self._done
+        return found
 
     def asked_to_stop(self) -> bool:
         return self._stopping
 
     def save(self, path: Path, step: int) -> None:
         """See `Machine`. Only the leader writes. Raises Refused `disk-full`, `cannot-write`."""
-        state = checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole())
+        state = self._state(step)
         self.team.share(lambda: checkpoint.save(path, state))
+
+    def rescue(self, folder: Path) -> Path | None:
+        """Write the checkpoint of `resumable` after a step failed, without the other processes, and return it. None if
+        there is none to write, or if this process does not lead. Raises Refused `disk-full`, `cannot-write`."""
+        if self.resumable is None or not self.team.leads:
+            return None
+        self.body.optimizer.zero_grad(set_to_none=True)
+        path = folder / checkpoint_name(self.resumable)
+        if not path.exists():
+            checkpoint.save(path, self._state(self.resumable))
+        return path
+
+    def _state(self, step: int) -> checkpoint.State:
+        stage = None if self._stage == self.plan.stage_at(step) else self._stage
+        return checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole(), stage)
 
     def load(self, path: Path) -> int:
         """See `Machine`. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
-        step = checkpoint.step_of(path, self.plan.digest)
-        ledger = ledger_at(self.plan, step)
+        step, stage = checkpoint.step_of(path, self.plan.digest), checkpoint.stage_of(path, self.plan.digest)
+        ledger = ledger_at(self.plan, step, stage)
         parts = {m: self._rules.settings.state(p) for name, p in ledger.table.items() for m in ledger.members(name)}
         state = checkpoint.load(path, self.plan.digest, ledger.tensors(), parts, self.team.device, self._dtype)
         self.average_age = state.average_age
         self._become(ledger, state.kept)
+        self._stage = self.plan.stage_at(step) if stage is None else stage
+        self.resumable = self._done = step
         return state.step
+
+    def pretend(self, stage: int, saving: Saving) -> None:
+        """Take new weights in the sizes of a stage, to try how much memory a step needs. Replaces the state."""
+        self._saving = saving
+        self._become(ledger_at(self.plan, 0, stage), self.plan.seed)
+
+    @property
+    def where(self) -> tuple[int, Shape]:
+        """The stage, counted from 0, and the shape in which a step is made."""
+        return self._stage, shape_of(self.plan.stages[self._stage], self._looking)
 
     @property
     def objective(self) -> str:

@@ -85,7 +85,7 @@ def _loss(net: Net, data: Windows, context: int, team: Team, tokens: int | None)
 
 def _pieces(inputs: Tensor, targets: Tensor, largest: int | None) -> Iterable[tuple[Tensor, Tensor]]:
     size = len(inputs) if largest is None else largest
-    return zip(inputs.split(size), targets.split(size), strict=True)
+    return zip(torch.split(inputs, size), torch.split(targets, size), strict=True)
 
 
 def _images(net: Net, data: Images, size: int | None, team: Team, largest: int | None) -> dict[str, float]:

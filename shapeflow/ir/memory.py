@@ -173,7 +173,9 @@ class Need:
         rows, vocabulary = count * made.rows, made.logits // max(1, made.rows)
         large = made.rows > 1 and rows * vocabulary >= LARGE
         part = min(rows, rows_of_part(vocabulary, choices.device)) if large else rows
-        return count * made.forward + self.held_out * self.sample + 8.0 * part * vocabulary
+        # Logits, and their log-softmax, are there after the blocks: the features alone are left of these.
+        after = rows * made.head / vocabulary + 8.0 * part * vocabulary
+        return max(count * made.forward, after) + self.held_out * self.sample
 
 
 def largest_micro_batch(need: Need, choices: Choices, available: float) -> int | None:
