@@ -63,7 +63,8 @@ class Objective:
         return Asked(inputs, targets)
 
     def loss(self, logits: Tensor, asked: Asked) -> Tensor:
-        """Return the mean loss over the samples of this process, in nats, in float32 or higher precision."""
+        """Return the mean loss over the targets, in nats, in float32 or higher precision. `asked`: the samples of this
+        process, a micro-batch of them, or some of their tokens (`Asked.rows`)."""
         raise NotImplementedError
 
 
