@@ -92,7 +92,7 @@ def logits_of(net: Net, inputs: Tensor, targets: Tensor) -> Iterator[tuple[Tenso
 
 
 def is_large(targets: Tensor, net: Net) -> bool:
-    """Return whether there are enough logits that they are computed in parts."""
+    """Return whether there are so large a number of logits that they are computed in parts."""
     return targets.dim() == 2 and targets.numel() * net.head.out_features >= LARGE
 
 
