@@ -122,12 +122,12 @@ def test_a_loss_in_parts_is_the_loss(objective: str, tied: bool, taught: Path, m
     made.look(plan.stages[0].reading)
     for step in range(2):
         whole = gradient(made, 0, step, Saving())
-        measured = made.measure(plan.stages[0])
+        measured = made.measure(plan.stages[0]).values
         monkeypatch.setattr(losses, "LARGE", 1)
         monkeypatch.setattr(losses, "rows_of_part", lambda vocabulary, device: 10)
         for saving in (Saving(), Saving(3, recompute=True)):
             assert relative(gradient(made, 0, step, saving), whole) < 1e-12
-        assert made.measure(plan.stages[0]) == pytest.approx(measured, rel=1e-6)
+        assert made.measure(plan.stages[0]).values == pytest.approx(measured, rel=1e-6)
         monkeypatch.undo()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import REVERSIBLE, Edit
+from shapeflow.ir.events import Evaluation
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
@@ -152,7 +153,7 @@ class TorchMachine:
             total = loss.detach() if len(pieces) == 1 else total + loss.detach()
         return total
 
-    def measure(self, stage: Stage) -> Mapping[str, float]:
+    def measure(self, stage: Stage) -> Evaluation:
         with self.body.averaged(), self._autocast():
             largest = self._saving.largest(stage.shape)
             found = measure(self.body.net, self.data, self.size, self.plan.metric, self.team, largest)
