@@ -17,6 +17,7 @@ from shapeflow.ir.memory import LARGE, rows_of_part
 from shapeflow_torch.models import Net
 from shapeflow_torch.objectives import Asked, Objective
 from shapeflow_torch.objectives.parts import IGNORED
+from shapeflow_torch.team import Team
 
 Autocast = Callable[[], contextlib.AbstractContextManager[object]]
 
@@ -55,6 +56,14 @@ def cut(asked: Asked, largest: int | None) -> Iterator[tuple[Asked, float]]:
 def targets_of(asked: Asked) -> int:
     """Return the number of targets that count."""
     return int((asked.targets != IGNORED).sum()) if asked.masked else asked.targets.numel()
+
+
+def weight_of(asked: Asked, team: Team) -> float:
+    """Return the weight of a process's mean in the mean over all targets of a step, times the number of processes."""
+    if team.world == 1 or not asked.masked:
+        return 1.0
+    own = targets_of(asked)
+    return own * team.world / float(team.sum(torch.tensor(float(own), device=team.device)))
 
 
 def loss_of(net: Net, asked: Asked, inputs: Tensor, objective: Objective, autocast: Autocast) -> Tensor:

@@ -25,7 +25,7 @@ from shapeflow_torch.compilation import allow_graphs
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.devices import autocast
-from shapeflow_torch.losses import Saving, cut, loss_of, targets_of
+from shapeflow_torch.losses import Saving, cut, loss_of, weight_of
 from shapeflow_torch.measure import measure
 from shapeflow_torch.objectives import Asked, Site, objective_of
 from shapeflow_torch.optimizers import optimizer_of
@@ -141,7 +141,7 @@ class TorchMachine:
         micro-batches the gradients are shared with other processes at the last one."""
         objective, asked = self._objectives[self.objective], self._asked(stage, step)
         pieces = list(cut(asked, self._saving.largest(shape_of(stage, self._looking))))
-        weight, total = self._weight(asked), torch.zeros((), device=self.team.device)
+        weight, total = weight_of(asked, self.team), torch.zeros((), device=self.team.device)
         for number, (piece, share) in enumerate(pieces):
             last = number == len(pieces) - 1
             inputs = resized(piece.inputs, self.resolution)
@@ -228,14 +228,6 @@ class TorchMachine:
         """Pixels per image side in the current reading; None: the data's own size."""
         resolution = self.ledger.slots.get("resolution")
         return resolution if isinstance(resolution, int) else None
-
-    def _weight(self, asked: Asked) -> float:
-        """Return the weight of this process's mean in the mean over all targets of a step, times the number of
-        processes."""
-        if self.team.world == 1 or not asked.masked:
-            return 1.0
-        own = targets_of(asked)
-        return own * self.team.world / float(self.team.sum(torch.tensor(float(own), device=self.team.device)))
 
     def _asked(self, stage: Stage, step: int) -> Asked:
         """Return this process's samples of a step. Raises Refused `no-prefix-mask`.
