@@ -44,7 +44,7 @@ def export(plan: Plan, folder: Path, path: Path, *, raw: bool = False, unfinishe
     step = 0 if found is None else checkpoint.step_of(found, plan.digest)
     if found is None or plan.model is None or (step < plan.steps and not unfinished):
         raise Refused(_unfinished(folder, step, plan.steps))
-    ledger = ledger_at(plan, step)
+    ledger = ledger_at(plan, step, None if found is None else checkpoint.stage_of(found, plan.digest))
     state = checkpoint.load(found, plan.digest, ledger.tensors(), None, torch.device("cpu"), torch.float32)
     stage = plan.stages[plan.stage_at(step)]
     for edit in stage.reading:

@@ -421,6 +421,11 @@ _RUNS = {
     "batch-not-divisible": "Every process takes an equal part of each step, so the number of samples of every stage "
     "must be divisible by the number of processes. The help lists numbers that work.",
     "wrong-bound": "An environment variable that raises a limit is not a whole number. `docs/security.md` lists them.",
+    "out-of-memory": "A step, a switch or an evaluation needed more memory than there is. The weights of the last step "
+    "that was done are saved, unless the update itself failed. Resume with a smaller `--micro-batch`, or with "
+    "`--checkpoint-activations`: neither changes what a step computes. `docs/memory.md` explains what needs memory.",
+    "memory-unknown": "`--micro-batch auto` compares an estimate with the memory that is free. The model does not "
+    "declare what a step keeps (`activations`), or the system does not say how much is free. Write a number.",
     "loss-not-finite": "The loss became infinite or NaN: training has diverged. Lower the learning rate or lengthen "
     "the warm-up.",
     "no-checkpoint": "There is no checkpoint to resume from.",
