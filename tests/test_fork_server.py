@@ -165,7 +165,7 @@ def test_jobs_that_have_not_begun_do_not_wait_for_imports(tmp_path: Path) -> Non
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     server = ForkServer({**os.environ, "PYTHONPATH": path}, None)
     job = server.start(["run"], tmp_path / "said")
-    job.terminate()
+    job.send_signal(signal.SIGTERM)
     job.wait()
     server.close()
     assert job.returncode is None

@@ -16,6 +16,7 @@ from shapeflow.ir.edits import REVERSIBLE, Edit
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
+from shapeflow.running.stop import SIGNALS
 from shapeflow_torch import checkpoint
 from shapeflow_torch.body import Body
 from shapeflow_torch.compilation import allow_graphs
@@ -30,6 +31,8 @@ from shapeflow_torch.replay import first_ledger, ledger_at
 from shapeflow_torch.surgery import Kept, move, operate, rehearsed
 from shapeflow_torch.team import Team
 from shapeflow_torch.workload import Cursor, batch_of, samples_of
+
+_SIGNALS = tuple(number.name for number in SIGNALS)
 
 
 class TorchMachine:
@@ -47,11 +50,12 @@ class TorchMachine:
         *,
         dtype: torch.dtype = torch.float32,
         compiled: bool = False,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Callable[[], str | None] = lambda: None,
         root: Path = Path(),
     ) -> None:
-        """`stop`: returns whether this process was asked to stop; it is called once per step. `root`: base directory of
-        relative teacher paths; all teachers are read here, even those that only later stages need.
+        """`stop`: returns the name of the signal that asks for a stop, or None; it is called once per
+        step. `root`: base directory of relative teacher paths; all teachers are read here, even those that only later
+        stages need.
 
         Raises Refused `no-model`, and what `optimizer_of` and `objective_of` raise."""
         if plan.model is None or plan.optimizer is None:
@@ -62,11 +66,12 @@ class TorchMachine:
         site = Site(root, self.team.device, dtype, plan.stages[0].sizes.get("vocabulary"))
         self._objectives = {name: objective_of(spec, site) for name, spec in plan.objectives.items()}
         self._dtype, self._compiled, self._stop = dtype, compiled, stop
-        self._stopping = False
+        self._stopping: str | None = None
         if compiled:
             allow_graphs(plan)
         self._reader, self._cursor = Reader(), Cursor(plan)
         self._looking: Sequence[Edit] = ()
+        self._done = 0
         self.average_age = 0
         """Number of steps in the averaged weights since the average last started."""
 
@@ -107,25 +112,33 @@ class TorchMachine:
         loss.backward()  # type: ignore[no-untyped-call]
         mean = self._agree(loss.detach())
         if not math.isfinite(mean):
-            raise Refused(_diverged(step, mean))
+            raise Refused(_diverged(f"the loss of step {step + 1} is {mean}"))
         memory = self.plan.stages[self.plan.stage_at(step + 1)].memory
         worth = partial(remembered, self.plan, step)
         self.body.update(factors(self.plan, step), self.average_age, memory, worth)
-        self.average_age += 1
+        self.average_age, self._done = self.average_age + 1, step + 1
         if step + 1 == stage.last_step:
             self._settle()
         return mean
 
     def measure(self, stage: Stage) -> Mapping[str, float]:
+        """See `Machine`. Raises Refused `loss-not-finite`: what diverged is neither measured nor saved."""
         with self.body.averaged(), self._autocast():
-            return measure(self.body.net, self.data, self.size, self.plan.metric, self.team)
+            values = measure(self.body.net, self.data, self.size, self.plan.metric, self.team)
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise Refused(_diverged(f"the held-out `{name}` after step {self._done} is {value}"))
+        return values
 
-    def asked_to_stop(self) -> bool:
+    def asked_to_stop(self) -> str | None:
         return self._stopping
 
     def save(self, path: Path, step: int) -> None:
-        """See `Machine`. Only the leader writes. Raises Refused `disk-full`, `cannot-write`."""
+        """See `Machine`. Only the leader writes. Raises Refused `disk-full`, `cannot-write`, and `loss-not-finite`:
+        a model that has diverged does not take the place of an older checkpoint."""
         state = checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole())
+        if (broken := checkpoint.not_finite(state.kept)) is not None:
+            raise Refused(_diverged(f"`{broken}` is not finite after step {step}"))
         self.team.share(lambda: checkpoint.save(path, state))
 
     def load(self, path: Path) -> int:
@@ -204,15 +217,15 @@ class TorchMachine:
         return autocast(self.team.device, self._dtype)
 
     def _agree(self, loss: Tensor) -> float:
-        """Return the mean loss of all processes. The same reduction also shares whether any process was asked
-        to stop."""
+        """Return the mean loss of all processes. The same reduction also shares which signals asked any of them to
+        stop."""
         asked = self._stop()
         if self.team.world == 1:
             self._stopping = asked
             return float(loss)
-        summed = self.team.sum(torch.stack((loss / self.team.world, loss.new_tensor(float(asked)))))
-        mean, stops = summed.tolist()
-        self._stopping = stops > 0
+        heard = loss.new_tensor([float(asked == name) for name in _SIGNALS])
+        mean, *stops = self.team.sum(torch.cat(((loss / self.team.world)[None], heard))).tolist()
+        self._stopping = next((name for name, count in zip(_SIGNALS, stops, strict=True) if count), None)
         return float(mean)
 
 
@@ -230,6 +243,6 @@ def _no_prefix(kind: str) -> Diagnostic:
     return Diagnostic("no-prefix-mask", message, place="model", help="train a `transformer`, or by `next_token`")
 
 
-def _diverged(step: int, loss: float) -> Diagnostic:
-    help_ = "lower the learning rate or lengthen the warm-up, then start again or resume from the last checkpoint"
-    return Diagnostic("loss-not-finite", f"the loss of step {step + 1} is {loss}", place="run", help=help_)
+def _diverged(message: str) -> Diagnostic:
+    help_ = "lower the learning rate, or lengthen the warm-up"
+    return Diagnostic("loss-not-finite", message, place="run", help=help_)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
-import attrs
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan
-from shapeflow.running.follow import Course, Goal, Listen, Outcome, follow
+from shapeflow.running.follow import Course, Listen, Outcome, follow
 from shapeflow.running.run_log import CHECKPOINTS, Lock
-from shapeflow_torch.compilation import Compile, wants_compile
+from shapeflow_torch.advice import advised
+from shapeflow_torch.choices import Choices
+from shapeflow_torch.compilation import wants_compile
 from shapeflow_torch.data import Data, open_data
-from shapeflow_torch.folder import prepare
+from shapeflow_torch.folder import Start, prepare
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
 from shapeflow_torch.team import Team
@@ -27,23 +27,18 @@ SMALL_STEP = 5e9
 Warn = Callable[[Diagnostic], None]
 
 
-@attrs.frozen
-class Choices:
-    """Options of a run in addition to its plan. They are the same in every process."""
-
-    folder: Path
-    root: Path
-    """Base directory of relative data paths."""
-    resume: bool
-    compile: Compile
-    until: Goal | None
-    pause: int | None = None
-    """The step after which the run ends early, after a checkpoint."""
-
-
-def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], listen: Listen, warn: Warn) -> Outcome:
+def train(
+    plan: Plan, choices: Choices, team: Team, stop: Callable[[], str | None], listen: Listen, warn: Warn
+) -> Outcome:
     """Train a plan in this process. Only the leader writes files and calls `listen` and `warn`. Raises what `run.run`
     raises."""
+    with advised(choices):
+        return _train(plan, choices, team, stop, listen, warn)
+
+
+def _train(
+    plan: Plan, choices: Choices, team: Team, stop: Callable[[], str | None], listen: Listen, warn: Warn
+) -> Outcome:
     compiled = wants_compile(choices.compile, team.device)
     if team.device.type == "cpu":
         be_deterministic(compiled)
@@ -55,12 +50,15 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.root)
     locks: list[Lock] = []
 
-    def ready() -> Path | None:
+    def ready() -> Start:
         locks.append(Lock(choices.folder))
-        return prepare(choices.folder, plan, data.describe(), choices.resume, warn)
+        return prepare(choices, plan, data.describe(), warn)
 
     try:
-        asked = Course(choices.folder / CHECKPOINTS, team.share(ready), choices.until, choices.pause)
+        start = team.share(ready)
+        if start.outcome is not None:
+            return start.outcome
+        asked = Course(choices.folder / CHECKPOINTS, start.checkpoint, choices.until, choices.pause)
         return follow(plan, machine, choices.folder if team.leads else None, asked, listen)
     finally:
         for lock in locks:

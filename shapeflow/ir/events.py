@@ -80,11 +80,13 @@ class CheckpointSaved:
 
 @attrs.frozen
 class RunEnded:
-    """The run ends. `finished` is False if it was stopped before the end of the plan."""
+    """The run ends. `finished` is False if it ended before the end of the plan. `stopped_by` says why it did: the name
+    of a signal, such as `SIGTERM`, or `until` or `pause`, the options."""
 
     step: int
     compute: float
     finished: bool
+    stopped_by: str | None = attrs.field(default=None, eq=False)
 
 
 Event = RunStarted | TransitionApplied | StageEntered | StepDone | Measured | CheckpointSaved | RunEnded
@@ -105,6 +107,8 @@ def event_to_json(event: Event) -> dict[str, Any]:
     fields: dict[str, Any] = {"event": NAMES[type(event)]}
     for field in attrs.fields(type(event)):
         value = getattr(event, field.name)
+        if value is None and field.default is None:
+            continue
         fields[field.name] = value.json() if isinstance(value, Shape) else value
     return fields
 
@@ -152,6 +156,7 @@ _KINDS: Mapping[str, Any] = {
     "seconds": int | float,
     "predicted": int | float | None,
     "finished": bool,
+    "stopped_by": str,
     "shape": Mapping,
     "values": Mapping,
     "plan": str,

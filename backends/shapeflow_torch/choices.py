@@ -1,0 +1,31 @@
+"""The options of a run in addition to its plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from shapeflow.running.follow import Goal
+from shapeflow_torch.compilation import Compile
+
+
+@attrs.frozen
+class Choices:
+    """Options of a run in addition to its plan. They are the same in every process."""
+
+    folder: Path
+    root: Path
+    """Base directory of relative data paths."""
+    resume: bool
+    """Go on with the run in the folder, or start it where there is none."""
+    compile: Compile
+    until: Goal | None
+    pause: int | None = None
+    """The step after which the run ends early, after a checkpoint."""
+    launch: str | None = None
+    """A name that all restarts by one launcher share; None: nothing restarts the run."""
+    restarted: bool = False
+    """Whether it is a restart: it goes on with the run in the folder if the same launch began it."""
+    file: str = "FILE"
+    """How the user names the plan's file."""
