@@ -30,8 +30,8 @@ from shapeflow.ir.events import (
     event_from_json,
 )
 from shapeflow.ir.plan import Plan
-from shapeflow.running import run_log
 from shapeflow.running.execute import execute
+from shapeflow.running.lock import Lock
 from shapeflow.running.pool import Job
 from shapeflow_torch import TorchBackend, devices
 from shapeflow_torch.run import Outcome, run
@@ -199,7 +199,7 @@ def test_other_data_than_at_the_start(tmp_path: Path) -> None:
 
 
 def test_two_runs_in_one_folder(tmp_path: Path) -> None:
-    lock = run_log.Lock(tmp_path)
+    lock = Lock(tmp_path)
     assert refused(PLAN, tmp_path).code == "run-busy"
     lock.release()
     go(PLAN, tmp_path)

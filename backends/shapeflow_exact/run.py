@@ -13,8 +13,9 @@ from shapeflow.base.files import write_text
 from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Course, Goal, Listen, Outcome, follow
+from shapeflow.running.lock import Lock
 from shapeflow.running.run_folder import earlier_end, remember, require_startable
-from shapeflow.running.run_log import DATA, EVENTS, PLAN, Lock
+from shapeflow.running.run_log import DATA, EVENTS, PLAN
 from shapeflow.running.stop import Stop
 from shapeflow_exact.machine import METRIC, ExactMachine
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.running.follow import Goal
+from shapeflow.running.launchers import Launch
 from shapeflow_torch.compilation import Compile
 
 
@@ -23,9 +24,7 @@ class Choices:
     until: Goal | None
     pause: int | None = None
     """The step after which the run ends early, after a checkpoint."""
-    launch: str | None = None
-    """A name that all restarts by one launcher share; None: nothing restarts the run."""
-    restarted: bool = False
-    """Whether it is a restart: it goes on with the run in the folder if the same launch began it."""
+    launch: Launch | None = None
+    """What may restart the run, which then goes on; None: nothing does."""
     file: str = "FILE"
     """How the user names the plan's file."""

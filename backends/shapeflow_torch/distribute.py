@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # stubs leave them out
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -25,7 +26,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.running import launchers
 from shapeflow.running.follow import Listen, Outcome
 from shapeflow.running.run_folder import resume_command
-from shapeflow.running.stop import Stop, held_back, let_through
+from shapeflow.running.stop import Stop, ended_at_once, held_back, let_through
 from shapeflow_torch.choices import Choices
 from shapeflow_torch.devices import Place, gpus, place
 from shapeflow_torch.team import Team
@@ -55,11 +56,9 @@ def joined(device: str, place_: launchers.Place) -> Iterator[Team]:
             torch.cuda.set_device(own)
         backend = "nccl" if own.type == "cuda" else "gloo"
         try:
-            if place_.launcher == "srun":
-                where = f"tcp://{place_.address}:{place_.port}"
-                dist.init_process_group(backend, init_method=where, rank=place_.rank, world_size=place_.world)
-            else:
-                dist.init_process_group(backend)
+            # Waiting for the others cannot hear Python's handlers, and nothing is lost yet.
+            with ended_at_once():
+                _meet(backend, place_)
         except dist.DistError as error:
             raise launchers.bad_launch(_first_line(error), place_.launcher) from error
         yield Team(place_.rank, place_.world, own)
@@ -69,6 +68,23 @@ def joined(device: str, place_: launchers.Place) -> Iterator[Team]:
         if place_.rank:
             raise SystemExit(1) from None
         raise
+
+
+def _meet(backend: str, place_: launchers.Place) -> None:
+    """Wait for the other processes. Raises what torch raises."""
+    store: Store | None = None
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and os.environ.get("GROUP_WORLD_SIZE") == "1":
+        # All restarts share one store, and would read the addresses of processes that have ended (pytorch issue
+        # 135712). The agents of several machines may count restarts differently.
+        again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        shared = TCPStore(place_.address, place_.port, place_.world, is_master=False)
+        store = PrefixStore(f"shapeflow-{again}", shared)
+    elif place_.launcher == "srun":
+        store = TCPStore(place_.address, place_.port, place_.world, is_master=place_.rank == 0)
+    if store is None:
+        dist.init_process_group(backend)
+    else:
+        dist.init_process_group(backend, store=store, rank=place_.rank, world_size=place_.world)
 
 
 def _own_device(device: str, place_: launchers.Place) -> torch.device:

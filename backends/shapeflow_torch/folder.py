@@ -46,7 +46,7 @@ def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callabl
     `data-changed`, before anything is written; and `cannot-write`, `disk-full`.
     """
     folder = choices.folder
-    again = choices.restarted and choices.launch is not None and launched_by(folder, choices.launch)
+    again = choices.launch is not None and launched_by(folder, choices.launch)
     resume = choices.resume or again
     require_startable(folder, plan, resume, "torch")
     found = intact(folder / CHECKPOINTS, warn)

@@ -64,9 +64,7 @@ def run(
     `cannot-write`, `not-arrived`, `wrong-parameters`, `teacher-missing`, `teacher-broken`, `teacher-changed`.
     """
     own = launchers.placed()
-    launch = launchers.launch_of() if own is not None and own.launcher == "torchrun" else None
-    again = launch is not None and launchers.restarted()
-    choices = Choices(folder, root or Path.cwd(), resume, compile, until, pause, launch, again, file)
+    choices = Choices(folder, root or Path.cwd(), resume, compile, until, pause, launchers.launch_of(), file)
     if own is not None:
         _require_one_launcher(own, processes, gpus)
         with Stop() as stop, distribute.losses_named(choices), distribute.joined(device, own) as team:

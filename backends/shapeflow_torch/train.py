@@ -10,7 +10,8 @@ import torch
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Course, Listen, Outcome, follow
-from shapeflow.running.run_log import CHECKPOINTS, Lock
+from shapeflow.running.lock import Lock
+from shapeflow.running.run_log import CHECKPOINTS
 from shapeflow_torch.advice import advised
 from shapeflow_torch.choices import Choices
 from shapeflow_torch.compilation import wants_compile

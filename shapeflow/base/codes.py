@@ -230,6 +230,10 @@ _LOGS = {
     "context, and the plan ends below the largest value. For a model that is used at the largest value, such a plan "
     "can be worse than a fixed shape. Plan by the metric of the model that you keep, such as "
     "`metric loss(context: longest)`.",
+    "short-of-warmup": "A warning: a warm-up of the learning rate takes more steps than the plan, or than the stage "
+    "after a switch, so that the rate that was asked for is never reached. Shorten the warm-up, or train longer.",
+    "strong-decay": "A warning: a step multiplies matrices by 1 - `lr` * `weight_decay`. With a product above 1, each "
+    "step turns the weights over; above 2 they grow without bound.",
     "loose-law": "A warning: the points scatter around the law more than measurement noise should.",
 }
 _WAYS = {

@@ -78,20 +78,28 @@ def without_launcher(environment: Mapping[str, str] = os.environ) -> dict[str, s
     }
 
 
-def launch_of(environment: Mapping[str, str] = os.environ) -> str | None:
-    """A name that all restarts by one torchrun share; None without torchrun.
+@attrs.frozen
+class Launch:
+    """One call of torchrun, which may restart its processes. `agent`: the process that does; `run`: the rendezvous id,
+    `none` unless the user chose one; `restarts`: how often this agent has restarted its processes."""
 
-    The rendezvous id is a name if the user chose one. The default one is that of every launch, so that the agent's
-    process stands in for it."""
+    agent: str
+    run: str
+    restarts: int
+
+    def began(self, about: Mapping[str, object]) -> bool:
+        """Whether this launch wrote `about`. The leader may have moved to the agent of another machine since then."""
+        same_run = self.run != "none" and about.get("run") == self.run
+        return about.get("agent") == self.agent or (self.restarts > 0 and same_run)
+
+
+def launch_of(environment: Mapping[str, str] = os.environ) -> Launch | None:
+    """The torchrun that started this process; None: another launcher, or none."""
     run = environment.get("TORCHELASTIC_RUN_ID")
-    if run is None:
+    if run is None or "RANK" not in environment:
         return None
-    return run if run != "none" else f"{socket.gethostname()}-{os.getppid()}"
-
-
-def restarted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether torchrun has restarted the processes of this launch."""
-    return environment.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0")
+    restarts = _number(environment, "TORCHELASTIC_RESTART_COUNT", instead=0)
+    return Launch(f"{socket.gethostname()}-{os.getppid()}", run, restarts)
 
 
 def first_host(hosts: str) -> str:

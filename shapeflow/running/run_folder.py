@@ -17,6 +17,7 @@ from shapeflow.ir import plan_json
 from shapeflow.ir.events import RunEnded
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Goal, Outcome, reaches
+from shapeflow.running.launchers import Launch
 from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, LOCK, PLAN, require_machine
 from shapeflow.running.runs import read_run
 
@@ -73,12 +74,14 @@ def resume_command(folder: Path, machine: str = "torch") -> str:
     return shlex.join(["shapeflow", "run", str(folder), "--resume", *chosen])
 
 
-def remember(folder: Path, root: Path, launch: str | None = None) -> None:
+def remember(folder: Path, root: Path, launch: Launch | None = None) -> None:
     """Write `run.json`: where data paths begin, and what launched the run. Raises Refused `disk-full`, `cannot-write`.
 
-    `launch`: a name that all restarts of one launch share; None: nothing restarts this run."""
+    `launch`: what may restart this run; None: nothing does."""
     from_here = os.path.relpath(root.resolve(), folder.resolve())
-    about = {"root": str(root.resolve()), "root_from_here": from_here, **({} if launch is None else {"launch": launch})}
+    about: dict[str, Any] = {"root": str(root.resolve()), "root_from_here": from_here}
+    if launch is not None:
+        about["launch"] = {"agent": launch.agent, "run": launch.run}
     text = json.dumps(about, indent=1, sort_keys=True) + "\n"
     if not (folder / ABOUT).is_file() or read_text(folder / ABOUT) != text:
         write_text(folder / ABOUT, text)
@@ -97,9 +100,10 @@ def remembered_root(folder: Path) -> Path | None:
     return Path(root)
 
 
-def launched_by(folder: Path, launch: str) -> bool:
-    """Whether the run in a folder was begun by this launch."""
-    return _about(folder).get("launch") == launch
+def launched_by(folder: Path, launch: Launch) -> bool:
+    """Whether this launch began the run in a folder, and now restarts it."""
+    found = _about(folder).get("launch")
+    return isinstance(found, dict) and launch.began(found)
 
 
 def _about(folder: Path) -> Mapping[str, Any]:

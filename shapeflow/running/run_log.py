@@ -1,8 +1,7 @@
-"""The files of a run's folder that every machine writes: the log of events, and the lock."""
+"""The files of a run's folder, and the log of events that every machine writes."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
@@ -73,24 +72,3 @@ class Log:
             self._file.close()
         except OSError as error:
             raise cannot_write(self._path, error) from error
-
-
-class Lock:
-    """A lock on a folder, held while a process runs in it. The system releases it when the process ends."""
-
-    def __init__(self, folder: Path) -> None:
-        """Raises Refused `run-busy`, `cannot-write`."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(folder, os.O_RDONLY)
-        except OSError as error:
-            raise cannot_write(folder, error) from error
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._descriptor)
-            message = f"another process is running in `{folder}`"
-            raise Refused(Diagnostic("run-busy", message, place=str(folder))) from error
-
-    def release(self) -> None:
-        os.close(self._descriptor)

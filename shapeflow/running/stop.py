@@ -79,6 +79,19 @@ def stopping() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let SIGTERM end this process at once, inside the block: it waits for others in code that hears no handler."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def held_back() -> Iterator[None]:
     """Let no stop signal reach this thread, nor a process that it starts, until `let_through` is called there."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
