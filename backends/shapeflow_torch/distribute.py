@@ -154,6 +154,8 @@ def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: War
         except KeyboardInterrupt:
             for process in active_children():
                 process.kill()
+            # The launcher must have noticed: this process cannot end while its thread is in torch's code.
+            thread.join()
             raise
     thread.join()
     if outcome is None:

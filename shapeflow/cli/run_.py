@@ -133,7 +133,7 @@ def _summary(outcome: Outcome, folder: Path, quiet: bool, as_json: bool) -> int:
         import attrs
 
         print_json({"folder": str(folder), "plan": run.plan.digest, **attrs.asdict(outcome)})
-    elif not quiet:
+    elif not quiet and outcome.stopped_by != "SIGHUP":  # the terminal is gone, and printing would fail
         show("", run_view(run))
         if outcome.before:
             say(f"\n  the run in {folder} is finished: there is nothing to resume")
