@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.edits import REVERSIBLE, Edit
+from shapeflow.ir.events import Evaluation
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
@@ -121,14 +122,14 @@ class TorchMachine:
             self._settle()
         return mean
 
-    def measure(self, stage: Stage) -> Mapping[str, float]:
+    def measure(self, stage: Stage) -> Evaluation:
         """See `Machine`. Raises Refused `loss-not-finite`: what diverged is neither measured nor saved."""
         with self.body.averaged(), self._autocast():
-            values = measure(self.body.net, self.data, self.size, self.plan.metric, self.team)
-        for name, value in values.items():
+            held = measure(self.body.net, self.data, self.size, self.plan.metric, self.team)
+        for name, value in held.values.items():
             if not math.isfinite(value):
                 raise Refused(_diverged(f"the held-out `{name}` after step {self._done} is {value}"))
-        return values
+        return held
 
     def asked_to_stop(self) -> str | None:
         return self._stopping

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from shapeflow.base.printing import say
 from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagnostics, print_json, stoppable
 
 if TYPE_CHECKING:
+    from shapeflow.ir.events import Event
+    from shapeflow.ir.plan import Plan
     from shapeflow.running.follow import Outcome
 
 
@@ -37,6 +41,12 @@ if TYPE_CHECKING:
 @click.option(
     "--root", type=click.Path(path_type=Path), help="Folder that data paths are relative to.  [folder of FILE]"
 )
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="TRACKER",
+    help="Send the run's values to tensorboard, wandb, mlflow, trackio or PACKAGE:CLASS; may be repeated.",
+)
 @click.option("--check", "check_", is_flag=True, help="Run `shapeflow check` on the plan first.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -55,6 +65,7 @@ def command(
     pause: int | None,
     compile_: str,
     root: Path | None,
+    track: tuple[str, ...],
     check_: bool,
     quiet: bool,
     as_json: bool,
@@ -93,13 +104,8 @@ def command(
         "pause": pause,
         "warn": lambda warning: print_diagnostics([warning]),
     }
-    if quiet or as_json:
-        outcome = run(plan, folder, **choices)
-    else:
-        from shapeflow.preview.live import live
-
-        with live(plan) as view:
-            outcome = run(plan, folder, **choices, listen=view.listen)
+    with _listening(plan, folder, track, quiet or as_json) as listen:
+        outcome = run(plan, folder, **choices, listen=listen)
     return 0 if outcome is None else _summary(outcome, folder, quiet, as_json)
 
 
@@ -120,6 +126,30 @@ def _places(file: Path, output: Path | None, root: Path | None) -> tuple[Path, P
     if inside is None:
         return file, output or Path("runs") / file.stem, root or file.parent
     return file, output or inside, root or remembered_root(inside) or inside
+
+
+@contextlib.contextmanager
+def _listening(plan: Plan, folder: Path, track: Sequence[str], silent: bool) -> Iterator[Callable[[Event], None]]:
+    """What gets the events of the run: the screen, unless it is silent, and the trackers."""
+    listeners: list[Callable[[Event], None]] = []
+    with contextlib.ExitStack() as stack:
+        if not silent:
+            from shapeflow.preview.live import live
+
+            listeners.append(stack.enter_context(live(plan)).listen)
+        if track:
+            from shapeflow.tracking import Tracking, tracker_of
+
+            trackers = {name: tracker_of(name) for name in track}
+            tracking = Tracking(plan, folder, trackers, lambda warning: print_diagnostics([warning]))
+            stack.callback(tracking.close)
+            listeners.append(tracking.listen)
+
+        def listen(event: Event) -> None:
+            for each in listeners:
+                each(event)
+
+        yield listen
 
 
 def _summary(outcome: Outcome, folder: Path, quiet: bool, as_json: bool) -> int:
