@@ -130,10 +130,10 @@ LONG = toy_image_plan((({"width": 32}, 100_000),), evaluate=100_000, checkpoint=
 
 
 def test_commands_that_train_several_runs_stop_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before their first run begins, and while runs train."""
+    """When the runs begin, and before that."""
     Path("tiny.shape").write_text(TINY)
     Path("text.shape").write_text(PILOTED)
-    for place in ("shapeflow.running.pool.Pool._work", "shapeflow.compiler.compile_file"):
+    for place in ("shapeflow.running.pool.Pool._run", "shapeflow.compiler.compile_file"):
         monkeypatch.setattr(place, lambda *words, **choices: os.kill(os.getpid(), signal.SIGUSR2))
         for command in SEVERAL:
             assert answer(shlex.split(command)) == 75, command
