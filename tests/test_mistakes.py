@@ -79,7 +79,6 @@ ELSEWHERE: dict[str, str] = {
     "run-busy": "test_torch_run.py::test_two_runs_in_one_folder",
     "run-exists": "test_torch_run.py::test_a_folder_that_holds_a_run_is_left_alone",
     "run-failed": "test_refusals.py::test_a_job_that_failed",
-    "run-finished": "test_torch_run.py::test_a_finished_run_is_not_resumed",
     "run-removed": "test_torch_folder.py::test_a_folder_that_is_removed_during_the_run",
     "run-unfinished": "test_torch_distill.py::test_a_run_that_has_not_ended",
     "schedule-left-out": "test_schedules.py::test_no_run_of_a_sweep_has_a_schedule",

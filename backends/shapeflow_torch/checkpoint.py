@@ -91,6 +91,16 @@ def save(path: Path, state: State) -> None:
         raise cannot_write(path, error) from error
 
 
+def not_finite(kept: Kept) -> str | None:
+    """The name of a tensor with an infinity or NaN; None if there is none."""
+    for table in _tables(kept):
+        for name, tensor in table.items():
+            # The sum of finite numbers may overflow; only then are the entries looked at.
+            if not torch.isfinite(tensor.sum()) and not bool(torch.isfinite(tensor).all()):
+                return name
+    return None
+
+
 def tidy(folder: Path, found: Path | None) -> None:
     """Remove what a killed process left: incomplete checkpoints, and those older than the newest `KEPT`.
 
@@ -100,7 +110,7 @@ def tidy(folder: Path, found: Path | None) -> None:
         if folder.is_dir():
             _clear(folder)
         if found is not None:
-            for old in [path for path in _sorted(folder) if _step(path) < _step(found)][: 1 - KEPT]:
+            for old in [path for path in _sorted(folder) if step_in(path) < step_in(found)][: 1 - KEPT]:
                 shutil.rmtree(old)
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -228,10 +238,11 @@ def _sorted(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder by step. A link is not one: what it leads to is not removed."""
     found: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
     ours = (path for path in found if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
-    return sorted(ours, key=_step)
+    return sorted(ours, key=step_in)
 
 
-def _step(path: Path) -> int:
+def step_in(path: Path) -> int:
+    """The step that the name of a checkpoint states."""
     return int(path.name.removeprefix("step-"))
 
 
@@ -240,7 +251,7 @@ def _surplus(path: Path) -> list[Path]:
 
     Those of later steps are removed first: they were broken, since the run resumed from an earlier step."""
     others = [other for other in _sorted(path.parent) if other != path]
-    later = [other for other in others if _step(other) > _step(path)]
+    later = [other for other in others if step_in(other) > step_in(path)]
     return [*later, *others[: len(others) - len(later)]][: 1 - KEPT]
 
 

@@ -2,6 +2,7 @@
 
 plan.json       the plan; its digest identifies the checkpoints that belong to it
 data.json       description and digest of the data
+run.json        where the data's paths begin
 events.jsonl    event log, one JSON object per line; of the steps, only every N-th is logged
 checkpoints/    the two newest checkpoints
 """
@@ -22,47 +23,51 @@ from shapeflow.ir import plan_json
 from shapeflow.ir.events import CheckpointSaved, RunEnded, TransitionApplied, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import checkpoint_name
-from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
+from shapeflow.running.follow import Outcome
+from shapeflow.running.run_folder import earlier_end, launched_by, remember, require_startable
+from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, PLAN
 from shapeflow_torch.checkpoint import newest, step_of, tidy
+from shapeflow_torch.choices import Choices
 
 
-def prepare(
-    folder: Path, plan: Plan, data: Mapping[str, Any], resume: bool, warn: Callable[[Diagnostic], None]
-) -> Path | None:
-    """Prepare a folder for a run. Returns the checkpoint to resume from, or None to start from the beginning.
+@attrs.frozen
+class Start:
+    """Where a run begins. `checkpoint`: the one that it goes on from; None: from the beginning. `outcome`: that of a
+    run that is finished already; None: there are steps to make."""
+
+    checkpoint: Path | None
+    outcome: Outcome | None = None
+
+
+def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callable[[Diagnostic], None]) -> Start:
+    """Prepare a folder for a run.
 
     Raises Refused `run-exists`, `no-run`, `other-plan`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`,
-    `run-finished`, `data-changed`, before anything is written; and `cannot-write`, `disk-full`.
+    `data-changed`, before anything is written; and `cannot-write`, `disk-full`.
     """
-    exists = (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
-    if exists and not resume:
-        help_ = "continue it with `--resume`, or choose another folder"
-        raise Refused(Diagnostic("run-exists", f"`{folder}` already contains a run", place=str(folder), help=help_))
-    # A folder with only a plan belongs to a run that stopped before its first event.
-    if resume and not exists and not (folder / PLAN).exists():
-        raise Refused(Diagnostic("no-run", f"`{folder}` contains no run to resume", place=str(folder)))
-    if (folder / PLAN).exists():
-        _check_plan(folder, plan)
-    require_machine(folder, "torch")
+    folder = choices.folder
+    again = choices.launch is not None and launched_by(folder, choices.launch)
+    resume = choices.resume or again
+    require_startable(folder, plan, resume, "torch")
     found = intact(folder / CHECKPOINTS, warn)
     done = 0 if found is None else step_of(found, plan.digest)
-    if done and done == plan.steps and _ended(folder / EVENTS):
-        message = f"the run in `{folder}` is finished: all {done} steps are done"
-        raise Refused(Diagnostic("run-finished", message, place=str(folder)))
+    if done == plan.steps and (outcome := earlier_end(folder, choices.until)) is not None:
+        return Start(found, outcome)
     if resume and (folder / DATA).exists():
         _check_data(folder, data)
     _clear(folder, found)
     if not (folder / PLAN).exists():
         plan_json.save(plan, folder / PLAN)
     write_text(folder / DATA, json.dumps(data, indent=1, sort_keys=True) + "\n")
+    remember(folder, choices.root, choices.launch)
     write_text(folder / EVENTS, lines_until(folder / EVENTS, done))
-    return found
+    return Start(found)
 
 
 def _clear(folder: Path, found: Path | None) -> None:
     """Remove what a killed process left in a folder. Its next write may never come: the last checkpoint may exist."""
     tidy(folder / CHECKPOINTS, found)
-    for name in (PLAN, DATA, EVENTS):
+    for name in (PLAN, DATA, ABOUT, EVENTS):
         remove_temporary(folder / name)
 
 
@@ -76,26 +81,6 @@ def intact(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
     for each in broken:
         warn(each)
     return found
-
-
-def _ended(path: Path) -> bool:
-    """Return whether the last event of a log is the end of a finished run. A run killed just before that event can
-    still be resumed."""
-    lines = read_text(path).splitlines() if path.exists() else []
-    try:
-        last = event_from_json(parse_json(lines[-1], finite=False))
-    except (IndexError, ValueError, TypeError):
-        return False
-    return isinstance(last, RunEnded) and last.finished
-
-
-def _check_plan(folder: Path, plan: Plan) -> None:
-    other = plan_json.load(folder / PLAN).digest
-    if other != plan.digest:
-        message = f"the run in `{folder}` follows another plan"
-        notes = (f"its plan: {other}", f"this plan: {plan.digest}")
-        help_ = "choose another folder, or resume with the plan inside it"
-        raise Refused(Diagnostic("other-plan", message, place=str(folder), notes=notes, help=help_))
 
 
 def _check_data(folder: Path, data: Mapping[str, Any]) -> None:

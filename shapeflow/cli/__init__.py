@@ -1,6 +1,6 @@
 """The command line: reads arguments, calls one function, sets the exit code.
 
-0: success. 1: a diagnostic about a file, a plan, a run or the machine was printed. 2: the arguments are invalid.
+The exit codes are those of docs/exit-codes.md.
 A command's module is imported when the command is called, which keeps `shapeflow --help` fast.
 """
 
@@ -17,6 +17,7 @@ import click
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.base.printing import cannot_print, prepare_streams, say, silence
+from shapeflow.running.stop import EXIT_STOPPED, Stopped
 
 COMMANDS = {
     "compile": "Compile a .shape file into a plan, and show it.",
@@ -140,6 +141,9 @@ def _answered(words: list[str]) -> int:
         error.show(file=(text := io.StringIO()))
         say(text.getvalue().rstrip("\n"), err=True)
         return error.exit_code
+    except Stopped as stopped:
+        say(f"stopped by {stopped}; the same command continues", err=True)
+        return EXIT_STOPPED
     except (click.Abort, KeyboardInterrupt):
         say("stopped", err=True)
         return 130

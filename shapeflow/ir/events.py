@@ -95,11 +95,13 @@ class CheckpointSaved:
 
 @attrs.frozen
 class RunEnded:
-    """The run ends. `finished` is False if it was stopped before the end of the plan."""
+    """The run ends. `finished` is False if it ended before the end of the plan. `stopped_by` says why it did: the name
+    of a signal, such as `SIGTERM`, or `until` or `pause`, the options."""
 
     step: int
     compute: float
     finished: bool
+    stopped_by: str | None = attrs.field(default=None, eq=False)
 
 
 Event = RunStarted | TransitionApplied | StageEntered | StepDone | Measured | CheckpointSaved | RunEnded
@@ -172,6 +174,7 @@ _KINDS: Mapping[str, Any] = {
     "seconds": int | float,
     "predicted": int | float | None,
     "finished": bool,
+    "stopped_by": str,
     "shape": Mapping,
     "values": Mapping,
     "errors": Mapping,

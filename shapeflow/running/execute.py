@@ -46,8 +46,8 @@ class Machine(Protocol):
         """Held-out values of the averaged weights, in the shape of the stage."""
         ...
 
-    def asked_to_stop(self) -> bool:
-        """Whether any process of the run was asked to stop. All processes return the same value."""
+    def asked_to_stop(self) -> str | None:
+        """The name of the signal that asked any process of the run to stop, or None. All processes return the same."""
         ...
 
     def save(self, path: Path, step: int) -> None:
@@ -114,11 +114,11 @@ def execute(
                 reached = until is not None and held.values.get(until[0], math.inf) <= until[1]
             if folder is not None and _saves(plan, step + 1):
                 yield _save(machine, folder, step + 1, sync)
-            paused = step + 1 == pause
-            if (reached or paused or machine.asked_to_stop()) and step + 1 < plan.steps:
+            early = "until" if reached else "pause" if step + 1 == pause else machine.asked_to_stop()
+            if early is not None and step + 1 < plan.steps:
                 if folder is not None and not _saves(plan, step + 1):
                     yield _save(machine, folder, step + 1, sync)
-                yield RunEnded(step + 1, compute, False)
+                yield RunEnded(step + 1, compute, False, early)
                 return
     yield RunEnded(plan.steps, compute, True)
 

@@ -25,6 +25,7 @@ from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, le
 from shapeflow.stages.lower.mixture import mixture_law, predicting
 from shapeflow.stages.lower.schedule import schedule
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
+from shapeflow.stages.lower.warmups import check_rates
 from shapeflow.stages.previews import left_out, previewed
 
 __all__ = ["lower"]
@@ -48,6 +49,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         why = "less than one step" if bound == "budget" else "reached before the first step"
         report.error("no-steps", "the plan has no steps", program.spans.get(bound), why)
         return None
+    check_rates(program, stages, report)
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step, end.seconds)
     evaluate = evaluations(program, stages)
