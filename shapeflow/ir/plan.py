@@ -197,6 +197,12 @@ class Stage:
 
         return {shape: count(shape) for shape in (self.shape, *(blend.shape for blend in self.blends))}
 
+    @property
+    def pieces(self) -> list[tuple[int, int, tuple[Blend, ...]]]:
+        """(first step, last step (exclusive), active blends) of each stretch in which these do not change. `blend_at`
+        deals the steps of each stretch on its own."""
+        return [(first, last, self._active(first)) for first, last in itertools.pairwise(self._bounds())]
+
     def _bounds(self) -> list[int]:
         """Sorted steps at which the set of active blends changes, including 0 and the end of the stage."""
         steps = _known(self.steps)
