@@ -203,4 +203,5 @@ def test_a_longer_run_cannot_fork_from_one_with_a_schedule(tmp_path: Path) -> No
     with pytest.raises(Refused) as error:
         fork(tmp_path / "trunk", plan, tmp_path / "fork")
     (one,) = error.value.diagnostics
-    assert (one.code, one.notes) == ("foreign-checkpoint", ("they differ in schedule",))
+    assert one.code == "other-history"
+    assert one.notes[0].startswith("the schedule of the learning rate is linear to 0 at step 8 in that plan, ")

@@ -32,17 +32,24 @@ def run(
     compile: str = "auto",
     until: Goal | None = None,
     pause: int | None = None,
+    origin: tuple[Path, int | None] | None = None,
     listen: Listen = lambda event: None,
     warn: Callable[[Diagnostic], None] = lambda diagnostic: None,
 ) -> Outcome:
     """Carry out a plan; the arguments are those of `shapeflow_torch.run.run`. An interrupted run starts again.
 
     Raises Refused `not-exact`, `unstable-step`, `one-process`, `no-such-metric`, `run-exists`, `run-busy`,
-    `other-plan`, `other-machine`, `disk-full`, `cannot-write`."""
+    `other-plan`, `other-machine`, `no-checkpoint`, `disk-full`, `cannot-write`."""
     del root, compile, warn
     if gpus is not None or device == "cuda" or (processes or 1) > 1:
         message, help_ = "the exact machine runs on one processor core", "leave out `--gpus`, `--device`, `--processes`"
         raise Refused(Diagnostic("one-process", message, place="command line", help=help_))
+    if origin is not None:
+        message, help_ = (
+            "the exact machine keeps no checkpoints to start from",
+            "leave out `--from`: a run takes seconds",
+        )
+        raise Refused(Diagnostic("no-checkpoint", message, place="--from", help=help_))
     if until is not None and until[0] != METRIC:
         message, help_ = f"the run does not measure `{until[0]}`", f"use this one: {METRIC}"
         raise Refused(Diagnostic("no-such-metric", message, place="--until", help=help_))

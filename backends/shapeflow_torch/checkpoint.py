@@ -28,7 +28,7 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, sync_folder
+from shapeflow.base.files import cannot_write, sync_folder, write_bytes
 from shapeflow.base.sealed import Seal, SealError, laid_out
 from shapeflow.ir.parameters import Growth
 from shapeflow_torch.surgery import Kept
@@ -72,7 +72,7 @@ def save(path: Path, state: State) -> None:
             files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             _write(temporary / name, data)
         header = {"plan": state.plan, "step": state.step, "average_age": state.average_age, "files": files}
-        _write(temporary / _STATE, laid_out(SEAL.close(header)).encode())
+        _write(temporary / _STATE, _sealed(header, state.plan))
         sync_folder(temporary)
         if path.exists():
             shutil.rmtree(path)
@@ -147,27 +147,60 @@ def _states(
     return states
 
 
-def adopt(source: Path, path: Path, plan: str, heir: str) -> None:
-    """Copy a checkpoint of one plan so that it belongs to another. `plan`, `heir`: digests of the two plans.
+def adopt(source: Path, path: Path, heir: str) -> None:
+    """Give a checkpoint to another plan, in a new folder. `heir`: digest of that plan.
 
-    The caller must ensure that both plans do the same up to the checkpoint. Raises Refused `broken-checkpoint`,
-    `foreign-checkpoint`, `disk-full`, `cannot-write`."""
-    header = _header(source, plan)
-    tables = {name: _verified(source, name, header) for name in _FILES}
+    Tensors are linked if the file system can, else copied: files of a checkpoint are never changed. The caller must
+    ensure that both plans do the same up to the checkpoint. Raises Refused `broken-checkpoint`, `disk-full`,
+    `cannot-write`."""
+    header = _header(source, None)
     try:
         path.mkdir(parents=True)
-        for name, data in tables.items():
-            _write(path / name, data)
-        _write(path / _STATE, laid_out(SEAL.close({**header, "plan": heir})).encode())
+        for name in _FILES:
+            data = _verified(source, name, header)
+            try:
+                os.link(source / name, path / name)
+            except OSError:
+                _write(path / name, data)
+        _write(path / _STATE, _sealed(header, heir))
         sync_folder(path)
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
-def step_of(path: Path, plan: str) -> int:
-    """Return the number of steps done at a checkpoint. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
+def give(path: Path, heir: str) -> None:
+    """Give a checkpoint to another plan, in place and atomically. See `adopt`. Raises Refused `broken-checkpoint`,
+    `disk-full`, `cannot-write`."""
+    write_bytes(path / _STATE, _sealed(_header(path, None), heir))
+
+
+def _sealed(header: Mapping[str, Any], plan: str) -> bytes:
+    return laid_out(SEAL.close({**header, "plan": plan})).encode()
+
+
+def step_of(path: Path, plan: str | None) -> int:
+    """Return the number of steps done at a checkpoint. `plan`: digest of the plan it must belong to; None: of any.
+
+    Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
     step: int = _header(path, plan)["step"]
     return step
+
+
+def owner_of(path: Path) -> str:
+    """Return the digest of the plan that a checkpoint belongs to. Raises Refused `broken-checkpoint`."""
+    plan: str = _header(path, None)["plan"]
+    return plan
+
+
+def digest_of(path: Path) -> str:
+    """Return the digest of a checkpoint, which includes those of its files. Raises Refused `broken-checkpoint`."""
+    digest: str = SEAL.close(_header(path, None))["digest"]
+    return digest
+
+
+def saved(folder: Path) -> dict[int, Path]:
+    """Return the checkpoints of a folder by step, in order; they may be broken."""
+    return {_step(path): path for path in _sorted(folder)}
 
 
 def newest(folder: Path, warn: Callable[[Diagnostic], None] = lambda diagnostic: None) -> Path | None:

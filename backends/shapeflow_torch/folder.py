@@ -1,6 +1,7 @@
 """The folder of a run.
 
 plan.json       the plan; its digest identifies the checkpoints that belong to it
+plan-*.json     plans that the run followed before (see `branch.py`)
 data.json       description and digest of the data
 events.jsonl    event log, one JSON object per line; of the steps, only every N-th is logged
 checkpoints/    the two newest checkpoints
@@ -19,11 +20,11 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, remove_temporary, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir import plan_json
-from shapeflow.ir.events import CheckpointSaved, RunEnded, event_from_json, event_to_json
+from shapeflow.ir.events import RunEnded, event_from_json
 from shapeflow.ir.plan import Plan
-from shapeflow.running.execute import checkpoint_name
 from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
 from shapeflow_torch.checkpoint import newest, step_of, tidy
+from shapeflow_torch.lineage import earlier_plan, hand_over, lines_until
 
 
 def prepare(
@@ -31,8 +32,8 @@ def prepare(
 ) -> Path | None:
     """Prepare a folder for a run. Returns the checkpoint to resume from, or None to start from the beginning.
 
-    Raises Refused `run-exists`, `no-run`, `other-plan`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`,
-    `run-finished`, `data-changed`, before anything is written; and `cannot-write`, `disk-full`.
+    Raises Refused `run-exists`, `no-run`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`,
+    `run-finished`, `data-changed`, `other-history`, before anything is written; and `cannot-write`, `disk-full`.
     """
     exists = (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
     if exists and not resume:
@@ -41,18 +42,19 @@ def prepare(
     # A folder with only a plan belongs to a run that stopped before its first event.
     if resume and not exists and not (folder / PLAN).exists():
         raise Refused(Diagnostic("no-run", f"`{folder}` contains no run to resume", place=str(folder)))
-    if (folder / PLAN).exists():
-        _check_plan(folder, plan)
     require_machine(folder, "torch")
     found = intact(folder / CHECKPOINTS, warn)
-    done = 0 if found is None else step_of(found, plan.digest)
+    before = earlier_plan(folder, plan, found)
+    done = 0 if found is None else step_of(found, None)
     if done and done == plan.steps and _ended(folder / EVENTS):
         message = f"the run in `{folder}` is finished: all {done} steps are done"
         raise Refused(Diagnostic("run-finished", message, place=str(folder)))
     if resume and (folder / DATA).exists():
-        _check_data(folder, data)
+        check_data(folder, data)
     _clear(folder, found)
-    if not (folder / PLAN).exists():
+    if before is not None:
+        hand_over(folder, before, plan, found)
+    elif not (folder / PLAN).exists():
         plan_json.save(plan, folder / PLAN)
     write_text(folder / DATA, json.dumps(data, indent=1, sort_keys=True) + "\n")
     write_text(folder / EVENTS, lines_until(folder / EVENTS, done))
@@ -89,16 +91,8 @@ def _ended(path: Path) -> bool:
     return isinstance(last, RunEnded) and last.finished
 
 
-def _check_plan(folder: Path, plan: Plan) -> None:
-    other = plan_json.load(folder / PLAN).digest
-    if other != plan.digest:
-        message = f"the run in `{folder}` follows another plan"
-        notes = (f"its plan: {other}", f"this plan: {plan.digest}")
-        help_ = "choose another folder, or resume with the plan inside it"
-        raise Refused(Diagnostic("other-plan", message, place=str(folder), notes=notes, help=help_))
-
-
-def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
+def check_data(folder: Path, data: Mapping[str, Any]) -> None:
+    """Raise Refused `data-changed` if the run in a folder has read other data. `data`: the description of the data."""
     try:
         found = parse_json(read_text(folder / DATA), finite=False)
     except ValueError:
@@ -107,26 +101,7 @@ def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
     if before.get("sha256") != data["sha256"]:
         message = "the data differs from what the run began with"
         notes = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
+        if before.get("tokenizer_sha256") != data.get("tokenizer_sha256"):
+            notes = ("the tokens were made by another tokenizer", *notes)
         help_ = f"restore the data that `{folder / DATA}` describes, or start a new run"
         raise Refused(Diagnostic("data-changed", message, place="data", notes=notes, help=help_))
-
-
-def lines_until(path: Path, done: int) -> str:
-    """Return the lines of a log up to and including the checkpoint at `done` steps. Reading stops at a truncated line.
-
-    If the run was killed after it wrote the checkpoint, and before or while it logged it, that line is added."""
-    if not done or not path.exists():
-        return ""
-    kept, saved = [], CheckpointSaved(done, checkpoint_name(done))
-    for line in read_text(path).splitlines():
-        try:
-            event = event_from_json(parse_json(line, finite=False))
-        except (ValueError, TypeError):
-            break
-        if event.step > done or isinstance(event, RunEnded):
-            break
-        if event == saved:
-            break
-        kept.append(line)
-    kept.append(json.dumps(event_to_json(saved)))
-    return "".join(f"{line}\n" for line in kept)

@@ -9,6 +9,7 @@ from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Goal, Listen, Outcome
 from shapeflow_torch import distribute
+from shapeflow_torch.branch import Origin
 from shapeflow_torch.compilation import Compile
 from shapeflow_torch.devices import place
 from shapeflow_torch.stop import Stop
@@ -37,6 +38,7 @@ def run(
     compile: Compile = "auto",
     until: Goal | None = None,
     pause: int | None = None,
+    origin: tuple[Path, int | None] | None = None,
     listen: Listen = lambda event: None,
     warn: Warn = print_warning,
 ) -> Outcome | None:
@@ -45,7 +47,8 @@ def run(
     `device`: auto, cpu or cuda; `processes`: number of processes that share every step; `gpus`: number of GPUs, with
     one process each; `root`: base directory of relative data paths (default: the working directory); `until`: end
     early, after a checkpoint, once this held-out metric is at most this value; `pause`: end early, after a
-    checkpoint, at the end of this step.
+    checkpoint, at the end of this step; `origin`: the folder of another run, and the step of its checkpoint (None: the
+    newest) from which this run goes on. With `resume`, a run that is in `folder` already is continued instead.
 
     If RANK and WORLD_SIZE are set, for example by torchrun, this process joins the others and does not launch any. In
     that case only the leader calls `listen`, and all other processes return None.
@@ -55,10 +58,13 @@ def run(
     `broken-component`, `wrong-member`, `broken-plan`, `undeclared-state`, `no-prefix-mask`, `data-missing`,
     `data-changed`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
     `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-removed`, `run-finished`,
-    `other-plan`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`,
-    `cannot-write`, `not-arrived`, `wrong-parameters`, `teacher-missing`, `teacher-broken`, `teacher-changed`.
+    `other-history`, `other-machine`, `no-checkpoint`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`,
+    `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `wrong-parameters`, `teacher-missing`, `teacher-broken`,
+    `teacher-changed`.
     """
-    choices = Choices(folder, root or Path.cwd(), resume, compile, until, pause)
+    choices = Choices(
+        folder, root or Path.cwd(), resume, compile, until, pause, None if origin is None else Origin(*origin)
+    )
     if distribute.joins():
         with distribute.losses_named(choices), distribute.joined(device) as team, Stop() as stop:
             outcome = train(plan, choices, team, stop, listen, warn)

@@ -12,7 +12,8 @@ import torch
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Course, Goal, Listen, Outcome, follow
-from shapeflow.running.run_log import CHECKPOINTS, Lock
+from shapeflow.running.run_log import CHECKPOINTS, PLAN, Lock
+from shapeflow_torch.branch import Origin, branch
 from shapeflow_torch.compilation import Compile, wants_compile
 from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.folder import prepare
@@ -39,6 +40,8 @@ class Choices:
     until: Goal | None
     pause: int | None = None
     """The step after which the run ends early, after a checkpoint."""
+    origin: Origin | None = None
+    """The run that this one begins with, if its folder has no run yet."""
 
 
 def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], listen: Listen, warn: Warn) -> Outcome:
@@ -56,8 +59,12 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     locks: list[Lock] = []
 
     def ready() -> Path | None:
+        about, resume = data.describe(), choices.resume
+        if choices.origin is not None and not (resume and (choices.folder / PLAN).exists()):
+            branch(choices.origin, plan, about, choices.folder, warn)
+            resume = True
         locks.append(Lock(choices.folder))
-        return prepare(choices.folder, plan, data.describe(), choices.resume, warn)
+        return prepare(choices.folder, plan, about, resume, warn)
 
     try:
         asked = Course(choices.folder / CHECKPOINTS, team.share(ready), choices.until, choices.pause)

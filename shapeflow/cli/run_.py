@@ -24,6 +24,12 @@ from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagn
 @click.option("--processes", type=click.IntRange(1), help="Number of processes; every step is split among them.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads per process.")
 @click.option("--resume", is_flag=True, help="Resume from the newest checkpoint in the folder.")
+@click.option(
+    "--from",
+    "origin",
+    metavar="FOLDER[@STEP]",
+    help="Go on from a checkpoint of another run (the newest, or that of STEP), in a new folder.",
+)
 @click.option("--until", metavar="METRIC<=VALUE", help="Stop as soon as a held-out value is this low.")
 @click.option("--pause", type=click.IntRange(1), metavar="STEP", help="Save a checkpoint after this step and stop.")
 @click.option(
@@ -45,6 +51,7 @@ def command(
     processes: int | None,
     threads: int | None,
     resume: bool,
+    origin: str | None,
     until: str | None,
     pause: int | None,
     compile_: str,
@@ -55,7 +62,9 @@ def command(
 ) -> int:
     """Train a model: execute the plan of a .shape file, or a compiled plan.
 
-    Ctrl-C saves a checkpoint and stops; `--resume` continues from it, with any number of processes.
+    Ctrl-C saves a checkpoint and stops; `--resume` continues from it, with any number of processes. The plan may differ
+    in what comes after the checkpoint, such as a larger budget. `--from` starts a new folder from another run; with
+    `--resume`, the run is continued if the folder has one already.
     """
     plan = plan_of(file, sentences)
     if not plan.runnable:
@@ -84,6 +93,7 @@ def command(
         "root": root or file.parent,
         "until": goal,
         "pause": pause,
+        "origin": None if origin is None else _origin(origin),
         "warn": lambda warning: print_diagnostics([warning]),
     }
     if quiet or as_json:
@@ -114,6 +124,14 @@ def _summary(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
             words = [word for word in click.get_current_context().obj if word != "--resume"]
             say(f"\n  resume with: {shlex.join(['shapeflow', *words, '--resume'])}")
     return 0
+
+
+def _origin(text: str) -> tuple[Path, int | None]:
+    """The folder and the step of `--from`. A folder whose name ends like a step is a folder."""
+    folder, at, step = text.rpartition("@")
+    if at and folder and step.isdecimal() and not Path(text).is_dir():
+        return Path(folder), int(step)
+    return Path(text), None
 
 
 def _goal(until: str | None) -> tuple[str, float] | None:

@@ -25,6 +25,18 @@ class RunStarted:
 
 
 @attrs.frozen
+class RunBranched:
+    """The steps after this one follow another plan. `step`: number of steps done at the checkpoint from which the run
+    goes on. `plan`: digest of the plan of these steps. `folder`: the run that made them; empty for this one.
+    `checkpoint`: digest of the checkpoint there."""
+
+    step: int
+    plan: str
+    folder: str
+    checkpoint: str
+
+
+@attrs.frozen
 class TransitionApplied:
     """The edits of a switch were applied. `stage` is the index of the stage that begins."""
 
@@ -87,10 +99,11 @@ class RunEnded:
     finished: bool
 
 
-Event = RunStarted | TransitionApplied | StageEntered | StepDone | Measured | CheckpointSaved | RunEnded
+Event = RunStarted | RunBranched | TransitionApplied | StageEntered | StepDone | Measured | CheckpointSaved | RunEnded
 
 NAMES: dict[type, str] = {
     RunStarted: "run_started",
+    RunBranched: "run_branched",
     TransitionApplied: "transition_applied",
     StageEntered: "stage_entered",
     StepDone: "step_done",
@@ -157,5 +170,7 @@ _KINDS: Mapping[str, Any] = {
     "plan": str,
     "by": str,
     "name": str,
+    "folder": str,
+    "checkpoint": str,
 }
 """Field of an event -> its type."""

@@ -32,6 +32,8 @@ class Parting:
     what: str
     one: str
     other: str
+    remedy: str | None = None
+    """What to write so that the second plan begins like the first."""
 
     def said(self, first: str, second: str) -> str:
         """The difference as a clause. `first`, `second`: what the plans are called, such as `that plan`."""
@@ -101,7 +103,9 @@ def _stages(one: Plan, other: Plan) -> Parting | None:
             last = any(stage is plan.stages[-1] for plan, stage in ((one, a), (other, b)))
             ends = (plan.steps if last else stage.last_step for plan, stage in ((one, a), (other, b)))
             what = "the plan" if last else f"stage {index + 1}"
-            return Parting(min(a.last_step, b.last_step), what, *(f"ends after step {end:,}" for end in ends))
+            said, other_said = (f"ends after step {end:,}" for end in ends)
+            remedy = f"end stage {index + 1} with `until {a.last_step} steps`: a percentage grows with the budget"
+            return Parting(min(a.last_step, b.last_step), what, said, other_said, None if last else remedy)
     if len(one.stages) == len(other.stages):
         return None
     return Parting(min(one.steps, other.steps), "the plan", *(f"ends after step {end.steps:,}" for end in (one, other)))
@@ -257,7 +261,7 @@ def _schedule(one: Plan, other: Plan) -> Parting | None:
     what = (
         "is constant"
         if plan.schedule is None
-        else f"is {plan.schedule.form} to {plan.schedule.final:g} at {plan.steps:,}"
+        else f"is {plan.schedule.form} to {plan.schedule.final:g} at step {plan.steps:,}"
         for plan in (one, other)
     )
     return Parting(step, "the schedule of the learning rate", *what)
