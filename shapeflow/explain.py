@@ -56,7 +56,10 @@ SENTENCES: Mapping[str, str] = {
     "includes it; the run is also evaluated where the cooldown begins. `sweep` and `compare` do not cool down. "
     "Default: 0%, no cooldown.",
     "evaluate": "How often the held-out error is measured, in addition to the end of every stage; default: every 2%.",
-    "checkpoint": "How often the run is saved; default: every 10%.",
+    "checkpoint": "How often the run is saved, and which checkpoints are kept; default: every 10%, the newest two. "
+    "`keep 3` keeps the newest three, and the last before every switch and before the cooldown, which is then saved in "
+    "any case, so that a run can branch there. `keep 3 and best` also keeps the one with the lowest metric, which is "
+    "then measured at every checkpoint; `keep all` removes none.",
     "seed": "The seed of all random numbers; default: 0.",
 }
 """First word of a sentence -> its help."""

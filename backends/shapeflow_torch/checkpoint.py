@@ -13,10 +13,12 @@ Tensor sizes are not stored in `state.json`: they follow from the plan and the s
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +33,20 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import cannot_write, sync_folder, write_bytes
 from shapeflow.base.sealed import Seal, SealError, laid_out
 from shapeflow.ir.parameters import Growth
+from shapeflow.ir.retention import retained
 from shapeflow_torch.surgery import Kept
 
 SEAL = Seal("shapeflow-checkpoint", 2)
-KEPT = 2
-"""Number of checkpoints to keep. Older ones are removed once a newer one is complete."""
-
 _STATE = "state.json"
 _FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors")
 _STATE_KEYS = frozenset({"plan", "step", "average_age", "files"})
+_ERROR = "error"
+"""Key of the error, which only plans that keep the best checkpoint write."""
+
+Retain = Callable[[Mapping[int, float | None]], Collection[int]]
+"""Returns the steps of the checkpoints to keep, from the steps and errors of all."""
+_DEFAULT: Retain = partial(retained, None, ())
+
 _NAME, _LEFT = re.compile(r"step-\d{9,}"), re.compile(r"\.step-\d{9,}\.\d+")
 """The name of a checkpoint, and of an incomplete one. Other folders, such as a copy, are the user's."""
 
@@ -53,10 +60,12 @@ class State:
     step: int
     average_age: int
     kept: Kept
+    error: float | None = None
+    """Value of the plan's metric, if the plan keeps the best checkpoint and it was measured here."""
 
 
-def save(path: Path, state: State) -> None:
-    """Write a checkpoint folder and remove all but the newest `KEPT` in its folder.
+def save(path: Path, state: State, retain: Retain = _DEFAULT) -> None:
+    """Write a checkpoint folder, and then remove those that are not to be kept.
 
     A failed write leaves older checkpoints in place. Raises Refused `disk-full` or `cannot-write`.
     """
@@ -72,21 +81,22 @@ def save(path: Path, state: State) -> None:
             files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             _write(temporary / name, data)
         header = {"plan": state.plan, "step": state.step, "average_age": state.average_age, "files": files}
+        header |= {} if state.error is None else {_ERROR: state.error}
         _write(temporary / _STATE, _sealed(header, state.plan))
         sync_folder(temporary)
         if path.exists():
             shutil.rmtree(path)
         os.rename(temporary, path)
         sync_folder(path.parent)
-        for old in _surplus(path):
+        for old in _surplus(path, retain):
             shutil.rmtree(old)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise cannot_write(path, error) from error
 
 
-def tidy(folder: Path, found: Path | None) -> None:
-    """Remove what a killed process left: incomplete checkpoints, and those older than the newest `KEPT`.
+def tidy(folder: Path, found: Path | None, retain: Retain = _DEFAULT) -> None:
+    """Remove what a killed process left: incomplete checkpoints, and those that are not to be kept.
 
     `found`: the checkpoint from which the run resumes. Broken checkpoints of later steps stay until a new one is
     complete. Raises Refused `cannot-write`."""
@@ -94,7 +104,7 @@ def tidy(folder: Path, found: Path | None) -> None:
         if folder.is_dir():
             _clear(folder)
         if found is not None:
-            for old in [path for path in _sorted(folder) if _step(path) < _step(found)][: 1 - KEPT]:
+            for old in _forsaken([path for path in _sorted(folder) if _step(path) <= _step(found)], retain):
                 shutil.rmtree(old)
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -256,13 +266,27 @@ def _step(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
-def _surplus(path: Path) -> list[Path]:
-    """Return the checkpoints to remove after `path` was written, keeping `KEPT` in total including `path`.
+def _surplus(path: Path, retain: Retain) -> list[Path]:
+    """Return the checkpoints to remove after `path` was written. Those of later steps are broken, since the run resumed
+    from an earlier step."""
+    there = _sorted(path.parent)
+    until = [each for each in there if _step(each) <= _step(path)]
+    return [*there[len(until) :], *_forsaken(until, retain)]
 
-    Those of later steps are removed first: they were broken, since the run resumed from an earlier step."""
-    others = [other for other in _sorted(path.parent) if other != path]
-    later = [other for other in others if _step(other) > _step(path)]
-    return [*later, *others[: len(others) - len(later)]][: 1 - KEPT]
+
+def _forsaken(paths: Sequence[Path], retain: Retain) -> list[Path]:
+    """Return those of the checkpoints that are not to be kept. The last one always is."""
+    kept = retain({_step(path): _error_of(path) for path in paths})
+    return [path for path in paths[:-1] if _step(path) not in kept]
+
+
+def _error_of(path: Path) -> float | None:
+    """Return the error at a checkpoint, or None if it is unknown."""
+    try:
+        error = _header(path, None).get(_ERROR)
+    except Refused:
+        return None
+    return error if isinstance(error, float) and math.isfinite(error) else None
 
 
 def _header(path: Path, plan: str | None) -> dict[str, Any]:
@@ -275,7 +299,7 @@ def _header(path: Path, plan: str | None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _broken(path, f"`{_STATE}` cannot be read: {error}") from error
     counts = [header.get(key) for key in ("step", "average_age")]
-    if header.keys() != _STATE_KEYS or not all(type(count) is int and count >= 0 for count in counts):
+    if header.keys() - {_ERROR} != _STATE_KEYS or not all(type(count) is int and count >= 0 for count in counts):
         raise _broken(path, f"`{_STATE}` is incomplete")
     if plan is not None and header["plan"] != plan:
         raise _foreign(path, f"it belongs to plan {header['plan']}, not to {plan}")

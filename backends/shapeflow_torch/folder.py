@@ -4,13 +4,14 @@ plan.json       the plan; its digest identifies the checkpoints that belong to i
 plan-*.json     plans that the run followed before (see `branch.py`)
 data.json       description and digest of the data
 events.jsonl    event log, one JSON object per line; of the steps, only every N-th is logged
-checkpoints/    the two newest checkpoints
+checkpoints/    the newest two checkpoints, or those that the plan keeps
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from shapeflow.base.json_text import parse_json
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import RunEnded, event_from_json
 from shapeflow.ir.plan import Plan
+from shapeflow.ir.retention import retained
 from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
 from shapeflow_torch.checkpoint import newest, step_of, tidy
 from shapeflow_torch.lineage import earlier_plan, hand_over, lines_until
@@ -51,7 +53,7 @@ def prepare(
         raise Refused(Diagnostic("run-finished", message, place=str(folder)))
     if resume and (folder / DATA).exists():
         check_data(folder, data)
-    _clear(folder, found)
+    _clear(folder, plan, found)
     if before is not None:
         hand_over(folder, before, plan, found)
     elif not (folder / PLAN).exists():
@@ -61,9 +63,9 @@ def prepare(
     return found
 
 
-def _clear(folder: Path, found: Path | None) -> None:
+def _clear(folder: Path, plan: Plan, found: Path | None) -> None:
     """Remove what a killed process left in a folder. Its next write may never come: the last checkpoint may exist."""
-    tidy(folder / CHECKPOINTS, found)
+    tidy(folder / CHECKPOINTS, found, partial(retained, plan.keep, plan.turns))
     for name in (PLAN, DATA, EVENTS):
         remove_temporary(folder / name)
 
@@ -100,7 +102,7 @@ def check_data(folder: Path, data: Mapping[str, Any]) -> None:
     before = found if isinstance(found, dict) else {}
     if before.get("sha256") != data["sha256"]:
         message = "the data differs from what the run began with"
-        notes = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
+        notes: tuple[str, ...] = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
         if before.get("tokenizer_sha256") != data.get("tokenizer_sha256"):
             notes = ("the tokens were made by another tokenizer", *notes)
         help_ = f"restore the data that `{folder / DATA}` describes, or start a new run"

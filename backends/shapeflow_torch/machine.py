@@ -16,6 +16,7 @@ from shapeflow.ir.edits import REVERSIBLE, Edit
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
+from shapeflow.ir.retention import retained
 from shapeflow_torch import checkpoint
 from shapeflow_torch.body import Body
 from shapeflow_torch.compilation import allow_graphs
@@ -67,6 +68,8 @@ class TorchMachine:
             allow_graphs(plan)
         self._reader, self._cursor = Reader(), Cursor(plan)
         self._looking: Sequence[Edit] = ()
+        self._error: float | None = None
+        """The plan's metric, if it was measured after the last step."""
         self.average_age = 0
         """Number of steps in the averaged weights since the average last started."""
 
@@ -110,6 +113,7 @@ class TorchMachine:
             raise Refused(_diverged(step, mean))
         memory = self.plan.stages[self.plan.stage_at(step + 1)].memory
         worth = partial(remembered, self.plan, step)
+        self._error = None
         self.body.update(factors(self.plan, step), self.average_age, memory, worth)
         self.average_age += 1
         if step + 1 == stage.last_step:
@@ -118,15 +122,19 @@ class TorchMachine:
 
     def measure(self, stage: Stage) -> Mapping[str, float]:
         with self.body.averaged(), self._autocast():
-            return measure(self.body.net, self.data, self.size, self.plan.metric, self.team)
+            found = measure(self.body.net, self.data, self.size, self.plan.metric, self.team)
+        self._error = found.get(self.plan.metric)
+        return found
 
     def asked_to_stop(self) -> bool:
         return self._stopping
 
     def save(self, path: Path, step: int) -> None:
         """See `Machine`. Only the leader writes. Raises Refused `disk-full`, `cannot-write`."""
-        state = checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole())
-        self.team.share(lambda: checkpoint.save(path, state))
+        keep = self.plan.keep
+        error = self._error if keep is not None and keep.best else None
+        state = checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole(), error)
+        self.team.share(lambda: checkpoint.save(path, state, partial(retained, keep, self.plan.turns)))
 
     def load(self, path: Path) -> int:
         """See `Machine`. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""

@@ -26,6 +26,7 @@ from shapeflow.ir.decay import Decay
 from shapeflow.ir.decks import DECK, shuffled, sum_of_decks
 from shapeflow.ir.edits import Edit, is_reversible
 from shapeflow.ir.parameters import Parameter
+from shapeflow.ir.retention import Retention
 from shapeflow.ir.tabulated import AnyLaw
 
 _T = TypeVar("_T")
@@ -318,6 +319,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     schedule: Decay | None = None
     """Decay of the learning rate from the end of the warm-up to the end of the run; None if it stays constant."""
+    keep: Retention | None = None
+    """Which checkpoints are kept; None: the newest two."""
     digest: str = ""
 
     @property
@@ -382,10 +385,23 @@ class Plan:
         """Number of steps before the cooldown; None without a cooldown."""
         return None if self.cooldown is None else self.steps - self.cooldown
 
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Steps after which the run switches or begins to cool down, in order."""
+        switches = {stage.last_step for stage in self.stages[:-1]}
+        return tuple(sorted(switches | ({self.cools_from} if self.cools_from else set())))
+
     def measures_at(self, done: int) -> bool:
         """Whether the run evaluates after `done` steps."""
         at_end = done == self.cools_from or any(done == stage.last_step for stage in self.stages)
-        return at_end or (self.evaluate is not None and done % self.evaluate == 0)
+        best = self.keep is not None and self.keep.best and self.saves_at(done)
+        return at_end or best or (self.evaluate is not None and done % self.evaluate == 0)
+
+    def saves_at(self, done: int) -> bool:
+        """Whether the run saves a checkpoint after `done` steps. Before switches and the cooldown only if the plan
+        states which checkpoints are kept."""
+        turns = self.keep is not None and done in self.turns
+        return done == self.steps or turns or (self.checkpoint is not None and done % self.checkpoint == 0)
 
     def predicted(self, done: int) -> float | None:
         """The error that the laws predict after `done` steps. As in paper A, a stage follows its shape's law from the

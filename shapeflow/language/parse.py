@@ -166,7 +166,6 @@ _OF_VALUE: dict[str, Callable[..., syntax.Sentence]] = {
     "start_at": syntax.StartAt,
     "cooldown": syntax.Cooldown,
     "evaluate": syntax.Evaluate,
-    "checkpoint": syntax.Checkpoint,
 }
 
 
@@ -193,6 +192,8 @@ class _Builder:
         if kind in _OF_VALUE:
             return _OF_VALUE[kind](self.value(trees[0]), span=span)
         match kind:
+            case "checkpoint":
+                return syntax.Checkpoint(self.value(trees[0]), self.keep(trees[1]) if trees[1:] else None, span=span)
             case "plan":
                 return syntax.PlanName(self.text(trees[0]), span=span)
             case "use":
@@ -218,6 +219,11 @@ class _Builder:
                 return syntax.StopWhen(self.comparison(trees[0]), span=span)
             case _:
                 return syntax.Seed(self.number(_tokens(trees[0])[0]), span=span)
+
+    def keep(self, tree: Tree[Token]) -> syntax.Keep:
+        trees = _trees(tree)
+        newest = self.number(_tokens(trees[0])[0]) if trees else None
+        return syntax.Keep(newest, len(trees) > 1, span=self.span(tree))
 
     def share(self, tree: Tree[Token]) -> syntax.Share:
         much, shape = _trees(tree)

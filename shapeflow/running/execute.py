@@ -106,19 +106,15 @@ def execute(
                 predicted = plan.predicted(step + 1)
                 yield Measured(step + 1, index, stage.shape, compute, predicted, values, trained)
                 reached = until is not None and values.get(until[0], math.inf) <= until[1]
-            if folder is not None and _saves(plan, step + 1):
+            if folder is not None and plan.saves_at(step + 1):
                 yield _save(machine, folder, step + 1)
             paused = step + 1 == pause
             if (reached or paused or machine.asked_to_stop()) and step + 1 < plan.steps:
-                if folder is not None and not _saves(plan, step + 1):
+                if folder is not None and not plan.saves_at(step + 1):
                     yield _save(machine, folder, step + 1)
                 yield RunEnded(step + 1, compute, False)
                 return
     yield RunEnded(plan.steps, compute, True)
-
-
-def _saves(plan: Plan, done: int) -> bool:
-    return done == plan.steps or (plan.checkpoint is not None and done % plan.checkpoint == 0)
 
 
 def _save(machine: Machine, folder: Path, done: int) -> Event:

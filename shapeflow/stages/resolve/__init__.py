@@ -12,12 +12,13 @@ from shapeflow import registry
 from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.program import AxisUse, Program, Trained
+from shapeflow.ir.retention import Retention
 from shapeflow.language import syntax
 from shapeflow.stages.resolve.axes import Space, axis_use, space
 from shapeflow.stages.resolve.components import Built, build
 from shapeflow.stages.resolve.sentences import Opener, Sentences, collect, names
 from shapeflow.stages.resolve.trained import Training
-from shapeflow.stages.resolve.values import Names, Unsettled, amount
+from shapeflow.stages.resolve.values import LARGEST, Names, Unsettled, amount
 from shapeflow.stages.resolve.ways import Ways, countable
 
 __all__ = ["resolve"]
@@ -104,6 +105,7 @@ class _Resolving:
             cooldown=self.cooldown(),
             evaluate=self.amount(syntax.Evaluate, (*self.lengths, "ratio")),
             checkpoint=self.amount(syntax.Checkpoint, (*self.lengths, "ratio")),
+            keep=self.keep_of(),
             seed=self.seed(),
             spans=self.spans,
             leg_spans=tuple(stage.shape.span for stage in self.sentences.all(syntax.Stage)),
@@ -205,6 +207,21 @@ class _Resolving:
             why = "must be at most 100%"
             self.report.error("out-of-range", f"`{value.span.text}` is out of range", value.span, why)
         return found
+
+    def keep_of(self) -> Retention | None:
+        """The checkpoints to keep; None if the file does not state them."""
+        sentence = self.sentences.get(syntax.Checkpoint)
+        if sentence is None or sentence.keep is None:
+            return None
+        number = sentence.keep.newest
+        if number is None:
+            return Retention(None)
+        whole = number.whole
+        if whole is None or not 1 <= whole <= LARGEST:
+            why, help_ = f"must be a whole number from 1 to {LARGEST:,}", "write `keep 3`, or `keep all`"
+            self.report.error("out-of-range", f"`{number.text}` checkpoints", number.span, why, help=help_)
+            return None
+        return Retention(whole, sentence.keep.best)
 
     def cooldown(self) -> Amount | None:
         """The length of the cooldown. None without one, and for 0, which the command line uses to remove a file's
