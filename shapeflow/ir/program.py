@@ -160,6 +160,8 @@ class Program:
     cooldown: Amount | None
     """Length of the cooldown at the end of the run; never 0."""
     evaluate: Amount | None
+    held_out: int | None
+    """Tokens or images of an evaluation, if stated."""
     checkpoint: Amount | None
     keep: Retention | None
     """Which checkpoints are kept, if stated."""

@@ -21,6 +21,7 @@ from shapeflow.stages.lower.cautions import beyond_refused, cautions
 from shapeflow.stages.lower.checkpoints import space
 from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
+from shapeflow.stages.lower.evaluation import evaluations
 from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, leave, seconds_of
 from shapeflow.stages.lower.mixture import mixture_law, predicting
 from shapeflow.stages.lower.schedule import schedule
@@ -31,8 +32,8 @@ __all__ = ["lower"]
 
 MOST = 100_000_000
 """Maximum number of steps of a stage. The longest published runs have a few million."""
-EVALUATE, CHECKPOINT = 0.02, 0.1
-"""The default intervals between evaluations and checkpoints, as shares of a plan's steps."""
+CHECKPOINT = 0.1
+"""The default interval between checkpoints, as a share of a plan's steps."""
 
 
 def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | None:
@@ -50,7 +51,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         return None
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step, end.seconds)
-    evaluate = interval(program.evaluate, EVALUATE, program, stages)
+    evaluate = evaluations(program, stages)
     saves = interval(program.checkpoint, CHECKPOINT, program, stages)
     cools = cooldown(program, stages, report)
     trained = program.trained
@@ -77,6 +78,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         apart=tuple(sorted(trained.model.apart)) if trained else (),
         slots=dict(trained.model.slots) if trained else {},
         evaluate=evaluate,
+        held_out=program.held_out,
         checkpoint=saves,
         cooldown=cools,
         schedule=schedule(program, laws, end.step, report),

@@ -12,13 +12,13 @@ from shapeflow import registry
 from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.program import AxisUse, Program, Trained
-from shapeflow.ir.retention import Retention
 from shapeflow.language import syntax
 from shapeflow.stages.resolve.axes import Space, axis_use, space
 from shapeflow.stages.resolve.components import Built, build
+from shapeflow.stages.resolve.retention import retention
 from shapeflow.stages.resolve.sentences import Opener, Sentences, collect, names
 from shapeflow.stages.resolve.trained import Training
-from shapeflow.stages.resolve.values import LARGEST, Names, Unsettled, amount
+from shapeflow.stages.resolve.values import Names, Unsettled, amount
 from shapeflow.stages.resolve.ways import Ways, countable
 
 __all__ = ["resolve"]
@@ -104,8 +104,9 @@ class _Resolving:
             schedule=parts["schedule"],
             cooldown=self.cooldown(),
             evaluate=self.amount(syntax.Evaluate, (*self.lengths, "ratio")),
+            held_out=self.held_out(trained),
             checkpoint=self.amount(syntax.Checkpoint, (*self.lengths, "ratio")),
-            keep=self.keep_of(),
+            keep=retention(self.sentences.get(syntax.Checkpoint), self.report),
             seed=self.seed(),
             spans=self.spans,
             leg_spans=tuple(stage.shape.span for stage in self.sentences.all(syntax.Stage)),
@@ -208,20 +209,29 @@ class _Resolving:
             self.report.error("out-of-range", f"`{value.span.text}` is out of range", value.span, why)
         return found
 
-    def keep_of(self) -> Retention | None:
-        """The checkpoints to keep; None if the file does not state them."""
-        sentence = self.sentences.get(syntax.Checkpoint)
-        if sentence is None or sentence.keep is None:
+    def held_out(self, trained: Trained | None) -> int | None:
+        """The number of tokens or images of an evaluation; None if the file does not state it."""
+        sentence = self.sentences.get(syntax.Evaluate)
+        if sentence is None or sentence.on is None:
             return None
-        number = sentence.keep.newest
-        if number is None:
-            return Retention(None)
-        whole = number.whole
-        if whole is None or not 1 <= whole <= LARGEST:
-            why, help_ = f"must be a whole number from 1 to {LARGEST:,}", "write `keep 3`, or `keep all`"
-            self.report.error("out-of-range", f"`{number.text}` checkpoints", number.span, why, help=help_)
+        span = sentence.on.span
+        units = () if trained is None else _HELD_OUT.get(trained.facts.kind, ())
+        if trained is None or not units:
+            message, why = "the file has no held-out data to evaluate on", "an evaluation has this size"
+            self.report.error("no-model", message, span, why, help="leave out `on`, or add a model and data")
             return None
-        return Retention(whole, sentence.keep.best)
+        try:
+            found = amount(sentence.on, units, self.names, self.report)
+        except Unsettled:
+            return None
+        most = trained.facts.held_out
+        if found.value < 1 or found.value != int(found.value):
+            self.report.error("out-of-range", f"`{span.text}` is out of range", span, "must be a whole number above 0")
+        elif most is not None and found.value > most:
+            message, why = f"the plan evaluates on `{span.text}`", f"the held-out data has {most:,}"
+            help_ = f"write a number up to {most:,}, or hold out more data"
+            self.report.error("too-little-held-out", message, span, why, help=help_)
+        return int(found.value)
 
     def cooldown(self) -> Amount | None:
         """The length of the cooldown. None without one, and for 0, which the command line uses to remove a file's
@@ -285,3 +295,6 @@ _PARTS: Mapping[type[syntax.OfComponent], str] = {
     syntax.Schedule: "schedule",
 }
 _KIND = {"laws": "law source"}
+
+_HELD_OUT: Mapping[str, tuple[Dimension, ...]] = {"text": ("tokens",), "images": ("samples",)}
+"""Kind of data -> what an evaluation is counted in."""

@@ -22,6 +22,10 @@ NO_HEADER = "its first line is not a header of columns separated by commas, tabs
 def rows(log: Log) -> Iterator[Row]:
     """Yield the rows of a table with columns separated by commas, tabs, semicolons, bars or blanks. Raises
     Unreadable."""
+    return wandb.finished(log, _rows(log))
+
+
+def _rows(log: Log) -> Iterator[Row]:
     lines = Lines(log)
     each = iter(lines)
     first = next(each, None)
