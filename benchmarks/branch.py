@@ -48,7 +48,7 @@ RUNS: Sequence[tuple[str, str | None, Sequence[str]]] = (
     ("a", None, ("budget 90 steps",)),
     ("b", "a@90", ("budget 120 steps",)),
     ("c", "a@80", ("budget 120 steps", "cooldown 40 steps")),
-    ("d", "a@40", ("cooldown 20 steps",)),
+    ("d", "a@40", ("cooldown 10 steps",)),
     ("e", "b", ("budget 150 steps", "cooldown 25 steps")),
 )
 """Folder, the run that it begins with, and the sentences that are set. In this order; `a` goes on in its folder."""

@@ -91,7 +91,7 @@ def test_the_best_checkpoint_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "keep", "told"),
+    ("text", "keep", "noted"),
     [
         ("keep 3", Retention(3), "at most 5 are kept"),
         ("keep 2 and best", Retention(2, best=True), "at most 5 are kept"),
@@ -99,7 +99,7 @@ def test_the_best_checkpoint_stays(tmp_path: Path) -> None:
         ("", None, ""),
     ],
 )
-def test_a_file_states_what_is_kept(text: str, keep: Retention | None, told: str, tmp_path: Path) -> None:
+def test_a_file_states_what_is_kept(text: str, keep: Retention | None, noted: str, tmp_path: Path) -> None:
     file = tmp_path / "p.shape"
     file.write_text(FILE)
     plan = compile_file(file, [f"checkpoint every 4 steps {text}"], Report())
@@ -107,8 +107,8 @@ def test_a_file_states_what_is_kept(text: str, keep: Retention | None, told: str
     assert loads(dumps(plan), "plan") == plan
     assert ('"keep"' in dumps(plan)) == (keep is not None)
     notes = " ".join(plan.notes)
-    assert told in notes
-    assert ("a checkpoint takes up to 128 kB" in notes) == bool(told)
+    assert noted in notes
+    assert ("a checkpoint takes up to 128 kB" in notes) == bool(noted)
     source = Source("f", FILE.replace("every 4 steps", f"every  4   steps   {text}  # often"))
     tidy = f"checkpoint every 4 steps {text}".rstrip() + "  # often\n"
     assert formatted(parse(source, Report())).endswith(tidy)
