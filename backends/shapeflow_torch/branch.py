@@ -19,7 +19,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
 from shapeflow_torch.checkpoint import adopt, digest_of, saved, step_of
 from shapeflow_torch.folder import check_data, intact
-from shapeflow_torch.lineage import check_history, kept_as, lines_until, plan_of
+from shapeflow_torch.lineage import check_history, kept_as, lines_until, plan_of, shared
 
 
 @attrs.frozen
@@ -48,7 +48,7 @@ def branch(
     require_machine(source, "torch")
     checkpoint = _chosen(origin, warn)
     before = plan_of(source, checkpoint)
-    check_history(source, before, plan, step_of(checkpoint, None))
+    check_history(source, before, plan, shared(checkpoint))
     check_data(source, data)
     create(source, checkpoint, plan, folder)
 

@@ -5,7 +5,7 @@
                    optimizer.safetensors   NAME.PART, the parts of the optimizer's state, of all weights or of none; a
                                           count is one number per tensor or one per entry
                    state.json              format, version, plan, step, age of the average, size and digest of each
-                                          file, and a digest of all this
+                                          file, and a digest of all this; `stage` if it is the one after a switch
 
 Tensor sizes are not stored in `state.json`: they follow from the plan and the step.
 """
@@ -39,9 +39,7 @@ from shapeflow_torch.surgery import Kept
 SEAL = Seal("shapeflow-checkpoint", 2)
 _STATE = "state.json"
 _FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors")
-_STATE_KEYS = frozenset({"plan", "step", "average_age", "files"})
-_ERROR = "error"
-"""Key of the error, which only plans that keep the best checkpoint write."""
+_STATE_KEYS, _OPTIONAL = frozenset({"plan", "step", "average_age", "files"}), frozenset({"stage", "error"})
 
 Retain = Callable[[Mapping[int, float | None]], Collection[int]]
 """Returns the steps of the checkpoints to keep, from the steps and errors of all."""
@@ -60,6 +58,9 @@ class State:
     step: int
     average_age: int
     kept: Kept
+    stage: int | None = None
+    """Index of the stage whose sizes the tensors have, if the switch after the last step is made already; None: that of
+    the last step."""
     error: float | None = None
     """Value of the plan's metric, if the plan keeps the best checkpoint and it was measured here."""
 
@@ -72,7 +73,9 @@ def save(path: Path, state: State, retain: Retain = _DEFAULT) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # The folder of the run is not made again: if it was removed, the run has nowhere to go on.
-        path.parent.mkdir(exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir()
+            sync_folder(path.parent.parent)
         _clear(path.parent)
         temporary.mkdir()
         files = {}
@@ -81,7 +84,8 @@ def save(path: Path, state: State, retain: Retain = _DEFAULT) -> None:
             files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             _write(temporary / name, data)
         header = {"plan": state.plan, "step": state.step, "average_age": state.average_age, "files": files}
-        header |= {} if state.error is None else {_ERROR: state.error}
+        header |= {} if state.error is None else {"error": state.error}
+        header |= {} if state.stage is None else {"stage": state.stage}
         _write(temporary / _STATE, _sealed(header, state.plan))
         sync_folder(temporary)
         if path.exists():
@@ -134,7 +138,7 @@ def load(
             raise _broken(path, f"`{wrong[0]}` has sizes {found.get(wrong[0])}, the plan says {sizes.get(wrong[0])}")
     states = {} if parts is None else _states(path, tables[2], sizes, parts)
     values, averages = ({name: tensor.to(dtype) for name, tensor in table.items()} for table in tables[:2])
-    return State(plan, header["step"], header["average_age"], Kept(values, averages, states))
+    return State(plan, header["step"], header["average_age"], Kept(values, averages, states), header.get("stage"))
 
 
 def _states(
@@ -213,6 +217,12 @@ def saved(folder: Path) -> dict[int, Path]:
     return {_step(path): path for path in _sorted(folder)}
 
 
+def stage_of(path: Path, plan: str | None) -> int | None:
+    """Return `State.stage` of a checkpoint. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
+    stage: int | None = _header(path, plan).get("stage")
+    return stage
+
+
 def newest(folder: Path, warn: Callable[[Diagnostic], None] = lambda diagnostic: None) -> Path | None:
     """Return the newest intact checkpoint of a folder, or None. Broken ones are reported to `warn` and skipped."""
     for path in reversed(_sorted(folder)):
@@ -283,7 +293,7 @@ def _forsaken(paths: Sequence[Path], retain: Retain) -> list[Path]:
 def _error_of(path: Path) -> float | None:
     """Return the error at a checkpoint, or None if it is unknown."""
     try:
-        error = _header(path, None).get(_ERROR)
+        error = _header(path, None).get("error")
     except Refused:
         return None
     return error if isinstance(error, float) and math.isfinite(error) else None
@@ -298,8 +308,9 @@ def _header(path: Path, plan: str | None) -> dict[str, Any]:
         raise _broken(path, f"`{_STATE}`: {error.reason}", *error.notes) from None
     except (OSError, ValueError) as error:
         raise _broken(path, f"`{_STATE}` cannot be read: {error}") from error
-    counts = [header.get(key) for key in ("step", "average_age")]
-    if header.keys() - {_ERROR} != _STATE_KEYS or not all(type(count) is int and count >= 0 for count in counts):
+    counts = [header.get(key) for key in ("step", "average_age")] + [header.get("stage", 0)]
+    known = header.keys() - _OPTIONAL == _STATE_KEYS
+    if not known or not all(type(count) is int and count >= 0 for count in counts):
         raise _broken(path, f"`{_STATE}` is incomplete")
     if plan is not None and header["plan"] != plan:
         raise _foreign(path, f"it belongs to plan {header['plan']}, not to {plan}")

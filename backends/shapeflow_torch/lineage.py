@@ -14,12 +14,20 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir import plan_json
-from shapeflow.ir.events import CheckpointSaved, Event, RunBranched, RunEnded, event_from_json, event_to_json
+from shapeflow.ir.events import (
+    CheckpointSaved,
+    Event,
+    RunBranched,
+    RunEnded,
+    TransitionApplied,
+    event_from_json,
+    event_to_json,
+)
 from shapeflow.ir.history import Parting, parting
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import checkpoint_name
 from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN
-from shapeflow_torch.checkpoint import digest_of, give, owner_of, saved, step_of
+from shapeflow_torch.checkpoint import digest_of, give, owner_of, saved, stage_of, step_of
 
 
 def earlier_plan(folder: Path, plan: Plan, found: Path | None) -> Plan | None:
@@ -31,7 +39,7 @@ def earlier_plan(folder: Path, plan: Plan, found: Path | None) -> Plan | None:
     before = stated if found is None or owner_of(found) == stated.digest else plan_of(folder, found)
     if stated.digest == before.digest == plan.digest:
         return None
-    check_history(folder, before, plan, 1 if found is None else step_of(found, None))
+    check_history(folder, before, plan, 1 if found is None else shared(found))
     return before
 
 
@@ -64,6 +72,12 @@ def plan_of(folder: Path, checkpoint: Path) -> Plan:
             return plan
     message, why = f"the checkpoint `{checkpoint}` belongs to another plan", f"its plan: {owner}"
     raise Refused(Diagnostic("foreign-checkpoint", message, place=str(checkpoint), notes=(why,)))
+
+
+def shared(checkpoint: Path) -> int:
+    """Return the number of first steps that two plans must have in common to go on from a checkpoint. One that was
+    saved after a switch needs the same switch, which is part of the next step."""
+    return step_of(checkpoint, None) + (stage_of(checkpoint, None) is not None)
 
 
 def check_history(folder: Path, before: Plan, plan: Plan, step: int) -> None:
@@ -103,6 +117,9 @@ def lines_until(path: Path, done: int, branched: RunBranched | None = None) -> s
         if marks and not isinstance(event, RunBranched):
             break
         if event.step > done or isinstance(event, RunEnded):
+            break
+        if isinstance(event, TransitionApplied) and event.step == done:
+            # A checkpoint belongs before the switch that follows its step.
             break
         if event == saved_here or marks:
             marks.append(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from shapeflow.base.diagnostics import Diagnostic
 from shapeflow.base.printing import say
@@ -14,7 +15,7 @@ from shapeflow_torch.compilation import Compile
 from shapeflow_torch.devices import place
 from shapeflow_torch.stop import Stop
 from shapeflow_torch.team import Team
-from shapeflow_torch.train import Choices, Warn, train
+from shapeflow_torch.train import Choices, Needs, Warn, train
 from shapeflow_torch.workload import check_shares
 
 __all__ = ["Outcome", "run"]
@@ -39,6 +40,9 @@ def run(
     until: Goal | None = None,
     pause: int | None = None,
     origin: tuple[Path, int | None] | None = None,
+    micro_batch: int | Literal["auto"] | None = None,
+    checkpoint_activations: bool = False,
+    needs: Needs | None = None,
     listen: Listen = lambda event: None,
     warn: Warn = print_warning,
 ) -> Outcome | None:
@@ -46,9 +50,14 @@ def run(
 
     `device`: auto, cpu or cuda; `processes`: number of processes that share every step; `gpus`: number of GPUs, with
     one process each; `root`: base directory of relative data paths (default: the working directory); `until`: end
-    early, after a checkpoint, once this held-out metric is at most this value; `pause`: end early, after a
-    checkpoint, at the end of this step; `origin`: the folder of another run, and the step of its checkpoint (None: the
-    newest) from which this run goes on. With `resume`, a run that is in `folder` already is continued instead.
+    early, after a checkpoint, once this held-out metric is at most this value; `pause`: end early, after a checkpoint,
+    at the end of this step; `origin`: the folder of another run, and the step of its checkpoint (None: the newest) from
+    which this run goes on; with `resume`, a run that is in `folder` already is continued instead; `micro_batch`:
+    largest number of samples (images, windows of text) whose forward and backward pass a process makes at once, or
+    `auto`, the most that fits; `checkpoint_activations`: keep only the inputs of blocks, and compute each block again
+    in the backward pass. A resumed run may choose others: neither changes what a step computes, except for rounding.
+    `needs`: the estimates of memory for each kind of device (`shapeflow.running.memory.needs`), for `auto` and for what
+    is said if there is too little.
 
     If RANK and WORLD_SIZE are set, for example by torchrun, this process joins the others and does not launch any. In
     that case only the leader calls `listen`, and all other processes return None.
@@ -59,12 +68,12 @@ def run(
     `data-changed`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
     `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-removed`, `run-finished`,
     `other-history`, `other-machine`, `no-checkpoint`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`,
-    `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `wrong-parameters`, `teacher-missing`, `teacher-broken`,
-    `teacher-changed`.
+    `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `out-of-memory`, `memory-unknown`, `wrong-parameters`,
+    `teacher-missing`, `teacher-broken`, `teacher-changed`.
     """
-    choices = Choices(
-        folder, root or Path.cwd(), resume, compile, until, pause, None if origin is None else Origin(*origin)
-    )
+    saving = (micro_batch, checkpoint_activations, needs or {})
+    begin = None if origin is None else Origin(*origin)
+    choices = Choices(folder, root or Path.cwd(), resume, compile, until, pause, *saving, begin)
     if distribute.joins():
         with distribute.losses_named(choices), distribute.joined(device) as team, Stop() as stop:
             outcome = train(plan, choices, team, stop, listen, warn)

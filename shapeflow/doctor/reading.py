@@ -20,6 +20,7 @@ from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE, RUNS
 from shapeflow.laws.logs.finding.summary import Column, columns_of
+from shapeflow.laws.logs.finding.values import numbers_of
 from shapeflow.laws.logs.readers import PARTS, Numerals, Row, Unreadable
 from shapeflow.laws.logs.readers.numerals import notations
 from shapeflow.laws.logs.template import Template
@@ -51,6 +52,10 @@ class Reading:
     def tables(self) -> Iterator[tuple[str, Iterator[Row]]]:
         """Yield the name of the run of each log, and its rows."""
         return ((log.log.run.as_posix(), log.read()) for log in self.logs)
+
+    def highest(self, column: str) -> dict[Path, float]:
+        """Each log -> the highest number in a column; 0 without one."""
+        return {log.path: max(numbers_of(list(log.read()), column), default=0.0) for log in self.logs}
 
     def some(self) -> list[Row]:
         """The first rows of each log, as many as `CELLS` allows. Each row contains the run of its file."""

@@ -12,7 +12,10 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.laws.logs.beside import beside
+from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import OTHER_SHAPES, LogSearch
+from shapeflow.laws.logs.mistaken import counts_data
+from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
 from shapeflow.laws.logs.runs import RUNS, Run
@@ -37,6 +40,9 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     known = _beside(search, path, names, given)
     names += known
     table = facts_of(names, chain.from_iterable(_selected(search, part, known) for part in parts), axes)
+    if table.roles.epochs is not None and search.query.step_unit is None:
+        column = table.columns[table.roles.epochs]
+        table = attrs.evolve(table, epoch=epoch_of(path, column.high + counts_late(column)))
     if refused(search, table, name):
         return
     curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
@@ -156,7 +162,8 @@ class _Curve:
                 columns = " and ".join(f"`{column}`" for column in series.runs) or "the files"
                 help = self.search.request.advice(("run", "; name the column that identifies a run with `{}`"))
                 raise Unreadable(f"{columns} identify more than {RUNS} runs{help or ''}")
-            run = logs.runs[key] = Run(shape, self.name, evaluation=self._evaluation())
+            called = " ".join(one for one in (series.given.get(RUN, ""), *names) if one)
+            run = logs.runs[key] = Run(shape, self.name, name=called, evaluation=self._evaluation())
             # `sweep` wrote this table; it trains at a constant rate.
             run.learning_rate = "constant" if row.get(CONVENTION) else None
         at = number(step)
@@ -180,7 +187,15 @@ def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
     for curve in curves:
         compute = curve.series.compute
         if compute is None:
-            search.logs.counted[name] = curve.series.step.said if curve.series.step else ""
+            said = curve.series.step.said if curve.series.step else ""
+            runs = [run for run in search.logs.runs.values() if name in run.files]
+            if (
+                curve.series.step is not None
+                and not curve.series.step.data
+                and any(counts_data(run, search.request) for run in runs)
+            ):
+                said += "; all are multiples of the tokens of a step: if it counts tokens, `step_unit: 1 tokens`"
+            search.logs.counted[name] = said
         elif curve.series.guessed is not None:
             search.logs.counted[name] = curve.series.guessed
         else:
