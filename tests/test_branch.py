@@ -296,6 +296,22 @@ def test_a_checkpoint_of_a_stranger_is_foreign(tmp_path: Path, short: Path) -> N
     assert refused(SHORT, tmp_path / "new", origin=(tmp_path / "run", None)).code == "foreign-checkpoint"
 
 
+def test_a_checkpoint_after_a_switch_needs_the_same_switch(tmp_path: Path) -> None:
+    """One that was saved before the switch serves a plan with another one."""
+    from shapeflow_torch.branch import Origin, branch
+
+    other = plan_of((32, 6), (48, 6), moments="reset")
+    go(SHORT, tmp_path / "run", pause=6)
+    about = {"sha256": _sha(tmp_path / "run")}
+    branch(Origin(tmp_path / "run"), other, about, tmp_path / "before", lambda warning: None)
+    path = tmp_path / "run/checkpoints/step-000000006"
+    state = {**checkpoint._header(path, None), "stage": 1}
+    (path / "state.json").write_bytes(checkpoint._sealed(state, SHORT.digest))
+    with pytest.raises(Refused, match="other-history"):
+        branch(Origin(tmp_path / "run"), other, about, tmp_path / "after", lambda warning: None)
+    branch(Origin(tmp_path / "run"), LONG, about, tmp_path / "after", lambda warning: None)
+
+
 FILE = """
 model      vit(depth: 1, head_width: 8, patch: 4 px)
 data       digits(batch: 32)
