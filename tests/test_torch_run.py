@@ -167,7 +167,7 @@ def test_a_folder_that_holds_a_run_is_left_alone(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert refused(PLAN, tmp_path).code == "run-exists"
     other = attrs.evolve(PLAN, seed=1)
-    assert refused(plan_json.sealed(other), tmp_path, resume=True).code == "other-plan"
+    assert refused(plan_json.sealed(other), tmp_path, resume=True).code == "other-history"
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 

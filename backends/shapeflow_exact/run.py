@@ -14,7 +14,7 @@ from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Course, Goal, Listen, Outcome, follow
 from shapeflow.running.lock import Lock
-from shapeflow.running.run_folder import earlier_end, remember, require_startable
+from shapeflow.running.run_folder import earlier_end, remember, require_plan, require_startable
 from shapeflow.running.run_log import DATA, EVENTS, PLAN
 from shapeflow.running.stop import Stop
 from shapeflow_exact.machine import METRIC, ExactMachine
@@ -36,17 +36,24 @@ def run(
     until: Goal | None = None,
     pause: int | None = None,
     file: str = "FILE",
+    origin: tuple[Path, int | None] | None = None,
     listen: Listen = lambda event: None,
     warn: Callable[[Diagnostic], None] = lambda diagnostic: None,
 ) -> Outcome:
     """Carry out a plan; the arguments are those of `shapeflow_torch.run.run`. An interrupted run starts again.
 
     Raises Refused `not-exact`, `unstable-step`, `one-process`, `no-such-metric`, `run-exists`, `run-busy`,
-    `other-plan`, `other-machine`, `disk-full`, `cannot-write`."""
+    `other-plan`, `other-machine`, `no-checkpoint`, `disk-full`, `cannot-write`."""
     del compile, warn, file
     if gpus is not None or device == "cuda" or (processes or 1) > 1:
         message, help_ = "the exact machine runs on one processor core", "leave out `--gpus`, `--device`, `--processes`"
         raise Refused(Diagnostic("one-process", message, place="command line", help=help_))
+    if origin is not None:
+        message, help_ = (
+            "the exact machine keeps no checkpoints to start from",
+            "leave out `--from`: a run takes seconds",
+        )
+        raise Refused(Diagnostic("no-checkpoint", message, place="--from", help=help_))
     if until is not None and until[0] != METRIC:
         message, help_ = f"the run does not measure `{until[0]}`", f"use this one: {METRIC}"
         raise Refused(Diagnostic("no-such-metric", message, place="--until", help=help_))
@@ -54,7 +61,8 @@ def run(
         machine = ExactMachine(plan, stop)
         lock = Lock(folder)
         try:
-            require_startable(folder, plan, resume, NAME)
+            require_startable(folder, resume, NAME)
+            require_plan(folder, plan, NAME)
             if (outcome := earlier_end(folder, until)) is not None:
                 return outcome
             _prepare(plan, folder, root or Path.cwd())

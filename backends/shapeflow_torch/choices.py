@@ -19,6 +19,14 @@ Needs = Mapping[str, Mapping[Shape, Need]]
 
 
 @attrs.frozen
+class Origin:
+    """The run that another one begins with. `step`: the checkpoint to start from; None: the newest."""
+
+    folder: Path
+    step: int | None = None
+
+
+@attrs.frozen
 class Choices:
     """Options of a run in addition to its plan. They are the same in every process."""
 
@@ -40,3 +48,5 @@ class Choices:
     recompute: bool = False
     """Whether blocks are computed again in the backward pass."""
     needs: Needs = attrs.field(factory=dict)
+    origin: Origin | None = None
+    """The run that this one begins with, if its folder has no run yet."""

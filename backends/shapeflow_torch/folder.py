@@ -1,16 +1,18 @@
 """The folder of a run.
 
 plan.json       the plan; its digest identifies the checkpoints that belong to it
+plan-*.json     plans that the run followed before (see `branch.py`)
 data.json       description and digest of the data
 run.json        where the data's paths begin
 events.jsonl    event log, one JSON object per line; of the steps, only every N-th is logged
-checkpoints/    the two newest checkpoints
+checkpoints/    the newest two checkpoints, or those that the plan keeps
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,14 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, remove_temporary, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir import plan_json
-from shapeflow.ir.events import CheckpointSaved, RunEnded, TransitionApplied, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
-from shapeflow.running.execute import checkpoint_name
+from shapeflow.ir.retention import retained
 from shapeflow.running.follow import Outcome
 from shapeflow.running.run_folder import earlier_end, launched_by, remember, require_startable
 from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, PLAN
 from shapeflow_torch.checkpoint import newest, step_of, tidy
 from shapeflow_torch.choices import Choices
+from shapeflow_torch.lineage import earlier_plan, hand_over, lines_until
 
 
 @attrs.frozen
@@ -42,21 +44,22 @@ class Start:
 def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callable[[Diagnostic], None]) -> Start:
     """Prepare a folder for a run.
 
-    Raises Refused `run-exists`, `no-run`, `other-plan`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`,
-    `data-changed`, before anything is written; and `cannot-write`, `disk-full`.
+    Raises Refused `run-exists`, `no-run`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`, `data-changed`,
+    `other-history`, before anything is written; and `cannot-write`, `disk-full`.
     """
-    folder = choices.folder
-    again = choices.launch is not None and launched_by(folder, choices.launch)
-    resume = choices.resume or again
-    require_startable(folder, plan, resume, "torch")
+    folder, resume = choices.folder, choices.resume or restarted(choices)
+    require_startable(folder, resume, "torch")
     found = intact(folder / CHECKPOINTS, warn)
-    done = 0 if found is None else step_of(found, plan.digest)
+    before = earlier_plan(folder, plan, found)
+    done = 0 if found is None else step_of(found, None)
     if done == plan.steps and (outcome := earlier_end(folder, choices.until)) is not None:
         return Start(found, outcome)
     if resume and (folder / DATA).exists():
-        _check_data(folder, data)
-    _clear(folder, found)
-    if not (folder / PLAN).exists():
+        check_data(folder, data)
+    _clear(folder, plan, found)
+    if before is not None:
+        hand_over(folder, before, plan, found)
+    elif not (folder / PLAN).exists():
         plan_json.save(plan, folder / PLAN)
     write_text(folder / DATA, json.dumps(data, indent=1, sort_keys=True) + "\n")
     remember(folder, choices.root, choices.launch)
@@ -64,9 +67,14 @@ def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callabl
     return Start(found)
 
 
-def _clear(folder: Path, found: Path | None) -> None:
+def restarted(choices: Choices) -> bool:
+    """Return whether a launcher began the run in the folder, and now restarts its processes."""
+    return choices.launch is not None and launched_by(choices.folder, choices.launch)
+
+
+def _clear(folder: Path, plan: Plan, found: Path | None) -> None:
     """Remove what a killed process left in a folder. Its next write may never come: the last checkpoint may exist."""
-    tidy(folder / CHECKPOINTS, found)
+    tidy(folder / CHECKPOINTS, found, partial(retained, plan.keep, plan.turns))
     for name in (PLAN, DATA, ABOUT, EVENTS):
         remove_temporary(folder / name)
 
@@ -83,7 +91,8 @@ def intact(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
     return found
 
 
-def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
+def check_data(folder: Path, data: Mapping[str, Any]) -> None:
+    """Raise Refused `data-changed` if the run in a folder has read other data. `data`: the description of the data."""
     try:
         found = parse_json(read_text(folder / DATA), finite=False)
     except ValueError:
@@ -91,28 +100,8 @@ def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
     before = found if isinstance(found, dict) else {}
     if before.get("sha256") != data["sha256"]:
         message = "the data differs from what the run began with"
-        notes = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
+        notes: tuple[str, ...] = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
+        if before.get("tokenizer_sha256") != data.get("tokenizer_sha256"):
+            notes = ("the tokens were made by another tokenizer", *notes)
         help_ = f"restore the data that `{folder / DATA}` describes, or start a new run"
         raise Refused(Diagnostic("data-changed", message, place="data", notes=notes, help=help_))
-
-
-def lines_until(path: Path, done: int) -> str:
-    """Return the lines of a log up to and including the checkpoint at `done` steps. Reading stops at a truncated line.
-
-    If the run was killed after it wrote the checkpoint, and before or while it logged it, that line is added."""
-    if not done or not path.exists():
-        return ""
-    kept, saved = [], CheckpointSaved(done, checkpoint_name(done))
-    for line in read_text(path).splitlines():
-        try:
-            event = event_from_json(parse_json(line, finite=False))
-        except (ValueError, TypeError):
-            break
-        if event.step > done or isinstance(event, RunEnded):
-            break
-        # A checkpoint belongs before the switch that follows its step.
-        if event == saved or (isinstance(event, TransitionApplied) and event.step == done):
-            break
-        kept.append(line)
-    kept.append(json.dumps(event_to_json(saved)))
-    return "".join(f"{line}\n" for line in kept)

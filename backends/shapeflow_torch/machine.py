@@ -18,6 +18,7 @@ from shapeflow.ir.events import Evaluation
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
+from shapeflow.ir.retention import retained
 from shapeflow.running.execute import checkpoint_name
 from shapeflow.running.stop import SIGNALS
 from shapeflow_torch import checkpoint
@@ -78,6 +79,8 @@ class TorchMachine:
         self._reader, self._cursor = Reader(), Cursor(plan)
         self._looking: Sequence[Edit] = ()
         self._done = 0
+        self._error: float | None = None
+        """The plan's metric, if it was measured after the last step."""
         self.average_age = 0
         """Number of steps in the averaged weights since the average last started."""
         self.resumable: int | None = None
@@ -130,6 +133,7 @@ class TorchMachine:
         self.resumable = None
         memory = self.plan.stages[self.plan.stage_at(step + 1)].memory
         worth = partial(remembered, self.plan, step)
+        self._error = None
         self.body.update(factors(self.plan, step), self.average_age, memory, worth)
         self.average_age, self._done = self.average_age + 1, step + 1
         if step + 1 == stage.last_step:
@@ -164,6 +168,7 @@ class TorchMachine:
         for name, value in held.values.items():
             if not math.isfinite(value):
                 raise Refused(_diverged(f"the held-out `{name}` after step {self._done} is {value}"))
+        self._error = held.values.get(self.plan.metric)
         self.resumable = self._done
         return held
 
@@ -176,7 +181,7 @@ class TorchMachine:
         state = self._state(step)
         if (broken := checkpoint.not_finite(state.kept)) is not None:
             raise Refused(_diverged(f"`{broken}` is not finite after step {step}"))
-        self.team.share(lambda: checkpoint.save(path, state))
+        self.team.share(lambda: checkpoint.save(path, state, self._retain))
 
     def rescue(self, folder: Path) -> Path | None:
         """Write the checkpoint of `resumable` after a step failed, without the other processes, and return it. None if
@@ -186,12 +191,17 @@ class TorchMachine:
         self.body.optimizer.zero_grad(set_to_none=True)
         path = folder / checkpoint_name(self.resumable)
         if not path.exists():
-            checkpoint.save(path, self._state(self.resumable))
+            checkpoint.save(path, self._state(self.resumable), self._retain)
         return path
 
     def _state(self, step: int) -> checkpoint.State:
         stage = None if self._stage == self.plan.stage_at(step) else self._stage
-        return checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole(), stage)
+        error = self._error if self.plan.keep is not None and self.plan.keep.best else None
+        return checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole(), stage, error)
+
+    @property
+    def _retain(self) -> checkpoint.Retain:
+        return partial(retained, self.plan.keep, self.plan.turns)
 
     def load(self, path: Path) -> int:
         """See `Machine`. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""

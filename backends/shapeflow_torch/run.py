@@ -12,7 +12,7 @@ from shapeflow.running import launchers
 from shapeflow.running.follow import Goal, Listen, Outcome
 from shapeflow.running.stop import EXIT_STOPPED, Stop
 from shapeflow_torch import distribute
-from shapeflow_torch.choices import Choices, Needs
+from shapeflow_torch.choices import Choices, Needs, Origin
 from shapeflow_torch.compilation import Compile
 from shapeflow_torch.devices import place
 from shapeflow_torch.team import Team
@@ -40,6 +40,7 @@ def run(
     compile: Compile = "auto",
     until: Goal | None = None,
     pause: int | None = None,
+    origin: tuple[Path, int | None] | None = None,
     micro_batch: int | Literal["auto"] | None = None,
     checkpoint_activations: bool = False,
     needs: Needs | None = None,
@@ -53,12 +54,14 @@ def run(
     `device`: auto, cpu or cuda; `processes`: number of processes that share every step; `gpus`: number of GPUs, with
     one process each; `root`: base directory of relative data paths (default: the working directory); `until`: end
     early, after a checkpoint, once this held-out metric is at most this value; `pause`: end early, after a checkpoint,
-    at the end of this step; `micro_batch`: largest number of samples (images, windows of text) whose forward and
-    backward pass a process makes at once, or `auto`, the most that fits; `checkpoint_activations`: keep only the inputs
-    of blocks, and compute each block again in the backward pass. A resumed run may choose others: neither changes what
-    a step computes, except for rounding. `needs`: the estimates of memory for each kind of device
-    (`shapeflow.running.memory.needs`), for `auto` and for what is said if there is too little. `file`:
-    the plan's file as the user names it, for diagnostics.
+    at the end of this step; `origin`: the folder of another run, and the step of its checkpoint (None: the newest) from
+    which this run goes on; with `resume`, a run that is in `folder` already is continued instead; `micro_batch`:
+    largest number of samples (images, windows of text) whose forward and backward pass a process makes at once, or
+    `auto`, the most that fits; `checkpoint_activations`: keep only the inputs of blocks, and compute each block again
+    in the backward pass. A resumed run may choose others: neither changes what a step computes, except for rounding.
+    `needs`: the estimates of memory for each kind of device (`shapeflow.running.memory.needs`), for `auto` and for what
+    is said if there is too little. `file`: the plan's file as the
+    user names it, for diagnostics.
 
     If RANK and WORLD_SIZE are set, for example by torchrun, or `srun` started several tasks, this process joins the
     others and does not launch any. In that case only the leader calls `listen`, and all other processes return None, or
@@ -69,13 +72,24 @@ def run(
     `broken-component`, `wrong-member`, `broken-plan`, `undeclared-state`, `no-prefix-mask`, `data-missing`,
     `data-changed`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
     `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-removed`,
-    `other-plan`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`,
-    `cannot-write`, `not-arrived`, `out-of-memory`, `memory-unknown`, `wrong-parameters`, `teacher-missing`,
-    `teacher-broken`, `teacher-changed`.
+    `other-history`, `other-machine`, `no-checkpoint`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`,
+    `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `out-of-memory`, `memory-unknown`, `wrong-parameters`,
+    `teacher-missing`, `teacher-broken`, `teacher-changed`.
     """
     own = launchers.placed()
     saving = (micro_batch, checkpoint_activations, needs or {})
-    choices = Choices(folder, root or Path.cwd(), resume, compile, until, pause, launchers.launch_of(), file, *saving)
+    choices = Choices(
+        folder,
+        root or Path.cwd(),
+        resume,
+        compile,
+        until,
+        pause,
+        launchers.launch_of(),
+        file,
+        *saving,
+        origin=None if origin is None else Origin(*origin),
+    )
     if own is not None:
         _require_one_launcher(own, processes, gpus)
         with Stop() as stop, distribute.losses_named(choices), distribute.joined(device, own) as team:

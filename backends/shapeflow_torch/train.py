@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
+import attrs
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
@@ -13,12 +14,13 @@ from shapeflow.ir.memory import Need
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Course, Listen, Outcome, follow
 from shapeflow.running.lock import Lock
-from shapeflow.running.run_log import CHECKPOINTS
+from shapeflow.running.run_log import CHECKPOINTS, PLAN
 from shapeflow_torch.advice import advised
+from shapeflow_torch.branch import branch
 from shapeflow_torch.choices import Choices
 from shapeflow_torch.compilation import wants_compile
 from shapeflow_torch.data import Data, open_data
-from shapeflow_torch.folder import Start, prepare
+from shapeflow_torch.folder import Start, prepare, restarted
 from shapeflow_torch.losses import Saving
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
@@ -59,8 +61,13 @@ def _train(
     locks: list[Lock] = []
 
     def ready() -> Start:
+        about, begun = data.describe(), choices
+        again = (choices.resume or restarted(choices)) and (choices.folder / PLAN).exists()
+        if choices.origin is not None and not again:
+            branch(choices.origin, plan, about, choices.folder, warn)
+            begun = attrs.evolve(choices, resume=True)
         locks.append(Lock(choices.folder))
-        return prepare(choices, plan, data.describe(), warn)
+        return prepare(begun, plan, about, warn)
 
     try:
         start = team.share(ready)

@@ -388,6 +388,9 @@ _RUNS = {
     "allowance-too-small": "`shapeflow ask` may not train even very short runs of all candidates within `--within`.",
     "other-plan": "The folder contains a run of a different plan. Use a different folder, or continue that plan with "
     "`shapeflow run FOLDER --resume`.",
+    "other-history": "A run goes on under another plan only if both make the same steps up to the checkpoint: the same "
+    "model, data, seed, optimizer, stages, blends, switches and learning rates. What is evaluated and saved need not "
+    "agree, and neither does what comes later, such as the budget or a cooldown.",
     "data-changed": "The data has changed since the run began. Resuming would mix two data sets.",
     "no-such-model": "The backend has no module for the plan's model.",
     "no-such-data": "The backend cannot read the plan's data.",
@@ -436,10 +439,9 @@ _RUNS = {
     "loss-not-finite": "The loss, a held-out value or a weight became infinite or NaN: training has diverged. No "
     "checkpoint of that state is saved. Lower the learning rate or lengthen the warm-up, and go on from the last "
     "checkpoint with a plan that does.",
-    "no-checkpoint": "There is no checkpoint to resume from.",
+    "no-checkpoint": "There is no checkpoint to resume from, or none at that step.",
     "broken-checkpoint": "The checkpoint is incomplete or damaged. Resume from an older one.",
-    "foreign-checkpoint": "The checkpoint was made by a different plan. A run can be resumed only with the plan that "
-    "it began with.",
+    "foreign-checkpoint": "The checkpoint was made by a plan that this run has never followed.",
 }
 
 _ALL = (_SENTENCES, _VALUES, _COMPONENTS, _SHAPES, _THEORY, _LOGS, _WAYS, _SWITCHES, _FILES, _RUNS)

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", is_flag=True, help="Continue from the newest checkpoint in the folder; start where there is no run."
 )
+@click.option(
+    "--from",
+    "origin",
+    metavar="FOLDER[@STEP]",
+    help="Go on from a checkpoint of another run (the newest, or that of STEP), in a new folder.",
+)
 @click.option("--until", metavar="METRIC<=VALUE", help="Stop as soon as a held-out value is this low.")
 @click.option("--pause", type=click.IntRange(1), metavar="STEP", help="Save a checkpoint after this step and stop.")
 @click.option(
@@ -70,6 +76,7 @@ def command(
     processes: int | None,
     threads: int | None,
     resume: bool,
+    origin: str | None,
     until: str | None,
     pause: int | None,
     compile_: str,
@@ -84,6 +91,8 @@ def command(
     """Train a model: execute the plan of a .shape file, a compiled plan, or the plan in a run's folder.
 
     Ctrl-C saves a checkpoint and stops, with exit code 75; `--resume` continues from it, with any number of processes.
+    The plan may differ in what comes after the checkpoint, such as a larger budget. `--from` starts a new folder from
+    another run; with `--resume`, the run is continued if the folder has one already.
     """
     named, file, folder, root = file, *_places(file, output, root)
     plan = plan_of(file, sentences)
@@ -113,6 +122,7 @@ def command(
         "file": str(named),
         "until": goal,
         "pause": pause,
+        "origin": None if origin is None else _origin(origin),
         "warn": lambda warning: print_diagnostics([warning]),
     }
     saving = {"micro_batch": micro_batch, "checkpoint_activations": checkpoint_activations or None}
@@ -186,6 +196,14 @@ def _summary(outcome: Outcome, folder: Path, quiet: bool, as_json: bool) -> int:
             words = [word for word in click.get_current_context().obj if word != "--resume"]
             say(f"\n  resume with: {shlex.join(['shapeflow', *words, '--resume'])}")
     return EXIT_STOPPED if outcome.interrupted else 0
+
+
+def _origin(text: str) -> tuple[Path, int | None]:
+    """The folder and the step of `--from`. A folder whose name ends like a step is a folder."""
+    folder, at, step = text.rpartition("@")
+    if at and folder and step.isdecimal() and not Path(text).is_dir():
+        return Path(folder), int(step)
+    return Path(text), None
 
 
 def _count(text: str) -> int | str:

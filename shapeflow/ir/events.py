@@ -27,6 +27,18 @@ class RunStarted:
 
 
 @attrs.frozen
+class RunBranched:
+    """The steps after this one follow another plan. `step`: number of steps done at the checkpoint from which the run
+    goes on. `plan`: digest of the plan of these steps. `folder`: the run that made them; empty for this one.
+    `checkpoint`: digest of the checkpoint there."""
+
+    step: int
+    plan: str
+    folder: str
+    checkpoint: str
+
+
+@attrs.frozen
 class TransitionApplied:
     """The edits of a switch were applied. `stage` is the index of the stage that begins."""
 
@@ -104,10 +116,11 @@ class RunEnded:
     stopped_by: str | None = attrs.field(default=None, eq=False)
 
 
-Event = RunStarted | TransitionApplied | StageEntered | StepDone | Measured | CheckpointSaved | RunEnded
+Event = RunStarted | RunBranched | TransitionApplied | StageEntered | StepDone | Measured | CheckpointSaved | RunEnded
 
 NAMES: dict[type, str] = {
     RunStarted: "run_started",
+    RunBranched: "run_branched",
     TransitionApplied: "transition_applied",
     StageEntered: "stage_entered",
     StepDone: "step_done",
@@ -183,5 +196,7 @@ _KINDS: Mapping[str, Any] = {
     "micro_batch": Mapping | None,
     "by": str,
     "name": str,
+    "folder": str,
+    "checkpoint": str,
 }
 """Field of an event -> its type."""

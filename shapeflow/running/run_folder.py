@@ -29,8 +29,8 @@ def begun(folder: Path) -> bool:
     return (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
 
 
-def require_startable(folder: Path, plan: Plan, resume: bool, machine: str) -> None:
-    """Raise Refused `run-exists`, `no-run`, `other-plan` or `other-machine` unless a run may start or go on here.
+def require_startable(folder: Path, resume: bool, machine: str) -> None:
+    """Raise Refused `run-exists`, `no-run` or `other-machine` unless a run may start or go on here.
 
     `resume`: go on with the run in the folder, or start it where there is none."""
     if begun(folder) and not resume:
@@ -41,12 +41,16 @@ def require_startable(folder: Path, plan: Plan, resume: bool, machine: str) -> N
         help_ = "choose another folder with `-o`, or start the run here without `--resume`"
         notes = (f"it contains `{others[0]}`",)
         raise Refused(Diagnostic("no-run", message, place=str(folder), notes=notes, help=help_))
+    require_machine(folder, machine)
+
+
+def require_plan(folder: Path, plan: Plan, machine: str) -> None:
+    """Raise Refused `other-plan` if the run in a folder follows another plan."""
     if (folder / PLAN).exists() and (other := plan_json.load(folder / PLAN).digest) != plan.digest:
         message = f"the run in `{folder}` follows another plan"
         digests = (f"its plan: {other}", f"this plan: {plan.digest}")
         help_ = f"continue its own plan with `{resume_command(folder, machine)}`, or choose another folder with `-o`"
         raise Refused(Diagnostic("other-plan", message, place=str(folder), notes=digests, help=help_))
-    require_machine(folder, machine)
 
 
 def _others(folder: Path) -> list[str]:

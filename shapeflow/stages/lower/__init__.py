@@ -18,6 +18,7 @@ from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg, Route
 from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.stages.lower.cautions import beyond_refused, cautions
+from shapeflow.stages.lower.checkpoints import space
 from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
 from shapeflow.stages.lower.evaluation import evaluations
@@ -53,6 +54,8 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step, end.seconds)
     evaluate = evaluations(program, stages)
+    saves = interval(program.checkpoint, CHECKPOINT, program, stages)
+    cools = cooldown(program, stages, report)
     trained = program.trained
     # What a traversal notes of errors that only a refused law reaches is not known.
     noted = () if beyond_refused(known, stages) else route.notes
@@ -78,12 +81,18 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         slots=dict(trained.model.slots) if trained else {},
         evaluate=evaluate,
         held_out=program.held_out,
-        checkpoint=interval(program.checkpoint, CHECKPOINT, program, stages),
-        cooldown=cooldown(program, stages, report),
+        checkpoint=saves,
+        cooldown=cools,
         schedule=schedule(program, laws, end.step, report),
         seed=program.seed,
         source=program.source,
-        notes=(*noted, *way.notes, *cautions(program, known, stages, evaluate)),
+        keep=program.keep,
+        notes=(
+            *noted,
+            *way.notes,
+            *cautions(program, known, stages, evaluate),
+            *space(program, stages, saves, cools is not None),
+        ),
     )
 
 
