@@ -223,10 +223,13 @@ def killed(act: Callable[[], None], at: int) -> bool:
 
             return call
 
-        for name in OPERATIONS:
-            setattr(os, name, dying(name, getattr(os, name)))
-        act()
-        os._exit(0)
+        # Whatever happens here, this process must not go on with the tests of the other one.
+        try:
+            for name in OPERATIONS:
+                setattr(os, name, dying(name, getattr(os, name)))
+            act()
+        finally:
+            os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
@@ -269,13 +272,14 @@ def _sha(folder: Path) -> str:
 @pytest.mark.parametrize("then", [SHORT, LONG], ids=["back", "on"])
 def test_killed_while_it_changes_its_plan(then: Plan, tmp_path: Path, short: Path) -> None:
     """Whatever the moment, the run can be resumed by either plan."""
+    from shapeflow_torch.choices import Choices
     from shapeflow_torch.folder import prepare
     from shapeflow_torch.lineage import plan_of as owner
 
     about = {"sha256": _sha(short)}
 
     def resume(plan: Plan, folder: Path) -> None:
-        prepare(folder, plan, about, True, lambda warning: None)
+        prepare(Choices(folder, folder.parent, True, "off", None), plan, about, lambda warning: None)
 
     def copied(folder: Path) -> None:
         shutil.copytree(short, folder)

@@ -32,7 +32,7 @@ plan "tiny"
 model      vit(depth: 1, width: 16, head_width: 8)
 data       digits(batch: 32)
 objective  cross_entropy
-optimizer  adamw(warmup: 1 step)
+optimizer  adamw(warmup: 1 steps)
 metric     cross_entropy
 
 axis patch in [4, 2] px

@@ -26,7 +26,7 @@ def check_rates(program: Program, stages: Sequence[Stage], report: Report) -> No
     if steps < optimizer.warmup and program.decay is None:
         ends = f"the learning rate ends at {rising(steps - 1, optimizer.warmup):.0%} of `lr`"
         message = f"the plan has {_steps(steps)}, its warm-up {optimizer.warmup}: {ends}"
-        report.warning("short-of-warmup", message, at, help=f"write `warmup: {_steps(_less(steps))}` or fewer")
+        report.warning("short-of-warmup", message, at, help=f"write `warmup: {_less(steps)} steps` or fewer")
     else:
         _check_switches(program, stages, report)
     if (strength := optimizer.lr * optimizer.weight_decay) > 1:
@@ -46,7 +46,7 @@ def _check_switches(program: Program, stages: Sequence[Stage], report: Report) -
         message = f"the stage in {shape} has {_steps(own)}, the warm-up after its switch {rise}: {ends}"
         moved = program.moved(before.shape, stage.shape)
         at = next((axis.via for axis in moved if axis.transition.rewarm == rise), moved[0].via)
-        report.warning("short-of-warmup", message, at, help=f"write `rewarm: {_steps(_less(own))}` or fewer")
+        report.warning("short-of-warmup", message, at, help=f"write `rewarm: {_less(own)} steps` or fewer")
 
 
 def _steps(number: int) -> str:
