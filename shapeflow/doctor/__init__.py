@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
-from shapeflow.doctor.curves import curves_of, facts_of, progress_of
+from shapeflow.doctor.curves import curves_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.proposal import advice_of, sentences_of
@@ -41,7 +41,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     columns, files, pattern = reading.columns, reading.files, reading.pattern
     roles = roles_of(columns, reading.some(), axis_words())
     progress = progress_of(columns, roles, unit)
-    curves = curves_of(reading.tables(), roles, progress) if roles.errors else {}
+    curves = curves_of(reading.pieces(wanted_of(roles, progress)), roles, progress) if roles.errors else {}
     facts = facts_of(curves)
     sentences: tuple[str, ...] = ()
     if facts is not None and pattern is not None and _may_fit(roles, progress) and len(reading.numerals) < 2:

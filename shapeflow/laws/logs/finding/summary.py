@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -90,6 +91,19 @@ class Column:
             self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
             self.whole = self.whole and bool((values == np.trunc(values)).all())
 
+    def merge(self, later: Column) -> None:
+        """Add a summary of later rows, of which as many distinct values were counted."""
+        self.present += later.present
+        self.numbers += later.numbers
+        self.texts += later.texts
+        self.not_finite += later.not_finite
+        self.low, self.high = min(self.low, later.low), max(self.high, later.high)
+        self.whole &= later.whole
+        distinct = self.values | later.values
+        self.many |= later.many or len(distinct) > self.room
+        self.values = dict(islice(distinct.items(), self.room))
+        self.commas = [*self.commas, *later.commas][:COMMAS]
+
     @property
     def numeric(self) -> bool:
         """Whether most of its cells are numbers."""
@@ -132,3 +146,16 @@ def _column(name: str, known: dict[str, Column]) -> Column:
         # A fit uses the columns of narrow tables, or the first columns of wide ones. The others are only shown.
         known[name] = Column(name, room=min(COUNTED, max(8, VALUES // (len(known) + 1))))
     return known[name]
+
+
+def merge(known: dict[str, Column], later: Mapping[str, Column]) -> bool:
+    """Add summaries of later rows, which are not used afterwards. Return False, and add nothing, if other rows decide
+    what is counted of so many columns."""
+    if len(known | later) > VALUES // COUNTED:
+        return False
+    for name, column in later.items():
+        if name in known:
+            known[name].merge(column)
+        else:
+            known[name] = column
+    return True

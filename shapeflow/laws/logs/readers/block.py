@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -76,17 +76,29 @@ class Block:
         assert not isinstance(cells, Numbers)
         return cells or Texts(("None",), np.zeros(self.count, np.int32))
 
+    def where(self, name: str, fits: Callable[[str | None], bool]) -> Block:
+        """Return the rows whose cell in a column of texts fits. A column that is not there holds None."""
+        if name not in self.cells:
+            return self if fits(None) else self.chosen(np.arange(0))
+        cells = self.texts(name)
+        taken = np.array([fits(text) for text in cells.distinct], bool)[cells.codes]
+        return self if taken.all() else self.chosen(np.flatnonzero(taken))
+
     def chosen(self, rows: NDArray[np.intp]) -> Block:
         """Return some of the rows."""
         kept: dict[str, Numbers | Texts] = {
-            name: Numbers(cells.values[rows]) if isinstance(cells, Numbers) else Texts(cells.distinct, cells.codes[rows])
+            name: Numbers(cells.values[rows])
+            if isinstance(cells, Numbers)
+            else Texts(cells.distinct, cells.codes[rows])
             for name, cells in self.cells.items()
         }
         return Block(len(rows), kept)
 
-    def groups(self, names: Sequence[str]) -> list[tuple[tuple[str, ...], NDArray[np.intp]]]:
-        """Return the rows with the same texts in some columns: these texts, and the indices of the rows. Groups are in
-        the order of their first rows."""
+    def groups(
+        self, names: Sequence[str], key: Callable[[tuple[str, ...]], Hashable]
+    ) -> list[tuple[tuple[str, ...], NDArray[np.intp]]]:
+        """Return the rows whose texts in some columns have the same key: the texts of the first one, and the indices of
+        the rows. Groups are in the order of their first rows."""
         texts = [self.texts(name) for name in names]
         label, kinds = np.zeros(self.count, np.int64), 1
         for cells in texts:
@@ -98,5 +110,8 @@ class Block:
         # Sorting small integers is much faster.
         order = np.argsort(label.astype(np.uint16) if kinds <= 1 << 16 else label, kind="stable")
         starts = np.flatnonzero(np.diff(label[order])) + 1
-        rows = sorted(np.split(order, starts), key=lambda one: int(one[0])) if self.count else []
-        return [(tuple(cells.distinct[cells.codes[one[0]]] for cells in texts), one) for one in rows]
+        found: dict[Hashable, tuple[tuple[str, ...], list[NDArray[np.intp]]]] = {}
+        for rows in sorted(np.split(order, starts), key=lambda one: int(one[0])) if self.count else ():
+            first = tuple(cells.distinct[cells.codes[rows[0]]] for cells in texts)
+            found.setdefault(key(first), (first, []))[1].append(rows)
+        return [(first, rows[0] if len(rows) == 1 else np.sort(np.concatenate(rows))) for first, rows in found.values()]

@@ -23,7 +23,7 @@ def is_plain(data: bytes, separator: str) -> bool:
     """Return whether lines hold nothing that a reader of single lines treats in its own way: control characters, line
     ends within a line, invalid text, or lines that are very long."""
     sign = separator.encode()
-    if data.count(b"\r") != data.count(b"\r\n"):
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return False
     if rest := data.translate(None, PLAIN + sign):
         if min(rest) < 0x80 or BOM in data or separator == "\t":
@@ -188,8 +188,8 @@ def columnar(names: Sequence[str], separator: str, wanted: Wanted | None) -> Col
         return None
     try:
         import pyarrow as pa
-        import pyarrow.compute  # noqa: F401 - loads `pa.compute`
-        import pyarrow.csv as csv
+        import pyarrow.compute
+        from pyarrow import csv
     except ImportError:
         return None
     return Columnar(names, separator, wanted, pa, csv)

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import attrs
+import numpy as np
 
 from shapeflow.laws.logs.readers.log import Log, Unreadable
 
 LONGEST = 1 << 20
 """Maximum length of a line in bytes. A file with a longer line is not a log."""
-BLOCK = 8 << 20
-"""Number of bytes of the lines that are taken at once."""
+FIRST, BLOCK = 1 << 18, 8 << 20
+"""Number of bytes of the lines that are taken at once: at first, when little is known of them, and later."""
 
 
 @attrs.define
@@ -67,10 +68,11 @@ class Lines:
         return self._complete
 
     def ahead(self) -> bytes:
-        """Return the next lines that have line ends, about `BLOCK` bytes. Empty at the end of the file, and before a
+        """Return the next lines that have line ends, `FIRST` or `BLOCK` bytes or a little more. Empty at the end of the file, and before a
         line that is too long."""
-        assert self._file is not None
-        data = self._file.read(BLOCK)
+        if self._file is None or self._file.closed:
+            return b""
+        data = self._file.read(BLOCK if self.at >= FIRST else FIRST)
         if not data.endswith(b"\n"):
             data += self._file.readline(LONGEST)
         self._file.seek(self.at)
@@ -80,7 +82,8 @@ class Lines:
         """Take lines that were looked at."""
         assert self._file is not None
         self._file.seek(self.at + len(data))
-        self._see(data, data.count(b"\n"))
+        # Many times as fast as `data.count`.
+        self._see(data, np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
         self.ended = True
 
     def _see(self, data: bytes, count: int) -> None:
