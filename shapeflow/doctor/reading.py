@@ -105,9 +105,12 @@ class _Group:
     logs: list[Source] = attrs.field(factory=list)
     columns: dict[str, Column] | None = attrs.field(factory=dict)
     """What they hold together. None: not known without reading all of them again."""
+    first: tuple[str, ...] = ()
+    """The columns of the first log."""
 
     def add(self, log: Source, columns: Mapping[str, Column]) -> None:
         """Add a log with these columns."""
+        self.first = self.first or tuple(columns)
         self.logs.append(log)
         if self.columns is not None and not merge(self.columns, columns):
             self.columns = None if len(self.logs) > 1 else dict(columns)
@@ -143,10 +146,21 @@ def _reading(group: _Group) -> Reading:
     folder = folder_of(files)
     logs, pattern, wide = _with_places(logs, files, folder, columns)
     pattern = None if pattern is None else _sayable(pattern, paths_of(files, folder), folder)
-    if any(log.placed for log in logs):
+    if wide is None and all(log.given for log in logs) and not any(name in columns for name in logs[0].given):
+        columns = _with_given(columns, group.first, logs)
+    elif any(log.placed for log in logs):
         columns = {}
         count = sum(columns_of(log.pieces(), columns) for log in logs)
     return Reading(logs, files, columns, count, folder, pattern, wide, numerals)
+
+
+def _with_given(columns: Mapping[str, Column], first: Sequence[str], logs: Sequence[Source]) -> dict[str, Column]:
+    """The columns with those of the values that are given for each log, after the columns of the first log."""
+    given = {name: Column(name) for name in logs[0].given}
+    for log in logs:
+        for name, column in given.items():
+            column.add(log.given[name], log.count)
+    return {**{name: columns[name] for name in first}, **given, **columns}
 
 
 def _sayable(pattern: str, paths: Sequence[str], folder: str) -> str | None:
@@ -230,4 +244,4 @@ def _given(log: Source, values: Mapping[str, str]) -> Source:
         for piece in log.pieces(wanted):
             yield piece.given(values) if isinstance(piece, Block) else {**piece, **values}
 
-    return attrs.evolve(log, read=read, read_pieces=pieces, placed=True)
+    return attrs.evolve(log, read=read, read_pieces=pieces, placed=True, given=values)

@@ -33,6 +33,8 @@ class Source:
     read_pieces: Callable[[Wanted | None], Iterator[Piece]] | None = None
     """How its rows are read in blocks; None: one by one."""
     count: int = 0
+    given: Mapping[str, str] = attrs.field(factory=dict)
+    """The values of axes that its rows have besides those in the file."""
     placed: bool = False
     """Whether its rows include values of axes from the names of files or columns."""
 

@@ -43,9 +43,10 @@ def fall(rates: Mapping[float, float]) -> float | None:
     schedule."""
     steps = sorted(rates)
     values = [rates[step] for step in steps]
-    if len(values) < 3 or max(values) <= 0:
+    top = max(values, default=0.0)
+    if len(values) < 3 or top <= 0:
         return None
-    level = [index for index, value in enumerate(values) if value >= FLAT * max(values)]
+    level = [index for index, value in enumerate(values) if value >= FLAT * top]
     first, last = level[0], level[-1]
     falls = all(after <= before for before, after in pairwise(values[last:]))
     constant = len(level) == last - first + 1 and steps[last] - steps[first] >= LEAST * steps[-1]

@@ -151,7 +151,7 @@ def _column(name: str, known: dict[str, Column]) -> Column:
 def merge(known: dict[str, Column], later: Mapping[str, Column]) -> bool:
     """Add summaries of later rows, which are not used afterwards. Return False, and add nothing, if other rows decide
     what is counted of so many columns."""
-    if len(known | later) > VALUES // COUNTED:
+    if len({*known, *later}) > VALUES // COUNTED:
         return False
     for name, column in later.items():
         if name in known:

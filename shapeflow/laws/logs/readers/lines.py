@@ -68,8 +68,8 @@ class Lines:
         return self._complete
 
     def ahead(self) -> bytes:
-        """Return the next lines that have line ends, `FIRST` or `BLOCK` bytes or a little more. Empty at the end of the file, and before a
-        line that is too long."""
+        """Return the next lines that have line ends, `FIRST` or `BLOCK` bytes of them or a little more. Empty at the
+        end of the file, and before a line that is too long."""
         if self._file is None or self._file.closed:
             return b""
         data = self._file.read(BLOCK if self.at >= FIRST else FIRST)
@@ -83,7 +83,7 @@ class Lines:
         assert self._file is not None
         self._file.seek(self.at + len(data))
         # Many times as fast as `data.count`.
-        self._see(data, np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
+        self._see(data, int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n"))))
         self.ended = True
 
     def _see(self, data: bytes, count: int) -> None:
