@@ -1,7 +1,7 @@
 # These two commands install everything they need; they require Python 3.11 or newer:
 #   make demo   train a small language model at two context lengths, and compare it with its rivals
 #   make test   run the tests
-# `make fuzz MINUTES=60` looks for inputs that break the commands.
+# `make fuzz MINUTES=60 JOBS=2` looks for inputs that break the commands.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -27,8 +27,9 @@ lint: $(VENV)/dev
 # Feed mutated inputs to the commands for some minutes. What breaks them is added to tests/fuzz/corpus.
 MINUTES ?= 60
 SEED ?= 0
+JOBS ?= 1
 fuzz: $(VENV)/dev
-	$(BIN)/python tests/fuzz/campaign.py --minutes $(MINUTES) --seed $(SEED)
+	$(BIN)/python tests/fuzz/campaign.py --minutes $(MINUTES) --seed $(SEED) --jobs $(JOBS)
 
 # Build the documentation in site/. `--strict` fails on broken links and on pages that are missing from the menu.
 # Do not add `--quiet`: it hides the warnings that `--strict` counts.

@@ -96,7 +96,7 @@ def row(transition: str, measured: bool, seeds: Sequence[int], folder: Path) -> 
         exact.append(machine.loss)
         sgd = TorchMachine(own, open_data(own, folder, torch.device("cpu")))
         list(execute(own, sgd))
-        trained.append(sgd.measure(own.stages[-1])[METRIC])
+        trained.append(sgd.measure(own.stages[-1]).values[METRIC])
     curves = [[curve(plan, one.shape.number("width"), seed) for seed in seeds] for one in plan.candidates]
     savings = [saving(plan, curves, float(np.mean(losses))) for losses in (exact, trained)]
     return Row(transition, measured, plan, tuple(exact), tuple(trained), *savings)

@@ -104,7 +104,7 @@ def held_out(machine: TorchMachine, context: int | None = None) -> float:
     data, size, total, count = machine.data, context or machine.size, 0.0, 0
     assert isinstance(data, Images | Windows)
     batches = data.held_out(size, 0, 1) if isinstance(data, Images) else data.held_out(size or data.longest, 0, 4)
-    for inputs, targets in batches:
+    for inputs, targets, *_ in batches:
         logits = machine.body.net(inputs).flatten(0, -2)
         total += float(functional.cross_entropy(logits, targets.flatten(), reduction="sum"))
         count += targets.numel()

@@ -85,13 +85,33 @@ def unprofiled(path: Path, sentences: Sequence[str], report: Report) -> Program 
 def compile_program(program: Program, report: Report) -> Plan | None:
     """Find laws, route and plan of a program. Returns the plan; None after reporting errors."""
     laws, program = find_laws(program, report), find_credits(program, report)
-    if report.failed:
-        return None
+    return None if report.failed else compile_by(laws, program, report)
+
+
+def compile_by(laws: Laws, program: Program, report: Report) -> Plan | None:
+    """The plan of a program whose laws and credits have been found. None after reporting errors."""
     route = traverse(program, laws, report)
     if route is None or report.failed:
         return None
     _unreached(program, route, report)
     return _lowered(program, laws, route, report)
+
+
+def compile_still(laws: Laws, program: Program, shape: Shape, report: Report) -> Plan | None:
+    """The plan that stays in one shape for the budget of a program whose laws have been found. None after reporting
+    errors."""
+    return _lowered(program, laws, Route((Leg(shape, END),)), report)
+
+
+def with_laws(path: Path, sentences: Sequence[str], report: Report) -> tuple[Program, Laws]:
+    """The program of a `.shape` file with its measured credits, and its laws with their intervals. Raises Refused with
+    all errors. Warnings are added to `report`."""
+    program = program_of(path, sentences, report)
+    if program is not None:
+        laws, program = find_laws(program, report, intervals=True), find_credits(program, report)
+        if not report.failed:
+            return program, laws
+    raise Refused(*report.diagnostics)
 
 
 def compile_fixed(program: Program, shape: Shape, budget: Amount, report: Report) -> Plan | None:

@@ -55,7 +55,9 @@ SENTENCES: Mapping[str, str] = {
     "0, as 1 - sqrt(progress). It is part of the budget. Laws describe runs at a constant rate, so no prediction "
     "includes it; the run is also evaluated where the cooldown begins. `sweep` and `compare` do not cool down. "
     "Default: 0%, no cooldown.",
-    "evaluate": "How often the held-out error is measured, in addition to the end of every stage; default: every 2%.",
+    "evaluate": "How often the held-out error is measured, in addition to the end of every stage, and on how much "
+    "held-out data: `evaluate every 2% on 1_000_000 tokens`. By default every 2%, or less often, so that evaluation "
+    "adds at most 5% to the compute, on 32,768 tokens or all held-out images. Each value has its standard error.",
     "checkpoint": "How often the run is saved; default: every 10%.",
     "seed": "The seed of all random numbers; default: 0.",
 }

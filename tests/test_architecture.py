@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {"base", "language", "registry"},
     "doctor": {*BASE, "laws.logs", "registry"},
     "tokenize": {"base", "data"},
+    "tracking": BASE,
     "preview": {*BASE, *LAWS, "data", "doctor", "explain", "running", "tokenize"},
     "__main__": {"cli"},
     # Backends import the plan, the protocol of the training loop, and the components that they train.

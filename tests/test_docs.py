@@ -240,7 +240,9 @@ def drawn(command: str) -> RenderableType:
         assert end.step is not None
         assert end.compute is not None
         values = {"loss@own": 1.546, "loss@longest": 1.527}
-        measured = Measured(end.step, len(plan.stages) - 1, last.shape, end.compute, end.error, values, 31.7)
+        errors = {"loss@own": 0.034, "loss@longest": 0.034}
+        at = (end.step, len(plan.stages) - 1, last.shape, end.compute, end.error)
+        measured = Measured(*at, values, 31.7, errors, 11.0)
         return run_view(Run(Path("runs/bytes"), plan, (measured, RunEnded(end.step, end.compute, True))))
     seeds = {"make demo": (0,), "make demo-seeds": (0, 1, 2)}[command]
     ways = {

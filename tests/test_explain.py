@@ -116,7 +116,8 @@ def test_on_the_screen_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["explain", "nothing at all"]) == 1
 
 
-WORDS = "isoflop exponent floor offset intervals convention hold-out frontier chinchilla tokens init holdout isoFLOP"
+WORDS = """isoflop exponent floor offset intervals convention hold-out frontier chinchilla tokens init holdout isoFLOP
+compute-optimal kaplan 6ND muP epochs ends scheduled"""
 
 
 @pytest.mark.parametrize("word", WORDS.split())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,6 +152,19 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     assert found.left_out["at or above the limit of the loss"] > 0
 
 
+def test_runs_of_a_wandb_table_that_did_not_finish_are_left_out(tmp_path: Path) -> None:
+    head = "Name,State,params,tokens,_step,_runtime,train/loss"
+    points, rows = budgets(1e-3), [head]
+    for at, (n, d, e) in enumerate(zip(points.size, points.tokens, points.error, strict=True)):
+        rows.append(f"run-{at},finished,{n:.8g},{d:.8g},{at},1.5,{e:.8g}")
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join([*rows, "late,crashed,1e9,1e9,3,1.5,9.0"]) + "\n", encoding="utf-8")
+    found = read_tables([path], Named())
+    assert found.left_out == {"the run did not finish (crashed)": 1}
+    assert found.columns == {"parameters": "params", "tokens": "tokens", "loss": "train/loss"}
+    assert len(found.points.size) == len(points.size)
+
+
 def test_the_compute_of_a_token_is_read_from_the_columns(tmp_path: Path) -> None:
     points = budgets(1e-3)
     rows = ["N,D,C,loss"]
@@ -179,7 +194,7 @@ def test_the_frontier_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     found = json.loads(shown(["frontier", str(file), "--budget", "1e21", "--json", "--plot", str(plot)], capsys))
     assert found["budgets"][0]["size"] == pytest.approx(best_size(1e21), rel=0.01)
     assert plot.stat().st_size > 1000
-    assert "isoFLOP" in shown(["frontier", str(file), "-v"], capsys)
+    assert "isoFLOP" in shown(["frontier", str(file), "-v", "--budget", "1e21"], capsys)
     assert answer(["frontier", str(file), "--loss", "loss"]) == 2
     assert answer(["frontier", str(file), str(tmp_path / "runs.csv")]) == 2
     assert answer(["frontier", str(tmp_path / "runs.csv"), "--set", "seed 1"]) == 2
@@ -193,3 +208,132 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, capsys: pyt
     assert "error[" in capsys.readouterr().err
     assert answer(["frontier", str(tmp_path / "none.csv")]) == 1
     assert answer(["frontier", str(tmp_path)]) == 1
+
+
+CROSSING = """
+plan "two laws"
+axis width in [1, 2] via width_expand{credit}
+law for (width: 1) is power(a: 1, b: 1, c: 0.2, d: 0)
+law for (width: 2) is power(a: 4, b: 1, c: 0, d: 0)
+traversal steepest
+start at error 1.2
+stop when error <= 0.25
+"""
+"""Their rates cross at an error of 0.4, after 5 FLOPs; from there the second law takes 4 (1 / E - 1 / 0.4)."""
+
+
+def scheduled(folder: Path, text: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    path = folder / "file.shape"
+    path.write_text(text, encoding="utf-8")
+    found: dict[str, Any] = json.loads(shown(["frontier", str(path), "--json", *arguments], capsys))["scheduled"]
+    return found
+
+
+def test_the_scheduled_frontier_of_two_laws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = CROSSING.format(credit="")
+    found = scheduled(tmp_path, text, ["--budget", "4 FLOPs", "--budget", "11 FLOPs"], capsys)
+    early, late = found["budgets"]
+    # Before the crossing the first law is the best schedule as well.
+    assert early["scheduled"]["shapes"] == early["fixed"]["shapes"] == [{"width": 1}]
+    assert early["ratio"]["middle"] == 1
+    assert early["fixed"]["error"] == pytest.approx(1 / 4 + 0.2)
+    assert late["scheduled"]["shapes"] == [{"width": 1}, {"width": 2}]
+    assert late["scheduled"]["error"] == pytest.approx(0.25)
+    assert late["fixed"]["error"] == pytest.approx(1 / 11 + 0.2)
+    # Fixed, the second law needs 4 / 0.25 FLOPs, the first 1 / 0.05.
+    assert late["ratio"]["middle"] == pytest.approx(16 / 11)
+
+
+def test_credits_make_schedules_dearer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ratios = [
+        scheduled(tmp_path, CROSSING.format(credit=credit), ["--budget", "11 FLOPs"], capsys)["budgets"][0]["ratio"]
+        for credit in ("", "(credit: 90%)", "(credit: 10%)")
+    ]
+    assert ratios[0]["middle"] > ratios[1]["middle"] > ratios[2]["middle"] == 1
+
+
+def test_by_default_budgets_reach_that_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = scheduled(tmp_path, CROSSING.format(credit=""), [], capsys)["budgets"]
+    assert rows[-1]["compute"] == pytest.approx(11)
+    assert [row["scheduled"]["error"] for row in rows] == sorted(
+        (row["scheduled"]["error"] for row in rows), reverse=True
+    )
+    assert all(row["scheduled"]["error"] <= row["fixed"]["error"] * (1 + 1e-9) for row in rows)
+
+
+def ladder(folder: Path, sizes: Sequence[float], budget: str, settings: str = "") -> Path:
+    """A `.shape` file of some sizes without a model, and a curve of the law of size and tokens for each of them."""
+    rng, rows = np.random.default_rng(0), ["N,D,loss"]
+    for size in sizes:
+        tokens = np.geomspace(size, 200 * size, 20)
+        losses = predicted(TRUTH, np.full(20, size), tokens) * np.exp(rng.normal(0, 1e-3, 20))
+        rows += [f"{size:.0f},{each:.6g},{loss:.6f}" for each, loss in zip(tokens, losses, strict=True)]
+    (folder / "runs.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    laws = f'laws from fit("runs.csv", form: chinchilla, axes: (width: "N"), compute: "6 * N * D"{settings})'
+    listed = ", ".join(f"{size:g}" for size in sizes)
+    path = folder / "sizes.shape"
+    path.write_text(
+        f"metric loss\naxis width in [{listed}] via width_expand\n{laws}\ntraversal steepest\nbudget {budget}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_sizes_up_to_a_trillion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Candidates of 1e9 to 1e12 parameters: their best size, best fixed candidate and schedules."""
+    path = ladder(tmp_path, [1e9, 1e10, 1e11, 1e12], "1e27 FLOPs", ", resamples: 30")
+    found = json.loads(shown(["frontier", str(path), "--budget", "1e24", "--budget", "1e26", "--json"], capsys))
+    for one in found["budgets"]:
+        assert one["size"] == pytest.approx(best_size(one["compute"]), rel=0.1)
+    assert found["law"]["tokens_exponent"] == pytest.approx(1 - A, abs=0.02)
+    factor, _ = found["law"]["factors"]
+    assert factor * 1e24 ** found["law"]["exponent"] == pytest.approx(found["budgets"][0]["size"])
+    middle, large = found["scheduled"]["budgets"]
+    # By the truth, 7.6e10 and 8.1e11 are the best sizes: the nearest candidates are the best ones.
+    assert middle["fixed"]["shapes"] == [{"width": 100_000_000_000}]
+    assert middle["fixed"]["parameters"] == 1e11
+    assert large["fixed"]["shapes"] == [{"width": 1_000_000_000_000}]
+    for one in (middle, large):
+        assert [each["width"] for each in one["scheduled"]["shapes"]] == sorted(
+            each["width"] for each in one["scheduled"]["shapes"]
+        )
+        assert one["ratio"]["low"] <= one["ratio"]["middle"] <= one["ratio"]["high"]
+        assert one["beyond"] == 1
+    said = shown(["frontier", str(path), "--budget", "1e26"], capsys)
+    assert "(width: 1e12) fixed reaches loss" in said
+    assert "N_opt = " in said
+
+
+def test_a_small_budget_leaves_out_models_that_were_not_measured_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = ladder(tmp_path, [1e8, 1e9, 1e10], "1e22 FLOPs", ", resamples: 0")
+    found = json.loads(shown(["frontier", str(path), "--budget", "1e19", "--json"], capsys))["scheduled"]
+    (row,) = found["budgets"]
+    # The run of 1e10 begins at 6e20 FLOPs, with a loss below all that 1e19 FLOPs reach.
+    assert row["why"] == ""
+    assert {"width": 10_000_000_000} not in row["scheduled"]["shapes"]
+    assert row["scheduled"]["interval"] is not None
+
+
+def test_candidates_of_several_sizes_have_isoflop_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    laws = [f"law for (width: {w}) is power(a: {4000 * w**0.6:.6g}, b: 0.4, c: {8 / w:.6g})" for w in (16, 32, 48, 64)]
+    model = "model transformer(depth: 2, head_width: 16, context: 64 tokens)\ndata python_source(batch: 512 tokens)\n"
+    model += "objective next_token\n"
+    axis = "axis width in [16, 32, 48, 64] via width_expand\ntraversal steepest\nstart at error 20\n"
+    text = f"{model}metric loss\n{axis}" + "\n".join(laws) + "\nbudget 1 TFLOPs\n"
+    plot = tmp_path / "frontier.png"
+    found = scheduled(tmp_path, text, ["--plot", str(plot)], capsys)
+    assert plot.stat().st_size > 1000
+    for row, slice_ in zip(found["budgets"], found["slices"], strict=True):
+        lowest = int(np.argmin(slice_["error"]))
+        assert slice_["size"][lowest] == row["fixed"]["parameters"]
+    assert any(slice_["best"] is not None for slice_ in found["slices"])
+    assert "isoFLOP" in shown(["frontier", str(tmp_path / "file.shape"), "--budget", "100 GFLOPs", "-v"], capsys)
+
+
+def test_the_plans_of_other_files_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "file.shape"
+    path.write_text("axis width in [1, 2] via width_expand\ntraversal steepest\nbudget 1 FLOPs\n", encoding="utf-8")
+    assert answer(["frontier", str(path)]) == 1
+    assert "no-frontier" in capsys.readouterr().err

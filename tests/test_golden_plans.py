@@ -73,14 +73,14 @@ def thinned(plan: Plan) -> list[str]:
 
 
 def rounded(event: dict[str, object]) -> dict[str, object]:
-    """The event with numbers rounded to 6 digits, without `seconds` and `plan`.
+    """The event with numbers rounded to 6 digits, without `seconds`, `evaluating`, `errors` and `plan`.
 
     Fitted laws differ in their last digits between processors, seconds are measured, and the plan's digest depends on
     all digits.
     """
     found: dict[str, object] = {}
     for key, value in event.items():
-        if key in ("seconds", "plan"):
+        if key in ("seconds", "evaluating", "errors", "plan"):
             continue
         if isinstance(value, dict):
             found[key] = rounded(value)

@@ -23,7 +23,7 @@ from shapeflow.compiler import program_of
 from shapeflow.ir.plan import Plan
 from shapeflow.running import price as pricing
 from shapeflow.running.pool import Pool
-from shapeflow.running.price import Pace, Price, Prices, candidate_prices, evaluation_compute, price
+from shapeflow.running.price import Pace, Price, Prices, candidate_prices, evaluations_compute, price
 from shapeflow.running.probe import Asked, probing
 from shapeflow.running.runs import read_run
 from shapeflow_torch import TorchBackend
@@ -103,8 +103,8 @@ def test_the_price_of_each_candidate(here: Path) -> None:
     ]
     assert [part.step_compute for one in (short, long) for part in one.parts] == [64 * TOKEN[8], 64 * TOKEN[32]]
     assert (short.compute, long.compute) == (24 * 64 * TOKEN[8], 24 * 64 * TOKEN[32])
-    assert evaluation_compute(found, short) == pytest.approx(3 * 32_768 * (TOKEN[8] + TOKEN[32]) / 3, rel=1e-12)
-    assert evaluation_compute(found, long) == pytest.approx(3 * 32_768 * TOKEN[32] / 3, rel=1e-12)
+    assert evaluations_compute(found, short) == pytest.approx(3 * 32_768 * (TOKEN[8] + TOKEN[32]) / 3, rel=1e-12)
+    assert evaluations_compute(found, long) == pytest.approx(3 * 32_768 * TOKEN[32] / 3, rel=1e-12)
 
 
 def test_the_price_of_candidates_trained_on_images(here: Path) -> None:
@@ -115,17 +115,17 @@ def test_the_price_of_candidates_trained_on_images(here: Path) -> None:
     assert [one.steps for one in (small, large)] == [2 * 1437 // 16, 2 * 1437 // 32]
     image = found.trained.model.compute(found.trained.whole(Shape.of(batch=16)), "flops").sample
     evaluations = small.parts[0].evaluations
-    assert evaluation_compute(found, small) == pytest.approx(evaluations * 360 * image / 3, rel=1e-12)
+    assert evaluations_compute(found, small) == pytest.approx(evaluations * 360 * image / 3, rel=1e-12)
     shots = program(IMAGES.format(metric="fewshot_error(shots: 5)", budget="2 epochs"))
     expected = evaluations * (360 + 360 + 10 * 5) * image / 3
-    assert evaluation_compute(shots, candidate_prices(shots)[0]) == pytest.approx(expected, rel=1e-12)
+    assert evaluations_compute(shots, candidate_prices(shots)[0]) == pytest.approx(expected, rel=1e-12)
 
 
 def test_evaluation_has_no_price_if_the_held_out_images_are_not_known(here: Path) -> None:
     text = IMAGES.format(metric="cross_entropy", budget="8 steps")
     folder = 'image_folder("mine", classes: 3, image: 8 px, held_out: 20%{})'
     unknown = program(text.replace("digits(batch: 16)", folder.format("")))
-    assert evaluation_compute(unknown, candidate_prices(unknown)[0]) is None
+    assert evaluations_compute(unknown, candidate_prices(unknown)[0]) is None
     known = program(text.replace("digits(batch: 16)", folder.format(", samples: 80")))
     assert known.trained.facts.held_out == 20
 

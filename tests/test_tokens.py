@@ -112,7 +112,7 @@ def test_held_out_tokens_are_in_no_training_window(corpus: Path) -> None:
     for context in (16, 64, 100):
         for step in range(50):
             assert int(data.batch(0, step, 0, 200, context, slice(0, 200))[1].max()) < COUNT - HELD_OUT
-        held_out = [x for x, _ in data.held_out(context, 0, 1)]
+        held_out = [x for x, *_ in data.held_out(context, 0, 1)]
         assert min(int(x.min()) for x in held_out) >= COUNT - HELD_OUT
     ends = [int(data.batch(0, step, 0, 2_000, 64, slice(0, 2_000))[1].max()) for step in range(200)]
     assert max(ends) == COUNT - HELD_OUT - 1
@@ -143,7 +143,7 @@ def test_a_file_larger_than_memory_opens_at_once(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     data = opened(tmp_path)
     assert int(data.batch(0, 0, 0, 100, 16, slice(0, 100))[0].sum()) == 0
-    assert all(bool((x == mark).all()) for x, _ in data.held_out(64, 0, 1))
+    assert all(bool((x == mark).all()) for x, *_ in data.held_out(64, 0, 1))
     last = gather(mapped(path, large), np.array([count - 2 * HELD_OUT - 1]), 3)
     assert last.tolist() == [[0, mark, mark]]
     assert data.describe()["training_tokens"] == count - HELD_OUT

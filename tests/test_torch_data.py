@@ -130,12 +130,12 @@ def test_python_source_is_described() -> None:
 def test_held_out_targets_are_the_same_at_every_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "TARGETS", HELD_OUT_TARGETS)
     data = opened(toy_text_plan())
-    assert data.targets == 32_768
+    assert data.windows * data.longest == 32_768
     kept = data._held_out[:, 1:].flatten().bincount(minlength=256)
     for context in (16, 24, 64):
-        chunks = [targets for _, targets in data.held_out(context, 0, 1)]
+        chunks = [targets for _, targets, _ in data.held_out(context, 0, 1)]
         assert torch.equal(torch.cat([t.flatten() for t in chunks]).bincount(minlength=256), kept)
-        apart = [t.numel() for rank in range(3) for _, t in data.held_out(context, rank, 3)]
+        apart = [t.numel() for rank in range(3) for _, t, _ in data.held_out(context, rank, 3)]
         assert sum(apart) == 32_768
 
 
@@ -148,7 +148,7 @@ def test_a_single_text(tmp_path: Path) -> None:
     data = opened(text("a.txt"), tmp_path)
     assert isinstance(data, Windows)
     assert data.describe()["held_out_bytes"] == 512
-    assert data.targets == 448
+    assert data.windows * data.longest == 448
     assert opened(text(str(tmp_path / "a.txt"))).describe()["sha256"] == data.describe()["sha256"]
 
 
@@ -241,7 +241,7 @@ def test_crops_and_mirrors() -> None:
 @pytest.mark.parametrize("metric", ["classification_error", "cross_entropy", "fewshot_error@5"])
 def test_images_are_measured(metric: str) -> None:
     made = machine(toy_image_plan(metric=metric))
-    values = made.measure(made.plan.stages[0])
+    values = made.measure(made.plan.stages[0]).values
     known = {"classification_error", "cross_entropy"}
     assert set(values) == known | {metric}
     assert values["cross_entropy"] == pytest.approx(np.log(10), abs=0.01)
@@ -263,20 +263,20 @@ def test_fewshot_error_is_that_of_a_ridge_regression() -> None:
         ((held, truth),) = data.held_out(None, 0, 1)
         found = ((made.body.net.features(held).double() - mean) @ weights + level).argmax(1)
     error = float((found != truth).double().mean())
-    assert made.measure(made.plan.stages[0])["fewshot_error@5"] == pytest.approx(error, abs=0.01)
+    assert made.measure(made.plan.stages[0]).values["fewshot_error@5"] == pytest.approx(error, abs=0.01)
 
 
 def test_all_processes_get_the_leaders_fewshot_error(monkeypatch: pytest.MonkeyPatch) -> None:
     made = machine(toy_image_plan(metric="fewshot_error@5"))
     monkeypatch.setattr(Team, "sum", lambda self, numbers: numbers + 1)
-    monkeypatch.setattr(Team, "share", lambda self, act: 0.25)
+    monkeypatch.setattr(Team, "share", lambda self, act: (0.25, 0.1))
     made.team = Team(rank=1, world=2)
-    assert made.measure(made.plan.stages[0])["fewshot_error@5"] == 0.25
+    assert made.measure(made.plan.stages[0]).values["fewshot_error@5"] == 0.25
 
 
 def test_text_is_measured_at_both_contexts() -> None:
     made = machine(toy_text_plan())
-    values = made.measure(made.plan.stages[0])
+    values = made.measure(made.plan.stages[0]).values
     assert set(values) == {"loss@own", "loss@longest"}
     assert all(value == pytest.approx(np.log(256), abs=0.3) for value in values.values())
     assert PythonSource().facts().vocabulary == 256

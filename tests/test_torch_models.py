@@ -176,7 +176,7 @@ def test_held_out_images_are_seen_at_the_resolution_of_the_stage() -> None:
         assert images.shape[-1] == side
         with torch.no_grad():
             wanted = functional.cross_entropy(made.body.net(images), classes)
-        assert made.measure(stage)["cross_entropy"] == pytest.approx(float(wanted), rel=1e-5)
+        assert made.measure(stage).values["cross_entropy"] == pytest.approx(float(wanted), rel=1e-5)
 
 
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 3e-6)])

@@ -82,5 +82,47 @@ def test_a_table_of_runs_is_not_a_table_of_curves(tmp_path: Path, truth: Truth) 
     ]
     trainers.table(tmp_path / "runs" / "table.csv", rows)
     found = examined(None)
+    assert "points: ends" in found.sentences[1]
+    assert any("the end of a run that finished its own schedule" in line for line in found.advice)
+
+
+def test_a_table_of_wandb_runs_becomes_laws_over_ends(tmp_path: Path, truth: Truth) -> None:
+    trainers.wandb_runs(tmp_path / "runs", truth)
+    found = examined(None)
+    (file,) = found.files
+    assert file.rows == 15
+    assert not file.sampled
+    assert any("3 runs did not finish and are left out: 1 crashed, 1 running, 1 failed" in one for one in file.notes)
+    assert any("`val/loss` is the last value there" in line for line in found.advice)
+    laws = found.sentences[1]
+    # Names are given twice, so the times at which runs were created tell them apart.
+    assert 'points: ends, run: "Created", axes: (width: "d_model")' in laws
+    report = Report()
+    _, fitted = fit_file(written(tmp_path, MODEL + "\n".join(found.sentences)), (), report)
+    assert not report.errors
+    (left_out,) = [one for one in report.diagnostics if one.code == "unfinished-runs"]
+    assert left_out.message.startswith("3 runs")
+    for shape, law in fitted.laws.items():
+        width = int(shape.number("width"))
+        assert (law.provenance.learning_rate, law.provenance.runs) == ("annealed", 5)
+        for step in (250, 1000, 4000, 8000):
+            expected = truth.loss(width, step)
+            assert law.error(step * truth.flops[width]) == pytest.approx(expected, rel=2e-3)
+
+
+def test_a_column_called_state_is_not_one_of_wandb(tmp_path: Path, truth: Truth) -> None:
+    rows = [{"State": "failed", "d_model": 64, "step": step, "val/loss": held} for step, held, _ in truth.points(64)]
+    trainers.table(tmp_path / "runs" / "table.csv", rows)
+    assert examined(None).files[0].rows == len(rows)
+
+
+def test_ends_at_too_few_lengths_are_not_proposed(tmp_path: Path, truth: Truth) -> None:
+    rows = [
+        {"Name": f"run-{width}-{seed}", "State": "finished", "d_model": width, "flops": 1e15 * width, "val/loss": 3.0}
+        for width in WIDTHS
+        for seed in range(2)
+    ]
+    trainers.table(tmp_path / "runs" / "table.csv", rows)
+    found = examined(None)
     assert found.sentences == ()
-    assert any("the end of a separate run" in line for line in found.advice)
+    assert any("runs of 3 lengths for each shape" in line for line in found.advice)

@@ -233,6 +233,27 @@ def wandb_chart(folder: Path, truth: Truth) -> None:
     table(folder / "wandb_export.csv", rows)
 
 
+def wandb_runs(folder: Path, truth: Truth) -> None:
+    """The table of runs: five runs of each width, and three that did not finish."""
+    rows: list[dict[str, Any]] = []
+    for width in WIDTHS:
+        for step in (250, 500, 1000, 2000, 4000):
+            held = truth.loss(width, step)
+            rows.append(
+                {
+                    "Name": f"gpt-{width}", "State": "finished", "Notes": "-", "User": "someone", "Tags": "",
+                    "Created": f"2025-05-05T{len(rows):02}:00:00.000Z", "Runtime": step, "Sweep": "", "lr": 3e-4,
+                    "d_model": width, "max_steps": step, "_runtime": step + 0.5, "_step": step // 10,
+                    "_timestamp": 1.7e9 + step, "tokens": step * TOKENS, "train/loss": 1.01 * held, "val/loss": held,
+                    "val/loss.min": 0.99 * held,
+                }
+            )  # fmt: skip
+    for at, state in ((2, "crashed"), (7, "running"), (9, "failed")):
+        cut = {"State": state, "Created": f"2025-05-06T{at:02}:00:00.000Z", "tokens": 1e6, "val/loss": 9.0}
+        rows.insert(at, {**rows[at], **cut})
+    table(folder / "wandb_export_2025-05-07.csv", rows)
+
+
 def tensorboard(folder: Path, truth: Truth) -> None:
     for width in WIDTHS:
         rows = [{"step": s, "loss/val": h, "loss/train": t, "lr": rate(s)} for s, h, t in truth.points(width)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.edits import Edit, Grow, Map, Swap, matrices
+from shapeflow.ir.events import Evaluation
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.noise import Floats
 from shapeflow.ir.plan import Plan, Stage, Transition
@@ -76,9 +77,9 @@ class ExactMachine:
         self._diagonal, self._steps = self._diagonal.next(), self._steps + 1
         return loss
 
-    def measure(self, stage: Stage) -> Mapping[str, float]:
+    def measure(self, stage: Stage) -> Evaluation:
         del stage
-        return {METRIC: self.loss}
+        return Evaluation({METRIC: self.loss})
 
     def asked_to_stop(self) -> bool:
         return False

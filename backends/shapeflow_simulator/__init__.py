@@ -4,11 +4,12 @@ scaling laws predict."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.edits import Edit
+from shapeflow.ir.events import Evaluation
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition, forecast
 
@@ -39,9 +40,9 @@ class Simulator:
         self.done = step + 1
         return self._error(stage)
 
-    def measure(self, stage: Stage) -> Mapping[str, float]:
+    def measure(self, stage: Stage) -> Evaluation:
         error = self._error(stage)
-        return {} if math.isnan(error) else {self.plan.metric: error}
+        return Evaluation({} if math.isnan(error) else {self.plan.metric: error})
 
     def asked_to_stop(self) -> bool:
         return False

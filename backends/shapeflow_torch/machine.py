@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.edits import REVERSIBLE, Edit
+from shapeflow.ir.events import Evaluation
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
@@ -116,7 +117,7 @@ class TorchMachine:
             self._settle()
         return mean
 
-    def measure(self, stage: Stage) -> Mapping[str, float]:
+    def measure(self, stage: Stage) -> Evaluation:
         with self.body.averaged(), self._autocast():
             return measure(self.body.net, self.data, self.size, self.plan.metric, self.team)
 

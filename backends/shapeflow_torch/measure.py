@@ -1,12 +1,15 @@
-"""Measures held-out metrics."""
+"""Measures held-out metrics, and their standard errors."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.ir.events import Evaluation
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.vectors import Vectors
@@ -31,25 +34,27 @@ def metrics(data: Data, metric: str) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def measure(net: Net, data: Data, size: int | None, metric: str, team: Team) -> dict[str, float]:
-    """Return held-out metrics of a module in its current reading, by name.
+def measure(net: Net, data: Data, size: int | None, metric: str, team: Team) -> Evaluation:
+    """Return held-out metrics of a module in its current reading.
 
     `size`: tokens per window, or pixels per image side; None: the longest window, or the images' own size. Each process
     evaluates its share of the held-out data, and all return the same values.
 
-    Text: `loss@own` and `loss@longest`, in nats per token over the same targets. Images: `classification_error` and
-    `cross_entropy` (nats), and `fewshot_error@K` if it is the plan's metric, since it needs a regression. Vectors: the
-    expected `squared_error`.
+    Text: `loss@own` and `loss@longest`, in nats per token over the same targets; their standard errors are those of a
+    mean over windows of the longest context, since tokens of one window are not independent. Images:
+    `classification_error` and `cross_entropy` (nats), and `fewshot_error@K` if it is the plan's metric, since it needs
+    a regression. Vectors: the expected `squared_error`, which has no standard error.
     """
     if isinstance(data, Windows):
         return _text(net, data, size or data.longest, team)
     if isinstance(data, Vectors):
-        return {SQUARED_ERROR: data.expected(_linear(net))}
-    values = _images(net, data, size, team)
+        return Evaluation({SQUARED_ERROR: data.expected(_linear(net))})
+    found = _images(net, data, size, team)
     if metric.startswith(_FEWSHOT):
         # Only the leader computes this value: it may end the run, and rounding may differ between processes.
-        values[metric] = team.share(lambda: _fewshot(net, data, size, int(metric.removeprefix(_FEWSHOT))))
-    return values
+        wrong, error = team.share(lambda: _fewshot(net, data, size, int(metric.removeprefix(_FEWSHOT))))
+        return Evaluation({**found.values, metric: wrong}, {**found.errors, metric: error})
+    return found
 
 
 def _linear(net: Net) -> Tensor:
@@ -60,37 +65,60 @@ def _linear(net: Net) -> Tensor:
     return net.coefficients()
 
 
-def _text(net: Net, data: Windows, context: int, team: Team) -> dict[str, float]:
+def _text(net: Net, data: Windows, context: int, team: Team) -> Evaluation:
     own = _loss(net, data, context, team)
-    return {"loss@own": own, "loss@longest": own if context == data.longest else _loss(net, data, data.longest, team)}
+    longest = own if context == data.longest else _loss(net, data, data.longest, team)
+    found = {"loss@own": own, "loss@longest": longest}
+    errors = {name: error for name, (_, error) in found.items() if error is not None}
+    return Evaluation({name: loss for name, (loss, _) in found.items()}, errors)
 
 
-def _loss(net: Net, data: Windows, context: int, team: Team) -> float:
-    total = torch.zeros((), dtype=torch.float64)
-    for inputs, targets in data.held_out(context, team.rank, team.world):
-        total += _summed(net(inputs), targets)
-    return float(team.sum(total.to(team.device))) / data.targets
+def _loss(net: Net, data: Windows, context: int, team: Team) -> tuple[float, float | None]:
+    """Return the loss per token at a context, and its standard error; None if there is one window."""
+    totals = torch.zeros(data.windows, dtype=torch.float64)
+    for inputs, targets, windows in data.held_out(context, team.rank, team.world):
+        rows = _nats(net(inputs), targets).sum(-1, dtype=torch.float64)
+        totals.index_add_(0, windows, rows.cpu())
+    means = team.sum(totals.to(team.device)).cpu() / data.longest
+    return float(means.mean()), _standard_error(float(means.var(correction=0)), len(means))
 
 
-def _images(net: Net, data: Images, size: int | None, team: Team) -> dict[str, float]:
-    # Wrong classes, summed cross-entropy, number of images.
-    totals = torch.zeros(3, dtype=torch.float64)
+def _images(net: Net, data: Images, size: int | None, team: Team) -> Evaluation:
+    # Wrong classes, summed cross-entropy and its squares, number of images.
+    totals = torch.zeros(4, dtype=torch.float64)
     for images, classes in data.held_out(size, team.rank, team.world):
         logits = net(images)
         wrong = float((logits.argmax(-1) != classes).sum())
-        totals += torch.tensor([wrong, _summed(logits, classes), len(classes)], dtype=torch.float64)
-    wrong, nats, count = team.sum(totals.to(team.device)).tolist()
-    return {"classification_error": wrong / count, "cross_entropy": nats / count}
+        nats = _nats(logits, classes).double()
+        totals += torch.tensor([wrong, float(nats.sum()), float(nats.square().sum()), len(classes)])
+    wrong, nats, squares, count = team.sum(totals.to(team.device)).tolist()
+    values = {"classification_error": wrong / count, "cross_entropy": nats / count}
+    spreads = {
+        "classification_error": values["classification_error"] * (1 - values["classification_error"]),
+        "cross_entropy": squares / count - values["cross_entropy"] ** 2,
+    }
+    errors = {name: _standard_error(spread, int(count)) for name, spread in spreads.items()}
+    return Evaluation(values, {name: error for name, error in errors.items() if error is not None})
 
 
-def _summed(logits: Tensor, targets: Tensor) -> float:
+def _standard_error(variance: float, count: int) -> float | None:
+    """Return the standard error of a mean. `variance`: of the `count` values, about their own mean. Values that are not
+    finite have none, as has a single one."""
+    if count < 2 or not math.isfinite(variance):
+        return None
+    return math.sqrt(max(0.0, variance) / (count - 1))
+
+
+def _nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of each target, in the shape of `targets`."""
     flat = logits.flatten(0, -2)
     exact = flat if flat.dtype.itemsize > 2 else flat.float()
-    return float(functional.cross_entropy(exact, targets.flatten(), reduction="sum"))
+    return functional.cross_entropy(exact, targets.flatten(), reduction="none").view(targets.shape)
 
 
-def _fewshot(net: Net, data: Images, size: int | None, shots: int) -> float:
-    """Return the held-out error of a linear classifier fitted to the features of `shots` training images per class."""
+def _fewshot(net: Net, data: Images, size: int | None, shots: int) -> tuple[float, float]:
+    """Return the held-out error of a linear classifier fitted to the features of `shots` training images per class, and
+    its standard error."""
     from sklearn.linear_model import Ridge
 
     images, classes = data.shots(shots, size)
@@ -101,4 +129,6 @@ def _fewshot(net: Net, data: Images, size: int | None, shots: int) -> float:
         int((ridge.predict(net.features(x).float().cpu().numpy()).argmax(-1) != y.cpu().numpy()).sum())
         for x, y in held_out
     )
-    return wrong / sum(len(y) for _, y in held_out)
+    count = sum(len(y) for _, y in held_out)
+    error = wrong / count
+    return error, _standard_error(error * (1 - error), count) or 0.0

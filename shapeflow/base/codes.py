@@ -195,6 +195,8 @@ _LOGS = {
     "no-target": "`shapeflow pilot` needs the shape that the model will be used at. Name it: `traversal "
     "mixture(target: (context: 256 tokens))`.",
     "excluded-points": "A warning: some rows have no usable numbers and are ignored.",
+    "unfinished-runs": "A warning: a table of W&B runs lists runs that crashed, failed, were killed or are running. "
+    "Their rows are not ends of runs, and are ignored.",
     "repeated-steps": "A warning: a step was logged twice, as by a run that was resumed. The last entry counts.",
     "falling-compute": "A warning: compute must grow along a run. One file may contain several runs.",
     "small-compute": "A warning: the compute column seems to be in larger units than FLOPs: set `compute_unit`.",
@@ -205,8 +207,8 @@ _LOGS = {
     "foreign-metric": "A published law predicts one metric, and the file uses a different one.",
     "missing-parameters": "A published law and a joint law of several sizes need the number of parameters of every "
     "candidate. With a model it is known; without one, list the numbers, or name the column that has them.",
-    "no-joint-law": "`shapeflow frontier` needs one law of size and tokens. Ask for it in the file by "
-    "`form: chinchilla`, or name a table of runs.",
+    "no-frontier": "`shapeflow frontier` asks for the best fixed shape and the best schedule of several budgets. The "
+    "file must have a law for each candidate, and a `traversal`, not stages by hand.",
     "no-best-size": "The best size of a budget is where a larger model gains as much as more tokens. These runs show "
     "one of the two effects only, or the budget is too far from them.",
     "odd-compute": "Compute, parameters and tokens of a table do not belong together: a token of training takes about "
@@ -402,8 +404,14 @@ _RUNS = {
     "no-text": "The sources contain no documents. The notes list what was skipped, with the reasons.",
     "missing-extra": "Reading this kind of file needs a package that is not installed. The help shows how to install "
     "it.",
+    "no-such-tracker": "`--track` and `--to` take `tensorboard`, `wandb`, `mlflow`, `trackio`, or `PACKAGE:CLASS` of a "
+    "class that has the methods of `shapeflow.tracking.Tracker` and is called without arguments.",
+    "tracker-failed": "A tracker raised an error. It gets nothing more of the run, which goes on. `shapeflow track` "
+    "sends the whole run later, from its log.",
     "context-too-long": "The training or held-out text is shorter than the longest context. Use a longer text or "
     "shorter contexts.",
+    "too-little-held-out": "The plan evaluates on more held-out data than there is, or on less than one window of the "
+    "longest context. The help says which numbers work.",
     "batch-not-divisible": "Every process takes an equal part of each step, so the number of samples of every stage "
     "must be divisible by the number of processes. The help lists numbers that work.",
     "wrong-bound": "An environment variable that raises a limit is not a whole number. `docs/security.md` lists them.",

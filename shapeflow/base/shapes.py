@@ -57,7 +57,8 @@ class Shape(Mapping[str, Value]):
 
     def written(self, units: Mapping[str, str]) -> str:
         """The shape as in a `.shape` file: `(patch: 8 px, width: 384)`. `units`: axis name -> unit, or empty."""
-        return f"({', '.join(f'{a}: {v} {units[a]}' if units.get(a) else f'{a}: {v}' for a, v in self.items_)})"
+        pairs = (f"{axis}: {brief(value)} {units.get(axis, '')}".rstrip() for axis, value in self.items_)
+        return f"({', '.join(pairs)})"
 
     def json(self) -> dict[str, Any]:
         return dict(self.items_)
@@ -68,3 +69,9 @@ class Shape(Mapping[str, Value]):
         if not isinstance(values, Mapping) or not all(type(value) in (int, str) for value in values.values()):
             raise ValueError(f"{values!r} is not a shape")
         return cls.of(values)
+
+
+def brief(value: Value) -> str:
+    """A value as in a `.shape` file; round millions and more with an exponent: `3e9`."""
+    short = f"{value:.3g}".replace("e+0", "e").replace("e+", "e") if isinstance(value, int) and value >= 1e6 else ""
+    return short if short and float(short) == value else str(value)

@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": "Inspect logs, and propose the sentences that fit laws to them.",
     "frontier": "Find the best size of a model, and its tokens, for a budget.",
     "phases": "Show what limits the loss of a model that theory solves.",
+    "track": "Send the values of a run to an experiment tracker.",
     "show": "Show a plan, a run or a token file, or compare two plans.",
     "explain": "Explain a component, a sentence or a diagnostic code.",
     "fmt": "Format .shape files.",

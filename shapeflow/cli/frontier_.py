@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
@@ -13,7 +14,10 @@ from shapeflow.base.printing import say
 from shapeflow.cli.common import compute_of, formatted, print_diagnostics, print_json, verbose
 
 if TYPE_CHECKING:
-    from shapeflow.ir.joint import JointLaw
+    from shapeflow.ir.mixture import Laws
+    from shapeflow.ir.program import Program
+    from shapeflow.laws.joint.frontier import Frontier
+    from shapeflow.running.scheduled import Scheduled
 
 OF_TABLES = ("parameters", "tokens", "compute", "loss", "run", "where", "below")
 
@@ -30,7 +34,9 @@ OF_TABLES = ("parameters", "tokens", "compute", "loss", "run", "where", "below")
 @click.option("--loss-below", "below", type=float, help="Leave out rows with a loss of this or more.")
 @click.option("--resamples", type=click.IntRange(0, 100_000), default=400, show_default=True, help="For intervals.")
 @click.option("--set", "sets", multiple=True, metavar="SENTENCE", help="Replace a sentence of a .shape file.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Plot isoFLOP curves and the frontier.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Plot isoFLOP curves, the frontier, and schedules."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @formatted
 def command(
@@ -42,33 +48,66 @@ def command(
     as_json: bool,
     **named: Any,
 ) -> None:
-    """Find the best size of a model, and its tokens, for a budget.
+    """Find the best size of a model, and its tokens, for a budget; or the best fixed shape and the best schedule.
 
     FILES are tables with a row for each run: its parameters, its tokens or its compute, and its loss. Or one .shape
-    file whose laws come from `fit(form: chinchilla)`.
+    file with laws: for each budget, its best fixed shape and the schedule that its traversal makes. If its laws come
+    from `fit(form: chinchilla)`, the best size as well.
     """
-    from shapeflow.laws.joint.frontier import frontier_of
-
     asked = [compute_of(text) for text in budgets]
-    law, facts, columns = (
-        _of_file(files, sets, named) if _is_shape(files) else _of_tables(files, named, sets, resamples)
-    )
-    found = frontier_of(law, asked)
+    if _is_shape(files):
+        found = _of_file(files[0], sets, named, asked, plot is not None)
+    else:
+        found = _of_tables(files, named, sets, resamples, asked)
     if plot is not None:
         from shapeflow.preview.frontier_plot import draw_frontier
 
-        draw_frontier(found, plot)
+        draw_frontier(found.frontier, found.scheduled, plot)
     if as_json:
-        from shapeflow.preview.frontier import frontier_json
-
-        print_json(frontier_json(found, columns))
+        print_json(_json(found, asked))
         return
-    from shapeflow.preview.frontier import frontier_view
     from shapeflow.preview.screen import show
 
-    show(frontier_view(found, facts, bool(asked), verbose()))
+    show(*_views(found, asked))
     if plot is not None:
         say(f"  plot written to {plot}")
+
+
+@attrs.frozen
+class _Found:
+    """What is known: the best sizes of budgets, and the schedules of a file."""
+
+    frontier: Frontier | None
+    scheduled: Scheduled | None
+    facts: Sequence[str]
+    """How tables were read, and why there are no schedules."""
+    columns: Mapping[str, str]
+
+
+def _shown(found: _Found, asked: Sequence[float]) -> Scheduled | None:
+    """The schedules of the budgets that are listed: a picture has more."""
+    listed = [one.compute for one in found.frontier.best] if found.frontier is not None else asked
+    return found.scheduled and found.scheduled.only(listed)
+
+
+def _json(found: _Found, asked: Sequence[float]) -> dict[str, Any]:
+    from shapeflow.preview.frontier import frontier_json
+    from shapeflow.preview.scheduled import scheduled_json
+
+    sizes = {} if found.frontier is None else frontier_json(found.frontier, found.columns)
+    shown = _shown(found, asked)
+    return sizes | ({} if shown is None else {"scheduled": scheduled_json(shown)})
+
+
+def _views(found: _Found, asked: Sequence[float]) -> Iterator[Any]:
+    from shapeflow.preview.frontier import frontier_view
+    from shapeflow.preview.scheduled import scheduled_view
+
+    if found.frontier is not None:
+        yield frontier_view(found.frontier, found.facts, bool(asked), verbose())
+    if (shown := _shown(found, asked)) is not None:
+        yield from [""] if found.frontier is not None else []
+        yield scheduled_view(shown, bool(asked), verbose())
 
 
 def _is_shape(files: Sequence[Path]) -> bool:
@@ -78,31 +117,46 @@ def _is_shape(files: Sequence[Path]) -> bool:
     return bool(shapes)
 
 
-def _of_file(
-    files: Sequence[Path], sets: Sequence[str], named: dict[str, Any]
-) -> tuple[JointLaw, list[str], dict[str, str]]:
-    """The joint law that a `.shape` file asks for. Raises Refused (`no-joint-law`), UsageError."""
-    from shapeflow.compiler import fit_file
+def _of_file(file: Path, sets: Sequence[str], named: Mapping[str, Any], asked: Sequence[float], drawn: bool) -> _Found:
+    """The schedules of a `.shape` file, and the best sizes by its joint law if it has one. `drawn`: whether a picture
+    is wanted. Raises Refused, UsageError."""
+    from shapeflow.compiler import with_laws
+    from shapeflow.laws.joint.frontier import frontier_of
+    from shapeflow.running.scheduled import scheduled_of
 
     if idle := next((name for name in OF_TABLES if named[name]), None):
         raise click.UsageError(f"`--{idle}` is for tables: a .shape file names its columns in `laws from fit(...)`")
     report = Report()
-    _, found = fit_file(files[0], sets, report)
+    program, laws = with_laws(file, sets, report)
     print_diagnostics(report.diagnostics)
-    if found.joint is None:
-        message, place = "the file does not ask for a joint law of size and tokens", str(files[0])
-        help = "write `form: chinchilla` in `laws from fit(...)`, or name a table: `shapeflow frontier runs.csv`"
-        raise Refused(Diagnostic("no-joint-law", message, place=place, help=help))
-    falling = any(law.provenance.verdict for law in found.laws.values())
+    if laws.joint is None:
+        return _Found(None, scheduled_of(program, laws, _grid(program, laws, asked, drawn)), [], {})
+    falling = any(law.provenance.verdict for law in laws.values())
     facts = ["the learning rate of the runs falls: the loss before the end of a run is not that of a shorter run"]
-    return found.joint, facts if falling else [], {}
+    sizes = frontier_of(laws.joint, asked)
+    try:
+        budgets = [one.compute for one in sizes.best]
+        scheduled = scheduled_of(program, laws, _grid(program, laws, budgets, drawn))
+    except Refused as refused:
+        # The best sizes are known without a schedule.
+        return _Found(sizes, None, [*facts[: int(falling)], f"no schedules: {refused.diagnostics[0].message}"], {})
+    return _Found(sizes, scheduled, facts[: int(falling)], {})
+
+
+def _grid(program: Program, laws: Laws, asked: Sequence[float], drawn: bool) -> list[float]:
+    """The budgets to compare; those of a picture as well, which needs some in between."""
+    from shapeflow.running.scheduled import default_grid, suited
+
+    suited(program, laws)
+    return [*asked, *(default_grid(program, laws) if drawn or not asked else [])]
 
 
 def _of_tables(
-    files: Sequence[Path], named: dict[str, Any], sets: Sequence[str], resamples: int
-) -> tuple[JointLaw, list[str], dict[str, str]]:
-    """The joint law of tables, how they were read, and their columns. Raises Refused."""
+    files: Sequence[Path], named: dict[str, Any], sets: Sequence[str], resamples: int, asked: Sequence[float]
+) -> _Found:
+    """The best sizes by the joint law of tables. Raises Refused."""
     from shapeflow.laws.joint.fit import faults, joint_of
+    from shapeflow.laws.joint.frontier import frontier_of
     from shapeflow.laws.joint.table import Named, read_tables
 
     if sets:
@@ -118,7 +172,8 @@ def _of_tables(
     facts = [f"columns: {read}", *([left_out] if left_out else [])]
     if table.single:
         facts.append("each row is taken as the end of a run of its own; for curves, name the column of runs by `--run`")
-    return joint_of(table.points, table.per_token, 1e-3, resamples), facts, dict(table.columns)
+    law = joint_of(table.points, table.per_token, 1e-3, resamples)
+    return _Found(frontier_of(law, asked), None, facts, dict(table.columns))
 
 
 def _where(text: str) -> tuple[str, str]:

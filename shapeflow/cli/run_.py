@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.printing import say
 from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagnostics, print_json
+
+if TYPE_CHECKING:
+    from shapeflow.ir.events import Event
+    from shapeflow.ir.plan import Plan
 
 
 @click.command("run")
@@ -32,6 +38,12 @@ from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagn
 @click.option(
     "--root", type=click.Path(path_type=Path), help="Folder that data paths are relative to.  [folder of FILE]"
 )
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="TRACKER",
+    help="Send the run's values to tensorboard, wandb, mlflow, trackio or PACKAGE:CLASS; may be repeated.",
+)
 @click.option("--check", "check_", is_flag=True, help="Run `shapeflow check` on the plan first.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -49,6 +61,7 @@ def command(
     pause: int | None,
     compile_: str,
     root: Path | None,
+    track: tuple[str, ...],
     check_: bool,
     quiet: bool,
     as_json: bool,
@@ -86,16 +99,35 @@ def command(
         "pause": pause,
         "warn": lambda warning: print_diagnostics([warning]),
     }
-    if quiet or as_json:
-        outcome = run(plan, folder, **choices)
-    else:
-        from shapeflow.preview.live import live
-
-        with live(plan) as view:
-            outcome = run(plan, folder, **choices, listen=view.listen)
+    with _listening(plan, folder, track, quiet or as_json) as listen:
+        outcome = run(plan, folder, **choices, listen=listen)
     if outcome is None:
         return 0
     return _summary(outcome, folder, quiet, as_json)
+
+
+@contextlib.contextmanager
+def _listening(plan: Plan, folder: Path, track: Sequence[str], silent: bool) -> Iterator[Callable[[Event], None]]:
+    """What gets the events of the run: the screen, unless it is silent, and the trackers."""
+    listeners: list[Callable[[Event], None]] = []
+    with contextlib.ExitStack() as stack:
+        if not silent:
+            from shapeflow.preview.live import live
+
+            listeners.append(stack.enter_context(live(plan)).listen)
+        if track:
+            from shapeflow.tracking import Tracking, tracker_of
+
+            trackers = {name: tracker_of(name) for name in track}
+            tracking = Tracking(plan, folder, trackers, lambda warning: print_diagnostics([warning]))
+            stack.callback(tracking.close)
+            listeners.append(tracking.listen)
+
+        def listen(event: Event) -> None:
+            for each in listeners:
+                each(event)
+
+        yield listen
 
 
 def _summary(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:

@@ -6,14 +6,15 @@ kept in memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
 from shapeflow.doctor.curves import curves_of, facts_of, progress_of, wanted_of
+from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
-from shapeflow.doctor.proposal import advice_of, sentences_of
+from shapeflow.doctor.proposal import advice_of, ends, sentences_of
 from shapeflow.doctor.reading import Reading, readings
 from shapeflow.laws.logs.finding.by_name import Found
 from shapeflow.laws.logs.finding.roles import Roles, roles_of
@@ -44,7 +45,8 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     curves = curves_of(reading.pieces(wanted_of(roles, progress)), roles, progress) if roles.errors else {}
     facts = facts_of(curves)
     sentences: tuple[str, ...] = ()
-    if facts is not None and pattern is not None and _may_fit(roles, progress) and len(reading.numerals) < 2:
+    enough = not roles.ends or budgets_enough(curves)
+    if facts is not None and pattern is not None and enough and _may_fit(roles, progress) and len(reading.numerals) < 2:
         sentences = sentences_of(reading, roles, curves, facts, progress, unit)
     return Table(
         files=files,
@@ -53,8 +55,15 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         sentences=sentences,
         needs_model=bool(sentences) and not roles.compute,
         folder=reading.folder,
-        advice=tuple(advice_of(reading, roles, facts)) if reading.count else ("the log has no rows",),
+        advice=tuple(_advice(reading, roles, facts, bool(sentences))) if reading.count else ("the log has no rows",),
     )
+
+
+def _advice(reading: Reading, roles: Roles, facts: CurveFacts | None, proposed: bool) -> Iterator[str]:
+    """Problems, and how to fix them. `proposed`: whether there are sentences."""
+    yield from advice_of(reading, roles, facts, proposed)
+    if facts is not None and ends(reading.columns, roles, facts):
+        yield from advice_of_ends(reading, roles, proposed)
 
 
 def _column(column: Column, rows: int, found: Found) -> ColumnFacts:
@@ -79,5 +88,5 @@ def _column(column: Column, rows: int, found: Found) -> ColumnFacts:
 
 def _may_fit(roles: Roles, progress: Progress | None) -> bool:
     """Whether the roles include everything that a fit to runs of constant shape needs."""
-    counted = bool((roles.compute or progress) and roles.axes) and not roles.ends
+    counted = bool((roles.compute or progress) and roles.axes)
     return counted and (roles.where is not None or not roles.moved)

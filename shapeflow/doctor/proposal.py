@@ -12,6 +12,7 @@ from shapeflow.doctor.curves import Key
 from shapeflow.doctor.facts import CurveFacts, FileFacts
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.by_name import RUNS
 from shapeflow.laws.logs.finding.roles import COMPUTE, LOGGED, RATE, STEP, Roles
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.series import Progress, error_names
@@ -102,7 +103,11 @@ def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: 
         yield f'step: "{roles.step}"'
     if roles.rate is not None and _usual(RATE, columns) != roles.rate:
         yield f'rate: "{roles.rate}"'
-    if len(roles.run) == 1:
+    if roles.ends:
+        yield "points: ends"
+        if roles.runs[0] not in RUNS:
+            yield f'run: "{roles.runs[0]}"'
+    elif len(roles.run) == 1:
         yield f'run: "{roles.run[0]}"'
     elif roles.run:
         yield f"run: [{', '.join(map(_quoted, roles.run))}]"
@@ -111,6 +116,8 @@ def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: 
         yield f"axes: ({', '.join(f'{axis}: {_quoted(column)}' for axis, column in renamed.items())})"
     if roles.where is not None and _BARE.fullmatch(roles.where[0]):
         yield f"where: ({roles.where[0]}: {_quoted(roles.where[1])})"
+    if roles.ends:
+        return
     if facts.warmup is not None and roles.step is not None and facts.warmup > 0:
         yield f"drop_warmup: {facts.warmup:.0f} steps"
     elif facts.early > 2:
@@ -126,8 +133,8 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "").replace('"', "") + '"'
 
 
-def advice_of(reading: Reading, roles: Roles, facts: CurveFacts | None) -> Iterator[str]:
-    """Problems, and how to fix them."""
+def advice_of(reading: Reading, roles: Roles, facts: CurveFacts | None, proposed: bool) -> Iterator[str]:
+    """Problems, and how to fix them. `proposed`: whether there are sentences."""
     columns, wide, pattern = reading.columns, reading.wide, reading.pattern
     yield from _of_files(reading.files)
     if len(reading.numerals) > 1:
@@ -150,10 +157,8 @@ def advice_of(reading: Reading, roles: Roles, facts: CurveFacts | None) -> Itera
     if facts is None:
         return
     if ends(columns, roles, facts):
-        yield (
-            "each row seems to be the end of a separate run, and a law is fitted along the runs of one shape: log "
-            "measurements during the runs; for a law of size and data together see `shapeflow explain published`"
-        )
+        if not proposed:
+            yield "each row seems to be the end of a separate run, and a law is fitted along the runs of one shape"
         return
     if pattern is None:
         yield "no pattern matches only these files: move them to a folder of their own"

@@ -34,7 +34,7 @@ class Source:
     """How its rows are read in blocks; None: one by one."""
     count: int = 0
     given: Mapping[str, str] = attrs.field(factory=dict)
-    """The values of axes that its rows have besides those in the file."""
+    """The values of axes that its rows have in addition to those in the file."""
     placed: bool = False
     """Whether its rows include values of axes from the names of files or columns."""
 

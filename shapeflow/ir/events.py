@@ -58,10 +58,21 @@ class StepDone:
 
 
 @attrs.frozen
+class Evaluation:
+    """What a machine measures on held-out data. `values`: metric -> value. `errors`: metric -> standard error of the
+    value over samples of held-out data of this size, where it is known. All evaluations of a run use the same held-out
+    data, so their differences are known much better than that."""
+
+    values: Mapping[str, float]
+    errors: Mapping[str, float] = attrs.field(factory=dict)
+
+
+@attrs.frozen
 class Measured:
     """An evaluation of the averaged weights on held-out data. `values`: metric (`loss@own`, `loss@longest`,
     `classification_error`, ...) -> value. `predicted`: the value of the plan's metric that its laws predict.
-    `seconds`: wall time of all steps since this process began, without evaluation."""
+    `seconds`: wall time of all steps since this process began, without evaluation. `errors`: metric -> standard error
+    of the value (see `Evaluation`). `evaluating`: wall time of all evaluations since this process began."""
 
     step: int
     stage: int
@@ -70,6 +81,8 @@ class Measured:
     predicted: float | None
     values: Mapping[str, float] = attrs.field(eq=False)
     seconds: float = attrs.field(eq=False)
+    errors: Mapping[str, float] = attrs.field(factory=dict, eq=False)
+    evaluating: float = attrs.field(default=0.0, eq=False)
 
 
 @attrs.frozen
@@ -124,8 +137,9 @@ def event_from_json(fields: Mapping[str, Any]) -> Event:
             raise ValueError(f"not an event: `{name}` is {value!r}")
     if "shape" in values:
         values["shape"] = Shape.from_json(values["shape"])
-    if not all(map(_is_number, values.get("values", {}).values())):
-        raise ValueError(f"not an event: `values` is {values['values']!r}")
+    for name in ("values", "errors"):
+        if not all(map(_is_number, values.get(name, {}).values())):
+            raise ValueError(f"not an event: `{name}` is {values[name]!r}")
     event: Event = kind(**values)
     return event
 
@@ -154,6 +168,8 @@ _KINDS: Mapping[str, Any] = {
     "finished": bool,
     "shape": Mapping,
     "values": Mapping,
+    "errors": Mapping,
+    "evaluating": int | float,
     "plan": str,
     "by": str,
     "name": str,

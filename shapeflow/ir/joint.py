@@ -103,19 +103,31 @@ class JointLaw:
         return float(self.E + self.A * size**-self.alpha + self.B * tokens**-self.beta)
 
     def intervals(self) -> dict[str, Pair]:
-        """Number of `NAMES`, or `exponent` -> its 90% interval; empty without draws. `exponent`: that of the best size
-        over compute."""
+        """Number of `NAMES`, `exponent` or `tokens_exponent` -> its 90% interval; empty without draws."""
         if self.draws is None:
             return {}
-        every = np.concatenate([self.draws, _exponent(self.draws, self.per_token.power)[:, None]], 1)
+        power = self.per_token.power
+        exponent = _exponent(self.draws, power)[:, None]
+        every = np.concatenate([self.draws, exponent, 1 - power * exponent], 1)
         low, high = np.quantile(every, [0.05, 0.95], axis=0)
-        named = zip((*NAMES, "exponent"), low, high, strict=True)
+        named = zip((*NAMES, "exponent", "tokens_exponent"), low, high, strict=True)
         return {name: (float(f"{x:.6g}"), float(f"{y:.6g}")) for name, x, y in named}
 
     @property
     def exponent(self) -> float:
         """The power of compute with which the best size grows."""
         return float(_exponent(self.numbers[None], self.per_token.power)[0])
+
+    @property
+    def tokens_exponent(self) -> float:
+        """The power of compute with which the best number of tokens grows."""
+        return 1 - self.per_token.power * self.exponent
+
+    @property
+    def factors(self) -> Pair:
+        """The factors of N_opt = factor * C^exponent and of D_opt, with C in FLOPs."""
+        one = self.best(math.sqrt(self.compute[0] * self.compute[1]))
+        return one.size / one.compute**self.exponent, one.tokens / one.compute**self.tokens_exponent
 
     def open(self) -> Iterator[str]:
         """Yield, in words, the numbers that the data do not determine. Without A or B, or with an exponent at its

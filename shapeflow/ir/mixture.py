@@ -13,6 +13,7 @@ import numpy as np
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Against, Reason
 from shapeflow.ir.edits import Floats
+from shapeflow.ir.joint import JointLaw
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.ir.two_skills import B, C, Kinds, best, errors
@@ -133,19 +134,24 @@ class Laws(Mapping[Shape, AnyLaw]):
 
     `mixture`: the law of mixtures, if the file asks for one. The law of its target is then that of the target alone,
     and no other candidate has one. `samples`: equally likely laws of each candidate, if its source knows several; the
-    i-th of all candidates belong together."""
+    i-th of all candidates belong together. `joint`: the law of size and tokens that all come from, if they do; `sizes`:
+    the number of parameters of each candidate there."""
 
-    __slots__ = ("_table", "mixture", "samples")
+    __slots__ = ("_table", "joint", "mixture", "samples", "sizes")
 
     def __init__(
         self,
         table: Mapping[Shape, AnyLaw] | None = None,
         mixture: MixtureLaw | None = None,
         samples: Mapping[Shape, tuple[AnyLaw, ...]] | None = None,
+        joint: JointLaw | None = None,
+        sizes: Mapping[Shape, float] | None = None,
     ) -> None:
         self._table = dict(table or {})
         self.mixture = mixture
         self.samples = dict(samples or {})
+        self.joint = joint
+        self.sizes = dict(sizes or {})
 
     def __getitem__(self, shape: Shape) -> AnyLaw:
         return self._table[shape]

@@ -312,6 +312,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     schedule: Decay | None = None
     """Decay of the learning rate from the end of the warm-up to the end of the run; None if it stays constant."""
+    held_out: int | None = None
+    """Tokens or images that every evaluation predicts. None: `HELD_OUT_TARGETS` tokens, or all held-out images."""
     digest: str = ""
 
     @property

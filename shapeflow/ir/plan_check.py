@@ -54,7 +54,12 @@ def _faults(plan: Plan) -> Iterator[str]:
     if plan.answer is not None:
         yield from (f"its answer: {fault}" for fault in _answer(plan.answer))
     yield from _rehearsed(plan)
-    for name, every in (("evaluate", plan.evaluate), ("checkpoint", plan.checkpoint), ("cooldown", plan.cooldown)):
+    for name, every in (
+        ("evaluate", plan.evaluate),
+        ("held_out", plan.held_out),
+        ("checkpoint", plan.checkpoint),
+        ("cooldown", plan.cooldown),
+    ):
         if every is not None and every < 1:
             yield f"`{name}` is {every}"
     if plan.cooldown is not None and plan.cooldown > (plan.totals.steps or 0):

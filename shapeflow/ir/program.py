@@ -159,6 +159,8 @@ class Program:
     cooldown: Amount | None
     """Length of the cooldown at the end of the run; never 0."""
     evaluate: Amount | None
+    held_out: int | None
+    """Tokens or images of an evaluation, if stated."""
     checkpoint: Amount | None
     seed: int
     spans: Mapping[str, Span]

@@ -227,6 +227,8 @@ def _line(sentence: syntax.Sentence) -> tuple[str, syntax.Value | None]:
             pass
         case syntax.CreditsFrom(path=value) | syntax.ProfileFrom(path=value):
             pass
+        case syntax.Evaluate(every=value, on=on) if on is not None:
+            return f"{'evaluate':<{KEYWORD}}every {_value(value)} on ", on
         case syntax.Evaluate(every=value) | syntax.Checkpoint(every=value) | syntax.Seed(number=value):
             pass
         case syntax.Cooldown(value=value):

@@ -1,12 +1,14 @@
 """Parser: from text to `Document`. `shapeflow_grammar` contains the grammar, `parse_errors.py` the error messages.
 
-The parser first reads the whole text. If that fails, it splits the text at the lines that begin a sentence and parses
-each piece separately, so that every wrong sentence is reported once, at its own location.
+The parser splits the text at the lines that begin a sentence and parses each piece separately, so that every wrong
+sentence is reported once, at its own location. The grammar is a list of sentences without conflicts, so pieces that are
+all valid are a valid text with the same sentences.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -66,24 +68,26 @@ def parse(source: Source, report: Report) -> syntax.Document:
 
 
 def _sentences(source: Source, pieces: list[Piece], report: Report) -> Iterator[syntax.Sentence]:
-    """The sentences of a text. Parses the whole text if possible, otherwise each piece separately."""
+    """The sentences of a text. Parses each piece separately. A piece that is wrong may be a part of the sentence before
+    it; then the rest of the text is parsed from there, as a whole."""
     # Replace a byte order mark by a space, which keeps all offsets.
     text = " " + source.text[1:] if source.text.startswith("\ufeff") else source.text
-    whole, mistake = _attempt(text)
-    if whole is not None:
-        yield from _Builder(source, 0, report).sentences(whole)
-        return
-    before, places = len(report.diagnostics), [piece.start for piece in pieces]
     starts = [0, *(start for start in sentence_starts(pieces, reserved_words()) if start)]
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        tree, wrong = _attempt(text[start:end])
+    found = [(start, end, *_attempt(text[start:end])) for start, end in itertools.pairwise([*starts, len(text)])]
+    wrong_at = next((number for number, (*_, tree, _) in enumerate(found) if tree is None), None)
+    if wrong_at is not None and len(found) > 1:
+        # The parser stops at the first mistake, which is near.
+        last = max(wrong_at - 1, 0)
+        rest, _ = _attempt(text[starts[last] :])
+        if rest is not None:
+            found[last:] = [(starts[last], len(text), rest, None)]
+    places = [piece.start for piece in pieces]
+    for start, end, tree, wrong in found:
         if tree is not None:
             yield from _Builder(source, start, report).sentences(tree)
         elif wrong is not None:
             inside = pieces[bisect_left(places, start) : bisect_left(places, end)]
             report.add(parse_errors.explain(source, inside, wrong.moved(start), reserved_words()))
-    if mistake is not None and len(report.diagnostics) == before:
-        report.add(parse_errors.explain(source, pieces, mistake, reserved_words()))
 
 
 @functools.cache
@@ -165,7 +169,6 @@ _OF_VALUE: dict[str, Callable[..., syntax.Sentence]] = {
     "budget": syntax.Budget,
     "start_at": syntax.StartAt,
     "cooldown": syntax.Cooldown,
-    "evaluate": syntax.Evaluate,
     "checkpoint": syntax.Checkpoint,
 }
 
@@ -193,6 +196,9 @@ class _Builder:
         if kind in _OF_VALUE:
             return _OF_VALUE[kind](self.value(trees[0]), span=span)
         match kind:
+            case "evaluate":
+                every, *on = map(self.value, trees)
+                return syntax.Evaluate(every, on[0] if on else None, span=span)
             case "plan":
                 return syntax.PlanName(self.text(trees[0]), span=span)
             case "use":

@@ -12,7 +12,7 @@ from shapeflow.base.diagnostics import did_you_mean
 
 _SKIM = re.compile(
     r"""(?P<comment>\#[^\r\n]*) | (?P<text>"[^"\r\n]*"?) | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<number>[+-]?[0-9][0-9_.]*([eE][+-]?[0-9]+)?) | (?P<mark><=|>=|[^\s]) | (?P<break>\r\n|\r|\n)""",
+      | (?P<number>[+-]?[0-9][0-9_.]*(?:[eE][+-]?[0-9]+)?) | (?P<mark><=|>=|[^\s]) | (?P<break>\r\n|\r|\n)""",
     re.VERBOSE,
 )
 BRACKETS = {"(": ")", "[": "]"}
@@ -43,12 +43,11 @@ def skim(text: str) -> list[Piece]:
     """The pieces of a text. Accepts any text."""
     pieces, first = [], True
     for match in _SKIM.finditer(text):
-        kind = match.lastgroup or ""
-        if match["break"]:
+        kind, found = match.lastgroup or "", match[0]
+        if kind == "break":
             first = True
-        elif match.group() != "\ufeff":
-            kind = next(name for name in ("comment", "text", "word", "number", "mark") if match[name])
-            pieces.append(Piece(kind, match.group(), match.start(), match.end(), first))
+        elif found != "\ufeff":
+            pieces.append(Piece(kind, found, *match.span(), first))
             first = False
     return pieces
 

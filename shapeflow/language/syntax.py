@@ -289,9 +289,10 @@ class Cooldown(Written):
 
 @attrs.frozen
 class Evaluate(Written):
-    """`evaluate every 1000 steps`"""
+    """`evaluate every 1000 steps on 100_000 tokens`"""
 
     every: Value
+    on: Value | None = None
 
 
 @attrs.frozen

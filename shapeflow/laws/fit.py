@@ -145,8 +145,8 @@ class Fit(FittedSource):
         Errors: idle-setting, path-outside, no-such-logs, unreadable-log, missing-extra, missing-column, unknown-place,
         mixed-conventions, law-without-runs, missing-steps, too-few-points, few-ends, few-sizes,
         missing-parameters, mixed-laws. Warnings: torn-log,
-        skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, computed-compute,
-        small-compute, falling-rate, loose-law, odd-drop.
+        skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, unfinished-runs,
+        computed-compute, small-compute, falling-rate, loose-law, odd-drop.
         """
         before = len(report.errors)
         self._idle(request, report)

@@ -15,7 +15,7 @@ from shapeflow.ir.law import Pair
 from shapeflow.laws.joint.frontier import Frontier
 from shapeflow.laws.joint.slices import Slice
 from shapeflow.preview.fit import indented
-from shapeflow.preview.joint import FORM, evidence, growth, joint_json, numbers, ranged, size
+from shapeflow.preview.joint import FORM, evidence, growth, joint_json, numbers, optima, ranged, size
 from shapeflow.preview.numbers import flops
 
 
@@ -26,7 +26,7 @@ def frontier_view(found: Frontier, facts: Sequence[str], asked: bool, verbose: b
     parts += [Text(), _budgets(found), Text()]
     parts += [indented(f"note: {line}") for line in found.notes()]
     parts += [Text()] if any(True for _ in found.notes()) else []
-    parts += [indented(line) for line in (FORM, *numbers(found.law))]
+    parts += [indented(line) for line in (FORM, *numbers(found.law), optima(found.law))]
     parts += [Text(), *map(indented, evidence(found.law))]
     parts.append(indented(f"compute of a token: {found.law.per_token.written} FLOPs"))
     parts += [indented(line) for line in _slices(found, verbose)]
@@ -47,7 +47,7 @@ def headline(found: Frontier, asked: bool) -> Iterator[str]:
 def frontier_json(found: Frontier, columns: Mapping[str, str]) -> dict[str, Any]:
     """The frontier as JSON values."""
     return {
-        "law": joint_json(found.law),
+        "law": {**joint_json(found.law), "factors": list(found.law.factors)},
         "budgets": [{**attrs.asdict(one), "beyond": found.beyond(one)} for one in found.best],
         "slices": [
             {**attrs.asdict(one), "size": one.size.tolist(), "error": one.error.tolist()} for one in found.slices

@@ -36,8 +36,21 @@ def joint_view(name: str, units: Mapping[str, str], found: FittedLaws) -> Render
 
 
 def growth(law: JointLaw) -> str:
-    """The exponent of the best size, with its interval."""
-    return f"the best size grows as compute^{ranged(law.exponent, law.intervals().get('exponent'))}"
+    """The exponents of the best size and of its tokens, with their intervals."""
+    ranges = law.intervals()
+    tokens = ranged(law.tokens_exponent, ranges.get("tokens_exponent"))
+    return (
+        f"the best size grows as compute^{ranged(law.exponent, ranges.get('exponent'))}, its tokens as compute^{tokens}"
+    )
+
+
+def optima(law: JointLaw) -> str:
+    """The best size and tokens as functions of compute C in FLOPs."""
+    size_factor, tokens_factor = law.factors
+    return (
+        f"N_opt = {size_factor:.3g} C^{law.exponent:.4g}, D_opt = {tokens_factor:.3g} C^{law.tokens_exponent:.4g}, "
+        "with C in FLOPs"
+    )
 
 
 def numbers(law: JointLaw) -> Iterator[str]:
@@ -88,7 +101,8 @@ def size(value: float) -> str:
 def joint_json(law: JointLaw) -> dict[str, Any]:
     """The law as JSON values, without its draws."""
     fields = attrs.asdict(law, filter=lambda field, _: field.name not in ("draws", "measured"))
-    return {"form": FORM, **fields, "exponent": law.exponent, "intervals": law.intervals(), "open": list(law.open())}
+    exponents = {"exponent": law.exponent, "tokens_exponent": law.tokens_exponent}
+    return {"form": FORM, **fields, **exponents, "intervals": law.intervals(), "open": list(law.open())}
 
 
 def best_json(best: Best) -> dict[str, Any]:

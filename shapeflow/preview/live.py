@@ -50,7 +50,12 @@ class Live:
         if isinstance(event, StepDone) and self.bar is not None and self.task is not None:
             place, spent = f"stage {event.stage + 1}/{len(self.plan.stages)}", flops(event.compute, 3)
             self.bar.update(
-                self.task, completed=event.step, stage=place, loss=event.loss, compute=spent, held=self.measured
+                self.task,
+                completed=event.step,
+                stage=place,
+                loss=f"loss {event.loss:.3f}",
+                compute=spent,
+                held=self.measured,
             )
 
     def _beside(self, event: Measured) -> str:
@@ -82,10 +87,10 @@ def live(plan: Plan) -> Iterator[Live]:
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
         TextColumn("{task.fields[compute]}"),
-        TextColumn("loss {task.fields[loss]:.3f}"),
+        TextColumn("{task.fields[loss]}"),
         TextColumn("{task.fields[held]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=out, transient=True) as bar:
-        task = bar.add_task("run", total=plan.steps, stage="", loss=float("nan"), compute="", held="")
+        task = bar.add_task("run", total=plan.steps, stage="", loss="", compute="", held="")
         yield Live(plan, out, bar, task)

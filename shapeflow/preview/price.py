@@ -12,7 +12,7 @@ from rich.text import Text
 
 from shapeflow.ir.program import Program
 from shapeflow.preview.numbers import count, duration, flops, scale, share
-from shapeflow.running.price import Part, Price, Prices, candidate_prices, evaluation_compute
+from shapeflow.running.price import Part, Price, Prices, candidate_prices, evaluations_compute
 
 STATES = {"new": "", "begun": "begun", "finished": "finished"}
 
@@ -27,7 +27,7 @@ def candidates_view(program: Program) -> RenderableType | None:
     for heading in (f"{unit} per\nparameter", "evaluation"):
         table.add_column(heading, justify="right", overflow="fold")
     for one in found:
-        shape, spent = one.parts[0].shape, evaluation_compute(program, one)
+        shape, spent = one.parts[0].shape, evaluations_compute(program, one)
         values = (f"{shape[axis.name]} {axis.unit}".rstrip() for axis in program.axes)
         part = "-" if spent is None else share(spent / (spent + one.compute))
         table.add_row(*values, *columns(one), f"{one.data / one.parameters:.3g}", part)

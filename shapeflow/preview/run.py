@@ -73,10 +73,14 @@ def _last(run: Run) -> Iterator[str]:
     if before is not None:
         yield f"before the cooldown, at step {count(cools)}, after {flops(before.compute)}: {_values(run, before)}"
         yield from _predicted(run, before)
-    at = f"at step {count(last.step)}, after {flops(last.compute)} and {run.trained:.1f} s of training"
-    yield f"{at}: {_values(run, last)}"
+    yield f"at step {count(last.step)}, after {flops(last.compute)}: {_values(run, last)}"
+    known = last.errors.get(run.plan.metric)
+    if known is not None:
+        said = error(known, run.plan.metric)
+        yield f"standard error {said}, over other held-out data of this size; all values of the run use the same data"
     if before is None:
         yield from _predicted(run, last)
+    yield f"{run.trained:.1f} s of training, {run.evaluated:.1f} s of evaluation"
 
 
 def _predicted(run: Run, at: Measured) -> Iterator[str]:
@@ -112,6 +116,7 @@ _SAID = (
     "traversal",
     "seed",
     "evaluate",
+    "held_out",
     "schedule",
     "cooldown",
 )

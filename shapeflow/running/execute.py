@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from shapeflow.ir.edits import Edit
 from shapeflow.ir.events import (
     CheckpointSaved,
+    Evaluation,
     Event,
     Measured,
     RunEnded,
@@ -41,8 +42,8 @@ class Machine(Protocol):
         """Make one optimizer step and return the mean loss. `step`: counted from 0. `compute`: FLOPs of the step."""
         ...
 
-    def measure(self, stage: Stage) -> Mapping[str, float]:
-        """Metric -> held-out value of the averaged weights, in the shape of the stage."""
+    def measure(self, stage: Stage) -> Evaluation:
+        """Held-out values of the averaged weights, in the shape of the stage."""
         ...
 
     def asked_to_stop(self) -> bool:
@@ -80,7 +81,7 @@ def execute(
     else:
         done = machine.load(resume)
     yield RunStarted(plan.digest, done)
-    compute, trained, reached = plan.compute_at(done), 0.0, False
+    compute, trained, evaluating, reached = plan.compute_at(done), 0.0, 0.0, False
     for index, stage in enumerate(plan.stages):
         first, last = stage.first_step, stage.last_step
         if last <= done and not (index == 0 and done == 0):
@@ -102,10 +103,12 @@ def execute(
             yield StepDone(step + 1, index, stage.shape if blend is None else blend.shape, compute, loss, seconds)
             if plan.measures_at(step + 1):
                 machine.look(stage.reading)
-                values = machine.measure(stage)
-                predicted = plan.predicted(step + 1)
-                yield Measured(step + 1, index, stage.shape, compute, predicted, values, trained)
-                reached = until is not None and values.get(until[0], math.inf) <= until[1]
+                begun = time.perf_counter()
+                held = machine.measure(stage)
+                evaluating += time.perf_counter() - begun
+                at = (step + 1, index, stage.shape, compute, plan.predicted(step + 1))
+                yield Measured(*at, held.values, trained, held.errors, evaluating)
+                reached = until is not None and held.values.get(until[0], math.inf) <= until[1]
             if folder is not None and _saves(plan, step + 1):
                 yield _save(machine, folder, step + 1)
             paused = step + 1 == pause

@@ -14,17 +14,13 @@ import attrs
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_fixed
-from shapeflow.ir.parameters import HELD_OUT_TARGETS, scalars
+from shapeflow.ir.evaluation import evaluation_compute
+from shapeflow.ir.parameters import scalars
 from shapeflow.ir.plan import Blend, Plan, Stage
-from shapeflow.ir.program import Program, Trained
+from shapeflow.ir.program import Program
 from shapeflow.running.backend import backend
 from shapeflow.running.pool import Job, Pool
 from shapeflow.running.runs import last_step
-
-FORWARD = 1 / 3
-"""Share of the compute of a training sample that its forward pass takes, in both conventions."""
-
-FEWSHOT = "fewshot_error@"
 
 HAIR = 1e-9
 """Rounding error allowed in a number of steps."""
@@ -155,14 +151,9 @@ def candidate_prices(program: Program) -> list[Price]:
     return [price(plan, shape.written(program.units)) for shape, plan in plans if plan is not None]
 
 
-def evaluation_compute(program: Program, one: Price) -> float | None:
-    """FLOPs of the held-out evaluations of a run, in forward passes; None if the number of held-out images, or the
-    context, is not known."""
-    trained = program.trained
-    assert trained is not None
-    wholes = [trained.whole(shape) for shape in program.candidates]
-    longest = max((whole.number("context") for whole in wholes if "context" in whole), default=0)
-    each = [_evaluation(trained, part.shape, program.metric.key, longest) for part in one.parts]
+def evaluations_compute(program: Program, one: Price) -> float | None:
+    """FLOPs of the held-out evaluations of a run, in forward passes; None if they are not known."""
+    each = [evaluation_compute(program, part.shape) for part in one.parts]
     known = [compute * part.evaluations for compute, part in zip(each, one.parts, strict=True) if compute is not None]
     return sum(known) if len(known) == len(each) else None
 
@@ -213,28 +204,6 @@ def _joined(one: Part, other: Part) -> Part:
         data=one.data + other.data,
         evaluations=one.evaluations + other.evaluations,
     )
-
-
-def _evaluation(trained: Trained, shape: Shape, metric: str, longest: int) -> float | None:
-    """FLOPs of one evaluation in a shape, as backends make it.
-
-    Text: `HELD_OUT_TARGETS` tokens in windows of the own context, and again of the longest if that is another one.
-    Images: all held-out images; for a few-shot error also their features and those of the shots."""
-    whole, convention, facts = trained.whole(shape), trained.model_component.convention, trained.facts
-
-    def samples(count: float, at: Shape) -> float:
-        return FORWARD * count * trained.model.compute(at, convention).sample
-
-    if facts.kind == "images":
-        images = facts.held_out
-        if images is not None and metric.startswith(FEWSHOT):
-            images += images + int(metric.removeprefix(FEWSHOT)) * (facts.classes or 0)
-        return None if images is None else samples(images, whole)
-    if "context" not in whole:
-        return None
-    targets = max(1, min(HELD_OUT_TARGETS, facts.longest or HELD_OUT_TARGETS) // longest) * longest
-    contexts = sorted({whole.number("context"), longest})
-    return sum(samples(targets / at, whole.with_({"context": at})) for at in contexts)
 
 
 def _duration(seconds: Sequence[float], at_once: int) -> float:

@@ -9,6 +9,7 @@ checkpoints/    the newest few checkpoints
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -67,6 +68,15 @@ class Run:
         """Seconds of training until the last measurement, including those before a resume."""
         last = next((m for m in reversed(self.measured) if m.values), None)
         return 0.0 if last is None else self.curve(next(iter(last.values)))[-1][1]
+
+    @property
+    def evaluated(self) -> float:
+        """Seconds of all evaluations until the last measurement, including those before a resume."""
+        found = 0.0
+        for event, after in itertools.zip_longest(self.measured, self.measured[1:]):
+            if after is None or after.evaluating < event.evaluating:
+                found += event.evaluating
+        return found
 
     def at(self, metric: str, compute: float) -> float:
         """The value of a metric after `compute` FLOPs, interpolated in log compute; outside the curve, that of its

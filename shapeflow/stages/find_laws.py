@@ -29,17 +29,18 @@ KINDS = {
 """Field of `Provenance` that must be equal in all laws of a program, if it is known -> its words in a message."""
 
 
-def find_laws(program: Program, report: Report) -> Laws:
-    """Candidate -> law, in the candidates' order; empty if the file does not need laws. Errors are reported."""
+def find_laws(program: Program, report: Report, *, intervals: bool = False) -> Laws:
+    """Candidate -> law, in the candidates' order; empty if the file does not need laws. Errors are reported.
+    `intervals`: whether those of the laws' parameters are wanted; a plan does not use them."""
     if not program.laws_wanted:
         return Laws()
     open_ = tuple(shape for shape in program.candidates if shape not in program.stated)
     found: dict[Shape, AnyLaw] = {
         shape: power.law(program.metric.key, program.convention) for shape, power in program.stated.items()
     }
-    mixture, samples = None, dict[Shape, tuple[AnyLaw, ...]]()
+    mixture, samples, fitted = None, dict[Shape, tuple[AnyLaw, ...]](), None
     if program.law_source is not None and open_:
-        request = _request(program, open_)
+        request = attrs.evolve(_request(program, open_), intervals=intervals)
         mixture = program.law_source.mixture(request, report)
         if report.failed:
             return Laws()
@@ -59,7 +60,9 @@ def find_laws(program: Program, report: Report) -> Laws:
             "this candidate has none",
             help=f"state one: `law for {shape.written(program.units)} is power(a: 1, b: 0.3, c: 0, d: 0)`",
         )
-    laws = Laws({shape: found[shape] for shape in program.candidates if shape in found}, mixture, samples)
+    ordered = {shape: found[shape] for shape in program.candidates if shape in found}
+    joint, sizes = (None, None) if fitted is None else (fitted.joint, fitted.sizes)
+    laws = Laws(ordered, mixture, samples, joint, sizes)
     _plausible(laws, program, report)
     of_one_kind(laws, program, report)
     return laws

@@ -1,9 +1,12 @@
 """Feeds mutated inputs to the command line, and keeps those that break it.
 
-    python tests/fuzz/campaign.py [--minutes 60] [--seed 0] [--keep tests/fuzz/corpus]
+    python tests/fuzz/campaign.py [--minutes 60] [--seed 0] [--jobs 2] [--inputs shape=1000000,other=10000]
+                                  [--json counts.json] [--keep tests/fuzz/corpus] [--again SEED/KIND/CHUNK/NUMBER]
 
-An input breaks it if a command ends in a traceback, takes more than 2 s of CPU, or asks for more than 1 GB. The corpus
-holds one folder for each fault, with its files and the command; `tests/test_fuzz.py` runs them all again.
+`judge.py` defines what breaks it. Each chunk of inputs of one kind has a process of its own, so that an input that
+kills the process is found too, and the peak of memory is that of its kind. The corpus holds one folder for each fault,
+with its files and the command; `tests/test_fuzz.py` runs them all again. `--again` writes the files of one input, and
+prints its commands.
 """
 
 from __future__ import annotations
@@ -11,137 +14,168 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import hashlib
+import gc
 import io
 import json
-import os
-import random
-import resource
+import multiprocessing
 import shutil
-import signal
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
+
+import attrs
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from targets import RAW, Target, targets
+from chunks import Chunk, Tally, drawn, run
+from counts import Report
+from judge import keep
+from target import Target
+from targets import targets
 
-from shapeflow.cli import answer
-
-SECONDS, STUCK, BYTES = 2.0, 20.0, 1 << 30
-
-
-class Endless(BaseException):
-    """A command was stopped after `STUCK` seconds of CPU."""
-
-
-def write(files: Mapping[str, str], folder: Path) -> None:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode("latin-1" if name.endswith(RAW) else "utf-8", "surrogatepass"))
+VOLUME = "shape=1000000,plan=100000,log=100000,other=10000"
+HANGS = 900.0
+"""Wall seconds after which the process of a chunk is killed: its input does not return to Python."""
+MEMORY = Path("/dev/shm")
 
 
-def fault(command: Sequence[str]) -> str | None:
-    """What is wrong with a command in the current folder; None if nothing is."""
-    begun, out = time.process_time(), io.StringIO()
-    signal.setitimer(signal.ITIMER_VIRTUAL, STUCK)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            answer(list(command))
-    except Endless:
-        return f"endless: more than {STUCK:.0f} s of CPU"
-    except MemoryError:
-        return f"memory: more than {BYTES >> 20} MiB"
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        return f"traceback: {type(error).__name__} in {Path(last.filename).name}:{last.name}"
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    took = time.process_time() - begun
-    return f"slow: {command[0]}" if took > SECONDS else None
+@attrs.define
+class Work:
+    """A chunk that a process tries."""
+
+    chunk: Chunk
+    process: BaseProcess
+    folder: Path
+    begun: float
+
+    def tally(self, known: Sequence[Target], corpus: Path | None) -> Tally:
+        """What the process found. If it died, its last input is a fault."""
+        if (found := self.folder / "tally.json").exists():
+            return Tally(**json.loads(found.read_text()))
+        at = self.folder / "at"
+        name = at.read_text() if at.exists() else self.chunk.name(0)
+        wrong = f"died: exit code {self.process.exitcode}"
+        target, content = drawn(name, known)
+        if corpus is not None:
+            keep(target, content, target.commands[0], wrong, corpus)
+        return Tally(int(name.rpartition("/")[2]) + 1, {f"{target.name}: {wrong}": 1}, which=name)
+
+
+def _child(chunk: Chunk, known: Sequence[Target], folder: Path, corpus: Path | None) -> None:
+    (work := folder / "work").mkdir()
+    found = run(chunk, known, work, corpus, folder / "at")
+    partial = folder / "tally.part"
+    partial.write_text(json.dumps(attrs.asdict(found)))
+    partial.rename(folder / "tally.json")
+
+
+def campaign(
+    by_kind: Mapping[str, Sequence[Target]], report: Report, seconds: float, jobs: int, corpus: Path | None
+) -> None:
+    """Try inputs until the report has its quotas, or for some seconds. The kind with the smallest part of its quota is
+    always next."""
+    context, until = multiprocessing.get_context("fork"), time.monotonic() + seconds
+    numbers, running = collections.Counter[str](), dict[int, Work]()
+    with scratch() as home:
+        try:
+            while True:
+                while time.monotonic() < until and len(running) < jobs and (kind := report.next()) is not None:
+                    chunk = Chunk(kind, report.seed, numbers[kind], report.begin(kind))
+                    numbers[kind] += 1
+                    (folder := home / f"{kind}-{chunk.number}").mkdir()
+                    process = context.Process(target=_child, args=(chunk, by_kind[kind], folder, corpus))
+                    process.start()
+                    running[process.sentinel] = Work(chunk, process, folder, time.monotonic())
+                if not running:
+                    break
+                for sentinel in wait(list(running), timeout=5):
+                    _ended(running.pop(sentinel), by_kind, report, corpus)  # type: ignore[arg-type]
+                for work in running.values():
+                    if time.monotonic() - work.begun > HANGS:
+                        work.process.kill()
+                report.save()
+        finally:
+            for work in running.values():
+                work.process.kill()
+            report.save(now=True)
+
+
+def _ended(work: Work, by_kind: Mapping[str, Sequence[Target]], report: Report, corpus: Path | None) -> None:
+    work.process.join()
+    report.end(work.chunk, work.tally(by_kind[work.chunk.kind], corpus))
+    shutil.rmtree(work.folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def bounded() -> Iterator[None]:
-    """Limits memory to `BYTES` more than now, and lets commands raise their exceptions."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Endless
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
-    before, debug = signal.signal(signal.SIGVTALRM, stop), os.environ.get("SHAPEFLOW_DEBUG", "")
-    if pages:
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + BYTES, hard))
-    os.environ["SHAPEFLOW_DEBUG"] = "1"
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGVTALRM, before)
-        os.environ["SHAPEFLOW_DEBUG"] = debug
+def scratch() -> Iterator[Path]:
+    """A folder for files of inputs: in memory if possible, where nothing waits for a disk."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield Path(folder)
 
 
-def keep(target: Target, text: str, command: Sequence[str], wrong: str, corpus: Path) -> None:
-    """Add a fault to the corpus, with the files that its command needs."""
-    name = f"{target.name}-{hashlib.sha256(wrong.encode()).hexdigest()[:8]}"
-    folder = corpus / name
-    if not folder.exists():
-        write({**target.files, target.mutated: text}, folder)
-        (folder / "fault.json").write_text(json.dumps({"command": list(command), "fault": wrong}, indent=1) + "\n")
+def prepared() -> dict[str, list[Target]]:
+    """All targets by their kind."""
+    with scratch() as folder, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        found = collections.defaultdict[str, list[Target]](list)
+        for target in targets(folder):
+            found[target.name].append(target)
+    return dict(sorted(found.items()))
 
 
-def campaign(seconds: float, seed: int, corpus: Path | None = None) -> collections.Counter[str]:
-    """Fuzz for some seconds of CPU. Returns the faults, each with how often it occurred."""
-    draw, found, done = random.Random(seed), collections.Counter[str](), 0
-    home = Path.cwd()
-    with tempfile.TemporaryDirectory() as scratch:
-        prepared, work = Path(scratch) / "prepared", Path(scratch) / "work"
-        prepared.mkdir()
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            every = targets(prepared)
-        by_name = collections.defaultdict(list)
-        for target in every:
-            by_name[target.name].append(target)
-        begun = time.process_time()
-        try:
-            while time.process_time() - begun < seconds:
-                target = draw.choice(by_name[draw.choice(sorted(by_name))])
-                text = target.mutation(draw)
-                shutil.rmtree(work, ignore_errors=True)
-                write({**target.files, target.mutated: text}, work)
-                os.chdir(work)
-                done += 1
-                for command in target.commands:
-                    with bounded():
-                        wrong = fault(command)
-                    if wrong is not None:
-                        found[f"{target.name}: {wrong}"] += 1
-                        if corpus is not None:
-                            keep(target, text, command, wrong, corpus)
-                os.chdir(home)
-        finally:
-            os.chdir(home)
-    print(f"{done} inputs, seed {seed}, {len(by_name)} targets: {sum(found.values())} faults")
-    return found
+def warm(by_kind: Mapping[str, Sequence[Target]], kinds: Iterable[str]) -> None:
+    """Try some inputs of each kind, so that forks have the libraries and the sentences that they need."""
+    with scratch() as home:
+        for kind in kinds:
+            (folder := home / kind).mkdir()
+            run(Chunk(kind, -1, 0, 300 if kind == "shape" else 5), by_kind[kind], folder, None)
+
+
+def quotas(text: str, kinds: Sequence[str]) -> dict[str, int]:
+    """`shape=1000,other=10`: the inputs of each kind. `other`: of each kind that is not named. Raises ValueError."""
+    named = {name: int(count) for name, _, count in (part.partition("=") for part in text.split(","))}
+    if wrong := named.keys() - {*kinds, "other"}:
+        raise ValueError(f"{', '.join(sorted(wrong))}: the kinds are {', '.join(kinds)}, and `other`")
+    other = named.get("other", 0)
+    return {kind: count for kind in kinds if (count := named.get(kind, other)) > 0}
+
+
+def again(name: str, by_kind: Mapping[str, Sequence[Target]]) -> None:
+    """Write the files of one input to a folder of the same name, and print its commands."""
+    target, content = drawn(name, by_kind[name.split("/")[1]])
+    folder = Path("again") / name.replace("/", "-")
+    target.write(folder)
+    (folder / target.mutated).write_bytes(content)
+    print(f"cd {folder}")
+    for command in target.commands:
+        print("shapeflow", *map(repr, command))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=float, default=60, help="of wall time, at most")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, default=Path(__file__).parent / "corpus")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--inputs", default=VOLUME, metavar="KIND=N,...", help=f"how many of each kind [{VOLUME}]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts to this file, every minute")
+    parser.add_argument("--keep", type=Path, default=Path(__file__).parent / "corpus", help="folder of new faults")
+    parser.add_argument("--again", metavar="SEED/KIND/CHUNK/NUMBER", help="write the files of one input")
     options = parser.parse_args()
-    found = campaign(60 * options.minutes, options.seed, options.keep.resolve())
-    for wrong, count in found.most_common():
-        print(f"{count:6}  {wrong}")
-    return 1 if found else 0
+    by_kind = prepared()
+    if options.again is not None:
+        again(options.again, by_kind)
+        return 0
+    report = Report(options.seed, quotas(options.inputs, list(by_kind)), options.json)
+    warm(by_kind, report.quotas)
+    # What exists by now is never collected, so that the pages of a process stay shared with its forks.
+    gc.freeze()
+    with contextlib.suppress(KeyboardInterrupt):
+        campaign(by_kind, report, 60 * options.minutes, options.jobs, options.keep.resolve())
+    report.show()
+    return 1 if report.faults else 0
 
 
 if __name__ == "__main__":

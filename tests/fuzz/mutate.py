@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import random
 import re
 from collections.abc import Iterator
+from random import Random
 from typing import Any
+
+from shapeflow.base.sealed import Seal
 
 VALUES: list[Any] = [
     0, 1, -1, 2, 3, 1e308, -1e308, 5e-324, 10**40, -(10**40), 2**31, 2**63, 0.5, True, None, "", "x", "\x1b[31mx",
@@ -23,7 +25,31 @@ WORDS = [
 TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 
 
-def text(source: str, draw: random.Random) -> str:
+def of_text(source: bytes, draw: Random) -> bytes:
+    return text(source.decode(), draw).encode("utf-8", "surrogatepass")
+
+
+def of_lines(source: bytes, draw: Random) -> bytes:
+    """JSON lines, or text."""
+    return of_text(source, draw) if draw.random() < 0.15 else lines(source.decode(), draw).encode()
+
+
+def of_json(source: bytes, draw: Random, seal: Seal | None) -> bytes:
+    """JSON, or text. `seal`: closed again most of the time, so that the changed values are read."""
+    if draw.random() < 0.15:
+        return of_text(source, draw)
+    changed = value(json.loads(source), draw)
+    if seal is not None and isinstance(changed, dict) and draw.random() < 0.9:
+        own = {"format", "version", "digest"}
+        try:
+            return json.dumps(seal.close({name: part for name, part in changed.items() if name not in own})).encode()
+        except ValueError:
+            # A digest is of numbers that JSON has, so this one keeps the old digest.
+            pass
+    return json.dumps(changed).encode()
+
+
+def text(source: str, draw: Random) -> str:
     """A text with some tokens or lines replaced, removed, repeated or moved."""
     for _ in range(draw.choice([1, 1, 2, 4, 12])):
         parts = TOKEN.findall(source) if draw.random() < 0.6 else source.splitlines(keepends=True)
@@ -48,7 +74,7 @@ def text(source: str, draw: random.Random) -> str:
     return source
 
 
-def value(whole: Any, draw: random.Random) -> Any:
+def value(whole: Any, draw: Random) -> Any:
     """A JSON value with some of its parts replaced, removed or repeated."""
     whole = copy.deepcopy(whole)
     for _ in range(draw.choice([1, 1, 1, 2, 5])):
@@ -68,7 +94,7 @@ def value(whole: Any, draw: random.Random) -> Any:
     return whole
 
 
-def lines(source: str, draw: random.Random) -> str:
+def lines(source: str, draw: Random) -> str:
     """JSON lines, of which some are mutated as values, and the text as a whole at times."""
     found = source.splitlines()
     for _ in range(draw.choice([1, 2, 8])):

@@ -1,14 +1,17 @@
-"""What is fuzzed: the files of each target, which of them is mutated, and the commands that read it."""
+"""What is fuzzed: `.shape` texts, plans, events, logs, and the measured files that `.shape` files name. `formats.py`
+has the other files."""
 
 from __future__ import annotations
 
+import functools
 import json
-import random
-from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 
-import attrs
 import mutate
+import shape_texts
+from formats import formats
+from target import Change, Target
 
 import shapeflow
 from shapeflow.base.sealed import Seal
@@ -20,6 +23,8 @@ from shapeflow.laws import laws_file
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+ROWS = 160
+"""Rows of the example logs that are kept: a fit to all of them takes most of a second."""
 
 TABLE = """\
 axis width in [1, 2] via width_expand
@@ -27,87 +32,102 @@ laws from table("{}")
 traversal steepest
 stop when error <= 0.35
 """
-RAW = (".bin", ".safetensors")
-"""Extensions of files that are no text."""
-TRAINED = """\
-model vit(depth: 1, width: 8, head_width: 8)
-data digits(batch: 8)
-objective cross_entropy
-axis patch in [4, 2] px via flexi_resize(base: 4 px)
-stage (patch: 4 px) until 50%
-stage (patch: 2 px) until end
-budget 8 steps
-checkpoint every 4 steps
-"""
 MEASURED = (
-    ("credits/digits_width.json", "digits_width", "json", credits_file.SEAL, '\ncredits from "{}"\n'),
-    ("credits/lm_context.json", "lm_context", "json", credits_file.SEAL, '\ncredits from "{}"\n'),
-    ("profiles/digits_seconds.json", "digits_seconds", "json", profile.SEAL, '\nprofile from "{}"\n'),
-    ("mixed-laws/laws.json", "", "json", laws_file.SEAL, TABLE),
-    ("laws/digits.csv", "digits", "text", None, ""),
-    ("laws/joint.csv", "joint", "text", None, ""),
+    ("credits", "credits/digits_width.json", "digits_width", credits_file.SEAL, '\ncredits from "{}"\n'),
+    ("credits", "credits/lm_context.json", "lm_context", credits_file.SEAL, '\ncredits from "{}"\n'),
+    ("profiles", "profiles/digits_seconds.json", "digits_seconds", profile.SEAL, '\nprofile from "{}"\n'),
+    ("laws-file", "mixed-laws/laws.json", "", laws_file.SEAL, TABLE),
+    ("pilots", "laws/bytes_pilots.csv", "bytes", None, ""),
+    ("laws", "laws/digits.csv", "digits", None, ""),
+    ("laws", "laws/joint.csv", "joint", None, ""),
 )
-"""A measured file, the example that reads it, how it is mutated, its seal, and a sentence that is added to it."""
-
-
-@attrs.frozen
-class Target:
-    """One input. `kind`: how it is mutated: `text`, `lines` of JSON, or `json`, with its seal closed again."""
-
-    name: str
-    mutated: str
-    kind: str
-    files: Mapping[str, str]
-    commands: tuple[tuple[str, ...], ...]
-    seal: Seal | None = None
-
-    def mutation(self, draw: random.Random) -> str:
-        source = self.files[self.mutated]
-        if self.kind == "text" or draw.random() < 0.15:
-            return mutate.text(source, draw)
-        if self.kind == "lines":
-            return mutate.lines(source, draw)
-        changed = mutate.value(json.loads(source), draw)
-        if self.seal is None or not isinstance(changed, dict) or draw.random() < 0.1:
-            return json.dumps(changed)
-        own = {"format", "version", "digest"}
-        try:
-            return json.dumps(self.seal.close({name: part for name, part in changed.items() if name not in own}))
-        except ValueError:
-            # A digest is of numbers that JSON has, so this one keeps the old digest.
-            return json.dumps(changed)
+"""Kind, a measured file, the example that reads it, its seal, and a sentence that is added where it lacks."""
 
 
 def targets(folder: Path) -> list[Target]:
     """All targets. `folder`: an empty folder to prepare files in."""
-    compiles = (("compile", "f.shape", "-o", "out.json"),)
-    shapes = sorted([*EXAMPLES.glob("*.shape"), *(ROOT / "tests/mistakes").glob("*.shape")])
-    beside = {
-        path.relative_to(EXAMPLES).as_posix(): path.read_text()
-        for part in ("credits", "laws", "profiles")
-        for path in (EXAMPLES / part).iterdir()
-    }
-    table = "mixed-laws/laws.json"
-    beside[table] = (ROOT / "tests/mistakes" / table).read_text()
-    found = [Target("shape", "f.shape", "text", {**beside, "f.shape": path.read_text()}, compiles) for path in shapes]
-    for name, example, kind, seal, sentence in MEASURED:
-        text = ((EXAMPLES / f"{example}.shape").read_text() if example else "") + sentence.format(name)
-        part = name.split("/")[0]
-        found.append(Target(part, name, kind, {**beside, "f.shape": text}, compiles, seal))
-    return [*found, *_plans(), *_logs(), *_tokens(folder), *_checkpoints(folder)]
+    return [*_shapes(), *_measured(folder), *_plans(), *_logs(), *formats(folder)]
+
+
+def _shapes() -> list[Target]:
+    paths = sorted([*EXAMPLES.glob("*.shape"), *ROOT.glob("tests/mistakes/*.shape")])
+    # To draw 20 matrices takes 1 s.
+    texts = [path.read_bytes().replace(b"matrices: 20", b"matrices: 2") for path in paths]
+    others = [text.decode() for text in texts]
+
+    def change(source: bytes, draw: Random) -> bytes:
+        return shape_texts.change(source.decode(), draw, others).encode("utf-8", "surrogatepass")
+
+    beside = _beside()
+    formats = (("fmt", "f.shape", "--check"), ("show", "f.shape"))
+    found = [Target("shape", "f.shape", change, {**beside, "f.shape": text}, COMPILES, MADE) for text in texts]
+    return [*found, *(Target("fmt", "f.shape", change, {"f.shape": text}, formats) for text in texts)]
+
+
+COMPILES, MADE = (("compile", "f.shape", "-o", "out.json"),), ("out.json",)
+
+
+@functools.cache
+def _beside() -> dict[str, bytes]:
+    """The files that examples read."""
+    paths = [
+        path for part in ("credits", "laws", "profiles", "teachers") for path in sorted((EXAMPLES / part).iterdir())
+    ]
+    found = {path.relative_to(EXAMPLES).as_posix(): thinned(path) for path in paths}
+    return {**found, "mixed-laws/laws.json": (ROOT / "tests/mistakes/mixed-laws/laws.json").read_bytes()}
+
+
+def thinned(path: Path) -> bytes:
+    """A file; of a table, at most `ROWS` of its rows."""
+    if path.suffix != ".csv":
+        return path.read_bytes()
+    head, *rows = path.read_bytes().splitlines(keepends=True)
+    return head + b"".join(rows[:: 1 + (len(rows) - 1) // ROWS])
+
+
+def _measured(folder: Path) -> list[Target]:
+    found = []
+    for kind, name, example, seal, sentence in MEASURED:
+        text = (EXAMPLES / f"{example}.shape").read_text() if example else ""
+        text += "" if name in text else sentence.format(name)
+        change: Change = mutate.of_text if seal is None else functools.partial(mutate.of_json, seal=seal)
+        files, commands = {**_beside(), "f.shape": text.encode()}, COMPILES
+        if seal is not None and example:
+            # The laws are read from a table: a fit at every input would take most of the time.
+            files["known.json"] = _laws_of(folder / f"{example}-{kind}", files)
+            commands = (("compile", "f.shape", "-o", "out.json", "--set", 'laws from table("known.json")'),)
+        found.append(Target(kind, name, change, files, commands, MADE))
+        if kind == "credits":
+            found.append(Target("laws-file", "known.json", sealed(laws_file.SEAL), files, commands, MADE))
+    return found
+
+
+def _laws_of(folder: Path, files: dict[str, bytes]) -> bytes:
+    """The laws that are fitted for `f.shape`, as a file."""
+    Target("", "f.shape", mutate.of_text, files, ()).write(folder)
+    answer(["fit", str(folder / "f.shape"), "-o", str(folder / "known.json")])
+    return (folder / "known.json").read_bytes()
+
+
+def sealed(seal: Seal) -> Change:
+    return functools.partial(mutate.of_json, seal=seal)
 
 
 def _plans() -> list[Target]:
     found = []
     commands = (("show", "p.json"), ("simulate", "p.json", "--json"))
+    compares = (("compare", "p.json", "--dry-run"), ("show", "p.json", "known.json"))
     for name in ("by_hand", "laws_only", "digits_width", "joint"):
         plan = shapeflow.compile(EXAMPLES / f"{name}.shape")
-        text = json.dumps(plan_json.plan_to_json(plan))
-        found.append(Target("plan", "p.json", "json", {"p.json": text}, commands, plan_json.SEAL))
+        text = json.dumps(plan_json.plan_to_json(plan)).encode()
+        found.append(Target("plan", "p.json", sealed(plan_json.SEAL), {"p.json": text}, commands))
         if plan.model is not None:
+            files = {"p.json": text, "known.json": text}
+            found.append(Target("compare", "p.json", sealed(plan_json.SEAL), files, compares))
             events = [json.dumps(event_to_json(event)) for event in list(shapeflow.simulate(plan))[:60]]
-            files = {"run/plan.json": text, "run/events.jsonl": "\n".join(events) + "\n"}
-            found.append(Target("events", "run/events.jsonl", "lines", files, (("show", "run"),)))
+            files = {"run/plan.json": text, "run/events.jsonl": ("\n".join(events) + "\n").encode()}
+            shows = (("show", "run"), ("show", "run", "--json"))
+            found.append(Target("events", "run/events.jsonl", mutate.of_lines, files, shows))
     return found
 
 
@@ -117,33 +137,10 @@ def _logs() -> list[Target]:
         for width in (64, 128)
         for i in range(1, 20)
     ]
-    table = ",".join(rows[0]) + "\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    fit = 'axis width in [64, 128] via width_expand\nlaws from fit("log.csv")\ntraversal steepest\nbudget 1e4 PFLOPs\n'
-    return [
-        Target(
-            "log", "log.csv", "text", {"log.csv": table, "f.shape": fit}, (("doctor", "log.csv"), ("fit", "f.shape"))
-        ),
-        Target("log", "log.jsonl", "lines", {"log.jsonl": lines}, (("doctor", "log.jsonl"),)),
-    ]
-
-
-def _tokens(folder: Path) -> list[Target]:
-    (folder / "t.txt").write_text("some text to tokenize\n" * 50)
-    if answer(["tokenize", str(folder / "t.txt"), "-o", str(folder / "t.bin"), "--tokenizer", "bytes"]):
-        return []
-    files = {name: (folder / name).read_text(encoding="latin-1") for name in ("t.json", "t.bin")}
-    return [Target("tokens", "t.json", "json", files, (("show", "t.bin"), ("show", "t.bin", "--verify")))]
-
-
-def _checkpoints(folder: Path) -> list[Target]:
-    (folder / "run.shape").write_text(TRAINED)
-    if answer(["run", str(folder / "run.shape"), "-o", str(folder / "run"), "--device", "cpu"]):
-        return []
-    files = {
-        path.relative_to(folder).as_posix(): path.read_text(encoding="latin-1" if path.suffix in RAW else "utf-8")
-        for path in (folder / "run").rglob("*")
-        if path.is_file()
-    }
-    state = max(name for name in files if name.endswith("/state.json"))
-    return [Target("checkpoint", state, "json", files, (("export", "run", "-o", "w.safetensors"),))]
+    table = (",".join(rows[0]) + "\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)).encode()
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    fit = b'axis width in [64, 128] via width_expand\nlaws from fit("log.csv")\ntraversal steepest\nbudget 1e4 PFLOPs\n'
+    doctor = Target("log", "log.csv", mutate.of_text, {"log.csv": table}, (("doctor", "log.csv"),))
+    fitted = Target("log", "log.csv", mutate.of_text, {"log.csv": table, "f.shape": fit}, (("fit", "f.shape"),))
+    of_lines = Target("log", "log.jsonl", mutate.of_lines, {"log.jsonl": lines}, (("doctor", "log.jsonl"),))
+    return [doctor, doctor, of_lines, of_lines, fitted]

@@ -25,7 +25,7 @@ def open_data(plan: Plan, root: Path, device: torch.device) -> Data:
     resolved against `root`.
 
     Raises Refused `data-missing`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
-    `no-such-data`, `no-document-ends`.
+    `no-such-data`, `no-document-ends`, `too-little-held-out`.
     """
     spec = plan.data
     if spec is None:
@@ -37,6 +37,8 @@ def open_data(plan: Plan, root: Path, device: torch.device) -> Data:
     if open_ is None:
         raise Refused(_unknown(spec))
     opened: Data = open_(spec.settings, root, _contexts(plan), device)
+    if plan.held_out is not None and not isinstance(opened, Vectors):
+        opened.hold_out(plan.held_out)
     separator = plan.slots.get("attend.separator")
     if isinstance(separator, int) and isinstance(opened, Windows) and not opened.has(separator):
         raise Refused(_endless(separator))

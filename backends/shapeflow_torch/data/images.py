@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shapeflow.base.diagnostics import Refused
+from shapeflow_torch.data.held_out import too_little
 from shapeflow_torch.data.pixels import resized
-from shapeflow_torch.data.random import EPOCHS, SHOTS, generator
+from shapeflow_torch.data.random import EPOCHS, HELD_OUT, SHOTS, generator
 
 CHUNK = 512
 """Images per evaluation batch."""
@@ -69,6 +71,17 @@ class Images:
         images = self._prepare(self._images[index])
         augmented = images if self._augment is None else self._augment(images, seed, numbers)
         return resized(augmented, size), self._classes[index]
+
+    def hold_out(self, images: int) -> None:
+        """Evaluate on this number of held-out images, drawn once and the same in every run.
+
+        Raises Refused `too-little-held-out`."""
+        pixels, classes = self._held_out
+        if images > len(pixels):
+            raise Refused(too_little(images, len(pixels), 1, "images"))
+        rows = np.sort(generator(0, HELD_OUT, 0).permutation(len(pixels))[:images])
+        index = torch.from_numpy(rows).to(pixels.device)
+        self._held_out = (pixels[index], classes[index])
 
     def held_out(self, size: int | None, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this process's share of the held-out images and classes in batches. `size`: side to resize them to."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.bins import HELP
 from shapeflow.ir.parameters import HELD_OUT_TARGETS
+from shapeflow_torch.data.held_out import too_little
 from shapeflow_torch.data.random import WINDOWS, generator
 
 TARGETS = HELD_OUT_TARGETS
@@ -54,8 +55,8 @@ class Windows:
         shortest = min(len(training), len(held_out))
         if shortest < self.longest + 1:
             raise Refused(_too_long(self.longest, len(training), len(held_out)))
-        self._held_out = self._tensor(_spread(held_out, self.longest))
-        self.targets = len(self._held_out) * self.longest
+        self._text = held_out
+        self._held_out = self._tensor(_spread(held_out, self.longest, TARGETS))
 
     def describe(self) -> dict[str, Any]:
         """Return a description of the data for the run's `data.json`."""
@@ -74,21 +75,38 @@ class Windows:
         tokens = self._tensor(gather(self._training, starts, context + 1))
         return tokens[:, :-1], tokens[:, 1:]
 
+    def hold_out(self, tokens: int) -> None:
+        """Evaluate on about this number of held-out tokens, in whole windows of the longest context.
+
+        Raises Refused `too-little-held-out`, `broken-tokens`."""
+        if tokens > len(self._text) - 1 or tokens < self.longest:
+            raise Refused(too_little(tokens, len(self._text) - 1, self.longest, "tokens"))
+        self._held_out = self._tensor(_spread(self._text, self.longest, tokens))
+
+    @property
+    def windows(self) -> int:
+        """Number of held-out windows of the longest context."""
+        return len(self._held_out)
+
     def has(self, token: int) -> bool:
         """Return whether a token occurs in the training text."""
         text = self._training
         return any((text[at : at + SEARCHED] == token).any() for at in range(0, len(text), SEARCHED))
 
-    def held_out(self, context: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches of inputs and targets of this process's share of the held-out windows at a context."""
+    def held_out(self, context: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield batches of this process's share of the held-out windows at a context: inputs, targets, and the number
+        of the longest window that each row is part of, on the CPU."""
         inputs, targets = self._held_out[:, :-1], self._held_out[:, 1:]
         whole = self.longest // context * context
-        pieces = [(inputs[:, :whole].reshape(-1, context), targets[:, :whole].reshape(-1, context))]
+        of = torch.arange(self.windows)
+        cut = of.repeat_interleave(self.longest // context)
+        pieces = [(inputs[:, :whole].reshape(-1, context), targets[:, :whole].reshape(-1, context), cut)]
         if whole < self.longest:
-            pieces.append((inputs[:, whole:], targets[:, whole:]))
+            pieces.append((inputs[:, whole:], targets[:, whole:], of))
         rows = max(1, CHUNK // context)
-        chunks = [(x[at : at + rows], y[at : at + rows]) for x, y in pieces for at in range(0, len(x), rows)]
-        yield from chunks[rank::world]
+        places = [(slice(at, at + rows), piece) for piece in pieces for at in range(0, len(piece[0]), rows)]
+        for part, (x, y, window) in places[rank::world]:
+            yield x[part], y[part], window[part]
 
     def _tensor(self, windows: Tokens) -> Tensor:
         """Convert token ids to a tensor. Raises Refused `broken-tokens` for ids outside the vocabulary, before they
@@ -115,9 +133,10 @@ def gather(text: Tokens, starts: npt.NDArray[np.int64], length: int) -> Tokens:
     return found
 
 
-def _spread(text: Tokens, longest: int) -> Tokens:
-    """Return windows (windows, longest + 1) spaced evenly over the held-out text, so that no single file dominates."""
-    count = max(1, min(TARGETS, len(text) - 1) // longest)
+def _spread(text: Tokens, longest: int, targets: int) -> Tokens:
+    """Return windows (windows, longest + 1) spaced evenly over the held-out text, so that no single file dominates.
+    `targets`: number of tokens to predict, at most."""
+    count = max(1, min(targets, len(text) - 1) // longest)
     starts = np.linspace(0, len(text) - longest - 1, count).astype(np.int64)
     return gather(text, starts, longest + 1)
 

@@ -31,6 +31,8 @@ class FittedLaws:
     """A short text of the method for the screen."""
     joint: JointLaw | None = None
     """The joint law of all sizes, if the laws come from one."""
+    sizes: Mapping[Shape, float] = attrs.field(factory=dict)
+    """The number of parameters of each shape, for a joint law."""
     mixture: MixtureLaw | None = None
     """The law of mixtures, for a source that fits one instead of a law for each candidate."""
 

@@ -64,7 +64,7 @@ def without_steps(shape: Shape, request: LawRequest, report: Report) -> None:
 
 def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     """Warn about problems in the logs: torn-log, skipped-runs, excluded-points, repeated-steps, falling-compute,
-    sampled-history, computed-compute, small-compute."""
+    sampled-history, unfinished-runs, computed-compute, small-compute."""
 
     def warn(code: str, message: str, notes: Iterable[str], help: str | None = None) -> None:
         every = list(notes)
@@ -92,6 +92,9 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
         message = f"{_files(logs.sampled)} exported by W&B and may contain only a sample of the logged points"
         help = "export all steps with `scan_history()` of the wandb package; ignore this warning if you did"
         warn("sampled-history", message, [f"`{name}`" for name in logs.sampled], help)
+    if logs.unfinished:
+        message = f"{logs.unfinished.total()} runs of a W&B table did not finish and are left out"
+        warn("unfinished-runs", message, [f"{count} {state}" for state, count in logs.unfinished.items()])
     if logs.counted:
         message = f"{_files(logs.counted)} without a compute column: compute was derived"
         notes = [f"`{name}`: {how}" for name, how in logs.counted.items()]

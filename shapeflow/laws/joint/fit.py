@@ -122,7 +122,7 @@ def joint_laws(
         )
         a, b, c, d = map(float, numbers)
         laws[shape] = Law(a, b, c, d, provenance, draws)
-    return FittedLaws(laws, dict(sets), joint=joint)
+    return FittedLaws(laws, dict(sets), joint=joint, sizes={shape: sizes[shape] for shape in sets})
 
 
 def _curve(laws: Floats, size: float, per_token: float) -> Floats:

@@ -53,7 +53,7 @@ class Growth:
 
 def slices_of(law: JointLaw) -> tuple[Slice, ...]:
     """Return the slices of `FEWEST` sizes or more through the points of a law, in order of compute."""
-    return tuple(_slice(*cut) for cut in _cuts(law))
+    return tuple(slice_of(*cut) for cut in _cuts(law))
 
 
 def growth_of(slices: tuple[Slice, ...]) -> Growth | None:
@@ -106,7 +106,7 @@ def _clusters(compute: Floats, size: Floats, error: Floats) -> Iterator[tuple[fl
             yield float(np.exp(inner.mean())), size[group], error[group]
 
 
-def _slice(compute: float, size: Floats, error: Floats) -> Slice:
+def slice_of(compute: float, size: Floats, error: Floats) -> Slice:
     order = np.argsort(size)
     size, error = size[order], error[order]
     near = np.abs(np.log(size / size[error.argmin()])) <= WIDE

@@ -69,11 +69,11 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     """Return the points in tables with the same columns. Raises Refused: unreadable-log, missing-extra, missing-column,
     too-few-points, odd-compute."""
     rows: list[Row] = []
+    left_out: Counter[str] = Counter()
     for path in paths:
-        rows.extend(_rows(path))
+        rows.extend(_rows(path, left_out))
     names = list(dict.fromkeys(name for row in rows for name in row))
     products = _columns(named, names, str(paths[0]))
-    left_out: Counter[str] = Counter()
     kept: list[tuple[float, ...]] = []
     runs: list[str] = []
     run = named.run or _usual("run", names)
@@ -98,13 +98,16 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     return Table(points, per_token, said | ({} if single or run is None else {"run": run}), left_out, single)
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of one file. Raises Refused: unreadable-log, missing-extra."""
+def _rows(path: Path, left_out: Counter[str]) -> Iterator[Row]:
+    """Yield the rows of one file, and count those of runs that did not finish. Raises Refused: unreadable-log,
+    missing-extra."""
+    log = open_log(path)
     try:
-        for count, row in enumerate(open_log(path).rows()):
+        for count, row in enumerate(log.rows()):
             if count >= MOST:
                 raise Unreadable(f"it has more than {MOST} rows")
             yield row
+        left_out.update({f"the run did not finish ({state})": count for state, count in log.unfinished.items()})
     except MissingExtra as error:
         help = f"`pip install 'shapeflow[{error.extra}]'`"
         message = f"`{path}` cannot be read here"

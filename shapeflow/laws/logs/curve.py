@@ -111,7 +111,7 @@ class Curve:
         return each
 
     def _shape(self, row: Row, times: int = 1) -> Shape | None:
-        """Return the shape of so many rows. Count them if it is not a candidate."""
+        """Return the shape of rows, and count them (`times`) if it is not a candidate."""
         shape = self._candidate(row)
         if shape is None:
             self.search.other_shape(self._values(row), times)

@@ -48,6 +48,7 @@ class LogSearch:
             self.logs.torn.append(name)
         if log.broken:
             self.logs.broken[name] += log.broken
+        self.logs.unfinished.update(log.unfinished)
         if log.sampled:
             self.logs.sampled.append(name)
 

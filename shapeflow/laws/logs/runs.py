@@ -107,6 +107,9 @@ class Run:
         """
         known = isinstance(data, Mapping) and isinstance(data.get("sha256"), str) and isinstance(data.get("data"), str)
         named = f"{data['data']} sha256:{data['sha256'][:16]}" if known else None
+        # Two samples of held-out data have other errors.
+        if named is not None and plan.get("held_out") is not None:
+            named = f"{named}, {plan['held_out']} held out"
         files = dict.fromkeys([file])
         until = constant_until(plan)
         rate: Literal["constant", "falling"] = "constant" if plan.get("schedule") is None else "falling"
@@ -295,6 +298,8 @@ class Logs:
     """Name of a file or folder -> why it was not read."""
     sampled: list[str] = attrs.field(factory=list)
     """Files that may contain only a sample of the logged rows."""
+    unfinished: Counter[str] = attrs.field(factory=Counter)
+    """State of W&B runs that were left out, since they did not finish -> their number."""
     counted: dict[str, str] = attrs.field(factory=dict)
     """Name of a file without compute -> how its compute was derived."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)

@@ -117,6 +117,7 @@ def needs(lines: Mapping[Shape, Lines], log_error: Floats) -> dict[Shape, Floats
 
 
 def savings(budget: float, need: Floats) -> Floats:
-    """Share of the compute of a fixed shape that the plan saves; 1 where the shape never reaches the plan's error."""
-    with np.errstate(divide="ignore"):
+    """Share of the compute of a fixed shape that the plan saves; 1 where the shape never reaches the plan's error,
+    and minus infinity where it needs nothing, or almost nothing."""
+    with np.errstate(divide="ignore", over="ignore"):
         return np.asarray(np.where(np.isfinite(need), 1 - budget / need, 1.0))

@@ -20,6 +20,7 @@ from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.stages.lower.cautions import beyond_refused, cautions
 from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
+from shapeflow.stages.lower.evaluation import evaluations
 from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, leave, seconds_of
 from shapeflow.stages.lower.mixture import mixture_law, predicting
 from shapeflow.stages.lower.schedule import schedule
@@ -30,8 +31,8 @@ __all__ = ["lower"]
 
 MOST = 100_000_000
 """Maximum number of steps of a stage. The longest published runs have a few million."""
-EVALUATE, CHECKPOINT = 0.02, 0.1
-"""The default intervals between evaluations and checkpoints, as shares of a plan's steps."""
+CHECKPOINT = 0.1
+"""The default interval between checkpoints, as a share of a plan's steps."""
 
 
 def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | None:
@@ -49,7 +50,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         return None
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step, end.seconds)
-    evaluate = interval(program.evaluate, EVALUATE, program, stages)
+    evaluate = evaluations(program, stages)
     trained = program.trained
     # What a traversal notes of errors that only a refused law reaches is not known.
     noted = () if beyond_refused(known, stages) else route.notes
@@ -74,6 +75,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         apart=tuple(sorted(trained.model.apart)) if trained else (),
         slots=dict(trained.model.slots) if trained else {},
         evaluate=evaluate,
+        held_out=program.held_out,
         checkpoint=interval(program.checkpoint, CHECKPOINT, program, stages),
         cooldown=cooldown(program, stages, report),
         schedule=schedule(program, laws, end.step, report),

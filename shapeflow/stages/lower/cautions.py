@@ -12,6 +12,7 @@ from shapeflow.ir.program import Program
 from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.stages.lower.cooled import cooled
 from shapeflow.stages.lower.credited import credit_notes
+from shapeflow.stages.lower.evaluation import costly
 from shapeflow.stages.lower.schedule import of_laws
 
 
@@ -20,6 +21,9 @@ def cautions(
 ) -> Iterator[str]:
     """Yield the notes: whole sentences, lower case, no full stop. `evaluate`: steps between two evaluations."""
     yield from _time(program, stages, evaluate)
+    costs = costly(program, stages, evaluate)
+    if costs is not None:
+        yield costs
     if not laws:
         if program.credits_path is not None:
             yield f"without laws there is no forecast, and the credits of `{program.credits_path}` affect no stage"

@@ -103,6 +103,7 @@ class _Resolving:
             schedule=parts["schedule"],
             cooldown=self.cooldown(),
             evaluate=self.amount(syntax.Evaluate, (*self.lengths, "ratio")),
+            held_out=self.held_out(trained),
             checkpoint=self.amount(syntax.Checkpoint, (*self.lengths, "ratio")),
             seed=self.seed(),
             spans=self.spans,
@@ -206,6 +207,30 @@ class _Resolving:
             self.report.error("out-of-range", f"`{value.span.text}` is out of range", value.span, why)
         return found
 
+    def held_out(self, trained: Trained | None) -> int | None:
+        """The number of tokens or images of an evaluation; None if the file does not state it."""
+        sentence = self.sentences.get(syntax.Evaluate)
+        if sentence is None or sentence.on is None:
+            return None
+        span = sentence.on.span
+        units = () if trained is None else _HELD_OUT.get(trained.facts.kind, ())
+        if trained is None or not units:
+            message, why = "the file has no held-out data to evaluate on", "an evaluation has this size"
+            self.report.error("no-model", message, span, why, help="leave out `on`, or add a model and data")
+            return None
+        try:
+            found = amount(sentence.on, units, self.names, self.report)
+        except Unsettled:
+            return None
+        most = trained.facts.held_out
+        if found.value < 1 or found.value != int(found.value):
+            self.report.error("out-of-range", f"`{span.text}` is out of range", span, "must be a whole number above 0")
+        elif most is not None and found.value > most:
+            message, why = f"the plan evaluates on `{span.text}`", f"the held-out data has {most:,}"
+            help_ = f"write a number up to {most:,}, or hold out more data"
+            self.report.error("too-little-held-out", message, span, why, help=help_)
+        return int(found.value)
+
     def cooldown(self) -> Amount | None:
         """The length of the cooldown. None without one, and for 0, which the command line uses to remove a file's
         cooldown."""
@@ -268,3 +293,6 @@ _PARTS: Mapping[type[syntax.OfComponent], str] = {
     syntax.Schedule: "schedule",
 }
 _KIND = {"laws": "law source"}
+
+_HELD_OUT: Mapping[str, tuple[Dimension, ...]] = {"text": ("tokens",), "images": ("samples",)}
+"""Kind of data -> what an evaluation is counted in."""

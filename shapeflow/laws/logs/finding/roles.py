@@ -15,6 +15,7 @@ from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
 from shapeflow.laws.logs.finding.words import Role
 from shapeflow.laws.logs.readers import Row, same
+from shapeflow.laws.logs.readers.wandb import OF_RUNS
 
 COMPUTE = ("compute", "flops", "total_flos")
 STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_step", "Step")
@@ -23,6 +24,7 @@ LOGGED = "_step"
 RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
 FEW = 12
 """The smallest number of held-out values that is enough for a fit."""
+CREATED = "Created"
 USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
 """Columns of errors that shapeflow writes."""
 
@@ -77,6 +79,9 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     if where is not None:
         axes = varied_of(axes, taken)
     each = _each(columns, taken, by_role.get("run", ()))
+    if each and step == LOGGED and by_role.get("tokens"):
+        # The last count of a logger's calls is no number of steps.
+        step = None
     usual = tuple(name for name in RUNS if name in columns)
     runs, run = ((each,), ()) if each else runs_of(columns, taken, axes, step, by_role.get("run", ()), of)
     of.update((name, Found("run", "it separates the runs")) for name in runs if name not in (*usual, each))
@@ -84,7 +89,9 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     compute, flops = _compute(taken, of, by_role, None if each else step, keys)
     of.update((name, Found()) for name in set(by_role.get("axis", ())) - set(axes.values()))
     errors = _errors_of(columns, taken, of, by_role.get("error", ()), step or next(iter(compute), None), axes, keys)
-    progress = {role: _progress(taken, by_role.get(role, ()), keys) for role in ("epochs", "tokens", "samples")}
+    # Where a row is a whole run, its progress differs between the rows.
+    along = [FILE] if each else keys
+    progress = {role: _progress(taken, by_role.get(role, ()), along) for role in ("epochs", "tokens", "samples")}
     return Roles(
         compute=compute,
         flops=flops,
@@ -150,8 +157,10 @@ def _counter(columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str
 
 
 def _each(columns: Mapping[str, Column], rows: Sequence[Row], called: Sequence[str]) -> str | None:
-    """A column of names of runs that is different in every row; None if there is none."""
+    """A column of names of runs that is different in every row; None if there is none. In a table of W&B runs, names
+    may be given twice, and the times at which runs were created are not."""
     texts = [name for name in called if not columns[name].numeric] if len(rows) > 3 else []
+    texts += [CREATED] if len(rows) > 3 and {*OF_RUNS, CREATED} <= columns.keys() else []
     return next((name for name in texts if len(groups(rows, [FILE, name])) == len(rows)), None)
 
 

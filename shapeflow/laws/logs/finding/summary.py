@@ -47,7 +47,7 @@ class Column:
     """Some of the cells that are numbers with a comma."""
 
     def add(self, cell: Any, times: int = 1) -> None:
-        """Add a cell that so many rows have."""
+        """Add a cell that `times` rows have."""
         value = number(cell)
         if value == "blank":
             return
@@ -149,8 +149,8 @@ def _column(name: str, known: dict[str, Column]) -> Column:
 
 
 def merge(known: dict[str, Column], later: Mapping[str, Column]) -> bool:
-    """Add summaries of later rows, which are not used afterwards. Return False, and add nothing, if other rows decide
-    what is counted of so many columns."""
+    """Add summaries of later rows, which are not used afterwards. Return False, and add nothing, for
+    wide tables: fewer values are counted there, depending on the order of columns."""
     if len({*known, *later}) > VALUES // COUNTED:
         return False
     for name, column in later.items():

@@ -13,7 +13,7 @@ from shapeflow.laws.logs.readers.block import DISTINCT, Block, Numbers, Texts, W
 from shapeflow.laws.logs.readers.cells import number
 
 PLAIN = bytes(range(0x20, 0x7F)) + b"\r\n"
-"""The characters of plain lines, besides their separator. Others are allowed where they are valid text."""
+"""The characters of plain lines, in addition to their separator. Others are allowed where they are valid text."""
 WINDOW = 1 << 16
 """Lines are short if every window of this many bytes holds the end of a line."""
 BOM = b"\xef\xbb\xbf"

@@ -32,7 +32,7 @@ NO_HEADER = "its first line is not a header of columns separated by commas, tabs
 def rows(log: Log) -> Iterator[Row]:
     """Yield the rows of a table with columns separated by commas, tabs, semicolons, bars or blanks. Raises
     Unreadable."""
-    for piece in _pieces(log, None):
+    for piece in wandb.finished(log, _pieces(log, None)):
         assert not isinstance(piece, Block)
         yield piece
 
@@ -40,8 +40,12 @@ def rows(log: Log) -> Iterator[Row]:
 def pieces(log: Log, wanted: Wanted | None) -> Iterator[Piece]:
     """Yield the same rows, most of them in blocks, with the columns that are wanted. Without pyarrow, and for short
     files, yield single rows. Raises Unreadable."""
-    large = log.path.stat().st_size >= LARGE
-    return _pieces(log, (lambda header, separator: columnar(header, separator, wanted)) if large else None)
+
+    def blocks(header: Sequence[str], separator: str) -> Columnar | None:
+        # Rows of runs that did not finish are left out one by one.
+        return None if set(header) >= wandb.OF_RUNS else columnar(header, separator, wanted)
+
+    return wandb.finished(log, _pieces(log, blocks if log.path.stat().st_size >= LARGE else None))
 
 
 def _pieces(log: Log, blocks: Callable[[Sequence[str], str], Columnar | None] | None) -> Iterator[Piece]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ class Log:
     """Number of rows that cannot be read, not counting a truncated last row."""
     sampled: bool = False
     """Whether the file may contain only a sample of the logged rows."""
+    unfinished: Counter[str] = attrs.field(factory=Counter)
+    """State -> number of rows that were left out, since they are of runs that did not finish."""
     made: dict[str, str] = attrs.field(factory=dict)
     """Column that the reader derived -> how it was derived."""
     run_folder: Path | None = None
@@ -89,6 +92,7 @@ class Log:
 
     def _begin(self) -> None:
         self.sha256, self.torn, self.broken, self.sampled, self.made, self.notes = "", False, 0, False, {}, []
+        self.unfinished = Counter()
 
     def columns(self) -> list[str]:
         """Return the columns of all rows, in order of appearance. Empty if the file has no rows. Reads the whole file,

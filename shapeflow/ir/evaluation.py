@@ -1,0 +1,48 @@
+"""The compute of an evaluation on held-out data."""
+
+from __future__ import annotations
+
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.parameters import HELD_OUT_TARGETS
+from shapeflow.ir.program import Program, Trained
+
+FORWARD = 1 / 3
+"""Share of the compute of a training sample that its forward pass takes, in both conventions."""
+
+FEWSHOT = "fewshot_error@"
+
+
+def evaluation_compute(program: Program, shape: Shape) -> float | None:
+    """FLOPs of one evaluation in a shape, in forward passes, as backends make it; None if the number of held-out
+    images, or the context, is not known.
+
+    Text: `Program.held_out` tokens in windows of the own context, and again of the longest if that is another one.
+    Images: all held-out images, or as many as stated; for a few-shot error also their features and those of the
+    shots."""
+    trained = program.trained
+    assert trained is not None
+    if trained.facts.kind == "images":
+        return _of_images(program, trained, shape)
+    wholes = [trained.whole(candidate) for candidate in program.candidates]
+    longest = max((whole.number("context") for whole in wholes if "context" in whole), default=0)
+    whole = trained.whole(shape)
+    if not longest or "context" not in whole:
+        return None
+    stated = HELD_OUT_TARGETS if program.held_out is None else program.held_out
+    targets = max(1, min(stated, trained.facts.longest or stated) // longest) * longest
+    contexts = sorted({whole.number("context"), longest})
+    return sum(_samples(trained, targets / at, whole.with_({"context": at})) for at in contexts)
+
+
+def _of_images(program: Program, trained: Trained, shape: Shape) -> float | None:
+    facts, metric = trained.facts, program.metric.key
+    images = facts.held_out if program.held_out is None else program.held_out
+    if images is None:
+        return None
+    if metric.startswith(FEWSHOT):
+        images += images + int(metric.removeprefix(FEWSHOT)) * (facts.classes or 0)
+    return _samples(trained, images, trained.whole(shape))
+
+
+def _samples(trained: Trained, count: float, at: Shape) -> float:
+    return FORWARD * count * trained.model.compute(at, trained.model_component.convention).sample

@@ -1,0 +1,205 @@
+"""Shows the fixed and the scheduled frontier of a file: `shapeflow frontier FILE.shape`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shapeflow.base.shapes import Shape, brief
+from shapeflow.ir.answer import Range
+from shapeflow.laws.joint.slices import FEWEST, Slice, slice_of
+from shapeflow.preview.answer import DOUBTS
+from shapeflow.preview.fit import indented
+from shapeflow.preview.joint import size
+from shapeflow.preview.numbers import error, flops
+from shapeflow.running.scheduled import Compared, Scheduled, Way
+
+CREDITS = "schedules: the file's traversal over its candidates, with the credits of its transitions, as `compile`"
+
+
+def scheduled_view(found: Scheduled, asked: bool, verbose: bool) -> RenderableType:
+    """The answer for the first budget asked for, or for the last one, then the table of all budgets. `asked`: whether
+    the user named the budgets. `verbose`: list the isoFLOP curves."""
+    parts: list[RenderableType] = [Text(line, style="bold") for line in scheduled_headline(found, asked)]
+    parts += [Text(), _table(found), Text()]
+    return Group(*parts, *(indented(line) for line in _notes(found, verbose)))
+
+
+def scheduled_headline(found: Scheduled, asked: bool) -> Iterator[str]:
+    """Yield the answer in two sentences: the errors, and the compute at equal error."""
+    one = found.rows[0] if asked else found.rows[-1]
+    fixed = f"{written(one.fixed, found.units)} fixed reaches {found.metric} {_error(found, one.fixed)}"
+    if one.scheduled is None:
+        yield f"for {flops(one.compute)}: {fixed}; no schedule: {one.why}"
+        return
+    if len(one.scheduled.shapes) == 1:
+        yield f"for {flops(one.compute)}: {fixed}; no switch pays"
+        return
+    yield (
+        f"for {flops(one.compute)}: {fixed}, and the schedule {written(one.scheduled, found.units)} "
+        f"{_error(found, one.scheduled)}"
+    )
+    if one.ratio is not None:
+        yield f"at equal error, fixed takes {times(one.ratio)} the compute of the schedule"
+
+
+def times(ratio: Range) -> str:
+    """A ratio of compute, with its interval if it has one: `1.05 times (0.99 to 1.07)`."""
+    if math.isinf(ratio.middle):
+        return "no amount of it suffices for"
+    wide = _wide(ratio)
+    return f"{ratio.middle:.3g} times" + (f" ({wide})" if wide else "")
+
+
+def _wide(ratio: Range) -> str:
+    """The interval of a ratio; empty if its ends are alike to three digits."""
+    low, high = f"{ratio.low:.3g}", f"{ratio.high:.3g}"
+    return "" if low == high else f"{low} to {high}"
+
+
+def written(way: Way, units: Mapping[str, str]) -> str:
+    """The shapes of a way: the first one whole, then what each switch changes."""
+    first, *_ = way.shapes
+    moves = [
+        Shape.of({axis: after[axis] for axis in before.changed(after)}).written(units)
+        for before, after in itertools.pairwise(way.shapes)
+    ]
+    return " > ".join([first.written(units), *moves])
+
+
+def in_brief(way: Way, units: Mapping[str, str]) -> str:
+    """The same without the names of axes: `12 px, 16 > 32`."""
+    first, *_ = way.shapes
+    moves = [
+        [(axis, after[axis]) for axis in before.changed(after)] for before, after in itertools.pairwise(way.shapes)
+    ]
+    return " > ".join(
+        ", ".join(f"{brief(value)} {units.get(axis, '')}".strip() for axis, value in pairs)
+        for pairs in [list(first.items()), *moves]
+    )
+
+
+def isoflops(found: Scheduled) -> tuple[Slice, ...]:
+    """The lowest loss of each size at each budget, by the laws of the candidates, and the parabola through them. Empty
+    if sizes are not known, or fewer than `FEWEST`."""
+    sizes = sorted(set(found.sizes.values()))
+    if len(sizes) < FEWEST:
+        return ()
+    return tuple(_isoflop(found, sizes, row.compute) for row in found.rows)
+
+
+def _isoflop(found: Scheduled, sizes: Sequence[float], compute: float) -> Slice:
+    import numpy as np
+
+    of_size = {each: [law for shape, law in found.laws.items() if found.sizes[shape] == each] for each in sizes}
+    errors = np.array([min(law.error(compute) for law in laws) for laws in of_size.values()])
+    # Errors of the candidates may span decades: their logs are nearer to a parabola.
+    found_slice = slice_of(compute, np.array(sizes), np.log(errors))
+    lowest = None if found_slice.lowest is None else float(np.exp(found_slice.lowest))
+    return attrs.evolve(found_slice, error=errors, lowest=lowest)
+
+
+def scheduled_json(found: Scheduled) -> dict[str, Any]:
+    """The comparison as JSON values."""
+    return {
+        "metric": found.metric,
+        "convention": found.convention,
+        "budgets": [_row_json(found, row) for row in found.rows],
+        "slices": [
+            {"compute": one.compute, "size": one.size.tolist(), "error": one.error.tolist(), "best": one.best}
+            for one in isoflops(found)
+        ],
+    }
+
+
+def _row_json(found: Scheduled, row: Compared) -> dict[str, Any]:
+    def way(one: Way | None) -> dict[str, Any] | None:
+        return (
+            None
+            if one is None
+            else {"shapes": [each.json() for each in one.shapes], "error": one.error, "interval": one.interval}
+        )
+
+    ratio = (
+        None if row.ratio is None else {k: v if math.isfinite(v) else None for k, v in attrs.asdict(row.ratio).items()}
+    )
+    return {
+        "compute": row.compute,
+        "fixed": {**(way(row.fixed) or {}), "parameters": found.sizes.get(row.fixed.shapes[0])},
+        "scheduled": way(row.scheduled),
+        "ratio": ratio,
+        "beyond": row.beyond,
+        "doubts": list(row.doubts),
+        "why": row.why,
+    }
+
+
+def _table(found: Scheduled) -> RenderableType:
+    table = Table(box=None, padding=(0, 1), pad_edge=True)
+    for heading in (
+        " compute",
+        "best fixed",
+        "parameters",
+        found.metric,
+        "schedule",
+        found.metric,
+        "fixed /\nscheduled",
+        "",
+    ):
+        right = heading in ("parameters", found.metric, "fixed /\nscheduled")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading in (" compute", "parameters"))
+    for row in found.rows:
+        table.add_row(f" {flops(row.compute)}", *_fixed_cells(found, row), *_cells(found, row))
+    return table
+
+
+def _fixed_cells(found: Scheduled, row: Compared) -> tuple[str, str, Text]:
+    (shape,) = row.fixed.shapes
+    count = found.sizes.get(shape)
+    return in_brief(row.fixed, found.units), "-" if count is None else size(count), _with_range(found, row.fixed)
+
+
+def _cells(found: Scheduled, row: Compared) -> tuple[Text, Text, Text, str]:
+    if row.scheduled is None:
+        return Text(row.why), Text("-"), Text("-"), ""
+    ratio = Text("-" if row.ratio is None else "never" if math.isinf(row.ratio.middle) else f"{row.ratio.middle:.3g}")
+    if row.ratio is not None and (wide := _wide(row.ratio)):
+        ratio.append(f"\n{wide}", style="dim")
+    way = Text(in_brief(row.scheduled, found.units) if len(row.scheduled.shapes) > 1 else "the same")
+    basis = "" if row.beyond <= 1 else f"extrapolated {row.beyond:.2g} x"
+    return way, _with_range(found, row.scheduled), ratio, basis
+
+
+def _with_range(found: Scheduled, way: Way) -> Text:
+    cell = Text(error(way.error, found.metric))
+    if way.interval is not None:
+        cell.append("\n" + " to ".join(error(each, found.metric) for each in way.interval), style="dim")
+    return cell
+
+
+def _error(found: Scheduled, way: Way) -> str:
+    return error(way.error, found.metric)
+
+
+def _notes(found: Scheduled, verbose: bool) -> Iterator[str]:
+    """Yield what the figures are and what to doubt."""
+    yield f"shapes: {', '.join(next(iter(found.laws)))}; after a switch only what changes"
+    yield CREDITS
+    yield "fixed / scheduled: compute at the error of the schedule; below a number, its 90% interval"
+    for doubt in dict.fromkeys(itertools.chain.from_iterable(row.doubts for row in found.rows)):
+        yield f"note: {DOUBTS[doubt]}; so no interval says whether these schedules pay"
+    if verbose:
+        yield from map(_slice, isoflops(found))
+
+
+def _slice(one: Slice) -> str:
+    direct = size(float(one.size[one.error.argmin()]))
+    found = f"{size(one.best)} by a parabola" if one.best is not None else f"no parabola ({one.why})"
+    return f"isoFLOP {flops(one.compute, 3)}: best size {direct} among the candidates, {found}"

@@ -1,0 +1,198 @@
+"""The best fixed shape and the best schedule for several budgets, by the laws of a file (paper A, Fig. 6).
+
+Each budget is a plan of its own: the file's traversal makes it over the file's candidates, with the credits of its
+transitions, as `compile` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
+from shapeflow.compiler import compile_by, compile_still
+from shapeflow.ir.answer import Doubt, Range
+from shapeflow.ir.law import Pair
+from shapeflow.ir.mixture import Laws
+from shapeflow.ir.plan import Plan
+from shapeflow.ir.program import Program
+from shapeflow.ir.tabulated import AnyLaw
+
+GRID = 9
+"""Number of budgets, if none is asked for."""
+SPAN = 300.0
+"""Ratio of the largest to the smallest of them, at most."""
+ABOVE = 1.5
+"""The smallest of them is at least this multiple of the compute that reaches the error at which plans start."""
+
+
+@attrs.frozen(kw_only=True)
+class Way:
+    """The shapes of a plan in order, its final error and the 90% interval of it; None where the data do not allow a
+    prediction."""
+
+    shapes: tuple[Shape, ...]
+    error: float
+    interval: Pair | None
+
+
+@attrs.frozen(kw_only=True)
+class Compared:
+    """One budget."""
+
+    compute: float
+    """FLOPs."""
+    fixed: Way
+    """The fixed shape with the lowest error."""
+    scheduled: Way | None
+    """The plan of the traversal; None if it makes none for this budget."""
+    ratio: Range | None
+    """What the best fixed shape needs to reach the error of the schedule, over the compute of the schedule. Infinite
+    if it never does; None without a schedule, or if the laws cannot say."""
+    beyond: float
+    """Compute at which a law is used, over the largest measured; 1 inside the data."""
+    doubts: tuple[Doubt, ...]
+    """Why the laws cannot say whether the schedule pays."""
+    why: str
+    """Why there is no schedule; empty if there is one."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Scheduled:
+    """The fixed and the scheduled frontier of a file, in order of compute."""
+
+    name: str
+    metric: str
+    units: Mapping[str, str]
+    convention: str
+    laws: Laws
+    sizes: Mapping[Shape, float]
+    """Number of parameters of each candidate, with embeddings; empty if it is not known."""
+    rows: tuple[Compared, ...]
+
+    def only(self, budgets: Sequence[float]) -> Scheduled:
+        """The same at these of its budgets, in their order; at all of them if none is given."""
+        of = {row.compute: row for row in self.rows}
+        return attrs.evolve(self, rows=tuple(of[each] for each in budgets)) if budgets else self
+
+
+def scheduled_of(program: Program, laws: Laws, budgets: Sequence[float]) -> Scheduled:
+    """The comparison at some budgets in FLOPs, by default at `GRID` of them up to the budget of the file. Raises
+    Refused: `no-frontier`, and what `compile` reports."""
+    suited(program, laws)
+    budgets = sorted(set(budgets)) or default_grid(program, laws)
+    return Scheduled(
+        name=program.name,
+        metric=program.metric.key,
+        units=program.units,
+        convention=program.convention,
+        laws=laws,
+        sizes=_sizes(program, laws),
+        rows=tuple(_compared(program, laws, budget) for budget in budgets),
+    )
+
+
+def suited(program: Program, laws: Laws) -> None:
+    """Raise Refused (`no-frontier`) for a file that has nothing to compare at other budgets."""
+    axis, report = program.axes[-1].span, Report()
+    if program.by_hand is not None:
+        why, help = "set by hand, for one budget", "write `traversal steepest` in place of the stages"
+        report.error("no-frontier", "the file has no traversal", program.leg_spans[0], why, help=help)
+    elif laws.mixture is not None:
+        why, help = "of mixtures of the candidates, and not of each", "fit a law to each candidate"
+        report.error("no-frontier", "the candidates have no laws", program.spans.get("laws", axis), why, help=help)
+    elif not laws:
+        why, help = "no law says which of these is best", 'write `laws from fit("runs/*.csv")`'
+        report.error("no-frontier", "the candidates have no laws", axis, why, help=help)
+    if report.failed:
+        raise Refused(*report.errors)
+
+
+def default_grid(program: Program, laws: Laws) -> list[float]:
+    """Budgets at equal ratios up to the compute of the file's own plan. Raises Refused with its errors."""
+    report = Report()
+    plan = compile_by(laws, program, report)
+    if plan is None or plan.totals.compute is None:
+        raise Refused(*report.errors)
+    stated = program.budget is not None and program.budget.dimension == "compute"
+    high = program.budget.value if stated and program.budget is not None else plan.totals.compute
+    start = program.start
+    firsts = [_first(law) if start is None else law.compute(start) for law in laws.values()]
+    low = max(high / SPAN, ABOVE * min(each for each in (*firsts, high) if math.isfinite(each)))
+    ratio = (high / min(low, high / ABOVE)) ** (1 / (GRID - 1))
+    return [high / ratio**step for step in reversed(range(GRID))]
+
+
+def _sizes(program: Program, laws: Laws) -> Mapping[Shape, float]:
+    if laws.sizes or program.trained is None:
+        return laws.sizes
+    return {shape: float(program.trained.count(shape)) for shape in laws}
+
+
+def _compared(program: Program, laws: Laws, compute: float) -> Compared:
+    program = attrs.evolve(program, budget=Amount(compute, "compute"), stop=None, cooldown=None, schedule=None)
+    if program.start is None:
+        program, laws = _measured(program, laws, compute)
+    best = min(laws, key=lambda shape: laws[shape].error(compute))
+    report = Report()
+    plan = compile_by(laws, program, report)
+    # Without a switch the plan stays in the best fixed shape.
+    still = plan if plan is not None and plan.is_best_fixed else compile_still(laws, program, best, Report())
+    # A budget below one step has no plan, but the law has an error there.
+    fixed = None if still is None else _way(still)
+    return Compared(
+        compute=compute,
+        fixed=fixed or Way(shapes=(best,), error=laws[best].error(compute), interval=None),
+        scheduled=None if plan is None else _way(plan),
+        ratio=None if plan is None else _ratio(plan),
+        beyond=_beyond(plan or still),
+        doubts=() if plan is None or plan.answer is None else plan.answer.doubts,
+        why="" if plan is not None else report.errors[0].message,
+    )
+
+
+def _measured(program: Program, laws: Laws, compute: float) -> tuple[Program, Laws]:
+    """The candidates whose measurements begin below a budget, or all if none does: plans start at an error that every
+    candidate was measured at, which a large model reaches only after much compute."""
+    kept = tuple(shape for shape in program.candidates if _first(laws[shape]) < compute) or program.candidates
+    samples = {shape: laws.samples[shape] for shape in kept if shape in laws.samples}
+    few = Laws({shape: laws[shape] for shape in kept}, laws.mixture, samples, laws.joint, laws.sizes)
+    return attrs.evolve(program, candidates=kept), few
+
+
+def _first(law: AnyLaw) -> float:
+    """The smallest compute that a law was fitted to; 0 if it is stated."""
+    return 0.0 if law.provenance.compute is None else law.provenance.compute[0]
+
+
+def _way(plan: Plan) -> Way | None:
+    if plan.totals.error is None:
+        return None
+    interval = None if plan.uncertainty is None else plan.uncertainty.error
+    return Way(shapes=tuple(stage.shape for stage in plan.stages), error=plan.totals.error, interval=interval)
+
+
+def _ratio(plan: Plan) -> Range | None:
+    """From the saving of the plan's answer, which is counted over the draws of the laws, or of the laws themselves."""
+    if plan.is_best_fixed:
+        return Range(low=1.0, middle=1.0, high=1.0)
+    answer = plan.answer
+    if answer is not None and answer.best is not None:
+        saving = answer.best
+        return Range(low=_times(saving.low), middle=_times(saving.middle), high=_times(saving.high))
+    saved = plan.comparison.best_fixed.saving
+    return None if saved is None else Range(low=_times(saved), middle=_times(saved), high=_times(saved))
+
+
+def _times(saving: float) -> float:
+    return 1 / (1 - saving) if saving < 1 else math.inf
+
+
+def _beyond(plan: Plan | None) -> float:
+    if plan is None or plan.answer is None:
+        return 1.0
+    return max((one.times for one in plan.answer.asked), default=1.0)

@@ -1,0 +1,45 @@
+"""Sends values to MLflow. Its own environment variables apply: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+
+from shapeflow.tracking.tracker import About
+
+EXPERIMENT = "shapeflow"
+LONGEST = 500
+"""Maximum length of a parameter's text; MLflow refuses longer ones of some stores."""
+TOGETHER = 100
+"""Maximum number of parameters of one call."""
+
+
+class MLflow:
+    def begin(self, about: About) -> str:
+        self._client, self._stage = MlflowClient(), 0
+        if about.identity is not None:
+            self._run = about.identity
+            self._client.update_run(self._run, status="RUNNING")
+            return self._run
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        found = self._client.get_experiment_by_name(name)
+        experiment = self._client.create_experiment(name) if found is None else found.experiment_id
+        self._run = self._client.create_run(experiment, run_name=about.name).info.run_id
+        settings = [Param(key, str(value)[:LONGEST]) for key, value in about.config.items()]
+        for at in range(0, len(settings), TOGETHER):
+            self._client.log_batch(self._run, params=settings[at : at + TOGETHER])
+        return self._run
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        now = int(time.time() * 1000)
+        self._client.log_batch(self._run, metrics=[Metric(key, value, now, step) for key, value in values.items()])
+
+    def note(self, text: str, step: int) -> None:
+        self._client.log_batch(self._run, tags=[RunTag(f"step {step}", text)])
+
+    def end(self, finished: bool) -> None:
+        self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")
