@@ -12,6 +12,7 @@ from shapeflow.ir.events import Event
 from shapeflow.ir.plan import Plan
 from shapeflow.running.backend import backend
 from shapeflow.running.execute import execute
+from shapeflow.running.memory import needs
 from shapeflow.running.runs import read_run
 from shapeflow.running.verdicts import Checked
 
@@ -52,6 +53,8 @@ def run(plan: Plan, folder: str | Path, machine: str = "torch", **choices: Any) 
 
     `machine`: `torch` trains the model; `exact` computes what a plan for `random_features` reaches on average. Returns
     the outcome. Raises `shapeflow.Refused`."""
+    if machine == "torch" and "needs" not in choices:
+        choices["needs"] = {"cpu": needs(plan, "cpu"), "cuda": needs(plan, "cuda")}
     return backend(machine)().run(plan, Path(folder), **choices)
 
 

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registry": BASE,
     "stages": {*BASE, "language", "laws.fitting", "registry"},
     "compiler": {*BASE, "language", "laws.fitting", "stages"},
-    "running": {*BASE, "compiler", "stages"},
+    "running": {*BASE, "compiler", "registry", "stages"},
     "api": {*BASE, "compiler", "running"},
     "": {*BASE, "api", "laws.fitting", "running"},
     "explain": {"base", "language", "registry"},
@@ -58,8 +58,8 @@ LOOP = {"ir.edits", "ir.events", "ir.plan"}
 """The shapeflow modules that `running.execute` imports."""
 TO_BACKENDS = {"running.execute", "running.follow", "running.replica", "running.run_log", "running.verdicts"}
 """The modules of `running` that a backend may import."""
-KNOW_REGISTRY = {"doctor", "explain", "stages.resolve"}
-"""The modules that look up components by name: names in `.shape` files, in questions, in columns of logs."""
+KNOW_REGISTRY = {"doctor", "explain", "running.memory", "stages.resolve"}
+"""The modules that look up components by name: names in `.shape` files, in questions, in columns of logs, in plans."""
 BACKENDS = {"shapeflow_torch", "shapeflow_simulator", "shapeflow_exact"}
 TORCH = {"torch", "safetensors", "sklearn"}
 """Packages that only the torch backend may import."""

@@ -279,6 +279,20 @@ def test_a_run_of_another_machine_is_left_alone(
     assert (folder / "events.jsonl").read_bytes() == log
 
 
+@pytest.mark.parametrize("more", [[], ["--unfinished"]])
+def test_a_run_without_weights_is_not_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    folder = tmp_path / "run"
+    command = ["run", str(written(tmp_path, TEXT + STAGES)), "-o", str(folder), "--quiet", "--machine", "exact"]
+    assert answer(command) == 0
+    assert answer(["export", str(folder), "-o", str(tmp_path / "out.safetensors"), *more]) == 1
+    found = capsys.readouterr().err
+    assert "no-weights" in found
+    assert "--resume" not in found
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 @pytest.mark.parametrize("budget", ["800 FLOPs", "1600 FLOPs"])
 def test_a_sweep_does_not_take_runs_of_another_machine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], budget: str

@@ -137,6 +137,33 @@ def test_sweeps_of_shapeflow_are_measured_on_averaged_weights() -> None:
     assert "by less than 0.005 nats" in note(ROOT / "examples" / "lm_context.shape")
 
 
+def test_averaged_weights_are_known_from_a_table_of_laws(tmp_path: Path) -> None:
+    path = write(tmp_path, cooled=())
+    header, *rows = (tmp_path / "runs.csv").read_text(encoding="utf-8").splitlines()
+    text = "\n".join([f"{header},convention", *(f"{row},flops" for row in rows)])
+    (tmp_path / "runs.csv").write_text(f"{text}\n", encoding="utf-8")
+    assert answer(["fit", str(path), "-o", str(tmp_path / "laws.json")]) == 0
+    direct, again = (note(path, *sets) for sets in ((), ('laws from table("laws.json")',)))
+    assert direct == again
+    assert "averaged weights" in again
+
+
+def test_laws_without_word_of_their_weights_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, cooled=())
+    assert answer(["fit", str(path), "-o", str(tmp_path / "laws.json")]) == 0
+    assert "averaged" not in (tmp_path / "laws.json").read_text(encoding="utf-8")
+    assert "is not known" in note(path, 'laws from table("laws.json")')
+
+
+def test_an_end_above_the_law_measures_no_drop(tmp_path: Path) -> None:
+    path = write(tmp_path, offs={64: -0.2})
+    report = Report()
+    _, found = fit_file(path, (), report)
+    (odd,) = (one for one in report.diagnostics if one.code == "odd-drop")
+    assert "above the law, although its learning rate fell" in odd.notes[0]
+    assert [law.provenance.drop is None for law in found.laws.values()] == [False, False, True]
+
+
 def test_a_run_that_is_off_its_law_at_the_fall_is_doubted(tmp_path: Path) -> None:
     path = write(tmp_path)
     header, *rows = (tmp_path / "runs.csv").read_text(encoding="utf-8").splitlines()
@@ -152,3 +179,19 @@ def test_a_run_that_is_off_its_law_at_the_fall_is_doubted(tmp_path: Path) -> Non
     (odd,) = (one for one in report.diagnostics if one.code == "odd-drop")
     assert len(odd.notes) >= 1
     assert "off the law where its learning rate begins to fall" in odd.notes[0]
+
+
+@pytest.mark.parametrize(("factor", "odd"), [(1.001, False), (1.03, True)])
+def test_constant_parts_of_one_shape_that_differ(tmp_path: Path, factor: float, odd: bool) -> None:
+    path = write(tmp_path)
+    header, *rows = (tmp_path / "runs.csv").read_text(encoding="utf-8").splitlines()
+    others = [(*row.rpartition(",")[0::2], "c") for row in rows if row.startswith("64,")]
+    parts = [row.rpartition(",") for row in rows]
+    rows = [f"{row},a" for row in rows] + [f"{rest},{1.0005 * float(loss):.6f},b" for rest, _, loss in parts]
+    rows += [f"{rest},{factor * float(loss):.6f},{run}" for rest, loss, run in others]
+    (tmp_path / "runs.csv").write_text("\n".join([f"{header},run", *rows]) + "\n", encoding="utf-8")
+    report = Report()
+    fit_file(path, (), report)
+    found = [note for one in report.diagnostics if one.code == "unlike-runs" for note in one.notes]
+    assert len(found) == odd
+    assert all("run `c` needs " in note and "of the median of the others" in note for note in found)

@@ -13,11 +13,16 @@ import trainers
 from rich.console import Console
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import Amount
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file, fit_file
 from shapeflow.doctor import Table, examine
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
+from shapeflow.ir.route import LawRequest
+from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.runs import Logs, Query
 from shapeflow.preview.plan import plan_view
 
 MODEL = """
@@ -84,7 +89,79 @@ def pasted(found: Table, model: str = "") -> Mapping[Any, Law]:
     return laws
 
 
-# Epochs as steps: see test_trainers.py, and `wrong-counter` in tests/mistakes.
+# Epochs as steps: see also test_trainers.py, and `wrong-counter` in tests/mistakes.
+
+
+def by_epochs(known: dict[str, Any], name: str = "args.json") -> None:
+    for width, found in each():
+        for row in found:
+            row["epoch"] = row.pop("step") // 40 - 1
+            del row["flops"]
+        trainers.table(Path(f"runs/width{width}/summary.csv"), found)
+        text = json.dumps(known) if name.endswith("json") else "".join(f"{key}: {known[key]}\n" for key in known)
+        Path(f"runs/width{width}/{name}").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("known", "name"),
+    [
+        ({"steps_per_epoch": 40}, "hparams.yaml"),
+        ({"num_train_epochs": 100, "max_steps": 4000}, "args.json"),
+        ({"num_train_epochs": 100, "max_steps": 4000, "log_history": [{"epoch": 1}]}, "trainer_state.json"),
+        ({"dataset_size": 10240, "batch_size": 256}, "config.json"),
+        ({"train_samples": 10240, "per_device_train_batch_size": 64, "world_size": 4}, "args.json"),
+        ({"train_samples": 10239, "batch_size": 128, "gradient_accumulation_steps": 2, "epochs": 100}, "args.json"),
+    ],
+)
+def test_the_length_of_an_epoch_stands_beside_the_log(known: dict[str, Any], name: str) -> None:
+    by_epochs(known, name)
+    examined = table("runs")
+    assert examined.curves is not None
+    assert examined.curves.compute == (40, 4000)
+    assert examined.needs_model
+    assert any("`epoch` counts epochs of 40 steps, by `" in line for line in examined.advice)
+    report = Report()
+    logs = logs_of("epoch", report)
+    assert {max(run.points) for run in logs.runs.values()} == {4000}
+    assert not report.diagnostics
+    assert all("`epoch` of 40 steps (by `" in said for said in logs.counted.values())
+
+
+def logs_of(step: str | None, report: Report, **more: Any) -> Logs:
+    shapes = tuple(Shape.of({"width": width}) for width in FLOPS)
+    costs = dict.fromkeys(shapes, 1e12)
+    request = LawRequest(shapes, {"width": ""}, "loss@own", "flops", ".", {}, {}, step_compute=costs)
+    logs = read_logs(Query("runs/width{width}/summary.csv", step=step, **more), request, report)
+    assert logs is not None
+    return logs
+
+
+def test_a_setting_overrides_the_length_of_an_epoch_beside_the_log() -> None:
+    by_epochs({"steps_per_epoch": 40})
+    logs = logs_of("epoch", Report(), step_unit=Amount(80.0, "steps"))
+    assert {max(run.points) for run in logs.runs.values()} == {8000}
+    text = "\n".join(table("runs").sentences).replace('csv"', 'csv", resamples: 0')
+    laws, diagnostics = fitted(MODEL + text)
+    assert (len(laws), [one.code for one in diagnostics]) == (3, ["computed-compute"])
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"num_train_epochs": 3, "max_steps": 4000},
+        {"steps_per_epoch": 40, "dataset_size": 10240, "batch_size": 64},
+        {"dataset_size": 10240, "per_device_train_batch_size": 64},
+        {"dataset_size": 10240, "batch_size": 64, "devices": 4},
+        {"max_steps": -1, "max_epochs": 100},
+    ],
+)
+def test_a_doubtful_length_of_an_epoch_is_not_used(known: dict[str, Any]) -> None:
+    by_epochs(known)
+    examined = table("runs")
+    assert not examined.sentences
+    assert any("say how many steps an epoch has" in line for line in examined.advice)
+    laws, diagnostics = fitted(MODEL + AXIS + 'laws from fit("runs/width{width}/summary.csv", step: "epoch")' + END)
+    assert (laws, [one.code for one in diagnostics]) == ({}, ["wrong-counter"])
 
 
 def test_what_lies_beside_logs_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,6 +194,26 @@ def test_a_learning_rate_by_another_name(name: str) -> None:
     laws, diagnostics = fitted(AXIS + 'laws from fit("a.csv")' + END)
     assert {law.provenance.learning_rate for law in laws.values()} == {"falling"}
     assert "falling-rate" in [one.code for one in diagnostics]
+
+
+def test_runs_with_a_decay_at_their_end(capsys: pytest.CaptureFixture[str]) -> None:
+    found = together()
+    for row in found:
+        after = max(0.0, (row["step"] - 3200) / 800)
+        row["lr"] = 3e-4 * min(1.0, row["step"] / 100) * (1 - after)
+        row["val_loss"] -= 0.08 * after
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert examined.curves is not None
+    assert (examined.curves.learning_rate, examined.curves.points) == ("constant", (80, 80))
+    (line,) = [line for line in examined.advice if "falls at the end" in line]
+    assert "(`lr`) of 3 of 3 runs is constant and falls at the end, from step 3200" in line
+    assert "leaves 80 points of each" in line
+    laws = pasted(examined)
+    assert {law.provenance.learning_rate for law in laws.values()} == {"constant"}
+    assert all(law.provenance.drop is not None for law in laws.values())
+    assert answer(["doctor", "a.csv"]) == 0
+    assert "learning rate: constant, after a warm-up" in capsys.readouterr().out
 
 
 def test_an_unknown_learning_rate_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,8 +268,9 @@ def test_each_row_is_the_end_of_a_run() -> None:
     trainers.table(Path("a.csv"), found)
     examined = table("a.csv")
     assert examined.curves is not None
-    assert (examined.curves.runs, examined.sentences) == (30, ())
-    assert any("the end of a separate run" in line for line in examined.advice)
+    assert examined.curves.runs == 30
+    assert any("points: ends" in sentence for sentence in examined.sentences)
+    assert any("is the end of a run that finished its own schedule" in line for line in examined.advice)
     laws, diagnostics = fitted(AXIS + 'laws from fit("a.csv")' + END)
     assert (laws, [one.code for one in diagnostics]) == ({}, ["run-ends"])
 
@@ -317,3 +415,123 @@ def test_a_fit_reads_a_folder_as_doctor_does() -> None:
     assert len(laws) == 3
     (skipped,) = [one for one in diagnostics if one.code == "skipped-runs"]
     assert any("1 are not logs" in note for note in skipped.notes)
+
+
+QUICK = 'laws from fit("a.csv", resamples: 0)'
+
+
+@pytest.mark.parametrize("name", ["micro_step", "eval_step", "log_step", "val_iter", "microbatch_iters"])
+def test_counters_of_other_things_are_no_steps(name: str) -> None:
+    trainers.table(
+        Path("a.csv"),
+        [{"width": w, name: s * 4, "optimizer_steps": s, "val_loss": loss(w, s)} for w in FLOPS for s in STEPS],
+    )
+    found = table("a.csv")
+    assert (roles(found)["optimizer_steps"], roles(found).get(name)) == ("step", None)
+    trainers.table(Path("a.csv"), [{"width": w, name: s, "val_loss": loss(w, s)} for w in FLOPS for s in STEPS])
+    assert not table("a.csv").sentences
+
+
+def test_rows_of_training_and_of_held_out_data() -> None:
+    trainers.table(
+        Path("a.csv"),
+        [
+            {**row, "split": split, "val_loss": row["val_loss"] * (1 if split == "val" else 0.9)}
+            for row in together()
+            for split in ("train", "val")
+        ],
+    )
+    laws, (found,) = fitted(AXIS + QUICK + END)
+    assert (laws, found.code, found.help) == ({}, "mixed-laws", 'select one kind: `where: (split: "val")`')
+    pasted(table("a.csv"))
+
+
+def test_a_counter_that_begins_again() -> None:
+    found = together()
+    for row in found:
+        if row["step"] > 2000:
+            row["flops"] -= 2000 * FLOPS[row["width"]]
+            row["step"] -= 2000
+    trainers.table(Path("a.csv"), found)
+    laws, (wrong,) = fitted(AXIS + QUICK + END)
+    assert (laws, wrong.code) == ({}, "wrong-counter")
+    assert "50 steps were logged again" in wrong.notes[0]
+    examined = table("a.csv")
+    assert not examined.sentences
+    assert any("begin again with lower errors" in line for line in examined.advice)
+
+
+def test_a_resumed_run_repeats_steps() -> None:
+    found = [row for row in together() for _ in range(1 + (1800 < row["step"] <= 2000))]
+    found.sort(key=lambda row: (row["run"], row["step"] > 2000))
+    trainers.table(Path("a.csv"), found)
+    laws, diagnostics = fitted(AXIS + QUICK + END)
+    assert (len(laws), [one.code for one in diagnostics]) == (3, ["repeated-steps"])
+
+
+def test_a_log_that_was_copied_counts_once() -> None:
+    for width, found in each():
+        for name in (f"runs/width{width}.csv", f"runs/width{width} (1).csv"):
+            trainers.table(Path(name), found)
+    laws, (skipped,) = fitted(AXIS + 'laws from fit("runs/width{width}*.csv", resamples: 0)' + END)
+    assert {law.provenance.runs for law in laws.values()} == {1}
+    assert skipped.code == "skipped-runs"
+    assert "it is a copy of" in skipped.notes[0]
+
+
+def test_an_amount_of_compute_that_stays_is_that_of_a_step() -> None:
+    trainers.table(Path("a.csv"), [{**row, "flops": FLOPS[row["width"]]} for row in together()])
+    laws, diagnostics = fitted(MODEL + "\n".join(table("a.csv").sentences).replace('csv"', 'csv", resamples: 0'))
+    assert (len(laws), [one.code for one in diagnostics]) == (3, ["computed-compute"])
+
+
+def test_steps_that_seem_to_be_tokens_are_doubted() -> None:
+    trainers.table(Path("a.csv"), [{"width": w, "step": s * 65536, "loss": loss(w, s)} for w in FLOPS for s in STEPS])
+    _, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert "all are multiples of the tokens of a step" in said.notes[0]
+
+
+def test_compute_in_other_words() -> None:
+    trainers.table(Path("a.csv"), [{"FLOPs insgesamt": row.pop("flops"), **row} for row in together()])
+    assert roles(table("a.csv"))["FLOPs insgesamt"] == "compute"
+
+
+def test_no_proposal_that_cannot_be_fitted() -> None:
+    trainers.table(Path("a.csv"), [{"test_error": 20 * row.pop("val_loss"), **row} for row in together()])
+    examined = table("a.csv")
+    assert not examined.sentences
+    assert any("divide percentages by 100" in line for line in examined.advice)
+
+
+def test_a_run_with_another_schedule_is_named() -> None:
+    found = together()
+    for row in found:
+        row["lr"] = 3e-4 * (1 - row["step"] / 4400 if row["width"] == 128 else 1)
+    trainers.table(Path("a.csv"), found)
+    assert any("(`lr`) of 1 of 3 runs falls along the run" in line for line in table("a.csv").advice)
+
+
+def test_four_of_sixteen_shapes() -> None:
+    sizes = {(512, 16): 1.1e8, (768, 45): 6.6e8, (1280, 36): 1.4e9, (2048, 27): 2.6e9}
+    found = [
+        {
+            "width": w,
+            "depth": d,
+            "params": n,
+            "tokens": 2e9 * i,
+            "final_loss": 1.7 + 500 / n**0.34 + 400 / (2e9 * i) ** 0.28,
+        }
+        for (w, d), n in sizes.items()
+        for i in range(1, 23)
+    ]
+    trainers.table(Path("a.csv"), found)
+    where = " or ".join(f"width is {w} and depth is {d}" for w, d in sizes)
+    axes = "axis width in [512, 768, 1280, 2048] via width_expand\naxis depth in [16, 27, 36, 45] via depth_expand\n"
+    source = 'laws from fit("a.csv", compute: "6 * params * tokens", error: "final_loss", resamples: 0)'
+    text = f"{axes}candidates width * depth where {where}\n{source}\ntraversal steepest\nbudget 1 ZFLOPs\n"
+    laws, diagnostics = fitted(text)
+    assert (len(laws), diagnostics) == (4, [])
+    plan = compile_file(Path("a.shape"), (), Report())
+    assert {stage.shape for stage in plan.stages} <= set(laws)
+    examined = table("a.csv")
+    assert any(line.startswith("candidates width * depth where") for line in examined.sentences)

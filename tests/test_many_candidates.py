@@ -16,8 +16,10 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.route import Problem, Route
-from shapeflow.traversals import envelope, question
+from shapeflow.traversals import envelope, limit, question
+from shapeflow.traversals.bounds import Budget
 from shapeflow.traversals.order import Order
+from shapeflow.traversals.search import Way
 from shapeflow.traversals.steepest import Steepest
 
 FORTH = ("width", "depth")
@@ -51,6 +53,15 @@ def problem(seed: int, **more: Any) -> Problem:
 
 def route(asked: Problem, least: float = 0.0) -> Route:
     found = Steepest(stage_at_least=Amount(least, "ratio") if least else None).route(asked, Report())
+    assert found is not None
+    return found
+
+
+def way_of(asked: Problem) -> Way:
+    budget = None if asked.budget is None else Budget(asked.budget.value, (1.0,) * len(asked.candidates))
+    laws = [asked.laws[shape] for shape in asked.candidates]
+    asking = question.Question(asked, laws, asked.start or 0.0, budget, [0.0] * len(laws))
+    found = asking.answer(asking.rules(), False)
     assert found is not None
     return found
 
@@ -103,6 +114,39 @@ def test_too_many_to_search_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     (note,) = [one for one in found.notes if "too many" in one]
     assert "above the least possible" in note
     assert not any("too many" in one for one in exact.notes)
+
+
+FREE_STAGES = {"one_way": frozenset[str]()}
+"""With stages of a least length, each stage allows two switches to each shape, and each of these a stage."""
+
+
+@pytest.mark.parametrize("more", [{}, {"credits": (0.7, 0.7)}], ids=str)
+def test_routes_that_are_left_out_do_not_change_the_plan(more: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = problem(1, **more)
+    monkeypatch.setattr(limit, "FEW", 0)
+    few = route(asked, 0.05)
+    monkeypatch.setattr(limit, "FEW", limit.MOST)
+    assert few == route(asked, 0.05)
+
+
+def test_too_many_routes_end_with_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limit, this search takes hours."""
+    monkeypatch.setattr(limit, "MOST", 50_000)
+    (note,) = [one for one in route(problem(0, **FREE_STAGES), 0.05).notes if "too many routes" in one]
+    assert float(note.split("at most ")[1].split()[0]) < 1e-3
+
+
+@pytest.mark.parametrize("more", [{}, {"target": 3.4, "budget": None}], ids=str)
+def test_the_bound_of_a_search_that_ended_holds(more: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = problem(0, **more)
+    exact = way_of(asked)
+    monkeypatch.setattr(limit, "MOST", 0)
+    found = way_of(asked)
+    assert found.cut
+    assert not exact.cut
+    assert found.on_target == exact.on_target
+    value = [way.total if way.on_target else way.stretches[-1].last for way in (found, exact)]
+    assert 1 < value[0] / value[1] <= 1 + found.above < 1.1
 
 
 def test_minima_over_an_order() -> None:

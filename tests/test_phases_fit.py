@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 
@@ -150,6 +151,8 @@ def test_the_cost_of_a_step_is_measured() -> None:
     ("code", "loss", "widths", "how"),
     [
         ("few-widths", power, (64, 256), {}),
+        ("few-widths", power, (1000, 1005, 1010), {}),
+        ("few-widths", power, (64, 128, 255), {}),
         ("short-envelope", power, (64, 128, 256), {}),
         ("no-interior-optimum", lambda steps, width: (steps * width) ** -0.3 * width**0.2, WIDTHS, {}),
         ("no-interior-optimum", lambda steps, width: (steps * width) ** -0.3 * width**-0.2, WIDTHS, {}),
@@ -182,6 +185,16 @@ def test_a_width_that_is_never_the_best_is_left_out() -> None:
     found = findings(loss)
     assert all(512 not in one.widths for one in found.crossings)
     assert contains(found.xi, P / (P + Q))
+
+
+def test_an_interval_of_a_negative_multiple_is_in_order() -> None:
+    assert Estimate(2.0, 1.0, 4.0).times(-2.0) == Estimate(-4.0, -8.0, -2.0)
+
+
+def test_a_step_that_costs_less_for_wider_models_is_doubted(capsys: pytest.CaptureFixture[str]) -> None:
+    found = findings(power)
+    show(exponents_view(attrs.evolve(found, family=attrs.evolve(found.family, step_cost=-0.5)), ()))
+    assert "a step costs width^-0.5: is the compute" in capsys.readouterr().out
 
 
 def test_crossing() -> None:

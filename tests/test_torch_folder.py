@@ -53,6 +53,31 @@ def test_a_new_checkpoint_outlives_broken_ones_of_later_steps(tmp_path: Path) ->
     assert checkpoint.newest(tmp_path) == tmp_path / names[1]
 
 
+def test_a_log_is_durable_before_its_checkpoint_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a power failure may leave a checkpoint without the events before it."""
+    synced: dict[int, int] = {}
+    found: list[tuple[int | None, int]] = []
+    fsync, rename = os.fsync, os.rename
+
+    def noted(descriptor: int) -> None:
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        synced[status.st_ino] = status.st_size
+
+    def appears(source: Path, target: Path) -> None:
+        status = (tmp_path / "run" / "events.jsonl").stat()
+        assert all((Path(source) / name).stat().st_ino in synced for name in os.listdir(source))
+        assert all(folder.stat().st_ino in synced for folder in (Path(source), tmp_path, tmp_path / "run"))
+        found.append((synced.get(status.st_ino), status.st_size))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "rename", appears)
+    run(PLAN, tmp_path / "run", device="cpu")
+    assert len(found) == 3
+    assert all(durable == size for durable, size in found)
+
+
 COPIES = ("step-000000008-best", "step-best", "step-8", ".step-mine", "step-000000004 (copy)")
 
 

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.rates import Factors, horizon
 from shapeflow_torch.compilation import compile_blocks
-from shapeflow_torch.models import build, initialise
+from shapeflow_torch.models import Net, build, initialise
 from shapeflow_torch.optimizers import Member, Optimizer
 from shapeflow_torch.surgery import Kept
 from shapeflow_torch.team import Team
@@ -29,6 +29,18 @@ def _exchanged(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tens
     finally:
         for name, parameter in parameters.items():
             parameter.data = own[name]
+
+
+class _Work(nn.Module):
+    """Calls a function with a module. All that a step computes thus happens in one forward pass of torch's wrapper,
+    which averages gradients over processes."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, work: Callable[[Net], Tensor]) -> Tensor:
+        return work(self.net)
 
 
 class Body:
@@ -69,7 +81,15 @@ class Body:
         self._checked = False
         if compiled:
             compile_blocks(self.net)
-        self.wrapped: nn.Module = DistributedDataParallel(self.net) if team.world > 1 else self.net
+        work = _Work(self.net)
+        self._shared = DistributedDataParallel(work) if team.world > 1 else None
+        self.wrapped: nn.Module = work if self._shared is None else self._shared
+        """Calls a function with the module, as a part of a step."""
+
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which gradients are added up in this process only. The next backward pass outside of it
+        shares the sum with the other processes."""
+        return contextlib.nullcontext() if self._shared is None else self._shared.no_sync()
 
     def update(self, factors: Factors, average_age: int, memory: float, worth: Callable[[int], float]) -> None:
         """Make one update from the gradients. `factors`: factors of the step's learning rate; `average_age`: number of

@@ -5,7 +5,7 @@
                    optimizer.safetensors   NAME.PART, the parts of the optimizer's state, of all weights or of none; a
                                           count is one number per tensor or one per entry
                    state.json              format, version, plan, step, age of the average, size and digest of each
-                                          file, and a digest of all this
+                                          file, and a digest of all this; `stage` if it is the one after a switch
 
 Tensor sizes are not stored in `state.json`: they follow from the plan and the step.
 """
@@ -39,7 +39,7 @@ KEPT = 2
 
 _STATE = "state.json"
 _FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors")
-_STATE_KEYS = frozenset({"plan", "step", "average_age", "files"})
+_STATE_KEYS, _OPTIONAL = frozenset({"plan", "step", "average_age", "files"}), frozenset({"stage"})
 _NAME, _LEFT = re.compile(r"step-\d{9,}"), re.compile(r"\.step-\d{9,}\.\d+")
 """The name of a checkpoint, and of an incomplete one. Other folders, such as a copy, are the user's."""
 
@@ -53,6 +53,9 @@ class State:
     step: int
     average_age: int
     kept: Kept
+    stage: int | None = None
+    """Index of the stage whose sizes the tensors have, if the switch after the last step is made already; None: that of
+    the last step."""
 
 
 def save(path: Path, state: State) -> None:
@@ -63,7 +66,9 @@ def save(path: Path, state: State) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # The folder of the run is not made again: if it was removed, the run has nowhere to go on.
-        path.parent.mkdir(exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir()
+            sync_folder(path.parent.parent)
         _clear(path.parent)
         temporary.mkdir()
         files = {}
@@ -72,6 +77,7 @@ def save(path: Path, state: State) -> None:
             files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             _write(temporary / name, data)
         header = {"plan": state.plan, "step": state.step, "average_age": state.average_age, "files": files}
+        header |= {} if state.stage is None else {"stage": state.stage}
         _write(temporary / _STATE, laid_out(SEAL.close(header)).encode())
         sync_folder(temporary)
         if path.exists():
@@ -124,7 +130,7 @@ def load(
             raise _broken(path, f"`{wrong[0]}` has sizes {found.get(wrong[0])}, the plan says {sizes.get(wrong[0])}")
     states = {} if parts is None else _states(path, tables[2], sizes, parts)
     values, averages = ({name: tensor.to(dtype) for name, tensor in table.items()} for table in tables[:2])
-    return State(plan, header["step"], header["average_age"], Kept(values, averages, states))
+    return State(plan, header["step"], header["average_age"], Kept(values, averages, states), header.get("stage"))
 
 
 def _states(
@@ -168,6 +174,12 @@ def step_of(path: Path, plan: str) -> int:
     """Return the number of steps done at a checkpoint. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
     step: int = _header(path, plan)["step"]
     return step
+
+
+def stage_of(path: Path, plan: str) -> int | None:
+    """Return `State.stage` of a checkpoint. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
+    stage: int | None = _header(path, plan).get("stage")
+    return stage
 
 
 def newest(folder: Path, warn: Callable[[Diagnostic], None] = lambda diagnostic: None) -> Path | None:
@@ -241,8 +253,9 @@ def _header(path: Path, plan: str | None) -> dict[str, Any]:
         raise _broken(path, f"`{_STATE}`: {error.reason}", *error.notes) from None
     except (OSError, ValueError) as error:
         raise _broken(path, f"`{_STATE}` cannot be read: {error}") from error
-    counts = [header.get(key) for key in ("step", "average_age")]
-    if header.keys() != _STATE_KEYS or not all(type(count) is int and count >= 0 for count in counts):
+    counts = [header.get(key) for key in ("step", "average_age")] + [header.get("stage", 0)]
+    known = header.keys() - _OPTIONAL == _STATE_KEYS
+    if not known or not all(type(count) is int and count >= 0 for count in counts):
         raise _broken(path, f"`{_STATE}` is incomplete")
     if plan is not None and header["plan"] != plan:
         raise _foreign(path, f"it belongs to plan {header['plan']}, not to {plan}")

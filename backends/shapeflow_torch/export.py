@@ -13,7 +13,7 @@ from shapeflow.base.files import write_bytes
 from shapeflow.ir.edits import View
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.weights import Weights, metadata
-from shapeflow.running.run_log import CHECKPOINTS
+from shapeflow.running.run_log import CHECKPOINTS, machine_of
 from shapeflow_torch import checkpoint
 from shapeflow_torch.objectives import reserved_of
 from shapeflow_torch.replay import ledger_at
@@ -34,13 +34,17 @@ def export(plan: Plan, folder: Path, path: Path, *, raw: bool = False, unfinishe
     """Write the averaged weights of a run's newest checkpoint. `raw`: write the unaveraged weights instead;
     `unfinished`: allow a run that is not finished.
 
-    Raises Refused `run-unfinished`, `foreign-checkpoint`, `broken-checkpoint`, `disk-full`,
+    Raises Refused `no-weights`, `run-unfinished`, `foreign-checkpoint`, `broken-checkpoint`, `disk-full`,
     `cannot-write`."""
+    if (machine := machine_of(folder)) != "torch":
+        message = f"the run in `{folder}` has no weights: the machine `{machine}` computes losses without a model"
+        help_ = "train the plan with `shapeflow run ... --machine torch` in another folder, and export that run"
+        raise Refused(Diagnostic("no-weights", message, place=str(folder), help=help_))
     found = checkpoint.newest(folder / CHECKPOINTS)
     step = 0 if found is None else checkpoint.step_of(found, plan.digest)
     if found is None or plan.model is None or (step < plan.steps and not unfinished):
         raise Refused(_unfinished(folder, step, plan.steps))
-    ledger = ledger_at(plan, step)
+    ledger = ledger_at(plan, step, None if found is None else checkpoint.stage_of(found, plan.digest))
     state = checkpoint.load(found, plan.digest, ledger.tensors(), None, torch.device("cpu"), torch.float32)
     stage = plan.stages[plan.stage_at(step)]
     for edit in stage.reading:

@@ -19,7 +19,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, remove_temporary, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir import plan_json
-from shapeflow.ir.events import CheckpointSaved, RunEnded, event_from_json, event_to_json
+from shapeflow.ir.events import CheckpointSaved, RunEnded, TransitionApplied, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import checkpoint_name
 from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
@@ -125,7 +125,8 @@ def lines_until(path: Path, done: int) -> str:
             break
         if event.step > done or isinstance(event, RunEnded):
             break
-        if event == saved:
+        # A checkpoint belongs before the switch that follows its step.
+        if event == saved or (isinstance(event, TransitionApplied) and event.step == done):
             break
         kept.append(line)
     kept.append(json.dumps(event_to_json(saved)))

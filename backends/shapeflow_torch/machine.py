@@ -12,17 +12,20 @@ import torch
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import REVERSIBLE, Edit
 from shapeflow.ir.events import Evaluation
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
+from shapeflow.running.execute import checkpoint_name
 from shapeflow_torch import checkpoint
 from shapeflow_torch.body import Body
 from shapeflow_torch.compilation import allow_graphs
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.devices import autocast
+from shapeflow_torch.losses import Saving, cut, loss_of, weight_of
 from shapeflow_torch.measure import measure
 from shapeflow_torch.objectives import Asked, Site, objective_of
 from shapeflow_torch.optimizers import optimizer_of
@@ -30,7 +33,7 @@ from shapeflow_torch.reading import Reader
 from shapeflow_torch.replay import first_ledger, ledger_at
 from shapeflow_torch.surgery import Kept, move, operate, rehearsed
 from shapeflow_torch.team import Team
-from shapeflow_torch.workload import Cursor, batch_of, samples_of
+from shapeflow_torch.workload import Cursor, batch_of, samples_of, shape_of
 
 
 class TorchMachine:
@@ -50,9 +53,11 @@ class TorchMachine:
         compiled: bool = False,
         stop: Callable[[], bool] = lambda: False,
         root: Path = Path(),
+        saving: Saving | None = None,
     ) -> None:
         """`stop`: returns whether this process was asked to stop; it is called once per step. `root`: base directory of
-        relative teacher paths; all teachers are read here, even those that only later stages need.
+        relative teacher paths; all teachers are read here, even those that only later stages need. `saving`: how steps
+        save memory; by default they do not.
 
         Raises Refused `no-model`, and what `optimizer_of` and `objective_of` raise."""
         if plan.model is None or plan.optimizer is None:
@@ -63,19 +68,30 @@ class TorchMachine:
         site = Site(root, self.team.device, dtype, plan.stages[0].sizes.get("vocabulary"))
         self._objectives = {name: objective_of(spec, site) for name, spec in plan.objectives.items()}
         self._dtype, self._compiled, self._stop = dtype, compiled, stop
-        self._stopping = False
+        self._saving = saving or Saving()
+        self._stopping, self._done = False, 0
         if compiled:
             allow_graphs(plan)
         self._reader, self._cursor = Reader(), Cursor(plan)
         self._looking: Sequence[Edit] = ()
         self.average_age = 0
         """Number of steps in the averaged weights since the average last started."""
+        self.resumable: int | None = None
+        """Steps done, if a run can continue from the present state as if nothing had happened. None: before the first
+        step, and while an update, a switch or an evaluation is made."""
+        self._stage = 0
 
     def take(self, stage: Stage) -> None:
         self._become(first_ledger(self.plan), self.plan.seed)
+        self.resumable, self._stage = None, 0
 
     def apply(self, transition: Transition, stage: Stage) -> None:
-        """See `Machine`. Raises Refused `not-arrived`, and what `rehearsed` raises, before anything changes."""
+        """See `Machine`. Raises Refused `not-arrived`, and what `rehearsed` raises, before anything changes. Does
+        nothing if the checkpoint that was loaded was written after this switch."""
+        index = self.plan.stages.index(stage)
+        if index == self._stage:
+            return
+        done, self.resumable = self.resumable, None
         _check_arrival(rehearsed(self.ledger, transition.edits), stage)
         if transition.average == "restart":
             self.average_age = 0
@@ -86,13 +102,13 @@ class TorchMachine:
             if transition.moments == "reset":
                 self.body.forget_moments()
         else:
-            switch = self.plan.stages.index(stage) - 1
             # The longest memory (smallest `memory`) of the remaining stages decides whether ages will ever matter.
-            longest = min(later.memory for later in self.plan.stages[switch + 1 :])
+            longest = min(later.memory for later in self.plan.stages[index:])
             kept = self.body.released()
-            operate(kept, self.ledger, transition, self.plan.apart, self.plan.seed, switch, self._rules, longest)
+            operate(kept, self.ledger, transition, self.plan.apart, self.plan.seed, index - 1, self._rules, longest)
             self._become(self.ledger, kept)
         self._settle()
+        self.resumable, self._stage = done, index
 
     def look(self, edits: Sequence[Edit]) -> None:
         if edits is self._looking:
@@ -104,40 +120,90 @@ class TorchMachine:
     def step(self, stage: Stage, step: int, compute: float) -> float:
         """See `Machine`. Raises Refused `loss-not-finite`, `no-prefix-mask`."""
         del compute
-        loss = self._loss(stage, step)
-        loss.backward()  # type: ignore[no-untyped-call]
-        mean = self._agree(loss.detach())
+        mean = self._agree(self.gradients(stage, step))
         if not math.isfinite(mean):
             raise Refused(_diverged(step, mean))
+        self.resumable = None
         memory = self.plan.stages[self.plan.stage_at(step + 1)].memory
         worth = partial(remembered, self.plan, step)
         self.body.update(factors(self.plan, step), self.average_age, memory, worth)
         self.average_age += 1
         if step + 1 == stage.last_step:
             self._settle()
+        self.resumable = None if self.plan.measures_at(step + 1) else step + 1
+        self._done = step + 1
         return mean
+
+    def gradients(self, stage: Stage, step: int) -> Tensor:
+        """Compute the gradients of a step and return its loss on this process's samples, without gradient.
+
+        Samples and random draws are those of the whole step, so they do not depend on micro-batches. With several
+        micro-batches the gradients are shared with other processes at the last one."""
+        objective, asked = self._objectives[self.objective], self._asked(stage, step)
+        pieces = list(cut(asked, self._saving.largest(shape_of(stage, self._looking))))
+        weight, total = weight_of(asked, self.team), torch.zeros((), device=self.team.device)
+        for number, (piece, share) in enumerate(pieces):
+            last = number == len(pieces) - 1
+            inputs = resized(piece.inputs, self.resolution)
+            work = partial(loss_of, asked=piece, inputs=inputs, objective=objective, autocast=self._autocast)
+            with contextlib.nullcontext() if last else self.body.alone():
+                loss = self.body.wrapped(work)
+                loss = loss if share * weight == 1 else loss * (share * weight)
+                loss.backward()
+            total = loss.detach() if len(pieces) == 1 else total + loss.detach()
+        return total
 
     def measure(self, stage: Stage) -> Evaluation:
         with self.body.averaged(), self._autocast():
-            return measure(self.body.net, self.data, self.size, self.plan.metric, self.team)
+            largest = self._saving.largest(stage.shape)
+            found = measure(self.body.net, self.data, self.size, self.plan.metric, self.team, largest)
+        self.resumable = self._done
+        return found
 
     def asked_to_stop(self) -> bool:
         return self._stopping
 
     def save(self, path: Path, step: int) -> None:
         """See `Machine`. Only the leader writes. Raises Refused `disk-full`, `cannot-write`."""
-        state = checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole())
+        state = self._state(step)
         self.team.share(lambda: checkpoint.save(path, state))
+
+    def rescue(self, folder: Path) -> Path | None:
+        """Write the checkpoint of `resumable` after a step failed, without the other processes, and return it. None if
+        there is none to write, or if this process does not lead. Raises Refused `disk-full`, `cannot-write`."""
+        if self.resumable is None or not self.team.leads:
+            return None
+        self.body.optimizer.zero_grad(set_to_none=True)
+        path = folder / checkpoint_name(self.resumable)
+        if not path.exists():
+            checkpoint.save(path, self._state(self.resumable))
+        return path
+
+    def _state(self, step: int) -> checkpoint.State:
+        stage = None if self._stage == self.plan.stage_at(step) else self._stage
+        return checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole(), stage)
 
     def load(self, path: Path) -> int:
         """See `Machine`. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
-        step = checkpoint.step_of(path, self.plan.digest)
-        ledger = ledger_at(self.plan, step)
+        step, stage = checkpoint.step_of(path, self.plan.digest), checkpoint.stage_of(path, self.plan.digest)
+        ledger = ledger_at(self.plan, step, stage)
         parts = {m: self._rules.settings.state(p) for name, p in ledger.table.items() for m in ledger.members(name)}
         state = checkpoint.load(path, self.plan.digest, ledger.tensors(), parts, self.team.device, self._dtype)
         self.average_age = state.average_age
         self._become(ledger, state.kept)
+        self._stage = self.plan.stage_at(step) if stage is None else stage
+        self.resumable = self._done = step
         return state.step
+
+    def pretend(self, stage: int, saving: Saving) -> None:
+        """Take new weights in the sizes of a stage, to try how much memory a step needs. Replaces the state."""
+        self._saving = saving
+        self._become(ledger_at(self.plan, 0, stage), self.plan.seed)
+
+    @property
+    def where(self) -> tuple[int, Shape]:
+        """The stage, counted from 0, and the shape in which a step is made."""
+        return self._stage, shape_of(self.plan.stages[self._stage], self._looking)
 
     @property
     def objective(self) -> str:
@@ -163,31 +229,24 @@ class TorchMachine:
         resolution = self.ledger.slots.get("resolution")
         return resolution if isinstance(resolution, int) else None
 
-    def _loss(self, stage: Stage, step: int) -> Tensor:
-        """Return the loss of a step on this process's samples.
+    def _asked(self, stage: Stage, step: int) -> Asked:
+        """Return this process's samples of a step. Raises Refused `no-prefix-mask`.
 
         Images keep the data's own size here. The student and each teacher resize them to their own resolution."""
         samples = samples_of(batch_of(stage, self._looking), self.context)
         part = slice(self.team.rank, samples, self.team.world)
         before = self._cursor.before(step)
         drawn = self.data.batch(self.plan.seed, step, before, samples, self.context, part)
-        objective = self._objectives[self.objective]
-        asked = objective.asked(*drawn, self.plan.seed, step, part)
-        return objective.loss(self._answered(asked), asked)
-
-    def _answered(self, asked: Asked) -> Tensor:
-        """Return the model's logits. Raises Refused `no-prefix-mask`."""
-        inputs = resized(asked.inputs, self.resolution)
+        asked = self._objectives[self.objective].asked(*drawn, self.plan.seed, step, part)
         if asked.prefix is not None and not self.body.net.takes_prefix:
             raise Refused(_no_prefix(self._kind))
-        with self._autocast():
-            return self.body.wrapped(*((inputs,) if asked.prefix is None else (inputs, asked.prefix)))  # type: ignore[no-any-return]
+        return asked
 
     def _become(self, ledger: Ledger, kept: Kept | int) -> None:
         """Replace the body with one of the ledger's sizes. `kept`: the tensors to use, or the seed of new weights."""
         self.ledger = ledger
         self.body = Body(self._kind, ledger, self._rules, self.team, self._dtype, kept, self._compiled)
-        self.body.net.seed = self.plan.seed
+        self.body.net.seed, self.body.net.recompute = self.plan.seed, self._saving.recompute
         self._looking = ()
         self._read()
 

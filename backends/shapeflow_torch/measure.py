@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from shapeflow_torch.data import Data
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.vectors import Vectors
 from shapeflow_torch.data.windows import Windows
+from shapeflow_torch.losses import logits_of
 from shapeflow_torch.models import Net
 from shapeflow_torch.models.random_features import RandomFeatures
 from shapeflow_torch.team import Team
@@ -34,11 +36,12 @@ def metrics(data: Data, metric: str) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def measure(net: Net, data: Data, size: int | None, metric: str, team: Team) -> Evaluation:
+def measure(net: Net, data: Data, size: int | None, metric: str, team: Team, largest: int | None = None) -> Evaluation:
     """Return held-out metrics of a module in its current reading.
 
     `size`: tokens per window, or pixels per image side; None: the longest window, or the images' own size. Each process
-    evaluates its share of the held-out data, and all return the same values.
+    evaluates its share of the held-out data, and all return the same values. `largest`: samples of this size that it
+    computes at once; None: as many as it reads at once.
 
     Text: `loss@own` and `loss@longest`, in nats per token over the same targets; their standard errors are those of a
     mean over windows of the longest context, since tokens of one window are not independent. Images:
@@ -46,10 +49,10 @@ def measure(net: Net, data: Data, size: int | None, metric: str, team: Team) -> 
     a regression. Vectors: the expected `squared_error`, which has no standard error.
     """
     if isinstance(data, Windows):
-        return _text(net, data, size or data.longest, team)
+        return _text(net, data, size or data.longest, team, largest)
     if isinstance(data, Vectors):
         return Evaluation({SQUARED_ERROR: data.expected(_linear(net))})
-    found = _images(net, data, size, team)
+    found = _images(net, data, size, team, largest)
     if metric.startswith(_FEWSHOT):
         # Only the leader computes this value: it may end the run, and rounding may differ between processes.
         wrong, error = team.share(lambda: _fewshot(net, data, size, int(metric.removeprefix(_FEWSHOT))))
@@ -65,29 +68,39 @@ def _linear(net: Net) -> Tensor:
     return net.coefficients()
 
 
-def _text(net: Net, data: Windows, context: int, team: Team) -> Evaluation:
-    own = _loss(net, data, context, team)
-    longest = own if context == data.longest else _loss(net, data, data.longest, team)
+def _text(net: Net, data: Windows, context: int, team: Team, largest: int | None) -> Evaluation:
+    tokens = None if largest is None else largest * context
+    own = _loss(net, data, context, team, tokens)
+    longest = own if context == data.longest else _loss(net, data, data.longest, team, tokens)
     found = {"loss@own": own, "loss@longest": longest}
     errors = {name: error for name, (_, error) in found.items() if error is not None}
     return Evaluation({name: loss for name, (loss, _) in found.items()}, errors)
 
 
-def _loss(net: Net, data: Windows, context: int, team: Team) -> tuple[float, float | None]:
-    """Return the loss per token at a context, and its standard error; None if there is one window."""
+def _loss(net: Net, data: Windows, context: int, team: Team, tokens: int | None) -> tuple[float, float | None]:
+    """Return the loss per token at a context, and its standard error; None if there is one window. `tokens`: number
+    that is computed at once, but at least one window."""
     totals = torch.zeros(data.windows, dtype=torch.float64)
+    largest = None if tokens is None else max(1, tokens // context)
     for inputs, targets, windows in data.held_out(context, team.rank, team.world):
-        rows = _nats(net(inputs), targets).sum(-1, dtype=torch.float64)
+        pieces = _pieces(inputs, targets, largest)
+        nats = [_nats(logits, wanted) for x, y in pieces for logits, wanted in logits_of(net, x, y)]
+        rows = torch.cat([one.flatten() for one in nats]).view(targets.shape).sum(-1, dtype=torch.float64)
         totals.index_add_(0, windows, rows.cpu())
     means = team.sum(totals.to(team.device)).cpu() / data.longest
     return float(means.mean()), _standard_error(float(means.var(correction=0)), len(means))
 
 
-def _images(net: Net, data: Images, size: int | None, team: Team) -> Evaluation:
+def _pieces(inputs: Tensor, targets: Tensor, largest: int | None) -> Iterable[tuple[Tensor, Tensor]]:
+    size = len(inputs) if largest is None else largest
+    return zip(torch.split(inputs, size), torch.split(targets, size), strict=True)
+
+
+def _images(net: Net, data: Images, size: int | None, team: Team, largest: int | None) -> Evaluation:
     # Wrong classes, summed cross-entropy and its squares, number of images.
     totals = torch.zeros(4, dtype=torch.float64)
     for images, classes in data.held_out(size, team.rank, team.world):
-        logits = net(images)
+        logits = torch.cat([net(piece) for piece, _ in _pieces(images, classes, largest)])
         wrong = float((logits.argmax(-1) != classes).sum())
         nats = _nats(logits, classes).double()
         totals += torch.tensor([wrong, float(nats.sum()), float(nats.square().sum()), len(classes)])

@@ -12,10 +12,12 @@ def first_ledger(plan: Plan) -> Ledger:
     return Ledger.of(plan.parameters, stage.sizes, plan.slots, stage.reading)
 
 
-def ledger_at(plan: Plan, step: int) -> Ledger:
-    """Return the ledger after `step` steps: its stored sizes, with views and slots as set by the last switch."""
+def ledger_at(plan: Plan, step: int, stage: int | None = None) -> Ledger:
+    """Return the ledger after `step` steps: its stored sizes, with views and slots as set by the last switch. `stage`:
+    index of the stage; None: that of the last step."""
     ledger = first_ledger(plan)
-    for stage in plan.stages[1 : plan.stage_at(step) + 1]:
-        for edit in () if stage.transition is None else stage.transition.edits:
+    last = plan.stage_at(step) if stage is None else min(stage, len(plan.stages) - 1)
+    for each in plan.stages[1 : last + 1]:
+        for edit in () if each.transition is None else each.transition.edits:
             ledger.apply(edit)
     return ledger

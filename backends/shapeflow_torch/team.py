@@ -34,6 +34,14 @@ class Team:
             dist.all_reduce(numbers)
         return numbers
 
+    def least(self, number: int) -> int:
+        """Return the smallest number of all processes."""
+        if self.world == 1:
+            return number
+        found = torch.tensor(number, device=self.device)
+        dist.all_reduce(found, dist.ReduceOp.MIN)
+        return int(found)
+
     def share(self, act: Callable[[], _T]) -> _T:
         """Call `act` in the leader only, and return its result in all processes. If it raises Refused, all raise it."""
         if self.world == 1:

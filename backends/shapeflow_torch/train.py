@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.memory import Need
 from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Course, Goal, Listen, Outcome, follow
 from shapeflow.running.run_log import CHECKPOINTS, Lock
 from shapeflow_torch.compilation import Compile, wants_compile
 from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.folder import prepare
+from shapeflow_torch.losses import Saving
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
+from shapeflow_torch.micro_batch import chosen, tried
+from shapeflow_torch.out_of_memory import memory_guarded
 from shapeflow_torch.team import Team
 from shapeflow_torch.workload import check_shares
 
@@ -25,6 +31,8 @@ SMALL_STEP = 5e9
 """Steps with fewer FLOPs run on one thread: one processor core does them in well under 0.1 s."""
 
 Warn = Callable[[Diagnostic], None]
+Needs = Mapping[str, Mapping[Shape, Need]]
+"""Kind of device -> shape -> what determines its memory. Empty where it is not known."""
 
 
 @attrs.frozen
@@ -39,6 +47,11 @@ class Choices:
     until: Goal | None
     pause: int | None = None
     """The step after which the run ends early, after a checkpoint."""
+    micro_batch: int | Literal["auto"] | None = None
+    """Samples that a process computes at once; None: its whole share of a step."""
+    recompute: bool = False
+    """Whether blocks are computed again in the backward pass."""
+    needs: Needs = attrs.field(factory=dict)
 
 
 def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], listen: Listen, warn: Warn) -> Outcome:
@@ -52,7 +65,9 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     data = open_data(plan, choices.root, team.device)
     if choices.until is not None:
         _check_goal(choices.until[0], data, plan)
-    machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.root)
+    needs = choices.needs.get(team.device.type, {})
+    saving = _saving(plan, data, choices, needs, team, compiled)
+    machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.root, saving=saving)
     locks: list[Lock] = []
 
     def ready() -> Path | None:
@@ -60,11 +75,35 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
         return prepare(choices.folder, plan, data.describe(), choices.resume, warn)
 
     try:
-        asked = Course(choices.folder / CHECKPOINTS, team.share(ready), choices.until, choices.pause)
-        return follow(plan, machine, choices.folder if team.leads else None, asked, listen)
+        checkpoints = choices.folder / CHECKPOINTS
+        asked = Course(checkpoints, team.share(ready), choices.until, choices.pause, _written(saving))
+        with memory_guarded(machine, checkpoints, saving, needs):
+            return follow(plan, machine, choices.folder if team.leads else None, asked, listen)
     finally:
         for lock in locks:
             lock.release()
+
+
+def _saving(
+    plan: Plan, data: Data, choices: Choices, needs: Mapping[Shape, Need], team: Team, compiled: bool
+) -> Saving:
+    """Return how steps save memory. On a GPU, what `auto` estimates is tried. Raises Refused `memory-unknown`."""
+    if choices.micro_batch != "auto":
+        return Saving(choices.micro_batch, choices.recompute)
+    limits = chosen(plan, needs, team, choices.recompute)
+    if team.device.type == "cuda":
+        alone = TorchMachine(plan, data, Team(device=team.device), compiled=compiled, root=choices.root)
+        limits = tried(alone, limits, choices.recompute, team)
+        del alone
+        torch.cuda.empty_cache()
+    return Saving(limits, choices.recompute)
+
+
+def _written(saving: Saving) -> dict[str, int] | None:
+    """Return the choices of `auto` as the log names them: shape -> samples."""
+    if not isinstance(saving.micro_batch, Mapping):
+        return None
+    return {str(shape): count for shape, count in saving.micro_batch.items()}
 
 
 def be_deterministic(compiled: bool) -> None:

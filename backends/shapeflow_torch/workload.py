@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import Edit, Swap
 from shapeflow.ir.plan import Plan, Stage
 
@@ -20,6 +21,11 @@ def batch_of(stage: Stage, edits: Sequence[Edit]) -> int:
     if known is None:
         raise ValueError("the plan has no model, so it has no batch")
     return known
+
+
+def shape_of(stage: Stage, edits: Sequence[Edit]) -> Shape:
+    """Return the shape of a step under `edits`, which are the stage's own or a blend's."""
+    return next((blend.shape for blend in stage.blends if blend.edits == edits), stage.shape)
 
 
 def samples_of(batch: int, context: int | None) -> int:

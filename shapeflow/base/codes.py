@@ -141,7 +141,8 @@ _THEORY = {
     "one loss over compute, in runs that differ in their width alone and keep it while they train. `shapeflow doctor` "
     "shows what the columns of a log hold; `--where` selects rows.",
     "few-widths": "Exponents are slopes over the compute at which the best width changes. They need at least three "
-    "widths, and five or more to see whether the exponents are constant. `shapeflow sweep` trains one run of each.",
+    "widths, the widest at least 4 times the narrowest, and five or more to see whether the exponents are constant. "
+    "`shapeflow sweep` trains one run of each.",
     "rising-loss": "The loss of a run does not fall beyond its noise, or rises at the end. The curve then does not "
     "show what more compute gives. Measure the loss on more data, or end the runs earlier.",
     "no-interior-optimum": "One width is the best at nearly all compute that was measured, so nothing shows how the "
@@ -215,6 +216,9 @@ _LOGS = {
     "6 FLOPs for each parameter. One of the columns has another unit, or is another quantity.",
     "odd-drop": "A warning: some runs end in a cooldown, which measures how far the error falls there. A run that is "
     "off its law before, or a drop unlike those of other shapes, is probably of another run or of other settings.",
+    "unlike-runs": "A warning: a run needs much more or less compute than the other runs of its shape for the same "
+    "error, by far more than seeds differ. Its settings are probably others, such as the warm-up, the learning rate or "
+    "the batch; a law over both describes neither.",
     "few-ends": "A law over the ends of runs needs runs of several lengths: three budgets for each shape, or two if an "
     "exponent is shared. A run gives one end, however many points it logged.",
     "few-sizes": "A joint law has a term for size and one for tokens. Two sizes do not show how the loss bends over "
@@ -353,6 +357,8 @@ _RUNS = {
     "no-processes": "A run needs at least one process.",
     "not-exact": "`--machine exact` computes the expected loss of linear models on random features, trained by plain "
     "SGD on Gaussian data with a power-law spectrum. It executes no other plan: train it with `--machine torch`.",
+    "no-weights": "The exact machine computes the expected loss of a plan and keeps no weights, so there is nothing to "
+    "export. A run of the machine `torch` has weights.",
     "other-machine": "The folder contains a run of another machine. Expected losses of `--machine exact` and losses of "
     "a trained run do not belong in one log or one table. Choose another folder, or name that machine.",
     "one-process": "The exact machine runs in one process on the CPU. A run takes seconds.",
@@ -415,6 +421,11 @@ _RUNS = {
     "batch-not-divisible": "Every process takes an equal part of each step, so the number of samples of every stage "
     "must be divisible by the number of processes. The help lists numbers that work.",
     "wrong-bound": "An environment variable that raises a limit is not a whole number. `docs/security.md` lists them.",
+    "out-of-memory": "A step, a switch or an evaluation needed more memory than there is. The weights of the last step "
+    "that was done are saved, unless the update itself failed. Resume with a smaller `--micro-batch`, or with "
+    "`--checkpoint-activations`: neither changes what a step computes. `docs/memory.md` explains what needs memory.",
+    "memory-unknown": "`--micro-batch auto` compares an estimate with the memory that is free. The model does not "
+    "declare what a step keeps (`activations`), or the system does not say how much is free. Write a number.",
     "loss-not-finite": "The loss became infinite or NaN: training has diverged. Lower the learning rate or lengthen "
     "the warm-up.",
     "no-checkpoint": "There is no checkpoint to resume from.",

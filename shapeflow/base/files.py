@@ -47,7 +47,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             # A device or a pipe is written to directly; it must not be replaced by a file.
             target.write_bytes(data)
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         descriptor, temporary = temporary_for(target)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -108,11 +108,28 @@ def rights() -> int:
     return 0o666 & ~mask
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, if they do not exist, durably. Raises OSError."""
+    there = next((one for one in (folder, *folder.parents) if one.is_dir()), None)
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in (folder, *folder.parents):
+        if one == there:
+            return
+        sync_folder(one.parent)
+
+
 def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make a rename in a folder durable, where the system allows it: a folder may be written and not read, and some
+    file systems do not sync folders. Raises OSError for a disk that fails."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

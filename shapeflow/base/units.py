@@ -96,6 +96,14 @@ def duration(seconds: float, digits: int = 6) -> str:
     return f"{seconds / 60:.{digits}g} minutes" if seconds < 7200 else f"{seconds / 3600:.{digits}g} hours"
 
 
+def size(amount: float) -> str:
+    """Bytes as text, with a prefix of powers of 1000: `1.23 GB`."""
+    for prefix, one in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if amount >= one:
+            return f"{amount / one:.3g} {prefix}B"
+    return f"{amount:.0f} bytes"
+
+
 def flops(compute: float, digits: int = 4) -> str:
     """Compute as text, with a prefix that gives 1 to 999 before the decimal point: `10.3 EFLOPs`."""
     for prefix, size in reversed(_PREFIXES.items()):

@@ -6,6 +6,7 @@ A command's module is imported when the command is called, which keeps `shapeflo
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -147,7 +148,15 @@ def _answered(words: list[str]) -> int:
     except Refused as refused:
         return _refused(refused)
     except Exception as error:
-        return _bug(error)
+        return _refused(_too_long(error)) if getattr(error, "errno", None) == errno.ENAMETOOLONG else _bug(error)
+
+
+def _too_long(error: Exception) -> Refused:
+    """A name of a file that the system cannot hold. It appears wherever a path is first looked at."""
+    from shapeflow.base.diagnostics import Diagnostic
+
+    name = f"{getattr(error, 'filename', None) or ''}"[:40]
+    return Refused(Diagnostic("cannot-read", f"`{name}...` cannot be read", notes=("its name is too long",)))
 
 
 def _refused(refused: Refused) -> int:

@@ -36,6 +36,15 @@ if TYPE_CHECKING:
     "--compile", "compile_", type=click.Choice(["auto", "on", "off"]), default="auto", help="Use torch.compile."
 )
 @click.option(
+    "--micro-batch",
+    callback=lambda _, __, text: None if text is None else _count(text),
+    metavar="N|auto",
+    help="Compute at most N samples at once and add up gradients; `auto`: as many as fit in memory.",
+)
+@click.option(
+    "--checkpoint-activations", is_flag=True, help="Compute blocks again in the backward pass, to need less memory."
+)
+@click.option(
     "--root", type=click.Path(path_type=Path), help="Folder that data paths are relative to.  [folder of FILE]"
 )
 @click.option(
@@ -60,6 +69,8 @@ def command(
     until: str | None,
     pause: int | None,
     compile_: str,
+    micro_batch: int | str | None,
+    checkpoint_activations: bool,
     root: Path | None,
     track: tuple[str, ...],
     check_: bool,
@@ -99,6 +110,10 @@ def command(
         "pause": pause,
         "warn": lambda warning: print_diagnostics([warning]),
     }
+    saving = {"micro_batch": micro_batch, "checkpoint_activations": checkpoint_activations or None}
+    if machine == "exact" and any(saving.values()):
+        raise click.UsageError("`--micro-batch` and `--checkpoint-activations` are for `--machine torch`.")
+    choices |= {name: value for name, value in saving.items() if value}
     with _listening(plan, folder, track, quiet or as_json) as listen:
         outcome = run(plan, folder, **choices, listen=listen)
     if outcome is None:
@@ -146,6 +161,13 @@ def _summary(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
             words = [word for word in click.get_current_context().obj if word != "--resume"]
             say(f"\n  resume with: {shlex.join(['shapeflow', *words, '--resume'])}")
     return 0
+
+
+def _count(text: str) -> int | str:
+    """The samples of `--micro-batch`, or `auto`."""
+    if text == "auto" or (text.isdecimal() and int(text) > 0):
+        return text if text == "auto" else int(text)
+    raise click.BadParameter(f"`{text}` is neither a number of samples above 0 nor `auto`")
 
 
 def _goal(until: str | None) -> tuple[str, float] | None:

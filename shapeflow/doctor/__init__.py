@@ -6,16 +6,17 @@ kept in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
-from shapeflow.doctor.curves import curves_of, facts_of, progress_of, wanted_of
+from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.proposal import advice_of, ends, sentences_of
 from shapeflow.doctor.reading import Reading, readings
+from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import Found
 from shapeflow.laws.logs.finding.roles import Roles, roles_of
 from shapeflow.laws.logs.finding.summary import Column
@@ -42,11 +43,16 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     columns, files, pattern = reading.columns, reading.files, reading.pattern
     roles = roles_of(columns, reading.some(), axis_words())
     progress = progress_of(columns, roles, unit)
-    curves = curves_of(reading.pieces(wanted_of(roles, progress)), roles, progress) if roles.errors else {}
+    epochs = {} if progress is not None else epochs_of(reading, roles)
+    known, progress = epochs or progress, next(iter(epochs.values()), progress)
+    # All runs count epochs in the same column.
+    curves = curves_of(reading.pieces(wanted_of(roles, progress)), roles, known) if roles.errors else {}
     facts = facts_of(curves)
     sentences: tuple[str, ...] = ()
     enough = not roles.ends or budgets_enough(curves)
-    if facts is not None and pattern is not None and enough and _may_fit(roles, progress) and len(reading.numerals) < 2:
+    percent = facts is not None and words.is_share(roles.errors[0]) and facts.error[1] > 1
+    readable = pattern is not None and len(reading.numerals) < 2 and not percent and not (facts and facts.restarted)
+    if facts is not None and enough and readable and _may_fit(roles, progress):
         sentences = sentences_of(reading, roles, curves, facts, progress, unit)
     return Table(
         files=files,
@@ -55,13 +61,18 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         sentences=sentences,
         needs_model=bool(sentences) and not roles.compute,
         folder=reading.folder,
-        advice=tuple(_advice(reading, roles, facts, bool(sentences))) if reading.count else ("the log has no rows",),
+        advice=tuple(_advice(reading, roles, facts, epochs, bool(sentences)))
+        if reading.count
+        else ("the log has no rows",),
     )
 
 
-def _advice(reading: Reading, roles: Roles, facts: CurveFacts | None, proposed: bool) -> Iterator[str]:
-    """Problems, and how to fix them. `proposed`: whether there are sentences."""
-    yield from advice_of(reading, roles, facts, proposed)
+def _advice(
+    reading: Reading, roles: Roles, facts: CurveFacts | None, epochs: Mapping[str, Progress], proposed: bool
+) -> Iterator[str]:
+    """Problems, and how to fix them. `epochs`: file -> what counts its steps, if a configuration says so; `proposed`:
+    whether there are sentences."""
+    yield from advice_of(reading, roles, facts, epochs, proposed)
     if facts is not None and ends(reading.columns, roles, facts):
         yield from advice_of_ends(reading, roles, proposed)
 

@@ -14,12 +14,15 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.doctor.facts import CurveFacts
+from shapeflow.doctor.facts import CurveFacts, Cut
 from shapeflow.doctor.names import value_of
+from shapeflow.doctor.reading import Reading
+from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.mistaken import restarted
 from shapeflow.laws.logs.points import Point, thin
-from shapeflow.laws.logs.progress import in_units
+from shapeflow.laws.logs.progress import counts_late, in_epochs, in_units
 from shapeflow.laws.logs.readers import Block, Piece, Row, Wanted, same
 from shapeflow.laws.logs.rows import Cells, Rows
 from shapeflow.laws.logs.runs import RUNS, Run
@@ -38,20 +41,26 @@ Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def curves_of(
-    tables: Iterable[tuple[str, Iterable[Piece]]], roles: Roles, progress: Progress | None = None
+    tables: Iterable[tuple[str, Iterable[Piece]]],
+    roles: Roles,
+    progress: Progress | Mapping[str, Progress] | None = None,
 ) -> dict[Key, Run]:
     """(values on the axes, file and run) -> the run. `tables`: the name and rows of each file. `progress`: what takes
-    the place of compute if no column counts it. Rows without a shape are skipped."""
-    count = Product(roles.compute, roles.flops) if roles.compute else progress
-    if count is None:
-        return {}
-    curves = _Curves(roles, progress, count)
+    the place of compute if no column counts it, of all files or by their names. Rows without a shape are skipped, and
+    runs are cut where their rate falls at their end."""
+    found: dict[Key, Run] = {}
     for file, pieces in tables:
+        own = progress.get(file) if isinstance(progress, Mapping) else progress
+        count = Product(roles.compute, roles.flops) if roles.compute else own
+        if count is None:
+            continue
+        curves = _Curves(roles, own, count, found)
         for piece in pieces:
             curves.add_block(file, piece) if isinstance(piece, Block) else curves.add(file, piece)
-    for run in curves.found.values():
+    for run in found.values():
         run.settle()
-    return {key: run for key, run in curves.found.items() if run.points or faults(run.excluded)}
+        run.cut()
+    return {key: run for key, run in found.items() if run.points or faults(run.excluded)}
 
 
 def wanted_of(roles: Roles, progress: Progress | None) -> Wanted:
@@ -70,7 +79,7 @@ class _Curves:
     roles: Roles
     progress: Progress | None
     count: Product | Progress
-    found: dict[Key, Run] = attrs.field(factory=dict)
+    found: dict[Key, Run]
 
     def add(self, file: str, row: Row) -> None:
         """Add a row of a file."""
@@ -126,8 +135,21 @@ def progress_of(columns: Mapping[str, Column], roles: Roles, unit: Amount | None
     other = roles.epochs or roles.samples
     if other is None or unit is None:
         return None
-    late = other == roles.epochs and columns[other].whole and columns[other].low == 0
-    return in_units(other, unit, late)
+    return in_units(other, unit, other == roles.epochs and counts_late(columns[other]))
+
+
+def epochs_of(reading: Reading, roles: Roles) -> dict[str, Progress]:
+    """The run of a file -> what counts its steps, for logs that count epochs alone and have configurations that say
+    their length. Empty if one of them has none."""
+    if roles.step is not None or roles.tokens is not None or roles.epochs is None:
+        return {}
+    late, found = counts_late(reading.columns[roles.epochs]), {}
+    highest = reading.highest(roles.epochs)
+    for log in reading.logs:
+        if (epoch := epoch_of(log.path, highest[log.path] + late)) is None:
+            return {}
+        found[log.log.run.as_posix()] = in_epochs(roles.epochs, epoch, late)
+    return found
 
 
 def _shape(row: Row, roles: Roles) -> tuple[str, ...] | None:
@@ -158,10 +180,13 @@ def facts_of(curves: Mapping[Key, Run]) -> CurveFacts | None:
         compute=(min(min(span) for span in spans.values()), max(max(span) for span in spans.values())),
         error=(min(errors), max(errors)),
         repeated=sum(curve.repeated for curve in curves.values()),
+        restarted=sum(restarted(curve) for curve in curves.values()),
         falls=sum(curve.falls for curve in curves.values()),
         excluded=dict(excluded),
         diverged=sum(diverged(points)[-1:] == points[-1:] for points in full.values()),
-        learning_rate=_rate([curve.rates for curve in curves.values()]),
+        learning_rate=_rate(list(curves.values())),
+        falling=sum((run.learning_rate or learning_rate(run.rates)) == "falling" for run in curves.values()),
+        cut=_cut_at(list(curves.values())),
         steepens=_most([_steepens(points) for points in full.values()]),
         warmup=_warmup([curve.rates for curve in curves.values()]),
         early=_early(list(full.values())),
@@ -177,10 +202,22 @@ def _most(answers: Sequence[bool | None]) -> bool:
     return sum(known) > 0.5 * len(known) > 0
 
 
-def _rate(runs: Sequence[Mapping[float, float]]) -> Literal["constant", "falling"] | None:
-    """Whether the learning rate of most runs stays constant or falls after its maximum; None if unknown."""
-    known = [found for rates in runs if (found := learning_rate(rates)) is not None]
+def _rate(runs: Sequence[Run]) -> Literal["constant", "falling"] | None:
+    """Whether the learning rate of most runs, where they are cut, stays constant or falls after its maximum; None if
+    unknown."""
+    known = [found for run in runs if (found := run.learning_rate or learning_rate(run.rates)) is not None]
     return None if not known else "falling" if _most([found == "falling" for found in known]) else "constant"
+
+
+def _cut_at(runs: Sequence[Run]) -> Cut | None:
+    """Where the runs are cut; None if none is."""
+    cut = [run for run in runs if math.isfinite(run.until)]
+    if not cut:
+        return None
+    at = [run.until for run in cut]
+    stepped = all(point.step is not None for run in cut for point in run.points.values())
+    counts = [len(run.points) for run in cut]
+    return Cut(runs=len(cut), at=(min(at), max(at)), steps=stepped, points=(min(counts), max(counts)))
 
 
 def _warmup(runs: Sequence[Mapping[float, float]]) -> float | None:

@@ -56,6 +56,20 @@ class ColumnFacts:
 
 
 @attrs.frozen(kw_only=True)
+class Cut:
+    """Runs whose learning rate is constant and falls at their end, cut at the fall: what is before is a curve at a
+    constant rate."""
+
+    runs: int
+    at: Span
+    """The first and the last place of a cut: a step, or compute in FLOPs."""
+    steps: bool
+    """Whether places are steps."""
+    points: tuple[int, int]
+    """The smallest and largest number of points that remain of a run."""
+
+
+@attrs.frozen(kw_only=True)
 class CurveFacts:
     """The curves that a fit would see."""
 
@@ -70,6 +84,8 @@ class CurveFacts:
     error: Span
     repeated: int = 0
     """The number of steps that were logged more than once."""
+    restarted: int = 0
+    """The number of runs that logged steps again with lower errors: their counter began again."""
     falls: int = 0
     """The number of rows whose compute is below that of the previous row."""
     excluded: Mapping[str, int] = attrs.field(factory=dict)
@@ -77,7 +93,11 @@ class CurveFacts:
     diverged: int = 0
     """The number of runs that diverged: they end far above their lowest error."""
     learning_rate: Literal["constant", "falling"] | None = None
-    """From the column of the learning rate; None without one."""
+    """From the column of the learning rate, up to where runs are cut; None without one."""
+    falling: int = 0
+    """The number of runs whose learning rate falls, and that are not cut."""
+    cut: Cut | None = None
+    """None if no run is cut where its learning rate falls."""
     steepens: bool = False
     """Whether most curves become steeper per decade later in the run, as with a falling learning rate."""
     warmup: float | None = None

@@ -9,7 +9,7 @@ from itertools import product
 from shapeflow.base.units import Amount, flops
 from shapeflow.doctor import names
 from shapeflow.doctor.curves import Key
-from shapeflow.doctor.facts import CurveFacts, FileFacts
+from shapeflow.doctor.facts import CurveFacts, Cut, FileFacts
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
@@ -133,8 +133,11 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "").replace('"', "") + '"'
 
 
-def advice_of(reading: Reading, roles: Roles, facts: CurveFacts | None, proposed: bool) -> Iterator[str]:
-    """Problems, and how to fix them. `proposed`: whether there are sentences."""
+def advice_of(
+    reading: Reading, roles: Roles, facts: CurveFacts | None, epochs: Mapping[str, Progress], proposed: bool
+) -> Iterator[str]:
+    """Problems, and how to fix them. `epochs`: file -> what counts its steps, if a configuration says so; `proposed`:
+    whether there are sentences."""
     columns, wide, pattern = reading.columns, reading.wide, reading.pattern
     yield from _of_files(reading.files)
     if len(reading.numerals) > 1:
@@ -153,12 +156,16 @@ def advice_of(reading: Reading, roles: Roles, facts: CurveFacts | None, proposed
             "`width64 - loss`, `width128 - loss`"
         )
     if not roles.compute:
-        yield from _without_compute(roles)
+        yield from _without_compute(roles, list(epochs.values()))
     if facts is None:
         return
     if ends(columns, roles, facts):
         if not proposed:
-            yield "each row seems to be the end of a separate run, and a law is fitted along the runs of one shape"
+            yield (
+                "each row seems to be the end of a separate run, and a law is fitted along the runs of one shape: log "
+                "measurements during the runs, or write `points: ends` if each run finished its own schedule; "
+                "`form: chinchilla` fits one law of size and data together"
+            )
         return
     if pattern is None:
         yield "no pattern matches only these files: move them to a folder of their own"
@@ -187,7 +194,7 @@ def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
         yield "the file may hold only a sample of what was logged: export the whole history"
 
 
-def _without_compute(roles: Roles) -> Iterator[str]:
+def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
     timed = next((name for name, one in roles.of.items() if one.role == "time" and "time" in name), None)
     size = next((name for name, one in roles.of.items() if one.role == "parameters"), None)
     data = next((name for name, one in roles.of.items() if one.role == "tokens"), None)
@@ -195,6 +202,13 @@ def _without_compute(roles: Roles) -> Iterator[str]:
     steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
     if not roles.step and roles.tokens:
         steps = "; in a file with a model, its FLOPs per token are used"
+    elif epochs:
+        units = [one.unit for one in epochs]
+        counts = " to ".join(f"{unit:g}" for unit in dict.fromkeys((min(units), max(units))))
+        steps = (
+            f"; `{roles.epochs}` counts epochs of {counts} steps, by {epochs[0].source} next to the log: in a file "
+            "with a model, its FLOPs per step are used (`step_unit` states another length)"
+        )
     elif not roles.step and (counted := roles.epochs or roles.samples):
         unit = "40 steps" if roles.epochs else "1 samples"
         what = "how many steps an epoch has" if roles.epochs else "what a sample is"
@@ -243,7 +257,12 @@ def ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool
 def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
     if facts.shapes and facts.points[1] < 5:
         yield f"no run has more than {facts.points[1]} points: a law needs at least 5 per shape, better 12 per run"
-    if facts.repeated:
+    if facts.restarted:
+        yield (
+            f"the steps of {facts.restarted} runs begin again with lower errors than before: add what a run had "
+            "counted before it was continued, or separate several runs by `run`"
+        )
+    elif facts.repeated:
         yield f"{facts.repeated} steps were logged more than once: the last one is used; separate several runs by `run`"
     if facts.decades[0] < 1:
         yield (
@@ -254,6 +273,13 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         yield f"rows that are not points: {reasons}"
     if facts.diverged:
         yield f"{facts.diverged} of {facts.runs} runs diverged: they end far above their lowest error"
+    if facts.cut is not None:
+        yield _of_cut(roles, facts, facts.cut)
+    if facts.falling and facts.learning_rate != "falling":
+        yield (
+            f"the learning rate (`{roles.rate}`) of {facts.falling} of {facts.runs} runs falls along the run, and laws "
+            "at a constant rate do not mix with it: leave these runs out, by `where` or by their files"
+        )
     if facts.learning_rate == "falling":
         yield f"the learning rate (`{roles.rate}`) falls along the runs: a law needs runs at a constant rate"
     elif facts.steepens:
@@ -264,3 +290,14 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         )
     if words.is_share(roles.errors[0]) and facts.error[1] > 1:
         yield f"`{roles.errors[0]}` is above 1: divide percentages by 100"
+
+
+def _of_cut(roles: Roles, facts: CurveFacts, cut: Cut) -> str:
+    at = [f"{place:.0f}" if cut.steps else flops(place) for place in dict.fromkeys(cut.at)]
+    where = f"step {' to '.join(at)}" if cut.steps else " to ".join(at)
+    left = " to ".join(str(count) for count in dict.fromkeys(cut.points))
+    return (
+        f"the learning rate (`{roles.rate}`) of {cut.runs} of {facts.runs} runs is constant and falls at the end, from "
+        f"{where}: a fit cuts them there, which leaves {left} points of each, and their ends measure what a cooldown "
+        "gains"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -56,6 +56,11 @@ class Reading:
     def pieces(self, wanted: Wanted) -> Iterator[tuple[str, Iterator[Piece]]]:
         """Yield the name of the run of each log, and its rows, in blocks of the wanted columns where possible."""
         return ((log.log.run.as_posix(), log.pieces(wanted)) for log in self.logs)
+
+    def highest(self, column: str) -> dict[Path, float]:
+        """Each log -> the highest number in a column; 0 without one."""
+        wanted = Wanted(frozenset(), frozenset((column,)))
+        return {log.path: _highest(log.pieces(wanted), column) for log in self.logs}
 
     def some(self) -> list[Row]:
         """The first rows of each log, as many as `CELLS` allows. Each row contains the run of its file."""
@@ -245,3 +250,14 @@ def _given(log: Source, values: Mapping[str, str]) -> Source:
             yield piece.given(values) if isinstance(piece, Block) else {**piece, **values}
 
     return attrs.evolve(log, read=read, read_pieces=pieces, placed=True, given=values)
+
+
+def _highest(pieces: Iterable[Piece], name: str) -> float:
+    """The highest number of a column; 0 without one."""
+    column = Column(name)
+    for piece in pieces:
+        if isinstance(piece, Block):
+            column.add_all(piece.cells[name])
+        else:
+            column.add(piece.get(name))
+    return column.high if column.numbers else 0.0

@@ -20,15 +20,27 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import Dimension
 from shapeflow.ir.decay import Decay
-from shapeflow.ir.edits import Edit
+from shapeflow.ir.edits import Edit, SlotValue
 from shapeflow.ir.law import Law
+from shapeflow.ir.memory import Activations, Device
 from shapeflow.ir.mixture import MixtureLaw
 from shapeflow.ir.parameters import ANY, Convention, DataFacts, Growth, Model, Moments, Parameter, Preserves, Teacher
 from shapeflow.ir.route import LawRequest, Problem, Purpose, Route
 from shapeflow.ir.tabulated import AnyLaw
 
 
-class Architecture(Protocol):
+class ArchitectureHooks(Protocol):
+    """Optional members of an architecture, with their defaults."""
+
+    def activations(
+        self, sizes: Mapping[str, int], slots: Mapping[str, SlotValue], device: Device
+    ) -> Activations | None:
+        """What a step keeps for its backward pass. `sizes`: size of every dim in the forward pass; `slots`: those of
+        the shape that is read. Default: None, not known, so that no memory is estimated."""
+        return None
+
+
+class Architecture(ArchitectureHooks, Protocol):
     """A component of `models/`."""
 
     axes: ClassVar[frozenset[str]]
@@ -81,6 +93,12 @@ class Data(DataHooks, Protocol):
 
 class ObjectiveHooks(Protocol):
     """Optional members of an objective, with their defaults."""
+
+    @property
+    def per_logit(self) -> float:
+        """Bytes that the loss needs for each logit at its peak, the logit included. Default: 12, for a log-softmax in
+        float32, its gradient and that of the logits."""
+        return 12.0
 
     @property
     def label_smoothing(self) -> float:

@@ -18,10 +18,12 @@ from shapeflow.base.shapes import Shape
 
 @attrs.frozen
 class RunStarted:
-    """The run starts in its first shape, or resumes at `step`. `plan` is the plan's digest."""
+    """The run starts in its first shape, or resumes at `step`. `plan` is the plan's digest. `micro_batch`: shape -> the
+    samples that each process computes at once, where `--micro-batch auto` chose them."""
 
     plan: str
     step: int
+    micro_batch: Mapping[str, int] | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen
@@ -118,6 +120,8 @@ def event_to_json(event: Event) -> dict[str, Any]:
     fields: dict[str, Any] = {"event": NAMES[type(event)]}
     for field in attrs.fields(type(event)):
         value = getattr(event, field.name)
+        if value is None and field.default is None:
+            continue
         fields[field.name] = value.json() if isinstance(value, Shape) else value
     return fields
 
@@ -140,6 +144,8 @@ def event_from_json(fields: Mapping[str, Any]) -> Event:
     for name in ("values", "errors"):
         if not all(map(_is_number, values.get(name, {}).values())):
             raise ValueError(f"not an event: `{name}` is {values[name]!r}")
+    if not all(type(count) is int and 0 < count < LONGEST for count in (values.get("micro_batch") or {}).values()):
+        raise ValueError(f"not an event: `micro_batch` is {values['micro_batch']!r}")
     event: Event = kind(**values)
     return event
 
@@ -171,6 +177,7 @@ _KINDS: Mapping[str, Any] = {
     "errors": Mapping,
     "evaluating": int | float,
     "plan": str,
+    "micro_batch": Mapping | None,
     "by": str,
     "name": str,
 }

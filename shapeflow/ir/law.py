@@ -102,6 +102,8 @@ class Provenance:
     learning_rate: Literal["constant", "falling", "annealed"] | None = None
     """Learning rate over the points that were used, after the warm-up. `annealed`: each point is the end of a run that
     finished its own schedule."""
+    averaged: bool = False
+    """Whether all errors are known to be those of averaged weights, as those of shapeflow's runs are."""
     citation: str | None = None
     """Source of a published law."""
     files: tuple[tuple[str, str], ...] = ()
@@ -167,8 +169,6 @@ class Law:
     draws: Any = attrs.field(default=None, eq=False, repr=False)
     """None, or a float64 array with one row (a, b, c, d) for each resample. Equal row numbers belong to the same
     resample in all laws of a fit. The law's JSON does not contain them."""
-    averaged: bool = attrs.field(default=False, eq=False, repr=False)
-    """Whether its runs are known to be measured on averaged weights, as those of shapeflow. Not in the law's JSON."""
 
     @property
     def plausible(self) -> bool:

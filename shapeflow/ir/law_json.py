@@ -14,8 +14,8 @@ from shapeflow.ir.tabulated import AnyLaw, TabulatedLaw
 
 _NUMBERS = ("a", "b", "c", "d")
 _TABLE = ("floor", "table")
-_LATER = {"drop"}
-"""Fields that the JSON of a law lacks if they are None."""
+_LATER = {"drop": None, "averaged": False}
+"""Fields that the JSON of a law lacks if they have these values."""
 
 
 def law_to_json(law: AnyLaw) -> dict[str, Any]:
@@ -27,8 +27,8 @@ def law_to_json(law: AnyLaw) -> dict[str, Any]:
     else:
         flat = {name: getattr(law, name) for name in _NUMBERS}
     about = {key: _plain(value) for key, value in attrs.asdict(law.provenance).items()}
-    # Laws without a drop have the same digest as those of versions that did not know drops.
-    return {**flat, **{key: value for key, value in about.items() if key not in _LATER or value is not None}}
+    # Laws without these have the same digest as those of versions that did not know them.
+    return {**flat, **{key: value for key, value in about.items() if key not in _LATER or value != _LATER[key]}}
 
 
 def any_law_from_json(data: Mapping[str, Any]) -> AnyLaw:
@@ -82,6 +82,12 @@ def _number(value: Any, name: str) -> float:
 def _count(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name} must be a count, not {value!r}")
+    return value
+
+
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false, not {value!r}")
     return value
 
 
@@ -174,6 +180,7 @@ _READ: Mapping[str, _Read] = {
     "evaluation": _maybe(_text),
     "data": _maybe(_text),
     "learning_rate": _one_of("constant", "falling", "annealed", None),
+    "averaged": _flag,
     "citation": _maybe(_text),
     "files": _list_of(_file),
     "runs": _count,

@@ -21,6 +21,7 @@ from shapeflow.laws.fitting.fitted_source import FittedSource
 from shapeflow.laws.fitting.from_points import laws_of_points
 from shapeflow.laws.fitting.method import ends_method, ends_summary, method, summary
 from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
+from shapeflow.laws.fitting.unlike import unlike_runs
 from shapeflow.laws.fitting.warnings import doubts, log_doubts
 from shapeflow.laws.joint.fit import joint_laws
 from shapeflow.laws.joint.method import joint_method, joint_summary
@@ -146,7 +147,7 @@ class Fit(FittedSource):
         mixed-conventions, law-without-runs, missing-steps, too-few-points, few-ends, few-sizes,
         missing-parameters, mixed-laws. Warnings: torn-log,
         skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, unfinished-runs,
-        computed-compute, small-compute, falling-rate, loose-law, odd-drop.
+        computed-compute, small-compute, falling-rate, loose-law, odd-drop, unlike-runs.
         """
         before = len(report.errors)
         self._idle(request, report)
@@ -192,11 +193,10 @@ class Fit(FittedSource):
             laws = laws_of_points(points, about, options, resamples)
             how, words = method(options, len(found), self.drop_warmup, self.points), summary(options)
         if not ends:
+            unlike_runs(found, self.drop_warmup, request, report)
             laws = attrs.evolve(laws, laws=with_drops(laws.laws, found, request, report))
         doubts(laws.laws, request, report)
-        own = {shape: all(run.averaged for run in one.runs) for shape, one in found.items()}
-        averaged = {shape: attrs.evolve(law, averaged=own[shape]) for shape, law in laws.laws.items()}
-        return attrs.evolve(laws, laws=averaged, method=how, summary=words)
+        return attrs.evolve(laws, method=how, summary=words)
 
     def _options(self) -> FitOptions:
         return FitOptions(self.offset, self.exponent, self.fixed_exponent, self.delta, self.residual)

@@ -9,7 +9,9 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape, Value
-from shapeflow.ir.edits import EditError
+from shapeflow.ir.components import ArchitectureHooks
+from shapeflow.ir.edits import EditError, SlotValue
+from shapeflow.ir.memory import Activations, Device, integer
 from shapeflow.ir.parameters import Compute, Convention, DataFacts, Model, Parameter
 from shapeflow.models.parts import number, whole
 
@@ -20,7 +22,7 @@ LARGEST = 1 << 27
 
 
 @attrs.frozen
-class RandomFeatures:
+class RandomFeatures(ArchitectureHooks):
     """A linear model on random features (Paquette et al. 2024, arXiv 2405.15074): it sees `width` random combinations
     W^T x of a vector and trains one parameter for each. W is not trained; its entries are normal with variance
     1 / width and depend on the seed of the run. A wider model sees the features of a narrower one, and more. All
@@ -39,6 +41,22 @@ class RandomFeatures:
     def shape(self, values: Mapping[str, Value]) -> Shape:
         """A candidate with the values of all axes. Raises EditError `missing-setting`, `setting-and-axis`."""
         return whole("random_features", {"width": self.width}, values)
+
+    def activations(
+        self, sizes: Mapping[str, int], slots: Mapping[str, SlotValue], device: Device
+    ) -> Activations | None:
+        """The random features of a sample, and the random matrix."""
+        width, entries = sizes["feature"], integer(slots, "features")
+        return Activations(
+            block=0.0,
+            entry=0.0,
+            rest=4.0 * width,
+            working=4.0 * width,
+            forward=4.0 * width,
+            logits=1,
+            rows=1,
+            fixed=4.0 * width * entries,
+        )
 
     def declare(self, facts: DataFacts, stored: Mapping[str, int]) -> Model:
         """The model for some vectors. Raises EditError `wrong-data`. The sizes of a shape also raise

@@ -9,7 +9,9 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape, Value
+from shapeflow.ir.components import ArchitectureHooks
 from shapeflow.ir.edits import EditError, SlotValue
+from shapeflow.ir.memory import Activations, Device, integer
 from shapeflow.ir.parameters import Compute, Convention, DataFacts, Model, Parameter, fitting, sequences_of
 from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, number, whole, whole_heads
 
@@ -34,7 +36,7 @@ _HEAD = linear("head", "vocabulary", "residual", bias=False)
 
 
 @attrs.frozen
-class Transformer:
+class Transformer(ArchitectureHooks):
     """Decoder-only transformer like Llama: pre-norm blocks with RMSNorm, rotary positions, SwiGLU, no biases.
 
     Set `heads` or `head_width`; if the width is an axis, set `head_width`. `context`, `depth` and `width` are settings
@@ -118,6 +120,14 @@ class Transformer:
             samples=lambda shape: self._sequences(shape, facts),
         )
 
+    def activations(
+        self, sizes: Mapping[str, int], slots: Mapping[str, SlotValue], device: Device
+    ) -> Activations | None:
+        """As torch keeps them: see `_activations`."""
+        return _activations(
+            sizes, integer(slots, "context"), integer(slots, "head_width"), "attend.separator" in slots, device
+        )
+
     def _kv_heads(self, heads: int) -> int:
         if heads % self.kv_ratio:
             message = f"{heads} heads are not divisible into groups of {self.kv_ratio} that share a key and value head"
@@ -149,3 +159,26 @@ def _compute(sizes: Mapping[str, int], n: int, convention: Convention) -> Comput
     if convention == "paper":
         return Compute(sample=3.0 * macs)
     return Compute(sample=6.0 * (macs + n * d * sizes["vocabulary"]))
+
+
+def _activations(sizes: Mapping[str, int], n: int, head: int, masked: bool, device: Device) -> Activations:
+    """What one window of n tokens keeps. For each token of a block, always in float32: the stream before attention and
+    before the MLP, both once more as normed without scale, 2 numbers of the norms and 1 of each head. Then queries,
+    keys, values, what attention read and its copy by tokens, the inputs of the other two groups of matrices (in
+    bfloat16 a copy for each matrix), and 4 arrays of hidden units."""
+    d, m, v = sizes["residual"], sizes["hidden"], sizes["vocabulary"]
+    kv = d if masked else sizes["kv_heads"]
+    half, inputs = (2, 5) if device == "cuda" else (4, 2)
+    stream = 4 * (4 * d + 2 + sizes["heads"] // head)
+    mask = n * (5 if device == "cpu" else 3) if masked else 0
+    return Activations(
+        block=n * (stream + half * (3 * d + 2 * kv + inputs * d + 4 * m)),
+        entry=4.0 * n * d,
+        rest=n * (8.0 * d + half * d + 16 + mask),
+        working=n * (4.0 * d + 3 * half * m),
+        forward=n * (8.0 * d + half * (d + 3 * m)),
+        logits=n * v,
+        rows=n,
+        head=4.0 * v * d,
+        casts=0.0 if device == "cpu" else 2.0 * (v * d + sizes["depth"] * (2 * d * d + 2 * d * kv + 3 * d * m)),
+    )

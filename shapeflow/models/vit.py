@@ -9,7 +9,9 @@ import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape, Value
+from shapeflow.ir.components import ArchitectureHooks
 from shapeflow.ir.edits import EditError, SlotValue
+from shapeflow.ir.memory import Activations, Device, integer
 from shapeflow.ir.parameters import Compute, Convention, DataFacts, Model, Parameter, grid_of
 from shapeflow.models.parts import blocks, head_width, hidden, linear, norm, number, whole, whole_heads
 
@@ -39,7 +41,7 @@ _BODY = (
 
 
 @attrs.frozen
-class Vit:
+class Vit(ArchitectureHooks):
     """Vision transformer: pre-norm blocks with LayerNorm and biases, and learned positions. `V640-12` of Anagnostidis
     et al. 2024 is `vit(width: 640, depth: 12, heads: 10)`.
 
@@ -111,6 +113,28 @@ class Vit:
             seen=seen,
             compute=lambda shape, convention: self._compute(sizes(shape), seen(shape), convention),
             samples=lambda shape: shape.number("batch") if "batch" in shape else facts.batch,
+        )
+
+    def activations(
+        self, sizes: Mapping[str, int], slots: Mapping[str, SlotValue], device: Device
+    ) -> Activations | None:
+        """As torch keeps them. For each token of a block, always in float32: the stream before attention and before the
+        MLP, 4 numbers of the norms and 1 of each head. Then queries, keys, values, what attention read, the inputs of
+        the other two groups of matrices (in bfloat16 a copy for each matrix), and 2 arrays of hidden units."""
+        d, m, patches = sizes["residual"], sizes["hidden"], sizes["grid"] ** 2
+        n, pixels = patches + self.registers + (self.pool == "cls"), patches * sizes["patch"] ** 2 * sizes["channel"]
+        half, inputs = (2, 4) if device == "cuda" else (4, 2)
+        stream = 4 * (2 * d + 4 + sizes["heads"] // integer(slots, "head_width"))
+        return Activations(
+            block=n * (stream + half * (4 * d + inputs * d + 2 * m)),
+            entry=4.0 * n * d,
+            rest=4.0 * n * d + half * pixels,
+            working=n * (4.0 * d + 2 * half * m),
+            forward=n * (4.0 * d + half * max(5 * d, d + 2 * m)),
+            logits=sizes["classes"],
+            rows=1,
+            head=4.0 * sizes["classes"] * d,
+            casts=0.0 if device == "cpu" else 2.0 * sizes["depth"] * (4 * d * d + 2 * d * m),
         )
 
     def _prefix(self) -> tuple[Parameter, ...]:

@@ -57,6 +57,11 @@ class Mixture(ObjectiveHooks):
         return tuple(leaf for one in parts for leaf in (one.active if isinstance(one, Mixture) else (one,)))
 
     @property
+    def per_logit(self) -> float:
+        """That of all parts together: what each of them makes is kept until the backward pass."""
+        return sum(float(one.per_logit) for one in self.active)
+
+    @property
     def data(self) -> str:
         """The kind of data of its parts."""
         return next((str(one.data) for one in self.of if one.data != ANY), ANY)

@@ -15,6 +15,7 @@ from rich.text import Text
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan, Point, Stage, forecast
 from shapeflow.ir.plan_json import answer_to_json
+from shapeflow.preview.memory import memory_json
 from shapeflow.preview.numbers import clock, error, percent, scale
 
 PIECES = 64
@@ -199,6 +200,7 @@ def curves(plan: Plan) -> dict[str, Any]:
             }
             for stage in plan.stages
         ],
+        "memory": memory_json(plan),
         "savings": savings(plan),
         "curves": [
             {"label": curve.label, "points": [list(point) for point in curve.points]} for curve in all_curves(plan)

@@ -146,6 +146,8 @@ def _assumed(found: Findings) -> Iterator[tuple[str, str]]:
     cost = found.family.step_cost
     if cost is None:
         yield "assumes", "that a step costs FLOPs in proportion to the width: the logs have no steps"
+    elif cost <= 0:
+        yield "beware", f"a step costs width^{cost:.3g}: is the compute that of all steps so far, and the width right?"
     elif abs(cost - 1) > 0.05:
         yield (
             "size",

@@ -32,8 +32,12 @@ class Live:
     def listen(self, event: Event) -> None:
         """Show an event."""
         match event:
-            case RunStarted(step=step) if step:
-                self.out.print(f"  resuming after step {count(step)}")
+            case RunStarted(step=step, micro_batch=counts):
+                if step:
+                    self.out.print(f"  resuming after step {count(step)}")
+                if counts:
+                    said = ", ".join(f"{number} at {shape}" for shape, number in counts.items())
+                    self.out.print(f"  samples at once: {said}")
             case StageEntered(stage=stage, shape=shape, step=step):
                 by = self.plan.stages[stage].arrives_by
                 name = shape.written(self.plan.units)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from shapeflow.ir.plan import Blend, Plan, Stage, Transition
 from shapeflow.preview.answer import answer_view
+from shapeflow.preview.memory import memory_line
 from shapeflow.preview.numbers import clock, count, duration, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines
 
@@ -110,9 +111,10 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
 
 
 def _words(plan: Plan) -> Iterator[str]:
-    """Credits, learning rates, then the notes."""
+    """Credits, learning rates, memory, then the notes."""
     yield from _credits(plan)
     yield from rate_lines(plan)
+    yield from memory_line(plan)
     for note in plan.notes:
         yield f"note: {note}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -69,11 +69,14 @@ def execute(
     resume: Path | None = None,
     until: tuple[str, float] | None = None,
     pause: int | None = None,
+    sync: Callable[[], None] = lambda: None,
 ) -> Iterator[Event]:
     """Run a plan from its start, or from a checkpoint (`resume`), and yield its events.
 
     `folder`: where checkpoints are written; None: nowhere. `until`: a metric and the value at which the run ends early.
-    `pause`: the step after which it ends early. The order of events depends only on the plan, until such an early end.
+    `pause`: the step after which it ends early. `sync`: called before each checkpoint is written, to make the events so
+    far durable: a checkpoint that survives a power failure is then never ahead of its log. The order of events depends
+    only on the plan, until such an early end.
     """
     if resume is None:
         machine.take(plan.stages[0])
@@ -110,11 +113,11 @@ def execute(
                 yield Measured(*at, held.values, trained, held.errors, evaluating)
                 reached = until is not None and held.values.get(until[0], math.inf) <= until[1]
             if folder is not None and _saves(plan, step + 1):
-                yield _save(machine, folder, step + 1)
+                yield _save(machine, folder, step + 1, sync)
             paused = step + 1 == pause
             if (reached or paused or machine.asked_to_stop()) and step + 1 < plan.steps:
                 if folder is not None and not _saves(plan, step + 1):
-                    yield _save(machine, folder, step + 1)
+                    yield _save(machine, folder, step + 1, sync)
                 yield RunEnded(step + 1, compute, False)
                 return
     yield RunEnded(plan.steps, compute, True)
@@ -124,7 +127,8 @@ def _saves(plan: Plan, done: int) -> bool:
     return done == plan.steps or (plan.checkpoint is not None and done % plan.checkpoint == 0)
 
 
-def _save(machine: Machine, folder: Path, done: int) -> Event:
+def _save(machine: Machine, folder: Path, done: int, sync: Callable[[], None]) -> Event:
+    sync()
     name = checkpoint_name(done)
     machine.save(folder / name, done)
     return CheckpointSaved(done, name)

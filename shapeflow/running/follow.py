@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from shapeflow.ir.events import Event, Measured, RunEnded
+from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import Machine, execute
 from shapeflow.running.run_log import Log
@@ -42,6 +42,8 @@ class Course:
     until: Goal | None = None
     pause: int | None = None
     """The step after which the run ends early."""
+    micro_batch: Mapping[str, int] | None = None
+    """Shape -> samples that a process computes at once, where that was chosen by the memory there is."""
 
 
 def follow(plan: Plan, machine: Machine, folder: Path | None, course: Course, listen: Listen) -> Outcome:
@@ -50,8 +52,11 @@ def follow(plan: Plan, machine: Machine, folder: Path | None, course: Course, li
     log = None if folder is None else Log(folder, plan.steps)
     measured: Measured | None = None
     ended: RunEnded | None = None
+    sync = log.sync if log is not None else lambda: None
     try:
-        for event in execute(plan, machine, course.checkpoints, course.resume, course.until, course.pause):
+        for event in execute(plan, machine, course.checkpoints, course.resume, course.until, course.pause, sync):
+            if isinstance(event, RunStarted):
+                event = attrs.evolve(event, micro_batch=course.micro_batch)
             if log is not None:
                 log.write(event)
                 listen(event)

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, read_text
+from shapeflow.base.files import cannot_write, make_folder, read_text
 from shapeflow.base.json_text import parse_json
-from shapeflow.ir.events import CheckpointSaved, Event, RunEnded, StepDone, event_to_json
+from shapeflow.ir.events import Event, RunEnded, StepDone, event_to_json
 
 PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"
 LINES = 5_000
@@ -20,14 +20,14 @@ LINES = 5_000
 def require_machine(folder: Path, machine: str) -> None:
     """Raise Refused `other-machine` if a folder contains a run of another machine: its log is neither to be continued
     nor to be read as that of this one."""
-    if not (folder / EVENTS).exists() or (found := _machine_of(folder)) == machine:
+    if not (folder / EVENTS).exists() or (found := machine_of(folder)) == machine:
         return
     message = f"the run in `{folder}` was made by the machine `{found}`, not by `{machine}`"
     help_ = f"choose another folder with `-o`, or write `--machine {found}`"
     raise Refused(Diagnostic("other-machine", message, place=str(folder), help=help_))
 
 
-def _machine_of(folder: Path) -> str:
+def machine_of(folder: Path) -> str:
     """The machine that `data.json` names; `torch` if it names none."""
     try:
         about = parse_json(read_text(folder / DATA))
@@ -37,7 +37,7 @@ def _machine_of(folder: Path) -> str:
 
 
 class Log:
-    """Appends events to `events.jsonl`. Each line is written immediately. Checkpoints sync the file to disk."""
+    """Appends events to `events.jsonl`. Each line is written at once; `sync` and the end of the run sync it to disk."""
 
     def __init__(self, folder: Path, steps: int) -> None:
         """Raises Refused `disk-full`, `cannot-write`."""
@@ -61,8 +61,17 @@ class Log:
             # write may write only part of the line.
             while left:
                 left = left[self._file.write(left) :]
-            if isinstance(event, CheckpointSaved | RunEnded):
+            if isinstance(event, RunEnded):
                 os.fsync(self._file.fileno())
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def sync(self) -> None:
+        """Make the events so far durable. The entry of the file in its folder is durable since `prepare` wrote it.
+
+        Raises Refused `disk-full`, `cannot-write`."""
+        try:
+            os.fsync(self._file.fileno())
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
@@ -80,7 +89,7 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         """Raises Refused `run-busy`, `cannot-write`."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self._descriptor = os.open(folder, os.O_RDONLY)
         except OSError as error:
             raise cannot_write(folder, error) from error

@@ -10,6 +10,8 @@ import attrs
 PIECE = 1 << 18
 """The maximum number of characters of a piece. A tokenizer encodes each piece separately, and several pieces per
 call."""
+NO_TEXT = "no text in the column"
+"""The reason for which a missing value is left out."""
 
 
 @attrs.frozen
@@ -37,7 +39,7 @@ class Tally:
 def document(text: object, tally: Tally) -> Iterator[Piece]:
     """The pieces of a document in memory. Anything that is not text is skipped and counted."""
     if text is None:
-        tally.drop("no text in the column")
+        tally.drop(NO_TEXT)
     elif not isinstance(text, str):
         tally.drop("column value is not text")
     elif not text:

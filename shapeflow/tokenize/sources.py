@@ -9,6 +9,7 @@ import codecs
 import gzip
 import io
 import json
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,8 +54,11 @@ def found(sources: Sequence[Path], choice: Choice) -> list[File]:
                 files.append(File(source, sum(path.stat().st_size for path in saved_files(source))))
             elif source.is_dir():
                 files += [File(path, path.stat().st_size) for path in _below(source, choice.files)]
+            elif not stat.S_ISREG((status := source.stat()).st_mode):
+                # A text is read twice, and a pipe may never be written to.
+                raise cannot_read(source, "it is not a regular file")
             else:
-                files.append(File(source, source.stat().st_size))
+                files.append(File(source, status.st_size))
         except OSError as error:
             raise cannot_read(source, (error.strerror or str(error)).lower()) from error
     return files

@@ -14,11 +14,13 @@ from typing import Any
 from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.base.json_text import parse_json
-from shapeflow.tokenize.pieces import Piece, Tally, document
+from shapeflow.tokenize.pieces import NO_TEXT, Piece, Tally, document
 
 STATE, SPLITS = "state.json", "dataset_dict.json"
 ROWS = 512
-"""The number of rows of a table that are kept in memory."""
+"""The number of rows of a saved data set that are kept in memory."""
+HELD, MANY = 1 << 26, 1 << 14
+"""About how many bytes of a parquet file are kept in memory, and the most rows."""
 
 
 def is_saved(folder: Path) -> bool:
@@ -62,22 +64,47 @@ def parquet(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
     try:
         with arrow.parquet.ParquetFile(path) as file:
             _check(file.schema_arrow, column, path)
-            for group in range(file.metadata.num_row_groups):
-                size = file.metadata.row_group(group).total_byte_size
-                if (reason := above("SHAPEFLOW_MOST_GROUP_BYTES", "a group of its rows", size, "bytes")) is not None:
-                    raise OSError(reason)
+            batch_size = _batch_size(file.metadata)
+        # A text that many rows share is kept once, however small the file makes the reference to it.
+        with arrow.parquet.ParquetFile(path, read_dictionary=[column]) as file:
             rows, total = 0, max(1, file.metadata.num_rows)
-            for batch in file.iter_batches(batch_size=ROWS, columns=[column]):
+            for batch in file.iter_batches(batch_size=batch_size, columns=[column]):
                 yield from _rows(batch, column, tally)
                 rows += batch.num_rows
                 tally.seen = before + size * rows // total
-    except arrow.ArrowException as error:
-        raise OSError(str(error)) from error
+    # A broken file also has names that are not UTF-8, and places that do not exist.
+    except (arrow.ArrowException, OverflowError, MemoryError, ValueError, LookupError) as error:
+        raise OSError(str(error) or "it needs too much memory") from error
+
+
+def _batch_size(metadata: Any) -> int:
+    """The number of rows that take about `HELD` bytes, by the sizes that the file states. Raises OSError if a group of
+    rows unpacks to too much. The metadata of a column is not asked for: pyarrow aborts if it is broken."""
+    most = 0.0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        size = group.total_byte_size
+        if (reason := above("SHAPEFLOW_MOST_GROUP_BYTES", "a group of its rows", size, "bytes")) is not None:
+            raise OSError(reason)
+        most = max(most, size / max(1, group.num_rows))
+    return int(min(MANY, max(1.0, HELD / max(most, 1.0))))
 
 
 def _rows(batch: Any, column: str, tally: Tally) -> Iterator[Piece]:
-    for text in batch.column(column).to_pylist():
-        yield from document(text, tally)
+    held = batch.column(column)
+    if missing := held.null_count:
+        held = held.drop_null()
+        tally.drop(NO_TEXT, missing)
+    if not hasattr(held, "dictionary"):
+        for text in held.to_pylist():
+            yield from document(text, tally)
+        return
+    texts, places = held.dictionary.to_pylist(), held.indices.to_pylist()
+    size = sum(len(texts[place] or "") for place in places)
+    if (reason := above("SHAPEFLOW_MOST_GROUP_BYTES", "a group of its rows", size, "bytes")) is not None:
+        raise OSError(reason)
+    for place in places:
+        yield from document(texts[place], tally)
 
 
 def _check(schema: Any, column: str, path: Path) -> None:

@@ -13,6 +13,7 @@ from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.route import Curve, Problem
 from shapeflow.traversals.bounds import Budget, InUnit
 from shapeflow.traversals.envelope import FEW, Crossing, Floats, Lines, crossings, entry, openings
+from shapeflow.traversals.free import Free, least_error
 from shapeflow.traversals.order import Order
 from shapeflow.traversals.search import End, Rules, Way, cheapest
 from shapeflow.traversals.worthwhile import ROOM, ROUNDS, Curves, Ends, Field, Terms, bounded
@@ -74,7 +75,18 @@ class Question:
         range."""
         kept, above = self._worthwhile(rules, unmeasured, priced) or (None, 0.0)
         found = self._among(kept, rules, unmeasured, priced)
-        return found and attrs.evolve(found, above=above)
+        return found and attrs.evolve(found, above=self._above_free(found) if found.cut else above)
+
+    def _above_free(self, way: Way) -> float:
+        """A bound for `Way.above`: how much higher than with free switches between all laws."""
+        if not way.on_target:
+            least = least_error(self.laws, self.start, self._whole)
+            return way.stretches[-1].last / least - 1 if least > 0 else math.inf
+        target = way.stretches[-1].last
+        free = Free.of(self.laws, self.start, target)
+        begin = min(entry(law, self.start) for law in self.laws if law.floor < self.start)
+        least = begin + (free.compute(target) if free else 0.0)
+        return way.total / least - 1 if least > 0 else math.inf
 
     def _among(self, kept: Sequence[int] | None, rules: Rules, unmeasured: bool, priced: bool) -> Way | None:
         """The same, over some of the candidates; None: over all."""

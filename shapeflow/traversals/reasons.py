@@ -20,21 +20,25 @@ def reasons(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> li
 
 
 def _near(problem: Problem, way: Way) -> list[str]:
-    """A note on a plan that may not be the cheapest, since not all candidates were searched."""
+    """A note on a plan that may not be the cheapest, since not all candidates or routes were searched."""
     if not way.above:
         return []
-    what = "its compute" if way.on_target else "its error"
-    return [
-        f"{len(problem.candidates):,} candidates are too many to compare at every switch: some were left out, and "
-        f"{what} is at most {way.above:.2g} of itself above the least possible"
-    ]
+    what = "compute" if way.on_target else "error"
+    bound = f"its {what} is at most {way.above:.2g} of itself above the least possible"
+    if not math.isfinite(way.above):
+        bound = f"its {what} may be above the least possible"
+    few = f"{len(problem.candidates):,} candidates"
+    if way.cut:
+        return [f"{few} allow too many routes to compare: some were left out, and {bound}"]
+    return [f"{few} are too many to compare at every switch: some were left out, and {bound}"]
 
 
 def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
     """Notes that explain why the plan has one shape, with numbers."""
     (only,) = way.stretches
     here, shape = asked.laws[only.law], written(problem.candidates[only.law], problem)
-    why = _why(asked, only, unmeasured)
+    # Each reason takes a search, and this one was ended by its limit.
+    why = "no cheaper plan is among those that were compared" if way.cut else _why(asked, only, unmeasured)
     notes = [f"one stage: {shape} is the best fixed shape down to error {only.last:.4g}, and {why}"]
     for index, (candidate, law) in enumerate(zip(problem.candidates, asked.laws, strict=True)):
         if index == only.law:

@@ -11,6 +11,7 @@ import attrs
 
 from shapeflow.ir.route import Curve
 from shapeflow.traversals.envelope import TIE, Crossing, Stretch, along, entry
+from shapeflow.traversals.limit import Limit
 
 ROUNDING = 1e-9
 
@@ -54,7 +55,9 @@ class Way:
     on_target: bool
     above: float = 0.0
     """How much higher the total may be than that of the cheapest route, as a share of it; for a budget: the error. 0
-    unless there were too many candidates to search."""
+    unless there were too many candidates or routes to search."""
+    cut: bool = False
+    """Whether the search was ended by its limit, see `Limit`."""
 
 
 @attrs.frozen(eq=False)
@@ -86,12 +89,16 @@ def cheapest(
     Cheapest means the least compute to a target, or the least error for a budget of compute without a target. Of equal
     routes, the one with the fewest stages wins. Routes with a single law are included, so the result never costs more
     than the best fixed shape.
+
+    The search takes at most `limit.MOST` comparisons of routes. Of more routes, those that switch at lower errors are
+    left out, and `Way.cut` is set.
     """
     search = _Search(laws, start, end, rules or Rules())
     for event in events:
         search.plan(event)
     search.run()
-    return search.at_target() or search.at_budget()
+    way = search.at_target() or search.at_budget()
+    return way and attrs.evolve(way, cut=search.limit.reached)
 
 
 class _Search:
@@ -102,6 +109,7 @@ class _Search:
         self.entries: list[list[_Entry]] = [[] for _ in laws]
         self.events: list[tuple[float, int, int]] = []
         self.planned: set[tuple[float, int, int]] = set()
+        self.limit = Limit(laws, start, end.target, self._compute)
         for index, law in enumerate(laws):
             if law.floor < start:
                 begin = entry(law, start) if rules.from_nothing else 0.0
@@ -113,7 +121,18 @@ class _Search:
         ripe = min(error, self.laws[law].error(here + short)) if short > 0 else error
         one = _Entry(law, error, before, total, total - here, spent, stages, parent, ripe)
         self.entries[law].append(one)
+        self._finish(one)
         self._leave_enough(one)
+
+    def _finish(self, one: _Entry) -> None:
+        """Note where the route ends if it stays in this law."""
+        law, target, budget = self.laws[one.law], self.end.target, self._compute
+        if target is not None and (here := entry(law, target)) < math.inf:
+            affordable = self.end.budget is None or self._spent(one, target) <= self.end.budget
+            if affordable and self._long_enough(one, one.base + here):
+                self.limit.to_target(one.base + here)
+        if budget is not None and one.total <= budget and self._long_enough(one, budget):
+            self.limit.to_budget(law.error(budget - one.base))
 
     def plan(self, event: Crossing) -> None:
         """Add an event, once."""
@@ -123,11 +142,20 @@ class _Search:
             heappush(self.events, key)
 
     def run(self) -> None:
-        """Process all events from the start on, including those that are added meanwhile. An event only adds events at
-        lower errors, and each stage adds at most two for each law, so none comes back."""
+        """Process all events from the start on, including those that are added meanwhile, until the limit. An event
+        only adds events at lower errors, so none comes back; but each stage may add two for each law, and each of these
+        a stage, so their number may grow with the power of the number of stages."""
         while self.events:
             error, p, q = heappop(self.events)
+            if not self.limit.take(1 + len(self.entries[p]) + len(self.entries[q])):
+                break
             self.pass_by(Crossing(-error, p, q))
+
+    @property
+    def _compute(self) -> float | None:
+        """FLOPs of the budget, if they are the same in all laws."""
+        budget = self.end.budget
+        return None if budget is None or len(set(self.unit)) > 1 else budget / self.unit[0]
 
     def _leave_enough(self, one: _Entry) -> None:
         """Plan switches such that the last stage before the end of the budget is just long enough."""
@@ -180,6 +208,8 @@ class _Search:
             return
         cost, one = best
         price = self.rules.price(p, q, error)
+        if self.limit.hopeless(cost + price, error):
+            return
         here = entry(self.laws[q], error)
         known = self.entries[q]
         # Skip it if a known route does not cost more, has a stage at least as long so far, and does not have more

@@ -287,7 +287,8 @@ class Bound:
 
     def _competing(self, place: int, there: Flags, asked: Flags) -> Flags:
         """The laws that a plan may switch to within a cell: at some error in it, their rate is not above that of the
-        law before, which stands at the upper edge or was switched to within the cell as well."""
+        law before, which stands at the upper edge or was switched to within the cell as well. Each round adds a law, so
+        there are at most as many rounds as laws."""
         upper, lower = (self.field.curves.rate(error) for error in self.edges[place : place + 2])
         taken = there.copy()
         while True:

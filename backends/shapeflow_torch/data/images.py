@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Refused
+from shapeflow.ir.memory import HELD_OUT_IMAGES
 from shapeflow_torch.data.held_out import too_little
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.data.random import EPOCHS, HELD_OUT, SHOTS, generator
-
-CHUNK = 512
-"""Images per evaluation batch."""
 
 Prepare = Callable[[Tensor], Tensor]
 """Converts stored images to floats of approximately mean 0 and standard deviation 1."""
@@ -86,8 +84,8 @@ class Images:
     def held_out(self, size: int | None, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this process's share of the held-out images and classes in batches. `size`: side to resize them to."""
         images, classes = self._held_out
-        for at in range(0, len(images), CHUNK)[rank::world]:
-            yield resized(self._prepare(images[at : at + CHUNK]), size), classes[at : at + CHUNK]
+        for at in range(0, len(images), HELD_OUT_IMAGES)[rank::world]:
+            yield resized(self._prepare(images[at : at + HELD_OUT_IMAGES]), size), classes[at : at + HELD_OUT_IMAGES]
 
     def shots(self, count: int, size: int | None = None) -> tuple[Tensor, Tensor]:
         """Return `count` training images of each class, not augmented and the same in every run. `size`: side to resize

@@ -14,15 +14,13 @@ from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.bins import HELP
+from shapeflow.ir.memory import HELD_OUT_TOKENS
 from shapeflow.ir.parameters import HELD_OUT_TARGETS
 from shapeflow_torch.data.held_out import too_little
 from shapeflow_torch.data.random import WINDOWS, generator
 
 TARGETS = HELD_OUT_TARGETS
 """Number of held-out tokens to predict, the same at every context."""
-
-CHUNK = 8_192
-"""Tokens per evaluation batch: small enough for a laptop, large enough to use a large machine fully."""
 
 SEARCHED = 1 << 20
 """Tokens per chunk when the text is searched for a token."""
@@ -103,7 +101,7 @@ class Windows:
         pieces = [(inputs[:, :whole].reshape(-1, context), targets[:, :whole].reshape(-1, context), cut)]
         if whole < self.longest:
             pieces.append((inputs[:, whole:], targets[:, whole:], of))
-        rows = max(1, CHUNK // context)
+        rows = max(1, HELD_OUT_TOKENS // context)
         places = [(slice(at, at + rows), piece) for piece in pieces for at in range(0, len(piece[0]), rows)]
         for part, (x, y, window) in places[rank::world]:
             yield x[part], y[part], window[part]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from shapeflow.ir.edits import SlotValue
 from shapeflow.ir.noise import FRESH, noise
@@ -22,24 +23,39 @@ class Net(nn.Module):
 
     The machine sets `readings` and `slots`, which define the current reading of the model, and `seed`, that of the run,
     for parts that are drawn and not trained. A forward pass must call
-    `see` for every parameter in `viewable`, and must read slots that transitions can swap each time.
+    `see` for every parameter in `viewable`, must call its blocks by `through`, and must read slots that transitions can
+    swap each time.
     """
 
     viewable: frozenset[str] = frozenset()
     takes_prefix: bool = False
     """Whether the forward pass takes `prefix` as a second argument (see `Asked.prefix`)."""
+    splits: bool = False
+    """Whether the forward pass is `head(features(...))`, token by token. Then the loss of many tokens is computed in
+    parts, and never holds all logits."""
+    head: nn.Linear
 
     def __init__(self) -> None:
         super().__init__()
         self.readings: Mapping[str, Callable[[Tensor], Tensor]] = {}
         self.slots: Slots = {}
         self.seed = 0
+        self.recompute = False
+        """Whether the backward pass computes the blocks again instead of keeping what they computed."""
         self.blocks = nn.ModuleList()
 
     def see(self, name: str, stored: Tensor) -> Tensor:
         """Return a stored parameter as seen through its current views."""
         reading = self.readings.get(name)
         return stored if reading is None else reading(stored)
+
+    def through(self, block: nn.Module, *inputs: Tensor | None) -> Tensor:
+        """Return the output of a block."""
+        if self.recompute and torch.is_grad_enabled():
+            made: Tensor = checkpoint(block, *inputs, use_reentrant=False)
+            return made
+        out: Tensor = block(*inputs)
+        return out
 
     def tie(self) -> None:
         """Restore tied parameters after the module was moved to a device."""

@@ -73,6 +73,7 @@ class Transformer(Net):
     """Maps tokens (batch, context) to logits (batch, context, vocabulary), at any context length."""
 
     takes_prefix = True
+    splits = True
 
     def __init__(self, sizes: Sizes, slots: Slots) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ class Transformer(Net):
         mask = self.mask(inputs, prefix)
         mask = mask if mask is None else added(mask, x.dtype)
         for block in self.blocks:
-            x = block(x, table, mask)
+            x = self.through(block, x, table, mask)
         out: Tensor = self.norm(x)
         return out
 

@@ -49,7 +49,7 @@ class Denoising(Objective):
         wanted = window[:, 1:].clone()
         wanted[:, : context - asked] = IGNORED
         prefix = context - asked + 1 if self._declared.prefix == "full" else 0
-        return Asked(window[:, :-1], wanted, prefix)
+        return Asked(window[:, :-1], wanted, prefix, masked=True)
 
     def loss(self, logits: Tensor, asked: Asked) -> Tensor:
         return cross_entropy(logits, asked.targets)

@@ -44,6 +44,12 @@ class Asked:
     model's own mask. None: use the model's own mask."""
     answers: dict[str, Tensor] = attrs.field(factory=dict, repr=False)
     """Logits of teachers by the SHA-256 of their files, so that each teacher runs only once per step."""
+    masked: bool = False
+    """Whether some targets may be IGNORED. Each sample has at least one target that counts."""
+    whole: Asked | None = None
+    """The samples that this is a part of: the targets at `rows`, counted over all positions of all samples. `inputs`
+    are those of the whole. None: all positions."""
+    rows: Tensor | None = None
 
 
 class Objective:
@@ -57,7 +63,8 @@ class Objective:
         return Asked(inputs, targets)
 
     def loss(self, logits: Tensor, asked: Asked) -> Tensor:
-        """Return the mean loss over the samples of this process, in nats, in float32 or higher precision."""
+        """Return the mean loss over the targets, in nats, in float32 or higher precision. `asked`: the samples of this
+        process, a micro-batch of them, or some of their tokens (`Asked.rows`)."""
         raise NotImplementedError
 
 

@@ -46,7 +46,7 @@ class Teacher:
     def logits(self, asked: Asked) -> Tensor:
         """Return the logits for the inputs of a step. They are computed once and cached in `asked`."""
         if self.sha256 not in asked.answers:
-            asked.answers[self.sha256] = self.answer(asked.inputs)
+            asked.answers[self.sha256] = self.answer(asked.inputs) if asked.rows is None else self._part(asked)
         return asked.answers[self.sha256]
 
     @torch.no_grad()
@@ -57,6 +57,18 @@ class Teacher:
             inputs = resized(inputs, self._side)
         with autocast(self._site.device, self._site.dtype):
             logits: Tensor = self.net(inputs)
+        return logits[..., : self._tokens]
+
+    @torch.no_grad()
+    def _part(self, asked: Asked) -> Tensor:
+        """Return the logits at the rows of a part. The features of all rows are computed once for all parts."""
+        whole = asked.whole or asked
+        with autocast(self._site.device, self._site.dtype):
+            if self.sha256 not in whole.answers:
+                made = self.net.features(asked.inputs) if self.net.splits else self.net(asked.inputs)
+                whole.answers[self.sha256] = made.flatten(0, -2)
+            rows = whole.answers[self.sha256][asked.rows]
+            logits: Tensor = self.net.head(rows) if self.net.splits else rows
         return logits[..., : self._tokens]
 
 

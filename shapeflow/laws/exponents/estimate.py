@@ -32,5 +32,6 @@ class Estimate:
         return self.high - self.low
 
     def times(self, factor: float) -> Estimate:
-        """The estimate of a multiple; `factor` is above 0."""
-        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+        """The estimate of a multiple."""
+        low, high = sorted((self.low * factor, self.high * factor))
+        return Estimate(self.value * factor, low, high)

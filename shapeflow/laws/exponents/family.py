@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -15,6 +16,8 @@ from shapeflow.laws.logs.runs import Run
 
 WIDTHS = 3
 """Fewest widths: two crossings, and so one slope."""
+RATIO = 4.0
+"""The least ratio of the widest to the narrowest. Below it, crossings show noise rather than a slope."""
 LEAST = 8
 """Fewest points of a run after its warm-up."""
 WARMUP = Amount(2.0, "number")
@@ -91,6 +94,10 @@ def _constant(falling: Sequence[Run]) -> None:
         raise Refused(Diagnostic("falling-rate", message, place=PLACE, notes=notes, help=help))
 
 
+def _shown(widths: Sequence[int]) -> str:
+    return ", ".join(map(str, widths)) or "none"
+
+
 def _enough(by_width: Mapping[int, object], runs: Sequence[Run]) -> None:
     every = sorted({run.shape.number("width") for run in runs})
     if len(every) >= WIDTHS > len(by_width):
@@ -99,9 +106,12 @@ def _enough(by_width: Mapping[int, object], runs: Sequence[Run]) -> None:
         help = "evaluate more often, or run longer"
         raise Refused(Diagnostic("too-few-points", message, place=PLACE, help=help))
     if len(every) < WIDTHS:
-        shown = ", ".join(map(str, every)) or "none"
-        message = f"exponents need runs of at least {WIDTHS} widths, and these have {len(every)}: {shown}"
+        message = f"exponents need runs of at least {WIDTHS} widths, and these have {len(every)}: {_shown(every)}"
         help = "add widths, each a factor of 2 to 4 apart: `shapeflow sweep` trains one run of each"
+        raise Refused(Diagnostic("few-widths", message, place=PLACE, help=help))
+    if every[-1] < RATIO * every[0]:
+        message = f"exponents need widths that differ by a factor of at least {RATIO:g}: these are {_shown(every)}"
+        help = f"add a width of at least {math.ceil(RATIO * every[0])}: `shapeflow sweep` trains one run of each"
         raise Refused(Diagnostic("few-widths", message, place=PLACE, help=help))
 
 

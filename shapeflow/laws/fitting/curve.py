@@ -41,7 +41,7 @@ def measured_curve(runs: Sequence[Sequence[Point]]) -> MeasuredCurve | None:
         x = np.linspace(first, last, min(POINTS, max(len(x) for x, _ in binned)))
         each = np.array([np.interp(x, *one) for one in binned])
         y = each.mean(0)
-        spread = float(np.mean(((each - y) / _slope(x, y)) ** 2, axis=1).sum())
+        spread = float(np.mean(((each - y) / slope_of(x, y)) ** 2, axis=1).sum())
     noise = float(np.sqrt(np.mean([_noise(y) ** 2 for _, y in binned]) / len(binned)))
     return MeasuredCurve(
         compute=tuple(_short(value) for value in np.exp(x)),
@@ -71,7 +71,7 @@ def _noise(y: Floats) -> float:
     return max(float(np.sqrt(np.mean((y[2:] - 2 * y[1:-1] + y[:-2]) ** 2) / 6)), NOISE)
 
 
-def _slope(x: Floats, y: Floats) -> Floats:
+def slope_of(x: Floats, y: Floats) -> Floats:
     """d log error / d log compute along a curve, at most -`FLAT`."""
     if len(x) < 2:
         return np.full_like(x, -FLAT)

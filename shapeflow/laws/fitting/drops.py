@@ -64,9 +64,13 @@ def _measured(law: Law, runs: Sequence[Run], scatter: float) -> tuple[Drop | Non
         assert run.end is not None
         assert run.cooled_share is not None
         if abs(off) > SIGMAS * scatter:
-            wrong.append(f"`{run.file}` is {100 * abs(off):.2g}% off the law where its learning rate begins to fall")
+            wrong.append(f"{run.called} is {100 * abs(off):.2g}% off the law where its learning rate begins to fall")
             continue
-        drops.append((run.end.compute, law.error(run.end.compute) - run.end.error, run.cooled_share))
+        drop = law.error(run.end.compute) - run.end.error
+        if drop <= 0:
+            wrong.append(f"{run.called} ends {-drop:.2g} above the law, although its learning rate fell")
+            continue
+        drops.append((run.end.compute, drop, run.cooled_share))
     if not drops:
         return None, wrong
     longest = max(compute for compute, _, _ in drops)

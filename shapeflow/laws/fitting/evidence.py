@@ -46,6 +46,7 @@ class Evidence:
             convention=request.convention,
             unit=request.unit,
             **{fact: _known(self.runs, fact, assumed.get(fact)) for fact in FACTS},
+            averaged=all(run.averaged for run in self.runs),
             files=tuple((name, logs.hashes[name]) for name in names),
             runs=len(self.runs),
             dropped=self.dropped,

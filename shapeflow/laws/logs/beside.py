@@ -15,6 +15,8 @@ NAMES = (
     "hparams.json", "model_config.json", "wandb-metadata.json",
 )  # fmt: skip
 """Names of configurations, relative to the folder of a log or to the one above it."""
+STATES = ("trainer_state.json", "all_results.json")
+"""Names of files that say how a training went, and are asked for counts alone."""
 LARGEST = 1 << 20
 """Maximum size of a configuration in bytes."""
 MOST, LONGEST = 1000, 1000
@@ -22,15 +24,16 @@ MOST, LONGEST = 1000, 1000
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.-]+) *: *(?P<value>[^#{}\[\]&*|>]*?) *(?:#.*)?")
 
 
-def beside(path: Path) -> dict[str, str]:
+def beside(path: Path, states: bool = False) -> dict[str, str]:
     """Return the numbers and texts in the configurations next to a log, by their keys: `d_model`, and `model.d_model`
-    for one that is nested. A key that stands in several places with different values is left out."""
+    for one that is nested. A key that stands in several places with different values is left out. `states`: whether to
+    read files that say how the training went, too."""
     found: dict[str, str] = {}
     metrics = mlflow.folder_of(path)
     if metrics is not None:
         found.update(_parameters(metrics.parent / "params"))
     for folder in (path.parent, path.parent.parent):
-        for name in NAMES:
+        for name in (*NAMES, *(STATES if states else ())):
             for key, value in _values(folder / name):
                 found.setdefault(key, value)
     return found

@@ -14,6 +14,7 @@ from shapeflow.laws.logs.discover import discover
 from shapeflow.laws.logs.log_files import read_table
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.matches import ANY, matches
+from shapeflow.laws.logs.mistaken import leave_out_copies, report_restarts
 from shapeflow.laws.logs.readers import MissingExtra, Unreadable
 from shapeflow.laws.logs.run_folders import is_run, read_run
 from shapeflow.laws.logs.runs import Logs, Query
@@ -30,6 +31,8 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
     search = read_each(query, request, report, read_run, read_table)
     if search is None:
         return None
+    leave_out_copies(search.logs)
+    report_restarts(search.logs, request, report)
     for run in search.logs.runs.values():
         run.finish()
     return search.logs if len(report.errors) == before else None

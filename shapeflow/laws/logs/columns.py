@@ -151,7 +151,7 @@ class Finder:
         found, or if compute is derived from the progress and the model."""
         names, derived = table.names, step is not None and self.request.step_compute is not None
         if self.query.compute is None:
-            found = next((name for name in COMPUTE if name in names and not table.empty(name)), None)
+            found = next((name for name in COMPUTE if name in names and table.may_count(name)), None)
             if found is not None:
                 return Product((found,), self.query.flops), None
             likely = table.roles.compute

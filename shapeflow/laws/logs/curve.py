@@ -145,7 +145,8 @@ class Curve:
                 columns = " and ".join(f"`{column}`" for column in series.runs) or "the files"
                 help = self.search.request.advice(("run", "; name the column that identifies a run with `{}`"))
                 raise Unreadable(f"{columns} identify more than {RUNS} runs{help or ''}")
-            run = logs.runs[key] = Run(shape, self.name, evaluation=self._evaluation())
+            called = " ".join(one for one in (series.given.get(RUN, ""), *names) if one)
+            run = logs.runs[key] = Run(shape, self.name, name=called, evaluation=self._evaluation())
             # `sweep` wrote this table; it trains at a constant rate.
             run.learning_rate = "constant" if row.get(CONVENTION) else None
         at = number(step)

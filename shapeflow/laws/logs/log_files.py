@@ -8,9 +8,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.curve import CONVENTION, Curve, take_block, wanted_of
+from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import LogSearch
+from shapeflow.laws.logs.mistaken import counts_data
+from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, open_log, same
 from shapeflow.laws.logs.refusals import refused
 from shapeflow.laws.logs.table_facts import facts_of
@@ -30,6 +35,9 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     known = _beside(search, path, names, given)
     names += known
     table = facts_of(names, chain.from_iterable(_selected(search, part, known) for part in parts), axes)
+    if table.roles.epochs is not None and search.query.step_unit is None:
+        column = table.columns[table.roles.epochs]
+        table = attrs.evolve(table, epoch=epoch_of(path, column.high + counts_late(column)))
     if refused(search, table, name):
         return
     curves = [Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
@@ -96,7 +104,15 @@ def _counted(search: LogSearch, log: Log, curves: list[Curve]) -> None:
     for curve in curves:
         compute = curve.series.compute
         if compute is None:
-            search.logs.counted[name] = curve.series.step.said if curve.series.step else ""
+            said = curve.series.step.said if curve.series.step else ""
+            runs = [run for run in search.logs.runs.values() if name in run.files]
+            if (
+                curve.series.step is not None
+                and not curve.series.step.data
+                and any(counts_data(run, search.request) for run in runs)
+            ):
+                said += "; all are multiples of the tokens of a step: if it counts tokens, `step_unit: 1 tokens`"
+            search.logs.counted[name] = said
         elif curve.series.guessed is not None:
             search.logs.counted[name] = curve.series.guessed
         else:

@@ -7,7 +7,9 @@ from typing import Protocol
 
 from shapeflow.base.units import Amount
 from shapeflow.ir.route import LawRequest, Purpose
+from shapeflow.laws.logs.epochs import Epoch
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.words import Role
 from shapeflow.laws.logs.runs import Query
 from shapeflow.laws.logs.series import Progress
@@ -50,6 +52,8 @@ def progress_of(finder: Finds, table: TableFacts, given: Mapping[str, str], file
         return None
     role = words.role_of(column)
     kind = role if role in OTHERS and roles.step != column else "step"
+    if kind == "epochs" and table.epoch is not None:
+        return _in_epochs(column, table, table.epoch)
     if kind in ("time", "rate") or (kind != "step" and query.step_unit is None):
         counts = f"counts {kind}" if kind in ASK else "is a time" if kind == "time" else "is an amount per time"
         finder.wrong("step", column, file, f"{counts}, not steps", ASK.get(kind))
@@ -64,16 +68,29 @@ def _usual(finder: Finds, table: TableFacts) -> Progress | None:
         return _in_units(query, roles.step, "step", table)
     if roles.epochs is not None and query.step_unit is not None and query.step_unit.dimension == "steps":
         return _in_units(query, roles.epochs, "epochs", table)
+    if roles.epochs is not None and table.epoch is not None and roles.tokens is None:
+        return _in_epochs(roles.epochs, table, table.epoch)
     if roles.tokens is not None and finder.request.step_data is not None:
         return Progress(roles.tokens, words.count_of(roles.tokens), data=True)
     return None
 
 
 def _in_units(query: Query, column: str, kind: str, table: TableFacts) -> Progress:
-    unit = query.step_unit
-    facts = table.columns.get(column)
-    late = kind == "epochs" and facts is not None and facts.whole and facts.low == 0
-    return in_units(column, unit, late)
+    return in_units(column, query.step_unit, kind == "epochs" and counts_late(table.columns.get(column)))
+
+
+def _in_epochs(column: str, table: TableFacts, epoch: Epoch) -> Progress:
+    return in_epochs(column, epoch, counts_late(table.columns.get(column)))
+
+
+def counts_late(column: Column | None) -> bool:
+    """Return whether a column of epochs counts from 0 what has already ended."""
+    return column is not None and column.whole and column.low == 0
+
+
+def in_epochs(column: str, epoch: Epoch, late: bool) -> Progress:
+    """Return the progress that a column of epochs counts, of a length that a configuration says."""
+    return Progress(column, epoch.steps, late=late, source=epoch.said)
 
 
 def in_units(column: str, unit: Amount | None, late: bool) -> Progress:

@@ -10,13 +10,15 @@ from shapeflow.laws.logs.table_facts import TableFacts
 
 
 def refused(search: LogSearch, table: TableFacts, file: str) -> bool:
-    """Report a table whose numbers hold commas (`number-format`), or whose rows are ends of runs (`run-ends`). Return
-    whether it is such a table."""
+    """Report a table whose numbers hold commas (`number-format`), whose rows are ends of runs (`run-ends`), or hold
+    errors on several kinds of data (`mixed-laws`). Return whether it is such a table."""
     commas = [column for column in table.columns.values() if _matters(search, column)]
     if commas:
         _number_format(search, commas[0], file)
     elif table.roles.ends and not search.query.run and not search.query.ends:
         _run_ends(search, table, file)
+    elif (split := table.roles.split) is not None and not {split[0]} & {*search.query.where, *search.query.run}:
+        _mixed(search, table, split, file)
     else:
         return False
     return True
@@ -59,4 +61,20 @@ def _run_ends(search: LogSearch, table: TableFacts, file: str) -> None:
             "name logs of the runs themselves",
             ("run", "name the columns that identify a run with `{}`"),
         ),
+    )
+
+
+def _mixed(search: LogSearch, table: TableFacts, split: tuple[str, str], file: str) -> None:
+    if "split" in search.reported:
+        return
+    search.reported.add("split")
+    column, value = split
+    kinds = ", ".join(list(table.columns[column].values)[:6])
+    search.report.error(
+        "mixed-laws",
+        f"the rows of `{file}` hold errors on several kinds of data, which `{column}` tells apart",
+        search.request.at("where", "paths"),
+        "one law is fitted to all rows",
+        notes=[f"`{column}` is {kinds}"],
+        help=search.request.advice(("where", f'select one kind: `{{}}: ({column}: "{value}")`')),
     )

@@ -62,6 +62,8 @@ class Run:
     """The file that was read last."""
     files: dict[str, None] = attrs.field(factory=dict)
     """All files that contain rows of the run."""
+    name: str = ""
+    """What its path or its rows call it; empty if nothing does."""
     until: float = math.inf
     """The last step at a constant learning rate. Points in the cooldown after it are excluded from the law."""
     end: Point | None = None
@@ -76,6 +78,8 @@ class Run:
     """Reason -> number of points that cannot be used."""
     repeated: int = 0
     """Number of points that later points replaced."""
+    lower: list[float] = attrs.field(factory=list)
+    """Of each point that a later one replaced: log error of the later less that of the earlier."""
     falls: int = 0
     """Number of times that compute decreased from one row to the next."""
 
@@ -113,7 +117,14 @@ class Run:
         files = dict.fromkeys([file])
         until = constant_until(plan)
         rate: Literal["constant", "falling"] = "constant" if plan.get("schedule") is None else "falling"
-        return cls(shape, file, files, until, evaluation="held-out", data=named, learning_rate=rate, averaged=True)
+        return cls(
+            shape, file, files, until=until, evaluation="held-out", data=named, learning_rate=rate, averaged=True
+        )
+
+    @property
+    def called(self) -> str:
+        """The run as messages name it."""
+        return f"`{self.file}`" + (f", run `{self.name}`" if self.name else "")
 
     @property
     def points(self) -> dict[float, Point]:
@@ -205,7 +216,7 @@ class Run:
         last = next(reversed(self.points.values()), None)
         if key in self.points:
             self.repeated += 1
-            del self.points[key]
+            self.lower.append(math.log(point.error / self.points.pop(key).error))
         elif last is not None and point.compute < last.compute:
             behind = point.step is not None and last.step is not None and point.step < last.step
             self.falls += not behind
@@ -231,17 +242,19 @@ class Run:
     def finish(self) -> None:
         """Set the learning rate and remove the points at which the run had diverged. Call this after the last row."""
         self.settle()
-        if self.learning_rate is None and (at := fall(self.rates)) is not None:
-            self._cut(at)
+        self.cut()
         self.learning_rate = self.learning_rate or learning_rate(self.rates)
         lost = {id(point) for point in diverged(sorted(self.points.values(), key=lambda one: one.compute))}
         self.points = {key: point for key, point in self.points.items() if id(point) not in lost}
         if lost:
             self.excluded["diverged"] += len(lost)
 
-    def _cut(self, at: float) -> None:
-        """Remove the points after the step (or compute) `at`, where the learning rate begins to fall: what is left is a
-        run at a constant rate."""
+    def cut(self) -> None:
+        """Remove the points after the step (or compute) where the learning rate begins to fall, for a run that ends in
+        a cooldown: what is left is a run at a constant rate."""
+        at = fall(self.rates) if self.learning_rate is None else None
+        if at is None:
+            return
         kept = {key: point for key, point in self.points.items() if key <= at}
         last = max(self.points, default=at)
         self.excluded["where the learning rate falls"] += len(self.points) - len(kept)

@@ -57,6 +57,8 @@ class Progress:
     """Whether the unit is images or tokens. Otherwise, it is steps."""
     late: bool = False
     """Whether the column counts from 0 what has already ended, as trainers count epochs."""
+    source: str = ""
+    """What says the unit, if no setting does."""
 
     def of(self, row: Row) -> float | str:
         """Return the steps, or the images or tokens, of a row, or the reason why there are none."""
@@ -75,6 +77,7 @@ class Progress:
         each = "" if self.unit == 1 else f" of {self.unit:g} {'images or tokens' if self.data else 'steps'}"
         what = f"`{self.column}`{each}" if self.data or each else "steps"
         per = "image or token" if self.data else "step"
+        what += f" (by {self.source} next to the log)" if self.source else ""
         return f"{what} times the model's FLOPs per {per}"
 
 

@@ -7,10 +7,12 @@ from itertools import islice
 
 import attrs
 
+from shapeflow.laws.logs.epochs import Epoch
 from shapeflow.laws.logs.finding.axis_words import AxisWords
-from shapeflow.laws.logs.finding.by_name import FILE
-from shapeflow.laws.logs.finding.roles import Roles, roles_of
+from shapeflow.laws.logs.finding.by_name import FILE, Found
+from shapeflow.laws.logs.finding.roles import STILL, Roles, roles_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
+from shapeflow.laws.logs.finding.values import counts_up
 from shapeflow.laws.logs.finding.words import plain
 from shapeflow.laws.logs.readers import Row
 
@@ -26,11 +28,17 @@ class TableFacts:
     columns: Mapping[str, Column] = attrs.field(factory=dict)
     """Column -> a summary of its cells in the first rows."""
     roles: Roles = attrs.field(factory=Roles)
+    stepped: bool = False
+    """Whether steps rise along the runs of the first rows."""
+    epoch: Epoch | None = None
+    """The length of an epoch, if a configuration next to the file says it."""
 
-    def empty(self, name: str) -> bool:
-        """Whether a column holds no number above 0 in the first rows, although it holds numbers."""
+    def may_count(self, name: str) -> bool:
+        """Whether a column may count compute: it does not hold zeros alone in the first rows, nor the same amount all
+        along a run, as that of a step."""
         column = self.columns.get(name)
-        return column is not None and column.numbers > 0 and column.high <= 0
+        zero = column is not None and column.numbers > 0 and column.high <= 0
+        return not zero and not (self.stepped and self.roles.of.get(name, Found()).why == STILL)
 
 
 def facts_of(names: Sequence[str], rows: Iterator[Row], axes: Mapping[str, str]) -> TableFacts:
@@ -39,7 +47,10 @@ def facts_of(names: Sequence[str], rows: Iterator[Row], axes: Mapping[str, str])
     some = list(islice(rows, max(20, min(SAMPLE, CELLS // max(len(names), 1)))))
     columns_of(some, columns)
     of_axes = AxisWords({plain(column): axis for axis, column in axes.items()}, _texts(columns, axes))
-    return TableFacts(names, columns, roles_of(columns, [{**row, FILE: ""} for row in some], of_axes))
+    taken = [{**row, FILE: ""} for row in some]
+    roles = roles_of(columns, taken, of_axes)
+    stepped = roles.step is not None and counts_up(taken, roles.step, [FILE, *roles.axes.values(), *roles.runs])
+    return TableFacts(names, columns, roles, stepped)
 
 
 def _texts(columns: Mapping[str, Column], axes: Mapping[str, str]) -> frozenset[str]:

@@ -25,7 +25,7 @@ def cooled(program: Program, laws: Mapping[Shape, AnyLaw], stages: Sequence[Stag
     shape, law = stages[-1].shape, laws.get(stages[-1].shape)
     if program.metric.unit != "nats" or not isinstance(law, Law):
         return "what the cooldown does to the final error is not known: no run with laws of its kind measured it"
-    if law.averaged:
+    if law.provenance.averaged:
         return (
             f"the cooldown changes the final error by less than {AVERAGED:g} nats: errors are measured on averaged "
             "weights, which already have what it gains"

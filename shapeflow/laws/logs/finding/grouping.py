@@ -16,6 +16,8 @@ MUCH = 0.5
 """Columns separate runs if they reduce the number of rows with repeated steps to less than this share."""
 SHUFFLED = 0.05
 """The largest share of rows after which the step falls, in a table whose rows are in order."""
+SPLITS = 6
+"""The largest number of kinds of data that rows may be of."""
 TOGETHER = 4
 """The largest number of columns that separate runs together."""
 PROGRESS = ("error", "step", "epochs", "tokens", "samples", "compute", "time", "accuracy", "rate")
@@ -163,6 +165,21 @@ def _kinds(
         elif (found := shapes.setdefault(cell, set())) is not None:
             found.add(tuple(str(row.get(axis)) for axis in axes.values()))
     yield from ((cell, len(found)) for cell, found in shapes.items() if found and cell not in ("", "None"))
+
+
+def split_of(columns: Mapping[str, Column], rows: Sequence[Row], errors: Sequence[str]) -> tuple[str, str] | None:
+    """A column of texts such as `train` and `val` whose rows hold errors of each kind in one column, and its value for
+    held-out data. None without one."""
+    for name, column in columns.items():
+        if column.numeric or column.many or not 1 < len(column.values) <= SPLITS:
+            continue
+        held = [value for value in column.values if words.is_held_out(value)]
+        if not held or not any(words.is_training(value) for value in column.values):
+            continue
+        kinds = [{str(row.get(name)).strip() for row in rows if number(row.get(error)) != "blank"} for error in errors]
+        if any(held[0] in kind and any(words.is_training(value) for value in kind) for kind in kinds):
+            return name, held[0]
+    return None
 
 
 def differs_of(

@@ -10,7 +10,7 @@ import attrs
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, RUNS, Found, named
-from shapeflow.laws.logs.finding.grouping import differs_of, runs_of, varied_of, where_of
+from shapeflow.laws.logs.finding.grouping import differs_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
 from shapeflow.laws.logs.finding.words import Role
@@ -25,6 +25,7 @@ RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
 FEW = 12
 """The smallest number of held-out values that is enough for a fit."""
 CREATED = "Created"
+STILL = "named like compute, but it does not grow along a run"
 USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
 """Columns of errors that shapeflow writes."""
 
@@ -53,6 +54,8 @@ class Roles:
     axes: Mapping[str, str] = attrs.field(factory=dict)
     where: tuple[str, str] | None = None
     """A column and its value that select the runs with a constant shape."""
+    split: tuple[str, str] | None = None
+    """A column that tells rows of held-out errors from others, and its value for them."""
     moved: tuple[str, ...] = ()
     """Axes that change within runs."""
     differs: tuple[str, ...] = ()
@@ -75,6 +78,9 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     called = [name for name in by_role.get("run", ()) if columns[name].few]
     step = _step(columns, rows, of, by_role.get("step", ()), [FILE, *called, *axes.values()])
     where, moved = where_of(columns, rows, axes, step, called)
+    split = split_of(columns, rows, by_role.get("error", ()))
+    where = where or split
+    of.update({split[0]: Found("", "it tells held-out errors from others")} if split else {})
     taken = [row for row in rows if where is None or same(row.get(where[0]), where[1])]
     if where is not None:
         axes = varied_of(axes, taken)
@@ -104,6 +110,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         ends=each is not None,
         axes=axes,
         where=where,
+        split=split,
         moved=moved,
         differs=differs_of(columns, taken, axes, runs, of),
         of=of,
@@ -147,7 +154,13 @@ def _counter(columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str
     """A column that counts steps: whole numbers that rise in nearly all rows and restart in some; None if there is
     none."""
     for name, column in columns.items():
-        if name in of or not (column.numeric and column.whole) or column.low < 0 or len(column.values) < 5:
+        if (
+            name in of
+            or words.counts_otherwise(name)
+            or not (column.numeric and column.whole)
+            or column.low < 0
+            or len(column.values) < 5
+        ):
             continue
         values = numbers_of(rows, name)
         rises = sum(after > before for before, after in pairwise(values))
@@ -195,7 +208,7 @@ def _compute(
             if flops != 1:
                 of[name] = Found("compute", f"its name; one unit is {flops:g} FLOPs")
             return (name,), flops
-        of[name] = Found("", "named like compute, but it does not grow along a run")
+        of[name] = Found("", STILL)
     size = next(iter(by_role.get("parameters", ())), None)
     data = next((name for name in by_role.get("tokens", ()) if grows(rows, name, step, keys)), None)
     if size and data:

@@ -26,12 +26,15 @@ _BARE_FLOPS = re.compile(
     r"(?:(?:total|train|training|cumulative|cum)_)*([kmgtpez]?)(flops?|flos|macs?|compute)"
     r"(?:_(?:total|so_far|no_emb|non_embedding))?"
 )
+_WORD_FLOPS = re.compile(r"(?<![a-z0-9])([kmgtpez]?)(flops|flos)(?![a-z0-9])")
 _ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "xent", "crossentropy"}
 _NOT_ERROR = {"scale", "scaler", "aux", "balance", "balancing", "router", "zloss", "z", "ppl", "perplexity", "std"}
 _GOOD = re.compile(r"acc\d?|accuracy|top|precision|recall|miou|iou|f|auc|bleu")
 _HELD_OUT = re.compile(r"(val|eval|valid|validation|validate|test|held|heldout|dev|evaluation)")
 _SHARE = {"err", "error"}
 _STEPS = {"step", "steps", "iteration", "iterations", "iter", "iters", "it", "update", "updates"}
+_OTHER_STEPS = {"micro", "microbatch", "eval", "evaluation", "val", "validation", "test", "epoch", "log", "logging"}
+"""Words of counters that are not of updates: micro-batches, evaluations, calls of a logger."""
 _TIMES = {
     "seconds", "sec", "secs", "s", "ms", "time", "hours", "hour", "hrs", "minutes", "wall", "timestamp", "runtime",
     "elapsed", "duration", "dt", "gpuhours", "eta", "latency",
@@ -100,7 +103,7 @@ def is_setting(name: str) -> bool:
 def flops_of(name: str) -> float | None:
     """FLOPs per unit of a column whose name says that it counts compute; None for other names. `C_no_emb` and `C` are
     known by their values only."""
-    found = _BARE_FLOPS.fullmatch(plain(name))
+    found = _BARE_FLOPS.fullmatch(plain(name)) or _WORD_FLOPS.search(plain(name))
     if found is None or _has(name, {"forward", "fwd", "inference"}) or is_rate_of(name):
         return None
     return PREFIXES[found[1]] * (2.0 if found[2].startswith("mac") else 1.0)
@@ -139,7 +142,13 @@ def is_epochs(name: str) -> bool:
 def is_step(name: str) -> bool:
     """Whether this counts updates of the optimizer: `global_step`, `iter_num`, `time/batch`, `current_steps`."""
     parts = [part for part in words(name) if part not in ("num", "idx", "index", "count", "number")]
-    return bool(parts) and (parts[-1] in _STEPS or parts == ["time", "batch"]) and not is_rate_of(name)
+    named = bool(parts) and (parts[-1] in _STEPS or parts == ["time", "batch"]) and not is_rate_of(name)
+    return named and not counts_otherwise(name)
+
+
+def counts_otherwise(name: str) -> bool:
+    """Whether this counts micro-batches, evaluations or calls of a logger: `micro_step`, `eval_step`."""
+    return not _OTHER_STEPS.isdisjoint(words(name.rpartition("/")[2]))
 
 
 def is_time(name: str) -> bool:
