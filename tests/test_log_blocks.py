@@ -104,7 +104,8 @@ def curves(path: Path, blocks: bool, stepped: bool = False) -> Any:
 
 
 def facts(run: runs.Run) -> tuple[Any, ...]:
-    return sorted(run.rates.items()), run.end, run.spent, sorted(run.excluded.items()), run.repeated, run.falls, run.lower
+    counts = sorted(run.excluded.items()), run.repeated, run.falls, run.lower
+    return sorted(run.rates.items()), run.end, run.spent, *counts
 
 
 def fitted(path: Path, blocks: bool) -> Any:

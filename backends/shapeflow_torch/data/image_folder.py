@@ -39,7 +39,8 @@ _HELP = "put the images of each class into a sub-folder of its own, or correct `
 
 
 def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], device: torch.device) -> Images:
-    """Read all images from the folder or the cache. Raises Refused `data-missing`, `data-mismatch`, `broken-image`."""
+    """Read all images from the folder or the cache. Raises Refused `data-missing`, `data-mismatch`, `broken-image`,
+    `too-little-held-out`."""
     del contexts
     folder = root / settings["path"]
     names, classes = _listed(folder)
@@ -47,6 +48,10 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
     order = {name: number for number, name in enumerate(classes)}
     numbers = np.array([order[name.split("/")[0]] for name in names], np.int64)
     held_out = _held_out(numbers, float(settings["held_out"]))
+    if not held_out.any():
+        message = f"no image of `{folder}` is held out: no class has two images"
+        help_ = "add images: one of each class is held out if it has two or more"
+        raise Refused(Diagnostic("too-little-held-out", message, place="data", help=help_))
     if settings["samples"] is not None:
         _check(folder, int((~held_out).sum()), settings["samples"], "samples")
     pixels, labels = torch.from_numpy(_pixels(folder, names, settings, root)), torch.from_numpy(numbers)

@@ -190,7 +190,7 @@ def _of_table(search: LogSearch, path: Path) -> list[Trial]:
             unusable += row.get(request.metric) not in (None, "")
         else:
             runs.setdefault(str(row["run"]), []).append(point)
-            if isinstance(seed := number(row.get("seed")), float):
+            if isinstance(seed := number(row.get("seed")), float) and seed.is_integer():
                 seeds[str(row["run"])] = int(seed)
     search.close(log)
     if unusable:

@@ -50,11 +50,12 @@ def pairs_along(rows: Sequence[Row], name: str, step: str, keys: Sequence[str]) 
 
 
 def grows(rows: Sequence[Row], name: str, step: str | None, keys: Sequence[str]) -> bool:
-    """Whether a column grows whenever the step does; without a step, whether it changes at all."""
+    """Whether a column grows along the step; without a step, whether it changes at all. A rate rises in about half of
+    the rows. What a resumed trainer repeats does not rise, so not all rows need to."""
     if step is None:
         return len(set(numbers_of(rows, name))) > 1
     rises = [after > before for before, after in pairs_along(rows, name, step, keys)]
-    return sum(rises) > 0.9 * len(rises) > 0
+    return sum(rises) > 0.75 * len(rises) > 0
 
 
 def is_product(rows: Sequence[Row], c: str, n: str, d: str) -> bool:
