@@ -84,7 +84,8 @@ def _chunk(about: dict[int, Any]) -> _Chunk:
 
 def _sizes(file: int, chunk: _Chunk, most: int) -> list[int]:
     """What each page of a chunk unpacks to. Ends as pyarrow does: when all values are seen."""
-    at, seen, sizes = chunk.start, 0, []
+    sizes: list[int] = []
+    at, seen = chunk.start, 0
     while at < chunk.end and seen < chunk.values:
         header, length = _header(file, at)
         packed, own = header.get(3), header.get(2)
