@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from shapeflow.cli import answer, main
+from shapeflow.laws.logs.readers.log import Log
 
 
 def test_ctrl_c_while_modules_are_imported(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -120,3 +121,24 @@ def test_a_table_with_a_name_that_is_not_text(tmp_path: Path, capsys: pytest.Cap
     path.write_text("params,tokens,loss\n1,2,3\n")
     assert answer(["frontier", str(path)]) == 1
     assert "its name is not UTF-8 text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["phases", "--fit"], ["frontier"]])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_log_that_vanishes_between_two_readings(
+    words: list[str], times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("width,params,tokens,step,loss\n" + "".join(f"8,9,{n},{n},{1 + 1 / n}\n" for n in range(1, 50)))
+    real, count = Log.rows, 0
+
+    def rows(self: Log) -> Iterator[Any]:
+        nonlocal count
+        count += 1
+        if count == times:
+            path.unlink()
+        return real(self)
+
+    monkeypatch.setattr(Log, "rows", rows)
+    answer([*words, str(path)])
+    assert "bug" not in capsys.readouterr().err

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -143,7 +144,27 @@ def _answered(words: list[str]) -> int:
     except Refused as refused:
         return _refused(refused)
     except Exception as error:
-        return _refused(_out_of_reach(error)) if getattr(error, "errno", None) in _OUT_OF_REACH else _bug(error)
+        explained = _refusal(error)
+        return _bug(error) if explained is None else _refused(explained)
+
+
+def _refusal(error: Exception) -> Refused | None:
+    """What an exception says of a file that was not found out before. None if it is a bug."""
+    if getattr(error, "errno", None) in _OUT_OF_REACH:
+        return _out_of_reach(error)
+    from shapeflow.laws.logs.readers.log import Unreadable
+
+    return _changed(error, error.path) if isinstance(error, Unreadable) else None
+
+
+def _changed(error: Exception, path: Path | None) -> Refused:
+    """A log that could be read before, and no longer can."""
+    from shapeflow.base.diagnostics import Diagnostic
+
+    name, help_ = path or "a log", "it may have changed while it was read: run the command again"
+    return Refused(
+        Diagnostic("unreadable-log", f"`{name}` cannot be read", place=f"{path}", notes=(f"{error}",), help=help_)
+    )
 
 
 _OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG)

@@ -23,6 +23,9 @@ _CHECKPOINT = re.compile(r"checkpoint-\d+")
 class Unreadable(Exception):  # noqa: N818 - a fact about a file, reported as a diagnostic
     """A file is not a readable log. The message states why."""
 
+    path: Path | None = None
+    """The file, if its rows were being read."""
+
 
 class MissingExtra(Unreadable):
     """A file cannot be read because the package that reads it is not installed."""
@@ -72,7 +75,12 @@ class Log:
             found = self.read(self)
             yield from found if self.numerals == "plain" else translated(found, self.numerals)
         except OSError as error:
-            raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
+            found_out = Unreadable((error.strerror or "it cannot be opened").lower())
+            found_out.path = self.path
+            raise found_out from None
+        except Unreadable as error:
+            error.path = self.path
+            raise
 
     def columns(self) -> list[str]:
         """Return the columns of all rows, in order of appearance. Empty if the file has no rows. Reads the whole file,
