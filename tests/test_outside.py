@@ -142,3 +142,13 @@ def test_a_log_that_vanishes_between_two_readings(
     monkeypatch.setattr(Log, "rows", rows)
     answer([*words, str(path)])
     assert "bug" not in capsys.readouterr().err
+
+
+def test_a_current_folder_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert answer(["doctor", "."]) == 1
+    assert "it was removed" in capsys.readouterr().err

@@ -152,6 +152,8 @@ def _refusal(error: Exception) -> Refused | None:
     """What an exception says of a file that was not found out before. None if it is a bug."""
     if getattr(error, "errno", None) in _OUT_OF_REACH:
         return _out_of_reach(error)
+    if isinstance(error, FileNotFoundError) and error.filename is None and not os.path.exists("."):
+        return _out_of_reach(OSError(error.errno, "it was removed", "the current folder"))
     from shapeflow.laws.logs.readers.log import Unreadable
 
     return _changed(error, error.path) if isinstance(error, Unreadable) else None
