@@ -152,7 +152,7 @@ def _refusal(error: Exception) -> Refused | None:
     """What an exception says of a file that was not found out before. None if it is a bug."""
     if getattr(error, "errno", None) in _OUT_OF_REACH:
         return _out_of_reach(error)
-    if isinstance(error, FileNotFoundError) and error.filename is None and not os.path.exists("."):
+    if isinstance(error, FileNotFoundError) and error.filename is None and not os.stat(".").st_nlink:
         return _out_of_reach(OSError(error.errno, "it was removed", "the current folder"))
     from shapeflow.laws.logs.readers.log import Unreadable
 
