@@ -33,6 +33,7 @@ plan "tiny"
 model      vit(depth: 1, width: 16, head_width: 8)
 data       digits(batch: 32)
 objective  cross_entropy
+optimizer  adamw(warmup: 1 steps)
 metric     cross_entropy
 
 axis patch in [4, 2] px
@@ -403,7 +404,7 @@ def test_a_folder_that_holds_a_run_is_not_changed(ask: Ask, run_folder: Path) ->
     plain = ["run", "tiny.shape", "-o", run_folder, "--device", "cpu", "--format", "json"]
     assert ask(*plain).codes == ["run-exists"]
     assert ask(*plain, "--resume").codes == ["run-finished"]
-    assert ask(*plain, "--resume", "--seed", 5).codes == ["other-plan"]
+    assert ask(*plain, "--resume", "--seed", 5).codes == ["other-history"]
     assert ask(*plain, "--seed", 5).codes == ["run-exists"]
     assert content(run_folder) == before
 

@@ -165,7 +165,7 @@ def test_jobs_that_have_not_begun_do_not_wait_for_imports(tmp_path: Path) -> Non
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     server = ForkServer({**os.environ, "PYTHONPATH": path}, None)
     job = server.start(["run"], tmp_path / "said")
-    job.terminate()
+    job.send_signal(signal.SIGTERM)
     job.wait()
     server.close()
     assert job.returncode is None
@@ -189,9 +189,10 @@ Pool(1, "cpu", folder).run([Job("a", plan, folder / "a")], watch)
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_pool_saves_checkpoints(how: signal.Signals, tmp_path: Path) -> None:
-    """SIGTERM and SIGKILL go to the pool's process alone; SIGINT to all processes, as from a terminal."""
+    """SIGINT goes to all processes, as from a terminal; the others to the pool's process alone, which passes SIGUSR1
+    and SIGTERM on. If it is killed, the system sends SIGTERM."""
     save(LONG, tmp_path / "long.json")
     command = [sys.executable, "-c", POOL, str(tmp_path / "long.json"), str(tmp_path)]
     pipe = subprocess.PIPE
@@ -213,6 +214,7 @@ def test_a_stopped_pool_saves_checkpoints(how: signal.Signals, tmp_path: Path) -
     ended = read_run(tmp_path / "a").ended
     assert ended is not None
     assert not ended.finished
+    assert ended.stopped_by == ("SIGTERM" if how == signal.SIGKILL else how.name)
 
 
 def test_ctrl_c_while_the_server_starts_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:

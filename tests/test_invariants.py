@@ -30,12 +30,12 @@ from torch_tools import (
 )
 
 from shapeflow.api import simulate
+from shapeflow.ir import retention
 from shapeflow.ir.edits import Edit, Grow, Normal, Scale
 from shapeflow.ir.events import CheckpointSaved
 from shapeflow.ir.plan import Plan, Spec, Transition
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.transitions.depth_expand import DepthExpand
-from shapeflow_torch import checkpoint
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.optimizers import optimizer_of
 from shapeflow_torch.replay import first_ledger
@@ -442,7 +442,7 @@ checkpoint every 2 steps
 
 def test_five_axes_of_a_language_model_at_one_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan compiles, simulates and trains; resuming before, at or after the switch gives the same final bits."""
-    monkeypatch.setattr(checkpoint, "KEPT", 9)
+    monkeypatch.setattr(retention, "NEWEST", 9)
     plan = compiled(tmp_path, FIVE_OF_TEXT)
     (_, second) = plan.stages
     assert second.arrives_by == "depth_expand + width_expand + batch_resize + context_grow + loss_switch"

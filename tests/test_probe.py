@@ -113,7 +113,7 @@ def test_both_sides_of_a_fork_equal_unforked_runs(name: str, here: Path) -> None
 def test_a_fork_of_something_else_is_refused(here: Path) -> None:
     one, other = asked("images.shape", "width", at=Amount(2, "steps"), seeds=(0, 1)).probes[:2]
     in_this_process(Pool.of(1, "cpu", here), [one.trunk], lambda *_: None)
-    with pytest.raises(Refused, match="foreign-checkpoint"):
+    with pytest.raises(Refused, match="other-history"):
         backend("torch")().fork(one.trunk.folder, other.moves.plan, here / "fork")
     for name in (one.trunk.folder / "checkpoints").iterdir():
         shutil.rmtree(name)

@@ -24,6 +24,7 @@ from torch_tools import followed, losses, machine, parameters
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.sealed import digest_of
+from shapeflow.ir import retention
 from shapeflow.ir.plan import Plan
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.transitions.batch_resize import BatchResize
@@ -89,7 +90,7 @@ def same(one: TorchMachine, two: TorchMachine) -> bool:
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 def test_a_resumed_run_is_the_uninterrupted_run(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resumes before, at and after a switch give the bits of the uninterrupted run."""
-    monkeypatch.setattr(checkpoint, "KEPT", 9)
+    monkeypatch.setattr(retention, "NEWEST", 9)
     whole, events = followed(plan, tmp_path)
     for step in (3, 6, 9):
         resumed, rest = followed(plan, None, tmp_path / f"step-{step:09d}")

@@ -113,6 +113,7 @@ ALONE = """
     from shapeflow.ir.events import StepDone
     from shapeflow.base.files import cannot_write
     from shapeflow.running import run_log
+    from shapeflow.running.lock import Lock
     from shapeflow_torch.run import run
 
     write = run_log.Log.write
@@ -125,7 +126,7 @@ ALONE = """
     run_log.Log.write = full
     if __name__ == "__main__":
         where = Path(sys.argv[1])
-        lock = run_log.Lock(where)
+        lock = Lock(where)
         for release in (lock.release, bool):
             try:
                 run(toy_image_plan(), where, device="cpu", processes=2)

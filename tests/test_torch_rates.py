@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_tools import followed, losses, machine, parameters, switch
 
 from shapeflow.base.diagnostics import Refused
+from shapeflow.ir import retention
 from shapeflow.ir.decay import Decay, Form
 from shapeflow.ir.events import Measured, StepDone
 from shapeflow.ir.plan import Plan
@@ -22,7 +23,6 @@ from shapeflow.ir.rates import factors
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
-from shapeflow_torch import checkpoint
 from shapeflow_torch.fork import fork
 
 Moments = Literal["fresh", "carry", "carry_raw", "reset"]
@@ -101,7 +101,7 @@ def test_a_resume_in_a_rewarm_or_a_cooldown_is_the_uninterrupted_run(
     moments: Moments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A resume gives the same bits, although checkpoints do not store the learning rate."""
-    monkeypatch.setattr(checkpoint, "KEPT", 9)
+    monkeypatch.setattr(retention, "NEWEST", 9)
     plan = rated(moments, checkpoint=5)
     whole, events = followed(plan, tmp_path)
     for step in (10, 20):
@@ -179,7 +179,7 @@ def test_the_plan_and_torch_agree_on_the_rate_of_every_step() -> None:
 
 
 def test_a_resume_under_a_schedule_is_the_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "KEPT", 9)
+    monkeypatch.setattr(retention, "NEWEST", 9)
     plan = rated("fresh", cooldown=None, schedule=Decay("cosine", 0.0), checkpoint=10)
     whole, events = followed(plan, tmp_path)
     resumed, rest = followed(plan, None, tmp_path / "step-000000010")
@@ -203,4 +203,5 @@ def test_a_longer_run_cannot_fork_from_one_with_a_schedule(tmp_path: Path) -> No
     with pytest.raises(Refused) as error:
         fork(tmp_path / "trunk", plan, tmp_path / "fork")
     (one,) = error.value.diagnostics
-    assert (one.code, one.notes) == ("foreign-checkpoint", ("they differ in schedule",))
+    assert one.code == "other-history"
+    assert one.notes[0].startswith("the schedule of the learning rate is linear to 0 at step 8 in that plan, ")

@@ -30,8 +30,8 @@ from shapeflow.ir.events import (
     event_from_json,
 )
 from shapeflow.ir.plan import Plan
-from shapeflow.running import run_log
 from shapeflow.running.execute import execute
+from shapeflow.running.lock import Lock
 from shapeflow.running.pool import Job
 from shapeflow_torch import TorchBackend, devices
 from shapeflow_torch.run import Outcome, run
@@ -122,6 +122,7 @@ def test_a_paused_run_goes_on_to_the_next_pause(tmp_path: Path) -> None:
     outcome, heard = go(PLAN, where, pause=5)
     assert (outcome.finished, outcome.step) == (False, 5)
     assert heard[-2:] == [CheckpointSaved(5, "step-000000005"), RunEnded(5, PLAN.compute_at(5), False)]
+    assert outcome.stopped_by == told(where)[-1].stopped_by == "pause"  # type: ignore[union-attr]
     assert [Job("", PLAN, where, pause=pause).finished for pause in (4, 5, 6, None)] == [True, True, False, False]
     go(PLAN, where, resume=True, pause=7)
     outcome, _ = go(PLAN, where, resume=True, pause=99)
@@ -166,17 +167,28 @@ def test_a_folder_that_holds_a_run_is_left_alone(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert refused(PLAN, tmp_path).code == "run-exists"
     other = attrs.evolve(PLAN, seed=1)
-    assert refused(plan_json.sealed(other), tmp_path, resume=True).code == "other-plan"
+    assert refused(plan_json.sealed(other), tmp_path, resume=True).code == "other-history"
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
-    go(PLAN, tmp_path)
-    assert refused(PLAN, tmp_path, resume=True).code == "run-finished"
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    done, _ = go(PLAN, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    outcome, heard = go(PLAN, tmp_path, resume=True, until=("cross_entropy", 9.0))
+    assert outcome == attrs.evolve(done, before=True, reached=True, seconds=0.0)
+    assert heard == []
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_nothing_to_resume(tmp_path: Path) -> None:
-    assert refused(PLAN, tmp_path / "run", resume=True).code == "no-run"
+def test_resume_starts_where_there_is_no_run(tmp_path: Path) -> None:
+    """Not among the files of something else, which `-o` probably names by mistake."""
+    outcome, heard = go(PLAN, tmp_path / "run", resume=True)
+    assert outcome.finished
+    assert heard[0] == RunStarted(PLAN.digest, 0)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    found = refused(PLAN, tmp_path / "other", resume=True)
+    assert (found.code, found.notes) == ("no-run", ("it contains `thesis.tex`",))
 
 
 def test_other_data_than_at_the_start(tmp_path: Path) -> None:
@@ -187,7 +199,7 @@ def test_other_data_than_at_the_start(tmp_path: Path) -> None:
 
 
 def test_two_runs_in_one_folder(tmp_path: Path) -> None:
-    lock = run_log.Lock(tmp_path)
+    lock = Lock(tmp_path)
     assert refused(PLAN, tmp_path).code == "run-busy"
     lock.release()
     go(PLAN, tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ class ExactMachine:
     """Implements `shapeflow.running.execute.Machine`. The random features are those of the plan's seed; losses are
     expectations over the samples."""
 
-    def __init__(self, plan: Plan) -> None:
-        """Raises Refused `not-exact` for a plan that theory does not describe."""
+    def __init__(self, plan: Plan, stop: Callable[[], str | None] = lambda: None) -> None:
+        """`stop`: returns the name of the signal that asks for a stop, or None.
+
+        Raises Refused `not-exact` for a plan that theory does not describe."""
         _check(plan)
+        self._stop = stop
         assert plan.data is not None
         self.plan = plan
         data: Mapping[str, Any] = plan.data.settings
@@ -81,8 +84,8 @@ class ExactMachine:
         del stage
         return Evaluation({METRIC: self.loss})
 
-    def asked_to_stop(self) -> bool:
-        return False
+    def asked_to_stop(self) -> str | None:
+        return self._stop()
 
     def save(self, path: Path, step: int) -> None:
         """Do nothing, because a run takes seconds and has no randomness: start it again."""

@@ -44,8 +44,8 @@ class Simulator:
         error = self._error(stage)
         return Evaluation({} if math.isnan(error) else {self.plan.metric: error})
 
-    def asked_to_stop(self) -> bool:
-        return False
+    def asked_to_stop(self) -> str | None:
+        return None
 
     def save(self, path: Path, step: int) -> None:
         """Do nothing, because a simulation can be repeated quickly."""

@@ -13,10 +13,12 @@ Tensor sizes are not stored in `state.json`: they follow from the plan and the s
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +30,21 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, sync_folder
+from shapeflow.base.files import cannot_write, sync_folder, write_bytes
 from shapeflow.base.sealed import Seal, SealError, laid_out
 from shapeflow.ir.parameters import Growth
+from shapeflow.ir.retention import retained
 from shapeflow_torch.surgery import Kept
 
 SEAL = Seal("shapeflow-checkpoint", 2)
-KEPT = 2
-"""Number of checkpoints to keep. Older ones are removed once a newer one is complete."""
-
 _STATE = "state.json"
 _FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors")
-_STATE_KEYS, _OPTIONAL = frozenset({"plan", "step", "average_age", "files"}), frozenset({"stage"})
+_STATE_KEYS, _OPTIONAL = frozenset({"plan", "step", "average_age", "files"}), frozenset({"stage", "error"})
+
+Retain = Callable[[Mapping[int, float | None]], Collection[int]]
+"""Returns the steps of the checkpoints to keep, from the steps and errors of all."""
+_DEFAULT: Retain = partial(retained, None, ())
+
 _NAME, _LEFT = re.compile(r"step-\d{9,}"), re.compile(r"\.step-\d{9,}\.\d+")
 """The name of a checkpoint, and of an incomplete one. Other folders, such as a copy, are the user's."""
 
@@ -56,10 +61,12 @@ class State:
     stage: int | None = None
     """Index of the stage whose sizes the tensors have, if the switch after the last step is made already; None: that of
     the last step."""
+    error: float | None = None
+    """Value of the plan's metric, if the plan keeps the best checkpoint and it was measured here."""
 
 
-def save(path: Path, state: State) -> None:
-    """Write a checkpoint folder and remove all but the newest `KEPT` in its folder.
+def save(path: Path, state: State, retain: Retain = _DEFAULT) -> None:
+    """Write a checkpoint folder, and then remove those that are not to be kept.
 
     A failed write leaves older checkpoints in place. Raises Refused `disk-full` or `cannot-write`.
     """
@@ -77,22 +84,33 @@ def save(path: Path, state: State) -> None:
             files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             _write(temporary / name, data)
         header = {"plan": state.plan, "step": state.step, "average_age": state.average_age, "files": files}
+        header |= {} if state.error is None else {"error": state.error}
         header |= {} if state.stage is None else {"stage": state.stage}
-        _write(temporary / _STATE, laid_out(SEAL.close(header)).encode())
+        _write(temporary / _STATE, _sealed(header, state.plan))
         sync_folder(temporary)
         if path.exists():
             shutil.rmtree(path)
         os.rename(temporary, path)
         sync_folder(path.parent)
-        for old in _surplus(path):
+        for old in _surplus(path, retain):
             shutil.rmtree(old)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise cannot_write(path, error) from error
 
 
-def tidy(folder: Path, found: Path | None) -> None:
-    """Remove what a killed process left: incomplete checkpoints, and those older than the newest `KEPT`.
+def not_finite(kept: Kept) -> str | None:
+    """The name of a tensor with an infinity or NaN; None if there is none."""
+    for table in _tables(kept):
+        for name, tensor in table.items():
+            # The sum of finite numbers may overflow; only then are the entries looked at.
+            if not torch.isfinite(tensor.sum()) and not bool(torch.isfinite(tensor).all()):
+                return name
+    return None
+
+
+def tidy(folder: Path, found: Path | None, retain: Retain = _DEFAULT) -> None:
+    """Remove what a killed process left: incomplete checkpoints, and those that are not to be kept.
 
     `found`: the checkpoint from which the run resumes. Broken checkpoints of later steps stay until a new one is
     complete. Raises Refused `cannot-write`."""
@@ -100,7 +118,7 @@ def tidy(folder: Path, found: Path | None) -> None:
         if folder.is_dir():
             _clear(folder)
         if found is not None:
-            for old in [path for path in _sorted(folder) if _step(path) < _step(found)][: 1 - KEPT]:
+            for old in _forsaken([path for path in _sorted(folder) if step_in(path) <= step_in(found)], retain):
                 shutil.rmtree(old)
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -153,30 +171,63 @@ def _states(
     return states
 
 
-def adopt(source: Path, path: Path, plan: str, heir: str) -> None:
-    """Copy a checkpoint of one plan so that it belongs to another. `plan`, `heir`: digests of the two plans.
+def adopt(source: Path, path: Path, heir: str) -> None:
+    """Give a checkpoint to another plan, in a new folder. `heir`: digest of that plan.
 
-    The caller must ensure that both plans do the same up to the checkpoint. Raises Refused `broken-checkpoint`,
-    `foreign-checkpoint`, `disk-full`, `cannot-write`."""
-    header = _header(source, plan)
-    tables = {name: _verified(source, name, header) for name in _FILES}
+    Tensors are linked if the file system can, else copied: files of a checkpoint are never changed. The caller must
+    ensure that both plans do the same up to the checkpoint. Raises Refused `broken-checkpoint`, `disk-full`,
+    `cannot-write`."""
+    header = _header(source, None)
     try:
         path.mkdir(parents=True)
-        for name, data in tables.items():
-            _write(path / name, data)
-        _write(path / _STATE, laid_out(SEAL.close({**header, "plan": heir})).encode())
+        for name in _FILES:
+            data = _verified(source, name, header)
+            try:
+                os.link(source / name, path / name)
+            except OSError:
+                _write(path / name, data)
+        _write(path / _STATE, _sealed(header, heir))
         sync_folder(path)
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
-def step_of(path: Path, plan: str) -> int:
-    """Return the number of steps done at a checkpoint. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
+def give(path: Path, heir: str) -> None:
+    """Give a checkpoint to another plan, in place and atomically. See `adopt`. Raises Refused `broken-checkpoint`,
+    `disk-full`, `cannot-write`."""
+    write_bytes(path / _STATE, _sealed(_header(path, None), heir))
+
+
+def _sealed(header: Mapping[str, Any], plan: str) -> bytes:
+    return laid_out(SEAL.close({**header, "plan": plan})).encode()
+
+
+def step_of(path: Path, plan: str | None) -> int:
+    """Return the number of steps done at a checkpoint. `plan`: digest of the plan it must belong to; None: of any.
+
+    Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
     step: int = _header(path, plan)["step"]
     return step
 
 
-def stage_of(path: Path, plan: str) -> int | None:
+def owner_of(path: Path) -> str:
+    """Return the digest of the plan that a checkpoint belongs to. Raises Refused `broken-checkpoint`."""
+    plan: str = _header(path, None)["plan"]
+    return plan
+
+
+def digest_of(path: Path) -> str:
+    """Return the digest of a checkpoint, which includes those of its files. Raises Refused `broken-checkpoint`."""
+    digest: str = SEAL.close(_header(path, None))["digest"]
+    return digest
+
+
+def saved(folder: Path) -> dict[int, Path]:
+    """Return the checkpoints of a folder by step, in order; they may be broken."""
+    return {step_in(path): path for path in _sorted(folder)}
+
+
+def stage_of(path: Path, plan: str | None) -> int | None:
     """Return `State.stage` of a checkpoint. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
     stage: int | None = _header(path, plan).get("stage")
     return stage
@@ -228,20 +279,35 @@ def _sorted(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder by step. A link is not one: what it leads to is not removed."""
     found: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
     ours = (path for path in found if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
-    return sorted(ours, key=_step)
+    return sorted(ours, key=step_in)
 
 
-def _step(path: Path) -> int:
+def step_in(path: Path) -> int:
+    """The step that the name of a checkpoint states."""
     return int(path.name.removeprefix("step-"))
 
 
-def _surplus(path: Path) -> list[Path]:
-    """Return the checkpoints to remove after `path` was written, keeping `KEPT` in total including `path`.
+def _surplus(path: Path, retain: Retain) -> list[Path]:
+    """Return the checkpoints to remove after `path` was written. Those of later steps are broken, since the run resumed
+    from an earlier step."""
+    there = _sorted(path.parent)
+    until = [each for each in there if step_in(each) <= step_in(path)]
+    return [*there[len(until) :], *_forsaken(until, retain)]
 
-    Those of later steps are removed first: they were broken, since the run resumed from an earlier step."""
-    others = [other for other in _sorted(path.parent) if other != path]
-    later = [other for other in others if _step(other) > _step(path)]
-    return [*later, *others[: len(others) - len(later)]][: 1 - KEPT]
+
+def _forsaken(paths: Sequence[Path], retain: Retain) -> list[Path]:
+    """Return those of the checkpoints that are not to be kept. The last one always is."""
+    kept = retain({step_in(path): _error_of(path) for path in paths})
+    return [path for path in paths[:-1] if step_in(path) not in kept]
+
+
+def _error_of(path: Path) -> float | None:
+    """Return the error at a checkpoint, or None if it is unknown."""
+    try:
+        error = _header(path, None).get("error")
+    except Refused:
+        return None
+    return error if isinstance(error, float) and math.isfinite(error) else None
 
 
 def _header(path: Path, plan: str | None) -> dict[str, Any]:

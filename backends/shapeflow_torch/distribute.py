@@ -1,5 +1,4 @@
-"""Distributed training: launches processes, or joins those of a launcher such as torchrun, which sets RANK and
-WORLD_SIZE."""
+"""Distributed training: launches processes, or joins those of a launcher such as torchrun or `srun`."""
 
 from __future__ import annotations
 
@@ -10,24 +9,28 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
 import attrs
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # stubs leave them out
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
+from shapeflow.running import launchers
 from shapeflow.running.follow import Listen, Outcome
+from shapeflow.running.run_folder import resume_command
+from shapeflow.running.stop import Stop, ended_at_once, held_back, let_through
+from shapeflow_torch.choices import Choices
 from shapeflow_torch.devices import Place, gpus, place
-from shapeflow_torch.stop import Stop
 from shapeflow_torch.team import Team
-from shapeflow_torch.train import Choices, Warn, train
+from shapeflow_torch.train import Warn, train
 
 _POLL = 0.1
 """Seconds between two checks of the workers."""
@@ -41,40 +44,55 @@ class Message:
     value: Any
 
 
-def joins() -> bool:
-    """Return whether a launcher started this process as one of several."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
-
-
 @contextlib.contextmanager
-def joined(device: str) -> Iterator[Team]:
-    """Join the process group given by RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. `device`: auto, cpu or cuda.
+def joined(device: str, place_: launchers.Place) -> Iterator[Team]:
+    """Join the process group of a launcher. `device`: auto, cpu or cuda.
 
     Uses gloo on CPUs and nccl on GPUs. Raises Refused `bad-launch`. If a run is refused inside the context, only
     the leader raises Refused; the other processes exit with status 1 and print nothing."""
-    rank, world = _number("RANK"), _number("WORLD_SIZE", 1)
-    local, local_world = _number("LOCAL_RANK", 0, rank), _number("LOCAL_WORLD_SIZE", 1, world)
-    if rank >= world:
-        raise _bad_launch(f"RANK is {rank}, and WORLD_SIZE {world}")
-    if not os.environ.get("MASTER_ADDR"):
-        raise _bad_launch("MASTER_ADDR is not set")
-    _number("MASTER_PORT")
     try:
-        where = place(device, local_world if device == "cuda" or (device == "auto" and gpus()) else 1)
-        own = where.device(local)
+        own = _own_device(device, place_)
         if own.type == "cuda":
             torch.cuda.set_device(own)
+        backend = "nccl" if own.type == "cuda" else "gloo"
         try:
-            dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
+            # Waiting for the others cannot hear Python's handlers, and nothing is lost yet.
+            with ended_at_once():
+                _meet(backend, place_)
         except dist.DistError as error:
-            raise _bad_launch(_first_line(error)) from error
-        yield Team(rank, world, own)
+            raise launchers.bad_launch(_first_line(error), place_.launcher) from error
+        yield Team(place_.rank, place_.world, own)
         # Only on a clean exit. If this process was refused, the others wait for it and this call would wait for them.
         dist.destroy_process_group()
     except Refused:
-        if rank:
+        if place_.rank:
             raise SystemExit(1) from None
         raise
+
+
+def _meet(backend: str, place_: launchers.Place) -> None:
+    """Wait for the other processes. Raises what torch raises."""
+    store: Store | None = None
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and os.environ.get("GROUP_WORLD_SIZE") == "1":
+        # All restarts share one store, and would read the addresses of processes that have ended (pytorch issue
+        # 135712). The agents of several machines may count restarts differently.
+        again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        shared = TCPStore(place_.address, place_.port, place_.world, is_master=False)
+        store = PrefixStore(f"shapeflow-{again}", shared)
+    elif place_.launcher == "srun":
+        store = TCPStore(place_.address, place_.port, place_.world, is_master=place_.rank == 0)
+    if store is None:
+        dist.init_process_group(backend)
+    else:
+        dist.init_process_group(backend, store=store, rank=place_.rank, world_size=place_.world)
+
+
+def _own_device(device: str, place_: launchers.Place) -> torch.device:
+    """The device of this process. Slurm may show each task its own GPU alone, which is then number 0."""
+    on_gpus = device == "cuda" or (device == "auto" and bool(gpus()))
+    if on_gpus and place_.launcher == "srun" and len(gpus()) == 1:
+        return place(device, 1).device(0)
+    return place(device, place_.local_world if on_gpus else 1).device(place_.local)
 
 
 @contextlib.contextmanager
@@ -86,30 +104,13 @@ def losses_named(choices: Choices) -> Iterator[None]:
         # gloo raises plain errors, which name its own source file.
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
-        raise Refused(_worker_lost("this process ended, too", [_first_line(error)], choices)) from error
+        raise Refused(_worker_lost("this process ended, too", [_first_line(error)], choices, "--resume")) from error
 
 
 def _first_line(error: Exception) -> str:
     """Return what torch says is wrong, without the place in its source and its advice."""
     text = re.sub(r"^\[[^]]*\] ", "", str(error).partition("\n")[0])
     return text.partition(". ")[0] or type(error).__name__
-
-
-def _number(name: str, least: int = 0, instead: int | None = None) -> int:
-    """Return an integer environment variable. `least`: smallest valid value; `instead`: default if the variable is not
-    set. Raises Refused `bad-launch`."""
-    text = os.environ.get(name)
-    if text is None and instead is not None:
-        return instead
-    if text is None or not text.isdecimal() or int(text) < least:
-        raise _bad_launch(f"{name} is not set" if text is None else f"{name} is `{text}`")
-    return int(text)
-
-
-def _bad_launch(why: str) -> Refused:
-    message = "RANK and WORLD_SIZE are set, but the processes of the run cannot find each other"
-    help_ = "launch with `torchrun`, or unset RANK and WORLD_SIZE and use `--gpus` or `--processes`"
-    return Refused(Diagnostic("bad-launch", message, place="environment", notes=(why,), help=help_))
 
 
 def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: Warn) -> Outcome:
@@ -122,7 +123,8 @@ def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: War
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    stop = context.Event()
+    # Plain memory: a signal handler that waited for a lock could wait forever.
+    asked = context.RawValue("i", 0)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -138,18 +140,26 @@ def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: War
 
     def launched() -> None:
         try:
-            elastic_launch(config, work)(plan_json.dumps(plan), choices, where, sender, stop)
+            with held_back():
+                elastic_launch(config, work)(plan_json.dumps(plan), choices, where, sender, asked)
         except ChildFailedError as error:
             lost.append(error)
 
     # Use a separate thread: in the main thread, torch's launcher handles signals by killing the workers.
     thread = threading.Thread(target=launched, daemon=True)
-    with Stop(notify=stop.set):
+    with Stop(lambda number: setattr(asked, "value", asked.value or number)):
         thread.start()
-        outcome = _listened(receiver, thread, listen, warn)
+        try:
+            outcome = _listened(receiver, thread, listen, warn)
+        except KeyboardInterrupt:
+            for process in active_children():
+                process.kill()
+            # The launcher must have noticed: this process cannot end while its thread is in torch's code.
+            thread.join()
+            raise
     thread.join()
     if outcome is None:
-        raise Refused(_lost(lost, choices))
+        raise Refused(_lost(lost, choices, where))
     return outcome
 
 
@@ -173,28 +183,36 @@ def _listened(receiver: Connection, thread: threading.Thread, listen: Listen, wa
 
 
 def work(text: str, choices: Choices, where: Place, sender: Connection, asked: Any) -> None:
-    """Run one process of a launched run. `text`: the plan as JSON; `asked`: an event that requests a stop."""
+    """Run one process of a launched run. `text`: the plan as JSON; `asked.value`: the number of the signal that the
+    launching process received, or 0."""
     plan = plan_json.loads(text, "plan")
-    with Stop(also=asked.is_set) as stop, joined(where.kind) as team:
-
-        def send(what: str, value: Any) -> None:
-            if team.leads:
-                sender.send(Message(what, value))
-
-        try:
-            outcome = train(
-                plan, choices, team, stop, lambda event: send("event", event), lambda warning: send("warning", warning)
-            )
-            send("outcome", outcome)
-        except Refused as refused:
-            send("refused", refused.diagnostics)
-            # The others may wait for this process. The launcher ends them once this one has exited.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(1)
+    with Stop(also=lambda: asked.value) as stop:
+        let_through()
+        own = launchers.placed()
+        assert own is not None  # torch's launcher sets RANK
+        with joined(where.kind, own) as team:
+            _work(plan, choices, team, stop, sender)
 
 
-def _lost(errors: list[ChildFailedError], choices: Choices) -> Diagnostic:
+def _work(plan: Plan, choices: Choices, team: Team, stop: Stop, sender: Connection) -> None:
+    def send(what: str, value: Any) -> None:
+        if team.leads:
+            sender.send(Message(what, value))
+
+    try:
+        outcome = train(
+            plan, choices, team, stop, lambda event: send("event", event), lambda warning: send("warning", warning)
+        )
+        send("outcome", outcome)
+    except Refused as refused:
+        send("refused", refused.diagnostics)
+        # The others may wait for this process. The launcher ends them once this one has exited.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _lost(errors: list[ChildFailedError], choices: Choices, where: Place) -> Diagnostic:
     notes = []
     for error in errors:
         rank, failure = error.get_first_failure()
@@ -203,14 +221,15 @@ def _lost(errors: list[ChildFailedError], choices: Choices) -> Diagnostic:
         # For a Python error, torch reports the traceback. For a signal, it reports only that there was one.
         message = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
         notes += str(message).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
-    return _worker_lost("the others were ended", notes, choices)
+    many = f" --gpus {where.processes}" if where.kind == "cuda" else f" --processes {where.processes}"
+    return _worker_lost("the others were ended", notes, choices, resume_command(choices.folder) + many)
 
 
-def _worker_lost(effect: str, notes: Sequence[str], choices: Choices) -> Diagnostic:
+def _worker_lost(effect: str, notes: Sequence[str], choices: Choices, again: str) -> Diagnostic:
     return Diagnostic(
         "worker-lost",
         f"a process of the run was lost, so {effect}",
         place=str(choices.folder),
         notes=tuple(notes),
-        help="resume from the last checkpoint with `--resume`; the system kills a process that runs out of memory",
+        help=f"continue from the last checkpoint with `{again}`; the system kills a process that runs out of memory",
     )

@@ -13,6 +13,7 @@ from shapeflow.base.files import write_bytes
 from shapeflow.ir.edits import View
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.weights import Weights, metadata
+from shapeflow.running.run_folder import resume_command
 from shapeflow.running.run_log import CHECKPOINTS, machine_of
 from shapeflow_torch import checkpoint
 from shapeflow_torch.objectives import reserved_of
@@ -69,7 +70,7 @@ def export(plan: Plan, folder: Path, path: Path, *, raw: bool = False, unfinishe
 
 def _unfinished(folder: Path, step: int, steps: int) -> Diagnostic:
     message = f"the run in `{folder}` is not finished: its last checkpoint is at step {step} of {steps}"
-    help_ = "continue it with `shapeflow run ... --resume`" + (
+    help_ = f"continue it with `{resume_command(folder)}`" + (
         ", or export it as it is with `--unfinished`" if step else ""
     )
     return Diagnostic("run-unfinished", message, place=str(folder), help=help_)

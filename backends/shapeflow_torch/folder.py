@@ -1,15 +1,18 @@
 """The folder of a run.
 
 plan.json       the plan; its digest identifies the checkpoints that belong to it
+plan-*.json     plans that the run followed before (see `branch.py`)
 data.json       description and digest of the data
+run.json        where the data's paths begin
 events.jsonl    event log, one JSON object per line; of the steps, only every N-th is logged
-checkpoints/    the two newest checkpoints
+checkpoints/    the newest two checkpoints, or those that the plan keeps
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,50 +22,60 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text, remove_temporary, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir import plan_json
-from shapeflow.ir.events import CheckpointSaved, RunEnded, TransitionApplied, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
-from shapeflow.running.execute import checkpoint_name
-from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
+from shapeflow.ir.retention import retained
+from shapeflow.running.follow import Outcome
+from shapeflow.running.run_folder import earlier_end, launched_by, remember, require_startable
+from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, PLAN
 from shapeflow_torch.checkpoint import newest, step_of, tidy
+from shapeflow_torch.choices import Choices
+from shapeflow_torch.lineage import earlier_plan, hand_over, lines_until
 
 
-def prepare(
-    folder: Path, plan: Plan, data: Mapping[str, Any], resume: bool, warn: Callable[[Diagnostic], None]
-) -> Path | None:
-    """Prepare a folder for a run. Returns the checkpoint to resume from, or None to start from the beginning.
+@attrs.frozen
+class Start:
+    """Where a run begins. `checkpoint`: the one that it goes on from; None: from the beginning. `outcome`: that of a
+    run that is finished already; None: there are steps to make."""
 
-    Raises Refused `run-exists`, `no-run`, `other-plan`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`,
-    `run-finished`, `data-changed`, before anything is written; and `cannot-write`, `disk-full`.
+    checkpoint: Path | None
+    outcome: Outcome | None = None
+
+
+def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callable[[Diagnostic], None]) -> Start:
+    """Prepare a folder for a run.
+
+    Raises Refused `run-exists`, `no-run`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`, `data-changed`,
+    `other-history`, before anything is written; and `cannot-write`, `disk-full`.
     """
-    exists = (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
-    if exists and not resume:
-        help_ = "continue it with `--resume`, or choose another folder"
-        raise Refused(Diagnostic("run-exists", f"`{folder}` already contains a run", place=str(folder), help=help_))
-    # A folder with only a plan belongs to a run that stopped before its first event.
-    if resume and not exists and not (folder / PLAN).exists():
-        raise Refused(Diagnostic("no-run", f"`{folder}` contains no run to resume", place=str(folder)))
-    if (folder / PLAN).exists():
-        _check_plan(folder, plan)
-    require_machine(folder, "torch")
+    folder, resume = choices.folder, choices.resume or restarted(choices)
+    require_startable(folder, resume, "torch")
     found = intact(folder / CHECKPOINTS, warn)
-    done = 0 if found is None else step_of(found, plan.digest)
-    if done and done == plan.steps and _ended(folder / EVENTS):
-        message = f"the run in `{folder}` is finished: all {done} steps are done"
-        raise Refused(Diagnostic("run-finished", message, place=str(folder)))
+    before = earlier_plan(folder, plan, found)
+    done = 0 if found is None else step_of(found, None)
+    if done == plan.steps and (outcome := earlier_end(folder, choices.until)) is not None:
+        return Start(found, outcome)
     if resume and (folder / DATA).exists():
-        _check_data(folder, data)
-    _clear(folder, found)
-    if not (folder / PLAN).exists():
+        check_data(folder, data)
+    _clear(folder, plan, found)
+    if before is not None:
+        hand_over(folder, before, plan, found)
+    elif not (folder / PLAN).exists():
         plan_json.save(plan, folder / PLAN)
     write_text(folder / DATA, json.dumps(data, indent=1, sort_keys=True) + "\n")
+    remember(folder, choices.root, choices.launch)
     write_text(folder / EVENTS, lines_until(folder / EVENTS, done))
-    return found
+    return Start(found)
 
 
-def _clear(folder: Path, found: Path | None) -> None:
+def restarted(choices: Choices) -> bool:
+    """Return whether a launcher began the run in the folder, and now restarts its processes."""
+    return choices.launch is not None and launched_by(choices.folder, choices.launch)
+
+
+def _clear(folder: Path, plan: Plan, found: Path | None) -> None:
     """Remove what a killed process left in a folder. Its next write may never come: the last checkpoint may exist."""
-    tidy(folder / CHECKPOINTS, found)
-    for name in (PLAN, DATA, EVENTS):
+    tidy(folder / CHECKPOINTS, found, partial(retained, plan.keep, plan.turns))
+    for name in (PLAN, DATA, ABOUT, EVENTS):
         remove_temporary(folder / name)
 
 
@@ -78,27 +91,8 @@ def intact(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
     return found
 
 
-def _ended(path: Path) -> bool:
-    """Return whether the last event of a log is the end of a finished run. A run killed just before that event can
-    still be resumed."""
-    lines = read_text(path).splitlines() if path.exists() else []
-    try:
-        last = event_from_json(parse_json(lines[-1], finite=False))
-    except (IndexError, ValueError, TypeError):
-        return False
-    return isinstance(last, RunEnded) and last.finished
-
-
-def _check_plan(folder: Path, plan: Plan) -> None:
-    other = plan_json.load(folder / PLAN).digest
-    if other != plan.digest:
-        message = f"the run in `{folder}` follows another plan"
-        notes = (f"its plan: {other}", f"this plan: {plan.digest}")
-        help_ = "choose another folder, or resume with the plan inside it"
-        raise Refused(Diagnostic("other-plan", message, place=str(folder), notes=notes, help=help_))
-
-
-def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
+def check_data(folder: Path, data: Mapping[str, Any]) -> None:
+    """Raise Refused `data-changed` if the run in a folder has read other data. `data`: the description of the data."""
     try:
         found = parse_json(read_text(folder / DATA), finite=False)
     except ValueError:
@@ -106,28 +100,8 @@ def _check_data(folder: Path, data: Mapping[str, Any]) -> None:
     before = found if isinstance(found, dict) else {}
     if before.get("sha256") != data["sha256"]:
         message = "the data differs from what the run began with"
-        notes = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
+        notes: tuple[str, ...] = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
+        if before.get("tokenizer_sha256") != data.get("tokenizer_sha256"):
+            notes = ("the tokens were made by another tokenizer", *notes)
         help_ = f"restore the data that `{folder / DATA}` describes, or start a new run"
         raise Refused(Diagnostic("data-changed", message, place="data", notes=notes, help=help_))
-
-
-def lines_until(path: Path, done: int) -> str:
-    """Return the lines of a log up to and including the checkpoint at `done` steps. Reading stops at a truncated line.
-
-    If the run was killed after it wrote the checkpoint, and before or while it logged it, that line is added."""
-    if not done or not path.exists():
-        return ""
-    kept, saved = [], CheckpointSaved(done, checkpoint_name(done))
-    for line in read_text(path).splitlines():
-        try:
-            event = event_from_json(parse_json(line, finite=False))
-        except (ValueError, TypeError):
-            break
-        if event.step > done or isinstance(event, RunEnded):
-            break
-        # A checkpoint belongs before the switch that follows its step.
-        if event == saved or (isinstance(event, TransitionApplied) and event.step == done):
-            break
-        kept.append(line)
-    kept.append(json.dumps(event_to_json(saved)))
-    return "".join(f"{line}\n" for line in kept)

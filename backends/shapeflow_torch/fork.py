@@ -7,35 +7,27 @@ import shutil
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, read_text, sync_folder, write_text
+from shapeflow.base.files import cannot_write, sync_folder
 from shapeflow.ir import plan_json
 from shapeflow.ir.plan import Plan
-from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN
-from shapeflow_torch.checkpoint import adopt, newest, step_of
-from shapeflow_torch.folder import intact, lines_until
-
-_RATES = ("optimizer", "schedule", "cooldown")
-_SAME = ("convention", "metric", "model", "data", "objectives", *_RATES, "parameters", "slots", "seed")
+from shapeflow.running.run_log import CHECKPOINTS, PLAN
+from shapeflow_torch.branch import create, fill
+from shapeflow_torch.checkpoint import newest, step_of
+from shapeflow_torch.folder import intact
+from shapeflow_torch.lineage import check_history
 
 
 def fork(source: Path, plan: Plan, folder: Path) -> None:
-    """Create a run folder with the last checkpoint and the log of a finished run. `plan` must begin with all stages of
-    that run.
+    """Create a run folder with the last checkpoint and the log of a finished run. `plan` must make all steps of that
+    run.
 
     `shapeflow run PLAN -o FOLDER --resume` then continues from there. The folder is created completely or not at all.
 
-    Raises Refused `foreign-checkpoint` if the plans differ before the fork, `no-checkpoint`, `broken-checkpoint`,
-    `disk-full`, `cannot-write`.
+    Raises Refused `other-history` if the plans differ before the fork, `no-checkpoint`, `broken-checkpoint`,
+    `foreign-checkpoint`, `disk-full`, `cannot-write`.
     """
     trunk = plan_json.load(source / PLAN)
-    parts = [name for name in _SAME if getattr(trunk, name) != getattr(plan, name)]
-    if trunk.schedule is not None and trunk.steps != plan.steps:
-        # A schedule decays over the whole run, so a longer run has different rates from the end of the warm-up on.
-        parts.append("schedule")
-    if parts or trunk.stages != plan.stages[: len(trunk.stages)]:
-        message = f"the plan does not begin like the run in `{source}`"
-        notes = (f"they differ in {', '.join(parts) or 'their stages'}",)
-        raise Refused(Diagnostic("foreign-checkpoint", message, place=str(folder), notes=notes))
+    check_history(source, trunk, plan, trunk.steps)
     checkpoint = newest(source / CHECKPOINTS)
     if checkpoint is None or step_of(checkpoint, trunk.digest) != trunk.steps:
         message, help_ = (
@@ -43,15 +35,7 @@ def fork(source: Path, plan: Plan, folder: Path) -> None:
             "remove this folder and train the run again",
         )
         raise Refused(Diagnostic("no-checkpoint", message, place=str(source), help=help_))
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
-        _copy(source, checkpoint, plan, temporary)
-        os.rename(temporary, folder)
-        sync_folder(folder.parent)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    create(source, checkpoint, plan, folder)
 
 
 def extend(folder: Path, plan: Plan, aside: Path) -> None:
@@ -67,7 +51,7 @@ def extend(folder: Path, plan: Plan, aside: Path) -> None:
         if checkpoint is None:
             plan_json.save(plan, temporary / PLAN)
         else:
-            _copy(folder, checkpoint, plan, temporary)
+            fill(folder, checkpoint, plan, temporary)
         shutil.rmtree(aside, ignore_errors=True)
         os.rename(folder, aside)
         os.rename(temporary, folder)
@@ -77,13 +61,3 @@ def extend(folder: Path, plan: Plan, aside: Path) -> None:
         raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _copy(source: Path, checkpoint: Path, plan: Plan, folder: Path) -> None:
-    """Create a folder in which a plan continues from a checkpoint of a run. Raises Refused; OSError."""
-    digest = plan_json.load(source / PLAN).digest
-    shutil.rmtree(folder, ignore_errors=True)
-    adopt(checkpoint, folder / CHECKPOINTS / checkpoint.name, digest, plan.digest)
-    write_text(folder / DATA, read_text(source / DATA))
-    write_text(folder / EVENTS, lines_until(source / EVENTS, step_of(checkpoint, digest)))
-    plan_json.save(plan, folder / PLAN)

@@ -18,7 +18,9 @@ from shapeflow.ir.events import Evaluation
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
+from shapeflow.ir.retention import retained
 from shapeflow.running.execute import checkpoint_name
+from shapeflow.running.stop import SIGNALS
 from shapeflow_torch import checkpoint
 from shapeflow_torch.body import Body
 from shapeflow_torch.compilation import allow_graphs
@@ -34,6 +36,8 @@ from shapeflow_torch.replay import first_ledger, ledger_at
 from shapeflow_torch.surgery import Kept, move, operate, rehearsed
 from shapeflow_torch.team import Team
 from shapeflow_torch.workload import Cursor, batch_of, samples_of, shape_of
+
+_SIGNALS = tuple(number.name for number in SIGNALS)
 
 
 class TorchMachine:
@@ -51,13 +55,13 @@ class TorchMachine:
         *,
         dtype: torch.dtype = torch.float32,
         compiled: bool = False,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Callable[[], str | None] = lambda: None,
         root: Path = Path(),
         saving: Saving | None = None,
     ) -> None:
-        """`stop`: returns whether this process was asked to stop; it is called once per step. `root`: base directory of
-        relative teacher paths; all teachers are read here, even those that only later stages need. `saving`: how steps
-        save memory; by default they do not.
+        """`stop`: returns the name of the signal that asks for a stop, or None; it is called once per step. `root`:
+        base directory of relative teacher paths; all teachers are read here, even those that only later stages need.
+        `saving`: how steps save memory; by default they do not.
 
         Raises Refused `no-model`, and what `optimizer_of` and `objective_of` raise."""
         if plan.model is None or plan.optimizer is None:
@@ -69,11 +73,14 @@ class TorchMachine:
         self._objectives = {name: objective_of(spec, site) for name, spec in plan.objectives.items()}
         self._dtype, self._compiled, self._stop = dtype, compiled, stop
         self._saving = saving or Saving()
-        self._stopping, self._done = False, 0
+        self._stopping: str | None = None
         if compiled:
             allow_graphs(plan)
         self._reader, self._cursor = Reader(), Cursor(plan)
         self._looking: Sequence[Edit] = ()
+        self._done = 0
+        self._error: float | None = None
+        """The plan's metric, if it was measured after the last step."""
         self.average_age = 0
         """Number of steps in the averaged weights since the average last started."""
         self.resumable: int | None = None
@@ -122,16 +129,16 @@ class TorchMachine:
         del compute
         mean = self._agree(self.gradients(stage, step))
         if not math.isfinite(mean):
-            raise Refused(_diverged(step, mean))
+            raise Refused(_diverged(f"the loss of step {step + 1} is {mean}"))
         self.resumable = None
         memory = self.plan.stages[self.plan.stage_at(step + 1)].memory
         worth = partial(remembered, self.plan, step)
+        self._error = None
         self.body.update(factors(self.plan, step), self.average_age, memory, worth)
-        self.average_age += 1
+        self.average_age, self._done = self.average_age + 1, step + 1
         if step + 1 == stage.last_step:
             self._settle()
         self.resumable = None if self.plan.measures_at(step + 1) else step + 1
-        self._done = step + 1
         return mean
 
     def gradients(self, stage: Stage, step: int) -> Tensor:
@@ -154,19 +161,27 @@ class TorchMachine:
         return total
 
     def measure(self, stage: Stage) -> Evaluation:
+        """See `Machine`. Raises Refused `loss-not-finite`: what diverged is neither measured nor saved."""
         with self.body.averaged(), self._autocast():
             largest = self._saving.largest(stage.shape)
-            found = measure(self.body.net, self.data, self.size, self.plan.metric, self.team, largest)
+            held = measure(self.body.net, self.data, self.size, self.plan.metric, self.team, largest)
+        for name, value in held.values.items():
+            if not math.isfinite(value):
+                raise Refused(_diverged(f"the held-out `{name}` after step {self._done} is {value}"))
+        self._error = held.values.get(self.plan.metric)
         self.resumable = self._done
-        return found
+        return held
 
-    def asked_to_stop(self) -> bool:
+    def asked_to_stop(self) -> str | None:
         return self._stopping
 
     def save(self, path: Path, step: int) -> None:
-        """See `Machine`. Only the leader writes. Raises Refused `disk-full`, `cannot-write`."""
+        """See `Machine`. Only the leader writes. Raises Refused `disk-full`, `cannot-write`, and `loss-not-finite`:
+        a model that has diverged does not take the place of an older checkpoint."""
         state = self._state(step)
-        self.team.share(lambda: checkpoint.save(path, state))
+        if (broken := checkpoint.not_finite(state.kept)) is not None:
+            raise Refused(_diverged(f"`{broken}` is not finite after step {step}"))
+        self.team.share(lambda: checkpoint.save(path, state, self._retain))
 
     def rescue(self, folder: Path) -> Path | None:
         """Write the checkpoint of `resumable` after a step failed, without the other processes, and return it. None if
@@ -176,12 +191,17 @@ class TorchMachine:
         self.body.optimizer.zero_grad(set_to_none=True)
         path = folder / checkpoint_name(self.resumable)
         if not path.exists():
-            checkpoint.save(path, self._state(self.resumable))
+            checkpoint.save(path, self._state(self.resumable), self._retain)
         return path
 
     def _state(self, step: int) -> checkpoint.State:
         stage = None if self._stage == self.plan.stage_at(step) else self._stage
-        return checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole(), stage)
+        error = self._error if self.plan.keep is not None and self.plan.keep.best else None
+        return checkpoint.State(self.plan.digest, step, self.average_age, self.body.whole(), stage, error)
+
+    @property
+    def _retain(self) -> checkpoint.Retain:
+        return partial(retained, self.plan.keep, self.plan.turns)
 
     def load(self, path: Path) -> int:
         """See `Machine`. Raises Refused `broken-checkpoint`, `foreign-checkpoint`."""
@@ -264,15 +284,15 @@ class TorchMachine:
         return autocast(self.team.device, self._dtype)
 
     def _agree(self, loss: Tensor) -> float:
-        """Return the mean loss of all processes. The same reduction also shares whether any process was asked
-        to stop."""
+        """Return the mean loss of all processes. The same reduction also shares which signals asked any of them to
+        stop."""
         asked = self._stop()
         if self.team.world == 1:
             self._stopping = asked
             return float(loss)
-        summed = self.team.sum(torch.stack((loss / self.team.world, loss.new_tensor(float(asked)))))
-        mean, stops = summed.tolist()
-        self._stopping = stops > 0
+        heard = loss.new_tensor([float(asked == name) for name in _SIGNALS])
+        mean, *stops = self.team.sum(torch.cat(((loss / self.team.world)[None], heard))).tolist()
+        self._stopping = next((name for name, count in zip(_SIGNALS, stops, strict=True) if count), None)
         return float(mean)
 
 
@@ -290,6 +310,6 @@ def _no_prefix(kind: str) -> Diagnostic:
     return Diagnostic("no-prefix-mask", message, place="model", help="train a `transformer`, or by `next_token`")
 
 
-def _diverged(step: int, loss: float) -> Diagnostic:
-    help_ = "lower the learning rate or lengthen the warm-up, then start again or resume from the last checkpoint"
-    return Diagnostic("loss-not-finite", f"the loss of step {step + 1} is {loss}", place="run", help=help_)
+def _diverged(message: str) -> Diagnostic:
+    help_ = "lower the learning rate, or lengthen the warm-up"
+    return Diagnostic("loss-not-finite", message, place="run", help=help_)

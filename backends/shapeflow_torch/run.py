@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from shapeflow.base.diagnostics import Diagnostic
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
+from shapeflow.running import launchers
 from shapeflow.running.follow import Goal, Listen, Outcome
+from shapeflow.running.stop import EXIT_STOPPED, Stop
 from shapeflow_torch import distribute
+from shapeflow_torch.choices import Choices, Needs, Origin
 from shapeflow_torch.compilation import Compile
 from shapeflow_torch.devices import place
-from shapeflow_torch.stop import Stop
 from shapeflow_torch.team import Team
-from shapeflow_torch.train import Choices, Needs, Warn, train
+from shapeflow_torch.train import Warn, train
 from shapeflow_torch.workload import check_shares
 
 __all__ = ["Outcome", "run"]
@@ -38,44 +40,75 @@ def run(
     compile: Compile = "auto",
     until: Goal | None = None,
     pause: int | None = None,
+    origin: tuple[Path, int | None] | None = None,
     micro_batch: int | Literal["auto"] | None = None,
     checkpoint_activations: bool = False,
     needs: Needs | None = None,
+    file: str = "FILE",
     listen: Listen = lambda event: None,
     warn: Warn = print_warning,
 ) -> Outcome | None:
-    """Train a plan in a folder (see `folder.py`). SIGINT or SIGTERM ends the run after a checkpoint.
+    """Train a plan in a folder (see `folder.py`). SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 end the run
+    after a checkpoint; a second SIGINT ends it at once, by KeyboardInterrupt.
 
     `device`: auto, cpu or cuda; `processes`: number of processes that share every step; `gpus`: number of GPUs, with
     one process each; `root`: base directory of relative data paths (default: the working directory); `until`: end
     early, after a checkpoint, once this held-out metric is at most this value; `pause`: end early, after a checkpoint,
-    at the end of this step; `micro_batch`: largest number of samples (images, windows of text) whose forward and
-    backward pass a process makes at once, or `auto`, the most that fits; `checkpoint_activations`: keep only the inputs
-    of blocks, and compute each block again in the backward pass. A resumed run may choose others: neither changes what
-    a step computes, except for rounding. `needs`: the estimates of memory for each kind of device
-    (`shapeflow.running.memory.needs`), for `auto` and for what is said if there is too little.
+    at the end of this step; `origin`: the folder of another run, and the step of its checkpoint (None: the newest) from
+    which this run goes on; with `resume`, a run that is in `folder` already is continued instead; `micro_batch`:
+    largest number of samples (images, windows of text) whose forward and backward pass a process makes at once, or
+    `auto`, the most that fits; `checkpoint_activations`: keep only the inputs of blocks, and compute each block again
+    in the backward pass. A resumed run may choose others: neither changes what a step computes, except for rounding.
+    `needs`: the estimates of memory for each kind of device (`shapeflow.running.memory.needs`), for `auto` and for what
+    is said if there is too little. `file`: the plan's file as the
+    user names it, for diagnostics.
 
-    If RANK and WORLD_SIZE are set, for example by torchrun, this process joins the others and does not launch any. In
-    that case only the leader calls `listen`, and all other processes return None.
+    If RANK and WORLD_SIZE are set, for example by torchrun, or `srun` started several tasks, this process joins the
+    others and does not launch any. In that case only the leader calls `listen`, and all other processes return None, or
+    exit with 75 after a signal. A restart by torchrun goes on from the newest checkpoint.
 
     Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `contradicting-devices`, `bad-launch`, `no-model`,
     `no-such-model`, `no-such-data`, `no-such-objective`, `no-such-optimizer`, `no-such-metric`, `no-such-view`,
     `broken-component`, `wrong-member`, `broken-plan`, `undeclared-state`, `no-prefix-mask`, `data-missing`,
     `data-changed`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
-    `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-removed`, `run-finished`,
-    `other-plan`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`, `worker-lost`, `disk-full`,
-    `cannot-write`, `not-arrived`, `out-of-memory`, `memory-unknown`, `wrong-parameters`, `teacher-missing`,
-    `teacher-broken`, `teacher-changed`.
+    `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-removed`,
+    `other-history`, `other-machine`, `no-checkpoint`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`,
+    `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `out-of-memory`, `memory-unknown`, `wrong-parameters`,
+    `teacher-missing`, `teacher-broken`, `teacher-changed`.
     """
+    own = launchers.placed()
     saving = (micro_batch, checkpoint_activations, needs or {})
-    choices = Choices(folder, root or Path.cwd(), resume, compile, until, pause, *saving)
-    if distribute.joins():
-        with distribute.losses_named(choices), distribute.joined(device) as team, Stop() as stop:
+    choices = Choices(
+        folder,
+        root or Path.cwd(),
+        resume,
+        compile,
+        until,
+        pause,
+        launchers.launch_of(),
+        file,
+        *saving,
+        origin=None if origin is None else Origin(*origin),
+    )
+    if own is not None:
+        _require_one_launcher(own, processes, gpus)
+        with Stop() as stop, distribute.losses_named(choices), distribute.joined(device, own) as team:
             outcome = train(plan, choices, team, stop, listen, warn)
-            return outcome if team.leads else None
+        if outcome.interrupted and not team.leads:
+            raise SystemExit(EXIT_STOPPED)
+        return outcome if team.leads else None
     where = place(device, processes, gpus)
     if where.processes > 1:
         check_shares(plan, where.processes)
         return distribute.launch(plan, choices, where, listen, warn)
     with Stop() as stop:
         return train(plan, choices, Team(device=where.device(0)), stop, listen, warn)
+
+
+def _require_one_launcher(own: launchers.Place, processes: int | None, gpus: int | None) -> None:
+    """Raise Refused `contradicting-devices` if the processes of a launcher would launch more, and train twice."""
+    given = f"--gpus {gpus}" if gpus is not None else f"--processes {processes}" if processes is not None else None
+    if given is not None:
+        message = f"{own.by} started {own.world} processes, and `{given}` would start more in each"
+        help_ = f"leave out `{given}`: the processes of the launcher share every step"
+        raise Refused(Diagnostic("contradicting-devices", message, place=given.split()[0], help=help_))

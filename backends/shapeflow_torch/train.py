@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Literal
 
 import attrs
 import torch
@@ -14,11 +12,15 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.memory import Need
 from shapeflow.ir.plan import Plan
-from shapeflow.running.follow import Course, Goal, Listen, Outcome, follow
-from shapeflow.running.run_log import CHECKPOINTS, Lock
-from shapeflow_torch.compilation import Compile, wants_compile
+from shapeflow.running.follow import Course, Listen, Outcome, follow
+from shapeflow.running.lock import Lock
+from shapeflow.running.run_log import CHECKPOINTS, PLAN
+from shapeflow_torch.advice import advised
+from shapeflow_torch.branch import branch
+from shapeflow_torch.choices import Choices
+from shapeflow_torch.compilation import wants_compile
 from shapeflow_torch.data import Data, open_data
-from shapeflow_torch.folder import prepare
+from shapeflow_torch.folder import Start, prepare, restarted
 from shapeflow_torch.losses import Saving
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
@@ -31,32 +33,20 @@ SMALL_STEP = 5e9
 """Steps with fewer FLOPs run on one thread: one processor core does them in well under 0.1 s."""
 
 Warn = Callable[[Diagnostic], None]
-Needs = Mapping[str, Mapping[Shape, Need]]
-"""Kind of device -> shape -> what determines its memory. Empty where it is not known."""
 
 
-@attrs.frozen
-class Choices:
-    """Options of a run in addition to its plan. They are the same in every process."""
-
-    folder: Path
-    root: Path
-    """Base directory of relative data paths."""
-    resume: bool
-    compile: Compile
-    until: Goal | None
-    pause: int | None = None
-    """The step after which the run ends early, after a checkpoint."""
-    micro_batch: int | Literal["auto"] | None = None
-    """Samples that a process computes at once; None: its whole share of a step."""
-    recompute: bool = False
-    """Whether blocks are computed again in the backward pass."""
-    needs: Needs = attrs.field(factory=dict)
-
-
-def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], listen: Listen, warn: Warn) -> Outcome:
+def train(
+    plan: Plan, choices: Choices, team: Team, stop: Callable[[], str | None], listen: Listen, warn: Warn
+) -> Outcome:
     """Train a plan in this process. Only the leader writes files and calls `listen` and `warn`. Raises what `run.run`
     raises."""
+    with advised(choices):
+        return _train(plan, choices, team, stop, listen, warn)
+
+
+def _train(
+    plan: Plan, choices: Choices, team: Team, stop: Callable[[], str | None], listen: Listen, warn: Warn
+) -> Outcome:
     compiled = wants_compile(choices.compile, team.device)
     if team.device.type == "cpu":
         be_deterministic(compiled)
@@ -70,13 +60,21 @@ def train(plan: Plan, choices: Choices, team: Team, stop: Callable[[], bool], li
     machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.root, saving=saving)
     locks: list[Lock] = []
 
-    def ready() -> Path | None:
+    def ready() -> Start:
+        about, begun = data.describe(), choices
+        again = (choices.resume or restarted(choices)) and (choices.folder / PLAN).exists()
+        if choices.origin is not None and not again:
+            branch(choices.origin, plan, about, choices.folder, warn)
+            begun = attrs.evolve(choices, resume=True)
         locks.append(Lock(choices.folder))
-        return prepare(choices.folder, plan, data.describe(), choices.resume, warn)
+        return prepare(begun, plan, about, warn)
 
     try:
+        start = team.share(ready)
+        if start.outcome is not None:
+            return start.outcome
         checkpoints = choices.folder / CHECKPOINTS
-        asked = Course(checkpoints, team.share(ready), choices.until, choices.pause, _written(saving))
+        asked = Course(checkpoints, start.checkpoint, choices.until, choices.pause, _written(saving))
         with memory_guarded(machine, checkpoints, saving, needs):
             return follow(plan, machine, choices.folder if team.leads else None, asked, listen)
     finally:

@@ -236,6 +236,10 @@ _LOGS = {
     "context, and the plan ends below the largest value. For a model that is used at the largest value, such a plan "
     "can be worse than a fixed shape. Plan by the metric of the model that you keep, such as "
     "`metric loss(context: longest)`.",
+    "short-of-warmup": "A warning: a warm-up of the learning rate takes more steps than the plan, or than the stage "
+    "after a switch, so that the rate that was asked for is never reached. Shorten the warm-up, or train longer.",
+    "strong-decay": "A warning: a step multiplies matrices by 1 - `lr` * `weight_decay`. With a product above 1, each "
+    "step turns the weights over; above 2 they grow without bound.",
     "loose-law": "A warning: the points scatter around the law more than measurement noise should.",
 }
 _WAYS = {
@@ -363,24 +367,30 @@ _RUNS = {
     "a trained run do not belong in one log or one table. Choose another folder, or name that machine.",
     "one-process": "The exact machine runs in one process on the CPU. A run takes seconds.",
     "contradicting-devices": "`--gpus N` starts N processes with one GPU each. It cannot be combined with `--device "
-    "cpu` or with a different number of `--processes`.",
-    "bad-launch": "RANK and WORLD_SIZE are set, so a launcher such as `torchrun` started the processes of this run. It "
-    "must also set MASTER_ADDR and MASTER_PORT, and all but the address must be whole numbers.",
+    "cpu` or with a different number of `--processes`. Processes of a launcher such as `srun` start no others.",
+    "bad-launch": "A launcher started several processes, which would each train the same alone. With `torchrun`, RANK, "
+    "WORLD_SIZE, MASTER_ADDR and MASTER_PORT are set, and all but the address are whole numbers. With `srun`, they are "
+    "the tasks of one job step. Commands that start runs of their own are started once.",
     "worker-lost": "A process of the run ended without an error message, so the others were stopped. Continue with "
-    "`--resume`.",
-    "run-exists": "The folder already contains a run. Continue it with `--resume`, or use a different folder.",
-    "run-finished": "The run has completed all its steps, so there is nothing to resume.",
+    "`--resume`; `torchrun --max-restarts` does so itself.",
+    "run-exists": "The folder already contains a run. Continue it with `shapeflow run FOLDER --resume`, or use a "
+    "different folder.",
     "run-removed": "The folder of a run was removed during the run, which has ended, since it has no place to save to.",
     "run-busy": "Another process is running in this folder.",
     "run-failed": "A run of a sweep or a comparison failed. The note shows its output.",
-    "no-run": "The folder does not contain a run: it has no plan.",
+    "no-run": "The folder does not contain a run: it has no plan. `--resume` starts a run in an empty folder, and not "
+    "in one that contains other files.",
     "broken-log": "A line of a run's log cannot be read. Only the last line may be truncated.",
     "rival-left-out": "A warning: `shapeflow compare` trains the default rivals that the file allows. This one cannot "
     "be trained, for the reason that is given. Name the rivals with `--rival` to choose others.",
     "not-in-plan": "A compiled plan contains the shapes in which it trains, and nothing about its other candidates. "
     "Pass the `.shape` file to train these.",
     "allowance-too-small": "`shapeflow ask` may not train even very short runs of all candidates within `--within`.",
-    "other-plan": "The folder contains a run of a different plan. Use a different folder, or remove it.",
+    "other-plan": "The folder contains a run of a different plan. Use a different folder, or continue that plan with "
+    "`shapeflow run FOLDER --resume`.",
+    "other-history": "A run goes on under another plan only if both make the same steps up to the checkpoint: the same "
+    "model, data, seed, optimizer, stages, blends, switches and learning rates. What is evaluated and saved need not "
+    "agree, and neither does what comes later, such as the budget or a cooldown.",
     "data-changed": "The data has changed since the run began. Resuming would mix two data sets.",
     "no-such-model": "The backend has no module for the plan's model.",
     "no-such-data": "The backend cannot read the plan's data.",
@@ -426,12 +436,12 @@ _RUNS = {
     "`--checkpoint-activations`: neither changes what a step computes. `docs/memory.md` explains what needs memory.",
     "memory-unknown": "`--micro-batch auto` compares an estimate with the memory that is free. The model does not "
     "declare what a step keeps (`activations`), or the system does not say how much is free. Write a number.",
-    "loss-not-finite": "The loss became infinite or NaN: training has diverged. Lower the learning rate or lengthen "
-    "the warm-up.",
-    "no-checkpoint": "There is no checkpoint to resume from.",
+    "loss-not-finite": "The loss, a held-out value or a weight became infinite or NaN: training has diverged. No "
+    "checkpoint of that state is saved. Lower the learning rate or lengthen the warm-up, and go on from the last "
+    "checkpoint with a plan that does.",
+    "no-checkpoint": "There is no checkpoint to resume from, or none at that step.",
     "broken-checkpoint": "The checkpoint is incomplete or damaged. Resume from an older one.",
-    "foreign-checkpoint": "The checkpoint was made by a different plan. A run can be resumed only with the plan that "
-    "it began with.",
+    "foreign-checkpoint": "The checkpoint was made by a plan that this run has never followed.",
 }
 
 _ALL = (_SENTENCES, _VALUES, _COMPONENTS, _SHAPES, _THEORY, _LOGS, _WAYS, _SWITCHES, _FILES, _RUNS)

@@ -89,11 +89,12 @@ def remove_temporary(target: Path, own: bool = True) -> None:
             if found is None:
                 continue
             process = int(found[1])
-            if (own and process == os.getpid()) or not _runs(process):
+            if (own and process == os.getpid()) or not runs(process):
                 path.unlink()
 
 
-def _runs(process: int) -> bool:
+def runs(process: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

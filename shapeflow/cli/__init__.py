@@ -1,7 +1,6 @@
 """The command line: reads arguments, calls one function, sets the exit code.
 
-0: success. 1: a diagnostic about a file, a plan, a run or the machine was printed. 2: the arguments are invalid.
-128 and the number of a signal: the signal ended the command.
+The exit codes are those of docs/exit-codes.md.
 
 This module imports as little as it can: a signal that arrives before `main` is called ends in a traceback.
 """

@@ -125,12 +125,38 @@ def machine_option(function: _F) -> _F:
     return click.option("--machine", type=kinds, default="torch", show_default=True, help=help_)(function)
 
 
+def stoppable(function: _F) -> _F:
+    """Let the stop signals end a command with exit code 75, at any moment."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> Any:
+        from shapeflow.running.stop import stopping
+
+        with stopping():
+            return function(*args, **kwargs)
+
+    return command  # type: ignore[return-value]
+
+
 def pool_options(function: _F) -> _F:
-    """Add the options `--jobs`, `--device` and `--machine` of commands that train several runs."""
+    """Add the options `--jobs`, `--device` and `--machine` of commands that train several runs, which signals stop."""
     jobs = click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
     kinds = click.Choice(["auto", "cpu", "cuda"])
     device = click.option("--device", type=kinds, default="auto", show_default=True, help="Where to train.")
-    return jobs(device(machine_option(function)))
+    return jobs(device(machine_option(stoppable(_alone(function)))))
+
+
+def _alone(function: _F) -> _F:
+    """Refuse to run a command in several processes of a launcher, which would each train all runs."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> Any:
+        from shapeflow.running.launchers import require_alone
+
+        require_alone(f"`shapeflow {click.get_current_context().command.name}`")
+        return function(*args, **kwargs)
+
+    return command  # type: ignore[return-value]
 
 
 def _let(text: str) -> str:

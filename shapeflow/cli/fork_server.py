@@ -4,7 +4,7 @@
 answers on stdout are lines of JSON:
 
     {"job": 1, "run": ["run", "plan.json", ...], "said": "FILE"}   run a command; its stderr is appended to FILE
-    {"stop": 1}                                                    send SIGTERM to the process of a job
+    {"stop": 1, "signal": 15}                                      send a signal to the process of a job
     {"ready": true}                                                answer: everything is imported
     {"job": 1, "ended": 0}                                         answer: exit code, or minus the number of a signal
 
@@ -73,7 +73,7 @@ class _Server:
         else:
             for process, number in self.jobs.items():
                 if number == request["stop"]:
-                    os.kill(process, signal.SIGTERM)
+                    os.kill(process, request["signal"])
 
     def _report(self, options: int) -> None:
         """Report the jobs that have ended. `options`: WNOHANG, or 0 to wait for all jobs."""
@@ -134,12 +134,13 @@ def _nothing(number: int, frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Import what a run needs, and serve. Ctrl-C in a terminal reaches all processes: the jobs stop, and the server
-    waits for them."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)}
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    """Import what a run needs, and serve. A signal to the whole group, such as Ctrl-C in a terminal, reaches all
+    processes: the jobs stop, and the server waits for them."""
+    ignored = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    handlers = {number: signal.getsignal(number) for number in (*ignored, signal.SIGCHLD)}
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ignored)
     signal.signal(signal.SIGCHLD, _nothing)
     ended, wake = os.pipe()
     os.set_blocking(wake, False)

@@ -18,6 +18,7 @@ import click
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.base.printing import cannot_print, prepare_streams, say, silence
+from shapeflow.running.stop import EXIT_STOPPED, Stopped
 
 COMMANDS = {
     "compile": "Compile a .shape file into a plan, and show it.",
@@ -136,6 +137,9 @@ def _answered(words: list[str]) -> int:
         error.show(file=(text := io.StringIO()))
         say(text.getvalue().rstrip("\n"), err=True)
         return error.exit_code
+    except Stopped as stopped:
+        say(f"stopped by {stopped}; the same command continues", err=True)
+        return EXIT_STOPPED
     except (click.Abort, KeyboardInterrupt):
         say("stopped", err=True)
         return 128 + signal.SIGINT

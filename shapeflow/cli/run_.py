@@ -12,11 +12,12 @@ import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.printing import say
-from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagnostics, print_json
+from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagnostics, print_json, stoppable
 
 if TYPE_CHECKING:
     from shapeflow.ir.events import Event
     from shapeflow.ir.plan import Plan
+    from shapeflow.running.follow import Outcome
 
 
 @click.command("run")
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 @machine_option
 @click.option("--processes", type=click.IntRange(1), help="Number of processes; every step is split among them.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads per process.")
-@click.option("--resume", is_flag=True, help="Resume from the newest checkpoint in the folder.")
+@click.option(
+    "--resume", is_flag=True, help="Continue from the newest checkpoint in the folder; start where there is no run."
+)
+@click.option(
+    "--from",
+    "origin",
+    metavar="FOLDER[@STEP]",
+    help="Go on from a checkpoint of another run (the newest, or that of STEP), in a new folder.",
+)
 @click.option("--until", metavar="METRIC<=VALUE", help="Stop as soon as a held-out value is this low.")
 @click.option("--pause", type=click.IntRange(1), metavar="STEP", help="Save a checkpoint after this step and stop.")
 @click.option(
@@ -56,6 +65,7 @@ if TYPE_CHECKING:
 @click.option("--check", "check_", is_flag=True, help="Run `shapeflow check` on the plan first.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@stoppable
 def command(
     file: Path,
     sentences: list[str],
@@ -66,6 +76,7 @@ def command(
     processes: int | None,
     threads: int | None,
     resume: bool,
+    origin: str | None,
     until: str | None,
     pause: int | None,
     compile_: str,
@@ -77,10 +88,13 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Train a model: execute the plan of a .shape file, or a compiled plan.
+    """Train a model: execute the plan of a .shape file, a compiled plan, or the plan in a run's folder.
 
-    Ctrl-C saves a checkpoint and stops; `--resume` continues from it, with any number of processes.
+    Ctrl-C saves a checkpoint and stops, with exit code 75; `--resume` continues from it, with any number of processes.
+    The plan may differ in what comes after the checkpoint, such as a larger budget. `--from` starts a new folder from
+    another run; with `--resume`, the run is continued if the folder has one already.
     """
+    named, file, folder, root = file, *_places(file, output, root)
     plan = plan_of(file, sentences)
     if not plan.runnable:
         message = "the plan has no model to train"
@@ -95,7 +109,6 @@ def command(
         check(plan, None, "nothing" if quiet or as_json else "text")
     from shapeflow.api import run
 
-    folder = output or Path("runs") / file.stem
     choices: dict[str, Any] = {
         "gpus": gpus,
         "device": device,
@@ -105,9 +118,11 @@ def command(
         "compile": compile_,
     }
     choices |= {
-        "root": root or file.parent,
+        "root": root,
+        "file": str(named),
         "until": goal,
         "pause": pause,
+        "origin": None if origin is None else _origin(origin),
         "warn": lambda warning: print_diagnostics([warning]),
     }
     saving = {"micro_batch": micro_batch, "checkpoint_activations": checkpoint_activations or None}
@@ -116,9 +131,26 @@ def command(
     choices |= {name: value for name, value in saving.items() if value}
     with _listening(plan, folder, track, quiet or as_json) as listen:
         outcome = run(plan, folder, **choices, listen=listen)
-    if outcome is None:
-        return 0
-    return _summary(outcome, folder, quiet, as_json)
+    return 0 if outcome is None else _summary(outcome, folder, quiet, as_json)
+
+
+def _places(file: Path, output: Path | None, root: Path | None) -> tuple[Path, Path, Path]:
+    """The plan's file, the run's folder, and the folder that data paths are relative to.
+
+    FILE may be a run's folder: its plan is continued there, with the data of its start. Raises Refused `no-run`."""
+    from shapeflow.running.run_folder import begun, remembered_root
+    from shapeflow.running.run_log import PLAN
+
+    inside = file.parent if file.name == PLAN and file.is_file() and begun(file.parent) else None
+    if file.is_dir():
+        inside, file = file, file / PLAN
+        if not file.is_file():
+            message, help_ = f"`{inside}` contains no run", "name a .shape file, or the folder of a run"
+            notes = (f"it has no `{PLAN}`",)
+            raise Refused(Diagnostic("no-run", message, place=str(inside), notes=notes, help=help_))
+    if inside is None:
+        return file, output or Path("runs") / file.stem, root or file.parent
+    return file, output or inside, root or remembered_root(inside) or inside
 
 
 @contextlib.contextmanager
@@ -145,22 +177,33 @@ def _listening(plan: Plan, folder: Path, track: Sequence[str], silent: bool) -> 
         yield listen
 
 
-def _summary(outcome: object, folder: Path, quiet: bool, as_json: bool) -> int:
+def _summary(outcome: Outcome, folder: Path, quiet: bool, as_json: bool) -> int:
     from shapeflow.preview.run import run_view
     from shapeflow.preview.screen import show
     from shapeflow.running.runs import read_run
+    from shapeflow.running.stop import EXIT_STOPPED
 
     run = read_run(folder)
     if as_json:
         import attrs
 
-        print_json({"folder": str(folder), "plan": run.plan.digest, **attrs.asdict(outcome)})  # type: ignore[arg-type]
-    elif not quiet:
+        print_json({"folder": str(folder), "plan": run.plan.digest, **attrs.asdict(outcome)})
+    elif not quiet and outcome.stopped_by != "SIGHUP":  # the terminal is gone, and printing would fail
         show("", run_view(run))
-        if not getattr(outcome, "finished", True) and not getattr(outcome, "reached", False):
+        if outcome.before:
+            say(f"\n  the run in {folder} is finished: there is nothing to resume")
+        if not outcome.finished and not outcome.reached:
             words = [word for word in click.get_current_context().obj if word != "--resume"]
             say(f"\n  resume with: {shlex.join(['shapeflow', *words, '--resume'])}")
-    return 0
+    return EXIT_STOPPED if outcome.interrupted else 0
+
+
+def _origin(text: str) -> tuple[Path, int | None]:
+    """The folder and the step of `--from`. A folder whose name ends like a step is a folder."""
+    folder, at, step = text.rpartition("@")
+    if at and folder and step.isdecimal() and not Path(text).is_dir():
+        return Path(folder), int(step)
+    return Path(text), None
 
 
 def _count(text: str) -> int | str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
-from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of
+from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
@@ -44,8 +44,9 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     roles = roles_of(columns, reading.some(), axis_words())
     progress = progress_of(columns, roles, unit)
     epochs = {} if progress is not None else epochs_of(reading, roles)
-    curves = curves_of(reading.tables(), roles, epochs or progress) if roles.errors else {}
-    progress = next(iter(epochs.values()), progress)
+    known, progress = epochs or progress, next(iter(epochs.values()), progress)
+    # All runs count epochs in the same column.
+    curves = curves_of(reading.pieces(wanted_of(roles, progress)), roles, known) if roles.errors else {}
     facts = facts_of(curves)
     sentences: tuple[str, ...] = ()
     enough = not roles.ends or budgets_enough(curves)

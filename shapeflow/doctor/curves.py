@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import Literal
+
+import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
@@ -20,10 +23,12 @@ from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.mistaken import restarted
 from shapeflow.laws.logs.points import Point, thin
 from shapeflow.laws.logs.progress import counts_late, in_epochs, in_units
-from shapeflow.laws.logs.readers import Row
-from shapeflow.laws.logs.runs import RUNS, Run, faults
+from shapeflow.laws.logs.readers import Block, Piece, Row, Wanted, same
+from shapeflow.laws.logs.rows import Cells, Rows
+from shapeflow.laws.logs.runs import RUNS, Run
 from shapeflow.laws.logs.schedule import FALLEN, diverged, learning_rate
 from shapeflow.laws.logs.series import Product, Progress
+from shapeflow.laws.logs.usable import faults
 
 BINS = 24
 STEEPER = 1.2
@@ -36,7 +41,7 @@ Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def curves_of(
-    tables: Iterable[tuple[str, Iterable[Row]]],
+    tables: Iterable[tuple[str, Iterable[Piece]]],
     roles: Roles,
     progress: Progress | Mapping[str, Progress] | None = None,
 ) -> dict[Key, Run]:
@@ -44,26 +49,81 @@ def curves_of(
     the place of compute if no column counts it, of all files or by their names. Rows without a shape are skipped, and
     runs are cut where their rate falls at their end."""
     found: dict[Key, Run] = {}
-    for file, rows in tables:
+    for file, pieces in tables:
         own = progress.get(file) if isinstance(progress, Mapping) else progress
         count = Product(roles.compute, roles.flops) if roles.compute else own
         if count is None:
             continue
-        for row in rows:
-            shape = _shape(row, roles) if roles.takes(row) else None
-            if shape is None:
-                continue
-            key = shape, (file, *(str(row.get(column)) for column in roles.runs))
-            if key not in found and len(found) >= RUNS:
-                continue
-            run = found.setdefault(key, Run(Shape.of(dict(zip(roles.axes, shape, strict=True))), file))
-            rate = row.get(roles.rate) if roles.rate else None
-            step = own.of(row) if own is not None else None
-            run.add(count.of(row), row.get(roles.errors[0]), step if isinstance(step, float) else None, rate)
+        curves = _Curves(roles, own, count, found)
+        for piece in pieces:
+            curves.add_block(file, piece) if isinstance(piece, Block) else curves.add(file, piece)
     for run in found.values():
         run.settle()
         run.cut()
     return {key: run for key, run in found.items() if run.points or faults(run.excluded)}
+
+
+def wanted_of(roles: Roles, progress: Progress | None) -> Wanted:
+    """The columns that `curves_of` reads."""
+    where = () if roles.where is None else (roles.where[0],)
+    counted = () if progress is None else (progress.column,)
+    rate = () if roles.rate is None else (roles.rate,)
+    numbers = frozenset((*roles.compute, *counted, *rate, roles.errors[0]))
+    return Wanted(frozenset((*roles.axes.values(), *roles.runs, *where)), numbers)
+
+
+@attrs.frozen
+class _Curves:
+    """The curves that were read so far."""
+
+    roles: Roles
+    progress: Progress | None
+    count: Product | Progress
+    found: dict[Key, Run]
+
+    def add(self, file: str, row: Row) -> None:
+        """Add a row of a file."""
+        roles = self.roles
+        shape = _shape(row, roles) if roles.takes(row) else None
+        run = None if shape is None else self._run(shape, (file, *(str(row.get(column)) for column in roles.runs)))
+        if run is not None:
+            rate = row.get(roles.rate) if roles.rate else None
+            step = self.progress.of(row) if self.progress is not None else None
+            run.add(self.count.of(row), row.get(roles.errors[0]), step if isinstance(step, float) else None, rate)
+
+    def add_block(self, file: str, block: Block) -> None:
+        """Add many rows of a file."""
+        roles = self.roles
+        if roles.where is not None:
+            column, value = roles.where
+            block = block.where(column, partial(same, wanted=value))
+        cells = self._cells(block)
+
+        def key(names: tuple[str, ...]) -> Key | None:
+            shape = _shape(dict(zip(roles.axes.values(), names, strict=False)), roles)
+            return None if shape is None else (shape, (file, *names[len(roles.axes) :]))
+
+        for names, rows in block.groups([*roles.axes.values(), *roles.runs], key):
+            if (at := key(names)) is not None and (run := self._run(*at)) is not None:
+                run.extend(cells.chosen(rows))
+
+    def _cells(self, block: Block) -> Rows:
+        roles = self.roles
+        return Rows(
+            compute=self.count.of_block(block),
+            error=Cells(*block.numbers(roles.errors[0])),
+            step=None if self.progress is None else self.progress.of_block(block),
+            rate=None if roles.rate is None else Cells(*block.numbers(roles.rate)),
+        )
+
+    def _run(self, shape: tuple[str, ...], names: tuple[str, ...]) -> Run | None:
+        """The run of this shape; None if there are too many."""
+        key = shape, names
+        if key not in self.found and len(self.found) >= RUNS:
+            return None
+        if key not in self.found:
+            self.found[key] = Run(Shape.of(dict(zip(self.roles.axes, shape, strict=True))), names[0])
+        return self.found[key]
 
 
 def progress_of(columns: Mapping[str, Column], roles: Roles, unit: Amount | None) -> Progress | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import attrs
@@ -19,9 +20,8 @@ from shapeflow.doctor.sources import Source, sources, unreadable
 from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE, RUNS
-from shapeflow.laws.logs.finding.summary import Column, columns_of
-from shapeflow.laws.logs.finding.values import numbers_of
-from shapeflow.laws.logs.readers import PARTS, Numerals, Row, Unreadable
+from shapeflow.laws.logs.finding.summary import Column, columns_of, merge
+from shapeflow.laws.logs.readers import PARTS, Block, Numerals, Piece, Row, Unreadable, Wanted
 from shapeflow.laws.logs.readers.numerals import notations
 from shapeflow.laws.logs.template import Template
 
@@ -53,9 +53,14 @@ class Reading:
         """Yield the name of the run of each log, and its rows."""
         return ((log.log.run.as_posix(), log.read()) for log in self.logs)
 
+    def pieces(self, wanted: Wanted) -> Iterator[tuple[str, Iterator[Piece]]]:
+        """Yield the name of the run of each log, and its rows, in blocks of the wanted columns where possible."""
+        return ((log.log.run.as_posix(), log.pieces(wanted)) for log in self.logs)
+
     def highest(self, column: str) -> dict[Path, float]:
         """Each log -> the highest number in a column; 0 without one."""
-        return {log.path: max(numbers_of(list(log.read()), column), default=0.0) for log in self.logs}
+        wanted = Wanted(frozenset(), frozenset((column,)))
+        return {log.path: _highest(log.pieces(wanted), column) for log in self.logs}
 
     def some(self) -> list[Row]:
         """The first rows of each log, as many as `CELLS` allows. Each row contains the run of its file."""
@@ -83,18 +88,37 @@ def readings(names: Sequence[str], report: Report) -> Readings:
 
     Reports `no-such-logs`, `unreadable-log` and `missing-extra`; the result still contains every log that can be read.
     """
-    groups: dict[tuple[object, ...], list[Source]] = {}
+    groups: dict[tuple[object, ...], _Group] = {}
     found = sources(names, report)
     for source in found.logs:
         columns: dict[str, Column] = {}
         try:
-            source.count = columns_of(source.read(), columns)
+            source.count = columns_of(source.pieces(), columns)
         except Unreadable as error:
             unreadable(source.path, error, report)
             continue
         kind = source.log.run if source.log.format in PARTS else None
-        groups.setdefault((source.format, *_taken(columns)) if kind is None else (source.format,), []).append(source)
-    return Readings([_reading(logs) for logs in groups.values()], found.passed)
+        key = (source.format, *_taken(columns)) if kind is None else (source.format,)
+        groups.setdefault(key, _Group()).add(source, columns)
+    return Readings([_reading(group) for group in groups.values()], found.passed)
+
+
+@attrs.define
+class _Group:
+    """Logs that have the same columns."""
+
+    logs: list[Source] = attrs.field(factory=list)
+    columns: dict[str, Column] | None = attrs.field(factory=dict)
+    """What they hold together. None: not known without reading all of them again."""
+    first: tuple[str, ...] = ()
+    """The columns of the first log."""
+
+    def add(self, log: Source, columns: Mapping[str, Column]) -> None:
+        """Add a log with these columns."""
+        self.first = self.first or tuple(columns)
+        self.logs.append(log)
+        if self.columns is not None and not merge(self.columns, columns):
+            self.columns = None if len(self.logs) > 1 else dict(columns)
 
 
 def _taken(columns: Mapping[str, Column]) -> tuple[object, ...]:
@@ -111,23 +135,37 @@ def _taken(columns: Mapping[str, Column]) -> tuple[object, ...]:
     return error, compute or steps, axes, frozenset(columns) if error is None else None
 
 
-def _reading(logs: Sequence[Source]) -> Reading:
-    columns: dict[str, Column] = {}
-    count = sum(columns_of(log.read(), columns) for log in logs)
+def _reading(group: _Group) -> Reading:
+    logs: Sequence[Source] = group.logs
+    columns, count = group.columns, sum(log.count for log in logs)
+    if columns is None:
+        columns = {}
+        columns_of(chain.from_iterable(log.pieces() for log in logs), columns)
     numerals = _numerals(columns)
     if len(numerals) == 1:
         for log in logs:
             log.log.numerals = numerals[0]
         columns = {}
-        count = sum(columns_of(log.read(), columns) for log in logs)
+        count = sum(columns_of(log.pieces(), columns) for log in logs)
     files = tuple(log.facts() for log in logs)
     folder = folder_of(files)
     logs, pattern, wide = _with_places(logs, files, folder, columns)
     pattern = None if pattern is None else _sayable(pattern, paths_of(files, folder), folder)
-    if any(log.placed for log in logs):
+    if wide is None and all(log.given for log in logs) and not any(name in columns for name in logs[0].given):
+        columns = _with_given(columns, group.first, logs)
+    elif any(log.placed for log in logs):
         columns = {}
-        count = sum(columns_of(log.read(), columns) for log in logs)
+        count = sum(columns_of(log.pieces(), columns) for log in logs)
     return Reading(logs, files, columns, count, folder, pattern, wide, numerals)
+
+
+def _with_given(columns: Mapping[str, Column], first: Sequence[str], logs: Sequence[Source]) -> dict[str, Column]:
+    """The columns with those of the values that are given for each log, after the columns of the first log."""
+    given = {name: Column(name) for name in logs[0].given}
+    for log in logs:
+        for name, column in given.items():
+            column.add(log.given[name], log.count)
+    return {**{name: columns[name] for name in first}, **given, **columns}
 
 
 def _sayable(pattern: str, paths: Sequence[str], folder: str) -> str | None:
@@ -152,18 +190,17 @@ def _with_places(
     one column per run."""
     wide = wide_of(list(columns))
     if wide is not None:
-        logs = [attrs.evolve(log, read=partial(_long, log, wide), placed=True) for log in logs]
+        logs = [attrs.evolve(log, read=partial(_long, log, wide), read_pieces=None, placed=True) for log in logs]
     paths = paths_of(files, folder)
     varied = any(_of_numbers(name) and not column.constant for name, column in columns.items())
     places = None if varied or wide is not None else places_of(paths)
     if places is not None and only(Template(places.template).pattern, paths, folder):
         pairs = zip(logs, paths, strict=True)
-        placed = [attrs.evolve(log, read=partial(_given, log, places.values[path]), placed=True) for log, path in pairs]
-        return placed, places.template, None
+        return [_given(log, places.values[path]) for log, path in pairs], places.template, None
     if not varied and (whole := _of_runs(logs, folder, paths)) is not None:
         return whole
     if not varied and wide is None and (known := _beside(logs)):
-        logs = [attrs.evolve(log, read=partial(_given, log, known[log.path]), placed=True) for log in logs]
+        logs = [_given(log, known[log.path]) for log in logs]
     return logs, pattern_of(files, folder), None if wide is None else wide.template
 
 
@@ -179,10 +216,7 @@ def _of_runs(
         template = f"{places.template}/{tail}"
         if only(Template(template).pattern, paths, folder):
             pairs = zip(logs, runs, strict=True)
-            given = [
-                attrs.evolve(log, read=partial(_given, log, places.values[run]), placed=True) for log, run in pairs
-            ]
-            return given, template, None
+            return [_given(log, places.values[run]) for log, run in pairs], template, None
     return None
 
 
@@ -205,5 +239,25 @@ def _long(log: Source, wide: Places) -> Iterator[Row]:
     return long_rows(log.read(), wide)
 
 
-def _given(log: Source, values: Mapping[str, str]) -> Iterator[Row]:
-    return ({**row, **values} for row in log.read())
+def _given(log: Source, values: Mapping[str, str]) -> Source:
+    """The log with the same values in all rows."""
+
+    def read() -> Iterator[Row]:
+        return ({**row, **values} for row in log.read())
+
+    def pieces(wanted: Wanted | None) -> Iterator[Piece]:
+        for piece in log.pieces(wanted):
+            yield piece.given(values) if isinstance(piece, Block) else {**piece, **values}
+
+    return attrs.evolve(log, read=read, read_pieces=pieces, placed=True, given=values)
+
+
+def _highest(pieces: Iterable[Piece], name: str) -> float:
+    """The highest number of a column; 0 without one."""
+    column = Column(name)
+    for piece in pieces:
+        if isinstance(piece, Block):
+            column.add_all(piece.cells[name])
+        else:
+            column.add(piece.get(name))
+    return column.high if column.numbers else 0.0

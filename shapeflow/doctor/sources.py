@@ -14,7 +14,7 @@ from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.doctor.facts import FileFacts
 from shapeflow.laws.logs.discover import Discovered, discover
 from shapeflow.laws.logs.matches import matches
-from shapeflow.laws.logs.readers import Log, MissingExtra, Row, Unreadable, open_log
+from shapeflow.laws.logs.readers import Log, MissingExtra, Piece, Row, Unreadable, Wanted, open_log
 from shapeflow.laws.logs.run_folders import EVENTS, is_run, plan_of, shapes_of
 
 NEAR = 1000
@@ -30,9 +30,17 @@ class Source:
     log: Log
     read: Callable[[], Iterator[Row]]
     format: str
+    read_pieces: Callable[[Wanted | None], Iterator[Piece]] | None = None
+    """How its rows are read in blocks; None: one by one."""
     count: int = 0
+    given: Mapping[str, str] = attrs.field(factory=dict)
+    """The values of axes that its rows have in addition to those in the file."""
     placed: bool = False
     """Whether its rows include values of axes from the names of files or columns."""
+
+    def pieces(self, wanted: Wanted | None = None) -> Iterator[Piece]:
+        """The rows, in blocks of the wanted columns where possible. None: all columns."""
+        return self.read() if self.read_pieces is None else self.read_pieces(wanted)
 
     def facts(self) -> FileFacts:
         """The facts about the file, for the rows that were read so far."""
@@ -110,7 +118,7 @@ def _source(path: Path) -> Source:
         path = path.parent
     if not path.is_dir():
         log = open_log(path)
-        return Source(path, log, log.rows, log.format)
+        return Source(path, log, log.rows, log.format, log.pieces)
     plan, log = plan_of(path), open_log(path / EVENTS)
     if not plan:
         raise Unreadable("its plan cannot be read")

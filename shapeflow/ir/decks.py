@@ -64,6 +64,18 @@ def sum_of_decks(shares: tuple[float, ...], costs: tuple[float, ...], decks: int
     return total
 
 
+def next_mixed(shares: tuple[float, ...], deck: int, end: int) -> int:
+    """The first deck from `deck` up to `end` (exclusive) with a step of another kind than 0; `end` if there is none."""
+    size = 16
+    while deck < end:
+        dealt = _hands(shares, np.arange(deck, min(deck + size, end)))
+        mixed = np.flatnonzero(dealt[:, 1:].any(axis=1))
+        if len(mixed):
+            return deck + int(mixed[0])
+        deck, size = deck + len(dealt), min(2 * size, BLOCK)
+    return end
+
+
 def _hands(shares: tuple[float, ...], decks: Ints) -> Ints:
     """`hand` of many decks, one a row."""
     due = _dues(shares, np.append(decks, decks[-1] + 1))

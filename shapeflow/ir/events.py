@@ -27,6 +27,18 @@ class RunStarted:
 
 
 @attrs.frozen
+class RunBranched:
+    """The steps after this one follow another plan. `step`: number of steps done at the checkpoint from which the run
+    goes on. `plan`: digest of the plan of these steps. `folder`: the run that made them; empty for this one.
+    `checkpoint`: digest of the checkpoint there."""
+
+    step: int
+    plan: str
+    folder: str
+    checkpoint: str
+
+
+@attrs.frozen
 class TransitionApplied:
     """The edits of a switch were applied. `stage` is the index of the stage that begins."""
 
@@ -95,17 +107,20 @@ class CheckpointSaved:
 
 @attrs.frozen
 class RunEnded:
-    """The run ends. `finished` is False if it was stopped before the end of the plan."""
+    """The run ends. `finished` is False if it ended before the end of the plan. `stopped_by` says why it did: the name
+    of a signal, such as `SIGTERM`, or `until` or `pause`, the options."""
 
     step: int
     compute: float
     finished: bool
+    stopped_by: str | None = attrs.field(default=None, eq=False)
 
 
-Event = RunStarted | TransitionApplied | StageEntered | StepDone | Measured | CheckpointSaved | RunEnded
+Event = RunStarted | RunBranched | TransitionApplied | StageEntered | StepDone | Measured | CheckpointSaved | RunEnded
 
 NAMES: dict[type, str] = {
     RunStarted: "run_started",
+    RunBranched: "run_branched",
     TransitionApplied: "transition_applied",
     StageEntered: "stage_entered",
     StepDone: "step_done",
@@ -172,6 +187,7 @@ _KINDS: Mapping[str, Any] = {
     "seconds": int | float,
     "predicted": int | float | None,
     "finished": bool,
+    "stopped_by": str,
     "shape": Mapping,
     "values": Mapping,
     "errors": Mapping,
@@ -180,5 +196,7 @@ _KINDS: Mapping[str, Any] = {
     "micro_batch": Mapping | None,
     "by": str,
     "name": str,
+    "folder": str,
+    "checkpoint": str,
 }
 """Field of an event -> its type."""

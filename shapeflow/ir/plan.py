@@ -26,6 +26,7 @@ from shapeflow.ir.decay import Decay
 from shapeflow.ir.decks import DECK, shuffled, sum_of_decks
 from shapeflow.ir.edits import Edit, is_reversible
 from shapeflow.ir.parameters import Parameter
+from shapeflow.ir.retention import Retention
 from shapeflow.ir.tabulated import AnyLaw
 
 _T = TypeVar("_T")
@@ -197,6 +198,12 @@ class Stage:
 
         return {shape: count(shape) for shape in (self.shape, *(blend.shape for blend in self.blends))}
 
+    @property
+    def pieces(self) -> list[tuple[int, int, tuple[Blend, ...]]]:
+        """(first step, last step (exclusive), active blends) of each stretch in which these do not change. `blend_at`
+        deals the steps of each stretch on its own."""
+        return [(first, last, self._active(first)) for first, last in itertools.pairwise(self._bounds())]
+
     def _bounds(self) -> list[int]:
         """Sorted steps at which the set of active blends changes, including 0 and the end of the stage."""
         steps = _known(self.steps)
@@ -314,6 +321,8 @@ class Plan:
     """Decay of the learning rate from the end of the warm-up to the end of the run; None if it stays constant."""
     held_out: int | None = None
     """Tokens or images that every evaluation predicts. None: `HELD_OUT_TARGETS` tokens, or all held-out images."""
+    keep: Retention | None = None
+    """Which checkpoints are kept; None: the newest two."""
     digest: str = ""
 
     @property
@@ -378,10 +387,23 @@ class Plan:
         """Number of steps before the cooldown; None without a cooldown."""
         return None if self.cooldown is None else self.steps - self.cooldown
 
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Steps after which the run switches or begins to cool down, in order."""
+        switches = {stage.last_step for stage in self.stages[:-1]}
+        return tuple(sorted(switches | ({self.cools_from} if self.cools_from else set())))
+
     def measures_at(self, done: int) -> bool:
         """Whether the run evaluates after `done` steps."""
         at_end = done == self.cools_from or any(done == stage.last_step for stage in self.stages)
-        return at_end or (self.evaluate is not None and done % self.evaluate == 0)
+        best = self.keep is not None and self.keep.best and self.saves_at(done)
+        return at_end or best or (self.evaluate is not None and done % self.evaluate == 0)
+
+    def saves_at(self, done: int) -> bool:
+        """Whether the run saves a checkpoint after `done` steps. Before switches and the cooldown only if the plan
+        states which checkpoints are kept."""
+        turns = self.keep is not None and done in self.turns
+        return done == self.steps or turns or (self.checkpoint is not None and done % self.checkpoint == 0)
 
     def predicted(self, done: int) -> float | None:
         """The error that the laws predict after `done` steps. As in paper A, a stage follows its shape's law from the

@@ -62,6 +62,8 @@ def _faults(plan: Plan) -> Iterator[str]:
     ):
         if every is not None and every < 1:
             yield f"`{name}` is {every}"
+    if plan.keep is not None and plan.keep.newest is not None and plan.keep.newest < 1:
+        yield f"it keeps {plan.keep.newest} checkpoints"
     if plan.cooldown is not None and plan.cooldown > (plan.totals.steps or 0):
         yield f"it cools down over {plan.cooldown} steps, more than it has"
 

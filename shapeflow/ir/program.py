@@ -29,6 +29,7 @@ from shapeflow.ir.credits import Pair
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.parameters import DataFacts, Model, scalars, step_compute
 from shapeflow.ir.profile import Profile
+from shapeflow.ir.retention import Retention
 from shapeflow.ir.route import Curve, Route
 
 
@@ -162,6 +163,8 @@ class Program:
     held_out: int | None
     """Tokens or images of an evaluation, if stated."""
     checkpoint: Amount | None
+    keep: Retention | None
+    """Which checkpoints are kept, if stated."""
     seed: int
     spans: Mapping[str, Span]
     """`budget`, `laws`, ... -> the sentence; `laws.paths`, ... -> a setting of its component."""

@@ -187,6 +187,10 @@ def _parts(sentence: syntax.Sentence) -> Iterator[_Part]:
                 shares = ", ".join(f"{_value(blend.share)} {_value(blend.shape)}" for blend in blends)
                 yield _Part(f"with {shares}", None, blends[0].span.start, blends[-1].span.end)
             yield _Part("until " if until else "until end", until, until.span.start if until else end - len("end"), end)
+        case syntax.Checkpoint(every=every, keep=syntax.Keep(newest=newest, best=best, span=span)):
+            yield _Part(f"{'checkpoint':<{KEYWORD}}every ", every, start, every.span.end)
+            count = "all" if newest is None else _value(newest)
+            yield _Part(f"keep {count}{' and best' * best}", None, span.start, end)
         case _:
             yield _Part(*_line(sentence), start, end)
 

@@ -169,7 +169,6 @@ _OF_VALUE: dict[str, Callable[..., syntax.Sentence]] = {
     "budget": syntax.Budget,
     "start_at": syntax.StartAt,
     "cooldown": syntax.Cooldown,
-    "checkpoint": syntax.Checkpoint,
 }
 
 
@@ -196,6 +195,8 @@ class _Builder:
         if kind in _OF_VALUE:
             return _OF_VALUE[kind](self.value(trees[0]), span=span)
         match kind:
+            case "checkpoint":
+                return syntax.Checkpoint(self.value(trees[0]), self.keep(trees[1]) if trees[1:] else None, span=span)
             case "evaluate":
                 every, *on = map(self.value, trees)
                 return syntax.Evaluate(every, on[0] if on else None, span=span)
@@ -224,6 +225,11 @@ class _Builder:
                 return syntax.StopWhen(self.comparison(trees[0]), span=span)
             case _:
                 return syntax.Seed(self.number(_tokens(trees[0])[0]), span=span)
+
+    def keep(self, tree: Tree[Token]) -> syntax.Keep:
+        trees = _trees(tree)
+        newest = self.number(_tokens(trees[0])[0]) if trees else None
+        return syntax.Keep(newest, len(trees) > 1, span=self.span(tree))
 
     def share(self, tree: Tree[Token]) -> syntax.Share:
         much, shape = _trees(tree)

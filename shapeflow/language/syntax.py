@@ -296,10 +296,19 @@ class Evaluate(Written):
 
 
 @attrs.frozen
+class Keep(Written):
+    """`keep 3 and best` in a `checkpoint` sentence. `newest` is None for `keep all`."""
+
+    newest: Number | None
+    best: bool
+
+
+@attrs.frozen
 class Checkpoint(Written):
-    """`checkpoint every 5%`"""
+    """`checkpoint every 5% keep 3`"""
 
     every: Value
+    keep: Keep | None = None
 
 
 @attrs.frozen

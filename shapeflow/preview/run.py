@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.ir.decay import Decay
-from shapeflow.ir.events import Measured
+from shapeflow.ir.events import Measured, RunBranched
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
@@ -64,6 +64,9 @@ def _at(run: Run, step: int) -> Measured | None:
 
 
 def _last(run: Run) -> Iterator[str]:
+    for event in run.events:
+        if isinstance(event, RunBranched) and event.folder:
+            yield f"the first {count(event.step)} steps are those of `{event.folder}`"
     if not run.measured:
         yield "nothing has been measured yet"
         return

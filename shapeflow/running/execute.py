@@ -46,8 +46,8 @@ class Machine(Protocol):
         """Held-out values of the averaged weights, in the shape of the stage."""
         ...
 
-    def asked_to_stop(self) -> bool:
-        """Whether any process of the run was asked to stop. All processes return the same value."""
+    def asked_to_stop(self) -> str | None:
+        """The name of the signal that asked any process of the run to stop, or None. All processes return the same."""
         ...
 
     def save(self, path: Path, step: int) -> None:
@@ -112,19 +112,15 @@ def execute(
                 at = (step + 1, index, stage.shape, compute, plan.predicted(step + 1))
                 yield Measured(*at, held.values, trained, held.errors, evaluating)
                 reached = until is not None and held.values.get(until[0], math.inf) <= until[1]
-            if folder is not None and _saves(plan, step + 1):
+            if folder is not None and plan.saves_at(step + 1):
                 yield _save(machine, folder, step + 1, sync)
-            paused = step + 1 == pause
-            if (reached or paused or machine.asked_to_stop()) and step + 1 < plan.steps:
-                if folder is not None and not _saves(plan, step + 1):
+            early = "until" if reached else "pause" if step + 1 == pause else machine.asked_to_stop()
+            if early is not None and step + 1 < plan.steps:
+                if folder is not None and not plan.saves_at(step + 1):
                     yield _save(machine, folder, step + 1, sync)
-                yield RunEnded(step + 1, compute, False)
+                yield RunEnded(step + 1, compute, False, early)
                 return
     yield RunEnded(plan.steps, compute, True)
-
-
-def _saves(plan: Plan, done: int) -> bool:
-    return done == plan.steps or (plan.checkpoint is not None and done % plan.checkpoint == 0)
 
 
 def _save(machine: Machine, folder: Path, done: int, sync: Callable[[], None]) -> Event:

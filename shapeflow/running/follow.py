@@ -29,6 +29,15 @@ class Outcome:
     compute: float
     values: Mapping[str, float]
     seconds: float
+    stopped_by: str | None = None
+    """Why it ended before the end of the plan: the name of a signal, `until` or `pause`."""
+    before: bool = False
+    """Whether the run was finished already, so that nothing was done."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal stopped it, and `--resume` continues it."""
+        return self.stopped_by not in (None, "until", "pause")
 
 
 @attrs.frozen
@@ -44,6 +53,11 @@ class Course:
     """The step after which the run ends early."""
     micro_batch: Mapping[str, int] | None = None
     """Shape -> samples that a process computes at once, where that was chosen by the memory there is."""
+
+
+def reaches(values: Mapping[str, float], goal: Goal | None) -> bool:
+    """Whether held-out values meet a goal."""
+    return goal is not None and values.get(goal[0], math.inf) <= goal[1]
 
 
 def follow(plan: Plan, machine: Machine, folder: Path | None, course: Course, listen: Listen) -> Outcome:
@@ -68,6 +82,5 @@ def follow(plan: Plan, machine: Machine, folder: Path | None, course: Course, li
     if ended is None:
         raise RuntimeError("the loop ended without an end")
     values, seconds = ({}, 0.0) if measured is None else (measured.values, measured.seconds)
-    goal = course.until
-    reached = goal is not None and values.get(goal[0], math.inf) <= goal[1]
-    return Outcome(ended.finished, reached, ended.step, ended.compute, values, seconds)
+    reached = reaches(values, course.until)
+    return Outcome(ended.finished, reached, ended.step, ended.compute, values, seconds, ended.stopped_by)

@@ -29,8 +29,8 @@ class Process(Protocol):
     def poll(self) -> int | None:
         """Return `returncode` without waiting. Raises Refused `run-failed` if it will never be known."""
 
-    def terminate(self) -> None:
-        """Ask the process to save a checkpoint and stop."""
+    def send_signal(self, sig: int) -> None:
+        """Send a signal to the process. All of `stop.SIGNALS` ask it to save a checkpoint and stop."""
 
     def wait(self) -> object:
         """Wait until the process has ended."""
@@ -85,9 +85,9 @@ class ForkServer:
             else:
                 self.codes[answer["job"]] = answer["ended"]
 
-    def stop(self, job: int) -> None:
-        """Ask a job to save a checkpoint and stop."""
-        self._send({"stop": job})
+    def send_signal(self, job: int, number: int) -> None:
+        """Send a signal to the process of a job, to end it."""
+        self._send({"stop": job, "signal": number})
         if not self._ready:
             # No job has begun. Do not wait until the server has imported everything.
             self._process.terminate()
@@ -110,9 +110,9 @@ class ForkServer:
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Delay Ctrl-C. A process that is started inherits this: the server ends the delay when it can ignore Ctrl-C, and
-    prints no traceback if it is pressed before."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Delay the signals that the server ignores. A process that is started inherits this: the server ends the delay
+    when it can ignore them, and is not ended by one that arrives before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
     try:
         yield
     finally:
@@ -136,8 +136,8 @@ class Forked:
             raise self.server.refusal()
         return self.returncode
 
-    def terminate(self) -> None:
-        self.server.stop(self.number)
+    def send_signal(self, sig: int) -> None:
+        self.server.send_signal(self.number, sig)
 
     def wait(self) -> None:
         while self.returncode is None and not self.server.lost:

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,8 +27,10 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save
 from shapeflow.running.backend import backend
 from shapeflow.running.forks import ForkServer, Process
+from shapeflow.running.launchers import without_launcher
 from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN, require_machine
 from shapeflow.running.runs import Run, aside, copies, is_run, last_step, read_run
+from shapeflow.running.stop import EXIT_STOPPED, Stopped, stopping
 from shapeflow.running.training import begins_like
 
 _POLL = 0.2
@@ -79,9 +80,6 @@ class Job:
         return run
 
 
-LAUNCHER = frozenset({"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
-"""Variables that launchers set for distributed runs; each job is a separate run."""
-
 Watch = Callable[[Job, int, str], None]
 """Called with a job, its steps done, and its state: `runs`, `done` or `kept`."""
 
@@ -95,7 +93,7 @@ class SharedServer:
     def server(self, threads: int | None) -> ForkServer:
         """The server. `threads`: CPU threads of each job."""
         if self._server is None:
-            self._server = ForkServer(_environment(), threads)
+            self._server = ForkServer(without_launcher(), threads)
         return self._server
 
     def close(self) -> None:
@@ -141,18 +139,25 @@ class Pool:
                 watch(job, job.steps, "kept")
             else:
                 waiting.append(job)
+        with stopping():
+            self._run(waiting, watch)
+        return [read_run(job.folder) for job in jobs]
+
+    def _run(self, waiting: list[Job], watch: Watch) -> None:
         running: list[_Running] = []
         shared = self.shared or SharedServer()
         try:
-            with _ended_by_signals():
-                server = shared.server(self.threads) if waiting and self._forks else None
-                self._work(waiting, running, watch, server)
+            server = shared.server(self.threads) if waiting and self._forks else None
+            self._work(waiting, running, watch, server)
+        except KeyboardInterrupt as error:
+            if isinstance(error, Stopped):
+                say("stopping; run the same command again to continue", err=True)
+            _end(running, error.number if isinstance(error, Stopped) else signal.SIGKILL)
+            raise
         finally:
-            for one in running:
-                one.end()
+            _end(running, signal.SIGTERM)
             if self.shared is None:
                 shared.close()
-        return [read_run(job.folder) for job in jobs]
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[Pool]:
@@ -200,12 +205,7 @@ class Pool:
         if server is not None:
             return _Running(job, server.start(arguments, Path(said.name)), said)
         command, nothing = [sys.executable, "-m", "shapeflow", *arguments], subprocess.DEVNULL
-        return _Running(job, subprocess.Popen(command, stdout=nothing, stderr=said, env=_environment()), said)
-
-
-def _environment() -> dict[str, str]:
-    """The environment of the jobs."""
-    return {name: value for name, value in os.environ.items() if name not in LAUNCHER}
+        return _Running(job, subprocess.Popen(command, stdout=nothing, stderr=said, env=without_launcher()), said)
 
 
 def _put_back(folder: Path) -> None:
@@ -233,25 +233,21 @@ def _in_place(job: Job, machine: str) -> Job:
     return job
 
 
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Handle SIGTERM and SIGHUP like Ctrl-C: the processes of a pool save a checkpoint and stop."""
+def _end(running: list[_Running], number: int) -> None:
+    """Send a signal to all processes, so that each saves a checkpoint and stops, and wait for them.
 
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    A second Ctrl-C meanwhile ends them at once. After Ctrl-C they get SIGTERM: a terminal has sent them SIGINT already,
+    and a second one would end them without a checkpoint."""
     try:
-        yield
+        for one in running:
+            one.process.send_signal(signal.SIGTERM if number == signal.SIGINT else number)
+        while running:
+            running[-1].wait()
+            running.pop()
     except KeyboardInterrupt:
-        say("stopping; run the same command again to continue", err=True)
+        for one in running:
+            one.process.send_signal(signal.SIGKILL)
         raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @attrs.frozen
@@ -267,7 +263,7 @@ class _Running:
     def check(self) -> None:
         """Raise Refused `run-failed` with the output of the process if it failed."""
         text = self._read()
-        if self.process.returncode:
+        if self.process.returncode not in (0, EXIT_STOPPED):
             message = f"the run of {self.job.label} ended with exit code {self.process.returncode}"
             raise Refused(Diagnostic("run-failed", message, place=str(self.job.folder), notes=(text.strip(),)))
         if text:
@@ -276,9 +272,8 @@ class _Running:
             message, help_ = f"the run of {self.job.label} was stopped before its end", "run the same command again"
             raise Refused(Diagnostic("run-failed", message, place=str(self.job.folder), help=help_))
 
-    def end(self) -> None:
-        """Ask the process to save a checkpoint and stop, and wait for it."""
-        self.process.terminate()
+    def wait(self) -> None:
+        """Wait until the process has ended."""
         self.process.wait()
         self._read()
 

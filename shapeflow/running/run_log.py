@@ -1,18 +1,18 @@
-"""The files of a run's folder that every machine writes: the log of events, and the lock."""
+"""The files of a run's folder, and the log of events that every machine writes."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, make_folder, read_text
+from shapeflow.base.files import cannot_write, read_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir.events import Event, RunEnded, StepDone, event_to_json
 
 PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"
+ABOUT, LOCK = "run.json", "run.lock"
 LINES = 5_000
 """Maximum number of steps in a log."""
 
@@ -81,24 +81,3 @@ class Log:
             self._file.close()
         except OSError as error:
             raise cannot_write(self._path, error) from error
-
-
-class Lock:
-    """A lock on a folder, held while a process runs in it. The system releases it when the process ends."""
-
-    def __init__(self, folder: Path) -> None:
-        """Raises Refused `run-busy`, `cannot-write`."""
-        try:
-            make_folder(folder)
-            self._descriptor = os.open(folder, os.O_RDONLY)
-        except OSError as error:
-            raise cannot_write(folder, error) from error
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._descriptor)
-            message = f"another process is running in `{folder}`"
-            raise Refused(Diagnostic("run-busy", message, place=str(folder))) from error
-
-    def release(self) -> None:
-        os.close(self._descriptor)

@@ -48,7 +48,7 @@ class Free:
         return self.done[place] + (along(self.laws[way.law], way.first, error) if error < way.first else 0.0)
 
     def error(self, compute: float) -> float:
-        """An error that no route is below after so many FLOPs from the start. Minus infinity if it is not known."""
+        """An error that no route is below after `compute` FLOPs from the start. Minus infinity if it is not known."""
         if not self.ways or self.done[-1] < compute:
             return -math.inf
         high, low = self.ways[0].first, self.ways[-1].last

@@ -9,7 +9,8 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.logs.runs import Logs, Run, faults
+from shapeflow.laws.logs.runs import Logs, Run
+from shapeflow.laws.logs.usable import faults
 
 SMALL = 1e6
 """FLOPs. Any real training run takes more."""

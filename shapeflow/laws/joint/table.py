@@ -18,8 +18,8 @@ from shapeflow.laws.joint.sizes import LARGEST, PER_PARAMETER
 from shapeflow.laws.joint.solver import JointPoints
 from shapeflow.laws.logs.points import Floats
 from shapeflow.laws.logs.readers import MissingExtra, Row, Unreadable, number, open_log, same
-from shapeflow.laws.logs.runs import COMPUTE, ERROR
 from shapeflow.laws.logs.series import Product
+from shapeflow.laws.logs.usable import COMPUTE, ERROR
 
 NAMES: Mapping[str, str] = {
     "parameters": "n parameters params nparams nparameters numparams numparameters modelsize modelparams "

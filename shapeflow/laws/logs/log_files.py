@@ -10,21 +10,16 @@ from typing import Any
 
 import attrs
 
-from shapeflow.base.shapes import Shape
 from shapeflow.laws.logs.beside import beside
+from shapeflow.laws.logs.curve import CONVENTION, Curve, take_block, wanted_of
 from shapeflow.laws.logs.epochs import epoch_of
-from shapeflow.laws.logs.log_search import OTHER_SHAPES, LogSearch
+from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.mistaken import counts_data
 from shapeflow.laws.logs.progress import counts_late
-from shapeflow.laws.logs.readers import PARTS, TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
+from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, open_log, same
 from shapeflow.laws.logs.refusals import refused
-from shapeflow.laws.logs.runs import RUNS, Run
-from shapeflow.laws.logs.series import Series
 from shapeflow.laws.logs.table_facts import facts_of
 from shapeflow.laws.logs.template import RUN
-
-CONVENTION = "convention"
-"""The column of a sweep table that states the compute convention."""
 
 
 def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
@@ -45,17 +40,29 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
         table = attrs.evolve(table, epoch=epoch_of(path, column.high + counts_late(column)))
     if refused(search, table, name):
         return
-    curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
+    curves = [Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
     if not curves:
         return
-    for row in _selected(search, log, known):
-        taken = [curve.take(row) for curve in curves]
-        if any(taken) and row.get(CONVENTION) and row[CONVENTION] != search.request.convention:
-            search.other_convention(name, row[CONVENTION])
+    wanted = wanted_of(curves, search.query.where)
+    for piece in log.rows() if CONVENTION in names else log.pieces(wanted):
+        if isinstance(piece, Block):
+            take_block(curves, piece.given(known), search.query.where)
+        elif (theirs := _take(curves, {**piece, **known} if known else piece)) is not None:
+            search.other_convention(name, theirs)
             return
     search.close(log)
     _counted(search, log, curves)
     _in_percent(search, name)
+
+
+def _take(curves: Sequence[Curve], row: Row) -> Any:
+    """Add a row to the curves. Return its convention of compute if that is another one; otherwise None."""
+    search = curves[0].search
+    if not _asked(search, row):
+        return None
+    taken = [curve.take(row) for curve in curves]
+    theirs = row.get(CONVENTION)
+    return theirs if any(taken) and theirs and theirs != search.request.convention else None
 
 
 def _parts(search: LogSearch, log: Log) -> list[Log]:
@@ -83,105 +90,15 @@ def _beside(search: LogSearch, path: Path, names: Sequence[str], given: Mapping[
 
 def _selected(search: LogSearch, log: Log, known: Mapping[str, str]) -> Iterator[Row]:
     """Yield the rows that the query asks for, with what is known of all of them."""
-    where = search.query.where
     rows = ({**row, **known} for row in log.rows()) if known else log.rows()
-    return (row for row in rows if all(same(row.get(column), value) for column, value in where.items()))
+    return (row for row in rows if _asked(search, row))
 
 
-@attrs.frozen
-class _Curve:
-    """One curve of a file that is being read."""
-
-    search: LogSearch
-    series: Series
-    log: Log
-    name: str
-    named: bool
-    """Whether the path states the run."""
-    _shapes: dict[tuple[str, ...], Shape | None] = attrs.field(factory=dict)
-    """Cells of the axis columns -> the candidate. None: the shape is not a candidate."""
-    _begun: set[tuple[str, ...]] = attrs.field(factory=set)
-    """Keys of the runs for which this file has contained a row with a step and an error."""
-
-    def take(self, row: Row) -> bool:
-        """Add a row to its run. Return False if the shape of the row is not a candidate."""
-        series = self.series
-        shape = self._shape(row)
-        if shape is None:
-            return False
-        step = series.step.of(row) if series.step else "blank"
-        compute = series.compute.of(row) if series.compute is not None else self._derived(step, shape)
-        error = row.get(series.error)
-        at = step if isinstance(step, float) else None
-        run = self._run(row, shape, at if number(error) != "blank" else None)
-        run.add(compute, error, at, row.get(series.rate) if series.rate else None)
-        run.averaged = CONVENTION in row
-        if series.size is not None and isinstance(size := number(row.get(series.size)), float):
-            run.sizes.add(size)
-        return True
-
-    def _derived(self, progress: float | str, shape: Shape) -> float | str:
-        """Return the compute after some progress, by the model."""
-        step, request = self.series.step, self.search.request
-        each = (request.step_compute or {}).get(shape)
-        if step is not None and step.data and each is not None:
-            data = (request.step_data or {}).get(shape)
-            each = each / data if data else None
-        return progress * each if isinstance(progress, float) and each is not None else "blank"
-
-    def _shape(self, row: Row) -> Shape | None:
-        series = self.series
-        cells = tuple(str(row.get(column)) for column in series.axes.values())
-        if cells in self._shapes:
-            if self._shapes[cells] is None:
-                self.search.other_shape(self._values(row))
-            return self._shapes[cells]
-        values = self._values(row)
-        shape = self.search.candidate(values)
-        if shape is None:
-            self.search.other_shape(values)
-        if len(self._shapes) < OTHER_SHAPES or shape is not None:
-            self._shapes[cells] = shape
-        return shape
-
-    def _values(self, row: Row) -> dict[str, Any]:
-        series = self.series
-        given = {axis: value for axis, value in series.given.items() if axis != RUN}
-        return {**given, **{axis: row.get(column) for axis, column in series.axes.items()}}
-
-    def _run(self, row: Row, shape: Shape, step: Any) -> Run:
-        """Return the run of a row. Create it if it is new. `step`: the step of the row, or None if the row does not
-        have an error. Raises Unreadable for too many runs."""
-        series, logs = self.series, self.search.logs
-        place = "" if self.named else str(self.log.run)
-        names = tuple(str(row.get(column)) for column in series.runs)
-        key = (place, repr(shape), series.given.get(RUN, ""), *names)
-        run = logs.runs.get(key)
-        if run is None:
-            if len(logs.runs) >= RUNS:
-                columns = " and ".join(f"`{column}`" for column in series.runs) or "the files"
-                help = self.search.request.advice(("run", "; name the column that identifies a run with `{}`"))
-                raise Unreadable(f"{columns} identify more than {RUNS} runs{help or ''}")
-            called = " ".join(one for one in (series.given.get(RUN, ""), *names) if one)
-            run = logs.runs[key] = Run(shape, self.name, name=called, evaluation=self._evaluation())
-            # `sweep` wrote this table; it trains at a constant rate.
-            run.learning_rate = "constant" if row.get(CONVENTION) else None
-        at = number(step)
-        if key not in self._begun and isinstance(at, float):
-            self._begun.add(key)
-            # A trainer that resumes opens another event file. Points of earlier files from this step on are obsolete.
-            if self.name not in run.files and run.files and self.log.format == TENSORBOARD.name:
-                run.come_back(at - 1)
-        run.file = self.name
-        run.files[self.name] = None
-        return run
-
-    def _evaluation(self) -> str | None:
-        trains = self.log.format == TRAINER_STATE.name and self.series.error == "loss"
-        return "training" if trains else self.series.evaluation
+def _asked(search: LogSearch, row: Row) -> bool:
+    return all(same(row.get(column), value) for column, value in search.query.where.items())
 
 
-def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
+def _counted(search: LogSearch, log: Log, curves: list[Curve]) -> None:
     """Record how compute was derived, if the file does not contain it."""
     name = search.name(log.path)
     for curve in curves:

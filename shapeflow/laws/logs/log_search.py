@@ -59,11 +59,11 @@ class LogSearch:
                 return shape
         return None
 
-    def other_shape(self, values: Mapping[str, Any]) -> None:
-        """Count a row whose shape is not a candidate."""
+    def other_shape(self, values: Mapping[str, Any], times: int = 1) -> None:
+        """Count rows whose shape is not a candidate."""
         written = ", ".join(f"{axis}: {str(value)[:40]}" for axis, value in values.items())
         known = len(self.logs.other_shapes) < OTHER_SHAPES or written in self.logs.other_shapes
-        self.logs.other_shapes[written if known else "others"] += 1
+        self.logs.other_shapes[written if known else "others"] += times
 
     def other_convention(self, name: str, theirs: object) -> None:
         """Report compute in another convention (`mixed-conventions`), once."""

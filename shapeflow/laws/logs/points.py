@@ -91,13 +91,22 @@ def after_warmup(run: Sequence[Point], drop: Amount) -> list[Point]:
 def thin(points: Sequence[Point], bins: int) -> list[Point]:
     """Return at most one point per bin of equal width in log compute: the point nearest to the centre of the bin.
     `points`: sorted by compute."""
-    if len(points) <= bins:
-        return list(points)
-    logs = np.log([point.compute for point in points])
+    return [points[i] for i in thinned(np.array([point.compute for point in points]), bins).tolist()]
+
+
+def thinned(compute: Floats, bins: int) -> NDArray[np.intp]:
+    """Return the indices of the points that `thin` keeps. `compute`: in ascending order."""
+    if len(compute) <= bins:
+        return np.arange(len(compute))
+    logs = np.log(compute)
     width = (logs[-1] - logs[0]) / bins
     if not width > 0:
-        return list(points[:1])
+        return np.zeros(1, np.intp)
     bin_of = np.minimum(((logs - logs[0]) / width).astype(int), bins - 1)
     off = np.abs(logs - (logs[0] + (bin_of + 0.5) * width))
-    best = {int(bin_of[i]): int(i) for i in sorted(range(len(points)), key=lambda i: -off[i])}
-    return [points[i] for i in sorted(best.values())]
+    starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
+    nearest = np.repeat(np.minimum.reduceat(off, starts), np.diff(starts, append=len(off)))
+    # Of points that are equally near, the last one.
+    near = np.flatnonzero(off == nearest)
+    last: NDArray[np.intp] = near[np.diff(bin_of[near], append=bins) > 0]
+    return last

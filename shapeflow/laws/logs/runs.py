@@ -8,22 +8,24 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
+import numpy as np
 
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
-from shapeflow.laws.logs.points import Point, thin
+from shapeflow.laws.logs.kept import MOST, Halved, KeptPoints
+from shapeflow.laws.logs.points import Floats, Point, thin
 from shapeflow.laws.logs.readers import Numerals, number
+from shapeflow.laws.logs.readers.block import BLANK, NUMBER
+from shapeflow.laws.logs.rows import Rows
 from shapeflow.laws.logs.schedule import diverged, fall, learning_rate
+from shapeflow.laws.logs.usable import unusable
 
-MOST = 20_000
-"""Maximum number of points of one run in memory. A longer log is thinned in log compute while it is read."""
+FEW = 32
+"""Fewer rows than this are added one by one."""
 RUNS = 10_000
 """Maximum number of runs in all logs. More runs mean that a column that differs in every row was used as their name."""
 SHUFFLED = 0.05
 """Maximum share of points at which step and compute fall together in a log whose rows are in order."""
-COMPUTE, ERROR = (1e-6, 1e36), (1e-12, 1e12)
-"""Valid ranges of compute in FLOPs and of errors. The largest training runs took about 1e27 FLOPs, and a column may be
-in units as large as 1e24 FLOPs."""
 
 
 @attrs.frozen
@@ -64,9 +66,6 @@ class Run:
     """What its path or its rows call it; empty if nothing does."""
     until: float = math.inf
     """The last step at a constant learning rate. Points in the cooldown after it are excluded from the law."""
-    points: dict[float, Point] = attrs.field(factory=dict)
-    """Step, or compute for points without a step -> point. If a resumed run logs a step again, the last point is
-    kept."""
     end: Point | None = None
     """The point of the largest compute, whether or not the learning rate was constant there."""
     cooled_share: float | None = None
@@ -92,11 +91,11 @@ class Run:
     """The learning rate after the warm-up, over the points that are kept. None: unknown."""
     sizes: set[float] = attrs.field(factory=set)
     """The numbers of parameters that its rows state."""
-    rates: dict[float, float] = attrs.field(factory=dict)
-    """Step, or compute for rows without a step -> learning rate."""
-    _computes: dict[float, float] = attrs.field(factory=dict)
+    _points: KeptPoints = attrs.field(factory=KeptPoints)
+    _rates: Halved = attrs.field(factory=Halved)
+    _computes: Halved = attrs.field(factory=Halved)
     """Step -> compute, from rows without an error."""
-    _waiting: dict[float, float] = attrs.field(factory=dict)
+    _waiting: Halved = attrs.field(factory=Halved)
     """Step -> error, from rows without compute."""
     _back: int = 0
     """Number of times that step and compute decreased together, as where rows are not in order."""
@@ -127,6 +126,21 @@ class Run:
         """The run as messages name it."""
         return f"`{self.file}`" + (f", run `{self.name}`" if self.name else "")
 
+    @property
+    def points(self) -> dict[float, Point]:
+        """Step, or compute for points without a step -> point. If a resumed run logs a step again, the last point is
+        kept. Changes of the result change the points."""
+        return self._points.points()
+
+    @points.setter
+    def points(self, points: dict[float, Point]) -> None:
+        self._points = KeptPoints(points)
+
+    @property
+    def rates(self) -> dict[float, float]:
+        """Step, or compute for rows without a step -> learning rate."""
+        return self._rates.values()
+
     def add(self, compute: Any, error: Any, step: Any, rate: Any = None) -> None:
         """Add one row. `compute`: in FLOPs.
 
@@ -140,14 +154,14 @@ class Run:
             spent = self._seen[1]
         if isinstance(spent, float) and math.isfinite(spent):
             self.spent = max(self.spent, spent)
-        self._add_rate(number(rate), at if isinstance(at, float) else spent)
+        _keep(self._rates, at if isinstance(at, float) else spent, number(rate))
         if value == "blank":
-            self._keep(self._computes, at, spent)
+            _keep(self._computes, at, spent)
             return
         if spent == "blank" and isinstance(at, float) and isinstance(value, float):
-            self._keep(self._waiting, at, value)
+            _keep(self._waiting, at, value)
             return
-        if reason := _unusable(spent, value):
+        if reason := unusable(spent, value):
             self.excluded[reason] += 1
             return
         assert isinstance(spent, float)
@@ -159,6 +173,43 @@ class Run:
             self.excluded["in a cooldown"] += 1
             return
         self._put(point)
+
+    def extend(self, rows: Rows) -> None:
+        """Add rows, as `add` does one by one."""
+        few = len(rows) < FEW and not self._points.packed
+        known = rows.compute.all_finite and (rows.step is None or rows.step.all_finite) and math.isinf(self.until)
+        if few or not known:
+            for row in rows.each():
+                self.add(*row)
+            return
+        compute, step = rows.compute.values, rows.step.values if rows.step is not None else None
+        self.spent = max(self.spent, float(compute.max()))
+        if step is not None:
+            self._seen = (float(step[-1]), float(compute[-1]))
+            blank = rows.error.kinds == BLANK
+            self._computes.extend(step[blank], compute[blank])
+        if rows.rate is not None:
+            rated = (rows.rate.kinds == NUMBER) & np.isfinite(rows.rate.values)
+            self._rates.extend((compute if step is None else step)[rated], rows.rate.values[rated])
+        good = rows.usable(self.excluded)
+        if len(good):
+            self._put_all(compute[good], rows.error.values[good], None if step is None else step[good])
+
+    def _put_all(self, compute: Floats, error: Floats, step: Floats | None) -> None:
+        """Add points."""
+
+        def point(at: int) -> Point:
+            return Point(float(compute[at]), float(error[at]), None if step is None else float(step[at]))
+
+        furthest = point(int(np.flatnonzero(compute == compute.max())[-1]))
+        if self.end is None or furthest.compute >= self.end.compute:
+            self.end = furthest
+        dropped = self._points.extend(compute, error, step)
+        if dropped is None:
+            for at in range(len(compute)):
+                self._put(point(at))
+        elif dropped:
+            self.excluded["resampling"] += dropped
 
     def _put(self, point: Point) -> None:
         key = point.compute if point.step is None else point.step
@@ -174,33 +225,19 @@ class Run:
         if len(self.points) > MOST:
             self._thin()
 
-    @staticmethod
-    def _keep(values: dict[float, float], at: Any, value: Any) -> None:
-        if isinstance(at, float) and isinstance(value, float) and math.isfinite(at) and math.isfinite(value):
-            values[at] = value
-            if len(values) > MOST:
-                for odd in sorted(values)[1::2]:
-                    del values[odd]
-
     def settle(self) -> None:
         """Give errors that were logged apart from compute the compute of the same step. Call this after the last
         row."""
-        for at, error in sorted(self._waiting.items()):
-            spent = self._computes.get(at, "blank")
-            if reason := _unusable(spent, error):
+        for at, error in sorted(self._waiting.values().items()):
+            spent = self._computes.values().get(at, "blank")
+            if reason := unusable(spent, error):
                 self.excluded[reason] += 1
             elif at not in self.points and isinstance(spent, float):
                 self.points[at] = Point(spent, error, at)
-        self._waiting.clear()
+        self._waiting = Halved()
         # In a table whose rows are not in order, compute falls with the step in many rows.
         self.falls += self._back if self._back <= SHUFFLED * len(self.points) else 0
         self._back = 0
-
-    def _add_rate(self, rate: Any, at: Any) -> None:
-        if isinstance(rate, float) and isinstance(at, float) and math.isfinite(rate) and math.isfinite(at):
-            self.rates[at] = rate
-        if len(self.rates) > MOST:
-            self.rates = {at: self.rates[at] for at in sorted(self.rates)[::2]}
 
     def finish(self) -> None:
         """Set the learning rate and remove the points at which the run had diverged. Call this after the last row."""
@@ -240,6 +277,11 @@ class Run:
             self.end = None
 
 
+def _keep(values: Halved, at: Any, value: Any) -> None:
+    if isinstance(at, float) and isinstance(value, float) and math.isfinite(at) and math.isfinite(value):
+        values.put(at, value)
+
+
 def constant_until(plan: Mapping[str, Any]) -> float:
     """Return the step at which the cooldown of a plan begins. Infinite if it does not have a cooldown."""
     totals = plan.get("totals")
@@ -251,27 +293,6 @@ def constant_until(plan: Mapping[str, Any]) -> float:
 def _known(compute: Any) -> Any:
     """Return compute as a number, or the reason why there is none: `blank` or `no number`."""
     return compute if compute in ("blank", "no number") else number(compute)
-
-
-def _unusable(compute: Any, error: Any) -> str | None:
-    if compute == "blank":
-        return "no compute"
-    if not (isinstance(compute, float) and isinstance(error, float)):
-        return "no number"
-    if not (math.isfinite(compute) and math.isfinite(error)):
-        return "not finite"
-    if error <= 0:
-        return "an error of 0 or less"
-    if compute <= 0:
-        return "before any compute"
-    return None if COMPUTE[0] <= compute <= COMPUTE[1] and ERROR[0] <= error <= ERROR[1] else "of no real size"
-
-
-def faults(excluded: Counter[str]) -> Counter[str]:
-    """Return the exclusions that are worth a warning. Points before the first step, points removed by thinning, and
-    those after a run was cut are normal."""
-    normal = ("before any compute", "resampling", "where the learning rate falls")
-    return Counter({why: count for why, count in excluded.items() if why not in normal})
 
 
 @attrs.define

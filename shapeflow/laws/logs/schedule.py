@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from statistics import median
 from typing import Literal
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from shapeflow.laws.logs.points import Point
 
@@ -41,9 +43,10 @@ def fall(rates: Mapping[float, float]) -> float | None:
     schedule."""
     steps = sorted(rates)
     values = [rates[step] for step in steps]
-    if len(values) < 3 or max(values) <= 0:
+    top = max(values, default=0.0)
+    if len(values) < 3 or top <= 0:
         return None
-    level = [index for index, value in enumerate(values) if value >= FLAT * max(values)]
+    level = [index for index, value in enumerate(values) if value >= FLAT * top]
     first, last = level[0], level[-1]
     falls = all(after <= before for before, after in pairwise(values[last:]))
     constant = len(level) == last - first + 1 and steps[last] - steps[first] >= LEAST * steps[-1]
@@ -59,19 +62,21 @@ def diverged(points: Sequence[Point]) -> list[Point]:
     medians over three points, so that a single point does not determine it. The noise is estimated by the median
     absolute deviation of the differences of log error between neighbouring points.
     """
-    found: list[Point] = []
     if len(points) < 3:
-        return found
-    steps = [math.log(after.error) - math.log(before.error) for before, after in pairwise(points)]
-    middle = median(steps)
-    sigma = median(abs(step - middle) for step in steps) / 0.6745 / math.sqrt(2)
+        return []
+    errors = np.array([point.error for point in points])
+    steps = np.diff(np.log(errors))
+    sigma = float(np.median(np.abs(steps - np.median(steps)))) / 0.6745 / math.sqrt(2)
     noise = JUMP * math.exp(min(SIGMAS * sigma, 50.0))
-    first = lowest = points[0].error
+    # The lowest error so far, before each point but the first.
+    middle = np.concatenate(([(errors[0] + errors[1]) / 2], np.median(sliding_window_view(errors, 3), axis=1)))
+    lowest = np.minimum.accumulate(np.concatenate((errors[:1], middle)))[:-1]
+    lost = np.maximum(noise, np.minimum(TIMES, (1 + errors[0] / lowest) / 2))
+    leaves, stays = errors[1:] > lowest * lost, errors[1:] > lowest * noise
+    found: list[Point] = []
     away = False
-    for index in range(1, len(points)):
-        lost = max(noise, min(TIMES, (1 + first / lowest) / 2))
-        away = points[index].error > lowest * (noise if away else lost)
+    for index in np.flatnonzero(stays).tolist() if leaves.any() else ():
+        away = bool(leaves[index]) or (away and bool(stays[index - 1]))
         if away:
-            found.append(points[index])
-        lowest = min(lowest, median(point.error for point in points[max(0, index - 2) : index + 1]))
+            found.append(points[index + 1])
     return found

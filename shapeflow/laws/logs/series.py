@@ -6,8 +6,11 @@ import re
 from collections.abc import Mapping
 
 import attrs
+import numpy as np
 
-from shapeflow.laws.logs.readers import Row, number
+from shapeflow.laws.logs.readers import Block, Row, number
+from shapeflow.laws.logs.readers.block import NUMBER
+from shapeflow.laws.logs.rows import Cells
 
 HELD_OUT = ("eval", "val", "valid", "validation", "test", "held_out")
 """Prefixes in the names of errors on held-out data."""
@@ -32,6 +35,16 @@ class Product:
             product *= cell
         return product
 
+    def of_block(self, block: Block) -> Cells:
+        """Return the products of many rows."""
+        product, kinds = np.full(block.count, self.factor), np.full(block.count, NUMBER, np.int8)
+        with np.errstate(all="ignore"):
+            for column in self.columns:
+                values, found = block.numbers(column)
+                kinds = np.where(kinds == NUMBER, found, kinds)
+                product = product * values
+        return Cells(product, kinds)
+
 
 @attrs.frozen
 class Progress:
@@ -51,6 +64,12 @@ class Progress:
         """Return the steps, or the images or tokens, of a row, or the reason why there are none."""
         value = number(row.get(self.column))
         return (value + self.late) * self.unit if isinstance(value, float) else value
+
+    def of_block(self, block: Block) -> Cells:
+        """Return the steps, or the images or tokens, of many rows."""
+        values, kinds = block.numbers(self.column)
+        with np.errstate(all="ignore"):
+            return Cells((values + float(self.late)) * self.unit, kinds)
 
     @property
     def said(self) -> str:

@@ -18,6 +18,7 @@ from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg, Route
 from shapeflow.ir.tabulated import AnyLaw
 from shapeflow.stages.lower.cautions import beyond_refused, cautions
+from shapeflow.stages.lower.checkpoints import space
 from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
 from shapeflow.stages.lower.evaluation import evaluations
@@ -25,6 +26,7 @@ from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, le
 from shapeflow.stages.lower.mixture import mixture_law, predicting
 from shapeflow.stages.lower.schedule import schedule
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
+from shapeflow.stages.lower.warmups import check_rates
 from shapeflow.stages.previews import left_out, previewed
 
 __all__ = ["lower"]
@@ -48,9 +50,12 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         why = "less than one step" if bound == "budget" else "reached before the first step"
         report.error("no-steps", "the plan has no steps", program.spans.get(bound), why)
         return None
+    check_rates(program, stages, report)
     end = stages[-1].leave
     totals = Totals(end.compute, end.error, end.step, end.seconds)
     evaluate = evaluations(program, stages)
+    saves = interval(program.checkpoint, CHECKPOINT, program, stages)
+    cools = cooldown(program, stages, report)
     trained = program.trained
     # What a traversal notes of errors that only a refused law reaches is not known.
     noted = () if beyond_refused(known, stages) else route.notes
@@ -76,12 +81,18 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         slots=dict(trained.model.slots) if trained else {},
         evaluate=evaluate,
         held_out=program.held_out,
-        checkpoint=interval(program.checkpoint, CHECKPOINT, program, stages),
-        cooldown=cooldown(program, stages, report),
+        checkpoint=saves,
+        cooldown=cools,
         schedule=schedule(program, laws, end.step, report),
         seed=program.seed,
         source=program.source,
-        notes=(*noted, *way.notes, *cautions(program, known, stages, evaluate)),
+        keep=program.keep,
+        notes=(
+            *noted,
+            *way.notes,
+            *cautions(program, known, stages, evaluate),
+            *space(program, stages, saves, cools is not None),
+        ),
     )
 
 

@@ -15,8 +15,8 @@ EVALUATE = 0.02
 """The default interval between evaluations, as a share of a plan's steps."""
 LARGEST = 0.05
 """By default, evaluations take at most this share of the compute of all steps."""
-LEAST = 5
-"""Number of evaluations of a plan that states no interval, however much they cost."""
+LEAST = 20
+"""Number of evaluations of a plan that states no interval, however much they cost: fits need points."""
 
 
 def evaluations(program: Program, stages: Sequence[Stage]) -> int | None:

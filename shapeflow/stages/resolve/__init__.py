@@ -15,6 +15,7 @@ from shapeflow.ir.program import AxisUse, Program, Trained
 from shapeflow.language import syntax
 from shapeflow.stages.resolve.axes import Space, axis_use, space
 from shapeflow.stages.resolve.components import Built, build
+from shapeflow.stages.resolve.retention import retention
 from shapeflow.stages.resolve.sentences import Opener, Sentences, collect, names
 from shapeflow.stages.resolve.trained import Training
 from shapeflow.stages.resolve.values import Names, Unsettled, amount
@@ -105,6 +106,7 @@ class _Resolving:
             evaluate=self.amount(syntax.Evaluate, (*self.lengths, "ratio")),
             held_out=self.held_out(trained),
             checkpoint=self.amount(syntax.Checkpoint, (*self.lengths, "ratio")),
+            keep=retention(self.sentences.get(syntax.Checkpoint), self.report),
             seed=self.seed(),
             spans=self.spans,
             leg_spans=tuple(stage.shape.span for stage in self.sentences.all(syntax.Stage)),

@@ -24,13 +24,14 @@ from shapeflow.laws.logs.readers import (
     text_log,
     trainer_state,
 )  # fmt: skip
+from shapeflow.laws.logs.readers.block import Block, Wanted
 from shapeflow.laws.logs.readers.cells import number, same
-from shapeflow.laws.logs.readers.log import Log, MissingExtra, Row, Unreadable
+from shapeflow.laws.logs.readers.log import Log, MissingExtra, Piece, Row, Unreadable
 from shapeflow.laws.logs.readers.numerals import Numerals
 
 __all__ = [
-    "PARTS", "TENSORBOARD", "TRAINER_STATE", "Log", "MissingExtra", "Numerals", "Row", "Unreadable", "number",
-    "open_log", "same",
+    "PARTS", "TENSORBOARD", "TRAINER_STATE", "Block", "Log", "MissingExtra", "Numerals", "Piece", "Row", "Unreadable",
+    "Wanted", "number", "open_log", "same",
 ]  # fmt: skip
 
 HEAD = 1 << 16
@@ -50,10 +51,12 @@ class Format:
     rows: Callable[[Log], Iterator[Row]]
     uniform: bool = False
     """Whether all rows have the same columns."""
+    pieces: Callable[[Log, Wanted | None], Iterator[Piece]] | None = None
+    """The same reader for many rows at once."""
 
 
-CSV = Format("CSV", delimited.rows, uniform=True)
-TSV = Format("TSV", delimited.rows, uniform=True)
+CSV = Format("CSV", delimited.rows, uniform=True, pieces=delimited.pieces)
+TSV = Format("TSV", delimited.rows, uniform=True, pieces=delimited.pieces)
 JSON_LINES = Format("JSON lines", json_lines.rows)
 JSON = Format("JSON", document.rows)
 TRAINER_STATE = Format("Hugging Face trainer state", trainer_state.rows)
@@ -61,7 +64,7 @@ PARQUET = Format("parquet", parquet.rows, uniform=True)
 TENSORBOARD = Format("TensorBoard events", tensorboard.rows)
 TEXT = Format("text", text_log.rows)
 MLFLOW = Format("MLflow metric", mlflow.rows)
-OTHER = Format("table", delimited.rows, uniform=True)
+OTHER = Format("table", delimited.rows, uniform=True, pieces=delimited.pieces)
 SEPARATED = {",": CSV, "\t": TSV}
 PARTS = (TENSORBOARD.name, MLFLOW.name)
 """Formats in which several files with different columns are the log of one run."""
@@ -83,7 +86,7 @@ def open_log(path: Path, numerals: Numerals = "plain") -> Log:
                 found = TEXT
     except OSError as error:
         raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
-    log = Log(path, found.name, found.rows, found.uniform, numerals)
+    log = Log(path, found.name, found.rows, found.uniform, numerals, found.pieces)
     if found is TENSORBOARD:
         log.run_folder = path.parent
     elif found is MLFLOW and (metrics := mlflow.folder_of(path)) is not None:

@@ -10,10 +10,13 @@ from typing import Any
 
 import attrs
 
+from shapeflow.laws.logs.readers.block import Block, Wanted
 from shapeflow.laws.logs.readers.numerals import Numerals, translated
 
 Row = Mapping[str, Any]
 """Column -> cell. A row may lack some of the columns of the log."""
+Piece = Row | Block
+"""One row, or many rows of a table."""
 
 COLUMNS, LETTERS = 100_000, 8 << 20
 """Maximum number of columns of a log, and maximum total length of their names."""
@@ -49,6 +52,8 @@ class Log:
     """Whether all rows have the same columns. A reader may find that they have not."""
     numerals: Numerals = "plain"
     """How numbers are written."""
+    read_pieces: Callable[[Log, Wanted | None], Iterator[Piece]] | None = attrs.field(default=None, repr=False)
+    """The same reader for many rows at once, if the format has one."""
     sha256: str = ""
     """SHA-256 of the whole file."""
     torn: bool = False
@@ -69,8 +74,7 @@ class Log:
     def rows(self) -> Iterator[Row]:
         """Yield the rows. Each call reads the file from the beginning. Raises Unreadable for a file that is not a log
         or cannot be opened."""
-        self.sha256, self.torn, self.broken, self.sampled, self.made, self.notes = "", False, 0, False, {}, []
-        self.unfinished = Counter()
+        self._begin()
         try:
             found = self.read(self)
             yield from found if self.numerals == "plain" else translated(found, self.numerals)
@@ -81,6 +85,22 @@ class Log:
         except Unreadable as error:
             error.path = self.path
             raise
+
+    def pieces(self, wanted: Wanted | None = None) -> Iterator[Piece]:
+        """Yield the same rows, in blocks where the format can be read in blocks. Blocks hold the columns that are
+        wanted; None: all. Raises Unreadable."""
+        if self.read_pieces is None or self.numerals != "plain":
+            yield from self.rows()
+            return
+        self._begin()
+        try:
+            yield from self.read_pieces(self, wanted)
+        except OSError as error:
+            raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
+
+    def _begin(self) -> None:
+        self.sha256, self.torn, self.broken, self.sampled, self.made, self.notes = "", False, 0, False, {}, []
+        self.unfinished = Counter()
 
     def columns(self) -> list[str]:
         """Return the columns of all rows, in order of appearance. Empty if the file has no rows. Reads the whole file,

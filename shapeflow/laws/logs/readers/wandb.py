@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
-from shapeflow.laws.logs.readers.log import Log, Row
+from shapeflow.laws.logs.readers.block import Block
+from shapeflow.laws.logs.readers.log import Log, Piece
+
+SomePiece = TypeVar("SomePiece", bound=Piece)
 
 EXTREMES = ("__MIN", "__MAX")
 """Suffixes of the columns that a chart export adds for each line: the extremes over merged steps."""
@@ -25,11 +29,14 @@ def mark(log: Log, columns: Sequence[str]) -> None:
         log.notes.append("it is " + ("the history" if history else "a chart") + " of a W&B run, exported")
 
 
-def finished(log: Log, rows: Iterable[Row]) -> Iterator[Row]:
+def finished(log: Log, rows: Iterable[SomePiece]) -> Iterator[SomePiece]:
     """Yield the rows of a table of runs without those of runs that did not finish, which are counted in the log. Yields
-    all rows of other tables."""
+    all rows of other tables. A table of runs is not in blocks."""
     of_runs = False
     for row in rows:
+        if isinstance(row, Block):
+            yield row
+            continue
         of_runs = row.keys() >= OF_RUNS
         state = str(row.get("State")).lower() if of_runs else ""
         if state in UNFINISHED:

@@ -1,0 +1,48 @@
+"""Commands that go on after a run was refused. What refuses does not know the run's folder; here it is known."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterator
+
+import attrs
+
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.running.run_folder import resume_command
+from shapeflow.running.run_log import CHECKPOINTS
+from shapeflow_torch.checkpoint import newest, step_in
+from shapeflow_torch.choices import Choices
+
+
+@contextlib.contextmanager
+def advised(choices: Choices) -> Iterator[None]:
+    """Add to what is refused in this block the command that goes on."""
+    try:
+        yield
+    except Refused as refused:
+        raise Refused(*(_advised(each, choices) for each in refused.diagnostics)) from refused
+
+
+def _advised(found: Diagnostic, choices: Choices) -> Diagnostic:
+    if found.code == "loss-not-finite":
+        return attrs.evolve(found, place=str(choices.folder), help=_after_divergence(choices))
+    if found.code == "disk-full":
+        help_ = f"free some space, then continue with `{resume_command(choices.folder)}`; older checkpoints are intact"
+        return attrs.evolve(found, help=help_)
+    if found.code == "data-missing" and str(choices.root) in found.message:
+        begin = f"relative paths begin at `{choices.root}`; `--root FOLDER` names another folder"
+        return attrs.evolve(found, help=begin if found.help is None else f"{found.help}; {begin}")
+    return found
+
+
+def _after_divergence(choices: Choices) -> str:
+    """How to train on from before a divergence. `--resume` would make the same steps again, and diverge again."""
+    change = "lower the learning rate, lengthen the warm-up or lower `weight_decay`"
+    last = newest(choices.folder / CHECKPOINTS)
+    if last is None:
+        return f"{change}, and start again in another folder: there is no checkpoint from before"
+    source = f"{choices.folder}@{step_in(last)}"
+    fresh = choices.folder.with_name(f"{choices.folder.name}-2")
+    words = [shlex.quote(choices.file), "--set", "'optimizer ...'", "--from", shlex.quote(source), "-o"]
+    return f"{change}, and go on from the last checkpoint: `shapeflow run {' '.join(words)} {shlex.quote(str(fresh))}`"

@@ -1,0 +1,97 @@
+"""Starts a run from a checkpoint of another run, with a plan that makes the same steps up to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import cannot_write, read_text, runs, sync_folder, write_text
+from shapeflow.ir import plan_json
+from shapeflow.ir.events import RunBranched
+from shapeflow.ir.plan import Plan
+from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
+from shapeflow_torch.checkpoint import adopt, digest_of, saved, step_of
+from shapeflow_torch.choices import Origin
+from shapeflow_torch.folder import check_data, intact
+from shapeflow_torch.lineage import check_history, kept_as, lines_until, plan_of, shared
+
+
+def branch(
+    origin: Origin, plan: Plan, data: Mapping[str, Any], folder: Path, warn: Callable[[Diagnostic], None]
+) -> None:
+    """Create a run folder in which `plan` goes on from a checkpoint of another run. `data`: the description of the data
+    that it reads.
+
+    The folder appears completely or not at all; that of the other run is only read, and may belong to a running
+    process. Raises Refused `no-run`, `other-machine`, `no-checkpoint`, `broken-checkpoint`, `foreign-checkpoint`,
+    `other-history`, `data-changed`, `run-exists`, `disk-full`, `cannot-write`."""
+    source = origin.folder
+    if not (source / PLAN).is_file():
+        raise Refused(Diagnostic("no-run", f"`{source}` contains no run to start from", place=str(source)))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        help_ = "choose another folder with `-o`, or continue the run in this one with `--resume`"
+        raise Refused(Diagnostic("run-exists", f"`{folder}` already exists", place=str(folder), help=help_))
+    require_machine(source, "torch")
+    checkpoint = _chosen(origin, warn)
+    before = plan_of(source, checkpoint)
+    check_history(source, before, plan, shared(checkpoint))
+    check_data(source, data)
+    create(source, checkpoint, plan, folder)
+
+
+def _chosen(origin: Origin, warn: Callable[[Diagnostic], None]) -> Path:
+    """Return the checkpoint to start from. Raises Refused `no-checkpoint`, `broken-checkpoint`."""
+    found = saved(origin.folder / CHECKPOINTS)
+    if origin.step is None:
+        newest = intact(origin.folder / CHECKPOINTS, warn)
+        if newest is not None:
+            return newest
+    elif origin.step in found:
+        return found[origin.step]
+    at = "" if origin.step is None else f" at step {origin.step:,}"
+    there = f"it has checkpoints at these steps: {', '.join(f'{step:,}' for step in found)}"
+    help_ = f"write one of these steps: `--from {origin.folder}@{max(found)}`" if found else None
+    message, notes = f"the run in `{origin.folder}` has no checkpoint{at}", (there,) if found else ()
+    raise Refused(Diagnostic("no-checkpoint", message, place=str(origin.folder), notes=notes, help=help_))
+
+
+def create(source: Path, checkpoint: Path, plan: Plan, folder: Path) -> None:
+    """Create a folder with a checkpoint of the run in `source` and its log up to there. Raises Refused."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
+        fill(source, checkpoint, plan, temporary)
+        os.rename(temporary, folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def fill(source: Path, checkpoint: Path, plan: Plan, folder: Path) -> None:
+    """Write the files of a run that goes on from a checkpoint of the run in `source`. Raises Refused; OSError."""
+    before, step = plan_of(source, checkpoint), step_of(checkpoint, None)
+    shutil.rmtree(folder, ignore_errors=True)
+    adopt(checkpoint, folder / CHECKPOINTS / checkpoint.name, plan.digest)
+    write_text(folder / DATA, read_text(source / DATA))
+    branched = RunBranched(step, before.digest, str(source), digest_of(checkpoint))
+    write_text(folder / EVENTS, lines_until(source / EVENTS, step, branched))
+    if before.digest != plan.digest:
+        plan_json.save(before, kept_as(folder, before.digest))
+    plan_json.save(plan, folder / PLAN)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what processes left that were killed while they created this folder. Raises OSError."""
+    left = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)")
+    for path in folder.parent.iterdir():
+        found = left.fullmatch(path.name)
+        if found is not None and (int(found[1]) == os.getpid() or not runs(int(found[1]))):
+            shutil.rmtree(path)

@@ -1,0 +1,132 @@
+"""The plans that a run has followed, and its log up to a checkpoint.
+
+A run goes on under another plan if both make the same steps up to its checkpoint. Its folder then keeps the earlier
+plan as `plan-DIGEST.json`, so that older checkpoints still belong to a known plan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import read_text, write_text
+from shapeflow.base.json_text import parse_json
+from shapeflow.ir import plan_json
+from shapeflow.ir.events import (
+    CheckpointSaved,
+    Event,
+    RunBranched,
+    RunEnded,
+    TransitionApplied,
+    event_from_json,
+    event_to_json,
+)
+from shapeflow.ir.history import Parting, parting
+from shapeflow.ir.plan import Plan
+from shapeflow.running.execute import checkpoint_name
+from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN
+from shapeflow_torch.checkpoint import digest_of, give, owner_of, saved, stage_of, step_of
+
+
+def earlier_plan(folder: Path, plan: Plan, found: Path | None) -> Plan | None:
+    """Return the plan of the steps that the run in a folder has made, or None if `plan` is all it has ever followed.
+    `found`: the checkpoint from which it resumes.
+
+    Raises Refused `other-history` if the two plans differ before that checkpoint; `foreign-checkpoint`."""
+    stated = plan_json.load(folder / PLAN) if (folder / PLAN).exists() else plan
+    before = stated if found is None or owner_of(found) == stated.digest else plan_of(folder, found)
+    if stated.digest == before.digest == plan.digest:
+        return None
+    check_history(folder, before, plan, 1 if found is None else shared(found))
+    return before
+
+
+def hand_over(folder: Path, before: Plan, plan: Plan, found: Path | None) -> None:
+    """Let the run in a folder go on as `plan`. `before`: the plan of its steps until now.
+
+    Each write is atomic, and after each of them the run can be resumed by either plan. Raises Refused `disk-full`,
+    `cannot-write`."""
+    if before.digest != plan.digest:
+        plan_json.save(before, kept_as(folder, before.digest))
+    plan_json.save(plan, folder / PLAN)
+    if found is not None and owner_of(found) != plan.digest:
+        step = step_of(found, None)
+        branched = RunBranched(step, before.digest, "", digest_of(found))
+        write_text(folder / EVENTS, lines_until(folder / EVENTS, step, branched))
+        give(found, plan.digest)
+
+
+def kept_as(folder: Path, digest: str) -> Path:
+    """Return where a folder keeps a plan that its run followed before."""
+    return folder / f"plan-{digest[:16]}.json"
+
+
+def plan_of(folder: Path, checkpoint: Path) -> Plan:
+    """Return the plan that a checkpoint of a run belongs to. Raises Refused `foreign-checkpoint` if it is none that the
+    run has followed."""
+    owner = owner_of(checkpoint)
+    for path in (folder / PLAN, kept_as(folder, owner)):
+        if path.exists() and (plan := plan_json.load(path)).digest == owner:
+            return plan
+    message, why = f"the checkpoint `{checkpoint}` belongs to another plan", f"its plan: {owner}"
+    raise Refused(Diagnostic("foreign-checkpoint", message, place=str(checkpoint), notes=(why,)))
+
+
+def shared(checkpoint: Path) -> int:
+    """Return the number of first steps that two plans must have in common to go on from a checkpoint. One that was
+    saved after a switch needs the same switch, which is part of the next step."""
+    return step_of(checkpoint, None) + (stage_of(checkpoint, None) is not None)
+
+
+def check_history(folder: Path, before: Plan, plan: Plan, step: int) -> None:
+    """Raise Refused `other-history` if two plans differ within the first `step` steps. `folder`: that of the run that
+    made them by the plan `before`."""
+    found = parting(before, plan)
+    if found is None or found.step >= step:
+        return
+    message = f"the plan differs from that of the run in `{folder}` after step {found.step:,}"
+    notes = (found.said("that plan", "this one"), f"the run would go on from step {step:,}")
+    serve = [each for each in saved(folder / CHECKPOINTS) if each <= found.step]
+    help_ = _advice(folder, serve, found)
+    raise Refused(Diagnostic("other-history", message, place=str(folder), notes=notes, help=help_))
+
+
+def _advice(folder: Path, serve: Collection[int], found: Parting) -> str:
+    """What to do instead. `serve`: steps of the checkpoints that both plans have in common."""
+    if serve:
+        return f"start from the last checkpoint that both plans have: `--from {folder}@{max(serve)} -o NEW`"
+    return found.remedy or f"change {found.what} to that of the run, or start a new run in another folder"
+
+
+def lines_until(path: Path, done: int, branched: RunBranched | None = None) -> str:
+    """Return the lines of a log up to and including the checkpoint at `done` steps. Reading stops at a truncated line.
+
+    If the run was killed after it wrote the checkpoint, and before or while it logged it, that line is added. So is
+    `branched`, unless the log has it."""
+    if not done or not path.exists():
+        return ""
+    kept, saved_here = list[str](), CheckpointSaved(done, checkpoint_name(done))
+    marks: list[Event] = []
+    for line in read_text(path).splitlines():
+        try:
+            event = event_from_json(parse_json(line, finite=False))
+        except (ValueError, TypeError):
+            break
+        if marks and not isinstance(event, RunBranched):
+            break
+        if event.step > done or isinstance(event, RunEnded):
+            break
+        if isinstance(event, TransitionApplied) and event.step == done:
+            # A checkpoint belongs before the switch that follows its step.
+            break
+        if event == saved_here or marks:
+            marks.append(event)
+        else:
+            kept.append(line)
+    marks = marks or [saved_here]
+    if branched is not None and branched not in marks:
+        marks.append(branched)
+    kept += [json.dumps(event_to_json(event)) for event in marks]
+    return "".join(f"{line}\n" for line in kept)
