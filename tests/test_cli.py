@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 
 from shapeflow.base.codes import CODES
 from shapeflow.base.sealed import digest_of
-from shapeflow.cli import COMMANDS, answer
+from shapeflow.cli import answer
+from shapeflow.cli.group import COMMANDS
 from shapeflow.compiler import compile_file
 from shapeflow.ir.plan_json import load
 

@@ -20,7 +20,8 @@ from rich.console import Group, RenderableType
 from shapeflow.api import compile
 from shapeflow.base.codes import CODES
 from shapeflow.base.diagnostics import Report, Source
-from shapeflow.cli import COMMANDS, answer
+from shapeflow.cli import answer
+from shapeflow.cli.group import COMMANDS
 from shapeflow.ir.events import Measured, RunEnded, event_from_json, event_to_json
 from shapeflow.ir.plan_json import plan_to_json
 from shapeflow.language.fmt import formatted

@@ -14,6 +14,7 @@ import pytest
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.cli import answer
+from shapeflow.tokenize import sources
 from shapeflow.tokenize.pieces import NO_TEXT, Tally
 from shapeflow.tokenize.shards import REASONS, shard
 from shapeflow.tokenize.sources import Choice, found
@@ -177,3 +178,25 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert answer([*command, "a" * 5000]) in (1, 2)
     assert "bug" not in capsys.readouterr().err
+
+
+class Counted(io.BufferedReader):
+    """A file that counts the lines that are read one by one."""
+
+    lines = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.lines += 1
+        return super().readline(size)
+
+
+def test_blank_lines_are_skipped_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, tally = tmp_path / "a.jsonl", Tally()
+    blank = b"\n" * 100_000 + b" \r\n\t\n" * 1000
+    path.write_bytes(blank + b'  {"text": "a"}\n\n' + blank + b' {"text": "b"}' + blank + b"  ")
+    file = Counted(path.open("rb", buffering=0))
+    monkeypatch.setattr(sources, "_opened", lambda _: file)
+    assert [piece.text for piece in sources.stream(found([path], Choice()), Choice(), tally)] == ["a", "b"]
+    assert not tally.dropped
+    assert tally.seen == path.stat().st_size
+    assert file.lines < 20

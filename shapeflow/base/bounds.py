@@ -13,7 +13,8 @@ BOUNDS = {
     "SHAPEFLOW_MOST_TEXT_BYTES": 1 << 28,
 }
 """Environment variable -> its default: pixels of an image; bytes of one document of a text (a line, a member of a tar
-file); bytes that a group of rows of a parquet file unpacks to; bytes of a file that is read whole."""
+file, a page of a parquet file); bytes that a group of rows of a parquet file unpacks to; bytes of a file that is read
+whole."""
 
 
 def bound(name: str) -> int:

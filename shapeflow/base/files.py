@@ -57,9 +57,11 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.replace(temporary, target)
         sync_folder(target.parent)
     except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        # It was renamed, unless writing failed or a signal ended the command.
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
-        raise cannot_write(path, error) from error
 
 
 def temporary_for(target: Path) -> tuple[int, str]:

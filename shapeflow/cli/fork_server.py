@@ -115,6 +115,7 @@ class _Server:
 def _preload(threads: int | None) -> None:
     """Import what a run needs, in the same order as a run: the number of threads is set after numpy was imported and
     before torch is."""
+    import shapeflow.cli.group
     import shapeflow.ir.plan_json
     import shapeflow.preview.run
     import shapeflow.preview.screen

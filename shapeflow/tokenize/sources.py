@@ -13,7 +13,6 @@ import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import attrs
 
@@ -24,6 +23,8 @@ from shapeflow.tokenize.shards import shard
 from shapeflow.tokenize.tables import is_saved, parquet, saved, saved_files
 
 CHUNK = 1 << 18
+
+Unpacked = gzip.GzipFile | io.BufferedReader
 
 
 @attrs.frozen
@@ -118,7 +119,7 @@ def _counted(text: str, tally: Tally) -> str:
     return text
 
 
-def _is_utf8(file: IO[bytes]) -> bool:
+def _is_utf8(file: Unpacked) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         while chunk := file.read(CHUNK):
@@ -132,12 +133,15 @@ def _is_utf8(file: IO[bytes]) -> bool:
 def _lines(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
     """The documents in a file of JSON lines, one per line."""
     with _opened(path) as file:
-        most = bound("SHAPEFLOW_MOST_DOCUMENT_BYTES")
+        most, blank = bound("SHAPEFLOW_MOST_DOCUMENT_BYTES"), False
         while line := file.readline(most + 1):
             if len(line) > most:
                 raise OSError(f"a line has more than {most:,} bytes: set `SHAPEFLOW_MOST_DOCUMENT_BYTES` to read it")
             tally.seen += len(line)
-            if not line.strip():
+            before, blank = blank, not line.strip()
+            if blank:
+                # A small file can unpack to many blank lines: after two, the others are skipped together.
+                tally.seen += _skip_blank(file) if before else 0
                 continue
             try:
                 value = json.loads(line)
@@ -150,8 +154,20 @@ def _lines(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
             yield from document(value[column], tally)
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+def _skip_blank(file: Unpacked) -> int:
+    """Skip the blank lines at the position of a file. Returns the number of bytes that were skipped. Raises as reading
+    does."""
+    skipped = 0
+    while ahead := file.peek(CHUNK):
+        lines = ahead.rfind(b"\n", 0, len(ahead) - len(ahead.lstrip())) + 1
+        if not lines:
+            break
+        skipped += len(file.read(lines))
+    return skipped
+
+
+def _opened(path: Path) -> Unpacked:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def cannot_read(path: Path, reason: str) -> Refused:

@@ -14,6 +14,7 @@ from typing import Any
 from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.base.json_text import parse_json
+from shapeflow.base.parquet_pages import Group, groups
 from shapeflow.tokenize.pieces import NO_TEXT, Piece, Tally, document
 
 STATE, SPLITS = "state.json", "dataset_dict.json"
@@ -64,7 +65,7 @@ def parquet(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
     try:
         with arrow.parquet.ParquetFile(path) as file:
             _check(file.schema_arrow, column, path)
-            batch_size = _batch_size(file.metadata)
+            batch_size = _batch_size(file.metadata, groups(path, [column]))
         # A text that many rows share is kept once, however small the file makes the reference to it.
         with arrow.parquet.ParquetFile(path, read_dictionary=[column]) as file:
             rows, total = 0, max(1, file.metadata.num_rows)
@@ -77,16 +78,18 @@ def parquet(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
         raise OSError(str(error) or "it needs too much memory") from error
 
 
-def _batch_size(metadata: Any) -> int:
-    """The number of rows that take about `HELD` bytes, by the sizes that the file states. Raises OSError if a group of
-    rows unpacks to too much. The metadata of a column is not asked for: pyarrow aborts if it is broken."""
+def _batch_size(metadata: Any, sizes: list[Group]) -> int:
+    """The number of rows that take about `HELD` bytes, by the sizes of the pages. Raises OSError if a page or a group
+    of rows unpacks to too much, ValueError if the file has other groups."""
     most = 0.0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        size = group.total_byte_size
-        if (reason := above("SHAPEFLOW_MOST_GROUP_BYTES", "a group of its rows", size, "bytes")) is not None:
-            raise OSError(reason)
-        most = max(most, size / max(1, group.num_rows))
+    for number, group in enumerate(sizes):
+        for name, what, size in (
+            ("SHAPEFLOW_MOST_DOCUMENT_BYTES", "a page", group.page),
+            ("SHAPEFLOW_MOST_GROUP_BYTES", "a group of its rows", group.size),
+        ):
+            if (reason := above(name, what, size, "bytes")) is not None:
+                raise OSError(reason)
+        most = max(most, group.size / max(1, metadata.row_group(number).num_rows))
     return int(min(MANY, max(1.0, HELD / max(most, 1.0))))
 
 

@@ -102,9 +102,11 @@ class Writer:
 
     def _remove(self) -> None:
         for part in self._parts:
-            part.file.close()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(part.path)
+            # On a full disk, closing fails again for what could not be written.
+            with contextlib.suppress(OSError):
+                part.file.close()
 
 
 class _Part:

@@ -101,8 +101,8 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
 def _rows(path: Path, left_out: Counter[str]) -> Iterator[Row]:
     """Yield the rows of one file, and count those of runs that did not finish. Raises Refused: unreadable-log,
     missing-extra."""
-    log = open_log(path)
     try:
+        log = open_log(path)
         for count, row in enumerate(log.rows()):
             if count >= MOST:
                 raise Unreadable(f"it has more than {MOST} rows")

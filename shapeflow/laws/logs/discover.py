@@ -84,7 +84,10 @@ def is_log(path: Path) -> bool:
 
 def _is_part(path: Path) -> bool:
     """Return whether a file is one of several that are the log of a run together."""
-    return os.path.isfile(path) and open_log(path).format in PARTS
+    try:
+        return os.path.isfile(path) and open_log(path).format in PARTS
+    except Unreadable:
+        return False
 
 
 def _counts(name: str) -> bool:

@@ -26,6 +26,9 @@ _CHECKPOINT = re.compile(r"checkpoint-\d+")
 class Unreadable(Exception):  # noqa: N818 - a fact about a file, reported as a diagnostic
     """A file is not a readable log. The message states why."""
 
+    path: Path | None = None
+    """The file, if its rows were being read."""
+
 
 class MissingExtra(Unreadable):
     """A file cannot be read because the package that reads it is not installed."""
@@ -76,7 +79,12 @@ class Log:
             found = self.read(self)
             yield from found if self.numerals == "plain" else translated(found, self.numerals)
         except OSError as error:
-            raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
+            found_out = Unreadable((error.strerror or "it cannot be opened").lower())
+            found_out.path = self.path
+            raise found_out from None
+        except Unreadable as error:
+            error.path = self.path
+            raise
 
     def pieces(self, wanted: Wanted | None = None) -> Iterator[Piece]:
         """Yield the same rows, in blocks where the format can be read in blocks. Blocks hold the columns that are

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from shapeflow.base.parquet_pages import groups
 from shapeflow.laws.logs.readers import key_value, wandb
 from shapeflow.laws.logs.readers.log import COLUMNS, Log, MissingExtra, Row, Unreadable
 
@@ -43,7 +44,7 @@ def rows(log: Log) -> Iterator[Row]:
 def _rows(log: Log, pa: Any, pq: Any) -> Iterator[Row]:
     options: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 16, "page_checksum_verification": True}
     with pq.ParquetFile(log.path, **options) as file:
-        _check(file.metadata)
+        _check(log, file.metadata)
         kinds = {field.name: field.type for field in file.schema_arrow}
         if len(kinds) < len(file.schema_arrow):
             raise Unreadable("two columns of it have one name")
@@ -64,12 +65,12 @@ def _rows(log: Log, pa: Any, pq: Any) -> Iterator[Row]:
                 yield row if key is None else key_value.spread(row, key)
 
 
-def _check(metadata: Any) -> None:
-    """Raise Unreadable for a file that is too large to decompress, by the sizes in its metadata."""
+def _check(log: Log, metadata: Any) -> None:
+    """Raise Unreadable for a file that is too large to decompress, by its footer and the headers of its pages. Raises
+    OSError, ValueError for a damaged one."""
     if metadata.num_rows > ROWS or metadata.num_columns > COLUMNS:
         raise Unreadable(f"it states {metadata.num_rows} rows of {metadata.num_columns} columns")
-    # Do not read the sizes of single columns: pyarrow aborts the process if they are damaged.
-    most = max((metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)), default=0)
+    most = max((group.size for group in groups(log.path)), default=0)
     if most > UNPACKED:
         raise Unreadable(f"a group of its rows unpacks to {most >> 20} MiB; write smaller ones")
 
