@@ -485,10 +485,66 @@ def test_an_amount_of_compute_that_stays_is_that_of_a_step() -> None:
     assert (len(laws), [one.code for one in diagnostics]) == (3, ["computed-compute"])
 
 
-def test_steps_that_seem_to_be_tokens_are_doubted() -> None:
-    trainers.table(Path("a.csv"), [{"width": w, "step": s * 65536, "loss": loss(w, s)} for w in FLOPS for s in STEPS])
-    _, (said,) = fitted(MODEL + AXIS + QUICK + END)
-    assert "all are multiples of the tokens of a step" in said.notes[0]
+def steps_alone(unit: int = 1, **more: Any) -> list[dict[str, Any]]:
+    return [{"width": w, "step": s * unit, "val_loss": loss(w, s), **more} for w in FLOPS for s in STEPS]
+
+
+@pytest.mark.parametrize("unit", [65536, 524288, 16384, 1_000_000])
+def test_steps_that_seem_to_be_tokens_are_refused(unit: int) -> None:
+    trainers.table(Path("a.csv"), steps_alone(unit))
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (laws, said.code) == ({}, "wrong-counter")
+    assert '`step: "step", step_unit: 1 tokens`' in str(said.help)
+    stated = QUICK.replace("resamples", 'step_unit: 1 tokens, step: "step", resamples')
+    laws, _ = fitted(MODEL + AXIS + stated + END)
+    assert {law.provenance.spent for law in laws.values()}
+    assert len(laws) == 3
+
+
+def test_steps_are_said_to_be_steps_of_the_batch() -> None:
+    trainers.table(Path("a.csv"), steps_alone())
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (len(laws), said.code) == (3, "computed-compute")
+    assert said.message.endswith("`step` is taken as optimizer steps of 65536 tokens")
+
+
+@pytest.mark.parametrize(
+    ("more", "help"),
+    [
+        ({"tokens": 1}, "`step_unit: 1 tokens`"),
+        ({"tokens": 131072}, "`step_unit: 131072 tokens`"),
+        ({"tokens_b": 131072e-9}, "`step_unit: 131072 tokens`"),
+        ({"samples": 512}, "`step_unit: 131072 tokens`"),
+        ({"samples": 1}, "`step_unit: 256 tokens`"),
+    ],
+)
+def test_steps_against_the_columns_of_data(more: dict[str, float], help: str) -> None:
+    (name, each) = next(iter(more.items()))
+    trainers.table(Path("a.csv"), [{**row, name: row["step"] * each} for row in steps_alone()])
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (laws, said.code) == ({}, "wrong-counter")
+    assert help in str(said.help)
+    laws, _ = fitted(MODEL + AXIS + QUICK.replace("resamples", "step_unit: 1 steps, resamples") + END)
+    assert len(laws) == 3
+
+
+@pytest.mark.parametrize(
+    "more", [{"batch_size": 512}, {"tokens_per_step": 131072}, {"batch_size": 128, "accumulation_steps": 4}]
+)
+def test_the_batch_of_the_log_is_not_that_of_the_file(more: dict[str, int]) -> None:
+    trainers.table(Path("a.csv"), steps_alone(**more))
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (laws, said.code) == ({}, "wrong-counter")
+    assert "`step_unit: 131072 tokens`" in str(said.help)
+
+
+@pytest.mark.parametrize(
+    "more", [{"batch_size": 256}, {"batch_size": 65536}, {"tokens_per_step": 65536}, {"batch_size": 64, "accum": 4}]
+)
+def test_the_batch_of_the_log_is_that_of_the_file(more: dict[str, int]) -> None:
+    trainers.table(Path("a.csv"), steps_alone(**more))
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (len(laws), said.code) == (3, "computed-compute")
 
 
 def test_compute_in_other_words() -> None:

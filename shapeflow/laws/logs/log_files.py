@@ -12,9 +12,9 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.laws.logs.beside import beside
+from shapeflow.laws.logs.counter import assumed, other_batch
 from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import OTHER_SHAPES, LogSearch
-from shapeflow.laws.logs.mistaken import counts_data
 from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, TENSORBOARD, TRAINER_STATE, Log, Row, Unreadable, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
@@ -46,6 +46,8 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     if refused(search, table, name):
         return
     curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
+    for column in {column for curve in curves if (column := search.counter(curve.series))}:
+        other_batch(search, table, path, column)
     if not curves:
         return
     for row in _selected(search, log, known):
@@ -166,6 +168,7 @@ class _Curve:
             run = logs.runs[key] = Run(shape, self.name, name=called, evaluation=self._evaluation())
             # `sweep` wrote this table; it trains at a constant rate.
             run.learning_rate = "constant" if row.get(CONVENTION) else None
+            run.counter = self.search.counter(series)
         at = number(step)
         if key not in self._begun and isinstance(at, float):
             self._begun.add(key)
@@ -187,15 +190,9 @@ def _counted(search: LogSearch, log: Log, curves: list[_Curve]) -> None:
     for curve in curves:
         compute = curve.series.compute
         if compute is None:
-            said = curve.series.step.said if curve.series.step else ""
-            runs = [run for run in search.logs.runs.values() if name in run.files]
-            if (
-                curve.series.step is not None
-                and not curve.series.step.data
-                and any(counts_data(run, search.request) for run in runs)
-            ):
-                said += "; all are multiples of the tokens of a step: if it counts tokens, `step_unit: 1 tokens`"
-            search.logs.counted[name] = said
+            search.logs.counted[name] = curve.series.step.said if curve.series.step else ""
+            if (counter := search.counter(curve.series)) is not None:
+                search.logs.assumed[assumed(counter, search.request)] = None
         elif curve.series.guessed is not None:
             search.logs.counted[name] = curve.series.guessed
         else:
