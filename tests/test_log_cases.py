@@ -315,9 +315,9 @@ def test_runs_told_apart_by_several_columns() -> None:
     assert any("`N` differs" in line for line in examined.advice)
     trainers.table(Path("b.csv"), [{**row, "width": int(str(row["model"])[2:])} for row in found])
     examined = table("b.csv")
-    assert any('run: ["total_steps", "peak_lr"]' in one for one in examined.sentences), examined.sentences
+    assert any('run: "total_steps"' in one and "where: (peak_lr:" in one for one in examined.sentences)
     laws, diagnostics = fitted("\n".join(examined.sentences))
-    assert {law.provenance.runs for law in laws.values()} == {4}
+    assert {law.provenance.runs for law in laws.values()} == {2}
     assert "repeated-steps" not in [one.code for one in diagnostics]
 
 
@@ -591,3 +591,73 @@ def test_four_of_sixteen_shapes() -> None:
     assert {stage.shape for stage in plan.stages} <= set(laws)
     examined = table("a.csv")
     assert any(line.startswith("candidates width * depth where") for line in examined.sentences)
+
+
+def test_one_rate_of_a_sweep_is_proposed() -> None:
+    found = [
+        {**row, "peak_lr": peak, "val_loss": row["val_loss"] * (1 + 40 * abs(peak - 0.001))}
+        for peak in (0.003, 0.001, 0.0003)
+        for row in together()
+    ]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert any('where: (peak_lr: "0.001")' in one for one in examined.sentences)
+    assert any("`where` selects 0.001" in line for line in examined.advice)
+    pasted(examined)
+    assert not fitted("\n".join(examined.sentences))[1]
+
+
+def test_doctor_counts_a_copy_once() -> None:
+    for width, found in each():
+        for name in (f"runs/{width}.csv", f"runs/{width} (1).csv"):
+            trainers.table(Path(name), [{"width": width, **row} for row in found])
+    curves = table("runs").curves
+    assert curves is not None
+    assert (curves.runs, curves.shapes) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("runs/w{}_seed0.csv", "runs/w{width}_seed0.csv"),
+        ("runs/vit_w{}/log.csv", "runs/vit_w{width}/log.csv"),
+        ("runs/d{}-L8.csv", "runs/d{width}-L8.csv"),
+        ("runs/width={}-p16.csv", "runs/width={width}-p16.csv"),
+    ],
+)
+def test_short_words_in_the_names_of_files(name: str, pattern: str) -> None:
+    for width, found in each():
+        trainers.table(Path(name.format(width)), found)
+    examined = table("runs")
+    assert any(f'"{pattern}"' in one for one in examined.sentences)
+    short = "width=" not in name
+    assert any("in the names of the files is read as the width" in line for line in examined.advice) == short
+    pasted(examined)
+
+
+def test_a_small_number_after_a_short_word_is_no_width() -> None:
+    for number, (_, found) in enumerate(each()):
+        trainers.table(Path(f"runs/w{number}.csv"), found)
+    assert not table("runs").sentences
+
+
+def test_a_perplexity_is_no_loss() -> None:
+    found = [{"width": row["width"], "step": row["step"], "val_ppl": row["val_loss"] ** 2} for row in together()]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert not examined.sentences
+    assert any("the natural logarithm of `val_ppl`" in line for line in examined.advice)
+    laws, (wrong, *_) = fitted(MODEL + AXIS + QUICK.replace("resamples", 'error: "val_ppl", resamples') + END)
+    assert (laws, wrong.code) == ({}, "wrong-counter")
+
+
+def test_hours_alone_are_no_compute() -> None:
+    trainers.table(Path("a.csv"), [{"width": row["width"], "hours": 1.5, "val_loss": 2.0} for row in together()])
+    assert any("multiply `hours` by the FLOPs" in line for line in table("a.csv").advice)
+
+
+def test_tokens_are_not_called_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [{"width": row["width"], "tokens": 65536 * row["step"], "val_loss": row["val_loss"]} for row in together()]
+    trainers.table(Path("a.csv"), found)
+    assert answer(["doctor", "a.csv"]) == 0
+    assert "tokens 2.62144e+06 to 2.62144e+08" in capsys.readouterr().out

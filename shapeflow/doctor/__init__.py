@@ -15,6 +15,7 @@ from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.proposal import advice_of, ends, sentences_of
+from shapeflow.doctor.rates import at_rate, rate_of
 from shapeflow.doctor.reading import Reading, readings
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import Found
@@ -44,6 +45,8 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     roles = roles_of(columns, reading.some(), axis_words())
     progress = progress_of(columns, roles, unit)
     epochs = {} if progress is not None else epochs_of(reading, roles)
+    if (rate := rate_of(reading, roles, epochs or progress)) is not None:
+        roles = at_rate(roles, rate, reading.some())
     curves = curves_of(reading.tables(), roles, epochs or progress) if roles.errors else {}
     progress = next(iter(epochs.values()), progress)
     facts = facts_of(curves)
@@ -59,6 +62,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         curves=facts,
         sentences=sentences,
         needs_model=bool(sentences) and not roles.compute,
+        counts=_counts(roles, progress),
         folder=reading.folder,
         advice=tuple(_advice(reading, roles, facts, epochs, bool(sentences)))
         if reading.count
@@ -94,6 +98,13 @@ def _column(column: Column, rows: int, found: Found) -> ColumnFacts:
         why=found.why,
         sure=found.sure,
     )
+
+
+def _counts(roles: Roles, progress: Progress | None) -> str | None:
+    """What takes the place of compute, unless it is steps."""
+    if progress is None or roles.compute or not progress.data:
+        return None
+    return "tokens" if progress.column == roles.tokens else "images or tokens"
 
 
 def _may_fit(roles: Roles, progress: Progress | None) -> bool:

@@ -80,7 +80,7 @@ def report_counters(runs: Mapping[tuple[str, ...], Run], request: LawRequest, re
         "a step of the model's batch is taken for each",
         notes=[f"{run.called}: {why}" for run, why in found[:8]],
         help=request.advice(
-            ("step", f"if it counts {unit}, `{{}}: \"{run.counter}\", step_unit: 1 {unit}`"),
+            ("step", f'if it counts {unit}, `{{}}: "{run.counter}", step_unit: 1 {unit}`'),
             "if it counts steps, `step_unit: 1 steps`",
         ),
     )
