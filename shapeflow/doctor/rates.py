@@ -24,7 +24,7 @@ def rate_of(
     trained at and whose errors at the end are lowest (the geometric mean over shapes). None without such a column, or
     if rows are selected already."""
     column = next((name for name in roles.differs if words.is_learning_rate(name)), None)
-    if column is None or roles.where is not None or roles.ends or not roles.errors:
+    if column is None or roles.where is not None or roles.ends or not (roles.errors and roles.axes):
         return None
 
     def score(value: str) -> tuple[int, float]:
