@@ -315,9 +315,9 @@ def test_runs_told_apart_by_several_columns() -> None:
     assert any("`N` differs" in line for line in examined.advice)
     trainers.table(Path("b.csv"), [{**row, "width": int(str(row["model"])[2:])} for row in found])
     examined = table("b.csv")
-    assert any('run: ["total_steps", "peak_lr"]' in one for one in examined.sentences), examined.sentences
+    assert any('run: "total_steps"' in one and "where: (peak_lr:" in one for one in examined.sentences)
     laws, diagnostics = fitted("\n".join(examined.sentences))
-    assert {law.provenance.runs for law in laws.values()} == {4}
+    assert {law.provenance.runs for law in laws.values()} == {2}
     assert "repeated-steps" not in [one.code for one in diagnostics]
 
 
@@ -485,10 +485,66 @@ def test_an_amount_of_compute_that_stays_is_that_of_a_step() -> None:
     assert (len(laws), [one.code for one in diagnostics]) == (3, ["computed-compute"])
 
 
-def test_steps_that_seem_to_be_tokens_are_doubted() -> None:
-    trainers.table(Path("a.csv"), [{"width": w, "step": s * 65536, "loss": loss(w, s)} for w in FLOPS for s in STEPS])
-    _, (said,) = fitted(MODEL + AXIS + QUICK + END)
-    assert "all are multiples of the tokens of a step" in said.notes[0]
+def steps_alone(unit: int = 1, **more: Any) -> list[dict[str, Any]]:
+    return [{"width": w, "step": s * unit, "val_loss": loss(w, s), **more} for w in FLOPS for s in STEPS]
+
+
+@pytest.mark.parametrize("unit", [65536, 524288, 16384, 1_000_000])
+def test_steps_that_seem_to_be_tokens_are_refused(unit: int) -> None:
+    trainers.table(Path("a.csv"), steps_alone(unit))
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (laws, said.code) == ({}, "wrong-counter")
+    assert '`step: "step", step_unit: 1 tokens`' in str(said.help)
+    stated = QUICK.replace("resamples", 'step_unit: 1 tokens, step: "step", resamples')
+    laws, _ = fitted(MODEL + AXIS + stated + END)
+    assert {law.provenance.spent for law in laws.values()}
+    assert len(laws) == 3
+
+
+def test_steps_are_said_to_be_steps_of_the_batch() -> None:
+    trainers.table(Path("a.csv"), steps_alone())
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (len(laws), said.code) == (3, "computed-compute")
+    assert said.message.endswith("`step` is taken as optimizer steps of 65536 tokens")
+
+
+@pytest.mark.parametrize(
+    ("more", "help"),
+    [
+        ({"tokens": 1}, "`step_unit: 1 tokens`"),
+        ({"tokens": 131072}, "`step_unit: 131072 tokens`"),
+        ({"tokens_b": 131072e-9}, "`step_unit: 131072 tokens`"),
+        ({"samples": 512}, "`step_unit: 131072 tokens`"),
+        ({"samples": 1}, "`step_unit: 256 tokens`"),
+    ],
+)
+def test_steps_against_the_columns_of_data(more: dict[str, float], help: str) -> None:
+    (name, each) = next(iter(more.items()))
+    trainers.table(Path("a.csv"), [{**row, name: row["step"] * each} for row in steps_alone()])
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (laws, said.code) == ({}, "wrong-counter")
+    assert help in str(said.help)
+    laws, _ = fitted(MODEL + AXIS + QUICK.replace("resamples", "step_unit: 1 steps, resamples") + END)
+    assert len(laws) == 3
+
+
+@pytest.mark.parametrize(
+    "more", [{"batch_size": 512}, {"tokens_per_step": 131072}, {"batch_size": 128, "accumulation_steps": 4}]
+)
+def test_the_batch_of_the_log_is_not_that_of_the_file(more: dict[str, int]) -> None:
+    trainers.table(Path("a.csv"), steps_alone(**more))
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (laws, said.code) == ({}, "wrong-counter")
+    assert "`step_unit: 131072 tokens`" in str(said.help)
+
+
+@pytest.mark.parametrize(
+    "more", [{"batch_size": 256}, {"batch_size": 65536}, {"tokens_per_step": 65536}, {"batch_size": 64, "accum": 4}]
+)
+def test_the_batch_of_the_log_is_that_of_the_file(more: dict[str, int]) -> None:
+    trainers.table(Path("a.csv"), steps_alone(**more))
+    laws, (said,) = fitted(MODEL + AXIS + QUICK + END)
+    assert (len(laws), said.code) == (3, "computed-compute")
 
 
 def test_compute_in_other_words() -> None:
@@ -535,3 +591,73 @@ def test_four_of_sixteen_shapes() -> None:
     assert {stage.shape for stage in plan.stages} <= set(laws)
     examined = table("a.csv")
     assert any(line.startswith("candidates width * depth where") for line in examined.sentences)
+
+
+def test_one_rate_of_a_sweep_is_proposed() -> None:
+    found = [
+        {**row, "peak_lr": peak, "val_loss": row["val_loss"] * (1 + 40 * abs(peak - 0.001))}
+        for peak in (0.003, 0.001, 0.0003)
+        for row in together()
+    ]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert any('where: (peak_lr: "0.001")' in one for one in examined.sentences)
+    assert any("`where` selects 0.001" in line for line in examined.advice)
+    pasted(examined)
+    assert not fitted("\n".join(examined.sentences))[1]
+
+
+def test_doctor_counts_a_copy_once() -> None:
+    for width, found in each():
+        for name in (f"runs/{width}.csv", f"runs/{width} (1).csv"):
+            trainers.table(Path(name), [{"width": width, **row} for row in found])
+    curves = table("runs").curves
+    assert curves is not None
+    assert (curves.runs, curves.shapes) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("runs/w{}_seed0.csv", "runs/w{width}_seed0.csv"),
+        ("runs/vit_w{}/log.csv", "runs/vit_w{width}/log.csv"),
+        ("runs/d{}-L8.csv", "runs/d{width}-L8.csv"),
+        ("runs/width={}-p16.csv", "runs/width={width}-p16.csv"),
+    ],
+)
+def test_short_words_in_the_names_of_files(name: str, pattern: str) -> None:
+    for width, found in each():
+        trainers.table(Path(name.format(width)), found)
+    examined = table("runs")
+    assert any(f'"{pattern}"' in one for one in examined.sentences)
+    short = "width=" not in name
+    assert any("in the names of the files is read as the width" in line for line in examined.advice) == short
+    pasted(examined)
+
+
+def test_a_small_number_after_a_short_word_is_no_width() -> None:
+    for number, (_, found) in enumerate(each()):
+        trainers.table(Path(f"runs/w{number}.csv"), found)
+    assert not table("runs").sentences
+
+
+def test_a_perplexity_is_no_loss() -> None:
+    found = [{"width": row["width"], "step": row["step"], "val_ppl": row["val_loss"] ** 2} for row in together()]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert not examined.sentences
+    assert any("the natural logarithm of `val_ppl`" in line for line in examined.advice)
+    laws, (wrong, *_) = fitted(MODEL + AXIS + QUICK.replace("resamples", 'error: "val_ppl", resamples') + END)
+    assert (laws, wrong.code) == ({}, "wrong-counter")
+
+
+def test_hours_alone_are_no_compute() -> None:
+    trainers.table(Path("a.csv"), [{"width": row["width"], "hours": 1.5, "val_loss": 2.0} for row in together()])
+    assert any("multiply `hours` by the FLOPs" in line for line in table("a.csv").advice)
+
+
+def test_tokens_are_not_called_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [{"width": row["width"], "tokens": 65536 * row["step"], "val_loss": row["val_loss"]} for row in together()]
+    trainers.table(Path("a.csv"), found)
+    assert answer(["doctor", "a.csv"]) == 0
+    assert "tokens 2.62144e+06 to 2.62144e+08" in capsys.readouterr().out

@@ -74,7 +74,7 @@ def test_epochs_are_steps_only_if_their_length_is_known(tmp_path: Path, truth: T
     assert {column.name: column.role for column in found.columns}["epoch"] == "epochs"
 
 
-def test_a_table_of_runs_is_not_a_table_of_curves(tmp_path: Path, truth: Truth) -> None:
+def test_a_table_of_runs_is_proposed_as_ends(tmp_path: Path, truth: Truth) -> None:
     rows = [
         {"Name": f"run-{width}-{step}", "d_model": width, "step": step, "val/loss": held}
         for width in WIDTHS

@@ -166,7 +166,8 @@ _LOGS = {
     "missing-column": "A log or table has no column of the expected name, or the column has other contents. Name the "
     "column with a setting of `fit`, or with the option that the help names.",
     "wrong-counter": "A column that a setting names counts something else than it is taken for: epochs or samples are "
-    "not steps, and FLOPs per second are not compute. Name another column, or say with `step_unit` what one unit is.",
+    "not steps, FLOPs per second are not compute, and steps of another batch are not those of the file. "
+    "Name another column, or say with `step_unit` what one unit is.",
     "number-format": "A column of numbers holds commas. `3,91` may be 3.91, and `1,234` may be 1234 or 1.234: state "
     "with `numbers` how the numbers of the log are written.",
     "run-ends": "Each row of a table is the end of a run of its own. A law of compute is a curve along runs of one "

@@ -15,6 +15,7 @@ from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.proposal import advice_of, ends, sentences_of
+from shapeflow.doctor.rates import at_rate, rate_of
 from shapeflow.doctor.reading import Reading, readings
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import Found
@@ -44,8 +45,11 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     roles = roles_of(columns, reading.some(), axis_words())
     progress = progress_of(columns, roles, unit)
     epochs = {} if progress is not None else epochs_of(reading, roles)
-    known, progress = epochs or progress, next(iter(epochs.values()), progress)
+    known = epochs or progress
+    if (rate := rate_of(reading, roles, known)) is not None:
+        roles = at_rate(roles, rate, reading.some())
     # All runs count epochs in the same column.
+    progress = next(iter(epochs.values()), progress)
     curves = curves_of(reading.pieces(wanted_of(roles, progress)), roles, known) if roles.errors else {}
     facts = facts_of(curves)
     sentences: tuple[str, ...] = ()
@@ -60,6 +64,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         curves=facts,
         sentences=sentences,
         needs_model=bool(sentences) and not roles.compute,
+        counts=_counts(roles, progress),
         folder=reading.folder,
         advice=tuple(_advice(reading, roles, facts, epochs, bool(sentences)))
         if reading.count
@@ -95,6 +100,13 @@ def _column(column: Column, rows: int, found: Found) -> ColumnFacts:
         why=found.why,
         sure=found.sure,
     )
+
+
+def _counts(roles: Roles, progress: Progress | None) -> str | None:
+    """What takes the place of compute, unless it is steps."""
+    if progress is None or roles.compute or not progress.data:
+        return None
+    return "tokens" if progress.column == roles.tokens else "images or tokens"
 
 
 def _may_fit(roles: Roles, progress: Progress | None) -> bool:

@@ -20,7 +20,7 @@ from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
-from shapeflow.laws.logs.mistaken import restarted
+from shapeflow.laws.logs.mistaken import copies_of, restarted
 from shapeflow.laws.logs.points import Point, thin
 from shapeflow.laws.logs.progress import counts_late, in_epochs, in_units
 from shapeflow.laws.logs.readers import Block, Piece, Row, Wanted, same
@@ -47,7 +47,8 @@ def curves_of(
 ) -> dict[Key, Run]:
     """(values on the axes, file and run) -> the run. `tables`: the name and rows of each file. `progress`: what takes
     the place of compute if no column counts it, of all files or by their names. Rows without a shape are skipped, and
-    runs are cut where their rate falls at their end."""
+    runs are cut where their rate falls at their end.
+    Copies of other runs are left out, as a fit does."""
     found: dict[Key, Run] = {}
     for file, pieces in tables:
         own = progress.get(file) if isinstance(progress, Mapping) else progress
@@ -57,6 +58,8 @@ def curves_of(
         curves = _Curves(roles, own, count, found)
         for piece in pieces:
             curves.add_block(file, piece) if isinstance(piece, Block) else curves.add(file, piece)
+    for key in copies_of(found):
+        del found[key]
     for run in found.values():
         run.settle()
         run.cut()

@@ -80,7 +80,7 @@ class CurveFacts:
     decades: Span
     """log10 of last over first compute: the minimum and maximum over shapes."""
     compute: Span
-    """In FLOPs; in steps if no column counts compute."""
+    """In FLOPs; in steps, or in tokens or samples, if no column counts compute."""
     error: Span
     repeated: int = 0
     """The number of steps that were logged more than once."""
@@ -118,6 +118,8 @@ class Table:
     """Sentences for a `.shape` file; empty if the logs cannot be fitted."""
     needs_model: bool
     """Whether the file must declare a model to know the FLOPs per step: no column counts compute."""
+    counts: str | None
+    """What the curves count if no column counts compute, unless it is steps: `tokens`, or `images or tokens`."""
     folder: str
     """The folder in which to save the `.shape` file so that its paths are correct, relative to the current folder."""
     advice: tuple[str, ...]

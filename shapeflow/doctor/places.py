@@ -29,10 +29,18 @@ class Places:
     """Name -> axis, or `run` -> its value."""
 
 
+SHORT = {
+    "w": ("width", 8), "d": ("width", 16), "L": ("depth", 1), "l": ("depth", 1), "T": ("context", 16),
+    "p": ("patch", 4), "bs": ("batch", 2),
+}  # fmt: skip
+"""Word before a number in the names of files -> its axis, and the least number that it may stand for there."""
+
+
 @functools.cache
 def _axes() -> Mapping[str, str]:
     """Word before a number in a name -> its axis."""
-    return {alias: axis for alias, axis in names.columns_of_axes().items() if not names.is_named(axis)}
+    known = {alias: axis for alias, axis in names.columns_of_axes().items() if not names.is_named(axis)}
+    return {**{short: axis for short, (axis, _) in SHORT.items()}, **known}
 
 
 @functools.cache
@@ -44,7 +52,7 @@ def _pattern() -> re.Pattern[str]:
 def places_of(texts: Sequence[str]) -> Places | None:
     """The template of names that differ only in the numbers after the names of axes and seeds; None if they differ in
     anything else, or in no axis."""
-    found = {text: {_key(match): match[3] for match in _pattern().finditer(text)} for text in texts}
+    found = {text: {_key(match): match[3] for match in _matches(text)} for text in texts}
     keys = [tuple(values) for values in found.values()]
     if len(texts) < 2 or len(set(keys)) != 1:
         return None
@@ -52,13 +60,32 @@ def places_of(texts: Sequence[str]) -> Places | None:
     if not varied - {"run"}:
         return None
     templates = {
-        _EVENTS.sub(r"\1*", _pattern().sub(lambda match: _place(match) if _key(match) in varied else match[0], text))
+        _EVENTS.sub(
+            r"\1*",
+            _pattern().sub(lambda match: _place(match) if _key(match) in varied and _may_be(match) else match[0], text),
+        )
         for text in texts
     }
     if len(templates) != 1 or any(sign in text for text in texts for sign in "*?[{"):
         return None
     given = {text: {key: value for key, value in values.items() if key in varied} for text, values in found.items()}
     return Places(templates.pop(), given)
+
+
+def _matches(text: str) -> list[re.Match[str]]:
+    return [match for match in _pattern().finditer(text) if _may_be(match)]
+
+
+def _may_be(match: re.Match[str]) -> bool:
+    """Whether a number is large enough for what a short word stands for."""
+    return int(match[3]) >= SHORT.get(match[1], ("", 0))[1]
+
+
+def short_in(template: str) -> Iterator[tuple[str, str]]:
+    """Yield each short word before a placeholder of a template, and the axis that it is read as."""
+    for word, axis in re.findall(r"(?<![A-Za-z])([A-Za-z]+)[-_=]?\{(\w+)\}", template):
+        if SHORT.get(word, ("", 0))[0] == axis:
+            yield word, axis
 
 
 def _place(match: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ from shapeflow.base.units import Amount, flops
 from shapeflow.doctor import names
 from shapeflow.doctor.curves import Key
 from shapeflow.doctor.facts import CurveFacts, Cut, FileFacts
+from shapeflow.doctor.places import short_in
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
@@ -143,7 +144,10 @@ def advice_of(
     if len(reading.numerals) > 1:
         settings = " or ".join(f"`numbers: {one}`" for one in reading.numerals)
         yield f"numbers have commas: state how they are written, {settings}"
-    if not roles.errors:
+    perplexity = next((name for name in columns if words.is_perplexity(name)), None)
+    if not roles.errors and perplexity is not None:
+        yield f"no column holds an error: the loss is the natural logarithm of `{perplexity}`: add a column of it"
+    elif not roles.errors:
         good = [name for name, one in roles.of.items() if one.role == "accuracy"]
         yield (
             f"no column holds an error; for `{good[0]}` higher is better: add a column of 1 - `{good[0]}`"
@@ -169,6 +173,8 @@ def advice_of(
         return
     if pattern is None:
         yield "no pattern matches only these files: move them to a folder of their own"
+    for word, axis in short_in(pattern or ""):
+        yield f"`{word}` in the names of the files is read as the {axis}: change `{{{axis}}}` if it is another axis"
     yield from _left_aside(columns, roles)
     if len(roles.errors) > 1:
         yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
@@ -195,11 +201,13 @@ def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
 
 
 def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
-    timed = next((name for name, one in roles.of.items() if one.role == "time" and "time" in name), None)
+    timed = next((name for name, one in roles.of.items() if one.role == "time"), None)
     size = next((name for name, one in roles.of.items() if one.role == "parameters"), None)
     data = next((name for name, one in roles.of.items() if one.role == "tokens"), None)
     time = f" (`{timed}` is a time, not FLOPs)" if timed else ""
     steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
+    if timed and not (roles.step or roles.tokens or roles.epochs or roles.samples):
+        steps = f"; add a column of steps or tokens, or multiply `{timed}` by the FLOPs that were done per unit of it"
     if not roles.step and roles.tokens:
         steps = "; in a file with a model, its FLOPs per token are used"
     elif epochs:
@@ -242,6 +250,13 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
         moved = " and ".join(roles.moved)
         rest = f"`where` selects the others, {roles.where[0]} {roles.where[1]}" if roles.where else "remove them"
         yield f"some runs change their {moved}, and a law is for one shape: {rest}"
+    if roles.chosen and roles.where is not None:
+        column, value = roles.where
+        rates = ", ".join(columns[column].values)
+        yield (
+            f"runs of one shape differ in `{column}` ({rates}), and one law is fitted to all: `where` selects {value}, "
+            "the one of most shapes and, of those, of the lowest errors at the end"
+        )
     if roles.differs:
         differs = " and ".join(f"`{name}`" for name in roles.differs[:4])
         yield f"runs of one shape also differ in {differs}, and one law is fitted to all: select one value by `where`"

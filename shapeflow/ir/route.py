@@ -164,6 +164,8 @@ class Training:
     """Images, vectors or tokens of one step in a shape."""
     learning_rate: Mapping[Shape, float]
     """Learning rate in a shape, after the warm-up."""
+    context: Mapping[Shape, int] = attrs.field(factory=dict)
+    """Tokens of a sequence in a shape; empty for data that are not tokens."""
 
 
 @attrs.frozen

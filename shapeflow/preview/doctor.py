@@ -122,7 +122,8 @@ def _span(table: Table, facts: CurveFacts) -> str:
     first, last = facts.compute
     if any(column.role == "compute" for column in table.columns) or _product(table):
         return f"{flops(first)} to {flops(last)}"
-    return f"steps {first:.6g} to {last:.6g}"
+    unit = "steps" if table.counts is None else table.counts
+    return f"{unit} {first:.6g} to {last:.6g}"
 
 
 def _product(table: Table) -> bool:

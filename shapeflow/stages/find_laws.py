@@ -194,6 +194,7 @@ def _request(program: Program, candidates: tuple[Shape, ...]) -> LawRequest:
 
 def _training(program: Program, trained: Trained) -> Training:
     shapes = program.candidates
+    wholes = {shape: trained.whole(shape) for shape in shapes}
     return Training(
         model=name_of(trained.model_component),
         data=name_of(trained.data),
@@ -203,4 +204,5 @@ def _training(program: Program, trained: Trained) -> Training:
         sizes={shape: trained.model.sizes(trained.whole(shape)) for shape in shapes},
         batch={shape: trained.batch(shape) for shape in shapes},
         learning_rate={shape: trained.optimizer.lr * program.learning_rate(shape) for shape in shapes},
+        context={shape: int(whole.number("context")) for shape, whole in wholes.items() if "context" in whole},
     )

@@ -97,6 +97,7 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
         warn("unfinished-runs", message, [f"{count} {state}" for state, count in logs.unfinished.items()])
     if logs.counted:
         message = f"{_files(logs.counted)} without a compute column: compute was derived"
+        message += "".join(f"; {one}" for one in logs.assumed)
         notes = [f"`{name}`: {how}" for name, how in logs.counted.items()]
         help = request.advice("log the FLOPs", ("compute", "name the compute column with `{}`"))
         warn("computed-compute", message, notes, help)

@@ -10,6 +10,7 @@ from pathlib import Path
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
+from shapeflow.laws.logs.counter import report_counters
 from shapeflow.laws.logs.discover import discover
 from shapeflow.laws.logs.log_files import read_table
 from shapeflow.laws.logs.log_search import LogSearch
@@ -33,6 +34,7 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
         return None
     leave_out_copies(search.logs)
     report_restarts(search.logs, request, report)
+    report_counters(search.logs.runs, request, report)
     for run in search.logs.runs.values():
         run.finish()
     return search.logs if len(report.errors) == before else None

@@ -92,6 +92,9 @@ class Finder:
             if wanted is None and not any(name in names for name in usual):
                 usual = [*self._likely(table), *usual]
             error = self.column("error", [wanted] if wanted else usual, names, file)
+            if error is not None and words.is_perplexity(error):
+                self.wrong("error", error, file, "is a perplexity, not a loss", "add a column of its natural logarithm")
+                return []
             return [] if error is None else [(error, dict(given))]
         found = [(name, {**given, **values}) for name, values in self.template(wanted).columns(names)]
         if not found:

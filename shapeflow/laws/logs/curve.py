@@ -149,6 +149,7 @@ class Curve:
             run = logs.runs[key] = Run(shape, self.name, name=called, evaluation=self._evaluation())
             # `sweep` wrote this table; it trains at a constant rate.
             run.learning_rate = "constant" if row.get(CONVENTION) else None
+            run.counter = self.search.counter(series)
         at = number(step)
         if key not in self._begun and isinstance(at, float):
             self._begun.add(key)

@@ -57,13 +57,13 @@ def _ways(known: Mapping[str, str], last: float) -> Iterator[Epoch]:
     # A limit on steps overrides the number of epochs, which is then another: a run that ends elsewhere shows it.
     if total is not None and epochs is not None and total[1] >= epochs[1] and abs(last / epochs[1] - 1) <= CLOSE:
         yield Epoch(total[1] / epochs[1], f"`{total[0]}: {total[1]:g}` over `{epochs[0]}: {epochs[1]:g}`")
-    samples, batch = _first(known, SAMPLES), _batch(known)
+    samples, batch = _first(known, SAMPLES), batch_of(known)
     if samples is not None and batch is not None and samples[1] >= batch[1]:
         said = f"`{samples[0]}: {samples[1]:g}` in batches of {batch[1]:g} ({batch[0]})"
         yield Epoch(math.ceil(samples[1] / batch[1]), said)
 
 
-def _batch(known: Mapping[str, str]) -> tuple[str, float] | None:
+def batch_of(known: Mapping[str, str]) -> tuple[str, float] | None:
     """The samples of one step. None if the batch is that of one process of an unknown number."""
     if (whole := _first(known, GLOBAL)) is not None:
         return f"`{whole[0]}`", whole[1]

@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 
 from shapeflow.laws.logs.beside import beside
+from shapeflow.laws.logs.counter import assumed, other_batch
 from shapeflow.laws.logs.curve import CONVENTION, Curve, take_block, wanted_of
 from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import LogSearch
-from shapeflow.laws.logs.mistaken import counts_data
 from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, open_log, same
 from shapeflow.laws.logs.refusals import refused
@@ -41,6 +41,8 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     if refused(search, table, name):
         return
     curves = [Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
+    for counter in {found for curve in curves if (found := search.counter(curve.series))}:
+        other_batch(search, table, path, counter)
     if not curves:
         return
     wanted = wanted_of(curves, search.query.where)
@@ -104,15 +106,9 @@ def _counted(search: LogSearch, log: Log, curves: list[Curve]) -> None:
     for curve in curves:
         compute = curve.series.compute
         if compute is None:
-            said = curve.series.step.said if curve.series.step else ""
-            runs = [run for run in search.logs.runs.values() if name in run.files]
-            if (
-                curve.series.step is not None
-                and not curve.series.step.data
-                and any(counts_data(run, search.request) for run in runs)
-            ):
-                said += "; all are multiples of the tokens of a step: if it counts tokens, `step_unit: 1 tokens`"
-            search.logs.counted[name] = said
+            search.logs.counted[name] = curve.series.step.said if curve.series.step else ""
+            if (counter := search.counter(curve.series)) is not None:
+                search.logs.assumed[assumed(counter, search.request)] = None
         elif curve.series.guessed is not None:
             search.logs.counted[name] = curve.series.guessed
         else:

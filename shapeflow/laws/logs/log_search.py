@@ -15,6 +15,7 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
 from shapeflow.laws.logs.readers import Log, same
 from shapeflow.laws.logs.runs import Logs, Query
+from shapeflow.laws.logs.series import Series
 
 OTHER_SHAPES = 1000
 """Maximum number of non-candidate shapes that are counted separately."""
@@ -39,6 +40,12 @@ class LogSearch:
     def name(self, path: Path) -> str:
         """Return a path as in messages and provenance: relative to the folder of the `.shape` file."""
         return Path(os.path.relpath(path, self.request.folder or ".")).as_posix()
+
+    def counter(self, series: Series) -> str | None:
+        """Return the column that is taken for steps of the file's own batch, although no setting says so. None if
+        compute does not follow from it."""
+        step = series.step if series.compute is None and self.query.step_unit is None else None
+        return None if step is None or step.data or step.unit != 1 or step.source else step.column
 
     def close(self, log: Log) -> None:
         """Record the facts of a file that was read to its end."""

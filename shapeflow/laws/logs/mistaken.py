@@ -1,31 +1,40 @@
-"""Runs that are not what they seem: copies of others, counters that restarted, and data counted as steps."""
+"""Runs that are not what they seem: copies of others, and counters that restarted."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import median
+from typing import TypeVar
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.runs import Logs, Run
 
+Key = TypeVar("Key")
 FEWEST = 5
 """Fewest points that show it."""
 LOWER = -0.05
 """If the steps that a run logged again have log errors lower by this (the median), its counter restarted: a run that
 resumed repeats its errors."""
-TOKENS = 1024
-"""Fewest tokens of a step whose multiples are not taken for steps."""
 
 
-def leave_out_copies(logs: Logs) -> None:
-    """Leave out runs whose points are all those of another run of their shape, as of a file that was copied."""
+def copies_of(runs: Mapping[Key, Run]) -> dict[Key, Run]:
+    """Return the runs whose points are all those of another run of their shape, as of a file that was copied, each with
+    the run that it repeats."""
     kept: dict[tuple[object, ...], Run] = {}
-    for key, run in list(logs.runs.items()):
+    copies: dict[Key, Run] = {}
+    for key, run in runs.items():
         points = (repr(run.shape), *((point.compute, point.error, point.step) for point in run.points.values()))
         first = kept.setdefault(points, run)
         if first is not run and len(run.points) >= FEWEST:
-            logs.skipped[run.called.replace("`", "")] = f"it is a copy of {first.called}"
-            del logs.runs[key]
+            copies[key] = first
+    return copies
+
+
+def leave_out_copies(logs: Logs) -> None:
+    """Leave out the copies of other runs."""
+    for key, first in copies_of(logs.runs).items():
+        logs.skipped[logs.runs.pop(key).called.replace("`", "")] = f"it is a copy of {first.called}"
 
 
 def report_restarts(logs: Logs, request: LawRequest, report: Report) -> None:
@@ -48,11 +57,3 @@ def report_restarts(logs: Logs, request: LawRequest, report: Report) -> None:
 def restarted(run: Run) -> bool:
     """Return whether the counter of a run began again while the run went on."""
     return len(run.lower) >= FEWEST and median(run.lower) < LOWER
-
-
-def counts_data(run: Run, request: LawRequest) -> bool:
-    """Return whether all steps of a run are multiples of the tokens of a step, so that the column seems to count
-    tokens."""
-    data = (request.step_data or {}).get(run.shape, 0.0)
-    steps = [point.step for point in run.points.values() if point.step]
-    return data >= TOKENS and len(steps) >= FEWEST and all(step % data == 0 for step in steps)

@@ -70,6 +70,8 @@ class Run:
     """The point of the largest compute, whether or not the learning rate was constant there."""
     cooled_share: float | None = None
     """The share of the run over which the learning rate fell, if the run was cut there and its end is known."""
+    counter: str | None = None
+    """The column that was taken for steps of the file's batch, although nothing says so, to compute compute."""
     averaged: bool = False
     """Whether errors are known to be those of averaged weights."""
     spent: float = 0.0
@@ -315,5 +317,7 @@ class Logs:
     """State of W&B runs that were left out, since they did not finish -> their number."""
     counted: dict[str, str] = attrs.field(factory=dict)
     """Name of a file without compute -> how its compute was derived."""
+    assumed: dict[str, None] = attrs.field(factory=dict)
+    """What was taken for granted of the steps of such files."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)
     """Shape in the logs that is not a candidate -> number of its rows."""

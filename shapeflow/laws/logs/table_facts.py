@@ -7,6 +7,7 @@ from itertools import islice
 
 import attrs
 
+from shapeflow.laws.logs.batches import Amount, per_step
 from shapeflow.laws.logs.epochs import Epoch
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, Found
@@ -30,6 +31,8 @@ class TableFacts:
     roles: Roles = attrs.field(factory=Roles)
     stepped: bool = False
     """Whether steps rise along the runs of the first rows."""
+    batches: tuple[Amount, ...] = ()
+    """How much the columns of tokens and of samples grow in one step."""
     epoch: Epoch | None = None
     """The length of an epoch, if a configuration next to the file says it."""
 
@@ -49,8 +52,9 @@ def facts_of(names: Sequence[str], rows: Iterator[Row], axes: Mapping[str, str])
     of_axes = AxisWords({plain(column): axis for axis, column in axes.items()}, _texts(columns, axes))
     taken = [{**row, FILE: ""} for row in some]
     roles = roles_of(columns, taken, of_axes)
-    stepped = roles.step is not None and counts_up(taken, roles.step, [FILE, *roles.axes.values(), *roles.runs])
-    return TableFacts(names, columns, roles, stepped)
+    keys = [FILE, *roles.axes.values(), *roles.runs]
+    stepped = roles.step is not None and counts_up(taken, roles.step, keys)
+    return TableFacts(names, columns, roles, stepped, per_step(taken, roles, keys))
 
 
 def _texts(columns: Mapping[str, Column], axes: Mapping[str, str]) -> frozenset[str]:

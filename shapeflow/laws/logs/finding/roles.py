@@ -54,6 +54,8 @@ class Roles:
     axes: Mapping[str, str] = attrs.field(factory=dict)
     where: tuple[str, str] | None = None
     """A column and its value that select the runs with a constant shape."""
+    chosen: bool = False
+    """Whether `where` selects one of several learning rates."""
     split: tuple[str, str] | None = None
     """A column that tells rows of held-out errors from others, and its value for them."""
     moved: tuple[str, ...] = ()
@@ -103,7 +105,9 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         flops=flops,
         errors=errors,
         step=step,
-        **progress,
+        epochs=progress["epochs"],
+        tokens=progress["tokens"],
+        samples=progress["samples"],
         rate=_rate(taken, of, by_role.get("learning rate", ()), keys),
         runs=runs,
         run=run,
@@ -229,7 +233,11 @@ def _errors_of(
     """The columns that may be the error, the most likely first. Columns that are errors judging by their values, not
     their names, are above 0, not whole numbers, and lower at the end of most runs than at the start."""
     last_resort = not any(one.role == "error" for one in of.values())
-    held = [name for name in columns if words.is_held_out(name) and not of.get(name, Found()).role]
+    held = [
+        name
+        for name in columns
+        if words.is_held_out(name) and not words.is_perplexity(name) and not of.get(name, Found()).role
+    ]
     falling: list[str] = []
     for name, column in columns.items():
         fits = name in held or (last_resort and words.may_be_error(name) and not of.get(name, Found()).role)

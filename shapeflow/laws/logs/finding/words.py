@@ -169,13 +169,18 @@ def is_training(name: str) -> bool:
 
 def may_be_error(name: str) -> bool:
     """Whether a column of this name may be an error if its values fall during runs."""
-    return not _has(name, _NEVER)
+    return not _has(name, _NEVER) and not is_perplexity(name)
 
 
 def is_error(name: str) -> bool:
     """Whether this is the name of a value where lower is better."""
     crossed = "cross entropy" in " ".join(words(name)) or "bits per byte" in " ".join(words(name))
     return (_has(name, _ERROR) or crossed) and not _has(name, _NOT_ERROR) and not _has(name, _NEVER)
+
+
+def is_perplexity(name: str) -> bool:
+    """Whether this is the name of a perplexity, whose natural logarithm is the loss."""
+    return _has(name, {"ppl", "perplexity"}) and not {"log", "ln"} & set(words(name))
 
 
 def is_share(name: str) -> bool:
