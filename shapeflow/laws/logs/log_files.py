@@ -46,8 +46,8 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     if refused(search, table, name):
         return
     curves = [_Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
-    for column in {column for curve in curves if (column := search.counter(curve.series))}:
-        other_batch(search, table, path, column)
+    for counter in {search.counter(curve.series) for curve in curves} - {None}:
+        other_batch(search, table, path, str(counter))
     if not curves:
         return
     for row in _selected(search, log, known):
