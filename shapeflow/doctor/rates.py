@@ -24,6 +24,9 @@ def rate_of(
     trained at and whose errors at the end are lowest (the geometric mean over shapes). None without such a column, or
     if rows are selected already."""
     column = next((name for name in roles.differs if words.is_learning_rate(name)), None)
+    # `where` leaves out rows without the column, as of metrics that are logged apart.
+    if column is not None and reading.columns[column].present < reading.count:
+        return None
     if column is None or roles.where is not None or roles.ends or not (roles.errors and roles.axes):
         return None
 
