@@ -104,7 +104,7 @@ def events(folder: Path) -> list[dict[str, object]]:
     equal, too. Raises ValueError for a broken line."""
     lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     kept = [line for line in lines if line["event"] != "run_started"]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in kept]
+    return [{key: value for key, value in line.items() if key not in ("seconds", "evaluating")} for line in kept]
 
 
 def same_events(folder: Path, whole: Path) -> bool:

@@ -87,11 +87,14 @@ def told(folder: Path) -> list[Event]:
 def told_alike(folder: Path, left: int) -> list[dict[str, object]]:
     """The events of a log that are equal in a killed and a complete run, including losses and measured values.
 
-    Leaves out `seconds`, `RunStarted`, and `CheckpointSaved` of the checkpoint from which the killed run resumes.
+    Leaves out times, `RunStarted`, and `CheckpointSaved` of the checkpoint from which the killed run resumes.
     """
     saved = CheckpointSaved(left, checkpoint_name(left))
     events = [event for event in told(folder) if not isinstance(event, RunStarted) and event != saved]
-    return [{key: value for key, value in event_to_json(event).items() if key != "seconds"} for event in events]
+    return [
+        {key: value for key, value in event_to_json(event).items() if key not in ("seconds", "evaluating")}
+        for event in events
+    ]
 
 
 @pytest.mark.parametrize(("moment", "left"), MOMENTS.items())

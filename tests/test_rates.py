@@ -185,7 +185,7 @@ def test_laws_do_not_count_a_cooldown(tmp_path: Path) -> None:
 def test_no_run_of_a_sweep_cools_down(tmp_path: Path) -> None:
     report = Report()
     path = written(tmp_path, BY_HAND + "cooldown 10%\n")
-    jobs = sweep_jobs(path, ["budget 40 steps"], [0, 1], tmp_path, report)
+    jobs = sweep_jobs(path, ["budget 400 steps"], [0, 1], tmp_path, report)
     assert [job.plan.cooldown for job in jobs] == [None] * 4
     assert [one.code for one in report.diagnostics] == ["cooldown-left-out"]
 

@@ -197,7 +197,7 @@ def test_without_laws_there_is_no_warning(tmp_path: Path) -> None:
 
 def test_no_run_of_a_sweep_has_a_schedule(tmp_path: Path) -> None:
     report = Report()
-    jobs = sweep_jobs(written(tmp_path, BY_HAND + "schedule cosine\n"), ["budget 40 steps"], [0, 1], tmp_path, report)
+    jobs = sweep_jobs(written(tmp_path, BY_HAND + "schedule cosine\n"), ["budget 400 steps"], [0, 1], tmp_path, report)
     assert [job.plan.schedule for job in jobs] == [None] * 4
     assert [one.code for one in report.diagnostics] == ["schedule-left-out"]
 

@@ -287,7 +287,7 @@ def step_in(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
-def _surplus(path: Path, retain: Retain) -> list[Path]:
+def _surplus(path: Path, retain: Retain = _DEFAULT) -> list[Path]:
     """Return the checkpoints to remove after `path` was written. Those of later steps are broken, since the run resumed
     from an earlier step."""
     there = _sorted(path.parent)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.tracking import MlflowClient
+from importlib import import_module
+from typing import Any
 
 from shapeflow.tracking.tracker import About
 
@@ -19,8 +18,11 @@ TOGETHER = 100
 
 
 class MLflow:
+    def __init__(self) -> None:
+        self._entities: Any = import_module("mlflow.entities")
+        self._client: Any = import_module("mlflow.tracking").MlflowClient()
+
     def begin(self, about: About) -> str:
-        self._client, self._stage = MlflowClient(), 0
         if about.identity is not None:
             self._run = about.identity
             self._client.update_run(self._run, status="RUNNING")
@@ -28,18 +30,20 @@ class MLflow:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         found = self._client.get_experiment_by_name(name)
         experiment = self._client.create_experiment(name) if found is None else found.experiment_id
-        self._run = self._client.create_run(experiment, run_name=about.name).info.run_id
-        settings = [Param(key, str(value)[:LONGEST]) for key, value in about.config.items()]
+        self._run = str(self._client.create_run(experiment, run_name=about.name).info.run_id)
+        settings = [self._entities.Param(key, str(value)[:LONGEST]) for key, value in about.config.items()]
         for at in range(0, len(settings), TOGETHER):
             self._client.log_batch(self._run, params=settings[at : at + TOGETHER])
         return self._run
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         now = int(time.time() * 1000)
-        self._client.log_batch(self._run, metrics=[Metric(key, value, now, step) for key, value in values.items()])
+        self._client.log_batch(
+            self._run, metrics=[self._entities.Metric(key, value, now, step) for key, value in values.items()]
+        )
 
     def note(self, text: str, step: int) -> None:
-        self._client.log_batch(self._run, tags=[RunTag(f"step {step}", text)])
+        self._client.log_batch(self._run, tags=[self._entities.RunTag(f"step {step}", text)])
 
     def end(self, finished: bool) -> None:
         self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")

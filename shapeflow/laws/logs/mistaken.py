@@ -24,7 +24,11 @@ def copies_of(runs: Mapping[Key, Run]) -> dict[Key, Run]:
     kept: dict[tuple[object, ...], Run] = {}
     copies: dict[Key, Run] = {}
     for key, run in runs.items():
-        points = (repr(run.shape), *((point.compute, point.error, point.step) for point in run.points.values()))
+        points = (
+            repr(run.shape),
+            run.data,
+            *((point.compute, point.error, point.step) for point in run.points.values()),
+        )
         first = kept.setdefault(points, run)
         if first is not run and len(run.points) >= FEWEST:
             copies[key] = first
