@@ -123,20 +123,21 @@ def noise_of(residual: Floats, run: np.ndarray, basis: Floats) -> Noise:
     """
     residual = residual - basis @ (basis.T @ residual)
     first = np.concatenate([[True], run[1:] != run[:-1]])
-    member = (run[:, None] == np.unique(run)).astype(float)
-    spreads = SPREAD if member.shape[1] > 1 else SPREAD[:1]
-    white, determinant = _whitened(np.concatenate([basis, residual[:, None], member], 1), first)
-    taken = basis.shape[1]
-    freedom = len(residual) - taken
-    levels = white[:, :, taken + 1 :]
-    lengths = np.einsum("gnr,gnr->gr", levels, levels)
-    along = np.einsum("gnr,gnk->grk", levels, white[:, :, : taken + 1])
+    begins, member = np.flatnonzero(first), np.cumsum(first) - 1
+    spreads = SPREAD if len(begins) > 1 else SPREAD[:1]
+    white, determinant = _whitened(np.concatenate([basis, residual[:, None]], 1), first)
+    freedom = len(residual) - basis.shape[1]
+    # A level of each run is a column that is 1 in the rows of the run. No row is part of two runs, so that one array
+    # has all these columns, however many runs there are.
+    levels = _whitened(np.ones((len(residual), 1)), first)[0][:, :, 0]
+    lengths = np.add.reduceat(levels**2, begins, axis=1)
+    along = np.add.reduceat(levels[:, :, None] * white, begins, axis=1)
     chance, squares = np.empty((len(RHO), len(spreads))), np.empty((len(RHO), len(spreads)))
     rest = np.empty((len(spreads), len(RHO), len(residual)))
     for at, spread in enumerate(spreads):
         grown = 1 + spread**2 * lengths
         shrunk = (1 - grown**-0.5) / lengths
-        whole = white[:, :, : taken + 1] - np.einsum("gnr,gr,grk->gnk", levels, shrunk, along)
+        whole = white - (levels * shrunk[:, member])[:, :, None] * along[:, member]
         # The residual is the last column: its part orthogonal to the basis is the noise. The other columns give the
         # determinant of the restricted likelihood.
         q, r = np.linalg.qr(whole)
