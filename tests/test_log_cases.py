@@ -22,6 +22,7 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.readers import Log
 from shapeflow.laws.logs.runs import Logs, Query
 from shapeflow.preview.plan import plan_view
 
@@ -605,6 +606,29 @@ def test_one_rate_of_a_sweep_is_proposed() -> None:
     assert any("`where` selects 0.001" in line for line in examined.advice)
     pasted(examined)
     assert not fitted("\n".join(examined.sentences))[1]
+
+
+def test_the_rates_of_a_sweep_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    begin = Log._begin
+    monkeypatch.setattr(Log, "_begin", lambda log: (opened.append(log.path), begin(log))[1])
+    counts = []
+    for peaks in ((0.003, 0.001), (0.003, 0.002, 0.001, 0.0005, 0.0003)):
+        found = [
+            {
+                **row,
+                "peak_lr": f"{peak:e}" if row["width"] == 64 else peak,
+                "val_loss": row["val_loss"] * (1 + 40 * off),
+            }
+            for peak in peaks
+            for off in [abs(peak - 0.001)]
+            for row in together()
+        ]
+        trainers.table(Path("a.csv"), found)
+        opened.clear()
+        assert any("`where` selects 0.001" in line or "selects 1.0" in line for line in table("a.csv").advice)
+        counts.append(len(opened))
+    assert counts[0] == counts[1]
 
 
 def test_doctor_counts_a_copy_once() -> None:
