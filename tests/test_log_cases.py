@@ -22,8 +22,9 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import Log
-from shapeflow.laws.logs.runs import Logs, Query
+from shapeflow.laws.logs.runs import Logs
 from shapeflow.preview.plan import plan_view
 
 MODEL = """
@@ -611,7 +612,12 @@ def test_one_rate_of_a_sweep_is_proposed() -> None:
 def test_the_rates_of_a_sweep_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Path] = []
     begin = Log._begin
-    monkeypatch.setattr(Log, "_begin", lambda log: (opened.append(log.path), begin(log))[1])
+
+    def counted(log: Log) -> None:
+        opened.append(log.path)
+        begin(log)
+
+    monkeypatch.setattr(Log, "_begin", counted)
     counts = []
     for peaks in ((0.003, 0.001), (0.003, 0.002, 0.001, 0.0005, 0.0003)):
         found = [

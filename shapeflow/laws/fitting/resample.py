@@ -182,7 +182,7 @@ def lay(noise: Noise, run: np.ndarray, count: int, rng: np.random.Generator) -> 
 def _places(run: np.ndarray) -> NDArray[np.intp]:
     """Return the place of each point along its run: 0, 1, ... `run`: in order."""
     first = np.concatenate([[True], run[1:] != run[:-1]])
-    return np.arange(len(run)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+    return np.asarray(np.arange(len(run)) - np.flatnonzero(first)[np.cumsum(first) - 1])
 
 
 def autocorrelation(points: Points, residual: Floats) -> float:

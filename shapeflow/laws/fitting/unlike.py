@@ -67,7 +67,7 @@ def shifts(curves: Sequence[MeasuredCurve]) -> Floats:
     others = np.unique(np.linspace(0, len(curves) - 1, min(len(curves), COMPARED)).astype(int))
     # One row for each of the others, with the shift of every curve from it.
     table = np.array([every.shifts(curves[at]) for at in others])
-    found = np.median(table, axis=0)
+    found: Floats = np.asarray(np.median(table, axis=0))
     for row, at in enumerate(others):
         found[at] = np.median(np.delete(table[:, at], row))
     return found
