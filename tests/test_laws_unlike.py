@@ -67,7 +67,7 @@ def test_a_run_alone_is_compared_with_none() -> None:
 
 
 def test_many_runs_are_compared_with_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    curves, seen = curves_of(300, 3), list[int]()
+    curves, seen = curves_of(100, 3), list[int]()
     own = unlike._Curves.shifts
 
     def counted(self: unlike._Curves, other: MeasuredCurve) -> Floats:
