@@ -70,7 +70,9 @@ class Tracking:
     def listen(self, event: Event) -> None:
         """Send an event. Never raises an error of a tracker."""
         if isinstance(event, RunStarted):
-            self._begin(event.step)
+            # The log of a run that was resumed has one for each start.
+            if not self._begun:
+                self._begin(event.step)
         elif isinstance(event, RunEnded):
             self._end(event.finished)
         elif isinstance(event, StageEntered):
