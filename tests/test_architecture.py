@@ -57,7 +57,7 @@ SHARED_BY_STAGES = {"measured_files", "previews"}
 LOOP = {"ir.edits", "ir.events", "ir.plan"}
 """The shapeflow modules that `running.execute` imports."""
 TO_BACKENDS = {
-    *("running.execute", "running.follow", "running.launchers", "running.lock", "running.replica"),
+    *("running.execute", "running.follow", "running.launchers", "running.lock", "running.options", "running.replica"),
     *("running.run_folder", "running.run_log", "running.stop", "running.verdicts"),
 }
 """The modules of `running` that a backend may import."""

@@ -11,11 +11,10 @@ import attrs
 from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import Machine, execute
+from shapeflow.running.options import Goal
 from shapeflow.running.run_log import Log
 
 Listen = Callable[[Event], None]
-Goal = tuple[str, float]
-"""A metric, and the value at or below which a run ends early."""
 
 
 @attrs.frozen
