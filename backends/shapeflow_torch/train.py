@@ -21,6 +21,7 @@ from shapeflow_torch.choices import Choices
 from shapeflow_torch.compilation import wants_compile
 from shapeflow_torch.data import Data, open_data
 from shapeflow_torch.folder import Start, prepare, restarted
+from shapeflow_torch.hardware import hardware_of
 from shapeflow_torch.losses import Saving
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
@@ -74,7 +75,9 @@ def _train(
         if start.outcome is not None:
             return start.outcome
         checkpoints = choices.folder / CHECKPOINTS
-        asked = Course(checkpoints, start.checkpoint, choices.options.until, choices.options.pause, _written(saving))
+        ends = choices.options.until, choices.options.pause
+        hardware = hardware_of(team, choices.options.peak_flops)
+        asked = Course(checkpoints, start.checkpoint, *ends, _written(saving), hardware)
         with memory_guarded(machine, checkpoints, saving, needs):
             return follow(plan, machine, choices.folder if team.leads else None, asked, listen)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -67,6 +68,12 @@ if TYPE_CHECKING:
     metavar="TRACKER",
     help="Send the run's values to tensorboard, wandb, mlflow, trackio or PACKAGE:CLASS; may be repeated.",
 )
+@click.option(
+    "--peak-flops",
+    callback=lambda _, __, text: None if text is None else _peak(text),
+    metavar="FLOPS",
+    help="Peak of one device per second, for the MFU: '989 TFLOPs'.  [that of a table of GPUs]",
+)
 @click.option("--check", "check_", is_flag=True, help="Run `shapeflow check` on the plan first.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -113,8 +120,9 @@ def command(
 
 def _require_torch(machine: str, options: Mapping[str, Any]) -> None:
     """Raise UsageError if options are given that only the torch machine has."""
-    if machine == "exact" and any(options[name] for name in ("micro_batch", "checkpoint_activations")):
-        raise click.UsageError("`--micro-batch` and `--checkpoint-activations` are for `--machine torch`.")
+    for name in ("micro_batch", "checkpoint_activations", "peak_flops"):
+        if machine == "exact" and options[name]:
+            raise click.UsageError(f"`--{name.replace('_', '-')}` is for `--machine torch`.")
 
 
 def _places(file: Path, output: Path | None, root: Path | None) -> tuple[Path, Path, Path]:
@@ -196,6 +204,20 @@ def _count(text: str) -> int | str:
     if text == "auto" or (text.isdecimal() and int(text) > 0):
         return text if text == "auto" else int(text)
     raise click.BadParameter(f"`{text}` is neither a number of samples above 0 nor `auto`")
+
+
+def _peak(text: str) -> float:
+    """FLOP/s of `--peak-flops`: a number, with or without a unit of compute."""
+    from shapeflow.base.units import UNITS
+
+    found = re.fullmatch(r"\s*([0-9.]+(?:[eE]\+?[0-9]+)?)\s*(?:([kMGTPEZ]?FLOPs)(?:/s)?)?\s*", text)
+    try:
+        value = float(found[1]) * UNITS[found[2] or "FLOPs"].size if found else 0.0
+    except ValueError:
+        value = 0.0
+    if not 1e6 <= value <= 1e21:
+        raise click.BadParameter(f"`{text}` is not a number of FLOPs per second: write one such as '989 TFLOPs'")
+    return value
 
 
 def _goal(until: str) -> Goal:

@@ -60,6 +60,8 @@ class Options:
     """Keep only the inputs of blocks, and compute each block again in the backward pass."""
     needs: Needs = attrs.field(factory=dict)
     """Estimates of memory (`shapeflow.running.memory.needs`), for `micro_batch: auto` and for diagnostics."""
+    peak_flops: float | None = None
+    """FLOP/s of one device, for the MFU; None: that of a table of devices, if it is there."""
     root: Path = attrs.field(factory=Path.cwd)
     """Base directory of relative data paths."""
     file: str = "FILE"

@@ -40,6 +40,8 @@ def values_of(event: Event) -> Values:
     found: dict[str, Any] = {}
     if isinstance(event, StepDone):
         found = {"train/loss": event.loss, "train/step_seconds": event.seconds, "compute": event.compute}
+        readings = ("learning_rate", "gradient_norm", "throughput", "mfu", "memory")
+        found |= {f"train/{name}": getattr(event, name) for name in readings}
         found |= _shape(event.shape)
     elif isinstance(event, Measured):
         found = {f"held_out/{name}": value for name, value in event.values.items()}
