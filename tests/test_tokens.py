@@ -20,6 +20,7 @@ from sources import TEXTS
 from sources import refused as mistakes
 from torch_tools import CPU
 
+from shapeflow.api import run
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
@@ -33,7 +34,6 @@ from shapeflow.ir.plan import Plan
 from shapeflow_torch.data import open_data
 from shapeflow_torch.data.tokens import mapped
 from shapeflow_torch.data.windows import Windows, gather
-from shapeflow_torch.run import run
 
 COUNT, HELD_OUT = 40_000, 4_000
 
