@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.data.bins import HELP, Header, header_path, read_header
+from shapeflow.data.order import BLOCK, ORDER
 from shapeflow.ir.components import DataHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts
@@ -33,6 +35,8 @@ class Tokens(DataHooks):
     end_of_document: int | None = setting(
         default=None, low=0, help="the id that ends documents; default: from the header"
     )
+    order: Literal["epochs", "drawn"] = setting(default="epochs", compared=False, help=ORDER)
+    block: int | None = setting("tokens", default=None, low=1, compared=False, help=BLOCK)
 
     def __attrs_post_init__(self) -> None:
         if "\0" in self.path or Path(self.path).suffix != ".bin":

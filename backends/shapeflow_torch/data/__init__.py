@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.ir.contexts import contexts_of, reads_epochs
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.vectors import Vectors
@@ -36,22 +36,15 @@ def open_data(plan: Plan, root: Path, device: torch.device) -> Data:
         open_ = plugin("data", spec.name)
     if open_ is None:
         raise Refused(_unknown(spec))
-    opened: Data = open_(spec.settings, root, _contexts(plan), device)
+    opened: Data = open_(spec.settings, root, contexts_of(plan) or [1], device)
     if plan.held_out is not None and not isinstance(opened, Vectors):
         opened.hold_out(plan.held_out)
+    if isinstance(opened, Windows) and reads_epochs(plan):
+        opened.follow(plan)
     separator = plan.slots.get("attend.separator")
     if isinstance(separator, int) and isinstance(opened, Windows) and not opened.has(separator):
         raise Refused(_endless(separator))
     return opened
-
-
-def _contexts(plan: Plan) -> Sequence[int]:
-    """Return all contexts at which the plan trains or measures, sorted."""
-    shapes = [candidate.shape for candidate in plan.candidates]
-    shapes += [shape for stage in plan.stages for shape in (stage.shape, *(blend.shape for blend in stage.blends))]
-    found = {shape.number("context") for shape in shapes if "context" in shape}
-    fixed = plan.slots.get("context")
-    return sorted(found | ({fixed} if isinstance(fixed, int) else set())) or [1]
 
 
 def _unknown(spec: Spec | None) -> Diagnostic:

@@ -14,9 +14,14 @@ from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.bins import HELP
+from shapeflow.ir.contexts import block_of
 from shapeflow.ir.memory import HELD_OUT_TOKENS
 from shapeflow.ir.parameters import HELD_OUT_TARGETS
+from shapeflow.ir.plan import Plan
+from shapeflow_torch.data.course import Course
+from shapeflow_torch.data.epochs import Epochs
 from shapeflow_torch.data.held_out import too_little
+from shapeflow_torch.data.order import Layout
 from shapeflow_torch.data.random import WINDOWS, generator
 
 TARGETS = HELD_OUT_TARGETS
@@ -54,6 +59,7 @@ class Windows:
         if shortest < self.longest + 1:
             raise Refused(_too_long(self.longest, len(training), len(held_out)))
         self._text = held_out
+        self._epochs: Epochs | None = None
         self._held_out = self._tensor(_spread(held_out, self.longest, TARGETS))
 
     def describe(self) -> dict[str, Any]:
@@ -63,15 +69,25 @@ class Windows:
     def batch(
         self, seed: int, step: int, before: int, samples: int, context: int | None, part: slice
     ) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets (windows, context) of a step. Window positions are drawn from (seed, step).
+        """Return inputs and targets (windows, context) of a step. Windows are drawn from (seed, step), or, after
+        `follow`, are the next in the order of the plan.
 
         `part`: the windows of the step that this process takes; `before`: not used."""
         del before
         if context is None:
             raise ValueError("text is read at a context")
-        starts = generator(seed, WINDOWS, step).integers(0, len(self._training) - context, samples)[part]
-        tokens = self._tensor(gather(self._training, starts, context + 1))
+        if self._epochs is not None:
+            starts = self._epochs.starts(seed, step, context, samples)
+        else:
+            starts = generator(seed, WINDOWS, step).integers(0, len(self._training) - context, samples)
+        tokens = self._tensor(gather(self._training, starts[part], context + 1))
         return tokens[:, :-1], tokens[:, 1:]
+
+    def follow(self, plan: Plan) -> None:
+        """Read the text without replacement, in the order that the steps of a plan give."""
+        block = block_of(plan)
+        layout = Layout(len(self._training), block if block < len(self._training) else self.longest)
+        self._epochs = Epochs(layout, Course(plan, layout).before)
 
     def hold_out(self, tokens: int) -> None:
         """Evaluate on about this number of held-out tokens, in whole windows of the longest context.
