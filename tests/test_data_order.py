@@ -15,11 +15,13 @@ import torch
 from plans import toy_text_plan
 from torch_tools import CPU
 
+from shapeflow.base.settings import written
 from shapeflow.data.python_source import PythonSource
-from shapeflow.ir.contexts import block_of
+from shapeflow.ir.contexts import block_of, corpora_of
 from shapeflow.ir.history import parting
 from shapeflow.ir.plan import Candidate, Plan, Spec
 from shapeflow.ir.plan_json import dumps, loads, sealed
+from shapeflow.ir.program import _unlike
 from shapeflow.running.training import training
 from shapeflow_torch.data import open_data, order
 from shapeflow_torch.data.course import Course
@@ -37,10 +39,12 @@ BLENDED = toy_text_plan((({"context": 16}, 150), ({"context": 64}, 60), ({"conte
 def targets(layout: Layout, seed: int, steps: Sequence[Reads]) -> dict[int, Counter[int]]:
     """Epoch -> how often each token of a text is a target."""
     position, found = Position.start(layout), dict[int, Counter[int]]()
-    dealt = Epochs(layout, lambda _: position.copy())
-    for step, (context, windows) in enumerate(steps):
-        starts = list(dealt.starts(seed, step, context, windows))
-        for piece in position.take(context, windows):
+    dealt = Epochs(layout)
+    for context, windows in steps:
+        pieces = position.take(context, windows)
+        starts = list(dealt.starts(seed, context, pieces))
+        assert len(starts) == windows
+        for piece in pieces:
             here = found.setdefault(piece.group.epoch, Counter())
             for _ in range(piece.first, piece.last):
                 begin = int(starts.pop(0))
@@ -66,6 +70,10 @@ def drawn(plan: Plan) -> Plan:
 def with_data(plan: Plan, **settings: object) -> Plan:
     assert plan.data is not None
     return attrs.evolve(plan, data=Spec(plan.data.name, {**plan.data.settings, **settings}))
+
+
+def blocks(plan: Plan) -> int:
+    return block_of(plan, corpora_of(plan)[0])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 64, 1_000, 65_537])
@@ -162,15 +170,16 @@ def test_a_text_of_hardly_one_block(tokens: int) -> None:
 
 def test_the_order_is_a_function_of_the_step() -> None:
     """Steps in order, in any order, of a longer plan, and of any number of processes have the same windows."""
-    course, layout = Course(BLENDED, Layout(40_000, 64)), Layout(40_000, 64)
+    start = Position.start(Layout(40_000, 64))
+    course = Course(BLENDED, start)
     positions = [course.before(step) for step in range(BLENDED.steps)]
     assert len({tuple(sorted(position.open)) for position in positions}) > 2
     rng = random.Random(0)
     for step in rng.sample(range(BLENDED.steps), 40):
-        assert course.before(step) == Course(BLENDED, layout).before(step) == positions[step]
+        assert course.before(step) == Course(BLENDED, start).before(step) == positions[step]
     *first, last = BLENDED.stages
     longer = attrs.evolve(last, steps=70, leave=attrs.evolve(last.leave, step=last.last_step + 40))
-    assert Course(attrs.evolve(BLENDED, stages=(*first, longer)), layout).before(240) == course.before(240)
+    assert Course(attrs.evolve(BLENDED, stages=(*first, longer)), start).before(240) == course.before(240)
     whole = text(BLENDED).batch(0, 100, 0, 12, 16, slice(None))[0]
     for world in (1, 2, 3):
         parts = [text(BLENDED).batch(0, 100, 0, 12, 16, slice(rank, 12, world))[0] for rank in range(world)]
@@ -201,10 +210,9 @@ def test_the_windows_of_a_step_are_of_different_blocks(windows: int, most: float
     layout = Layout(1_000_000, 256)
     offset = int(generator(0, BLOCKS, 0, 1).integers(0, layout.offsets(256)))
     position, pairs = Position.start(layout), 0
-    epochs = Epochs(layout, lambda _: position.copy())
-    for step in range(100):
-        starts = epochs.starts(0, step, 32, windows)
-        position.take(32, windows)
+    epochs = Epochs(layout)
+    for _ in range(100):
+        starts = epochs.starts(0, 32, position.take(32, windows))
         counts = np.unique((starts - offset) // 256, return_counts=True)[1]
         pairs += int((counts * (counts - 1) // 2).sum())
     assert position.next.epoch == 0
@@ -244,13 +252,13 @@ def test_a_plan_that_states_no_order_draws_its_windows() -> None:
 def test_the_block_follows_from_the_contexts() -> None:
     batch = PythonSource(batch=64 * 63)
     plan = toy_text_plan((({"context": 48}, 3), ({"context": 64}, 3)), data=batch)
-    assert block_of(plan) == 192
-    assert block_of(toy_text_plan((({"context": 63}, 3), ({"context": 64}, 3)), data=batch)) == 64
-    assert block_of(with_data(plan, block=4_096)) == 4_096
+    assert blocks(plan) == 192
+    assert blocks(toy_text_plan((({"context": 63}, 3), ({"context": 64}, 3)), data=batch)) == 64
+    assert blocks(with_data(plan, block=4_096)) == 4_096
     longer = attrs.evolve(
         plan, candidates=(*plan.candidates, Candidate(plan.stages[0].shape.with_({"context": 256}), None))
     )
-    assert block_of(longer) == 768
+    assert blocks(longer) == 768
 
 
 def test_another_order_is_another_history() -> None:
@@ -274,3 +282,12 @@ def test_another_order_is_another_history() -> None:
     assert found is not None
     assert found.said("that plan", "this one") == ("the data's setting `block` is 64 in that plan, 128 in this one")
     assert parting(plan, with_data(longer, block=64)) is None
+
+
+@pytest.mark.parametrize("data", [PythonSource(), PythonSource(order="drawn"), PythonSource(block=512)])
+def test_measurements_in_another_order_are_used(data: PythonSource) -> None:
+    """Also those of plans that state none. Another batch is still another training."""
+    for settings in ({"batch": 512}, {"batch": 512, "order": "drawn", "block": None}, written(data)):
+        assert _unlike("data", data, {"is": "python_source", "settings": settings}) is None
+    other = {"is": "python_source", "settings": {"batch": 256, "order": data.order}}
+    assert _unlike("data", data, other) == "`batch` of `python_source`"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -60,6 +61,14 @@ class Tokens(DataHooks):
         header = read_header(folder / self.path)
         held_out = held_out_of(header, self.held_out)
         return min(held_out, header.count - held_out) - 1
+
+    def tokenizer_in(self, folder: Path) -> Mapping[str, Any]:
+        """Name and digest of the tokenizer, from the header; empty if there is no file."""
+        path = folder / self.path
+        if not header_path(path).exists():
+            return {}
+        header = read_header(path)
+        return {"tokenizer": header.tokenizer, "digest of the tokenizer": header.tokenizer_sha256}
 
     def found_in(self, folder: Path) -> Tokens:
         """This data with the facts of the header. Raises EditError `data-missing`, `broken-tokens`, `other-tokens`."""

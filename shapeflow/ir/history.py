@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.contexts import data_of
+from shapeflow.ir.contexts import MIXTURE, data_of
 from shapeflow.ir.decks import DECK, next_mixed
 from shapeflow.ir.edits import REVERSIBLE, Edit
 from shapeflow.ir.plan import Blend, Plan, Spec, Stage
@@ -75,6 +75,9 @@ def _told(plan: Plan, name: str) -> Spec:
     settings = dict(spec.settings)
     if name == "data":
         settings = {each: value for each, value in settings.items() if each not in ("path", "order", "block")}
+        if spec.name == MIXTURE:
+            parts = data_of(plan).settings["of"]
+            settings["of"] = [{each: value for each, value in one.items() if each != "path"} for one in parts]
     if name == "optimizer" and "warmup" in settings:
         # A warm-up of one step has the full rate, as has none.
         settings["warmup"] = max(1, settings["warmup"])

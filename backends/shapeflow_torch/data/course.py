@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Generic, Protocol, Self, TypeVar
 
 import attrs
 
 from shapeflow.ir.plan import Blend, Plan
-from shapeflow_torch.data.order import Layout, Position
 from shapeflow_torch.workload import batch_of, context_of, samples_of
 
 Stretch = tuple[int, int, int]
 """(steps, context, windows of a step)."""
 
 
+class Standing(Protocol):
+    """Where a run stands in its text."""
+
+    def pass_by(self, context: int, windows: int, steps: int) -> None:
+        """Go on by a number of equal steps."""
+
+    def copy(self) -> Self:
+        """Return an independent copy."""
+        ...
+
+
+S = TypeVar("S", bound=Standing)
+
+
 @attrs.define(eq=False)
-class Course:
+class Course(Generic[S]):
     """The position of a run before each of its steps. It depends on the earlier steps alone, so that plans which agree
     up to a step read the same windows up to there.
 
@@ -23,19 +37,20 @@ class Course:
     stretch, and step by step where shapes alternate."""
 
     plan: Plan
-    layout: Layout
+    start: S
+    """The position before the first step."""
     _done: int = 0
-    _position: Position = attrs.field(init=False)
+    _position: S = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._position = Position.start(self.layout)
+        self._position = self.start.copy()
 
-    def before(self, step: int) -> Position:
+    def before(self, step: int) -> S:
         """Return the position after the first `step` steps of the plan, to be changed at will."""
         if step < self._done:
-            self._done, self._position = 0, Position.start(self.layout)
+            self._done, self._position = 0, self.start.copy()
         for steps, context, windows in stretches(self.plan, self._done, step):
-            self._position.take(context, steps * windows)
+            self._position.pass_by(context, windows, steps)
         self._done = step
         return self._position.copy()
 

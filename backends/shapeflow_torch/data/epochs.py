@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from shapeflow_torch.data.order import Group, Layout, Piece, Position
+from shapeflow_torch.data.order import Group, Layout, Piece
 from shapeflow_torch.data.permutation import ROUNDS, permuted
 from shapeflow_torch.data.random import BLOCKS, TURNS, generator
 
 Starts = npt.NDArray[np.int64]
-Place = Callable[[int], Position]
-"""Number of steps done -> the position of the run, as a copy."""
 
 _KEY, _OFFSET = range(2)
 """Streams of random numbers within an epoch."""
@@ -36,19 +34,18 @@ class _Dealt:
 
 @attrs.define(eq=False)
 class Epochs:
-    """Deals the windows of a run. They are a function of (seed, position of the step, context, samples).
+    """Deals the windows of a run. They are a function of the seed, and of the context and the pieces of a step.
 
     A group is read in rounds: each takes one window of every block, in an order of its own."""
 
     layout: Layout
-    place: Place
     _kept: dict[int, tuple[int, _Dealt]] = attrs.field(factory=dict)
     """Context -> seed, and the last group that was read at it."""
 
-    def starts(self, seed: int, step: int, context: int, samples: int) -> Starts:
-        """Return the first token of each window of a step."""
-        pieces = self.place(step).take(context, samples)
-        return np.concatenate([part for piece in pieces for part in self._parts(seed, piece, context)])
+    def starts(self, seed: int, context: int, pieces: Sequence[Piece]) -> Starts:
+        """Return the first token of each window of some pieces."""
+        parts = [part for piece in pieces for part in self._parts(seed, piece, context)]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
 
     def _parts(self, seed: int, piece: Piece, context: int) -> Iterator[Starts]:
         """Yield the first tokens of a piece's windows, round by round."""

@@ -106,6 +106,10 @@ class Position:
                 self.open.pop(context, None)
         return pieces
 
+    def pass_by(self, context: int, windows: int, steps: int) -> None:
+        """Read the windows of a number of steps."""
+        self.take(context, steps * windows)
+
     def _opened(self, context: int) -> Group:
         """Open the next group for a context. A context longer than the blocks of this epoch begins another epoch."""
         group = self.next
