@@ -72,7 +72,7 @@ def _train(
 
     try:
         start = team.share(ready)
-        if isinstance(data, Corpora) and (repeated := data.repeated(plan.steps)) is not None and team.leads:
+        if team.leads and isinstance(data, Corpora) and (repeated := data.repeated(plan)) is not None:
             warn(repeated)
         if start.outcome is not None:
             return start.outcome

@@ -15,7 +15,7 @@ from shapeflow.data.mixture import check_alike
 from shapeflow.ir.contexts import block_of, corpora_of, reads_epochs
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.plan import Plan
-from shapeflow_torch.data.course import Course
+from shapeflow_torch.data.course import Course, stretches
 from shapeflow_torch.data.shares import Shares
 from shapeflow_torch.data.windows import Windows
 
@@ -38,6 +38,8 @@ class Corpora:
         self.weights = [weight / sum(weights) for weight in weights]
         self.longest = max(one.longest for one in self.parts.values())
         self._course: Course[Shares] | None = None
+        self._drawn = [True] * len(names)
+        """Whether the windows of each corpus are drawn."""
         facts = [one.describe() for one in self.parts.values()]
         try:
             check_alike(names, [{said: fact[of] for of, said in _FACTS.items() if of in fact} for fact in facts])
@@ -87,15 +89,11 @@ class Corpora:
         """Return whether a token occurs in the training text of every corpus."""
         return all(one.has(token) for one in self.parts.values())
 
-    def epochs(self, steps: int) -> dict[str, float]:
-        """Return how often each corpus is read in the first steps of the plan."""
-        assert self._course is not None
-        read = self._course.before(steps).tokens
-        return {name: own / one.tokens for (name, one), own in zip(self.parts.items(), read, strict=True)}
-
-    def repeated(self, steps: int) -> Diagnostic | None:
-        """Return a warning if a run of some steps reads a corpus many times."""
-        epochs = self.epochs(steps)
+    def repeated(self, plan: Plan) -> Diagnostic | None:
+        """Return a warning if a plan reads a corpus many times."""
+        total = sum(steps * context * windows for steps, context, windows in stretches(plan, 0, plan.steps))
+        pairs = zip(self.parts.items(), self.weights, strict=True)
+        epochs = {name: weight * total / one.tokens for (name, one), weight in pairs}
         most = max(epochs, key=lambda name: epochs[name])
         if epochs[most] <= MANY:
             return None
