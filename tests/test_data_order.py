@@ -203,20 +203,20 @@ def test_seeds_have_orders_of_their_own() -> None:
     assert not torch.equal(one, other)
 
 
-@pytest.mark.parametrize(("windows", "most"), [(16, 0.0), (48, 0.0), (256, 16.0)])
+@pytest.mark.parametrize(("windows", "most"), [(16, 0.0), (240, 0.0), (1_024, 5.0)])
 def test_the_windows_of_a_step_are_of_different_blocks(windows: int, most: float) -> None:
     """Pairs of windows of the same block, over those of as many drawn windows: none, as long as a step has no more
-    windows than half of the blocks of a group (here 61); otherwise up to `GROUPS` times as many."""
+    windows than half of the blocks of a group (here 244); otherwise up to `GROUPS` times as many."""
     layout = Layout(1_000_000, 256)
     offset = int(generator(0, BLOCKS, 0, 1).integers(0, layout.offsets(256)))
     position, pairs = Position.start(layout), 0
     epochs = Epochs(layout)
-    for _ in range(100):
+    for _ in range(25):
         starts = epochs.starts(0, 32, position.take(32, windows))
         counts = np.unique((starts - offset) // 256, return_counts=True)[1]
         pairs += int((counts * (counts - 1) // 2).sum())
     assert position.next.epoch == 0
-    assert pairs <= most * 100 * windows * (windows - 1) / 2 * 256 / 1_000_000
+    assert pairs <= most * 25 * windows * (windows - 1) / 2 * 256 / 1_000_000
 
 
 def test_a_huge_text_needs_little_memory() -> None:
@@ -229,7 +229,7 @@ def test_a_huge_text_needs_little_memory() -> None:
     try:
         for step in (0, 1, 500_000, 999_999):
             assert windows.batch(0, step, 0, 64, 1_024, slice(None))[0].shape == (64, 1_024)
-        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:
         tracemalloc.stop()
 

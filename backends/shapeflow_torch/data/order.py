@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import attrs
 
-LEAST, GROUPS, MOST = 64, 32, 16_384
-"""An epoch is dealt in `GROUPS` groups, but of `LEAST` blocks or more and of about `MOST` blocks or fewer. Large groups
-have few windows of the same block in a step; small ones leave few blocks unread when a context is used no more."""
+LEAST, GROUPS, MOST = 64, 8, 1 << 18
+"""An epoch is dealt in `GROUPS` groups, but of `LEAST` blocks or more and of about `MOST` blocks or fewer.
+
+In a run that reads a part of an epoch, the short windows of a context come from all over its group before two of them
+come from one block, so large groups have more different text. With 32 groups, a run over 1/28 of an epoch at contexts
+of 16 to 256 tokens ended 0.02 nats above one of drawn windows; with 8, no difference was seen. Small groups leave fewer
+blocks unread when a context is used no more."""
 
 
 @attrs.frozen
