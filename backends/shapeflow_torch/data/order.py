@@ -55,7 +55,7 @@ class Layout:
         return wanted if wanted < self.tokens else context
 
     def blocks(self, block: int) -> int:
-        """Number of blocks in an epoch. There is room for them behind every offset, unless the text is shorter than two
+        """Number of blocks in an epoch. There is room for them after every offset, unless the text is shorter than two
         blocks: then there is one block."""
         return max(1, (self.tokens - block) // block)
 

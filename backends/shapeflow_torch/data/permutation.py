@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 ROUNDS = 8
-"""Rounds of the Feistel network. Four make a permutation that cannot be told from a random one (Luby and Rackoff 1988);
+"""Rounds of the Feistel network. Four make a permutation that looks random to any fast test (Luby and Rackoff 1988);
 more are needed for short permutations, whose halves have a few bits only."""
 
 Ints = npt.NDArray[np.int64]
