@@ -114,6 +114,7 @@ def test_held_out_tokens_are_in_no_training_window(corpus: Path) -> None:
             assert int(data.batch(0, step, 0, 200, context, slice(0, 200))[1].max()) < COUNT - HELD_OUT
         held_out = [x for x, *_ in data.held_out(context, 0, 1)]
         assert min(int(x.min()) for x in held_out) >= COUNT - HELD_OUT
+    data = opened(corpus, order="drawn")
     ends = [int(data.batch(0, step, 0, 2_000, 64, slice(0, 2_000))[1].max()) for step in range(200)]
     assert max(ends) == COUNT - HELD_OUT - 1
     wider = opened(corpus, held_out=0.25)

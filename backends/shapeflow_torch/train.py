@@ -20,6 +20,7 @@ from shapeflow_torch.branch import branch
 from shapeflow_torch.choices import Choices
 from shapeflow_torch.compilation import wants_compile
 from shapeflow_torch.data import Data, open_data
+from shapeflow_torch.data.mixture import Corpora
 from shapeflow_torch.folder import Start, prepare, restarted
 from shapeflow_torch.hardware import hardware_of
 from shapeflow_torch.losses import Saving
@@ -72,6 +73,8 @@ def _train(
 
     try:
         start = team.share(ready)
+        if team.leads and isinstance(data, Corpora) and (repeated := data.repeated(plan)) is not None:
+            warn(repeated)
         if start.outcome is not None:
             return start.outcome
         checkpoints = choices.folder / CHECKPOINTS
