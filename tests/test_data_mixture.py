@@ -15,6 +15,7 @@ from plans import toy_text_plan
 from test_tokens import write
 from torch_tools import CPU
 
+from shapeflow.api import run
 from shapeflow.base.diagnostics import Diagnostic
 from shapeflow.data.digits import Digits
 from shapeflow.data.mixture import Mixture
@@ -30,7 +31,6 @@ from shapeflow_torch.data.order import Layout, Position
 from shapeflow_torch.data.shares import Shares
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
-from shapeflow_torch.run import run
 
 WEIGHTS = (0.7, 0.3)
 
@@ -44,7 +44,7 @@ def corpora(tmp_path: Path) -> Path:
 
 
 def plan_of(weights: tuple[float, ...] = WEIGHTS, *, steps: int = 6, **fields: Any) -> Plan:
-    parts = tuple(Text(f"{name}.txt", held_out=0.2) for name in ("low", "high"))
+    parts = tuple(Text(f"{name}.txt", held_out=0.2, order="epochs") for name in ("low", "high"))
     legs = (({"context": 16}, steps), ({"context": 64}, steps))
     return toy_text_plan(legs, data=Mixture(parts, weights, batch=512), preview=0.3, **fields)
 
@@ -93,7 +93,7 @@ def test_a_step_reads_both_corpora(corpora: Path, world: int) -> None:
 
 def test_a_corpus_can_be_drawn(corpora: Path) -> None:
     """In the order that each of them states."""
-    parts = (Text("low.txt", held_out=0.2), Text("high.txt", held_out=0.2, order="drawn"))
+    parts = (Text("low.txt", held_out=0.2, order="epochs"), Text("high.txt", held_out=0.2))
     plan = toy_text_plan(data=Mixture(parts, WEIGHTS, batch=256))
     mixed, ordered = (opened(one, corpora).batch(0, 3, 0, 16, 16, slice(None))[0] for one in (plan, plan_of()))
     low = [one[one[:, 0] < 100] for one in (mixed, ordered)]

@@ -57,7 +57,7 @@ def text(plan: Plan, tokens: int = 40_000) -> Windows:
     """A text in which every token is its own place, read as a plan says."""
     about = {"data": "made", "sha256": ""}
     windows = Windows(np.arange(tokens), np.arange(tokens)[:500], tokens, about, [16, 64], CPU)
-    windows.follow(plan)
+    windows.follow(with_data(plan, order="epochs"))
     return windows
 
 
@@ -238,7 +238,7 @@ def test_a_plan_that_states_no_order_draws_its_windows() -> None:
     """As before there was a choice: its digest is the same, and so are its windows."""
     old = drawn(toy_text_plan())
     assert loads(dumps(old), "plan.json").digest == old.digest
-    data, new = (open_data(plan, Path(), CPU) for plan in (old, toy_text_plan()))
+    data, new = (open_data(plan, Path(), CPU) for plan in (old, with_data(toy_text_plan(), order="epochs")))
     assert isinstance(data, Windows)
     assert isinstance(new, Windows)
     stated = open_data(with_data(toy_text_plan(), order="drawn"), Path(), CPU)
@@ -263,7 +263,7 @@ def test_the_block_follows_from_the_contexts() -> None:
 
 def test_another_order_is_another_history() -> None:
     """Two plans agree if they read the same windows, whichever way they say so."""
-    plan = toy_text_plan()
+    plan = with_data(toy_text_plan(), order="epochs")
     old, stated = drawn(plan), with_data(plan, order="drawn")
     assert parting(old, stated) is None
     assert training(old) == training(stated) != training(plan)
@@ -284,7 +284,7 @@ def test_another_order_is_another_history() -> None:
     assert parting(plan, with_data(longer, block=64)) is None
 
 
-@pytest.mark.parametrize("data", [PythonSource(), PythonSource(order="drawn"), PythonSource(block=512)])
+@pytest.mark.parametrize("data", [PythonSource(), PythonSource(order="epochs"), PythonSource(block=512)])
 def test_measurements_in_another_order_are_used(data: PythonSource) -> None:
     """Also those of plans that state none. Another batch is still another training."""
     for settings in ({"batch": 512}, {"batch": 512, "order": "drawn", "block": None}, written(data)):
