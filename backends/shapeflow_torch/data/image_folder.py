@@ -23,14 +23,13 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_bytes
 from shapeflow.data.image_folder import SUFFIXES
 from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.opened import BROKEN, opened
 from shapeflow_torch.data.photographs import photographs
 from shapeflow_torch.data.random import EPOCHS, generator
 from shapeflow_torch.data.windows import missing
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, zlib.error, struct.error, Image.DecompressionBombError)
-"""Errors that Pillow raises for files that are not images or are truncated."""
 _DEEP = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 """Pillow modes with more than 8 bits per channel, which a conversion would clip."""
 _KEPT = "1"
@@ -113,14 +112,14 @@ class _Look:
     def __call__(self, path: Path) -> Bytes:
         """Return the image of a file as bytes (channel, side, side). Raises Refused `broken-image`."""
         try:
-            with Image.open(path) as file:
+            with opened(path) as file:
                 if (reason := above("SHAPEFLOW_MOST_PIXELS", "it", file.width * file.height, "pixels")) is not None:
                     raise _broken(path, reason)
                 if file.mode in _DEEP:
                     raise _broken(path, f"its pixels are of mode {file.mode}, which has more than 8 bits")
                 upright = ImageOps.exif_transpose(file).convert(self.mode)
-        except _BROKEN as error:
-            raise _broken(path, str(error)) from error
+        except BROKEN as error:
+            raise _broken(path, str(error) or "it needs too much memory") from error
         size, how = (self.side, self.side), Image.Resampling.BILINEAR
         seen = upright.resize(size, how) if self.stretch else ImageOps.fit(upright, size, how)
         return np.asarray(seen, np.uint8).reshape(self.side, self.side, -1).transpose(2, 0, 1)
