@@ -21,7 +21,10 @@ BROKEN = (OSError, ValueError, SyntaxError, EOFError, MemoryError, zlib.error, s
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """The image of a file, not yet unpacked. Raises those of `BROKEN`."""
-    # A file in memory never returns more than it has, whereas Pillow asks a file on disk for as much as its header says.
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-        with Image.open(held) as image:  # type: ignore[arg-type]
-            yield image
+    # A mapped file never returns more than it has. Of a file on disk, Pillow asks for as much as a header says.
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held,
+        Image.open(held) as image,  # type: ignore[arg-type]
+    ):
+        yield image
