@@ -431,6 +431,8 @@ _RUNS = {
     "longest context. The help says which numbers work.",
     "batch-not-divisible": "Every process takes an equal part of each step, so the number of samples of every stage "
     "must be divisible by the number of processes. The help lists numbers that work.",
+    "too-many-entries": "A folder or a pattern leads to more files and folders than are looked at, such as a whole "
+    "disk. `docs/security.md` lists the limits, and the environment variables that set them.",
     "wrong-bound": "An environment variable that raises a limit is not a whole number. `docs/security.md` lists them.",
     "out-of-memory": "A step, a switch or an evaluation needed more memory than there is. The weights of the last step "
     "that was done are saved, unless the update itself failed. Resume with a smaller `--micro-batch`, or with "

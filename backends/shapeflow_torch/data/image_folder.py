@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save
 from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_bytes
+from shapeflow.base.walk import Entries
 from shapeflow.data.image_folder import SUFFIXES
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.opened import BROKEN, opened
@@ -40,8 +41,7 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
     `too-little-held-out`."""
     del contexts
     folder = root / settings["path"]
-    names, classes = _listed(folder)
-    _check(folder, len(classes), settings["classes"], "classes")
+    names, classes = _listed(folder, settings["classes"])
     order = {name: number for number, name in enumerate(classes)}
     numbers = np.array([order[name.split("/")[0]] for name in names], np.int64)
     held_out = _held_out(numbers, float(settings["held_out"]))
@@ -57,14 +57,18 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
     return photographs(parts[0], parts[1], about, settings, device)
 
 
-def _listed(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the image files as paths relative to the folder, and the classes, both sorted. Raises Refused
-    `data-missing`."""
+def _listed(folder: Path, said: int) -> tuple[list[str], list[str]]:
+    """Return the image files as paths relative to the folder, and the classes, both sorted. `said`: how many classes
+    there should be. Raises Refused `data-missing`, `data-mismatch`, `too-many-entries`."""
     if not folder.is_dir():
         raise Refused(missing(folder, "the folder does not exist", help=_HELP))
-    below = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
-    seen = [path for path in below if not any(part.startswith(".") for part in path.parts)]
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if classes:
+        # Before all that is in them is looked at: the path may be a whole disk.
+        _check(folder, len(classes), said, "classes")
+    entries = Entries(str(folder), "data")
+    below = [path.relative_to(folder) for path in entries.each(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    seen = [path for path in below if not any(part.startswith(".") for part in path.parts)]
     names = sorted(path.as_posix() for path in seen if len(path.parts) > 1 and (folder / path).is_file())
     if not names:
         raise Refused(missing(folder, "no image files in its sub-folders", help=_HELP))
