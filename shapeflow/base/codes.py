@@ -282,7 +282,8 @@ _WAYS = {
     "empty-stage": "A warning: a stage is shorter than one step and is left out.",
     "too-many-candidates": "The values of the axes have more combinations than can be compared, counted before `where` "
     "leaves some out. List fewer values on an axis.",
-    "too-many-steps": "A stage has an unrealistic number of steps: the budget is too large for a model this small.",
+    "too-many-steps": "A stage has an unrealistic number of steps: the budget is too large for a model this small. "
+    "Or the events of a plan are asked for that has more steps than are made one by one.",
     "impossible-plan": "The sizes of a stage, or its numbers, are outside the limits of a plan, so that the plan could "
     "not be read again. Use smaller sizes; a wide hidden layer is `mlp` times the width.",
     "implausible-number": "A law or a traversal of another distribution returned a number that is not finite "

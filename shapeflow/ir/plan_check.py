@@ -129,7 +129,7 @@ def _stage(stage: Stage, counted: bool) -> Iterator[str]:
     if any((value is not None) != counted for value in known):
         yield "steps are counted where there is a model, and only there"
         return
-    if counted and (stage.steps or 0) < 1:
+    if counted and not 1 <= (stage.steps or 0) <= LARGEST:
         yield f"it has {stage.steps} steps"
     steps = stage.steps or 0
     for blend in stage.blends:
