@@ -11,7 +11,7 @@ from shapeflow.compiler import compile_file
 from shapeflow.ir.events import Event
 from shapeflow.ir.plan import Plan
 from shapeflow.running.backend import backend
-from shapeflow.running.execute import execute
+from shapeflow.running.execute import Machine, execute, rehearse
 from shapeflow.running.memory import needs
 from shapeflow.running.options import Options
 from shapeflow.running.runs import read_run
@@ -30,10 +30,20 @@ def simulate(plan: Plan) -> Iterator[Event]:
     """Simulate a run of a plan. Yields its events, with the losses that the laws predict.
 
     Raises `shapeflow.Refused` (`no-model`) for a plan without a model, which has no steps."""
+    return execute(plan, _simulator(plan))
+
+
+def rehearse_edits(plan: Plan) -> None:
+    """Make every switch of a plan on sizes alone, and a step in every shape. Raises Refused `no-model`."""
+    rehearse(plan, _simulator(plan))
+
+
+def _simulator(plan: Plan) -> Machine:
     if not plan.runnable:
         message = "the plan has no model, so it has no steps to simulate"
         raise Refused(Diagnostic("no-model", message, help="add a `model` sentence to the `.shape` file"))
-    return execute(plan, backend("simulator")(plan))
+    simulator: Machine = backend("simulator")(plan)
+    return simulator
 
 
 def check(plan: Plan, root: str | Path | None = None) -> Checked:

@@ -61,7 +61,7 @@ TO_BACKENDS = {
     *("running.replica", "running.run_folder", "running.run_log", "running.stop", "running.verdicts"),
 }
 """The modules of `running` that a backend may import."""
-KNOW_REGISTRY = {"doctor", "explain", "running.memory", "stages.resolve"}
+KNOW_REGISTRY = {"doctor", "explain", "running.specs", "stages.resolve"}
 """The modules that look up components by name: names in `.shape` files, in questions, in columns of logs, in plans."""
 BACKENDS = {"shapeflow_torch", "shapeflow_simulator", "shapeflow_exact"}
 TORCH = {"torch", "safetensors", "sklearn"}

@@ -38,6 +38,7 @@ ELSEWHERE: dict[str, str] = {
     "many-epochs": "test_data_mixture.py::test_a_corpus_that_is_read_many_times_is_warned_of",
     "no-such-tracker": "test_tracking.py::test_names",
     "tracker-failed": "test_tracking.py::test_a_tracker_that_fails_is_dropped_with_one_warning",
+    "too-many-entries": "test_walk.py::test_a_tree_above_the_limit",
     "wrong-bound": "test_bounds.py::test_a_bound_is_a_whole_number",
     "context-needs-rope": "test_transitions.py::test_refusals",
     "contradicting-devices": "test_torch_processes.py::test_contradicting_devices",
