@@ -44,7 +44,7 @@ def advice_of(
         yield from _without_compute(roles, list(epochs.values()))
     if facts is None:
         return
-    if ends(columns, roles, facts):
+    if rows_are_ends(columns, roles, facts):
         if not proposed:
             yield (
                 "each row seems to be the end of a separate run, and a law is fitted along the runs of one shape: log "
@@ -143,7 +143,7 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
         yield f"runs of one shape also differ in {differs}, and one law is fitted to all: select one value by `where`"
 
 
-def ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:
+def rows_are_ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:
     """Whether each row is a separate run: there is no step column, and compute goes up and down or the size changes."""
     sizes = [columns[name] for name, one in roles.of.items() if one.role == "parameters"]
     varied = not roles.axes and any(column.many or len(column.values) > 0.2 * column.present for column in sizes)
