@@ -7,9 +7,11 @@ they are first used: importing shapeflow does not import torch, scipy or lark.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# As in `typing`, whose import would take longer than the rest of this file.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from shapeflow.api import check, compile, export, run, simulate
     from shapeflow.base.diagnostics import Diagnostic, Refused, Report
     from shapeflow.base.settings import setting

@@ -19,12 +19,14 @@ import shapeflow
 from shapeflow.base.bounds import BOUNDS, bound
 from shapeflow.base.diagnostics import Refused, Report, Source
 from shapeflow.base.files import read_text
+from shapeflow.cli import answer
 from shapeflow.ir.decks import hand, sum_of_decks
 from shapeflow.ir.parameters import divisors
 from shapeflow.language.parse import parse
 from shapeflow.tokenize.pieces import Tally
 from shapeflow.tokenize.shards import shard
 from shapeflow.tokenize.sources import Choice, File, stream
+from shapeflow_simulator import Simulator
 
 
 def shown(*arguments: str) -> str:
@@ -158,3 +160,28 @@ def png(width: int, height: int) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = zlib.compress(b"\0" * (1 + width * 3) * height)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+MANY_STEPS = """\
+model vit(depth: 1, width: 8, head_width: 8)
+data digits(batch: 8)
+objective cross_entropy
+axis patch in [4, 2] px via flexi_resize(base: 4 px)
+stage (patch: 4 px) until 50%
+stage (patch: 2 px) until end
+budget 90000000 steps
+"""
+
+
+def test_a_simulation_takes_no_longer_with_more_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One step in each shape of each stage: 90,000,000 would take minutes."""
+    stepped = []
+    monkeypatch.setattr(Simulator, "step", lambda self, stage, step, compute: stepped.append(compute) or 0.0)
+    (tmp_path / "a.shape").write_text(MANY_STEPS)
+    assert answer(["simulate", str(tmp_path / "a.shape")]) == 0
+    assert len(stepped) == 2
+    assert answer(["simulate", str(tmp_path / "a.shape"), "--events"]) == 1
+    assert "too-many-steps" in capsys.readouterr().err
+    assert len(stepped) == 2

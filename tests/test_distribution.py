@@ -110,7 +110,7 @@ def test_the_wheel_brings_its_licence_and_its_entry_points(built: Built) -> None
     assert texts["LICENSE"] == (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "License-Expression: Apache-2.0" in texts["METADATA"]
     lines = texts["entry_points.txt"].splitlines()
-    assert "shapeflow = shapeflow.cli:main" in lines
+    assert "shapeflow = shapeflow.__main__:main" in lines
     assert "torch = shapeflow_torch:TorchBackend" in lines
     assert "simulator = shapeflow_simulator:Simulator" in lines
 

@@ -714,14 +714,22 @@ def test_a_large_counter_of_no_known_name_is_no_step() -> None:
 
 
 def test_a_console_log_without_other_lines_is_no_table() -> None:
-    Path("runs").mkdir()
+    """Its laws are those of tables with the same numbers."""
+    for folder in ("lines", "tables"):
+        Path(folder).mkdir()
     for width, found in each():
-        lines = [f"step {row['step']} | loss {row['val_loss']:.5f} | lr 1.0e-03 | 8,123 tok/s" for row in found]
-        Path(f"runs/width{width}.txt").write_text("\n".join(lines) + "\n")
-    examined = table("runs")
-    assert {one.format for one in examined.files} == {"text"}
-    laws, _ = fitted(MODEL + "\n".join(examined.sentences))
-    assert {int(shape.number("width")) for shape in laws} == set(FLOPS)
+        losses = [(row["step"], f"{row['val_loss']:.5f}") for row in found]
+        lines = [f"step {step} | loss {loss} | lr 1.0e-03 | 8,123 tok/s" for step, loss in losses]
+        Path(f"lines/width{width}.txt").write_text("\n".join(lines) + "\n")
+        cells = [f"{step},{loss},0.001" for step, loss in losses]
+        Path(f"tables/width{width}.csv").write_text("\n".join(["step,loss,lr", *cells]) + "\n")
+    examined = [table(folder) for folder in ("lines", "tables")]
+    assert [{one.format for one in found.files} for found in examined] == [{"text"}, {"CSV"}]
+    (laws, said), (same, _) = (fitted(MODEL + "\n".join(found.sentences)) for found in examined)
+    assert not [one for one in said if one.severity == "error"]
+    numbers = [{shape: (law.a, law.b, law.c, law.d) for shape, law in found.items()} for found in (laws, same)]
+    assert len(laws) == len(FLOPS)
+    assert numbers[0] == numbers[1]
 
 
 @pytest.mark.parametrize("restarted", [False, True])

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lark import Lark
 from lark.lark import PostLex
+from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 import shapeflow_grammar
 from shapeflow.base.diagnostics import Diagnostic, Report, Source
@@ -302,3 +303,18 @@ def test_sentences_on_the_language_page_parse() -> None:
     assert len(samples) == 28
     for sample in samples:
         read(sample)
+
+
+def test_a_mistake_that_repeats_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    def accepts(self: InteractiveParser) -> set[str]:
+        searched.append(self)
+        return known(self)
+
+    known = InteractiveParser.accepts
+    monkeypatch.setattr(InteractiveParser, "accepts", accepts)
+    report = Report()
+    assert parse(Source("f.shape", "modl x\n" * 300), report) is not None
+    assert len(report.errors) == 300
+    assert len(searched) <= 2

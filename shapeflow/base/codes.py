@@ -66,7 +66,13 @@ _COMPONENTS = {
     "gets its value from the axis.",
     "two-objectives": "Either an `objective` sentence sets the loss for the whole run, or an axis `loss` sets it for "
     "each stage. Keep one of them.",
-    "mixture-weights": "A mixture has one weight for each of its objectives, and at least one weight must be above 0.",
+    "mixture-weights": "A mixture has one weight for each of its parts, objectives or corpora, and at least one weight "
+    "must be above 0.",
+    "corpora-differ": "The corpora of a mixture are texts with the same vocabulary, tokenizer and end-of-document "
+    "token: one model reads all of them. The number of tokens of a step is set once, in the mixture.",
+    "many-epochs": "The run reads a corpus of its mixture many times. Up to about four epochs, repeated text is worth "
+    "almost as much as new text (Muennighoff et al. 2023, arXiv 2305.16264); after that less and less. Give the corpus "
+    "a smaller weight, shorten the run, or add text.",
     "not-mixable": "These objectives cannot be combined in one mixture: an objective that masks its own samples needs "
     "other inputs than the rest, and label smoothing cannot be applied to the soft targets of a teacher. Share the "
     "steps instead: list both on an axis `loss`, and use `blend` or `with` a share.",
@@ -282,7 +288,8 @@ _WAYS = {
     "empty-stage": "A warning: a stage is shorter than one step and is left out.",
     "too-many-candidates": "The values of the axes have more combinations than can be compared, counted before `where` "
     "leaves some out. List fewer values on an axis.",
-    "too-many-steps": "A stage has an unrealistic number of steps: the budget is too large for a model this small.",
+    "too-many-steps": "A stage has an unrealistic number of steps: the budget is too large for a model this small. "
+    "Or the events of a plan are asked for that has more steps than are made one by one.",
     "impossible-plan": "The sizes of a stage, or its numbers, are outside the limits of a plan, so that the plan could "
     "not be read again. Use smaller sizes; a wide hidden layer is `mlp` times the width.",
     "implausible-number": "A law or a traversal of another distribution returned a number that is not finite "
@@ -431,6 +438,8 @@ _RUNS = {
     "longest context. The help says which numbers work.",
     "batch-not-divisible": "Every process takes an equal part of each step, so the number of samples of every stage "
     "must be divisible by the number of processes. The help lists numbers that work.",
+    "too-many-entries": "A folder or a pattern leads to more files and folders than are looked at, such as a whole "
+    "disk. `docs/security.md` lists the limits, and the environment variables that set them.",
     "wrong-bound": "An environment variable that raises a limit is not a whole number. `docs/security.md` lists them.",
     "out-of-memory": "A step, a switch or an evaluation needed more memory than there is. The weights of the last step "
     "that was done are saved, unless the update itself failed. Resume with a smaller `--micro-batch`, or with "

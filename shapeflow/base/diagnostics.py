@@ -6,6 +6,7 @@ stages (a reader, a checkpoint) raises `Refused`, which carries the same values.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -132,7 +133,13 @@ class Report:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The known name closest to a misspelt one, or None if none is close."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return _closest(word, tuple(known))
+
+
+@functools.lru_cache(maxsize=1024)
+def _closest(word: str, known: tuple[str, ...]) -> str | None:
+    """A file may hold the same mistake thousands of times."""
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
     return close[0] if close else None
 
 

@@ -2,7 +2,7 @@
 
 The exit codes are those of docs/exit-codes.md.
 
-This module imports as little as it can: a signal that arrives before `main` is called ends in a traceback.
+This module imports as little as it can: SIGTERM and SIGHUP before `main` is called end in no clean-up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,23 @@ def main(arguments: list[str] | None = None) -> None:
         # A signal that the parent ignores, such as SIGHUP under `nohup`, stays ignored.
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _leave)
-    sys.exit(answer(arguments))
+    try:
+        # Until now, Ctrl-C ended the process at once (`shapeflow/__main__.py`).
+        if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = answer(arguments)
+        # What is left is the end of the interpreter, where an exception would be a traceback.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except KeyboardInterrupt:
+        code = _stopped()
+    sys.exit(code)
+
+
+def _stopped() -> int:
+    with contextlib.suppress(OSError):
+        os.write(2, b"stopped\n")
+    return 128 + signal.SIGINT
 
 
 def _leave(number: int, _: object) -> None:
@@ -35,6 +51,4 @@ def answer(arguments: list[str] | None = None) -> int:
         return answered(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         # It came while modules were imported, or the output was flushed.
-        with contextlib.suppress(OSError):
-            os.write(2, b"stopped\n")
-        return 128 + signal.SIGINT
+        return _stopped()

@@ -170,7 +170,7 @@ def plan_of(file: Path, sentences: Sequence[str], later: Report | None = None) -
     """Compile a `.shape` file and print its warnings, or read a plan file. `later`: gets the warnings instead, for a
     screen that answers first. Raises Refused."""
     if file.suffix == ".json":
-        from shapeflow.ir.plan_json import load
+        from shapeflow.running.specs import load
 
         refuse_sentences(file, sentences)
         return load(file)

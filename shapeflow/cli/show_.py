@@ -46,8 +46,8 @@ def command(what: Path, other: Path | None, verify: bool, as_json: bool) -> None
 
 def _plan(path: Path) -> Plan:
     """The plan in a `.shape` file, a plan file or the folder of a run."""
-    from shapeflow.ir.plan_json import load
     from shapeflow.running.runs import read_run
+    from shapeflow.running.specs import load
 
     if path.is_dir():
         return read_run(path).plan

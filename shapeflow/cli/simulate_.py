@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapeflow.base.diagnostics import Report
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.printing import say, say_json
 from shapeflow.cli.common import of_a_file, plan_of, print_after, print_diagnostics, print_json
 
@@ -47,24 +47,26 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
 
     show(plan_view(plan))
     if plan.runnable:
-        _rehearse(plan)
+        from shapeflow.api import rehearse_edits
+
+        # A plan that was read may hold an edit that is not possible.
+        rehearse_edits(plan)
     show(curves_view(plan))
     if plot is not None:
         say(f"\n  plot written to {plot}")
     print_after(report.diagnostics)
 
 
-def _rehearse(plan: Plan) -> None:
-    """Execute the whole plan on the simulator, so that a step that is not possible fails here."""
-    from shapeflow.api import simulate
-
-    for _ in simulate(plan):
-        pass
+MANY = 10_000_000
+"""The most steps of a plan whose events are printed: they are made one by one, as in a run."""
 
 
 def _print_events(plan: Plan) -> None:
-    """Print the stream of events without steps, one JSON object per line."""
-
+    """Print the stream of events without steps, one JSON object per line. Raises Refused `too-many-steps`."""
+    if (plan.totals.steps or 0) > MANY:
+        message = f"the plan has {plan.totals.steps:,} steps, more than {MANY:,} that are made one by one"
+        help_ = "leave out `--events`, write `--json` for the curves, or choose a smaller budget"
+        raise Refused(Diagnostic("too-many-steps", message, place="--events", help=help_))
     from shapeflow.api import simulate
     from shapeflow.ir.events import StepDone, event_to_json
 

@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from shapeflow.base.diagnostics import Refused
 from shapeflow.doctor.facts import FileFacts
+from shapeflow.laws.logs.matches import matches
 
 METRICS, EVENTS = "metrics/**/*", "**/events.out.tfevents*"
 """Patterns of the files that are the log of a run together, below its folder: of MLflow and of TensorBoard."""
@@ -51,10 +53,17 @@ def _patterns(paths: Sequence[str]) -> Iterator[str]:
     yield from (f"{lead}*/{tail}" for tail in (METRICS, EVENTS))
 
 
+LOOKED_AT = 1000
+"""Files and folders that a proposed pattern may look at, in addition to ten for each that it is for."""
+
+
 def only(pattern: str, paths: Sequence[str], folder: str) -> bool:
     """Whether a pattern matches these paths and no others."""
     if any(sign in path for sign in _SIGNS for path in paths):
         return False
-    matched = (path for path in Path(folder).glob(pattern) if "**" not in pattern or path.is_file())
-    found = {path.relative_to(folder).as_posix() for path in matched}
-    return found == set(paths)
+    try:
+        matched = matches(pattern, folder, LOOKED_AT + 10 * len(paths))
+    except Refused:
+        # It looks at much more than these paths.
+        return False
+    return {path for path in matched if "**" not in pattern or os.path.isfile(os.path.join(folder, path))} == set(paths)

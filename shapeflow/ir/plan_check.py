@@ -6,13 +6,16 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
-from shapeflow.ir.answer import Answer, Mix
+from shapeflow.ir.answer_check import answer_faults
 from shapeflow.ir.edits import EditError, Swap
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Point, Stage, Transition, Uncertainty
 
 LARGEST = 10**8
 """Upper limit of sizes and counts, as in a `.shape` file, and of learning-rate factors and their inverses."""
+
+COUNTS = frozenset({"batch", "context", "features", "head_width", "patch", "resolution"})
+"""Slots that hold a whole number above 0."""
 
 
 def faults(plan: Plan) -> Iterator[str]:
@@ -52,7 +55,7 @@ def _faults(plan: Plan) -> Iterator[str]:
     if plan.uncertainty is not None:
         yield from (f"its uncertainty: {fault}" for fault in _uncertainty(plan, plan.uncertainty))
     if plan.answer is not None:
-        yield from (f"its answer: {fault}" for fault in _answer(plan.answer))
+        yield from (f"its answer: {fault}" for fault in answer_faults(plan.answer))
     yield from _rehearsed(plan)
     for name, every in (
         ("evaluate", plan.evaluate),
@@ -126,7 +129,7 @@ def _stage(stage: Stage, counted: bool) -> Iterator[str]:
     if any((value is not None) != counted for value in known):
         yield "steps are counted where there is a model, and only there"
         return
-    if counted and (stage.steps or 0) < 1:
+    if counted and not 1 <= (stage.steps or 0) <= LARGEST:
         yield f"it has {stage.steps} steps"
     steps = stage.steps or 0
     for blend in stage.blends:
@@ -180,10 +183,22 @@ def _chain(plan: Plan) -> Iterator[str]:
             yield f"stage {number}: its steps do not add up"
         if not _numbers((stage.enter, stage.leave)):
             yield f"stage {number}: its compute is not a number"
+        elif not _spends(stage):
+            yield f"stage {number}: its steps do not add up to its compute"
         if number > 1 and _place(plan.stages[number - 2].leave) != _place(stage.enter):
             yield f"stage {number} does not begin where stage {number - 1} ends"
     if (plan.totals.steps, plan.totals.compute, plan.totals.seconds) != _place(last):
         yield "its totals are not those of its last stage"
+
+
+def _spends(stage: Stage) -> bool:
+    """Whether the compute of a stage lies between that of its cheapest and its dearest shape, over all its steps."""
+    if stage.steps is None or stage.step_compute is None:
+        return True
+    costs = [stage.step_compute, *(blend.compute for blend in stage.blends)]
+    end, hair = stage.leave.compute or 0.0, 1e-6 * (stage.leave.compute or 0.0)
+    spent = end - (stage.enter.compute or 0.0)
+    return stage.steps * min(costs) - hair <= spent <= stage.steps * max(costs) + hair < math.inf
 
 
 def _uncertainty(plan: Plan, found: Uncertainty) -> Iterator[str]:
@@ -200,47 +215,44 @@ def _uncertainty(plan: Plan, found: Uncertainty) -> Iterator[str]:
         yield "its compute is out of order"
 
 
-def _answer(found: Answer) -> Iterator[str]:
-    """Ranges must be ordered and finite, probabilities between 0 and 1, and a doubt must leave the answer unknown."""
-    settled = None if found.settle is None else found.settle.expected
-    for one in (found.best, found.last, found.error, found.saved, settled):
-        if one is not None and not (math.isfinite(one.low) and one.low <= one.middle <= one.high < math.inf):
-            yield "a range is not ordered"
-    if not all(0 <= value <= 1 for value in (found.other, found.useful, *(one.share for one in found.fixed))):
-        yield "a probability is not between 0 and 1"
-    if found.doubts and found.say != "unknown":
-        yield f"its doubts contradict the answer {found.say}"
-    if found.say != "unknown" and found.best is None:
-        yield f"it answers {found.say} without a saving"
-    if found.mix is not None:
-        yield from _mix(found, found.mix)
-
-
-def _mix(found: Answer, mix: Mix) -> Iterator[str]:
-    """Shares must be ordered and at most 1, and a doubt must leave every saving out."""
-    ranges = [] if mix.share is None else [mix.share]
-    if not all(0 <= one.low <= one.middle <= 1 and one.middle <= one.high <= 1 for one in ranges):
-        yield "the best share of its mixture is not ordered or not between 0 and 1"
-    if mix.flat is not None and not 0 < mix.flat[0] <= mix.flat[1] <= 1:
-        yield "the flat range of its mixture is not ordered or not between 0 and 1"
-    if not all(one.saving.low <= one.saving.middle <= one.saving.high for one in mix.against):
-        yield "a saving against another share is not ordered"
-    if found.doubts and (mix.against or found.best is not None):
-        yield "it states a saving of a mixture that its pilots do not support"
-
-
 def _rehearsed(plan: Plan) -> Iterator[str]:
     """The first error if every edit is applied to sizes alone, without tensors."""
     try:
         ledger = Ledger.of(plan.parameters, plan.stages[0].sizes, plan.slots, plan.stages[0].reading)
-        for stage in plan.stages:
-            arrival = stage.transition.edits if stage.transition is not None else ()
-            for edit in (*arrival, *stage.reading, *(edit for blend in stage.blends for edit in blend.edits)):
+        for number, stage in enumerate(plan.stages, 1):
+            for edit in (*(stage.transition.edits if stage.transition is not None else ()), *stage.reading):
                 ledger.apply(edit)
+            yield from (f"stage {number}: {fault}" for fault in _arrived(ledger, stage))
+            for blend in stage.blends:
+                for edit in blend.edits:
+                    ledger.apply(edit)
+                yield from (f"stage {number}: a blend: {fault}" for fault in _read(ledger))
     except EditError as error:
         yield error.message
     except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
         yield f"its edits cannot be made: {error}"
+
+
+def _arrived(ledger: Ledger, stage: Stage) -> Iterator[str]:
+    """Sizes that the edits up to a stage do not give, and what its forward pass cannot read."""
+    for name, sizes in ledger.sizes.items():
+        for dim, size in sizes.items():
+            if stage.sizes.get(dim) != size:
+                yield f"`{name}` has {size} of `{dim}` after its edits, and the stage {stage.sizes.get(dim)}"
+                return
+    yield from _read(ledger)
+
+
+def _read(ledger: Ledger) -> Iterator[str]:
+    """Views and slots that no model can read."""
+    for name, views in ledger.views.items():
+        for dim, rule in views.items():
+            if not 1 <= rule.to <= LARGEST:
+                yield f"`{name}` is read with {rule.to} of `{dim}`"
+    for slot in COUNTS & ledger.slots.keys():
+        value = ledger.slots[slot]
+        if type(value) is not int or not 1 <= value <= LARGEST:
+            yield f"its `{slot}` is {value!r}, not a whole number from 1 to {LARGEST:,}"
 
 
 def _place(point: Point) -> tuple[int | None, float | None, float | None]:

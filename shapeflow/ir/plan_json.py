@@ -67,10 +67,10 @@ def loads(text: str, place: str) -> Plan:
     try:
         plan = structured(_converter(), {**fields, "digest": SEAL.close(fields)["digest"]}, Plan)
     except StructureError as error:
-        raise _broken(place, *error.reasons) from None
+        raise Refused(broken(place, *error.reasons)) from None
     wrong = tuple(itertools.islice(faults(plan), 3))
     if wrong:
-        raise _broken(place, *wrong)
+        raise Refused(broken(place, *wrong))
     return plan
 
 
@@ -82,12 +82,13 @@ def _refused(place: str, error: SealError) -> Refused:
         message = "the plan does not match its digest: it was changed after it was compiled"
         help_ = "change the `.shape` file and compile it again"
         return Refused(Diagnostic("plan-edited", message, place=place, notes=error.notes, help=help_))
-    return _broken(place, error.reason)
+    return Refused(broken(place, error.reason))
 
 
-def _broken(place: str, *reasons: str) -> Refused:
+def broken(place: str, *reasons: str) -> Diagnostic:
+    """What is said of a file that is no plan, or one that contradicts itself."""
     help_ = "compile the plan again: `shapeflow compile FILE.shape -o plan.json`"
-    return Refused(Diagnostic("broken-plan", "the file is not a readable plan", place=place, notes=reasons, help=help_))
+    return Diagnostic("broken-plan", "the file is not a readable plan", place=place, notes=reasons, help=help_)
 
 
 def answer_to_json(answer: Answer) -> dict[str, Any]:

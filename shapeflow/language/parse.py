@@ -150,9 +150,19 @@ def _attempt(text: str) -> tuple[Tree[Token] | None, parse_errors.Mistake | None
 
 
 def _accepted(attempt: InteractiveParser) -> frozenset[str]:
-    """The terminals that may come next."""
-    accepts: Callable[[], set[str]] = attempt.accepts
-    return frozenset(accepts())
+    """The terminals that may come next. They follow from the states on the parser's stack. To find them takes a copy of
+    the parser for each terminal, so that they are kept."""
+    states = tuple(attempt.parser_state.state_stack)
+    if (found := _FOUND.get(states)) is None:
+        if len(_FOUND) == MOST_FOUND:
+            _FOUND.clear()
+        accepts: Callable[[], set[str]] = attempt.accepts
+        found = _FOUND[states] = frozenset(accepts())
+    return found
+
+
+_FOUND: dict[tuple[object, ...], frozenset[str]] = {}
+MOST_FOUND = 4096
 
 
 _OF_COMPONENT: dict[str, Callable[..., syntax.Sentence]] = {

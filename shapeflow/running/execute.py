@@ -123,6 +123,20 @@ def execute(
     yield RunEnded(plan.steps, compute, True)
 
 
+def rehearse(plan: Plan, machine: Machine) -> None:
+    """Make every switch of a plan, and its first step in every shape of a stage. Takes as long as there are stages and
+    blends, however many steps they have. Raises what the machine raises."""
+    machine.take(plan.stages[0])
+    for stage in plan.stages:
+        if stage.transition is not None:
+            machine.apply(stage.transition, stage)
+        for edits, cost in ((stage.reading, stage.cost), *((blend.edits, blend.compute) for blend in stage.blends)):
+            machine.look(edits)
+            machine.step(stage, stage.first_step, cost)
+        machine.look(stage.reading)
+        machine.measure(stage)
+
+
 def _save(machine: Machine, folder: Path, done: int, sync: Callable[[], None]) -> Event:
     sync()
     name = checkpoint_name(done)

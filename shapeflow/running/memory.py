@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shapeflow import registry
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import Edit, SlotValue
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.memory import HELD_OUT_IMAGES, HELD_OUT_TOKENS, Choices, Device, Memory, Need, integer
 from shapeflow.ir.parameters import DataFacts, Parameter, scalars
-from shapeflow.ir.plan import Plan, Spec, Stage
+from shapeflow.ir.plan import Plan, Stage
+from shapeflow.running.specs import component
 
 
 def memories(plan: Plan, choices: Choices) -> tuple[Memory, ...]:
@@ -30,7 +30,8 @@ def needs(plan: Plan, device: Device) -> dict[Shape, Need]:
     if plan.model is None or plan.data is None or plan.optimizer is None:
         return {}
     model, data, optimizer = (
-        _made(kind, spec) for kind, spec in (("model", plan.model), ("data", plan.data), ("optimizer", plan.optimizer))
+        component(kind, spec)
+        for kind, spec in (("model", plan.model), ("data", plan.data), ("optimizer", plan.optimizer))
     )
     if None in (model, data, optimizer):
         return {}
@@ -39,7 +40,11 @@ def needs(plan: Plan, device: Device) -> dict[Shape, Need]:
         for shape, edits in _readings(stage):
             ledger = Ledger.of(plan.parameters, stage.sizes, plan.slots, edits)
             sizes, slots = _seen(ledger), {**ledger.slots, **_fixed(plan, shape)}
-            activations = model.activations(sizes, slots, device)
+            try:
+                activations = model.activations(sizes, slots, device)
+            except KeyError:
+                # The parameters of a plan that another version compiled may lack a dim of the model.
+                return {}
             if activations is None:
                 return {}
             found[shape] = Need(
@@ -54,21 +59,6 @@ def needs(plan: Plan, device: Device) -> dict[Shape, Need]:
                 held_out=max(1, HELD_OUT_TOKENS // activations.rows) if _is_text(slots) else HELD_OUT_IMAGES,
             )
     return found
-
-
-def _made(kind: str, spec: Spec) -> Any:
-    """A component of a plan, or None if it is not installed."""
-    known = registry.components(kind)
-
-    def value(written: Any) -> Any:
-        if isinstance(written, list | tuple):
-            return tuple(map(value, written))
-        if isinstance(written, Mapping) and "is" in written:
-            return _made(kind, Spec(written["is"], {name: one for name, one in written.items() if name != "is"}))
-        return written
-
-    settings = {name: value(one) for name, one in spec.settings.items()}
-    return known[spec.name](**settings) if spec.name in known else None
 
 
 def _readings(stage: Stage) -> Sequence[tuple[Shape, tuple[Edit, ...]]]:
@@ -119,5 +109,5 @@ def _sample(facts: DataFacts, slots: Mapping[str, SlotValue]) -> float:
 
 def _per_logit(plan: Plan, shape: Shape) -> float:
     name = str(shape["loss"]) if "loss" in shape else next(iter(plan.objectives))
-    objective = _made("objective", plan.objectives[name])
+    objective = component("objective", plan.objectives[name])
     return 12.0 if objective is None else float(objective.per_logit)

@@ -22,8 +22,8 @@ from shapeflow.base.files import read_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted, StepDone, event_from_json
 from shapeflow.ir.plan import Plan
-from shapeflow.ir.plan_json import load
 from shapeflow.running.run_log import EVENTS, PLAN
+from shapeflow.running.specs import load
 
 _TAIL = 4096
 """The number of bytes read from the end of a log; more than one line."""

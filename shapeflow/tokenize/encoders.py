@@ -67,7 +67,10 @@ class FromFile:
     end: int | None
 
     def encode(self, texts: Sequence[str]) -> Sequence[Ids]:
-        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        try:
+            found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        except Exception as error:  # the library raises only this class
+            raise _unreadable(Path(self.name), str(error)) from error
         return [np.array(one.ids, np.uint32) for one in found]
 
 

@@ -18,6 +18,7 @@ import attrs
 
 from shapeflow.base.bounds import bound
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.walk import Entries
 from shapeflow.tokenize.pieces import Piece, Tally, document, in_pieces
 from shapeflow.tokenize.shards import shard
 from shapeflow.tokenize.tables import is_saved, parquet, saved, saved_files
@@ -67,7 +68,10 @@ def found(sources: Sequence[Path], choice: Choice) -> list[File]:
 
 def _below(folder: Path, pattern: str) -> list[Path]:
     """The files of a folder in the order of their paths; hidden files are skipped."""
-    below = sorted(path.relative_to(folder).as_posix() for path in folder.rglob(pattern) if path.is_file())
+    entries = Entries(str(folder), "data")
+    below = sorted(
+        path.relative_to(folder).as_posix() for path in entries.each(folder.rglob(pattern)) if path.is_file()
+    )
     return [folder / name for name in below if not any(part.startswith(".") for part in name.split("/"))]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shapeflow.base.arrow_buffers import batches
 from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.base.json_text import parse_json
@@ -48,14 +49,19 @@ def saved(folder: Path, column: str, tally: Tally) -> Iterator[Piece]:
     arrow = _pyarrow()
     for path in saved_files(folder):
         try:
+            with arrow.memory_map(str(path)) as file:
+                for sizes in batches(arrow.ipc.MessageReader.open_stream(file)):
+                    _bounded("a buffer", sizes.buffer, "a batch of its rows", sizes.size)
             with arrow.memory_map(str(path)) as file, arrow.ipc.open_stream(file) as stream:
                 _check(stream.schema, column, path)
                 for batch in stream:
+                    # The places of texts in a buffer are numbers of the file, which may lead out of the buffer.
+                    batch.validate(full=True)
                     tally.seen += batch.nbytes
                     for at in range(0, batch.num_rows, ROWS):
                         yield from _rows(batch.slice(at, ROWS), column, tally)
-        except arrow.ArrowException as error:
-            raise OSError(str(error)) from error
+        except (arrow.ArrowException, OverflowError, MemoryError, ValueError, LookupError) as error:
+            raise OSError(str(error) or "it needs too much memory") from error
 
 
 def parquet(path: Path, column: str, tally: Tally) -> Iterator[Piece]:
@@ -83,14 +89,17 @@ def _batch_size(metadata: Any, sizes: list[Group]) -> int:
     of rows unpacks to too much, ValueError if the file has other groups."""
     most = 0.0
     for number, group in enumerate(sizes):
-        for name, what, size in (
-            ("SHAPEFLOW_MOST_DOCUMENT_BYTES", "a page", group.page),
-            ("SHAPEFLOW_MOST_GROUP_BYTES", "a group of its rows", group.size),
-        ):
-            if (reason := above(name, what, size, "bytes")) is not None:
-                raise OSError(reason)
+        _bounded("a page", group.page, "a group of its rows", group.size)
         most = max(most, group.size / max(1, metadata.row_group(number).num_rows))
     return int(min(MANY, max(1.0, HELD / max(most, 1.0))))
+
+
+def _bounded(part: str, most: int, whole: str, size: int) -> None:
+    """Raise OSError if rows unpack to too much: the largest of their parts, or all together."""
+    limits = (("SHAPEFLOW_MOST_DOCUMENT_BYTES", part, most), ("SHAPEFLOW_MOST_GROUP_BYTES", whole, size))
+    for name, what, found in limits:
+        if (reason := above(name, what, found, "bytes")) is not None:
+            raise OSError(reason)
 
 
 def _rows(batch: Any, column: str, tally: Tally) -> Iterator[Piece]:
@@ -99,7 +108,9 @@ def _rows(batch: Any, column: str, tally: Tally) -> Iterator[Piece]:
         held = held.drop_null()
         tally.drop(NO_TEXT, missing)
     if not hasattr(held, "dictionary"):
-        for text in held.to_pylist():
+        # Rows of views may share the same long text: one at a time.
+        views = str(held.type).endswith("_view")
+        for text in (one.as_py() for one in held) if views else held.to_pylist():
             yield from document(text, tally)
         return
     texts, places = held.dictionary.to_pylist(), held.indices.to_pylist()

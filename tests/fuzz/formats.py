@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import binary
 import mutate
@@ -85,11 +86,12 @@ def _tokenized(folder: Path) -> list[Target]:
         for name, (content, change) in sources.items()
     ]
     saved = {name: content for name, (content, _) in sources.items() if name.startswith("saved/")}
-    state = json.dumps({"_data_files": [{"filename": "data.arrow"}], "_split": None}).encode()
+    names = [{"filename": f"{name}.arrow"} for name in ("data", "lz4")]
+    state = json.dumps({"_data_files": names, "_split": None}).encode()
     found = [one for one in found if not one.mutated.startswith("saved/")]
     found += [
         Target("tokenize", name, change, {**saved, "saved/state.json": state}, (_tokenize("saved", "bytes"),), made)
-        for name, change in (("saved/data.arrow", binary.of_bytes), ("saved/state.json", JSON))
+        for name, change in (*((name, binary.of_bytes) for name in saved), ("saved/state.json", JSON))
         if saved
     ]
     if tokenizer := _tokenizer():
@@ -118,13 +120,19 @@ def _tables_of(folder: Path) -> dict[str, tuple[bytes, Change]]:
         return {}
     table = pa.table({"text": ["four", None, "five"] * 5, "n": [1, 2, 3] * 5})
     pq.write_table(table, folder / "s.parquet")
-    with pa.ipc.new_stream(arrow := io.BytesIO(), table.schema) as stream:
-        stream.write_table(table)
     parquet = (folder / "s.parquet").read_bytes()
     return {
         "s.parquet": (parquet, binary.of_bytes),
-        "saved/data.arrow": (arrow.getvalue(), binary.of_bytes),
+        "saved/data.arrow": (_arrow(pa, table, None), binary.of_bytes),
+        "saved/lz4.arrow": (_arrow(pa, table, "lz4"), binary.of_bytes),
     }
+
+
+def _arrow(pa: Any, table: Any, compression: str | None) -> bytes:
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(arrow := io.BytesIO(), table.schema, options=options) as stream:
+        stream.write_table(table)
+    return arrow.getvalue()
 
 
 def _tokenizer() -> bytes | None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.base.json_text import parse_json
 from shapeflow.data.cifar10 import HELD_OUT
 from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.opened import BROKEN, opened
 from shapeflow_torch.data.photographs import photographs
 from shapeflow_torch.data.windows import missing
 
@@ -58,12 +58,12 @@ def _sheets(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any, 
     parts, labels = [], folder / _LABELS
     for path in (folder / f"{name}.png" for name in names):
         try:
-            with Image.open(path) as file:
+            with opened(path) as file:
                 if file.size != (1024, _OF_A_FILE):
                     raise ValueError(f"{file.width} x {file.height} pixels where the sheet has 1024 x {_OF_A_FILE}")
                 sheet = np.asarray(file.convert("RGB"), np.uint8)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise Refused(missing(path, str(error), help=_HELP)) from error
+        except BROKEN as error:
+            raise Refused(missing(path, str(error) or "it needs too much memory", help=_HELP)) from error
         parts.append(sheet.transpose(0, 2, 1).reshape(-1, 3, 32, 32))
     try:
         classes = parse_json(labels.read_bytes())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,16 +19,16 @@ from safetensors.numpy import load_file, save
 from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_bytes
+from shapeflow.base.walk import Entries
 from shapeflow.data.image_folder import SUFFIXES
 from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.opened import BROKEN, opened
 from shapeflow_torch.data.photographs import photographs
 from shapeflow_torch.data.random import EPOCHS, generator
 from shapeflow_torch.data.windows import missing
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, zlib.error, struct.error, Image.DecompressionBombError)
-"""Errors that Pillow raises for files that are not images or are truncated."""
 _DEEP = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 """Pillow modes with more than 8 bits per channel, which a conversion would clip."""
 _KEPT = "1"
@@ -43,8 +41,7 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
     `too-little-held-out`."""
     del contexts
     folder = root / settings["path"]
-    names, classes = _listed(folder)
-    _check(folder, len(classes), settings["classes"], "classes")
+    names, classes = _listed(folder, settings["classes"])
     order = {name: number for number, name in enumerate(classes)}
     numbers = np.array([order[name.split("/")[0]] for name in names], np.int64)
     held_out = _held_out(numbers, float(settings["held_out"]))
@@ -60,14 +57,18 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
     return photographs(parts[0], parts[1], about, settings, device)
 
 
-def _listed(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the image files as paths relative to the folder, and the classes, both sorted. Raises Refused
-    `data-missing`."""
+def _listed(folder: Path, said: int) -> tuple[list[str], list[str]]:
+    """Return the image files as paths relative to the folder, and the classes, both sorted. `said`: how many classes
+    there should be. Raises Refused `data-missing`, `data-mismatch`, `too-many-entries`."""
     if not folder.is_dir():
         raise Refused(missing(folder, "the folder does not exist", help=_HELP))
-    below = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
-    seen = [path for path in below if not any(part.startswith(".") for part in path.parts)]
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if classes:
+        # Before all that is in them is looked at: the path may be a whole disk.
+        _check(folder, len(classes), said, "classes")
+    entries = Entries(str(folder), "data")
+    below = [path.relative_to(folder) for path in entries.each(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    seen = [path for path in below if not any(part.startswith(".") for part in path.parts)]
     names = sorted(path.as_posix() for path in seen if len(path.parts) > 1 and (folder / path).is_file())
     if not names:
         raise Refused(missing(folder, "no image files in its sub-folders", help=_HELP))
@@ -113,14 +114,14 @@ class _Look:
     def __call__(self, path: Path) -> Bytes:
         """Return the image of a file as bytes (channel, side, side). Raises Refused `broken-image`."""
         try:
-            with Image.open(path) as file:
+            with opened(path) as file:
                 if (reason := above("SHAPEFLOW_MOST_PIXELS", "it", file.width * file.height, "pixels")) is not None:
                     raise _broken(path, reason)
                 if file.mode in _DEEP:
                     raise _broken(path, f"its pixels are of mode {file.mode}, which has more than 8 bits")
                 upright = ImageOps.exif_transpose(file).convert(self.mode)
-        except _BROKEN as error:
-            raise _broken(path, str(error)) from error
+        except BROKEN as error:
+            raise _broken(path, str(error) or "it needs too much memory") from error
         size, how = (self.side, self.side), Image.Resampling.BILINEAR
         seen = upright.resize(size, how) if self.stretch else ImageOps.fit(upright, size, how)
         return np.asarray(seen, np.uint8).reshape(self.side, self.side, -1).transpose(2, 0, 1)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from shapeflow.base.diagnostics import Refused
+from shapeflow.base.walk import Entries
 from shapeflow.data.text import SEPARATOR, held_out_of
 from shapeflow_torch.data.windows import Windows, missing, of_bytes, read
 
@@ -35,7 +36,8 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
 
 
 def _folder(path: Path, pattern: str, share: float) -> tuple[bytes, bytes, list[str]]:
-    names = sorted(found.relative_to(path).as_posix() for found in path.rglob(pattern) if found.is_file())
+    entries = Entries(str(path), "data")
+    names = sorted(found.relative_to(path).as_posix() for found in entries.each(path.rglob(pattern)) if found.is_file())
     if len(names) < 2:
         help_ = "at least two files are needed, because one is held out; of a single file, the end is held out"
         raise Refused(missing(path, f"{len(names)} files match `{pattern}`", help=help_))

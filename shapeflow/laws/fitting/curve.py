@@ -72,11 +72,13 @@ def _noise(y: Floats) -> float:
 
 
 def slope_of(x: Floats, y: Floats) -> Floats:
-    """d log error / d log compute along a curve, at most -`FLAT`."""
-    if len(x) < 2:
+    """d log error / d log compute along a curve, at most -`FLAT`. Points at equal compute count as their mean."""
+    places, of = np.unique(x, return_inverse=True)
+    if len(places) < 2:
         return np.full_like(x, -FLAT)
-    smooth = np.convolve(np.pad(y, SMOOTHED // 2, mode="edge"), np.ones(SMOOTHED) / SMOOTHED, "valid")
-    return np.asarray(np.minimum(np.gradient(smooth, x), -FLAT))
+    means = np.bincount(of, y) / np.bincount(of)
+    smooth = np.convolve(np.pad(means, SMOOTHED // 2, mode="edge"), np.ones(SMOOTHED) / SMOOTHED, "valid")
+    return np.asarray(np.minimum(np.gradient(smooth, places), -FLAT)[of])
 
 
 def _short(value: float) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from shapeflow.base.walk import Entries, is_pseudo
 from shapeflow.laws.logs.beside import is_configuration
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.readers import PARTS, Log, Unreadable, number, open_log
@@ -31,7 +32,7 @@ class Discovered:
 
 def discover(folder: Path) -> Discovered:
     """Return the logs in a folder. Of nested folders, the first level that holds logs counts: deeper ones may hold
-    copies of the same runs."""
+    copies of the same runs. Raises Refused `too-many-entries`."""
     passed = 0
     doubtful: list[Path] = []
     found: list[Path] = []
@@ -49,9 +50,9 @@ def discover(folder: Path) -> Discovered:
 def _levels(folder: Path) -> Iterator[tuple[list[Path], list[Path]]]:
     """Yield the files and the folders of each level, each folder once. Hidden ones are leftovers of processes that were
     killed while writing. A run folder is not entered."""
-    level, seen = [folder], {os.path.realpath(folder)}
+    level, seen, entries = [folder], {os.path.realpath(folder)}, Entries(str(folder), "logs")
     while level:
-        found = [path for each in level for path in _children(each)]
+        found = [path for each in level for path in _children(each, entries)]
         folders = [path for path in found if os.path.isdir(path)]
         yield [path for path in found if os.path.isfile(path)], folders
         inner = [path for path in folders if not is_run(path) and os.path.realpath(path) not in seen]
@@ -59,11 +60,14 @@ def _levels(folder: Path) -> Iterator[tuple[list[Path], list[Path]]]:
         level = inner
 
 
-def _children(folder: Path) -> Sequence[Path]:
+def _children(folder: Path, entries: Entries) -> Sequence[Path]:
+    if is_pseudo(folder):
+        return []
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        found = sorted(path for path in entries.each(folder.iterdir()) if not path.name.startswith("."))
     except OSError:
         return []
+    return [path for path in found if not (path.is_symlink() and is_pseudo(path))]
 
 
 def is_log(path: Path) -> bool:

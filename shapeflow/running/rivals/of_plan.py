@@ -15,8 +15,9 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Candidate, Comparator, Comparison, Plan, Point, Stage, Totals
-from shapeflow.ir.plan_json import load, sealed
+from shapeflow.ir.plan_json import sealed
 from shapeflow.running.rivals.ways import PLAN, ROOM, Entry, budget_in, entry, fixed_entry, measured_often
+from shapeflow.running.specs import load
 
 CHECKPOINTS = 10
 """The number of checkpoints of a fixed shape."""

@@ -1,0 +1,30 @@
+"""Opens image files that other people made."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+# `SHAPEFLOW_MOST_PIXELS` is the limit, and it is checked before an image is unpacked.
+Image.MAX_IMAGE_PIXELS = None
+
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, MemoryError, zlib.error, struct.error)
+"""What Pillow raises for a file that is not an image, or a broken one."""
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The image of a file, not yet unpacked. Raises those of `BROKEN`."""
+    # A mapped file never returns more than it has. Of a file on disk, Pillow asks for as much as a header says.
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held,
+        Image.open(held) as image,  # type: ignore[arg-type]
+    ):
+        yield image
