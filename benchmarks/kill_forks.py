@@ -37,8 +37,11 @@ class Bench:
     top: Path
     world: int = 1
 
-    def run(self, folder: Path, *more: str, point: Point | None = None, listed: Path | None = None) -> list[End]:
-        """Run `shapeflow run` in all processes. The leader dies at `point`. `listed`: where it lists its operations."""
+    def start(
+        self, folder: Path, *more: str, point: Point | None = None, listed: Path | None = None
+    ) -> tuple[int, ...]:
+        """Start `shapeflow run` in all processes, and return their ids. The leader dies at `point`. `listed`: where it
+        lists its operations."""
         port = _free_port() if self.world > 1 else 0
         children = []
         for rank in range(self.world):
@@ -46,8 +49,15 @@ class Bench:
             if not child:
                 self._become(rank, port, folder, more, point, listed)
             children.append(child)
-        codes = _waited(children)
-        return [End(code, self._reported(rank)) for rank, code in enumerate(codes)]
+        return tuple(children)
+
+    def ends(self, children: Sequence[int]) -> list[End]:
+        """Wait for the processes of a run."""
+        return [End(code, self._reported(rank)) for rank, code in enumerate(_waited(children))]
+
+    def run(self, folder: Path, *more: str, point: Point | None = None, listed: Path | None = None) -> list[End]:
+        """Run `shapeflow run` in all processes, as `start` does, to their ends."""
+        return self.ends(self.start(folder, *more, point=point, listed=listed))
 
     def _become(
         self, rank: int, port: int, folder: Path, more: Sequence[str], point: Point | None, listed: Path | None

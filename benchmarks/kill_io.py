@@ -6,7 +6,7 @@ A run of 12 steps with one switch and four checkpoints is trained to its end. It
 `file_operations.py`). Then the run is trained again for each operation: it kills itself with SIGKILL just before the
 operation, and, if it is a write, once more after half of the bytes. A user's next command follows: `shapeflow run`
 with `--resume`, or without it if there is no run to resume. Afterwards the folder must be that of the run that was
-never killed: the same files, none of them temporary, with the same bytes, and the same events up to their seconds.
+never killed: the same files, none of them temporary, with the same bytes, and the same events up to their times.
 
 run                         what is killed
 one process                 a run from its beginning to its end
@@ -38,6 +38,7 @@ from rich.table import Table
 
 from file_operations import Operation, Point
 from kill_forks import Bench, End, warm_up
+from shapeflow.ir.events import OF_THE_CLOCK
 
 PROGRAM = """\
 model      vit(depth: 1, head_width: 8, patch: 4 px)
@@ -104,7 +105,7 @@ def events(folder: Path) -> list[dict[str, object]]:
     equal, too. Raises ValueError for a broken line."""
     lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     kept = [line for line in lines if line["event"] != "run_started"]
-    return [{key: value for key, value in line.items() if key not in ("seconds", "evaluating")} for line in kept]
+    return [{key: value for key, value in line.items() if key not in OF_THE_CLOCK} for line in kept]
 
 
 def same_events(folder: Path, whole: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.running.backend import backend
 from shapeflow.running.execute import Machine, execute, rehearse
 from shapeflow.running.memory import needs
+from shapeflow.running.options import Options
 from shapeflow.running.runs import read_run
 from shapeflow.running.verdicts import Checked
 
@@ -58,14 +59,24 @@ def check(plan: Plan, root: str | Path | None = None) -> Checked:
     return found
 
 
-def run(plan: Plan, folder: str | Path, machine: str = "torch", **choices: Any) -> Any:
-    """Carry out a plan in a folder; `choices` are the keyword arguments of `shapeflow_torch.run.run`.
+def run(
+    plan: Plan,
+    folder: str | Path,
+    machine: str = "torch",
+    *,
+    listen: Callable[[Event], None] | None = None,
+    warn: Callable[[Diagnostic], None] | None = None,
+    **options: Any,
+) -> Any:
+    """Carry out a plan in a folder; `options` are the fields of `shapeflow.running.options.Options`.
 
-    `machine`: `torch` trains the model; `exact` computes what a plan for `random_features` reaches on average. Returns
-    the outcome. Raises `shapeflow.Refused`."""
-    if machine == "torch" and "needs" not in choices:
-        choices["needs"] = {"cpu": needs(plan, "cpu"), "cuda": needs(plan, "cuda")}
-    return backend(machine)().run(plan, Path(folder), **choices)
+    `machine`: `torch` trains the model; `exact` computes what a plan for `random_features` reaches on average.
+    `listen`: called with each event. `warn`: called with each warning; by default they are printed. Returns the
+    outcome. Raises `shapeflow.Refused`."""
+    if machine == "torch" and "needs" not in options:
+        options["needs"] = {"cpu": needs(plan, "cpu"), "cuda": needs(plan, "cuda")}
+    listeners = {name: each for name, each in (("listen", listen), ("warn", warn)) if each is not None}
+    return backend(machine)().run(plan, Path(folder), Options(**options), **listeners)
 
 
 def export(folder: str | Path, path: str | Path, **choices: Any) -> Any:

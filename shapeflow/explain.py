@@ -56,8 +56,9 @@ SENTENCES: Mapping[str, str] = {
     "includes it; the run is also evaluated where the cooldown begins. `sweep` and `compare` do not cool down. "
     "Default: 0%, no cooldown.",
     "evaluate": "How often the held-out error is measured, in addition to the end of every stage, and on how much "
-    "held-out data: `evaluate every 2% on 1_000_000 tokens`. By default every 2%, or less often, so that evaluation "
-    "adds at most 5% to the compute, on 32,768 tokens or all held-out images. Each value has its standard error.",
+    "held-out data: `evaluate every 2% on 1_000_000 tokens`. By default every 2%, or less often if that adds more "
+    "than 5% to the compute, but at least 20 times even if these add more: the plan then says so. Default size: 32,768 "
+    "tokens, or all held-out images. Each value has its standard error.",
     "checkpoint": "How often the run is saved, and which checkpoints are kept; default: every 10%, the newest two. "
     "`keep 3` keeps the newest three, and the last before every switch and before the cooldown, which is then saved in "
     "any case, so that a run can branch there. `keep 3 and best` also keeps the one with the lowest metric, which is "

@@ -27,13 +27,13 @@ from typing import Any
 
 import torch
 
+from shapeflow.api import run
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import Event, StepDone, TransitionApplied
 from shapeflow.ir.plan import Plan
 from shapeflow.running import run_log
 from shapeflow.running.execute import checkpoint_name
 from shapeflow_torch import checkpoint
-from shapeflow_torch.run import run
 
 
 def die(*_: object) -> Any:

@@ -57,8 +57,8 @@ SHARED_BY_STAGES = {"measured_files", "previews"}
 LOOP = {"ir.edits", "ir.events", "ir.plan"}
 """The shapeflow modules that `running.execute` imports."""
 TO_BACKENDS = {
-    *("running.execute", "running.follow", "running.launchers", "running.lock", "running.replica"),
-    *("running.run_folder", "running.run_log", "running.stop", "running.verdicts"),
+    *("running.execute", "running.follow", "running.launchers", "running.lock", "running.meter", "running.options"),
+    *("running.replica", "running.run_folder", "running.run_log", "running.stop", "running.verdicts"),
 }
 """The modules of `running` that a backend may import."""
 KNOW_REGISTRY = {"doctor", "explain", "running.specs", "stages.resolve"}

@@ -16,6 +16,7 @@ import attrs
 import pytest
 from plans import toy_image_plan
 
+from shapeflow.api import run
 from shapeflow.base import files
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli import answer
@@ -27,7 +28,6 @@ from shapeflow.ir.plan_json import load
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.running.runs import read_run
 from shapeflow_torch import checkpoint
-from shapeflow_torch.run import run
 
 
 def plan_of(*legs: tuple[int, int], **fields: Any) -> Plan:
@@ -272,6 +272,7 @@ def _sha(folder: Path) -> str:
 @pytest.mark.parametrize("then", [SHORT, LONG], ids=["back", "on"])
 def test_killed_while_it_changes_its_plan(then: Plan, tmp_path: Path, short: Path) -> None:
     """Whatever the moment, the run can be resumed by either plan."""
+    from shapeflow.running.options import Options
     from shapeflow_torch.choices import Choices
     from shapeflow_torch.folder import prepare
     from shapeflow_torch.lineage import plan_of as owner
@@ -279,7 +280,7 @@ def test_killed_while_it_changes_its_plan(then: Plan, tmp_path: Path, short: Pat
     about = {"sha256": _sha(short)}
 
     def resume(plan: Plan, folder: Path) -> None:
-        prepare(Choices(folder, folder.parent, True, "off", None), plan, about, lambda warning: None)
+        prepare(Choices(folder, Options(root=folder.parent, resume=True)), plan, about, lambda warning: None)
 
     def copied(folder: Path) -> None:
         shutil.copytree(short, folder)

@@ -15,6 +15,7 @@ from shapeflow.compiler import compile_file
 from shapeflow.ir.events import RunStarted, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.running.backend import backend
+from shapeflow.running.options import Options
 from shapeflow.running.pool import Job, Pool
 from shapeflow.running.runs import aside, read_run
 from shapeflow.running.sweep import sweep_jobs
@@ -58,9 +59,8 @@ def mixed_job(file: Path, steps: int, name: str, *sentences: str) -> Job:
 
 
 def train(plan: Plan, folder: Path, resume: bool = False, pause: int | None = None) -> None:
-    backend("torch")().run(
-        plan, folder, root=folder.parents[1], device="cpu", compile="off", resume=resume, pause=pause
-    )
+    options = Options(root=folder.parents[1], device="cpu", compile="off", resume=resume, pause=pause)
+    backend("torch")().run(plan, folder, options)
 
 
 def weights(folder: Path) -> list[str]:

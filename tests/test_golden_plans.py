@@ -15,7 +15,7 @@ from conftest import Golden
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
 from shapeflow.ir import plan_json
-from shapeflow.ir.events import StepDone, event_from_json, event_to_json
+from shapeflow.ir.events import OF_THE_CLOCK, StepDone, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
@@ -73,14 +73,14 @@ def thinned(plan: Plan) -> list[str]:
 
 
 def rounded(event: dict[str, object]) -> dict[str, object]:
-    """The event with numbers rounded to 6 digits, without `seconds`, `evaluating`, `errors` and `plan`.
+    """The event with numbers rounded to 6 digits, without measured times, `errors` and `plan`.
 
     Fitted laws differ in their last digits between processors, seconds are measured, and the plan's digest depends on
     all digits.
     """
     found: dict[str, object] = {}
     for key, value in event.items():
-        if key in ("seconds", "evaluating", "errors", "plan"):
+        if key in {*OF_THE_CLOCK, "errors", "plan"}:
             continue
         if isinstance(value, dict):
             found[key] = rounded(value)

@@ -26,7 +26,7 @@ from file_operations import Operation, Point, Watch
 from kill_forks import STUCK, Bench, End
 from shapeflow.base.files import write_text
 from shapeflow.cli import answer
-from shapeflow.ir.events import CheckpointSaved, Event, RunStarted, event_from_json, event_to_json
+from shapeflow.ir.events import OF_THE_CLOCK, CheckpointSaved, Event, RunStarted, event_from_json, event_to_json
 from shapeflow.ir.plan_json import save
 from shapeflow.running.execute import checkpoint_name
 
@@ -91,10 +91,7 @@ def told_alike(folder: Path, left: int) -> list[dict[str, object]]:
     """
     saved = CheckpointSaved(left, checkpoint_name(left))
     events = [event for event in told(folder) if not isinstance(event, RunStarted) and event != saved]
-    return [
-        {key: value for key, value in event_to_json(event).items() if key not in ("seconds", "evaluating")}
-        for event in events
-    ]
+    return [{key: value for key, value in event_to_json(event).items() if key not in OF_THE_CLOCK} for event in events]
 
 
 @pytest.mark.parametrize(("moment", "left"), MOMENTS.items())

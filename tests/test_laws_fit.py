@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
 from shapeflow.base.units import Amount
+from shapeflow.laws.fitting import descent
+from shapeflow.laws.fitting.huber import look
 from shapeflow.laws.fitting.solver import FitOptions, Fitted, at_bound, fit_laws
-from shapeflow.laws.logs.points import Point, Points, select
+from shapeflow.laws.logs.points import Floats, Point, Points, select
 
 OWN = FitOptions(exponent="own")
 
@@ -238,3 +241,18 @@ def test_points_that_follow_no_law_have_a_finite_fit() -> None:
             assert np.isfinite([fitted.a, fitted.b, fitted.c, fitted.d, fitted.objective]).all()
             assert fitted.a > 0
             assert fitted.c < error.min()
+
+
+def test_a_descent_ends_at_points_that_lie_on_their_laws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences of objectives are noise there: without an end, every descent would take all of its steps."""
+    looks = list[int]()
+
+    def counted(theta: Floats, *others: Any) -> tuple[Floats, Floats]:
+        looks.append(len(theta))
+        return look(theta, *others)
+
+    monkeypatch.setattr(descent, "look", counted)
+    _, sets = family(3, 0.0, 0.45)
+    for fitted in fit_laws(sets, FitOptions(exponent="pooled")):
+        assert fitted.b == pytest.approx(0.45, rel=1e-9)
+    assert len(looks) < 200

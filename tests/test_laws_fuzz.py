@@ -22,10 +22,10 @@ from test_laws_readers import FORMATS, ROWS, write
 from shapeflow.base.diagnostics import Report
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import Unreadable, document, lines, open_log
 from shapeflow.laws.logs.readers import parquet as parquet_reader
 from shapeflow.laws.logs.readers import tensorboard as tensorboard_reader
-from shapeflow.laws.logs.runs import Query
 from shapeflow.laws.logs.usable import COMPUTE, ERROR
 
 GIB = 1 << 30

@@ -19,7 +19,8 @@ from shapeflow.base.units import Amount
 from shapeflow.laws.fit import Fit
 from shapeflow.laws.logs.collect import read_logs
 from shapeflow.laws.logs.points import Point
-from shapeflow.laws.logs.runs import Logs, Query, Run
+from shapeflow.laws.logs.query import Query
+from shapeflow.laws.logs.runs import Logs, Run
 from shapeflow.laws.logs.schedule import diverged, learning_rate
 from shapeflow.laws.logs.series import error_names, evaluation
 from shapeflow.laws.logs.template import Template

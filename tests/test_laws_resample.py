@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from shapeflow.ir.law import Law, Provenance
-from shapeflow.laws.fitting.resample import RHO, SPREAD, Noise, directions, intervals, noise_of, resample
+from shapeflow.laws.fitting.resample import (
+    RHO,
+    SPREAD,
+    Noise,
+    autocorrelation,
+    directions,
+    intervals,
+    lay,
+    noise_of,
+    resample,
+)
 from shapeflow.laws.fitting.solver import FitOptions, Fitted, fit_draws, fit_laws
 from shapeflow.laws.logs.points import Floats, Points
 
@@ -209,3 +219,37 @@ def test_the_memory_of_many_runs_is_that_of_their_points() -> None:
         tracemalloc.stop()
     assert peak < 400e6
     assert noise.chance.sum() == pytest.approx(1)
+
+
+def test_many_runs_at_once_are_one_point_at_a_time() -> None:
+    rng = np.random.default_rng(3)
+    for lengths in ([1], [40], [1, 7, 30, 2, 7, 1], [3] * 200):
+        run = np.repeat(np.arange(len(lengths)), lengths)
+        basis = np.linalg.qr(np.stack([np.ones(len(run)), np.arange(len(run), dtype=float)], 1))[0][:, : len(run) - 1]
+        noise = noise_of(rng.normal(0, 0.01, len(run)) if len(run) > 1 else np.array([0.1]), run, basis)
+        found = lay(noise, run, 20, np.random.default_rng(5))
+        assert np.abs(found - laid_one_by_one(noise, run, 20, np.random.default_rng(5))).max() < 1e-12
+
+
+def laid_one_by_one(noise: Noise, run: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """What `lay` returns, one point at a time."""
+    cells = rng.choice(noise.chance.size, count, p=noise.chance.ravel())
+    rho, spread = RHO[cells // len(noise.spreads)], noise.spreads[cells % len(noise.spreads)]
+    sigma = np.sqrt(noise.squares.ravel()[cells] / rng.chisquare(noise.freedom, count))
+    drawn = rng.choice(noise.innovations, (count, len(run)))
+    laid = drawn.copy()
+    for at in range(1, len(run)):
+        if run[at] == run[at - 1]:
+            laid[:, at] = rho * laid[:, at - 1] + np.sqrt(1 - rho**2) * drawn[:, at]
+    levels = rng.normal(size=(count, len(np.unique(run))))[:, run]
+    return np.asarray(sigma[:, None] * (laid + spread[:, None] * levels))
+
+
+def test_the_autocorrelation_is_that_along_each_run() -> None:
+    rng = np.random.default_rng(4)
+    run = rng.integers(0, 30, 400)
+    points = Points(np.sort(rng.uniform(1e12, 1e15, 400)), np.ones(400), run)
+    residual = rng.normal(size=400)
+    each = [residual[run == one] for one in range(30)]
+    expected = sum(float(one[1:] @ one[:-1]) for one in each) / sum(float(one @ one) for one in each)
+    assert abs(autocorrelation(points, residual) - expected) < 1e-12

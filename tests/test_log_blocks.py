@@ -20,8 +20,8 @@ from shapeflow.laws.logs import kept, runs
 from shapeflow.laws.logs.collect import read_logs
 from shapeflow.laws.logs.finding.roles import roles_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
+from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import Log, Unreadable, delimited, lines, open_log
-from shapeflow.laws.logs.runs import Query
 
 pytest.importorskip("pyarrow", reason="tables are read in blocks by pyarrow")
 

@@ -22,7 +22,9 @@ from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.collect import read_logs
-from shapeflow.laws.logs.runs import Logs, Query
+from shapeflow.laws.logs.query import Query
+from shapeflow.laws.logs.readers import Log, open_log
+from shapeflow.laws.logs.runs import Logs
 from shapeflow.preview.plan import plan_view
 
 MODEL = """
@@ -607,6 +609,34 @@ def test_one_rate_of_a_sweep_is_proposed() -> None:
     assert not fitted("\n".join(examined.sentences))[1]
 
 
+def test_the_rates_of_a_sweep_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    begin = Log._begin
+
+    def counted(log: Log) -> None:
+        opened.append(log.path)
+        begin(log)
+
+    monkeypatch.setattr(Log, "_begin", counted)
+    counts = []
+    for peaks in ((0.003, 0.001), (0.003, 0.002, 0.001, 0.0005, 0.0003)):
+        found = [
+            {
+                **row,
+                "peak_lr": f"{peak:e}" if row["width"] == 64 else peak,
+                "val_loss": row["val_loss"] * (1 + 40 * off),
+            }
+            for peak in peaks
+            for off in [abs(peak - 0.001)]
+            for row in together()
+        ]
+        trainers.table(Path("a.csv"), found)
+        opened.clear()
+        assert any("`where` selects 0.001" in line or "selects 1.0" in line for line in table("a.csv").advice)
+        counts.append(len(opened))
+    assert counts[0] == counts[1]
+
+
 def test_doctor_counts_a_copy_once() -> None:
     for width, found in each():
         for name in (f"runs/{width}.csv", f"runs/{width} (1).csv"):
@@ -661,3 +691,65 @@ def test_tokens_are_not_called_steps(capsys: pytest.CaptureFixture[str]) -> None
     trainers.table(Path("a.csv"), found)
     assert answer(["doctor", "a.csv"]) == 0
     assert "tokens 2.62144e+06 to 2.62144e+08" in capsys.readouterr().out
+
+
+def test_one_letter_for_flops_is_no_step() -> None:
+    found = [
+        {"C": FLOPS[width] * row["step"], "L": row["val_loss"], "width": width} for width, of in each() for row in of
+    ]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert roles(examined) == {"C": "compute", "L": "error", "width": "axis"}
+    assert any(one.name == "C" and one.sure == "guess" and "rise along the runs" in one.why for one in examined.columns)
+    pasted(examined)
+
+
+def test_a_large_counter_of_no_known_name_is_no_step() -> None:
+    found = [{"T": 65536 * row["step"], "L": row["val_loss"], "width": width} for width, of in each() for row in of]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert "T" not in roles(examined)
+    assert not examined.sentences
+    assert any("no column counts compute" in line for line in examined.advice)
+
+
+def test_a_console_log_without_other_lines_is_no_table() -> None:
+    """Its laws are those of tables with the same numbers."""
+    for folder in ("lines", "tables"):
+        Path(folder).mkdir()
+    for width, found in each():
+        losses = [(row["step"], f"{row['val_loss']:.5f}") for row in found]
+        lines = [f"step {step} | loss {loss} | lr 1.0e-03 | 8,123 tok/s" for step, loss in losses]
+        Path(f"lines/width{width}.txt").write_text("\n".join(lines) + "\n")
+        cells = [f"{step},{loss},0.001" for step, loss in losses]
+        Path(f"tables/width{width}.csv").write_text("\n".join(["step,loss,lr", *cells]) + "\n")
+    examined = [table(folder) for folder in ("lines", "tables")]
+    assert [{one.format for one in found.files} for found in examined] == [{"text"}, {"CSV"}]
+    (laws, said), (same, _) = (fitted(MODEL + "\n".join(found.sentences)) for found in examined)
+    assert not [one for one in said if one.severity == "error"]
+    numbers = [{shape: (law.a, law.b, law.c, law.d) for shape, law in found.items()} for found in (laws, same)]
+    assert len(laws) == len(FLOPS)
+    assert numbers[0] == numbers[1]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_state_of_a_trainer_that_was_resumed(restarted: bool) -> None:
+    def total(width: int, step: int) -> float:
+        """Batches are twice as large after step 2000."""
+        return FLOPS[width] * (step + max(step - 2000, 0))
+
+    for width, found in each():
+        history: list[dict[str, Any]] = [{"step": row["step"], "loss": row["val_loss"]} for row in found]
+        history.insert(50, {"step": 2000, "total_flos": total(width, 2000), "train_runtime": 100.0})
+        end = total(width, 4000) - (total(width, 3000) if restarted else 0)
+        folder = Path(f"runs/width{width}")
+        folder.mkdir(parents=True)
+        state = {"global_step": 4000, "total_flos": end / 2 if restarted else end, "log_history": history}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+        log = open_log(folder / "trainer_state.json")
+        spent = {row["step"]: row.get("total_flos") for row in log.rows() if "loss" in row}
+        if restarted:
+            assert set(spent.values()) == {None}
+            assert any("is lower after more steps" in note for note in log.notes)
+        else:
+            assert spent == {step: pytest.approx(total(width, step)) for step in spent}

@@ -25,6 +25,7 @@ from shapeflow.cli import answer
 from shapeflow.ir.events import RunEnded, RunStarted, StepDone
 from shapeflow.ir.plan_json import load, save
 from shapeflow.running.launchers import Launch
+from shapeflow.running.options import Options
 from shapeflow.running.run_folder import remembered_root
 from shapeflow.running.stop import SIGNALS
 from shapeflow_torch.choices import Choices
@@ -291,9 +292,9 @@ def test_a_restart_goes_on_without_being_asked(tmp_path: Path) -> None:
     go(PLAN, tmp_path / "r", pause=5)
     data = json.loads((tmp_path / "r/data.json").read_text())
     ours, theirs = Launch("a-1", "none", 1), Launch("a-2", "none", 1)
-    choices = Choices(tmp_path / "r", tmp_path, True, "auto", None, launch=attrs.evolve(ours, restarts=0))
+    choices = Choices(tmp_path / "r", Options(root=tmp_path, resume=True), attrs.evolve(ours, restarts=0))
     prepare(choices, PLAN, data, lambda warning: None)
-    again = attrs.evolve(choices, resume=False, launch=ours)
+    again = attrs.evolve(choices, options=Options(root=tmp_path), launch=ours)
     start = prepare(again, PLAN, data, lambda warning: None)
     assert start.checkpoint == tmp_path / "r/checkpoints/step-000000005"
     with pytest.raises(Exception, match="run-exists"):

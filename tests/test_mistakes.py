@@ -35,6 +35,7 @@ ELSEWHERE: dict[str, str] = {
     "broken-grain": "test_edits.py::test_gather_refuses",
     "broken-image": "test_torch_images.py::test_a_file_that_is_no_image_is_named",
     "component-clash": "test_components.py::test_a_name_that_is_taken",
+    "many-epochs": "test_data_mixture.py::test_a_corpus_that_is_read_many_times_is_warned_of",
     "no-such-tracker": "test_tracking.py::test_names",
     "tracker-failed": "test_tracking.py::test_a_tracker_that_fails_is_dropped_with_one_warning",
     "too-many-entries": "test_walk.py::test_a_tree_above_the_limit",

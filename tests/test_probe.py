@@ -12,7 +12,7 @@ import attrs
 import pytest
 import torch
 
-from shapeflow.api import compile
+from shapeflow.api import compile, run
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
@@ -25,7 +25,6 @@ from shapeflow.running.probe import Asked, Probing, probing
 from shapeflow.running.probe.outcome import _reference
 from shapeflow.running.run_log import EVENTS, PLAN
 from shapeflow.running.runs import Run, read_run
-from shapeflow_torch.run import run
 
 torch.set_num_threads(1)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from plans import toy_image_plan
 
+from shapeflow.api import run
 from shapeflow.base.diagnostics import Refused, Report, Source
 from shapeflow.compiler import compile_file
 from shapeflow.ir.events import CheckpointSaved
@@ -17,7 +18,6 @@ from shapeflow.ir.retention import Retention, retained
 from shapeflow.language.fmt import formatted
 from shapeflow.language.parse import parse
 from shapeflow.running.runs import read_run
-from shapeflow_torch.run import run
 
 FILE = """
 model      vit(depth: 1, head_width: 8, patch: 4 px)

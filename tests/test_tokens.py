@@ -20,6 +20,7 @@ from sources import TEXTS
 from sources import refused as mistakes
 from torch_tools import CPU
 
+from shapeflow.api import run
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
@@ -33,7 +34,6 @@ from shapeflow.ir.plan import Plan
 from shapeflow_torch.data import open_data
 from shapeflow_torch.data.tokens import mapped
 from shapeflow_torch.data.windows import Windows, gather
-from shapeflow_torch.run import run
 
 COUNT, HELD_OUT = 40_000, 4_000
 
@@ -114,6 +114,7 @@ def test_held_out_tokens_are_in_no_training_window(corpus: Path) -> None:
             assert int(data.batch(0, step, 0, 200, context, slice(0, 200))[1].max()) < COUNT - HELD_OUT
         held_out = [x for x, *_ in data.held_out(context, 0, 1)]
         assert min(int(x.min()) for x in held_out) >= COUNT - HELD_OUT
+    data = opened(corpus, order="drawn")
     ends = [int(data.batch(0, step, 0, 2_000, 64, slice(0, 2_000))[1].max()) for step in range(200)]
     assert max(ends) == COUNT - HELD_OUT - 1
     wider = opened(corpus, held_out=0.25)

@@ -15,6 +15,7 @@ from teachers import vit_weights, write_zeros
 from torch import Tensor
 from torch_tools import CPU, losses, outputs, relative
 
+from shapeflow.api import run
 from shapeflow.base.diagnostics import Refused
 from shapeflow.cli import answer
 from shapeflow.ir.events import CheckpointSaved, Event, RunStarted
@@ -29,7 +30,6 @@ from shapeflow_torch.objectives import Asked, Objective, Site, objective_of
 from shapeflow_torch.objectives.distill import Distill, divergence
 from shapeflow_torch.objectives.parts import IGNORED, cross_entropy
 from shapeflow_torch.objectives.teacher import Teacher
-from shapeflow_torch.run import run
 
 STUDENT, TEACHER = [[2.0, 1, 0], [0, 3, -1]], [[3.0, 0, -1], [1, 2, 0]]
 LABELS = torch.tensor([0, 1])

@@ -14,11 +14,11 @@ import pytest
 from plans import toy_image_plan
 from torch_tools import machine
 
+from shapeflow.api import run
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.events import Event, RunEnded, RunStarted, StepDone
 from shapeflow.running import run_log
 from shapeflow_torch import checkpoint, folder
-from shapeflow_torch.run import run
 
 PLAN = toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=4)
 

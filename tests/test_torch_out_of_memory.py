@@ -141,7 +141,7 @@ def test_auto_chooses_what_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_auto_needs_an_estimate(tmp_path: Path) -> None:
-    found = refused(PLAN, tmp_path / "run", micro_batch="auto")
+    found = refused(PLAN, tmp_path / "run", micro_batch="auto", needs={})
     assert found.code == "memory-unknown"
 
 

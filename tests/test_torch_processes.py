@@ -29,7 +29,7 @@ LOST = """
     from plans import toy_image_plan
     import shapeflow_torch.machine as m
     from shapeflow.base.diagnostics import Refused
-    from shapeflow_torch.run import run
+    from shapeflow.api import run
 
     step = m.TorchMachine.step
 
@@ -65,7 +65,7 @@ PEER = """
     from plans import toy_image_plan
     from shapeflow.base.diagnostics import Refused
     from shapeflow_torch import machine as m
-    from shapeflow_torch.run import run
+    from shapeflow.api import run
 
     step = m.TorchMachine.step
 
@@ -114,7 +114,7 @@ ALONE = """
     from shapeflow.base.files import cannot_write
     from shapeflow.running import run_log
     from shapeflow.running.lock import Lock
-    from shapeflow_torch.run import run
+    from shapeflow.api import run
 
     write = run_log.Log.write
 

@@ -17,6 +17,7 @@ from plans import toy_image_plan
 from safetensors.torch import load_file
 from torch_tools import losses, machine
 
+from shapeflow.api import run
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import (
@@ -31,10 +32,10 @@ from shapeflow.ir.events import (
 )
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import execute
+from shapeflow.running.follow import Outcome
 from shapeflow.running.lock import Lock
 from shapeflow.running.pool import Job
 from shapeflow_torch import TorchBackend, devices
-from shapeflow_torch.run import Outcome, run
 from shapeflow_torch.team import Team
 
 PLAN = toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=4)

@@ -14,6 +14,7 @@ from sources import compiled
 from torch import Tensor
 from torch_tools import CPU, losses, relative
 
+from shapeflow.api import run
 from shapeflow.base.diagnostics import Report
 from shapeflow.cli import answer
 from shapeflow.ir.events import StepDone
@@ -28,7 +29,6 @@ from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.objectives import teacher as teachers
 from shapeflow_torch.objectives.distill import Distill, divergence
 from shapeflow_torch.objectives.teacher import Teacher
-from shapeflow_torch.run import run
 
 IMAGES = """
 model vit(depth: 1, head_width: 8, width: 16, patch: 2 px)

@@ -16,7 +16,7 @@ from torch_tools import machine
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.cli import answer
 from shapeflow.ir import plan_json
-from shapeflow.ir.events import Event, Measured, StepDone
+from shapeflow.ir.events import Event, Measured, RunStarted, StepDone
 from shapeflow.running.execute import execute
 from shapeflow.tracking import About, Tracking, tracker_of
 
@@ -93,6 +93,15 @@ def test_a_resumed_run_is_continued(tmp_path: Path, events: list[Event]) -> None
     tracked(tmp_path, events, again)
     tracked(tmp_path, events, anew, continues=False)
     assert [tracker.calls[0][1].identity for tracker in (first, again, anew)] == [None, "7", None]
+
+
+def test_the_log_of_a_resumed_run_begins_once(tmp_path: Path, events: list[Event]) -> None:
+    resumed = [*events[:5], RunStarted(PLAN.digest, 3), *events[5:]]
+    once, twice = Recorder(), Recorder()
+    tracked(tmp_path, events, once, continues=False)
+    assert tracked(tmp_path, resumed, twice, continues=False) == []
+    assert [call[0] for call in twice.calls].count("begin") == 1
+    assert twice.calls[1:] == once.calls[1:]
 
 
 def test_a_run_that_breaks_off_is_ended_as_not_finished(tmp_path: Path, events: list[Event]) -> None:

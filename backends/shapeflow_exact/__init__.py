@@ -13,6 +13,7 @@ from shapeflow.ir.plan import Plan
 
 if TYPE_CHECKING:
     from shapeflow.running.follow import Outcome
+    from shapeflow.running.options import Options
 
 __all__ = ["ExactBackend"]
 
@@ -26,11 +27,11 @@ class ExactBackend:
         """Import what a run needs."""
         import shapeflow_exact.run  # noqa: F401
 
-    def run(self, plan: Plan, folder: Path, **choices: Any) -> Outcome:
+    def run(self, plan: Plan, folder: Path, options: Options, **listeners: Any) -> Outcome:
         """Carry out a plan in a folder; see `shapeflow_exact.run.run`."""
         from shapeflow_exact.run import run
 
-        return run(plan, folder, **choices)
+        return run(plan, folder, options, **listeners)
 
     def fork(self, source: Path, plan: Plan, folder: Path) -> None:
         """Create a run folder for a plan that begins like the run in `source`. It repeats the steps of that run, which

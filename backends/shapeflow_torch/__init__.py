@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shapeflow.base.shapes import Shape
     from shapeflow.ir.profile import Machine, Pace
     from shapeflow.running.follow import Outcome
+    from shapeflow.running.options import Options
     from shapeflow.running.verdicts import Checked
     from shapeflow_torch.data.images import Images
     from shapeflow_torch.data.windows import Windows
@@ -39,11 +40,11 @@ class TorchBackend:
 
         import shapeflow_torch.run  # noqa: F401
 
-    def run(self, plan: Plan, folder: Path, **choices: Any) -> Outcome | None:
+    def run(self, plan: Plan, folder: Path, options: Options, **listeners: Any) -> Outcome | None:
         """Train a plan in a folder; see `shapeflow_torch.run.run`."""
         from shapeflow_torch.run import run
 
-        return run(plan, folder, **choices)
+        return run(plan, folder, options, **listeners)
 
     def check(self, plan: Plan, root: Path | None = None) -> Checked:
         """Check every switch of a plan on a small model; see `shapeflow_torch.check.check`.

@@ -30,8 +30,8 @@ def _advised(found: Diagnostic, choices: Choices) -> Diagnostic:
     if found.code == "disk-full":
         help_ = f"free some space, then continue with `{resume_command(choices.folder)}`; older checkpoints are intact"
         return attrs.evolve(found, help=help_)
-    if found.code == "data-missing" and str(choices.root) in found.message:
-        begin = f"relative paths begin at `{choices.root}`; `--root FOLDER` names another folder"
+    if found.code == "data-missing" and str(choices.options.root) in found.message:
+        begin = f"relative paths begin at `{choices.options.root}`; `--root FOLDER` names another folder"
         return attrs.evolve(found, help=begin if found.help is None else f"{found.help}; {begin}")
     return found
 
@@ -44,5 +44,5 @@ def _after_divergence(choices: Choices) -> str:
         return f"{change}, and start again in another folder: there is no checkpoint from before"
     source = f"{choices.folder}@{step_in(last)}"
     fresh = choices.folder.with_name(f"{choices.folder.name}-2")
-    words = [shlex.quote(choices.file), "--set", "'optimizer ...'", "--from", shlex.quote(source), "-o"]
+    words = [shlex.quote(choices.options.file), "--set", "'optimizer ...'", "--from", shlex.quote(source), "-o"]
     return f"{change}, and go on from the last checkpoint: `shapeflow run {' '.join(words)} {shlex.quote(str(fresh))}`"

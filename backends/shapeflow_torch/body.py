@@ -91,15 +91,21 @@ class Body:
         shares the sum with the other processes."""
         return contextlib.nullcontext() if self._shared is None else self._shared.no_sync()
 
-    def update(self, factors: Factors, average_age: int, memory: float, worth: Callable[[int], float]) -> None:
-        """Make one update from the gradients. `factors`: factors of the step's learning rate; `average_age`: number of
-        steps in the average; `memory`, `worth`: see `Optimizer.set_rates`.
+    def gradient_norm(self) -> Tensor:
+        """Return the norm of the gradients of all parameters."""
+        return nn.utils.get_total_norm([p.grad for p in self._parameters.values() if p.grad is not None])
+
+    def update(
+        self, norm: Tensor, factors: Factors, average_age: int, memory: float, worth: Callable[[int], float]
+    ) -> None:
+        """Make one update from the gradients. `norm`: their `gradient_norm`; `factors`: factors of the step's learning
+        rate; `average_age`: number of steps in the average; `memory`, `worth`: see `Optimizer.set_rates`.
 
         Raises Refused `undeclared-state` after the first update if the optimizer's state differs from its
         declaration."""
         settings = self.rules.settings
         parameters: list[Tensor] = list(self._parameters.values())
-        nn.utils.clip_grad_norm_(parameters, settings.clip)
+        nn.utils.clip_grads_with_norm_(parameters, settings.clip, norm)
         self.rules.set_rates(self.optimizer, factors, memory, worth)
         self.optimizer.step()
         if not self._checked:

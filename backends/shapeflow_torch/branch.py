@@ -14,9 +14,9 @@ from shapeflow.base.files import cannot_write, read_text, runs, sync_folder, wri
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import RunBranched
 from shapeflow.ir.plan import Plan
+from shapeflow.running.options import Origin
 from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
 from shapeflow_torch.checkpoint import adopt, digest_of, saved, step_of
-from shapeflow_torch.choices import Origin
 from shapeflow_torch.folder import check_data, intact
 from shapeflow_torch.lineage import check_history, kept_as, lines_until, plan_of, shared
 

@@ -11,6 +11,7 @@ from shapeflow.ir.edits import Floats
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.random_features import deviations
 from shapeflow_torch.data import Data
+from shapeflow_torch.data.mixture import Corpora
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.data.random import PROBE, generator
 from shapeflow_torch.data.windows import Windows
@@ -66,7 +67,7 @@ class DataInputs:
 
     def batch(self, seed: int, step: int, before: int, samples: int, size: int | None, part: slice) -> Pair:
         """Return inputs and targets of the plan's data, images as float64."""
-        if isinstance(self.data, Windows):
+        if isinstance(self.data, Windows | Corpora):
             inputs, targets = self.data.batch(seed, step, before, samples, self.largest, part)
             return inputs[:, :size], targets[:, :size]
         images, classes = self.data.batch(seed, step, before, samples, size, part)

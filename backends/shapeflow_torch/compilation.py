@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from shapeflow.ir.plan import Plan
+from shapeflow.running.options import Compile
 from shapeflow_torch.models import Net
-
-Compile = Literal["auto", "on", "off"]
 
 _GRAPHS = 6
 """Maximum number of graphs of one block in one shape: with or without gradients, times three kinds of mask (no mask,

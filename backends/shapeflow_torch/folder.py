@@ -47,12 +47,12 @@ def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callabl
     Raises Refused `run-exists`, `no-run`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`, `data-changed`,
     `other-history`, before anything is written; and `cannot-write`, `disk-full`.
     """
-    folder, resume = choices.folder, choices.resume or restarted(choices)
+    folder, resume = choices.folder, choices.options.resume or restarted(choices)
     require_startable(folder, resume, "torch")
     found = intact(folder / CHECKPOINTS, warn)
     before = earlier_plan(folder, plan, found)
     done = 0 if found is None else step_of(found, None)
-    if done == plan.steps and (outcome := earlier_end(folder, choices.until)) is not None:
+    if done == plan.steps and (outcome := earlier_end(folder, choices.options.until)) is not None:
         return Start(found, outcome)
     if resume and (folder / DATA).exists():
         check_data(folder, data)
@@ -62,7 +62,7 @@ def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callabl
     elif not (folder / PLAN).exists():
         plan_json.save(plan, folder / PLAN)
     write_text(folder / DATA, json.dumps(data, indent=1, sort_keys=True) + "\n")
-    remember(folder, choices.root, choices.launch)
+    remember(folder, choices.options.root, choices.launch)
     write_text(folder / EVENTS, lines_until(folder / EVENTS, done))
     return Start(found)
 

@@ -87,6 +87,8 @@ class TorchMachine:
         """Steps done, if a run can continue from the present state as if nothing had happened. None: before the first
         step, and while an update, a switch or an evaluation is made."""
         self._stage = 0
+        self.gradient_norm: float | None = None
+        """Norm of all gradients of the last step, before clipping."""
 
     def take(self, stage: Stage) -> None:
         self._become(first_ledger(self.plan), self.plan.seed)
@@ -127,14 +129,16 @@ class TorchMachine:
     def step(self, stage: Stage, step: int, compute: float) -> float:
         """See `Machine`. Raises Refused `loss-not-finite`, `no-prefix-mask`."""
         del compute
-        mean = self._agree(self.gradients(stage, step))
+        loss = self.gradients(stage, step)
+        norm = self.body.gradient_norm()
+        mean, self.gradient_norm = self._agree(loss, norm)
         if not math.isfinite(mean):
             raise Refused(_diverged(f"the loss of step {step + 1} is {mean}"))
         self.resumable = None
         memory = self.plan.stages[self.plan.stage_at(step + 1)].memory
         worth = partial(remembered, self.plan, step)
         self._error = None
-        self.body.update(factors(self.plan, step), self.average_age, memory, worth)
+        self.body.update(norm, factors(self.plan, step), self.average_age, memory, worth)
         self.average_age, self._done = self.average_age + 1, step + 1
         if step + 1 == stage.last_step:
             self._settle()
@@ -283,17 +287,19 @@ class TorchMachine:
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         return autocast(self.team.device, self._dtype)
 
-    def _agree(self, loss: Tensor) -> float:
-        """Return the mean loss of all processes. The same reduction also shares which signals asked any of them to
-        stop."""
-        asked = self._stop()
+    def _agree(self, loss: Tensor, norm: Tensor) -> tuple[float, float]:
+        """Return the mean loss of all processes, and the norm of the gradients, which is the same in all. The same
+        reduction also shares which signals asked any of them to stop. It waits for the device once."""
+        asked, norm = self._stop(), norm.to(loss)[None]
         if self.team.world == 1:
             self._stopping = asked
-            return float(loss)
+            mean, found = torch.cat((loss[None], norm)).tolist()
+            return float(mean), float(found)
         heard = loss.new_tensor([float(asked == name) for name in _SIGNALS])
-        mean, *stops = self.team.sum(torch.cat(((loss / self.team.world)[None], heard))).tolist()
+        shared = self.team.sum(torch.cat(((loss / self.team.world)[None], heard)))
+        mean, *stops, found = torch.cat((shared, norm)).tolist()
         self._stopping = next((name for name, count in zip(_SIGNALS, stops, strict=True) if count), None)
-        return float(mean)
+        return float(mean), float(found)
 
 
 def _check_arrival(ledger: Ledger, stage: Stage) -> None:

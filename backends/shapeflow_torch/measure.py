@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.events import Evaluation
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.mixture import Corpora
 from shapeflow_torch.data.vectors import Vectors
 from shapeflow_torch.data.windows import Windows
 from shapeflow_torch.losses import logits_of
@@ -20,6 +21,7 @@ from shapeflow_torch.models import Net
 from shapeflow_torch.models.random_features import RandomFeatures
 from shapeflow_torch.team import Team
 
+OWN, LONGEST = "loss@own", "loss@longest"
 SQUARED_ERROR = "squared_error"
 _FEWSHOT = "fewshot_error@"
 _RIDGE = 1e-2
@@ -29,7 +31,9 @@ _RIDGE = 1e-2
 def metrics(data: Data, metric: str) -> tuple[str, ...]:
     """Return the names of the metrics that `measure` returns. `metric`: the plan's metric."""
     if isinstance(data, Windows):
-        return "loss@own", "loss@longest"
+        return OWN, LONGEST
+    if isinstance(data, Corpora):
+        return (OWN, LONGEST, *(f"{LONGEST}/{name}" for name in data.parts))
     if isinstance(data, Vectors):
         return (SQUARED_ERROR,)
     return tuple(dict.fromkeys(("classification_error", "cross_entropy", metric)))
@@ -43,11 +47,15 @@ def measure(net: Net, data: Data, size: int | None, metric: str, team: Team, lar
     evaluates its share of the held-out data, and all return the same values. `largest`: samples of this size that it
     computes at once; None: as many as it reads at once.
 
+    A mixture of corpora: the mean of each loss with their weights, and the loss of each corpus as `loss@longest/NAME`.
     Text: `loss@own` and `loss@longest`, in nats per token over the same targets; their standard errors are those of a
     mean over windows of the longest context, since tokens of one window are not independent. Images:
     `classification_error` and `cross_entropy` (nats), and `fewshot_error@K` if it is the plan's metric, since it needs
     a regression. Vectors: the expected `squared_error`, which has no standard error.
     """
+    if isinstance(data, Corpora):
+        parts = {name: _text(net, one, size or one.longest, team, largest) for name, one in data.parts.items()}
+        return _mean(parts, data.weights)
     if isinstance(data, Windows):
         return _text(net, data, size or data.longest, team, largest)
     if isinstance(data, Vectors):
@@ -72,9 +80,21 @@ def _text(net: Net, data: Windows, context: int, team: Team, largest: int | None
     tokens = None if largest is None else largest * context
     own = _loss(net, data, context, team, tokens)
     longest = own if context == data.longest else _loss(net, data, data.longest, team, tokens)
-    found = {"loss@own": own, "loss@longest": longest}
+    found = {OWN: own, LONGEST: longest}
     errors = {name: error for name, (_, error) in found.items() if error is not None}
     return Evaluation({name: loss for name, (loss, _) in found.items()}, errors)
+
+
+def _mean(parts: Mapping[str, Evaluation], weights: Sequence[float]) -> Evaluation:
+    """Return the mean losses of several corpora, and the loss of each at the longest context."""
+    values = {f"{LONGEST}/{name}": one.values[LONGEST] for name, one in parts.items()}
+    errors = {f"{LONGEST}/{name}": one.errors[LONGEST] for name, one in parts.items() if LONGEST in one.errors}
+    pairs = list(zip(parts.values(), weights, strict=True))
+    for loss in (OWN, LONGEST):
+        values[loss] = sum(weight * one.values[loss] for one, weight in pairs)
+        if all(loss in one.errors for one, _ in pairs):
+            errors[loss] = math.hypot(*(weight * one.errors[loss] for one, weight in pairs))
+    return Evaluation(values, errors)
 
 
 def _loss(net: Net, data: Windows, context: int, team: Team, tokens: int | None) -> tuple[float, float | None]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
 from shapeflow.running import launchers
-from shapeflow.running.follow import Goal, Listen, Outcome
+from shapeflow.running.follow import Listen, Outcome
+from shapeflow.running.options import Options
 from shapeflow.running.stop import EXIT_STOPPED, Stop
 from shapeflow_torch import distribute
-from shapeflow_torch.choices import Choices, Needs, Origin
-from shapeflow_torch.compilation import Compile
+from shapeflow_torch.choices import Choices
 from shapeflow_torch.devices import place
 from shapeflow_torch.team import Team
 from shapeflow_torch.train import Warn, train
@@ -31,37 +30,12 @@ def print_warning(diagnostic: Diagnostic) -> None:
 def run(
     plan: Plan,
     folder: Path,
-    *,
-    device: str = "auto",
-    processes: int | None = None,
-    gpus: int | None = None,
-    resume: bool = False,
-    root: Path | None = None,
-    compile: Compile = "auto",
-    until: Goal | None = None,
-    pause: int | None = None,
-    origin: tuple[Path, int | None] | None = None,
-    micro_batch: int | Literal["auto"] | None = None,
-    checkpoint_activations: bool = False,
-    needs: Needs | None = None,
-    file: str = "FILE",
+    options: Options,
     listen: Listen = lambda event: None,
     warn: Warn = print_warning,
 ) -> Outcome | None:
     """Train a plan in a folder (see `folder.py`). SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 end the run
     after a checkpoint; a second SIGINT ends it at once, by KeyboardInterrupt.
-
-    `device`: auto, cpu or cuda; `processes`: number of processes that share every step; `gpus`: number of GPUs, with
-    one process each; `root`: base directory of relative data paths (default: the working directory); `until`: end
-    early, after a checkpoint, once this held-out metric is at most this value; `pause`: end early, after a checkpoint,
-    at the end of this step; `origin`: the folder of another run, and the step of its checkpoint (None: the newest) from
-    which this run goes on; with `resume`, a run that is in `folder` already is continued instead; `micro_batch`:
-    largest number of samples (images, windows of text) whose forward and backward pass a process makes at once, or
-    `auto`, the most that fits; `checkpoint_activations`: keep only the inputs of blocks, and compute each block again
-    in the backward pass. A resumed run may choose others: neither changes what a step computes, except for rounding.
-    `needs`: the estimates of memory for each kind of device (`shapeflow.running.memory.needs`), for `auto` and for what
-    is said if there is too little. `file`: the plan's file as the
-    user names it, for diagnostics.
 
     If RANK and WORLD_SIZE are set, for example by torchrun, or `srun` started several tasks, this process joins the
     others and does not launch any. In that case only the leader calls `listen`, and all other processes return None, or
@@ -76,28 +50,15 @@ def run(
     `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `out-of-memory`, `memory-unknown`, `wrong-parameters`,
     `teacher-missing`, `teacher-broken`, `teacher-changed`.
     """
-    own = launchers.placed()
-    saving = (micro_batch, checkpoint_activations, needs or {})
-    choices = Choices(
-        folder,
-        root or Path.cwd(),
-        resume,
-        compile,
-        until,
-        pause,
-        launchers.launch_of(),
-        file,
-        *saving,
-        origin=None if origin is None else Origin(*origin),
-    )
+    own, choices = launchers.placed(), Choices(folder, options, launchers.launch_of())
     if own is not None:
-        _require_one_launcher(own, processes, gpus)
-        with Stop() as stop, distribute.losses_named(choices), distribute.joined(device, own) as team:
+        _require_one_launcher(own, options.processes, options.gpus)
+        with Stop() as stop, distribute.losses_named(choices), distribute.joined(options.device, own) as team:
             outcome = train(plan, choices, team, stop, listen, warn)
         if outcome.interrupted and not team.leads:
             raise SystemExit(EXIT_STOPPED)
         return outcome if team.leads else None
-    where = place(device, processes, gpus)
+    where = place(options.device, options.processes, options.gpus)
     if where.processes > 1:
         check_shares(plan, where.processes)
         return distribute.launch(plan, choices, where, listen, warn)

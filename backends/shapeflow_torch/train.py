@@ -20,7 +20,9 @@ from shapeflow_torch.branch import branch
 from shapeflow_torch.choices import Choices
 from shapeflow_torch.compilation import wants_compile
 from shapeflow_torch.data import Data, open_data
+from shapeflow_torch.data.mixture import Corpora
 from shapeflow_torch.folder import Start, prepare, restarted
+from shapeflow_torch.hardware import hardware_of
 from shapeflow_torch.losses import Saving
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
@@ -47,34 +49,38 @@ def train(
 def _train(
     plan: Plan, choices: Choices, team: Team, stop: Callable[[], str | None], listen: Listen, warn: Warn
 ) -> Outcome:
-    compiled = wants_compile(choices.compile, team.device)
+    compiled = wants_compile(choices.options.compile, team.device)
     if team.device.type == "cpu":
         be_deterministic(compiled)
         choose_threads(plan)
     check_shares(plan, team.world)
-    data = open_data(plan, choices.root, team.device)
-    if choices.until is not None:
-        _check_goal(choices.until[0], data, plan)
-    needs = choices.needs.get(team.device.type, {})
+    data = open_data(plan, choices.options.root, team.device)
+    if choices.options.until is not None:
+        _check_goal(choices.options.until[0], data, plan)
+    needs = choices.options.needs.get(team.device.type, {})
     saving = _saving(plan, data, choices, needs, team, compiled)
-    machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.root, saving=saving)
+    machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.options.root, saving=saving)
     locks: list[Lock] = []
 
     def ready() -> Start:
         about, begun = data.describe(), choices
-        again = (choices.resume or restarted(choices)) and (choices.folder / PLAN).exists()
-        if choices.origin is not None and not again:
-            branch(choices.origin, plan, about, choices.folder, warn)
-            begun = attrs.evolve(choices, resume=True)
+        again = (choices.options.resume or restarted(choices)) and (choices.folder / PLAN).exists()
+        if choices.options.origin is not None and not again:
+            branch(choices.options.origin, plan, about, choices.folder, warn)
+            begun = attrs.evolve(choices, options=attrs.evolve(choices.options, resume=True))
         locks.append(Lock(choices.folder))
         return prepare(begun, plan, about, warn)
 
     try:
         start = team.share(ready)
+        if team.leads and isinstance(data, Corpora) and (repeated := data.repeated(plan)) is not None:
+            warn(repeated)
         if start.outcome is not None:
             return start.outcome
         checkpoints = choices.folder / CHECKPOINTS
-        asked = Course(checkpoints, start.checkpoint, choices.until, choices.pause, _written(saving))
+        ends = choices.options.until, choices.options.pause
+        hardware = hardware_of(team, choices.options.peak_flops)
+        asked = Course(checkpoints, start.checkpoint, *ends, _written(saving), hardware)
         with memory_guarded(machine, checkpoints, saving, needs):
             return follow(plan, machine, choices.folder if team.leads else None, asked, listen)
     finally:
@@ -86,15 +92,15 @@ def _saving(
     plan: Plan, data: Data, choices: Choices, needs: Mapping[Shape, Need], team: Team, compiled: bool
 ) -> Saving:
     """Return how steps save memory. On a GPU, what `auto` estimates is tried. Raises Refused `memory-unknown`."""
-    if choices.micro_batch != "auto":
-        return Saving(choices.micro_batch, choices.recompute)
-    limits = chosen(plan, needs, team, choices.recompute)
+    if choices.options.micro_batch != "auto":
+        return Saving(choices.options.micro_batch, choices.options.checkpoint_activations)
+    limits = chosen(plan, needs, team, choices.options.checkpoint_activations)
     if team.device.type == "cuda":
-        alone = TorchMachine(plan, data, Team(device=team.device), compiled=compiled, root=choices.root)
-        limits = tried(alone, limits, choices.recompute, team)
+        alone = TorchMachine(plan, data, Team(device=team.device), compiled=compiled, root=choices.options.root)
+        limits = tried(alone, limits, choices.options.checkpoint_activations, team)
         del alone
         torch.cuda.empty_cache()
-    return Saving(limits, choices.recompute)
+    return Saving(limits, choices.options.checkpoint_activations)
 
 
 def _written(saving: Saving) -> dict[str, int] | None:

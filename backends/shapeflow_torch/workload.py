@@ -66,7 +66,7 @@ def check_shares(plan: Plan, processes: int) -> None:
     worst: tuple[int, str] | None = None
     for stage in plan.stages:
         for shape, edits in ((stage.shape, stage.reading), *((b.shape, b.edits) for b in stage.blends)):
-            samples = samples_of(batch_of(stage, edits), _context(plan, edits))
+            samples = samples_of(batch_of(stage, edits), context_of(plan, edits))
             common = int(np.gcd(common, samples))
             if samples % processes and worst is None:
                 worst = samples, str(shape)
@@ -80,7 +80,7 @@ def check_shares(plan: Plan, processes: int) -> None:
     )
 
 
-def _context(plan: Plan, edits: Sequence[Edit]) -> int | None:
+def context_of(plan: Plan, edits: Sequence[Edit]) -> int | None:
     context = _slot(edits, "context")
     fixed = plan.slots.get("context")
     return context if context is not None else fixed if isinstance(fixed, int) else None

@@ -66,7 +66,13 @@ _COMPONENTS = {
     "gets its value from the axis.",
     "two-objectives": "Either an `objective` sentence sets the loss for the whole run, or an axis `loss` sets it for "
     "each stage. Keep one of them.",
-    "mixture-weights": "A mixture has one weight for each of its objectives, and at least one weight must be above 0.",
+    "mixture-weights": "A mixture has one weight for each of its parts, objectives or corpora, and at least one weight "
+    "must be above 0.",
+    "corpora-differ": "The corpora of a mixture are texts with the same vocabulary, tokenizer and end-of-document "
+    "token: one model reads all of them. The number of tokens of a step is set once, in the mixture.",
+    "many-epochs": "The run reads a corpus of its mixture many times. Up to about four epochs, repeated text is worth "
+    "almost as much as new text (Muennighoff et al. 2023, arXiv 2305.16264); after that less and less. Give the corpus "
+    "a smaller weight, shorten the run, or add text.",
     "not-mixable": "These objectives cannot be combined in one mixture: an objective that masks its own samples needs "
     "other inputs than the rest, and label smoothing cannot be applied to the soft targets of a teacher. Share the "
     "steps instead: list both on an axis `loss`, and use `blend` or `with` a share.",

@@ -43,6 +43,8 @@ class Limits:
     omitted: bool = False
     """Whether the setting is left out of JSON at its default: a setting that is newer than plans and laws which must
     keep their digests."""
+    compared: bool = True
+    """Whether measurements with another value are of something else, and are not used."""
     example: str = ""
     """An example value as written in a file, for a setting that does not accept every value of its type."""
 
@@ -59,10 +61,13 @@ def setting(
     help: str = "",
     example: str = "",
     omitted: bool = False,
+    compared: bool = True,
 ) -> Any:
     """An attrs field that a `.shape` file may set. `units`: the accepted dimensions; none for a number without a
     unit."""
-    limits = Limits(units, low, high, above, below, kind, first, help, omitted=omitted, example=example)
+    limits = Limits(
+        units, low, high, above, below, kind, first, help, omitted=omitted, compared=compared, example=example
+    )
     return attrs.field(default=default, metadata={_META: limits})
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from shapeflow.ir.events import Event
     from shapeflow.ir.plan import Plan
     from shapeflow.running.follow import Outcome
+    from shapeflow.running.options import Goal, Origin
 
 
 @click.command("run")
@@ -45,16 +47,20 @@ if TYPE_CHECKING:
 @click.option(
     "--from",
     "origin",
+    callback=lambda _, __, text: None if text is None else _origin(text),
     metavar="FOLDER[@STEP]",
     help="Go on from a checkpoint of another run (the newest, or that of STEP), in a new folder.",
 )
-@click.option("--until", metavar="METRIC<=VALUE", help="Stop as soon as a held-out value is this low.")
+@click.option(
+    "--until",
+    callback=lambda _, __, text: None if text is None else _goal(text),
+    metavar="METRIC<=VALUE",
+    help="Stop as soon as a held-out value is this low.",
+)
 @click.option(
     "--pause", type=click.IntRange(1, MOST), metavar="STEP", help="Save a checkpoint after this step and stop."
 )
-@click.option(
-    "--compile", "compile_", type=click.Choice(["auto", "on", "off"]), default="auto", help="Use torch.compile."
-)
+@click.option("--compile", type=click.Choice(["auto", "on", "off"]), default="auto", help="Use torch.compile.")
 @click.option(
     "--micro-batch",
     callback=lambda _, __, text: None if text is None else _count(text),
@@ -73,6 +79,12 @@ if TYPE_CHECKING:
     metavar="TRACKER",
     help="Send the run's values to tensorboard, wandb, mlflow, trackio or PACKAGE:CLASS; may be repeated.",
 )
+@click.option(
+    "--peak-flops",
+    callback=lambda _, __, text: None if text is None else _peak(text),
+    metavar="FLOPS",
+    help="Peak of one device per second, for the MFU: '989 TFLOPs'.  [that of a table of GPUs]",
+)
 @click.option("--check", "check_", is_flag=True, help="Run `shapeflow check` on the plan first.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -81,23 +93,14 @@ def command(
     file: Path,
     sentences: list[str],
     output: Path | None,
-    gpus: int | None,
-    device: str,
     machine: str,
-    processes: int | None,
     threads: int | None,
-    resume: bool,
-    origin: str | None,
-    until: str | None,
-    pause: int | None,
-    compile_: str,
-    micro_batch: int | str | None,
-    checkpoint_activations: bool,
     root: Path | None,
     track: tuple[str, ...],
     check_: bool,
     quiet: bool,
     as_json: bool,
+    **options: Any,
 ) -> int:
     """Train a model: execute the plan of a .shape file, a compiled plan, or the plan in a run's folder.
 
@@ -111,7 +114,7 @@ def command(
         message = "the plan has no model to train"
         help_ = "add `model`, `data` and `objective` sentences, or preview it with `shapeflow simulate`"
         raise Refused(Diagnostic("no-model", message, place=str(file), help=help_))
-    goal = _goal(until)
+    _require_torch(machine, options)
     if threads is not None:
         use_threads(threads)
     if check_:
@@ -120,29 +123,17 @@ def command(
         check(plan, None, "nothing" if quiet or as_json else "text")
     from shapeflow.api import run
 
-    choices: dict[str, Any] = {
-        "gpus": gpus,
-        "device": device,
-        "machine": machine,
-        "processes": processes,
-        "resume": resume,
-        "compile": compile_,
-    }
-    choices |= {
-        "root": root,
-        "file": str(named),
-        "until": goal,
-        "pause": pause,
-        "origin": None if origin is None else _origin(origin),
-        "warn": lambda warning: print_diagnostics([warning]),
-    }
-    saving = {"micro_batch": micro_batch, "checkpoint_activations": checkpoint_activations or None}
-    if machine == "exact" and any(saving.values()):
-        raise click.UsageError("`--micro-batch` and `--checkpoint-activations` are for `--machine torch`.")
-    choices |= {name: value for name, value in saving.items() if value}
     with _listening(plan, folder, track, quiet or as_json) as listen:
-        outcome = run(plan, folder, **choices, listen=listen)
+        options |= {"root": root, "file": str(named), "listen": listen, "warn": lambda each: print_diagnostics([each])}
+        outcome = run(plan, folder, machine, **options)
     return 0 if outcome is None else _summary(outcome, folder, quiet, as_json)
+
+
+def _require_torch(machine: str, options: Mapping[str, Any]) -> None:
+    """Raise UsageError if options are given that only the torch machine has."""
+    for name in ("micro_batch", "checkpoint_activations", "peak_flops"):
+        if machine == "exact" and options[name]:
+            raise click.UsageError(f"`--{name.replace('_', '-')}` is for `--machine torch`.")
 
 
 def _places(file: Path, output: Path | None, root: Path | None) -> tuple[Path, Path, Path]:
@@ -209,13 +200,15 @@ def _summary(outcome: Outcome, folder: Path, quiet: bool, as_json: bool) -> int:
     return EXIT_STOPPED if outcome.interrupted else 0
 
 
-def _origin(text: str) -> tuple[Path, int | None]:
-    """The folder and the step of `--from`. A folder whose name ends like a step is a folder."""
+def _origin(text: str) -> Origin:
+    """The run and the step of `--from`. A folder whose name ends like a step is a folder."""
+    from shapeflow.running.options import Origin
+
     folder, at, step = text.rpartition("@")
     number = whole(step)
     if at and folder and number is not None and not Path(text).is_dir():
-        return Path(folder), number
-    return Path(text), None
+        return Origin(Path(folder), number)
+    return Origin(Path(text))
 
 
 def _count(text: str) -> int | str:
@@ -227,10 +220,22 @@ def _count(text: str) -> int | str:
     raise click.BadParameter(f"`{text}` is neither a number of samples from 1 to {MOST:,} nor `auto`")
 
 
-def _goal(until: str | None) -> tuple[str, float] | None:
+def _peak(text: str) -> float:
+    """FLOP/s of `--peak-flops`: a number, with or without a unit of compute."""
+    from shapeflow.base.units import UNITS
+
+    found = re.fullmatch(r"\s*([0-9.]+(?:[eE]\+?[0-9]+)?)\s*(?:([kMGTPEZ]?FLOPs)(?:/s)?)?\s*", text)
+    try:
+        value = float(found[1]) * UNITS[found[2] or "FLOPs"].size if found else 0.0
+    except ValueError:
+        value = 0.0
+    if not 1e6 <= value <= 1e21:
+        raise click.BadParameter(f"`{text}` is not a number of FLOPs per second: write one such as '989 TFLOPs'")
+    return value
+
+
+def _goal(until: str) -> Goal:
     """The metric and the value of `--until`."""
-    if until is None:
-        return None
     metric, _, value = until.partition("<=")
     try:
         return metric.strip(), float(value)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.data.order import BLOCK, ORDER
 from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
@@ -20,6 +23,8 @@ class PythonSource(DataHooks):
     slightly between Python versions."""
 
     batch: int = setting("tokens", default=512, low=1, help="tokens (bytes) of one step, at every context")
+    order: Literal["epochs", "drawn"] = setting(default="drawn", compared=False, help=ORDER)
+    block: int | None = setting("tokens", default=None, low=1, compared=False, help=BLOCK)
 
     def facts(self) -> DataFacts:
         return DataFacts(kind="text", vocabulary=256, separator=SEPARATOR, batch=self.batch)

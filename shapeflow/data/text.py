@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
 from shapeflow.base.settings import setting
+from shapeflow.data.order import BLOCK, ORDER
 from shapeflow.ir.components import DataHooks
 from shapeflow.ir.parameters import DataFacts
 
@@ -30,6 +32,8 @@ class Text(DataHooks):
     batch: int = setting("tokens", default=512, low=1, help="tokens (bytes) of one step, at every context")
     files: str = setting(default="*", help="which files of a folder: a glob, searched in sub-folders too")
     held_out: float = setting("ratio", default=0.05, above=0.0, high=0.5, help="share of the files held out")
+    order: Literal["epochs", "drawn"] = setting(default="drawn", compared=False, help=ORDER)
+    block: int | None = setting("tokens", default=None, low=1, compared=False, help=BLOCK)
 
     def longest(self, folder: Path) -> int | None:
         """The longest context in bytes, from the size of a single file; None for a folder or a missing file."""

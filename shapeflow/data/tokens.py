@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import attrs
 
 from shapeflow.base.settings import setting
 from shapeflow.data.bins import HELP, Header, header_path, read_header
+from shapeflow.data.order import BLOCK, ORDER
 from shapeflow.ir.components import DataHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts
@@ -33,6 +36,8 @@ class Tokens(DataHooks):
     end_of_document: int | None = setting(
         default=None, low=0, help="the id that ends documents; default: from the header"
     )
+    order: Literal["epochs", "drawn"] = setting(default="drawn", compared=False, help=ORDER)
+    block: int | None = setting("tokens", default=None, low=1, compared=False, help=BLOCK)
 
     def __attrs_post_init__(self) -> None:
         if "\0" in self.path or Path(self.path).suffix != ".bin":
@@ -56,6 +61,14 @@ class Tokens(DataHooks):
         header = read_header(folder / self.path)
         held_out = held_out_of(header, self.held_out)
         return min(held_out, header.count - held_out) - 1
+
+    def tokenizer_in(self, folder: Path) -> Mapping[str, Any]:
+        """Name and digest of the tokenizer, from the header; empty if there is no file."""
+        path = folder / self.path
+        if not header_path(path).exists():
+            return {}
+        header = read_header(path)
+        return {"tokenizer": header.tokenizer, "digest of the tokenizer": header.tokenizer_sha256}
 
     def found_in(self, folder: Path) -> Tokens:
         """This data with the facts of the header. Raises EditError `data-missing`, `broken-tokens`, `other-tokens`."""

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
+from shapeflow.doctor.advice import advice_of, rows_are_ends
 from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
-from shapeflow.doctor.proposal import advice_of, ends, sentences_of
+from shapeflow.doctor.proposal import sentences_of
 from shapeflow.doctor.rates import at_rate, rate_of
 from shapeflow.doctor.reading import Reading, readings
 from shapeflow.laws.logs.finding import words
@@ -78,7 +79,7 @@ def _advice(
     """Problems, and how to fix them. `epochs`: file -> what counts its steps, if a configuration says so; `proposed`:
     whether there are sentences."""
     yield from advice_of(reading, roles, facts, epochs, proposed)
-    if facts is not None and ends(reading.columns, roles, facts):
+    if facts is not None and rows_are_ends(reading.columns, roles, facts):
         yield from advice_of_ends(reading, roles, proposed)
 
 

@@ -1,4 +1,4 @@
-"""Proposes sentences for a `.shape` file that reads the logs, and gives advice on problems."""
+"""Proposes sentences for a `.shape` file that reads the logs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from itertools import product
 from shapeflow.base.units import Amount, flops
 from shapeflow.doctor import names
 from shapeflow.doctor.curves import Key
-from shapeflow.doctor.facts import CurveFacts, Cut, FileFacts
-from shapeflow.doctor.places import short_in
+from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
 from shapeflow.laws.logs.finding.roles import COMPUTE, LOGGED, RATE, STEP, Roles
-from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.series import Progress, error_names
 
-MOST = 60
-"""A condition lists at most this many shapes."""
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -132,187 +128,3 @@ def _usual(wanted: Sequence[str], columns: Sequence[str]) -> str | None:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "").replace('"', "") + '"'
-
-
-def advice_of(
-    reading: Reading, roles: Roles, facts: CurveFacts | None, epochs: Mapping[str, Progress], proposed: bool
-) -> Iterator[str]:
-    """Problems, and how to fix them. `epochs`: file -> what counts its steps, if a configuration says so; `proposed`:
-    whether there are sentences."""
-    columns, wide, pattern = reading.columns, reading.wide, reading.pattern
-    yield from _of_files(reading.files)
-    if len(reading.numerals) > 1:
-        settings = " or ".join(f"`numbers: {one}`" for one in reading.numerals)
-        yield f"numbers have commas: state how they are written, {settings}"
-    perplexity = next((name for name in columns if words.is_perplexity(name)), None)
-    if not roles.errors and perplexity is not None:
-        yield f"no column holds an error: the loss is the natural logarithm of `{perplexity}`: add a column of it"
-    elif not roles.errors:
-        good = [name for name, one in roles.of.items() if one.role == "accuracy"]
-        yield (
-            f"no column holds an error; for `{good[0]}` higher is better: add a column of 1 - `{good[0]}`"
-            if good
-            else "no column holds an error: name it by `error`"
-        )
-    if wide is not None and not roles.axes:
-        yield (
-            f"the table has a column for each run, `{wide}`, whose names do not contain a shape: rename them to "
-            "`width64 - loss`, `width128 - loss`"
-        )
-    if not roles.compute:
-        yield from _without_compute(roles, list(epochs.values()))
-    if facts is None:
-        return
-    if ends(columns, roles, facts):
-        if not proposed:
-            yield (
-                "each row seems to be the end of a separate run, and a law is fitted along the runs of one shape: log "
-                "measurements during the runs, or write `points: ends` if each run finished its own schedule; "
-                "`form: chinchilla` fits one law of size and data together"
-            )
-        return
-    if pattern is None:
-        yield "no pattern matches only these files: move them to a folder of their own"
-    for word, axis in short_in(pattern or ""):
-        yield f"`{word}` in the names of the files is read as the {axis}: change `{{{axis}}}` if it is another axis"
-    yield from _left_aside(columns, roles)
-    if len(roles.errors) > 1:
-        yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
-    yield from _of_shapes(columns, roles, wide)
-    yield from _of_curves(roles, facts)
-
-
-def _left_aside(columns: Mapping[str, Column], roles: Roles) -> Iterator[str]:
-    """Held-out errors that are not used although a training loss is."""
-    if not words.is_held_out(roles.errors[0]):
-        for name, column in columns.items():
-            if words.is_held_out(name) and words.is_error(name) and column.present:
-                why = "few numbers" if column.numeric else "text"
-                yield f"`{name}` is left aside, by its name an error on held-out data: it holds {why}"
-
-
-def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
-    if torn := sum(one.torn for one in files):
-        yield f"{torn} of {len(files)} files end in an incomplete row, which is left out"
-    if broken := sum(one.broken for one in files):
-        yield f"{broken} rows cannot be read and are left out"
-    if any(one.sampled for one in files):
-        yield "the file may hold only a sample of what was logged: export the whole history"
-
-
-def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
-    timed = next((name for name, one in roles.of.items() if one.role == "time"), None)
-    size = next((name for name, one in roles.of.items() if one.role == "parameters"), None)
-    data = next((name for name, one in roles.of.items() if one.role == "tokens"), None)
-    time = f" (`{timed}` is a time, not FLOPs)" if timed else ""
-    steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
-    if timed and not (roles.step or roles.tokens or roles.epochs or roles.samples):
-        steps = f"; add a column of steps or tokens, or multiply `{timed}` by the FLOPs that were done per unit of it"
-    if not roles.step and roles.tokens:
-        steps = "; in a file with a model, its FLOPs per token are used"
-    elif epochs:
-        units = [one.unit for one in epochs]
-        counts = " to ".join(f"{unit:g}" for unit in dict.fromkeys((min(units), max(units))))
-        steps = (
-            f"; `{roles.epochs}` counts epochs of {counts} steps, by {epochs[0].source} next to the log: in a file "
-            "with a model, its FLOPs per step are used (`step_unit` states another length)"
-        )
-    elif not roles.step and (counted := roles.epochs or roles.samples):
-        unit = "40 steps" if roles.epochs else "1 samples"
-        what = "how many steps an epoch has" if roles.epochs else "what a sample is"
-        steps = (
-            f"; `{counted}` counts {'epochs' if roles.epochs else 'samples'}, not steps: in a file with a model, say "
-            f'{what}, `step: "{counted}", step_unit: {unit}` (`shapeflow doctor --step-unit` proposes it)'
-        )
-    lack = "tokens" if size else "parameters" if data else "parameters and of tokens"
-    yield (
-        f"no column counts compute{time}: add a column of FLOPs since the start of the run, or of {lack} (compute is "
-        f"then 6 * parameters * tokens){steps}"
-    )
-
-
-def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
-    sizes = [name for name, one in roles.of.items() if one.role == "parameters" and columns[name].few]
-    if not roles.axes and sizes:
-        yield (
-            f"`{sizes[0]}` differs between models, and nothing else tells their shapes apart: add a column `width` (or "
-            "`depth`, ...) with the value that each size stands for"
-        )
-    elif not roles.axes and wide is None:
-        listed = ", ".join(name for name in names.axes() if not names.is_named(name))
-        yield (
-            f"no column gives the shape: add one for each axis ({listed}), name it by "
-            "`axes`, or put it into paths, `runs/w{width}/*.csv`"
-        )
-    elif roles.axes and all(columns[name].constant for name in roles.axes.values()):
-        yield "all rows are of one shape: a plan needs runs of at least two"
-    if roles.moved:
-        moved = " and ".join(roles.moved)
-        rest = f"`where` selects the others, {roles.where[0]} {roles.where[1]}" if roles.where else "remove them"
-        yield f"some runs change their {moved}, and a law is for one shape: {rest}"
-    if roles.chosen and roles.where is not None:
-        column, value = roles.where
-        rates = ", ".join(columns[column].values)
-        yield (
-            f"runs of one shape differ in `{column}` ({rates}), and one law is fitted to all: `where` selects {value}, "
-            "the one of most shapes and, of those, of the lowest errors at the end"
-        )
-    if roles.differs:
-        differs = " and ".join(f"`{name}`" for name in roles.differs[:4])
-        yield f"runs of one shape also differ in {differs}, and one law is fitted to all: select one value by `where`"
-
-
-def ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:
-    """Whether each row is a separate run: there is no step column, and compute goes up and down or the size changes."""
-    sizes = [columns[name] for name, one in roles.of.items() if one.role == "parameters"]
-    varied = not roles.axes and any(column.many or len(column.values) > 0.2 * column.present for column in sizes)
-    return roles.ends or (roles.step is None and (varied or facts.falls > 0.2 * facts.runs * facts.points[1]))
-
-
-def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
-    if facts.shapes and facts.points[1] < 5:
-        yield f"no run has more than {facts.points[1]} points: a law needs at least 5 per shape, better 12 per run"
-    if facts.restarted:
-        yield (
-            f"the steps of {facts.restarted} runs begin again with lower errors than before: add what a run had "
-            "counted before it was continued, or separate several runs by `run`"
-        )
-    elif facts.repeated:
-        yield f"{facts.repeated} steps were logged more than once: the last one is used; separate several runs by `run`"
-    if facts.decades[0] < 1:
-        yield (
-            f"a shape has only {facts.decades[0]:.2g} decades of compute; below one, the floor and exponent of a law "
-            "cannot be distinguished"
-        )
-    if reasons := ", ".join(f"{count} {reason}" for reason, count in facts.excluded.items()):
-        yield f"rows that are not points: {reasons}"
-    if facts.diverged:
-        yield f"{facts.diverged} of {facts.runs} runs diverged: they end far above their lowest error"
-    if facts.cut is not None:
-        yield _of_cut(roles, facts, facts.cut)
-    if facts.falling and facts.learning_rate != "falling":
-        yield (
-            f"the learning rate (`{roles.rate}`) of {facts.falling} of {facts.runs} runs falls along the run, and laws "
-            "at a constant rate do not mix with it: leave these runs out, by `where` or by their files"
-        )
-    if facts.learning_rate == "falling":
-        yield f"the learning rate (`{roles.rate}`) falls along the runs: a law needs runs at a constant rate"
-    elif facts.steepens:
-        seems = ": the learning rate seems to fall there, and a law needs runs at a constant rate"
-        yield (
-            "most curves fall faster per decade again later on, which a power law does not"
-            f"{'' if facts.learning_rate else seems}"
-        )
-    if words.is_share(roles.errors[0]) and facts.error[1] > 1:
-        yield f"`{roles.errors[0]}` is above 1: divide percentages by 100"
-
-
-def _of_cut(roles: Roles, facts: CurveFacts, cut: Cut) -> str:
-    at = [f"{place:.0f}" if cut.steps else flops(place) for place in dict.fromkeys(cut.at)]
-    where = f"step {' to '.join(at)}" if cut.steps else " to ".join(at)
-    left = " to ".join(str(count) for count in dict.fromkeys(cut.points))
-    return (
-        f"the learning rate (`{roles.rate}`) of {cut.runs} of {facts.runs} runs is constant and falls at the end, from "
-        f"{where}: a fit cuts them there, which leaves {left} points of each, and their ends measure what a cooldown "
-        "gains"
-    )

@@ -8,12 +8,11 @@ from statistics import fmean
 
 import attrs
 
-from shapeflow.doctor.curves import Key, curves_of
+from shapeflow.doctor.curves import curves_of, wanted_of
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.readers import same
-from shapeflow.laws.logs.runs import Run
 from shapeflow.laws.logs.series import Progress
 
 
@@ -30,19 +29,30 @@ def rate_of(
     if column is None or roles.where is not None or roles.ends or not (roles.errors and roles.axes):
         return None
 
+    lowest = _lowest(reading, attrs.evolve(roles, runs=(*roles.runs, column)), progress)
+
     def score(value: str) -> tuple[int, float]:
-        lowest = _lowest(curves_of(reading.tables(), attrs.evolve(roles, where=(column, value)), progress))
-        return -len(lowest), fmean(math.log(error) for error in lowest.values()) if lowest else math.inf
+        # One rate may be written in several ways.
+        found: dict[tuple[str, ...], float] = {}
+        for (shape, rate), error in lowest.items():
+            if same(rate, value):
+                found[shape] = min(error, found.get(shape, math.inf))
+        return -len(found), fmean(map(math.log, found.values())) if found else math.inf
 
     return column, min(reading.columns[column].values, key=score)
 
 
-def _lowest(curves: Mapping[Key, Run]) -> dict[tuple[str, ...], float]:
-    """The lowest error at the end of a run of each shape."""
-    found: dict[tuple[str, ...], float] = {}
-    for (shape, _), run in curves.items():
+def _lowest(
+    reading: Reading, roles: Roles, progress: Progress | Mapping[str, Progress] | None
+) -> dict[tuple[tuple[str, ...], str], float]:
+    """The lowest error at the end of a run of each shape and rate. The last column of `roles.runs` is that of the rate.
+    The logs are read once for all rates."""
+    counter = next(iter(progress.values())) if isinstance(progress, Mapping) else progress
+    found: dict[tuple[tuple[str, ...], str], float] = {}
+    for (shape, names), run in curves_of(reading.pieces(wanted_of(roles, counter)), roles, progress).items():
         if run.end is not None:
-            found[shape] = min(run.end.error, found.get(shape, math.inf))
+            key = shape, names[-1]
+            found[key] = min(run.end.error, found.get(key, math.inf))
     return found
 
 

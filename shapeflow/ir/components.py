@@ -75,6 +75,11 @@ class DataHooks(Protocol):
         """Tokens of the longest context (`DataFacts.longest`), if known without reading the text. Default: None."""
         return None
 
+    def tokenizer_in(self, folder: Path) -> Mapping[str, Any]:
+        """What the tokens were made with, as fact -> value, if a small file states it. Corpora of one mixture must have
+        the same. Default: not known."""
+        return {}
+
 
 class Data(DataHooks, Protocol):
     """A component of `data/`."""

@@ -19,11 +19,20 @@ from shapeflow.base.shapes import Shape
 @attrs.frozen
 class RunStarted:
     """The run starts in its first shape, or resumes at `step`. `plan` is the plan's digest. `micro_batch`: shape -> the
-    samples that each process computes at once, where `--micro-batch auto` chose them."""
+    samples that each process computes at once, where `--micro-batch auto` chose them.
+
+    `device`: name of what it computes on; `devices`: how many of them. `peak_flops`: FLOP/s of one device that `mfu` of
+    a step is a share of; None if it is not known. `peak_from`: where the peak comes from, or why there is none.
+    `memory_of`: what `memory` of a step counts."""
 
     plan: str
     step: int
     micro_batch: Mapping[str, int] | None = attrs.field(default=None, eq=False)
+    device: str | None = attrs.field(default=None, eq=False)
+    devices: int | None = attrs.field(default=None, eq=False)
+    peak_flops: float | None = attrs.field(default=None, eq=False)
+    peak_from: str | None = attrs.field(default=None, eq=False)
+    memory_of: str | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen
@@ -61,7 +70,12 @@ class StageEntered:
 @attrs.frozen
 class StepDone:
     """One optimizer step. `shape` is the shape of this step, which in a blended step is that of the blend. `compute`
-    is the number of FLOPs since the start of the run, including this step. `seconds` is the step's wall time."""
+    is the number of FLOPs since the start of the run, including this step. `seconds` is the step's wall time.
+
+    The other fields are set in steps that are logged. `learning_rate`: without the factor of matrices.
+    `gradient_norm`: of all parameters, before clipping. `throughput`: tokens, images or vectors per second of training,
+    over the last steps of the stage. `mfu`: over the same steps, FLOP/s of the model over the peak of all devices; None
+    if that is not known. `memory`: highest use since the process began, in bytes; only read now and then."""
 
     step: int
     stage: int
@@ -69,6 +83,11 @@ class StepDone:
     compute: float
     loss: float = attrs.field(eq=False)
     seconds: float = attrs.field(eq=False)
+    learning_rate: float | None = attrs.field(default=None, eq=False)
+    gradient_norm: float | None = attrs.field(default=None, eq=False)
+    throughput: float | None = attrs.field(default=None, eq=False)
+    mfu: float | None = attrs.field(default=None, eq=False)
+    memory: int | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen
@@ -117,6 +136,9 @@ class RunEnded:
 
 
 Event = RunStarted | RunBranched | TransitionApplied | StageEntered | StepDone | Measured | CheckpointSaved | RunEnded
+
+OF_THE_CLOCK = frozenset({"seconds", "evaluating", "throughput", "mfu", "memory"})
+"""Fields that differ between two runs with the same bits. `RunStarted` differs in more: where a run computes."""
 
 NAMES: dict[type, str] = {
     RunStarted: "run_started",
@@ -172,7 +194,10 @@ def _fits(name: str, value: Any) -> bool:
         return isinstance(value, kind)
     if kind is int:
         return type(value) is int and 0 <= value < LONGEST
-    return isinstance(value, kind) and _is_number(value) and (name == "loss" or math.isfinite(value))
+    return isinstance(value, kind) and _is_number(value) and (name in _DIVERGES or math.isfinite(value))
+
+
+_DIVERGES = frozenset({"loss", "gradient_norm"})
 
 
 def _is_number(value: Any) -> bool:
@@ -184,6 +209,16 @@ _KINDS: Mapping[str, Any] = {
     "stage": int,
     "compute": int | float,
     "loss": int | float,
+    "learning_rate": int | float,
+    "gradient_norm": int | float,
+    "throughput": int | float,
+    "mfu": int | float,
+    "memory": int,
+    "device": str,
+    "devices": int,
+    "peak_flops": int | float,
+    "peak_from": str,
+    "memory_of": str,
     "seconds": int | float,
     "predicted": int | float | None,
     "finished": bool,

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.shapes import Shape
+from shapeflow.ir.contexts import MIXTURE, data_of
 from shapeflow.ir.decks import DECK, next_mixed
 from shapeflow.ir.edits import REVERSIBLE, Edit
 from shapeflow.ir.plan import Blend, Plan, Spec, Stage
@@ -56,7 +57,8 @@ def parting(one: Plan, other: Plan) -> Parting | None:
 def _from_the_start(one: Plan, other: Plan) -> Iterator[Parting]:
     """Differences that matter in every step."""
     for name in ("model", "data", "optimizer"):
-        yield from _spec(f"the {name}", *(_told(getattr(plan, name), name) for plan in (one, other)))
+        yield from _spec(f"the {name}", *(_told(plan, name) for plan in (one, other)))
+    yield from _order(one, other)
     for name in ("seed", "convention"):
         yield from _value(0, f"`{name}`", getattr(one, name), getattr(other, name))
     yield from _fields("the slot", one.slots, other.slots)
@@ -65,17 +67,30 @@ def _from_the_start(one: Plan, other: Plan) -> Iterator[Parting]:
             yield Parting(0, f"the table `{name}`", "has other entries", "those of this version of the model")
 
 
-def _told(spec: Spec | None, name: str) -> Spec:
+def _told(plan: Plan, name: str) -> Spec:
     """A component without the settings that do not count, or that count later."""
+    spec = getattr(plan, name)
     if spec is None:
         return Spec("none")
     settings = dict(spec.settings)
     if name == "data":
-        settings.pop("path", None)
+        settings = {each: value for each, value in settings.items() if each not in ("path", "order", "block")}
+        if spec.name == MIXTURE:
+            parts = data_of(plan).settings["of"]
+            settings["of"] = [{each: value for each, value in one.items() if each != "path"} for one in parts]
     if name == "optimizer" and "warmup" in settings:
         # A warm-up of one step has the full rate, as has none.
         settings["warmup"] = max(1, settings["warmup"])
     return Spec(spec.name, settings)
+
+
+def _order(one: Plan, other: Plan) -> Iterator[Parting]:
+    """Differences in the order of text, as it is read and not as it is written."""
+    a, b = (data_of(plan).settings for plan in (one, other))
+    for name, unit in (("order", ""), ("block", " tokens")):
+        remedy = f"write `{name}: {a.get(name)}{unit}` among the settings of the data"
+        found = _value(0, f"the data's setting `{name}`", a.get(name), b.get(name))
+        yield from (attrs.evolve(each, remedy=remedy) for each in found)
 
 
 def _spec(what: str, one: Spec, other: Spec) -> Iterator[Parting]:

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.diagnostics import Span
-from shapeflow.base.settings import name_of, written
+from shapeflow.base.settings import limits, name_of, written
 from shapeflow.base.shapes import Shape, Value
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.components import (
@@ -349,7 +349,8 @@ def _unlike(part: str, own: Any, other: Mapping[str, Any]) -> str | None:
     if other["is"] != name_of(own):
         return f"`{part}`"
     here, there = _settings(own), {**_defaults(own), **other["settings"]}
-    wrong = next((name for name in {**there, **here} if here.get(name) != there.get(name)), None)
+    alike = {field.name for field in attrs.fields(type(own)) if not limits(field).compared}
+    wrong = next((name for name in {**there, **here} if name not in alike and here.get(name) != there.get(name)), None)
     return None if wrong is None else f"`{wrong}` of `{name_of(own)}`"
 
 

@@ -27,8 +27,9 @@ from shapeflow.laws.joint.fit import joint_laws
 from shapeflow.laws.joint.method import joint_method, joint_summary
 from shapeflow.laws.joint.sizes import SIZE_NAMES, per_token_of, sizes_of
 from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import Numerals
-from shapeflow.laws.logs.runs import Logs, Query
+from shapeflow.laws.logs.runs import Logs
 
 _WHY = {"fixed_exponent": "`fixed_exponent` already sets b", "points: ends": "ends have one point each, and d is 0"}
 

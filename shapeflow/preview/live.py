@@ -14,6 +14,7 @@ from shapeflow.ir.events import CheckpointSaved, Event, Measured, RunEnded, RunS
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops
+from shapeflow.preview.pace import rate
 from shapeflow.preview.screen import console
 
 
@@ -27,6 +28,8 @@ class Live:
     task: TaskID | None = None
     measured: str = ""
     """The last held-out value and its prediction by the laws, as text."""
+    pace: str = ""
+    """How fast the last steps were, as text."""
     begun: float = attrs.field(factory=time.monotonic)
 
     def listen(self, event: Event) -> None:
@@ -51,6 +54,8 @@ class Live:
                 self.out.print(f"  {word} after step {count(step)}, {flops(compute)}, {seconds:.1f} s")
             case StepDone() | CheckpointSaved() | _:
                 pass
+        if isinstance(event, StepDone):
+            self.pace = rate(self.plan, event) or self.pace
         if isinstance(event, StepDone) and self.bar is not None and self.task is not None:
             place, spent = f"stage {event.stage + 1}/{len(self.plan.stages)}", flops(event.compute, 3)
             self.bar.update(
@@ -60,6 +65,7 @@ class Live:
                 loss=f"loss {event.loss:.3f}",
                 compute=spent,
                 held=self.measured,
+                pace=self.pace,
             )
 
     def _beside(self, event: Measured) -> str:
@@ -75,7 +81,8 @@ class Live:
         values = ", ".join(f"{name} {error(event.values[name], name)}" for name in names)
         expected = f" (predicted {expectation(self.plan, event)})" if event.predicted is not None else ""
         part = f"step {count(event.step)} of {count(self.plan.steps)}, {flops(event.compute, 3)}"
-        return f"{part}: {values}{expected}"
+        pace = f", {self.pace}" if self.pace else ""
+        return f"{part}: {values}{expected}{pace}"
 
 
 @contextmanager
@@ -93,8 +100,9 @@ def live(plan: Plan) -> Iterator[Live]:
         TextColumn("{task.fields[compute]}"),
         TextColumn("{task.fields[loss]}"),
         TextColumn("{task.fields[held]}"),
+        TextColumn("{task.fields[pace]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=out, transient=True) as bar:
-        task = bar.add_task("run", total=plan.steps, stage="", loss="", compute="", held="")
+        task = bar.add_task("run", total=plan.steps, stage="", loss="", compute="", held="", pace="")
         yield Live(plan, out, bar, task)

@@ -13,6 +13,7 @@ from shapeflow.ir.events import Measured, RunBranched
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
+from shapeflow.preview.pace import paces
 from shapeflow.running.runs import Run
 
 
@@ -84,6 +85,7 @@ def _last(run: Run) -> Iterator[str]:
     if before is None:
         yield from _predicted(run, last)
     yield f"{run.trained:.1f} s of training, {run.evaluated:.1f} s of evaluation"
+    yield from paces(run)
 
 
 def _predicted(run: Run, at: Measured) -> Iterator[str]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import attrs
 
 from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import Machine, execute
+from shapeflow.running.meter import Gauged, Hardware, Meter
+from shapeflow.running.options import Goal
 from shapeflow.running.run_log import Log
 
 Listen = Callable[[Event], None]
-Goal = tuple[str, float]
-"""A metric, and the value at or below which a run ends early."""
 
 
 @attrs.frozen
@@ -53,6 +54,8 @@ class Course:
     """The step after which the run ends early."""
     micro_batch: Mapping[str, int] | None = None
     """Shape -> samples that a process computes at once, where that was chosen by the memory there is."""
+    hardware: Hardware | None = None
+    """What the run computes on; None: its events do not say how fast it is. The machine is then `Gauged`."""
 
 
 def reaches(values: Mapping[str, float], goal: Goal | None) -> bool:
@@ -64,6 +67,7 @@ def follow(plan: Plan, machine: Machine, folder: Path | None, course: Course, li
     """Execute the plan on the machine. `folder`: where events are logged; None in a process that does not lead, which
     does not call `listen` either."""
     log = None if folder is None else Log(folder, plan.steps)
+    meter = None if log is None or course.hardware is None else Meter(plan, course.hardware, cast(Gauged, machine))
     measured: Measured | None = None
     ended: RunEnded | None = None
     sync = log.sync if log is not None else lambda: None
@@ -72,6 +76,7 @@ def follow(plan: Plan, machine: Machine, folder: Path | None, course: Course, li
             if isinstance(event, RunStarted):
                 event = attrs.evolve(event, micro_batch=course.micro_batch)
             if log is not None:
+                event = event if meter is None else meter.read(event, log.keeps(event))
                 log.write(event)
                 listen(event)
             measured = event if isinstance(event, Measured) else measured

@@ -16,8 +16,9 @@ from shapeflow.base.json_text import parse_json
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import RunEnded
 from shapeflow.ir.plan import Plan
-from shapeflow.running.follow import Goal, Outcome, reaches
+from shapeflow.running.follow import Outcome, reaches
 from shapeflow.running.launchers import Launch
+from shapeflow.running.options import Goal
 from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, LOCK, PLAN, require_machine
 from shapeflow.running.runs import read_run
 

@@ -48,9 +48,13 @@ class Log:
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
+    def keeps(self, event: Event) -> bool:
+        """Whether an event is written. Of steps, only every N-th is."""
+        return not isinstance(event, StepDone) or event.step % self._every == 0
+
     def write(self, event: Event) -> None:
         """Raises Refused `disk-full`, `cannot-write`, and `run-removed` if the log was deleted."""
-        if isinstance(event, StepDone) and event.step % self._every:
+        if not self.keeps(event):
             return
         if not os.fstat(self._file.fileno()).st_nlink:
             message, help_ = f"the folder of the run was removed: `{self._path.parent}`", "start the run again"

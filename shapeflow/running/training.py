@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
+
+from shapeflow.ir.contexts import contexts_of, data_of
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import plan_to_json
 
@@ -25,7 +28,8 @@ def training(plan: Plan) -> str:
     with constant shares at a constant rate: the longer run begins with the shorter one."""
     body = plan_to_json(plan)
     stages = [_stage(stage, _endless(plan)) for stage in body["stages"]]
-    return json.dumps([{name: body[name] for name in _TRAINED}, stages], sort_keys=True)
+    data = attrs.asdict(data_of(plan))
+    return json.dumps([{**{name: body[name] for name in _TRAINED}, "data": data}, stages], sort_keys=True)
 
 
 def _stage(stage: dict[str, Any], endless: bool) -> dict[str, Any]:
@@ -46,8 +50,7 @@ def begins_like(one: Plan, other: Plan) -> bool:
 
 def _measured(plan: Plan) -> tuple[str, int]:
     """The metric, and the longest context of all candidates: losses of every run are measured there too."""
-    contexts = (one.shape.number("context") for one in plan.candidates if "context" in one.shape)
-    return plan.metric, max(contexts, default=0)
+    return plan.metric, max(contexts_of(plan), default=0)
 
 
 def _endless(plan: Plan) -> bool:

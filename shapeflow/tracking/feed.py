@@ -40,6 +40,8 @@ def values_of(event: Event) -> Values:
     found: dict[str, Any] = {}
     if isinstance(event, StepDone):
         found = {"train/loss": event.loss, "train/step_seconds": event.seconds, "compute": event.compute}
+        readings = ("learning_rate", "gradient_norm", "throughput", "mfu", "memory")
+        found |= {f"train/{name}": getattr(event, name) for name in readings}
         found |= _shape(event.shape)
     elif isinstance(event, Measured):
         found = {f"held_out/{name}": value for name, value in event.values.items()}
@@ -70,7 +72,9 @@ class Tracking:
     def listen(self, event: Event) -> None:
         """Send an event. Never raises an error of a tracker."""
         if isinstance(event, RunStarted):
-            self._begin(event.step)
+            # The log of a run that was resumed has one for each start.
+            if not self._begun:
+                self._begin(event.step)
         elif isinstance(event, RunEnded):
             self._end(event.finished)
         elif isinstance(event, StageEntered):

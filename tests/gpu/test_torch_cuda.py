@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # plans and tools of the 
 from plans import toy_image_plan, toy_text_plan
 from torch_tools import losses
 
+from shapeflow.api import run
 from shapeflow.ir.events import Event
 from shapeflow.ir.plan import Plan
-from shapeflow_torch.run import run
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,13 +9,16 @@ from pathlib import Path
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.data.mixture import names_of
+from shapeflow.ir.contexts import MIXTURE, contexts_of, parts_of
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow_torch.data.images import Images
+from shapeflow_torch.data.mixture import Corpora
 from shapeflow_torch.data.vectors import Vectors
 from shapeflow_torch.data.windows import Windows
 from shapeflow_torch.plugins import plugin
 
-Data = Windows | Images | Vectors
+Data = Windows | Corpora | Images | Vectors
 
 _OWN = frozenset({"cifar10", "digits", "fashion_mnist", "image_folder", "power_law", "python_source", "text", "tokens"})
 
@@ -25,33 +28,33 @@ def open_data(plan: Plan, root: Path, device: torch.device) -> Data:
     resolved against `root`.
 
     Raises Refused `data-missing`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
-    `no-such-data`, `no-document-ends`, `too-little-held-out`.
+    `no-such-data`, `no-document-ends`, `too-little-held-out`, `corpora-differ`.
     """
-    spec = plan.data
-    if spec is None:
-        raise Refused(_unknown(spec))
+    if plan.data is None:
+        raise Refused(_unknown(plan.data))
+    opened = _open(plan.data, root, contexts_of(plan) or [1], device)
+    if plan.held_out is not None and not isinstance(opened, Vectors):
+        opened.hold_out(plan.held_out)
+    if isinstance(opened, Windows | Corpora):
+        opened.follow(plan)
+    separator = plan.slots.get("attend.separator")
+    if isinstance(separator, int) and isinstance(opened, Windows | Corpora) and not opened.has(separator):
+        raise Refused(_endless(separator))
+    return opened
+
+
+def _open(spec: Spec, root: Path, contexts: Sequence[int], device: torch.device) -> Data:
+    if spec.name == MIXTURE:
+        parts = [_open(part, root, contexts, device) for part in parts_of(spec)]
+        return Corpora(names_of(spec.settings["of"]), parts, spec.settings["weights"])
     if spec.name in _OWN:
         open_ = importlib.import_module(f"shapeflow_torch.data.{spec.name}").open_
     else:
         open_ = plugin("data", spec.name)
     if open_ is None:
         raise Refused(_unknown(spec))
-    opened: Data = open_(spec.settings, root, _contexts(plan), device)
-    if plan.held_out is not None and not isinstance(opened, Vectors):
-        opened.hold_out(plan.held_out)
-    separator = plan.slots.get("attend.separator")
-    if isinstance(separator, int) and isinstance(opened, Windows) and not opened.has(separator):
-        raise Refused(_endless(separator))
+    opened: Data = open_(spec.settings, root, contexts, device)
     return opened
-
-
-def _contexts(plan: Plan) -> Sequence[int]:
-    """Return all contexts at which the plan trains or measures, sorted."""
-    shapes = [candidate.shape for candidate in plan.candidates]
-    shapes += [shape for stage in plan.stages for shape in (stage.shape, *(blend.shape for blend in stage.blends))]
-    found = {shape.number("context") for shape in shapes if "context" in shape}
-    fixed = plan.slots.get("context")
-    return sorted(found | ({fixed} if isinstance(fixed, int) else set())) or [1]
 
 
 def _unknown(spec: Spec | None) -> Diagnostic:

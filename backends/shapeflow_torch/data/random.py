@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-WINDOWS, EPOCHS, CROPS, SHOTS, PROBE, SPANS, WEIGHTS, VECTORS, HELD_OUT = range(9)
+WINDOWS, EPOCHS, CROPS, SHOTS, PROBE, SPANS, WEIGHTS, VECTORS, HELD_OUT, BLOCKS, TURNS = range(11)
 """Purposes of random numbers. Each has its own streams."""
 
 

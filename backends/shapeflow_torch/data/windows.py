@@ -14,9 +14,14 @@ from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.bins import HELP
+from shapeflow.ir.contexts import block_of, corpora_of, reads_epochs
 from shapeflow.ir.memory import HELD_OUT_TOKENS
 from shapeflow.ir.parameters import HELD_OUT_TARGETS
+from shapeflow.ir.plan import Plan
+from shapeflow_torch.data.course import Course
+from shapeflow_torch.data.epochs import Epochs
 from shapeflow_torch.data.held_out import too_little
+from shapeflow_torch.data.order import Layout, Piece, Position
 from shapeflow_torch.data.random import WINDOWS, generator
 
 TARGETS = HELD_OUT_TARGETS
@@ -54,6 +59,8 @@ class Windows:
         if shortest < self.longest + 1:
             raise Refused(_too_long(self.longest, len(training), len(held_out)))
         self._text = held_out
+        self._epochs: Epochs | None = None
+        self._course: Course[Position] | None = None
         self._held_out = self._tensor(_spread(held_out, self.longest, TARGETS))
 
     def describe(self) -> dict[str, Any]:
@@ -63,15 +70,41 @@ class Windows:
     def batch(
         self, seed: int, step: int, before: int, samples: int, context: int | None, part: slice
     ) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets (windows, context) of a step. Window positions are drawn from (seed, step).
+        """Return inputs and targets (windows, context) of a step. Windows are drawn from (seed, step), or, after
+        `follow`, are the next in the order of the plan.
 
         `part`: the windows of the step that this process takes; `before`: not used."""
         del before
         if context is None:
             raise ValueError("text is read at a context")
-        starts = generator(seed, WINDOWS, step).integers(0, len(self._training) - context, samples)[part]
+        pieces = None if self._course is None else self._course.before(step).take(context, samples)
+        return self.read(self.starts(seed, step, samples, context, pieces)[part], context)
+
+    def starts(
+        self, seed: int, step: int, samples: int, context: int, pieces: Sequence[Piece] | None, corpus: int = 0
+    ) -> npt.NDArray[np.int64]:
+        """Return the first tokens of the windows of a step. `pieces`: what it reads in the order of `ordered`; None:
+        draw the windows. `corpus`: number of this text in a mixture."""
+        if pieces is not None and self._epochs is not None:
+            return self._epochs.starts(seed, context, pieces)
+        return generator(seed, WINDOWS, step, corpus).integers(0, len(self._training) - context, samples)
+
+    def read(self, starts: npt.NDArray[np.int64], context: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of windows."""
         tokens = self._tensor(gather(self._training, starts, context + 1))
         return tokens[:, :-1], tokens[:, 1:]
+
+    def follow(self, plan: Plan) -> None:
+        """Read the text in the order that the plan states, in the steps that it has."""
+        settings = corpora_of(plan)[0]
+        if reads_epochs(settings):
+            self._course = Course(plan, self.ordered(block_of(plan, settings)))
+
+    def ordered(self, block: int) -> Position:
+        """Prepare to read the text without replacement, and return the first position. `block`: tokens of a block."""
+        layout = Layout(len(self._training), block if block < len(self._training) else self.longest)
+        self._epochs = Epochs(layout)
+        return Position.start(layout)
 
     def hold_out(self, tokens: int) -> None:
         """Evaluate on about this number of held-out tokens, in whole windows of the longest context.
@@ -80,6 +113,15 @@ class Windows:
         if tokens > len(self._text) - 1 or tokens < self.longest:
             raise Refused(too_little(tokens, len(self._text) - 1, self.longest, "tokens"))
         self._held_out = self._tensor(_spread(self._text, self.longest, tokens))
+
+    def hold_share(self, share: float) -> None:
+        """Evaluate on a share of the usual number of tokens, or on one window if that is more."""
+        self._held_out = self._tensor(_spread(self._text, self.longest, max(self.longest, round(TARGETS * share))))
+
+    @property
+    def tokens(self) -> int:
+        """Number of training tokens."""
+        return len(self._training)
 
     @property
     def windows(self) -> int:

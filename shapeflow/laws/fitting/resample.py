@@ -17,6 +17,7 @@ from typing import Protocol
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from shapeflow.ir.law import Resampling
 from shapeflow.laws.logs.points import Floats, Points
@@ -169,20 +170,27 @@ def lay(noise: Noise, run: np.ndarray, count: int, rng: np.random.Generator) -> 
     sigma = np.sqrt(noise.squares.ravel()[cells] / rng.chisquare(noise.freedom, count))
     drawn = rng.choice(noise.innovations, (count, len(run)))
     laid = drawn.copy()
-    for at in range(1, len(run)):
-        if run[at] == run[at - 1]:
-            laid[:, at] = rho * laid[:, at - 1] + np.sqrt(1 - rho**2) * drawn[:, at]
+    # The points of all runs at one place along their run are computed together.
+    place = _places(run)
+    for at in np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place)))[1:-1]:
+        laid[:, at] = rho[:, None] * laid[:, at - 1] + np.sqrt(1 - rho**2)[:, None] * drawn[:, at]
     names, which = np.unique(run, return_inverse=True)
     levels = rng.normal(size=(count, len(names)))[:, which]
     return np.asarray(sigma[:, None] * (laid + spread[:, None] * levels))
 
 
+def _places(run: np.ndarray) -> NDArray[np.intp]:
+    """Return the place of each point along its run: 0, 1, ... `run`: in order."""
+    first = np.concatenate([[True], run[1:] != run[:-1]])
+    return np.asarray(np.arange(len(run)) - np.flatnonzero(first)[np.cumsum(first) - 1])
+
+
 def autocorrelation(points: Points, residual: Floats) -> float:
     """Return the lag-1 autocorrelation of residuals along each run, pooled over the runs."""
-    products, squares = 0.0, 0.0
-    for run in np.unique(points.run):
-        own = residual[points.run == run]
-        products, squares = products + float(own[1:] @ own[:-1]), squares + float(own @ own)
+    order = np.argsort(points.run, kind="stable")
+    own, run = residual[order], points.run[order]
+    products = float(np.sum(own[1:] * own[:-1], where=run[1:] == run[:-1]))
+    squares = float(own @ own)
     return products / squares if squares > 0 else 0.0
 
 

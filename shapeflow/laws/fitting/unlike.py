@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import attrs
 import numpy as np
 
 from shapeflow.base.diagnostics import Report
@@ -23,6 +24,8 @@ SIGMAS = 3.0
 """Differences of errors below this many times their noise are not counted."""
 FEWEST = 8
 """Fewest points of a run that is compared."""
+COMPARED = 64
+"""A run is compared with at most this many others: their median does not need more."""
 SHOWN = 8
 
 
@@ -45,28 +48,63 @@ def _unlike(runs: Sequence[Run], warmup: Amount) -> list[str]:
         points = after_warmup(list(run.points.values()), warmup)
         if run.learning_rate != "falling" and len(points) >= FEWEST and (curve := measured_curve([points])) is not None:
             curves[run.called] = curve
+    names = list(curves)
+    found = shifts(list(curves.values()))
     said: list[str] = []
-    for name, curve in curves.items():
-        others = [_shift(curve, other) for called, other in curves.items() if called != name]
-        shift = float(np.median(others)) if others else 0.0
+    for name, shift in zip(names, found if len(names) != 2 else found[:1], strict=False):
         if abs(shift) > np.log1p(DIFFER):
-            than = "the median of the others" if len(others) > 1 else next(one for one in curves if one != name)
+            than = "the median of the others" if len(names) > 2 else names[1]
             said.append(f"{name} needs {np.exp(shift):.2g} times the compute of {than} for the same error")
-        if len(curves) == 2:
-            break
     return said
 
 
-def _shift(one: MeasuredCurve, other: MeasuredCurve) -> float:
-    """Median of log compute of one curve over that of the other at equal error, over the range of compute that they
-    share; 0 if their errors do not differ by more than their noise."""
-    x, y = np.log(one.compute), np.log(one.error)
-    x2, y2 = np.log(other.compute), np.log(other.error)
-    shared = (x >= x2[0]) & (x <= x2[-1])
-    if int(shared.sum()) < FEWEST // 2:
-        return 0.0
-    off: Floats = y[shared] - np.interp(x[shared], x2, y2)
-    noise = np.hypot(one.noise, other.noise) / np.sqrt(shared.sum())
-    if abs(off.mean()) < SIGMAS * noise:
-        return 0.0
-    return float(np.median(off / -slope_of(x, y)[shared]))
+def shifts(curves: Sequence[MeasuredCurve]) -> Floats:
+    """The median shift of each curve from the others, shape (curves,): log compute that it needs over that of another
+    one for the same error. Of more than `COMPARED` curves, as many spread over all stand for the others."""
+    if len(curves) < 2:
+        return np.zeros(len(curves))
+    every = _Curves.of(curves)
+    others = np.unique(np.linspace(0, len(curves) - 1, min(len(curves), COMPARED)).astype(int))
+    # One row for each of the others, with the shift of every curve from it.
+    table = np.array([every.shifts(curves[at]) for at in others])
+    found: Floats = np.asarray(np.median(table, axis=0))
+    for row, at in enumerate(others):
+        found[at] = np.median(np.delete(table[:, at], row))
+    return found
+
+
+@attrs.frozen(eq=False)
+class _Curves:
+    """Many curves, one row each, filled up with NaN: shape (curves, points)."""
+
+    x: Floats
+    """Log compute."""
+    y: Floats
+    """Log error."""
+    slope: Floats
+    noise: Floats
+    """The noise of each curve, shape (curves,)."""
+
+    @classmethod
+    def of(cls, curves: Sequence[MeasuredCurve]) -> _Curves:
+        x, y, slope = np.full((3, len(curves), max(len(one.compute) for one in curves)), np.nan)
+        for at, one in enumerate(curves):
+            count = len(one.compute)
+            x[at, :count], y[at, :count] = np.log(one.compute), np.log(one.error)
+            slope[at, :count] = slope_of(x[at, :count], y[at, :count])
+        return cls(x, y, slope, np.array([one.noise for one in curves]))
+
+    def shifts(self, other: MeasuredCurve) -> Floats:
+        """Median of log compute of each curve over that of another at equal error, over the range of compute that they
+        share; 0 if their errors do not differ by more than their noise."""
+        x, y = np.log(other.compute), np.log(other.error)
+        shared = (self.x >= x[0]) & (self.x <= x[-1])
+        count = shared.sum(1)
+        off = np.where(shared, self.y - np.interp(self.x, x, y), 0.0)
+        mean = off.sum(1) / np.maximum(count, 1)
+        least = SIGMAS * np.hypot(self.noise, other.noise) / np.sqrt(np.maximum(count, 1))
+        # What is not shared is sorted to the end.
+        ratio = np.sort(np.where(shared, off / -self.slope, np.inf), axis=1)
+        rows = np.arange(len(ratio))
+        middle = (ratio[rows, np.maximum(count - 1, 0) // 2] + ratio[rows, count // 2 % ratio.shape[1]]) / 2
+        return np.where((count >= FEWEST // 2) & (np.abs(mean) >= least), middle, 0.0)

@@ -16,9 +16,10 @@ from shapeflow.laws.logs.log_files import read_table
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.matches import ANY, matches
 from shapeflow.laws.logs.mistaken import leave_out_copies, report_restarts
+from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import MissingExtra, Unreadable
 from shapeflow.laws.logs.run_folders import is_run, read_run
-from shapeflow.laws.logs.runs import Logs, Query
+from shapeflow.laws.logs.runs import Logs
 from shapeflow.laws.logs.template import Template
 
 NEAR = 1000

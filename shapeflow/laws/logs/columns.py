@@ -12,8 +12,8 @@ from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
 from shapeflow.laws.logs.finding.roles import COMPUTE
 from shapeflow.laws.logs.progress import progress_of
+from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import number
-from shapeflow.laws.logs.runs import Query
 from shapeflow.laws.logs.series import Product, Progress, Series, error_names, evaluation
 from shapeflow.laws.logs.table_facts import TableFacts
 from shapeflow.laws.logs.template import RUN, Template

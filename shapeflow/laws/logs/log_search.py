@@ -13,8 +13,9 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
+from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import Log, same
-from shapeflow.laws.logs.runs import Logs, Query
+from shapeflow.laws.logs.runs import Logs
 from shapeflow.laws.logs.series import Series
 
 OTHER_SHAPES = 1000

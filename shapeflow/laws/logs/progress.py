@@ -11,7 +11,7 @@ from shapeflow.laws.logs.epochs import Epoch
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.words import Role
-from shapeflow.laws.logs.runs import Query
+from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.series import Progress
 from shapeflow.laws.logs.table_facts import TableFacts
 

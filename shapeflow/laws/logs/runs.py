@@ -1,4 +1,4 @@
-"""Queries for logs, and the runs that were read from them. Each run has one shape."""
+"""The runs that were read from logs. Each run has one shape."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import attrs
 import numpy as np
 
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import Amount
 from shapeflow.laws.logs.kept import MOST, Halved, KeptPoints
 from shapeflow.laws.logs.points import Floats, Point, thin
-from shapeflow.laws.logs.readers import Numerals, number
+from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.readers.block import BLANK, NUMBER
 from shapeflow.laws.logs.rows import Rows
 from shapeflow.laws.logs.schedule import diverged, fall, learning_rate
@@ -26,31 +25,6 @@ RUNS = 10_000
 """Maximum number of runs in all logs. More runs mean that a column that differs in every row was used as their name."""
 SHUFFLED = 0.05
 """Maximum share of points at which step and compute fall together in a log whose rows are in order."""
-
-
-@attrs.frozen
-class Query:
-    """The pattern of the logs and the names of their columns. None, or an axis without an entry: the default names."""
-
-    pattern: str
-    compute: str | None = None
-    flops: float = 1.0
-    """FLOPs per unit of the compute column."""
-    error: str | None = None
-    step: str | None = None
-    step_unit: Amount | None = None
-    """What one unit of the step column is: steps, tokens or samples."""
-    run: tuple[str, ...] = ()
-    """The columns that identify a run together."""
-    rate: str | None = None
-    """The column of the learning rate."""
-    numerals: Numerals = "plain"
-    axes: Mapping[str, str] = attrs.field(factory=dict)
-    where: Mapping[str, Any] = attrs.field(factory=dict)
-    size: tuple[str, ...] = ()
-    """Possible names of the column of the number of parameters; empty if it is not needed."""
-    ends: bool = False
-    """Whether a row may be the end of a run of its own."""
 
 
 @attrs.define

@@ -17,9 +17,9 @@ from shapeflow.ir.plan_json import load
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.collect import read_each
 from shapeflow.laws.logs.log_search import LogSearch
+from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import Row, Unreadable, number, open_log
 from shapeflow.laws.logs.run_folders import DATA, EVENTS, PLAN
-from shapeflow.laws.logs.runs import Query
 from shapeflow.laws.mixing.pilots import Trial
 
 SHARE = "="

@@ -24,6 +24,10 @@ LOGGED = "_step"
 RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
 FEW = 12
 """The smallest number of held-out values that is enough for a fit."""
+MOST_STEPS = 1e8
+"""No run has more steps than this: a larger number of no known name counts something else."""
+LEAST_FLOPS = 1e10
+"""A column `C` that reaches this counts FLOPs, in the notation of papers on scaling laws."""
 CREATED = "Created"
 STILL = "named like compute, but it does not grow along a run"
 USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
@@ -163,6 +167,7 @@ def _counter(columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str
             or words.counts_otherwise(name)
             or not (column.numeric and column.whole)
             or column.low < 0
+            or column.high > MOST_STEPS
             or len(column.values) < 5
         ):
             continue
@@ -213,12 +218,20 @@ def _compute(
                 of[name] = Found("compute", f"its name; one unit is {flops:g} FLOPs")
             return (name,), flops
         of[name] = Found("", STILL)
+    if "C" not in of and _is_flops(rows, keys):
+        of["C"] = Found("compute", f"numbers above {LEAST_FLOPS:g} that rise along the runs", "guess")
+        return ("C",), 1.0
     size = next(iter(by_role.get("parameters", ())), None)
     data = next((name for name in by_role.get("tokens", ()) if grows(rows, name, step, keys)), None)
     if size and data:
         of[data] = Found("tokens", "its name; 6 FLOPs for each parameter and token")
         return (size, data), 6.0 * words.count_of(data)
     return (), 1.0
+
+
+def _is_flops(rows: Sequence[Row], keys: Sequence[str]) -> bool:
+    """Whether a column `C` counts FLOPs by its values."""
+    return max(numbers_of(rows, "C"), default=0.0) > LEAST_FLOPS and counts_up(rows, "C", keys)
 
 
 def _errors_of(

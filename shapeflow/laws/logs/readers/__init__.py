@@ -81,8 +81,9 @@ def open_log(path: Path, numerals: Numerals = "plain") -> Log:
         with path.open("rb") as file:
             head = file.read(HEAD)
             found = _format(head, path)
-            # The log of a script that prints itself begins with its source.
-            if found in (CSV, TSV, OTHER) and not _even(head) and text_log.looks_so(head + file.read(FURTHER)):
+            # The log of a script that prints itself begins with its source. Lines of measurements may be even, too.
+            table = _even(head) and not text_log.looks_so(head.lstrip().partition(b"\n")[0])
+            if found in (CSV, TSV, OTHER) and not table and text_log.looks_so(head + file.read(FURTHER)):
                 found = TEXT
     except OSError as error:
         raise Unreadable((error.strerror or "it cannot be opened").lower()) from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 from shapeflow.laws.logs.readers import document
 from shapeflow.laws.logs.readers.cells import number
@@ -16,23 +18,53 @@ def rows(log: Log) -> Iterator[Row]:
     Raises Unreadable.
 
     The trainer counts its FLOPs in `total_flos` (6 per parameter and token, without embeddings), but writes only the
-    total at the last step. All batches have the same size, so this function distributes the total evenly over the
-    steps.
+    total at the last step and at the ends of earlier sessions. Between these, all batches have the same size, so this
+    function distributes the totals evenly over the steps. Totals that fall are left out.
     """
     found = document.parsed(log)
     history = found.get(KEY) if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(history, list):
         raise Unreadable(f"it has no list `{KEY}`")
-    total, last = number(found.get("total_flos")), number(found.get("global_step"))
-    each = 0.0
-    if isinstance(total, float) and isinstance(last, float) and total > 0 and last > 0:
-        each = total / last
-        log.made["total_flos"] = f"the {total:.4g} FLOPs of its {last:g} steps, spread evenly"
+    known = _totals(found, history)
+    rising = all(before[1] < after[1] for before, after in pairwise(known))
+    if known and rising:
+        step, total = known[-1]
+        log.made["total_flos"] = f"the {total:.4g} FLOPs of its {step:g} steps, spread evenly"
+    elif known:
+        log.notes.append(
+            "its `total_flos` is lower after more steps, so it is left out: the trainer counted from 0 again"
+        )
     for row in history:
         if not isinstance(row, dict):
             log.broken += 1
             continue
-        step = number(row.get("step"))
-        if isinstance(step, float) and each > 0 and "total_flos" not in row:
-            row = {**row, "total_flos": each * step}
+        at = number(row.get("step"))
+        if not rising:
+            row = {name: cell for name, cell in row.items() if name != "total_flos"}
+        elif isinstance(at, float) and known and "total_flos" not in row:
+            row = {**row, "total_flos": _spread(known, at)}
         yield row
+
+
+def _totals(found: Row, history: list[Any]) -> list[tuple[float, float]]:
+    """Return the steps at which a total is known, and the totals, in order of steps."""
+    last = {"step": found.get("global_step"), "total_flos": found.get("total_flos")}
+    totals: dict[float, float] = {}
+    for row in (*history, last):
+        step, total = (number(row.get(name)) if isinstance(row, dict) else "blank" for name in ("step", "total_flos"))
+        if isinstance(step, float) and isinstance(total, float) and step > 0 and total > 0:
+            totals[step] = total
+    return sorted(totals.items())
+
+
+def _spread(known: list[tuple[float, float]], step: float) -> float:
+    """Return the total at a step, between the totals that are known."""
+    low, high = (0.0, 0.0), known[-1]
+    for one in known:
+        if one[0] >= step:
+            high = one
+            break
+        low = one
+    if low == high:
+        low = known[-2] if len(known) > 1 else (0.0, 0.0)
+    return low[1] + (high[1] - low[1]) / (high[0] - low[0]) * (step - low[0])

@@ -1,0 +1,190 @@
+"""Mixtures of corpora: their shares, their orders, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from plans import toy_text_plan
+from test_tokens import write
+from torch_tools import CPU
+
+from shapeflow.api import run
+from shapeflow.base.diagnostics import Diagnostic
+from shapeflow.data.digits import Digits
+from shapeflow.data.mixture import Mixture
+from shapeflow.data.text import Text
+from shapeflow.data.tokens import Tokens
+from shapeflow.ir.edits import EditError
+from shapeflow.ir.history import parting
+from shapeflow.ir.plan import Plan, Spec
+from shapeflow.ir.plan_json import dumps, load, loads
+from shapeflow_torch.data import open_data
+from shapeflow_torch.data.mixture import Corpora
+from shapeflow_torch.data.order import Layout, Position
+from shapeflow_torch.data.shares import Shares
+from shapeflow_torch.machine import TorchMachine
+from shapeflow_torch.measure import metrics
+
+WEIGHTS = (0.7, 0.3)
+
+
+@pytest.fixture
+def corpora(tmp_path: Path) -> Path:
+    """Two texts that have no byte in common."""
+    (tmp_path / "low.txt").write_bytes(bytes(range(100)) * 60)
+    (tmp_path / "high.txt").write_bytes(bytes(range(100, 200)) * 20)
+    return tmp_path
+
+
+def plan_of(weights: tuple[float, ...] = WEIGHTS, *, steps: int = 6, **fields: Any) -> Plan:
+    parts = tuple(Text(f"{name}.txt", held_out=0.2, order="epochs") for name in ("low", "high"))
+    legs = (({"context": 16}, steps), ({"context": 64}, steps))
+    return toy_text_plan(legs, data=Mixture(parts, weights, batch=512), preview=0.3, **fields)
+
+
+def opened(plan: Plan, root: Path) -> Corpora:
+    data = open_data(plan, root, CPU)
+    assert isinstance(data, Corpora)
+    return data
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.7, 0.3), (0.5, 0.3, 0.2), (0.97, 0.01, 0.01, 0.01)])
+def test_shares_are_right_up_to_one_window_after_every_step(weights: tuple[float, ...]) -> None:
+    rng = random.Random(len(weights))
+    shares = Shares.start([10 * weight for weight in weights], [Position.start(Layout(9_000, 64)) for _ in weights])
+    total = 0
+    for _ in range(2_000):
+        context, windows = rng.choice([16, 32, 64]), rng.choice([1, 2, 5, 32])
+        taken = [sum(piece.last - piece.first for piece in pieces) for pieces in shares.take(context, windows)]
+        total += context * windows
+        assert sum(taken) == windows
+        assert all(abs(own - weight * total) < 64 for own, weight in zip(shares.tokens, weights, strict=True))
+
+
+def test_steps_that_are_passed_by_are_those_that_are_taken() -> None:
+    taken = Shares.start((5, 3, 2), [Position.start(Layout(3_000, 64)) for _ in range(3)])
+    passed = taken.copy()
+    for context, windows, steps in ((16, 7, 30), (64, 2, 11), (16, 3, 5)):
+        passed.pass_by(context, windows, steps)
+        for _ in range(steps):
+            taken.take(context, windows)
+    assert passed == taken
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_a_step_reads_both_corpora(corpora: Path, world: int) -> None:
+    data, again, low = opened(plan_of(), corpora), opened(plan_of(), corpora), 0
+    for step in range(6):
+        inputs, targets = data.batch(0, step, 0, 30, 16, slice(None))
+        assert torch.equal(inputs[:, 1:], targets[:, :-1])
+        low += int((inputs[:, 0] < 100).sum())
+        parts = [again.batch(0, step, 0, 30, 16, slice(rank, 30, world))[0] for rank in range(world)]
+        assert all(torch.equal(part, inputs[rank::world]) for rank, part in enumerate(parts))
+    assert torch.equal(again.batch(0, 2, 0, 30, 16, slice(None))[0], data.batch(0, 2, 0, 30, 16, slice(None))[0])
+    assert abs(low - 0.7 * 180) <= 4
+
+
+def test_a_corpus_can_be_drawn(corpora: Path) -> None:
+    """In the order that each of them states."""
+    parts = (Text("low.txt", held_out=0.2, order="epochs"), Text("high.txt", held_out=0.2))
+    plan = toy_text_plan(data=Mixture(parts, WEIGHTS, batch=256))
+    mixed, ordered = (opened(one, corpora).batch(0, 3, 0, 16, 16, slice(None))[0] for one in (plan, plan_of()))
+    low = [one[one[:, 0] < 100] for one in (mixed, ordered)]
+    high = [one[one[:, 0] >= 100] for one in (mixed, ordered)]
+    assert len(high[0]) == len(high[1]) > 0
+    assert not torch.equal(*high)
+    assert len(low[0]) > 0
+
+
+def test_held_out_losses_are_weighted(corpora: Path) -> None:
+    plan = plan_of()
+    made = TorchMachine(plan, opened(plan, corpora))
+    made.take(plan.stages[0])
+    held = made.measure(plan.stages[0])
+    low, high = (held.values[f"loss@longest/{name}"] for name in ("low", "high"))
+    assert low != high
+    assert held.values["loss@longest"] == pytest.approx(0.7 * low + 0.3 * high)
+    assert set(held.values) == set(metrics(made.data, plan.metric))
+    errors = [held.errors[f"loss@longest/{name}"] for name in ("low", "high")]
+    assert held.errors["loss@longest"] == pytest.approx(np.hypot(0.7 * errors[0], 0.3 * errors[1]))
+
+
+def test_a_mixture_is_trained_resumed_and_described(corpora: Path) -> None:
+    plan = plan_of(checkpoint=4)
+    assert loads(dumps(plan), "plan.json") == plan
+    choices = {"device": "cpu", "warn": lambda warning: None, "root": corpora}
+    run(plan, corpora / "whole", **choices)
+    run(plan, corpora / "part", pause=8, **choices)
+    run(plan, corpora / "part", resume=True, **choices)
+    assert _losses(corpora / "whole") == _losses(corpora / "part")
+    about = json.loads((corpora / "whole" / "data.json").read_text())
+    assert set(about["of"]) == {"low", "high"}
+    assert load(corpora / "whole" / "plan.json").data == plan.data
+
+
+def _losses(folder: Path) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if line["event"] == "step_done"]
+
+
+def test_a_corpus_that_is_read_many_times_is_warned_of(corpora: Path) -> None:
+    warned: list[Diagnostic] = []
+    run(plan_of((0.2, 0.8), steps=12), corpora / "run", device="cpu", warn=warned.append, root=corpora)
+    (one,) = [each for each in warned if each.code == "many-epochs"]
+    assert one.message == "the run reads the corpus `high` 6.1 times"
+    assert one.notes == ("epochs of each corpus: low 0.51, high 6.1",)
+    assert opened(plan_of(), corpora).repeated(plan_of()) is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "weights", "code", "said"),
+    [
+        ((Text("a"), Text("b")), (1.0,), "mixture-weights", "a mixture of 2 corpora has 1 weights"),
+        ((), (), "mixture-weights", "the mixture has no corpus"),
+        ((Text("a"), Digits()), WEIGHTS, "corpora-differ", "a mixture is of corpora of text, and `digits` is none"),
+        (
+            (Text("a", batch=64), Text("b")),
+            WEIGHTS,
+            "corpora-differ",
+            "a step has 512 tokens of all corpora together, and `text` states 64",
+        ),
+    ],
+)
+def test_mixtures_that_are_refused(parts: tuple[Any, ...], weights: tuple[float, ...], code: str, said: str) -> None:
+    with pytest.raises(EditError) as caught:
+        Mixture(parts, weights)
+    assert (caught.value.code, caught.value.message) == (code, said)
+
+
+def test_corpora_of_different_tokenizers_are_refused_by_name(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / f"{name}.bin", np.arange(8_000) % 50, 50)
+    header = json.loads((tmp_path / "two.json").read_text())
+    mixture = Mixture((Tokens("one.bin"), Tokens("two.bin")), WEIGHTS)
+    assert mixture.found_in(tmp_path).facts().vocabulary == 50
+    header["tokenizer"] = {"name": "other.json", "sha256": "0" * 64}
+    (tmp_path / "two.json").write_text(json.dumps(header))
+    with pytest.raises(EditError) as caught:
+        mixture.found_in(tmp_path)
+    assert caught.value.code == "corpora-differ"
+    assert "`one`" in caught.value.message
+    assert "that of `two` is other.json" in caught.value.message
+
+
+def test_a_moved_corpus_is_the_same_history() -> None:
+    plan = plan_of()
+    assert plan.data is not None
+    moved = [{**one, "path": f"elsewhere/{one['path']}"} for one in plan.data.settings["of"]]
+    other = attrs.evolve(plan, data=Spec("mixture", {**plan.data.settings, "of": moved}))
+    assert parting(plan, other) is None
+    heavier = attrs.evolve(plan, data=Spec("mixture", {**plan.data.settings, "weights": [0.6, 0.4]}))
+    found = parting(plan, heavier)
+    assert found is not None
+    assert found.what == "the data's setting `weights`"
