@@ -176,12 +176,12 @@ budget 90000000 steps
 def test_a_simulation_takes_no_longer_with_more_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One step in each shape of each stage: 90,000,000 would take minutes."""
+    """One step in each shape of each stage, blended ones included: 90,000,000 would take minutes."""
     stepped = []
     monkeypatch.setattr(Simulator, "step", lambda self, stage, step, compute: stepped.append(compute) or 0.0)
     (tmp_path / "a.shape").write_text(MANY_STEPS)
     assert answer(["simulate", str(tmp_path / "a.shape")]) == 0
-    assert len(stepped) == 2
+    assert len(stepped) == 3
     assert answer(["simulate", str(tmp_path / "a.shape"), "--events"]) == 1
     assert "too-many-steps" in capsys.readouterr().err
-    assert len(stepped) == 2
+    assert len(stepped) == 3

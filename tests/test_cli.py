@@ -680,3 +680,19 @@ def test_any_damaged_run_is_resumed_or_refused_with_a_diagnostic(
     harmed.write_bytes(content)
     command = ["run", "tiny.shape", "-o", folder, "--device", "cpu", "--resume", "--quiet"]
     no_bug(capsys, *command)
+
+
+@pytest.mark.parametrize("number", ["9" * 12, "9" * 5000, "-1", "²", "1e3", "\x1b[31m"])
+@pytest.mark.parametrize("option", ["--micro-batch", "--pause", "--processes", "--gpus", "--threads"])
+def test_counts_have_a_limit(option: str, number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["run", str(ROOT / "examples/digits.shape"), "-o", str(tmp_path / "out"), option, number]) == 2
+    said = capsys.readouterr().err
+    assert option in said
+    assert "\x1b" not in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("file", ["/", "."])
+def test_a_profile_of_a_folder(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["profile", file]) == 1
+    assert "error[cannot-read]" in capsys.readouterr().err

@@ -140,7 +140,9 @@ def stoppable(function: _F) -> _F:
 
 def pool_options(function: _F) -> _F:
     """Add the options `--jobs`, `--device` and `--machine` of commands that train several runs, which signals stop."""
-    jobs = click.option("--jobs", type=click.IntRange(1), help="Number of parallel runs.  [CPU cores; 1 on a GPU]")
+    jobs = click.option(
+        "--jobs", type=click.IntRange(1, MOST), help="Number of parallel runs.  [CPU cores; 1 on a GPU]"
+    )
     kinds = click.Choice(["auto", "cpu", "cuda"])
     device = click.option("--device", type=kinds, default="auto", show_default=True, help="Where to train.")
     return jobs(device(machine_option(stoppable(_alone(function)))))
@@ -208,6 +210,17 @@ def seeds_of(file: Path, sentences: Sequence[str], text: str | None) -> list[int
             raise Refused(*report.diagnostics)
         return [program.seed]
     return seeds_in(text)
+
+
+MOST = 10**8
+"""The largest count that an option takes, as in a `.shape` file."""
+
+
+def whole(text: str, low: int = 0) -> int | None:
+    """The whole number from `low` to `MOST` that a text is; None if it is none. Python refuses very long ones."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MOST))):
+        return None
+    return number if low <= (number := int(text)) <= MOST else None
 
 
 def seeds_in(text: str) -> list[int]:

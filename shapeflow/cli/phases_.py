@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shapeflow.base.printing import say
-from shapeflow.cli.common import compute_of, formatted, print_json
+from shapeflow.cli.common import MOST, compute_of, formatted, print_json
 
 if TYPE_CHECKING:
     from shapeflow.laws.random_features.loss import LossCurve
@@ -41,12 +41,12 @@ OF_LOGS = ("width_column", "loss_column", "compute", "where")
 @click.option(
     "--budget", "budgets", multiple=True, metavar="AMOUNT", help="Compute to find the best width for: '1 GFLOPs'."
 )
-@click.option("--width", "widths", type=click.IntRange(1), multiple=True, help="A width to show the loss of.")
+@click.option("--width", "widths", type=click.IntRange(1, MOST), multiple=True, help="A width to show the loss of.")
 @click.option("--ratio", type=float, help="Features of the data per random feature.  [4]")
-@click.option("--features", type=click.IntRange(2), help="Features of the data, the same for all widths.")
+@click.option("--features", type=click.IntRange(2, MOST), help="Features of the data, the same for all widths.")
 @click.option("--step", type=float, help="Step size of SGD, gradients summed over the batch.")
 @click.option("--step-times-trace", type=float, help="Step size times the summed variance.  [1 / (batch + 1)]")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples of one step.")
+@click.option("--batch", type=click.IntRange(1, MOST), default=1, show_default=True, help="Samples of one step.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the phases and the losses: PNG, SVG, PDF."

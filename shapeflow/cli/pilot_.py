@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, pool_options, print_after, print_diagnostics, print_json, seeds_in
+from shapeflow.cli.common import of_a_file, pool_options, print_after, print_diagnostics, print_json, seeds_in, whole
 from shapeflow.cli.dry_run import DryRun, dry_run_options
 from shapeflow.cli.rounds import absolute, inside
 
@@ -138,7 +138,8 @@ def _shape(text: str) -> Shape:
         if not axis or not 1 <= len(words) <= 2 or axis in values:
             message = f"`{text}` is not a shape: write '(context: 64 tokens)'"
             raise click.BadParameter(message, param_hint="--cheap")
-        values[axis] = int(words[0]) if words[0].isdecimal() else words[0]
+        number = whole(words[0])
+        values[axis] = words[0] if number is None else number
     return Shape.of(values)
 
 

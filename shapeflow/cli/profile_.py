@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
+from shapeflow.cli.common import MOST, of_a_file, print_diagnostics, print_json
 
 
 @click.command("profile")
@@ -22,7 +22,7 @@ from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [as `shapeflow run` chooses them]")
+@click.option("--threads", type=click.IntRange(1, MOST), help="CPU threads.  [as `shapeflow run` chooses them]")
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON.")
 def command(
     file: Path, sentences: list[str], output: Path | None, device: str, threads: int | None, as_json: bool
@@ -40,7 +40,7 @@ def command(
     from shapeflow.preview.screen import show
     from shapeflow.running.profile import profiled
 
-    path = output or file.with_name(f"{file.stem}.profile.json")
+    path = output or file.parent / f"{file.stem}.profile.json"
     if re.search(r'["\n\r]', path.name):
         message = f"`{path}` contains a double quote or a line break: name a file that a `.shape` file can name"
         raise click.BadParameter(message, param_hint="--output")

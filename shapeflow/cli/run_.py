@@ -13,7 +13,16 @@ import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.printing import say
-from shapeflow.cli.common import machine_option, of_a_file, plan_of, print_diagnostics, print_json, stoppable
+from shapeflow.cli.common import (
+    MOST,
+    machine_option,
+    of_a_file,
+    plan_of,
+    print_diagnostics,
+    print_json,
+    stoppable,
+    whole,
+)
 
 if TYPE_CHECKING:
     from shapeflow.ir.events import Event
@@ -25,13 +34,13 @@ if TYPE_CHECKING:
 @click.command("run")
 @of_a_file
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="The run's folder.  [runs/NAME]")
-@click.option("--gpus", type=click.IntRange(1), help="Number of GPUs; every step is split among them.")
+@click.option("--gpus", type=click.IntRange(1, MOST), help="Number of GPUs; every step is split among them.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
 @machine_option
-@click.option("--processes", type=click.IntRange(1), help="Number of processes; every step is split among them.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads per process.")
+@click.option("--processes", type=click.IntRange(1, MOST), help="Number of processes; every step is split among them.")
+@click.option("--threads", type=click.IntRange(1, MOST), help="CPU threads per process.")
 @click.option(
     "--resume", is_flag=True, help="Continue from the newest checkpoint in the folder; start where there is no run."
 )
@@ -48,7 +57,9 @@ if TYPE_CHECKING:
     metavar="METRIC<=VALUE",
     help="Stop as soon as a held-out value is this low.",
 )
-@click.option("--pause", type=click.IntRange(1), metavar="STEP", help="Save a checkpoint after this step and stop.")
+@click.option(
+    "--pause", type=click.IntRange(1, MOST), metavar="STEP", help="Save a checkpoint after this step and stop."
+)
 @click.option("--compile", type=click.Choice(["auto", "on", "off"]), default="auto", help="Use torch.compile.")
 @click.option(
     "--micro-batch",
@@ -194,16 +205,19 @@ def _origin(text: str) -> Origin:
     from shapeflow.running.options import Origin
 
     folder, at, step = text.rpartition("@")
-    if at and folder and step.isdecimal() and not Path(text).is_dir():
-        return Origin(Path(folder), int(step))
+    number = whole(step)
+    if at and folder and number is not None and not Path(text).is_dir():
+        return Origin(Path(folder), number)
     return Origin(Path(text))
 
 
 def _count(text: str) -> int | str:
     """The samples of `--micro-batch`, or `auto`."""
-    if text == "auto" or (text.isdecimal() and int(text) > 0):
-        return text if text == "auto" else int(text)
-    raise click.BadParameter(f"`{text}` is neither a number of samples above 0 nor `auto`")
+    if text == "auto":
+        return text
+    if (count := whole(text, 1)) is not None:
+        return count
+    raise click.BadParameter(f"`{text}` is neither a number of samples from 1 to {MOST:,} nor `auto`")
 
 
 def _peak(text: str) -> float:

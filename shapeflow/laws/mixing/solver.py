@@ -86,7 +86,7 @@ def objective(theta: Floats, error: Floats, points: Data, kinds: Kinds) -> Float
     """(sets,): the soft-L1 loss of all residuals, priors included."""
     residual = (errors(theta, points.data, kinds) - error) * points.weight
     both = np.concatenate([residual, prior(theta, points.centre)[0]], 1)
-    return np.asarray((2 * (np.sqrt(1 + (both / SCALE) ** 2) - 1)).sum(1))
+    return np.asarray((2 * (np.hypot(1, both / SCALE) - 1)).sum(1))
 
 
 def descend(theta: Floats, error: Floats, points: Data, kinds: Kinds) -> tuple[Floats, Floats]:
@@ -119,7 +119,7 @@ def _normal(theta: Floats, error: Floats, points: Data, kinds: Kinds, bounds: Bo
     found, jacobian = slopes(theta, points.data, kinds)
     residual, jacobian = (found - error) * points.weight, jacobian * points.weight[:, None]
     weak, spread = prior(theta, points.centre)
-    rate, weak_rate = (1 / np.sqrt(1 + (one / SCALE) ** 2) for one in (residual, weak))
+    rate, weak_rate = (1 / np.hypot(1, one / SCALE) for one in (residual, weak))
     matrix = np.einsum("spi,sp,spj->sij", jacobian, rate, jacobian)
     slope = np.einsum("spi,sp->si", jacobian, rate * residual)
     slope[:, B:] += weak_rate * weak * spread
