@@ -4,7 +4,7 @@ Ctrl-C while modules are imported ends the command without a traceback.
 """
 
 # `signal` imports `enum`, which takes longer than this file: Ctrl-C would end in a traceback until then.
-from _signal import SIGINT, default_int_handler, getsignal, signal  # type: ignore[import-not-found]
+from _signal import SIG_DFL, SIGINT, default_int_handler, getsignal, signal  # type: ignore[import-not-found]
 from os import _exit, write
 
 
@@ -22,7 +22,12 @@ def main() -> None:
     """The `shapeflow` command."""
     from shapeflow.cli import main as command
 
-    command()
+    try:
+        command()
+    finally:
+        # What is left is the end of the interpreter, where an exception would be a traceback.
+        if getsignal(SIGINT) is default_int_handler:
+            signal(SIGINT, SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,6 @@ def main(arguments: list[str] | None = None) -> None:
         if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
             signal.signal(signal.SIGINT, signal.default_int_handler)
         code = answer(arguments)
-        # What is left is the end of the interpreter, where an exception would be a traceback.
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
     except KeyboardInterrupt:
         code = _stopped()
     sys.exit(code)

@@ -42,6 +42,7 @@ def open_(settings: Mapping[str, Any], root: Path, contexts: Sequence[int], devi
     del contexts
     folder = root / settings["path"]
     names, classes = _listed(folder, settings["classes"])
+    _check(folder, len(classes), settings["classes"], "classes")
     order = {name: number for number, name in enumerate(classes)}
     numbers = np.array([order[name.split("/")[0]] for name in names], np.int64)
     held_out = _held_out(numbers, float(settings["held_out"]))
@@ -63,22 +64,29 @@ def _listed(folder: Path, said: int) -> tuple[list[str], list[str]]:
     if not folder.is_dir():
         raise Refused(missing(folder, "the folder does not exist", help=_HELP))
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if classes:
+    if len(filled := [each for each in classes if _holds_any(folder / each)]) > said:
         # Before all that is in them is looked at: the path may be a whole disk.
-        _check(folder, len(classes), said, "classes")
+        _check(folder, len(filled), said, "classes")
     entries = Entries(str(folder), "data")
     below = [path.relative_to(folder) for path in entries.each(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
     seen = [path for path in below if not any(part.startswith(".") for part in path.parts)]
     names = sorted(path.as_posix() for path in seen if len(path.parts) > 1 and (folder / path).is_file())
     if not names:
         raise Refused(missing(folder, "no image files in its sub-folders", help=_HELP))
-    filled = {name.split("/")[0] for name in names}
-    empty = [each for each in classes if each not in filled]
+    with_images = {name.split("/")[0] for name in names}
+    empty = [each for each in classes if each not in with_images]
     if empty:
         raise Refused(
             missing(folder / empty[0], "no image files there", help=f"remove `{empty[0]}`, or add images to it")
         )
     return names, classes
+
+
+def _holds_any(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is not None
+    except OSError:
+        return False
 
 
 def _check(folder: Path, found: int, said: int, setting: str) -> None:
