@@ -79,3 +79,22 @@ def test_many_runs_are_compared_with_some_of_them(monkeypatch: pytest.MonkeyPatc
     assert len(seen) == COMPARED
     # The median of some is that of all within the noise of the runs.
     assert np.abs(found - one_by_one(curves)).max() < 0.03
+
+
+def test_runs_that_are_listed_by_turns_are_compared_with_all_kinds() -> None:
+    """Every fourth run is of another setting, and so would be all of 64 at equal distances."""
+    compute = np.geomspace(1e13, 1e15, 8)
+    own = [1.5 if index % 4 == 0 else 1.0 for index in range(253)]
+    curves = [
+        MeasuredCurve(
+            compute=tuple(compute),
+            error=tuple(1 + 3e3 * (each * compute) ** -0.27),
+            noise=1e-6,
+            runs=1,
+            spread=0.0,
+        )
+        for each in own
+    ]
+    found = np.abs(shifts(curves))
+    assert found[1::4].max() < 1e-6
+    assert found[0::4].min() > 0.3

@@ -60,11 +60,12 @@ def _unlike(runs: Sequence[Run], warmup: Amount) -> list[str]:
 
 def shifts(curves: Sequence[MeasuredCurve]) -> Floats:
     """The median shift of each curve from the others, shape (curves,): log compute that it needs over that of another
-    one for the same error. Of more than `COMPARED` curves, as many spread over all stand for the others."""
+    one for the same error. Of more than `COMPARED` curves, as many drawn at random stand for the others: runs
+    are often listed by a setting, and evenly spaced ones may all have the same."""
     if len(curves) < 2:
         return np.zeros(len(curves))
     every = _Curves.of(curves)
-    others = np.unique(np.linspace(0, len(curves) - 1, min(len(curves), COMPARED)).astype(int))
+    others = np.sort(np.random.default_rng(0).permutation(len(curves))[:COMPARED])
     # One row for each of the others, with the shift of every curve from it.
     table = np.array([every.shifts(curves[at]) for at in others])
     found: Floats = np.asarray(np.median(table, axis=0))
