@@ -133,6 +133,14 @@ def test_only_the_end_of_each_run_counts(tmp_path: Path, capsys: pytest.CaptureF
     assert "learning rate: annealed" in capsys.readouterr().out
 
 
+def test_the_screen_says_what_was_held_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = file(tmp_path, 'fit("runs.csv", points: ends, resamples: 0)', compute=(1e13, 3e13, 1e14, 3e14, 1e15, 1e16))
+    assert answer(["fit", str(path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "held out: the longest third of the runs of each shape" in said
+    assert "later half" not in said
+
+
 def test_a_plan_from_ends_says_what_it_does_not_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = file(tmp_path, 'fit("runs.csv", points: ends)', compute=(1e13, 1e14, 1e15, 1e16))
     assert answer(["compile", str(path)]) == 0

@@ -31,7 +31,7 @@ def fit_view(name: str, units: Mapping[str, str], found: FittedLaws) -> Renderab
         parts += [_shapes(units, laws), Text()]
     parts += [_numbers(units, laws, numbered), Text(), _worth(units, laws, numbered), Text()]
     parts += [indented(line) for line in _about(units, laws, numbered)]
-    parts += [indented(line) for line in words(laws, found.summary)]
+    parts += [indented(line) for line in words(laws, found.summary, found.held_out)]
     return Group(*parts)
 
 
@@ -193,15 +193,12 @@ def _about(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) 
         yield ""
 
 
-def words(laws: Mapping[Shape, Law], summary: str) -> Iterator[str]:
+def words(laws: Mapping[Shape, Law], summary: str, held_out: str) -> Iterator[str]:
     """Yield how the laws were found, how they were tested, and the runs that they were fitted to."""
     about = [law.provenance for law in laws.values()]
     yield from _method(about, summary)
     if any(one.holdout is not None for one in about):
-        yield (
-            "held out: the later half of log compute, predicted by a fit to the first half: its mean error, and the "
-            "predicted over the actual compute of the final losses"
-        )
+        yield f"held out: {held_out}"
     yield from _resampling(about)
     yield from runs_of(about)
 

@@ -24,11 +24,17 @@ class FittedLaws:
     """The points that each law was fitted to."""
     halves: Mapping[Shape, Law] = attrs.field(factory=dict)
     """The law of the first half of log compute, which predicts the second half. Its provenance states where the first
-    half ends. Without an entry for shapes with too few points to hold out a part."""
+    half ends. Of ends: the law of the shorter runs. Without an entry for shapes with too few points to hold out a
+    part."""
     method: Mapping[str, Any] = attrs.field(factory=dict)
     """The objective, the parameters, the points and the optimiser of the fit, as JSON values."""
     summary: str = ""
     """A short text of the method for the screen."""
+    held_out: str = (
+        "the later half of log compute, predicted by a fit to the first half: its mean error, and the predicted over "
+        "the actual compute of the final losses"
+    )
+    """What the laws were tested on, for the screen."""
     joint: JointLaw | None = None
     """The joint law of all sizes, if the laws come from one."""
     sizes: Mapping[Shape, float] = attrs.field(factory=dict)
