@@ -15,6 +15,7 @@ import attrs
 import pytest
 from test_probe import in_this_process
 
+from shapeflow import api
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.cli import answer
@@ -25,7 +26,6 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import load, save, sealed
 from shapeflow.laws.mixing.pilots import Trial
 from shapeflow.laws.mixing.reading import read_pilots
-from shapeflow.running.backend import backend
 from shapeflow.running.pilot import EVALUATE, piloting, trained
 from shapeflow.running.pilot_table import write_pilots
 from shapeflow.running.pool import Job, Pool
@@ -354,9 +354,8 @@ def test_a_resumed_run_is_read_as_one_that_was_not_interrupted(here: Path, tmp_p
     folder = tmp_path / "runs" / "one"
     save(whole.plan, folder / "plan.json")
     (tmp_path / "text.shape").write_text(TEXT)
-    train = backend("torch")().run
     for resume, pause in ((False, 20), (True, None)):
-        train(whole.plan, folder, root=tmp_path, device="cpu", compile="off", resume=resume, pause=pause)
+        api.run(whole.plan, folder, root=tmp_path, device="cpu", compile="off", resume=resume, pause=pause)
     assert [event.step for event in read_run(folder).events if isinstance(event, RunStarted)] == [0, 20]
     # A process that is killed after its last checkpoint leaves measurements that are made again.
     log = folder / "events.jsonl"
