@@ -23,6 +23,7 @@ from shapeflow.cli import answer
 from shapeflow.ir.decks import hand, sum_of_decks
 from shapeflow.ir.parameters import divisors
 from shapeflow.language.parse import parse
+from shapeflow.tokenize.encoders import encoder
 from shapeflow.tokenize.pieces import Tally
 from shapeflow.tokenize.shards import shard
 from shapeflow.tokenize.sources import Choice, File, stream
@@ -54,6 +55,26 @@ def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
         with pytest.raises(Refused) as caught:
             read_text(path)
         assert caught.value.diagnostics[0].notes == ("it is not a regular file",)
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+def test_a_tokenizer_is_a_regular_file(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Refused) as caught:
+        encoder(f"{tmp_path / name}", None)
+    assert caught.value.diagnostics[0].notes == ("it is not a regular file",)
+
+
+@pytest.mark.parametrize("arguments", [("compile", "-o"), ("simulate", "--plot")])
+def test_an_output_that_is_a_circle_of_links(
+    arguments: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop.svg").symlink_to(tmp_path / "loop.svg")
+    command, option = arguments
+    assert answer([command, "examples/laws_only.shape", option, f"{tmp_path / 'loop.svg'}"]) == 1
+    assert "error[cannot-write]" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["loop.svg"]
 
 
 def test_a_large_text_is_read_when_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,20 +16,30 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 
 
 def read_text(path: Path) -> str:
-    """The text of a file . Raises Refused `cannot-read`. A device may have no end, and a pipe
-    may never be written to: neither is opened."""
+    """The text of a file. Raises Refused `cannot-read`."""
     try:
-        status = path.stat()
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            raise OSError(0, "it is not a regular file")
-        if (reason := above("SHAPEFLOW_MOST_TEXT_BYTES", "it", status.st_size, "bytes")) is not None:
-            raise OSError(0, reason)
+        require_readable(path)
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         reason = f"it is not UTF-8 text (byte {error.start})"
     except OSError as error:
         reason = (error.strerror or str(error)).lower() if error.errno else str(error.strerror)
     raise Refused(Diagnostic("cannot-read", f"`{path}` cannot be read", place=str(path), notes=(reason,)))
+
+
+def require_readable(path: Path) -> None:
+    """Raise OSError for a file that is not read whole. A device may have no end, and a pipe may never be written to:
+    neither is opened."""
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise OSError(0, "it is not a regular file")
+    if (reason := above("SHAPEFLOW_MOST_TEXT_BYTES", "it", status.st_size, "bytes")) is not None:
+        raise OSError(0, reason)
+
+
+def real(path: Path) -> Path:
+    """A path as absolute and without links. Links in a circle stay: `Path.resolve` fails at them."""
+    return Path(os.path.realpath(path))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,7 +52,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary = ""
     try:
         # Write to the target of a link, but show the user's own path in diagnostics.
-        target = path.resolve()
+        target = real(path)
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if target.exists() and not target.is_file():
             # A device or a pipe is written to directly; it must not be replaced by a file.
             target.write_bytes(data)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.files import real
 from shapeflow.base.printing import say, say_json
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _refuse_to_write_over(arguments: Mapping[str, Any]) -> None:
         return
     for option in click.get_current_context().command.params:
         path = arguments.get(str(option.name))
-        if option.name != "file" and isinstance(path, Path) and path.resolve() == file.resolve():
+        if option.name != "file" and isinstance(path, Path) and real(path) == real(file):
             raise click.BadParameter(f"`{path}` is the file that is read: name another one", param=option)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, pool_options, print_after, print_diagnostics, print_json, seeds_in, whole
 from shapeflow.cli.dry_run import DryRun, dry_run_options
@@ -192,8 +193,8 @@ def _show(
 
     assert isinstance(report, Report)
     root = absolute(file).parent
-    written = table is not None and table.resolve().is_relative_to(root)
-    laws = laws_sentence(table.resolve() if written and table is not None else folder, root, "mixture")
+    written = table is not None and real(table).is_relative_to(root)
+    laws = laws_sentence(real(table) if written and table is not None else folder, root, "mixture")
     plan = compile_file(file, [*sentences, laws], report)
     assert plan.answer is not None
     if as_json:

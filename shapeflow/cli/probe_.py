@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, pool_options, print_diagnostics, print_json, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
@@ -118,8 +119,8 @@ def command(
     show(probe_view(todo, pairs_found))
     seconds = sum(run.trained for run in runs_of(todo))
     say(f"\n  {len(runs_of(todo))} runs in {folder}, {seconds:.0f} s of training")
-    if found.resolve().is_relative_to(file.parent.resolve()):
-        inside = found.resolve().relative_to(file.parent.resolve())
+    if real(found).is_relative_to(real(file.parent)):
+        inside = real(found).relative_to(real(file.parent))
         say(f'  `credits from "{inside.as_posix()}"` in {file} uses the measurements')
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import MOST, of_a_file, print_diagnostics, print_json
 
@@ -56,7 +57,7 @@ def command(
         return
     show(profile_view(program, found))
     say(f"\n  written to {path}")
-    if path.resolve().is_relative_to(file.parent.resolve()):
-        inside = path.resolve().relative_to(file.parent.resolve()).as_posix()
+    if real(path).is_relative_to(real(file.parent)):
+        inside = real(path).relative_to(real(file.parent)).as_posix()
         used = f"{file} reads it" if program.profile_path == inside else f'write `profile from "{inside}"` in {file}'
         say(f"  next: {used}; a budget may then be a time, such as `budget 20 minutes`")

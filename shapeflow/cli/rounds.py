@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.files import real
 from shapeflow.base.printing import say
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
 def absolute(file: Path) -> Path:
     """The file in its real folder. If the file is a link, paths in it are relative to the folder of the link."""
-    return file.parent.resolve() / file.name
+    return real(file.parent) / file.name
 
 
 def inside(folder: Path, file: Path, option: str) -> Path:
     """The folder, absolute. Raises Refused `path-outside` if it is not below the folder of the file, since laws could
     not be fitted to it, and BadParameter if the sentence that fits them cannot name it."""
-    found = folder.resolve()
+    found = real(folder)
     if not found.is_relative_to(absolute(file).parent):
         message, help_ = f"`{folder}` is not below the folder of `{file}`", "leave out `-o`, or name a folder there"
         raise Refused(Diagnostic("path-outside", message, place=option, help=help_))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, pool_options, print_diagnostics, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
@@ -122,7 +123,7 @@ def _summary(file: Path, folder: Path, table: Path | None, runs: Sequence[Run]) 
     seconds = sum(run.trained for run in runs)
     say(f"{len(runs)} runs in {folder}, {flops(spent)} in total, {seconds:.0f} s of training")
     found = table or folder
-    if found.resolve().is_relative_to(file.parent.resolve()):
-        say(f"`{laws_sentence(found.resolve(), file.parent.resolve())}` in {file} reads them")
+    if real(found).is_relative_to(real(file.parent)):
+        say(f"`{laws_sentence(real(found), real(file.parent))}` in {file} reads them")
     if table is not None:
         say(f"{write_points(runs, table)} measurements in {table}")

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.diagnostics import Report, did_you_mean
+from shapeflow.base.files import real
 from shapeflow.doctor.facts import FileFacts
 from shapeflow.laws.logs.discover import Discovered, discover
 from shapeflow.laws.logs.matches import matches
@@ -84,7 +85,7 @@ def sources(names: Sequence[str], report: Report) -> Sources:
                 report.error("unreadable-log", f"`{path}` contains no logs", place=str(path), help=_HELP)
             for log in inner.logs:
                 if (one := _read(log, report)) is not None:
-                    found.setdefault(one.path.resolve(), one)
+                    found.setdefault(real(one.path), one)
     return Sources(list(found.values()), passed)
 
 

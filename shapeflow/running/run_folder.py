@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import read_text, write_text
+from shapeflow.base.files import read_text, real, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import RunEnded
@@ -83,8 +83,8 @@ def remember(folder: Path, root: Path, launch: Launch | None = None) -> None:
     """Write `run.json`: where data paths begin, and what launched the run. Raises Refused `disk-full`, `cannot-write`.
 
     `launch`: what may restart this run; None: nothing does."""
-    from_here = os.path.relpath(root.resolve(), folder.resolve())
-    about: dict[str, Any] = {"root": str(root.resolve()), "root_from_here": from_here}
+    from_here = os.path.relpath(real(root), real(folder))
+    about: dict[str, Any] = {"root": str(real(root)), "root_from_here": from_here}
     if launch is not None:
         about["launch"] = {"agent": launch.agent, "run": launch.run}
     text = json.dumps(about, indent=1, sort_keys=True) + "\n"

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.base.files import require_readable
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -98,6 +99,7 @@ def _loaded(path: Path) -> tuple[Any, str]:
         help_ = "`pip install 'shapeflow[text]'`, or use `--tokenizer bytes`"
         raise Refused(Diagnostic("missing-extra", message, place="--tokenizer", help=help_)) from error
     try:
+        require_readable(path)
         data = path.read_bytes()
         made = Tokenizer.from_buffer(data)
     except OSError as error:
