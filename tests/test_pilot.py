@@ -26,7 +26,8 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import load, save, sealed
 from shapeflow.laws.mixing.pilots import Trial
 from shapeflow.laws.mixing.reading import read_pilots
-from shapeflow.running.pilot import EVALUATE, piloting, trained
+from shapeflow.running import pilot as pilot_module
+from shapeflow.running.pilot import EVALUATE, Piloting, piloting, trained
 from shapeflow.running.pilot_table import write_pilots
 from shapeflow.running.pool import Job, Pool
 from shapeflow.running.runs import Run, read_run
@@ -212,6 +213,19 @@ def test_a_second_call_trains_nothing_and_gives_the_same_answer(
     screen = ask("pilot", "text.shape", *PILOT, "--csv", "pilots.csv")
     assert 'laws: `laws from mixture("pilots.csv")`' in screen
     assert "next: shapeflow" in screen
+    dry = json.loads(ask("pilot", "text.shape", *PILOT, "--dry-run", "--json"))
+    assert {one["state"] for one in dry["runs"]} == {"finished"}
+
+
+def test_a_dry_run_prices_the_shape_that_the_trial_chose(here: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whatever order the shapes are tried."""
+    own = pilot_module.piloting
+
+    def turned(*settings: Any, **named: Any) -> Piloting:
+        found = own(*settings, **named)
+        return attrs.evolve(found, cheap=found.cheap[::-1])
+
+    monkeypatch.setattr(pilot_module, "piloting", turned)
     dry = json.loads(ask("pilot", "text.shape", *PILOT, "--dry-run", "--json"))
     assert {one["state"] for one in dry["runs"]} == {"finished"}
 

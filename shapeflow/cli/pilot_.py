@@ -68,9 +68,9 @@ def command(
     found = _piloting(file, sentences, folder, shares, seeds, length, cheap, report)
     if dry_run is not None:
         print_diagnostics(report.diagnostics)
-        tried = {job.folder for job in found.trial}
-        phases = [found.trial, [job for job in found.pilots(found.cheap[0]) if job.folder not in tried]]
-        notes = [_chosen(found)] if found.trial else []
+        first, chosen = {job.folder for job in found.trial}, found.tried
+        phases = [found.trial, [job for job in found.pilots(chosen or found.cheap[0]) if job.folder not in first]]
+        notes = [_chosen(found)] if chosen is None else []
         dry_run.show([one for one in phases if one], jobs, device, file.parent, as_json=as_json, notes=notes)
         return
     trained_jobs = _trained(found, Pool.of(jobs, device, file.parent, machine))

@@ -53,6 +53,19 @@ class Piloting:
         """The runs that find the cheap shape; none if there is only one."""
         return [self.job(0, TRIED, shape) for shape in self.cheap] if len(self.cheap) > 1 else []
 
+    @property
+    def tried(self) -> Shape | None:
+        """The cheap shape that the trial chose; None if it has not ended. Raises Refused `other-plan`."""
+        jobs = self.trial
+        runs = [run for job in jobs if job.finished and (run := job.earlier) is not None]
+        return self.best(runs) if len(runs) == len(jobs) else None
+
+    def best(self, runs: Sequence[Run]) -> Shape:
+        """The cheap shape with the lowest error at the end. `runs`: those of the trial, or none."""
+        metric = self.programs[0].metric.key
+        ends = [run.curve(metric)[-1][2] for run in runs]
+        return self.cheap[ends.index(min(ends))] if ends else self.cheap[0]
+
     def pilots(self, cheap: Shape) -> list[Job]:
         """All pilots with a cheap shape, the most informative first."""
         return [self.job(number, share, cheap) for number in range(len(self.seeds)) for share in self.shares]
@@ -112,14 +125,11 @@ def piloting(
 def trained(piloting: Piloting, train: Train) -> Iterator[Sequence[Job]]:
     """Train the pilots. Yields the jobs of each phase when they are done: those that find the cheap shape, then all
     others."""
-    cheap = piloting.cheap[0]
-    if tried := piloting.trial:
-        runs = train(tried)
-        metric = piloting.programs[0].metric.key
-        ends = [run.curve(metric)[-1][2] for run in runs]
-        cheap = piloting.cheap[ends.index(min(ends))]
+    tried = piloting.trial
+    runs = train(tried) if tried else []
+    if tried:
         yield tried
-    jobs = piloting.pilots(cheap)
+    jobs = piloting.pilots(piloting.best(runs))
     train(jobs)
     yield jobs
 
