@@ -56,20 +56,14 @@ RUNS: Sequence[tuple[str, str | None, Sequence[str]]] = (
 
 def command(top: Path, folder: str, origin: str | None, sentences: Sequence[str]) -> list[str]:
     words = [sys.executable, "-m", "shapeflow", "run", str(top / "p.shape"), "-o", str(top / folder)]
-    words += ["--device", "cpu", "--threads", "1", "--quiet"]
-    words += [] if origin is None else ["--from", str(top / origin), "--resume"]
+    words += ["--device", "cpu", "--threads", "1", "--quiet", "--resume"]
+    words += [] if origin is None else ["--from", str(top / origin)]
     return [*words, *(word for sentence in sentences for word in ("--set", sentence))]
 
 
-def resumed(top: Path, folder: str, words: list[str]) -> list[str]:
-    """The command with `--resume`, once the folder has a run."""
-    exists = (top / folder / "events.jsonl").exists() and "--resume" not in words
-    return [*words, "--resume"] if exists else words
-
-
-def killed(top: Path, folder: str, words: list[str], after: float) -> bool:
+def killed(words: list[str], after: float) -> bool:
     """Start a run and kill it after some seconds. Returns whether it had not ended by itself."""
-    process = subprocess.Popen(resumed(top, folder, words), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     try:
         process.wait(after)
     except subprocess.TimeoutExpired:
@@ -113,8 +107,8 @@ def main() -> None:
             subprocess.run(command(top, f"whole-{number}", None, sentences), check=True)
             took = time.monotonic() - began
             times = [chance.uniform(0.3, 1.0) * took for _ in range(choices.tries)]
-            count = sum(killed(top, folder, words, after) for after in times)
-            subprocess.run(resumed(top, folder, words), check=False)
+            count = sum(killed(words, after) for after in times)
+            subprocess.run(words, check=False)
             same = last(top / folder) == last(top / f"whole-{number}") != ("no checkpoint", [])
             kept = source is None or content(source) == before
             good = good and same and kept

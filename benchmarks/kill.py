@@ -69,16 +69,6 @@ def command(top: Path, folder: Path, *more: str) -> list[str]:
     return [*plain, "--device", "cpu", "--threads", "1", "--quiet", *more]
 
 
-def begun(folder: Path) -> bool:
-    return (folder / "events.jsonl").exists()
-
-
-def resume(folder: Path) -> list[str]:
-    """The option that resumes a run; none if the run was killed before its log began, since it then starts from
-    scratch."""
-    return ["--resume"] if begun(folder) else []
-
-
 def steps(folder: Path) -> Iterator[int]:
     """The steps in a log. Incomplete lines are skipped."""
     log = folder / "events.jsonl"
@@ -93,7 +83,7 @@ def steps(folder: Path) -> Iterator[int]:
 
 def kill_at(top: Path, folder: Path, step: int, after: float) -> Kill | None:
     """Start or resume a run and kill it when its log reaches a step. Returns None if the run finishes before that."""
-    process = subprocess.Popen(command(top, folder, *resume(folder)))
+    process = subprocess.Popen(command(top, folder, "--resume"))
     given_up = time.monotonic() + GIVEN_UP
     while max(steps(folder), default=0) < step:
         if process.poll() is not None:
@@ -130,7 +120,7 @@ def attempt(top: Path, number: int, chance: random.Random) -> tuple[list[Kill], 
     places = sorted(chance.sample(range(1, STEPS - 10), chance.randint(1, 3)))
     kills = [kill_at(top, folder, step, chance.uniform(0, LATEST)) for step in places]
     if None not in kills:
-        subprocess.run(command(top, folder, *resume(folder)), check=False)
+        subprocess.run(command(top, folder, "--resume"), check=False)
     return [kill for kill in kills if kill is not None], ends_alike(folder, top / "whole")
 
 

@@ -101,11 +101,6 @@ class Bench:
             raise SystemExit(f"a run that is not killed fails: {ends}")
         return [Operation(**one) for one in json.loads(listed.read_text())]
 
-    def resume(self, folder: Path) -> list[End]:
-        """Continue a run as a user does, who starts it if there is none to resume."""
-        ends = self.run(folder, "--resume")
-        return self.run(folder) if ends[0].codes == ("no-run",) else ends
-
 
 def command(top: Path, folder: Path, *more: str) -> list[str]:
     return ["run", str(top / "kill.shape"), "-o", str(folder), "--device", "cpu", "--quiet", "--format", "json", *more]

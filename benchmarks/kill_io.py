@@ -5,7 +5,7 @@
 A run of 12 steps with one switch and four checkpoints is trained to its end. Its file operations are listed (see
 `file_operations.py`). Then the run is trained again for each operation: it kills itself with SIGKILL just before the
 operation, and, if it is a write, once more after half of the bytes. A user's next command follows: `shapeflow run`
-with `--resume`, or without it if there is no run to resume. Afterwards the folder must be that of the run that was
+with `--resume`, which starts a run where there is none. Afterwards the folder must be that of the run that was
 never killed: the same files, none of them temporary, with the same bytes, and the same events up to their times.
 
 run                         what is killed
@@ -153,7 +153,7 @@ class Row:
         if self.begun is not None:
             shutil.copytree(self.begun, folder)
         killed = self.bench.run(folder, *(["--resume"] if self.begun is not None else []), point=point)
-        return self.compared(point, folder, killed, self.bench.resume(folder))
+        return self.compared(point, folder, killed, self.bench.run(folder, "--resume"))
 
     def compared(self, point: Point, folder: Path, killed: Sequence[End], resumed: Sequence[End]) -> Trial:
         """Compare a killed and resumed run with the whole one."""

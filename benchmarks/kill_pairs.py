@@ -33,7 +33,7 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
-from kill import FILES, GIVEN_UP, PROGRAM, STEPS, begun, steps
+from kill import FILES, GIVEN_UP, PROGRAM, STEPS, steps
 from kill_forks import Bench, End, warm_up
 
 LONGER = ("--set", "budget 170 steps")
@@ -58,6 +58,11 @@ def program() -> str:
     """The program of `kill.py` with its stages in steps, so that a longer budget leaves the first ones alone."""
     first, second = (f"until {step} steps" for step in SWITCHES)
     return PROGRAM.replace("until 35%", first).replace("until 60%", second).rstrip() + " keep 40\n"
+
+
+def begun(folder: Path) -> bool:
+    """Whether a run has begun its log."""
+    return (folder / "events.jsonl").exists()
 
 
 def until(folder: Path, step: int) -> Callable[[], bool]:
