@@ -30,7 +30,7 @@ _EARLY_GAIN = 1e-2
 less than this fraction."""
 _ROUNDING = 0.5 * (4 * np.finfo(float).eps) ** 2
 """The objective of a point whose residual is the rounding of its numbers. A row of points that lie on their laws ends
-there: below it, differences of objectives are noise, which no gain bounds."""
+there: below it, differences of objectives are noise, which no gain bounds. Weights are 1 on average."""
 _LOW, _HIGH = np.array([-60.0, 0.0, 0.0, -60.0]), np.array([60.0, np.inf, 1 - 1e-9, np.log(1e4)])
 """Bounds of theta. `Descent.b` narrows the bounds of b, and `Batch.low` those of log first. The upper bound of c is
 just below the lowest measured error, which is 1 in the units of theta."""
@@ -140,7 +140,7 @@ def _advance(work: _Work, planes: Floats, how: Descent) -> None:
     first, last = np.isinf(work.value), work.stage == len(deltas) - 1
     enough = np.where(last, how.gain, _EARLY_GAIN) * work.value
     small = ~first & (np.where(falls, work.value - value, promise) <= enough)
-    exact = np.minimum(value, work.value) <= _ROUNDING * (work.batch.root**2).sum((1, 2))
+    exact = np.minimum(value, work.value) <= _ROUNDING * work.batch.x[0].size
     work.theta[falls] = tried[falls]
     np.copyto(work.value, value, where=falls)
     np.copyto(work.sums, sums, where=falls[:, None])
