@@ -20,21 +20,18 @@ PEAKS = {
         r"NVIDIA A100.*|NVIDIA A800.*": 312e12,
         r"NVIDIA A30": 165e12,
         r"NVIDIA A40": 149.7e12,
-        r"NVIDIA RTX A6000": 154.8e12,
         r"NVIDIA H100 PCIe": 756e12,
         r"NVIDIA H100 NVL|NVIDIA H200 NVL": 835.5e12,
-        r"NVIDIA H100 \d+GB HBM3|NVIDIA H800|NVIDIA H200|NVIDIA GH200 .*": 989.4e12,
+        r"NVIDIA H100 \d+GB HBM3|NVIDIA H200|NVIDIA GH200 .*": 989.4e12,
         r"NVIDIA B200": 2250e12,
         r"NVIDIA L4": 121e12,
         r"NVIDIA L40": 181e12,
         r"NVIDIA L40S": 362e12,
-        r"NVIDIA GeForce RTX 3090": 71e12,
-        r"NVIDIA GeForce RTX 4090": 165.2e12,
         r"AMD Instinct MI300X": 1307.4e12,
     }
 }
 """Type of the matrix products -> pattern of the device's name -> FLOP/s of dense products that add up in float32, from
-the data sheets of the vendors."""
+the data sheets of the vendors. Devices whose published peaks differ by what they count are left out."""
 
 _CPU_MEMORY = "resident memory of the process"
 _GPU_MEMORY = "memory allocated by torch on the GPU of one process"
