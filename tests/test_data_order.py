@@ -24,10 +24,10 @@ from shapeflow.ir.plan_json import dumps, loads, sealed
 from shapeflow.ir.program import _unlike
 from shapeflow.running.training import training
 from shapeflow_torch.data import open_data, order
-from shapeflow_torch.data.course import Course
 from shapeflow_torch.data.epochs import Epochs
 from shapeflow_torch.data.order import Layout, Position
 from shapeflow_torch.data.permutation import ROUNDS, permuted
+from shapeflow_torch.data.positions import Positions
 from shapeflow_torch.data.random import BLOCKS, WINDOWS, generator
 from shapeflow_torch.data.windows import Windows
 
@@ -171,15 +171,15 @@ def test_a_text_of_hardly_one_block(tokens: int) -> None:
 def test_the_order_is_a_function_of_the_step() -> None:
     """Steps in order, in any order, of a longer plan, and of any number of processes have the same windows."""
     start = Position.start(Layout(40_000, 64))
-    course = Course(BLENDED, start)
-    positions = [course.before(step) for step in range(BLENDED.steps)]
+    found = Positions(BLENDED, start)
+    positions = [found.before(step) for step in range(BLENDED.steps)]
     assert len({tuple(sorted(position.open)) for position in positions}) > 2
     rng = random.Random(0)
     for step in rng.sample(range(BLENDED.steps), 40):
-        assert course.before(step) == Course(BLENDED, start).before(step) == positions[step]
+        assert found.before(step) == Positions(BLENDED, start).before(step) == positions[step]
     *first, last = BLENDED.stages
     longer = attrs.evolve(last, steps=70, leave=attrs.evolve(last.leave, step=last.last_step + 40))
-    assert Course(attrs.evolve(BLENDED, stages=(*first, longer)), start).before(240) == course.before(240)
+    assert Positions(attrs.evolve(BLENDED, stages=(*first, longer)), start).before(240) == found.before(240)
     whole = text(BLENDED).batch(0, 100, 0, 12, 16, slice(None))[0]
     for world in (1, 2, 3):
         parts = [text(BLENDED).batch(0, 100, 0, 12, 16, slice(rank, 12, world))[0] for rank in range(world)]

@@ -2,7 +2,7 @@
 
 The exit codes are those of docs/exit-codes.md.
 
-This module imports as little as it can: SIGTERM and SIGHUP before `main` is called end in no clean-up.
+This module imports as little as it can: a SIGTERM or SIGHUP before `main` is called ends the process without clean-up.
 """
 
 from __future__ import annotations

@@ -52,11 +52,14 @@ class Live:
                 seconds = time.monotonic() - self.begun
                 word = "done" if finished else "stopped"
                 self.out.print(f"  {word} after step {count(step)}, {flops(compute)}, {seconds:.1f} s")
-            case StepDone() | CheckpointSaved() | _:
+            case StepDone():
+                self._step(event)
+            case CheckpointSaved() | _:
                 pass
-        if isinstance(event, StepDone):
-            self.pace = rate(self.plan, event) or self.pace
-        if isinstance(event, StepDone) and self.bar is not None and self.task is not None:
+
+    def _step(self, event: StepDone) -> None:
+        self.pace = rate(self.plan, event) or self.pace
+        if self.bar is not None and self.task is not None:
             place, spent = f"stage {event.stage + 1}/{len(self.plan.stages)}", flops(event.compute, 3)
             self.bar.update(
                 self.task,

@@ -15,7 +15,7 @@ from shapeflow.data.mixture import check_alike
 from shapeflow.ir.contexts import block_of, corpora_of, reads_epochs
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.plan import Plan
-from shapeflow_torch.data.course import Course, stretches
+from shapeflow_torch.data.positions import Positions, stretches
 from shapeflow_torch.data.shares import Shares
 from shapeflow_torch.data.windows import Windows
 
@@ -37,7 +37,7 @@ class Corpora:
         self.parts = dict(zip(names, texts, strict=True))
         self.weights = [weight / sum(weights) for weight in weights]
         self.longest = max(one.longest for one in self.parts.values())
-        self._course: Course[Shares] | None = None
+        self._positions: Positions[Shares] | None = None
         self._drawn = [True] * len(names)
         """Whether the windows of each corpus are drawn."""
         facts = [one.describe() for one in self.parts.values()]
@@ -59,7 +59,7 @@ class Corpora:
         told = zip(self.parts.values(), corpora_of(plan), strict=True)
         self._drawn = [not reads_epochs(settings) for settings in corpora_of(plan)]
         positions = [one.ordered(block_of(plan, settings)) for one, settings in told]
-        self._course = Course(plan, Shares.start(self.weights, positions))
+        self._positions = Positions(plan, Shares.start(self.weights, positions))
 
     def batch(
         self, seed: int, step: int, before: int, samples: int, context: int | None, part: slice
@@ -68,9 +68,9 @@ class Corpora:
 
         `part`: the windows of the step that this process takes; `before`: not used."""
         del before
-        if context is None or self._course is None:
+        if context is None or self._positions is None:
             raise ValueError("text is read at a context, in the steps of a plan")
-        taken = self._course.before(step).take(context, samples)
+        taken = self._positions.before(step).take(context, samples)
         found: list[tuple[Tensor, Tensor]] = []
         for number, (one, pieces) in enumerate(zip(self.parts.values(), taken, strict=True)):
             count = sum(piece.last - piece.first for piece in pieces)

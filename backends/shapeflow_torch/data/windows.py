@@ -18,10 +18,10 @@ from shapeflow.ir.contexts import block_of, corpora_of, reads_epochs
 from shapeflow.ir.memory import HELD_OUT_TOKENS
 from shapeflow.ir.parameters import HELD_OUT_TARGETS
 from shapeflow.ir.plan import Plan
-from shapeflow_torch.data.course import Course
 from shapeflow_torch.data.epochs import Epochs
 from shapeflow_torch.data.held_out import too_little
 from shapeflow_torch.data.order import Layout, Piece, Position
+from shapeflow_torch.data.positions import Positions
 from shapeflow_torch.data.random import WINDOWS, generator
 
 TARGETS = HELD_OUT_TARGETS
@@ -60,7 +60,7 @@ class Windows:
             raise Refused(_too_long(self.longest, len(training), len(held_out)))
         self._text = held_out
         self._epochs: Epochs | None = None
-        self._course: Course[Position] | None = None
+        self._positions: Positions[Position] | None = None
         self._held_out = self._tensor(_spread(held_out, self.longest, TARGETS))
 
     def describe(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Windows:
         del before
         if context is None:
             raise ValueError("text is read at a context")
-        pieces = None if self._course is None else self._course.before(step).take(context, samples)
+        pieces = None if self._positions is None else self._positions.before(step).take(context, samples)
         return self.read(self.starts(seed, step, samples, context, pieces)[part], context)
 
     def starts(
@@ -98,7 +98,7 @@ class Windows:
         """Read the text in the order that the plan states, in the steps that it has."""
         settings = corpora_of(plan)[0]
         if reads_epochs(settings):
-            self._course = Course(plan, self.ordered(block_of(plan, settings)))
+            self._positions = Positions(plan, self.ordered(block_of(plan, settings)))
 
     def ordered(self, block: int) -> Position:
         """Prepare to read the text without replacement, and return the first position. `block`: tokens of a block."""

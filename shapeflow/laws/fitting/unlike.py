@@ -49,10 +49,11 @@ def _unlike(runs: Sequence[Run], warmup: Amount) -> list[str]:
         if run.learning_rate != "falling" and len(points) >= FEWEST and (curve := measured_curve([points])) is not None:
             curves[run.called] = curve
     names = list(curves)
-    found = shifts(list(curves.values()))
+    found = dict(zip(names, shifts(list(curves.values())), strict=True))
     said: list[str] = []
-    for name, shift in zip(names, found if len(names) != 2 else found[:1], strict=False):
-        if abs(shift) > np.log1p(DIFFER):
+    # Of two runs, the second one differs from the first as the first does from the second.
+    for name in names[:1] if len(names) == 2 else names:
+        if abs(shift := found[name]) > np.log1p(DIFFER):
             than = "the median of the others" if len(names) > 2 else names[1]
             said.append(f"{name} needs {np.exp(shift):.2g} times the compute of {than} for the same error")
     return said
@@ -60,8 +61,8 @@ def _unlike(runs: Sequence[Run], warmup: Amount) -> list[str]:
 
 def shifts(curves: Sequence[MeasuredCurve]) -> Floats:
     """The median shift of each curve from the others, shape (curves,): log compute that it needs over that of another
-    one for the same error. Of more than `COMPARED` curves, as many drawn at random stand for the others: runs
-    are often listed by a setting, and evenly spaced ones may all have the same."""
+    one for the same error. Of more than `COMPARED` curves, as many drawn at random stand for the others: runs are often
+    listed by a setting, and evenly spaced ones may all have the same."""
     if len(curves) < 2:
         return np.zeros(len(curves))
     every = _Curves.of(curves)

@@ -1,4 +1,4 @@
-"""The windows of text that the steps of a plan read, as far as the order of the text depends on them."""
+"""Where a run stands in its text before each step of its plan."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ S = TypeVar("S", bound=Standing)
 
 
 @attrs.define(eq=False)
-class Course(Generic[S]):
+class Positions(Generic[S]):
     """The position of a run before each of its steps. It depends on the earlier steps alone, so that plans which agree
     up to a step read the same windows up to there.
 
