@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import gc
 import os
 import struct
 import subprocess
@@ -89,11 +90,19 @@ def test_a_large_text_is_read_when_allowed(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_many_errors_take_linear_time() -> None:
-    def seconds(count: int) -> float:
+    def once(count: int) -> float:
         begun, report = time.process_time(), Report()
         parse(Source("many.shape", "modl x\n" * count), report)
         assert len(report.diagnostics) == count
         return time.process_time() - begun
+
+    def seconds(count: int) -> float:
+        # The garbage of other tests in this process is not part of the work.
+        gc.disable()
+        try:
+            return min(once(count) for _ in range(3))
+        finally:
+            gc.enable()
 
     seconds(10)
     assert seconds(4000) < 8 * max(seconds(1000), 0.05)
