@@ -122,10 +122,7 @@ def problems(killed: Sequence[End], resumed: Sequence[End], late: bool) -> Itera
         yield f"not killed: {leader}"
     lost, done = End(1, ("worker-lost",)), End(0)
     yield from (f"other process: {end}" for end in others if end != lost and not (late and end == done))
-    # A run that was killed after its last line is complete. The leader reports it, and the others print nothing.
-    complete = [End(1, ("run-finished",)), *(End(1) for _ in others)]
-    if list(resumed) != complete:
-        yield from (f"resumed: {end}" for end in resumed if end != done)
+    yield from (f"resumed: {end}" for end in resumed if end != done)
 
 
 def points(operations: Sequence[Operation]) -> list[Point]:
@@ -186,8 +183,9 @@ def rows(top: Path, worlds: Sequence[int]) -> Iterator[Row]:
 
 def resumed(bench: Bench, whole: Path, name: str, point: Point) -> Row:
     """The campaign that resumes a run that was killed at a point."""
-    begun, again = (bench.top / name / part / "run" for part in ("begun", "again"))
-    begun.parent.mkdir(parents=True)
+    # As deep as the folders of trials: a run that was moved writes where its data lies anew.
+    begun, again = (bench.top / f"{name}, {part}" / "run" for part in ("begun", "again"))
+    begun.parent.mkdir()
     bench.run(begun, point=point)
     shutil.copytree(begun, again)
     return Row(name, bench, bench.operations(again, "--resume"), whole, begun)

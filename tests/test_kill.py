@@ -212,5 +212,4 @@ def test_how_the_other_process_may_end() -> None:
         assert list(kill_io.problems([killed, stuck], [done, done], late))
         assert list(kill_io.problems([done, LOST], [done, done], late))
         assert list(kill_io.problems([killed, LOST], [done, End(1, ("no-run",))], late))
-        assert not list(kill_io.problems([killed, LOST], [End(1, ("run-finished",)), End(1)], late))
-        assert list(kill_io.problems([killed, LOST], [End(1, ("run-finished",)), done], late))
+        assert list(kill_io.problems([killed, LOST], [done, End(1)], late))
