@@ -183,7 +183,7 @@ def rows(top: Path, worlds: Sequence[int]) -> Iterator[Row]:
 
 def resumed(bench: Bench, whole: Path, name: str, point: Point) -> Row:
     """The campaign that resumes a run that was killed at a point."""
-    # As deep as the folders of trials: a run that was moved writes where its data lies anew.
+    # As deep as the folders of trials: a run that was moved writes where its data lies again.
     begun, again = (bench.top / f"{name}, {part}" / "run" for part in ("begun", "again"))
     begun.parent.mkdir()
     bench.run(begun, point=point)
