@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from shapeflow.ir.answer_check import answer_faults
 from shapeflow.ir.edits import EditError, Swap
 from shapeflow.ir.ledger import Ledger
-from shapeflow.ir.plan import Plan, Point, Stage, Transition, Uncertainty
+from shapeflow.ir.plan import Comparison, Plan, Point, Stage, Transition, Uncertainty
 
 LARGEST = 10**8
 """Upper limit of sizes and counts, as in a `.shape` file, and of learning-rate factors and their inverses."""
@@ -33,6 +33,7 @@ def _faults(plan: Plan) -> Iterator[str]:
         yield "it has no stage"
         return
     yield from _shapes(plan)
+    yield from _comparison(plan.comparison)
     sizes = [fault for number, stage in enumerate(plan.stages, 1) for fault in _sizes(stage, number)]
     if sizes:
         yield from sizes
@@ -122,6 +123,17 @@ def _shapes(plan: Plan) -> Iterator[str]:
             yield f"the law of {candidate.shape} has numbers that no training run has"
     if plan.totals.error is not None and any(plan.law_of(stage) is None for stage in plan.stages):
         yield "it expects an error without a law"
+
+
+def _comparison(comparison: Comparison) -> Iterator[str]:
+    """Comparators that state numbers of no shape, or neither numbers nor a reason why not."""
+    if comparison.last_shape_fixed.shape is None:
+        yield "its comparison lacks the plan's last shape"
+    for name, one in (("best", comparison.best_fixed), ("last", comparison.last_shape_fixed)):
+        if (one.compute is None) != (one.saving is None) or (one.compute is None) == (one.reason is None):
+            yield f"its comparison with the {name} fixed shape needs a compute and a saving, or a reason"
+        elif one.compute is not None and (one.shape is None or one.compute <= 0):
+            yield f"its comparison with the {name} fixed shape has {one.compute:g} FLOPs of no shape or no run"
 
 
 def _stage(stage: Stage, counted: bool) -> Iterator[str]:
