@@ -15,11 +15,14 @@ from typing import Any
 
 import binary
 import mutate
+import shape_texts
 from target import Change, Target
 
 from shapeflow.cli import answer
+from shapeflow.ir import plan_json
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
 
 VIT = """\
 model vit(depth: 1, width: 8, head_width: 8)
@@ -168,13 +171,18 @@ def _runs(folder: Path) -> list[Target]:
     newest = max(name for name in files if name.endswith("/state.json")).rpartition("/")[0]
     tensors = sorted(name for name in files if name.startswith(newest) and name.endswith(".safetensors"))
     held = [(f"{newest}/state.json", JSON), *((name, binary.of_safetensors) for name in tensors)]
-    logged = [("run/events.jsonl", mutate.of_lines), ("run/data.json", JSON)]
+    plan: Change = functools.partial(mutate.of_json, seal=plan_json.SEAL)
+    logged = [("run/events.jsonl", mutate.of_lines), ("run/data.json", JSON), ("run/run.json", JSON)]
+    logged.append(("run/plan.json", plan))
+    branches = (("run", "f.shape", "-o", "out", "--from", "run@4", "--device", "cpu", "--quiet"),)
+    earlier = [(name.replace("000006", "000004"), change) for name, change in held]
     taught = VIT.format("digits(batch: 8)", 'distill(teacher: "w.safetensors")').encode()
     weights = {**read(folder, "w.safetensors"), "f.shape": taught}
     compiles = (("compile", "f.shape"),)
     return [
         *_of("checkpoint", held, files, exports, ("o.safetensors",)),
         *_of("resume", [*held, *logged], files, resumes, fresh=True),
+        *_of("branch", [*earlier, *logged], files, branches, ("out",)),
         *_of("run", logged, files, (("show", "run"), ("doctor", "run"), ("show", "run", "--json"))),
         Target("weights", "w.safetensors", binary.of_safetensors, weights, compiles),
     ]
@@ -232,7 +240,30 @@ def _tables() -> list[Target]:
     steps = [round(2 * 1.15**i) for i in range(45)]
     curves = [(w, s, w * s, w**-0.7 + s**-0.7) for w in (4, 8, 16, 32, 64) for s in steps]
     widths = "width,step,flops,loss\n" + "".join(f"{w},{s},{f},{loss:.6f}\n" for w, s, f, loss in curves)
+    scheduled = (
+        ("frontier", "f.shape", "--budget", "3 FLOPs", "--budget", "50 FLOPs"),
+        ("frontier", "f.shape", "--json"),
+    )
+    laws = (ROOT / "examples/laws_only.shape").read_bytes()
+    ends = (("doctor", "r.csv"), ("frontier", "r.csv", "--resamples", "3"))
     return [
         Target("frontier", "t.csv", mutate.of_text, {"t.csv": table.encode()}, frontier),
+        Target("frontier", "f.shape", _of_shape, {"f.shape": laws}, scheduled),
+        Target("frontier", "r.csv", mutate.of_text, {"r.csv": _run_table(rows)}, ends),
         Target("exponents", "w.csv", mutate.of_text, {"w.csv": widths.encode()}, (("phases", "--fit", "w.csv"),)),
     ]
+
+
+def _run_table(rows: list[tuple[int, int, float]]) -> bytes:
+    """The table of finished and crashed runs that W&B exports, with sizes as text and a column of notes."""
+    head = '"Name","State","Notes","Created","Runtime","params","tokens","eval/loss"\n'
+    lines = [
+        f'"run-{n}-{d}","{"crashed" if i == 3 else "finished"}","-","2025-01-0{1 + i % 9}T00:00:00.000Z",'
+        f'"{60 * i + 1}","{n}","{d}","{loss:.5f}"\n'
+        for i, (n, d, loss) in enumerate(rows)
+    ]
+    return (head + "".join(lines)).encode()
+
+
+def _of_shape(source: bytes, draw: Random) -> bytes:
+    return shape_texts.change(source.decode(), draw, [source.decode()]).encode("utf-8", "surrogatepass")
