@@ -330,6 +330,32 @@ def test_a_tokenizer_without_an_end_of_document(tmp_path: Path) -> None:
         encoder(str(path), "3")
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAAAAAAAAAA"}),
+        ("pre_tokenizer", {"type": "FixedLength", "length": 0}),
+    ],
+)
+def test_a_tokenizer_that_makes_the_library_panic(
+    tmp_path: Path, learnt: Path, part: str, value: object, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A panic of the library is not an `Exception`, and writes a trace to stderr. Some come only as text is encoded."""
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(learnt.read_text()), part: value}))
+    with pytest.raises(Refused) as caught:
+        encoder(str(path), None)
+    assert caught.value.diagnostics[0].code == "no-tokenizer"
+    assert capfd.readouterr().err == ""
+
+
+def test_an_end_of_thousands_of_digits(learnt: Path) -> None:
+    for tokenizer in ("bytes", str(learnt)):
+        with pytest.raises(Refused, match="unknown-token"):
+            encoder(tokenizer, "9" * 5_000)
+
+
 def test_the_command_reports_its_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": ""}\n')
     arguments = ["tokenize", str(tmp_path / "a.jsonl"), "--tokenizer", "bytes", "--held-out", "50%", "-o"]

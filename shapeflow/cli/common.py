@@ -217,22 +217,23 @@ MOST = 10**8
 """The largest count that an option takes, as in a `.shape` file."""
 
 
-def whole(text: str, low: int = 0) -> int | None:
-    """The whole number from `low` to `MOST` that a text is; None if it is none. Python refuses very long ones."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MOST))):
+def whole(text: str, low: int = 0, most: int = MOST) -> int | None:
+    """The whole number from `low` to `most` that a text is; None if it is none. Python refuses very long ones."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
         return None
-    return number if low <= (number := int(text)) <= MOST else None
+    return number if low <= (number := int(text)) <= most else None
 
 
 def seeds_in(text: str) -> list[int]:
     """The seeds of `--seeds 0,1,2`."""
-    try:
-        found = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"`{text}` is not a list of whole numbers", param_hint="--seeds") from None
-    if len(set(found)) < len(found):
+    found = [whole(part.strip(), most=2**31 - 1) for part in text.split(",")]
+    seeds = [seed for seed in found if seed is not None]
+    if len(seeds) < len(found):
+        message = f"`{text}` is not a list of whole numbers from 0 to {2**31 - 1}, such as `0,1,2`"
+        raise click.BadParameter(message, param_hint="--seeds")
+    if len(set(seeds)) < len(seeds):
         raise click.BadParameter(f"`{text}` names a seed twice", param_hint="--seeds")
-    return found
+    return seeds
 
 
 def compute_of(text: str) -> float:

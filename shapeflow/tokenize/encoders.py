@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +18,8 @@ from shapeflow.base.files import require_readable
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 
+PROBE = "Some text, 12 à é\n"
+"""A text that a tokenizer encodes when it is loaded: some settings make the library panic only then."""
 ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]")
 """The usual names of the end-of-document token."""
 
@@ -68,10 +72,8 @@ class FromFile:
     end: int | None
 
     def encode(self, texts: Sequence[str]) -> Sequence[Ids]:
-        try:
+        with _refusing(Path(self.name)):
             found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        except Exception as error:  # the library raises only this class
-            raise _unreadable(Path(self.name), str(error)) from error
         return [np.array(one.ids, np.uint32) for one in found]
 
 
@@ -101,16 +103,44 @@ def _loaded(path: Path) -> tuple[Any, str]:
     try:
         require_readable(path)
         data = path.read_bytes()
-        made = Tokenizer.from_buffer(data)
     except OSError as error:
         raise _unreadable(path, (error.strerror or str(error)).lower()) from error
-    except Exception as error:  # the library raises only this class
-        raise _unreadable(path, str(error)) from error
-    # Disable saved settings that truncate or pad documents, or that find special tokens in their text.
-    made.no_truncation()
-    made.no_padding()
-    made.encode_special_tokens = True
+    with _refusing(path), _without_stderr():
+        made = Tokenizer.from_buffer(data)
+        # Disable saved settings that truncate or pad documents, or that find special tokens in their text.
+        made.no_truncation()
+        made.no_padding()
+        made.encode_special_tokens = True
+        made.encode_batch_fast([PROBE, ""], add_special_tokens=False)
     return made, hashlib.sha256(data).hexdigest()
+
+
+@contextlib.contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Raise Refused for what the library raises: exceptions of any class, and panics, which are no `Exception`."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise _unreadable(path, str(error)) from error
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Discard what native code writes to stderr: a panic writes a message and a trace of its own."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # stderr is closed
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _unreadable(path: Path, reason: str) -> Refused:
@@ -124,11 +154,16 @@ def _end_of_bytes(end: str | None) -> int | None:
         return 256
     if end == "none":
         return None
-    if not end.isdecimal() or int(end) > 256:
+    if not _is_id(end, 257):
         message = f"`{end}` is not a byte"
         help_ = "give a byte (0 to 255), 256 for an additional token, or `none`"
         raise Refused(Diagnostic("unknown-token", message, place="--end", help=help_))
     return int(end)
+
+
+def _is_id(text: str, vocabulary: int) -> bool:
+    """Whether a text is a whole number below the size of a vocabulary. Python reads no number of over 4,300 digits."""
+    return text.isdecimal() and len(text) <= len(str(vocabulary)) and int(text) < vocabulary
 
 
 def _end(ids: dict[str, int], vocabulary: int, path: Path, end: str | None) -> int | None:
@@ -144,7 +179,7 @@ def _end(ids: dict[str, int], vocabulary: int, path: Path, end: str | None) -> i
         raise Refused(Diagnostic("unknown-token", message, place="--end", notes=notes, help=help_))
     if end in ids:
         return ids[end]
-    if end.isdecimal() and int(end) < vocabulary:
+    if _is_id(end, vocabulary):
         return int(end)
     close = did_you_mean(end, ids)
     message = f"`{path.name}` has no token `{end}`"
