@@ -57,7 +57,8 @@ class Dialect:
         return {key: value.replace(",", "") for key, value in named if key}
 
 
-_VALIDATION = re.compile(r"(?i)\b(validat\w*|val|eval\w*)\b")
+_HINT = re.compile(r"[Ss]tep|[Ii]ter|[Bb]atch|[Ee]poch|[Ll]oss|s:\d")
+"""Is in each line that fits a dialect: one pattern is faster than all of theirs where a folder holds other files."""
 DIALECTS = (
     Dialect(
         "llm.c",
@@ -138,6 +139,9 @@ def dialect_of(line: str) -> tuple[Dialect, dict[str, Any]] | None:
 
 
 def looks_so(head: bytes) -> bool:
-    """Return whether one of these lines is of a dialect."""
+    """Return whether one of these lines is of a dialect. Binary files have none."""
+    if b"\0" in head[:1024]:
+        return False
     text = _ANSI.sub("", head.decode(errors="replace"))
-    return any(len(line) < 4000 and dialect_of(line) is not None for line in text.splitlines())
+    lines = (line for line in text.splitlines() if len(line) < 4000 and _HINT.search(line))
+    return any(dialect_of(line) is not None for line in lines)
