@@ -164,7 +164,7 @@ def make_plan(parts: Parts, legs: Sequence[Leg], preview: float = 0.0, **fields:
     model = parts.architecture.declare(facts, stored)
     stages = tuple(_stage(parts, model, facts, legs, at, preview) for at in range(len(legs)))
     shapes = dict.fromkeys(stage.shape for stage in stages)
-    nowhere = Comparator(None, None, None, "by hand")
+    by_hand = Comparator(None, None, None, "by hand")
     last = stages[-1].leave
     plan = Plan(
         name="toy",
@@ -174,7 +174,7 @@ def make_plan(parts: Parts, legs: Sequence[Leg], preview: float = 0.0, **fields:
         candidates=tuple(Candidate(shape, None) for shape in shapes),
         stages=stages,
         totals=Totals(last.compute, None, last.step),
-        comparison=Comparison(nowhere, nowhere),
+        comparison=Comparison(by_hand, attrs.evolve(by_hand, shape=stages[-1].shape)),
         uncertainty=None,
         traversal=None,
         model=Spec(name_of(parts.architecture), written(parts.architecture)),
