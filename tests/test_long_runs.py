@@ -195,7 +195,10 @@ def test_a_divergence_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert found is not None
     last = f"step-{int(found[1]) - 1:09d}"
     assert max(path.name for path in Path("r/checkpoints").iterdir()) == last
-    assert f"`shapeflow run nan.shape --set 'optimizer ...' --from r@{int(found[1]) - 1} -o r-2`" in said
+    assert f"can go on by `--from r@{int(found[1]) - 1}`" in said
+    # The advice can be followed: settings of an optimizer hold from the first step.
+    assert "`shapeflow run nan.shape --set 'optimizer ...' -o r-2`" in said
+    assert run("nan.shape", "--set", "optimizer adamw(lr: 1e-3, warmup: 2 steps)", "-o", "r-2", "--quiet") == 0
     assert run("nan.shape", "-o", "r", "--quiet", "--resume") == 1
     assert "loss-not-finite" in capsys.readouterr().err
     # In the last step, it is no end of a run.
