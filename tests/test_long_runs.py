@@ -22,6 +22,7 @@ from test_pilot import TEXT as PILOTED
 from test_torch_run import go, refused, told
 
 from shapeflow.cli import answer
+from shapeflow.cli.group import COMMANDS
 from shapeflow.ir.events import RunEnded, RunStarted, StepDone
 from shapeflow.ir.plan_json import load, save
 from shapeflow.running.launchers import Launch
@@ -166,6 +167,9 @@ def test_usage_refusals_and_stops_have_codes_of_their_own() -> None:
     assert run("--no-such-option") == 2
     text = (TESTS.parent / "docs" / "exit-codes.md").read_text()
     assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == ["0", "1", "2", "75", "130"]
+    # The table of commands leaves none out.
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", text, re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(COMMANDS)
 
 
 DIVERGES = """
