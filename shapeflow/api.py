@@ -73,6 +73,10 @@ def run(
     `machine`: `torch` trains the model; `exact` computes what a plan for `random_features` reaches on average.
     `listen`: called with each event. `warn`: called with each warning; by default they are printed. Returns the
     outcome. Raises `shapeflow.Refused`."""
+    if machine != "torch" and options.get("profile") is not None:
+        message = f"the machine `{machine}` makes no traces: they show the operations of torch"
+        help_ = "leave out `--profile`, or write `--machine torch`"
+        raise Refused(Diagnostic("cannot-profile", message, place="--profile", help=help_))
     if machine == "torch" and "needs" not in options:
         options["needs"] = {"cpu": needs(plan, "cpu"), "cuda": needs(plan, "cuda")}
     listeners = {name: each for name, each in (("listen", listen), ("warn", warn)) if each is not None}

@@ -22,6 +22,7 @@ from test_pilot import TEXT as PILOTED
 from test_torch_run import go, refused, told
 
 from shapeflow.cli import answer
+from shapeflow.cli.group import COMMANDS
 from shapeflow.ir.events import RunEnded, RunStarted, StepDone
 from shapeflow.ir.plan_json import load, save
 from shapeflow.running.launchers import Launch
@@ -166,6 +167,9 @@ def test_usage_refusals_and_stops_have_codes_of_their_own() -> None:
     assert run("--no-such-option") == 2
     text = (TESTS.parent / "docs" / "exit-codes.md").read_text()
     assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == ["0", "1", "2", "75", "130"]
+    # The table of commands leaves none out.
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", text, re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(COMMANDS)
 
 
 DIVERGES = """
@@ -195,7 +199,10 @@ def test_a_divergence_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert found is not None
     last = f"step-{int(found[1]) - 1:09d}"
     assert max(path.name for path in Path("r/checkpoints").iterdir()) == last
-    assert f"`shapeflow run nan.shape --set 'optimizer ...' --from r@{int(found[1]) - 1} -o r-2`" in said
+    assert f"can go on by `--from r@{int(found[1]) - 1}`" in said
+    # The advice can be followed: settings of an optimizer hold from the first step.
+    assert "`shapeflow run nan.shape --set 'optimizer ...' -o r-2`" in said
+    assert run("nan.shape", "--set", "optimizer adamw(lr: 1e-3, warmup: 2 steps)", "-o", "r-2", "--quiet") == 0
     assert run("nan.shape", "-o", "r", "--quiet", "--resume") == 1
     assert "loss-not-finite" in capsys.readouterr().err
     # In the last step, it is no end of a run.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 
@@ -37,12 +38,16 @@ def _advised(found: Diagnostic, choices: Choices) -> Diagnostic:
 
 
 def _after_divergence(choices: Choices) -> str:
-    """How to train on from before a divergence. `--resume` would make the same steps again, and diverge again."""
+    """How to train without the divergence. `--resume` would make the same steps again, and diverge again.
+
+    The settings of an optimizer hold from the first step, so that no checkpoint serves a plan with others."""
     change = "lower the learning rate, lengthen the warm-up or lower `weight_decay`"
+    fresh = choices.folder.with_name(f"{choices.folder.name}-2")
+    words = [shlex.quote(choices.options.file), "--set", "'optimizer ...'", "-o", shlex.quote(str(fresh))]
+    sets = not choices.options.file.endswith(".json") and not Path(choices.options.file).is_dir()
+    again = f"`shapeflow run {' '.join(words)}`" if sets else "compile the plan again, and start a new run"
     last = newest(choices.folder / CHECKPOINTS)
     if last is None:
-        return f"{change}, and start again in another folder: there is no checkpoint from before"
+        return f"{change}: {again}"
     source = f"{choices.folder}@{step_in(last)}"
-    fresh = choices.folder.with_name(f"{choices.folder.name}-2")
-    words = [shlex.quote(choices.options.file), "--set", "'optimizer ...'", "--from", shlex.quote(source), "-o"]
-    return f"{change}, and go on from the last checkpoint: `shapeflow run {' '.join(words)} {shlex.quote(str(fresh))}`"
+    return f"{change}: {again}; a plan that differs only later, as by a cooldown, can go on by `--from {source}`"

@@ -58,10 +58,12 @@ class TorchMachine:
         stop: Callable[[], str | None] = lambda: None,
         root: Path = Path(),
         saving: Saving | None = None,
+        around: Callable[[int], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> None:
         """`stop`: returns the name of the signal that asks for a stop, or None; it is called once per step. `root`:
         base directory of relative teacher paths; all teachers are read here, even those that only later stages need.
-        `saving`: how steps save memory; by default they do not.
+        `saving`: how steps save memory; by default they do not. `around`: what each step is made inside of, called
+        with the step's number, counted from 1.
 
         Raises Refused `no-model`, and what `optimizer_of` and `objective_of` raise."""
         if plan.model is None or plan.optimizer is None:
@@ -71,7 +73,7 @@ class TorchMachine:
         self._rules = optimizer_of(plan.optimizer, plan.apart, any(stage.memory != 1 for stage in plan.stages))
         site = Site(root, self.team.device, dtype, plan.stages[0].sizes.get("vocabulary"))
         self._objectives = {name: objective_of(spec, site) for name, spec in plan.objectives.items()}
-        self._dtype, self._compiled, self._stop = dtype, compiled, stop
+        self._dtype, self._compiled, self._stop, self._around = dtype, compiled, stop, around
         self._saving = saving or Saving()
         self._stopping: str | None = None
         if compiled:
@@ -129,6 +131,10 @@ class TorchMachine:
     def step(self, stage: Stage, step: int, compute: float) -> float:
         """See `Machine`. Raises Refused `loss-not-finite`, `no-prefix-mask`."""
         del compute
+        with self._around(step + 1):
+            return self._step(stage, step)
+
+    def _step(self, stage: Stage, step: int) -> float:
         loss = self.gradients(stage, step)
         norm = self.body.gradient_norm()
         mean, self.gradient_norm = self._agree(loss, norm)

@@ -15,6 +15,7 @@ from shapeflow_torch import distribute
 from shapeflow_torch.choices import Choices
 from shapeflow_torch.devices import place
 from shapeflow_torch.team import Team
+from shapeflow_torch.trace import check_steps
 from shapeflow_torch.train import Warn, train
 from shapeflow_torch.workload import check_shares
 
@@ -42,14 +43,15 @@ def run(
     exit with 75 after a signal. A restart by torchrun goes on from the newest checkpoint.
 
     Raises Refused: `no-such-device`, `no-such-gpus`, `no-processes`, `contradicting-devices`, `bad-launch`, `no-model`,
-    `no-such-model`, `no-such-data`, `no-such-objective`, `no-such-optimizer`, `no-such-metric`, `no-such-view`,
-    `broken-component`, `wrong-member`, `broken-plan`, `undeclared-state`, `no-prefix-mask`, `data-missing`,
-    `data-changed`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`, `context-too-long`,
-    `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-removed`,
+    `no-such-model`, `no-such-steps`, `no-such-data`, `no-such-objective`, `no-such-optimizer`, `no-such-metric`,
+    `no-such-view`, `broken-component`, `wrong-member`, `broken-plan`, `undeclared-state`, `no-prefix-mask`,
+    `data-missing`, `data-changed`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`,
+    `context-too-long`, `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-removed`,
     `other-history`, `other-machine`, `no-checkpoint`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`,
     `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `out-of-memory`, `memory-unknown`, `wrong-parameters`,
     `teacher-missing`, `teacher-broken`, `teacher-changed`.
     """
+    check_steps(plan, options.profile)
     own, choices = launchers.placed(), Choices(folder, options, launchers.launch_of())
     if own is not None:
         _require_one_launcher(own, options.processes, options.gpus)

@@ -29,6 +29,7 @@ from shapeflow_torch.measure import metrics
 from shapeflow_torch.micro_batch import chosen, tried
 from shapeflow_torch.out_of_memory import memory_guarded
 from shapeflow_torch.team import Team
+from shapeflow_torch.trace import Trace
 from shapeflow_torch.workload import check_shares
 
 SMALL_STEP = 5e9
@@ -59,7 +60,9 @@ def _train(
         _check_goal(choices.options.until[0], data, plan)
     needs = choices.options.needs.get(team.device.type, {})
     saving = _saving(plan, data, choices, needs, team, compiled)
-    machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=choices.options.root, saving=saving)
+    trace = Trace(choices.options.profile if team.leads else None, choices.folder, team.device, warn)
+    root = choices.options.root
+    machine = TorchMachine(plan, data, team, compiled=compiled, stop=stop, root=root, saving=saving, around=trace.step)
     locks: list[Lock] = []
 
     def ready() -> Start:
@@ -76,14 +79,18 @@ def _train(
         if team.leads and isinstance(data, Corpora) and (repeated := data.repeated(plan)) is not None:
             warn(repeated)
         if start.outcome is not None:
+            trace.close()
             return start.outcome
         checkpoints = choices.folder / CHECKPOINTS
         ends = choices.options.until, choices.options.pause
         hardware = hardware_of(team, choices.options.peak_flops)
         asked = Course(checkpoints, start.checkpoint, *ends, _written(saving), hardware)
         with memory_guarded(machine, checkpoints, saving, needs):
-            return follow(plan, machine, choices.folder if team.leads else None, asked, listen)
+            outcome = follow(plan, machine, choices.folder if team.leads else None, asked, listen)
+        trace.close()
+        return outcome if trace.path is None else attrs.evolve(outcome, trace=str(trace.path))
     finally:
+        trace.abandon()
         for lock in locks:
             lock.release()
 

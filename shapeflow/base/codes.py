@@ -364,6 +364,10 @@ _RUNS = {
     "unknown-backend": "No installed distribution provides a backend of this name.",
     "unknown-metric": "Runs can be compared only by a value that they measured. The note lists these values.",
     "no-such-metric": "A run can stop only at a value that it measures. The help lists these values.",
+    "no-such-steps": "`--profile` names steps that the plan does not have. Steps are counted from 1.",
+    "cannot-profile": "`--profile` records the operations of torch, which only the machine `torch` makes.",
+    "not-profiled": "The process did not make all of the steps that `--profile` names: they come before the checkpoint "
+    "from which it went on, or the run ended before them. The trace has the others. The run is as without.",
     "no-such-device": "The device must be `cpu`, `cuda` or `auto`; `auto` uses a GPU if there is one.",
     "no-such-gpus": "The run asks for more GPUs than this machine has. The notes list those that were found.",
     "no-processes": "A run needs at least one process.",

@@ -23,6 +23,7 @@ from shapeflow.cli.dry_run import DryRun, dry_run_options
 
 if TYPE_CHECKING:
     from shapeflow.base.diagnostics import Report
+    from shapeflow.running.ahead import Ahead
     from shapeflow.running.pool import Job, Pool
     from shapeflow.running.rivals import Cases, Compared, Entry, Past, Rivals
     from shapeflow.running.runs import Run
@@ -83,6 +84,8 @@ def command(
     from shapeflow.base.files import write_text
     from shapeflow.preview.plan import plan_view
     from shapeflow.preview.screen import show
+    from shapeflow.running.ahead import Ahead
+    from shapeflow.running.listed import listing
     from shapeflow.running.pool import Pool
     from shapeflow.running.rivals import Past, compared, metric_of, rivals_of
 
@@ -100,8 +103,10 @@ def command(
         return
     pool, past = Pool.of(jobs, device, file.parent, machine), Past() if sweep is None else Past.of(sweep)
     show(plan_view(cases.plan.plan), "", stderr=as_json)
-    with pool.kept() as kept:
-        found = compared(cases, others, by, target, lambda ways: _trained(ways, by, kept, past))
+    every = [job for phase in _phases(cases, others, by, target) for job in phase]
+    ahead = Ahead(every)
+    with pool.kept() as kept, listing(folder, every):
+        found = compared(cases, others, by, target, lambda ways: _trained(ways, by, kept, past, ahead))
     write_text(folder / "comparison.json", json.dumps(found.json(), indent=1, sort_keys=True) + "\n")
     if as_json:
         print_json(found.json())
@@ -136,7 +141,7 @@ def _cases(file: Path, sentences: list[str], seeds: str | None, folder: Path, re
     return OfPlan.of(file, None if seeds is None else seeds_in(seeds), folder, report)
 
 
-def _trained(ways: Sequence[Entry], metric: str, pool: Pool, past: Past) -> dict[Path, Run]:
+def _trained(ways: Sequence[Entry], metric: str, pool: Pool, past: Past, ahead: Ahead) -> dict[Path, Run]:
     """Folder -> run, for all jobs. Runs that exist neither in their folder nor in an earlier sweep are trained.
 
     The plan is never taken from a sweep, whose runs have no predictions."""
@@ -149,8 +154,9 @@ def _trained(ways: Sequence[Entry], metric: str, pool: Pool, past: Past) -> dict
     for job in jobs:
         if job.folder in found:
             say(f"  {job.label}: {found[job.folder].folder}", err=True)
+            ahead.skip(job)
     left = [job for job in jobs if job.folder not in found]
-    with watched(left) as watch:
+    with watched(left, ahead) as watch:
         return found | dict(zip([job.folder for job in left], pool.run(left, watch), strict=True))
 
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from shapeflow.ir.events import Event
     from shapeflow.ir.plan import Plan
     from shapeflow.running.follow import Outcome
-    from shapeflow.running.options import Goal, Origin
+    from shapeflow.running.options import Goal, Origin, Steps
+
+PROFILED = 100
+"""The most steps that a trace has: all of it is held in memory, and viewers fail on larger ones."""
 
 
 @click.command("run")
@@ -84,6 +87,12 @@ if TYPE_CHECKING:
     callback=lambda _, __, text: None if text is None else _peak(text),
     metavar="FLOPS",
     help="Peak of one device per second, for the MFU: '989 TFLOPs'.  [that of a table of GPUs]",
+)
+@click.option(
+    "--profile",
+    callback=lambda _, __, text: None if text is None else _steps(text),
+    metavar="STEPS",
+    help="Write a torch.profiler trace of these steps, such as 100..105, into the folder.",
 )
 @click.option("--check", "check_", is_flag=True, help="Run `shapeflow check` on the plan first.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
@@ -192,6 +201,8 @@ def _summary(outcome: Outcome, folder: Path, quiet: bool, as_json: bool) -> int:
         print_json({"folder": str(folder), "plan": run.plan.digest, **attrs.asdict(outcome)})
     elif not quiet and outcome.stopped_by != "SIGHUP":  # the terminal is gone, and printing would fail
         show("", run_view(run))
+        if outcome.trace is not None:
+            say(f"\n  trace: {outcome.trace}; open it in https://ui.perfetto.dev or chrome://tracing")
         if outcome.before:
             say(f"\n  the run in {folder} is finished: there is nothing to resume")
         if not outcome.finished and not outcome.reached:
@@ -218,6 +229,17 @@ def _count(text: str) -> int | str:
     if (count := whole(text, 1)) is not None:
         return count
     raise click.BadParameter(f"`{text}` is neither a number of samples from 1 to {MOST:,} nor `auto`")
+
+
+def _steps(text: str) -> Steps:
+    """The first and the last step of `--profile`."""
+    first, dots, last = text.partition("..")
+    begin, end = whole(first.strip(), 1), whole(last.strip() if dots else first.strip(), 1)
+    if begin is None or end is None or end < begin:
+        raise click.BadParameter(f"`{text}` is not a range of steps, counted from 1: write one such as 100..105")
+    if end - begin >= PROFILED:
+        raise click.BadParameter(f"`{text}` has {end - begin + 1:,} steps; a trace has at most {PROFILED}")
+    return begin, end
 
 
 def _peak(text: str) -> float:

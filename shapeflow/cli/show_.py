@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def command(what: Path, other: Path | None, verify: bool, as_json: bool) -> None:
     """Show a plan file, a .shape file, a run folder or a token file, or the differences between two plans.
 
-    A plan is always shown, even if it is stale, finished or for another machine.
+    A plan is always shown, even if it is stale, finished or for another machine. Of a run, show whether it is running,
+    and where it stands; of the folder of a sweep or a comparison, do so for all its runs.
     """
     if other is not None:
         _difference(what, other, as_json)
@@ -58,15 +59,31 @@ def _run(folder: Path, as_json: bool) -> None:
     from shapeflow.ir.events import event_to_json
     from shapeflow.preview.run import run_view
     from shapeflow.preview.screen import show
-    from shapeflow.running.runs import read_run
+    from shapeflow.preview.standing import standing_json
+    from shapeflow.running.runs import is_run, read_run
+    from shapeflow.running.standing import standing
 
+    if not is_run(folder):
+        _group(folder, as_json)
+        return
     run = read_run(folder)
     if as_json:
         measured = [event_to_json(event) for event in run.measured]
-        finished = run.ended is not None and run.ended.finished
-        print_json({"plan": run.plan.digest, "steps": run.done, "finished": finished, "measured": measured})
+        print_json({**standing_json(standing(run)), "measured": measured})
     else:
         show(run_view(run))
+
+
+def _group(folder: Path, as_json: bool) -> None:
+    from shapeflow.preview.screen import show
+    from shapeflow.preview.standing import group_json, group_view
+    from shapeflow.running.standing import group_of
+
+    group = group_of(folder)
+    if as_json:
+        print_json(group_json(group))
+    else:
+        show(group_view(group))
 
 
 def _tokens(path: Path, verify: bool, as_json: bool) -> None:

@@ -75,7 +75,7 @@ def command(
         if dry_run is not None:
             dry_run.show([todo], jobs, device, file.parent, as_json=as_json)
             return
-        runs = _trained(todo, Pool.of(jobs, device, file.parent, machine))
+        runs = _trained(todo, folder, Pool.of(jobs, device, file.parent, machine))
     _summary(file, folder, table, runs)
 
 
@@ -90,10 +90,11 @@ def _jobs(file: Path, sentences: Sequence[str], seeds: str | None, folder: Path)
     return todo
 
 
-def _trained(todo: Sequence[Job], pool: Pool) -> list[Run]:
+def _trained(todo: Sequence[Job], folder: Path, pool: Pool) -> list[Run]:
     from shapeflow.preview.jobs import watched
+    from shapeflow.running.listed import listing
 
-    with watched(todo) as watch:
+    with listing(folder, todo), watched(todo) as watch:
         return pool.run(todo, watch)
 
 

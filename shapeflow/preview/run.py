@@ -14,20 +14,18 @@ from shapeflow.ir.plan import Plan, Spec
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
 from shapeflow.preview.pace import paces
+from shapeflow.preview.standing import standing_lines, state_words
 from shapeflow.running.runs import Run
+from shapeflow.running.standing import standing
 
 
 def run_view(run: Run) -> RenderableType:
     """The output of `shapeflow show RUN`, and of `shapeflow run` at the end."""
-    ended = run.ended
-    total = run.plan.totals.steps or 0
-    finished = ended is not None and ended.finished
-    state = "finished" if finished else f"stopped after step {count(run.done)} of"
-    title = Text(
-        f"{run.plan.name or run.folder} ({run.folder}): {state}{',' * finished} {count(total)} steps", style="bold"
-    )
+    found = standing(run)
+    title = Text(f"{run.plan.name or run.folder} ({run.folder}): {state_words(found)}", style="bold")
     what = Text(f"  {run.plan.metric} at the end of each stage, predicted and measured:")
-    return Group(title, Text(), *(Text(f"  {line}") for line in _last(run)), Text(), what, stage_table(run))
+    lines = (*standing_lines(found), *_last(run))
+    return Group(title, Text(), *(Text(f"  {line}") for line in lines), Text(), what, stage_table(run))
 
 
 def stage_table(run: Run) -> Table:

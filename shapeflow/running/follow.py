@@ -34,6 +34,8 @@ class Outcome:
     """Why it ended before the end of the plan: the name of a signal, `until` or `pause`."""
     before: bool = False
     """Whether the run was finished already, so that nothing was done."""
+    trace: str | None = None
+    """Path of the trace of the steps that were recorded, if any were."""
 
     @property
     def interrupted(self) -> bool:

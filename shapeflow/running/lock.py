@@ -20,16 +20,18 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import cannot_write, make_folder
 from shapeflow.base.json_text import parse_json
+from shapeflow.running.holder import alive, described, here, holder_of, leave_card, take_card
 from shapeflow.running.run_log import LOCK
 
 BEAT = 5.0
@@ -37,6 +39,7 @@ BEAT = 5.0
 WATCH = 20.0
 """Seconds of watching after which a counter that has not risen belongs to a process that has ended."""
 _POLL = 0.5
+_AGAIN = 0.05
 
 _TAKEN = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 """What `flock` says if another process holds the lock. Anything else says that there is no `flock` here."""
@@ -48,27 +51,42 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         """Raises Refused `run-busy`, `cannot-write`."""
         self._file: _LockFile | None = None
+        self._folder, self._about = folder, described()
         try:
             make_folder(folder)
             self._descriptor = os.open(folder, os.O_RDONLY)
         except OSError as error:
             raise cannot_write(folder, error) from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _locked(self._descriptor)
         except OSError as error:
             os.close(self._descriptor)
             self._descriptor = -1
             if error.errno in _TAKEN:
-                raise _busy(folder) from error
+                raise _busy(folder, attrs.asdict(found) if (found := holder_of(folder)) else None) from error
             self._file = _LockFile(folder)
+        else:
+            leave_card(folder, self._about)
 
     def release(self) -> None:
         """Let others run in the folder. A second call does nothing."""
         if self._file is not None:
             self._file.release()
         elif self._descriptor >= 0:
+            take_card(self._folder, self._about)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _locked(descriptor: int) -> None:
+    """Take `flock`. Whoever looks at a folder holds it for a moment, so that it is tried twice. Raises OSError."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            raise
+        time.sleep(_AGAIN)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class _LockFile:
@@ -77,8 +95,7 @@ class _LockFile:
     def __init__(self, folder: Path) -> None:
         """Raises Refused `run-busy`, `cannot-write`."""
         self._path, self._folder = folder / LOCK, folder
-        own = os.getpid()
-        self._own = {"host": socket.gethostname(), "boot": _boot(), "process": own, "started": _began(own)}
+        self._own = described()
         self._ended, self._beats = threading.Event(), 0
         while not self._made():
             found = self._read()
@@ -126,9 +143,8 @@ class _LockFile:
 
     def _require_ended(self, found: Mapping[str, Any]) -> None:
         """Raise Refused `run-busy` if the holder runs; see the module for the rule."""
-        if found.get("host") == self._own["host"] and found.get("boot") == self._own["boot"]:
-            process = found.get("process")
-            if isinstance(process, int) and (began := _began(process)) is not None and began == found.get("started"):
+        if here(found):
+            if alive(found):
                 raise _busy(self._folder, found)
             return
         until = time.monotonic() + WATCH
@@ -173,32 +189,8 @@ def _parsed(path: Path) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _began(process: int) -> str | None:
-    """When a process started, in ticks since this computer did; None if there is no such process."""
-    try:
-        # The second field, the name of the program, may contain spaces and parentheses.
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        pass
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError, ValueError):
-        return None
-    except PermissionError:
-        pass
-    return "running"
-
-
-def _boot() -> str:
-    """A name of what numbers processes: this computer since it started, or a container on it. An empty text where the
-    system does not say."""
-    try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
-
-
 def _busy(folder: Path, holder: Mapping[str, Any] | None = None) -> Refused:
     message = f"another process is running in `{folder}`"
-    notes = () if holder is None else (f"process {holder.get('process')} on `{holder.get('host')}`",)
+    process = None if holder is None else holder.get("process")
+    notes = () if holder is None or process is None else (f"process {process} on `{holder.get('host')}`",)
     return Refused(Diagnostic("run-busy", message, place=str(folder), notes=notes))

@@ -14,6 +14,9 @@ from shapeflow.ir.memory import Need
 Goal = tuple[str, float]
 """A metric, and the value at or below which a run ends early."""
 
+Steps = tuple[int, int]
+"""The first and the last of consecutive steps, counted from 1."""
+
 Needs = Mapping[str, Mapping[Shape, Need]]
 """Kind of device -> shape -> what determines its memory. Empty where it is not known."""
 
@@ -62,6 +65,8 @@ class Options:
     """Estimates of memory (`shapeflow.running.memory.needs`), for `micro_batch: auto` and for diagnostics."""
     peak_flops: float | None = None
     """FLOP/s of one device, for the MFU; None: that of a table of devices, if it is there."""
+    profile: Steps | None = None
+    """Record these steps, and write a trace of their operations into the run's folder."""
     root: Path = attrs.field(factory=Path.cwd)
     """Base directory of relative data paths."""
     file: str = "FILE"

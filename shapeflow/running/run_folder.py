@@ -19,10 +19,10 @@ from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Outcome, reaches
 from shapeflow.running.launchers import Launch
 from shapeflow.running.options import Goal
-from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, LOCK, PLAN, require_machine
+from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, HOLDER, LOCK, PLAN, require_machine
 from shapeflow.running.runs import read_run
 
-_OURS = frozenset({ABOUT, CHECKPOINTS, DATA, EVENTS, LOCK, PLAN})
+_OURS = frozenset({ABOUT, CHECKPOINTS, DATA, EVENTS, HOLDER, LOCK, PLAN})
 
 
 def begun(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from shapeflow.base.json_text import parse_json
 from shapeflow.ir.events import Event, RunEnded, StepDone, event_to_json
 
 PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"
-ABOUT, LOCK = "run.json", "run.lock"
+ABOUT, LOCK, HOLDER = "run.json", "run.lock", "holder.json"
 LINES = 5_000
 """Maximum number of steps in a log."""
 
