@@ -60,6 +60,28 @@ def test_the_answer_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert lines[0].startswith("for 10 ZFLOPs: ")
     assert "parameters on" in lines[0]
     assert lines[1].startswith("the best size grows as compute^0.5")
+    assert lines[2].startswith("tested on size: ")
+
+
+def test_a_size_beyond_the_measurements_is_marked_in_the_first_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write(tmp_path / "runs.csv", budgets(2e-3))
+    far = shown(["frontier", str(table), "--budget", "1e25"], capsys).splitlines()[0]
+    assert ", extrapolated to 100 times the largest compute measured: " in far
+    # By default the first line is of the largest budget that was measured, not of the decade above.
+    assert "extrapolated" not in shown(["frontier", str(table)], capsys).splitlines()[0]
+    (tmp_path / "three.csv").write_text(
+        "N,D,loss\n"
+        + "".join(
+            f"{n:g},{d:g},{predicted(TRUTH, np.array([n]), np.array([d]))[0]:.6f}\n"
+            for n in (1e8, 1e9, 1e10)
+            for d in (1e9, 1e10, 1e11)
+        ),
+        encoding="utf-8",
+    )
+    lines = shown(["frontier", str(tmp_path / "three.csv")], capsys).splitlines()
+    assert lines[2] == "not tested on larger sizes: a test needs four sizes or more"
 
 
 def test_the_intervals_contain_the_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,3 +359,65 @@ def test_the_plans_of_other_files_are_not_compared(tmp_path: Path, capsys: pytes
     path.write_text("axis width in [1, 2] via width_expand\ntraversal steepest\nbudget 1 FLOPs\n", encoding="utf-8")
     assert answer(["frontier", str(path)]) == 1
     assert "no-frontier" in capsys.readouterr().err
+
+
+def curves(folder: Path, settings: str = "", falls: bool = False) -> Path:
+    """A `.shape` file of two widths that cross, and 30 points of each up to 1e15 and 4e15 FLOPs. `falls`: whether the
+    learning rate falls."""
+    rows = ["width,step,flops,lr,loss"]
+    for width, scale, floor in ((64, 3e3, 2.4), (128, 9e3, 2.0)):
+        for step in range(1, 31):
+            flops = 1e15 * (width / 64) ** 2 * step / 30
+            rate = 1.01 - step / 30 if falls else 1.0
+            rows.append(f"{width},{step},{flops:.6g},{rate:.6g},{scale * flops**-0.25 + floor:.6f}")
+    (folder / "runs.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    path = folder / "widths.shape"
+    path.write_text(
+        f'axis width in [64, 128] via width_expand\nlaws from fit("runs.csv"{settings})\ntraversal steepest\n'
+        "budget 1 PFLOPs\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_refused_laws_give_no_answer_but_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = curves(tmp_path, falls=True)
+    for settings in ([], ["--budget", "100 TFLOPs", "--json"]):
+        assert answer(["frontier", str(path), *settings]) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.count("falling-rate") == 1
+        assert "error[falling-rate]: 2 of 2 laws" in said.err
+
+
+def test_a_budget_beyond_the_measurements_is_marked_and_a_far_one_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = curves(tmp_path)
+    within, beyond = (
+        shown(["frontier", str(path), "--budget", f"{budget} PFLOPs"], capsys) for budget in ("0.9", "12")
+    )
+    assert within.startswith("for 900 TFLOPs: ")
+    assert "extrapolated" not in within
+    assert beyond.startswith("for 12 PFLOPs, extrapolated to 12 times the largest compute measured of (width: 64): ")
+    asked = ["--budget", "0.9 PFLOPs", "--budget", "1 ZFLOPs"]
+    both = json.loads(shown(["frontier", str(path), *asked, "--json"], capsys))
+    (row,), (far,) = both["scheduled"]["budgets"], both["scheduled"]["too_far"]
+    assert row["beyond"] == 1
+    assert far["compute"] == 1e21
+    assert far["beyond"] > 1e5
+    assert answer(["frontier", str(path), "--budget", "1 ZFLOPs"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "no-frontier" in said.err
+    assert "at most 20 times" in said.err
+
+
+def test_what_was_not_tested_is_said_as_a_fit_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = curves(tmp_path, ', rate: "lr", points: 8')
+    said = "not tested on held-out points: a test needs 8 points in the first half of log compute (all laws)"
+    lines = shown(["frontier", str(path), "--budget", "0.9 PFLOPs"], capsys).splitlines()
+    assert said in lines[:3]
+    fitted = shown(["fit", str(path)], capsys).splitlines()
+    assert fitted[0].endswith("2 laws, 2 not tested")
+    assert f"  {said}" in fitted

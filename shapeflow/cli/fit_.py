@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report
+from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.printing import say
 from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
+from shapeflow.cli.refused import refused_laws
 
 if TYPE_CHECKING:
     from shapeflow.base.shapes import Shape
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from shapeflow.ir.mixture import MixtureLaw
     from shapeflow.ir.program import Program
     from shapeflow.laws.fitting.fitted_laws import FittedLaws
-
-SHOWN = 8
-"""At most this many laws are listed in the diagnostic; the report contains all."""
 
 
 @click.command("fit")
@@ -65,8 +63,8 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
         for done, path in (("laws written to", output), ("plot written to", plot)):
             if path is not None:
                 say(f"  {done} {path}")
-    if any(law.provenance.verdict for law in found.laws.values()):
-        raise Refused(_refusal(program, found))
+    if (refused := refused_laws(program, found.laws)) is not None:
+        raise Refused(refused)
 
 
 def _show(program: Program, found: FittedLaws, as_json: bool) -> None:
@@ -109,17 +107,3 @@ def _beside(found: FittedLaws, program: Program, output: Path) -> dict[Shape, La
         )
         laws[shape] = attrs.evolve(law, provenance=attrs.evolve(law.provenance, files=files))
     return laws
-
-
-def _refusal(program: Program, found: FittedLaws) -> Diagnostic:
-    wrong = [shape for shape, law in found.laws.items() if law.provenance.verdict]
-    notes = [shape.written(program.units) for shape in wrong]
-    more = [f"and {len(notes) - SHOWN} more"] if len(notes) > SHOWN else []
-    at = program.spans.get("laws")
-    return Diagnostic(
-        "falling-rate",
-        f"{len(wrong)} of {len(found.laws)} laws are fitted to runs whose learning rate falls",
-        None if at is None else Label(at, "earlier points do not show what shorter runs reach"),
-        notes=(*notes[:SHOWN], *more),
-        help="fit laws to runs at a constant learning rate",
-    )

@@ -12,6 +12,7 @@ import click
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.printing import say
 from shapeflow.cli.common import compute_of, formatted, print_diagnostics, print_json, verbose
+from shapeflow.cli.refused import refused_laws
 
 if TYPE_CHECKING:
     from shapeflow.ir.mixture import Laws
@@ -85,9 +86,10 @@ class _Found:
 
 
 def _shown(found: _Found, asked: Sequence[float]) -> Scheduled | None:
-    """The schedules of the budgets that are listed: a picture has more."""
+    """The schedules of the budgets that are listed: a picture has more. None if none of them has an answer."""
     listed = [one.compute for one in found.frontier.best] if found.frontier is not None else asked
-    return found.scheduled and found.scheduled.only(listed)
+    shown = found.scheduled and found.scheduled.only(listed)
+    return shown if shown is not None and shown.rows else None
 
 
 def _json(found: _Found, asked: Sequence[float]) -> dict[str, Any]:
@@ -128,19 +130,19 @@ def _of_file(file: Path, sets: Sequence[str], named: Mapping[str, Any], asked: S
         raise click.UsageError(f"`--{idle}` is for tables: a .shape file names its columns in `laws from fit(...)`")
     report = Report()
     program, laws = with_laws(file, sets, report)
-    print_diagnostics(report.diagnostics)
+    print_diagnostics(each for each in report.diagnostics if each.code != "falling-rate")
+    if (refused := refused_laws(program, laws)) is not None:
+        raise Refused(refused)
     if laws.joint is None:
         return _Found(None, scheduled_of(program, laws, _grid(program, laws, asked, drawn)), [], {})
-    falling = any(law.provenance.verdict for law in laws.values())
-    facts = ["the learning rate of the runs falls: the loss before the end of a run is not that of a shorter run"]
     sizes = frontier_of(laws.joint, asked)
     try:
         budgets = [one.compute for one in sizes.best]
         scheduled = scheduled_of(program, laws, _grid(program, laws, budgets, drawn))
-    except Refused as refused:
+    except Refused as impossible:
         # The best sizes are known without a schedule.
-        return _Found(sizes, None, [*facts[: int(falling)], f"no schedules: {refused.diagnostics[0].message}"], {})
-    return _Found(sizes, scheduled, facts[: int(falling)], {})
+        return _Found(sizes, None, [f"no schedules: {impossible.diagnostics[0].message}"], {})
+    return _Found(sizes, scheduled, [], {})
 
 
 def _grid(program: Program, laws: Laws, asked: Sequence[float], drawn: bool) -> list[float]:

@@ -30,7 +30,8 @@ def fit_view(name: str, units: Mapping[str, str], found: FittedLaws) -> Renderab
     if numbered:
         parts += [_shapes(units, laws), Text()]
     parts += [_numbers(units, laws, numbered), Text(), _worth(units, laws, numbered), Text()]
-    parts += [indented(line) for line in _about(units, laws, numbered)]
+    about = [indented(line) for line in lines_about(units, laws, numbered)]
+    parts += [*about, *[Text()] * bool(about)]
     parts += [indented(line) for line in words(laws, found.summary, found.held_out)]
     return Group(*parts)
 
@@ -57,7 +58,11 @@ def _title(name: str, laws: Mapping[Shape, Law]) -> RenderableType:
     grid.add_column(justify="right")
     kinds = f"{len(laws)} law{'s' * (len(laws) != 1)}"
     wrong = sum(map(refused, laws.values()))
-    grid.add_row(Text(name or "unnamed plan", style="bold"), f"{kinds}, {wrong} refused" if wrong else kinds)
+    unknown = sum(law.provenance.holdout is None for law in laws.values())
+    grid.add_row(
+        Text(name or "unnamed plan", style="bold"),
+        kinds + f", {wrong} refused" * bool(wrong) + f", {unknown} not tested" * bool(unknown),
+    )
     return grid
 
 
@@ -180,8 +185,9 @@ def _fit_cells(law: Law) -> Iterator[str]:
     yield "-" if held is None else factor(held)
 
 
-def _about(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) -> Iterator[str]:
-    """What is wrong with laws, and what to know about them: each line once, with its laws."""
+def lines_about(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool = False) -> Iterator[str]:
+    """What is wrong with laws, and what to know about them: each line once, with its laws. `numbered`: a table names
+    each law by its number."""
     groups: dict[str, list[str]] = {}
     for number, (shape, law) in enumerate(laws.items(), 1):
         name = f"law {number}" if numbered else shape.written(units)
@@ -189,8 +195,6 @@ def _about(units: Mapping[str, str], laws: Mapping[Shape, Law], numbered: bool) 
             groups.setdefault(line, []).append(name)
     for line, names in groups.items():
         yield f"{line} ({'all laws' if len(names) == len(laws) > 1 else '; '.join(names)})"
-    if groups:
-        yield ""
 
 
 def words(laws: Mapping[Shape, Law], summary: str, held_out: str) -> Iterator[str]:
@@ -209,7 +213,7 @@ def runs_of(about: Sequence[Provenance]) -> Iterator[str]:
     known = {
         "data": _each(one.data for one in about),
         "errors": _each(one.evaluation for one in about),
-        "learning rate": _each(one.learning_rate or "not known" for one in about),
+        "learning rate": _each(one.learning_rate for one in about),
     }
     parts = [f"{what}: {value}" for what, value in known.items() if value]
     yield f"compute counted by `{about[0].convention}`" + "".join(f"; {part}" for part in parts)

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from shapeflow.ir.joint import Best
 from shapeflow.ir.law import Pair
-from shapeflow.laws.joint.frontier import Frontier
+from shapeflow.laws.joint.frontier import ROUNDING, Frontier
 from shapeflow.laws.joint.slices import Slice
 from shapeflow.preview.fit import indented
-from shapeflow.preview.joint import FORM, evidence, growth, joint_json, numbers, optima, ranged, size
+from shapeflow.preview.joint import FORM, evidence, growth, joint_json, numbers, optima, ranged, size, tested
 from shapeflow.preview.numbers import flops
 
 
@@ -23,6 +23,7 @@ def frontier_view(found: Frontier, facts: Sequence[str], asked: bool, verbose: b
     """The best size for the budgets, then how it was found and what to doubt. `facts`: how the table was read. `asked`:
     whether the user named the budgets. `verbose`: list the isoFLOP slices."""
     parts: list[RenderableType] = [Text(line, style="bold") for line in headline(found, asked)]
+    parts.append(Text(tested(found.law)))
     parts += [Text(), _budgets(found), Text()]
     parts += [indented(f"note: {line}") for line in found.notes()]
     parts += [Text()] if any(True for _ in found.notes()) else []
@@ -35,11 +36,13 @@ def frontier_view(found: Frontier, facts: Sequence[str], asked: bool, verbose: b
 
 
 def headline(found: Frontier, asked: bool) -> Iterator[str]:
-    """Yield the answer for the first budget asked for, or for the last one, and how it grows."""
-    one = found.best[0] if asked else found.best[-1]
+    """Yield the answer for the first budget asked for, or for the last one that was measured, and how it grows."""
+    within = [one for one in found.best if not any(found.outside(one))]
+    one = found.best[0] if asked else (within or found.best)[-1]
+    beyond = next(found.outside(one), "")
     yield (
-        f"for {flops(one.compute)}: {_sized(one.size, one.size_range)} parameters on {size(one.tokens)} tokens, "
-        f"loss {_loss(one)}"
+        f"for {flops(one.compute)}{f', extrapolated to {beyond} measured' * bool(beyond)}: "
+        f"{_sized(one.size, one.size_range)} parameters on {size(one.tokens)} tokens, loss {_loss(one)}"
     )
     yield growth(found.law)
 
@@ -48,7 +51,10 @@ def frontier_json(found: Frontier, columns: Mapping[str, str]) -> dict[str, Any]
     """The frontier as JSON values."""
     return {
         "law": {**joint_json(found.law), "factors": list(found.law.factors)},
-        "budgets": [{**attrs.asdict(one), "beyond": found.beyond(one)} for one in found.best],
+        "budgets": [
+            {**attrs.asdict(one), "beyond": found.beyond(one), "outside": list(found.outside(one))}
+            for one in found.best
+        ],
         "slices": [
             {**attrs.asdict(one), "size": one.size.tolist(), "error": one.error.tolist()} for one in found.slices
         ],
@@ -63,15 +69,21 @@ def _budgets(found: Frontier) -> RenderableType:
     for heading in (" compute", "parameters", "tokens", "tokens per\nparameter", "loss", ""):
         table.add_column(heading, justify="left" if heading == " compute" else "right", no_wrap=True)
     for one in found.best:
-        beyond = found.beyond(one)
         table.add_row(
             f" {flops(one.compute)}",
             *(_wide(*each) for each in ((one.size, one.size_range), (one.tokens, one.tokens_range))),
             f"{one.tokens / one.size:.3g}",
             _ranged(f"{one.error:.4g}", one.error_range and [f"{each:.4g}" for each in one.error_range]),
-            "measured" if beyond <= 1 else f"extrapolated {beyond:.2g} x",
+            _basis(found, one),
         )
     return table
+
+
+def _basis(found: Frontier, one: Best) -> str:
+    beyond = found.beyond(one)
+    if beyond > ROUNDING:
+        return f"extrapolated {beyond:.2g} x"
+    return "extrapolated" if any(found.outside(one)) else "measured"
 
 
 def _wide(value: float, interval: Pair | None) -> Text:

@@ -14,6 +14,7 @@ from rich.text import Text
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.joint import NAMES, Best, JointLaw
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
+from shapeflow.laws.fitting.verdict import notes
 from shapeflow.preview.fit import indented, runs_of
 from shapeflow.preview.numbers import count, flops
 
@@ -27,11 +28,12 @@ def joint_view(name: str, units: Mapping[str, str], found: FittedLaws) -> Render
     law = found.joint
     assert law is not None
     about = [each.provenance for each in found.laws.values()]
-    lines = [growth(law), "", FORM, "", *numbers(law)]
+    unknown = [line for each in found.laws.values() for line in notes(each)]
+    lines = [growth(law), tested(law), *dict.fromkeys(unknown), "", FORM, "", *numbers(law)]
     parts: list[RenderableType] = [Text(name or "unnamed plan", style="bold"), Text(), *map(indented, lines), Text()]
     parts += [_shapes(units, found), Text()]
-    tested = [*evidence(law), "each shape's law over compute: c = E + A / N^alpha, b = beta, d = 0"]
-    parts += [indented(line) for line in (*tested, found.summary, *runs_of(about))]
+    known = [*evidence(law), "each shape's law over compute: c = E + A / N^alpha, b = beta, d = 0"]
+    parts += [indented(line) for line in (*known, found.summary, *runs_of(about))]
     return Group(*parts)
 
 
@@ -62,21 +64,24 @@ def numbers(law: JointLaw) -> Iterator[str]:
         yield f"{name:<6}{written}"
 
 
+def tested(law: JointLaw) -> str:
+    """How well a fit to the smaller sizes predicts the larger ones, or that this was not tested."""
+    held = law.holdout
+    if held is None:
+        return "not tested on larger sizes: a test needs four sizes or more"
+    larger = "the next size" if held.sizes == 1 else f"the {held.sizes} larger sizes"
+    return (
+        f"tested on size: a fit to the sizes up to {size(held.below)} predicts {larger} with a mean error of "
+        f"{100 * held.error:.2f}% (bias {100 * held.bias:+.2f}%)"
+    )
+
+
 def evidence(law: JointLaw) -> Iterator[str]:
-    """Yield what the law was fitted to, and how well it predicts sizes that it was not fitted to."""
+    """Yield what the law was fitted to, and how its intervals were found."""
     yield (
         f"fitted to {count(law.points)} points of {law.sizes} sizes, {size(law.size[0])} to {size(law.size[1])} "
         f"parameters, {size(law.tokens[0])} to {size(law.tokens[1])} tokens; rms {100 * law.rms:.2f}%"
     )
-    held = law.holdout
-    if held is None:
-        yield "not tested on larger sizes: a test needs four sizes or more"
-    else:
-        larger = "the next size" if held.sizes == 1 else f"the {held.sizes} larger sizes"
-        yield (
-            f"tested on size: a fit to the sizes up to {size(held.below)} predicts {larger} with a mean error of "
-            f"{100 * held.error:.2f}% (bias {100 * held.bias:+.2f}%)"
-        )
     if law.draws is None:
         yield "no intervals: the fit was not resampled"
     else:

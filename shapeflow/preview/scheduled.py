@@ -14,12 +14,13 @@ from rich.text import Text
 
 from shapeflow.base.shapes import Shape, brief
 from shapeflow.ir.answer import Range
+from shapeflow.ir.law import Law
 from shapeflow.laws.joint.slices import FEWEST, Slice, slice_of
 from shapeflow.preview.answer import DOUBTS
-from shapeflow.preview.fit import indented
+from shapeflow.preview.fit import indented, lines_about
 from shapeflow.preview.joint import size
 from shapeflow.preview.numbers import error, flops
-from shapeflow.running.scheduled import Compared, Scheduled, Way
+from shapeflow.running.scheduled import FARTHEST, Compared, Scheduled, Way
 
 CREDITS = "schedules: the file's traversal over its candidates, with the credits of its transitions, as `compile`"
 
@@ -28,26 +29,44 @@ def scheduled_view(found: Scheduled, asked: bool, verbose: bool) -> RenderableTy
     """The answer for the first budget asked for, or for the last one, then the table of all budgets. `asked`: whether
     the user named the budgets. `verbose`: list the isoFLOP curves."""
     parts: list[RenderableType] = [Text(line, style="bold") for line in scheduled_headline(found, asked)]
+    parts += [Text(line) for line in unproven(found)]
     parts += [Text(), _table(found), Text()]
     return Group(*parts, *(indented(line) for line in _notes(found, verbose)))
 
 
 def scheduled_headline(found: Scheduled, asked: bool) -> Iterator[str]:
-    """Yield the answer in two sentences: the errors, and the compute at equal error."""
+    """Yield the budgets that have no answer; then the answer for one in two sentences: the errors, and the compute at
+    equal error."""
+    if found.too_far:
+        far = ", ".join(flops(row.compute) for row in found.too_far)
+        yield f"no answer for {far}: more than {FARTHEST:g} times the compute that was measured"
     one = found.rows[0] if asked else found.rows[-1]
+    budget = f"for {flops(one.compute)}{_beyond(found, one)}"
     fixed = f"{written(one.fixed, found.units)} fixed reaches {found.metric} {_error(found, one.fixed)}"
     if one.scheduled is None:
-        yield f"for {flops(one.compute)}: {fixed}; no schedule: {one.why}"
+        yield f"{budget}: {fixed}; no schedule: {one.why}"
         return
     if len(one.scheduled.shapes) == 1:
-        yield f"for {flops(one.compute)}: {fixed}; no switch pays"
+        yield f"{budget}: {fixed}; no switch pays"
         return
-    yield (
-        f"for {flops(one.compute)}: {fixed}, and the schedule {written(one.scheduled, found.units)} "
-        f"{_error(found, one.scheduled)}"
-    )
+    yield (f"{budget}: {fixed}, and the schedule {written(one.scheduled, found.units)} {_error(found, one.scheduled)}")
     if one.ratio is not None:
         yield f"at equal error, fixed takes {times(one.ratio)} the compute of the schedule"
+
+
+def _beyond(found: Scheduled, row: Compared) -> str:
+    """How far a budget is from what was measured; empty if it is within."""
+    way = row.outermost
+    if way.farthest is None:
+        return ""
+    shape = way.farthest.written(found.units)
+    return f", extrapolated to {way.beyond:.3g} times the largest compute measured of {shape}"
+
+
+def unproven(found: Scheduled) -> Iterator[str]:
+    """Yield what was not tested of the laws, or is not known, as `fit` shows it."""
+    fitted = {shape: law for shape, law in found.laws.items() if isinstance(law, Law)}
+    yield from lines_about(found.units, fitted)
 
 
 def times(ratio: Range) -> str:
@@ -111,6 +130,8 @@ def scheduled_json(found: Scheduled) -> dict[str, Any]:
     return {
         "metric": found.metric,
         "convention": found.convention,
+        "unproven": list(unproven(found)),
+        "too_far": [{"compute": row.compute, "beyond": row.beyond} for row in found.too_far],
         "budgets": [_row_json(found, row) for row in found.rows],
         "slices": [
             {"compute": one.compute, "size": one.size.tolist(), "error": one.error.tolist(), "best": one.best}

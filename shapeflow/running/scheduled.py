@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import Amount
+from shapeflow.base.units import Amount, flops
 from shapeflow.compiler import compile_by, compile_still
 from shapeflow.ir.answer import Doubt, Range
 from shapeflow.ir.law import Pair
@@ -28,6 +28,10 @@ SPAN = 300.0
 """Ratio of the largest to the smallest of them, at most."""
 ABOVE = 1.5
 """The smallest of them is at least this multiple of the compute that reaches the error at which plans start."""
+INSIDE = 1.1
+"""A law used up to this multiple of its largest measured compute counts as measured, as in the answer of a plan."""
+FARTHEST = 20.0
+"""A law used beyond this multiple of its largest measured compute predicts nothing, as in the answer of a plan."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +42,11 @@ class Way:
     shapes: tuple[Shape, ...]
     error: float
     interval: Pair | None
+    beyond: float = 1.0
+    """The largest ratio of the compute at which the law of one of the shapes is used to the largest that was measured
+    of it; 1 up to `INSIDE`, and for stated laws."""
+    farthest: Shape | None = None
+    """The shape with this ratio; None if all is measured."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,12 +62,20 @@ class Compared:
     ratio: Range | None
     """What the best fixed shape needs to reach the error of the schedule, over the compute of the schedule. Infinite
     if it never does; None without a schedule, or if the laws cannot say."""
-    beyond: float
-    """Compute at which a law is used, over the largest measured; 1 inside the data."""
     doubts: tuple[Doubt, ...]
     """Why the laws cannot say whether the schedule pays."""
     why: str
     """Why there is no schedule; empty if there is one."""
+
+    @property
+    def outermost(self) -> Way:
+        """The way that uses a law farthest beyond what was measured."""
+        return max([self.fixed, *([self.scheduled] if self.scheduled else [])], key=lambda way: way.beyond)
+
+    @property
+    def beyond(self) -> float:
+        """Compute at which a law is used, over the largest measured; 1 inside the data."""
+        return self.outermost.beyond
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -73,18 +90,27 @@ class Scheduled:
     sizes: Mapping[Shape, float]
     """Number of parameters of each candidate, with embeddings; empty if it is not known."""
     rows: tuple[Compared, ...]
+    too_far: tuple[Compared, ...] = ()
+    """Budgets at which a law is used more than `FARTHEST` times beyond what was measured: they have no answer."""
 
     def only(self, budgets: Sequence[float]) -> Scheduled:
         """The same at these of its budgets, in their order; at all of them if none is given."""
+        if not budgets:
+            return self
         of = {row.compute: row for row in self.rows}
-        return attrs.evolve(self, rows=tuple(of[each] for each in budgets)) if budgets else self
+        far = tuple(row for row in self.too_far if row.compute in budgets)
+        return attrs.evolve(self, rows=tuple(of[each] for each in budgets if each in of), too_far=far)
 
 
 def scheduled_of(program: Program, laws: Laws, budgets: Sequence[float]) -> Scheduled:
     """The comparison at some budgets in FLOPs, by default at `GRID` of them up to the budget of the file. Raises
-    Refused: `no-frontier`, and what `compile` reports."""
+    Refused: `no-frontier`, also if all budgets are too far from what was measured, and what `compile` reports."""
     suited(program, laws)
     budgets = sorted(set(budgets)) or default_grid(program, laws)
+    every = [_compared(program, laws, budget) for budget in budgets]
+    near = tuple(row for row in every if row.beyond <= FARTHEST)
+    if not near:
+        raise Refused(_too_far(every[0], program))
     return Scheduled(
         name=program.name,
         metric=program.metric.key,
@@ -92,7 +118,24 @@ def scheduled_of(program: Program, laws: Laws, budgets: Sequence[float]) -> Sche
         convention=program.convention,
         laws=laws,
         sizes=_sizes(program, laws),
-        rows=tuple(_compared(program, laws, budget) for budget in budgets),
+        rows=near,
+        too_far=tuple(row for row in every if row.beyond > FARTHEST),
+    )
+
+
+def _too_far(row: Compared, program: Program) -> Diagnostic:
+    """Why a budget has no answer."""
+    way = row.outermost
+    shape = "" if way.farthest is None else way.farthest.written(program.units)
+    return Diagnostic(
+        "no-frontier",
+        f"a budget of {flops(row.compute)} is too far from what was measured",
+        place="--budget",
+        notes=(
+            f"the law of {shape} would be used at {way.beyond:.3g} times the largest compute that was measured of it; "
+            f"at most {FARTHEST:g} times are allowed",
+        ),
+        help="ask for a smaller budget, or measure longer runs",
     )
 
 
@@ -143,13 +186,12 @@ def _compared(program: Program, laws: Laws, compute: float) -> Compared:
     # Without a switch the plan stays in the best fixed shape.
     still = plan if plan is not None and plan.is_best_fixed else compile_still(laws, program, best, Report())
     # A budget below one step has no plan, but the law has an error there.
-    fixed = None if still is None else _way(still)
+    fixed = None if still is None else _way(still, laws)
     return Compared(
         compute=compute,
-        fixed=fixed or Way(shapes=(best,), error=laws[best].error(compute), interval=None),
-        scheduled=None if plan is None else _way(plan),
+        fixed=fixed or _still(laws, best, compute),
+        scheduled=None if plan is None else _way(plan, laws),
         ratio=None if plan is None else _ratio(plan),
-        beyond=_beyond(plan or still),
         doubts=() if plan is None or plan.answer is None else plan.answer.doubts,
         why="" if plan is not None else report.errors[0].message,
     )
@@ -169,11 +211,31 @@ def _first(law: AnyLaw) -> float:
     return 0.0 if law.provenance.compute is None else law.provenance.compute[0]
 
 
-def _way(plan: Plan) -> Way | None:
+def _way(plan: Plan, laws: Laws) -> Way | None:
     if plan.totals.error is None:
         return None
+    # A stage uses the law of its shape up to the compute at which this law has the error at the end of the stage.
+    used = [(laws[one.shape].compute(one.leave.error), one.shape) for one in plan.stages if one.leave.error is not None]
+    asked = [] if plan.answer is None else [(one.times, one.shape) for one in plan.answer.asked]
+    times = max([*((_past(laws[shape], compute), shape) for compute, shape in used), *asked], key=lambda one: one[0])
     interval = None if plan.uncertainty is None else plan.uncertainty.error
-    return Way(shapes=tuple(stage.shape for stage in plan.stages), error=plan.totals.error, interval=interval)
+    shapes = tuple(stage.shape for stage in plan.stages)
+    return _marked(Way(shapes=shapes, error=plan.totals.error, interval=interval), *times)
+
+
+def _still(laws: Laws, shape: Shape, compute: float) -> Way:
+    """A shape without a plan: its law at a budget below one step."""
+    way = Way(shapes=(shape,), error=laws[shape].error(compute), interval=None)
+    return _marked(way, _past(laws[shape], compute), shape)
+
+
+def _marked(way: Way, times: float, shape: Shape) -> Way:
+    return attrs.evolve(way, beyond=times, farthest=shape) if times > INSIDE else way
+
+
+def _past(law: AnyLaw, compute: float) -> float:
+    """A compute over the largest that a law was fitted to; 1 if it is stated."""
+    return 1.0 if law.provenance.compute is None else compute / law.provenance.compute[1]
 
 
 def _ratio(plan: Plan) -> Range | None:
@@ -190,9 +252,3 @@ def _ratio(plan: Plan) -> Range | None:
 
 def _times(saving: float) -> float:
     return 1 / (1 - saving) if saving < 1 else math.inf
-
-
-def _beyond(plan: Plan | None) -> float:
-    if plan is None or plan.answer is None:
-        return 1.0
-    return max((one.times for one in plan.answer.asked), default=1.0)

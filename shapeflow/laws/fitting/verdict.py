@@ -24,8 +24,24 @@ def notes(law: Law) -> Iterator[str]:
             f"cut where the learning rate falls; {about.drop.runs} run{'s' * (about.drop.runs != 1)} ended "
             f"{about.drop.value:.3g} below the law, after a fall over {about.drop.share:.0%} of the run"
         )
-    if about.holdout is None and about.points:
-        first = f"fewer than {FEWEST} of its {about.points} points are in the first half of log compute"
-        yield f"not tested on held-out points: {first}"
+    yield from untested(law)
     if about.exponent is not None and at_bound(law.b, about.exponent):
         yield f"the exponent is at the limit of the search range: b = {law.b:.3g}"
+
+
+def untested(law: Law) -> Iterator[str]:
+    """Yield what was not tested, or is not known, of a law that was fitted to runs. A joint law is tested as a whole,
+    on larger sizes."""
+    about = law.provenance
+    if about.source != "fit" or not about.points:
+        return
+    if about.holdout is None and about.settings.get("form") != "chinchilla":
+        yield f"not tested on held-out points: {_lacking(law)}"
+    if about.learning_rate is None:
+        yield "the learning rate is not known: no log shows it"
+
+
+def _lacking(law: Law) -> str:
+    if law.provenance.learning_rate == "annealed":
+        return "without the longest third of the runs, too few are left to fit"
+    return f"a test needs {FEWEST} points in the first half of log compute"

@@ -13,6 +13,7 @@ from shapeflow.ir.joint import JointLaw, PerToken, SizeHoldOut
 from shapeflow.ir.law import Law, Provenance, Resampling
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.resample import Noise, intervals, lay, noise_of
+from shapeflow.laws.fitting.verdict import verdict
 from shapeflow.laws.joint.per_token import power_law
 from shapeflow.laws.joint.solver import JointPoints, directions, fit_joint, fit_joint_draws, predicted
 from shapeflow.laws.logs.points import Floats, Points
@@ -121,7 +122,8 @@ def joint_laws(
             intervals={} if draws is None else intervals(draws),
         )
         a, b, c, d = map(float, numbers)
-        laws[shape] = Law(a, b, c, d, provenance, draws)
+        law = Law(a, b, c, d, provenance, draws)
+        laws[shape] = attrs.evolve(law, provenance=attrs.evolve(provenance, verdict=verdict(law)))
     return FittedLaws(laws, dict(sets), joint=joint, sizes={shape: sizes[shape] for shape in sets})
 
 

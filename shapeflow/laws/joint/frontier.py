@@ -19,6 +19,8 @@ WIDE = 100.0
 """A best size whose interval spans more than this factor is not known."""
 FAR = 1e4
 """Budgets beyond the compute of the runs by more than this factor are refused."""
+ROUNDING = 1.001
+"""A number beyond what was measured by less than this factor is within."""
 OFF = 0.05
 """Relative error of the compute of a token above which it is said."""
 
@@ -37,15 +39,25 @@ class Frontier:
         """How many times a budget exceeds the largest compute that was measured; 1 or less within the measurements."""
         return best.compute / self.law.compute[1]
 
+    def outside(self, best: Best) -> Iterator[str]:
+        """Yield, in words, how far a best model lies outside of what was measured; nothing if it lies within. A loss
+        below the lowest one by less than the scatter around the law is within."""
+        law = self.law
+        ranges = (("compute", best.compute, law.compute), ("size", best.size, law.size))
+        for what, value, (low, high) in (*ranges, ("number of tokens", best.tokens, law.tokens)):
+            if value > high * ROUNDING:
+                yield f"{value / high:.3g} times the largest {what}"
+            elif value * ROUNDING < low:
+                yield f"{value / low:.2g} times the smallest {what}"
+        if best.error < law.lowest * math.exp(-max(law.rms, 1e-3)):
+            yield f"{law.lowest - best.error:.2g} below the lowest loss"
+
     def notes(self) -> Iterator[str]:
         """Yield doubts about the frontier: whole sentences, lower case, no full stop."""
         law = self.law
-        outside = [one for one in self.best if not law.size[0] <= one.size <= law.size[1]]
-        if outside:
-            yield (
-                f"{len(outside)} of {len(self.best)} best sizes are outside of the sizes that were measured: these are "
-                "extrapolated"
-            )
+        if outside := [one for one in self.best if any(self.outside(one))]:
+            which = f"{len(outside)} of the {len(self.best)} budgets" if len(self.best) > 1 else "the budget"
+            yield f"extrapolated for {which}: compute, size, tokens or loss are outside of what was measured"
         interval = law.intervals().get("exponent")
         if self.growth is not None and interval is not None:
             low, high = self.growth.interval
