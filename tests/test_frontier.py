@@ -421,3 +421,11 @@ def test_what_was_not_tested_is_said_as_a_fit_says_it(tmp_path: Path, capsys: py
     fitted = shown(["fit", str(path)], capsys).splitlines()
     assert fitted[0].endswith("2 laws, 2 not tested")
     assert f"  {said}" in fitted
+
+
+def test_a_rate_is_no_amount_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write(tmp_path / "runs.csv", budgets(1e-3), "N,tflops_per_s,loss")
+    assert answer(["frontier", str(table), "--compute", "1e12 * tflops_per_s"]) == 1
+    said = capsys.readouterr().err
+    assert "wrong-counter" in said
+    assert "is an amount per time, not an amount of compute" in said

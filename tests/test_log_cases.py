@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -679,6 +679,41 @@ def test_a_perplexity_is_no_loss() -> None:
     assert any("the natural logarithm of `val_ppl`" in line for line in examined.advice)
     laws, (wrong, *_) = fitted(MODEL + AXIS + QUICK.replace("resamples", 'error: "val_ppl", resamples') + END)
     assert (laws, wrong.code) == ({}, "wrong-counter")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("tflops", lambda at: 310 + 40 * (at % 3)),
+        ("flops", lambda at: 3e14),
+        ("tflops/s", lambda at: 310 + at),
+        ("mfu", lambda at: 0.3 + at * 1e-4),
+        ("tokens_per_sec", lambda at: 1e5 + at),
+        ("throughput", lambda at: 1e5 - at),
+        ("speed_of_it", lambda at: 1e5 + 1e4 * (at % 2)),
+    ],
+)
+def test_a_rate_is_no_amount_although_a_setting_names_it(column: str, value: Callable[[int], float]) -> None:
+    found = [{"width": r["width"], "step": r["step"], column: value(r["step"] // 40), "val_loss": r["val_loss"]}
+             for r in together()]  # fmt: skip
+    trainers.table(Path("a.csv"), found)
+    for product in (column, f"1e12 * {column}"):
+        laws, said = fitted("metric loss\n" + AXIS + f'laws from fit("a.csv", compute: "{product}")' + END)
+        assert (laws, [one.code for one in said]) == ({}, ["wrong-counter"])
+        assert "log the FLOPs since the start of the run" in (said[0].help or "")
+    # Times a duration it is an amount, and so is a column that keeps its value for some rows.
+    spent = [{**row, "elapsed_s": 3.0 * row["step"]} for row in found]
+    trainers.table(Path("a.csv"), spent)
+    laws, said = fitted("metric loss\n" + AXIS + f'laws from fit("a.csv", compute: "1e9 * {column} * elapsed_s")' + END)
+    assert len(laws) == 3, said
+
+
+def test_an_amount_in_coarse_numbers_is_no_rate() -> None:
+    found = [{**row, "flops": round(row["flops"] / 1e15, 1)} for row in together()]
+    trainers.table(Path("a.csv"), found)
+    settings = 'compute: "flops", compute_unit: 1 PFLOPs, resamples: 0'
+    laws, said = fitted("metric loss\n" + AXIS + f'laws from fit("a.csv", {settings})' + END)
+    assert len(laws) == 3, said
 
 
 def test_hours_alone_are_no_compute() -> None:

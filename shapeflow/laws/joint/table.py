@@ -16,6 +16,7 @@ from shapeflow.ir.joint import PerToken
 from shapeflow.laws.joint.per_token import power_law
 from shapeflow.laws.joint.sizes import LARGEST, PER_PARAMETER
 from shapeflow.laws.joint.solver import JointPoints
+from shapeflow.laws.logs.finding.words import rate_in
 from shapeflow.laws.logs.points import Floats
 from shapeflow.laws.logs.readers import MissingExtra, Row, Unreadable, number, open_log, same
 from shapeflow.laws.logs.series import Product
@@ -67,7 +68,7 @@ class Table:
 
 def read_tables(paths: Sequence[Path], named: Named) -> Table:
     """Return the points in tables with the same columns. Raises Refused: unreadable-log, missing-extra, missing-column,
-    too-few-points, odd-compute."""
+    wrong-counter, too-few-points, odd-compute."""
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
     for path in paths:
@@ -118,8 +119,8 @@ def _rows(path: Path, left_out: Counter[str]) -> Iterator[Row]:
 
 
 def _columns(named: Named, names: Sequence[str], place: str) -> dict[str, Product]:
-    """Return the columns of size and loss, and those of tokens and compute of which one is enough. Raises Refused
-    (`missing-column`)."""
+    """Return the columns of size and loss, and those of tokens and compute of which one is enough. Raises Refused:
+    `missing-column`, `wrong-counter`."""
     found: dict[str, Product] = {}
     for what in ("parameters", "tokens", "compute", "loss"):
         given: str | None = getattr(named, what)
@@ -128,6 +129,8 @@ def _columns(named: Named, names: Sequence[str], place: str) -> dict[str, Produc
             found[what] = _product(given, names, what)
         elif usual is not None:
             found[what] = Product((usual,))
+    for what in ("tokens", "compute"):
+        _no_rate(found.get(what), what)
     for column in (*(column for column, _ in named.where), *([named.run] if named.run else [])):
         _product(column, names, "run" if column == named.run else "where")
     needed = {"parameters": "the number of parameters", "loss": "the loss"}
@@ -141,6 +144,16 @@ def _columns(named: Named, names: Sequence[str], place: str) -> dict[str, Produc
         message = f"no column of {words} is found"
         raise Refused(Diagnostic("missing-column", message, place=place, notes=(f"its columns: {listed}",), help=help))
     return found
+
+
+def _no_rate(product: Product | None, option: str) -> None:
+    """Raise Refused (`wrong-counter`) for an amount per time, unless it is multiplied by a time."""
+    per_time = rate_in(() if product is None else product.columns)
+    if per_time is not None:
+        message = f"`{per_time}` is an amount per time, not an amount of {option}"
+        help = f"name a column of the {option} of whole runs, or multiply by one of seconds: "
+        help += f"`--{option} '{per_time} * seconds'`"
+        raise Refused(Diagnostic("wrong-counter", message, place=f"--{option}", help=help))
 
 
 def _usual(what: str, names: Sequence[str]) -> str | None:

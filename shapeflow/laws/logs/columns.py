@@ -173,9 +173,34 @@ class Finder:
                 factor *= value
             elif column := self.column("compute", [part], names, file):
                 columns.append(column)
-        if len(columns) == 1 and words.is_rate_of(columns[0]):
-            self.wrong("compute", columns[0], file, "is an amount per time, not an amount of compute", None)
-        return Product(tuple(columns), factor), None
+        product = Product(tuple(columns), factor)
+        if columns and not any(map(words.is_duration, columns)):
+            self._no_rate(product, derived, table, file)
+        return product, None
+
+    def _no_rate(self, product: Product, derived: bool, table: TableFacts, file: str) -> None:
+        """Report a product that is named as compute but does not accumulate (`wrong-counter`): by its words an amount
+        per time, or by its values."""
+        query, columns, written = self.query, product.columns, " * ".join(product.columns)
+        if (per_time := words.rate_in(columns)) is not None:
+            column, why = per_time, "is an amount per time, not an amount of compute"
+        elif not query.ends and table.is_rate(product.of, [*query.run, *query.axes.values()]):
+            column, why = written, "does not grow along the runs: it is an amount per time or per step, not compute"
+        else:
+            return
+        self.wrong("compute", column, file, why, self._amount(derived, table, columns))
+
+    def _amount(self, derived: bool, table: TableFacts, instead: Sequence[str]) -> str:
+        """What to write in place of a rate."""
+        roles, setting = table.roles, self.request.setting_names.get("compute", "compute")
+        if derived:
+            return f"leave out `{setting}`: compute is then derived from the steps and the model"
+        if roles.compute and not set(roles.compute) & set(instead):
+            return f'write `{setting}: "{" * ".join((f"{roles.flops:g}", *roles.compute))}"`'
+        if roles.tokens is not None and roles.tokens not in instead:
+            tokens = roles.tokens
+            return f'write the FLOPs of a token times the tokens, as `{setting}: "6e8 * {tokens}"` for 1e8 parameters'
+        return f"log the FLOPs since the start of the run, and name them with `{setting}`"
 
     def wrong(self, setting: Purpose, column: str, file: str, why: str, help: str | None) -> None:
         """Report a column that is not what it is taken for (`wrong-counter`), once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import attrs
@@ -13,7 +13,7 @@ from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, Found
 from shapeflow.laws.logs.finding.roles import STILL, Roles, roles_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
-from shapeflow.laws.logs.finding.values import counts_up
+from shapeflow.laws.logs.finding.values import counts_up, is_rate
 from shapeflow.laws.logs.finding.words import plain
 from shapeflow.laws.logs.readers import Row
 
@@ -35,6 +35,8 @@ class TableFacts:
     """How much the columns of tokens and of samples grow in one step."""
     epoch: Epoch | None = None
     """The length of an epoch, if a configuration next to the file says it."""
+    rows: Sequence[Row] = attrs.field(default=(), eq=False, repr=False)
+    """The first rows."""
 
     def may_count(self, name: str) -> bool:
         """Whether a column may count compute: it does not hold zeros alone in the first rows, nor the same amount all
@@ -42,6 +44,13 @@ class TableFacts:
         column = self.columns.get(name)
         zero = column is not None and column.numbers > 0 and column.high <= 0
         return not zero and not (self.stepped and self.roles.of.get(name, Found()).why == STILL)
+
+    def is_rate(self, amount: Callable[[Row], float | str], keys: Sequence[str]) -> bool:
+        """Whether an amount does not accumulate along the runs of the first rows. `keys`: columns that separate the
+        runs, in addition to those that were found."""
+        roles = self.roles
+        of_runs = [FILE, *roles.axes.values(), *roles.runs, *keys]
+        return not roles.ends and is_rate(self.rows, amount, roles.step, of_runs)
 
 
 def facts_of(names: Sequence[str], rows: Iterator[Row], axes: Mapping[str, str]) -> TableFacts:
@@ -54,7 +63,7 @@ def facts_of(names: Sequence[str], rows: Iterator[Row], axes: Mapping[str, str])
     roles = roles_of(columns, taken, of_axes)
     keys = [FILE, *roles.axes.values(), *roles.runs]
     stepped = roles.step is not None and counts_up(taken, roles.step, keys)
-    return TableFacts(names, columns, roles, stepped, per_step(taken, roles, keys))
+    return TableFacts(names, columns, roles, stepped, per_step(taken, roles, keys), rows=taken)
 
 
 def _texts(columns: Mapping[str, Column], axes: Mapping[str, str]) -> frozenset[str]:

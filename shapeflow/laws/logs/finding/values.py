@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from shapeflow.laws.logs.readers import Row, number
 
 MANY = 8
 """The values of a counter in a run, at least."""
+FEWEST = 5
+"""Fewest steps from one value to the next that show whether a column accumulates."""
+RESTARTS = 0.1
+"""What accumulates falls in at most this share of them: where a run that was resumed repeats itself."""
+SPAN = 2.0
+"""Where no column orders the rows, what varies by less than this factor within runs and falls is not an amount."""
 
 
 def groups(rows: Sequence[Row], keys: Sequence[str]) -> list[list[Row]]:
@@ -56,6 +63,24 @@ def grows(rows: Sequence[Row], name: str, step: str | None, keys: Sequence[str])
         return len(set(numbers_of(rows, name))) > 1
     rises = [after > before for before, after in pairs_along(rows, name, step, keys)]
     return sum(rises) > 0.75 * len(rises) > 0
+
+
+def is_rate(rows: Sequence[Row], amount: Callable[[Row], float | str], step: str | None, keys: Sequence[str]) -> bool:
+    """Whether an amount does not accumulate within the runs: it falls in many rows, or stays the same, as a rate does
+    and the amount of one step. `amount`: that of a row."""
+    order = Counter[bool | None]()
+    for each in groups(rows, keys):
+        places = [(float(at) if step is None else number(row.get(step)), amount(row)) for at, row in enumerate(each)]
+        found = [(at, value) for at, value in places if isinstance(at, float) and isinstance(value, float)]
+        values = [value for _, value in found]
+        if step is not None:
+            found.sort()
+        elif not values or max(values) > SPAN * min(values):
+            continue
+        moves = [(low, high) for (at, low), (then, high) in pairwise(found) if then > at]
+        order.update(None if low == high else low < high for low, high in moves)
+    falls, count = order[False], order.total()
+    return count >= FEWEST and (falls > RESTARTS * count or (step is not None and order[None] == count))
 
 
 def is_product(rows: Sequence[Row], c: str, n: str, d: str) -> bool:

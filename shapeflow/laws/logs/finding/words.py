@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -39,6 +39,8 @@ _TIMES = {
     "seconds", "sec", "secs", "s", "ms", "time", "hours", "hour", "hrs", "minutes", "wall", "timestamp", "runtime",
     "elapsed", "duration", "dt", "gpuhours", "eta", "latency",
 }  # fmt: skip
+_SPENT = {"clock", "total", "train", "training", "cumulative", "cum", "run", "since", "start", "spent"}
+"""Words of a duration, in addition to those of times."""
 _PER = {"per", "tps", "mfu", "hfu", "throughput", "speed", "rate", "sps", "qps"}
 _AMOUNT = {"total", "cumulative", "cum", "consumed", "seen", "processed"}
 _SETTING = {"total", "max", "num", "warmup", "peak", "base", "min", "init", "initial", "accumulation", "final", "every"}
@@ -86,6 +88,16 @@ def is_rate_of(name: str) -> bool:
     if "throughput" in parts and not _AMOUNT.isdisjoint(parts):
         return "per" in parts
     return not _PER.isdisjoint(parts)
+
+
+def rate_in(names: Sequence[str]) -> str | None:
+    """Return the factor of a product that is an amount per time, unless another one is a duration; else None."""
+    return None if any(map(is_duration, names)) else next((name for name in names if is_rate_of(name)), None)
+
+
+def is_duration(name: str) -> bool:
+    """Whether this is a time and nothing else: `elapsed_s`, and not `tokens_s`."""
+    return _has(name, _TIMES) and set(words(name)) <= _TIMES | _SPENT
 
 
 def is_learning_rate(name: str) -> bool:
