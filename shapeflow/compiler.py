@@ -93,7 +93,7 @@ def compile_by(laws: Laws, program: Program, report: Report) -> Plan | None:
     route = traverse(program, laws, report)
     if route is None or report.failed:
         return None
-    _unreached(program, route, report)
+    _unreached(program, laws, route, report)
     return _lowered(program, laws, route, report)
 
 
@@ -165,9 +165,13 @@ def _lowered(program: Program, laws: Laws, route: Route, report: Report) -> Plan
     return made
 
 
-def _unreached(program: Program, route: Route, report: Report) -> None:
-    """Warn about candidates that a plan does not use, if the traversal could use all of them."""
+def _unreached(program: Program, laws: Laws, route: Route, report: Report) -> None:
+    """Warn about candidates that a plan does not use, if the traversal could use all of them. Laws that are refused, or
+    that hold at the ends of runs alone, do not show which candidates are of use."""
     if program.by_hand is not None or program.traversal is None or not program.traversal.picks:
+        return
+    about = [law.provenance for law in laws.values()]
+    if any(one.source == "fit" and (one.verdict or one.learning_rate == "annealed") for one in about):
         return
     used = {leg.shape for leg in route.legs} | {share.shape for leg in route.legs for share in leg.shares}
     every = left = [shape for shape in program.candidates if shape not in used]

@@ -165,6 +165,16 @@ def explain(name: str) -> tuple[Page, ...]:
     raise Refused(Diagnostic("nothing-to-explain", message, place="the command line", help=help_))
 
 
+def _topics(name: str) -> Iterator[str]:
+    """Yield the terms that a name means, in any spelling: `hold out`, `learning-rate`, and each of `E/A/B`."""
+    for part in (name, *(name.split("/") if "/" in name else ())):
+        text = " ".join(part.lower().replace("-", " ").replace("_", " ").split())
+        for spelled in (text, text.replace(" ", "-"), text.replace(" ", "")):
+            if (topic := ALIASES.get(spelled, spelled)) in TOPICS:
+                yield topic
+                break
+
+
 def _pages(name: str) -> Iterator[Page]:
     if name in SENTENCES:
         yield SentenceHelp(name, SENTENCES[name], EXAMPLES[name], _components_of(_OF_SENTENCE.get(name, name)))
@@ -176,7 +186,7 @@ def _pages(name: str) -> Iterator[Page]:
             yield component_help(kind, loaded.components[name])
         elif name in loaded.broken:
             raise Refused(*loaded.broken[name])
-    if (topic := ALIASES.get(name.lower(), name.lower())) in TOPICS:
+    for topic in dict.fromkeys(_topics(name)):
         yield TopicHelp(topic, TOPICS[topic])
     if name in CODES:
         yield CodeHelp(name, CODES[name])

@@ -117,10 +117,11 @@ def test_on_the_screen_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 WORDS = """isoflop exponent floor offset intervals convention hold-out frontier chinchilla tokens init holdout isoFLOP
-compute-optimal kaplan 6ND muP epochs ends scheduled"""
+compute-optimal kaplan 6ND muP epochs ends scheduled wsd cosine annealed irreducible alpha beta bootstrap E A B E/A/B lr
+learning-rate learning_rate Hold-Out hold_out isoflops extrapolation"""
 
 
-@pytest.mark.parametrize("word", WORDS.split())
+@pytest.mark.parametrize("word", [*WORDS.split(), "learning rate", "hold out", "Learning Rate"])
 def test_terms_of_scaling_laws_are_explained(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["explain", word]) == 0
     said = capsys.readouterr().out

@@ -17,6 +17,7 @@ from shapeflow.laws.joint.fit import joint_of
 from shapeflow.laws.joint.slices import growth_of, slices_of
 from shapeflow.laws.joint.solver import JointPoints, predicted
 from shapeflow.laws.joint.table import Named, read_tables
+from shapeflow.preview.picture import tick
 
 TRUTH = np.array([1.82, 482.0, 2085.0, 0.348, 0.366])
 A = TRUTH[4] / (TRUTH[3] + TRUTH[4])
@@ -429,3 +430,15 @@ def test_a_rate_is_no_amount_of_a_table(tmp_path: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().err
     assert "wrong-counter" in said
     assert "is an amount per time, not an amount of compute" in said
+
+
+@pytest.mark.parametrize(
+    ("interval", "ticks"),
+    [
+        ((2.0, 30.0), {3.0: "3", 2.5: "2.5", 20.0: "20"}),
+        ((4e5, 3e6), {6e5: r"$6 \times 10^{5}$", 2.4e6: r"$2.4 \times 10^{6}$", 1e6: "$10^{6}$"}),
+        ((1e-5, 0.1), {1e-4: "$10^{-4}$", 0.02: r"$2 \times 10^{-2}$"}),
+    ],
+)
+def test_the_ticks_of_an_axis_have_one_notation(interval: tuple[float, float], ticks: dict[float, str]) -> None:
+    assert {value: tick(value, interval) for value in ticks} == ticks

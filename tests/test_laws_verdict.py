@@ -66,7 +66,7 @@ def test_notes_say_what_was_not_tested_and_what_is_at_a_bound() -> None:
     provenance = Provenance(source="fit", metric="loss@own", convention="flops", points=12, exponent="own")
     law = Law(2.0, 3.99, 1.0, 0.0, provenance)
     assert list(notes(law)) == [
-        "not tested on held-out points: fewer than 8 of its 12 points are in the first half of log compute",
+        "not tested on held-out points: a test needs 8 points in the first half of log compute",
         "the exponent is at the limit of the search range: b = 3.99",
     ]
     assert len(list(notes(attrs.evolve(law, provenance=attrs.evolve(provenance, exponent="fixed"))))) == 1

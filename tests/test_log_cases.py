@@ -222,7 +222,7 @@ def test_an_unknown_learning_rate_is_named(capsys: pytest.CaptureFixture[str]) -
     trainers.table(Path("a.csv"), together(peak_lr=3e-4))
     Path("a.shape").write_text(AXIS + 'laws from fit("a.csv")' + END)
     assert answer(["fit", "a.shape"]) == 0
-    assert "learning rate: not known" in capsys.readouterr().out
+    assert "the learning rate is not known: no log shows it" in capsys.readouterr().out
 
 
 def test_a_count_of_zero_is_no_count() -> None:
@@ -337,9 +337,12 @@ def test_not_tested_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     trainers.table(Path("a.csv"), [row for row in together() if row["step"] % 200 == 0])
     Path("a.shape").write_text(AXIS + 'laws from fit("a.csv")' + END)
     assert answer(["fit", "a.shape"]) == 0
-    assert "fewer than 8 of its 18 points are in the first half of log compute" in capsys.readouterr().out
+    assert (
+        "not tested on held-out points: a test needs 8 points in the first half of log compute"
+        in capsys.readouterr().out
+    )
     assert answer(["compile", "a.shape", "-o", "p.json"]) == 0
-    assert "not tested, and no support of the answer: the hold-out of all laws" in " ".join(
+    assert "not tested: the hold-out of all laws (too few points to leave a part out)" in " ".join(
         capsys.readouterr().out.split()
     )
 
@@ -354,6 +357,9 @@ def test_no_forecast_of_a_refused_law() -> None:
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(plan_view(plan))
     assert "- below 2.182" in console.export_text()
+    report = Report()
+    compile_file(Path("a.shape"), (), report)
+    assert [one.code for one in report.diagnostics] == ["falling-rate"]
     assert any("its law is refused, so nothing is known below" in note for note in plan.notes)
 
 

@@ -67,11 +67,59 @@ TOPICS: Mapping[str, str] = {
     "laws are of the type `annealed`.",
     "drop": "How far the error falls while the learning rate of a run falls at its end. Runs that were cut at the"
     " fall measure it, and a plan with a `cooldown` predicts it where it is known.",
+    "learning rate": "Laws over compute need runs at a constant learning rate after the warm-up: an early point of "
+    "a run whose rate falls has a higher error than a shorter run would reach, so such laws are "
+    "refused (`falling-rate`). A run that is constant and then falls is cut where it falls. Runs "
+    "that each finished their own schedule give laws over their ends: `points: ends`. `rate` "
+    "names the column of a log; where no log shows the rate, `learning_rate: constant` states it. "
+    "For a plan, the rate is `lr` of the optimizer, and `schedule` or `cooldown` lower it.",
+    "cosine": "A learning rate that falls over the whole run along half a cosine: `schedule cosine`. Its "
+    "early points do not show what shorter runs reach, so no law is fitted along such a run "
+    "(`falling-rate`). If several runs of a shape, of different lengths, each finished their own "
+    "cosine, fit their ends: `points: ends`.",
+    "wsd": "Warmup, stable, decay: a constant learning rate that falls at the end alone. `cooldown 20%` "
+    "plans it. A log of such a run is cut where the rate falls: its constant part gives the law "
+    "over compute, its end the `drop`. The ends of runs of several lengths give laws over ends: "
+    "`points: ends`.",
     "annealed": "The type of laws over the ends of runs that finished their own schedule: `points: ends`. They never "
     "mix with laws of curves at a constant learning rate.",
 }
 """Term -> its explanation."""
 ALIASES: Mapping[str, str] = {
+    "lr": "learning rate",
+    "constant": "learning rate",
+    "decay": "learning rate",
+    "falling": "learning rate",
+    "warmup": "learning rate",
+    "annealing": "annealed",
+    "anneal": "annealed",
+    "e": "floor",
+    "c": "floor",
+    "a": "chinchilla",
+    "b": "exponent",
+    "d": "offset",
+    "n": "chinchilla",
+    "parameters": "chinchilla",
+    "size": "chinchilla",
+    "asymptote": "floor",
+    "entropy": "floor",
+    "resamples": "intervals",
+    "resampling": "intervals",
+    "uncertainty": "intervals",
+    "error-bars": "intervals",
+    "extrapolation": "hold-out",
+    "test": "hold-out",
+    "flops": "convention",
+    "compute": "convention",
+    "parabola": "isoflop",
+    "isoflop-curves": "isoflop",
+    "token": "tokens",
+    "starting-values": "init",
+    "initialisation": "init",
+    "initial": "init",
+    "joint": "chinchilla",
+    "stable": "wsd",
+    "cooldowns": "wsd",
     "isoflops": "isoflop",
     "holdout": "hold-out",
     "held-out": "hold-out",

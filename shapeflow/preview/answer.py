@@ -110,7 +110,7 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
     else:
         yield "data", _data(plan, found)
     if (missing := ", ".join(_untested(plan))) and not found.stated:
-        yield "tests", f"not tested, and no support of the answer: {missing}"
+        yield "tests", f"not tested: {missing}"
     if found.settle is not None or found.say == "unknown":
         yield "settle", _settle(plan, found)
     if found.idle and found.say == "unknown":
@@ -139,8 +139,10 @@ def _untested(plan: Plan) -> Iterator[str]:
     """What was not tested, or is not known, of the laws that were fitted to runs."""
     laws = {one.shape: one.law.provenance for one in plan.candidates if one.law is not None}
     fitted = {shape: about for shape, about in laws.items() if about.source == "fit"}
+    joint = any(about.settings.get("form") == "chinchilla" for about in fitted.values())
+    why = "`shapeflow fit` tests a joint law on larger sizes" if joint else "too few points to leave a part out"
     tests = (
-        ("the hold-out of {} (too few points in the first half of log compute)", "holdout"),
+        (f"the hold-out of {{}} ({why})", "holdout"),
         ("the learning rate of {} (no log shows it)", "learning_rate"),
     )
     for what, fact in tests:

@@ -245,16 +245,17 @@ def _resampling(about: Sequence[Provenance]) -> Iterator[str]:
         return
     kinds = {way.by for way in ways}
     parts = {
-        "runs": "the level of each run and the noise within it",
-        "noise": "the noise within its single run",
-        "ends": "the scatter of all ends",
+        "runs": "between the runs of a shape and along each run",
+        "noise": "along its one run",
+        "ends": "from the scatter of all ends",
     }
     drawn = ", or ".join(text for kind, text in parts.items() if kind in kinds)
-    held = "; those of a single run hold for that run only" if "noise" in kinds else ""
-    yield f"intervals: {count(ways[0].count)} resamples, each with {drawn} redrawn around the law{held}"
+    yield f"intervals: {count(ways[0].count)} resamples, each the law with new noise {drawn}"
+    if "noise" in kinds:
+        yield "  with one run of a shape, the spread between runs is not known and not in its intervals"
     alike = max(way.alike for way in ways)
     if alike > 1:
-        yield f"  noise is autocorrelated: up to {alike} neighbouring points hold no more information than one"
+        yield f"  noise is autocorrelated: up to {alike} neighbouring points count as one"
 
 
 _DROPPED = {"resampling": "to space points evenly", "warm-up": "at the start of runs"}

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from shapeflow.ir.joint import Best
 from shapeflow.ir.law import Pair
-from shapeflow.laws.joint.frontier import ROUNDING, Frontier
+from shapeflow.laws.joint.frontier import INSIDE, Frontier
 from shapeflow.laws.joint.slices import Slice
 from shapeflow.preview.fit import indented
 from shapeflow.preview.joint import FORM, evidence, growth, joint_json, numbers, optima, ranged, size, tested
@@ -81,7 +81,7 @@ def _budgets(found: Frontier) -> RenderableType:
 
 def _basis(found: Frontier, one: Best) -> str:
     beyond = found.beyond(one)
-    if beyond > ROUNDING:
+    if beyond > INSIDE:
         return f"extrapolated {beyond:.2g} x"
     return "extrapolated" if any(found.outside(one)) else "measured"
 

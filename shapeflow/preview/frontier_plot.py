@@ -13,7 +13,7 @@ import numpy as np
 from shapeflow.laws.joint.frontier import Frontier
 from shapeflow.preview.numbers import flops
 from shapeflow.preview.picture import pyplot_for, save
-from shapeflow.preview.scheduled_plot import RED, draw_errors, draw_ratios, draw_shapes, shade, sized
+from shapeflow.preview.scheduled_plot import RED, draw_errors, draw_ratios, draw_shapes, shade, shade_beyond, sized
 from shapeflow.running.scheduled import Scheduled
 
 CURVES = 8
@@ -88,6 +88,8 @@ def _frontier(axes: Any, found: Frontier) -> None:
             axes.errorbar([one.compute], [one.best], yerr=np.abs(off), fmt="o", ms=4, color="#2c3e50", label=label)
             label = None
     axes.plot([one.compute for one in found.best], [one.size for one in found.best], "x", color=RED)
+    if high > law.compute[1]:
+        shade_beyond(axes, law.compute[1], high)
     axes.set(xscale="log", yscale="log", xlabel="compute, FLOPs", ylabel="best size, parameters")
     axes.set_title("best size for a budget", fontsize=10)
     sized(axes.yaxis)

@@ -85,8 +85,10 @@ def evidence(law: JointLaw) -> Iterator[str]:
     if law.draws is None:
         yield "no intervals: the fit was not resampled"
     else:
-        drawn = "whole runs drawn again" if law.by == "runs" else "the level of each run and the noise along it redrawn"
-        yield f"intervals contain {LEVEL} of {len(law.draws)} resamples, each with {drawn}"
+        drawn = (
+            "runs drawn with replacement" if law.by == "runs" else "the law with new noise, between runs and along them"
+        )
+        yield f"intervals contain {LEVEL} of the laws of {len(law.draws)} resamples: {drawn}"
     yield from (f"not determined by these data: {reason}" for reason in law.open())
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ from typing import Any
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_bytes
 from shapeflow.base.safe import safe_lines
+
+LARGE, SMALL = 1e5, 1e-4
+"""From the one up, and below the other, all ticks of an axis are written as powers of ten."""
 
 
 def pyplot_for(path: Path) -> Any:
@@ -44,10 +49,23 @@ def labelled(text: str) -> str:
 
 
 def plain_numbers(axis: Any, *, percent: bool = False) -> None:
-    """Label an axis with plain numbers: `0.1`, `30`, `0.5%`."""
+    """Label an axis with plain numbers: `0.1`, `30`, `0.5%`; if it has very large or very small ones, all as powers."""
     from matplotlib.ticker import FuncFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if percent else f"{value:.6g}"))
+    def written(value: float, _: int) -> str:
+        return f"{100 * value:.4g}%" if percent else tick(value, axis.get_view_interval())
+
+    axis.set_major_formatter(FuncFormatter(written))
+
+
+def tick(value: float, interval: Sequence[float]) -> str:
+    """The label of a tick, in the notation of its axis: `600`, or `6 x 10^5`. `interval`: the ends of the axis."""
+    ends = [abs(each) for each in interval if each]
+    if not value or not ends or (max(ends) < LARGE and min(ends) >= SMALL):
+        return f"{value:.6g}"
+    power = math.floor(math.log10(abs(value)) + 1e-9)
+    digits = f"{value / 10.0**power:.3g}"
+    return rf"$10^{{{power}}}$" if digits == "1" else rf"${digits} \times 10^{{{power}}}$"
 
 
 def save(figure: Any, path: Path) -> None:

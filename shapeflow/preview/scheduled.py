@@ -22,7 +22,7 @@ from shapeflow.preview.joint import size
 from shapeflow.preview.numbers import error, flops
 from shapeflow.running.scheduled import FARTHEST, Compared, Scheduled, Way
 
-CREDITS = "schedules: the file's traversal over its candidates, with the credits of its transitions, as `compile`"
+CREDITS = "the file's traversal makes the schedules, with the credits of its transitions, as in `compile`"
 
 
 def scheduled_view(found: Scheduled, asked: bool, verbose: bool) -> RenderableType:
@@ -50,7 +50,9 @@ def scheduled_headline(found: Scheduled, asked: bool) -> Iterator[str]:
         yield f"{budget}: {fixed}; no switch pays"
         return
     yield (f"{budget}: {fixed}, and the schedule {written(one.scheduled, found.units)} {_error(found, one.scheduled)}")
-    if one.ratio is not None:
+    if one.ratio is not None and math.isinf(one.ratio.middle):
+        yield "no fixed shape reaches the error of the schedule"
+    elif one.ratio is not None:
         yield f"at equal error, fixed takes {times(one.ratio)} the compute of the schedule"
 
 
@@ -71,8 +73,6 @@ def unproven(found: Scheduled) -> Iterator[str]:
 
 def times(ratio: Range) -> str:
     """A ratio of compute, with its interval if it has one: `1.05 times (0.99 to 1.07)`."""
-    if math.isinf(ratio.middle):
-        return "no amount of it suffices for"
     wide = _wide(ratio)
     return f"{ratio.middle:.3g} times" + (f" ({wide})" if wide else "")
 
@@ -211,11 +211,12 @@ def _error(found: Scheduled, way: Way) -> str:
 
 def _notes(found: Scheduled, verbose: bool) -> Iterator[str]:
     """Yield what the figures are and what to doubt."""
-    yield f"shapes: {', '.join(next(iter(found.laws)))}; after a switch only what changes"
+    yield f"shapes are listed by {', '.join(next(iter(found.laws)))}; after a switch, only what changes"
     yield CREDITS
-    yield "fixed / scheduled: compute at the error of the schedule; below a number, its 90% interval"
+    yield "fixed / scheduled: compute that the best fixed shape needs for the error of the schedule, over that of the"
+    yield "  schedule; below a number, its 90% interval"
     for doubt in dict.fromkeys(itertools.chain.from_iterable(row.doubts for row in found.rows)):
-        yield f"note: {DOUBTS[doubt]}; so no interval says whether these schedules pay"
+        yield f"note: whether these schedules pay is not known: {DOUBTS[doubt]}"
     if verbose:
         yield from map(_slice, isoflops(found))
 

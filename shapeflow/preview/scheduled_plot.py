@@ -10,7 +10,7 @@ import numpy as np
 
 from shapeflow.preview.joint import size
 from shapeflow.preview.numbers import flops
-from shapeflow.preview.picture import labelled, lettering, plain_numbers
+from shapeflow.preview.picture import labelled, lettering, plain_numbers, tick
 from shapeflow.preview.plot import keep_apart
 from shapeflow.preview.scheduled import in_brief, isoflops
 from shapeflow.running.scheduled import Compared, Scheduled, Way
@@ -77,6 +77,7 @@ def draw_errors(axes: Any, found: Scheduled) -> None:
         budgets = np.geomspace(found.rows[0].compute, found.rows[-1].compute, 60)
         errors = [joint.best(float(each)).error for each in budgets]
         axes.plot(budgets, errors, ":", color=RED, lw=1.2, label="best size of any, fixed")
+    _shade_rows(axes, found.rows)
     axes.set(xscale="log", yscale="log", xlabel=_compute(found), ylabel=lettering(found.metric))
     keep_apart(axes.figure, axes, list(_names(axes, found)))
     axes.set_title("lowest error for a budget", fontsize=10)
@@ -112,13 +113,22 @@ def draw_ratios(axes: Any, found: Scheduled) -> None:
         wide = np.abs(off).max() > 0
         label = "median, 90% interval" if wide else "by the laws"
         axes.errorbar(at, middle, yerr=np.abs(off), fmt="s-", ms=4, lw=1.2, capsize=2, color=BLUE, label=label)
-    outside = [row.compute for row in found.rows if row.beyond > 1 and row.ratio is not None]
-    if outside:
-        axes.axvspan(min(outside) / 1.1, max(outside) * 1.1, color=GREY, alpha=0.12, lw=0, label="beyond the data")
+    _shade_rows(axes, [row for row in found.rows if row.ratio is not None])
     axes.axhline(1.0, color=GREY, lw=1)
     axes.set(xscale="log", xlabel=_compute(found), ylabel="compute of the best fixed / of the schedule")
     axes.set_title("compute at equal error", fontsize=10)
     plain_numbers(axes.yaxis)
+
+
+def _shade_rows(axes: Any, rows: Sequence[Compared]) -> None:
+    """Shade the budgets at which a law is used beyond its measurements."""
+    if outside := [row.compute for row in rows if row.beyond > 1]:
+        shade_beyond(axes, min(outside) / 1.1, max(outside) * 1.1)
+
+
+def shade_beyond(axes: Any, low: float, high: float) -> None:
+    """Shade a range of compute that was not measured."""
+    axes.axvspan(low, high, color=GREY, alpha=0.12, lw=0, label="beyond the data")
 
 
 def sized(axis: Any) -> None:
@@ -137,7 +147,7 @@ def plain_minor(axis: Any) -> None:
 
     low, high = axis.get_view_interval()
     if high < 30 * low:
-        axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        axis.set_minor_formatter(FuncFormatter(lambda value, _: tick(value, axis.get_view_interval())))
         axis.set_tick_params(which="minor", labelsize=7)
     else:
         axis.set_minor_formatter(NullFormatter())

@@ -12,6 +12,9 @@ from shapeflow.traversals.envelope import Stretch, entry, greedy, total
 from shapeflow.traversals.question import Question
 from shapeflow.traversals.search import Rules, Way
 
+NEVER = 700.0
+"""Logarithm of a ratio of compute from which a shape does not reach an error."""
+
 
 def reasons(problem: Problem, asked: Question, way: Way, unmeasured: bool) -> list[str]:
     """Notes that explain the plan to its reader."""
@@ -43,12 +46,22 @@ def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) ->
     for index, (candidate, law) in enumerate(zip(problem.candidates, asked.laws, strict=True)):
         if index == only.law:
             continue
-        first, last = (_times(law.log_rate(e) - here.log_rate(e)) for e in (asked.start, only.last))
-        notes.append(
-            f"{written(candidate, problem)} needs {first} the {asked.noun} per unit of error at error "
-            f"{asked.start:.4g}, {last} at {only.last:.4g}, and {_times(_log_ratio(law, here, only.last))} from scratch"
-        )
+        ratios = [law.log_rate(e) - here.log_rate(e) for e in (asked.start, only.last)]
+        scratch = _log_ratio(law, here, only.last)
+        notes.append(f"{written(candidate, problem)} {_needs(asked, only.last, *ratios, scratch)}")
     return notes
+
+
+def _needs(asked: Question, end: float, first: float, last: float, scratch: float) -> str:
+    """What another shape needs, by the logarithms of its ratios to the shape of the plan: per unit of error at the
+    start and at the end, and from scratch."""
+    if max(last, scratch) >= NEVER:
+        before = "" if first >= NEVER else f"; at error {asked.start:.4g} it needs {_times(first)} the {asked.noun}"
+        return f"never reaches error {end:.4g}{before}{' per unit of error' * bool(before)}"
+    return (
+        f"needs {_times(first)} the {asked.noun} per unit of error at error {asked.start:.4g}, {_times(last)} at "
+        f"{end:.4g}, and {_times(scratch)} from scratch"
+    )
 
 
 def _why(asked: Question, only: Stretch, unmeasured: bool) -> str:
@@ -84,7 +97,7 @@ def _log_ratio(law: Curve, other: Curve, error: float) -> float:
 def _times(log_ratio: float) -> str:
     if math.isnan(log_ratio):
         return "about as much"
-    return f"{math.exp(log_ratio):.3g} times" if log_ratio < 700 else "without end"
+    return f"{math.exp(log_ratio):.3g} times"
 
 
 def _free(problem: Problem, asked: Question, way: Way) -> list[str]:

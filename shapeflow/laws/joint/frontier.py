@@ -19,8 +19,8 @@ WIDE = 100.0
 """A best size whose interval spans more than this factor is not known."""
 FAR = 1e4
 """Budgets beyond the compute of the runs by more than this factor are refused."""
-ROUNDING = 1.001
-"""A number beyond what was measured by less than this factor is within."""
+INSIDE = 1.1
+"""A number beyond what was measured by at most this factor counts as measured, as in the answer of a plan."""
 OFF = 0.05
 """Relative error of the compute of a token above which it is said."""
 
@@ -45,9 +45,9 @@ class Frontier:
         law = self.law
         ranges = (("compute", best.compute, law.compute), ("size", best.size, law.size))
         for what, value, (low, high) in (*ranges, ("number of tokens", best.tokens, law.tokens)):
-            if value > high * ROUNDING:
+            if value > high * INSIDE:
                 yield f"{value / high:.3g} times the largest {what}"
-            elif value * ROUNDING < low:
+            elif value * INSIDE < low:
                 yield f"{value / low:.2g} times the smallest {what}"
         if best.error < law.lowest * math.exp(-max(law.rms, 1e-3)):
             yield f"{law.lowest - best.error:.2g} below the lowest loss"
