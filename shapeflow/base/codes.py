@@ -172,7 +172,8 @@ _LOGS = {
     "missing-column": "A log or table has no column of the expected name, or the column has other contents. Name the "
     "column with a setting of `fit`, or with the option that the help names.",
     "wrong-counter": "A column that a setting names counts something else than it is taken for: epochs or samples are "
-    "not steps, FLOPs per second are not compute, and steps of another batch are not those of the file. "
+    "not steps, FLOPs per second are not compute, nor is a number that does not grow along the runs, and steps of "
+    "another batch are not those of the file. "
     "Name another column, or say with `step_unit` what one unit is.",
     "number-format": "A column of numbers holds commas. `3,91` may be 3.91, and `1,234` may be 1234 or 1.234: state "
     "with `numbers` how the numbers of the log are written.",
@@ -216,7 +217,8 @@ _LOGS = {
     "missing-parameters": "A published law and a joint law of several sizes need the number of parameters of every "
     "candidate. With a model it is known; without one, list the numbers, or name the column that has them.",
     "no-frontier": "`shapeflow frontier` asks for the best fixed shape and the best schedule of several budgets. The "
-    "file must have a law for each candidate, and a `traversal`, not stages by hand.",
+    "file must have a law for each candidate, and a `traversal`, not stages by hand. A budget has no answer where a law "
+    "would be used at more than 20 times its largest measured compute.",
     "no-best-size": "The best size of a budget is where a larger model gains as much as more tokens. These runs show "
     "one of the two effects only, or the budget is too far from them.",
     "odd-compute": "Compute, parameters and tokens of a table do not belong together: a token of training takes about "

@@ -42,9 +42,11 @@ def _measured(about: Provenance, points: Points) -> Provenance:
     """The provenance with the measured curve; of the selected points, if the source did not give one of all points."""
     if about.curve is not None:
         return about
-    runs = [points.chosen(points.run == run) for run in np.unique(points.run)]
-    each = [[Point(c, e) for c, e in zip(run.compute.tolist(), run.error.tolist(), strict=True)] for run in runs]
-    return attrs.evolve(about, curve=measured_curve(each))
+    # The points of each run, in their order: one pass, since there may be thousands of runs.
+    each: dict[int, list[Point]] = {run: [] for run in np.unique(points.run).tolist()}
+    for run, c, e in zip(points.run.tolist(), points.compute.tolist(), points.error.tolist(), strict=True):
+        each[run].append(Point(c, e))
+    return attrs.evolve(about, curve=measured_curve(list(each.values())))
 
 
 def _law(one: Fitted, points: Points, about: Provenance) -> Law:

@@ -16,7 +16,7 @@ from shapeflow.laws.logs.curve import CONVENTION, Curve, take_block, wanted_of
 from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.progress import counts_late
-from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, open_log, same
+from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
 from shapeflow.laws.logs.table_facts import facts_of
 from shapeflow.laws.logs.template import RUN
@@ -83,7 +83,8 @@ def _parts(search: LogSearch, log: Log) -> list[Log]:
 def _beside(search: LogSearch, path: Path, names: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     """Return the values that the query asks for and that stand in a configuration next to the log, not in the log."""
     query = search.query
-    product = [part.strip() for part in (query.compute or "").split("*")]
+    factors = [part.strip() for part in (query.compute or "").split("*")]
+    product = [part for part in factors if part and not isinstance(number(part), float)]
     axes = [query.axes.get(axis, axis) for axis in search.request.units if axis not in given]
     wanted = {*axes, *query.run, *query.where, *product} - set(names)
     found = beside(path) if wanted else {}

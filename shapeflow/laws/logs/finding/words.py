@@ -221,6 +221,7 @@ RULES: tuple[tuple[Role, Callable[[str], bool]], ...] = (
 """Role of a column of numbers -> whether a name says so. The first that does decides."""
 
 
+@functools.lru_cache(100_000)
 def role_of(name: str) -> Role:
     """The role that the name of a column of numbers says; empty if it says none."""
     return next((role for role, says in RULES if says(name)), "")

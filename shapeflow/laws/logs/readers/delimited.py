@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import math
 import re
 from collections import Counter
@@ -130,6 +131,7 @@ class _Table:
             raise Unreadable(f"{broken} of its {broken + good} lines do not fit its first line")
 
 
+@functools.lru_cache(8)
 def delimiter(header: str) -> str:
     """Return the column separator of a header: the one that makes the most columns; a blank if no other makes two."""
     counts = {sign: count(header, sign) for sign in DELIMITERS}
