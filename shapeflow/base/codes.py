@@ -217,8 +217,8 @@ _LOGS = {
     "missing-parameters": "A published law and a joint law of several sizes need the number of parameters of every "
     "candidate. With a model it is known; without one, list the numbers, or name the column that has them.",
     "no-frontier": "`shapeflow frontier` asks for the best fixed shape and the best schedule of several budgets. The "
-    "file must have a law for each candidate, and a `traversal`, not stages by hand. A budget has no answer where a law "
-    "would be used at more than 20 times its largest measured compute.",
+    "file must have a law for each candidate, and a `traversal`, not stages by hand. A budget has no answer where a "
+    "law would be used at more than 20 times its largest measured compute.",
     "no-best-size": "The best size of a budget is where a larger model gains as much as more tokens. These runs show "
     "one of the two effects only, or the budget is too far from them.",
     "odd-compute": "Compute, parameters and tokens of a table do not belong together: a token of training takes about "
