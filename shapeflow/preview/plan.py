@@ -12,6 +12,7 @@ from rich.text import Text
 
 from shapeflow.ir.plan import Blend, Plan, Stage, Transition
 from shapeflow.preview.answer import answer_view
+from shapeflow.preview.corpora import corpora_line
 from shapeflow.preview.memory import memory_line
 from shapeflow.preview.numbers import clock, count, duration, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines
@@ -114,6 +115,7 @@ def _words(plan: Plan) -> Iterator[str]:
     """Credits, learning rates, memory, then the notes."""
     yield from _credits(plan)
     yield from rate_lines(plan)
+    yield from corpora_line(plan)
     yield from memory_line(plan)
     for note in plan.notes:
         yield f"note: {note}"
