@@ -43,16 +43,18 @@ APART, SHOWN = 3, 8
 """At most `APART` unused values are reported individually; a report names at most `SHOWN` candidates."""
 
 
-def compile_file(path: Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:
+def compile_file(
+    path: Path, sentences: Sequence[str] = (), report: Report | None = None, *, steady: bool = False
+) -> Plan:
     """Compile a `.shape` file into a plan. Raises Refused with all errors. Warnings are added to `report` if one is
     given.
 
     `sentences` replace those of the file: `seed 3`, `budget 1 PFLOPs`, `let longest = 512 tokens`,
-    `traversal random`.
+    `traversal random`. `steady`: as in `constant`.
     """
     report = Report() if report is None else report
     program = program_of(path, sentences, report)
-    plan = None if program is None else compile_program(program, report)
+    plan = None if program is None else compile_program(constant(program) if steady else program, report)
     if plan is None:
         raise Refused(*report.diagnostics)
     return plan
@@ -124,11 +126,17 @@ def compile_route(program: Program, route: Route, budget: Amount, report: Report
     """A plan for a probe: a route for a budget, without laws and with a constant learning rate. None after reporting
     errors."""
     program = attrs.evolve(program, budget=budget, stop=None, start=None, by_hand=None, traversal=None)
-    program = attrs.evolve(program, schedule=None, cooldown=None)
+    program = constant(program)
     if budget.dimension != "seconds":
         # Such a run makes the same steps after a new profile, so that its plan must not change either.
         program = attrs.evolve(program, profile_path=None)
     return _lowered(program, Laws(), route, report)
+
+
+def constant(program: Program) -> Program:
+    """The program without what changes training near the end of a run: the schedule, the cooldown, and later weights of
+    the corpora."""
+    return attrs.evolve(program, schedule=None, cooldown=None, weights=())
 
 
 def laws_of(program: Program, report: Report) -> Mapping[Shape, AnyLaw]:

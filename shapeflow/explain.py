@@ -26,6 +26,11 @@ SENTENCES: Mapping[str, str] = {
     "let": "Defines a name for a value; `--let longest=1024` on the command line replaces the value.",
     "model": "The model to train. Without one a plan can be compiled and simulated, but not run.",
     "data": "The training data, and how much of it one step takes.",
+    "weights": "Changes the weights of the corpora of `data mixture(...)` during the run, for example for a cooldown "
+    "on the best text. `from` counts from the start of the run, as a share of the budget or an amount. Several "
+    "sentences are listed in order. The run is also evaluated where the weights change; held-out losses keep the "
+    "weights of the `data` sentence. Laws do not predict the change: `sweep`, `pilot`, `probe` and `compare` leave it "
+    "out.",
     "objective": "The loss that training minimises. If it changes during training, use an axis `loss` instead.",
     "optimizer": "The optimizer; default: `adamw`. The learning rate of a step is a product: the optimizer's `lr`, its "
     "warm-up, the factor of the stage's shape (`batch_resize`, and for matrices `width_expand`), the warm-up after a "

@@ -16,15 +16,24 @@ from test_tokens import write
 from torch_tools import CPU
 
 from shapeflow.api import run
-from shapeflow.base.diagnostics import Diagnostic
+from shapeflow.base.diagnostics import Diagnostic, Report
+from shapeflow.compiler import compile_file
 from shapeflow.data.digits import Digits
 from shapeflow.data.mixture import Mixture
 from shapeflow.data.text import Text
 from shapeflow.data.tokens import Tokens
+from shapeflow.ir.corpora import Weights
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.history import parting
 from shapeflow.ir.plan import Plan, Spec
-from shapeflow.ir.plan_json import dumps, load, loads
+from shapeflow.ir.plan_check import faults
+from shapeflow.ir.plan_json import dumps, load, loads, sealed
+from shapeflow.ir.retention import Retention
+from shapeflow.preview.corpora import changes, corpora_line
+from shapeflow.preview.run import difference
+from shapeflow.running.rivals.of_file import OfFile
+from shapeflow.running.sweep import sweep_jobs
+from shapeflow.running.training import training
 from shapeflow_torch.data import open_data
 from shapeflow_torch.data.mixture import Corpora
 from shapeflow_torch.data.order import Layout, Position
@@ -43,10 +52,13 @@ def corpora(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def plan_of(weights: tuple[float, ...] = WEIGHTS, *, steps: int = 6, **fields: Any) -> Plan:
-    parts = tuple(Text(f"{name}.txt", held_out=0.2, order="epochs") for name in ("low", "high"))
+def plan_of(
+    weights: tuple[float, ...] = WEIGHTS, *, steps: int = 6, weights_later: tuple[Weights, ...] = (), **fields: Any
+) -> Plan:
+    parts = tuple(Text(f"{name}.txt", held_out=0.2) for name in ("low", "high"))
     legs = (({"context": 16}, steps), ({"context": 64}, steps))
-    return toy_text_plan(legs, data=Mixture(parts, weights, batch=512), preview=0.3, **fields)
+    plan = toy_text_plan(legs, data=Mixture(parts, weights, batch=512), preview=0.3, **fields)
+    return sealed(attrs.evolve(plan, weights=weights_later))
 
 
 def opened(plan: Plan, root: Path) -> Corpora:
@@ -58,7 +70,8 @@ def opened(plan: Plan, root: Path) -> Corpora:
 @pytest.mark.parametrize("weights", [(1.0,), (0.7, 0.3), (0.5, 0.3, 0.2), (0.97, 0.01, 0.01, 0.01)])
 def test_shares_are_right_up_to_one_window_after_every_step(weights: tuple[float, ...]) -> None:
     rng = random.Random(len(weights))
-    shares = Shares.start([10 * weight for weight in weights], [Position.start(Layout(9_000, 64)) for _ in weights])
+    whole = (Weights(0, tuple(10 * weight for weight in weights)),)
+    shares = Shares.start(whole, [Position.start(Layout(9_000, 64)) for _ in weights])
     total = 0
     for _ in range(2_000):
         context, windows = rng.choice([16, 32, 64]), rng.choice([1, 2, 5, 32])
@@ -68,8 +81,25 @@ def test_shares_are_right_up_to_one_window_after_every_step(weights: tuple[float
         assert all(abs(own - weight * total) < 64 for own, weight in zip(shares.tokens, weights, strict=True))
 
 
+@pytest.mark.parametrize("later", [(0.1, 0.9), (0.0, 1.0), (1.0, 0.0)])
+def test_shares_are_right_across_a_change_of_weights(later: tuple[float, float]) -> None:
+    """The tokens of each corpus are the sum of its shares before and after, up to one window after every step."""
+    rng = random.Random(0)
+    weights = [(0, (0.7, 0.3)), (40, later), (41, (0.5, 0.5)), (90, later)]
+    shares = Shares.start([Weights(*one) for one in weights], [Position.start(Layout(9_000, 64)) for _ in "ab"])
+    due = [0.0, 0.0]
+    for step in range(300):
+        context, windows = rng.choice([16, 32, 64]), rng.choice([1, 2, 5, 32])
+        shares.take(context, windows)
+        now = next(own for first, own in reversed(weights) if first <= step)
+        due = [one + context * windows * share for one, share in zip(due, now, strict=True)]
+        assert all(abs(own - one) < 64 + 1e-6 for own, one in zip(shares.tokens, due, strict=True))
+    assert sum(shares.tokens) == round(sum(due))
+
+
 def test_steps_that_are_passed_by_are_those_that_are_taken() -> None:
-    taken = Shares.start((5, 3, 2), [Position.start(Layout(3_000, 64)) for _ in range(3)])
+    weights = [Weights(0, (5, 3, 2)), Weights(17, (1, 0, 4)), Weights(42, (1, 1, 1))]
+    taken = Shares.start(weights, [Position.start(Layout(3_000, 64)) for _ in range(3)])
     passed = taken.copy()
     for context, windows, steps in ((16, 7, 30), (64, 2, 11), (16, 3, 5)):
         passed.pass_by(context, windows, steps)
@@ -91,9 +121,126 @@ def test_a_step_reads_both_corpora(corpora: Path, world: int) -> None:
     assert abs(low - 0.7 * 180) <= 4
 
 
+CHANGED = (Weights(3, (0.1, 0.9)), Weights(9, (0.0, 1.0)))
+
+
+def test_weights_change_at_a_step(corpora: Path) -> None:
+    """The first corpus is read by its later shares; steps before the change are as without it."""
+    plan, constant = plan_of(weights_later=CHANGED), plan_of()
+    assert loads(dumps(plan), "plan.json") == plan
+    assert '"weights": [\n' not in dumps(constant).partition('"data"')[0]
+    data, same = opened(plan, corpora), opened(constant, corpora)
+    low: list[int] = []
+    for step in range(12):
+        context = 16 if step < 6 else 64
+        inputs = data.batch(0, step, 0, 512 // context, context, slice(None))[0]
+        low.append(int((inputs[:, 0] < 100).sum()) * context)
+        assert torch.equal(inputs, same.batch(0, step, 0, 512 // context, context, slice(None))[0]) == (step < 3)
+    assert abs(sum(low[:3]) - 0.7 * 1_536) < 64
+    assert abs(sum(low[:9]) - 0.7 * 1_536 - 0.1 * 3_072) < 64
+    assert sum(low[9:]) <= 64
+    again = opened(plan, corpora)
+    for world in (2, 3):
+        whole = data.batch(0, 10, 0, 8, 64, slice(None))[0]
+        parts = [again.batch(0, 10, 0, 8, 64, slice(rank, 8, world))[0] for rank in range(world)]
+        assert all(torch.equal(part, whole[rank::world]) for rank, part in enumerate(parts))
+
+
+def test_a_run_is_measured_and_kept_where_weights_change(corpora: Path) -> None:
+    """And resumes there to the same bits."""
+    plan = plan_of(checkpoint=100, keep=Retention(1, False), weights_later=CHANGED)
+    assert plan.turns == (3, 6, 9)
+    assert [step for step in range(1, 13) if plan.measures_at(step)] == [3, 6, 9, 12]
+    choices = {"device": "cpu", "warn": lambda warning: None, "root": corpora}
+    run(plan, corpora / "whole", **choices)
+    run(plan, corpora / "part", pause=4, **choices)
+    run(plan, corpora / "part", resume=True, **choices)
+    assert _losses(corpora / "whole") == _losses(corpora / "part")
+    assert {"3", "9"} <= {path.name.lstrip("step-0") for path in (corpora / "whole" / "checkpoints").iterdir()}
+
+
+def test_a_run_branches_before_its_weights_change() -> None:
+    plan, changed = plan_of(), plan_of(weights_later=CHANGED)
+    found = parting(plan, changed)
+    assert found is not None
+    assert found.step == 3
+    assert found.said("that plan", "this one") == (
+        "the weights of the corpora after step 3 are 70%, 30% in that plan, 10%, 90% in this one"
+    )
+    later = plan_of(weights_later=(CHANGED[0],))
+    found = parting(changed, later)
+    assert found is not None
+    assert found.step == 9
+    assert parting(plan, plan_of(weights_later=(Weights(3, (7, 3)),))) is None
+    assert training(plan) != training(changed) != training(later)
+    assert difference(plan, changed)[0] == (
+        "weights",
+        "constant",
+        ", ".join(changes(changed)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ((Weights(3, (1.0,)),), "its weights after step 3 are [1.0]"),
+        ((Weights(3, (-1.0, 2.0)),), "its weights after step 3 are [-1.0, 2.0]"),
+        ((Weights(3, (0.0, 0.0)),), "its weights after step 3 are [0.0, 0.0]"),
+        ((Weights(5, WEIGHTS), Weights(5, WEIGHTS)), "the steps at which its weights change are out of order"),
+        ((Weights(12, WEIGHTS),), "the steps at which its weights change are out of order"),
+    ],
+)
+def test_weights_that_no_plan_has(weights: tuple[Weights, ...], said: str) -> None:
+    assert said in list(faults(attrs.evolve(plan_of(), weights=weights)))
+    other = attrs.evolve(toy_text_plan(), weights=(Weights(1, WEIGHTS),))
+    assert "it changes the weights of corpora, and has no mixture" in list(faults(other))
+
+
+LATER = """
+plan "two texts"
+model transformer(depth: 1, width: 32, head_width: 16)
+data mixture(of: [text("low.txt"), text("high.txt")], weights: [70%, 30%])
+objective next_token
+axis context in [16, 64] tokens via context_grow(preview: 0%)
+stage (context: 16 tokens) until 80%
+stage (context: 64 tokens) until end
+"""
+
+
+@pytest.mark.parametrize(
+    ("sentences", "steps"),
+    [
+        (("budget 1000 steps", "weights [0, 2] from 80%"), [800]),
+        (("budget 1000 steps", "weights [10%, 90%] from 300 steps", "weights [0, 1] from 90%"), [300, 900]),
+        (("budget 512_000 tokens", "weights [0, 1] from 75%"), [750]),
+        (("budget 512_000 tokens", "weights [0, 1] from 100_000 tokens"), [196]),
+    ],
+)
+def test_where_a_file_changes_its_weights(tmp_path: Path, sentences: tuple[str, ...], steps: list[int]) -> None:
+    (tmp_path / "later.shape").write_text(LATER)
+    plan = compile_file(tmp_path / "later.shape", sentences)
+    assert [one.first for one in plan.weights] == steps
+
+
+def test_weights_change_where_a_cooldown_begins(tmp_path: Path) -> None:
+    (tmp_path / "later.shape").write_text(LATER + "weights [0, 1] from 85%\nbudget 9 GFLOPs\ncooldown 15%\n")
+    report = Report()
+    plan = compile_file(tmp_path / "later.shape", (), report)
+    assert [one.first for one in plan.weights] == [plan.cools_from]
+    assert any("high 100%" in line for line in corpora_line(plan))
+    jobs = sweep_jobs(tmp_path / "later.shape", ["budget 4 GFLOPs"], [0], tmp_path, report)
+    assert [job.plan.weights for job in jobs] == [()] * 2
+    compared = OfFile.of(tmp_path / "later.shape", [], [0], tmp_path, report)
+    assert compared.plan.plan.weights == ()
+    left_out = [one.message for one in report.diagnostics if one.code == "weights-left-out"]
+    assert left_out == ["runs of a sweep keep the first weights", "runs of a comparison keep the first weights"]
+    other = compile_file(tmp_path / "later.shape", ("weights [50%, 50%] from 40%",))
+    assert [one.shares for one in other.weights] == [(0.5, 0.5)]
+
+
 def test_a_corpus_can_be_drawn(corpora: Path) -> None:
     """In the order that each of them states."""
-    parts = (Text("low.txt", held_out=0.2, order="epochs"), Text("high.txt", held_out=0.2))
+    parts = (Text("low.txt", held_out=0.2), Text("high.txt", held_out=0.2, order="drawn"))
     plan = toy_text_plan(data=Mixture(parts, WEIGHTS, batch=256))
     mixed, ordered = (opened(one, corpora).batch(0, 3, 0, 16, 16, slice(None))[0] for one in (plan, plan_of()))
     low = [one[one[:, 0] < 100] for one in (mixed, ordered)]

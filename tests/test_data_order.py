@@ -236,7 +236,10 @@ def test_a_huge_text_needs_little_memory() -> None:
 
 def test_a_plan_that_states_no_order_draws_its_windows() -> None:
     """As before there was a choice: its digest is the same, and so are its windows."""
-    old = drawn(toy_text_plan())
+    default = toy_text_plan()
+    assert default.data is not None
+    assert default.data.settings["order"] == "epochs"
+    old = drawn(default)
     assert loads(dumps(old), "plan.json").digest == old.digest
     data, new = (open_data(plan, Path(), CPU) for plan in (old, with_data(toy_text_plan(), order="epochs")))
     assert isinstance(data, Windows)
@@ -273,6 +276,7 @@ def test_another_order_is_another_history() -> None:
     assert found.said("that plan", "this one") == (
         "the data's setting `order` is drawn in that plan, epochs in this one"
     )
+    assert found.remedy == "write `order: drawn` among the settings of the data"
     assert parting(with_data(plan, block=64), plan) is None
     longer = attrs.evolve(
         plan, candidates=(*plan.candidates, Candidate(plan.stages[0].shape.with_({"context": 128}), None))
@@ -284,7 +288,7 @@ def test_another_order_is_another_history() -> None:
     assert parting(plan, with_data(longer, block=64)) is None
 
 
-@pytest.mark.parametrize("data", [PythonSource(), PythonSource(order="epochs"), PythonSource(block=512)])
+@pytest.mark.parametrize("data", [PythonSource(), PythonSource(order="drawn"), PythonSource(block=512)])
 def test_measurements_in_another_order_are_used(data: PythonSource) -> None:
     """Also those of plans that state none. Another batch is still another training."""
     for settings in ({"batch": 512}, {"batch": 512, "order": "drawn", "block": None}, written(data)):

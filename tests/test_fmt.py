@@ -257,6 +257,7 @@ SENTENCE = st.one_of(
     words("start", "at", "error", VALUE),
     words("evaluate", "every", VALUE),
     words("cooldown", VALUE),
+    words("weights", VALUE, "from", VALUE),
     words("schedule", COMPONENT),
     words('plan "a"'),
     words('use "b" as c'),

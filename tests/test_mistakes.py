@@ -43,6 +43,7 @@ ELSEWHERE: dict[str, str] = {
     "context-needs-rope": "test_transitions.py::test_refusals",
     "contradicting-devices": "test_torch_processes.py::test_contradicting_devices",
     "cooldown-left-out": "test_rates.py::test_no_run_of_a_sweep_cools_down",
+    "weights-left-out": "test_data_mixture.py::test_weights_change_where_a_cooldown_begins",
     "data-changed": "test_torch_run.py::test_other_data_than_at_the_start",
     "data-mismatch": "test_torch_images.py::test_a_folder_that_is_not_what_the_file_says",
     "dead-entries": "test_check.py::test_entries_that_no_gradient_reaches_are_found",

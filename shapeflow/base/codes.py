@@ -281,6 +281,10 @@ _WAYS = {
     "earlier.",
     "cooldown-left-out": "A warning: runs for fitting laws, and runs that are compared by the compute they need, keep "
     "a constant learning rate. `shapeflow run` uses the file's cooldown.",
+    "weights-left-out": "A warning: runs for fitting laws, and runs that are compared by the compute they need, keep "
+    "the first weights of the corpora. `shapeflow run` changes them as the file says.",
+    "weights-order": "The `weights` sentences change the weights of the corpora at later and later steps, each after "
+    "the first step and before the end of the plan.",
     "two-decays": "`schedule` lowers the learning rate over the whole run, and `cooldown` over its last part. A plan "
     "can have one of them.",
     "decay-not-predicted": "A warning: the learning rate of the plan falls, but its laws are for a constant rate. All "

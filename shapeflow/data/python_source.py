@@ -23,7 +23,7 @@ class PythonSource(DataHooks):
     slightly between Python versions."""
 
     batch: int = setting("tokens", default=512, low=1, help="tokens (bytes) of one step, at every context")
-    order: Literal["epochs", "drawn"] = setting(default="drawn", compared=False, help=ORDER)
+    order: Literal["epochs", "drawn"] = setting(default="epochs", compared=False, help=ORDER)
     block: int | None = setting("tokens", default=None, low=1, compared=False, help=BLOCK)
 
     def facts(self) -> DataFacts:

@@ -32,7 +32,7 @@ class Text(DataHooks):
     batch: int = setting("tokens", default=512, low=1, help="tokens (bytes) of one step, at every context")
     files: str = setting(default="*", help="which files of a folder: a glob, searched in sub-folders too")
     held_out: float = setting("ratio", default=0.05, above=0.0, high=0.5, help="share of the files held out")
-    order: Literal["epochs", "drawn"] = setting(default="drawn", compared=False, help=ORDER)
+    order: Literal["epochs", "drawn"] = setting(default="epochs", compared=False, help=ORDER)
     block: int | None = setting("tokens", default=None, low=1, compared=False, help=BLOCK)
 
     def longest(self, folder: Path) -> int | None:

@@ -36,7 +36,7 @@ class Tokens(DataHooks):
     end_of_document: int | None = setting(
         default=None, low=0, help="the id that ends documents; default: from the header"
     )
-    order: Literal["epochs", "drawn"] = setting(default="drawn", compared=False, help=ORDER)
+    order: Literal["epochs", "drawn"] = setting(default="epochs", compared=False, help=ORDER)
     block: int | None = setting("tokens", default=None, low=1, compared=False, help=BLOCK)
 
     def __attrs_post_init__(self) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shapeflow.ir.corpora import Weights, normal
 from shapeflow.ir.plan import Plan, Spec
 
 MIXTURE = "mixture"
@@ -28,6 +29,12 @@ def corpora_of(plan: Plan) -> Sequence[Mapping[str, Any]]:
     """The settings of each corpus of a plan: those of its data, or of the parts of a mixture."""
     settings = {} if plan.data is None else plan.data.settings
     return list(settings["of"]) if plan.data is not None and plan.data.name == MIXTURE else [settings]
+
+
+def weights_of(plan: Plan) -> Sequence[Weights]:
+    """The weights of the corpora of a mixture, from the first step on."""
+    settings = {} if plan.data is None else plan.data.settings
+    return [Weights(0, normal(settings["weights"])), *(Weights(one.first, normal(one.shares)) for one in plan.weights)]
 
 
 def parts_of(mixture: Spec) -> Sequence[Spec]:

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.contexts import MIXTURE, data_of
+from shapeflow.ir.contexts import MIXTURE, data_of, weights_of
 from shapeflow.ir.decks import DECK, next_mixed
 from shapeflow.ir.edits import REVERSIBLE, Edit
 from shapeflow.ir.plan import Blend, Plan, Spec, Stage
@@ -50,7 +50,7 @@ def parting(one: Plan, other: Plan) -> Parting | None:
     start = next(_from_the_start(one, other), None)
     if start is not None:
         return start
-    found = [each for each in (_stages(one, other), _cooldown(one, other), _schedule(one, other)) if each is not None]
+    found = [each for of in (_stages, _weights, _cooldown, _schedule) if (each := of(one, other)) is not None]
     return min(found, key=lambda each: each.step, default=None)
 
 
@@ -245,6 +245,21 @@ def _next_mixed(stage: Stage, step: int, last: int) -> int:
         return last
     deck = next_mixed(shares, (step - first) // DECK, -(-(last - first) // DECK))
     return min(last, max(step, first + deck * DECK))
+
+
+def _weights(one: Plan, other: Plan) -> Parting | None:
+    """The first step with other weights of the corpora."""
+    if not (one.weights or other.weights):
+        return None
+    changes = [weights_of(plan) for plan in (one, other)]
+    for step in sorted({each.first for found in changes for each in found}):
+        a, b = (next(each.shares for each in reversed(found) if each.first <= step) for found in changes)
+        if step >= min(one.steps, other.steps):
+            return None
+        if a != b:
+            said = (f"are {', '.join(f'{100 * share:.4g}%' for share in shares)}" for shares in (a, b))
+            return Parting(step, f"the weights of the corpora after step {step:,}", *said)
+    return None
 
 
 def _cooldown(one: Plan, other: Plan) -> Parting | None:

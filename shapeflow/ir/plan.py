@@ -22,6 +22,7 @@ import attrs
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.answer import Answer
+from shapeflow.ir.corpora import Weights
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.decks import DECK, shuffled, sum_of_decks
 from shapeflow.ir.edits import Edit, is_reversible
@@ -323,6 +324,8 @@ class Plan:
     """Tokens or images that every evaluation predicts. None: `HELD_OUT_TARGETS` tokens, or all held-out images."""
     keep: Retention | None = None
     """Which checkpoints are kept; None: the newest two."""
+    weights: tuple[Weights, ...] = ()
+    """Where the weights of the corpora of a mixture change. Until the first of them, those in the settings hold."""
     digest: str = ""
 
     @property
@@ -389,13 +392,13 @@ class Plan:
 
     @property
     def turns(self) -> tuple[int, ...]:
-        """Steps after which the run switches or begins to cool down, in order."""
-        switches = {stage.last_step for stage in self.stages[:-1]}
+        """Steps after which the run switches, begins to cool down or changes the weights of its corpora, in order."""
+        switches = {stage.last_step for stage in self.stages[:-1]} | {one.first for one in self.weights}
         return tuple(sorted(switches | ({self.cools_from} if self.cools_from else set())))
 
     def measures_at(self, done: int) -> bool:
         """Whether the run evaluates after `done` steps."""
-        at_end = done == self.cools_from or any(done == stage.last_step for stage in self.stages)
+        at_end = done == self.steps or done in self.turns
         best = self.keep is not None and self.keep.best and self.saves_at(done)
         return at_end or best or (self.evaluate is not None and done % self.evaluate == 0)
 

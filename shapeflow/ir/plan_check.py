@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from shapeflow.ir.answer_check import answer_faults
+from shapeflow.ir.contexts import MIXTURE, corpora_of
 from shapeflow.ir.edits import EditError, Swap
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Comparison, Plan, Point, Stage, Transition, Uncertainty
@@ -70,8 +71,8 @@ def _faults(plan: Plan) -> Iterator[str]:
         yield f"it keeps {plan.keep.newest} checkpoints"
     if plan.cooldown is not None and plan.cooldown > (plan.totals.steps or 0):
         yield f"it cools down over {plan.cooldown} steps, more than it has"
-
     yield from _schedule(plan)
+    yield from _weights(plan)
 
 
 def _schedule(plan: Plan) -> Iterator[str]:
@@ -85,6 +86,22 @@ def _schedule(plan: Plan) -> Iterator[str]:
     warmup = plan.optimizer.settings.get("warmup", 0) if plan.optimizer is not None else 0
     if plan.totals.steps is None or (type(warmup) is int and warmup >= plan.totals.steps):
         yield "its schedule has no steps"
+
+
+def _weights(plan: Plan) -> Iterator[str]:
+    """Weights of corpora that a run could not follow."""
+    if not plan.weights:
+        return
+    if plan.data is None or plan.data.name != MIXTURE or plan.totals.steps is None:
+        yield "it changes the weights of corpora, and has no mixture"
+        return
+    places = [0, *(one.first for one in plan.weights), plan.totals.steps]
+    if not all(first < second for first, second in itertools.pairwise(places)):
+        yield "the steps at which its weights change are out of order"
+    for one in plan.weights:
+        finite = all(0 <= share <= LARGEST for share in one.shares)
+        if len(one.shares) != len(corpora_of(plan)) or not finite or sum(one.shares) == 0:
+            yield f"its weights after step {one.first} are {list(one.shares)}"
 
 
 def _cooldown(plan: Plan) -> Iterator[str]:

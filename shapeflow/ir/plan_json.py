@@ -137,8 +137,11 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(
         Candidate, make_dict_unstructure_fn(Candidate, converter, step_compute=absent, step_seconds=absent)
     )
-    # As have plans that evaluate on the default number of tokens or images, and that do not state what is kept.
-    converter.register_unstructure_hook(Plan, make_dict_unstructure_fn(Plan, converter, held_out=absent, keep=absent))
+    # As have plans that evaluate on the default number of tokens or images, do not state what is kept, and do not
+    # change the weights of their corpora.
+    converter.register_unstructure_hook(
+        Plan, make_dict_unstructure_fn(Plan, converter, held_out=absent, keep=absent, weights=absent)
+    )
     return converter
 
 

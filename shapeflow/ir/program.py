@@ -25,6 +25,7 @@ from shapeflow.ir.components import (
     Transition,
     Traversal,
 )
+from shapeflow.ir.corpora import LaterWeights
 from shapeflow.ir.credits import Pair
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.parameters import DataFacts, Model, scalars, step_compute
@@ -176,6 +177,8 @@ class Program:
     """The measured credits in that file; empty until it has been read."""
     profile_path: str | None = None
     """Path of the profile, as written in the source; None if plans do not record predicted seconds."""
+    weights: tuple[LaterWeights, ...] = ()
+    """Where the weights of the corpora change."""
     law_sources: Mapping[str, Any] = attrs.field(factory=dict)
     """Name -> class of every installed law source; empty if the file does not use one."""
 
@@ -197,6 +200,7 @@ class Program:
         legs = () if self.by_hand is None else self.by_hand.legs
         found = [(amount, self.spans[word]) for word, amount in once.items() if amount is not None]
         ends = ((leg.until.amount, span) for leg, span in zip(legs, self.leg_spans, strict=True))
+        found += [(one.start, one.span) for one in self.weights]
         return (*found, *((amount, span) for amount, span in ends if amount is not None))
 
     def axis(self, name: str) -> AxisUse:

@@ -1,8 +1,8 @@
 """Formatter: from `Document` to text in the canonical layout. Formatting is idempotent.
 
 Only white space changes; words, numbers, units and comments stay as written. Line breaks before `via`, `where`, `is`,
-`with` or `until` are kept. A sentence that would exceed 100 columns is broken at these words, and if needed before the
-`or` of a condition. Blank lines are kept, at most one in a row.
+`with`, `until` or the `from` of `weights` are kept. A sentence that would exceed 100 columns is broken at these words,
+and if needed before the `or` of a condition. Blank lines are kept, at most one in a row.
 """
 
 from __future__ import annotations
@@ -178,6 +178,9 @@ def _parts(sentence: syntax.Sentence) -> Iterator[_Part]:
             yield _Part("candidates " + " * ".join(name for name, _ in axes), None, start, axes[-1][1].end)
             if condition is not None:
                 yield _Part("where " + _condition(condition), None, condition.span.start, end)
+        case syntax.Weights(shares=weights, start=first):
+            yield _Part(f"{'weights':<{KEYWORD}}", weights, start, weights.span.end)
+            yield _Part("from ", first, first.span.start, end)
         case syntax.LawFor(shape=shape, law=law):
             yield _Part(f"{'law':<{KEYWORD}}for ", shape, start, shape.span.end)
             yield _Part("is ", law, law.span.start, end)

@@ -222,6 +222,8 @@ class _Builder:
             case "candidates":
                 axes = tuple((str(token), self.span(token)) for token in tokens)
                 return syntax.Candidates(axes, self.condition(trees[0]) if trees else None, span=span)
+            case "weights":
+                return syntax.Weights(self.value(trees[0]), self.value(trees[1]), span=span)
             case "law":
                 return syntax.LawFor(self.shape(trees[0]), self.component(trees[1]), span=span)
             case "credits":

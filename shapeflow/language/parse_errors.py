@@ -16,6 +16,7 @@ EXAMPLES = {
     "let": "let longest = 2048 tokens",
     "model": "model vit(depth: 12, width: 640, head_width: 64)",
     "data": "data fashion_mnist(image: 24 px, batch: 64)",
+    "weights": "weights [20%, 80%] from 85%",
     "objective": "objective cross_entropy",
     "optimizer": "optimizer adamw(lr: 1e-3)",
     "metric": "metric fewshot_error(shots: 10)",

@@ -173,6 +173,14 @@ class Data(OfComponent):
 
 
 @attrs.frozen
+class Weights(Written):
+    """`weights [20%, 80%] from 80%`"""
+
+    shares: Value
+    start: Value
+
+
+@attrs.frozen
 class Objective(OfComponent):
     """`objective cross_entropy`"""
 
@@ -321,7 +329,7 @@ class Seed(Written):
 # fmt: off
 Sentence = (
     PlanName | Use | Let
-    | Model | Data | Objective | Optimizer | Metric
+    | Model | Data | Weights | Objective | Optimizer | Metric
     | Axis | Candidates | LawsFrom | LawFor | CreditsFrom | ProfileFrom
     | Traversal | Stage | Budget | StartAt | StopWhen
     | Schedule | Cooldown | Evaluate | Checkpoint | Seed

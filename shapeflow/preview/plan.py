@@ -12,12 +12,15 @@ from rich.text import Text
 
 from shapeflow.ir.plan import Blend, Plan, Stage, Transition
 from shapeflow.preview.answer import answer_view
+from shapeflow.preview.corpora import corpora_line
 from shapeflow.preview.memory import memory_line
 from shapeflow.preview.numbers import clock, count, duration, error, flops, longest, scale, share
 from shapeflow.preview.rates import rate_lines
 
 CROWDED = 3
 """With more axes than this, tables use narrow columns."""
+FIRST, LAST = 40, 10
+"""Stages of a long plan that are listed, at its start and at its end."""
 
 
 def plan_view(plan: Plan) -> RenderableType:
@@ -62,6 +65,10 @@ def _stages(plan: Plan) -> Table:
     arrivals = longest(stage.arrives_by for stage in plan.stages)
     table.add_column("switch", overflow="fold", width=max(arrivals + len(" +"), len("switch")) if crowded else None)
     for number, stage in enumerate(plan.stages, 1):
+        if FIRST < number <= len(plan.stages) - LAST:
+            if number == FIRST + 1:
+                table.add_row("...")
+            continue
         table.add_row(*_row(plan, number, stage, size))
         for blend in stage.blends:
             table.add_row(*_blend_row(plan, stage, blend))
@@ -111,9 +118,13 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
 
 
 def _words(plan: Plan) -> Iterator[str]:
-    """Credits, learning rates, memory, then the notes."""
+    """Stages that are not listed, credits, learning rates, memory, then the notes."""
+    if len(plan.stages) > FIRST + LAST:
+        hidden = len(plan.stages) - FIRST - LAST
+        yield f"{count(hidden)} of {count(len(plan.stages))} stages are not listed here; the file of the plan has all"
     yield from _credits(plan)
     yield from rate_lines(plan)
+    yield from corpora_line(plan)
     yield from memory_line(plan)
     for note in plan.notes:
         yield f"note: {note}"

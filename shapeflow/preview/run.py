@@ -11,6 +11,7 @@ from rich.text import Text
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.events import Measured, RunBranched
 from shapeflow.ir.plan import Plan, Spec
+from shapeflow.preview.corpora import changes
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
 from shapeflow.preview.pace import paces
@@ -114,6 +115,7 @@ _SAID = (
     "metric",
     "model",
     "data",
+    "weights",
     "objectives",
     "optimizer",
     "traversal",
@@ -129,6 +131,8 @@ def _said(plan: Plan, name: str) -> str:
     value = getattr(plan, name)
     if name == "objectives":
         return ", ".join(map(_spec, value.values()))
+    if name == "weights":
+        return ", ".join(changes(plan)) or "constant"
     if isinstance(value, Decay):
         return f"{value.form} to {100 * value.final:.4g}%"
     return _spec(value) if isinstance(value, Spec) else str(value)

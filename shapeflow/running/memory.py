@@ -42,8 +42,8 @@ def needs(plan: Plan, device: Device) -> dict[Shape, Need]:
             sizes, slots = _seen(ledger), {**ledger.slots, **_fixed(plan, shape)}
             try:
                 activations = model.activations(sizes, slots, device)
-            except KeyError:
-                # The parameters of a plan that another version compiled may lack a dim of the model.
+            except (KeyError, ZeroDivisionError):
+                # A plan that another version compiled may lack a dim or a slot of the model.
                 return {}
             if activations is None:
                 return {}

@@ -189,7 +189,7 @@ def _steps_of(blend: Blend, stage: Stage, first: int) -> int:
 def _evaluations(plan: Plan, first: int, last: int) -> int:
     """Number of evaluations after steps `first` + 1 to `last` of the run; `last` is the end of a stage. They are those
     of `Plan.measures_at`, counted without a loop."""
-    ends = {last} | ({plan.cools_from} if plan.cools_from is not None and first < plan.cools_from <= last else set())
+    ends = {last} | {turn for turn in plan.turns if first < turn <= last}
     if plan.evaluate is None:
         return len(ends)
     return last // plan.evaluate - first // plan.evaluate + sum(end % plan.evaluate != 0 for end in ends)

@@ -71,6 +71,7 @@ def replica(plan: Plan, by: Divisors | None = None) -> Plan:
         optimizer=optimizer,
         cooldown=None,
         schedule=None,
+        weights=(),
         digest="",
     )
 

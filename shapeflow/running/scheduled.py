@@ -14,7 +14,7 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount, flops
-from shapeflow.compiler import compile_by, compile_still
+from shapeflow.compiler import compile_by, compile_still, constant
 from shapeflow.ir.answer import Doubt, Range
 from shapeflow.ir.law import Pair
 from shapeflow.ir.mixture import Laws
@@ -177,7 +177,7 @@ def _sizes(program: Program, laws: Laws) -> Mapping[Shape, float]:
 
 
 def _compared(program: Program, laws: Laws, compute: float) -> Compared:
-    program = attrs.evolve(program, budget=Amount(compute, "compute"), stop=None, cooldown=None, schedule=None)
+    program = attrs.evolve(constant(program), budget=Amount(compute, "compute"), stop=None)
     if program.start is None:
         program, laws = _measured(program, laws, compute)
     best = min(laws, key=lambda shape: laws[shape].error(compute))

@@ -27,6 +27,9 @@ def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
         if program.cooldown is not None and seed == seeds[0]:
             message, why = "runs of a sweep do not cool down", "laws need runs at a constant learning rate"
             report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
+        if program.weights and seed == seeds[0]:
+            message, why = "runs of a sweep keep the first weights", "laws need runs with constant weights"
+            report.warning("weights-left-out", message, program.weights[0].span, why)
         if program.decay is not None and seed == seeds[0]:
             message, why = "the runs of a sweep have no schedule", "laws are fitted to runs at a constant learning rate"
             report.warning("schedule-left-out", message, program.spans["schedule"], why)

@@ -28,8 +28,8 @@ def training(plan: Plan) -> str:
     with constant shares at a constant rate: the longer run begins with the shorter one."""
     body = plan_to_json(plan)
     stages = [_stage(stage, _endless(plan)) for stage in body["stages"]]
-    data = attrs.asdict(data_of(plan))
-    return json.dumps([{**{name: body[name] for name in _TRAINED}, "data": data}, stages], sort_keys=True)
+    read = {"data": attrs.asdict(data_of(plan)), "weights": [attrs.asdict(one) for one in plan.weights]}
+    return json.dumps([{**{name: body[name] for name in _TRAINED}, **read}, stages], sort_keys=True)
 
 
 def _stage(stage: dict[str, Any], endless: bool) -> dict[str, Any]:
@@ -54,7 +54,8 @@ def _measured(plan: Plan) -> tuple[str, int]:
 
 
 def _endless(plan: Plan) -> bool:
-    """Whether a longer run begins with this one: one stage with constant shares, at a constant learning rate."""
+    """Whether a longer run begins with this one: one stage with constant shares, at a constant learning rate, with
+    constant weights of the corpora."""
     (first, *rest) = plan.stages
     constant = all(blend.first == 0 and blend.last == first.steps for blend in first.blends)
-    return not rest and constant and plan.cooldown is None and plan.schedule is None
+    return not rest and constant and plan.cooldown is None and plan.schedule is None and not plan.weights

@@ -39,7 +39,10 @@ def saved_files(folder: Path) -> list[Path]:
     """The Arrow files of a saved data set, in order. Raises OSError."""
     try:
         state = parse_json((folder / STATE).read_bytes())
-        return [folder / Path(file["filename"]).name for file in state["_data_files"]]
+        names = [Path(file["filename"]).name for file in state["_data_files"]]
+        if not all(map(str.isprintable, names)):
+            raise ValueError(names)
+        return [folder / name for name in names]
     except (ValueError, KeyError, TypeError) as error:
         raise OSError(f"{STATE} does not list its data files") from error
 

@@ -46,9 +46,9 @@ def _one_stage(problem: Problem, asked: Question, way: Way, unmeasured: bool) ->
     for index, (candidate, law) in enumerate(zip(problem.candidates, asked.laws, strict=True)):
         if index == only.law:
             continue
-        ratios = [law.log_rate(e) - here.log_rate(e) for e in (asked.start, only.last)]
+        first, last = (law.log_rate(e) - here.log_rate(e) for e in (asked.start, only.last))
         scratch = _log_ratio(law, here, only.last)
-        notes.append(f"{written(candidate, problem)} {_needs(asked, only.last, *ratios, scratch)}")
+        notes.append(f"{written(candidate, problem)} {_needs(asked, only.last, first, last, scratch)}")
     return notes
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.data.mixture import check_alike
-from shapeflow.ir.contexts import block_of, corpora_of, reads_epochs
+from shapeflow.ir.contexts import block_of, corpora_of, reads_epochs, weights_of
+from shapeflow.ir.corpora import normal
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.plan import Plan
 from shapeflow_torch.data.positions import Positions, stretches
@@ -35,7 +36,8 @@ class Corpora:
         if len(texts) < len(parts):
             raise Refused(Diagnostic("corpora-differ", "a mixture is of corpora of text", place="data"))
         self.parts = dict(zip(names, texts, strict=True))
-        self.weights = [weight / sum(weights) for weight in weights]
+        self.weights = normal(weights)
+        """Of the held-out losses."""
         self.longest = max(one.longest for one in self.parts.values())
         self._positions: Positions[Shares] | None = None
         self._drawn = [True] * len(names)
@@ -55,11 +57,11 @@ class Corpora:
         return {"data": "mixture", "of": parts, "sha256": hashlib.sha256(json.dumps(digests).encode()).hexdigest()}
 
     def follow(self, plan: Plan) -> None:
-        """Read the corpora in the orders that the plan states, in the steps that it has."""
+        """Read the corpora in the orders and with the weights that the plan states, in the steps that it has."""
         told = zip(self.parts.values(), corpora_of(plan), strict=True)
         self._drawn = [not reads_epochs(settings) for settings in corpora_of(plan)]
         positions = [one.ordered(block_of(plan, settings)) for one, settings in told]
-        self._positions = Positions(plan, Shares.start(self.weights, positions))
+        self._positions = Positions(plan, Shares.start(weights_of(plan), positions))
 
     def batch(
         self, seed: int, step: int, before: int, samples: int, context: int | None, part: slice
@@ -91,9 +93,11 @@ class Corpora:
 
     def repeated(self, plan: Plan) -> Diagnostic | None:
         """Return a warning if a plan reads a corpus many times."""
-        total = sum(steps * context * windows for steps, context, windows in stretches(plan, 0, plan.steps))
-        pairs = zip(self.parts.items(), self.weights, strict=True)
-        epochs = {name: weight * total / one.tokens for (name, one), weight in pairs}
+        read, weights = [0.0] * len(self.parts), weights_of(plan)
+        for one, end in zip(weights, [*(later.first for later in weights[1:]), plan.steps], strict=True):
+            total = sum(steps * context * windows for steps, context, windows in stretches(plan, one.first, end))
+            read = [before + share * total for before, share in zip(read, one.shares, strict=True)]
+        epochs = {name: own / part.tokens for (name, part), own in zip(self.parts.items(), read, strict=True)}
         most = max(epochs, key=lambda name: epochs[name])
         if epochs[most] <= MANY:
             return None

@@ -12,9 +12,6 @@ from shapeflow.base.shapes import Shape
 from shapeflow.compiler import compile_file, compile_fixed, program_of
 from shapeflow.running.rivals.ways import PLAN, ROOM, Entry, entry, fixed_entry, measured_often
 
-CONSTANT_RATE = ("schedule constant", "cooldown 0%")
-"""Sentences that replace those of the file for the plan and its rivals."""
-
 CONSTANT = frozenset({"fixed", "random"})
 """Traversals that do not depend on the budget; `mixture` does not either if it has a law."""
 
@@ -58,7 +55,7 @@ class OfFile:
         mixed = kind == "mixture" and answer is not None and answer.mix is not None
         room = ROOM if kind in CONSTANT or mixed else 1.0
         own = f"traversal {name}"
-        plans = [compile_file(self.path, [*self._sentences(room, seed), own]) for seed in self.seeds]
+        plans = [compile_file(self.path, [*self._sentences(room, seed), own], steady=True) for seed in self.seeds]
         return entry(name, what, plans, self.folder)
 
     def _sentences(self, room: float, seed: int) -> list[str]:
@@ -66,7 +63,7 @@ class OfFile:
         whole, unit = (plan.totals.seconds, "s") if self.timed else (plan.totals.compute, "FLOPs")
         every = f"evaluate every {(whole or 0.0) / plan.steps * (plan.evaluate or 1):.6e} {unit}"
         budget = f"budget {room * (whole or 0.0):.6e} {unit}"
-        return [*self.sentences, *CONSTANT_RATE, budget, every, f"seed {seed}"]
+        return [*self.sentences, budget, every, f"seed {seed}"]
 
 
 def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> Entry:
@@ -77,11 +74,16 @@ def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
         raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))
     # The warnings of all seeds are the same.
     reports = [report, *(Report() for _ in seeds[1:])]
-    own = [*sentences, *CONSTANT_RATE]
-    plans = [compile_file(path, [*own, f"seed {seed}"], heard) for seed, heard in zip(seeds, reports, strict=True)]
+    plans = [
+        compile_file(path, [*sentences, f"seed {seed}"], heard, steady=True)
+        for seed, heard in zip(seeds, reports, strict=True)
+    ]
     if program is not None and program.cooldown is not None:
         message, why = "runs of a comparison do not cool down", "lowers the error only at the end of a run"
         report.warning("cooldown-left-out", message, program.spans["cooldown"], why)
+    if program is not None and program.weights:
+        message, why = "runs of a comparison keep the first weights", "changes training only at the end of a run"
+        report.warning("weights-left-out", message, program.weights[0].span, why)
     if program is not None and program.decay is not None:
         message = "`compare` trains without the schedule"
         why = "a run that ends at the target would need a schedule that ends there"

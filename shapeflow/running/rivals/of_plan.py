@@ -42,10 +42,12 @@ class OfPlan:
             raise Refused(Diagnostic("no-model", message, place=str(path), help=help_))
         if plan.cooldown is not None:
             report.warning("cooldown-left-out", "runs of a comparison do not cool down", place=str(path))
+        if plan.weights:
+            report.warning("weights-left-out", "runs of a comparison keep the first weights", place=str(path))
         if plan.schedule is not None:
             report.warning("schedule-left-out", "`compare` trains without the schedule", place=str(path))
         chosen = tuple(seeds or (plan.seed,))
-        plain = attrs.evolve(plan, schedule=None, cooldown=None)
+        plain = attrs.evolve(plan, schedule=None, cooldown=None, weights=())
         plans = [measured_often(sealed(seeded(plain, seed))) for seed in chosen]
         return cls(path, chosen, folder, entry(PLAN, "the plan", plans, folder))
 

@@ -27,6 +27,7 @@ from shapeflow.stages.lower.mixture import mixture_law, predicting
 from shapeflow.stages.lower.schedule import schedule
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
 from shapeflow.stages.lower.warmups import check_rates
+from shapeflow.stages.lower.weights import weights
 from shapeflow.stages.previews import left_out, previewed
 
 __all__ = ["lower"]
@@ -87,6 +88,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         seed=program.seed,
         source=program.source,
         keep=program.keep,
+        weights=weights(program, stages, report),
         notes=(
             *noted,
             *way.notes,

@@ -33,6 +33,8 @@ def cautions(
     if program.cooldown is not None:
         yield "the laws describe runs at a constant learning rate: the expected errors do not include the cooldown"
         yield cooled(program, laws, stages)
+    if program.weights:
+        yield "the laws describe runs with constant weights of the corpora: no expected error includes their change"
     if program.decay is not None:
         yield f"{of_laws(laws)}: the expected errors do not include the schedule"
     yield from credit_notes(program, [stage.shape for stage in stages])

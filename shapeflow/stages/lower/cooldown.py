@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Sequence
 
 from shapeflow.base.diagnostics import Report
-from shapeflow.base.units import Amount, Dimension
+from shapeflow.base.units import Amount
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
-from shapeflow.stages.lower.lengths import seconds_of
+from shapeflow.stages.lower.lengths import HAIR, last_steps, whole_of
 
 MOST = 0.5
 """Maximum share of a plan's compute. Laws and switches assume a constant learning rate for most of the run, and a
 cooldown of 10 to 20% is enough (Hägele et al., arXiv 2405.18392)."""
-_HAIR = 1e-9
-"""The relative rounding error allowed in an amount."""
 
 
 def cooldown(program: Program, stages: Sequence[Stage], report: Report) -> int | None:
@@ -25,13 +22,13 @@ def cooldown(program: Program, stages: Sequence[Stage], report: Report) -> int |
         return None
     total = stages[-1].leave.compute or 0.0
     amount = program.trained.counted(program.cooldown)
-    steps, at = _steps(program, stages, amount, total), program.spans["cooldown"]
+    steps, at = last_steps(program, stages, amount), program.spans["cooldown"]
     share = amount.value if amount.dimension == "ratio" else _compute(program.seed, stages, steps) / total
-    whole = Amount(_whole(stages, amount.dimension, total), amount.dimension)
+    whole = Amount(whole_of(stages, amount.dimension), amount.dimension)
     if steps < 1:
         help_ = "make it longer, or leave the sentence out"
         report.error("out-of-range", "the cooldown has no steps", at, "shorter than the plan's last step", help=help_)
-    elif amount.value > whole.value * (1 + _HAIR):
+    elif amount.value > whole.value * (1 + HAIR):
         message, why = "the cooldown is longer than the plan", f"the plan has {whole.said}"
         report.error("out-of-range", message, at, why, help="write `cooldown 15%`")
     elif share > MOST:
@@ -40,44 +37,6 @@ def cooldown(program: Program, stages: Sequence[Stage], report: Report) -> int |
     elif len(stages) > 1:
         _reach(program, stages, steps, report)
     return steps
-
-
-def _whole(stages: Sequence[Stage], dimension: Dimension, total: float) -> float:
-    """The whole plan as an amount of the given dimension."""
-    if dimension in ("ratio", "compute"):
-        return 1.0 if dimension == "ratio" else total
-    if dimension == "seconds":
-        return stages[-1].leave.seconds or 0.0
-    return float(sum((stage.steps or 0) * (1 if dimension == "steps" else stage.batch or 0) for stage in stages))
-
-
-def _steps(program: Program, stages: Sequence[Stage], amount: Amount, total: float) -> int:
-    """The largest number of last steps that take at most the given amount."""
-    left, dimension, seed, trained = amount.value, amount.dimension, program.seed, program.trained
-    assert trained is not None
-    if dimension == "ratio":
-        left, dimension = left * total, "compute"
-    found = 0
-    for index in reversed(range(len(stages))):
-        stage = stages[index]
-        assert stage.steps is not None
-
-        def rest(done: int, index: int = index, stage: Stage = stage) -> float:
-            steps = (stage.steps or 0) - done
-            if dimension == "compute":
-                return stage.compute_of(seed, index, stage.steps or 0) - stage.compute_of(seed, index, done)
-            if dimension == "seconds":
-                whole = seconds_of(trained, stage, seed, index, stage.steps or 0)
-                return whole - seconds_of(trained, stage, seed, index, done)
-            return float(steps if dimension == "steps" else steps * (stage.batch or 0))
-
-        room = left * (1 + _HAIR)
-        kept = bisect.bisect_left(range(stage.steps), True, key=lambda done: rest(done) <= room)
-        found += stage.steps - kept
-        left -= rest(kept)
-        if kept:
-            break
-    return found
 
 
 def _compute(seed: int, stages: Sequence[Stage], steps: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -105,16 +106,16 @@ class Ruler:
         return own + sum(extra)
 
 
-_HAIR = 1e-9
-"""The relative rounding error allowed in a number of steps."""
+HAIR = 1e-9
+"""The relative rounding error allowed in an amount and in a number of steps."""
 
 
 def _up(steps: float) -> float:
-    return math.ceil(steps - _HAIR * max(1.0, steps)) if math.isfinite(steps) else steps
+    return math.ceil(steps - HAIR * max(1.0, steps)) if math.isfinite(steps) else steps
 
 
 def _down(steps: float) -> float:
-    return math.floor(steps + _HAIR * max(1.0, steps)) if math.isfinite(steps) else steps
+    return math.floor(steps + HAIR * max(1.0, steps)) if math.isfinite(steps) else steps
 
 
 def entered(law: AnyLaw | None, here: Point, credit: float) -> Point:
@@ -163,3 +164,44 @@ def interval(amount: Amount | None, default: float, program: Program, stages: Se
         times = ((stage, index, stage.steps or 0) for index, stage in enumerate(stages))
         whole = sum(seconds_of(program.trained, stage, program.seed, *rest) for stage, *rest in times)
     return max(1, round(amount.value / (whole / end.step)))
+
+
+def whole_of(stages: Sequence[Stage], dimension: Dimension) -> float:
+    """A whole plan as an amount of the given dimension."""
+    if dimension == "ratio":
+        return 1.0
+    if dimension == "compute":
+        return stages[-1].leave.compute or 0.0
+    if dimension == "seconds":
+        return stages[-1].leave.seconds or 0.0
+    return float(sum((stage.steps or 0) * (1 if dimension == "steps" else stage.batch or 0) for stage in stages))
+
+
+def last_steps(program: Program, stages: Sequence[Stage], amount: Amount) -> int:
+    """The largest number of last steps that take at most the given amount; a ratio is one of the
+    plan's compute."""
+    left, dimension, seed, trained = amount.value, amount.dimension, program.seed, program.trained
+    assert trained is not None
+    if dimension == "ratio":
+        left, dimension = left * whole_of(stages, "compute"), "compute"
+    found = 0
+    for index in reversed(range(len(stages))):
+        stage = stages[index]
+        assert stage.steps is not None
+
+        def rest(done: int, index: int = index, stage: Stage = stage) -> float:
+            steps = (stage.steps or 0) - done
+            if dimension == "compute":
+                return stage.compute_of(seed, index, stage.steps or 0) - stage.compute_of(seed, index, done)
+            if dimension == "seconds":
+                whole = seconds_of(trained, stage, seed, index, stage.steps or 0)
+                return whole - seconds_of(trained, stage, seed, index, done)
+            return float(steps if dimension == "steps" else steps * (stage.batch or 0))
+
+        room = left * (1 + HAIR)
+        kept = bisect.bisect_left(range(stage.steps), True, key=lambda done: rest(done) <= room)
+        found += stage.steps - kept
+        left -= rest(kept)
+        if kept:
+            break
+    return found

@@ -20,6 +20,7 @@ from shapeflow.stages.resolve.sentences import Opener, Sentences, collect, names
 from shapeflow.stages.resolve.trained import Training
 from shapeflow.stages.resolve.values import Names, Unsettled, amount
 from shapeflow.stages.resolve.ways import Ways, countable
+from shapeflow.stages.resolve.weights import later_weights
 
 __all__ = ["resolve"]
 
@@ -95,6 +96,7 @@ class _Resolving:
             law_sources=registry.components("law source") if parts["laws"] is not None else {},
             credits_path=self.path(syntax.CreditsFrom, "credits"),
             profile_path=self.path(syntax.ProfileFrom, "profile"),
+            weights=later_weights(self.sentences.all(syntax.Weights), trained, self.lengths, self.names, self.report),
             stated=stated,
             traversal=parts["traversal"],
             by_hand=by_hand,

@@ -91,6 +91,8 @@ def collect(document: syntax.Document, overrides: tuple[syntax.Document, ...], r
     picked = any(isinstance(sentence, syntax.Traversal) for sentence in said)
     if by_hand and not picked:
         once.pop(syntax.Traversal, None)
+    if any(isinstance(sentence, syntax.Weights) for sentence in said):
+        many = [sentence for sentence in many if not isinstance(sentence, syntax.Weights) or sentence in said]
     if by_hand or picked:
         kept = {id(sentence) for sentence in by_hand}
         many = [sentence for sentence in many if not isinstance(sentence, syntax.Stage) or id(sentence) in kept]
