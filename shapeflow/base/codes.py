@@ -455,6 +455,7 @@ _RUNS = {
     "loss-not-finite": "The loss, a held-out value or a weight became infinite or NaN: training has diverged. No "
     "checkpoint of that state is saved. Lower the learning rate or lengthen the warm-up, and go on from the last "
     "checkpoint with a plan that does.",
+    "no-such-step": "Steps are whole numbers, counted from 0. The help gives the last one of the plan.",
     "no-checkpoint": "There is no checkpoint to resume from, or none at that step.",
     "broken-checkpoint": "The checkpoint is incomplete or damaged. Resume from an older one.",
     "foreign-checkpoint": "The checkpoint was made by a plan that this run has never followed.",

@@ -363,8 +363,8 @@ class Plan:
 
     def stage_at(self, done: int) -> int:
         """Index of the stage that contains the last of the first `done` steps; 0 for `done` = 0."""
-        ends = [stage.last_step for stage in self.stages]
-        return min(bisect.bisect_left(ends, done), len(ends) - 1)
+        found = bisect.bisect_left(self.stages, done, key=lambda stage: stage.last_step)
+        return min(found, len(self.stages) - 1)
 
     def compute_at(self, done: int) -> float:
         """FLOPs of the first `done` steps."""
@@ -395,7 +395,7 @@ class Plan:
 
     def measures_at(self, done: int) -> bool:
         """Whether the run evaluates after `done` steps."""
-        at_end = done == self.cools_from or any(done == stage.last_step for stage in self.stages)
+        at_end = done == self.cools_from or done == self.stages[self.stage_at(done)].last_step
         best = self.keep is not None and self.keep.best and self.saves_at(done)
         return at_end or best or (self.evaluate is not None and done % self.evaluate == 0)
 
