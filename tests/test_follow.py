@@ -15,6 +15,7 @@ from plans import toy_image_plan, toy_text_plan
 
 import shapeflow
 from shapeflow.base.diagnostics import Refused
+from shapeflow.compiler import compile_file
 from shapeflow.ir.edits import Edit
 from shapeflow.ir.events import Evaluation, Measured, RunStarted, StepDone
 from shapeflow.ir.plan import Plan, Stage, Transition
@@ -35,6 +36,11 @@ TEXT = toy_text_plan(
 )
 IMAGES = toy_image_plan((({"patch": 4, "depth": 2}, 6), ({"patch": 2, "depth": 3}, 5)), preview=0.25, evaluate=3)
 RECIPES = {"text": TEXT, "images": IMAGES}
+CHECKED = 200
+"""Steps of an example that are compared, in addition to those next to a switch."""
+BY_HAND = Path(__file__).parent.parent / "examples" / "by_hand.shape"
+SHORT = compile_file(BY_HAND, ("budget 30 steps", "evaluate every 4 steps", "checkpoint every 3 steps"))
+"""Three stages, which switch after 12 and 21 steps. Two blend. Unlike the other plans it can be read from a file."""
 plans = pytest.mark.parametrize("plan", RECIPES.values(), ids=RECIPES.keys())
 
 
@@ -65,7 +71,6 @@ class Recorder:
                 "cost": compute,
                 "transition": self._switch,
                 "before": self._cursor.before(step),
-                "rates": factors(self.plan, step),
                 "measure": False,
                 "save": False,
             }
@@ -87,15 +92,21 @@ class Recorder:
         return 0
 
 
-def check_steps(plan: Plan) -> None:
-    """Assert that `at` says of every step what `execute` asks a machine to do, and what it reports."""
+def check_steps(plan: Plan, checked: int | None = None) -> None:
+    """Assert that `at` says of steps what `execute` asks a machine to do, and what it reports. `checked`: about this
+    number of steps, and those next to a switch; None: all."""
     recorder, steps = Recorder(plan), Steps(plan)
     done = [event for event in execute(plan, recorder, Path("nowhere")) if isinstance(event, StepDone)]
     assert len(done) == len(recorder.asked) == len(steps) == plan.steps
+    every = 1 if checked is None else max(1, plan.steps // checked)
+    turns = {stage.first_step + near for stage in plan.stages for near in (-1, 0, 1)}
     for event, asked in zip(done, recorder.asked, strict=True):
-        step = steps.at(event.step - 1)
+        n = event.step - 1
+        if n % every and n not in turns and n + 1 != plan.steps:
+            continue
+        step = steps.at(n)
         assert {name: getattr(step, name) for name in asked} == asked
-        assert (step.shape, step.stage) == (event.shape, event.stage)
+        assert (step.shape, step.stage, step.rates) == (event.shape, event.stage, factors(plan, n))
         assert step.compute == pytest.approx(event.compute, rel=1e-12)
         assert step.last == (event.step == plan.steps)
 
@@ -142,8 +153,8 @@ def trained(session: shapeflow.Session, until: int | None = None) -> list[int]:
     return made
 
 
-@plans
-def test_a_run_folder_has_the_events_of_the_loop(plan: Plan, tmp_path: Path) -> None:
+def test_a_run_folder_has_the_events_of_the_loop(tmp_path: Path) -> None:
+    plan = SHORT
     save(plan, tmp_path / "plan.json")
     session = shapeflow.follow(tmp_path / "plan.json", tmp_path / "run")
     assert trained(session) == list(range(plan.steps))
@@ -152,39 +163,39 @@ def test_a_run_folder_has_the_events_of_the_loop(plan: Plan, tmp_path: Path) -> 
     assert [each.loss for each in run.events if isinstance(each, StepDone)] == [10.0 - n for n in range(plan.steps)]
 
 
-@pytest.mark.parametrize("saved", [1, 6, 7, 8, 11])
+@pytest.mark.parametrize("saved", [1, 11, 12, 13, 21, 29])
 def test_a_resumed_run_has_the_log_of_a_whole_one(saved: int, tmp_path: Path) -> None:
-    """The process is killed three steps after its checkpoint, at most: also at the switch after step 7."""
-    session = shapeflow.follow(TEXT, tmp_path / "run")
+    """The process is killed three steps after its checkpoint, at most: also at the switches."""
+    session = shapeflow.follow(SHORT, tmp_path / "run")
     for step in session:
         session.log(step, 0.0)
         if step.index + 1 == saved:
             state = json.loads(json.dumps(session.state_dict()))
-        if step.index + 1 == min(saved + 3, TEXT.steps - 1):
+        if step.index + 1 == min(saved + 3, SHORT.steps - 1):
             break
     with (tmp_path / "run" / EVENTS).open("a") as file:
         file.write('{"event": "step_d')
-    again = shapeflow.follow(TEXT, tmp_path / "run")
+    again = shapeflow.follow(SHORT, tmp_path / "run")
     again.load_state_dict(state)
-    assert trained(again) == list(range(saved, TEXT.steps))
+    assert trained(again) == list(range(saved, SHORT.steps))
     events = [event for event in read_run(tmp_path / "run").events if not isinstance(event, Measured)]
-    expected = [event for event in execute(TEXT, Recorder(TEXT)) if not isinstance(event, Measured)]
-    assert [each for each in events if each != RunStarted(TEXT.digest, saved)] == expected
-    assert again.state_dict() == {"plan": TEXT.digest, "done": TEXT.steps}
+    expected = [event for event in execute(SHORT, Recorder(SHORT)) if not isinstance(event, Measured)]
+    assert [each for each in events if each != RunStarted(SHORT.digest, saved)] == expected
+    assert again.state_dict() == {"plan": SHORT.digest, "done": SHORT.steps}
 
 
 def test_a_folder_of_another_run_is_not_touched(tmp_path: Path) -> None:
-    trained(shapeflow.follow(TEXT, tmp_path), until=3)
+    trained(shapeflow.follow(SHORT, tmp_path), until=3)
     before = (tmp_path / EVENTS).read_bytes()
     with pytest.raises(Refused) as caught:
         shapeflow.follow(IMAGES, tmp_path)
     assert caught.value.diagnostics[0].code == "other-plan"
     with pytest.raises(Refused) as caught:
-        trained(shapeflow.follow(TEXT, tmp_path))
+        trained(shapeflow.follow(SHORT, tmp_path))
     assert caught.value.diagnostics[0].code == "run-exists"
     (tmp_path / "data.json").unlink()
     with pytest.raises(Refused) as caught:
-        shapeflow.follow(TEXT, tmp_path)
+        shapeflow.follow(SHORT, tmp_path)
     assert caught.value.diagnostics[0].code == "other-machine"
     assert (tmp_path / EVENTS).read_bytes() == before
 
@@ -193,14 +204,14 @@ def test_a_folder_of_another_run_is_not_touched(tmp_path: Path) -> None:
     ("state", "code"),
     [
         ({"plan": "another", "done": 3}, "foreign-checkpoint"),
-        ({"plan": TEXT.digest, "done": 13}, "no-such-step"),
-        ({"plan": TEXT.digest, "done": 2.0}, "no-such-step"),
+        ({"plan": SHORT.digest, "done": 31}, "no-such-step"),
+        ({"plan": SHORT.digest, "done": 2.0}, "no-such-step"),
         ({"done": 3}, "broken-checkpoint"),
         (None, "broken-checkpoint"),
     ],
 )
 def test_states_that_a_session_refuses(state: Any, code: str) -> None:
-    session = shapeflow.follow(TEXT)
+    session = shapeflow.follow(SHORT)
     with pytest.raises(Refused) as caught:
         session.load_state_dict(state)
     assert caught.value.diagnostics[0].code == code
@@ -208,6 +219,6 @@ def test_states_that_a_session_refuses(state: Any, code: str) -> None:
 
 
 def test_following_a_plan_imports_no_torch(tmp_path: Path) -> None:
-    save(TEXT, tmp_path / "plan.json")
+    save(SHORT, tmp_path / "plan.json")
     code = f"import sys, shapeflow\nfor step in shapeflow.follow({str(tmp_path / 'plan.json')!r}): pass\n"
     subprocess.run([sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"], check=True, timeout=60)

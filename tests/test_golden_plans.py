@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Golden
-from test_follow import check_steps
+from test_follow import CHECKED, check_steps
 
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
@@ -135,4 +135,4 @@ def test_no_golden_file_lacks_its_example() -> None:
 def test_a_loop_of_its_own_makes_the_same_steps(name: str) -> None:
     plan = compiled(name)
     if plan.runnable:
-        check_steps(plan)
+        check_steps(plan, CHECKED)
