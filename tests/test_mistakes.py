@@ -57,6 +57,8 @@ ELSEWHERE: dict[str, str] = {
     "out-of-memory": "test_torch_out_of_memory.py::test_a_failed_step_leaves_the_last_one",
     "loss-not-finite": "test_torch_run.py::test_a_loss_that_is_no_number",
     "not-in-plan": "test_rivals.py::test_what_a_plan_file_does_not_contain",
+    "no-such-step": "test_follow.py::test_a_step_that_the_plan_does_not_have",
+    "other-world": "test_torch_follow.py::test_samplers_that_are_refused",
     "no-checkpoint": "test_refusals.py::test_a_simulation_keeps_no_checkpoint",
     "no-matplotlib": "test_refusals.py::test_drawing_without_matplotlib",
     "no-patch": "test_transitions.py::test_refusals",

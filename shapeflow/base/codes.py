@@ -455,6 +455,8 @@ _RUNS = {
     "loss-not-finite": "The loss, a held-out value or a weight became infinite or NaN: training has diverged. No "
     "checkpoint of that state is saved. Lower the learning rate or lengthen the warm-up, and go on from the last "
     "checkpoint with a plan that does.",
+    "other-world": "A sampler shares each step among a number of processes, and another number is running, or its rank "
+    "is not one of them. Make it again in each process; a step's samples do not depend on their number.",
     "no-such-step": "Steps are whole numbers, counted from 0. The help gives the last one of the plan.",
     "no-checkpoint": "There is no checkpoint to resume from, or none at that step.",
     "broken-checkpoint": "The checkpoint is incomplete or damaged. Resume from an older one.",

@@ -99,10 +99,10 @@ class Session:
         spent = time.monotonic() - self._begun if seconds is None else float(seconds)
         self._trained += spent
         self._done = max(self._done, step.index + 1)
-        norm = None if gradient_norm is None else float(gradient_norm)
+        norm = None if gradient_norm is None else _number(gradient_norm)
         rate = step.lr if learning_rate is None else float(learning_rate)
         here = (step.index + 1, step.stage, step.shape, step.compute)
-        self._write(StepDone(*here, float(loss), spent, learning_rate=rate, gradient_norm=norm))
+        self._write(StepDone(*here, _number(loss), spent, learning_rate=rate, gradient_norm=norm))
 
     def measured(
         self, step: Step, values: Mapping[str, SupportsFloat], errors: Mapping[str, SupportsFloat] | None = None
@@ -198,4 +198,9 @@ def _lines_until(path: Path, done: int) -> str:
 
 
 def _floats(values: Mapping[str, SupportsFloat]) -> dict[str, float]:
-    return {str(name): float(value) for name, value in values.items()}
+    return {str(name): _number(value) for name, value in values.items()}
+
+
+def _number(value: SupportsFloat) -> float:
+    """A number, or the only entry of a tensor, whether or not it has a gradient."""
+    return float(value.item() if hasattr(value, "item") else value)

@@ -1,0 +1,26 @@
+"""What a training loop in torch uses to carry out a plan: batches, and the edits of switches on a module of one's own.
+
+The names belong to the torch backend. Each is loaded when it is first used, so that this file imports no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shapeflow_torch.adopt.sampler import PlanSampler, Windows
+
+_HOMES = {"PlanSampler": "adopt.sampler", "Windows": "adopt.sampler"}
+
+__all__ = ["PlanSampler", "Windows"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module `shapeflow.torch` has no attribute `{name}`")
+    from importlib import import_module
+
+    return getattr(import_module(f"shapeflow_torch.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
