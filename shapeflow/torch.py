@@ -7,11 +7,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shapeflow_torch.adopt.adapters import HF_LLAMA, TIMM_VIT, Adapter, Layout
+    from shapeflow_torch.adopt.cells import verify
+    from shapeflow_torch.adopt.grow import Grown, become, grow
     from shapeflow_torch.adopt.sampler import PlanSampler, Windows
 
-_HOMES = {"PlanSampler": "adopt.sampler", "Windows": "adopt.sampler"}
+_HOMES = {
+    **dict.fromkeys(("HF_LLAMA", "TIMM_VIT", "Adapter", "Layout"), "adopt.adapters"),
+    **dict.fromkeys(("Grown", "become", "grow"), "adopt.grow"),
+    **dict.fromkeys(("PlanSampler", "Windows"), "adopt.sampler"),
+    "verify": "adopt.cells",
+}
 
-__all__ = ["PlanSampler", "Windows"]
+__all__ = ["HF_LLAMA", "TIMM_VIT", "Adapter", "Grown", "Layout", "PlanSampler", "Windows", "become", "grow", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -55,6 +55,11 @@ class AgedAdamW(torch.optim.AdamW):
         own = _Grown(parameter, {**state, "step": state["step"].max()}, state["step"].max() - state["step"])
         self.state[parameter], self._grown[parameter] = own.state, own
 
+    def release(self, parameter: Tensor) -> None:
+        """Forget the ages of a parameter whose state is set again."""
+        self._grown.pop(parameter, None)
+        self._ages.pop(parameter, None)
+
     def state_of(self, parameter: Tensor) -> State:
         """Return the state of a parameter. `step` is an age per entry if ages differ."""
         state, grown = self.state[parameter], self._grown.get(parameter)
@@ -79,7 +84,7 @@ class AgedAdamW(torch.optim.AdamW):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a state, as `load_state_dict` and copies do. Raises ValueError for ages of other sizes."""
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._grown, self._ages, self.memory = {}, {}, vars(self).get("memory")
         for parameter, own in list(self.state.items()):
             if "step" in own and own["step"].dim():
