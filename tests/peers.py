@@ -33,9 +33,14 @@ def transformers() -> ModuleType:
     return importlib.import_module("transformers")
 
 
-@functools.cache
 def timm_layers() -> ModuleType:
-    """The module `timm.layers`, without the rest of timm. Skips the test if timm is not installed.
+    """The module `timm.layers`, without the rest of timm. Skips the test if timm is not installed."""
+    return timm_module("timm.layers")
+
+
+@functools.cache
+def timm_module(name: str) -> ModuleType:
+    """A module of timm, without what it does not import. Skips the test if timm is not installed.
 
     timm imports torchvision, but its layers only use `FrozenBatchNorm2d`. A stub replaces torchvision during the
     import. It is removed afterwards, so that other libraries do not detect a torchvision that is not installed.
@@ -52,10 +57,10 @@ def timm_layers() -> ModuleType:
     with pytest.MonkeyPatch.context() as patch:
         for name, module in stand_ins.items():
             patch.setitem(sys.modules, name, module)
-        layers = importlib.import_module("timm.layers")
-    for name in [name for name in sys.modules if name.split(".")[0] == "timm"]:
-        del sys.modules[name]
-    return layers
+        made = importlib.import_module(name)
+    for each in [each for each in sys.modules if each.split(".")[0] == "timm"]:
+        del sys.modules[each]
+    return made
 
 
 def _module(name: str, folder: str | None = None, **names: object) -> ModuleType:

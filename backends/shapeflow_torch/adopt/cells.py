@@ -90,6 +90,9 @@ def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
 
     Raises Refused `wrapped-module`, and `unfit-model` with the key of its config or its tensors that differ."""
     require_bare(model)
+    if viewed := sorted(name for name, views in ledger.views.items() if views):
+        message = f"the plan reads `{viewed[0]}` through a view, and a module of another library cannot"
+        raise Refused(unfit(message, "use a plan without an axis of patches, or `shapeflow run`"))
     _check_config(model, adapter, ledger)
     ours, have = ledger.tensors(), parameters_of(model)
     wanted = {cell.theirs: cell for cell in cells(adapter, ledger)}
