@@ -38,6 +38,12 @@ def timm_layers() -> ModuleType:
     return timm_module("timm.layers")
 
 
+_MEANS = [
+    f"{name}_{what}" for name in ("IMAGENET_DEFAULT", "IMAGENET_INCEPTION", "OPENAI_CLIP") for what in ("MEAN", "STD")
+]
+"""What timm's models import from `timm.data`, which reads images by torchvision."""
+
+
 @functools.cache
 def timm_module(name: str) -> ModuleType:
     """A module of timm, without what it does not import. Skips the test if timm is not installed.
@@ -48,15 +54,18 @@ def timm_module(name: str) -> ModuleType:
     found = find_spec("timm")
     if found is None or found.origin is None:
         lacking("timm is not installed: `pip install --no-deps timm`")
+    data = _module("timm.data", **dict.fromkeys(_MEANS, (0.5, 0.5, 0.5)))
     stand_ins = {
         "torchvision": _module("torchvision"),
         "torchvision.ops": _module("torchvision.ops"),
         "torchvision.ops.misc": _module("torchvision.ops.misc", FrozenBatchNorm2d=nn.Module),
-        "timm": _module("timm", folder=str(Path(found.origin).parent)),
+        "timm": _module("timm", folder=str(Path(found.origin).parent), __version__="0"),
+        "timm.data": data,
+        "timm.models": _module("timm.models", folder=str(Path(found.origin).parent / "models")),
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name, module in stand_ins.items():
-            patch.setitem(sys.modules, name, module)
+        for stood, module in stand_ins.items():
+            patch.setitem(sys.modules, stood, module)
         made = importlib.import_module(name)
     for each in [each for each in sys.modules if each.split(".")[0] == "timm"]:
         del sys.modules[each]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import peers
@@ -33,7 +34,7 @@ def timm_of(made: TorchMachine, **choices: Any) -> Any:
         num_heads=4,
         fc_norm=False,
         no_embed_class=True,
-        norm_layer=lambda width: torch.nn.LayerNorm(width, eps=eps),
+        norm_layer=partial(torch.nn.LayerNorm, eps=eps),
         **choices,
     )
     own = parameters_of(net)

@@ -85,14 +85,20 @@ def require_bare(model: nn.Module) -> None:
             raise Refused(Diagnostic("wrapped-module", message, place="model", help=help_))
 
 
+def require_unviewed(ledger: Ledger) -> None:
+    """Raise Refused `unfit-model` if a parameter is read through a view that changes its size."""
+    views = ((name, dim, rule) for name, rules in ledger.views.items() for dim, rule in rules.items())
+    if viewed := sorted(name for name, dim, rule in views if rule.to != ledger.sizes[name][dim]):
+        message = f"the plan reads `{viewed[0]}` through a view, and a module of another library cannot"
+        raise Refused(unfit(message, "use a plan without an axis of patches, or `shapeflow run`"))
+
+
 def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
     """Check that a module is what the adapter and the ledger of a plan say. Changes nothing.
 
     Raises Refused `wrapped-module`, and `unfit-model` with the key of its config or its tensors that differ."""
     require_bare(model)
-    if viewed := sorted(name for name, views in ledger.views.items() if views):
-        message = f"the plan reads `{viewed[0]}` through a view, and a module of another library cannot"
-        raise Refused(unfit(message, "use a plan without an axis of patches, or `shapeflow run`"))
+    require_unviewed(ledger)
     _check_config(model, adapter, ledger)
     ours, have = ledger.tensors(), parameters_of(model)
     wanted = {cell.theirs: cell for cell in cells(adapter, ledger)}

@@ -27,6 +27,7 @@ from shapeflow_torch.adopt.cells import (
     joined,
     norms_of,
     parameters_of,
+    require_unviewed,
     sizes_of,
     split,
     verify,
@@ -77,6 +78,7 @@ def grow(
     families = _families(model, adapter, ledger, owners_of(owned))
     kept = _taken(model, adapter, ledger, families, average)
     after = rehearsed(ledger, transition.edits)
+    require_unviewed(after)
     cells(adapter, after)
     _warn_of_eps(adapter, ledger, after, transition)
     rules: dict[str, Mapping[str, Growth]] = {}
