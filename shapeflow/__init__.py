@@ -1,8 +1,9 @@
 """shapeflow: compiles scaling laws into a training plan.
 
 A `.shape` file is compiled into a plan (`compile`), which can be previewed (`simulate`), checked on a small model
-(`check`) and trained (`run`). The other names are for code that adds a component or a backend. Names are loaded when
-they are first used: importing shapeflow does not import torch, scipy or lark.
+(`check`) and trained (`run`), or followed by a training loop of one's own (`follow`, `at`). The other names are for
+code that adds a component or a backend. Names are loaded when they are first used: importing shapeflow does not import
+torch, scipy or lark.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ if TYPE_CHECKING:
     from shapeflow.ir.parameters import Compute, DataFacts, Growth, Model, Parameter
     from shapeflow.ir.plan import Plan, Stage
     from shapeflow.ir.route import END, LawRequest, Leg, Problem, Route, Share, Until
+    from shapeflow.ir.steps import Step, at
     from shapeflow.laws.fitting.fitted_laws import FittedLaws
     from shapeflow.laws.fitting.fitted_source import FittedSource
     from shapeflow.running.execute import Machine, execute
+    from shapeflow.running.session import Session, follow
 
 _NAMES = {
     "api": ("check", "compile", "export", "run", "simulate"),
@@ -66,9 +69,11 @@ _NAMES = {
     "ir.parameters": ("Compute", "DataFacts", "Growth", "Model", "Parameter"),
     "ir.plan": ("Plan", "Stage"),
     "ir.route": ("END", "LawRequest", "Leg", "Problem", "Route", "Share", "Until"),
+    "ir.steps": ("Step", "at"),
     "laws.fitting.fitted_laws": ("FittedLaws",),
     "laws.fitting.fitted_source": ("FittedSource",),
     "running.execute": ("Machine", "execute"),
+    "running.session": ("Session", "follow"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -115,9 +120,11 @@ __all__ = [
     "Route",
     "Scale",
     "Schedule",
+    "Session",
     "Shape",
     "Share",
     "Stage",
+    "Step",
     "Swap",
     "Transition",
     "TransitionHooks",
@@ -126,10 +133,12 @@ __all__ = [
     "Until",
     "Value",
     "View",
+    "at",
     "check",
     "compile",
     "execute",
     "export",
+    "follow",
     "run",
     "setting",
     "simulate",

@@ -33,9 +33,20 @@ def transformers() -> ModuleType:
     return importlib.import_module("transformers")
 
 
-@functools.cache
 def timm_layers() -> ModuleType:
-    """The module `timm.layers`, without the rest of timm. Skips the test if timm is not installed.
+    """The module `timm.layers`, without the rest of timm. Skips the test if timm is not installed."""
+    return timm_module("timm.layers")
+
+
+_MEANS = [
+    f"{name}_{what}" for name in ("IMAGENET_DEFAULT", "IMAGENET_INCEPTION", "OPENAI_CLIP") for what in ("MEAN", "STD")
+]
+"""What timm's models import from `timm.data`, which reads images by torchvision."""
+
+
+@functools.cache
+def timm_module(name: str) -> ModuleType:
+    """A module of timm, without what it does not import. Skips the test if timm is not installed.
 
     timm imports torchvision, but its layers only use `FrozenBatchNorm2d`. A stub replaces torchvision during the
     import. It is removed afterwards, so that other libraries do not detect a torchvision that is not installed.
@@ -43,19 +54,22 @@ def timm_layers() -> ModuleType:
     found = find_spec("timm")
     if found is None or found.origin is None:
         lacking("timm is not installed: `pip install --no-deps timm`")
+    data = _module("timm.data", **dict.fromkeys(_MEANS, (0.5, 0.5, 0.5)))
     stand_ins = {
         "torchvision": _module("torchvision"),
         "torchvision.ops": _module("torchvision.ops"),
         "torchvision.ops.misc": _module("torchvision.ops.misc", FrozenBatchNorm2d=nn.Module),
-        "timm": _module("timm", folder=str(Path(found.origin).parent)),
+        "timm": _module("timm", folder=str(Path(found.origin).parent), __version__="0"),
+        "timm.data": data,
+        "timm.models": _module("timm.models", folder=str(Path(found.origin).parent / "models")),
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name, module in stand_ins.items():
-            patch.setitem(sys.modules, name, module)
-        layers = importlib.import_module("timm.layers")
-    for name in [name for name in sys.modules if name.split(".")[0] == "timm"]:
-        del sys.modules[name]
-    return layers
+        for stood, module in stand_ins.items():
+            patch.setitem(sys.modules, stood, module)
+        made = importlib.import_module(name)
+    for each in [each for each in sys.modules if each.split(".")[0] == "timm"]:
+        del sys.modules[each]
+    return made
 
 
 def _module(name: str, folder: str | None = None, **names: object) -> ModuleType:

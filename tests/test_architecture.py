@@ -36,6 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "running": {*BASE, "compiler", "registry", "stages"},
     "api": {*BASE, "compiler", "running"},
     "": {*BASE, "api", "laws.fitting", "running"},
+    # The names of the torch backend for training loops of one's own; loaded when they are first used.
+    "torch": {"shapeflow_torch"},
     "explain": {"base", "language", "registry"},
     "doctor": {*BASE, "laws.logs", "registry"},
     "tokenize": {"base", "data"},

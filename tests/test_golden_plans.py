@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Golden
+from test_follow import CHECKED, check_steps
 
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
@@ -128,3 +129,10 @@ def test_no_golden_file_lacks_its_example() -> None:
     assert plans == set(EXAMPLES)
     events = {path.stem for path in (GOLDEN / "events").iterdir()}
     assert events == {name for name in EXAMPLES if compiled(name).runnable}
+
+
+@examples
+def test_a_loop_of_its_own_makes_the_same_steps(name: str) -> None:
+    plan = compiled(name)
+    if plan.runnable:
+        check_steps(plan, CHECKED)

@@ -34,11 +34,11 @@ from shapeflow.ir import retention
 from shapeflow.ir.edits import Edit, Grow, Normal, Scale
 from shapeflow.ir.events import CheckpointSaved
 from shapeflow.ir.plan import Plan, Spec, Transition
+from shapeflow.ir.replay import first_ledger
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.transitions.depth_expand import DepthExpand
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.optimizers import optimizer_of
-from shapeflow_torch.replay import first_ledger
 from shapeflow_torch.surgery import Kept, operate
 
 Init = Literal["normal", "preserve", "net2net"]

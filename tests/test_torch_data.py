@@ -22,12 +22,12 @@ from shapeflow.data.python_source import PythonSource
 from shapeflow.data.text import Text
 from shapeflow.ir.edits import Swap
 from shapeflow.ir.plan import Plan, Spec
+from shapeflow.ir.workload import Cursor, check_shares
 from shapeflow_torch.data import open_data, windows
 from shapeflow_torch.data.fashion_mnist import crop_and_mirror
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.windows import Windows
 from shapeflow_torch.team import Team
-from shapeflow_torch.workload import Cursor, check_shares
 
 
 def opened(plan: Plan, root: Path = Path(".")) -> Any:

@@ -6,10 +6,10 @@ import torch
 
 from shapeflow.base.diagnostics import Refused
 from shapeflow.ir.plan import Plan
+from shapeflow.ir.replay import first_ledger
 from shapeflow_torch.check_inputs import DataInputs, RandomInputs
 from shapeflow_torch.models import build
 from shapeflow_torch.reading import Reader
-from shapeflow_torch.replay import first_ledger
 
 CPU, DTYPE = torch.device("cpu"), torch.float64
 

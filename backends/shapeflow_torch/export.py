@@ -12,12 +12,12 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_bytes
 from shapeflow.ir.edits import View
 from shapeflow.ir.plan import Plan
+from shapeflow.ir.replay import ledger_at
 from shapeflow.ir.weights import Weights, metadata
 from shapeflow.running.run_folder import resume_command
 from shapeflow.running.run_log import CHECKPOINTS, machine_of
 from shapeflow_torch import checkpoint
 from shapeflow_torch.objectives import reserved_of
-from shapeflow_torch.replay import ledger_at
 
 OF_A_RUN = ("batch", "loss")
 """Slots that affect training only. They are not exported."""

@@ -18,7 +18,9 @@ from shapeflow.ir.events import Evaluation
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.rates import factors, remembered
+from shapeflow.ir.replay import first_ledger, ledger_at
 from shapeflow.ir.retention import retained
+from shapeflow.ir.workload import Cursor, batch_of, samples_of, shape_of
 from shapeflow.running.execute import checkpoint_name
 from shapeflow.running.stop import SIGNALS
 from shapeflow_torch import checkpoint
@@ -32,10 +34,8 @@ from shapeflow_torch.measure import measure
 from shapeflow_torch.objectives import Asked, Site, objective_of
 from shapeflow_torch.optimizers import optimizer_of
 from shapeflow_torch.reading import Reader
-from shapeflow_torch.replay import first_ledger, ledger_at
 from shapeflow_torch.surgery import Kept, move, operate, rehearsed
 from shapeflow_torch.team import Team
-from shapeflow_torch.workload import Cursor, batch_of, samples_of, shape_of
 
 _SIGNALS = tuple(number.name for number in SIGNALS)
 

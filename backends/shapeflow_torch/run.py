@@ -7,6 +7,7 @@ from pathlib import Path
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
+from shapeflow.ir.workload import check_shares
 from shapeflow.running import launchers
 from shapeflow.running.follow import Listen, Outcome
 from shapeflow.running.options import Options
@@ -17,7 +18,6 @@ from shapeflow_torch.devices import place
 from shapeflow_torch.team import Team
 from shapeflow_torch.trace import check_steps
 from shapeflow_torch.train import Warn, train
-from shapeflow_torch.workload import check_shares
 
 __all__ = ["Outcome", "run"]
 

@@ -12,6 +12,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.memory import Need
 from shapeflow.ir.plan import Plan
+from shapeflow.ir.workload import check_shares
 from shapeflow.running.follow import Course, Listen, Outcome, follow
 from shapeflow.running.lock import Lock
 from shapeflow.running.run_log import CHECKPOINTS, PLAN
@@ -30,7 +31,6 @@ from shapeflow_torch.micro_batch import chosen, tried
 from shapeflow_torch.out_of_memory import memory_guarded
 from shapeflow_torch.team import Team
 from shapeflow_torch.trace import Trace
-from shapeflow_torch.workload import check_shares
 
 SMALL_STEP = 5e9
 """Steps with fewer FLOPs run on one thread: one processor core does them in well under 0.1 s."""

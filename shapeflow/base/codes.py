@@ -459,6 +459,16 @@ _RUNS = {
     "loss-not-finite": "The loss, a held-out value or a weight became infinite or NaN: training has diverged. No "
     "checkpoint of that state is saved. Lower the learning rate or lengthen the warm-up, and go on from the last "
     "checkpoint with a plan that does.",
+    "no-such-switch": "Switches are counted from 0: switch 0 leads into the second stage. `Step.switch` has "
+    "the number.",
+    "unfit-model": "The module is not the plan's model in the sizes of the stage, or computes something else. The "
+    "message names its tensors, or the key of its config. Nothing was changed.",
+    "unfit-optimizer": "It is not known how the optimizer's state follows a switch. Nothing was changed.",
+    "wrapped-module": "A module that is compiled, or wrapped to be shared by processes, keeps what it knows of its old "
+    "tensors. Carry out the switch on the module itself, and wrap it again. Nothing was changed.",
+    "other-world": "A sampler shares each step among a number of processes, and another number is running, or its rank "
+    "is not one of them. Make it again in each process; a step's samples do not depend on their number.",
+    "no-such-step": "Steps are whole numbers, counted from 0. The help gives the last one of the plan.",
     "no-checkpoint": "There is no checkpoint to resume from, or none at that step.",
     "broken-checkpoint": "The checkpoint is incomplete or damaged. Resume from an older one.",
     "foreign-checkpoint": "The checkpoint was made by a plan that this run has never followed.",

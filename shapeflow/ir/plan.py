@@ -366,8 +366,8 @@ class Plan:
 
     def stage_at(self, done: int) -> int:
         """Index of the stage that contains the last of the first `done` steps; 0 for `done` = 0."""
-        ends = [stage.last_step for stage in self.stages]
-        return min(bisect.bisect_left(ends, done), len(ends) - 1)
+        found = bisect.bisect_left(self.stages, done, key=lambda stage: stage.last_step)
+        return min(found, len(self.stages) - 1)
 
     def compute_at(self, done: int) -> float:
         """FLOPs of the first `done` steps."""
@@ -398,7 +398,8 @@ class Plan:
 
     def measures_at(self, done: int) -> bool:
         """Whether the run evaluates after `done` steps."""
-        at_end = done == self.steps or done in self.turns
+        ends = done in (self.cools_from, self.stages[self.stage_at(done)].last_step)
+        at_end = ends or any(done == one.first for one in self.weights)
         best = self.keep is not None and self.keep.best and self.saves_at(done)
         return at_end or best or (self.evaluate is not None and done % self.evaluate == 0)
 

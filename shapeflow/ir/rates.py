@@ -9,11 +9,15 @@ the same learning rates as an uninterrupted one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import attrs
 
 from shapeflow.ir.parameters import Parameter
-from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan import Plan, Stage
+
+Rewarm = tuple[int, int]
+"""The first step after a switch, and the number of steps of the warm-up that begins there."""
 
 WIDENS = frozenset({"residual", "heads", "kv_heads", "hidden"})
 """Dims whose size grows with the width."""
@@ -51,14 +55,20 @@ class Factors:
 
 def factors(plan: Plan, step: int) -> Factors:
     """The factors of the learning rate of a plan's `step`-th step, counted from 0."""
-    settings = {} if plan.optimizer is None else plan.optimizer.settings
     stage = plan.stages[plan.stage_at(step + 1)]
+    return factors_in(plan, step, stage, rewarms(each for each in plan.stages if each.first_step <= step))
+
+
+def factors_in(plan: Plan, step: int, stage: Stage, rewarms: Iterable[Rewarm]) -> Factors:
+    """The same as `factors`, without a search. `stage`: that of the step; `rewarms`: the warm-ups of all switches so
+    far, or those that are not over."""
+    settings = {} if plan.optimizer is None else plan.optimizer.settings
     return Factors(
         base=float(settings.get("lr", 1.0)),
         shape=stage.learning_rate,
         matrix=stage.matrix_rate,
         warmup=rising(step, warmup(plan)),
-        rewarm=_rewarm(plan, step),
+        rewarm=min((rising(step - first, steps) for first, steps in rewarms), default=1.0),
         schedule=_scheduled(plan, step),
         cooldown=1.0 if plan.cooldown is None else falling(step - plan.steps + plan.cooldown, plan.cooldown),
     )
@@ -104,11 +114,11 @@ def _scheduled(plan: Plan, step: int) -> float:
     return plan.schedule.at((step - begin) / (plan.steps - begin))
 
 
-def _rewarm(plan: Plan, step: int) -> float:
-    """The lowest warm-up factor of all switches so far. A warm-up that is longer than its stage continues in the
-    next."""
-    switches = ((stage.transition, step - stage.first_step) for stage in plan.stages if stage.first_step <= step)
-    return min((rising(since, switch.rewarm) for switch, since in switches if switch is not None), default=1.0)
+def rewarms(stages: Iterable[Stage]) -> list[Rewarm]:
+    """The warm-ups at the starts of some stages. The lowest factor counts, so one that is longer than its stage
+    continues in the next."""
+    found = ((stage.first_step, stage.transition.rewarm) for stage in stages if stage.transition is not None)
+    return [each for each in found if each[1]]
 
 
 def reads_width(parameter: Parameter) -> bool:

@@ -19,7 +19,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.running.follow import Outcome, reaches
 from shapeflow.running.launchers import Launch
 from shapeflow.running.options import Goal
-from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, HOLDER, LOCK, PLAN, require_machine
+from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, HOLDER, LOCK, OWN_LOOP, PLAN, require_machine
 from shapeflow.running.runs import read_run
 
 _OURS = frozenset({ABOUT, CHECKPOINTS, DATA, EVENTS, HOLDER, LOCK, PLAN})
@@ -50,7 +50,8 @@ def require_plan(folder: Path, plan: Plan, machine: str) -> None:
     if (folder / PLAN).exists() and (other := plan_json.load(folder / PLAN).digest) != plan.digest:
         message = f"the run in `{folder}` follows another plan"
         digests = (f"its plan: {other}", f"this plan: {plan.digest}")
-        help_ = f"continue its own plan with `{resume_command(folder, machine)}`, or choose another folder with `-o`"
+        own = f"continue its own plan with `{resume_command(folder, machine)}`, or choose another folder with `-o`"
+        help_ = "follow the plan in the folder, or choose another folder" if machine == OWN_LOOP else own
         raise Refused(Diagnostic("other-plan", message, place=str(folder), notes=digests, help=help_))
 
 

@@ -13,6 +13,8 @@ from shapeflow.ir.events import Event, RunEnded, StepDone, event_to_json
 
 PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"
 ABOUT, LOCK, HOLDER = "run.json", "run.lock", "holder.json"
+OWN_LOOP = "own loop"
+"""What `data.json` names as the machine of a run that was made by a training loop of its own."""
 LINES = 5_000
 """Maximum number of steps in a log."""
 
@@ -23,7 +25,8 @@ def require_machine(folder: Path, machine: str) -> None:
     if not (folder / EVENTS).exists() or (found := machine_of(folder)) == machine:
         return
     message = f"the run in `{folder}` was made by the machine `{found}`, not by `{machine}`"
-    help_ = f"choose another folder with `-o`, or write `--machine {found}`"
+    other = "" if OWN_LOOP in (found, machine) else f", or write `--machine {found}`"
+    help_ = f"choose another folder{'' if machine == OWN_LOOP else ' with `-o`'}{other}"
     raise Refused(Diagnostic("other-machine", message, place=str(folder), help=help_))
 
 

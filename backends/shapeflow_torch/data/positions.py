@@ -8,7 +8,7 @@ from typing import Generic, Protocol, Self, TypeVar
 import attrs
 
 from shapeflow.ir.plan import Blend, Plan
-from shapeflow_torch.workload import batch_of, context_of, samples_of
+from shapeflow.ir.workload import batch_of, context_of, samples_of
 
 Stretch = tuple[int, int, int]
 """(steps, context, windows of a step)."""

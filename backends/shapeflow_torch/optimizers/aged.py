@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -39,6 +40,10 @@ class AgedAdamW(torch.optim.AdamW):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
+        self.track()
+
+    def track(self) -> None:
+        """Begin without ages. For an optimizer whose class was `torch.optim.AdamW` until now."""
         self._grown: dict[Tensor, _Grown] = {}
         self._ages: dict[Tensor, int] = {}
         """Number of updates of each parameter without ages, if memory varies. Kept on the host: no device sync."""
@@ -50,10 +55,43 @@ class AgedAdamW(torch.optim.AdamW):
         own = _Grown(parameter, {**state, "step": state["step"].max()}, state["step"].max() - state["step"])
         self.state[parameter], self._grown[parameter] = own.state, own
 
+    def release(self, parameter: Tensor) -> None:
+        """Forget the ages of a parameter whose state is set again."""
+        self._grown.pop(parameter, None)
+        self._ages.pop(parameter, None)
+
     def state_of(self, parameter: Tensor) -> State:
         """Return the state of a parameter. `step` is an age per entry if ages differ."""
         state, grown = self.state[parameter], self._grown.get(parameter)
         return dict(state) if grown is None else {**state, "step": state["step"] - grown.late}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state. `step` of a parameter is an age per entry if ages differ, so that no checkpoint loses them.
+        The memory is not part of it: it is set before each step."""
+        found = super().state_dict()
+        own = (parameter for group in self.param_groups for parameter in group["params"])
+        places = (place for group in found["param_groups"] for place in group["params"])
+        for parameter, place in zip(own, places, strict=True):
+            if parameter in self._grown:
+                found["state"][place] = self.state_of(parameter)
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes."""
+        found = super().__getstate__()
+        own = ((p, self.state_of(p) if p in self._grown else state) for p, state in self.state.items())
+        return {**found, "state": defaultdict(dict, own)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state, as `load_state_dict` and copies do. Raises ValueError for ages of other sizes."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._grown, self._ages, self.memory = {}, {}, vars(self).get("memory")
+        for parameter, own in list(self.state.items()):
+            if "step" in own and own["step"].dim():
+                if own["step"].shape != parameter.shape:
+                    sizes = f"{tuple(own['step'].shape)}, not {tuple(parameter.shape)}"
+                    raise ValueError(f"the ages of a parameter have the sizes {sizes}")
+                self.adopt(parameter, own)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

@@ -40,13 +40,16 @@ class Cursor:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._mixed: dict[int, Counts] = {}
+        self._starts = [0]
+        """Images, or tokens, before each stage, for as many stages as were asked for."""
 
     def before(self, step: int) -> int:
         """Return the number of images (or tokens) in the first `step` steps of the run."""
         index = self._plan.stage_at(step + 1)
-        stages = self._plan.stages[:index]
-        whole = sum(self._within(before, stage.steps or 0) for before, stage in enumerate(stages))
-        return whole + self._within(index, step - self._plan.stages[index].first_step)
+        while len(self._starts) <= index:
+            last = len(self._starts) - 1
+            self._starts.append(self._starts[last] + self._within(last, self._plan.stages[last].steps or 0))
+        return self._starts[index] + self._within(index, step - self._plan.stages[index].first_step)
 
     def _within(self, index: int, steps: int) -> int:
         stage = self._plan.stages[index]
@@ -60,24 +63,25 @@ class Cursor:
         return int(self._mixed[index][steps])
 
 
-def check_shares(plan: Plan, processes: int) -> None:
-    """Check that the samples of every step divide evenly among the processes. Raises Refused `batch-not-divisible`."""
+def check_shares(plan: Plan, parts: int, called: str = "processes", place: str = "--processes", fixed: int = 1) -> None:
+    """Check that the samples of every step divide evenly among a number of parts. Raises Refused `batch-not-divisible`.
+
+    `called`, `place`: what the parts are, and where their number is given; `fixed`: a factor of `parts` that cannot be
+    changed there."""
     common = 0
     worst: tuple[int, str] | None = None
     for stage in plan.stages:
         for shape, edits in ((stage.shape, stage.reading), *((b.shape, b.edits) for b in stage.blends)):
             samples = samples_of(batch_of(stage, edits), context_of(plan, edits))
             common = int(np.gcd(common, samples))
-            if samples % processes and worst is None:
+            if samples % parts and worst is None:
                 worst = samples, str(shape)
     if worst is None:
         return
-    legal = [count for count in range(1, common + 1) if common % count == 0]
-    message = f"a step at {worst[1]} has {worst[0]} samples, which {processes} processes cannot share evenly"
-    counts = ", ".join(map(str, legal))
-    raise Refused(
-        Diagnostic("batch-not-divisible", message, place="--processes", help=f"use one of these counts: {counts}")
-    )
+    legal = [count for count in range(1, common + 1) if common % (count * fixed) == 0]
+    message = f"a step at {worst[1]} has {worst[0]} samples, which {parts} {called} cannot share evenly"
+    help_ = f"use one of these counts: {', '.join(map(str, legal))}" if legal else "use fewer processes"
+    raise Refused(Diagnostic("batch-not-divisible", message, place=place, help=help_))
 
 
 def context_of(plan: Plan, edits: Sequence[Edit]) -> int | None:

@@ -1,0 +1,288 @@
+"""Carries out a switch of a plan on a user's module and its optimizer, in place.
+
+The edits are made by `surgery.operate` under the plan's names, as those of the torch machine are, so a grown module can
+be compared with the machine's tensor by tensor."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer as TorchOptimizer
+
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.ir.edits import Scale
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.parameters import Growth
+from shapeflow.ir.plan import Plan, Transition
+from shapeflow.ir.replay import ledger_at
+from shapeflow_torch.adopt.adapters import Adapter
+from shapeflow_torch.adopt.cells import (
+    Cell,
+    cells,
+    joined,
+    norms_of,
+    parameters_of,
+    require_unviewed,
+    sizes_of,
+    split,
+    verify,
+)
+from shapeflow_torch.adopt.states import Followed, Owner, owners_of, rules_of, state_of, with_ages
+from shapeflow_torch.optimizers import State
+from shapeflow_torch.optimizers.aged import AgedAdamW
+from shapeflow_torch.surgery import Kept, operate, rehearsed
+
+Optimizers = TorchOptimizer | Sequence[TorchOptimizer] | None
+
+
+@attrs.frozen
+class Grown:
+    """What a switch has changed. `ledger`: sizes and slots after it; `renewed`: names of the parameters that are new
+    objects, so that lists of parameters which a loop keeps must be made again."""
+
+    ledger: Ledger
+    renewed: tuple[str, ...]
+
+
+def grow(
+    model: nn.Module,
+    optimizer: Optimizers,
+    plan: Plan,
+    switch: int,
+    adapter: Adapter,
+    *,
+    average: nn.Module | None = None,
+) -> Grown:
+    """Carry out a switch of a plan on a module, in place.
+
+    `optimizer`: one, several that share the module's tensors, or None; `switch`: its number, as `Step.switch` gives it;
+    `average`: a module that holds averaged weights. New entries of torch's `AdamW` get ages of their own, as in the
+    torch machine: the optimizer becomes an `AgedAdamW`. In other optimizers their state is zero.
+
+    A parameter whose size changes is replaced by a new one, in the module and in the groups, which keep the module's
+    order, so that `optimizer.load_state_dict` of a resumed run puts each state in its place.
+
+    Raises Refused, before anything is changed: `no-such-switch`, `wrapped-module`, `unfit-model`, `unfit-optimizer`,
+    and what edits that cannot be applied raise."""
+    transition = _transition(plan, switch)
+    ledger = ledger_at(plan, 0, switch)
+    owned = [] if optimizer is None else [optimizer] if isinstance(optimizer, TorchOptimizer) else list(optimizer)
+    verify(model, adapter, ledger)
+    if average is not None:
+        verify(average, adapter, ledger)
+    families = _families(model, adapter, ledger, owners_of(owned))
+    kept = _taken(model, adapter, ledger, families, average)
+    after = rehearsed(ledger, transition.edits)
+    require_unviewed(after)
+    cells(adapter, after)
+    _warn_of_eps(adapter, ledger, after, transition)
+    rules: dict[str, Mapping[str, Growth]] = {}
+    for cell in cells(adapter, ledger):
+        for name, tensor in zip(cell.layout.ours, cell.ours, strict=True):
+            if tensor in kept.states:
+                known = rules_of(families[cell.layout.theirs].optimizer)
+                rules[name] = {part: known[part] for part in kept.states[tensor]}
+    ages = all(owner.aged for owner in families.values() if "step" in rules_of(owner.optimizer))
+    operate(kept, ledger, transition, plan.apart, plan.seed, switch, Followed(rules, ages))
+    renewed = _put(model, adapter, ledger, kept.values)
+    if average is not None:
+        _put(average, adapter, ledger, kept.averages)
+    if owned:
+        _rebind(model, adapter, ledger, families, kept.states, renewed)
+        _in_order(model, owned)
+    return Grown(ledger, tuple(renewed))
+
+
+def become(model: nn.Module, plan: Plan, done: int, adapter: Adapter, optimizer: Optimizers = None) -> Ledger:
+    """Give a module of the plan's first stage the sizes that a run has after `done` steps, before its checkpoint is
+    loaded. Its weights mean nothing until then.
+
+    `optimizer`: one that was made for the module; it gets the parameters of the new sizes, and can then load its state.
+    Raises Refused as `grow` does."""
+    owned = [] if optimizer is None else [optimizer] if isinstance(optimizer, TorchOptimizer) else list(optimizer)
+    for switch in range(plan.stage_at(done)):
+        grow(model, optimizer, plan, switch, adapter)
+        for owner in owners_of(owned).values():
+            if plan.stages[switch + 1].transition is not None and owner.aged:
+                with_ages(owner.optimizer)
+    return ledger_at(plan, done)
+
+
+def _transition(plan: Plan, switch: int) -> Transition:
+    count = len(plan.stages) - 1
+    found = plan.stages[switch + 1].transition if type(switch) is int and 0 <= switch < count else None
+    if found is None:
+        message = f"the plan has no switch {switch!r}"
+        help_ = f"use a number from 0 to {count - 1}" if count else "the plan has one stage"
+        raise Refused(Diagnostic("no-such-switch", message, place="grow", help=help_))
+    return found
+
+
+def _families(model: nn.Module, adapter: Adapter, ledger: Ledger, owners: Mapping[int, Owner]) -> dict[str, Owner]:
+    """Layout -> the group that updates its tensors. Raises Refused `unfit-optimizer` if blocks of one layout are in
+    different groups, as with a rate for each layer: it is not known which group new blocks belong to."""
+    theirs, found = parameters_of(model), dict[str, Owner]()
+    for cell in cells(adapter, ledger):
+        owner = owners.get(id(theirs[cell.theirs]))
+        if owner is None:
+            continue
+        rules_of(owner.optimizer)
+        first = found.setdefault(cell.layout.theirs, owner)
+        if first.group is not owner.group:
+            message = f"`{cell.theirs}` is in another group of the optimizer than the same tensor of other blocks"
+            help_ = "put the same tensors of all blocks into one group: new blocks must belong to one"
+            raise Refused(Diagnostic("unfit-optimizer", message, place="optimizer", help=help_))
+    return found
+
+
+def _taken(
+    model: nn.Module, adapter: Adapter, ledger: Ledger, families: Mapping[str, Owner], average: nn.Module | None
+) -> Kept:
+    """Copy what outlives a switch, under the plan's names."""
+    ours, theirs = ledger.tensors(), parameters_of(model)
+    averaged = {} if average is None else parameters_of(average)
+    kept = Kept({}, {}, {})
+    for cell in cells(adapter, ledger):
+        weight = theirs[cell.theirs]
+        kept.values.update(split(cell, weight.detach(), ours))
+        if average is not None:
+            kept.averages.update(split(cell, averaged[cell.theirs].detach(), ours))
+        owner = families.get(cell.layout.theirs)
+        for part, tensor in ({} if owner is None else state_of(owner, weight)).items():
+            parts = split(cell, tensor, ours) if tensor.dim() == weight.dim() and tensor.dim() else None
+            for name in cell.ours:
+                kept.states.setdefault(name, {})[part] = tensor.clone() if parts is None else parts[name]
+    return kept
+
+
+@torch.no_grad()
+def _put(model: nn.Module, adapter: Adapter, ledger: Ledger, values: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
+    """Put values into a module, and return the parameters that were replaced: name -> the old one."""
+    _deepen(model, adapter, ledger)
+    theirs, new, renewed = parameters_of(model), dict[int, nn.Parameter](), dict[str, nn.Parameter]()
+    for cell in cells(adapter, ledger):
+        weight = theirs[cell.theirs]
+        value = joined(cell, [values[name] for name in cell.ours], weight.dim()).to(weight.dtype)
+        if value.shape == weight.shape:
+            weight.copy_(value)
+            weight.grad = None
+        else:
+            # A loop that still holds its last loss holds a graph with the old sizes. A new parameter is not part of it.
+            new[id(weight)] = nn.Parameter(value, requires_grad=weight.requires_grad)
+            renewed[cell.theirs] = weight
+    for module in model.modules():
+        for name, old in list(module._parameters.items()):
+            if old is not None and id(old) in new:
+                setattr(module, name, new[id(old)])
+    _retell(model, adapter, ledger)
+    return renewed
+
+
+def _deepen(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
+    """Add blocks until there are as many as in the ledger. A new one begins as a copy of the first."""
+    blocks, depth = model.get_submodule(adapter.blocks), sizes_of(ledger).get("depth", 0)
+    assert isinstance(blocks, nn.Sequential | nn.ModuleList)
+    # The copies share the module's config, which changes with its sizes.
+    shared = {id(config): config for config in [getattr(model, "config", None)] if config is not None}
+    while len(blocks) < depth:
+        blocks.append(copy.deepcopy(blocks[0], dict(shared)))
+    for at, block in enumerate(blocks):
+        for path, attribute in adapter.index.items():
+            setattr(block.get_submodule(path), attribute, at)
+
+
+def _retell(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
+    """Set what modules keep of their sizes next to their tensors."""
+    sizes = sizes_of(ledger)
+    for module in model.modules():
+        match module:
+            case nn.Linear():
+                module.out_features, module.in_features = module.weight.shape
+            case nn.Embedding():
+                module.num_embeddings, module.embedding_dim = module.weight.shape
+            case nn.LayerNorm() | nn.RMSNorm():
+                module.normalized_shape = tuple(module.weight.shape)
+            case nn.Conv2d():
+                module.out_channels = module.weight.shape[0]
+    for _, norm in norms_of(model, adapter):
+        setattr(norm, adapter.eps or "", float(ledger.slots["norm.eps"] or 0.0))
+    for path, rules in adapter.attributes.items():
+        for block in range(sizes["depth"]) if "{depth}" in path else (0,):
+            module = model.get_submodule(path.replace("{depth}", str(block)))
+            for attribute, rule in rules.items():
+                if hasattr(module, attribute):
+                    setattr(module, attribute, rule(sizes))
+    for key, rule in adapter.config.items():
+        setattr(model.config, key, rule(sizes))
+    if adapter.config_eps is not None:
+        setattr(model.config, adapter.config_eps, ledger.slots["norm.eps"])
+
+
+def _rebind(
+    model: nn.Module,
+    adapter: Adapter,
+    ledger: Ledger,
+    families: Mapping[str, Owner],
+    states: Mapping[str, State],
+    renewed: Mapping[str, nn.Parameter],
+) -> None:
+    """Give the optimizers the parameters that are new, and the state of all."""
+    theirs = parameters_of(model)
+    for cell in cells(adapter, ledger):
+        owner, weight = families.get(cell.layout.theirs), theirs[cell.theirs]
+        if owner is None:
+            continue
+        old = renewed.get(cell.theirs, weight)
+        members, own = owner.group["params"], owner.optimizer
+        members[:] = [each for each in members if each is not old and each is not weight] + [weight]
+        for each in (old, weight):
+            own.state.pop(each, None)
+            if isinstance(own, AgedAdamW):
+                own.release(each)
+        if all(states.get(name) for name in cell.ours):
+            _load(owner, weight, _whole(cell, [states[name] for name in cell.ours], weight))
+
+
+def _whole(cell: Cell, parts: Sequence[State], weight: nn.Parameter) -> State:
+    """Join the states of the plan's tensors in one of the module."""
+    found = {}
+    for part in parts[0]:
+        own = [state[part] for state in parts]
+        if all(not tensor.dim() for tensor in own) and len({float(tensor) for tensor in own}) == 1:
+            found[part] = own[0].clone()
+            continue
+        sizes = [next(t.shape for t in state.values() if t.dim()) for state in parts]
+        spread = [tensor.expand(size) for tensor, size in zip(own, sizes, strict=True)]
+        found[part] = joined(cell, spread, weight.dim())
+    return found
+
+
+def _load(owner: Owner, weight: nn.Parameter, state: State) -> None:
+    if "step" in state and state["step"].dim():
+        with_ages(owner.optimizer).adopt(weight, state)
+    else:
+        owner.optimizer.state[weight] = dict(state)
+
+
+def _in_order(model: nn.Module, optimizers: Iterable[TorchOptimizer]) -> None:
+    """Sort each group into the module's order, in which an optimizer that is made again has them: torch loads a state
+    by position."""
+    order = {id(weight): at for at, weight in enumerate(model.parameters())}
+    for own in optimizers:
+        for group in own.param_groups:
+            group["params"].sort(key=lambda weight: order.get(id(weight), len(order)))
+
+
+def _warn_of_eps(adapter: Adapter, before: Ledger, after: Ledger, transition: Transition) -> None:
+    scaled = any(isinstance(edit, Scale) and edit.slot == "norm.eps" for edit in transition.edits)
+    if adapter.eps is None and scaled:
+        message = (
+            f"the norms of `{adapter.name}` keep their eps of {before.slots['norm.eps']}, and the switch asks for"
+            f" {after.slots['norm.eps']}: the function is not kept exactly"
+        )
+        warnings.warn(message, stacklevel=3)
