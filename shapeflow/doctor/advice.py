@@ -12,6 +12,7 @@ from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.progress import unnamed_counter
 from shapeflow.laws.logs.series import Progress
 
 
@@ -89,6 +90,8 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
     steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
     if timed and not (roles.step or roles.tokens or roles.epochs or roles.samples):
         steps = f"; add a column of steps or tokens, or multiply `{timed}` by the FLOPs that were done per unit of it"
+    if not (roles.step or roles.tokens or epochs or roles.epochs or roles.samples) and roles.counters:
+        yield unnamed_counter(roles.counters)
     if not roles.step and roles.tokens:
         steps = "; in a file with a model, its FLOPs per token are used"
     elif epochs:

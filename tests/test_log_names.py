@@ -1,0 +1,119 @@
+"""Columns of names that nobody listed: what is not known is not taken for anything, and said with what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trainers
+
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.compiler import fit_file
+from shapeflow.doctor import Table, examine
+from shapeflow.laws.logs.finding import words
+
+MODEL = """
+model transformer(depth: 4, head_width: 32, mlp_ratio: 3, context: 256 tokens)
+metric loss
+data python_source(batch: 65536 tokens)
+objective next_token
+"""
+FLOPS = {64: 4.7e11, 128: 1.6e12, 256: 6.1e12}
+STEPS = range(40, 4001, 40)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def loss(width: int, step: float) -> float:
+    return 1.5 + 24 / width + 6e4 * width**0.3 * (step * FLOPS[width]) ** -0.35
+
+
+def rows(width: int, counter: str = "step", each: float = 1, **more: Any) -> list[dict[str, Any]]:
+    return [{counter: round(s * each), "val_loss": loss(width, s), **more} for s in STEPS]
+
+
+def sweep(counter: str = "step", each: float = 1) -> Table:
+    trainers.table(Path("a.csv"), [{"width": width, **row} for width in FLOPS for row in rows(width, counter, each)])
+    return table("a.csv")
+
+
+def table(name: str) -> Table:
+    report = Report()
+    (found,) = examine([name], report).tables
+    assert not report.errors
+    return found
+
+
+def role(found: Table, name: str) -> str:
+    return next(column.role for column in found.columns if column.name == name)
+
+
+def fitted(text: str) -> tuple[Mapping[Any, Any], list[Diagnostic]]:
+    Path("a.shape").write_text(text)
+    report = Report()
+    try:
+        _, found = fit_file(Path("a.shape"), (), report)
+    except Refused as refused:
+        return {}, list(refused.diagnostics)
+    return found.laws, report.diagnostics
+
+
+@pytest.mark.parametrize("name", ["chars", "env_steps", "rollouts", "ticks", "decode_step", "frames"])
+def test_what_rises_is_not_thereby_a_step(name: str) -> None:
+    found = sweep(name)
+    assert not role(found, name)
+    assert not found.sentences
+    assert any(f'`step: "{name}"`' in line and f'`compute: "{name}"`' in line for line in found.advice)
+    axis = "axis width in [64, 128, 256] via width_expand\n"
+    end = "\ntraversal steepest\nbudget 24.38 PFLOPs\n"
+    laws, (said,) = fitted(f'{MODEL}{axis}laws from fit("a.csv"){end}')
+    assert (len(laws), said.code) == (0, "missing-column")
+    assert f'`step: "{name}"`' in str(said.help)
+    laws, _ = fitted(f'{MODEL}{axis}laws from fit("a.csv", step: "{name}", step_unit: 1 steps){end}')
+    assert len(laws) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "each", "counts"),
+    [
+        ("epochs_done", 0.025, "epochs"),
+        ("seqs", 256, "samples"),
+        ("kimg", 0.256, "samples"),
+        ("examples_seen", 256, "samples"),
+        ("days", 0.1, "time"),
+        ("completed_updates", 1, "step"),
+    ],
+)
+def test_words_of_counters(name: str, each: float, counts: str) -> None:
+    found = sweep(name, each)
+    assert role(found, name) == counts
+    assert bool(found.sentences) == (counts == "step")
+
+
+def test_words_of_multiples() -> None:
+    assert [words.count_of(name) for name in ("kimg", "n_params_m", "params_b", "seqs")] == [1e3, 1e6, 1e9, 1.0]
+
+
+@pytest.mark.parametrize("name", ["lrate", "step_size", "eta", "learn_rate", "optim/lrate", "group0.eta"])
+def test_a_learning_rate_by_words_and_values(name: str) -> None:
+    found = [
+        {"width": width, **row, "flops": row["step"] * FLOPS[width], name: 3e-4 * (1 - row["step"] / 4100)}
+        for width in FLOPS
+        for row in rows(width)
+    ]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert role(examined, name) == "learning rate"
+    assert examined.curves is not None
+    assert examined.curves.learning_rate == "falling"
+
+
+def test_the_time_that_is_left_is_no_learning_rate() -> None:
+    left = [{"width": width, **row, "eta": 4100 - row["step"]} for width in FLOPS for row in rows(width)]
+    trainers.table(Path("a.csv"), left)
+    assert role(table("a.csv"), "eta") == "time"
