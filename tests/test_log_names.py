@@ -117,3 +117,33 @@ def test_the_time_that_is_left_is_no_learning_rate() -> None:
     left = [{"width": width, **row, "eta": 4100 - row["step"]} for width in FLOPS for row in rows(width)]
     trainers.table(Path("a.csv"), left)
     assert role(table("a.csv"), "eta") == "time"
+
+
+def by_epoch(width: int, size: int, first: int, more: bool) -> list[dict[str, Any]]:
+    """Rows of a run whose steps are counted within epochs of `size` steps."""
+    found = [(s - 1) // size for s in STEPS]
+    return [
+        {"width": width, "step": s - size * at - first, "val_loss": loss(width, s), **({"epoch": at} if more else {})}
+        for s, at in zip(STEPS, found, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("size", "first", "more"), [(400, 0, True), (400, 1, False), (410, 0, True), (1000, 0, False)])
+def test_steps_that_begin_again_at_every_epoch(size: int, first: int, more: bool) -> None:
+    trainers.table(Path("a.csv"), [row for width in FLOPS for row in by_epoch(width, size, first, more)])
+    found = table("a.csv")
+    assert not found.sentences
+    assert any("begin again while the run goes on" in line for line in found.advice)
+    axis = "axis width in [64, 128, 256] via width_expand\n"
+    laws, said = fitted(f'{MODEL}{axis}laws from fit("a.csv")\ntraversal steepest\nbudget 24.38 PFLOPs\n')
+    assert (len(laws), [one.code for one in said]) == (0, ["wrong-counter"])
+    assert ('`step: "epoch"`' in str(said[0].help)) == more
+    assert "`run`" in str(said[0].help)
+
+
+def test_a_run_that_resumed_twice_is_read() -> None:
+    done = {w: [*rows(w)[:40], *rows(w)[30:70], *rows(w)[65:]] for w in FLOPS}
+    trainers.table(Path("a.csv"), [{"width": width, **row} for width, found in done.items() for row in found])
+    axis = "axis width in [64, 128, 256] via width_expand\n"
+    laws, said = fitted(f'{MODEL}{axis}laws from fit("a.csv")\ntraversal steepest\nbudget 24.38 PFLOPs\n')
+    assert (len(laws), [one.code for one in said if one.severity == "error"]) == (3, [])

@@ -158,8 +158,8 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         yield f"no run has more than {facts.points[1]} points: a law needs at least 5 per shape, better 12 per run"
     if facts.restarted:
         yield (
-            f"the steps of {facts.restarted} runs begin again with lower errors than before: add what a run had "
-            "counted before it was continued, or separate several runs by `run`"
+            f"the steps of {facts.restarted} runs begin again while the run goes on: add what a run had counted before "
+            f"it was continued, {_in_epochs(roles)}or separate several runs by `run`"
         )
     elif facts.repeated:
         yield f"{facts.repeated} steps were logged more than once: the last one is used; separate several runs by `run`"
@@ -189,6 +189,11 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         )
     if words.is_share(roles.errors[0]) and facts.error[1] > 1:
         yield f"`{roles.errors[0]}` is above 1: divide percentages by 100"
+
+
+def _in_epochs(roles: Roles) -> str:
+    """The setting that counts by epochs, if they are known."""
+    return f'count by `step: "{roles.epochs}", step_unit: 40 steps` (those of an epoch), ' if roles.epochs else ""
 
 
 def _of_cut(roles: Roles, facts: CurveFacts, cut: Cut) -> str:

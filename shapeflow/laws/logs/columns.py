@@ -128,7 +128,7 @@ class Finder:
                 self.column("axes", [column], names, file)
         if len(self.missed) > before:
             return None
-        return Series(error, compute, step, rate, runs, axes, given, guessed, size)
+        return Series(error, compute, step, rate, runs, axes, given, guessed, size, table.roles.epochs)
 
     def named(
         self,
