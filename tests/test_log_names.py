@@ -12,6 +12,7 @@ import trainers
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.compiler import fit_file
 from shapeflow.doctor import Table, examine
+from shapeflow.laws.joint.table import Named, read_tables
 from shapeflow.laws.logs.finding import words
 
 MODEL = """
@@ -147,3 +148,62 @@ def test_a_run_that_resumed_twice_is_read() -> None:
     axis = "axis width in [64, 128, 256] via width_expand\n"
     laws, said = fitted(f'{MODEL}{axis}laws from fit("a.csv")\ntraversal steepest\nbudget 24.38 PFLOPs\n')
     assert (len(laws), [one.code for one in said if one.severity == "error"]) == (3, [])
+
+
+@pytest.mark.parametrize("run", [True, False])
+@pytest.mark.parametrize("name", ["channels_out", "rnn_cells", "n_params_m"])
+def test_a_constant_axis_hides_no_other_size(name: str, run: bool) -> None:
+    found = [
+        {name: width, "depth": 4, **({"run": f"r{width}"} if run else {}), **row, "flops": row["step"] * FLOPS[width]}
+        for width in FLOPS
+        for row in rows(width)
+    ]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert not examined.sentences
+    assert any(f"`{name}` (64, 128, 256)" in line and f'`axes: (width: "{name}")`' in line for line in examined.advice)
+    axis = "axis width in [64, 128, 256] via width_expand\nmetric loss\n"
+    laws, _ = fitted(
+        f'{axis}laws from fit("a.csv", axes: (width: "{name}"))\ntraversal steepest\nbudget 24.38 PFLOPs\n'
+    )
+    assert len(laws) == 3
+
+
+@pytest.mark.parametrize("name", ["hidden_dim", "config.n_embd", "cfg_d_model", "model.dim", "units"])
+def test_names_of_widths(name: str) -> None:
+    found = [{name: width, "depth": 4, **row, "run": f"r{width}"} for width in FLOPS for row in rows(width)]
+    trainers.table(Path("a.csv"), found)
+    assert any(line.startswith("axis width in [64, 128, 256]") for line in table("a.csv").sentences)
+
+
+def test_a_size_of_no_known_name_in_the_configurations() -> None:
+    for width in FLOPS:
+        trainers.table(Path(f"runs/{'abc'[list(FLOPS).index(width)]}/log.csv"), rows(width, depth=4))
+        Path(f"runs/{'abc'[list(FLOPS).index(width)]}/config.json").write_text(f'{{"net": {{"broadness": {width}}}}}')
+    examined = table("runs")
+    assert not examined.sentences
+    assert any('`axes: (width: "broadness")`' in line for line in examined.advice)
+
+
+@pytest.mark.parametrize(
+    ("size", "data", "error"),
+    [
+        ("non_emb_params", "tokens_b", "final_val_loss"),
+        ("n_params_m", "consumed_tokens", "c4_eval_loss"),
+        ("non_embedding_params", "tokens_total", "heldout_nll"),
+    ],
+)
+def test_a_table_of_ends_has_the_columns_of_doctor(size: str, data: str, error: str) -> None:
+    found = []
+    for n in (1e7, 3e7, 1e8, 3e8):
+        for d in (1e9, 3e9, 1e10, 3e10):
+            value = 1.8 + 482 / n**0.35 + 2085 / d**0.37
+            per = {size: n / words.count_of(size), data: d / words.count_of(data)}
+            found.append({"id": f"r{n:g}-{d:g}", **per, "train_loss": value - 0.1, error: value})
+    trainers.table(Path("a.csv"), found)
+    read = read_tables([Path("a.csv")], Named())
+    assert read.columns["loss"] == error
+    assert read.points.size.max() == pytest.approx(3e8)
+    assert read.points.tokens.max() == pytest.approx(3e10)
+    examined = table("a.csv")
+    assert [role(examined, name) for name in (size, data, error)] == ["parameters", "tokens", "error"]

@@ -68,6 +68,8 @@ class Roles:
     """A column that tells rows of held-out errors from others, and its value for them."""
     moved: tuple[str, ...] = ()
     """Axes that change within runs."""
+    unshaped: tuple[str, ...] = ()
+    """Columns in which runs differ although no axis does: one of them may be the axis."""
     differs: tuple[str, ...] = ()
     """Other columns in which runs of the same shape differ."""
     of: Mapping[str, Found] = attrs.field(factory=dict)
@@ -111,6 +113,10 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     # Where a row is a whole run, its progress differs between the rows.
     within = [FILE] if each else keys
     progress = {role: _progress(taken, by_role.get(role, ()), within) for role in ("epochs", "tokens", "samples")}
+    differs = differs_of(columns, taken, axes, runs, of)
+    # Columns that separate runs, and are not the names of runs.
+    apart = [name for name in run if name not in by_role.get("run", ()) and not words.is_learning_rate(name)]
+    unshaped = () if each else _unshaped(columns, axes, [*differs, *apart], of)
     return Roles(
         compute=compute,
         flops=flops,
@@ -124,11 +130,12 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         runs=runs,
         run=run,
         ends=each is not None,
-        axes=axes,
+        axes={} if unshaped else axes,
+        unshaped=unshaped,
         where=where,
         split=split,
         moved=moved,
-        differs=differs_of(columns, taken, axes, runs, of),
+        differs=differs,
         of=of,
     )
 
@@ -144,6 +151,18 @@ def _axes(columns: Mapping[str, Column], found: Sequence[str], of_axes: AxisWord
     # A constant column is used as an axis only if there is no other axis.
     one = {axis: name for axis, name in axes.items() if axis not in of_axes.named}
     return varied or dict(list(one.items())[:1])
+
+
+def _unshaped(
+    columns: Mapping[str, Column], axes: Mapping[str, str], differs: Sequence[str], of: Mapping[str, Found]
+) -> tuple[str, ...]:
+    """Columns that differ between runs of one shape and may be what the shapes differ in: numbers of parameters, and,
+    if no axis varies, other columns that are neither names of runs nor learning rates."""
+    sizes = tuple(name for name in differs if of.get(name, Found()).role == "parameters")
+    if sizes or any(not columns[name].constant for name in axes.values()):
+        return sizes
+    others = [name for name in differs if name not in RUNS and of.get(name, Found()).role != "learning rate"]
+    return tuple(dict.fromkeys(others))
 
 
 def _step(
