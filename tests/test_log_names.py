@@ -151,7 +151,7 @@ def test_a_run_that_resumed_twice_is_read() -> None:
 
 
 @pytest.mark.parametrize("run", [True, False])
-@pytest.mark.parametrize("name", ["channels_out", "rnn_cells", "n_params_m"])
+@pytest.mark.parametrize("name", ["channels_out", "rnn_cells"])
 def test_a_constant_axis_hides_no_other_size(name: str, run: bool) -> None:
     found = [
         {name: width, "depth": 4, **({"run": f"r{width}"} if run else {}), **row, "flops": row["step"] * FLOPS[width]}
@@ -167,6 +167,14 @@ def test_a_constant_axis_hides_no_other_size(name: str, run: bool) -> None:
         f'{axis}laws from fit("a.csv", axes: (width: "{name}"))\ntraversal steepest\nbudget 24.38 PFLOPs\n'
     )
     assert len(laws) == 3
+
+
+def test_a_constant_axis_hides_no_number_of_parameters() -> None:
+    found = [{"n_params_m": w, "depth": 4, "run": f"r{w}", **row} for w in FLOPS for row in rows(w)]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert not examined.sentences
+    assert any("`n_params_m` differs between models" in line for line in examined.advice)
 
 
 @pytest.mark.parametrize("name", ["hidden_dim", "config.n_embd", "cfg_d_model", "model.dim", "units"])

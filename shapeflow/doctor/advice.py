@@ -120,7 +120,7 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
 
 def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
     sizes = [name for name, one in roles.of.items() if one.role == "parameters" and columns[name].few]
-    if roles.unshaped:
+    if set(roles.unshaped) - set(sizes):
         yield from _unshaped(columns, roles.unshaped)
     elif not roles.axes and sizes:
         yield (

@@ -228,10 +228,14 @@ def _beside(logs: Sequence[Source]) -> dict[Path, dict[str, str]]:
     values = {log.path: beside(log.path) for log in logs}
     shared = set.intersection(*(set(each) for each in values.values()))
     varied = [key for key in sorted(shared) if len({each[key] for each in values.values()}) > 1]
-    first = {axis_of(key): key for key in reversed(varied) if _of_numbers(key)}
+    first = {axis_of(key): key for key in sorted(varied, key=_nested, reverse=True) if _of_numbers(key)}
     keys = list(first.values()) or [key for key in varied if all(_may_be_size(each[key]) for each in values.values())]
     keys = [key for key in keys if "." not in key or key.rpartition(".")[2] not in keys][:MOST_KEYS]
     return {path: {key: each[key] for key in keys} for path, each in values.items()} if keys else {}
+
+
+def _nested(key: str) -> tuple[int, str]:
+    return key.count("."), key
 
 
 def _may_be_size(cell: str) -> bool:

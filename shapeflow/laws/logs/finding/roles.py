@@ -161,8 +161,9 @@ def _unshaped(
     sizes = tuple(name for name in differs if of.get(name, Found()).role == "parameters")
     if sizes or any(not columns[name].constant for name in axes.values()):
         return sizes
-    others = [name for name in differs if name not in RUNS and of.get(name, Found()).role != "learning rate"]
-    return tuple(dict.fromkeys(others))
+    known = {name for name in differs if name in RUNS or words.is_setting(name)}
+    known |= {name for name in differs if of.get(name, Found()).role == "learning rate"}
+    return tuple(dict.fromkeys(name for name in (*differs, *sizes) if name not in known or name in sizes))
 
 
 def _step(
