@@ -23,7 +23,10 @@ class Width(AxisHooks):
     example: ClassVar[str] = "[192, 384]"
     order: ClassVar[int] = 20
     usual: ClassVar[str] = "width_expand"
-    columns: ClassVar[tuple[str, ...]] = ("d_model", "hidden_size", "n_embd", "embed_dim", "model_dim")
+    columns: ClassVar[tuple[str, ...]] = (
+        "d_model", "hidden_size", "n_embd", "embed_dim", "model_dim", "hidden_dim", "dim", "dim_model", "dmodel",
+        "embedding_dim", "emb_dim", "n_embed", "hidden_units", "units", "n_hidden", "num_hidden", "hidden_channels",
+    )  # fmt: skip
 
     def check(self, value: Value, facts: DataFacts, model: Model | None = None) -> None:
         """Raises EditError `wrong-value`, `head-width-mismatch`."""

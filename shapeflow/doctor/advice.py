@@ -12,7 +12,11 @@ from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.progress import unnamed_counter
 from shapeflow.laws.logs.series import Progress
+
+SHOWN = 6
+"""Most values of a column that are listed."""
 
 
 def advice_of(
@@ -89,6 +93,8 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
     steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
     if timed and not (roles.step or roles.tokens or roles.epochs or roles.samples):
         steps = f"; add a column of steps or tokens, or multiply `{timed}` by the FLOPs that were done per unit of it"
+    if not (roles.step or roles.tokens or epochs or roles.epochs or roles.samples) and roles.counters:
+        yield unnamed_counter(roles.counters)
     if not roles.step and roles.tokens:
         steps = "; in a file with a model, its FLOPs per token are used"
     elif epochs:
@@ -114,7 +120,9 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
 
 def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
     sizes = [name for name, one in roles.of.items() if one.role == "parameters" and columns[name].few]
-    if not roles.axes and sizes:
+    if set(roles.unshaped) - set(sizes):
+        yield from _unshaped(columns, roles.unshaped)
+    elif not roles.axes and sizes:
         yield (
             f"`{sizes[0]}` differs between models, and nothing else tells their shapes apart: add a column `width` (or "
             "`depth`, ...) with the value that each size stands for"
@@ -143,6 +151,18 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
         yield f"runs of one shape also differ in {differs}, and one law is fitted to all: select one value by `where`"
 
 
+def _unshaped(columns: Mapping[str, Column], unshaped: Sequence[str]) -> Iterator[str]:
+    """The columns in which runs differ that would be taken for runs of one shape."""
+    listed = " and ".join(f"`{name}` ({', '.join(list(columns[name].values)[:SHOWN])})" for name in unshaped[:4])
+    whole = [name for name in unshaped if columns[name].whole and columns[name].numeric]
+    size = next(iter([*(name for name in whole if not words.PARAMETERS.fullmatch(words.plain(name))), *whole]), None)
+    setting = f'if `{size}` is the width, write `axes: (width: "{size}")` (or `depth`, ...); ' if size else ""
+    yield (
+        f"runs that would be taken for one shape differ in {listed}: {setting}if they are of one shape, select one "
+        f"value by `where: ({unshaped[0]}: ...)`"
+    )
+
+
 def rows_are_ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:
     """Whether each row is a separate run: there is no step column, and compute goes up and down or the size changes."""
     sizes = [columns[name] for name, one in roles.of.items() if one.role == "parameters"]
@@ -155,8 +175,8 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         yield f"no run has more than {facts.points[1]} points: a law needs at least 5 per shape, better 12 per run"
     if facts.restarted:
         yield (
-            f"the steps of {facts.restarted} runs begin again with lower errors than before: add what a run had "
-            "counted before it was continued, or separate several runs by `run`"
+            f"the steps of {facts.restarted} runs begin again while the run goes on: add what a run had counted before "
+            f"it was continued, {_in_epochs(roles)}or separate several runs by `run`"
         )
     elif facts.repeated:
         yield f"{facts.repeated} steps were logged more than once: the last one is used; separate several runs by `run`"
@@ -186,6 +206,11 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         )
     if words.is_share(roles.errors[0]) and facts.error[1] > 1:
         yield f"`{roles.errors[0]}` is above 1: divide percentages by 100"
+
+
+def _in_epochs(roles: Roles) -> str:
+    """The setting that counts by epochs, if they are known."""
+    return f'count by `step: "{roles.epochs}", step_unit: 40 steps` (those of an epoch), ' if roles.epochs else ""
 
 
 def _of_cut(roles: Roles, facts: CurveFacts, cut: Cut) -> str:

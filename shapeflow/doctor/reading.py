@@ -21,11 +21,13 @@ from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE, RUNS
 from shapeflow.laws.logs.finding.summary import Column, columns_of, merge
-from shapeflow.laws.logs.readers import PARTS, Block, Numerals, Piece, Row, Unreadable, Wanted
+from shapeflow.laws.logs.readers import PARTS, Block, Numerals, Piece, Row, Unreadable, Wanted, number
 from shapeflow.laws.logs.readers.numerals import notations
 from shapeflow.laws.logs.template import Template
 
 _BREAKS = re.compile(r"[\n\r]")
+MOST_KEYS = 4
+"""Most keys of configurations that may be axes."""
 CELLS = 400_000
 """The number of cells that are inspected to find the roles of columns."""
 
@@ -221,12 +223,24 @@ def _of_runs(
 
 
 def _beside(logs: Sequence[Source]) -> dict[Path, dict[str, str]]:
-    """Log -> the values of axes in the configuration next to it. Empty if they do not differ, or not all have one."""
-    values = {log.path: {key: cell for key, cell in beside(log.path).items() if _of_numbers(key)} for log in logs}
+    """Log -> the values of axes in the configuration next to it. If no axis differs there, those of other keys that
+    hold whole numbers and differ: one of them may be an axis. Empty if nothing differs, or not all have one."""
+    values = {log.path: beside(log.path) for log in logs}
     shared = set.intersection(*(set(each) for each in values.values()))
     varied = [key for key in sorted(shared) if len({each[key] for each in values.values()}) > 1]
-    first = {axis_of(key): key for key in reversed(varied)}
-    return {path: {key: each[key] for key in first.values()} for path, each in values.items()} if first else {}
+    first = {axis_of(key): key for key in sorted(varied, key=_nested, reverse=True) if _of_numbers(key)}
+    keys = list(first.values()) or [key for key in varied if all(_may_be_size(each[key]) for each in values.values())]
+    keys = [key for key in keys if "." not in key or key.rpartition(".")[2] not in keys][:MOST_KEYS]
+    return {path: {key: each[key] for key in keys} for path, each in values.items()} if keys else {}
+
+
+def _nested(key: str) -> tuple[int, str]:
+    return key.count("."), key
+
+
+def _may_be_size(cell: str) -> bool:
+    value = number(cell)
+    return isinstance(value, float) and value >= 2 and value.is_integer()
 
 
 def _of_numbers(column: str) -> bool:

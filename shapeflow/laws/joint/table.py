@@ -16,7 +16,7 @@ from shapeflow.ir.joint import PerToken
 from shapeflow.laws.joint.per_token import power_law
 from shapeflow.laws.joint.sizes import LARGEST, PER_PARAMETER
 from shapeflow.laws.joint.solver import JointPoints
-from shapeflow.laws.logs.finding.words import rate_in
+from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.points import Floats
 from shapeflow.laws.logs.readers import MissingExtra, Row, Unreadable, number, open_log, same
 from shapeflow.laws.logs.series import Product
@@ -127,28 +127,35 @@ def _columns(named: Named, names: Sequence[str], place: str) -> dict[str, Produc
         usual = _usual(what, names)
         if given is not None:
             found[what] = _product(given, names, what)
-        elif usual is not None:
-            found[what] = Product((usual,))
+        else:
+            likely = _by_words(what, names)
+            # As in `doctor`, errors on held-out data come before others.
+            held_out = what == "loss" and likely is not None and words.is_held_out(likely.columns[0])
+            if usual is not None and (words.is_held_out(usual) or not held_out):
+                found[what] = Product((usual,))
+            elif likely is not None:
+                found[what] = likely
     for what in ("tokens", "compute"):
         _no_rate(found.get(what), what)
     for column in (*(column for column, _ in named.where), *([named.run] if named.run else [])):
         _product(column, names, "run" if column == named.run else "where")
     needed = {"parameters": "the number of parameters", "loss": "the loss"}
-    lacking = [(what, words) for what, words in needed.items() if what not in found]
+    lacking = [(what, called) for what, called in needed.items() if what not in found]
     if "tokens" not in found and "compute" not in found:
         lacking.append(("tokens", "the number of tokens, or of compute"))
     if lacking:
-        what, words = lacking[0]
+        what, called = lacking[0]
         listed = ", ".join(f"`{name}`" for name in names[:12]) or "none"
-        help = f"name it with `--{what}`; a product works, too: `--{what} '1e6 * column'`"
-        message = f"no column of {words} is found"
+        product = "" if what == "loss" else f"; a product works, too: `--{what} '1e6 * column'`"
+        help = f"name it with `--{what} COLUMN`{product}"
+        message = f"no column of {called} is found"
         raise Refused(Diagnostic("missing-column", message, place=place, notes=(f"its columns: {listed}",), help=help))
     return found
 
 
 def _no_rate(product: Product | None, option: str) -> None:
     """Raise Refused (`wrong-counter`) for an amount per time, unless it is multiplied by a time."""
-    per_time = rate_in(() if product is None else product.columns)
+    per_time = words.rate_in(() if product is None else product.columns)
     if per_time is not None:
         message = f"`{per_time}` is an amount per time, not an amount of {option}"
         help = f"name a column of the {option} of whole runs, or multiply by one of seconds: "
@@ -160,6 +167,19 @@ def _usual(what: str, names: Sequence[str]) -> str | None:
     """Return the column with the first of the usual names."""
     plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(names)}
     return next((plain[name] for name in NAMES[what].split() if name in plain), None)
+
+
+def _by_words(what: str, names: Sequence[str]) -> Product | None:
+    """Return the column whose words say what it is, in the vocabulary that fits and `doctor` read; of losses, a
+    held-out one first."""
+    roles: Mapping[str, words.Role] = {"loss": "error", "parameters": "parameters", "tokens": "tokens"}
+    role = roles.get(what, "compute")
+    fitting = [name for name in names if words.role_of(name) == role and not (what == "loss" and words.is_share(name))]
+    first = min(fitting, key=lambda name: not words.is_held_out(name), default=None)
+    if first is None:
+        return None
+    unit = (words.flops_of(first) or 1.0) if what == "compute" else 1.0 if what == "loss" else words.count_of(first)
+    return Product((first,), unit)
 
 
 def _product(text: str, names: Sequence[str], option: str) -> Product:

@@ -11,7 +11,7 @@ from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
 from shapeflow.laws.logs.finding.roles import COMPUTE
-from shapeflow.laws.logs.progress import progress_of
+from shapeflow.laws.logs.progress import progress_of, unnamed_counter
 from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.series import Product, Progress, Series, error_names, evaluation
@@ -128,7 +128,7 @@ class Finder:
                 self.column("axes", [column], names, file)
         if len(self.missed) > before:
             return None
-        return Series(error, compute, step, rate, runs, axes, given, guessed, size)
+        return Series(error, compute, step, rate, runs, axes, given, guessed, size, table.roles.epochs)
 
     def named(
         self,
@@ -163,7 +163,8 @@ class Finder:
                 text = " * ".join((f"{unit:g}", *likely))
                 return Product(likely, unit), f"`{text}` FLOPs, by the names of the columns"
             if not derived and not (self.query.step and step is None):
-                self.missing("compute", COMPUTE[:2], names, file)
+                counters = () if step is not None or self.query.step else table.roles.counters
+                self.missing("compute", COMPUTE[:2], names, file, unnamed_counter(counters) if counters else None)
             return None, None
         text = self.filled(self.query.compute, given)
         factor, columns = self.query.flops, []
@@ -217,8 +218,11 @@ class Finder:
             self.missing(setting, wanted, names, file)
         return found
 
-    def missing(self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str) -> None:
-        """Report that none of the wanted columns exists (`missing-column`), once for each setting and column."""
+    def missing(
+        self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str, hint: str | None = None
+    ) -> None:
+        """Report that none of the wanted columns exists (`missing-column`), once for each setting and column. `hint`:
+        what to write, if that is known."""
         self.missed.append(setting)
         if f"{setting} {wanted[0]}" in self.reported:
             return
@@ -237,7 +241,10 @@ class Finder:
             request.at(setting),
             "" if name is None else "names it" if name in request.spans else f"`{name}` is not set",
             notes=[f"its columns: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"],
-            help=f"did you mean `{close}`?"
-            if close
-            else request.advice((setting, f"name the column with the setting `{{}}`{more}")),
+            help=hint
+            or (
+                f"did you mean `{close}`?"
+                if close
+                else request.advice((setting, f"name the column with the setting `{{}}`{more}"))
+            ),
         )

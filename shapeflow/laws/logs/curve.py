@@ -150,6 +150,7 @@ class Curve:
             # `sweep` wrote this table; it trains at a constant rate.
             run.learning_rate = "constant" if row.get(CONVENTION) else None
             run.counter = self.search.counter(series)
+            run.epochs = series.epochs
         at = number(step)
         if key not in self._begun and isinstance(at, float):
             self._begun.add(key)

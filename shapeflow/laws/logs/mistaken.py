@@ -13,6 +13,10 @@ from shapeflow.laws.logs.runs import Logs, Run
 Key = TypeVar("Key")
 FEWEST = 5
 """Fewest points that show it."""
+AGAIN = 2
+"""Fewest falls of a counter that begins again at every epoch."""
+PART, ALL = 0.25, 0.75
+"""A fall from the last to the first part of a counter's range is a new beginning, if nearly all falls are."""
 LOWER = -0.05
 """If the steps that a run logged again have log errors lower by this (the median), its counter restarted: a run that
 resumed repeats its errors."""
@@ -44,7 +48,10 @@ def leave_out_copies(logs: Logs) -> None:
 def report_restarts(logs: Logs, request: LawRequest, report: Report) -> None:
     """Report runs whose counter began again while the run went on (`wrong-counter`)."""
     found = [run for run in logs.runs.values() if restarted(run)]
-    if found:
+    again = next((run for run in found if counts_again(run)), None)
+    if again is not None:
+        _report_each(again, len(found), request, report)
+    elif found:
         report.error(
             "wrong-counter",
             f"the steps of {len(found)} run{'s' * (len(found) != 1)} begin again, with lower errors than before",
@@ -58,6 +65,37 @@ def report_restarts(logs: Logs, request: LawRequest, report: Report) -> None:
         )
 
 
+def _report_each(run: Run, count: int, request: LawRequest, report: Report) -> None:
+    """Report a counter that begins again at every epoch."""
+    highest = max(before for before, _ in run.counted_back)
+    least = f"`step_unit: {highest:.0f} steps`" if highest >= 1 else "`step_unit: 40 steps`"
+    in_epochs = f'`{{}}: "{run.epochs}"` and the steps of an epoch, about {least}' if run.epochs else ""
+    report.error(
+        "wrong-counter",
+        f"the steps of {count} run{'s' * (count != 1)} begin again many times, as if they were counted within epochs",
+        request.at("step", "paths"),
+        "neither steps nor compute count from the start of the run",
+        notes=[f"{run.called}: the step falls {len(run.counted_back)} times, from about {highest:.6g} to its start"],
+        help=request.advice(
+            ("step", in_epochs or "name a column that counts from the start of the run with `{}`"),
+            ("run", "if these are several runs, name the column that identifies a run with `{}`"),
+        ),
+    )
+
+
 def restarted(run: Run) -> bool:
     """Return whether the counter of a run began again while the run went on."""
-    return len(run.lower) >= FEWEST and median(run.lower) < LOWER
+    return (len(run.lower) >= FEWEST and median(run.lower) < LOWER) or counts_again(run)
+
+
+def counts_again(run: Run) -> bool:
+    """Return whether the counter of a run begins again at every epoch: several times it falls from near its highest to
+    near its lowest value, after several rows. Rows in no order fall in half of the rows, and a run that resumed falls
+    from anywhere."""
+    falls = run.counted_back
+    steps = [point.step for point in run.points.values() if point.step is not None]
+    if len(falls) < AGAIN or not steps:
+        return False
+    low, high = min(steps), max(steps)
+    whole = sum(before >= high - PART * (high - low) and after <= low + PART * (high - low) for before, after in falls)
+    return whole >= ALL * len(falls) and len(steps) + run.repeated >= FEWEST * (len(falls) + 1)

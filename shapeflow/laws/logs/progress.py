@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from shapeflow.base.units import Amount
@@ -23,6 +23,18 @@ ASK = {
     "tokens": "say that it counts tokens: `step_unit: 1 tokens`",
 }
 """What a column counts -> the help of the error."""
+
+
+def unnamed_counter(counters: Sequence[str]) -> str:
+    """Return what to write for columns that rise along the runs and whose names do not say what they count."""
+    first = counters[0]
+    others = f" (and {', '.join(f'`{name}`' for name in counters[1:4])})" if counters[1:] else ""
+    return (
+        f"`{first}`{others} rises along the runs, but its name does not say what it counts: write "
+        f'`step: "{first}"` if steps of the optimizer, `step: "{first}", step_unit: 1 tokens` if '
+        f"tokens (`40 steps` for epochs, "
+        f'`1 samples` for images, `1024 tokens` for sequences of 1024), `compute: "{first}"` if FLOPs'
+    )
 
 
 class Finds(Protocol):

@@ -21,6 +21,8 @@ from shapeflow.laws.logs.usable import unusable
 
 FEW = 32
 """Fewer rows than this are added one by one."""
+FALLS = 1000
+"""Maximum number of falls of the step of a run that are kept."""
 RUNS = 10_000
 """Maximum number of runs in all logs. More runs mean that a column that differs in every row was used as their name."""
 SHUFFLED = 0.05
@@ -73,6 +75,12 @@ class Run:
     """Step -> compute, from rows without an error."""
     _waiting: Halved = attrs.field(factory=Halved)
     """Step -> error, from rows without compute."""
+    counted_back: list[tuple[float, float]] = attrs.field(factory=list)
+    """Of each row whose step is below that of the row before: the step before, and its own; the first `FALLS`."""
+    epochs: str | None = None
+    """The column that counts the epochs of its rows, if there is one."""
+    _last: float | None = None
+    """The step of the last point."""
     _back: int = 0
     """Number of times that step and compute decreased together, as where rows are not in order."""
     _seen: tuple[float, float] | None = None
@@ -181,6 +189,8 @@ class Run:
         if self.end is None or furthest.compute >= self.end.compute:
             self.end = furthest
         dropped = self._points.extend(compute, error, step)
+        if dropped is not None and step is not None:
+            self._last = float(step[-1])
         if dropped is None:
             for at in range(len(compute)):
                 self._put(point(at))
@@ -188,6 +198,10 @@ class Run:
             self.excluded["resampling"] += dropped
 
     def _put(self, point: Point) -> None:
+        if point.step is not None:
+            if self._last is not None and point.step < self._last and len(self.counted_back) < FALLS:
+                self.counted_back.append((self._last, point.step))
+            self._last = point.step
         key = point.compute if point.step is None else point.step
         last = next(reversed(self.points.values()), None)
         if key in self.points:

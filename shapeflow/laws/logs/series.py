@@ -99,6 +99,8 @@ class Series:
     """How the column of compute was found, if no setting and no usual name says so."""
     size: str | None = None
     """The column of the number of parameters, if it is needed."""
+    epochs: str | None = None
+    """The column that counts epochs, if there is one."""
 
     @property
     def evaluation(self) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import attrs
 
 from shapeflow.laws.logs.finding.words import plain
+
+_CONFIGURATION = re.compile(r"^(?:(?:config|cfg|args|hparams|hp|params|model|arch|conf)_)+")
 
 
 @attrs.frozen
@@ -20,4 +23,6 @@ class AxisWords:
 
     def of(self, name: str) -> str | None:
         """The axis that a column of this name contains; None if it is not the name of an axis."""
-        return self.columns.get(plain(name))
+        # `config.n_embd`, `args.model.d_model`
+        ends = (name, re.split(r"[./]", name)[-1], _CONFIGURATION.sub("", plain(name)))
+        return next((self.columns[end] for end in map(plain, ends) if end in self.columns), None)

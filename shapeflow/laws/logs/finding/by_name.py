@@ -21,6 +21,9 @@ FILE = "\0file"
 run."""
 HIGHEST_RATE = 100.0
 """No learning rate is above this."""
+MAY_BE_RATE = 1.0
+"""A column that may be a learning rate or a time by its name is a learning rate if it is never above this."""
+RISES = "it rises along the runs, but its name does not say what it counts"
 
 
 @attrs.frozen
@@ -65,10 +68,14 @@ def _one(column: Column, rows: Sequence[Row], keys: Sequence[str], axes: AxisWor
         return Found("", "named like compute, but never above 0")
     if role == "learning rate" and not 0 <= column.low <= column.high <= HIGHEST_RATE:
         return Found("", "named like a learning rate, but not between 0 and 100")
+    if role in ("", "time") and words.may_be_learning_rate(name) and 0 <= column.low <= column.high <= MAY_BE_RATE:
+        return Found("learning rate", f"its name and its values, which are {MAY_BE_RATE:g} at most", "guess")
     if role == "step" and not column.whole:
         return None
     if fits:
-        return Found("step", "it rises along every run", "guess")
+        # `batch` may number the updates; nothing else that is called like an axis does.
+        batches = words.words(name)[-1:] in (("batch",), ("batches",))
+        return Found("step", "it rises along every run", "guess") if batches else Found("", RISES)
     return Found(role, "its name", "certain" if plain == role else "likely") if role else None
 
 

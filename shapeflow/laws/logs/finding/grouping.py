@@ -198,7 +198,7 @@ def differs_of(
             not column.few
             or (name in runs and role != "learning rate" and not words.is_learning_rate(name))
             or name in axes.values()
-            or (role not in ("", "learning rate") and name not in runs)
+            or (role not in ("", "learning rate", "parameters") and name not in runs)
         ):
             continue
         of_run: dict[tuple[str, ...], set[str]] = {}

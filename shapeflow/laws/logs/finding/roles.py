@@ -9,7 +9,7 @@ import attrs
 
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
-from shapeflow.laws.logs.finding.by_name import FILE, RUNS, Found, named
+from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, Found, named
 from shapeflow.laws.logs.finding.grouping import differs_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
@@ -22,12 +22,14 @@ STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_ste
 LOGGED = "_step"
 """The counter of W&B: calls of its logger, which are steps only if nothing better is there."""
 RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
+FEWEST = 5
+"""The smallest number of values of a counter."""
 FEW = 12
 """The smallest number of held-out values that is enough for a fit."""
-MOST_STEPS = 1e8
-"""No run has more steps than this: a larger number of no known name counts something else."""
 LEAST_FLOPS = 1e10
 """A column `C` that reaches this counts FLOPs, in the notation of papers on scaling laws."""
+LEAST_PARAMETERS = 1000.0
+"""A smaller number of parameters is in a unit that its name does not state."""
 CREATED = "Created"
 STILL = "named like compute, but it does not grow along a run"
 USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
@@ -49,6 +51,8 @@ class Roles:
     tokens: str | None = None
     samples: str | None = None
     """Columns of progress that are not steps."""
+    counters: tuple[str, ...] = ()
+    """Columns that rise along the runs and whose names do not say what they count."""
     rate: str | None = None
     runs: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
@@ -64,6 +68,8 @@ class Roles:
     """A column that tells rows of held-out errors from others, and its value for them."""
     moved: tuple[str, ...] = ()
     """Axes that change within runs."""
+    unshaped: tuple[str, ...] = ()
+    """Columns in which runs differ although no axis does: one of them may be the axis."""
     differs: tuple[str, ...] = ()
     """Other columns in which runs of the same shape differ."""
     of: Mapping[str, Found] = attrs.field(factory=dict)
@@ -83,7 +89,10 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     axes = _axes(columns, by_role.get("axis", ()), words_of_axes)
     called = [name for name in by_role.get("run", ()) if columns[name].few]
     step = _step(columns, rows, of, by_role.get("step", ()), [FILE, *called, *axes.values()])
-    where, moved = where_of(columns, rows, axes, step, called)
+    counters = _counters(columns, rows, of)
+    # What rises shows the order of the rows of a run, whatever it counts.
+    along = step or next(iter(counters), None)
+    where, moved = where_of(columns, rows, axes, along, called)
     split = split_of(columns, rows, by_role.get("error", ()))
     where = where or split
     of.update({split[0]: Found("", "it tells held-out errors from others")} if split else {})
@@ -95,15 +104,19 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         # The last count of a logger's calls is no number of steps.
         step = None
     usual = tuple(name for name in RUNS if name in columns)
-    runs, run = ((each,), ()) if each else runs_of(columns, taken, axes, step, by_role.get("run", ()), of)
+    runs, run = ((each,), ()) if each else runs_of(columns, taken, axes, along, by_role.get("run", ()), of)
     of.update((name, Found("run", "it separates the runs")) for name in runs if name not in (*usual, each))
     keys = [FILE, *axes.values(), *runs]
-    compute, flops = _compute(taken, of, by_role, None if each else step, keys)
+    compute, flops = _compute(taken, of, by_role, None if each else along, keys)
     of.update((name, Found()) for name in set(by_role.get("axis", ())) - set(axes.values()))
-    errors = _errors_of(columns, taken, of, by_role.get("error", ()), step or next(iter(compute), None), axes, keys)
+    errors = _errors_of(columns, taken, of, by_role.get("error", ()), along or next(iter(compute), None), axes, keys)
     # Where a row is a whole run, its progress differs between the rows.
-    along = [FILE] if each else keys
-    progress = {role: _progress(taken, by_role.get(role, ()), along) for role in ("epochs", "tokens", "samples")}
+    within = [FILE] if each else keys
+    progress = {role: _progress(taken, by_role.get(role, ()), within) for role in ("epochs", "tokens", "samples")}
+    differs = differs_of(columns, taken, axes, runs, of)
+    # Columns that separate runs, and are not the names of runs.
+    apart = [name for name in run if name not in by_role.get("run", ()) and not words.is_learning_rate(name)]
+    unshaped = () if each else _unshaped(columns, axes, [*differs, *apart], of)
     return Roles(
         compute=compute,
         flops=flops,
@@ -112,15 +125,17 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         epochs=progress["epochs"],
         tokens=progress["tokens"],
         samples=progress["samples"],
+        counters=() if each else tuple(name for name in counters if not of[name].role),
         rate=_rate(taken, of, by_role.get("learning rate", ()), keys),
         runs=runs,
         run=run,
         ends=each is not None,
-        axes=axes,
+        axes={} if unshaped else axes,
+        unshaped=unshaped,
         where=where,
         split=split,
         moved=moved,
-        differs=differs_of(columns, taken, axes, runs, of),
+        differs=differs,
         of=of,
     )
 
@@ -138,6 +153,19 @@ def _axes(columns: Mapping[str, Column], found: Sequence[str], of_axes: AxisWord
     return varied or dict(list(one.items())[:1])
 
 
+def _unshaped(
+    columns: Mapping[str, Column], axes: Mapping[str, str], differs: Sequence[str], of: Mapping[str, Found]
+) -> tuple[str, ...]:
+    """Columns that differ between runs of one shape and may be what the shapes differ in: numbers of parameters, and,
+    if no axis varies, other columns that are neither names of runs nor learning rates."""
+    sizes = tuple(name for name in differs if of.get(name, Found()).role == "parameters")
+    if sizes or any(not columns[name].constant for name in axes.values()):
+        return sizes
+    known = {name for name in differs if name in RUNS or words.is_setting(name)}
+    known |= {name for name in differs if of.get(name, Found()).role == "learning rate"}
+    return tuple(dict.fromkeys(name for name in (*differs, *sizes) if name not in known or name in sizes))
+
+
 def _step(
     columns: Mapping[str, Column],
     rows: Sequence[Row],
@@ -145,37 +173,33 @@ def _step(
     found: Sequence[str],
     keys: Sequence[str],
 ) -> str | None:
-    """The column of steps: by its name, else a counter that is nothing else."""
+    """The column of steps, by its name."""
     moving = [name for name in found if varies(rows, name, keys)]
     likely = [name for name in moving if not words.is_setting(name) and name != LOGGED]
     order = [*(name for name in STEP if name in moving), *likely, LOGGED, *moving, *(n for n in STEP if n in found)]
-    step = next((name for name in order if name in found), None) or _counter(columns, rows, of)
+    step = next((name for name in order if name in found), None)
     for name in found:
         if name != step and (name not in moving or (words.is_setting(name) and not counts_up(rows, name, keys))):
             of[name] = Found("", "a setting: it does not change along a run")
-    if step is not None and (step not in of or not of[step].role):
-        of[step] = Found("step", "its name" if step in found else "whole numbers that rise and restart", "guess")
+    if step is not None and not of[step].role:
+        of[step] = Found("step", "its name", "guess")
     return step
 
 
-def _counter(columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str, Found]) -> str | None:
-    """A column that counts steps: whole numbers that rise in nearly all rows and restart in some; None if there is
-    none."""
+def _counters(columns: Mapping[str, Column], rows: Sequence[Row], of: dict[str, Found]) -> list[str]:
+    """Columns of no known name whose values rise in nearly all rows: they count something. Those that an axis is called
+    like are among them."""
+    found = [name for name, one in of.items() if one.why == RISES]
     for name, column in columns.items():
-        if (
-            name in of
-            or words.counts_otherwise(name)
-            or not (column.numeric and column.whole)
-            or column.low < 0
-            or column.high > MOST_STEPS
-            or len(column.values) < 5
-        ):
+        if name in of or not column.numeric or column.low < 0 or len(column.values) < FEWEST:
             continue
         values = numbers_of(rows, name)
         rises = sum(after > before for before, after in pairwise(values))
-        if rises >= 0.8 * (len(values) - 1) > 0:
-            return name
-    return None
+        if rises >= 0.8 * (len(values) - 1) > 0 and len(set(values)) >= FEWEST:
+            of[name] = Found("", RISES)
+            found.append(name)
+    # Whole numbers count rather than others do.
+    return sorted(found, key=lambda name: not columns[name].whole)
 
 
 def _each(columns: Mapping[str, Column], rows: Sequence[Row], called: Sequence[str]) -> str | None:
@@ -218,15 +242,20 @@ def _compute(
                 of[name] = Found("compute", f"its name; one unit is {flops:g} FLOPs")
             return (name,), flops
         of[name] = Found("", STILL)
-    if "C" not in of and _is_flops(rows, keys):
+    if not of.get("C", Found()).role and _is_flops(rows, keys):
         of["C"] = Found("compute", f"numbers above {LEAST_FLOPS:g} that rise along the runs", "guess")
         return ("C",), 1.0
-    size = next(iter(by_role.get("parameters", ())), None)
+    size = next((name for name in by_role.get("parameters", ()) if _may_be_size(name, rows)), None)
     data = next((name for name in by_role.get("tokens", ()) if grows(rows, name, step, keys)), None)
     if size and data:
         of[data] = Found("tokens", "its name; 6 FLOPs for each parameter and token")
-        return (size, data), 6.0 * words.count_of(data)
+        return (size, data), 6.0 * words.count_of(data) * words.count_of(size)
     return (), 1.0
+
+
+def _may_be_size(name: str, rows: Sequence[Row]) -> bool:
+    """Whether a number of parameters, with the unit that its name states, is one that a model has."""
+    return max(numbers_of(rows, name), default=0.0) * words.count_of(name) >= LEAST_PARAMETERS
 
 
 def _is_flops(rows: Sequence[Row], keys: Sequence[str]) -> bool:

@@ -33,15 +33,30 @@ _GOOD = re.compile(r"acc\d?|accuracy|top|precision|recall|miou|iou|f|auc|bleu")
 _HELD_OUT = re.compile(r"(val|eval|valid|validation|validate|test|held|heldout|dev|evaluation)")
 _SHARE = {"err", "error"}
 _STEPS = {"step", "steps", "iteration", "iterations", "iter", "iters", "it", "update", "updates"}
-_OTHER_STEPS = {"micro", "microbatch", "eval", "evaluation", "val", "validation", "test", "epoch", "log", "logging"}
-"""Words of counters that are not of updates: micro-batches, evaluations, calls of a logger."""
+_OF_UPDATES = {
+    "global", "train", "training", "trainer", "optimizer", "optim", "optimiser", "opt", "gradient", "grad", "sgd",
+    "weight", "parameter", "current", "curr", "cur", "total", "max", "n", "num", "number", "completed", "done", "all",
+    "warmup", "cumulative", "cum", "mean", "avg", "last", "final", "batch", "learner", "lr", "run", "base", "min",
+    "init", "initial", "peak", "accumulation", "every", "progress", "idx", "index", "count",
+}  # fmt: skip
+"""Words next to `step` that leave it a step of the optimizer. With others (`eval_step`, `env_steps`, `micro_step`), the
+name does not say so."""
 _TIMES = {
     "seconds", "sec", "secs", "s", "ms", "time", "hours", "hour", "hrs", "minutes", "wall", "timestamp", "runtime",
-    "elapsed", "duration", "dt", "gpuhours", "eta", "latency",
+    "elapsed", "duration", "dt", "gpuhours", "eta", "latency", "day", "days", "weeks", "mins", "walltime",
 }  # fmt: skip
 _SPENT = {"clock", "total", "train", "training", "cumulative", "cum", "run", "since", "start", "spent"}
 """Words of a duration, in addition to those of times."""
 _PER = {"per", "tps", "mfu", "hfu", "throughput", "speed", "rate", "sps", "qps"}
+_SAMPLES = {
+    "sample", "samples", "example", "examples", "image", "images", "img", "imgs", "sequence", "sequences", "seq",
+    "seqs",
+}  # fmt: skip
+_SO_FAR = {
+    "done", "seen", "completed", "finished", "so", "far", "processed", "consumed", "passed", "idx", "index", "num",
+    "number", "count", "current",
+}  # fmt: skip
+"""Words after `epochs` that leave it a number of epochs."""
 _AMOUNT = {"total", "cumulative", "cum", "consumed", "seen", "processed"}
 _SETTING = {"total", "max", "num", "warmup", "peak", "base", "min", "init", "initial", "accumulation", "final", "every"}
 """Words of a setting of the run rather than of its progress, unless the values rise."""
@@ -49,10 +64,14 @@ _NEVER = {
     "grad", "gradient", "norm", "throughput", "util", "mem", "memory", "temp", "temperature", "weight", "decay",
     "gnorm", "momentum", "beta", "mfu", "gpu", "cpu", "clip",
 }  # fmt: skip
-_RATE_WORDS = {"lr", "lrm", "lrs"}
+_RATE_WORDS = {"lr", "lrm", "lrs", "lrate", "learnrate"}
+_MAY_BE_RATE = {("eta",), ("step", "size"), ("stepsize",), ("alpha",), ("opt", "rate"), ("optim", "rate")}
+"""Words that call a learning rate, or something else: the values decide."""
+_LEARNING = re.compile(r"(?:^| )learn(?:ing|er|ed)? ?r(?:ate)?s?(?: |$)")
 _NOT_RATE = {"loss", "time", "norm", "grad", "steps", "step"}
 PARAMETERS = re.compile(
-    r"(n|num|total|model|trainable)?_?(params|parameters|model_size)(_.*)?|model_size|non_embedding_params"
+    r"((n|num|number_of|total|model|trainable|active|non_emb(ed(ding)?)?|nonemb(ed(ding)?)?|n_non_emb(edding)?)_?)*"
+    r"(params?|parameters?|model_size)(_(?!norm|groups?$|std|mean).*)?"
 )
 RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "record", "model", "tag", "run_uuid")
 """Columns that may separate runs, in addition to those that a fit uses by default."""
@@ -103,8 +122,14 @@ def is_duration(name: str) -> bool:
 def is_learning_rate(name: str) -> bool:
     """Whether the words hold `lr` or `learning rate`, and nothing that has a rate of its own."""
     text = " ".join(words(name))
-    named = _has(name, _RATE_WORDS) or "learning rate" in text or "learningrate" in text
+    named = _has(name, _RATE_WORDS) or _LEARNING.search(text) is not None
     return named and not _has(name, _NOT_RATE)
+
+
+def may_be_learning_rate(name: str) -> bool:
+    """Whether a column of this name may be a learning rate or something else: `eta` and `step_size`."""
+    parts = words(re.split(r"[/.]", name)[-1])
+    return parts in _MAY_BE_RATE or parts[-2:] in _MAY_BE_RATE
 
 
 def is_setting(name: str) -> bool:
@@ -122,33 +147,41 @@ def flops_of(name: str) -> float | None:
 
 
 def count_of(name: str) -> float:
-    """The number that one unit of a column of tokens or samples stands for: 1e9 for `tokens_b`."""
+    """The number that one unit of a column of tokens, samples or parameters stands for: 1e9 for `tokens_b`."""
     parts = words(name)
     pairs = list(pairwise(parts))
     after = [COUNTS[part] for before, part in pairs if _is_data(before) and part in COUNTS]
     ahead = [COUNTS[part] for part, then in pairs if _is_data(then) and len(part) > 2 and part in COUNTS]
-    joined = [COUNTS[part[0]] for part in parts if part[1:] == "tokens" and part[0] in COUNTS]
+    joined = [COUNTS[part[0]] for part in parts if _is_multiple(part)]
     return next(iter([*after, *ahead, *joined]), 1.0)
 
 
 def _is_data(word: str) -> bool:
-    return word in ("token", "tokens", "samples", "sample", "examples", "images", "sequences")
+    return word in ("token", "tokens", "params", "parameters") or word in _SAMPLES
+
+
+def _is_multiple(word: str) -> bool:
+    """Whether this is a word of data after the letter of a multiple: `mtokens`, `kimg`."""
+    return word[:1] in COUNTS and (word[1:] == "tokens" or word[1:] in _SAMPLES) and word not in _SAMPLES
 
 
 def is_tokens(name: str) -> bool:
     """Whether this counts tokens: `tokens`, `consumed tokens`, `time/token`, `throughput/total_tokens`."""
-    joined = any(part[1:] == "tokens" and part[0] in COUNTS for part in words(name))
+    joined = any(part.endswith("tokens") and _is_multiple(part) for part in words(name))
     return (_has(name, {"tokens", "token"}) or joined) and not is_rate_of(name)
 
 
 def is_samples(name: str) -> bool:
-    """Whether this counts samples: `consumed samples`, `time/sample`, `images_seen`."""
-    return _has(name, {"samples", "sample", "examples", "images", "sequences"}) and not is_rate_of(name)
+    """Whether this counts samples: `consumed samples`, `time/sample`, `images_seen`, `kimg`."""
+    parts = words(name)
+    named = any(part in _SAMPLES or (_is_multiple(part) and "token" not in part) for part in parts)
+    return named and parts[-1] not in ("len", "length", "size") and not is_rate_of(name)
 
 
 def is_epochs(name: str) -> bool:
     """Whether this counts epochs."""
-    return words(name)[-1:] in (("epoch",), ("epochs",)) and not is_rate_of(name)
+    parts = [part for part in words(name) if part not in _SO_FAR]
+    return parts[-1:] in (["epoch"], ["epochs"]) and not is_rate_of(name)
 
 
 def is_step(name: str) -> bool:
@@ -159,8 +192,8 @@ def is_step(name: str) -> bool:
 
 
 def counts_otherwise(name: str) -> bool:
-    """Whether this counts micro-batches, evaluations or calls of a logger: `micro_step`, `eval_step`."""
-    return not _OTHER_STEPS.isdisjoint(words(name.rpartition("/")[2]))
+    """Whether this counts other steps than those of the optimizer, as far as it says: `micro_step`, `env_steps`."""
+    return not set(words(re.split(r"[/.]", name)[-1])) <= _OF_UPDATES | _STEPS
 
 
 def is_time(name: str) -> bool:
