@@ -23,7 +23,7 @@ from test_torch_run import go, refused, told
 
 from shapeflow.cli import answer
 from shapeflow.cli.group import COMMANDS
-from shapeflow.ir.events import RunEnded, RunStarted, StepDone
+from shapeflow.ir.events import RunBranched, RunEnded, RunStarted, StepDone
 from shapeflow.ir.plan_json import load, save
 from shapeflow.running.launchers import Launch
 from shapeflow.running.options import Options
@@ -199,10 +199,17 @@ def test_a_divergence_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert found is not None
     last = f"step-{int(found[1]) - 1:09d}"
     assert max(path.name for path in Path("r/checkpoints").iterdir()) == last
-    assert f"can go on by `--from r@{int(found[1]) - 1}`" in said
-    # The advice can be followed: settings of an optimizer hold from the first step.
-    assert "`shapeflow run nan.shape --set 'optimizer ...' -o r-2`" in said
-    assert run("nan.shape", "--set", "optimizer adamw(lr: 1e-3, warmup: 2 steps)", "-o", "r-2", "--quiet") == 0
+    # The advice can be followed.
+    origin = f"r@{int(found[1]) - 1}"
+    assert f"`shapeflow run nan.shape --set 'optimizer ...' --from {origin} --other-rates -o r-2`" in said
+    lower = ("nan.shape", "--set", "optimizer adamw(lr: 1e-3, warmup: 2 steps)", "--from", origin, "-o", "r-2")
+    assert run(*lower, "--quiet") == 1
+    assert "add `--other-rates` to `--from`" in capsys.readouterr().err
+    assert run(*lower, "--other-rates", "--quiet") == 0
+    branched = next(event for event in told(Path("r-2")) if isinstance(event, RunBranched))
+    assert branched.differs is not None
+    assert "`lr` is 1000.0 in its plan, 0.001 in this one" in branched.differs
+    assert run("nan.shape", "--other-rates", "-o", "r-3", "--quiet") == 2
     assert run("nan.shape", "-o", "r", "--quiet", "--resume") == 1
     assert "loss-not-finite" in capsys.readouterr().err
     # In the last step, it is no end of a run.

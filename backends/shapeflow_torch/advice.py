@@ -38,16 +38,13 @@ def _advised(found: Diagnostic, choices: Choices) -> Diagnostic:
 
 
 def _after_divergence(choices: Choices) -> str:
-    """How to train without the divergence. `--resume` would make the same steps again, and diverge again.
-
-    The settings of an optimizer hold from the first step, so that no checkpoint serves a plan with others."""
+    """How to train without the divergence. `--resume` would make the same steps again, and diverge again."""
     change = "lower the learning rate, lengthen the warm-up or lower `weight_decay`"
     fresh = choices.folder.with_name(f"{choices.folder.name}-2")
-    words = [shlex.quote(choices.options.file), "--set", "'optimizer ...'", "-o", shlex.quote(str(fresh))]
-    sets = not choices.options.file.endswith(".json") and not Path(choices.options.file).is_dir()
-    again = f"`shapeflow run {' '.join(words)}`" if sets else "compile the plan again, and start a new run"
     last = newest(choices.folder / CHECKPOINTS)
-    if last is None:
-        return f"{change}: {again}"
-    source = f"{choices.folder}@{step_in(last)}"
-    return f"{change}: {again}; a plan that differs only later, as by a cooldown, can go on by `--from {source}`"
+    source = None if last is None else shlex.quote(f"{choices.folder}@{step_in(last)}")
+    go_on = "" if source is None else f" --from {source} --other-rates"
+    words = [shlex.quote(choices.options.file), "--set", f"'optimizer ...'{go_on}", "-o", shlex.quote(str(fresh))]
+    if not choices.options.file.endswith(".json") and not Path(choices.options.file).is_dir():
+        return f"{change}: `shapeflow run {' '.join(words)}`"
+    return f"{change}: compile the plan again, and run it with `{go_on.strip() or f'-o {fresh}'}`"

@@ -39,9 +39,9 @@ def branch(
     require_machine(source, "torch")
     checkpoint = _chosen(origin, warn)
     before = plan_of(source, checkpoint)
-    check_history(source, before, plan, shared(checkpoint))
+    differs = check_history(source, before, plan, shared(checkpoint), origin.other_rates)
     check_data(source, data)
-    create(source, checkpoint, plan, folder)
+    create(source, checkpoint, plan, folder, differs)
 
 
 def _chosen(origin: Origin, warn: Callable[[Diagnostic], None]) -> Path:
@@ -60,13 +60,14 @@ def _chosen(origin: Origin, warn: Callable[[Diagnostic], None]) -> Path:
     raise Refused(Diagnostic("no-checkpoint", message, place=str(origin.folder), notes=notes, help=help_))
 
 
-def create(source: Path, checkpoint: Path, plan: Plan, folder: Path) -> None:
-    """Create a folder with a checkpoint of the run in `source` and its log up to there. Raises Refused."""
+def create(source: Path, checkpoint: Path, plan: Plan, folder: Path, differs: str | None = None) -> None:
+    """Create a folder with a checkpoint of the run in `source` and its log up to there. `differs`: how the plan of
+    these steps differs from `plan`. Raises Refused."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _clear(folder)
-        fill(source, checkpoint, plan, temporary)
+        fill(source, checkpoint, plan, temporary, differs)
         os.rename(temporary, folder)
         sync_folder(folder.parent)
     except OSError as error:
@@ -75,13 +76,13 @@ def create(source: Path, checkpoint: Path, plan: Plan, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def fill(source: Path, checkpoint: Path, plan: Plan, folder: Path) -> None:
+def fill(source: Path, checkpoint: Path, plan: Plan, folder: Path, differs: str | None = None) -> None:
     """Write the files of a run that goes on from a checkpoint of the run in `source`. Raises Refused; OSError."""
     before, step = plan_of(source, checkpoint), step_of(checkpoint, None)
     shutil.rmtree(folder, ignore_errors=True)
     adopt(checkpoint, folder / CHECKPOINTS / checkpoint.name, plan.digest)
     write_text(folder / DATA, read_text(source / DATA))
-    branched = RunBranched(step, before.digest, str(source), digest_of(checkpoint))
+    branched = RunBranched(step, before.digest, str(source), digest_of(checkpoint), differs)
     write_text(folder / EVENTS, lines_until(source / EVENTS, step, branched))
     if before.digest != plan.digest:
         plan_json.save(before, kept_as(folder, before.digest))

@@ -80,16 +80,26 @@ def shared(checkpoint: Path) -> int:
     return step_of(checkpoint, None) + (stage_of(checkpoint, None) is not None)
 
 
-def check_history(folder: Path, before: Plan, plan: Plan, step: int) -> None:
-    """Raise Refused `other-history` if two plans differ within the first `step` steps. `folder`: that of the run that
-    made them by the plan `before`."""
-    found = parting(before, plan)
+def check_history(folder: Path, before: Plan, plan: Plan, step: int, other_rates: bool = False) -> str | None:
+    """Return how two plans differ within the first `step` steps; None if they make the same ones. `folder`: that of the
+    run that made them by the plan `before`. `other_rates`: whether the settings of the optimizer, the schedule and the
+    cooldown may differ.
+
+    Raises Refused `other-history` if anything else differs."""
+    allowed = parting(before, plan)
+    if allowed is None or allowed.step >= step:
+        return None
+    found = parting(before, plan, rates=False) if other_rates else allowed
     if found is None or found.step >= step:
-        return
+        return allowed.said("its plan", "this one")
     message = f"the plan differs from that of the run in `{folder}` after step {found.step:,}"
     notes = (found.said("that plan", "this one"), f"the run would go on from step {step:,}")
     serve = [each for each in saved(folder / CHECKPOINTS) if each <= found.step]
     help_ = _advice(folder, serve, found)
+    if not other_rates and parting(before, plan, rates=False) is None:
+        help_ += (
+            "; to change the optimizer, schedule or cooldown from the checkpoint on, add `--other-rates` to `--from`"
+        )
     raise Refused(Diagnostic("other-history", message, place=str(folder), notes=notes, help=help_))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
@@ -53,6 +54,11 @@ PROFILED = 100
     callback=lambda _, __, text: None if text is None else _origin(text),
     metavar="FOLDER[@STEP]",
     help="Go on from a checkpoint of another run (the newest, or that of STEP), in a new folder.",
+)
+@click.option(
+    "--other-rates",
+    is_flag=True,
+    help="With --from: allow another optimizer setting, schedule or cooldown from the checkpoint on.",
 )
 @click.option(
     "--until",
@@ -109,6 +115,7 @@ def command(
     check_: bool,
     quiet: bool,
     as_json: bool,
+    other_rates: bool,
     **options: Any,
 ) -> int:
     """Train a model: execute the plan of a .shape file, a compiled plan, or the plan in a run's folder.
@@ -124,6 +131,10 @@ def command(
         help_ = "add `model`, `data` and `objective` sentences, or preview it with `shapeflow simulate`"
         raise Refused(Diagnostic("no-model", message, place=str(file), help=help_))
     _require_torch(machine, options)
+    if other_rates:
+        if options["origin"] is None:
+            raise click.UsageError("`--other-rates` belongs to `--from`.")
+        options["origin"] = attrs.evolve(options["origin"], other_rates=True)
     if threads is not None:
         use_threads(threads)
     if check_:

@@ -39,12 +39,14 @@ class RunStarted:
 class RunBranched:
     """The steps after this one follow another plan. `step`: number of steps done at the checkpoint from which the run
     goes on. `plan`: digest of the plan of these steps. `folder`: the run that made them; empty for this one.
-    `checkpoint`: digest of the checkpoint there."""
+    `checkpoint`: digest of the checkpoint there. `differs`: how the plan of these steps differs from the run's plan
+    before `step`; None if both make the same steps."""
 
     step: int
     plan: str
     folder: str
     checkpoint: str
+    differs: str | None = None
 
 
 @attrs.frozen
@@ -211,6 +213,7 @@ _KINDS: Mapping[str, Any] = {
     "loss": int | float,
     "learning_rate": int | float,
     "gradient_norm": int | float,
+    "differs": str,
     "throughput": int | float,
     "mfu": int | float,
     "memory": int,

@@ -43,21 +43,27 @@ class Parting:
         return f"{self.what} {self.one} in {first}, {again} in {second}"
 
 
-def parting(one: Plan, other: Plan) -> Parting | None:
-    """Where two plans part; None if they make the same steps. Both need a model.
+def parting(one: Plan, other: Plan, rates: bool = True) -> Parting | None:
+    """Where two plans part; None if they make the same steps. Both need a model. `rates`: whether the settings of their
+    optimizers, their schedules and cooldowns count.
 
     Looks at stages, stretches of blends and formulas of rates, not at each step."""
-    start = next(_from_the_start(one, other), None)
+    start = next(_from_the_start(one, other, rates), None)
     if start is not None:
         return start
-    found = [each for of in (_stages, _weights, _cooldown, _schedule) if (each := of(one, other)) is not None]
+    counted = (_stages, _weights, *((_cooldown, _schedule) if rates else ()))
+    found = [each for of in counted if (each := of(one, other)) is not None]
     return min(found, key=lambda each: each.step, default=None)
 
 
-def _from_the_start(one: Plan, other: Plan) -> Iterator[Parting]:
+def _from_the_start(one: Plan, other: Plan, rates: bool) -> Iterator[Parting]:
     """Differences that matter in every step."""
     for name in ("model", "data", "optimizer"):
-        yield from _spec(f"the {name}", *(_told(plan, name) for plan in (one, other)))
+        first, second = (_told(plan, name) for plan in (one, other))
+        if name == "optimizer" and not rates:
+            yield from _value(0, "the optimizer", first.name, second.name)
+        else:
+            yield from _spec(f"the {name}", first, second)
     yield from _order(one, other)
     for name in ("seed", "convention"):
         yield from _value(0, f"`{name}`", getattr(one, name), getattr(other, name))

@@ -66,7 +66,8 @@ def _at(run: Run, step: int) -> Measured | None:
 def _last(run: Run) -> Iterator[str]:
     for event in run.events:
         if isinstance(event, RunBranched) and event.folder:
-            yield f"the first {count(event.step)} steps are those of `{event.folder}`"
+            differs = "" if event.differs is None else f": {event.differs}"
+            yield f"the first {count(event.step)} steps are those of `{event.folder}`{differs}"
     if not run.measured:
         yield "nothing has been measured yet"
         return

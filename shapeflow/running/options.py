@@ -26,10 +26,12 @@ Compile = Literal["auto", "on", "off"]
 
 @attrs.frozen
 class Origin:
-    """The run that another one begins with. `step`: the checkpoint to start from; None: the newest."""
+    """The run that another one begins with. `step`: the checkpoint to start from; None: the newest. `other_rates`:
+    whether its steps may have had other settings of the optimizer, another schedule or another cooldown."""
 
     folder: Path
     step: int | None = None
+    other_rates: bool = False
 
 
 def _origin(value: Origin | tuple[Path, int | None] | None) -> Origin | None:
