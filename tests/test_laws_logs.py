@@ -340,11 +340,16 @@ def test_only_runs_of_one_shape_are_read(tmp_path: Path) -> None:
     sweep(tmp_path / "sweep", PATCHES[0], "grown", stages=[{"shape": shape.json()} for shape in PATCHES])
     sweep(tmp_path / "sweep", PATCHES[0], "blended", stages=[{"shape": PATCHES[0].json(), "blends": [{}]}])
     sweep(tmp_path / "sweep", PATCHES[0], "broken", stages=7)
+    sweep(tmp_path / "sweep", PATCHES[0], "lowered")
+    branched = {"event": "run_branched", "step": 1, "plan": "x", "folder": "y", "checkpoint": "z", "differs": "its lr"}
+    with (tmp_path / "sweep/lowered/events.jsonl").open("a") as log:
+        log.write(json.dumps(branched) + "\n")
     found, report = laws(Fit("sweep/*"), ask(tmp_path, metric="loss@own"), "skipped-runs")
     fits_the_truth(found)
     assert "`sweep/grown`: it changes shape on the way" in told(report)
     assert "`sweep/blended`: it blends shapes" in told(report)
     assert "`sweep/broken`: its plan cannot be read" in told(report)
+    assert "`sweep/lowered`: its optimizer or schedule was changed on the way" in told(report)
 
 
 def test_conventions_are_not_mixed(tmp_path: Path) -> None:

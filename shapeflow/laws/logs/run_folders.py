@@ -55,6 +55,9 @@ def _events(search: LogSearch, path: Path, run: Run, name: str) -> None:
             run.add(event.get("compute"), event["values"].get(metric), event.get("step"))
         elif event.get("event") == "run_started" and isinstance(step := number(event.get("step")), float):
             run.come_back(step)
+        elif event.get("event") == "run_branched" and isinstance(event.get("differs"), str):
+            search.logs.skipped[name] = "its optimizer or schedule was changed on the way (`--other-rates`)"
+            return
     search.close(log)
     if seen and metric not in seen:
         search.finder.missing("error", [metric], list(seen), name)
