@@ -34,6 +34,14 @@ def loss(width: int, step: float) -> float:
     return 1.5 + 24 / width + 6e4 * width**0.3 * (step * FLOPS[width]) ** -0.35
 
 
+@pytest.mark.parametrize(
+    "name", ["config.params", "cfg/model.num_parameters", "hp_params", "config.non_emb_params", "model_size"]
+)
+def test_settings_of_trackers_may_hold_parameters(name: str) -> None:
+    assert words.role_of(name) == "parameters"
+    assert words.role_of(f"{name}/grad_norm") != "parameters"
+
+
 def rows(width: int, counter: str = "step", each: float = 1, **more: Any) -> list[dict[str, Any]]:
     return [{counter: round(s * each), "val_loss": loss(width, s), **more} for s in STEPS]
 

@@ -131,7 +131,7 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
         listed = ", ".join(name for name in names.axes() if not names.is_named(name))
         yield (
             f"no column gives the shape: add one for each axis ({listed}), name it by "
-            "`axes`, or put it into paths, `runs/w{width}/*.csv`"
+            "`axes`, or mark it in the paths: `runs/w{width}/*.csv`, or `runs/{width}x{depth}.csv` for `64x4.csv`"
         )
     elif roles.axes and all(columns[name].constant for name in roles.axes.values()):
         yield "all rows are of one shape: a plan needs runs of at least two"
@@ -155,7 +155,7 @@ def _unshaped(columns: Mapping[str, Column], unshaped: Sequence[str]) -> Iterato
     """The columns in which runs differ that would be taken for runs of one shape."""
     listed = " and ".join(f"`{name}` ({', '.join(list(columns[name].values)[:SHOWN])})" for name in unshaped[:4])
     whole = [name for name in unshaped if columns[name].whole and columns[name].numeric]
-    size = next(iter([*(name for name in whole if not words.PARAMETERS.fullmatch(words.plain(name))), *whole]), None)
+    size = next(iter([*(name for name in whole if not words.is_parameters(name)), *whole]), None)
     setting = f'if `{size}` is the width, write `axes: (width: "{size}")` (or `depth`, ...); ' if size else ""
     yield (
         f"runs that would be taken for one shape differ in {listed}: {setting}if they are of one shape, select one "

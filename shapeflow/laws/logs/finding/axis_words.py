@@ -7,9 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from shapeflow.laws.logs.finding.words import plain
-
-_CONFIGURATION = re.compile(r"^(?:(?:config|cfg|args|hparams|hp|params|model|arch|conf)_)+")
+from shapeflow.laws.logs.finding.words import CONFIGURATION, plain
 
 
 @attrs.frozen
@@ -24,5 +22,5 @@ class AxisWords:
     def of(self, name: str) -> str | None:
         """The axis that a column of this name contains; None if it is not the name of an axis."""
         # `config.n_embd`, `args.model.d_model`
-        ends = (name, re.split(r"[./]", name)[-1], _CONFIGURATION.sub("", plain(name)))
+        ends = (name, re.split(r"[./]", name)[-1], CONFIGURATION.sub("", plain(name)))
         return next((self.columns[end] for end in map(plain, ends) if end in self.columns), None)

@@ -73,6 +73,8 @@ PARAMETERS = re.compile(
     r"((n|num|number_of|total|model|trainable|active|non_emb(ed(ding)?)?|nonemb(ed(ding)?)?|n_non_emb(edding)?)_?)*"
     r"(params?|parameters?|model_size)(_(?!norm|groups?$|std|mean).*)?"
 )
+CONFIGURATION = re.compile(r"^(?:(?:config|cfg|args|hparams|hp|params|model|arch|conf)_)+")
+"""What trackers put before the names of settings, in plain names: `config.n_embd`, `args/model.d_model`."""
 RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "record", "model", "tag", "run_uuid")
 """Columns that may separate runs, in addition to those that a fit uses by default."""
 
@@ -212,6 +214,12 @@ def is_training(name: str) -> bool:
     return _has(name, {"train", "training"})
 
 
+def is_parameters(name: str) -> bool:
+    """Whether this is a number of parameters of a model."""
+    ends = (plain(name), CONFIGURATION.sub("", plain(name)))
+    return any(PARAMETERS.fullmatch(end) for end in ends)
+
+
 def may_be_error(name: str) -> bool:
     """Whether a column of this name may be an error if its values fall during runs."""
     return not _has(name, _NEVER) and not is_perplexity(name)
@@ -244,7 +252,7 @@ RULES: tuple[tuple[Role, Callable[[str], bool]], ...] = (
     ("error", is_error),
     ("accuracy", is_good),
     ("rate", is_rate_of),
-    ("parameters", lambda name: PARAMETERS.fullmatch(plain(name)) is not None),
+    ("parameters", is_parameters),
     ("tokens", is_tokens),
     ("samples", is_samples),
     ("epochs", is_epochs),
