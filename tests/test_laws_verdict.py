@@ -67,9 +67,10 @@ def test_notes_say_what_was_not_tested_and_what_is_at_a_bound() -> None:
     law = Law(2.0, 3.99, 1.0, 0.0, provenance)
     assert list(notes(law)) == [
         "not tested on held-out points: a test needs 8 points in the first half of log compute",
+        "the learning rate is not known: no log shows it",
         "the exponent is at the limit of the search range: b = 3.99",
     ]
-    assert len(list(notes(attrs.evolve(law, provenance=attrs.evolve(provenance, exponent="fixed"))))) == 1
+    assert len(list(notes(attrs.evolve(law, provenance=attrs.evolve(provenance, exponent="fixed"))))) == 2
 
 
 def test_the_hold_out_uses_only_the_first_half() -> None:
