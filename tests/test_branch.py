@@ -189,7 +189,10 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, short: Path, monkeypatch: py
     before = content(short)
     monkeypatch.setattr(os, "link", full)
     monkeypatch.setattr(checkpoint, "_write", full)
-    assert refused(LONG, tmp_path / "new", origin=(short, None)).code == "disk-full"
+    found = refused(LONG, tmp_path / "new", origin=(short, None))
+    assert (found.code, found.place) == ("disk-full", str(tmp_path / "new"))
+    assert found.help is not None
+    assert "give the same command again" in found.help
     assert list(tmp_path.iterdir()) == []
     assert content(short) == before
 

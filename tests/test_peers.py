@@ -8,7 +8,11 @@ import peers
 import pytest
 
 
-@pytest.mark.parametrize("library", [peers.transformers, peers.timm_layers.__wrapped__])
+def timm() -> object:
+    return peers.timm_module.__wrapped__("timm.layers")
+
+
+@pytest.mark.parametrize("library", [peers.transformers, timm])
 def test_a_missing_library(library: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "find_spec", lambda name: None)
     monkeypatch.delenv("SHAPEFLOW_PEERS", raising=False)

@@ -286,7 +286,7 @@ def test_columns_and_widths_of_other_names(tmp_path: Path, capsys: pytest.Captur
 
 def test_a_width_column_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
-        {"units": width, "step": step, "compute": step * width, "loss": power(step, width)}
+        {"breadth": width, "step": step, "compute": step * width, "loss": power(step, width)}
         for width in WIDTHS
         for step in np.unique(np.geomspace(1, 1e7, 60).astype(int)).tolist()
     ]
@@ -294,7 +294,7 @@ def test_a_width_column_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     asked = ["phases", "--fit", str(tmp_path / "runs.csv"), "--json"]
     assert answer(asked) == 1
     assert "no-width-family" in capsys.readouterr().err
-    assert answer([*asked, "--width-column", "units"]) == 0
+    assert answer([*asked, "--width-column", "breadth"]) == 0
     assert json.loads(capsys.readouterr().out)["widths"] == list(WIDTHS)
 
 

@@ -95,4 +95,5 @@ def test_gradients_are_those_of_hugging_faces_llama() -> None:
         expected = found[theirs(name)].grad
         assert tensor.grad is not None
         assert expected is not None
-        assert torch.allclose(tensor.grad, expected, rtol=1e-5, atol=1e-7), name
+        # The library computes the angles of rotary embeddings in float32, even in a model of float64.
+        assert torch.allclose(tensor.grad, expected, rtol=1e-5, atol=3e-7), name

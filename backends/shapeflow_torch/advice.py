@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.running.run_folder import resume_command
+from shapeflow.running.run_folder import begun, resume_command
 from shapeflow.running.run_log import CHECKPOINTS
 from shapeflow_torch.checkpoint import newest, step_in
 from shapeflow_torch.choices import Choices
@@ -28,6 +28,9 @@ def advised(choices: Choices) -> Iterator[None]:
 def _advised(found: Diagnostic, choices: Choices) -> Diagnostic:
     if found.code == "loss-not-finite":
         return attrs.evolve(found, place=str(choices.folder), help=_after_divergence(choices))
+    if found.code == "disk-full" and not begun(choices.folder):
+        again = f"free some space, then give the same command again: there is no run in `{choices.folder}` yet"
+        return attrs.evolve(found, place=str(choices.folder), help=again)
     if found.code == "disk-full":
         help_ = f"free some space, then continue with `{resume_command(choices.folder)}`; older checkpoints are intact"
         return attrs.evolve(found, help=help_)

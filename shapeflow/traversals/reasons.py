@@ -97,7 +97,7 @@ def _log_ratio(law: Curve, other: Curve, error: float) -> float:
 def _times(log_ratio: float) -> str:
     if math.isnan(log_ratio):
         return "about as much"
-    return f"{math.exp(log_ratio):.3g} times"
+    return "over 1e+300 times" if log_ratio > NEVER else f"{math.exp(log_ratio):.3g} times"
 
 
 def _free(problem: Problem, asked: Question, way: Way) -> list[str]:
