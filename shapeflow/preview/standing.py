@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,7 +124,7 @@ def standing_json(one: Standing) -> dict[str, Any]:
         "of": one.plan.steps,
         "compute": one.compute,
         "total": one.total,
-        "loss": None if one.step is None else one.step.loss,
+        "loss": one.step.loss if one.step is not None and math.isfinite(one.step.loss) else None,
         "seconds_left": one.left,
         "finished": one.state == "finished",
     }

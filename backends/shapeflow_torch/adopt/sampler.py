@@ -120,11 +120,11 @@ class PlanSampler(Sampler[list[Item]]):
         _, found = _joined()
         if not 0 <= self.rank < self.world:
             message = f"rank {self.rank} is not one of {self.world} processes"
-            raise Refused(_wrong("other-world", message, f"use a rank from 0 to {self.world - 1}"))
+            raise Refused(Diagnostic("other-world", message, help=f"use a rank from 0 to {self.world - 1}"))
         if found not in (1, self.world):
             message = f"the sampler shares each step among {self.world} processes, and {found} are running"
             help_ = "make the sampler again in the new processes, with `done` set to the steps that are done"
-            raise Refused(_wrong("other-world", message, help_))
+            raise Refused(Diagnostic("other-world", message, help=help_))
 
 
 class _Text:
