@@ -132,12 +132,13 @@ def test_a_run_goes_on_in_its_folder(tmp_path: Path, short: Path) -> None:
 
 
 EARLIER = "start from the last checkpoint that both plans have: `--from {}@8 -o NEW`"
+RATES = "; to change the optimizer, schedule or cooldown from the checkpoint on, add `--other-rates` to `--from`"
 
 
 @pytest.mark.parametrize(
     ("plan", "help_"),
     [
-        (plan_of((32, 6), (48, 7), cooldown=3), EARLIER),
+        (plan_of((32, 6), (48, 7), cooldown=3), EARLIER + RATES),
         (plan_of((32, 6), (48, 4)), EARLIER),
         (plan_of((32, 6), (48, 10), seed=1), "change `seed` to that of the run, or start a new run in another folder"),
         (plan_of((32, 7), (48, 10)), "end stage 1 with `until 6 steps`: a percentage grows with the budget"),

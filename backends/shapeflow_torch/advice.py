@@ -50,4 +50,4 @@ def _after_divergence(choices: Choices) -> str:
     words = [shlex.quote(choices.options.file), "--set", f"'optimizer ...'{go_on}", "-o", shlex.quote(str(fresh))]
     if not choices.options.file.endswith(".json") and not Path(choices.options.file).is_dir():
         return f"{change}: `shapeflow run {' '.join(words)}`"
-    return f"{change}: compile the plan again, and run it with `{go_on.strip() or f'-o {fresh}'}`"
+    return f"{change}: compile the plan again, and run it with `{f'{go_on} -o {shlex.quote(str(fresh))}'.strip()}`"

@@ -86,17 +86,20 @@ def check_history(folder: Path, before: Plan, plan: Plan, step: int, other_rates
     cooldown may differ.
 
     Raises Refused `other-history` if anything else differs."""
-    allowed = parting(before, plan)
-    if allowed is None or allowed.step >= step:
-        return None
-    found = parting(before, plan, rates=False) if other_rates else allowed
+    found = parting(before, plan)
     if found is None or found.step >= step:
-        return allowed.said("its plan", "this one")
+        return None
+    apart = parting(before, plan, rates=False)
+    only_rates = apart is None or apart.step >= step
+    if other_rates and only_rates:
+        return found.said("its plan", "this one")
+    if other_rates and apart is not None:
+        found = apart
     message = f"the plan differs from that of the run in `{folder}` after step {found.step:,}"
     notes = (found.said("that plan", "this one"), f"the run would go on from step {step:,}")
     serve = [each for each in saved(folder / CHECKPOINTS) if each <= found.step]
     help_ = _advice(folder, serve, found)
-    if not other_rates and parting(before, plan, rates=False) is None:
+    if only_rates:
         help_ += (
             "; to change the optimizer, schedule or cooldown from the checkpoint on, add `--other-rates` to `--from`"
         )

@@ -26,10 +26,14 @@ HELD_OUT_TOKENS, HELD_OUT_IMAGES = 8_192, 512
 """Tokens, or images, that an evaluation computes at once: few enough for a laptop, many enough for a large machine."""
 
 
-def integer(slots: Mapping[str, SlotValue], name: str, instead: int = 0) -> int:
-    """The whole number that a slot holds; `instead` if it holds none."""
+def integer(slots: Mapping[str, SlotValue], name: str, instead: int | None = None) -> int:
+    """The whole number that a slot holds; `instead` if it holds none. Raises KeyError if `instead` is None."""
     value = slots.get(name)
-    return value if isinstance(value, int) else instead
+    if isinstance(value, int):
+        return value
+    if instead is None:
+        raise KeyError(name)
+    return instead
 
 
 def rows_of_part(vocabulary: int, device: str) -> int:

@@ -42,7 +42,7 @@ def needs(plan: Plan, device: Device) -> dict[Shape, Need]:
             sizes, slots = _seen(ledger), {**ledger.slots, **_fixed(plan, shape)}
             try:
                 activations = model.activations(sizes, slots, device)
-            except (KeyError, ZeroDivisionError):
+            except KeyError:
                 # A plan that another version compiled may lack a dim or a slot of the model.
                 return {}
             if activations is None:
@@ -103,7 +103,7 @@ def _stored(facts: DataFacts) -> float:
 def _sample(facts: DataFacts, slots: Mapping[str, SlotValue]) -> float:
     """Bytes of one sample in a step: an image in float32, twice, or token ids and targets."""
     if facts.image is not None and facts.channels is not None:
-        return 8.0 * facts.channels * max(facts.image, integer(slots, "resolution")) ** 2
+        return 8.0 * facts.channels * max(facts.image, integer(slots, "resolution", 0)) ** 2
     return 16.0 * integer(slots, "context") if _is_text(slots) else 4.0 * (facts.features or 0)
 
 

@@ -52,8 +52,8 @@ class Standing:
 
     @property
     def total(self) -> float:
-        """FLOPs of the plan, or of what was done if the run ended where it was meant to."""
-        return self.compute if self.state in ("reached", "paused") else self.plan.compute_at(self.plan.steps)
+        """FLOPs of the plan, or of what was done if the run has reached what it was meant to."""
+        return self.compute if self.state == "reached" else self.plan.compute_at(self.plan.steps)
 
 
 def standing(run: Run) -> Standing:
@@ -110,8 +110,10 @@ class Group:
 
     @property
     def total(self) -> float:
-        """FLOPs of all runs. A run that may end early counts as a whole until it has."""
-        return sum(one.total for one in self.runs) + sum(one.compute for one in self.waiting)
+        """FLOPs of all runs. A run that may end early counts as a whole until it has: what pauses one of several runs
+        is the experiment, which needs no more of it."""
+        runs = sum(one.compute if one.state == "paused" else one.total for one in self.runs)
+        return runs + sum(one.compute for one in self.waiting)
 
     @property
     def left(self) -> float | None:

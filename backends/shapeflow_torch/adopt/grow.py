@@ -71,7 +71,7 @@ def grow(
     and what edits that cannot be applied raise."""
     transition = _transition(plan, switch)
     ledger = ledger_at(plan, 0, switch)
-    owned = [] if optimizer is None else [optimizer] if isinstance(optimizer, TorchOptimizer) else list(optimizer)
+    owned = _listed(optimizer)
     verify(model, adapter, ledger)
     if average is not None:
         verify(average, adapter, ledger)
@@ -104,13 +104,19 @@ def become(model: nn.Module, plan: Plan, done: int, adapter: Adapter, optimizer:
 
     `optimizer`: one that was made for the module; it gets the parameters of the new sizes, and can then load its state.
     Raises Refused as `grow` does."""
-    owned = [] if optimizer is None else [optimizer] if isinstance(optimizer, TorchOptimizer) else list(optimizer)
+    owned = _listed(optimizer)
     for switch in range(plan.stage_at(done)):
         grow(model, optimizer, plan, switch, adapter)
         for owner in owners_of(owned).values():
             if plan.stages[switch + 1].transition is not None and owner.aged:
                 with_ages(owner.optimizer)
     return ledger_at(plan, done)
+
+
+def _listed(optimizer: Optimizers) -> list[TorchOptimizer]:
+    if optimizer is None:
+        return []
+    return [optimizer] if isinstance(optimizer, TorchOptimizer) else list(optimizer)
 
 
 def _transition(plan: Plan, switch: int) -> Transition:
