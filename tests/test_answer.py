@@ -25,6 +25,7 @@ from shapeflow.laws.fitting.curve import measured_curve
 from shapeflow.laws.fitting.posterior import DRAWS, Posterior, posterior
 from shapeflow.laws.logs.points import Floats, Point
 from shapeflow.preview.answer import conditions, headline
+from shapeflow.preview.final_error import final_error, widened
 from shapeflow.stages.assess.answer import Question, ask, credit_needed
 from shapeflow.stages.assess.doubts import rises
 from shapeflow.stages.assess.idle import idle
@@ -548,6 +549,25 @@ def test_a_plan_file_keeps_its_answer(lm_context: Plan, tmp_path: Path) -> None:
 def test_answers_that_contradict_themselves_are_refused(change: dict[str, Any], said: str, lm_context: Plan) -> None:
     plan = attrs.evolve(lm_context, answer=attrs.evolve(answer_of(lm_context), **change))
     assert [fault for fault in faults(plan) if fault.startswith("its answer")] == [f"its answer: {said}"]
+
+
+def test_the_final_error_has_an_interval_for_all_data_like_the_held_out_set(lm_context: Plan) -> None:
+    """The standard error of the set adds in quadrature to the interval of the law, which holds for this set."""
+    assert lm_context.answer is not None
+    found = lm_context.answer.error
+    assert found is not None
+    assert "all such data" not in final_error(lm_context, found)
+    low, high = widened(found, 0.01)
+    middle = found.middle
+    assert (middle - low) ** 2 == pytest.approx((middle - found.low) ** 2 + 0.016449**2, rel=1e-6)
+    assert (high - middle) ** 2 == pytest.approx((found.high - middle) ** 2 + 0.016449**2, rel=1e-6)
+    stated = []
+    for one in lm_context.candidates:
+        assert one.law is not None
+        about = attrs.evolve(one.law.provenance, held_out_error=0.01)
+        stated.append(attrs.evolve(one, law=attrs.evolve(one.law, provenance=about)))
+    said = final_error(attrs.evolve(lm_context, candidates=tuple(stated)), found)
+    assert said.endswith(f"on this held-out set, {low:.4g} to {high:.4g} for all such data)")
 
 
 def test_a_band_contains_the_prediction(lm_context: Plan) -> None:

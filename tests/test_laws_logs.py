@@ -307,6 +307,31 @@ def test_run_folders(tmp_path: Path, pattern: str) -> None:
     assert found[PATCHES[0]].provenance.runs == 1
 
 
+def test_the_standard_error_of_a_held_out_set_goes_into_the_law(tmp_path: Path) -> None:
+    """The error is common to all points, so it neither moves the law nor widens its intervals. Runs that share the set
+    share the error, so that two runs do not halve it."""
+    for shape, stated in zip(PATCHES, (0.03, None), strict=True):
+        run = sweep(tmp_path / "plain", shape)
+        for first, name in enumerate(("one", "two")):
+            lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+            for place, line in enumerate(lines):
+                if line["event"] == "measured":
+                    line["values"]["loss@own"] *= 1 + 1e-6 * first
+                if line["event"] == "measured" and stated is not None:
+                    line["errors"] = {"loss@own": stated * (2 - place / len(lines)), "loss@longest": 7.0}
+            copy = tmp_path / "stated" / f"{run.name}-{name}"
+            copy.mkdir(parents=True)
+            (copy / "plan.json").write_bytes((run / "plan.json").read_bytes())
+            (copy / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found, _ = laws(Fit("stated"), ask(tmp_path, metric="loss@own"))
+    fits_the_truth(found)
+    assert found[PATCHES[0]].provenance.held_out_error == pytest.approx(0.03, rel=0.05)
+    assert found[PATCHES[1]].provenance.held_out_error is None
+    assert "held_out_error" not in law_to_json(found[PATCHES[1]])
+    again = law_from_json(law_to_json(found[PATCHES[0]]))
+    assert again.provenance.held_out_error == found[PATCHES[0]].provenance.held_out_error
+
+
 def test_points_in_a_cooldown_are_left_out(tmp_path: Path) -> None:
     """A law describes runs at a constant learning rate, so points in the cooldown are dropped. Its compute counts as
     spent."""

@@ -141,6 +141,10 @@ class Provenance:
     """FLOPs of all runs that were read for this law: the cost of finding it."""
     drop: Drop | None = None
     """None if no run was cut where its learning rate began to fall. The JSON of a law without one does not have it."""
+    held_out_error: float | None = None
+    """Standard error of the errors at the end of the runs, over the windows or images of their held-out set. It is
+    nearly common to all evaluations on this set, so it shifts whole curves. None if no run states it, as in logs of
+    other programs; the JSON of a law then does not have it."""
 
 
 def _finite(_: Any, attribute: attrs.Attribute[float], value: float) -> None:

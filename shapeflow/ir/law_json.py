@@ -14,7 +14,7 @@ from shapeflow.ir.tabulated import AnyLaw, TabulatedLaw
 
 _NUMBERS = ("a", "b", "c", "d")
 _TABLE = ("floor", "table")
-_LATER = {"drop": None, "averaged": False}
+_LATER = {"drop": None, "averaged": False, "held_out_error": None}
 """Fields that the JSON of a law lacks if they have these values."""
 
 
@@ -77,6 +77,12 @@ def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, not {value!r}")
     return float(value)
+
+
+def _deviation(value: Any, name: str) -> float:
+    if (found := _number(value, name)) < 0:
+        raise ValueError(f"{name} must be 0 or more, not {value!r}")
+    return found
 
 
 def _count(value: Any, name: str) -> int:
@@ -205,5 +211,6 @@ _READ: Mapping[str, _Read] = {
     "curve": _maybe(_curve),
     "spent": _maybe(_number),
     "drop": _record(Drop, {"value": _number, "compute": _number, "share": _number, "runs": _count}),
+    "held_out_error": _deviation,
 }
 """Field of `Provenance` -> the function that reads and checks it."""

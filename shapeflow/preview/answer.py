@@ -11,7 +11,8 @@ from rich.text import Text
 from shapeflow.ir.answer import Answer, Doubt
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer_mixture import mixed_conditions, mixed_headline
-from shapeflow.preview.numbers import count, error, flops, noun
+from shapeflow.preview.final_error import final_error
+from shapeflow.preview.numbers import count, flops, noun
 from shapeflow.preview.shares import interval, percent, share
 
 STYLES = {"yes": "bold green", "no": "bold", "unknown": "bold yellow"}
@@ -126,8 +127,7 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
     if any(stage.blends for stage in plan.stages):
         yield "not in it", "what blended steps learn: laws do not describe them"
     if found.error is not None:
-        written = [error(value, plan.metric) for value in (found.error.middle, found.error.low, found.error.high)]
-        yield "error", f"{plan.metric} {written[0]} at the end (90%: {written[1]} to {written[2]})"
+        yield "error", final_error(plan, found.error)
     if found.spent is not None:
         yield "cost", cost(found)
     if found.differ is not None:

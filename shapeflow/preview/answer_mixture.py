@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from shapeflow.ir.answer import Answer, Mix
 from shapeflow.ir.plan import Plan
+from shapeflow.preview.final_error import final_error
 from shapeflow.preview.numbers import count, error, flops, noun
 from shapeflow.preview.shares import interval, percent, share
 
@@ -64,8 +65,7 @@ def mixed_conditions(plan: Plan, found: Answer, mix: Mix) -> Iterator[tuple[str,
     beyond = f"; the plan is {found.asked[0].times:.3g} times as long as the longest" if found.asked else ""
     yield "data", f"{count(mix.pilots)} pilots, {count(mix.seeds)} of them {target} alone{beyond}"
     if found.error is not None:
-        ends = [error(value, plan.metric) for value in (found.error.middle, found.error.low, found.error.high)]
-        yield "error", f"{plan.metric} {ends[0]} at the end (90%: {ends[1]} to {ends[2]})"
+        yield "error", final_error(plan, found.error)
     elif not found.doubts and found.reasons:
         yield "error", f"no interval: {found.reasons[-1].text}"
     if mix.cheap is not None:

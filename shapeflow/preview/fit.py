@@ -15,7 +15,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import HoldOut, Law, Pair, Provenance
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.verdict import notes
-from shapeflow.preview.numbers import count, flops, longest, scale
+from shapeflow.preview.numbers import count, error, flops, longest, scale
 
 ROOM = 20
 """The maximum width of shapes, of 80 columns, in a table with other columns. Wider shapes are listed in a separate
@@ -217,10 +217,22 @@ def runs_of(about: Sequence[Provenance]) -> Iterator[str]:
     }
     parts = [f"{what}: {value}" for what, value in known.items() if value]
     yield f"compute counted by `{about[0].convention}`" + "".join(f"; {part}" for part in parts)
+    if (same := _held_out_error(about)) is not None:
+        yield same
     files = {name for one in about for name, _ in one.files}
     spent = [one.spent for one in about if one.spent is not None]
     cost = f"; the runs took {flops(sum(spent))}" if spent else ""
     yield f"read {len(files)} file{'s' * (len(files) != 1)}{cost}"
+
+
+def _held_out_error(about: Sequence[Provenance]) -> str | None:
+    """What the choice of the held-out set does to the laws, if runs state its standard error."""
+    deviations = [one.held_out_error for one in about if one.held_out_error]
+    if not deviations:
+        return None
+    low, high = (error(value, about[0].metric) for value in (min(deviations), max(deviations)))
+    size = low if low == high else f"{low} to {high}"
+    return f"standard error of the held-out set: {size}, the same at all points; intervals hold for this set"
 
 
 def _each(values: Iterator[str | None]) -> str:

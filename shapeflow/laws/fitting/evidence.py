@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -53,6 +54,7 @@ class Evidence:
             settings=settings,
             curve=self.curve,
             spent=sum(run.spent for run in self.runs),
+            held_out_error=_common_error(self.runs),
         )
 
 
@@ -153,6 +155,13 @@ def _alike(shape: Shape, runs: Sequence[Run], request: LawRequest, report: Repor
                 notes=[f"`{file}`: {value}" for value, file in list(said.items())[:8]],
                 help="name the runs of one kind only",
             )
+
+
+def _common_error(runs: Sequence[Run]) -> float | None:
+    """The root mean square of the standard errors of runs that share a held-out set, so that more runs do not reduce
+    it. None unless all runs state theirs."""
+    errors = [run.held_out_error for run in runs if run.held_out_error is not None]
+    return math.sqrt(sum(one * one for one in errors) / len(errors)) if len(errors) == len(runs) > 0 else None
 
 
 def _known(runs: Sequence[Run], fact: str, assumed: Any) -> Any:

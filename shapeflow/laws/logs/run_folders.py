@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +54,7 @@ def _events(search: LogSearch, path: Path, run: Run, name: str) -> None:
                 seen.update(dict.fromkeys(event["values"]))
             seen.update(dict.fromkeys([metric] if metric in event["values"] else []))
             run.add(event.get("compute"), event["values"].get(metric), event.get("step"))
+            run.held_out_error = _standard_error(event.get("errors"), metric)
         elif event.get("event") == "run_started" and isinstance(step := number(event.get("step")), float):
             run.come_back(step)
         elif event.get("event") == "run_branched" and isinstance(event.get("differs"), str):
@@ -62,6 +64,11 @@ def _events(search: LogSearch, path: Path, run: Run, name: str) -> None:
     if seen and metric not in seen:
         search.finder.missing("error", [metric], list(seen), name)
     search.logs.runs[name, repr(run.shape)] = run
+
+
+def _standard_error(errors: Any, metric: str) -> float | None:
+    found = number(errors.get(metric)) if isinstance(errors, dict) else "blank"
+    return found if isinstance(found, float) and math.isfinite(found) and found >= 0 else None
 
 
 def _json(path: Path) -> Any:

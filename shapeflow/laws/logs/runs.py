@@ -50,6 +50,9 @@ class Run:
     """The column that was taken for steps of the file's batch, although nothing says so, to compute compute."""
     averaged: bool = False
     """Whether errors are known to be those of averaged weights."""
+    held_out_error: float | None = None
+    """Standard error of the last error over the windows or images of the held-out set; None if the log does not state
+    it."""
     spent: float = 0.0
     """The largest compute in any row of the run, in FLOPs."""
     excluded: Counter[str] = attrs.field(factory=Counter)
