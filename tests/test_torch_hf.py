@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,6 +30,7 @@ import shapeflow.hf  # noqa: E402
 from shapeflow.torch import HF_LLAMA, Windows  # noqa: E402
 from shapeflow_torch.adopt import trainers  # noqa: E402
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "trainers" / "hugging_face.py"
 BLOCKS = [{"input_ids": row, "labels": row} for row in TOKENS.reshape(-1, 50).tolist()]
 EVAL = [{"input_ids": row, "labels": row} for row in HELD_OUT.reshape(-1, 25).tolist()]
 
@@ -247,3 +249,11 @@ def test_importing_the_names_imports_no_trainer() -> None:
     code = "import sys, shapeflow, shapeflow.hf, shapeflow.lightning, shapeflow.torch\n"
     code += "sys.exit(bool({'torch', 'transformers', 'lightning', 'accelerate'} & set(sys.modules)))\n"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLE))["main"](tmp_path)
+    assert "the same losses: True" in capsys.readouterr().out
+    losses = [each.loss for each in read_run(tmp_path / "run").events if isinstance(each, StepDone)]
+    assert len(losses) == 80
+    assert losses[-1] < losses[0] - 2

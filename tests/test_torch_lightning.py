@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ from adopted import CLIP, PLAN, TOKENS, llama, optimizer_of, plain_loop  # noqa:
 import shapeflow  # noqa: E402
 from shapeflow.lightning import HF_LLAMA, PlanCallback  # noqa: E402
 from shapeflow.torch import PlanSampler, Windows  # noqa: E402
+
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "trainers" / "lightning_loop.py"
 
 
 @pytest.fixture(autouse=True)
@@ -171,3 +175,11 @@ def test_a_checkpoint_of_another_plan_is_refused(whole: tuple[Path, Module], tmp
     other = PlanCallback(plan, HF_LLAMA, module="net")
     found = refusal(lambda: trainer(tmp_path, other).fit(module, ckpt_path=path, weights_only=True))
     assert (found.code, module.net.config.hidden_size) == ("foreign-checkpoint", 16)
+
+
+def test_the_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLE))["main"](tmp_path)
+    assert "the same losses: True" in capsys.readouterr().out
+    losses = [each.loss for each in read_run(tmp_path / "run").events if isinstance(each, StepDone)]
+    assert len(losses) == 80
+    assert losses[-1] < losses[0] - 2

@@ -465,7 +465,7 @@ _RUNS = {
     "unfit-optimizer": "It is not known how the optimizer's state follows a switch. Nothing was changed.",
     "unfit-plan": "The plan asks for something that a trainer's callback does not do. `shapeflow run` does it.",
     "unfit-trainer": "A trainer has a setting with which it would not carry out the plan. The help names the setting.",
-    "unsupported-version": "An installed package has a version that shapeflow does not work with, or lacks a name that it "
+    "unsupported-version": "A package has a version that shapeflow does not work with, or lacks a name that it "
     "relies on. The help says which version to install.",
     "wrapped-module": "A module that is compiled, or wrapped to be shared by processes, keeps what it knows of its old "
     "tensors. Carry out the switch on the module itself, and wrap it again. Nothing was changed.",
