@@ -28,7 +28,6 @@ import shapeflow  # noqa: E402
 from shapeflow.lightning import HF_LLAMA, PlanCallback  # noqa: E402
 from shapeflow.torch import PlanSampler, Windows  # noqa: E402
 
-
 EXAMPLE = Path(__file__).parent.parent / "examples" / "trainers" / "lightning_loop.py"
 
 
