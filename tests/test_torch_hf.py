@@ -68,7 +68,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 
 
 def test_a_trainer_makes_the_steps_of_a_plain_loop(whole: tuple[Path, Any]) -> None:
-    """The same bits, over a plan that moves batch, context, width, depth and rate. Nobody clips or rounds anything."""
+    """The same bits, over a plan that moves batch, context, width, depth and rate."""
     _, made = whole
     assert tuple(losses_of(made).values()) == plain_loop()
     assert (made.model.config.hidden_size, made.model.config.num_hidden_layers) == (32, 2)

@@ -3,7 +3,7 @@
     pip install 'shapeflow[hf]'
     python examples/trainers/hugging_face.py FOLDER
 
-It trains twice: once without a break, and once from a checkpoint behind a switch. Both have the same losses.
+It trains twice: once without a break, and once from a checkpoint after a switch. Both have the same losses.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     pip install 'shapeflow[lightning]' 'transformers>=5'
     python examples/trainers/lightning_loop.py FOLDER
 
-It trains twice: once without a break, and once from a checkpoint behind a switch. Both have the same losses.
+It trains twice: once without a break, and once from a checkpoint after a switch. Both have the same losses.
 """
 
 from __future__ import annotations

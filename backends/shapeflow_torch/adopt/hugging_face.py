@@ -50,7 +50,7 @@ def follow(
 
     It sets `max_steps` and `ignore_data_skip`, gives the trainer the batches of the plan, and adds a callback. The
     optimizer, its other settings and the clipping stay the trainer's. The model must have the sizes of the plan's first
-    stage, also where `trainer.train(resume_from_checkpoint=...)` goes on behind a switch.
+    stage, also where `trainer.train(resume_from_checkpoint=...)` goes on after a switch.
 
     `adapter`: where the tensors of the plan are in the model; None for a plan that does not change its sizes; `folder`:
     a run folder to write; `rates`: `plan`: the learning rate is the plan's; `shape`: the trainer's own schedule times
