@@ -41,11 +41,11 @@ $(VENV)/run: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-# Tests compare with transformers and timm. timm is installed without its dependencies: the tests use only its layers,
-# and torchvision would install a CUDA build of torch.
+# Tests compare with transformers and timm, and carry out plans in the trainers of transformers and Lightning. timm is
+# installed without its dependencies: the tests use only its layers, and torchvision would install a CUDA build of torch.
 $(VENV)/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -e '.[dev]' transformers
+	$(PIP) -e '.[dev,hf,lightning]'
 	$(PIP) --no-deps timm
 	touch $@ $(VENV)/run
 

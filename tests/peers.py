@@ -1,4 +1,4 @@
-"""Import the optional libraries that tests compare with (`transformers`, `timm`).
+"""Import the optional libraries that tests compare with (`transformers`, `timm`, `lightning`).
 
 A test is skipped if its library is not installed. With SHAPEFLOW_PEERS=required in the environment it fails instead.
 """
@@ -31,6 +31,20 @@ def transformers() -> ModuleType:
     if find_spec("transformers") is None:
         lacking("transformers is not installed: `pip install transformers`")
     return importlib.import_module("transformers")
+
+
+def hugging_face() -> ModuleType:
+    """`transformers` with what its `Trainer` needs. Skips the test if it is not installed."""
+    if find_spec("accelerate") is None:
+        lacking("accelerate is not installed: `pip install 'shapeflow[hf]'`")
+    return transformers()
+
+
+def lightning() -> ModuleType:
+    """`lightning.pytorch`. Skips the test if it is not installed."""
+    if find_spec("lightning") is None:
+        lacking("lightning is not installed: `pip install 'shapeflow[lightning]'`")
+    return importlib.import_module("lightning.pytorch")
 
 
 def timm_layers() -> ModuleType:

@@ -37,6 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {*BASE, "compiler", "running"},
     "": {*BASE, "api", "laws.fitting", "running"},
     # The names of the torch backend for training loops of one's own; loaded when they are first used.
+    "hf": {"shapeflow_torch"},
+    "lightning": {"shapeflow_torch"},
     "torch": {"shapeflow_torch"},
     "explain": {"base", "language", "registry"},
     "doctor": {*BASE, "laws.logs", "registry"},
@@ -60,7 +62,14 @@ LOOP = {"ir.edits", "ir.events", "ir.plan"}
 """The shapeflow modules that `running.execute` imports."""
 TO_BACKENDS = {
     *("running.execute", "running.follow", "running.launchers", "running.lock", "running.meter", "running.options"),
-    *("running.replica", "running.run_folder", "running.run_log", "running.stop", "running.verdicts"),
+    *(
+        "running.replica",
+        "running.run_folder",
+        "running.run_log",
+        "running.session",
+        "running.stop",
+        "running.verdicts",
+    ),
 }
 """The modules of `running` that a backend may import."""
 KNOW_REGISTRY = {"doctor", "explain", "running.specs", "stages.resolve"}

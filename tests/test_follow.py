@@ -173,6 +173,7 @@ def test_a_resumed_run_has_the_log_of_a_whole_one(saved: int, tmp_path: Path) ->
             state = json.loads(json.dumps(session.state_dict()))
         if step.index + 1 == min(saved + 3, SHORT.steps - 1):
             break
+    session.close()
     with (tmp_path / "run" / EVENTS).open("a") as file:
         file.write('{"event": "step_d')
     again = shapeflow.follow(SHORT, tmp_path / "run")
@@ -198,6 +199,38 @@ def test_a_folder_of_another_run_is_not_touched(tmp_path: Path) -> None:
         shapeflow.follow(SHORT, tmp_path)
     assert caught.value.diagnostics[0].code == "other-machine"
     assert (tmp_path / EVENTS).read_bytes() == before
+
+
+def test_two_sessions_in_one_folder(tmp_path: Path) -> None:
+    """Of two sessions that write to a folder at once, the second is refused, until the first is closed or gone."""
+    first, refused = shapeflow.follow(SHORT, tmp_path), shapeflow.follow(SHORT, tmp_path, done=2)
+    steps = iter(first)
+    for step in (next(steps), next(steps)):
+        first.log(step, 1.0)
+    before = (tmp_path / EVENTS).read_bytes()
+    with pytest.raises(Refused) as caught:
+        next(iter(refused))
+    assert caught.value.diagnostics[0].code == "run-busy"
+    assert "session.close()" in str(caught.value.diagnostics[0].help)
+    assert (tmp_path / EVENTS).read_bytes() == before
+    first.close()
+    second = shapeflow.follow(SHORT, tmp_path, done=2)
+    assert next(iter(second)).index == 2
+    del second
+    assert next(iter(shapeflow.follow(SHORT, tmp_path, done=2))).index == 2
+
+
+def test_an_update_without_a_loss_counts_and_is_not_written(tmp_path: Path) -> None:
+    with shapeflow.follow(SHORT, tmp_path) as session:
+        for step in session:
+            session.log(step, None if step.index % 2 else 3.0, seconds=1.0)
+            if step.index == 3:
+                session.measured(step, {"loss": 2.0})
+                break
+    events = read_run(tmp_path).events
+    assert [each.step for each in events if isinstance(each, StepDone)] == [1, 3]
+    assert [each.seconds for each in events if isinstance(each, Measured)] == [4.0]
+    assert session.done == 4
 
 
 @pytest.mark.parametrize(

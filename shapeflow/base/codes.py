@@ -436,8 +436,7 @@ _RUNS = {
     "unknown-token": "The tokenizer does not have the token that should end documents, or none with a common name. "
     "Name one with `--end`.",
     "no-text": "The sources contain no documents. The notes list what was skipped, with the reasons.",
-    "missing-extra": "Reading this kind of file needs a package that is not installed. The help shows how to install "
-    "it.",
+    "missing-extra": "This needs a package that is not installed. The help shows how to install it.",
     "no-such-tracker": "`--track` and `--to` take `tensorboard`, `wandb`, `mlflow`, `trackio`, or `PACKAGE:CLASS` of a "
     "class that has the methods of `shapeflow.tracking.Tracker` and is called without arguments.",
     "tracker-failed": "A tracker raised an error. It gets nothing more of the run, which goes on. `shapeflow track` "
@@ -464,6 +463,10 @@ _RUNS = {
     "unfit-model": "The module is not the plan's model in the sizes of the stage, or computes something else. The "
     "message names its tensors, or the key of its config. Nothing was changed.",
     "unfit-optimizer": "It is not known how the optimizer's state follows a switch. Nothing was changed.",
+    "unfit-plan": "The plan asks for something that a trainer's callback does not do. `shapeflow run` does it.",
+    "unfit-trainer": "A trainer has a setting with which it would not carry out the plan. The help names the setting.",
+    "unsupported-version": "A package has a version that shapeflow does not work with, or lacks a name that it "
+    "relies on. The help says which version to install.",
     "wrapped-module": "A module that is compiled, or wrapped to be shared by processes, keeps what it knows of its old "
     "tensors. Carry out the switch on the module itself, and wrap it again. Nothing was changed.",
     "other-world": "A sampler shares each step among a number of processes, and another number is running, or its rank "

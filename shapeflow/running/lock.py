@@ -190,7 +190,11 @@ def _parsed(path: Path) -> Mapping[str, Any] | None:
 
 
 def _busy(folder: Path, holder: Mapping[str, Any] | None = None) -> Refused:
-    message = f"another process is running in `{folder}`"
     process = None if holder is None else holder.get("process")
-    notes = () if holder is None or process is None else (f"process {process} on `{holder.get('host')}`",)
+    host = None if holder is None else holder.get("host")
+    notes = () if process is None else (f"process {process} on `{host}`",)
+    if process == os.getpid() and host == described()["host"]:
+        message, help_ = f"this process already runs in `{folder}`", "close its first session: `session.close()`"
+        return Refused(Diagnostic("run-busy", message, place=str(folder), notes=notes, help=help_))
+    message = f"another process is running in `{folder}`"
     return Refused(Diagnostic("run-busy", message, place=str(folder), notes=notes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from shapeflow.ir.events import (
 )
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.steps import Step, Steps
+from shapeflow.running.lock import Lock
 from shapeflow.running.run_folder import begun, require_plan
 from shapeflow.running.run_log import DATA, EVENTS, OWN_LOOP, PLAN, Log, require_machine
 from shapeflow.running.specs import load
@@ -55,6 +57,8 @@ class Session:
         self._steps = Steps(plan)
         self._done = self._checked(done, "done")
         self._log: Log | None = None
+        self._lock: weakref.finalize[..., Session] | None = None
+        """Lets others write to the folder. A session that is dropped without `close` does not keep them out."""
         self._entered: int | None = None
         self._begun = time.monotonic()
         self._trained = 0.0
@@ -74,8 +78,8 @@ class Session:
     def __iter__(self) -> Iterator[Step]:
         """Yield the steps that are not done.
 
-        Raises Refused `run-exists` if the folder has steps that this session did not load, `cannot-write`,
-        `disk-full`."""
+        Raises Refused `run-exists` if the folder has steps that this session did not load, `run-busy` if another
+        session writes to it, `cannot-write`, `disk-full`."""
         while self._done < self.plan.steps:
             step = self._steps.at(self._done)
             self._enter(step)
@@ -89,16 +93,19 @@ class Session:
     def log(
         self,
         step: Step,
-        loss: SupportsFloat,
+        loss: SupportsFloat | None,
         *,
         seconds: float | None = None,
         learning_rate: float | None = None,
         gradient_norm: SupportsFloat | None = None,
     ) -> None:
-        """Record an update. `seconds`: its time; None: the time since the step was asked for."""
+        """Record an update. `loss`: None: the update counts, and is not written, as in a trainer that does not know the
+        loss of each step; `seconds`: its time; None: the time since the step was asked for."""
         spent = time.monotonic() - self._begun if seconds is None else float(seconds)
         self._trained += spent
         self._done = max(self._done, step.index + 1)
+        if loss is None:
+            return
         norm = None if gradient_norm is None else _number(gradient_norm)
         rate = step.lr if learning_rate is None else float(learning_rate)
         here = (step.index + 1, step.stage, step.shape, step.compute)
@@ -134,10 +141,13 @@ class Session:
         self._done, self._entered = self._checked(state["done"], "load_state_dict"), None
 
     def close(self) -> None:
-        """Close the log. The next step opens it again."""
+        """Close the log, and let other sessions write to the folder. The next step opens it again."""
         if self._log is not None:
             self._log.close()
             self._log = None
+        if self._lock is not None:
+            self._lock()
+            self._lock = None
 
     def __enter__(self) -> Self:
         return self
@@ -163,10 +173,19 @@ class Session:
         self._entered = step.stage
 
     def _opened(self, folder: Path) -> Log:
+        """Raises Refused `run-busy`, `run-exists`, `cannot-write`, `disk-full`."""
+        make_folder(folder)
+        self._lock = weakref.finalize(self, Lock(folder).release)
+        try:
+            return self._written(folder)
+        except Refused:
+            self.close()
+            raise
+
+    def _written(self, folder: Path) -> Log:
         if begun(folder) and not self._done:
             message, help_ = f"`{folder}` already contains a run", "load its last checkpoint, or choose another folder"
             raise Refused(Diagnostic("run-exists", message, place=str(folder), help=help_))
-        make_folder(folder)
         if not (folder / PLAN).exists():
             plan_json.save(self.plan, folder / PLAN)
         if not (folder / DATA).exists():

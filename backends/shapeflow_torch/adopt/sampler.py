@@ -78,6 +78,11 @@ class PlanSampler(Sampler[list[Item]]):
         """The number of steps that are done when the sampler is iterated."""
         return self._done() if callable(self._done) else self._done
 
+    @property
+    def counts(self) -> bool:
+        """Whether `done` is a function, which a trainer needs that iterates its sampler again after a resume."""
+        return callable(self._done)
+
     def __len__(self) -> int:
         """Micro-batches that are left; with a function as `done`, those of the whole plan, as a trainer counts them."""
         return (self.plan.steps - (0 if callable(self._done) else self._done)) * self.accumulation

@@ -94,8 +94,13 @@ class AgedAdamW(torch.optim.AdamW):
                 self.adopt(parameter, own)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Make one update of every parameter that has a gradient."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Make one update of every parameter that has a gradient. `closure`: computes the loss and the gradients, as
+        some trainers do within the update. Returns its loss."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         groups = self.param_groups
         self.param_groups = [part for group in groups for part in self._plain(group)]
         try:
@@ -108,6 +113,7 @@ class AgedAdamW(torch.optim.AdamW):
                 one.forget(group["betas"], self.memory)
                 if not one.youngers:
                     del self._grown[one.parameter]
+        return loss
 
     def _plain(self, group: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the parameters of a group that have no ages, grouped by bias correction."""

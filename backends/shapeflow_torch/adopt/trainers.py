@@ -1,0 +1,159 @@
+"""What the callbacks of all trainers share: what they check before the first step, and what a switch asks of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import Optimizer
+
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.ir.edits import Swap, View
+from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Plan, Transition
+from shapeflow.ir.replay import ledger_at
+from shapeflow.ir.steps import Step
+from shapeflow_torch.adopt.adapters import Adapter
+from shapeflow_torch.adopt.cells import cells, require_unviewed, verify
+from shapeflow_torch.adopt.grow import become, grow
+from shapeflow_torch.adopt.states import owners_of, with_ages
+
+Rates = Literal["plan", "shape"]
+
+
+def require_version(package: str, extra: str, low: tuple[int, int], below: tuple[int, int], tested: str) -> None:
+    """Raise Refused `missing-extra` or `unsupported-version` unless an installed version is in [low, below)."""
+    try:
+        found = version(package)
+    except PackageNotFoundError as error:
+        message, help_ = f"`{package}` is not installed", f"`pip install 'shapeflow[{extra}]'`"
+        raise Refused(Diagnostic("missing-extra", message, place=package, help=help_)) from error
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    if not low <= numbers < below:
+        wanted = f"{package}>={low[0]}.{low[1]},<{below[0]}.{below[1]}"
+        message, help_ = f"`{package}` {found} is not supported; {tested} is tested", f"`pip install '{wanted}'`"
+        raise Refused(Diagnostic("unsupported-version", message, place=package, help=help_))
+
+
+def unfit_trainer(message: str, help_: str) -> Refused:
+    return Refused(Diagnostic("unfit-trainer", message, place="trainer", help=help_))
+
+
+def require_names(trainer: Any, names: tuple[str, ...], package: str) -> None:
+    """Raise Refused `unsupported-version` unless a trainer has the names that its callback relies on."""
+    if missing := [name for name in names if not hasattr(trainer, name)]:
+        message = f"the trainer has no `{missing[0]}`, which this version of `{package}` was expected to have"
+        help_ = f"install a version of `{package}` that is tested, or use a loop of your own (`shapeflow.follow`)"
+        raise Refused(Diagnostic("unsupported-version", message, place="trainer", help=help_))
+
+
+def require_rates(rates: str) -> None:
+    """Raise Refused `unfit-trainer` for a name that is not one of `Rates`."""
+    if rates not in ("plan", "shape"):
+        help_ = "use `plan` for the whole rate of the plan, or `shape` for its factors on the trainer's own schedule"
+        raise unfit_trainer(f"`rates` is {rates!r}", help_)
+
+
+def require_carried_out(plan: Plan, adapter: Adapter | None) -> None:
+    """Raise Refused, before the first step, for what a plan asks and a trainer's callback cannot do: `unfit-plan`, and
+    `unfit-model` for switches that the adapter cannot carry out."""
+    stages = plan.stages
+    if any(stage.matrix_rate != 1 for stage in stages):
+        help_ = "remove `lr: mup` from `width_expand`, or use `shapeflow run`"
+        raise _unfit_plan("the plan has a learning rate of its own for matrices, and the trainer has one", help_)
+    if any(stage.memory != 1 for stage in stages):
+        help_ = "use `beta2: keep` in `batch_resize`, or `shapeflow run`"
+        raise _unfit_plan("the plan changes `beta2` of the optimizer with the batch, and the trainer does not", help_)
+    for slot in ("loss", "resolution"):
+        readings = [edits for s in stages for edits in (s.reading, *(blend.edits for blend in s.blends))]
+        values = {edit.to for edits in readings for edit in edits if isinstance(edit, Swap) and edit.slot == slot}
+        if len(values) > 1:
+            help_ = "use a loop of your own (`shapeflow.follow`), or `shapeflow run`"
+            raise _unfit_plan(f"the plan changes `{slot}`, and the trainer keeps its own", help_)
+    require_unviewed(ledger_at(plan, 0, 0))
+    for switch in range(len(stages) - 1):
+        ledger = ledger_at(plan, 0, switch + 1)
+        require_unviewed(ledger)
+        if not grows(stages[switch + 1].transition):
+            continue
+        if adapter is None:
+            message = f"switch {switch} of the plan changes the sizes of the model"
+            help_ = "give the adapter of the model, such as `HF_LLAMA`"
+            raise Refused(Diagnostic("unfit-model", message, place="adapter", help=help_))
+        cells(adapter, ledger)
+
+
+def grows(transition: Transition | None) -> bool:
+    """Whether a switch changes the module, and not only what is read."""
+    return transition is not None and any(not isinstance(edit, Swap | View) for edit in transition.edits)
+
+
+def require_model(model: nn.Module, plan: Plan, done: int, adapter: Adapter | None) -> None:
+    """Raise Refused `unfit-model`, `wrapped-module` unless a module has the sizes after `done` steps. Without an
+    adapter, the module is not looked at."""
+    if adapter is not None:
+        ledger: Ledger = ledger_at(plan, done)
+        verify(model, adapter, ledger)
+
+
+def carry_out(model: nn.Module, optimizer: Optimizer, plan: Plan, step: Step, adapter: Adapter | None) -> None:
+    """Carry out the switch before a step, if there is one that changes the module."""
+    if step.switch is not None and adapter is not None and grows(step.transition):
+        grow(model, optimizer, plan, step.switch, adapter)
+
+
+def resize(model: nn.Module, plan: Plan, done: int, adapter: Adapter | None, optimizer: Optimizer | None) -> None:
+    """Give a module of the first stage the sizes after `done` steps, before its checkpoint is loaded."""
+    if adapter is not None:
+        become(model, plan, done, adapter, optimizer)
+
+
+def able_to_load(optimizer: Optimizer, plan: Plan, done: int) -> None:
+    """Let an optimizer that was just made load ages, which a checkpoint after a switch may have."""
+    if any(grows(stage.transition) for stage in plan.stages[: plan.stage_at(done) + 1]):
+        for owner in owners_of([optimizer]).values():
+            if owner.aged:
+                with_ages(owner.optimizer)
+
+
+def require_same_plan(kept: object, plan: Plan) -> None:
+    """Raise Refused `foreign-checkpoint` unless a checkpoint has the digest of a plan."""
+    digest = kept.get("plan") if isinstance(kept, Mapping) else None
+    if digest == plan.digest:
+        return
+    known = digest is not None
+    message = "the checkpoint belongs to another plan" if known else "the checkpoint was made without a plan"
+    notes = (f"its plan: {digest}", f"this plan: {plan.digest}") if known else ()
+    help_ = "resume from a checkpoint of this plan, or load the plan that it was made with"
+    raise Refused(Diagnostic("foreign-checkpoint", message, place="checkpoint", notes=notes, help=help_))
+
+
+class GroupRates:
+    """Sets the learning rate of a step in all groups of an optimizer."""
+
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
+        self._kept: list[tuple[dict[str, Any], Any]] = []
+        self.rate = 0.0
+        """The learning rate of the first group in the last update."""
+
+    def set(self, optimizer: Any, step: Step) -> None:
+        """Set the rate of a step: the plan's, or the plan's factors times what the groups have."""
+        self._kept = [(group, group["lr"]) for group in optimizer.param_groups]
+        factor = step.rates.shape * step.rates.rewarm
+        for group, own in self._kept:
+            group["lr"] = step.lr if self.rates == "plan" else own * factor
+        self.rate = float(optimizer.param_groups[0]["lr"])
+
+    def restore(self) -> None:
+        """Give the groups back the rates of the trainer's schedule, which may compute the next from the last."""
+        for group, own in self._kept:
+            group["lr"] = own
+        self._kept = []
+
+
+def _unfit_plan(message: str, help_: str) -> Refused:
+    return Refused(Diagnostic("unfit-plan", message, place="plan", help=help_))
