@@ -114,7 +114,7 @@ def not_carried(plan: Plan, axes: Collection[str], rates: Collection[str] = ()) 
     return sorted(left.values(), key=lambda each: each.step)
 
 
-def head(plan: Plan, written_for: str, left: list[LeftOut], notes: list[str], sign: str = "#") -> str:
+def head(plan: Plan, written_for: str, left: list[LeftOut], notes: list[str]) -> str:
     """The first lines of a file: where it comes from, what it leaves out, and what is left to the user."""
     first, settings = Steps(plan).at(0), {} if plan.optimizer is None else plan.optimizer.settings
     rate = f"base {settings.get('lr', 1.0)!r}, warm-up of {settings.get('warmup', 0)} steps"
@@ -129,7 +129,8 @@ def head(plan: Plan, written_for: str, left: list[LeftOut], notes: list[str], si
         *notes,
         *(f"LEFT OUT from step {each.step} (of 0..{plan.steps - 1}): {each.what}: {each.why}." for each in left),
     ]
-    return "".join(f"{sign} {line}\n" for line in lines)
+    # A name in a plan file must not end the comment.
+    return "".join(f"# {' '.join(line.split())}\n" for line in lines)
 
 
 def require_text(plan: Plan, target: str) -> None:

@@ -80,8 +80,9 @@ def olmo_core(plan: Plan, facts: Facts) -> Emitted:
         small, large = sorted((one.step.batch, two.step.batch))
         if large % small:
             why = f"from {one.step.batch} to {two.step.batch} tokens is not a whole factor, which it refuses"
-            left.append(LeftOut("batch", why, two.first))
-            continue
+            left.append(LeftOut("batch", f"{why}: it stays at {one.step.batch}", two.first))
+            parts = parts[: parts.index(two)]
+            break
         # Its loader counts batches of the current size, so a change of size converts the count.
         done = tokens // one.step.batch
         late = -done % (large // small) if two.step.batch > one.step.batch else 0
@@ -105,11 +106,11 @@ def olmo_core(plan: Plan, facts: Facts) -> Emitted:
 
 
 def _not_square_root(plan: Plan, parts: list[Stretch]) -> list[LeftOut]:
-    """Where the rate of the plan is not that of the square root of the batch, from the first batch on."""
+    """Where the rate of the plan is not that of the square root of the batch, from a factor of 1 on."""
     first = parts[0].step
     for stage in plan.stages:
         batch = stage.batch or first.batch
-        given = stage.learning_rate / plan.stages[0].learning_rate
+        given = stage.learning_rate
         if abs(given - (batch / first.batch) ** 0.5) > 1e-9:
             why = f"its factor is the square root of the batch, {(batch / first.batch) ** 0.5:.4g}, not {given:.4g}"
             return [LeftOut("lr", why, stage.first_step)]

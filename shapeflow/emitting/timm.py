@@ -47,7 +47,8 @@ def timm(plan: Plan, facts: Facts) -> Emitted:
         "Use: OUTPUT=folder bash launch.sh python train.py --data-dir ... --opt adamw ... (one process: -b counts one)",
         "--model-kwargs gives the model its sizes: --img-size reaches the data only.",
         "--pretrained-path resamples kernel and positions to the new sizes; --initial-checkpoint would refuse them.",
-        "Learning rate: constant in each launch, the plan's base times its factor for the shape. `--sched none` crashes.",
+        "Learning rate: constant in each launch, the plan's base times its factor for the shape.",
+        "`--sched none` crashes, so a step that never comes stands in for it.",
     ]
     text = "#!/usr/bin/env bash\n" + head(plan, VERSION, left, notes)
     text += 'set -euo pipefail\n: "${OUTPUT:?a folder}"\n' + "".join(lines)
