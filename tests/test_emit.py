@@ -218,12 +218,12 @@ ORDERING = {"batch", "context", "blends", "steps"}
 @pytest.mark.parametrize(
     ("target", "name", "left"),
     [
-        ("megatron", "up", [("lr", 9), ("data order", 9)]),
-        ("megatron", "wider", [("width", 4), ("lr", 4)]),
+        ("megatron", "up", [("lr", 0), ("data order", 9)]),
+        ("megatron", "wider", [("width", 4), ("lr", 0)]),
         ("olmo-core", "late", [("batch", 3)]),
         ("olmo-core", "ragged", [("batch", 3)]),
         ("olmo-core", "down", [("context", 6)]),
-        ("deepspeed", "down", [("context", 6), ("lr", 6)]),
+        ("deepspeed", "down", [("context", 6), ("lr", 0)]),
         ("modded-nanogpt", "up", []),
         ("torchtitan", "down", []),
     ],

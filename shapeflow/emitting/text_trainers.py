@@ -17,6 +17,7 @@ from shapeflow.emitting.parts import (
     stretches,
 )
 from shapeflow.ir.plan import Plan
+from shapeflow.ir.steps import Steps
 
 MEGATRON = "Megatron-LM core 0.20 (NVIDIA/Megatron-LM d98e8a64)"
 OLMO = "OLMo-core 2.5.0 (allenai/OLMo-core fa6c5014)"
@@ -74,7 +75,7 @@ def olmo_core(plan: Plan, facts: Facts) -> Emitted:
     the ratio, and takes only whole ratios."""
     require_text(plan, "OLMo-core")
     left, parts = not_carried(plan, {"batch"}, {"shape"}), stretches(plan, "batch")
-    tokens, done = 0, 0
+    tokens, done, steps = 0, 0, Steps(plan)
     for one, two in itertools.pairwise(parts):
         tokens += (one.last - one.first) * one.step.batch
         small, large = sorted((one.step.batch, two.step.batch))
@@ -93,7 +94,7 @@ def olmo_core(plan: Plan, facts: Facts) -> Emitted:
             left.append(LeftOut("batch", why, two.first))
     left += _not_square_root(plan, parts)
     sizes = ", ".join(str(each.step.batch) for each in parts)
-    when = ", ".join(f"Duration.tokens({each.step.before})" for each in parts)
+    when = ", ".join(f"Duration.tokens({steps.at(each.first).before})" for each in parts)
     notes = [
         "Learning rate: the callback multiplies it by sqrt(new batch / old batch), whatever the plan says.",
         "A scheduler that decays must count tokens (units) or have a t_max of its own.",
