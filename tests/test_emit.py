@@ -204,7 +204,7 @@ def test_a_target_does_what_the_plan_says_up_to_what_is_left_out(target: str) ->
                 "batch": step.batch,
                 "samples": step.samples,
                 "context": step.context,
-                "factor": factor,
+                "factor": factor / plan.stages[0].learning_rate,
                 "rate": step.rates.base * factor,
             }
             assert made[n] == pytest.approx({key: meant[key] for key in made[n]}), f"{name}, step {n}"
@@ -218,12 +218,12 @@ ORDERING = {"batch", "context", "blends", "steps"}
 @pytest.mark.parametrize(
     ("target", "name", "left"),
     [
-        ("megatron", "up", [("lr", 0), ("data order", 9)]),
-        ("megatron", "wider", [("width", 4), ("lr", 0)]),
+        ("megatron", "up", [("lr", 9), ("data order", 9)]),
+        ("megatron", "wider", [("width", 4), ("lr", 4)]),
         ("olmo-core", "late", [("batch", 3)]),
         ("olmo-core", "ragged", [("batch", 3)]),
         ("olmo-core", "down", [("context", 6)]),
-        ("deepspeed", "down", [("context", 6), ("lr", 0)]),
+        ("deepspeed", "down", [("context", 6), ("lr", 6)]),
         ("modded-nanogpt", "up", []),
         ("torchtitan", "down", []),
     ],

@@ -103,7 +103,7 @@ def not_carried(plan: Plan, axes: Collection[str], rates: Collection[str] = ()) 
             )
         if stage.memory != 1:
             leave("beta2", "its decay of the second moment does not follow the batch", stage.first_step)
-        if stage.learning_rate != 1 and "shape" not in rates:
+        if stage.learning_rate != plan.stages[0].learning_rate and "shape" not in rates:
             leave("lr", "it has no factor on the learning rate for a shape", stage.first_step)
         if stage.matrix_rate != 1 and "matrix" not in rates:
             leave("matrix lr", "it has no learning rate of its own for matrices", stage.first_step)
@@ -117,7 +117,7 @@ def not_carried(plan: Plan, axes: Collection[str], rates: Collection[str] = ()) 
 def head(plan: Plan, written_for: str, left: list[LeftOut], notes: list[str]) -> str:
     """The first lines of a file: where it comes from, what it leaves out, and what is left to the user."""
     first, settings = Steps(plan).at(0), {} if plan.optimizer is None else plan.optimizer.settings
-    rate = f"base {settings.get('lr', 1.0)!r}, warm-up of {settings.get('warmup', 0)} steps"
+    rate = f"{float(settings.get('lr', 1.0)) * plan.stages[0].learning_rate!r} in the first stage, warm-up of {settings.get('warmup', 0)} steps"
     if plan.cooldown is not None:
         rate += f", 1 - sqrt cooldown over the last {plan.cooldown} steps"
     if plan.schedule is not None:

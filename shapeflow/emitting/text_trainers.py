@@ -107,11 +107,11 @@ def olmo_core(plan: Plan, facts: Facts) -> Emitted:
 
 
 def _not_square_root(plan: Plan, parts: list[Stretch]) -> list[LeftOut]:
-    """Where the rate of the plan is not that of the square root of the batch, from a factor of 1 on."""
+    """Where the rate of the plan is not that of the square root of the batch, relative to the first stage."""
     first = parts[0].step
     for stage in plan.stages:
         batch = stage.batch or first.batch
-        given = stage.learning_rate
+        given = stage.learning_rate / plan.stages[0].learning_rate
         if abs(given - (batch / first.batch) ** 0.5) > 1e-9:
             why = f"its factor is the square root of the batch, {(batch / first.batch) ** 0.5:.4g}, not {given:.4g}"
             return [LeftOut("lr", why, stage.first_step)]
@@ -164,16 +164,17 @@ def modded_nanogpt(plan: Plan, facts: Facts) -> Emitted:
     require_text(plan, "modded-nanogpt")
     left = not_carried(plan, {"batch", "context"}, {"shape"})
     parts, rows = _rated(plan), list[str]()
+    first = plan.stages[0].learning_rate
     for number, (part, factor) in enumerate(parts):
         rows.append(
             f"    TrainingStage(duration={part.last - part.first} / {plan.steps}, "
             f"train_max_seq_len={part.step.context}, batch_size={part.step.batch}, window_sizes=WINDOWS[{number}], "
-            f"lr_mul={factor!r}, mtp_weights_start=[1.0], mtp_weights_end=[1.0]),\n"
+            f"lr_mul={factor / first!r}, mtp_weights_start=[1.0], mtp_weights_end=[1.0]),\n"
         )
     last = parts[-1][0].step
     rows.append(
         f"    TrainingStage(train_max_seq_len={last.context}, batch_size={last.batch}, window_sizes=WINDOWS[-1], "
-        f"lr_mul={parts[-1][1]!r}, mtp_weights_start=[1.0], mtp_weights_end=[1.0]),  # the extension\n"
+        f"lr_mul={parts[-1][1] / first!r}, mtp_weights_start=[1.0], mtp_weights_end=[1.0]),  # the extension\n"
     )
     notes = [
         f"Set num_scheduled_iterations = {plan.steps} and num_extension_iterations = 0.",
