@@ -67,6 +67,7 @@ def emit(
     ]
     if said and not partly:
         raise Refused(*said)
-    for each in said if report is not None else ():
-        report.add(each)
+    if report is not None:
+        for each in said:
+            report.add(each)
     return found

@@ -117,7 +117,8 @@ def not_carried(plan: Plan, axes: Collection[str], rates: Collection[str] = ()) 
 def head(plan: Plan, written_for: str, left: list[LeftOut], notes: list[str]) -> str:
     """The first lines of a file: where it comes from, what it leaves out, and what is left to the user."""
     first, settings = Steps(plan).at(0), {} if plan.optimizer is None else plan.optimizer.settings
-    rate = f"{float(settings.get('lr', 1.0)) * plan.stages[0].learning_rate!r} in the first stage, warm-up of {settings.get('warmup', 0)} steps"
+    base = float(settings.get("lr", 1.0)) * plan.stages[0].learning_rate
+    rate = f"{base!r} in the first stage, warm-up of {settings.get('warmup', 0)} steps"
     if plan.cooldown is not None:
         rate += f", 1 - sqrt cooldown over the last {plan.cooldown} steps"
     if plan.schedule is not None:
