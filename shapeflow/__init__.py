@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shapeflow.base.settings import setting
     from shapeflow.base.shapes import Shape, Value
     from shapeflow.base.units import Amount
+    from shapeflow.emitting import emit
     from shapeflow.ir.components import (
         Architecture,
         Axis,
@@ -57,6 +58,7 @@ _NAMES = {
     "base.settings": ("setting",),
     "base.shapes": ("Shape", "Value"),
     "base.units": ("Amount",),
+    "emitting": ("emit",),
     "ir.components": (
         *("Architecture", "Axis", "AxisHooks", "Data", "DataHooks", "LawForm", "LawSource", "LawSourceHooks"),
         *("Metric", "MetricHooks", "Objective", "ObjectiveHooks", "Optimizer", "Schedule"),
@@ -136,6 +138,7 @@ __all__ = [
     "at",
     "check",
     "compile",
+    "emit",
     "execute",
     "export",
     "follow",

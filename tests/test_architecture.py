@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compiler": {*BASE, "language", "laws.fitting", "stages"},
     "running": {*BASE, "compiler", "registry", "stages"},
     "api": {*BASE, "compiler", "running"},
-    "": {*BASE, "api", "laws.fitting", "running"},
+    "": {*BASE, "api", "emitting", "laws.fitting", "running"},
     # The names of the torch backend for training loops of one's own; loaded when they are first used.
     "hf": {"shapeflow_torch"},
     "lightning": {"shapeflow_torch"},
@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": {*BASE, "laws.logs", "registry"},
     "tokenize": {"base", "data"},
     "tracking": BASE,
+    "emitting": BASE,
     "preview": {*BASE, *LAWS, "data", "doctor", "explain", "running", "tokenize"},
     "__main__": {"cli"},
     # Backends import the plan, the protocol of the training loop, and the components that they train.

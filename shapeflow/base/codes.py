@@ -474,6 +474,13 @@ _RUNS = {
     "no-such-step": "Steps are whole numbers, counted from 0. The help gives the last one of the plan.",
     "no-checkpoint": "There is no checkpoint to resume from, or none at that step.",
     "broken-checkpoint": "The checkpoint is incomplete or damaged. Resume from an older one.",
+    "not-carried": "The trainer that `shapeflow emit` writes for cannot do this part of the plan. The message has the "
+    "first step that would differ. `--partly` leaves it out, and says so in the file.",
+    "cannot-emit": "The trainer does not train what the plan trains, such as images, or a fact that was given does not "
+    "fit the trainer.",
+    "missing-fact": "The trainer needs a number or a name that the plan does not have. The help has the option.",
+    "unknown-target": "`shapeflow emit` does not write for this trainer. `shapeflow emit --help` lists those it knows.",
+    "folder-in-use": "`shapeflow emit` writes to a new or an empty folder, so that no file of yours is lost.",
     "foreign-checkpoint": "The checkpoint was made by a plan that this run has never followed.",
 }
 
