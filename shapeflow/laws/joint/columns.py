@@ -9,7 +9,7 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
-from shapeflow.laws.logs.finding.by_name import FILE, letters_in
+from shapeflow.laws.logs.finding.by_name import FILE, Found, letters_in
 from shapeflow.laws.logs.finding.roles import STILL, Roles, may_be_size, roles_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
 from shapeflow.laws.logs.readers import Row
@@ -46,6 +46,9 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     roles = attrs.evolve(roles, of={**alone, **roles.of})
     products = {what: product for what in ("parameters", "tokens") if (product := _counted(what, columns, roles, rows))}
     compute = _compute(columns, roles)
+    if compute is None and "tokens" in products and "C" in columns and not roles.of.get("C", Found()).role:
+        # In a unit that its name does not state: it is compared with 6 N D.
+        compute = Product(("C",))
     errors = [name for name in roles.errors if not words.is_share(name)]
     perplexity = next((name for name in columns if words.is_perplexity(name)), None)
     if not errors and perplexity is not None and "loss" not in given:
