@@ -149,6 +149,19 @@ def test_units_are_stated_by_a_product(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.sort(found.points.size), np.sort(points.size), rtol=1e-6)
 
 
+def test_a_table_is_refused_as_a_fit_refuses_it(tmp_path: Path) -> None:
+    lines = write(tmp_path / "runs.csv", budgets(1e-3)).read_text().splitlines()
+    path, ends = tmp_path / "kinds.csv", [",split", *([",train", ",val"] * len(lines))]
+    path.write_text("\n".join(line + end for line, end in zip(lines, ends, strict=False)) + "\n", encoding="utf-8")
+    with pytest.raises(Refused, match="mixed-laws"):
+        read_tables([path], Named())
+    assert len(read_tables([path], Named(where=(("split", "val"),))).points.size) == len(lines) // 2
+    path.write_text("\n".join(["N,C,perplexity", *lines[1:]]) + "\n", encoding="utf-8")
+    with pytest.raises(Refused, match="is a perplexity"):
+        read_tables([path], Named())
+    assert read_tables([path], Named(loss="perplexity")).columns["loss"] == "perplexity"
+
+
 def test_rows_of_one_run_are_not_taken_for_runs(tmp_path: Path) -> None:
     rows = ["run_name,N,D,loss"]
     for number, size in enumerate(np.geomspace(1e8, 1e10, 5)):

@@ -32,6 +32,11 @@ LINES: list[tuple[str, dict[str, str]]] = [
         {"step": "10", "loss": "8.1234", "tps": "8000", "tflops": "300.2"},
     ),
     ("[titan] - validate step: 10  loss:  8.1  tps: 8,000", {"step": "10", "val/loss": "8.1"}),
+    ("Step 7 | loss:1.5 lr:3e-04 tokens_per_second_per_gpu:400", {"step": "7", "loss": "1.5", "lr": "3e-04"}),
+    (
+        '2022-11-11 14:05:27 | INFO | train_inner | {"epoch": 1, "loss": "15.8", "num_updates": "7", "lr": "2e-07"}',
+        {"step": "7", "loss": "15.8", "lr": "2e-07"},
+    ),
     ("{'loss': 3.2, 'learning_rate': 5e-05, 'epoch': 0.1}", {"loss": "3.2", "epoch": "0.1"}),
 ]
 
@@ -54,6 +59,18 @@ def rows(path: Path, text: str) -> list[dict[str, Any]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return [dict(row) for row in open_log(path).rows()]
+
+
+@pytest.mark.parametrize(
+    ("each", "line"),
+    [
+        ("tokens per iteration will be: 491,520", "iter 10: loss 3.2000, time 32.10ms, mfu 12.10%"),
+        ("Total batch size 491,520 => gradient accumulation steps: 1", "step 00010/21400 (0.05%) | loss: 9.01 |"),
+    ],
+)
+def test_tokens_by_the_number_of_a_step(tmp_path: Path, each: str, line: str) -> None:
+    assert rows(tmp_path / "a.log", f"{each}\n{line}\n")[0]["tokens"] == "4915200"
+    assert "tokens" not in rows(tmp_path / "a.log", f"{line}\n")[0]
 
 
 def test_blocks_of_indented_pairs(tmp_path: Path) -> None:

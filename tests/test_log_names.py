@@ -185,6 +185,21 @@ def test_a_constant_axis_hides_no_number_of_parameters() -> None:
     assert any("`n_params_m` differs between models" in line for line in examined.advice)
 
 
+@pytest.mark.parametrize("name", ["channels_out", "n_params_m"])
+def test_a_fit_refuses_models_that_no_axis_tells_apart(name: str) -> None:
+    found = [
+        {name: w, "depth": 4, "run": f"r{w}", **row, "flops": row["step"] * FLOPS[w]} for w in FLOPS for row in rows(w)
+    ]
+    trainers.table(Path("a.csv"), found)
+    rest = "metric loss\ntraversal steepest\nbudget 24.38 PFLOPs\naxis depth in [4] via depth_expand\n"
+    laws, said = fitted(f'{rest}laws from fit("a.csv")\n')
+    assert (len(laws), [one.code for one in said if one.severity == "error"]) == (0, ["mixed-laws"])
+    assert any(f"differ in `{name}` (64, 128, 256)" in (one.help or "") for one in said)
+    # Settings override what was found.
+    for setting in (f"where: ({name}: 64)", f'run: "{name}"'):
+        assert len(fitted(f'{rest}laws from fit("a.csv", {setting})\n')[0]) == 1
+
+
 @pytest.mark.parametrize("name", ["hidden_dim", "config.n_embd", "cfg_d_model", "model.dim", "units"])
 def test_names_of_widths(name: str) -> None:
     found = [{name: width, "depth": 4, **row, "run": f"r{width}"} for width in FLOPS for row in rows(width)]

@@ -171,7 +171,7 @@ def megatron(folder: Path, truth: Truth) -> None:
 
 def nanogpt(folder: Path, truth: Truth) -> None:
     for width in WIDTHS:
-        lines = []
+        lines = [f"tokens per iteration will be: {TOKENS:,}", "number of parameters: 1.23M"]
         for step, held, train in truth.points(width):
             lines.append(f"iter {step}: loss {train:.4f}, time 32.10ms, mfu 12.10%")
             lines.append(f"step {step}: train loss {train:.5f}, val loss {held:.5f}")
@@ -303,10 +303,53 @@ def by_tokens(folder: Path, truth: Truth) -> None:
         table(folder / f"width{width}.csv", rows)
 
 
+def fairseq(folder: Path, truth: Truth) -> None:
+    for width in WIDTHS:
+        lines = []
+        for step, held, train in truth.points(width):
+            inner = {"epoch": 1, "update": step / 4000, "loss": f"{train:.6f}", "ppl": "30.1", "wps": "5000",
+                     "wpb": str(TOKENS), "bsz": "256", "num_updates": str(step), "lr": f"{rate(step):.6g}",
+                     "gnorm": "0.5", "train_wall": "12", "wall": str(step)}  # fmt: skip
+            valid = {"epoch": 1, "valid_loss": f"{held:.6f}", "valid_ppl": "30.1", "valid_wps": "5000",
+                     "valid_num_updates": str(step), "valid_best_loss": f"{held:.6f}"}  # fmt: skip
+            lines.append(f"2022-11-11 14:05:27 | INFO | train_inner | {json.dumps(inner)}")
+            lines.append(f"2022-11-11 14:05:29 | INFO | valid | {json.dumps(valid)}")
+        text(folder / f"width{width}" / "train.log", lines)
+
+
+def torchtune(folder: Path, truth: Truth) -> None:
+    for width in WIDTHS:
+        lines = [
+            f"Step {step} | loss:{held:.6f} lr:{rate(step):.6g} tokens_per_second_per_gpu:4000.1 grad_norm:0.5 "
+            for step, held, _ in truth.points(width)
+        ]
+        text(folder / f"width{width}" / "log_1700000000.txt", lines)
+
+
+def trl(folder: Path, truth: Truth) -> None:
+    for width in WIDTHS:
+        lines = [
+            f"{{'loss': {held:.6f}, 'grad_norm': 0.5, 'learning_rate': {rate(step):.6g}, 'num_tokens': "
+            f"{step * TOKENS:.1f}, 'mean_token_accuracy': 0.6, 'epoch': {step / 4000:.4f}}}"
+            for step, held, _ in truth.points(width)
+        ]
+        text(folder / f"width{width}.log", lines)
+
+
+def lightning_of_nan(folder: Path, truth: Truth) -> None:
+    for width in WIDTHS:
+        rows: list[dict[str, Any]] = []
+        for step, held, train in truth.points(width):
+            both = {"consumed_samples": step * SAMPLES, "epoch": 0, "global_step": step, "lr": 3e-4, "step": step}
+            rows.append({**both, "reduced_train_loss": train, "val_loss": "nan"})
+            rows.append({**dict.fromkeys(both, "nan"), "step": step, "reduced_train_loss": "nan", "val_loss": held})
+        table(folder / f"width{width}" / "metrics.csv", rows)
+
+
 EPOCHS = (keras, timm, fastai)
 """Trainers that count epochs alone."""
 TRAINERS = (
     hugging_face, hugging_face_without_flos, lightning, keras, timm, fastai, composer, olmo, torchtitan, megatron,
     nanogpt, llm_c, modded_nanogpt, nanochat, levanter, wandb_chart, tensorboard, tensorboard_folders, mlflow,
-    semicolons, by_tokens,
+    semicolons, by_tokens, fairseq, torchtune, trl, lightning_of_nan,
 )  # fmt: skip

@@ -235,7 +235,8 @@ _LOGS = {
     "not-a-law": "The published result gives the best shape for an amount of compute. A plan needs the error of each "
     "shape.",
     "mixed-laws": "The laws of one program differ in metric, convention, unit, evaluation, data or learning-rate "
-    "schedule. Their errors or their compute cannot be compared.",
+    "schedule, or the rows of a table are of several models that no axis tells apart. Their errors or their compute "
+    "cannot be compared.",
     "stale-laws": "A warning: files that a table of laws was fitted to have changed or are missing. Fit again, or keep "
     "the table: its laws describe the files as they were.",
     "falling-rate": "The learning rate falls along the runs that a law was fitted to. An early point of such a run has "

@@ -12,11 +12,9 @@ from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.finding.unshaped import unshaped_runs
 from shapeflow.laws.logs.progress import unnamed_counter
 from shapeflow.laws.logs.series import Progress
-
-SHOWN = 6
-"""Most values of a column that are listed."""
 
 
 def advice_of(
@@ -121,7 +119,7 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
 def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
     sizes = [name for name, one in roles.of.items() if one.role == "parameters" and columns[name].few]
     if set(roles.unshaped) - set(sizes):
-        yield from _unshaped(columns, roles.unshaped)
+        yield unshaped_runs(columns, roles.unshaped)
     elif not roles.axes and sizes:
         yield (
             f"`{sizes[0]}` differs between models, and nothing else tells their shapes apart: add a column `width` (or "
@@ -149,18 +147,6 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
     if roles.differs:
         differs = " and ".join(f"`{name}`" for name in roles.differs[:4])
         yield f"runs of one shape also differ in {differs}, and one law is fitted to all: select one value by `where`"
-
-
-def _unshaped(columns: Mapping[str, Column], unshaped: Sequence[str]) -> Iterator[str]:
-    """The columns in which runs differ that would be taken for runs of one shape."""
-    listed = " and ".join(f"`{name}` ({', '.join(list(columns[name].values)[:SHOWN])})" for name in unshaped[:4])
-    whole = [name for name in unshaped if columns[name].whole and columns[name].numeric]
-    size = next(iter([*(name for name in whole if not words.is_parameters(name)), *whole]), None)
-    setting = f'if `{size}` is the width, write `axes: (width: "{size}")` (or `depth`, ...); ' if size else ""
-    yield (
-        f"runs that would be taken for one shape differ in {listed}: {setting}if they are of one shape, select one "
-        f"value by `where: ({unshaped[0]}: ...)`"
-    )
 
 
 def rows_are_ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:

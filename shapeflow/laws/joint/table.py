@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,24 +12,19 @@ from numpy.typing import NDArray
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.ir.joint import PerToken
+from shapeflow.laws.joint.columns import Columns, columns_in
 from shapeflow.laws.joint.per_token import power_law
 from shapeflow.laws.joint.sizes import LARGEST, PER_PARAMETER
 from shapeflow.laws.joint.solver import JointPoints
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.points import Floats
 from shapeflow.laws.logs.readers import MissingExtra, Row, Unreadable, number, open_log, same
 from shapeflow.laws.logs.series import Product
 from shapeflow.laws.logs.usable import COMPUTE, ERROR
 
-NAMES: Mapping[str, str] = {
-    "parameters": "n parameters params nparams nparameters numparams numparameters modelsize modelparams "
-    "modelparameters parametercount totalparams paramsactive paramsactiveprecise",
-    "tokens": "d tokens ntokens numtokens trainingtokens traintokens tokensseen totaltokens datasetsize tokencount",
-    "compute": "c compute flops flop trainingflop trainingflops trainflops totalflops totalflos computebudget",
-    "loss": "loss finalloss evalloss valloss validloss validationloss testloss heldoutloss trainloss trainingloss",
-    "run": "run runname runid",
-}
-"""What a column is -> its usual names: letters and digits in lower case, separated by blanks."""
+WHAT = ("parameters", "tokens", "compute", "loss")
+"""What is read of a row."""
 RATIO = (0.2, 5.0)
 """The median of compute over 6 N D outside of which columns do not belong together."""
 MOST = 200_000
@@ -68,26 +62,29 @@ class Table:
 
 def read_tables(paths: Sequence[Path], named: Named) -> Table:
     """Return the points in tables with the same columns. Raises Refused: unreadable-log, missing-extra, missing-column,
-    wrong-counter, too-few-points, odd-compute."""
+    wrong-counter, number-format, mixed-laws, too-few-points, odd-compute."""
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
     for path in paths:
-        rows.extend(_rows(path, left_out))
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    products = _columns(named, names, str(paths[0]))
+        rows.extend({**row, FILE: str(path)} for row in _rows(path, left_out))
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != FILE]
+    for column in (*(column for column, _ in named.where), *([named.run] if named.run else [])):
+        _product(column, names, "run" if column == named.run else "where")
+    rows = [row for row in rows if all(same(row.get(column), value) for column, value in named.where)]
+    given = [what for what in (*WHAT, "run") if getattr(named, what) is not None]
+    usual = columns_in(rows, str(paths[0]), given)
+    products = _columns(named, usual, names, str(paths[0]))
     kept: list[tuple[float, ...]] = []
     runs: list[str] = []
-    run = named.run or _usual("run", names)
+    run = (named.run,) if named.run else usual.runs
     for row in rows:
-        if not all(same(row.get(column), value) for column, value in named.where):
-            continue
         values = tuple(product.of(row) for product in products.values())
         why = _unusable(dict(zip(products, values, strict=True)), named.below)
         if why is not None:
             left_out[why] += 1
             continue
         kept.append(tuple(value for value in values if isinstance(value, float)))
-        runs.append("" if run is None else str(row.get(run)))
+        runs.append(" ".join(str(row.get(column)) for column in run))
     if not kept:
         message = f"`{paths[0]}` has no row with a size, tokens and a loss"
         notes = tuple(f"{count} rows: {why}" for why, count in left_out.items())
@@ -96,7 +93,7 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     single = len(set(runs)) in (1, len(runs)) and named.run is None
     points, per_token = _points(of, _indices(list(map(str, range(len(kept)))) if single else runs))
     said = {what: _written(product) for what, product in products.items()}
-    return Table(points, per_token, said | ({} if single or run is None else {"run": run}), left_out, single)
+    return Table(points, per_token, said | ({} if single or not run else {"run": " and ".join(run)}), left_out, single)
 
 
 def _rows(path: Path, left_out: Counter[str]) -> Iterator[Row]:
@@ -118,27 +115,18 @@ def _rows(path: Path, left_out: Counter[str]) -> Iterator[Row]:
         raise Refused(Diagnostic("unreadable-log", message, place=str(path), notes=(str(error),), help=help)) from None
 
 
-def _columns(named: Named, names: Sequence[str], place: str) -> dict[str, Product]:
-    """Return the columns of size and loss, and those of tokens and compute of which one is enough. Raises Refused:
-    `missing-column`, `wrong-counter`."""
+def _columns(named: Named, usual: Columns, names: Sequence[str], place: str) -> dict[str, Product]:
+    """Return the columns of size and loss, and those of tokens and compute of which one is enough: as the user names
+    them, else as they were found. Raises Refused: `missing-column`, `wrong-counter`."""
     found: dict[str, Product] = {}
-    for what in ("parameters", "tokens", "compute", "loss"):
+    for what in WHAT:
         given: str | None = getattr(named, what)
-        usual = _usual(what, names)
         if given is not None:
             found[what] = _product(given, names, what)
-        else:
-            likely = _by_words(what, names)
-            # As in `doctor`, errors on held-out data come before others.
-            held_out = what == "loss" and likely is not None and words.is_held_out(likely.columns[0])
-            if usual is not None and (words.is_held_out(usual) or not held_out):
-                found[what] = Product((usual,))
-            elif likely is not None:
-                found[what] = likely
+        elif what in usual.products:
+            found[what] = usual.products[what]
     for what in ("tokens", "compute"):
         _no_rate(found.get(what), what)
-    for column in (*(column for column, _ in named.where), *([named.run] if named.run else [])):
-        _product(column, names, "run" if column == named.run else "where")
     needed = {"parameters": "the number of parameters", "loss": "the loss"}
     lacking = [(what, called) for what, called in needed.items() if what not in found]
     if "tokens" not in found and "compute" not in found:
@@ -161,25 +149,6 @@ def _no_rate(product: Product | None, option: str) -> None:
         help = f"name a column of the {option} of whole runs, or multiply by one of seconds: "
         help += f"`--{option} '{per_time} * seconds'`"
         raise Refused(Diagnostic("wrong-counter", message, place=f"--{option}", help=help))
-
-
-def _usual(what: str, names: Sequence[str]) -> str | None:
-    """Return the column with the first of the usual names."""
-    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(names)}
-    return next((plain[name] for name in NAMES[what].split() if name in plain), None)
-
-
-def _by_words(what: str, names: Sequence[str]) -> Product | None:
-    """Return the column whose words say what it is, in the vocabulary that fits and `doctor` read; of losses, a
-    held-out one first."""
-    roles: Mapping[str, words.Role] = {"loss": "error", "parameters": "parameters", "tokens": "tokens"}
-    role = roles.get(what, "compute")
-    fitting = [name for name in names if words.role_of(name) == role and not (what == "loss" and words.is_share(name))]
-    first = min(fitting, key=lambda name: not words.is_held_out(name), default=None)
-    if first is None:
-        return None
-    unit = (words.flops_of(first) or 1.0) if what == "compute" else 1.0 if what == "loss" else words.count_of(first)
-    return Product((first,), unit)
 
 
 def _product(text: str, names: Sequence[str], option: str) -> Product:

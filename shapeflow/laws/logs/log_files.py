@@ -38,7 +38,7 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     if table.roles.epochs is not None and search.query.step_unit is None:
         column = table.columns[table.roles.epochs]
         table = attrs.evolve(table, epoch=epoch_of(path, column.high + counts_late(column)))
-    if refused(search, table, name):
+    if refused(search, table, given, name):
         return
     curves = [Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
     for counter in {found for curve in curves if (found := search.counter(curve.series))}:

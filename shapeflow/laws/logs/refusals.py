@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.finding.unshaped import unshaped_runs
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.readers.numerals import notations
 from shapeflow.laws.logs.table_facts import TableFacts
 
 
-def refused(search: LogSearch, table: TableFacts, file: str) -> bool:
-    """Report a table whose numbers hold commas (`number-format`), whose rows are ends of runs (`run-ends`), or hold
-    errors on several kinds of data (`mixed-laws`). Return whether it is such a table."""
+def refused(search: LogSearch, table: TableFacts, given: Mapping[str, str], file: str) -> bool:
+    """Report a table whose numbers hold commas (`number-format`), whose rows are ends of runs (`run-ends`), hold errors
+    on several kinds of data, or are of several models that no axis tells apart (`mixed-laws`). Return whether it is
+    such a table. `given`: the values that the path of the file states."""
     commas = [column for column in table.columns.values() if _matters(search, column)]
     if commas:
         _number_format(search, commas[0], file)
@@ -19,6 +23,8 @@ def refused(search: LogSearch, table: TableFacts, file: str) -> bool:
         _run_ends(search, table, file)
     elif (split := table.roles.split) is not None and not {split[0]} & {*search.query.where, *search.query.run}:
         _mixed(search, table, split, file)
+    elif unshaped := _of_several(search, table, given):
+        _unshaped(search, table, unshaped, file)
     else:
         return False
     return True
@@ -77,4 +83,28 @@ def _mixed(search: LogSearch, table: TableFacts, split: tuple[str, str], file: s
         "one law is fitted to all rows",
         notes=[f"`{column}` is {kinds}"],
         help=search.request.advice(("where", f'select one kind: `{{}}: ({column}: "{value}")`')),
+    )
+
+
+def _of_several(search: LogSearch, table: TableFacts, given: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns in which the models of a table differ although no axis does. None of them if the values of axes may
+    lie in the paths or in other files, or if the settings name the column."""
+    request = search.request
+    alone = len(search.matched) == 1 or len(set(request.candidates)) == 1
+    if given or not alone:
+        return ()
+    named = {*search.query.run, *search.query.where, *search.query.axes.values(), *search.query.size}
+    return tuple(name for name in table.roles.unshaped if name not in named)
+
+
+def _unshaped(search: LogSearch, table: TableFacts, unshaped: tuple[str, ...], file: str) -> None:
+    if "unshaped" in search.reported:
+        return
+    search.reported.add("unshaped")
+    search.report.error(
+        "mixed-laws",
+        f"the rows of `{file}` are of several models, and no axis tells them apart",
+        search.request.at("axes", "paths"),
+        "one law is fitted to all rows of a shape",
+        help=unshaped_runs(table.columns, unshaped),
     )

@@ -23,6 +23,8 @@ HIGHEST_RATE = 100.0
 """No learning rate is above this."""
 MAY_BE_RATE = 1.0
 """A column that may be a learning rate or a time by its name is a learning rate if it is never above this."""
+LETTERS: Mapping[str, tuple[Role, float]] = {"N": ("parameters", 1e3), "D": ("tokens", 1e5), "C": ("compute", 1e10)}
+"""Letter -> what it stands for in papers on scaling laws, and the least that its largest value is."""
 RISES = "it rises along the runs, but its name does not say what it counts"
 
 
@@ -43,14 +45,26 @@ def named(columns: Mapping[str, Column], rows: Sequence[Row], axes: AxisWords) -
     for name, column in columns.items():
         if column.present and (one := _one(column, rows, keys, axes)) is not None:
             found[name] = one
-    if {"C", "N", "D"} <= set(columns) and is_product(rows, "C", "N", "D"):
-        roles: tuple[tuple[str, Role, str], ...] = (
-            ("C", "compute", "it is 6 N D"),
-            ("N", "parameters", "C is 6 N D"),
-            ("D", "tokens", "C is 6 N D"),
-        )
-        found.update((name, Found(role, why, "certain")) for name, role, why in roles)
+    found.update((name, one) for name, one in _letters(columns, rows).items() if found.get(name, one).role != "axis")
     return found
+
+
+def _letters(columns: Mapping[str, Column], rows: Sequence[Row]) -> dict[str, Found]:
+    """The letters of papers on scaling laws: C = 6 N D, or N and one of the others, of the size that they have."""
+    if {"C", "N", "D"} <= set(columns) and is_product(rows, "C", "N", "D"):
+        return {
+            "C": Found("compute", "it is 6 N D", "certain"),
+            "N": Found("parameters", "C is 6 N D", "certain"),
+            "D": Found("tokens", "C is 6 N D", "certain"),
+        }
+    fits = letters_in(columns)
+    return fits if "N" in fits and len(fits) > 1 else {}
+
+
+def letters_in(columns: Mapping[str, Column]) -> dict[str, Found]:
+    """The letters of papers on scaling laws whose values are of the size of what they stand for."""
+    fits = [name for name, (_, least) in LETTERS.items() if name in columns and columns[name].high >= least]
+    return {name: Found(LETTERS[name][0], "the letter of papers on scaling laws", "guess") for name in fits}
 
 
 def _one(column: Column, rows: Sequence[Row], keys: Sequence[str], axes: AxisWords) -> Found | None:

@@ -245,7 +245,7 @@ def _compute(
     if not of.get("C", Found()).role and _is_flops(rows, keys):
         of["C"] = Found("compute", f"numbers above {LEAST_FLOPS:g} that rise along the runs", "guess")
         return ("C",), 1.0
-    size = next((name for name in by_role.get("parameters", ()) if _may_be_size(name, rows)), None)
+    size = next((name for name in by_role.get("parameters", ()) if may_be_size(name, rows)), None)
     data = next((name for name in by_role.get("tokens", ()) if grows(rows, name, step, keys)), None)
     if size and data:
         of[data] = Found("tokens", "its name; 6 FLOPs for each parameter and token")
@@ -253,7 +253,7 @@ def _compute(
     return (), 1.0
 
 
-def _may_be_size(name: str, rows: Sequence[Row]) -> bool:
+def may_be_size(name: str, rows: Sequence[Row]) -> bool:
     """Whether a number of parameters, with the unit that its name states, is one that a model has."""
     return max(numbers_of(rows, name), default=0.0) * words.count_of(name) >= LEAST_PARAMETERS
 

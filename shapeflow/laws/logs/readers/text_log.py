@@ -20,6 +20,7 @@ _NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]
 _BARS = re.compile(rf"(?:^|[|,])\s*(?P<key>[A-Za-z][^|:=,]*?)\s*[:=]?\s*(?P<value>{_NUMBER})(?=[\s%|,(]|[a-z]|$)")
 _COLONS = re.compile(rf"(?P<key>[A-Za-z_][\w/.@-]*)\s?[:=]\s*(?P<value>{_NUMBER})(?![\w.]*/)")
 _QUOTED = re.compile(rf"'(?P<key>[^']+)': '?(?P<value>{_NUMBER})'?(?=[,}}\s])")
+_JSON = re.compile(rf'"(?P<key>[^"]+)": "?(?P<value>{_NUMBER})"?(?=[,}}\s])')
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -38,6 +39,8 @@ class Dialect:
     """Whether the pairs stand in indented lines below the heading."""
     held_out: re.Pattern[str] | None = None
     """Matches lines that are about held-out data, although the names of their pairs do not say so."""
+    each: re.Pattern[str] | None = None
+    """Matches a line before the measurements that states the tokens of a step, group `tokens`."""
 
     def row(self, line: str) -> dict[str, Any] | None:
         """Return the row of a line. None if the line is not of this dialect."""
@@ -70,6 +73,7 @@ DIALECTS = (
         "nanoGPT",
         re.compile(r"^(?:step|iter) (?P<step>\d+): (?=(?:train )?loss )"),
         re.compile(rf"(?:^|, )(?P<key>[a-z][a-z ]*?) (?P<value>{_NUMBER})"),
+        each=re.compile(r"^tokens per iteration will be: (?P<tokens>[\d,]+)$"),
     ),
     Dialect(
         "Megatron",
@@ -77,10 +81,12 @@ DIALECTS = (
         _BARS,
         held_out=re.compile(r"validation loss at"),
     ),
+    Dialect("torchtune", re.compile(r"^Step (?P<step>\d+) \| (?=\w+:[-+.\d])")),
     Dialect(
         "nanochat, llm.c",
         re.compile(r"^(?:[Ss]tep:?)\s+(?P<step>\d+)\s*(?:/\s*\d+\s*)?(?:\([\d.]+%\)\s*)?(?=\|)"),
         _BARS,
+        each=re.compile(r"^[Tt]otal (?:desired )?batch size:? (?P<tokens>[\d,]+)(?: =>.*)?$"),
     ),
     Dialect(
         "torchtitan",
@@ -93,6 +99,14 @@ DIALECTS = (
         re.compile(rf"^(?:Train |Eval )?(?P<key>[\w/. -]+?)\s?[=:]\s*(?P<value>{_NUMBER})$"),
         block=True,
     ),
+    Dialect(
+        "fairseq",
+        re.compile(
+            r"\| (?:train_inner|train|valid\w*) \| "
+            r'(?=\{"epoch": .*"(?:train_|valid\w*?_)?num_updates": "?(?P<step>\d+))'
+        ),
+        _JSON,
+    ),
     Dialect("Hugging Face", re.compile(r"^\s*\{'(?:eval_)?(?:train_)?loss': "), _QUOTED),
 )
 
@@ -102,9 +116,14 @@ def rows(log: Log) -> Iterator[Row]:
     lines, ends = Lines(log), Ends()
     used: dict[str, None] = {}
     block: tuple[Dialect, dict[str, Any]] | None = None
+    each: dict[str, float] = {}
     for line in lines:
         line = _ANSI.sub("", line)
         found = dialect_of(line)
+        if found is None:
+            each.update(_each(line))
+        elif found[0].trainers in each:
+            _count(found[1], each[found[0].trainers], log)
         if found is not None:
             used[found[0].trainers] = None
         pairs = block[0].pairs_of(line) if block is not None and found is None and line[:1].isspace() else {}
@@ -123,6 +142,20 @@ def rows(log: Log) -> Iterator[Row]:
             yield from _measured(found)
     yield from _measured(block)
     log.notes.append(f"lines as printed by {', '.join(used)}; other lines are passed over")
+
+
+def _each(line: str) -> Iterator[tuple[str, float]]:
+    """Yield the dialects in which a line states the tokens of a step, and their number."""
+    for dialect in DIALECTS:
+        if dialect.each is not None and (found := dialect.each.search(line)) is not None:
+            yield dialect.trainers, float(found["tokens"].replace(",", ""))
+
+
+def _count(row: dict[str, Any], each: float, log: Log) -> None:
+    """Add the tokens of a row that has a step and no tokens of its own."""
+    if "step" in row and "tokens" not in row:
+        row["tokens"] = f"{int(row['step']) * each:.0f}"
+        log.made["tokens"] = f"{each:.0f} tokens a step, by a line of the log"
 
 
 def _measured(found: tuple[Dialect, dict[str, Any]] | None) -> Iterator[Row]:

@@ -1,0 +1,107 @@
+"""The columns of a table of size, tokens and loss, as the finder that `fit` and `doctor` share finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.axis_words import AxisWords
+from shapeflow.laws.logs.finding.by_name import FILE, Found, letters_in
+from shapeflow.laws.logs.finding.roles import STILL, Roles, may_be_size, roles_of
+from shapeflow.laws.logs.finding.summary import Column, columns_of
+from shapeflow.laws.logs.readers import Row
+from shapeflow.laws.logs.readers.numerals import notations
+from shapeflow.laws.logs.series import Product
+
+CELLS = 400_000
+"""The number of cells that are inspected to find the roles of columns."""
+USED = ("parameters", "tokens", "compute", "error")
+"""Roles of the columns that are read."""
+NAMES_OF_RUNS = ("run", "run_name", "run_id")
+"""Columns that identify a run where no column counts steps."""
+
+
+@attrs.frozen
+class Columns:
+    """What was found in a table."""
+
+    products: Mapping[str, Product]
+    """`parameters`, `tokens`, `compute`, `loss` -> the column, in its unit; those that were found."""
+    runs: tuple[str, ...]
+    """The columns that identify a run, if a run may have several rows."""
+
+
+def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns:
+    """Find the columns of a table. `rows`: each with its file as `FILE`; `given`: what the user names, of
+    `parameters`, `tokens`, `compute`, `loss`, `run`. Raises Refused: `number-format`, `mixed-laws`, `wrong-counter`."""
+    columns: dict[str, Column] = {}
+    columns_of(({name: cell for name, cell in row.items() if name != FILE} for row in rows), columns)
+    roles = roles_of(columns, rows[: max(CELLS // max(len(columns), 1), 20)], AxisWords())
+    _no_commas(columns, place)
+    _of_one_kind(columns, roles, place)
+    alone = letters_in(columns) if "parameters" in given else {}
+    roles = attrs.evolve(roles, of={**alone, **roles.of})
+    products = {what: product for what in ("parameters", "tokens") if (product := _counted(what, columns, roles, rows))}
+    compute = _compute(columns, roles)
+    if compute is None and "tokens" in products and "C" in columns and not roles.of.get("C", Found()).role:
+        # In a unit that its name does not state: it is compared with 6 N D.
+        compute = Product(("C",))
+    errors = [name for name in roles.errors if not words.is_share(name)]
+    perplexity = next((name for name in columns if words.is_perplexity(name)), None)
+    if not errors and perplexity is not None and "loss" not in given:
+        message = f"`{perplexity}` is a perplexity, not a loss"
+        help = "add a column of its natural logarithm"
+        raise Refused(Diagnostic("wrong-counter", message, place=place, help=help))
+    products |= {"compute": compute} if compute is not None else {}
+    products |= {"loss": Product((errors[0],))} if errors else {}
+    return Columns(products, _runs(columns, roles))
+
+
+def _no_commas(columns: Mapping[str, Column], place: str) -> None:
+    for name, column in columns.items():
+        if column.with_commas and words.role_of(name) in USED:
+            listed = " or ".join(notations(column.commas)) or "no known notation"
+            message = f"`{name}` holds `{column.commas[0]}`, which is not a plain number"
+            help = "write its numbers with a decimal point and without separators of thousands"
+            notes = (f"it may be {listed}",)
+            raise Refused(Diagnostic("number-format", message, place=place, notes=notes, help=help))
+
+
+def _of_one_kind(columns: Mapping[str, Column], roles: Roles, place: str) -> None:
+    if roles.split is not None:
+        column, value = roles.split
+        message = f"the rows hold errors on several kinds of data, which `{column}` tells apart"
+        kinds = (f"`{column}` is {', '.join(list(columns[column].values)[:6])}",)
+        help = f"select one kind: `--where '{column}={value}'`"
+        raise Refused(Diagnostic("mixed-laws", message, place=place, notes=kinds, help=help))
+
+
+def _counted(what: str, columns: Mapping[str, Column], roles: Roles, rows: Sequence[Row]) -> Product | None:
+    """The first column of parameters or tokens; one that differs between the rows first."""
+    found = [name for name, one in roles.of.items() if one.role == what]
+    found = [name for name in found if what == "tokens" or may_be_size(name, rows)]
+    name = min(found, key=lambda one: columns[one].constant, default=None)
+    return None if name is None else Product((name,), words.count_of(name))
+
+
+def _compute(columns: Mapping[str, Column], roles: Roles) -> Product | None:
+    """The column of compute. Where no column counts steps, the rows may be ends in any order, of which compute need not
+    grow."""
+    if len(roles.compute) == 1:
+        return Product(roles.compute, roles.flops)
+    named = (name for name, one in roles.of.items() if one.role == "compute" or one.why == STILL)
+    ends = [name for name in named if not columns[name].constant]
+    if roles.step is not None or not ends:
+        return None
+    return Product((ends[0],), words.flops_of(ends[0]) or 1.0)
+
+
+def _runs(columns: Mapping[str, Column], roles: Roles) -> tuple[str, ...]:
+    if roles.ends:
+        return ()
+    if roles.step is not None:
+        return tuple(name for name in roles.runs if not columns[name].constant)
+    return tuple(name for name in columns if words.plain(name) in NAMES_OF_RUNS)[:1]
