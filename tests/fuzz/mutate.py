@@ -104,7 +104,7 @@ def lines(source: str, draw: Random) -> str:
             return "\n".join(found)
         try:
             json.loads(found[at])
-        except ValueError:
+        except (ValueError, RecursionError):
             return "\n".join(found)
     return "\n".join(found) + "\n"
 
