@@ -120,8 +120,9 @@ def _normal(theta: Floats, error: Floats, points: Data, kinds: Kinds, bounds: Bo
     residual, jacobian = (found - error) * points.weight, jacobian * points.weight[:, None]
     weak, spread = prior(theta, points.centre)
     rate, weak_rate = (1 / np.hypot(1, one / SCALE) for one in (residual, weak))
-    matrix = np.einsum("spi,sp,spj->sij", jacobian, rate, jacobian)
-    slope = np.einsum("spi,sp->si", jacobian, rate * residual)
+    turned = jacobian.transpose(0, 2, 1)
+    matrix = turned @ (jacobian * rate[..., None])
+    slope = (turned @ (rate * residual)[..., None])[..., 0]
     slope[:, B:] += weak_rate * weak * spread
     places = np.arange(B, theta.shape[1])
     matrix[:, places, places] += weak_rate * spread**2
