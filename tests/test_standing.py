@@ -197,6 +197,25 @@ def test_several_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "time left" in shown(capsys, "s").splitlines()[2]
 
 
+def test_a_finished_comparison_gives_its_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """A rival that was paused because no more of it was needed is not one that waits to be continued."""
+    made("both/plan-seed0", *START, *steps(12), ended(12, None))
+    made("both/last-seed0", *START, *steps(5), ended(5, "pause"))
+    assert answer(["show", "both"]) == 0
+    assert "1 of 2 runs finished" in (said := capsys.readouterr().out)
+    assert "paused after step 5" in said
+    Path("both/comparison.json").write_text(json.dumps({"verdict": "measured: the plan saves 12%"}))
+    assert answer(["show", "both"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("measured: the plan saves 12%\n")
+    assert "2 of 2 runs finished" in said
+    assert "ended early, after step 5" in said
+    for broken in ("{", "[]", '{"verdict": 3}'):
+        Path("both/comparison.json").write_text(broken)
+        assert answer(["show", "both"]) == 0
+        assert capsys.readouterr().out.startswith("both: ")
+
+
 @pytest.mark.parametrize("what", ["empty", "none"])
 def test_a_folder_of_something_else(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()

@@ -82,6 +82,8 @@ def test_a_failed_step_leaves_the_last_one(
     assert "`--micro-batch 16`, or `--checkpoint-activations`" in str(found.help)
     assert any(note.startswith("estimated: ") for note in found.notes)
     assert (tmp_path / f"run/checkpoints/step-{step - 1:09d}").exists() is (step > 1)
+    left = f"the run goes on from step-{step - 1:09d}" if step > 1 else "there is no checkpoint yet"
+    assert left in found.notes
     monkeypatch.undo()
     resumed(tmp_path / "run", whole)
 
@@ -100,7 +102,7 @@ def test_a_state_that_is_not_whole_is_not_saved(
     """After a failure in an update, a switch or an evaluation, the last regular checkpoint stands."""
     fail(monkeypatch, owner, name, at, ERRORS["cpu"])
     found = refused(PLAN, tmp_path / "run", needs=NEEDS)
-    assert "no new checkpoint: the last one stands" in found.notes
+    assert f"the run goes on from step-{last:09d}" in found.notes
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == [f"step-{last:09d}"]
     monkeypatch.undo()
     resumed(tmp_path / "run", whole)

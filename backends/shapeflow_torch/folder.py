@@ -91,6 +91,12 @@ def intact(folder: Path, warn: Callable[[Diagnostic], None]) -> Path | None:
     return found
 
 
+def _described(when: str, data: Mapping[str, Any]) -> str:
+    digest = data.get("sha256")
+    named = data.get("path") or data.get("file") or data.get("data")
+    return f"{when}: {named or 'unknown data'}, SHA-256 {str(digest)[:16]}..." if digest else f"{when}: not known"
+
+
 def check_data(folder: Path, data: Mapping[str, Any]) -> None:
     """Raise Refused `data-changed` if the run in a folder has read other data. `data`: the description of the data."""
     try:
@@ -100,7 +106,7 @@ def check_data(folder: Path, data: Mapping[str, Any]) -> None:
     before = found if isinstance(found, dict) else {}
     if before.get("sha256") != data["sha256"]:
         message = "the data differs from what the run began with"
-        notes: tuple[str, ...] = (f"then: {before.get('sha256')}", f"now: {data['sha256']}")
+        notes: tuple[str, ...] = tuple(_described(*one) for one in (("then", before), ("now", data)))
         if before.get("tokenizer_sha256") != data.get("tokenizer_sha256"):
             notes = ("the tokens were made by another tokenizer", *notes)
         help_ = f"restore the data that `{folder / DATA}` describes, or start a new run"

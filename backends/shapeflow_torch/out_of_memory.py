@@ -15,6 +15,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import size
 from shapeflow.ir.memory import Choices, Need
 from shapeflow_torch.available import total
+from shapeflow_torch.checkpoint import newest
 from shapeflow_torch.losses import Saving
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.team import Team
@@ -51,11 +52,18 @@ def memory_guarded(machine: TorchMachine, folder: Path, saving: Saving, needs: M
         left = machine.rescue(folder)
         if not is_out_of_memory(error):
             raise
-        raise Refused(_refusal(error, machine, left, saving, needs)) from None
+        kept = left.name if left is not None else _kept(folder)
+        raise Refused(_refusal(error, machine, kept, saving, needs)) from None
+
+
+def _kept(folder: Path) -> str | None:
+    """The name of the newest checkpoint that a run goes on from. None if it has none."""
+    found = newest(folder)
+    return None if found is None else found.name
 
 
 def _refusal(
-    error: BaseException, machine: TorchMachine, left: Path | None, saving: Saving, needs: Mapping[Shape, Need]
+    error: BaseException, machine: TorchMachine, kept: str | None, saving: Saving, needs: Mapping[Shape, Need]
 ) -> Diagnostic:
     index, shape = machine.where
     need, notes = needs.get(shape), []
@@ -67,15 +75,18 @@ def _refusal(
     if (there := total(machine.team.device)) is not None:
         notes.append(f"there: {size(there)} in all")
     notes.append(f"torch says: {str(error).partition(chr(10))[0][:200]}" if str(error) else "Python reports it")
-    notes.append(f"saved: {left.name}" if left is not None else "no new checkpoint: the last one stands")
+    notes.append(f"the run goes on from {kept}" if kept is not None else "there is no checkpoint yet")
     message = (
         f"there is not enough memory for stage {index + 1}, {shape.written(machine.plan.units) or 'the only shape'}"
     )
-    return Diagnostic("out-of-memory", message, place="run", notes=tuple(notes), help=_help(need, choices))
+    return Diagnostic(
+        "out-of-memory", message, place="run", notes=tuple(notes), help=_help(need, choices, kept is not None)
+    )
 
 
-def _help(need: Need | None, choices: Choices) -> str:
-    """Return what to write: a smaller micro-batch, then blocks computed again."""
+def _help(need: Need | None, choices: Choices, resumes: bool) -> str:
+    """Return what to write: a smaller micro-batch, then blocks computed again. `resumes`: whether there is a
+    checkpoint."""
     count = None if need is None else need.memory(choices).micro_batch
     if count is None:
         options = "`--micro-batch N` with N samples, or `--checkpoint-activations`"
@@ -86,7 +97,7 @@ def _help(need: Need | None, choices: Choices) -> str:
         options = "`--checkpoint-activations`"
     else:
         return "use a smaller model, or a machine with more memory"
-    return f"resume with `--resume` and {options}"
+    return f"resume with `--resume` and {options}" if resumes else f"start it again with `--resume` and {options}"
 
 
 def choices_of(team: Team, micro_batch: int | None, recompute: bool) -> Choices:

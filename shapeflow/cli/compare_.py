@@ -82,12 +82,14 @@ def command(
     """
     from shapeflow.base.diagnostics import Report
     from shapeflow.base.files import write_text
+    from shapeflow.preview.comparison import verdict
     from shapeflow.preview.plan import plan_view
     from shapeflow.preview.screen import show
     from shapeflow.running.ahead import Ahead
     from shapeflow.running.listed import listing
     from shapeflow.running.pool import Pool
     from shapeflow.running.rivals import Past, compared, metric_of, rivals_of
+    from shapeflow.running.standing import COMPARISON
 
     report, folder = Report(), output or Path("runs") / f"{file.stem}-compare"
     if len(set(rivals)) < len(rivals):
@@ -107,9 +109,10 @@ def command(
     ahead = Ahead(every)
     with pool.kept() as kept, listing(folder, every):
         found = compared(cases, others, by, target, lambda ways: _trained(ways, by, kept, past, ahead))
-    write_text(folder / "comparison.json", json.dumps(found.json(), indent=1, sort_keys=True) + "\n")
+    result = {"verdict": verdict(found), **found.json()}
+    write_text(folder / COMPARISON, json.dumps(result, indent=1, sort_keys=True) + "\n")
     if as_json:
-        print_json(found.json())
+        print_json(result)
         return
     _show(found, cases)
     say(f"\n  runs and comparison.json in {folder}")

@@ -136,6 +136,8 @@ def _said(plan: Plan, name: str) -> str:
         return ", ".join(changes(plan)) or "constant"
     if isinstance(value, Decay):
         return f"{value.form} to {100 * value.final:.4g}%"
+    if value is None:
+        return "none"
     return _spec(value) if isinstance(value, Spec) else str(value)
 
 

@@ -92,15 +92,20 @@ def group_view(group: Group) -> RenderableType:
     for heading, right in (("run", 0), ("state", 0), ("compute", 1), ("loss", 1), ("held out", 1), ("time left", 1)):
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for one in group.runs:
-        table.add_row(one.run.folder.name, state_words(one), *_numbers(one))
+        early = group.verdict is not None and one.state == "paused"
+        words = f"ended early, after step {count(one.run.done)}" if early else state_words(one)
+        table.add_row(one.run.folder.name, words, *_numbers(one))
     for each in group.waiting:
         table.add_row(each.name, "not begun", f"0% of {flops(each.compute, 3)}", "-", "-", "")
     states = [one.state for one in group.runs] + ["waiting" for _ in group.waiting]
-    ended = sum(state in ("finished", "reached") for state in states)
+    done = ("finished", "reached", "paused") if group.verdict is not None else ("finished", "reached")
+    ended = sum(state in done for state in states)
     running = f", {number} running" if (number := states.count("running")) else ""
     share = f"{100 * group.done / group.total:.0f}%" if group.total else "0%"
     left = f"; time left: {span(group.left)}" if number else ""
     title = f"{group.folder}: {ended} of {len(states)} runs finished{running}; {share} of {flops(group.total, 3)}{left}"
+    if group.verdict is not None:
+        return Together(Text(group.verdict, style="bold"), Text(title), Text(), table)
     return Together(Text(title, style="bold"), Text(), table)
 
 
@@ -134,4 +139,5 @@ def group_json(group: Group) -> dict[str, Any]:
     """The runs of a folder as JSON, by the names of their folders."""
     runs = {one.run.folder.name: standing_json(one) for one in group.runs}
     waiting = {one.name: {"state": "waiting", "total": one.compute} for one in group.waiting}
-    return {"runs": runs | waiting, "compute": group.done, "total": group.total, "seconds_left": group.left}
+    whole = {"compute": group.done, "total": group.total, "seconds_left": group.left}
+    return {"verdict": group.verdict, "runs": runs | waiting, **whole}

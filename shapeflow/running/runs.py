@@ -136,8 +136,8 @@ def read_run(folder: Path) -> Run:
     """The run in a folder. An incomplete last line of the log is skipped. Raises Refused `no-run` if there is no
     run."""
     if not is_run(folder):
-        message = f"`{folder}` is not a run folder"
-        raise Refused(Diagnostic("no-run", message, place=str(folder), notes=(f"it has no `{PLAN}`",)))
+        message, help_ = f"`{folder}` is not a run folder", "name a folder that `shapeflow run` has made"
+        raise Refused(Diagnostic("no-run", message, place=str(folder), notes=(f"it has no `{PLAN}`",), help=help_))
     log = folder / EVENTS
     return Run(folder, load(folder / PLAN), tuple(_events(log)) if log.is_file() else ())
 

@@ -10,6 +10,7 @@ from typing import Literal
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.json_text import parse_json
 from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.running.holder import Holder, holder_of
@@ -17,6 +18,11 @@ from shapeflow.running.listed import Listed, listed
 from shapeflow.running.meter import WINDOW
 from shapeflow.running.run_log import HOLDER
 from shapeflow.running.runs import Run, is_run, read_run
+
+COMPARISON = "comparison.json"
+"""What `shapeflow compare` writes when all that it needs of the runs is known."""
+LARGEST = 64 << 20
+"""Maximum size of this file in bytes."""
 
 State = Literal["running", "finished", "reached", "paused", "stopped", "failed", "waiting"]
 """`reached`, `paused`, `stopped`: ended early by its `--until` or `--pause`, or by a signal. `failed`: it ended without
@@ -102,6 +108,9 @@ class Group:
     runs: tuple[Standing, ...]
     waiting: tuple[Listed, ...]
     """Runs that are still to begin."""
+    verdict: str | None = None
+    """What a finished comparison has measured, in one sentence. Its runs are not continued, even those that it
+    paused."""
 
     @property
     def done(self) -> float:
@@ -135,4 +144,14 @@ def group_of(folder: Path) -> Group:
         help_ = "name a folder that `shapeflow run`, `sweep` or `compare` has made"
         raise Refused(Diagnostic("no-run", message, place=str(folder), notes=notes, help=help_))
     runs = tuple(standing(read_run(path)) for path in inside)
-    return Group(folder, runs, waiting)
+    return Group(folder, runs, waiting, _verdict(folder / COMPARISON))
+
+
+def _verdict(path: Path) -> str | None:
+    """The sentence in the file of a comparison. None if there is none, as in those of earlier versions."""
+    try:
+        found = parse_json(path.read_bytes()) if path.is_file() and path.stat().st_size <= LARGEST else None
+    except (OSError, ValueError):
+        return None
+    said = found.get("verdict") if isinstance(found, dict) else None
+    return said if isinstance(said, str) else None

@@ -51,9 +51,13 @@ def costly(program: Program, stages: Sequence[Stage], every: int | None) -> str 
     share = evaluation_share(program, stages, every)
     if share is None or share <= LARGEST or program.trained is None:
         return None
-    adds = f"evaluation adds {100 * share:.2g}% to the compute of the steps, and the budget does not include it"
+    adds = f"evaluation adds {_percent(share)} to the compute of the steps, and the budget does not include it"
     if program.trained.facts.kind == "images":
         return f"{adds}: evaluate less often, or `on` fewer images"
     stated = HELD_OUT_TARGETS if program.held_out is None else program.held_out
     fewer = 2 ** math.floor(math.log2(stated * LARGEST / share))
     return f"{adds}: evaluate less often, or `on {max(1, fewer):_} tokens`"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 1 else f"{100 * share:.0f}%"
