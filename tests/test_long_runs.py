@@ -93,6 +93,23 @@ def test_every_signal_saves_and_stops(number: signal.Signals, monkeypatch: pytes
     assert [path.name for path in Path("r/checkpoints").iterdir()] == ["step-000000003"]
 
 
+def test_a_closed_connection_leaves_the_command_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of what goes to the terminal nothing is printed, since it is gone."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        signalled(monkeypatch, 3, signal.SIGHUP)
+        assert run("toy.json", "-o", "r") == 75
+        assert "resume with: shapeflow run toy.json -o r --device cpu --resume" in capfd.readouterr().out
+        monkeypatch.setattr("shapeflow.cli.run_._to_terminal", lambda: True)
+        signalled(monkeypatch, 3, signal.SIGHUP)
+        assert run("toy.json", "-o", "s") == 75
+        assert "resume with" not in capfd.readouterr().out
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_second_ctrl_c_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     signalled(monkeypatch, 6, signal.SIGTERM, signal.SIGINT)
     assert run("toy.json", "-o", "r", "--quiet") == 130

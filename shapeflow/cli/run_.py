@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
+import stat
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,7 +213,7 @@ def _summary(outcome: Outcome, folder: Path, quiet: bool, as_json: bool) -> int:
         import attrs
 
         print_json({"folder": str(folder), "plan": run.plan.digest, **attrs.asdict(outcome)})
-    elif not quiet and outcome.stopped_by != "SIGHUP":  # the terminal is gone, and printing would fail
+    elif not quiet and not (outcome.stopped_by == "SIGHUP" and _to_terminal()):  # it is gone: printing would fail
         show("", run_view(run))
         if outcome.trace is not None:
             say(f"\n  trace: {outcome.trace}; open it in https://ui.perfetto.dev or chrome://tracing")
@@ -220,6 +223,14 @@ def _summary(outcome: Outcome, folder: Path, quiet: bool, as_json: bool) -> int:
             words = [word for word in click.get_current_context().obj if word != "--resume"]
             say(f"\n  resume with: {shlex.join(['shapeflow', *words, '--resume'])}")
     return EXIT_STOPPED if outcome.interrupted else 0
+
+
+def _to_terminal() -> bool:
+    """Whether stdout is a terminal, or was before the terminal was closed, after which `isatty` is false."""
+    try:
+        return stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):
+        return True
 
 
 def _origin(text: str) -> Origin:
