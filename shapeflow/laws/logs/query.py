@@ -11,6 +11,10 @@ from shapeflow.base.units import Amount
 from shapeflow.laws.logs.readers import Numerals
 
 
+ANY_SIZE = ("parameters", "N")
+"""Asks for the column that is a number of parameters by its words, or the letter of papers."""
+
+
 @attrs.frozen
 class Query:
     """The pattern of the logs and the names of their columns. None, or an axis without an entry: the default names."""

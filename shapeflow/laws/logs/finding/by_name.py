@@ -88,9 +88,9 @@ def _one(column: Column, rows: Sequence[Row], keys: Sequence[str], axes: AxisWor
     role: Role = "step" if fits else words.role_of(name)
     if role == "compute" and column.high <= 0:
         return Found("", "named like compute, but never above 0")
-    if role in ("compute", "tokens", "samples", "parameters") and column.high <= LARGEST_LOGARITHM:
-        if words.is_logarithm(name):
-            return Found("", LOGARITHM)
+    amount = role in ("compute", "tokens", "samples", "parameters")
+    if amount and column.high <= LARGEST_LOGARITHM and words.is_logarithm(name):
+        return Found("", LOGARITHM)
     if role == "tokens" and words.count_of(name) == 1 and 0 < column.high < LEAST_TOKENS:
         return Found("", UNSTATED)
     if role == "learning rate" and not 0 <= column.low <= column.high <= HIGHEST_RATE:

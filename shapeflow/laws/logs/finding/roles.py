@@ -32,7 +32,20 @@ LEAST_PARAMETERS = 1000.0
 """A smaller number of parameters is in a unit that its name does not state."""
 CREATED = "Created"
 STILL = "named like compute, but it does not grow along a run"
-AGGREGATED = {"raw", "best", "min", "max", "ema", "smooth", "smoothed", "avg", "average", "running", "rolling", "median"}
+AGGREGATED = {
+    "raw",
+    "best",
+    "min",
+    "max",
+    "ema",
+    "smooth",
+    "smoothed",
+    "avg",
+    "average",
+    "running",
+    "rolling",
+    "median",
+}
 """Words of errors that are not the last value of the metric itself."""
 USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
 """Columns of errors that shapeflow writes."""
