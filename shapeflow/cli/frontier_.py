@@ -169,7 +169,8 @@ def _of_tables(
         why, help = wrong
         message = "the rows do not determine a law of size and tokens"
         raise Refused(Diagnostic("few-sizes", message, place=str(files[0]), notes=(why,), help=help))
-    read = ", ".join(f"{what} `{column}`" for what, column in table.columns.items())
+    how = {what: f" ({sure})" for what, sure in table.sure.items() if sure}
+    read = ", ".join(f"{what} `{column}`{how.get(what, '')}" for what, column in table.columns.items())
     left_out = "; ".join(f"{count} rows left out: {why}" for why, count in table.left_out.items())
     facts = [f"columns: {read}", *([left_out] if left_out else [])]
     if table.single:

@@ -20,7 +20,7 @@ from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
-from shapeflow.laws.logs.mistaken import copies_of, restarted
+from shapeflow.laws.logs.mistaken import copies_of, measured_twice, restarted
 from shapeflow.laws.logs.points import Point, thin
 from shapeflow.laws.logs.progress import counts_late, in_epochs, in_units
 from shapeflow.laws.logs.readers import Block, Piece, Row, Wanted, same
@@ -183,7 +183,7 @@ def facts_of(curves: Mapping[Key, Run]) -> CurveFacts | None:
         compute=(min(min(span) for span in spans.values()), max(max(span) for span in spans.values())),
         error=(min(errors), max(errors)),
         repeated=sum(curve.repeated for curve in curves.values()),
-        restarted=sum(restarted(curve) for curve in curves.values()),
+        restarted=sum(restarted(curve) or measured_twice(curve) for curve in curves.values()),
         falls=sum(curve.falls for curve in curves.values()),
         excluded=dict(excluded),
         diverged=sum(diverged(points)[-1:] == points[-1:] for points in full.values()),

@@ -25,9 +25,9 @@ from shapeflow.laws.fitting.unlike import unlike_runs
 from shapeflow.laws.fitting.warnings import doubts, log_doubts
 from shapeflow.laws.joint.fit import joint_laws
 from shapeflow.laws.joint.method import joint_method, joint_summary
-from shapeflow.laws.joint.sizes import SIZE_NAMES, per_token_of, sizes_of
+from shapeflow.laws.joint.sizes import per_token_of, sizes_of
 from shapeflow.laws.logs.collect import read_logs
-from shapeflow.laws.logs.query import Query
+from shapeflow.laws.logs.query import ANY_SIZE, Query
 from shapeflow.laws.logs.readers import Numerals
 from shapeflow.laws.logs.runs import Logs
 
@@ -218,7 +218,7 @@ class Fit(FittedSource):
                 report.error("idle-setting", message, request.spans[name], why, help="keep one of them")
 
     def _query(self, request: LawRequest) -> Query:
-        named = (self.parameters,) if self.parameters is not None else SIZE_NAMES if request.parameters is None else ()
+        named = (self.parameters,) if self.parameters is not None else ANY_SIZE if request.parameters is None else ()
         return Query(
             pattern=self.paths,
             compute=self.compute,

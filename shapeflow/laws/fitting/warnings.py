@@ -82,6 +82,9 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     if repeated := _by_shape(logs, request, lambda run: Counter({"repeated step(s)": run.repeated})):
         help = request.advice(("run", "if these are several runs, name the column that identifies a run with `{}`"))
         warn("repeated-steps", "some steps were logged more than once: the last entry is used", repeated, help)
+    if again := [run.called for run in logs.runs.values() if run.by_compute]:
+        message = f"the steps of {len(again)} runs begin again while compute goes on: they are read by compute"
+        warn("repeated-steps", message, again)
     if falls := _by_shape(logs, request, lambda run: Counter({"decrease(s)": run.falls})):
         apart = request.advice(
             ("run", "; if a file contains several runs, name the column that identifies a run with `{}`")

@@ -32,6 +32,10 @@ class Columns:
     """`parameters`, `tokens`, `compute`, `loss` -> the column, in its unit; those that were found."""
     runs: tuple[str, ...]
     """The columns that identify a run, if a run may have several rows."""
+    rate: str | None
+    """The column of the learning rate."""
+    sure: Mapping[str, str]
+    """Column -> how sure its role is, and how it was found."""
 
 
 def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns:
@@ -57,7 +61,8 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
         raise Refused(Diagnostic("wrong-counter", message, place=place, help=help))
     products |= {"compute": compute} if compute is not None else {}
     products |= {"loss": Product((errors[0],))} if errors else {}
-    return Columns(products, _runs(columns, roles))
+    sure = {name: f"{one.sure}, by {one.why}" for name, one in roles.of.items() if one.role}
+    return Columns(products, _runs(columns, roles), roles.rate, sure)
 
 
 def _no_commas(columns: Mapping[str, Column], place: str) -> None:

@@ -10,8 +10,6 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitting.evidence import Evidence
 from shapeflow.laws.joint.fit import LEAST, SIZES, faults, joint_points
 
-SIZE_NAMES = ("parameters", "params", "N", "n_params", "num_params", "model_size")
-"""Usual names of the column of the number of parameters."""
 PER_PARAMETER = 6.0
 """FLOPs of a token per parameter, where no model counts them (Kaplan et al. 2020, arXiv 2001.08361)."""
 LARGEST = 1e15

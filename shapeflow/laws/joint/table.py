@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.points import Floats
 from shapeflow.laws.logs.readers import MissingExtra, Row, Unreadable, number, open_log, same
+from shapeflow.laws.logs.schedule import learning_rate
 from shapeflow.laws.logs.series import Product
 from shapeflow.laws.logs.usable import COMPUTE, ERROR
 
@@ -56,6 +58,8 @@ class Table:
     """What a column is -> the column, or product of columns, that was read."""
     left_out: Mapping[str, int]
     """Reason -> number of rows that were left out."""
+    sure: Mapping[str, str]
+    """What a column is -> how sure that is, of those that the user does not name."""
     single: bool
     """Whether each row is a run of its own."""
 
@@ -76,6 +80,7 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     products = _columns(named, usual, names, str(paths[0]))
     kept: list[tuple[float, ...]] = []
     runs: list[str] = []
+    rates: list[float] = []
     run = (named.run,) if named.run else usual.runs
     for row in rows:
         values = tuple(product.of(row) for product in products.values())
@@ -84,6 +89,8 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
             left_out[why] += 1
             continue
         kept.append(tuple(value for value in values if isinstance(value, float)))
+        rate = number(row.get(usual.rate)) if usual.rate is not None else "blank"
+        rates.append(rate if isinstance(rate, float) else math.nan)
         runs.append(" ".join(str(row.get(column)) for column in run))
     if not kept:
         message = f"`{paths[0]}` has no row with a size, tokens and a loss"
@@ -91,9 +98,17 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         raise Refused(Diagnostic("too-few-points", message, place=str(paths[0]), notes=notes))
     of = dict(zip(products, np.array(kept).T, strict=True))
     single = len(set(runs)) in (1, len(runs)) and named.run is None
+    if not single and (middle := _before_the_end(of, runs, rates)).any():
+        left_out["before the end of a run whose learning rate falls"] = int(middle.sum())
+        of = {what: values[~middle] for what, values in of.items()}
+        runs = [run for run, left in zip(runs, middle.tolist(), strict=True) if not left]
+        kept = kept[: len(runs)]
     points, per_token = _points(of, _indices(list(map(str, range(len(kept)))) if single else runs))
     said = {what: _written(product) for what, product in products.items()}
-    return Table(points, per_token, said | ({} if single or not run else {"run": " and ".join(run)}), left_out, single)
+    sure = {what: usual.sure.get(one.columns[0], "") for what, one in products.items() if what not in given}
+    return Table(
+        points, per_token, said | ({} if single or not run else {"run": " and ".join(run)}), left_out, sure, single
+    )
 
 
 def _rows(path: Path, left_out: Counter[str]) -> Iterator[Row]:
@@ -196,6 +211,20 @@ def _points(of: Mapping[str, Floats], run: NDArray[np.intp]) -> tuple[JointPoint
         per_token = power_law(size, compute / tokens)
     order = np.lexsort((tokens, run))
     return JointPoints(size[order], tokens[order], of["loss"][order], run[order]), per_token
+
+
+def _before_the_end(of: Mapping[str, Floats], runs: Sequence[str], rates: Sequence[float]) -> NDArray[np.bool_]:
+    """Return which points are not the last one of a run whose learning rate falls: only its end is comparable with the
+    ends of other runs."""
+    order = of["tokens"] if "tokens" in of else of["compute"]
+    left = np.zeros(len(runs), bool)
+    of_run = _indices(runs)
+    for index in range(int(of_run.max()) + 1):
+        mine = np.flatnonzero(of_run == index)
+        rated = {float(order[at]): rates[at] for at in mine if math.isfinite(rates[at])}
+        if learning_rate(rated) == "falling":
+            left[mine] = mine != mine[np.argmax(order[mine])]
+    return left
 
 
 def _indices(names: Sequence[str]) -> NDArray[np.intp]:

@@ -12,6 +12,7 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.epochs import CLOSE, batch_of
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.by_name import UNSTATED
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.readers import Row, number
@@ -48,6 +49,10 @@ def per_step(rows: Sequence[Row], roles: Roles, keys: Sequence[str]) -> tuple[Am
     """Return how much the columns of tokens and of samples grow in one step, in the first rows."""
     found = ((roles.tokens, "tokens"), (roles.samples, "samples"))
     pairs = [(column, unit, _slope(rows, column, roles.step, keys)) for column, unit in found if column and roles.step]
+    # Few tokens are counted one by one if there is at least one a step.
+    small = [name for name, one in roles.of.items() if one.why == UNSTATED and roles.step]
+    found_small = ((name, "tokens", _slope(rows, name, roles.step, keys)) for name in small)
+    pairs += [one for one in found_small if one[2] and one[2] >= 1]
     return tuple(Amount(each * words.count_of(name), unit, f"`{name}`") for name, unit, each in pairs if each)
 
 

@@ -12,7 +12,7 @@ from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
 from shapeflow.laws.logs.finding.roles import COMPUTE
 from shapeflow.laws.logs.progress import progress_of, unnamed_counter
-from shapeflow.laws.logs.query import Query
+from shapeflow.laws.logs.query import ANY_SIZE, Query
 from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.series import Product, Progress, Series, error_names, evaluation
 from shapeflow.laws.logs.table_facts import TableFacts
@@ -118,7 +118,8 @@ class Finder:
             self.column("run", [name], names, file)
         for column in query.where:
             self.column("where", [column], names, file)
-        size = self.column("parameters", query.size, names, file) if query.size else None
+        likely = [name for name, one in table.roles.of.items() if one.role == "parameters" and query.size == ANY_SIZE]
+        size = self.column("parameters", [*likely, *query.size], names, file) if query.size else None
         axes: dict[str, str] = {}
         for axis in self.request.units:
             column = query.axes.get(axis, axis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from statistics import median
 from typing import TypeVar
@@ -13,6 +14,8 @@ from shapeflow.laws.logs.runs import Logs, Run
 Key = TypeVar("Key")
 FEWEST = 5
 """Fewest points that show it."""
+AGAIN_OF = 0.1
+"""Least share of steps that were logged again with other errors."""
 AGAIN = 2
 """Fewest falls of a counter that begins again at every epoch."""
 PART, ALL = 0.25, 0.75
@@ -47,6 +50,7 @@ def leave_out_copies(logs: Logs) -> None:
 
 def report_restarts(logs: Logs, request: LawRequest, report: Report) -> None:
     """Report runs whose counter began again while the run went on (`wrong-counter`)."""
+    _report_other_kinds([run for run in logs.runs.values() if measured_twice(run)], request, report)
     found = [run for run in logs.runs.values() if restarted(run)]
     again = next((run for run in found if counts_again(run)), None)
     if again is not None:
@@ -63,6 +67,32 @@ def report_restarts(logs: Logs, request: LawRequest, report: Report) -> None:
                 ("run", "if these are several runs, name the column that identifies a run with `{}`"),
             ),
         )
+
+
+def _report_other_kinds(found: list[Run], request: LawRequest, report: Report) -> None:
+    """Report runs whose steps have two errors that are not alike (`mixed-laws`)."""
+    if found:
+        report.error(
+            "mixed-laws",
+            f"{len(found)} run{'s' * (len(found) != 1)} logged steps again with other errors",
+            request.at("where", "paths"),
+            "they seem to be of several runs, or of several kinds of data",
+            notes=[
+                f"{run.called}: {len(run.lower)} errors are {math.expm1(median(run.lower)):.0%} higher than before"
+                for run in found[:8]
+            ],
+            help=request.advice(
+                ("where", "select the rows of one kind with `{}`"),
+                ("run", "or name the column that identifies a run with `{}`"),
+            ),
+        )
+
+
+def measured_twice(run: Run) -> bool:
+    """Return whether a run logged many of its steps again with higher errors: a run that resumed repeats its errors,
+    and errors on other data, or of other runs, differ."""
+    many = len(run.lower) >= max(FEWEST, AGAIN_OF * len(run.points))
+    return many and median(run.lower) > -LOWER and not counts_again(run)
 
 
 def _report_each(run: Run, count: int, request: LawRequest, report: Report) -> None:

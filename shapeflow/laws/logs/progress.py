@@ -28,6 +28,11 @@ ASK = {
 def unnamed_counter(counters: Sequence[str]) -> str:
     """Return what to write for columns that rise along the runs and whose names do not say what they count."""
     first = counters[0]
+    if words.is_tokens(first):
+        return (
+            f"`{first}` counts tokens in a unit that its name does not state, since it is small: write "
+            f'`step: "{first}", step_unit: 1e9 tokens` if it counts billions'
+        )
     others = f" (and {', '.join(f'`{name}`' for name in counters[1:4])})" if counters[1:] else ""
     return (
         f"`{first}`{others} rises along the runs, but its name does not say what it counts: write "

@@ -10,6 +10,9 @@ import attrs
 from shapeflow.base.units import Amount
 from shapeflow.laws.logs.readers import Numerals
 
+ANY_SIZE = ("parameters", "N")
+"""Asks for the column that is a number of parameters by its words, or the letter of papers."""
+
 
 @attrs.frozen
 class Query:

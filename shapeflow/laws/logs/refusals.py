@@ -25,9 +25,35 @@ def refused(search: LogSearch, table: TableFacts, given: Mapping[str, str], file
         _mixed(search, table, split, file)
     elif unshaped := _of_several(search, table, given):
         _unshaped(search, table, unshaped, file)
+    elif runs := _of_runs(search, table):
+        _several_runs(search, table, runs, file)
     else:
         return False
     return True
+
+
+def _of_runs(search: LogSearch, table: TableFacts) -> tuple[str, ...]:
+    """The columns that separate the runs of a table of which several would be read as one."""
+    return () if search.query.run or search.query.ends else table.roles.run
+
+
+def _several_runs(search: LogSearch, table: TableFacts, runs: tuple[str, ...], file: str) -> None:
+    if "runs" in search.reported:
+        return
+    search.reported.add("runs")
+    listed = " and ".join(f"`{name}`" for name in runs)
+    named = f'"{runs[0]}"' if len(runs) == 1 else f"[{', '.join(f'{chr(34)}{name}{chr(34)}' for name in runs)}]"
+    search.report.error(
+        "mixed-laws",
+        f"the rows of `{file}` are of several runs, which {listed} tells apart",
+        search.request.at("run", "paths"),
+        "they would be read as one run",
+        notes=[f"`{name}` is {', '.join(list(table.columns[name].values)[:6])}" for name in runs],
+        help=search.request.advice(
+            ("run", f"write `{{}}: {named}`"),
+            ("where", f"or select the rows of one kind by `{{}}: ({runs[0]}: ...)`"),
+        ),
+    )
 
 
 def _matters(search: LogSearch, column: Column) -> bool:
@@ -87,14 +113,14 @@ def _mixed(search: LogSearch, table: TableFacts, split: tuple[str, str], file: s
 
 
 def _of_several(search: LogSearch, table: TableFacts, given: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns in which the models of a table differ although no axis does. None of them if the values of axes may
-    lie in the paths or in other files, or if the settings name the column."""
+    """The columns in which the models of a table differ although no axis does, and that no setting names. If the values
+    of axes may lie in the paths or in other files, those of numbers of parameters alone."""
     request = search.request
     alone = len(search.matched) == 1 or len(set(request.candidates)) == 1
-    if given or not alone:
-        return ()
     named = {*search.query.run, *search.query.where, *search.query.axes.values(), *search.query.size}
-    return tuple(name for name in table.roles.unshaped if name not in named)
+    elsewhere = bool(given) or not alone
+    found = [name for name in table.roles.unshaped if name not in named]
+    return tuple(name for name in found if not elsewhere or words.is_parameters(name))
 
 
 def _unshaped(search: LogSearch, table: TableFacts, unshaped: tuple[str, ...], file: str) -> None:

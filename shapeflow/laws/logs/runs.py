@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -25,6 +25,12 @@ FALLS = 1000
 """Maximum number of falls of the step of a run that are kept."""
 RUNS = 10_000
 """Maximum number of runs in all logs. More runs mean that a column that differs in every row was used as their name."""
+AHEAD = 1e-6
+"""Compute that is larger by less than this has not gone on."""
+FEWEST_MARKS = 5
+"""Fewest points in which marks of missing values are looked for, and fewest marks."""
+MARK = 3.0
+"""A mark of a missing value is this many times the other errors."""
 SHUFFLED = 0.05
 """Maximum share of points at which step and compute fall together in a log whose rows are in order."""
 
@@ -88,6 +94,8 @@ class Run:
     """Number of times that step and compute decreased together, as where rows are not in order."""
     _seen: tuple[float, float] | None = None
     """The step and the compute of the last row that had both."""
+    by_compute: bool = False
+    """Whether steps began again while compute went on: points and rates are then those of compute alone."""
 
     @classmethod
     def of_plan(cls, shape: Shape, file: str, plan: Mapping[str, Any], data: Any) -> Run:
@@ -141,7 +149,7 @@ class Run:
             spent = self._seen[1]
         if isinstance(spent, float) and math.isfinite(spent):
             self.spent = max(self.spent, spent)
-        _keep(self._rates, at if isinstance(at, float) else spent, number(rate))
+        _keep(self._rates, at if isinstance(at, float) and not self.by_compute else spent, number(rate))
         if value == "blank":
             _keep(self._computes, at, spent)
             return
@@ -154,6 +162,10 @@ class Run:
         assert isinstance(spent, float)
         assert isinstance(value, float)
         point = Point(spent, value, at if isinstance(at, float) and math.isfinite(at) else None)
+        if point.step is not None and self._begins_again(point):
+            self._to_compute()
+            _keep(self._rates, spent, number(rate))
+        point = attrs.evolve(point, step=None) if self.by_compute else point
         if self.end is None or point.compute >= self.end.compute:
             self.end = point
         if isinstance(at, float) and at > self.until:
@@ -164,8 +176,13 @@ class Run:
     def extend(self, rows: Rows) -> None:
         """Add rows, as `add` does one by one."""
         few = len(rows) < FEW and not self._points.packed
-        known = rows.compute.all_finite and (rows.step is None or rows.step.all_finite) and math.isinf(self.until)
-        if few or not known:
+        known = (
+            not self.by_compute
+            and rows.compute.all_finite
+            and (rows.step is None or rows.step.all_finite)
+            and math.isinf(self.until)
+        )
+        if few or not known or not self._goes_on(rows):
             for row in rows.each():
                 self.add(*row)
             return
@@ -200,6 +217,53 @@ class Run:
         elif dropped:
             self.excluded["resampling"] += dropped
 
+    def _goes_on(self, rows: Rows) -> bool:
+        """Whether the steps of rows with an error rise, from the last point on."""
+        if rows.step is None:
+            return True
+        steps = rows.step.values[rows.error.kinds == NUMBER]
+        return bool((np.diff(steps) > 0).all() and (self._last is None or not len(steps) or steps[0] > self._last))
+
+    def _begins_again(self, point: Point) -> bool:
+        """Whether the step of a point is not above that of the last one although its compute is."""
+        last = next(reversed(self.points.values()), None) if not self.by_compute else None
+        if last is None or last.step is None or point.step is None or self._back:
+            return False
+        return point.step <= last.step and point.compute > (1 + AHEAD) * last.compute
+
+    def _to_compute(self) -> None:
+        """Order points and rates by compute alone from now on."""
+        computes = {key: point.compute for key, point in self.points.items()}
+        rates = {computes[key]: rate for key, rate in self.rates.items() if key in computes}
+        self.by_compute, self._rates = True, Halved(rates)
+        self.points = {one.compute: attrs.evolve(one, step=None) for one in self.points.values()}
+        if self.end is not None:
+            self.end = attrs.evolve(self.end, step=None)
+
+    def _leave_out_marks(self) -> None:
+        """Leave out errors that were not measured: a mark of a missing value, such as 999, that is many times the other
+        errors and comes back, and values that were carried forward from the row before in half of the rows."""
+        points = sorted(self.points.items(), key=lambda pair: pair[1].compute)
+        errors = np.array([point.error for _, point in points])
+        if len(errors) < FEWEST_MARKS:
+            return
+        marks = errors == errors.max()
+        others = errors[~marks]
+        back = int((np.diff(marks.astype(int)) == 1).sum()) + bool(marks[0])
+        if back > 1 and marks.sum() > FEWEST_MARKS and len(others) and errors.max() > MARK * others.max():
+            self._leave_out([points[at][0] for at in np.flatnonzero(marks)], "a mark of a missing value")
+            points, errors = [one for one, mark in zip(points, marks.tolist(), strict=True) if not mark], others
+        carried = np.flatnonzero(np.diff(errors) == 0) + 1
+        if 0.5 * len(errors) <= len(carried) < len(errors) - 1:
+            self._leave_out([points[at][0] for at in carried], "carried forward from an earlier row")
+
+    def _leave_out(self, keys: Sequence[float], why: str) -> None:
+        gone = set(keys)
+        self.points = {key: point for key, point in self.points.items() if key not in gone}
+        self.excluded[why] += len(gone)
+        last = max(self.points.values(), key=lambda one: one.compute, default=None)
+        self.end = last if self.end is not None and last is not None and not self.by_compute else self.end
+
     def _put(self, point: Point) -> None:
         if point.step is not None:
             if self._last is not None and point.step < self._last and len(self.counted_back) < FALLS:
@@ -228,6 +292,7 @@ class Run:
             elif at not in self.points and isinstance(spent, float):
                 self.points[at] = Point(spent, error, at)
         self._waiting = Halved()
+        self._leave_out_marks()
         # In a table whose rows are not in order, compute falls with the step in many rows.
         self.falls += self._back if self._back <= SHUFFLED * len(self.points) else 0
         self._back = 0

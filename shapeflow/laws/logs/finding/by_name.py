@@ -25,6 +25,12 @@ MAY_BE_RATE = 1.0
 """A column that may be a learning rate or a time by its name is a learning rate if it is never above this."""
 LETTERS: Mapping[str, tuple[Role, float]] = {"N": ("parameters", 1e3), "D": ("tokens", 1e5), "C": ("compute", 1e10)}
 """Letter -> what it stands for in papers on scaling laws, and the least that its largest value is."""
+LARGEST_LOGARITHM = 100.0
+"""No logarithm of an amount is above this."""
+LEAST_TOKENS = 1e5
+"""Fewer tokens than this in all rows are in a unit that the name of the column does not state."""
+UNSTATED = f"named like tokens, but never above {LEAST_TOKENS:.0f}: in a unit that its name does not state"
+LOGARITHM = "the logarithm of an amount, by its name and values"
 RISES = "it rises along the runs, but its name does not say what it counts"
 
 
@@ -69,7 +75,9 @@ def letters_in(columns: Mapping[str, Column]) -> dict[str, Found]:
 
 def _one(column: Column, rows: Sequence[Row], keys: Sequence[str], axes: AxisWords) -> Found | None:
     name, plain = column.name, words.plain(column.name)
-    if plain in RUNS or (plain in words.RUNS and (column.few or _unlike(name, column, rows))):
+    # A number that is not whole is no name: `schedule` may hold factors of the learning rate.
+    names = column.few and (column.whole or not column.numeric)
+    if plain in RUNS or (plain in words.RUNS and (names or _unlike(name, column, rows))):
         return Found("run", "its name", "certain" if plain in RUNS else "likely")
     axis = axes.of(name)
     fits = axis is not None and (axis in axes.named) != column.numeric and (not column.numeric or column.whole)
@@ -80,6 +88,11 @@ def _one(column: Column, rows: Sequence[Row], keys: Sequence[str], axes: AxisWor
     role: Role = "step" if fits else words.role_of(name)
     if role == "compute" and column.high <= 0:
         return Found("", "named like compute, but never above 0")
+    amount = role in ("compute", "tokens", "samples", "parameters")
+    if amount and column.high <= LARGEST_LOGARITHM and words.is_logarithm(name):
+        return Found("", LOGARITHM)
+    if role == "tokens" and words.count_of(name) == 1 and 0 < column.high < LEAST_TOKENS:
+        return Found("", UNSTATED)
     if role == "learning rate" and not 0 <= column.low <= column.high <= HIGHEST_RATE:
         return Found("", "named like a learning rate, but not between 0 and 100")
     if role in ("", "time") and words.may_be_learning_rate(name) and 0 <= column.low <= column.high <= MAY_BE_RATE:

@@ -16,6 +16,10 @@ MUCH = 0.5
 """Columns separate runs if they reduce the number of rows with repeated steps to less than this share."""
 SHUFFLED = 0.05
 """The largest share of rows after which the step falls, in a table whose rows are in order."""
+TRUE = {"1", "true", "yes", "1.0"}
+FLAGS = ({"0", "1"}, {"true", "false"}, {"yes", "no"}, {"0.0", "1.0"})
+OF_FLAGS = {"is", "eval", "evaluation", "val", "validation", "held", "out", "heldout", "test"}
+"""Words of a column of flags that says whether a row was measured on held-out data."""
 SPLITS = 6
 """The largest number of kinds of data that rows may be of."""
 TOGETHER = 4
@@ -171,15 +175,31 @@ def split_of(columns: Mapping[str, Column], rows: Sequence[Row], errors: Sequenc
     """A column of texts such as `train` and `val` whose rows hold errors of each kind in one column, and its value for
     held-out data. None without one."""
     for name, column in columns.items():
-        if column.numeric or column.many or not 1 < len(column.values) <= SPLITS:
-            continue
-        held = [value for value in column.values if words.is_held_out(value)]
-        if not held or not any(words.is_training(value) for value in column.values):
+        if column.many or not 1 < len(column.values) <= SPLITS or (held := _held_out_in(column)) is None:
             continue
         kinds = [{str(row.get(name)).strip() for row in rows if number(row.get(error)) != "blank"} for error in errors]
-        if any(held[0] in kind and any(words.is_training(value) for value in kind) for kind in kinds):
+        if any(held[0] in kind and not kind.isdisjoint(held[1]) for kind in kinds):
             return name, held[0]
     return None
+
+
+def _held_out_in(column: Column) -> tuple[str, set[str]] | None:
+    """The value of a column that stands for held-out data, and those that stand for training data."""
+    values = {value: value.lower() for value in column.values}
+    if set(values.values()) in FLAGS:
+        flags = {truth: value for value, low in values.items() for truth in (low in TRUE,)}
+        if set(words.words(column.name)) <= {*OF_FLAGS, "train", "training"} and words.is_training(column.name):
+            return flags[False], {flags[True]}
+        if set(words.words(column.name)) <= OF_FLAGS or (
+            words.is_held_out(column.name) and words.words(column.name)[0] == "is"
+        ):
+            return flags[True], {flags[False]}
+        return None
+    if column.numeric:
+        return None
+    held = [value for value, low in values.items() if words.is_held_out(value) or low in ("ev", "te", "vl")]
+    trained = {value for value, low in values.items() if words.is_training(value) or low in ("tr", "trn")}
+    return (held[0], trained) if held and trained else None
 
 
 def differs_of(

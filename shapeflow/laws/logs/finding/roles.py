@@ -9,7 +9,7 @@ import attrs
 
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
-from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, Found, named
+from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Found, named
 from shapeflow.laws.logs.finding.grouping import differs_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
@@ -32,6 +32,21 @@ LEAST_PARAMETERS = 1000.0
 """A smaller number of parameters is in a unit that its name does not state."""
 CREATED = "Created"
 STILL = "named like compute, but it does not grow along a run"
+AGGREGATED = {
+    "raw",
+    "best",
+    "min",
+    "max",
+    "ema",
+    "smooth",
+    "smoothed",
+    "avg",
+    "average",
+    "running",
+    "rolling",
+    "median",
+}
+"""Words of errors that are not the last value of the metric itself."""
 USUAL_ERRORS = ("loss@own", "loss@longest", "classification_error")
 """Columns of errors that shapeflow writes."""
 
@@ -89,7 +104,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     axes = _axes(columns, by_role.get("axis", ()), words_of_axes)
     called = [name for name in by_role.get("run", ()) if columns[name].few]
     step = _step(columns, rows, of, by_role.get("step", ()), [FILE, *called, *axes.values()])
-    counters = _counters(columns, rows, of)
+    counters = _counters(columns, rows, of, [FILE, *called, *axes.values()])
     # What rises shows the order of the rows of a run, whatever it counts.
     along = step or next(iter(counters), None)
     where, moved = where_of(columns, rows, axes, along, called)
@@ -186,10 +201,13 @@ def _step(
     return step
 
 
-def _counters(columns: Mapping[str, Column], rows: Sequence[Row], of: dict[str, Found]) -> list[str]:
+def _counters(
+    columns: Mapping[str, Column], rows: Sequence[Row], of: dict[str, Found], keys: Sequence[str]
+) -> list[str]:
     """Columns of no known name whose values rise in nearly all rows: they count something. Those that an axis is called
     like are among them."""
     found = [name for name, one in of.items() if one.why == RISES]
+    found += [name for name, one in of.items() if one.why == UNSTATED and counts_up(rows, name, keys)]
     for name, column in columns.items():
         if name in of or not column.numeric or column.low < 0 or len(column.values) < FEWEST:
             continue
@@ -306,7 +324,7 @@ def _ordered(columns: Mapping[str, Column], found: Sequence[str], axes: Mapping[
             not words.is_held_out(name),
             (*USUAL_ERRORS, name).index(name),
             words.is_training(name),
-            not {"raw", "best", "min", "max"}.isdisjoint(words.words(name)),
+            not AGGREGATED.isdisjoint(words.words(name)),
         )
 
     usable = [name for name in found if name not in axes.values() and columns[name].high > 0]

@@ -62,7 +62,12 @@ def grows(rows: Sequence[Row], name: str, step: str | None, keys: Sequence[str])
     if step is None:
         return len(set(numbers_of(rows, name))) > 1
     rises = [after > before for before, after in pairs_along(rows, name, step, keys)]
-    return sum(rises) > 0.75 * len(rises) > 0
+    if sum(rises) > 0.75 * len(rises) > 0:
+        return True
+    # Steps may begin again while an amount goes on.
+    rows_of_runs = [numbers_of(each, name) for each in groups(rows, keys)]
+    moves = [after > before for values in rows_of_runs for before, after in pairwise(values)]
+    return sum(moves) > 0.75 * len(moves) > 0
 
 
 def is_rate(rows: Sequence[Row], amount: Callable[[Row], float | str], step: str | None, keys: Sequence[str]) -> bool:

@@ -19,16 +19,25 @@ Role = Literal[
 """The role of a column; empty: unknown, or not used by a fit."""
 
 PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
+"""First letter of a prefix of FLOPs, or the whole prefix -> its value."""
 COUNTS = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12}
 """Words of a multiple after `tokens`: `tokens_b`."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
 _BARE_FLOPS = re.compile(
-    r"(?:(?:total|train|training|cumulative|cum)_)*([kmgtpez]?)(flops?|flos|macs?|compute)"
+    r"(?:(?:total|train|training|cumulative|cum)_)*(|[kmgtpez]|mega|giga|tera|peta|exa|zetta)(flops?|flos|macs?|compute)"
     r"(?:_(?:total|so_far|no_emb|non_embedding))?"
 )
-_WORD_FLOPS = re.compile(r"(?<![a-z0-9])([kmgtpez]?)(flops|flos)(?![a-z0-9])")
+_WORD_FLOPS = re.compile(r"(?<![a-z0-9])(|[kmgtpez]|mega|giga|tera|peta|exa|zetta)(flops|flos)(?![a-z0-9])")
+_POWER = re.compile(r"(?<![0-9a-wyz.])x?\s*(?:1e|10\^|10\*\*)\+?(\d{1,2})(?![0-9])")
+"""A multiple that a name states: `FLOPs (1e15)`, `tokens x10^9`."""
+_LOGARITHM = re.compile(r"(?:^|_)(?:log(?:2|10|e)?|ln|lg)(?:_|$)")
 _ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "xent", "crossentropy"}
-_NOT_ERROR = {"scale", "scaler", "aux", "balance", "balancing", "router", "zloss", "z", "ppl", "perplexity", "std"}
+_DERIVED = {
+    "sum", "diff", "difference", "delta", "gap", "change", "count", "var", "variance", "std", "se", "stderr", "sem",
+    "slope", "improvement",
+}  # fmt: skip
+"""Words of what is derived from an error and is none."""
+_NOT_ERROR = {"scale", "scaler", "aux", "balance", "balancing", "router", "zloss", "z", "ppl", "perplexity"} | _DERIVED
 _GOOD = re.compile(r"acc\d?|accuracy|top|precision|recall|miou|iou|f|auc|bleu")
 _HELD_OUT = re.compile(r"(val|eval|valid|validation|validate|test|held|heldout|dev|evaluation)")
 _SHARE = {"err", "error"}
@@ -65,7 +74,10 @@ _NEVER = {
     "gnorm", "momentum", "beta", "mfu", "gpu", "cpu", "clip",
 }  # fmt: skip
 _RATE_WORDS = {"lr", "lrm", "lrs", "lrate", "learnrate"}
-_MAY_BE_RATE = {("eta",), ("step", "size"), ("stepsize",), ("alpha",), ("opt", "rate"), ("optim", "rate")}
+_MAY_BE_RATE = {("eta",), ("step", "size"), ("stepsize",), ("alpha",), ("opt", "rate"), ("optim", "rate")} | {
+    ("schedule",), ("scheduler",), ("sched",), ("sched", "factor"), ("schedule", "factor"), ("scheduler", "factor"),
+    ("scheduler", "value"), ("schedule", "value"), ("annealing",), ("anneal",), ("decay", "factor"),
+}  # fmt: skip
 """Words that call a learning rate, or something else: the values decide."""
 _LEARNING = re.compile(r"(?:^| )learn(?:ing|er|ed)? ?r(?:ate)?s?(?: |$)")
 _NOT_RATE = {"loss", "time", "norm", "grad", "steps", "step"}
@@ -84,10 +96,15 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9@]+", "_", name.rpartition("/")[2].lower()).strip("_")
 
 
+_OTHER_LETTERS = {"η": "eta", "学习率": "learning rate", "损失": "loss", "步": "step"}
+
+
 @functools.lru_cache(100_000)
 def words(name: str) -> tuple[str, ...]:
     """The words of a name in lower case, including the group before a slash. Numbers at the end of words are
     dropped."""
+    for letters, meaning in _OTHER_LETTERS.items() if not name.isascii() else ():
+        name = name.replace(letters, f" {meaning} ")
     parts = re.split(r"[^A-Za-z0-9]+", _CAMEL.sub(" ", name))
     return tuple(bare.lower() for part in parts if (bare := part.rstrip("0123456789")))
 
@@ -145,7 +162,7 @@ def flops_of(name: str) -> float | None:
     found = _BARE_FLOPS.fullmatch(plain(name)) or _WORD_FLOPS.search(plain(name))
     if found is None or _has(name, {"forward", "fwd", "inference"}) or is_rate_of(name):
         return None
-    return PREFIXES[found[1]] * (2.0 if found[2].startswith("mac") else 1.0)
+    return PREFIXES[found[1][:1]] * (2.0 if found[2].startswith("mac") else 1.0) * _power_of(name)
 
 
 def count_of(name: str) -> float:
@@ -155,7 +172,18 @@ def count_of(name: str) -> float:
     after = [COUNTS[part] for before, part in pairs if _is_data(before) and part in COUNTS]
     ahead = [COUNTS[part] for part, then in pairs if _is_data(then) and len(part) > 2 and part in COUNTS]
     joined = [COUNTS[part[0]] for part in parts if _is_multiple(part)]
-    return next(iter([*after, *ahead, *joined]), 1.0)
+    return next(iter([*after, *ahead, *joined]), _power_of(name))
+
+
+def _power_of(name: str) -> float:
+    """The power of ten that a name states as its unit; 1 if it states none."""
+    found = _POWER.search(name.lower())
+    return 1.0 if found is None else 10.0 ** int(found[1])
+
+
+def is_logarithm(name: str) -> bool:
+    """Whether this is the logarithm of a number by its name: `log10_flops`."""
+    return _LOGARITHM.search(plain(re.split(r"[/.]", name)[-1])) is not None
 
 
 def _is_data(word: str) -> bool:
@@ -222,7 +250,7 @@ def is_parameters(name: str) -> bool:
 
 def may_be_error(name: str) -> bool:
     """Whether a column of this name may be an error if its values fall during runs."""
-    return not _has(name, _NEVER) and not is_perplexity(name)
+    return not _has(name, _NEVER | _DERIVED) and not is_perplexity(name)
 
 
 def is_error(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-BLANKS = frozenset(("", "-", "--", "na", "n/a", "#n/a", "<na>", "none", "null", "nil"))
+BLANKS = frozenset(("", "-", "--", "na", "n/a", "#n/a", "<na>", "none", "null", "nil", "n.a.", "n.a", "?", "missing"))
 """Marks of a missing value, in lower case."""
 
 

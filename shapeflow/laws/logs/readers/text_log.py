@@ -6,6 +6,7 @@ names that it abbreviates. Lines that fit no dialect are passed over: a trainer 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -41,6 +42,8 @@ class Dialect:
     """Matches lines that are about held-out data, although the names of their pairs do not say so."""
     each: re.Pattern[str] | None = None
     """Matches a line before the measurements that states the tokens of a step, group `tokens`."""
+    base_two: bool = False
+    """Whether its losses are in bits. They are read in nats."""
 
     def row(self, line: str) -> dict[str, Any] | None:
         """Return the row of a line. None if the line is not of this dialect."""
@@ -57,7 +60,14 @@ class Dialect:
     def pairs_of(self, text: str) -> dict[str, str]:
         found = self.pairs.finditer(text.strip())
         named = ((self.short.get(key := one["key"].strip().strip("'\""), key), one["value"]) for one in found)
-        return {key: value.replace(",", "") for key, value in named if key}
+        found_all = {key: value.replace(",", "") for key, value in named if key}
+        if self.base_two:
+            found_all.update((key, _in_nats(value)) for key, value in found_all.items() if key.endswith("loss"))
+        return found_all
+
+
+def _in_nats(bits: str) -> str:
+    return repr(float(bits) * math.log(2))
 
 
 _HINT = re.compile(r"[Ss]tep|[Ii]ter|[Bb]atch|[Ee]poch|[Ll]oss|s:\d")
@@ -106,6 +116,7 @@ DIALECTS = (
             r'(?=\{"epoch": .*"(?:train_|valid\w*?_)?num_updates": "?(?P<step>\d+))'
         ),
         _JSON,
+        base_two=True,
     ),
     Dialect("Hugging Face", re.compile(r"^\s*\{'(?:eval_)?(?:train_)?loss': "), _QUOTED),
 )
