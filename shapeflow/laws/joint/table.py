@@ -221,7 +221,7 @@ def _before_the_end(of: Mapping[str, Floats], runs: Sequence[str], rates: Sequen
     of_run = _indices(runs)
     for index in range(int(of_run.max()) + 1):
         mine = np.flatnonzero(of_run == index)
-        rated = {float(order[at]): rates[at] for at in mine if math.isfinite(rates[at])}
+        rated = {float(order[at]): rates[at] for at in mine.tolist() if math.isfinite(rates[at])}
         if learning_rate(rated) == "falling":
             left[mine] = mine != mine[np.argmax(order[mine])]
     return left
