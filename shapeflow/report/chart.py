@@ -40,7 +40,8 @@ class Axis:
 
     def ticks(self) -> list[tuple[float, str]]:
         """The places of ticks, and their labels."""
-        places = _decades(self.low, self.high) if self.log else _steps(self.low, self.high)
+        low, high = sorted((self.low, self.high))
+        places = _decades(low, high) if self.log else _steps(low, high)
         return [(place, self.written(place)) for place in places]
 
     def written(self, value: float) -> str:

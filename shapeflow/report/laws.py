@@ -10,7 +10,7 @@ import attrs
 from shapeflow.ir.law import MeasuredCurve
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.curves import scale_of
-from shapeflow.preview.numbers import error, flops
+from shapeflow.preview.numbers import error, flops, scale
 from shapeflow.report.chart import Axis, Band, Dots, Layer, Line, chart
 from shapeflow.report.colors import MOST, Drawn, drawn
 from shapeflow.report.markup import NOTHING, Markup, join, node
@@ -47,10 +47,10 @@ def errors_axis(plan: Plan, low: float, high: float) -> Axis:
 
 def compute_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
     """The axis of compute or training time, and what its unit is in FLOPs or seconds."""
+    if not plan.in_seconds:
+        return flops_axis(plan, low, high)
     unit, size = scale_of(plan, high)
-    what = "training time" if plan.in_seconds else "training compute"
-    label = f"{what}, {unit}" + ("" if plan.in_seconds else f" ({plan.convention})")
-    return Axis(label, low / size, high / size, log=True), size
+    return Axis(f"training time, {unit}", low / size, high / size, log=True), size
 
 
 def spaced(low: float, high: float, pieces: int = PIECES) -> list[float]:
@@ -58,9 +58,19 @@ def spaced(low: float, high: float, pieces: int = PIECES) -> list[float]:
     return [low * (high / low) ** (piece / pieces) for piece in range(pieces + 1)]
 
 
+def flops_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
+    """The axis of compute, and what its unit is in FLOPs."""
+    prefix, size = scale(high)
+    return Axis(f"training compute, {prefix}FLOPs ({plan.convention})", low / size, high / size, log=True), size
+
+
 def thinned(curve: MeasuredCurve) -> list[tuple[float, float]]:
     """The points of a measured curve that are drawn."""
-    pairs = list(zip(curve.compute, curve.error, strict=True))
+    return thinned_pairs(list(zip(curve.compute, curve.error, strict=True)))
+
+
+def thinned_pairs(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most `POINTS` of some points, the first and the last among them."""
     if len(pairs) <= POINTS:
         return pairs
     kept = {round(index * (len(pairs) - 1) / (POINTS - 1)) for index in range(POINTS)}

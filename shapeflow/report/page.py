@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from shapeflow.preview.answer import conditions, headline
 from shapeflow.report.assumed import assumed_section, commands_section
 from shapeflow.report.laws import laws_section
 from shapeflow.report.markup import NOTHING, Markup, join, node
+from shapeflow.report.measured import comparison_section, run_section, state_of, state_of_group, verdict_of
 from shapeflow.report.savings import savings_section
 from shapeflow.report.screens import paragraph, table
 from shapeflow.report.stages import resources_section, stages_section
 from shapeflow.report.style import STYLE
 from shapeflow.report.traversal import traversal_section
+from shapeflow.running.rivals import Compared
+from shapeflow.running.standing import Group, Standing
 
 
 @attrs.frozen
@@ -29,6 +32,11 @@ class Subject:
     named: Path
     options: tuple[str, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    run: Standing | None = None
+    """The run of the plan; None for a plan alone."""
+    comparison: Compared | None = None
+    group: Group | None = None
+    """The runs of a folder without a result."""
 
 
 def page_of(subject: Subject) -> str:
@@ -37,18 +45,33 @@ def page_of(subject: Subject) -> str:
     title = plan.name or "unnamed plan"
     parts = [
         node("h1", title),
-        _answer(plan),
-        _warnings(subject.warnings),
+        *_found(subject),
         stages_section(plan),
         traversal_section(plan),
         savings_section(plan),
         laws_section(plan),
         resources_section(plan),
         assumed_section(plan),
+        _warnings(subject.warnings),
         _notes(plan.notes),
         commands_section(plan, subject.named, subject.options, version("shapeflow")),
     ]
     return document(title, parts)
+
+
+def _found(subject: Subject) -> Iterator[Markup]:
+    """What was measured, if anything was, and the answer of the plan."""
+    if subject.group is not None:
+        yield state_of_group(subject.group)
+    if subject.run is not None:
+        yield state_of(subject.run)
+    if subject.comparison is not None:
+        yield verdict_of(subject.comparison)
+    yield _answer(subject.plan)
+    if subject.comparison is not None:
+        yield comparison_section(subject.comparison, subject.plan)
+    if subject.run is not None:
+        yield run_section(subject.run)
 
 
 def document(title: str, parts: Sequence[Markup]) -> str:
@@ -78,7 +101,7 @@ def _answer(plan: Plan) -> Markup:
 def _warnings(found: Sequence[Diagnostic]) -> Markup:
     """The warnings of compiling the file."""
     lines = [node("li", f"{one.code}: {one.message}") for one in found]
-    return join(node("h2", "Warnings"), node("ul", *lines)) if lines else NOTHING
+    return join(node("h3", "Warnings"), node("ul", *lines)) if lines else NOTHING
 
 
 def _notes(notes: Sequence[str]) -> Markup:

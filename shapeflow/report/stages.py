@@ -57,7 +57,12 @@ def _key(plan: Plan, colors: Mapping[Shape, int]) -> Markup:
     used = list(dict.fromkeys(stage.shape for stage in plan.stages))
     entries = []
     for shape in used[:FIRST]:
-        mark = node("svg", node("rect", x=0, y=0, width=26, height=12, fill="currentColor"), viewBox="0 0 26 12")
+        mark = node(
+            "svg",
+            node("rect", x=0, y=0, width=26, height=12, fill="currentColor"),
+            viewBox="0 0 26 12",
+            aria_hidden="true",
+        )
         entries.append(node("li", mark, node("span", shape.written(plan.units)), class_=f"k{colors[shape]}"))
     return node("ul", *entries, class_="key")
 
