@@ -130,8 +130,9 @@ def test_a_run_that_failed_or_runs_says_so_first(tmp_path: Path) -> None:
     folder = made(tmp_path / "run", *START, measured(6))
     text, _ = page_of(folder, to=tmp_path / "report.html")
     assert text.index("failed or killed after step 6") < text.index("<h2")
-    with Lock(folder):
-        text, _ = page_of(folder, to=tmp_path / "report.html")
+    lock = Lock(folder)
+    text, _ = page_of(folder, to=tmp_path / "report.html")
+    lock.release()
     assert text.index("running, after step 6 of 12") < text.index("<h2")
 
 

@@ -91,7 +91,8 @@ def verdict_of(found: Compared) -> Markup:
 
 def comparison_section(found: Compared, plan: Plan) -> Markup:
     """The runs drawn, what each way needed, and predicted against measured values."""
-    parts = [node("h2", "The comparison"), _ways(found, plan), html_of(comparison_view(found, plan), "Comparison")]
+    shown = html_of(comparison_view(found, plan), "Comparison")
+    parts = [node("h2", "The comparison"), _ways(found, plan), shown]
     left = [paragraph(one.note.message) for one in found.left]
     if plan.answer is not None and found.predictions:
         title = node("h2", "Predicted against measured")

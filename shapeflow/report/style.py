@@ -30,7 +30,8 @@ figure{{margin:1rem 0}}
 table{{border-collapse:collapse;margin:.4rem 0;font-size:.9rem;font-variant-numeric:tabular-nums}}
 th,td{{padding:.25rem .7rem .25rem 0;vertical-align:top;overflow-wrap:normal}}
 thead th,thead td{{border-bottom:1px solid var(--line);color:var(--soft);vertical-align:bottom}}
-tbody th{{font-weight:500}}
+tbody th{{font-weight:500;min-width:3rem}}
+.text{{min-width:5rem}}
 .number{{text-align:right;white-space:nowrap}}
 .text{{text-align:left}}
 ul.key{{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;padding:0;margin:.3rem 0;font-size:.9rem}}

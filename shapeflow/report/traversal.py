@@ -44,8 +44,9 @@ def switches_of(plan: Plan) -> Iterator[tuple[float, float, str]]:
 def _path(plan: Plan, curves: Sequence[Curve]) -> Markup:
     end = place(plan, plan.stages[-1].leave)
     own = curves[0].points
-    x, size = compute_axis(plan, max(own[0][0], end / 1000), 1.6 * end)
     start, last = plan.stages[0].enter.error or own[0][1], plan.totals.error or own[-1][1]
+    seen = [at for at, value in own if value <= start]
+    x, size = compute_axis(plan, 0.7 * max(min(seen, default=end), end / 1000), 1.6 * end)
     y = errors_axis(plan, min(last, *(value for _, value in own)), max(start, last))
     lines = [_law_line(one, x.low * size, x.high * size) for one in drawn(plan)]
     fixed = [Line(f"{one.label}, fixed"[:80], one.points, 7, dash) for dash, one in enumerate(curves[1:], 1)]
@@ -81,7 +82,7 @@ def _inverse_and_rate(plan: Plan) -> Iterator[Markup]:
         (error_, at[stage.shape]) for stage in plan.stages[1:] if (error_ := stage.enter.error) and stage.shape in at
     ]
     yield from _drawn(x, f"compute C(E), {unit}", inverse, _marks(marks, size, False), "Inverse", INVERSE)
-    yield from _drawn(x, f"dC/dE, {unit} per unit", rates, _marks(marks, size, True), "Rate", RATE)
+    yield from _drawn(x, f"|dC/dE|, {unit} per unit", rates, _marks(marks, size, True), "Rate", RATE)
 
 
 INVERSE = "What each shape needs, alone, to reach an error. The error falls from left to right."
