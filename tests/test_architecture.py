@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tracking": BASE,
     "emitting": BASE,
     "preview": {*BASE, *LAWS, "data", "doctor", "explain", "running", "tokenize"},
+    "report": {*BASE, "preview", "running"},
     "__main__": {"cli"},
     # Backends import the plan, the protocol of the training loop, and the components that they train.
     "shapeflow_simulator": {*BASE, "running"},

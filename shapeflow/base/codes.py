@@ -399,6 +399,8 @@ _RUNS = {
     "run-failed": "A run of a sweep or a comparison failed. The note shows its output.",
     "no-run": "The folder does not contain a run: it has no plan. `--resume` starts a run in an empty folder, and not "
     "in one that contains other files.",
+    "broken-comparison": "The file `comparison.json` was changed or truncated after `shapeflow compare` wrote it. "
+    "Start the comparison again: it keeps finished runs.",
     "broken-log": "A line of a run's log cannot be read. Only the last line may be truncated.",
     "rival-left-out": "A warning: `shapeflow compare` trains the default rivals that the file allows. This one cannot "
     "be trained, for the reason that is given. Name the rivals with `--rival` to choose others.",

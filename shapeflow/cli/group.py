@@ -39,6 +39,7 @@ COMMANDS = {
     "frontier": "Find the best size of a model, and its tokens, for a budget.",
     "phases": "Show what limits the loss of a model that theory solves.",
     "track": "Send the values of a run to an experiment tracker.",
+    "report": "Write a report of a plan, a run or a comparison as one page.",
     "show": "Show a plan, a run or a token file, or compare two plans.",
     "explain": "Explain a component, a sentence or a diagnostic code.",
     "fmt": "Format .shape files.",

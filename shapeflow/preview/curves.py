@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -134,16 +135,24 @@ def targets(plan: Plan, curve: Curve) -> list[float]:
     return list(dict.fromkeys(found))
 
 
-def savings(plan: Plan) -> list[dict[str, Any]]:
+def along(plan: Plan, compute: float) -> float:
+    """Some FLOPs of the run, in the unit of the curves."""
+    stage = next((one for one in plan.stages if compute <= (one.leave.compute or 0.0)), plan.stages[-1])
+    begin, end = stage.enter.compute or 0.0, stage.leave.compute or 0.0
+    part = (compute - begin) / max(end - begin, 1e-300)
+    return place(plan, stage.enter) + part * (place(plan, stage.leave) - place(plan, stage.enter))
+
+
+def savings(plan: Plan, at: Sequence[float] | None = None) -> list[dict[str, Any]]:
     """For each target: the compute or seconds of the plan, those of the fixed shapes by their laws, and the saving. The
-    latter two are None if the plan's answer is unknown."""
+    latter two are None if the plan's answer is unknown. `at`: the targets; by default, those of the table."""
     if plan.totals.error is None:
         return []
     if not plan_curve(plan).points:
         return []
     curve, answered, unit = reached(plan), _answered(plan), unit_of(plan)
     rows = []
-    for target in targets(plan, curve):
+    for target in targets(plan, curve) if at is None else at:
         needs = curve.reaches(target)
         row: dict[str, Any] = {"error": target, "plan": needs}
         laws = {c.shape: c.law for c in plan.candidates if c.law is not None}

@@ -27,7 +27,7 @@ def plan_view(plan: Plan) -> RenderableType:
     """What `shapeflow compile` prints: the answer first."""
     answer = answer_view(plan)
     first = () if answer is None else (answer, Text())
-    return Group(*first, _title(plan), Text(), _stages(plan), Text(), *map(_indented, _words(plan)))
+    return Group(*first, _title(plan), Text(), stage_view(plan), Text(), *map(_indented, plan_lines(plan)))
 
 
 def _indented(line: str) -> RenderableType:
@@ -46,7 +46,8 @@ def _title(plan: Plan) -> RenderableType:
     return grid
 
 
-def _stages(plan: Plan) -> Table:
+def stage_view(plan: Plan) -> Table:
+    """The table of stages. Of many, the first and the last."""
     prefix, size = scale(plan.totals.compute or 0.0)
     crowded = len(plan.axes) > CROWDED
     table = Table(box=None, padding=(0, 1 if crowded else 2), pad_edge=True)
@@ -117,8 +118,15 @@ def _blend_row(plan: Plan, stage: Stage, blend: Blend) -> Iterator[str]:
     yield "blended in"
 
 
-def _words(plan: Plan) -> Iterator[str]:
+def plan_lines(plan: Plan) -> Iterator[str]:
     """Stages that are not listed, credits, learning rates, memory, then the notes."""
+    yield from stage_lines(plan)
+    for note in plan.notes:
+        yield f"note: {note}"
+
+
+def stage_lines(plan: Plan) -> Iterator[str]:
+    """The same without the notes."""
     if len(plan.stages) > FIRST + LAST:
         hidden = len(plan.stages) - FIRST - LAST
         yield f"{count(hidden)} of {count(len(plan.stages))} stages are not listed here; the file of the plan has all"
@@ -126,8 +134,6 @@ def _words(plan: Plan) -> Iterator[str]:
     yield from rate_lines(plan)
     yield from corpora_line(plan)
     yield from memory_line(plan)
-    for note in plan.notes:
-        yield f"note: {note}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -12,7 +12,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer import headline
-from shapeflow.preview.curves import all_curves, place, scale_of
+from shapeflow.preview.curves import all_curves, along, place, scale_of
 from shapeflow.preview.intervals import basis
 from shapeflow.preview.picture import labelled, lettering, plain_numbers, pyplot_for, save
 
@@ -53,17 +53,9 @@ def _band(axes: Any, plan: Plan, size: float) -> None:
     if found is None or not found.band:
         return
     computes, low, high = zip(*found.band, strict=True)
-    places = [_along(plan, compute) for compute in computes]
+    places = [along(plan, compute) for compute in computes]
     style = {"color": COLORS[0], "alpha": 0.2, "lw": 0, "zorder": 2}
     axes.fill_between([one / size for one in places], low, high, label=basis(found), **style)
-
-
-def _along(plan: Plan, compute: float) -> float:
-    """Some compute of the run in the unit of the picture."""
-    stage = next((one for one in plan.stages if compute <= (one.leave.compute or 0.0)), plan.stages[-1])
-    begin, end = stage.enter.compute or 0.0, stage.leave.compute or 0.0
-    part = (compute - begin) / max(end - begin, 1e-300)
-    return place(plan, stage.enter) + part * (place(plan, stage.leave) - place(plan, stage.enter))
 
 
 def _switches(axes: Any, plan: Plan, size: float) -> Iterator[Any]:

@@ -25,7 +25,7 @@ def run_view(run: Run) -> RenderableType:
     found = standing(run)
     title = Text(f"{run.plan.name or run.folder} ({run.folder}): {state_words(found)}", style="bold")
     what = Text(f"  {run.plan.metric} at the end of each stage, predicted and measured:")
-    lines = (*standing_lines(found), *_last(run))
+    lines = (*standing_lines(found), *last_lines(run))
     return Group(title, Text(), *(Text(f"  {line}") for line in lines), Text(), what, stage_table(run))
 
 
@@ -63,7 +63,8 @@ def _at(run: Run, step: int) -> Measured | None:
     return next((event for event in reversed(run.measured) if event.step == step), None)
 
 
-def _last(run: Run) -> Iterator[str]:
+def last_lines(run: Run) -> Iterator[str]:
+    """What was measured last, what was predicted for it, and the time that it took."""
     for event in run.events:
         if isinstance(event, RunBranched) and event.folder:
             differs = "" if event.differs is None else f": {event.differs}"

@@ -1,0 +1,174 @@
+"""The laws with the points that they were fitted to, their bands, and the residuals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from shapeflow.ir.law import MeasuredCurve
+from shapeflow.ir.plan import Plan
+from shapeflow.preview.curves import scale_of
+from shapeflow.preview.numbers import error, flops, scale
+from shapeflow.report.chart import Axis, Band, Dots, Layer, Line, chart
+from shapeflow.report.colors import MOST, Drawn, drawn
+from shapeflow.report.markup import NOTHING, Markup, join, node
+from shapeflow.report.screens import paragraph, table
+
+POINTS = 48
+"""Points of a law that are drawn, evenly spaced in log compute."""
+PIECES = 64
+"""Stretches of a line that is drawn."""
+MEASURED = "Dots: measured, the mean over the runs of a shape."
+WIDE = 30.0
+"""Ratio of the largest to the smallest error from which the axis of errors is logarithmic."""
+
+
+def laws_section(plan: Plan) -> Markup:
+    """The laws, drawn and in a table; nothing for a plan without laws."""
+    found = drawn(plan)
+    if not found:
+        return NOTHING
+    left = sum(one.law is not None for one in plan.candidates) - len(found)
+    more = [paragraph(f"{left} more laws are not drawn.")] if left else []
+    parts = [node("h2", "The laws"), _laws(plan, found), *more, _residuals(plan, found), _table(plan)]
+    return join(*parts)
+
+
+def errors_axis(plan: Plan, low: float, high: float) -> Axis:
+    """The axis of errors, with some space; logarithmic over a wide range."""
+    share = "error" in plan.metric and "squared" not in plan.metric
+    if low > 0 and high > WIDE * low:
+        return Axis(plan.metric, low / 1.2, high * 1.2, log=True, share=share)
+    room = 0.05 * (high - low) or 0.05 * abs(low) or 1.0
+    return Axis(plan.metric, low - room, high + room, share=share)
+
+
+def compute_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
+    """The axis of compute or training time, and what its unit is in FLOPs or seconds."""
+    if not plan.in_seconds:
+        return flops_axis(plan, low, high)
+    unit, size = scale_of(plan, high)
+    return Axis(f"training time, {unit}", low / size, high / size, log=True), size
+
+
+def spaced(low: float, high: float, pieces: int = PIECES) -> list[float]:
+    """Values from low to high, evenly spaced in log."""
+    return [low * (high / low) ** (piece / pieces) for piece in range(pieces + 1)]
+
+
+def flops_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
+    """The axis of compute, and what its unit is in FLOPs."""
+    prefix, size = scale(high)
+    return Axis(f"training compute, {prefix}FLOPs ({plan.convention})", low / size, high / size, log=True), size
+
+
+def thinned(curve: MeasuredCurve) -> list[tuple[float, float]]:
+    """The points of a measured curve that are drawn."""
+    return thinned_pairs(list(zip(curve.compute, curve.error, strict=True)))
+
+
+def thinned_pairs(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most `POINTS` of some points, the first and the last among them."""
+    if len(pairs) <= POINTS:
+        return pairs
+    kept = {round(index * (len(pairs) - 1) / (POINTS - 1)) for index in range(POINTS)}
+    return [pair for index, pair in enumerate(pairs) if index in kept]
+
+
+def _span(plan: Plan, one: Drawn) -> tuple[float, float]:
+    """The compute over which a law is drawn: that of its points, else what the plan spends, in FLOPs."""
+    about = one.law.provenance
+    if about.compute is not None and about.compute[0] > 0:
+        return about.compute
+    most = (plan.totals.compute or 1.0) * 1.0
+    return max(most / 1000, 2 * one.law.begins), max(most, 4 * one.law.begins)
+
+
+def _band(plan: Plan, one: Drawn, grid: Sequence[float]) -> Iterator[Band]:
+    """The range that contains 90% of the resampled laws. A plan file does not contain them."""
+    rows = getattr(one.law, "draws", None)
+    if rows is None:
+        return
+    points = []
+    for at in grid:
+        values = sorted(a * (at + d) ** -b + c for a, b, c, d in rows if at + d > 0)
+        if values:
+            low, high = (values[round(part * (len(values) - 1))] for part in (0.05, 0.95))
+            points.append((at * one.pace, low, high))
+    yield Band("", points, one.color)
+
+
+def _laws(plan: Plan, found: Sequence[Drawn]) -> Markup:
+    lines, bands, dots = list[Line](), list[Band](), list[Dots]()
+    for one in found:
+        grid = spaced(*_span(plan, one))
+        points = [(at * one.pace, one.law.error(at)) for at in grid]
+        lines.append(Line(one.name, [pair for pair in points if math.isfinite(pair[1])], one.color))
+        bands += _band(plan, one, grid)
+        curve = one.law.provenance.curve
+        if curve is not None:
+            pairs = thinned(curve)
+            titles = [f"{one.name}: {error(value, plan.metric)} after {flops(at)}" for at, value in pairs]
+            dots.append(Dots("", [(at * one.pace, value) for at, value in pairs], one.color, titles, 2.4))
+    if not any(line.points for line in lines):
+        return NOTHING
+    xs = [at for line in lines for at, _ in line.points]
+    shown = [value for each in (dots or lines) for _, value in each.points]
+    x, size = compute_axis(plan, min(xs), max(xs))
+    y = errors_axis(plan, min(shown), max(shown))
+    caption = ["Lines: laws.", MEASURED if dots else "No point is recorded."]
+    caption += ["Bands: 90% of the resampled laws."] if bands else []
+    layers: list[Layer] = [*bands, *dots, *lines]
+    name = f"Laws of {len(found)} shapes: {plan.metric} over compute"
+    return chart(name, x, y, [scaled(one, size) for one in layers], " ".join(caption))
+
+
+def scaled(layer: Layer, size: float) -> Layer:
+    """A layer with its x values in units of `size`."""
+    if isinstance(layer, Band):
+        return attrs.evolve(layer, points=[(at / size, low, high) for at, low, high in layer.points])
+    return attrs.evolve(layer, points=[(at / size, value) for at, value in layer.points])
+
+
+def _residuals(plan: Plan, found: Sequence[Drawn]) -> Markup:
+    """Measured over law, minus 1, at the points of each law; nothing without points."""
+    layers = list[Layer]()
+    for one in found:
+        curve = one.law.provenance.curve
+        pairs = [] if curve is None else [(at, value, one.law.error(at)) for at, value in thinned(curve)]
+        kept = [(at * one.pace, value / by - 1) for at, value, by in pairs if by > 0 and math.isfinite(by)]
+        if kept:
+            titles = [f"{one.name}: {100 * value:+.2f}%" for _, value in kept]
+            layers += [Line("", kept, one.color), Dots(one.name, kept, one.color, titles, 2.4)]
+    if not layers:
+        return NOTHING
+    points = [pair for layer in layers if isinstance(layer, Dots) for pair in layer.points]
+    x, size = compute_axis(plan, min(at for at, _ in points), max(at for at, _ in points))
+    most = 1.1 * max(abs(value) for _, value in points) or 0.01
+    y = Axis("measured / law - 1", -most, most, share=True)
+    parts = [node("h3", "Residuals"), chart("Residuals of the laws", x, y, [scaled(one, size) for one in layers])]
+    return join(*parts)
+
+
+def _table(plan: Plan) -> Markup:
+    rows = []
+    for one in plan.candidates:
+        if one.law is None:
+            continue
+        about = one.law.provenance
+        numbers = [getattr(one.law, key, None) for key in "abcd"]
+        span = "-" if about.compute is None else f"{flops(about.compute[0], 3)} to {flops(about.compute[1], 3)}"
+        cells = [about.source, *("-" if value is None else f"{value:.4g}" for value in numbers)]
+        rms = "-" if about.rms is None else f"{100 * about.rms:.2f}%"
+        rows.append(
+            [one.shape.written(plan.units), *cells, str(about.points or "-"), str(about.runs or "-"), span, rms]
+        )
+    form = "error = a (FLOPs + d)^-b + c; `-`: a law that is a table of points, or that is not known"
+    headings = ["shape", "source", "a", "b", "c", "d", "points", "runs", "measured", "rms"]
+    shown = table("Laws", headings, rows, [False, False, *[True] * 8])
+    whole = join(node("p", form, class_="soft"), shown)
+    if len(rows) <= MOST:
+        return whole
+    return node("details", node("summary", f"All {len(rows)} laws in numbers"), whole)

@@ -1,0 +1,107 @@
+"""The plan as a strip of stages, and its tables: steps, errors, memory and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from shapeflow.base.shapes import Shape
+from shapeflow.base.units import size
+from shapeflow.ir.memory import Choices
+from shapeflow.ir.plan import Plan, Stage
+from shapeflow.preview.curves import place, scale_of
+from shapeflow.preview.numbers import count, duration
+from shapeflow.preview.plan import FIRST, LAST, stage_lines, stage_view
+from shapeflow.report.colors import shapes_of
+from shapeflow.report.markup import NOTHING, Markup, join, node
+from shapeflow.report.screens import box, html_of, paragraph, table
+from shapeflow.report.style import COLORS
+from shapeflow.running.memory import memories
+
+WIDE, TALL = 720, 74
+NARROW = 22
+"""Pixels of a stage in the strip from which its number is written into it."""
+MOST = 400
+"""Stages of a strip."""
+
+
+def stages_section(plan: Plan) -> Markup:
+    """The strip, and the stages in a table."""
+    lines = [paragraph(line) for line in stage_lines(plan)]
+    return join(node("h2", "The plan"), _strip(plan), html_of(stage_view(plan), "Stages of the plan"), *lines)
+
+
+def _strip(plan: Plan) -> Markup:
+    """One box for each stage, as wide as its share of the budget, in the colour of its shape."""
+    total = place(plan, plan.stages[-1].leave)
+    if len(plan.stages) > MOST or total <= 0:
+        return NOTHING
+    unit, factor = scale_of(plan, total)
+    colors = {shape: number % COLORS for number, shape in enumerate(shapes_of(plan))}
+    parts = []
+    for number, stage in enumerate(plan.stages, 1):
+        first, last = (WIDE * place(plan, point) / total for point in (stage.enter, stage.leave))
+        title = node("title", _title(plan, number, stage, unit, factor))
+        wide = max(last - first - 1, 0.5)
+        area = [node("rect", title, x=first, y=4, width=wide, height=40, fill="currentColor")]
+        if wide >= NARROW:
+            area.append(node("text", str(number), x=first + wide / 2, y=29, text_anchor="middle", class_="inside"))
+        parts.append(node("g", *area, class_=f"k{colors[stage.shape]}"))
+    end = f"{total / factor:.4g} {unit}"
+    ends = [node("text", "0", x=0, y=66), node("text", end, x=WIDE, y=66, text_anchor="end")]
+    name = f"The {len(plan.stages)} stages of the plan over {unit}, each as wide as its share"
+    drawing = node("svg", *parts, *ends, viewBox=f"0 0 {WIDE} {TALL}", role="img", aria_label=name)
+    return node("figure", box(name, drawing), _key(plan, colors))
+
+
+def _key(plan: Plan, colors: Mapping[Shape, int]) -> Markup:
+    used = list(dict.fromkeys(stage.shape for stage in plan.stages))
+    entries = []
+    for shape in used[:FIRST]:
+        mark = node(
+            "svg",
+            node("rect", x=0, y=0, width=26, height=12, fill="currentColor"),
+            viewBox="0 0 26 12",
+            aria_hidden="true",
+        )
+        entries.append(node("li", mark, node("span", shape.written(plan.units)), class_=f"k{colors[shape]}"))
+    return node("ul", *entries, class_="key")
+
+
+def _title(plan: Plan, number: int, stage: Stage, unit: str, factor: float) -> str:
+    begin, end = (place(plan, point) / factor for point in (stage.enter, stage.leave))
+    steps = "" if stage.steps is None else f", {count(stage.steps)} steps"
+    return f"stage {number}: {stage.shape.written(plan.units)}, {begin:.4g} to {end:.4g} {unit}{steps}"
+
+
+def resources_section(plan: Plan) -> Markup:
+    """Memory and time of each stage, where they are known; nothing if neither is."""
+    memory = {"CPU": memories(plan, Choices()), "GPU": memories(plan, Choices("cuda"))}
+    timed = plan.totals.seconds is not None
+    known = {name: found for name, found in memory.items() if found}
+    if not known and not timed:
+        return NOTHING
+    headings = ["stage", "shape", *(f"peak memory, one process on a {name}" for name in known)]
+    headings += ["time of a step", "time of the stage"] if timed else []
+    rows = []
+    for index, stage in enumerate(plan.stages):
+        if FIRST <= index < len(plan.stages) - LAST:
+            continue
+        cells = [
+            str(index + 1),
+            stage.shape.written(plan.units),
+            *(size(found[index].peak) for found in known.values()),
+        ]
+        rows.append([*cells, *(_times(plan, stage) if timed else ())])
+    right = [False, False] + [True] * (len(headings) - 2)
+    words = ["Memory is an estimate."] * bool(known) + [
+        "Time is predicted by the profile, for steps of training alone."
+    ] * timed
+    name = "Memory and time by stage" if known and timed else "Memory by stage" if known else "Time by stage"
+    return join(node("h2", name), table(name, headings, rows, right), node("p", " ".join(words), class_="soft"))
+
+
+def _times(plan: Plan, stage: Stage) -> Iterator[str]:
+    seconds = next((one.step_seconds for one in plan.candidates if one.shape == stage.shape), None)
+    yield "-" if seconds is None else duration(seconds, 3)
+    begin, end = stage.enter.seconds, stage.leave.seconds
+    yield "-" if begin is None or end is None else duration(end - begin, 3)

@@ -1,0 +1,120 @@
+"""The traversal: the plan's path over compute, and the laws as paper A (Fig. 3) draws them: inverse and rate."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.plan import Plan
+from shapeflow.preview.curves import Curve, all_curves, along, place, scale_of
+from shapeflow.preview.intervals import basis
+from shapeflow.preview.numbers import error
+from shapeflow.report.chart import PLAN, Axis, Band, Dots, Layer, Line, chart
+from shapeflow.report.colors import Drawn, drawn
+from shapeflow.report.laws import PIECES, compute_axis, errors_axis, scaled, spaced
+from shapeflow.report.markup import Markup, join, node
+
+
+def traversal_section(plan: Plan) -> Markup:
+    """The path on the laws, the inverse and the rate; a sentence for a plan without laws."""
+    title, curves = node("h2", "The traversal"), all_curves(plan)
+    if not curves:
+        return join(title, node("p", "Nothing is predicted: the plan has no laws."))
+    parts = [title, _path(plan, curves), *_inverse_and_rate(plan)]
+    return join(*parts)
+
+
+def band_of(plan: Plan) -> Iterator[Band]:
+    """The interval of the plan's error over the run; nothing for a plan without one."""
+    found = plan.uncertainty
+    if found is not None and found.band:
+        yield Band(basis(found), [(along(plan, at), low, high) for at, low, high in found.band], PLAN)
+
+
+def switches_of(plan: Plan) -> Iterator[tuple[float, float, str]]:
+    """(place, error, what changes) of each switch."""
+    for before, stage in itertools.pairwise(plan.stages):
+        if stage.enter.compute and stage.enter.error is not None:
+            moved = Shape.of({axis: stage.shape[axis] for axis in before.shape.changed(stage.shape)})
+            yield place(plan, stage.enter), stage.enter.error, moved.written(plan.units)
+
+
+def _path(plan: Plan, curves: Sequence[Curve]) -> Markup:
+    end = place(plan, plan.stages[-1].leave)
+    own = curves[0].points
+    start, last = plan.stages[0].enter.error or own[0][1], plan.totals.error or own[-1][1]
+    seen = [at for at, value in own if value <= start]
+    x, size = compute_axis(plan, 0.7 * max(min(seen, default=end), end / 1000), 1.6 * end)
+    y = errors_axis(plan, min(last, *(value for _, value in own)), max(start, last))
+    lines = [_law_line(one, x.low * size, x.high * size) for one in drawn(plan)]
+    fixed = [Line(f"{one.label}, fixed"[:80], one.points, 7, dash) for dash, one in enumerate(curves[1:], 1)]
+    dots = list(switches_of(plan))
+    unit, _ = scale_of(plan, end)
+    titles = [f"{name}: at {at / size:.4g} {unit}, {error(value, plan.metric)}" for at, value, name in dots]
+    marks = [Dots("switch", [(at, value) for at, value, _ in dots], PLAN, titles, 4.0)] if dots else []
+    layers: list[Layer] = [*band_of(plan), *lines, *fixed, Line("the plan", own, PLAN, heavy=True), *marks]
+    over = "time" if plan.in_seconds else "compute"
+    caption = f"{plan.metric} over {over}: the laws of the candidates, and the path of the plan."
+    return chart("The path of the plan on its laws", x, y, [scaled(one, size) for one in layers], caption)
+
+
+def _law_line(one: Drawn, low: float, high: float) -> Line:
+    points = [(at, one.law.error(at / one.pace)) for at in spaced(low, high)]
+    return Line(one.name, [pair for pair in points if math.isfinite(pair[1])], one.color)
+
+
+def _inverse_and_rate(plan: Plan) -> Iterator[Markup]:
+    """Compute, and compute per unit of error, as functions of the error. The lowest rate is the best shape there."""
+    errors = [value for stage in plan.stages for value in (stage.enter.error, stage.leave.error) if value is not None]
+    if len(errors) < 2 or not max(errors) > min(errors):
+        return
+    low, high = min(errors), max(errors)
+    grid = [low + (high - low) * piece / PIECES for piece in range(PIECES + 1)]
+    unit, size = scale_of(plan, place(plan, plan.stages[-1].leave))
+    x = Axis(plan.metric, high, low, share=errors_axis(plan, low, high).share)
+    laws = drawn(plan)
+    inverse = [_over_errors(one, grid, size, rate=False) for one in laws]
+    rates = [_over_errors(one, grid, size, rate=True) for one in laws]
+    at = {one.shape: one for one in laws}
+    marks = [
+        (error_, at[stage.shape]) for stage in plan.stages[1:] if (error_ := stage.enter.error) and stage.shape in at
+    ]
+    yield from _drawn(x, f"compute C(E), {unit}", inverse, _marks(marks, size, False), "Inverse", INVERSE)
+    yield from _drawn(x, f"|dC/dE|, {unit} per unit", rates, _marks(marks, size, True), "Rate", RATE)
+
+
+INVERSE = "What each shape needs, alone, to reach an error. The error falls from left to right."
+RATE = (
+    "What each shape needs per unit of error, with its sign changed. The lowest line is the best shape at this error."
+)
+
+
+def _value(one: Drawn, error_: float, size: float, rate: bool) -> float:
+    if not rate:
+        return one.law.compute(error_) * one.pace / size
+    power = one.law.log_rate(error_) + math.log(one.pace / size)
+    return math.exp(power) if power < 700 else math.inf
+
+
+def _over_errors(one: Drawn, grid: Sequence[float], size: float, *, rate: bool) -> Line:
+    points = [(at, _value(one, at, size, rate)) for at in grid]
+    return Line(one.name, [pair for pair in points if 0 < pair[1] < math.inf], one.color)
+
+
+def _marks(marks: Sequence[tuple[float, Drawn]], size: float, rate: bool) -> list[Dots]:
+    known = [(at, value, one.name) for at, one in marks if 0 < (value := _value(one, at, size, rate)) < math.inf]
+    if not known:
+        return []
+    titles = [f"switch to {name}" for _, _, name in known]
+    return [Dots("switch", [(at, value) for at, value, _ in known], PLAN, titles, 4.0)]
+
+
+def _drawn(
+    x: Axis, label: str, lines: Sequence[Line], marks: Sequence[Dots], name: str, caption: str
+) -> Iterator[Markup]:
+    values = [value for line in lines for _, value in line.points]
+    if values and max(values) > min(values):
+        y = Axis(label, min(values), max(values), log=True)
+        yield join(node("h3", name), chart(f"{name} of the laws", x, y, [*lines, *marks], caption))

@@ -1,0 +1,181 @@
+"""`shapeflow report`: one page, safe, complete, and the same every time."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import attrs
+import pytest
+from plans import toy_image_plan
+
+from shapeflow.cli import answer
+from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted, StageEntered, event_to_json
+from shapeflow.ir.plan_json import save, sealed
+from shapeflow.report.chart import Axis
+from shapeflow.running.lock import Lock
+
+ROOT = Path(__file__).parent.parent
+HOSTILE = "</title><script>alert(1)</script></svg>\x1b[31m\u202ename\u2066 \"'&amp;"
+PLAN = toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=4)
+EMPTY = {"meta", "circle", "line", "path", "polygon", "polyline", "rect"}
+
+
+class _Page(HTMLParser):
+    """The elements, headings and attributes of a page. Fails if it is not well-formed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.headings: list[int] = []
+        self.unnamed = 0
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        names = dict(attrs)
+        if tag == "svg" and "viewbox" in names and names.get("aria-hidden") != "true":
+            self.unnamed += not (names.get("role") == "img" and names.get("aria-label"))
+        if tag == "th":
+            self.unnamed += names.get("scope") not in ("row", "col")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def page_of(*words: str | Path, to: Path) -> tuple[str, _Page]:
+    """The text of the report, and its elements. Checks what holds for every report."""
+    assert answer(["report", *map(str, words), "-o", str(to)]) == 0
+    data = to.read_bytes()
+    text = data.decode()
+    found = _Page(text)
+    assert len(data) < 1_000_000
+    assert not found.tags & {"script", "link", "img", "iframe", "object", "base", "form", "image", "use"}
+    assert not [one for one in found.attributes if one[1] in ("src", "href") or one[1].startswith("on")]
+    assert "url(" not in text
+    assert "@import" not in text
+    assert found.headings[0] == 1
+    assert found.headings.count(1) == 1
+    assert not found.unnamed
+    assert all(after - before <= 1 for before, after in zip(found.headings, found.headings[1:], strict=False))
+    return text, found
+
+
+def made(folder: Path, *events: Event) -> Path:
+    folder.mkdir()
+    save(PLAN, folder / "plan.json")
+    lines = "".join(json.dumps(event_to_json(event)) + "\n" for event in events)
+    (folder / "events.jsonl").write_text(lines)
+    return folder
+
+
+def measured(step: int) -> Measured:
+    stage = PLAN.stage_at(step)
+    return Measured(step, stage, PLAN.stages[stage].shape, PLAN.compute_at(step), None, {PLAN.metric: 3 / step}, 0.5)
+
+
+START: tuple[Event, ...] = (RunStarted(PLAN.digest, 0), StageEntered(0, PLAN.stages[0].shape, 0, 0.0))
+END = RunEnded(12, PLAN.compute_at(12), True, None)
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted((ROOT / "examples").glob("*.shape"))])
+def test_every_example(name: str, tmp_path: Path) -> None:
+    text, _ = page_of(ROOT / "examples" / name, to=tmp_path / "report.html")
+    assert 'class="answer"' in text
+    assert "Make it again" in text
+
+
+def test_a_plan_with_switches_is_drawn_whole_and_twice_the_same(tmp_path: Path) -> None:
+    shape = ROOT / "examples" / "laws_only.shape"
+    first, _ = page_of(shape, to=tmp_path / "first.html")
+    again, _ = page_of(shape, to=tmp_path / "again.html")
+    assert first == again
+    for part in ("The traversal", "Inverse", "Rate", "What it saves", "The laws", "What it assumes"):
+        assert f">{part}</h" in first
+    assert answer(["compile", str(shape), "-o", str(tmp_path / "plan.json")]) == 0
+    of_plan, _ = page_of(tmp_path / "plan.json", to=tmp_path / "plan.html")
+    assert json.loads((tmp_path / "plan.json").read_text())["digest"] in of_plan
+
+
+def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
+    save(sealed(attrs.evolve(PLAN, name=HOSTILE, notes=(HOSTILE,))), tmp_path / "plan.json")
+    text, _ = page_of(tmp_path / "plan.json", to=tmp_path / "report.html")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&lt;/svg&gt;" in text
+    assert not set(text) & {"\x1b", "\u202e", "\u2066"}
+
+
+def test_a_run_that_ended(tmp_path: Path) -> None:
+    folder = made(tmp_path / "run", *START, measured(6), measured(12), END)
+    text, _ = page_of(folder, to=tmp_path / "report.html")
+    assert "The run: finished, 12 steps" in text
+    assert "The run, predicted and measured" in text
+    assert "measured: " in text
+
+
+def test_a_run_that_failed_or_runs_says_so_first(tmp_path: Path) -> None:
+    folder = made(tmp_path / "run", *START, measured(6))
+    text, _ = page_of(folder, to=tmp_path / "report.html")
+    assert text.index("failed or killed after step 6") < text.index("<h2")
+    lock = Lock(folder)
+    text, _ = page_of(folder, to=tmp_path / "report.html")
+    lock.release()
+    assert text.index("running, after step 6 of 12") < text.index("<h2")
+
+
+def comparison(folder: Path) -> Path:
+    folder.mkdir()
+    made(folder / "plan-seed0", *START, measured(6), measured(12), END)
+    plan = {"name": "plan", "what": "the plan", "compute": [1e6], "seconds": [1.0], "final": [0.25], "same": None}
+    rival = {**plan, "name": "last", "what": HOSTILE, "compute": [2e6], "runs": ["elsewhere/last-seed0"]}
+    ways = [{**plan, "runs": ["elsewhere/plan-seed0"]}, rival]
+    found = {"metric": PLAN.metric, "target": 0.25, "seeds": [0], "unit": "compute", "ways": ways}
+    (folder / "comparison.json").write_text(json.dumps({**found, "predictions": [], "left_out": []}))
+    return folder
+
+
+def test_a_comparison_and_its_file(tmp_path: Path) -> None:
+    folder = comparison(tmp_path / "compared")
+    text, _ = page_of(folder, to=tmp_path / "report.html")
+    assert "the plan saves 50.0% of the FLOPs" in text
+    assert "&lt;script&gt;" in text
+    page_of(folder / "comparison.json", to=tmp_path / "report.html")
+
+
+def test_a_comparison_without_a_result_shows_its_runs(tmp_path: Path) -> None:
+    folder = comparison(tmp_path / "compared")
+    (folder / "comparison.json").unlink()
+    text, _ = page_of(folder, to=tmp_path / "report.html")
+    assert text.index("There is no result yet") < text.index("<h2")
+
+
+@pytest.mark.parametrize("change", [{"target": "x"}, {"ways": 3}, {"seeds": [0, 1]}, {"unit": "hours"}])
+def test_a_broken_comparison(change: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = comparison(tmp_path / "compared") / "comparison.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert answer(["report", str(path), "-o", str(tmp_path / "report.html")]) == 1
+    assert "error[broken-comparison]" in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("log", [True, False])
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1e9), (3.0, 40.0), (40.0, 3.0), (2.1, 2.3), (1e-7, 1e-5)])
+def test_axes_have_a_few_ticks_inside(low: float, high: float, log: bool) -> None:
+    axis = Axis("", low, high, log=log)
+    ticks = axis.ticks()
+    assert 2 <= len(ticks) <= 10
+    assert all(-1e-6 <= axis.part(value) <= 1 + 1e-6 for value, _ in ticks)
+    assert len({label for _, label in ticks}) == len(ticks)
