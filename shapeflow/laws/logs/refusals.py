@@ -51,7 +51,7 @@ def _several_runs(search: LogSearch, table: TableFacts, runs: tuple[str, ...], f
         notes=[f"`{name}` is {', '.join(list(table.columns[name].values)[:6])}" for name in runs],
         help=search.request.advice(
             ("run", f"write `{{}}: {named}`"),
-            ("where", f"or select the rows of one kind by `{{}}: ({runs[0]}: ...)`"),
+            ("where", f"select the rows of one kind by `{{}}: ({runs[0]}: ...)`"),
         ),
     )
 
