@@ -45,7 +45,7 @@ $(VENV)/run: pyproject.toml constraints.txt
 # installed without its dependencies: the tests use only its layers, and torchvision would install a CUDA build of torch.
 $(VENV)/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -e '.[dev,hf,lightning]'
+	$(PIP) -e '.[dev,hf,lightning,lsp]'
 	$(PIP) --no-deps timm
 	touch $@ $(VENV)/run
 

@@ -12,7 +12,7 @@ user sees all errors of one stage at once.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -64,14 +64,26 @@ def program_of(path: Path, sentences: Sequence[str], report: Report) -> Program 
     """Parse and resolve a file, and read its profile. Returns None after reporting errors. Raises Refused if the file
     cannot be read."""
     program = unprofiled(path, sentences, report)
-    if program is not None:
-        program = find_profile(program, report)
-    return None if report.failed else program
+    return None if program is None else profiled(program, report)
 
 
 def unprofiled(path: Path, sentences: Sequence[str], report: Report) -> Program | None:
     """The same without the profile, which may not exist yet."""
-    source = Source(str(path), read_text(path))
+    return resolved(Source(str(path), read_text(path)), path.parent, sentences, report)
+
+
+def resolved(
+    source: Source,
+    folder: Path,
+    sentences: Sequence[str],
+    report: Report,
+    read: Callable[[Path], str] = read_text,
+) -> Program | None:
+    """Parse and resolve a text. Returns None after reporting errors. Raises Refused if a file that it uses cannot be
+    read.
+
+    `folder`: where the files that it names are; `read`: reads those of `use`, which an editor may hold unsaved.
+    """
     document = parse(source, report)
     overrides = tuple(parse(Source("--set", text), report) for text in sentences)
     if report.failed:
@@ -79,9 +91,15 @@ def unprofiled(path: Path, sentences: Sequence[str], report: Report) -> Program 
 
     def open_document(name: str, folder: str) -> Document | None:
         used = Path(folder) / name
-        return parse(Source(str(used), read_text(used)), report) if used.is_file() else None
+        return parse(Source(str(used), read(used)), report) if used.is_file() else None
 
-    return resolve(document, overrides, str(path.parent), open_document, report)
+    return resolve(document, overrides, str(folder), open_document, report)
+
+
+def profiled(program: Program, report: Report) -> Program | None:
+    """A program with the profile that it names. None after reporting errors."""
+    program = find_profile(program, report)
+    return None if report.failed else program
 
 
 def compile_program(program: Program, report: Report) -> Plan | None:

@@ -82,6 +82,8 @@ class SettingHelp:
     default: str | None
     limits: str
     help: str
+    options: tuple[str, ...] = ()
+    """The words that the value may be, if it is one of a list."""
 
 
 @attrs.frozen
@@ -218,7 +220,18 @@ def component_help(kind: str, cls: Any) -> ComponentHelp:
 def _setting(field: attrs.Attribute[Any], hint: Any) -> SettingHelp:
     bounds = limits(field)
     default = None if field.default is attrs.NOTHING else _written(_default(field), bounds)
-    return SettingHelp(field.name, _value(hint, bounds), default, _bounds(bounds), bounds.help)
+    return SettingHelp(field.name, _value(hint, bounds), default, _bounds(bounds), bounds.help, _options(hint, bounds))
+
+
+def _options(hint: Any, bounds: Limits) -> tuple[str, ...]:
+    """The words that a setting may have as its value: components of a kind, or the names of a list."""
+    if bounds.kind is not None:
+        return _components_of(bounds.kind)
+    if hint is bool:
+        return "true", "false"
+    if typing.get_origin(hint) is Literal:
+        return tuple(map(str, typing.get_args(hint)))
+    return tuple(option for part in typing.get_args(hint) for option in _options(part, bounds))
 
 
 def _text(cls: Any) -> str:

@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lightning": {"shapeflow_torch"},
     "torch": {"shapeflow_torch"},
     "explain": {"base", "language", "registry"},
+    "editing": {"base", "compiler", "explain", "language"},
     "doctor": {*BASE, "laws.logs", "registry"},
     "tokenize": {"base", "data"},
     "tracking": BASE,

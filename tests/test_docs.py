@@ -38,7 +38,7 @@ DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
 )
-FOLDERS = (".ci/", "backends/", "benchmarks/", "docs/", "examples/", "grammar/", "shapeflow/", "tests/")
+FOLDERS = (".ci/", "backends/", "benchmarks/", "docs/", "editors/", "examples/", "grammar/", "shapeflow/", "tests/")
 """A text in backticks that starts with one of these is a path in the repository."""
 PLACEHOLDER = re.compile(r"NAME|my-|\*|CODE|/mine\.")
 """Paths that match this are patterns, or files that the reader creates."""

@@ -29,7 +29,10 @@ WRITE: dict[str, str] = {
 
 WORDS = re.compile(rf"\b(?:{'|'.join(WRITE)})\b", re.IGNORECASE)
 
-PLACES = ["shapeflow", "backends", "grammar", "benchmarks", "docs", "examples", "tests", "README.md", "CONTRIBUTING.md"]
+PLACES = [
+    *("shapeflow", "backends", "grammar", "benchmarks", "docs", "editors", "examples", "tests"),
+    *("README.md", "CONTRIBUTING.md"),
+]
 
 
 def _files() -> list[str]:

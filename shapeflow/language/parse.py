@@ -149,6 +149,24 @@ def _attempt(text: str) -> tuple[Tree[Token] | None, parse_errors.Mistake | None
     return tree, None
 
 
+def expected(text: str) -> frozenset[str]:
+    """The terminals that may follow a text, which may end within a sentence. Empty if its last sentence is wrong, or
+    ends within a comment or in quotes."""
+    from lark.exceptions import UnexpectedInput
+
+    pieces = skim(text)
+    if too_deep(pieces, DEEPEST) is not None or (pieces and pieces[-1].kind == "comment" and text[-1] not in "\r\n"):
+        return frozenset()
+    *_, start = 0, *sentence_starts(pieces, reserved_words())
+    attempt: InteractiveParser = _lark().parse_interactive(text[start:])
+    try:
+        for _ in attempt.iter_parse():
+            pass
+    except UnexpectedInput:
+        return frozenset()
+    return _accepted(attempt)
+
+
 def _accepted(attempt: InteractiveParser) -> frozenset[str]:
     """The terminals that may come next. They follow from the states on the parser's stack. To find them takes a copy of
     the parser for each terminal, so that they are kept."""
