@@ -29,7 +29,7 @@ class Mistake:
         told = self.diagnostic
         reason = [told.at.text] if told.at is not None and told.at.text else []
         notes = [f"note: {note}" for note in (*told.notes, *told.details)]
-        return "\n".join([told.message, *reason, *notes, *([f"help: {told.help}"] if told.help else [])])
+        return "\n".join([given.message, *reason, *notes, *([f"help: {told.help}"] if told.help else [])])
 
 
 def mistakes(
