@@ -26,10 +26,10 @@ class Mistake:
     @property
     def text(self) -> str:
         """The message with its reason, its notes and its help, a line each."""
-        told = self.diagnostic
-        reason = [told.at.text] if told.at is not None and told.at.text else []
-        notes = [f"note: {note}" for note in (*told.notes, *told.details)]
-        return "\n".join([given.message, *reason, *notes, *([f"help: {told.help}"] if told.help else [])])
+        one = self.diagnostic
+        reason = [one.at.text] if one.at is not None and one.at.text else []
+        notes = [f"note: {note}" for note in (*one.notes, *one.details)]
+        return "\n".join([one.message, *reason, *notes, *([f"help: {one.help}"] if one.help else [])])
 
 
 def mistakes(
