@@ -43,7 +43,7 @@ COMMANDS = {
     "show": "Show a plan, a run or a token file, or compare two plans.",
     "explain": "Explain a component, a sentence or a diagnostic code.",
     "fmt": "Format .shape files.",
-    "lsp": "Serve an editor: diagnostics, help and completion for .shape files.",
+    "lsp": "Serve an editor: mistakes, help and completion.",
 }
 
 
