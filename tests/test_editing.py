@@ -190,7 +190,7 @@ def test_definitions(tmp_path: Path) -> None:
 def test_unsaved_files_are_read_and_their_mistakes_shown_at_their_use(tmp_path: Path) -> None:
     (tmp_path / "sizes.shape").write_text("let side = 8 px\n")
     text = '# é\nuse "sizes.shape" as sizes\naxis patch in [sizes.side, 4 px] via flexi_resize(base: 4 px)'
-    assert {each.diagnostic.code for each in mistakes(tmp_path / "a.shape", text)} == {"missing-sentence"}
+    assert {each.diagnostic.code for each in mistakes(tmp_path / "a.shape", text)} == {"missing-sentence", "no-end"}
     (found,) = mistakes(tmp_path / "a.shape", text, lambda _: "let side = ")
     assert found.span.text == '"sizes.shape"'
     assert [Path(label.span.source.name).name for label in found.others] == ["sizes.shape"]
