@@ -31,6 +31,9 @@ FEWEST_MARKS = 5
 """Fewest points in which marks of missing values are looked for, and fewest marks."""
 MARK = 3.0
 """A mark of a missing value is this many times the other errors."""
+REGULAR = 0.8
+"""Minimum share of stretches of equal errors that have the same length, if each evaluation is logged in several
+rows."""
 SHUFFLED = 0.05
 """Maximum share of points at which step and compute fall together in a log whose rows are in order."""
 
@@ -242,7 +245,8 @@ class Run:
 
     def _leave_out_marks(self) -> None:
         """Leave out errors that were not measured: a mark of a missing value, such as 999, that is many times the other
-        errors and comes back, and values that were carried forward from the row before in half of the rows."""
+        errors and comes back, and values that were carried forward from the row before in half of the rows. An error
+        that is a share of a few images also repeats, but not at equal distances."""
         points = sorted(self.points.items(), key=lambda pair: pair[1].compute)
         errors = np.array([point.error for _, point in points])
         if len(errors) < FEWEST_MARKS:
@@ -254,7 +258,7 @@ class Run:
             self._leave_out([points[at][0] for at in np.flatnonzero(marks)], "a mark of a missing value")
             points, errors = [one for one, mark in zip(points, marks.tolist(), strict=True) if not mark], others
         carried = np.flatnonzero(np.diff(errors) == 0) + 1
-        if 0.5 * len(errors) <= len(carried) < len(errors) - 1:
+        if 0.5 * len(errors) <= len(carried) < len(errors) - 1 and _regular(errors):
             self._leave_out([points[at][0] for at in carried], "carried forward from an earlier row")
 
     def _leave_out(self, keys: Sequence[float], why: str) -> None:
@@ -333,6 +337,16 @@ class Run:
             del self.points[key]
         if self.end is not None and self.end.step is not None and self.end.step > step:
             self.end = None
+
+
+def _regular(errors: Floats) -> bool:
+    """Whether nearly all stretches of equal errors, but for the first and the last, have the same length."""
+    starts = np.flatnonzero(np.diff(errors, prepend=math.nan) != 0)
+    lengths = np.diff(starts)[1:]
+    if not len(lengths):
+        return False
+    counts = np.bincount(lengths)
+    return bool(counts.argmax() > 1 and counts.max() >= REGULAR * len(lengths))
 
 
 def _keep(values: Halved, at: Any, value: Any) -> None:
