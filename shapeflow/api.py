@@ -83,10 +83,10 @@ def run(
     return backend(machine)().run(plan, Path(folder), Options(**options), **listeners)
 
 
-def export(folder: str | Path, path: str | Path, **choices: Any) -> Any:
-    """Write the weights of a run's folder into one file; `choices` are the keyword arguments of
-    `shapeflow_torch.export.export`.
+def export(folder: str | Path, path: str | Path, target: str = "shapeflow", **choices: Any) -> Any:
+    """Write the weights of a run's folder. `target`: `shapeflow`, one file (`shapeflow_torch.export.export`), or `hf`
+    or `timm`, a folder (`shapeflow_torch.foreign.export_as`); `choices` are keyword arguments of these functions.
 
     Returns what was written. Raises `shapeflow.Refused`."""
     plan = read_run(Path(folder)).plan
-    return backend("torch")().export(plan, Path(folder), Path(path), **choices)
+    return backend("torch")().export(plan, Path(folder), Path(path), target, **choices)

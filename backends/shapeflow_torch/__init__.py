@@ -54,10 +54,13 @@ class TorchBackend:
 
         return check(plan, root)
 
-    def export(self, plan: Plan, folder: Path, path: Path, **choices: Any) -> Exported:
-        """Write a run's weights to one file; see `shapeflow_torch.export.export`."""
+    def export(self, plan: Plan, folder: Path, path: Path, target: str, **choices: Any) -> Exported:
+        """Write a run's weights; see `shapeflow_torch.export.export` and `shapeflow_torch.foreign.export_as`."""
         from shapeflow_torch.export import export
+        from shapeflow_torch.foreign import export_as
 
+        if target != "shapeflow":
+            return export_as(plan, folder, path, target, **choices)
         return export(plan, folder, path, **choices)
 
     def fork(self, source: Path, plan: Plan, folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 import torch
 from safetensors.torch import save as write_tensors
+from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_bytes
@@ -32,11 +33,21 @@ class Exported:
 
 
 def export(plan: Plan, folder: Path, path: Path, *, raw: bool = False, unfinished: bool = False) -> Exported:
-    """Write the averaged weights of a run's newest checkpoint. `raw`: write the unaveraged weights instead;
-    `unfinished`: allow a run that is not finished.
+    """Write the averaged weights of a run's newest checkpoint to one file. `raw`, `unfinished`: see `gathered`.
 
-    Raises Refused `no-weights`, `run-unfinished`, `foreign-checkpoint`, `broken-checkpoint`, `disk-full`,
-    `cannot-write`."""
+    Raises Refused `disk-full`, `cannot-write`, and what `gathered` raises."""
+    weights, tensors = gathered(plan, folder, raw=raw, unfinished=unfinished)
+    write_bytes(path, write_tensors(tensors, metadata(weights)))
+    return Exported(weights.step, len(tensors))
+
+
+def gathered(
+    plan: Plan, folder: Path, *, raw: bool = False, unfinished: bool = False
+) -> tuple[Weights, dict[str, Tensor]]:
+    """The averaged weights of a run's newest checkpoint, float32 on the CPU, and what they are. `raw`: the unaveraged
+    weights instead; `unfinished`: allow a run that is not finished.
+
+    Raises Refused `no-weights`, `run-unfinished`, `foreign-checkpoint`, `broken-checkpoint`."""
     if (machine := machine_of(folder)) != "torch":
         message = f"the run in `{folder}` has no weights: the machine `{machine}` computes losses without a model"
         help_ = "train the plan with `shapeflow run ... --machine torch` in another folder, and export that run"
@@ -64,8 +75,7 @@ def export(plan: Plan, folder: Path, path: Path, *, raw: bool = False, unfinishe
         reserved=max(map(reserved_of, plan.objectives.values())),
     )
     tensors = state.kept.values if raw else state.kept.averages
-    write_bytes(path, write_tensors({name: one.contiguous() for name, one in tensors.items()}, metadata(weights)))
-    return Exported(step, len(tensors))
+    return weights, {name: one.contiguous() for name, one in tensors.items()}
 
 
 def _unfinished(folder: Path, step: int, steps: int) -> Diagnostic:

@@ -483,7 +483,10 @@ _RUNS = {
     "fit the trainer.",
     "missing-fact": "The trainer needs a number or a name that the plan does not have. The help has the option.",
     "unknown-target": "`shapeflow emit` does not write for this trainer. `shapeflow emit --help` lists those it knows.",
-    "folder-in-use": "`shapeflow emit` writes to a new or an empty folder, so that no file of yours is lost.",
+    "folder-in-use": "`shapeflow emit` and `shapeflow export --as` write to a new or an empty folder, so that no file "
+    "of yours is lost.",
+    "cannot-export": "The other library's model does not compute what the run's model does, so its folder would hold "
+    "other logits. `shapeflow export --as shapeflow` holds any model.",
     "foreign-checkpoint": "The checkpoint was made by a plan that this run has never followed.",
 }
 

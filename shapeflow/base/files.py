@@ -6,9 +6,11 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import socket
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from shapeflow.base.bounds import above
@@ -74,6 +76,35 @@ def write_bytes(path: Path, data: bytes) -> None:
         # It was renamed, unless writing failed or a signal ended the command.
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def require_empty(folder: Path) -> None:
+    """Raise Refused `folder-in-use` if a folder has anything in it."""
+    there = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else [folder.name] * folder.exists()
+    if there:
+        message = f"`{folder}` has `{there[0]}`, and nothing is written over"
+        raise Refused(Diagnostic("folder-in-use", message, place=str(folder), help="name a new or an empty folder"))
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a new folder of files atomically: all of them, or nothing. Raises Refused `folder-in-use`, `disk-full` or
+    `cannot-write`."""
+    require_empty(folder)
+    made = None
+    try:
+        target = real(folder)
+        make_folder(target.parent)
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent))
+        made.chmod(rights() | (rights() & 0o444) >> 2)
+        for name, data in files.items():
+            write_bytes(made / name, data)
+        made.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        if made is not None and made.exists():
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def temporary_for(target: Path) -> tuple[int, str]:

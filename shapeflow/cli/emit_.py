@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.diagnostics import Report
 from shapeflow.base.printing import say
 from shapeflow.cli.common import MOST, of_a_file, plan_of, print_diagnostics
 
@@ -39,7 +39,7 @@ def command(
 
     Whatever the trainer cannot do is an error, or with --partly a warning and a line in the files.
     """
-    from shapeflow.base.files import write_text
+    from shapeflow.base.files import require_empty, write_text
     from shapeflow.emitting import emit
 
     report = Report()
@@ -50,15 +50,7 @@ def command(
         for name, text in found.files.items():
             say(f"==> {name} <==\n{text}")
         return
-    _require_empty(output)
+    require_empty(output)
     for name, text in found.files.items():
         write_text(output / name, text)
         say(f"wrote {output / name}, for {found.written_for}")
-
-
-def _require_empty(folder: Path) -> None:
-    """Raise Refused `folder-in-use` if a folder has anything in it."""
-    there = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else [folder.name] * folder.exists()
-    if there:
-        message = f"`{folder}` has `{there[0]}`, and nothing is written over"
-        raise Refused(Diagnostic("folder-in-use", message, place=str(folder), help="name a new or an empty folder"))
