@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ LINES: list[tuple[str, dict[str, str]]] = [
     ("Step 7 | loss:1.5 lr:3e-04 tokens_per_second_per_gpu:400", {"step": "7", "loss": "1.5", "lr": "3e-04"}),
     (
         '2022-11-11 14:05:27 | INFO | train_inner | {"epoch": 1, "loss": "15.8", "num_updates": "7", "lr": "2e-07"}',
-        {"step": "7", "loss": "15.8", "lr": "2e-07"},
+        # In bits; read in nats.
+        {"step": "7", "loss": repr(15.8 * math.log(2)), "lr": "2e-07"},
     ),
     ("{'loss': 3.2, 'learning_rate': 5e-05, 'epoch': 0.1}", {"loss": "3.2", "epoch": "0.1"}),
 ]
