@@ -32,7 +32,7 @@ COMMANDS = {
     "probe": "Measure how much progress survives a switch.",
     "profile": "Measure the seconds of a step in every candidate.",
     "compare": "Train a plan and its rivals, and compare the compute they need.",
-    "export": "Export the weights of a run to one file, such as for a teacher.",
+    "export": "Export the weights of a run, also for transformers and timm.",
     "emit": "Write a plan as settings of another trainer.",
     "tokenize": "Tokenize text into a token file.",
     "doctor": "Inspect logs, and propose the sentences that fit laws to them.",
