@@ -104,7 +104,7 @@ def test_a_plan_shows_its_schedule(tmp_path: Path) -> None:
         f"  schedule: cosine from x 1 at step 100 ({plan.compute_at(100) / 1e9:.4g} GFLOPs) to x 0.1 at the end",
     ]
     rows = difference(compiled(tmp_path, BY_HAND, WARM), plan)
-    assert ("schedule", "None", "cosine to 10%") in rows
+    assert ("schedule", "none", "cosine to 10%") in rows
 
 
 def test_a_schedule_and_a_cooldown_are_refused(tmp_path: Path) -> None:
