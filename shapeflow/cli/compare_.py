@@ -115,7 +115,7 @@ def command(
         print_json(result)
         return
     _show(found, cases)
-    say(f"\n  runs and comparison.json in {folder}")
+    say(f"\n  runs and {COMPARISON} in {folder}")
 
 
 def _phases(cases: Cases, others: Rivals, by: str, target: float | None) -> list[list[Job]]:

@@ -14,8 +14,6 @@ from shapeflow.cli.common import of_a_file, plan_of, print_after, refuse_sentenc
 if TYPE_CHECKING:
     from shapeflow.report.page import Subject
 
-COMPARISON = "comparison.json"
-
 
 @click.command("report")
 @of_a_file
@@ -45,6 +43,7 @@ def command(file: Path, sentences: list[str], output: Path) -> None:
 def _subject(file: Path, sentences: list[str], report: Report) -> Subject:
     """What the page is about. Raises Refused."""
     from shapeflow.report.page import Subject
+    from shapeflow.running.standing import COMPARISON
 
     if file.is_dir() or file.name == COMPARISON:
         refuse_sentences(file, sentences)

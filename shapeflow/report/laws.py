@@ -1,9 +1,9 @@
-"""The laws with the points that they were fitted to, their bands, and the residuals."""
+"""The laws with the points that they were fitted to, and the residuals."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -86,27 +86,12 @@ def _span(plan: Plan, one: Drawn) -> tuple[float, float]:
     return max(most / 1000, 2 * one.law.begins), max(most, 4 * one.law.begins)
 
 
-def _band(plan: Plan, one: Drawn, grid: Sequence[float]) -> Iterator[Band]:
-    """The range that contains 90% of the resampled laws. A plan file does not contain them."""
-    rows = getattr(one.law, "draws", None)
-    if rows is None:
-        return
-    points = []
-    for at in grid:
-        values = sorted(a * (at + d) ** -b + c for a, b, c, d in rows if at + d > 0)
-        if values:
-            low, high = (values[round(part * (len(values) - 1))] for part in (0.05, 0.95))
-            points.append((at * one.pace, low, high))
-    yield Band("", points, one.color)
-
-
 def _laws(plan: Plan, found: Sequence[Drawn]) -> Markup:
-    lines, bands, dots = list[Line](), list[Band](), list[Dots]()
+    lines, dots = list[Line](), list[Dots]()
     for one in found:
         grid = spaced(*_span(plan, one))
         points = [(at * one.pace, one.law.error(at)) for at in grid]
         lines.append(Line(one.name, [pair for pair in points if math.isfinite(pair[1])], one.color))
-        bands += _band(plan, one, grid)
         curve = one.law.provenance.curve
         if curve is not None:
             pairs = thinned(curve)
@@ -119,8 +104,7 @@ def _laws(plan: Plan, found: Sequence[Drawn]) -> Markup:
     x, size = compute_axis(plan, min(xs), max(xs))
     y = errors_axis(plan, min(shown), max(shown))
     caption = ["Lines: laws.", MEASURED if dots else "No point is recorded."]
-    caption += ["Bands: 90% of the resampled laws."] if bands else []
-    layers: list[Layer] = [*bands, *dots, *lines]
+    layers: list[Layer] = [*dots, *lines]
     name = f"Laws of {len(found)} shapes: {plan.metric} over compute"
     return chart(name, x, y, [scaled(one, size) for one in layers], " ".join(caption))
 

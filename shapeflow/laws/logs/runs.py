@@ -265,8 +265,8 @@ class Run:
         gone = set(keys)
         self.points = {key: point for key, point in self.points.items() if key not in gone}
         self.excluded[why] += len(gone)
-        last = max(self.points.values(), key=lambda one: one.compute, default=None)
-        self.end = last if self.end is not None and last is not None and not self.by_compute else self.end
+        if self.end is not None and (self.end.compute if self.end.step is None else self.end.step) in gone:
+            self.end = max(self.points.values(), key=lambda one: one.compute)
 
     def _put(self, point: Point) -> None:
         if point.step is not None:

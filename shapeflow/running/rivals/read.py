@@ -15,8 +15,7 @@ from shapeflow.running.rivals.compared import Compared
 from shapeflow.running.rivals.predicted import Prediction, Says, Why
 from shapeflow.running.rivals.results import Result
 from shapeflow.running.runs import Run, is_run, read_run
-
-COMPARISON = "comparison.json"
+from shapeflow.running.standing import COMPARISON
 
 
 def is_comparison(folder: Path) -> bool:
