@@ -164,6 +164,9 @@ def test_help_at_a_place() -> None:
     assert help_("patch").startswith("**patch** (axis)")
     assert not help_("model", "#")
     assert not help_("via")
+    found = hover(Path("a.shape"), "heads vit(depth: 4)", 11)
+    assert found is not None
+    assert found.markdown.startswith("**depth** (axis)"), "also in a line that is no sentence"
 
 
 def test_definitions(tmp_path: Path) -> None:

@@ -199,6 +199,7 @@ ERRORS = [
     ("plan “abc”", "the character `“` is not allowed", "“", 'write `"` instead'),
     ("seed 1; metric a", "the character `;` is not allowed", ";", "a new line"),
     ("stop when error ≤ 3", "the character `≤` is not allowed", "≤", "write `<=` instead"),
+    ("model vit\udcff", "the character `U+DCFF` is not allowed", "\udcff", "remove it"),
     ("model vit\x00", "the character `U+0000` is not allowed", "\x00", "remove it"),
     ("model vît(a: 3)", "`vît` is not a valid name", "vît", "not a name"),
     ("let x = 1e999", "the number is too large", "1e999", "outside double precision"),

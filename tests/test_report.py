@@ -171,6 +171,13 @@ def test_a_broken_comparison(change: dict[str, object], tmp_path: Path, capsys: 
     assert not (tmp_path / "report.html").exists()
 
 
+def test_a_comparison_whose_run_took_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = comparison(tmp_path / "compared") / "comparison.json"
+    path.write_text(path.read_text().replace("1000000.0", "0.0"))
+    assert answer(["report", str(path), "-o", str(tmp_path / "report.html")]) == 1
+    assert "not above 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("log", [True, False])
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1e9), (3.0, 40.0), (40.0, 3.0), (2.1, 2.3), (1e-7, 1e-5)])
 def test_axes_have_a_few_ticks_inside(low: float, high: float, log: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +16,9 @@ from shapeflow.language.parse import parse
 _S = TypeVar("_S")
 
 
+@functools.lru_cache(maxsize=8)
 def document_of(path: Path, text: str) -> syntax.Document:
-    """The valid sentences of a text."""
+    """The valid sentences of a text. An editor asks several questions about each, so the last ones are kept."""
     return parse(Source(str(path), text), Report())
 
 
@@ -76,7 +78,9 @@ def let(document: syntax.Document, value: syntax.Written, read: Callable[[Path],
 
 def axis(parts: list[syntax.Written], offset: int) -> str | None:
     """The axis that is named at an offset, in a shape, a condition or `candidates`; None if none is."""
-    for part, outer in zip(reversed(parts), [*reversed(parts[:-1]), None], strict=True):
+    outers = [None, *parts]
+    for number in reversed(range(len(parts))):
+        part, outer = parts[number], outers[number]
         match part:
             case syntax.Comparison(axis=name, axis_span=span) if holds(span, offset):
                 return name

@@ -28,8 +28,9 @@ DEEPEST = 32
 """Maximum nesting depth of brackets. A limit keeps recursion bounded; no plan needs more than five levels."""
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-"""Control characters that are not allowed. White space is allowed."""
+_REFUSED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+"""Control characters, except white space, and halves of surrogate pairs, which an argument or an editor sends in place
+of bytes that are not UTF-8."""
 
 
 def parse(source: Source, report: Report) -> syntax.Document:
@@ -41,10 +42,12 @@ def parse(source: Source, report: Report) -> syntax.Document:
         if piece.kind == "comment"
         for text in (piece.text,)
     )
-    if (control := _CONTROL.search(source.text)) is not None:
-        what = f"U+{ord(control[0]):04X}"
-        at = Span(source, control.start(), control.end())
-        report.error("syntax", f"the character `{what}` is not allowed", at, "a control character", help="remove it")
+    if (refused := _REFUSED.search(source.text)) is not None:
+        what = f"U+{ord(refused[0]):04X}"
+        at, why = Span(source, refused.start(), refused.end()), "a control character"
+        if refused[0] >= "\ud800":
+            why = "half of a surrogate pair: the text is not valid Unicode"
+        report.error("syntax", f"the character `{what}` is not allowed", at, why, help="remove it")
         return syntax.Document(source, (), comments)
     if (deep := too_deep(pieces, DEEPEST)) is not None:
         report.error(

@@ -1,5 +1,5 @@
 """What is fuzzed: `.shape` texts, plans, events, logs, and the measured files that `.shape` files name. `formats.py`
-has the other files."""
+has the other files, `made_from.py` what is made from plans and runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from random import Random
 import mutate
 import shape_texts
 from formats import formats
+from made_from import made_from
 from target import Change, Target
 
 import shapeflow
@@ -46,7 +47,7 @@ MEASURED = (
 
 def targets(folder: Path) -> list[Target]:
     """All targets. `folder`: an empty folder to prepare files in."""
-    return [*_shapes(), *_measured(folder), *_plans(), *_logs(), *formats(folder)]
+    return [*_shapes(), *_measured(folder), *_plans(), *_logs(), *formats(folder), *made_from()]
 
 
 def _shapes() -> list[Target]:

@@ -62,7 +62,7 @@ def _runs(folder: Path, results: Sequence[Result]) -> Mapping[Path, Run]:
 
 
 def _result(one: Any) -> Result:
-    compute, seconds = (tuple(map(_maybe, one[key])) for key in ("compute", "seconds"))
+    compute, seconds = (tuple(map(_amount, one[key])) for key in ("compute", "seconds"))
     final = tuple(_number(value) for value in one["final"])
     if not final:
         raise ValueError("a way has no runs")
@@ -91,6 +91,13 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise TypeError(f"{value!r} is not a number")
     return float(value)
+
+
+def _amount(value: Any) -> float | None:
+    """What a run took until the target; None if it did not reach it."""
+    if (found := _maybe(value)) is not None and found <= 0:
+        raise ValueError(f"a run took {found:g}, which is not above 0")
+    return found
 
 
 def _maybe(value: Any) -> float | None:
