@@ -7,6 +7,10 @@ Six shapes, each with all samples at once, in micro-batches, and with blocks com
 during two steps of the torch machine, model included, and during one evaluation: the sum of all allocations and
 frees that `torch.profiler` records. The estimate is `Need.memory` of `shapeflow/ir/memory.py`, as `shapeflow simulate`
 prints it.
+
+The last column is what the loss of text keeps for the backward pass, in bytes for each token of a micro-batch and entry
+of the vocabulary: all that stays allocated after the forward pass, without what the blocks keep and without the
+gradient of the head, which any backward pass makes. A loss at once keeps 4 or more; one in parts at most 0.5.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from shapeflow.running.memory import memories
 from shapeflow_torch.data import Data
 from shapeflow_torch.data.photographs import photographs
 from shapeflow_torch.data.windows import Windows
-from shapeflow_torch.losses import Saving
+from shapeflow_torch.losses import Saving, cut, is_large, loss_of
 from shapeflow_torch.machine import TorchMachine
 
 CPU = torch.device("cpu")
@@ -114,16 +118,42 @@ def data_of(plan: Plan) -> Data:
 
 def peak(run: Callable[[], object]) -> int:
     """The most bytes that torch's allocator had given out at once while a function ran, in addition to those before."""
+    return int(allocated(run).max())
+
+
+def kept(run: Callable[[], object]) -> int:
+    """The bytes that are still given out when a function has returned, while its result is held."""
+    return int(allocated(run)[-1])
+
+
+def allocated(run: Callable[[], object]) -> np.ndarray:
+    """The bytes that torch's allocator had given out after each allocation and free of a function, in addition to
+    those before it."""
     gc.collect()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as made:
-        run()
+        result = run()
+    del result
     events = [one for one in made.profiler.kineto_results.events() if one.name() == "[memory]"]
-    live = np.cumsum([one.nbytes() for one in sorted(events, key=lambda one: one.start_ns())])
-    return int(live.max())
+    return np.cumsum([one.nbytes() for one in sorted(events, key=lambda one: one.start_ns())])
 
 
-def measured(plan: Plan, data: Data, saving: Saving) -> tuple[int, int]:
-    """The peaks of steps and of an evaluation."""
+def of_loss(machine: TorchMachine, saving: Saving) -> float | None:
+    """The bytes that the loss of text keeps for the backward pass, for each token and entry of the vocabulary."""
+    stage, net = machine.plan.stages[0], machine.body.net
+    if machine.context is None:
+        return None
+    asked, _ = next(cut(machine._asked(stage, 0), saving.largest(stage.shape)))
+    objective, head = machine._objectives[machine.objective], net.head.weight
+    machine.body.optimizer.zero_grad()
+    features = kept(lambda: net.features(asked.inputs))
+    whole = kept(lambda: loss_of(net, asked, asked.inputs, objective, machine._autocast))
+    entries = asked.targets.numel() * len(head)
+    in_parts = is_large(asked.targets, net)
+    return (whole - features - (head.nbytes if in_parts else 0)) / entries
+
+
+def measured(plan: Plan, data: Data, saving: Saving) -> tuple[int, int, float | None]:
+    """The peaks of steps and of an evaluation, and what a loss keeps."""
     machines: list[TorchMachine] = []
 
     def steps() -> None:
@@ -142,13 +172,15 @@ def measured(plan: Plan, data: Data, saving: Saving) -> tuple[int, int]:
         *machine.body.averages.values(),
         *(t for values in state for t in values),
     ]
-    return largest, sum(one.nbytes for one in tensors) + peak(lambda: machine.measure(plan.stages[0]))
+    evaluation = sum(one.nbytes for one in tensors) + peak(lambda: machine.measure(plan.stages[0]))
+    return largest, evaluation, of_loss(machine, saving)
 
 
 def main() -> None:
     torch.set_num_threads(1)
     three = f"{'estimated':>11} {'measured':>10} {'error':>8}"
-    print(f"{'shape':44} {'':20} {'a step, MB':>22} {'':8} {'evaluation, MB':>22}\n{'':65} {three} {three}")
+    print(f"{'shape':44} {'':20} {'a step, MB':>22} {'':8} {'evaluation, MB':>22} {'':8} {'loss, bytes':>11}")
+    print(f"{'':65} {three} {three} {'an entry':>11}")
     worst = 0.0
     for case in CASES:
         plan = case.plan()
@@ -160,12 +192,12 @@ def main() -> None:
             ("both", case.micro_batch, True),
         ):
             (found,) = memories(plan, Choices("cpu", 1, micro, recompute))
-            step, evaluation = measured(plan, data, Saving(micro, recompute))
+            step, evaluation, loss = measured(plan, data, Saving(micro, recompute))
             row = ""
             for estimated, real in ((found.step, step), (found.evaluation, evaluation)):
                 row += f" {estimated / 1e6:11.1f} {real / 1e6:10.1f} {estimated / real - 1:+8.1%}"
                 worst = max(worst, abs(estimated / real - 1))
-            print(f"{case.name:44} {words:20}{row}", flush=True)
+            print(f"{case.name:44} {words:20}{row} {'-' if loss is None else f'{loss:.2f}':>11}", flush=True)
     print(f"\nlargest error: {worst:.1%}")
 
 
