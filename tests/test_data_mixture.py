@@ -16,7 +16,7 @@ from test_tokens import write
 from torch_tools import CPU
 
 from shapeflow.api import run
-from shapeflow.base.diagnostics import Diagnostic, Report
+from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.compiler import compile_file
 from shapeflow.data.digits import Digits
 from shapeflow.data.mixture import Mixture
@@ -261,6 +261,41 @@ def test_held_out_losses_are_weighted(corpora: Path) -> None:
     assert set(held.values) == set(metrics(made.data, plan.metric))
     errors = [held.errors[f"loss@longest/{name}"] for name in ("low", "high")]
     assert held.errors["loss@longest"] == pytest.approx(np.hypot(0.7 * errors[0], 0.3 * errors[1]))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "ways"),
+    [
+        # The held-out texts have 1,200 and 400 bytes, of which all but the first can be predicted.
+        (
+            1500,
+            "450 of them from the corpus `high`, and its held-out text has 399",
+            "write `on N tokens` with a number from 214 to 1,330, or hold out more of `high`",
+        ),
+        (
+            200,
+            "60 of them from the corpus `high`, and one window of the longest context has 64",
+            "write `on N tokens` with a number from 214 to 1,330, or give `high` a larger weight",
+        ),
+    ],
+)
+def test_too_little_held_out_text_of_a_corpus(asked: int, said: str, ways: str, corpora: Path) -> None:
+    """The message has the number of the file, and the share and the text that it does not fit."""
+    with pytest.raises(Refused) as refused:
+        opened(plan_of(held_out=asked), corpora)
+    (found,) = refused.value.diagnostics
+    assert found.message == f"the plan evaluates on {asked:,} tokens, {said}"
+    assert found.notes == ("`high` has a weight of 0.3 of all corpora",)
+    assert found.help == ways
+    for fits in (214, 1330):
+        assert opened(plan_of(held_out=fits), corpora).parts["high"].windows >= 1
+
+
+def test_held_out_text_that_no_number_fits(corpora: Path) -> None:
+    with pytest.raises(Refused) as refused:
+        opened(plan_of((0.99, 0.01), held_out=1000), corpora)
+    (found,) = refused.value.diagnostics
+    assert found.help == "give `high` a larger weight"
 
 
 def test_a_mixture_is_trained_resumed_and_described(corpora: Path) -> None:

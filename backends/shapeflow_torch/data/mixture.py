@@ -16,6 +16,7 @@ from shapeflow.ir.contexts import block_of, corpora_of, reads_epochs, weights_of
 from shapeflow.ir.corpora import normal
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.plan import Plan
+from shapeflow_torch.data.held_out import shares_of
 from shapeflow_torch.data.positions import Positions, stretches
 from shapeflow_torch.data.shares import Shares
 from shapeflow_torch.data.windows import Windows
@@ -84,8 +85,9 @@ class Corpora:
     def hold_out(self, tokens: int) -> None:
         """Evaluate on about this number of held-out tokens, split by the weights. Raises Refused
         `too-little-held-out`."""
-        for one, weight in zip(self.parts.values(), self.weights, strict=True):
-            one.hold_out(round(tokens * weight))
+        ranges = {name: one.can_hold_out for name, one in self.parts.items()}
+        for one, own in zip(self.parts.values(), shares_of(tokens, ranges, self.weights), strict=True):
+            one.hold_out(own)
 
     def has(self, token: int) -> bool:
         """Return whether a token occurs in the training text of every corpus."""

@@ -110,13 +110,19 @@ class Windows:
         """Evaluate on about this number of held-out tokens, in whole windows of the longest context.
 
         Raises Refused `too-little-held-out`, `broken-tokens`."""
-        if tokens > len(self._text) - 1 or tokens < self.longest:
-            raise Refused(too_little(tokens, len(self._text) - 1, self.longest, "tokens"))
+        least, most = self.can_hold_out
+        if not least <= tokens <= most:
+            raise Refused(too_little(tokens, most, least, "tokens"))
         self._held_out = self._tensor(_spread(self._text, self.longest, tokens))
 
     def hold_share(self, share: float) -> None:
         """Evaluate on a share of the usual number of tokens, or on one window if that is more."""
         self._held_out = self._tensor(_spread(self._text, self.longest, max(self.longest, round(TARGETS * share))))
+
+    @property
+    def can_hold_out(self) -> tuple[int, int]:
+        """The smallest and the largest number of held-out tokens that can be predicted."""
+        return self.longest, len(self._text) - 1
 
     @property
     def tokens(self) -> int:
