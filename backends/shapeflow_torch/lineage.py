@@ -11,22 +11,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import read_text, write_text
-from shapeflow.base.json_text import parse_json
+from shapeflow.base.files import write_text
 from shapeflow.ir import plan_json
-from shapeflow.ir.events import (
-    CheckpointSaved,
-    Event,
-    RunBranched,
-    RunEnded,
-    TransitionApplied,
-    event_from_json,
-    event_to_json,
-)
+from shapeflow.ir.events import CheckpointSaved, Event, RunBranched, event_to_json
 from shapeflow.ir.history import Parting, parting
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import checkpoint_name
-from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN
+from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN, logged
 from shapeflow_torch.checkpoint import digest_of, give, owner_of, saved, stage_of, step_of
 
 
@@ -122,17 +113,8 @@ def lines_until(path: Path, done: int, branched: RunBranched | None = None) -> s
         return ""
     kept, saved_here = list[str](), CheckpointSaved(done, checkpoint_name(done))
     marks: list[Event] = []
-    for line in read_text(path).splitlines():
-        try:
-            event = event_from_json(parse_json(line, finite=False))
-        except (ValueError, TypeError):
-            break
+    for line, event in logged(path, done):
         if marks and not isinstance(event, RunBranched):
-            break
-        if event.step > done or isinstance(event, RunEnded):
-            break
-        if isinstance(event, TransitionApplied) and event.step == done:
-            # A checkpoint belongs before the switch that follows its step.
             break
         if event == saved_here or marks:
             marks.append(event)

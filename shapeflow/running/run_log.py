@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import cannot_write, read_text
 from shapeflow.base.json_text import parse_json
-from shapeflow.ir.events import Event, RunEnded, StepDone, event_to_json
+from shapeflow.ir.events import Event, RunEnded, StepDone, TransitionApplied, event_from_json, event_to_json
 
 PLAN, DATA, EVENTS, CHECKPOINTS = "plan.json", "data.json", "events.jsonl", "checkpoints"
 ABOUT, LOCK, HOLDER = "run.json", "run.lock", "holder.json"
@@ -37,6 +38,20 @@ def machine_of(folder: Path) -> str:
     except (Refused, ValueError):
         return "torch"
     return str(about.get("machine", "torch")) if isinstance(about, dict) else "torch"
+
+
+def logged(path: Path, done: int) -> Iterator[tuple[str, Event]]:
+    """The lines of a log, and their events, up to a number of steps: without the switch that follows, which a run
+    makes again, and without the end of the run. A truncated line ends it."""
+    for line in read_text(path).splitlines():
+        try:
+            event = event_from_json(parse_json(line, finite=False))
+        except (ValueError, TypeError):
+            return
+        switches = isinstance(event, TransitionApplied) and event.step == done
+        if event.step > done or switches or isinstance(event, RunEnded):
+            return
+        yield line, event
 
 
 class Log:

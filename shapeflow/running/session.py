@@ -11,8 +11,7 @@ from types import TracebackType
 from typing import Any, Self, SupportsFloat
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import make_folder, read_text, write_text
-from shapeflow.base.json_text import parse_json
+from shapeflow.base.files import make_folder, write_text
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import (
     Event,
@@ -22,13 +21,12 @@ from shapeflow.ir.events import (
     StageEntered,
     StepDone,
     TransitionApplied,
-    event_from_json,
 )
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.steps import Step, Steps
 from shapeflow.running.lock import Lock
 from shapeflow.running.run_folder import begun, require_plan
-from shapeflow.running.run_log import DATA, EVENTS, OWN_LOOP, PLAN, Log, require_machine
+from shapeflow.running.run_log import DATA, EVENTS, OWN_LOOP, PLAN, Log, logged, require_machine
 from shapeflow.running.specs import load
 
 
@@ -191,7 +189,8 @@ class Session:
         if not (folder / DATA).exists():
             write_text(folder / DATA, json.dumps({"machine": OWN_LOOP}) + "\n")
         if (folder / EVENTS).exists():
-            write_text(folder / EVENTS, _lines_until(folder / EVENTS, self._done))
+            lines = [f"{line}\n" for line, _ in logged(folder / EVENTS, self._done)]
+            write_text(folder / EVENTS, "".join(lines))
         log = Log(folder, self.plan.steps)
         log.write(RunStarted(self.plan.digest, self._done))
         return log
@@ -199,21 +198,6 @@ class Session:
     def _write(self, event: Event) -> None:
         if self._log is not None:
             self._log.write(event)
-
-
-def _lines_until(path: Path, done: int) -> str:
-    """The lines of a log up to a number of steps, without the switch that follows. A truncated line ends it."""
-    kept = []
-    for line in read_text(path).splitlines():
-        try:
-            event = event_from_json(parse_json(line, finite=False))
-        except (ValueError, TypeError):
-            break
-        switches = isinstance(event, TransitionApplied) and event.step == done
-        if event.step > done or switches or isinstance(event, RunEnded):
-            break
-        kept.append(f"{line}\n")
-    return "".join(kept)
 
 
 def _floats(values: Mapping[str, SupportsFloat]) -> dict[str, float]:
