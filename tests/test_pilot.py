@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 from test_probe import in_this_process
 
@@ -26,6 +27,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import load, save, sealed
 from shapeflow.laws.mixing.pilots import Trial
 from shapeflow.laws.mixing.reading import read_pilots
+from shapeflow.preview.mixture import mixture_json, mixture_view
 from shapeflow.running import pilot as pilot_module
 from shapeflow.running.pilot import EVALUATE, Piloting, piloting, trained
 from shapeflow.running.pilot_table import write_pilots
@@ -198,6 +200,16 @@ def test_folders_and_table_give_the_same_law(here: Path) -> None:
     assert laws[0].theta[0] == pytest.approx(laws[1].theta[0], abs=1e-3)
     assert laws[0].seeds == 2
     assert laws[0].spent == pytest.approx(sum(run.measured[-1].compute for run in runs_of(here)))
+    # All pilots share one held-out set, so its standard error is that of one run, not of their mean.
+    of_set = [run.measured[-1].errors["loss@longest"] for run in runs_of(here)]
+    assert laws[0].provenance.held_out_error == pytest.approx(np.sqrt(np.mean(np.square(of_set))))
+    assert laws[1].provenance.held_out_error is None
+    screens = [str(mixture_view("text", {}, "loss", one).renderables) for one in laws]
+    assert ["standard error of the held-out set" in screen for screen in screens] == [True, False]
+    assert [one.get("held_out_error") for one in map(mixture_json, laws)] == [
+        laws[0].provenance.held_out_error,
+        None,
+    ]
 
 
 def test_a_second_call_trains_nothing_and_gives_the_same_answer(

@@ -17,6 +17,7 @@ from shapeflow.ir.edits import Floats
 from shapeflow.ir.law import Law, Provenance
 from shapeflow.ir.mixture import MixtureLaw, Pilot
 from shapeflow.ir.route import LawRequest, Purpose
+from shapeflow.laws.logs.runs import common_error
 from shapeflow.laws.mixing.direct import measured, worse
 from shapeflow.laws.mixing.fitted import draws, fit
 from shapeflow.laws.mixing.pilots import ALIKE, FEWEST, FIRST, Trial, kept
@@ -132,6 +133,7 @@ class Mixture(LawSourceHooks):
             error=(float(error.max()), float(error.min())),
             settings={"is": "mixture", **written(self)},
             spent=sum(float(one.compute[-1]) for one in trials),
+            held_out_error=common_error([one.held_out_error for one in trials]),
         )
 
     def _comparable(self, found: Pilots, request: LawRequest, report: Report) -> bool:

@@ -217,7 +217,7 @@ def runs_of(about: Sequence[Provenance]) -> Iterator[str]:
     }
     parts = [f"{what}: {value}" for what, value in known.items() if value]
     yield f"compute counted by `{about[0].convention}`" + "".join(f"; {part}" for part in parts)
-    if (same := _held_out_error(about)) is not None:
+    if (same := held_out_error(about)) is not None:
         yield same
     files = {name for one in about for name, _ in one.files}
     spent = [one.spent for one in about if one.spent is not None]
@@ -225,7 +225,7 @@ def runs_of(about: Sequence[Provenance]) -> Iterator[str]:
     yield f"read {len(files)} file{'s' * (len(files) != 1)}{cost}"
 
 
-def _held_out_error(about: Sequence[Provenance]) -> str | None:
+def held_out_error(about: Sequence[Provenance]) -> str | None:
     """What the choice of the held-out set does to the laws, if runs state its standard error."""
     deviations = [one.held_out_error for one in about if one.held_out_error]
     if not deviations:

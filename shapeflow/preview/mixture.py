@@ -13,6 +13,7 @@ from rich.text import Text
 
 from shapeflow.ir.mixture import MixtureLaw
 from shapeflow.ir.two_skills import LAM, A, B, C, K
+from shapeflow.preview.fit import held_out_error
 from shapeflow.preview.numbers import error, flops
 from shapeflow.preview.shares import share
 
@@ -28,6 +29,8 @@ def mixture_view(name: str, units: Mapping[str, str], metric: str, found: Mixtur
     if found.worse is not None:
         lines.append(Text(f"  every mixture ended at least {error(found.worse, metric)} above {target} alone"))
     lines.append(Text(f"  rms {found.rms:.3g}; a new run differs by {found.level:.3g}; pilots: {flops(found.spent)}"))
+    if (of_set := held_out_error([found.provenance])) is not None:
+        lines.append(Text(f"  {of_set}"))
     return Group(*lines, Text(), _parameters(units, found), Text(), _pilots(units, metric, found))
 
 
@@ -67,7 +70,7 @@ def _pilots(units: Mapping[str, str], metric: str, found: MixtureLaw) -> Table:
 
 def mixture_json(found: MixtureLaw) -> dict[str, Any]:
     """The law as JSON values."""
-    theta = found.theta
+    theta, about = found.theta, found.provenance
     named = {"c": theta[:, C], **{name: np.exp(theta[:, at]) for name, at in (("a", A), ("b", B), ("lam", LAM))}}
     parameters = {name: [float(values[0]), *np.quantile(values[1:], LEVEL).tolist()] for name, values in named.items()}
     return {
@@ -78,6 +81,7 @@ def mixture_json(found: MixtureLaw) -> dict[str, Any]:
         "rms": found.rms,
         "level": found.level,
         "worse": found.worse,
+        **({} if about.held_out_error is None else {"held_out_error": about.held_out_error}),
         "reasons": [attrs.asdict(reason) for reason in found.reasons],
         "pilots": [attrs.asdict(pilot) for pilot in found.pilots],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitting.curve import measured_curve
 from shapeflow.laws.fitting.warnings import without_runs, without_steps
 from shapeflow.laws.logs.points import Points, after_warmup, select
-from shapeflow.laws.logs.runs import Logs, Run
+from shapeflow.laws.logs.runs import Logs, Run, common_error
 
 LEAST = 5
 """Minimum number of points at different compute that a law with four parameters is fitted to."""
@@ -54,7 +53,7 @@ class Evidence:
             settings=settings,
             curve=self.curve,
             spent=sum(run.spent for run in self.runs),
-            held_out_error=_common_error(self.runs),
+            held_out_error=common_error([run.held_out_error for run in self.runs]),
         )
 
 
@@ -155,13 +154,6 @@ def _alike(shape: Shape, runs: Sequence[Run], request: LawRequest, report: Repor
                 notes=[f"`{file}`: {value}" for value, file in list(said.items())[:8]],
                 help="name the runs of one kind only",
             )
-
-
-def _common_error(runs: Sequence[Run]) -> float | None:
-    """The root mean square of the standard errors of runs that share a held-out set, so that more runs do not reduce
-    it. None unless all runs state theirs."""
-    errors = [run.held_out_error for run in runs if run.held_out_error is not None]
-    return math.sqrt(sum(one * one for one in errors) / len(errors)) if len(errors) == len(runs) > 0 else None
 
 
 def _known(runs: Sequence[Run], fact: str, assumed: Any) -> Any:

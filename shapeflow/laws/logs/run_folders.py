@@ -54,7 +54,7 @@ def _events(search: LogSearch, path: Path, run: Run, name: str) -> None:
                 seen.update(dict.fromkeys(event["values"]))
             seen.update(dict.fromkeys([metric] if metric in event["values"] else []))
             run.add(event.get("compute"), event["values"].get(metric), event.get("step"))
-            run.held_out_error = _standard_error(event.get("errors"), metric)
+            run.held_out_error = standard_error(event, metric)
         elif event.get("event") == "run_started" and isinstance(step := number(event.get("step")), float):
             run.come_back(step)
         elif event.get("event") == "run_branched" and isinstance(event.get("differs"), str):
@@ -66,7 +66,9 @@ def _events(search: LogSearch, path: Path, run: Run, name: str) -> None:
     search.logs.runs[name, repr(run.shape)] = run
 
 
-def _standard_error(errors: Any, metric: str) -> float | None:
+def standard_error(event: Mapping[str, Any], metric: str) -> float | None:
+    """Return the standard error of an event's metric over the held-out set. None if it does not state one."""
+    errors = event.get("errors")
     found = number(errors.get(metric)) if isinstance(errors, dict) else "blank"
     return found if isinstance(found, float) and math.isfinite(found) and found >= 0 else None
 

@@ -391,3 +391,10 @@ class Logs:
     """What was taken for granted of the steps of such files."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)
     """Shape in the logs that is not a candidate -> number of its rows."""
+
+
+def common_error(errors: Sequence[float | None]) -> float | None:
+    """Return the root mean square of the standard errors of runs that share a held-out set, so that more runs do not
+    reduce it. None unless all runs state theirs."""
+    stated = [one for one in errors if one is not None]
+    return math.sqrt(sum(one * one for one in stated) / len(stated)) if len(stated) == len(errors) > 0 else None

@@ -40,6 +40,8 @@ class Trial:
     """What was trained, and how: part -> its description. Empty if it is not known."""
     trained: Mapping[str, Mapping[str, Any] | None] = attrs.field(factory=dict)
     """The components of the run's plan, as `Program.trains_unlike` compares them. Empty if they are not known."""
+    held_out_error: float | None = None
+    """Standard error of the last error over the held-out set; None if it is not known, as in a table."""
 
     def repeats(self, other: Trial) -> bool:
         """Whether the run is that of another record: with the same seed and shares, or the same errors at the same

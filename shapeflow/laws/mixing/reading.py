@@ -19,7 +19,7 @@ from shapeflow.laws.logs.collect import read_each
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import Row, Unreadable, number, open_log
-from shapeflow.laws.logs.run_folders import DATA, EVENTS, PLAN
+from shapeflow.laws.logs.run_folders import DATA, EVENTS, PLAN, standard_error
 from shapeflow.laws.mixing.pilots import Trial
 
 SHARE = "="
@@ -86,17 +86,18 @@ def _of_run(search: LogSearch, folder: Path) -> Trial | None:
         search.logs.skipped[name] = "its learning rate falls: a law needs a constant one"
         return None
     values = _measured(search, folder, name)
-    rows = [(step, compute, error) for step, (compute, error) in sorted(values.items()) if step <= plan.steps]
+    rows = [(step, *found) for step, found in sorted(values.items()) if step <= plan.steps]
     if not rows:
         return None
     return Trial(
         name=name,
-        data=np.array([_row(plan.data_of(step), known, request) for step, _, _ in rows]),
-        error=np.array([error for _, _, error in rows]),
-        compute=np.array([compute for _, compute, _ in rows]),
+        data=np.array([_row(plan.data_of(step), known, request) for step, *_ in rows]),
+        error=np.array([error for _, _, error, _ in rows]),
+        compute=np.array([compute for _, compute, _, _ in rows]),
         seed=plan.seed,
         about=_about(plan, folder),
         trained=_trained(plan),
+        held_out_error=rows[-1][3],
     )
 
 
@@ -105,21 +106,22 @@ def _row(data: Mapping[Shape, int], known: Mapping[Shape, Shape | None], request
     return [by_candidate.get(shape, 0.0) for shape in request.candidates]
 
 
-def _measured(search: LogSearch, folder: Path, name: str) -> dict[int, tuple[float, float]]:
-    """Step -> (FLOPs, error) of each measurement. Those that a resumed run repeats are replaced."""
+def _measured(search: LogSearch, folder: Path, name: str) -> dict[int, tuple[float, float, float | None]]:
+    """Step -> (FLOPs, error, standard error of the held-out set) of each measurement. Those that a resumed run
+    repeats are replaced."""
     log, metric = open_log(folder / EVENTS), search.request.metric
-    found: dict[int, tuple[float, float]] = {}
+    found: dict[int, tuple[float, float, float | None]] = {}
     names: dict[str, None] = {}
     for event in log.rows():
         step = number(event.get("step"))
         if event.get("event") == "run_started" and isinstance(step, float):
-            found = {at: pair for at, pair in found.items() if at <= step}
+            found = {at: one for at, one in found.items() if at <= step}
         if event.get("event") != "measured" or not isinstance(event.get("values"), dict):
             continue
         names.update(dict.fromkeys(list(event["values"])[:100]))
         compute, error = number(event.get("compute")), number(event["values"].get(metric))
         if _usable(step, compute, error):
-            found[int(step)] = (float(compute), float(error))
+            found[int(step)] = (float(compute), float(error), standard_error(event, metric))
     search.close(log)
     if names and metric not in names:
         search.finder.missing("error", [metric], list(names), name)
