@@ -226,19 +226,28 @@ def test_the_newest_intact_one_is_found_and_broken_ones_reported(saved: Path) ->
     assert checkpoint.newest(saved / "nowhere") is None
 
 
-def test_disk_full_leaves_the_old_one(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(errno.ENOSPC, "disk-full", "free some space"), (errno.EFBIG, "cannot-write", "`ulimit -f unlimited`")],
+)
+def test_disk_full_leaves_the_old_one(
+    number: int, code: str, said: str, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = machine(PLANS["width, ages"])
     write = checkpoint._write
 
     def full(path: Path, data: bytes) -> None:
         if path.name == "average.safetensors":
             write(path, data[:100])
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(number, os.strerror(number))
         write(path, data)
 
     monkeypatch.setattr(checkpoint, "_write", full)
-    with pytest.raises(Refused, match="disk-full"):
+    with pytest.raises(Refused, match=code) as refused:
         made.save(saved.with_name("step-000000013"), 13)
+    (found,) = refused.value.diagnostics
+    assert found.help is not None
+    assert said in found.help
     assert sorted(path.name for path in saved.parent.iterdir()) == ["step-000000009", "step-000000012"]
     assert checkpoint.newest(saved.parent) == saved
 

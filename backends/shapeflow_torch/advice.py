@@ -34,6 +34,9 @@ def _advised(found: Diagnostic, choices: Choices) -> Diagnostic:
     if found.code == "disk-full":
         help_ = f"free some space, then continue with `{resume_command(choices.folder)}`; older checkpoints are intact"
         return attrs.evolve(found, help=help_)
+    if found.code == "cannot-write" and begun(choices.folder):
+        then = f"continue with `{resume_command(choices.folder)}` when it can be written; older checkpoints are intact"
+        return attrs.evolve(found, help=then if found.help is None else f"{found.help}; {then}")
     if found.code == "data-missing" and str(choices.options.root) in found.message:
         begin = f"relative paths begin at `{choices.options.root}`; `--root FOLDER` names another folder"
         return attrs.evolve(found, help=begin if found.help is None else f"{found.help}; {begin}")

@@ -17,6 +17,21 @@ from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused
 
 
+_TAKEN = "choose another name: a file and a folder cannot have the same"
+_FORBIDDEN = "choose a folder that you may write in, or change its permissions"
+_REMEDIES = {
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: "choose another folder: the file system of this one is read-only",
+    errno.EFBIG: "allow larger files: `ulimit -f unlimited`",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EEXIST: _TAKEN,
+    errno.EISDIR: _TAKEN,
+    errno.ENOTDIR: _TAKEN,
+}
+"""Error of the system -> what to do when a file cannot be written."""
+
+
 def read_text(path: Path) -> str:
     """The text of a file. Raises Refused `cannot-read`."""
     try:
@@ -186,4 +201,5 @@ def cannot_write(path: Path, error: OSError) -> Refused:
         help_ = "free some space, then continue with `--resume`; what was saved before is intact"
         return Refused(Diagnostic("disk-full", f"no space left to write `{path}`", place=str(path), help=help_))
     reason = (error.strerror or str(error)).lower()
-    return Refused(Diagnostic("cannot-write", f"`{path}` cannot be written", place=str(path), notes=(reason,)))
+    message, help_ = f"`{path}` cannot be written", _REMEDIES.get(error.errno or 0)
+    return Refused(Diagnostic("cannot-write", message, place=str(path), notes=(reason,), help=help_))
