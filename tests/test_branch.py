@@ -160,7 +160,13 @@ def test_a_plan_that_differs_before_is_refused(plan: Plan, help_: str | None, tm
 def test_places_that_cannot_be_branched_from_or_to(tmp_path: Path, short: Path) -> None:
     found = refused(LONG, tmp_path / "new", origin=(short, 5))
     assert (found.code, found.notes) == ("no-checkpoint", ("it has checkpoints at these steps: 8, 12",))
-    assert refused(LONG, tmp_path / "new", origin=(tmp_path / "none", None)).code == "no-run"
+    for named, help_ in (
+        (tmp_path / "none", "write the folder of a run: `--from FOLDER[@STEP]`"),
+        (short.with_name(f"{short.name}@half"), f"`--from {short}@12`"),
+        (short / "checkpoints/step-000000008", f"`--from {short}@8`"),
+    ):
+        found = refused(LONG, tmp_path / "new", origin=(named, None))
+        assert (found.code, (found.help or "")[-len(help_) :]) == ("no-run", help_)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     assert refused(LONG, tmp_path / "mine", origin=(short, None)).code == "run-exists"

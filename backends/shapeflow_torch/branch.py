@@ -32,7 +32,7 @@ def branch(
     `other-history`, `data-changed`, `run-exists`, `disk-full`, `cannot-write`."""
     source = origin.folder
     if not (source / PLAN).is_file():
-        raise Refused(Diagnostic("no-run", f"`{source}` contains no run to start from", place=str(source)))
+        raise Refused(_no_run(source))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         help_ = "choose another folder with `-o`, or continue the run in this one with `--resume`"
         raise Refused(Diagnostic("run-exists", f"`{folder}` already exists", place=str(folder), help=help_))
@@ -42,6 +42,18 @@ def branch(
     differs = check_history(source, before, plan, shared(checkpoint), origin.other_rates)
     check_data(source, data)
     create(source, checkpoint, plan, folder, differs)
+
+
+def _no_run(source: Path) -> Diagnostic:
+    """The diagnostic for an origin that is not the folder of a run. It may be that of a checkpoint, or end in what is
+    not a step."""
+    message, help_ = f"`{source}` contains no run to start from", "write the folder of a run: `--from FOLDER[@STEP]`"
+    whole = Path(str(source).rpartition("@")[0])
+    run = source.parent.parent if source.parent.name == CHECKPOINTS else whole
+    if run.name and (run / PLAN).is_file() and (steps := saved(run / CHECKPOINTS)):
+        named = next((step for step, path in steps.items() if path.name == source.name), max(steps))
+        help_ = f"write the run and the step of one of its checkpoints: `--from {run}@{named}`"
+    return Diagnostic("no-run", message, place=str(source), help=help_)
 
 
 def _chosen(origin: Origin, warn: Callable[[Diagnostic], None]) -> Path:

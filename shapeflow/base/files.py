@@ -16,7 +16,6 @@ from pathlib import Path
 from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused
 
-
 _TAKEN = "choose another name: a file and a folder cannot have the same"
 _FORBIDDEN = "choose a folder that you may write in, or change its permissions"
 _REMEDIES = {
