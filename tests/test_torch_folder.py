@@ -150,6 +150,18 @@ def test_a_folder_that_is_removed_during_the_run(gone: str, tmp_path: Path) -> N
     assert (tmp_path / "run").exists() == (gone != ".")
 
 
+def test_a_folder_that_is_moved_during_the_run(tmp_path: Path) -> None:
+    def listen(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step == 5:
+            (tmp_path / "run").rename(tmp_path / "moved")
+
+    with pytest.raises(Refused, match="run-removed") as refused:
+        run(PLAN, tmp_path / "run", device="cpu", listen=listen)
+    assert "if it was moved" in str(refused.value.diagnostics[0].help)
+    assert not (tmp_path / "run").exists()
+    assert resumed(tmp_path / "moved")[-1].step == 12
+
+
 def test_killed_between_the_last_checkpoint_and_the_end(tmp_path: Path) -> None:
     run(PLAN, tmp_path, device="cpu")
     events = tmp_path / "events.jsonl"

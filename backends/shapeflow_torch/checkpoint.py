@@ -34,6 +34,7 @@ from shapeflow.base.files import cannot_write, sync_folder, write_bytes
 from shapeflow.base.sealed import Seal, SealError, laid_out
 from shapeflow.ir.parameters import Growth
 from shapeflow.ir.retention import retained
+from shapeflow.running.run_log import removed
 from shapeflow_torch.surgery import Kept
 
 SEAL = Seal("shapeflow-checkpoint", 2)
@@ -68,7 +69,7 @@ class State:
 def save(path: Path, state: State, retain: Retain = _DEFAULT) -> None:
     """Write a checkpoint folder, and then remove those that are not to be kept.
 
-    A failed write leaves older checkpoints in place. Raises Refused `disk-full` or `cannot-write`.
+    A failed write leaves older checkpoints in place. Raises Refused `disk-full`, `cannot-write` or `run-removed`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -96,6 +97,8 @@ def save(path: Path, state: State, retain: Retain = _DEFAULT) -> None:
             shutil.rmtree(old)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if not path.parent.parent.is_dir():
+            raise removed(path.parent.parent) from error
         raise cannot_write(path, error) from error
 
 

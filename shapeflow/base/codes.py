@@ -394,7 +394,8 @@ _RUNS = {
     "`--resume`; `torchrun --max-restarts` does so itself.",
     "run-exists": "The folder already contains a run. Continue it with `shapeflow run FOLDER --resume`, or use a "
     "different folder.",
-    "run-removed": "The folder of a run was removed during the run, which has ended, since it has no place to save to.",
+    "run-removed": "The folder of a run was removed or moved during the run, which has ended, since it has no place to "
+    "save to. A folder that was moved can be continued where it is.",
     "run-busy": "Another process is running in this folder.",
     "run-failed": "A run of a sweep or a comparison failed. The note shows its output.",
     "no-run": "The folder does not contain a run: it has no plan. `--resume` starts a run in an empty folder, and not "

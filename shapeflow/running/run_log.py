@@ -40,6 +40,13 @@ def machine_of(folder: Path) -> str:
     return str(about.get("machine", "torch")) if isinstance(about, dict) else "torch"
 
 
+def removed(folder: Path) -> Refused:
+    """The error for a folder that was removed or moved during its run."""
+    message = f"the folder of the run was removed or moved: `{folder}`"
+    help_ = "if it was moved, continue it where it is: `shapeflow run FOLDER --resume`; otherwise start the run again"
+    return Refused(Diagnostic("run-removed", message, place=str(folder), help=help_))
+
+
 def logged(path: Path, done: int) -> Iterator[tuple[str, Event]]:
     """The lines of a log, and their events, up to a number of steps: without the switch that follows, which a run
     makes again, and without the end of the run. A truncated line ends it."""
@@ -75,8 +82,7 @@ class Log:
         if not self.keeps(event):
             return
         if not os.fstat(self._file.fileno()).st_nlink:
-            message, help_ = f"the folder of the run was removed: `{self._path.parent}`", "start the run again"
-            raise Refused(Diagnostic("run-removed", message, place=str(self._path.parent), help=help_))
+            raise removed(self._path.parent)
         left = f"{json.dumps(event_to_json(event))}\n".encode()
         try:
             # The file is unbuffered, since `close` would flush a buffer and fail again on a full disk. An unbuffered
