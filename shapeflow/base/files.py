@@ -200,5 +200,5 @@ def cannot_write(path: Path, error: OSError) -> Refused:
         help_ = "free some space, then continue with `--resume`; what was saved before is intact"
         return Refused(Diagnostic("disk-full", f"no space left to write `{path}`", place=str(path), help=help_))
     reason = (error.strerror or str(error)).lower()
-    message, help_ = f"`{path}` cannot be written", _REMEDIES.get(error.errno or 0)
-    return Refused(Diagnostic("cannot-write", message, place=str(path), notes=(reason,), help=help_))
+    message, remedy = f"`{path}` cannot be written", _REMEDIES.get(error.errno or 0)
+    return Refused(Diagnostic("cannot-write", message, place=str(path), notes=(reason,), help=remedy))
