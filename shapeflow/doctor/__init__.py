@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
-from shapeflow.doctor.advice import advice_of, rows_are_ends
+from shapeflow.doctor.advice import advice_of, rows_are_ends, unsettled
 from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
@@ -112,5 +112,5 @@ def _counts(roles: Roles, progress: Progress | None) -> str | None:
 
 def _may_fit(roles: Roles, progress: Progress | None) -> bool:
     """Whether the roles include everything that a fit to runs of constant shape needs."""
-    counted = bool((roles.compute or progress) and roles.axes)
+    counted = bool((roles.compute or progress) and roles.axes) and not unsettled(roles)
     return counted and (roles.where is not None or not roles.moved)

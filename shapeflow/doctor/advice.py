@@ -9,6 +9,7 @@ from shapeflow.doctor import names
 from shapeflow.doctor.facts import CurveFacts, Cut, FileFacts
 from shapeflow.doctor.places import short_in
 from shapeflow.doctor.reading import Reading
+from shapeflow.laws.logs.counter import rivals, times
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
@@ -89,6 +90,7 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
     data = next((name for name, one in roles.of.items() if one.role == "tokens"), None)
     time = f" (`{timed}` is a time, not FLOPs)" if timed else ""
     steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
+    yield from _of_steps(roles)
     if timed and not (roles.step or roles.tokens or roles.epochs or roles.samples):
         steps = f"; add a column of steps or tokens, or multiply `{timed}` by the FLOPs that were done per unit of it"
     if not (roles.step or roles.tokens or epochs or roles.epochs or roles.samples) and roles.counters:
@@ -114,6 +116,28 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
         f"no column counts compute{time}: add a column of FLOPs since the start of the run, or of {lack} (compute is "
         f"then 6 * parameters * tokens){steps}"
     )
+
+
+def _of_steps(roles: Roles) -> Iterator[str]:
+    """What is taken for granted of the column of steps, and what speaks against it."""
+    step, doubt = roles.step, roles.doubt
+    if step is None:
+        return
+    if unsettled(roles) and doubt is not None:
+        why, help = rivals(step, doubt.other, doubt.why) if doubt.kind == "steps" else times(doubt.why)
+        yield f"`{step}` {why}; {help}"
+        return
+    against = "" if doubt is None else f", although {doubt.why}"
+    yield (
+        f"`{step}` is taken as optimizer steps{against}: if it counts anything else, say so by `step_unit: 1 tokens` "
+        "(`1 samples`, `40 steps`), or name another column by `step`"
+    )
+
+
+def unsettled(roles: Roles) -> bool:
+    """Whether nothing shows which column counts optimizer steps, and compute follows from them."""
+    doubt = None if roles.compute else roles.doubt
+    return doubt is not None and (doubt.kind == "time" or (doubt.kind == "steps" and not doubt.chosen))
 
 
 def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:

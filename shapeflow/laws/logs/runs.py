@@ -387,7 +387,7 @@ class Logs:
     """State of W&B runs that were left out, since they did not finish -> their number."""
     counted: dict[str, str] = attrs.field(factory=dict)
     """Name of a file without compute -> how its compute was derived."""
-    assumed: dict[str, None] = attrs.field(factory=dict)
-    """What was taken for granted of the steps of such files."""
+    assumed: dict[str, str] = attrs.field(factory=dict)
+    """What was taken for granted of the steps of such files -> their column."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)
     """Shape in the logs that is not a candidate -> number of its rows."""

@@ -10,6 +10,7 @@ import attrs
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Found, named
+from shapeflow.laws.logs.finding.doubts import Doubt, doubt_of, overall_of
 from shapeflow.laws.logs.finding.grouping import differs_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
@@ -62,6 +63,8 @@ class Roles:
     errors: tuple[str, ...] = ()
     """Columns that may be the error, the most likely first."""
     step: str | None = None
+    doubt: Doubt | None = None
+    """Why the column of steps may count something else."""
     epochs: str | None = None
     tokens: str | None = None
     samples: str | None = None
@@ -127,6 +130,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     errors = _errors_of(columns, taken, of, by_role.get("error", ()), along or next(iter(compute), None), axes, keys)
     # Where a row is a whole run, its progress differs between the rows.
     within = [FILE] if each else keys
+    rivals = [name for name in by_role.get("step", ()) if name not in (step, LOGGED) and of[name].role == "step"]
     progress = {role: _progress(taken, by_role.get(role, ()), within) for role in ("epochs", "tokens", "samples")}
     differs = differs_of(columns, taken, axes, runs, of)
     # Columns that separate runs, and are not the names of runs.
@@ -137,6 +141,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         flops=flops,
         errors=errors,
         step=step,
+        doubt=None if step is None else doubt_of(columns, taken, step, rivals, within),
         epochs=progress["epochs"],
         tokens=progress["tokens"],
         samples=progress["samples"],
@@ -193,6 +198,8 @@ def _step(
     likely = [name for name in moving if not words.is_setting(name) and name != LOGGED]
     order = [*(name for name in STEP if name in moving), *likely, LOGGED, *moving, *(n for n in STEP if n in found)]
     step = next((name for name in order if name in found), None)
+    if step is not None and step != LOGGED:
+        step = overall_of(rows, step, [name for name in moving if name not in (step, LOGGED)], keys)
     for name in found:
         if name != step and (name not in moving or (words.is_setting(name) and not counts_up(rows, name, keys))):
             of[name] = Found("", "a setting: it does not change along a run")
