@@ -38,6 +38,8 @@ HEAD = 1 << 16
 """Number of bytes that are read to detect the format of a file."""
 FURTHER = 1 << 20
 """Number of bytes after these that are searched for lines that trainers print."""
+EVEN = 8
+"""Number of lines that are compared with the first one to tell a table from other text."""
 LINES = (".jsonl", ".ndjson")
 """Suffixes of JSON lines files. Such a file is JSON lines even if its first line is damaged."""
 PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
@@ -125,10 +127,11 @@ def _format(head: bytes, path: Path) -> Format:
 
 
 def _even(head: bytes) -> bool:
-    """Return whether the first two lines have the same number of cells, as those of a table."""
-    lines = head.decode(errors="replace").splitlines()[:2]
-    counts = [delimited.count(line, delimited.delimiter(lines[0])) for line in lines]
-    return len(counts) == 2 and counts[0] == counts[1] > 1
+    """Return whether the first lines have the same number of cells, as those of a table. Two lines of source may:
+    `import os`, `import sys`."""
+    lines = [line for line in head.decode(errors="replace").splitlines()[: EVEN + 1] if line.strip()][:EVEN]
+    counts = {delimited.count(line, delimited.delimiter(lines[0])) for line in lines}
+    return len(lines) > 1 and len(counts) == 1 and max(counts) > 1
 
 
 def _json(text: bytes, name: str) -> Format:
