@@ -57,6 +57,9 @@ def _metric(roles: Roles) -> str:
     error = roles.errors[0]
     if error == "cross_entropy":
         return error
+    unit = words.unit_of(error)
+    if unit not in (None, "nats"):
+        return f"loss(unit: {unit})"
     return "classification_error" if words.is_share(error) else "loss"
 
 
@@ -93,7 +96,7 @@ def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: 
         yield f'compute: "{roles.compute[0]}"'
     if roles.flops != 1 and len(roles.compute) == 1:
         yield f"compute_unit: {flops(roles.flops)}"
-    own = "loss@own" if metric == "loss" else metric
+    own = "loss@own" if metric.startswith("loss") else metric
     if _usual(error_names(own), [name for name in columns if name not in roles.axes.values()]) != roles.errors[0]:
         yield f'error: "{roles.errors[0]}"'
     if roles.step is not None and _usual((*STEP, LOGGED), columns) != roles.step:

@@ -157,7 +157,7 @@ def _rises_with(points: Sequence[tuple[float, float]], each: float) -> bool:
 
 def _irregular(runs: Sequence[Sequence[Row]], step: str) -> tuple[float, float] | None:
     """The smallest and the largest rise of steps that rise by similar amounts from row to row, none of them a multiple
-    of a shared one. Trainers log every so many steps; a clock is read whenever they do."""
+    of a shared one. Trainers log after a fixed number of steps; a clock is read whenever they do."""
     rises: list[float] = []
     for run in runs:
         values = [value for row in run if isinstance(value := number(row.get(step)), float)]

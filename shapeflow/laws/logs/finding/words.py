@@ -31,7 +31,7 @@ _WORD_FLOPS = re.compile(r"(?<![a-z0-9])(|[kmgtpez]|mega|giga|tera|peta|exa|zett
 _POWER = re.compile(r"(?<![0-9a-wyz.])x?\s*(?:1e|10\^|10\*\*)\+?(\d{1,2})(?![0-9])")
 """A multiple that a name states: `FLOPs (1e15)`, `tokens x10^9`."""
 _LOGARITHM = re.compile(r"(?:^|_)(?:log(?:2|10|e)?|ln|lg)(?:_|$)")
-_ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "xent", "crossentropy"}
+_ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "bpc", "xent", "crossentropy"}
 _DERIVED = {
     "sum", "diff", "difference", "delta", "gap", "change", "count", "var", "variance", "std", "se", "stderr", "sem",
     "slope", "improvement",
@@ -255,13 +255,28 @@ def may_be_error(name: str) -> bool:
 
 def is_error(name: str) -> bool:
     """Whether this is the name of a value where lower is better."""
-    crossed = "cross entropy" in " ".join(words(name)) or "bits per byte" in " ".join(words(name))
+    crossed = "cross entropy" in " ".join(words(name)) or "bits per" in " ".join(words(name))
     return (_has(name, _ERROR) or crossed) and not _has(name, _NOT_ERROR) and not _has(name, _NEVER)
 
 
 def is_perplexity(name: str) -> bool:
     """Whether this is the name of a perplexity, whose natural logarithm is the loss."""
     return _has(name, {"ppl", "perplexity"}) and not {"log", "ln"} & set(words(name))
+
+
+UNITS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("bits_per_byte", re.compile(r"\bbpb\b|\bbits? per byte\b")),
+    ("bits_per_character", re.compile(r"\bbpc\b|\bbits? per char(?:acter)?\b")),
+    ("bits_per_token", re.compile(r"\bbpt\b|\bbits?\b|\bbpw\b|\blog2\b")),
+    ("nats", re.compile(r"\bnats?\b")),
+)
+"""Unit of an error -> what states it in the words of a name."""
+
+
+def unit_of(name: str) -> str | None:
+    """The unit of an error that its name states: `val_bpb` is in bits per byte. None: it states none."""
+    said = " ".join(words(name))
+    return next((unit for unit, pattern in UNITS if pattern.search(said)), None)
 
 
 def is_share(name: str) -> bool:
