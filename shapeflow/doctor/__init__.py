@@ -56,7 +56,12 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     sentences: tuple[str, ...] = ()
     enough = not roles.ends or budgets_enough(curves)
     percent = facts is not None and words.is_share(roles.errors[0]) and facts.error[1] > 1
-    readable = pattern is not None and len(reading.numerals) < 2 and not percent and not (facts and facts.restarted)
+    readable = (
+        pattern is not None
+        and len(reading.numerals) < 2
+        and not percent
+        and not (facts and (facts.restarted or facts.goes_on))
+    )
     if facts is not None and enough and readable and _may_fit(roles, progress):
         sentences = sentences_of(reading, roles, curves, facts, progress, unit)
     return Table(

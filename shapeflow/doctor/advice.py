@@ -188,8 +188,18 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
             f"the steps of {facts.restarted} runs begin again while the run goes on: add what a run had counted before "
             f"it was continued, {_in_epochs(roles)}or separate several runs by `run`"
         )
+    elif facts.goes_on:
+        yield (
+            f"the compute of {facts.goes_on} runs begins again while the run goes on: add what a run had counted "
+            "before it was continued, or separate several runs by `run`"
+        )
     elif facts.repeated:
         yield f"{facts.repeated} steps were logged more than once: the last one is used; separate several runs by `run`"
+    if facts.by_steps:
+        yield (
+            f"the compute of {facts.by_steps} runs begins again while their steps go on, as after a resume: it is "
+            "counted by steps"
+        )
     if facts.decades[0] < 1:
         yield (
             f"a shape has only {facts.decades[0]:.2g} decades of compute; below one, the floor and exponent of a law "

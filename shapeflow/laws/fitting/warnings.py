@@ -85,6 +85,9 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     if again := [run.called for run in logs.runs.values() if run.by_compute]:
         message = f"the steps of {len(again)} runs begin again while compute goes on: they are read by compute"
         warn("repeated-steps", message, again)
+    if mended := [run for run in logs.runs.values() if run.per_step is not None]:
+        message = f"the compute of {len(mended)} runs begins again while their steps go on: it is counted by steps"
+        warn("falling-compute", message, [f"{run.called}: {run.per_step:.4g} FLOPs per step" for run in mended])
     if falls := _by_shape(logs, request, lambda run: Counter({"decrease(s)": run.falls})):
         apart = request.advice(
             ("run", "; if a file contains several runs, name the column that identifies a run with `{}`")
