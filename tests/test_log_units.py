@@ -186,3 +186,41 @@ def test_the_frontier_of_a_table_is_in_the_unit_of_its_losses(capsys: pytest.Cap
     assert "bits per byte" in capsys.readouterr().out.split("\n\n")[0]
     assert answer(["frontier", "a.csv", "--resamples", "0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["unit"] == "bits_per_byte"
+
+
+@pytest.mark.parametrize("name", ["dataset", "eval_set", "task", "val_domain"])
+@pytest.mark.parametrize("run", [True, False])
+def test_rows_of_several_data_sets_are_no_runs(name: str, run: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"width": w, **({"run": f"r{w}"} if run else {}), "step": s, "flops": s * FLOPS[w], name: one}
+        | {"val_loss": loss(w, s) * share}
+        for w in FLOPS
+        for s in range(40, 4001, 40)
+        for one, share in (("wiki", 1.1), ("c4", 1.0), ("code", 0.7))
+    ]
+    trainers.table(Path("a.csv"), rows)
+    (found,) = examine(["a.csv"], Report()).tables
+    assert not found.sentences
+    assert any(f'`where: ({name}: "c4")`' in line and "(c4, code, wiki)" in line for line in found.advice)
+    error = refused(f'{AXIS}laws from fit("a.csv"){END}')
+    assert error.code == "mixed-laws"
+    assert f'`where: ({name}: "c4")`' in str(error.help)
+    laws = fit([AXIS, f'laws from fit("a.csv", where: ({name}: "c4"))', END])
+    assert laws[64].error(4000 * FLOPS[64]) == pytest.approx(loss(64, 4000), rel=2e-3)
+    # Runs that were trained on different data differ in every row.
+    trainers.table(Path("a.csv"), [{**row, "run": f"{row['width']}-{row[name]}"} for row in rows])
+    (found,) = examine(["a.csv"], Report()).tables
+    assert found.sentences
+
+
+def test_a_table_of_ends_on_several_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"N": n, "D": d, "dataset": one, "loss": share * (1.8 + 480 / n**0.35 + 2085 / d**0.37)}
+        for n in (1e8, 3e8, 1e9)
+        for d in (2e9, 8e9, 3e10)
+        for one, share in (("c4", 1.0), ("code", 0.7))
+    ]
+    trainers.table(Path("a.csv"), rows)
+    assert answer(["frontier", "a.csv"]) == 1
+    assert "--where 'dataset=c4'" in capsys.readouterr().err
+    assert answer(["frontier", "a.csv", "--where", "dataset=c4", "--resamples", "0"]) == 0

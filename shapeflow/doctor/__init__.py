@@ -118,4 +118,5 @@ def _counts(roles: Roles, progress: Progress | None) -> str | None:
 def _may_fit(roles: Roles, progress: Progress | None) -> bool:
     """Whether the roles include everything that a fit to runs of constant shape needs."""
     counted = bool((roles.compute or progress) and roles.axes) and not unsettled(roles)
+    counted &= roles.kinds is None
     return counted and (roles.where is not None or not roles.moved)

@@ -15,6 +15,7 @@ from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.unshaped import unshaped_runs
 from shapeflow.laws.logs.progress import unnamed_counter
+from shapeflow.laws.logs.refusals import which_kind
 from shapeflow.laws.logs.series import Progress
 
 
@@ -60,6 +61,9 @@ def advice_of(
     for word, axis in short_in(pattern or ""):
         yield f"`{word}` in the names of the files is read as the {axis}: change `{{{axis}}}` if it is another axis"
     yield from _left_aside(columns, roles)
+    if roles.kinds is not None:
+        why, help = which_kind(roles.kinds)
+        yield f'rows {why}: {help}, or, if they are runs, write `run: "{roles.kinds[0]}"`'
     if len(roles.errors) > 1:
         yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
     yield from _of_shapes(columns, roles, wide)

@@ -11,7 +11,7 @@ from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Found, named
 from shapeflow.laws.logs.finding.doubts import Doubt, doubt_of, overall_of
-from shapeflow.laws.logs.finding.grouping import differs_of, runs_of, split_of, varied_of, where_of
+from shapeflow.laws.logs.finding.grouping import differs_of, kinds_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
 from shapeflow.laws.logs.finding.words import Role
@@ -84,6 +84,8 @@ class Roles:
     """Whether `where` selects one of several learning rates."""
     split: tuple[str, str] | None = None
     """A column that tells rows of held-out errors from others, and its value for them."""
+    kinds: tuple[str, tuple[str, ...]] | None = None
+    """A column that tells rows of errors on several kinds of data apart, and its values: one of them is the metric."""
     moved: tuple[str, ...] = ()
     """Axes that change within runs."""
     unshaped: tuple[str, ...] = ()
@@ -117,6 +119,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     taken = [row for row in rows if where is None or same(row.get(where[0]), where[1])]
     if where is not None:
         axes = varied_of(axes, taken)
+    kinds = kinds_of(columns, taken, of, by_role.get("error", ()))
     each = _each(columns, taken, by_role.get("run", ()))
     if each and step == LOGGED and by_role.get("tokens"):
         # The last count of a logger's calls is no number of steps.
@@ -154,6 +157,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         unshaped=unshaped,
         where=where,
         split=split,
+        kinds=kinds,
         moved=moved,
         differs=differs,
         of=of,
