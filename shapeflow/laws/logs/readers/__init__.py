@@ -19,6 +19,7 @@ from shapeflow.laws.logs.readers import (
     document,
     json_lines,
     mlflow,
+    nested,
     parquet,
     tensorboard,
     text_log,
@@ -72,9 +73,9 @@ PARTS = (TENSORBOARD.name, MLFLOW.name)
 """Formats in which several files with different columns are the log of one run."""
 
 
-def open_log(path: Path, numerals: Numerals = "plain") -> Log:
+def open_log(path: Path, numerals: Numerals = "plain", whole: bool = False) -> Log:
     """Return the log at a path, ready to be read. Raises Unreadable if the file cannot be opened, or if it is
-    compressed or UTF-16 text."""
+    compressed or UTF-16 text. `whole`: objects within those of JSON lines stay as they are."""
     if not _is_text(str(path)):
         raise Unreadable("its name is not UTF-8 text, so a law could not record it; rename it")
     try:
@@ -89,7 +90,8 @@ def open_log(path: Path, numerals: Numerals = "plain") -> Log:
                 found = TEXT
     except OSError as error:
         raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
-    log = Log(path, found.name, found.rows, found.uniform, numerals, found.pieces)
+    rows = json_lines.objects if whole and found is JSON_LINES else found.rows
+    log = Log(path, found.name, rows, found.uniform, numerals, found.pieces)
     if found is TENSORBOARD:
         log.run_folder = path.parent
     elif found is MLFLOW and (metrics := mlflow.folder_of(path)) is not None:
@@ -142,5 +144,6 @@ def _json(text: bytes, name: str) -> Format:
     first, _, rest = text.partition(b"\n")
     one = json_lines.parsed(first.decode(errors="replace"))
     # A document with columns as lists may also be a single line.
-    alone = one is not None and not rest.strip() and any(isinstance(cell, list) for cell in one.values())
+    lists = one is not None and any(isinstance(cell, list) for cell in one.values())
+    alone = one is not None and not rest.strip() and (lists or nested.rows_in(one) is not None)
     return JSON if one is None or alone else JSON_LINES
