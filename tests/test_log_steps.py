@@ -162,3 +162,34 @@ def test_what_nothing_confirms_is_said_and_how_to_override_it(capsys: pytest.Cap
     assert not any("irregularly" in line for line in looked(step=lambda row: 40 * (row + 1)).advice)
     _, diagnostics = fitted(", step_unit: 1 steps")
     assert not any("nothing confirms" in one.message for one in diagnostics)
+
+
+def test_the_tokens_of_a_step_are_said() -> None:
+    """Rows are numbered: a step of the file is another."""
+    found = looked(step=lambda row: row, tokens=lambda row: 65536 * 40 * (row + 1))
+    said = "a step of the log is 2.62144e+06 tokens, by `tokens`"
+    assert any(said in line and '`step: "tokens", step_unit: 1 tokens`' in line for line in found.advice)
+    assert fitted()[1][0].code == "wrong-counter"
+    assert spent(fitted(', step: "tokens", step_unit: 1 tokens')[0]) == pytest.approx([4000] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "why"),
+    [
+        ("step", lambda row: row, "it rises by 1 from row to row, as the number of a row does"),
+        ("_step", lambda row: 40 * row, "W&B counts the calls of its logger by it"),
+    ],
+)
+def test_what_may_be_no_step_is_said_of_it(name: str, cell: Cell, why: str) -> None:
+    found = looked(**{name: cell})
+    assert any(why in line for line in found.advice)
+    assert any(why in one.message for one in fitted()[1])
+
+
+@pytest.mark.parametrize("first", ["step", "tokens"])
+def test_a_counter_that_begins_again_while_the_run_goes_on_is_refused(first: str) -> None:
+    """Once, at steps that were not logged before."""
+    each = 65536 if first == "tokens" else 1
+    looked(**{first: lambda row: each * (40 * (row + 1) - (1990 if row >= 50 else 0))})
+    laws, diagnostics = fitted()
+    assert (len(laws), [one.code for one in diagnostics if one.severity == "error"]) == (0, ["wrong-counter"])

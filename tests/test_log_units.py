@@ -224,3 +224,25 @@ def test_a_table_of_ends_on_several_data_sets(capsys: pytest.CaptureFixture[str]
     assert answer(["frontier", "a.csv"]) == 1
     assert "--where 'dataset=c4'" in capsys.readouterr().err
     assert answer(["frontier", "a.csv", "--where", "dataset=c4", "--resamples", "0"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("tokens_seen_k", 1e3),
+        ("tokens (M)", 1e6),
+        ("consumed_tokens_b", 1e9),
+        ("tokens_per_step", 1.0),
+        ("tokens", 1.0),
+    ],
+)
+def test_the_multiple_of_tokens(name: str, unit: float) -> None:
+    assert words.count_of(name) == unit
+
+
+@pytest.mark.parametrize("name", ["pf_days", "petaflop/s-days", "PFLOPs days", "train/pflop-days"])
+def test_petaflop_days_are_compute(name: str) -> None:
+    found = looked(**{name: lambda w, s: s * FLOPS[w] / 8.64e19})
+    laws = fit(found.sentences)
+    assert laws[64].provenance.spent == pytest.approx(4000 * FLOPS[64])
+    assert words.flops_of("gpu_days") is None

@@ -9,8 +9,10 @@ from shapeflow.doctor import names
 from shapeflow.doctor.facts import CurveFacts, Cut, FileFacts
 from shapeflow.doctor.places import short_in
 from shapeflow.doctor.reading import Reading
+from shapeflow.laws.logs.batches import Amount, per_step
 from shapeflow.laws.logs.counter import rivals, times
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.unshaped import unshaped_runs
@@ -45,7 +47,8 @@ def advice_of(
             "`width64 - loss`, `width128 - loss`"
         )
     if not roles.compute:
-        yield from _without_compute(roles, list(epochs.values()))
+        amounts = per_step(reading.some(), roles, [FILE, *roles.axes.values(), *roles.runs])
+        yield from _without_compute(roles, list(epochs.values()), amounts)
     if facts is None:
         return
     if rows_are_ends(columns, roles, facts):
@@ -88,13 +91,13 @@ def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
         yield "the file may hold only a sample of what was logged: export the whole history"
 
 
-def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
+def _without_compute(roles: Roles, epochs: Sequence[Progress], amounts: Sequence[Amount]) -> Iterator[str]:
     timed = next((name for name, one in roles.of.items() if one.role == "time"), None)
     size = next((name for name, one in roles.of.items() if one.role == "parameters"), None)
     data = next((name for name, one in roles.of.items() if one.role == "tokens"), None)
     time = f" (`{timed}` is a time, not FLOPs)" if timed else ""
     steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
-    yield from _of_steps(roles)
+    yield from _of_steps(roles, amounts)
     if timed and not (roles.step or roles.tokens or roles.epochs or roles.samples):
         steps = f"; add a column of steps or tokens, or multiply `{timed}` by the FLOPs that were done per unit of it"
     if not (roles.step or roles.tokens or epochs or roles.epochs or roles.samples) and roles.counters:
@@ -122,8 +125,9 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
     )
 
 
-def _of_steps(roles: Roles) -> Iterator[str]:
-    """What is taken for granted of the column of steps, and what speaks against it."""
+def _of_steps(roles: Roles, amounts: Sequence[Amount]) -> Iterator[str]:
+    """What is taken for granted of the column of steps, and what speaks against it. `amounts`: how much the columns of
+    tokens and samples grow in one step."""
     step, doubt = roles.step, roles.doubt
     if step is None:
         return
@@ -131,6 +135,19 @@ def _of_steps(roles: Roles) -> Iterator[str]:
         why, help = rivals(step, doubt.other, doubt.why) if doubt.kind == "steps" else times(doubt.why)
         yield f"`{step}` {why}; {help}"
         return
+    for amount in amounts:
+        if amount.count > 1:
+            column = amount.said.strip("`")
+            unit = (
+                f'`step: "{column}", step_unit: 1 tokens`'
+                if amount.unit == "tokens"
+                else (f'`step: "{column}", step_unit: 1 samples`, or `1024 tokens` for sequences of 1024')
+            )
+            yield (
+                f"a step of the log is {amount.count:.6g} {amount.unit}, by {amount.said}: a file with a model needs "
+                f"data of this batch, or counts by {unit}"
+            )
+            return
     against = "" if doubt is None else f", although {doubt.why}"
     yield (
         f"`{step}` is taken as optimizer steps{against}: if it counts anything else, say so by `step_unit: 1 tokens` "

@@ -13,7 +13,8 @@ from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
-from shapeflow.laws.logs.finding.roles import COMPUTE, LOGGED, RATE, STEP, Roles
+from shapeflow.laws.logs.finding.doubts import LOGGED
+from shapeflow.laws.logs.finding.roles import COMPUTE, RATE, STEP, Roles
 from shapeflow.laws.logs.series import Progress, error_names
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

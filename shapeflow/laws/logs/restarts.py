@@ -45,7 +45,7 @@ def per_step(points: Sequence[Point]) -> float | None:
 
 
 def began_again(point: Point, last: Point, earlier: Sequence[Point]) -> bool:
-    """Return whether a run without steps goes on at a point whose compute is below that of the last one: its error is
+    """Return whether a run goes on at a point whose compute is below that of the last one: its error is
     closer to that of the last one than to the error of the run when it had spent as much. `earlier`: its points."""
     known = [one for one in earlier if one.compute <= point.compute]
     first = min(earlier, key=lambda one: one.compute)

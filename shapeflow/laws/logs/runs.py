@@ -105,7 +105,7 @@ class Run:
     """Compute of a step, if compute began again while steps went on: it is then counted by steps. Infinite: it began
     again, and its steps are not alike."""
     again: int = 0
-    """Number of falls of compute, of a run without steps, at which the run went on."""
+    """Number of falls of compute, and of the step if there is one, at which the run went on."""
     by_compute: bool = False
     """Whether steps began again while compute went on: points and rates are then those of compute alone."""
 
@@ -289,7 +289,7 @@ class Run:
             self.lower.append(math.log(point.error / self.points.pop(key).error))
         elif last is not None and point.compute < last.compute:
             behind = point.step is not None and last.step is not None and point.step < last.step
-            if point.step is None and self.falls < MOST_FALLS:
+            if (point.step is None or behind) and self.falls + self._back < MOST_FALLS:
                 self.again += began_again(point, last, list(self.points.values()))
             self.falls += not behind
             self._back += behind
@@ -310,7 +310,10 @@ class Run:
         self._count_by_steps()
         self._leave_out_marks()
         # In a table whose rows are not in order, compute falls with the step in many rows.
-        self.falls += self._back if self._back <= SHUFFLED * len(self.points) else 0
+        if self._back <= max(1, SHUFFLED * len(self.points)):
+            self.falls += self._back
+        else:
+            self.again = 0
         self._back = 0
 
     def _count_by_steps(self) -> None:

@@ -30,6 +30,8 @@ SPAN = 20.0
 """Least rise of a column that is compared with a time: smaller ones agree by chance."""
 UNITS: Mapping[str, float] = {"seconds": 1.0, "milliseconds": 1e-3, "minutes": 60.0, "hours": 3600.0}
 """Unit of a column of times -> the seconds in one."""
+LOGGED = "_step"
+"""The counter of W&B: calls of its logger, which are steps only if nothing better is there."""
 LEAST_GAP = 5.0
 """Rises of a clock from row to row are at least this; smaller ones are those of a counter that skips some rows."""
 SPREAD = 0.5
@@ -82,6 +84,10 @@ def doubt_of(
         may_be = words.is_time(name) if column.numeric else not column.constant
         if may_be and (unit := _unit_of(runs, step, name)) is not None:
             return Doubt("time", f"it rises by the seconds of `{name}`, which is in {unit}", name)
+    if step == LOGGED:
+        return Doubt("clock", "W&B counts the calls of its logger by it")
+    if counts_rows(runs, step):
+        return Doubt("clock", "it rises by 1 from row to row, as the number of a row does")
     low_high = _irregular(runs, step)
     if low_high is not None:
         low, high = low_high
@@ -100,6 +106,12 @@ def overall_of(rows: Sequence[Row], step: str, others: Sequence[str], keys: Sequ
     times = rise_of(runs, best[0], step)
     alike = both < FEWEST or (times is not None and abs(times - 1) <= CLOSE)
     return best[0] if not alike and counts_up(rows, best[0], keys) else step
+
+
+def counts_rows(runs: Sequence[Sequence[Row]], step: str) -> bool:
+    """Return whether the steps of each row are one more than those of the row before."""
+    values = [[value for row in run if isinstance(value := number(row.get(step)), float)] for run in runs]
+    return all(len(one) >= FEWEST and all(b == a + 1 for a, b in pairwise(one)) for one in values)
 
 
 def rise_of(runs: Sequence[Sequence[Row]], name: str, step: str) -> float | None:

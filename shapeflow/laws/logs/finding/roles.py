@@ -10,7 +10,7 @@ import attrs
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Found, named
-from shapeflow.laws.logs.finding.doubts import Doubt, doubt_of, overall_of
+from shapeflow.laws.logs.finding.doubts import LOGGED, Doubt, doubt_of, overall_of
 from shapeflow.laws.logs.finding.grouping import differs_of, kinds_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
@@ -20,8 +20,6 @@ from shapeflow.laws.logs.readers.wandb import OF_RUNS
 
 COMPUTE = ("compute", "flops", "total_flos")
 STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_step", "Step")
-LOGGED = "_step"
-"""The counter of W&B: calls of its logger, which are steps only if nothing better is there."""
 RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
 FEWEST = 5
 """The smallest number of values of a counter."""

@@ -28,6 +28,11 @@ _BARE_FLOPS = re.compile(
     r"(?:_(?:total|so_far|no_emb|non_embedding))?"
 )
 _WORD_FLOPS = re.compile(r"(?<![a-z0-9])(|[kmgtpez]|mega|giga|tera|peta|exa|zetta)(flops|flos)(?![a-z0-9])")
+_DAYS = re.compile(
+    r"(?<![a-z0-9])(?:pf|pflops?|petaflops?)(?:/s|ps|[ _]per[ _]sec(?:ond)?|[ _]s)?[ _-]*days?(?![a-z0-9])"
+)
+"""Petaflop/s-days, the unit of compute of some papers: `pf_days`."""
+DAY = 86400.0
 _POWER = re.compile(r"(?<![0-9a-wyz.])x?\s*(?:1e|10\^|10\*\*)\+?(\d{1,2})(?![0-9])")
 """A multiple that a name states: `FLOPs (1e15)`, `tokens x10^9`."""
 _LOGARITHM = re.compile(r"(?:^|_)(?:log(?:2|10|e)?|ln|lg)(?:_|$)")
@@ -159,6 +164,8 @@ def is_setting(name: str) -> bool:
 def flops_of(name: str) -> float | None:
     """FLOPs per unit of a column whose name says that it counts compute; None for other names. `C_no_emb` and `C` are
     known by their values only."""
+    if _DAYS.search(name.lower()):
+        return 1e15 * DAY
     found = _BARE_FLOPS.fullmatch(plain(name)) or _WORD_FLOPS.search(plain(name))
     if found is None or _has(name, {"forward", "fwd", "inference"}) or is_rate_of(name):
         return None
@@ -170,6 +177,9 @@ def count_of(name: str) -> float:
     parts = words(name)
     pairs = list(pairwise(parts))
     after = [COUNTS[part] for before, part in pairs if _is_data(before) and part in COUNTS]
+    # `tokens_seen_k`
+    known = [part for part in parts if part not in _AMOUNT | _SO_FAR | {"train", "training"}]
+    after += [COUNTS[part] for before, part in pairwise(known) if _is_data(before) and part in COUNTS]
     ahead = [COUNTS[part] for part, then in pairs if _is_data(then) and len(part) > 2 and part in COUNTS]
     joined = [COUNTS[part[0]] for part in parts if _is_multiple(part)]
     return next(iter([*after, *ahead, *joined]), _power_of(name))
