@@ -246,3 +246,44 @@ def test_petaflop_days_are_compute(name: str) -> None:
     laws = fit(found.sentences)
     assert laws[64].provenance.spent == pytest.approx(4000 * FLOPS[64])
     assert words.flops_of("gpu_days") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "setting"),
+    [("n_params_m", 1e6, ""), ("params_b", 1e9, ', parameters: "params_b"'), ("N", 1.0, ""), ("model_size", 1.0, "")],
+)
+@pytest.mark.parametrize("blocks", [False, True])
+def test_the_sizes_of_a_joint_law_are_in_their_unit(
+    name: str, unit: float, setting: str, blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a model, the column of parameters is found by its words."""
+    monkeypatch.setattr("shapeflow.laws.logs.readers.delimited.LARGE", 1 if blocks else 1 << 30)
+    rows = [
+        {"width": w, name: n / unit, "flops": 6 * n * d, "val_loss": 1.8 + 480 / n**0.35 + 2085 / d**0.37}
+        for w, n in ((64, 1e7), (128, 3e7), (256, 1e8), (512, 3e8))
+        for d in (1e9, 2e9, 4e9, 8e9, 1.6e10, 3.2e10, 6.4e10, 1.3e11)
+    ]
+    trainers.table(Path("a.csv"), rows)
+    axis = "axis width in [64, 128, 256, 512] via width_expand\n"
+    joint = f'laws from fit("a.csv", form: chinchilla, resamples: 0{setting})'
+    Path("a.shape").write_text(f"metric loss\n{axis}{joint}\ntraversal steepest\nbudget 1e20 FLOPs\n")
+    _, found = fit_file(Path("a.shape"), (), Report())
+    assert list(found.sizes.values()) == pytest.approx([1e7, 3e7, 1e8, 3e8])
+    assert found.joint is not None
+    assert list(found.joint.numbers) == pytest.approx([1.8, 480, 2085, 0.35, 0.37], rel=0.01)
+
+
+def test_a_number_with_a_comma_has_two_readings() -> None:
+    rows = [{"width": w, "step": f"{s:,}", "loss": f"{loss(w, s):.6f}"} for w in FLOPS for s in range(40, 4001, 40)]
+    trainers.table(Path("a.csv"), rows)
+    error = refused(f'metric loss\n{AXIS}laws from fit("a.csv"){END}')
+    assert error.code == "number-format"
+    assert error.help == "`numbers: decimal_comma` or `numbers: thousands_comma`"
+
+
+@pytest.mark.parametrize("blank", ["", "nan", "NA"])
+def test_a_column_of_compute_without_numbers_is_not_compute(blank: str) -> None:
+    model = "model transformer(depth: 4, head_width: 32, mlp_ratio: 3, context: 256 tokens)\nobjective next_token"
+    data = "data python_source(batch: 65536 tokens)"
+    found = looked(step=lambda w, s: s, flops=lambda w, s: blank)
+    assert len(fit([model, data, *found.sentences])) == 3

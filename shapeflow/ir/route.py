@@ -219,4 +219,4 @@ class LawRequest:
 
     def _about(self, purpose: Purpose, text: str) -> str | None:
         name = self.setting_names.get(purpose)
-        return None if name is None else text.format(name)
+        return None if name is None else text.replace("{}", name)
