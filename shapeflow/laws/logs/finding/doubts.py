@@ -83,7 +83,10 @@ def doubt_of(
     for name, column in columns.items():
         may_be = words.is_time(name) if column.numeric else not column.constant
         if may_be and (unit := _unit_of(runs, step, name)) is not None:
-            return Doubt("time", f"it rises by the seconds of `{name}`, which is in {unit}", name)
+            said = (
+                f"it rises as `{name}` does" if unit == "seconds" else f"it rises by the seconds of `{name}`, in {unit}"
+            )
+            return Doubt("time", said, name)
     if step == LOGGED:
         return Doubt("clock", "W&B counts the calls of its logger by it")
     if counts_rows(runs, step):

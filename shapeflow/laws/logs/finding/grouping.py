@@ -25,7 +25,7 @@ SPLITS = 6
 OF_KINDS = {
     "dataset", "datasets", "data", "task", "tasks", "domain", "domains", "corpus", "corpora", "subset", "benchmark",
     "split", "splits", "eval", "evaluation", "val", "validation", "test", "language", "lang", "category", "source",
-    "set", "phase", "mode", "kind", "type",
+    "set", "phase", "mode", "kind", "type", "evaluator", "evalset", "valset", "testset", "bench", "dev",
 }  # fmt: skip
 """Words of a column that says which data the error of a row was measured on."""
 PLACE = ("run", "step", "tokens", "samples", "compute", "parameters", "epochs")
