@@ -821,6 +821,13 @@ def test_compute_that_begins_again_is_counted_by_steps(again: int, newest_first:
         assert law.error(4000 * FLOPS[width]) == pytest.approx(loss(width, 4000), rel=2e-3)
 
 
+def test_steps_below_0_of_compute_that_begins_again_are_left_out() -> None:
+    found = [{"width": w, **row, "step": row["step"] - 100} for w in FLOPS for row in restarting(w, 2000)]
+    trainers.table(Path("a.csv"), found)
+    facts = table("a.csv").curves
+    assert facts is None or facts.compute[0] > 0
+
+
 def test_compute_that_begins_again_in_other_batches_is_refused() -> None:
     trainers.table(Path("a.csv"), [{"width": w, **row} for w in FLOPS for row in restarting(w, 2000, 1.5)])
     assert not table("a.csv").sentences

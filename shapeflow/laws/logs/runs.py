@@ -322,7 +322,17 @@ class Run:
         each = self.per_step
         if each is None or math.isinf(each):
             return
-        self.points = {key: attrs.evolve(one, compute=each * (one.step or 0.0)) for key, one in self.points.items()}
+        counted: dict[float, Point] = {}
+        for key, one in self.points.items():
+            point = attrs.evolve(one, compute=each * (one.step or 0.0))
+            if reason := unusable(point.compute, point.error):
+                self.excluded[reason] += 1
+            else:
+                counted[key] = point
+        if not counted:
+            self.per_step = math.inf
+            return
+        self.points = counted
         self.end = max(self.points.values(), key=lambda one: one.compute)
         self.spent, self.falls = self.end.compute, 0
 
