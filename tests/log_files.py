@@ -39,7 +39,7 @@ def events(path: Path, rows: Iterable[Mapping[str, Any]], *, as_tensors: bool = 
     found = [Event(wall_time=1.0, file_version="brain.Event:2")]
     for row in rows:
         values = [(tag, value) for tag, value in row.items() if tag != "step"]
-        step, time = int(row["step"]), 2.0 + row["step"]
+        step, time = int(row["step"]), 2.0 + 0.37 * row["step"]
         if as_tensors:
             each = [Summary.Value(tag=tag, tensor=make_tensor_proto(value)) for tag, value in values]
             found.append(Event(wall_time=time, step=step, summary=Summary(value=each)))

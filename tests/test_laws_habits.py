@@ -18,6 +18,17 @@ LINES: list[tuple[str, dict[str, str]]] = [
     ("s:250 eval:0.2812", {"step": "250", "hellaswag_accuracy": "0.2812"}),
     ("step:125/1480 val_loss:4.6123 train_time:30000ms step_avg:240.5ms", {"step": "125", "val_loss": "4.6123"}),
     ("step 250: train loss 1.9650, val loss 2.0013", {"step": "250", "train loss": "1.9650", "val loss": "2.0013"}),
+    ("step 0: train loss 5.356189 (took 1933.4 ms)", {"step": "0", "train loss": "5.356189"}),
+    ("step    1/40: train loss 4.367631 (80.63 ms, 50784 tok/s)", {"step": "1", "train loss": "4.367631"}),
+    (
+        "step   20/20 | train loss 3.6432 | norm 6.2 | lr 1.00e-04 | (60.1 ms | 4256 tok/s)",
+        {"step": "20", "train loss": "3.6432", "lr": "1.00e-04"},
+    ),
+    (
+        "step 00010/21400 (0.05%) | loss: 9.01 | lrm: 1.00 | dt: 900.12ms | tok/sec: 582,000 | bf16_mfu: 40.1 | "
+        "epoch: 1 pq: 3 rg: 12 | total time: 0.15m | eta: 321.0m",
+        {"step": "00010", "loss": "9.01", "epoch": "1", "total time": "0.15"},
+    ),
     ("iter 10: loss 3.2000, time 32.10ms, mfu 12.10%", {"step": "10", "loss": "3.2000", "time": "32.10"}),
     (
         " [2024-05-01 10:00:00] iteration       40/    4000 | consumed samples:  10240 | learning rate: 1.2E-04 | "
@@ -55,6 +66,17 @@ def test_lines_that_trainers_print(line: str, expected: dict[str, str]) -> None:
 )
 def test_other_lines_are_passed_over(line: str) -> None:
     assert dialect_of(line) is None
+
+
+def test_a_held_out_loss_without_a_step_is_of_the_last_one(tmp_path: Path) -> None:
+    """As `train_gpt2.cu` prints it: before the first step, and after others."""
+    head = "batch_size B=4 * seq_len T=64 * num_processes=1 and total_batch_size=512\n"
+    text = (
+        "val loss 11.0\nstep    1/10 | loss 9.2 (+nanz)| norm 15.0 (+nanz)| lr 8e-06\nval loss 9.1\nval loss is low\n"
+    )
+    found = rows(tmp_path / "a.log", head + text)
+    assert found[1:] == [{"step": "1", "val loss": "9.1", "tokens": "512"}]
+    assert (found[0]["loss"], found[0]["tokens"]) == ("9.2", "512")
 
 
 def rows(path: Path, text: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,56 @@ def test_a_tensor_that_states_a_giant_size_is_not_a_scalar(tmp_path: Path) -> No
     path = events(tmp_path / "events.out.tfevents.1", ROWS[:1])
     path.write_bytes(path.read_bytes() + record(event.SerializeToString()))
     assert len(read(path)[1]) == 1
+
+
+NESTED = [{"step": s, "optim": {"lr": 0.1}, "eval": {"loss": 9.0 / s}} for s in range(1, 13)]
+FLAT = [{"step": row["step"], "optim/lr": 0.1, "eval/loss": 9.0 / row["step"]} for row in NESTED]
+
+
+PARTED = [{"step/of": row["step"], "eval/of": row["eval/loss"]} for row in FLAT]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(json.dumps(row) + "\n" for row in NESTED),
+        json.dumps(NESTED),
+        json.dumps({"log": {"history": NESTED}}, indent=1),
+        json.dumps({"history": NESTED}),
+        json.dumps({name: [row[name] for row in FLAT] for name in FLAT[0]}),
+        json.dumps({name: {"of": [row[f"{name}/of"] for row in PARTED]} for name in ("step", "eval")}),
+    ],
+)
+def test_objects_within_objects_are_columns(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    found = [dict(row) for row in read(tmp_path / "a.json")[1]]
+    assert found == (PARTED if "of" in text else FLAT)
+
+
+def test_values_next_to_the_rows_of_a_document_are_cells(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"config": {"model": {"d_model": 64}}, "rows": NESTED}))
+    assert {row["config/model/d_model"] for row in read(tmp_path / "a.json")[1]} == {64}
+    (tmp_path / "a.json").write_text(json.dumps({str(10 * row["step"]): {"loss": 1.0} for row in NESTED}))
+    assert read(tmp_path / "a.json")[1][1] == {"key": "20", "loss": 1.0}
+
+
+def test_two_lists_of_rows_are_not_one_log(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"train": NESTED, "eval": NESTED}))
+    with pytest.raises(Unreadable, match="neither rows nor columns"):
+        read(tmp_path / "a.json")
+
+
+def test_json_lines_take_no_more_memory_than_a_line(tmp_path: Path) -> None:
+    line = json.dumps({"step": 1, "eval": {"loss": 3.0}, "note": "x" * 4000}) + "\n"
+    (tmp_path / "a.jsonl").write_text(line * 2000)
+    tracemalloc.start()
+    try:
+        log = open_log(tmp_path / "a.jsonl")
+        assert log.columns() == ["step", "eval/loss", "note"]
+        assert sum(1 for _ in log.rows()) == 2000
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_texts_in_parquet(tmp_path: Path) -> None:

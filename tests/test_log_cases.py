@@ -773,24 +773,74 @@ def test_a_console_log_without_other_lines_is_no_table() -> None:
     assert numbers[0] == numbers[1]
 
 
-@pytest.mark.parametrize("restarted", [False, True])
-def test_the_state_of_a_trainer_that_was_resumed(restarted: bool) -> None:
+@pytest.mark.parametrize("restarted", [None, "lower", "higher"])
+def test_the_state_of_a_trainer_that_was_resumed(restarted: str | None) -> None:
     def total(width: int, step: int) -> float:
         """Batches are twice as large after step 2000."""
         return FLOPS[width] * (step + max(step - 2000, 0))
 
     for width, found in each():
         history: list[dict[str, Any]] = [{"step": row["step"], "loss": row["val_loss"]} for row in found]
-        history.insert(50, {"step": 2000, "total_flos": total(width, 2000), "train_runtime": 100.0})
-        end = total(width, 4000) - (total(width, 3000) if restarted else 0)
+        at = 1000 if restarted == "higher" else 2000
+        history.insert(at // 40, {"step": at, "total_flos": total(width, at), "train_runtime": 100.0})
+        # Of the last session alone: it is above the total of a short first one.
+        ends = {None: total(width, 4000), "lower": total(width, 2000) / 2, "higher": 3000 * FLOPS[width]}
         folder = Path(f"runs/width{width}")
         folder.mkdir(parents=True)
-        state = {"global_step": 4000, "total_flos": end / 2 if restarted else end, "log_history": history}
+        state = {"global_step": 4000, "total_flos": ends[restarted], "log_history": history}
         (folder / "trainer_state.json").write_text(json.dumps(state))
         log = open_log(folder / "trainer_state.json")
         spent = {row["step"]: row.get("total_flos") for row in log.rows() if "loss" in row}
         if restarted:
             assert set(spent.values()) == {None}
-            assert any("is lower after more steps" in note for note in log.notes)
+            assert any("does not count all of its steps" in note for note in log.notes)
         else:
             assert spent == {step: pytest.approx(total(width, step)) for step in spent}
+
+
+def restarting(width: int, again: int, more: float = 1) -> list[dict[str, Any]]:
+    """Rows whose FLOPs count from 0 again after some steps, in batches that are larger by a factor then."""
+    return [row | {"flops": row["flops"] - (row["step"] > again) * (again * FLOPS[width])} for row in rows(width)] + [
+        {"step": s, "flops": more * (s - again) * FLOPS[width], "val_loss": loss(width, s)}
+        for s in range(4040, 4241, 40)
+    ]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("again", [600, 2000, 3600])
+def test_compute_that_begins_again_is_counted_by_steps(again: int, newest_first: bool) -> None:
+    found = [{"width": w, **row} for w in FLOPS for row in restarting(w, again)]
+    trainers.table(Path("a.csv"), found[::-1] if newest_first else found)
+    examined = table("a.csv")
+    assert any("begins again while their steps go on" in line for line in examined.advice)
+    laws, diagnostics = fitted("\n".join(examined.sentences))
+    assert any("it is counted by steps" in one.message for one in diagnostics)
+    for shape, law in laws.items():
+        width = int(shape.number("width"))
+        assert law.provenance.spent == pytest.approx(4240 * FLOPS[width])
+        assert law.error(4000 * FLOPS[width]) == pytest.approx(loss(width, 4000), rel=2e-3)
+
+
+def test_steps_below_0_of_compute_that_begins_again_are_left_out() -> None:
+    found = [{"width": w, **row, "step": row["step"] - 100} for w in FLOPS for row in restarting(w, 2000)]
+    trainers.table(Path("a.csv"), found)
+    facts = table("a.csv").curves
+    assert facts is None or facts.compute[0] > 0
+
+
+def test_compute_that_begins_again_in_other_batches_is_refused() -> None:
+    trainers.table(Path("a.csv"), [{"width": w, **row} for w in FLOPS for row in restarting(w, 2000, 1.5)])
+    assert not table("a.csv").sentences
+    laws, diagnostics = fitted(f'metric loss\n{AXIS}laws from fit("a.csv"){END}')
+    assert (len(laws), [one.code for one in diagnostics if one.severity == "error"]) == (0, ["wrong-counter"])
+
+
+@pytest.mark.parametrize("again", [2000, 1990])
+def test_compute_without_steps_that_begins_again_is_refused(again: int) -> None:
+    found = [{"width": w, **row} for w in FLOPS for row in restarting(w, again)]
+    trainers.table(Path("a.csv"), [{name: row[name] for name in ("width", "flops", "val_loss")} for row in found])
+    examined = table("a.csv")
+    assert not examined.sentences
+    assert any("again while the run goes on" in line for line in examined.advice)
+    laws, diagnostics = fitted(f'metric loss\n{AXIS}laws from fit("a.csv"){END}')
+    assert (len(laws), [one.code for one in diagnostics if one.severity == "error"]) == (0, ["wrong-counter"])

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import pytest
 import torch
-from plans import toy_image_plan
+from plans import toy_image_plan, toy_text_plan
 from safetensors.torch import load_file
 from torch_tools import losses, machine
 
@@ -114,6 +114,15 @@ def test_a_goal_ends_a_run_early(tmp_path: Path) -> None:
     found = refused(PLAN, tmp_path / "wrong", until=("loss@own", 0.0))
     assert found.code == "no-such-metric"
     assert found.help == "use one of these: classification_error, cross_entropy"
+
+
+def test_a_plan_in_a_unit_that_runs_do_not_measure_is_refused(tmp_path: Path) -> None:
+    plan = attrs.evolve(toy_text_plan((({"context": 16}, 2),)), metric="loss@own:bits_per_byte")
+    found = refused(plan, tmp_path / "run")
+    assert found.code == "no-such-metric"
+    assert found.message == (
+        "the plan predicts `loss@own:bits_per_byte`, and a run measures `loss@own` and `loss@longest`"
+    )
 
 
 def test_a_paused_run_goes_on_to_the_next_pause(tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ def table(path: Path, rows: Iterable[Mapping[str, Any]], delimiter: str = ",") -
         writer.writerows(listed)
 
 
-def text(path: Path, lines: Iterable[str]) -> None:
+def text(path: Path, lines: Iterable[str], first: str = "starting run") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(["starting run", *lines]) + "\n")
+    path.write_text("\n".join([first, *lines]) + "\n")
 
 
 def hugging_face(folder: Path, truth: Truth) -> None:
@@ -187,24 +187,46 @@ def llm_c(folder: Path, truth: Truth) -> None:
         text(folder / f"width{width}" / "main.log", lines)
 
 
-def modded_nanogpt(folder: Path, truth: Truth) -> None:
+def llm_c_printed(folder: Path, truth: Truth) -> None:
+    """What `train_gpt2.cu` prints: the held-out loss stands after the line of the last step, without its number."""
     for width in WIDTHS:
-        lines = [
-            f"step:{step}/4000 val_loss:{held:.6f} train_time:{240 * step}ms step_avg:240.50ms"
-            for step, held, _ in truth.points(width)
-        ]
-        source = ["import os, sys, torch", *(f"x{i} = linear(x, {i})  # a comment, and more" for i in range(4000))]
-        text(folder / f"width{width}" / "log.txt", [*source, *lines])
+        size = f"batch_size B=32 * seq_len T=256 * num_processes=8 and total_batch_size={TOKENS}"
+        lines = [f"| batch size B          | {32:<50} |", size, "=> setting grad_accum_steps=1", "val loss 11.009200"]
+        for step, held, train in truth.points(width):
+            lines.append(
+                f"step {step:4}/4000 | loss {train:7.6f} (+0.12z)| norm 0.5000 (-0.30z)| lr {rate(step):.2e} | "
+                "31.20 ms | 50.1% bf16 MFU | 500000 tok/s"
+            )
+            lines.append(
+                "                  compute 99.0% | memory: 40.0% | fan: 30% | 1400 MHz / 1410 MHz | 300 W / 400 W"
+            )
+            lines.append(f"val loss {held:.6f}")
+        text(folder / f"width{width}.log", lines)
+
+
+def modded_nanogpt(folder: Path, truth: Truth) -> None:
+    """Its logs begin with their own source."""
+    for width in WIDTHS:
+        lines = ["import sys", *(f"x{i} = linear(x, {i})  # a comment, and more" for i in range(4000)), "=" * 100]
+        for step, held, _ in truth.points(width):
+            lines.append(f"step:{step}/4000 train_time:{240 * step}ms step_avg:240.50ms")
+            lines.append(f"step:{step}/4000 val_loss:{held:.6f} train_time:{240 * step}ms step_avg:240.50ms")
+        text(folder / f"width{width}" / "log.txt", [*lines, "peak memory allocated: 31492 MiB"], "import os")
 
 
 def nanochat(folder: Path, truth: Truth) -> None:
     for width in WIDTHS:
-        lines = []
+        lines = [
+            "Estimated FLOPs per token: 1.234560e+08",
+            f"Total number of training tokens: {4000 * TOKENS:,}",
+            f"Total batch size {TOKENS:,} => gradient accumulation steps: 2",
+        ]
         for step, held, train in truth.points(width):
             lines.append(f"Step {step:05} | Validation bpb: {held:.6f}")
+            lines.append(f"Step {step:05} | CORE metric: 0.1234")
             lines.append(
-                f"step {step:05}/04000 ({step / 40:.2f}%) | loss: {train:.6f} | grad norm: 0.5000 | lrm: 1.00 | dt: "
-                f"1000.00ms | tok/sec: 65,536 | mfu: 40.10 | total time: {step / 60:.2f}m"
+                f"step {step:05}/04000 ({step / 40:.2f}%) | loss: {train:.6f} | lrm: 1.00 | dt: 912.30ms | tok/sec: "
+                f"71,836 | bf16_mfu: 40.10 | epoch: 1 pq: 3 rg: 12 | total time: {0.9123 * step / 60:.2f}m | eta: 3.1m"
             )
         text(folder / f"width{width}.log", lines)
 
@@ -311,7 +333,7 @@ def fairseq(folder: Path, truth: Truth) -> None:
             inner = {"epoch": 1, "update": step / 4000, "loss": f"{train / math.log(2):.6f}",
                      "ppl": "30.1", "wps": "5000",
                      "wpb": str(TOKENS), "bsz": "256", "num_updates": str(step), "lr": f"{rate(step):.6g}",
-                     "gnorm": "0.5", "train_wall": "12", "wall": str(step)}  # fmt: skip
+                     "gnorm": "0.5", "train_wall": "12", "wall": f"{step * 0.73:.0f}"}  # fmt: skip
             valid = {"epoch": 1, "valid_loss": f"{held / math.log(2):.6f}", "valid_ppl": "30.1", "valid_wps": "5000",
                      "valid_num_updates": str(step), "valid_best_loss": f"{held:.6f}"}  # fmt: skip
             lines.append(f"2022-11-11 14:05:27 | INFO | train_inner | {json.dumps(inner)}")
@@ -352,6 +374,6 @@ EPOCHS = (keras, timm, fastai)
 """Trainers that count epochs alone."""
 TRAINERS = (
     hugging_face, hugging_face_without_flos, lightning, keras, timm, fastai, composer, olmo, torchtitan, megatron,
-    nanogpt, llm_c, modded_nanogpt, nanochat, levanter, wandb_chart, tensorboard, tensorboard_folders, mlflow,
-    semicolons, by_tokens, fairseq, torchtune, trl, lightning_of_nan,
+    nanogpt, llm_c, llm_c_printed, modded_nanogpt, nanochat, levanter, wandb_chart, tensorboard, tensorboard_folders,
+    mlflow, semicolons, by_tokens, fairseq, torchtune, trl, lightning_of_nan,
 )  # fmt: skip

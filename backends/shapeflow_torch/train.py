@@ -56,6 +56,7 @@ def _train(
         choose_threads(plan)
     check_shares(plan, team.world)
     data = open_data(plan, choices.options.root, team.device)
+    _check_metric(data, plan)
     if choices.options.until is not None:
         _check_goal(choices.options.until[0], data, plan)
     needs = choices.options.needs.get(team.device.type, {})
@@ -134,6 +135,17 @@ def choose_threads(plan: Plan) -> None:
     largest = max(stage.cost for stage in plan.stages)
     if "OMP_NUM_THREADS" not in os.environ and largest < SMALL_STEP:
         torch.set_num_threads(1)
+
+
+def _check_metric(data: Data, plan: Plan) -> None:
+    """Raise Refused (`no-such-metric`) for a plan whose errors are in a unit that runs do not measure."""
+    known = metrics(data, plan.metric)
+    if plan.metric not in known:
+        message = (
+            f"the plan predicts `{plan.metric}`, and a run measures {' and '.join(f'`{name}`' for name in known[:2])}"
+        )
+        help_ = "fit the laws to losses in nats, or carry the plan out with a trainer of your own"
+        raise Refused(Diagnostic("no-such-metric", message, place="metric", help=help_))
 
 
 def _check_goal(metric: str, data: Data, plan: Plan) -> None:

@@ -207,7 +207,8 @@ _LOGS = {
     "unfinished-runs": "A warning: a table of W&B runs lists runs that crashed, failed, were killed or are running. "
     "Their rows are not ends of runs, and are ignored.",
     "repeated-steps": "A warning: a step was logged twice, as by a run that was resumed. The last entry counts.",
-    "falling-compute": "A warning: compute must grow along a run. One file may contain several runs.",
+    "falling-compute": "A warning: compute must grow along a run. One file may contain several runs. Compute that "
+    "begins again while the steps of a run go on, as after a resume, is counted by steps.",
     "small-compute": "A warning: the compute column seems to be in larger units than FLOPs: set `compute_unit`.",
     "published-law": "A warning: the laws come from a paper. They hold for its data, its tokenizer and its learning "
     "rates.",

@@ -83,6 +83,8 @@ class _Found:
     facts: Sequence[str]
     """How tables were read, and why there are no schedules."""
     columns: Mapping[str, str]
+    unit: str | None
+    """The unit of the losses: that of the file, or the one that the name of the column states. None: not known."""
 
 
 def _shown(found: _Found, asked: Sequence[float]) -> Scheduled | None:
@@ -96,7 +98,7 @@ def _json(found: _Found, asked: Sequence[float]) -> dict[str, Any]:
     from shapeflow.preview.frontier import frontier_json
     from shapeflow.preview.scheduled import scheduled_json
 
-    sizes = {} if found.frontier is None else frontier_json(found.frontier, found.columns)
+    sizes = {} if found.frontier is None else frontier_json(found.frontier, found.columns, found.unit)
     shown = _shown(found, asked)
     return sizes | ({} if shown is None else {"scheduled": scheduled_json(shown)})
 
@@ -106,7 +108,7 @@ def _views(found: _Found, asked: Sequence[float]) -> Iterator[Any]:
     from shapeflow.preview.scheduled import scheduled_view
 
     if found.frontier is not None:
-        yield frontier_view(found.frontier, found.facts, bool(asked), verbose())
+        yield frontier_view(found.frontier, found.facts, bool(asked), verbose(), found.unit)
     if (shown := _shown(found, asked)) is not None:
         yield from [""] if found.frontier is not None else []
         yield scheduled_view(shown, bool(asked), verbose())
@@ -133,16 +135,17 @@ def _of_file(file: Path, sets: Sequence[str], named: Mapping[str, Any], asked: S
     print_diagnostics(each for each in report.diagnostics if each.code != "falling-rate")
     if (refused := refused_laws(program, laws)) is not None:
         raise Refused(refused)
+    unit = program.metric.unit
     if laws.joint is None:
-        return _Found(None, scheduled_of(program, laws, _grid(program, laws, asked, drawn)), [], {})
+        return _Found(None, scheduled_of(program, laws, _grid(program, laws, asked, drawn)), [], {}, unit)
     sizes = frontier_of(laws.joint, asked)
     try:
         budgets = [one.compute for one in sizes.best]
         scheduled = scheduled_of(program, laws, _grid(program, laws, budgets, drawn))
     except Refused as impossible:
         # The best sizes are known without a schedule.
-        return _Found(sizes, None, [f"no schedules: {impossible.diagnostics[0].message}"], {})
-    return _Found(sizes, scheduled, [], {})
+        return _Found(sizes, None, [f"no schedules: {impossible.diagnostics[0].message}"], {}, unit)
+    return _Found(sizes, scheduled, [], {}, unit)
 
 
 def _grid(program: Program, laws: Laws, asked: Sequence[float], drawn: bool) -> list[float]:
@@ -160,6 +163,7 @@ def _of_tables(
     from shapeflow.laws.joint.fit import faults, joint_of
     from shapeflow.laws.joint.frontier import frontier_of
     from shapeflow.laws.joint.table import Named, read_tables
+    from shapeflow.laws.logs.finding import words
 
     if sets:
         raise click.UsageError("`--set` is for a .shape file")
@@ -176,7 +180,7 @@ def _of_tables(
     if table.single:
         facts.append("each row is taken as the end of a run of its own; for curves, name the column of runs by `--run`")
     law = joint_of(table.points, table.per_token, 1e-3, resamples)
-    return _Found(frontier_of(law, asked), None, facts, dict(table.columns))
+    return _Found(frontier_of(law, asked), None, facts, dict(table.columns), words.unit_of(table.columns["loss"]))
 
 
 def _where(text: str) -> tuple[str, str]:

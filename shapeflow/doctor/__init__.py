@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
-from shapeflow.doctor.advice import advice_of, rows_are_ends
+from shapeflow.doctor.advice import advice_of, rows_are_ends, unsettled
 from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
@@ -56,7 +56,12 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     sentences: tuple[str, ...] = ()
     enough = not roles.ends or budgets_enough(curves)
     percent = facts is not None and words.is_share(roles.errors[0]) and facts.error[1] > 1
-    readable = pattern is not None and len(reading.numerals) < 2 and not percent and not (facts and facts.restarted)
+    readable = (
+        pattern is not None
+        and len(reading.numerals) < 2
+        and not percent
+        and not (facts and (facts.restarted or facts.goes_on))
+    )
     if facts is not None and enough and readable and _may_fit(roles, progress):
         sentences = sentences_of(reading, roles, curves, facts, progress, unit)
     return Table(
@@ -112,5 +117,6 @@ def _counts(roles: Roles, progress: Progress | None) -> str | None:
 
 def _may_fit(roles: Roles, progress: Progress | None) -> bool:
     """Whether the roles include everything that a fit to runs of constant shape needs."""
-    counted = bool((roles.compute or progress) and roles.axes)
+    counted = bool((roles.compute or progress) and roles.axes) and not unsettled(roles)
+    counted &= roles.kinds is None
     return counted and (roles.where is not None or not roles.moved)

@@ -9,11 +9,15 @@ from shapeflow.doctor import names
 from shapeflow.doctor.facts import CurveFacts, Cut, FileFacts
 from shapeflow.doctor.places import short_in
 from shapeflow.doctor.reading import Reading
+from shapeflow.laws.logs.batches import Amount, per_step
+from shapeflow.laws.logs.counter import rivals, times
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.unshaped import unshaped_runs
 from shapeflow.laws.logs.progress import unnamed_counter
+from shapeflow.laws.logs.refusals import which_kind
 from shapeflow.laws.logs.series import Progress
 
 
@@ -43,7 +47,8 @@ def advice_of(
             "`width64 - loss`, `width128 - loss`"
         )
     if not roles.compute:
-        yield from _without_compute(roles, list(epochs.values()))
+        amounts = per_step(reading.some(), roles, [FILE, *roles.axes.values(), *roles.runs])
+        yield from _without_compute(roles, list(epochs.values()), amounts)
     if facts is None:
         return
     if rows_are_ends(columns, roles, facts):
@@ -59,6 +64,9 @@ def advice_of(
     for word, axis in short_in(pattern or ""):
         yield f"`{word}` in the names of the files is read as the {axis}: change `{{{axis}}}` if it is another axis"
     yield from _left_aside(columns, roles)
+    if roles.kinds is not None:
+        why, help = which_kind(roles.kinds)
+        yield f'rows {why}: {help}, or, if they are runs, write `run: "{roles.kinds[0]}"`'
     if len(roles.errors) > 1:
         yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
     yield from _of_shapes(columns, roles, wide)
@@ -83,12 +91,13 @@ def _of_files(files: Sequence[FileFacts]) -> Iterator[str]:
         yield "the file may hold only a sample of what was logged: export the whole history"
 
 
-def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
+def _without_compute(roles: Roles, epochs: Sequence[Progress], amounts: Sequence[Amount]) -> Iterator[str]:
     timed = next((name for name, one in roles.of.items() if one.role == "time"), None)
     size = next((name for name, one in roles.of.items() if one.role == "parameters"), None)
     data = next((name for name, one in roles.of.items() if one.role == "tokens"), None)
     time = f" (`{timed}` is a time, not FLOPs)" if timed else ""
     steps = "; in a file with a model, its FLOPs per step are used" if roles.step else ""
+    yield from _of_steps(roles, amounts)
     if timed and not (roles.step or roles.tokens or roles.epochs or roles.samples):
         steps = f"; add a column of steps or tokens, or multiply `{timed}` by the FLOPs that were done per unit of it"
     if not (roles.step or roles.tokens or epochs or roles.epochs or roles.samples) and roles.counters:
@@ -114,6 +123,42 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress]) -> Iterator[str]:
         f"no column counts compute{time}: add a column of FLOPs since the start of the run, or of {lack} (compute is "
         f"then 6 * parameters * tokens){steps}"
     )
+
+
+def _of_steps(roles: Roles, amounts: Sequence[Amount]) -> Iterator[str]:
+    """What is taken for granted of the column of steps, and what speaks against it. `amounts`: how much the columns of
+    tokens and samples grow in one step."""
+    step, doubt = roles.step, roles.doubt
+    if step is None:
+        return
+    if unsettled(roles) and doubt is not None:
+        why, help = rivals(step, doubt.other, doubt.why) if doubt.kind == "steps" else times(doubt.why)
+        yield f"`{step}` {why}; {help}"
+        return
+    for amount in amounts:
+        if amount.count > 1:
+            column = amount.said.strip("`")
+            unit = (
+                f'`step: "{column}", step_unit: 1 tokens`'
+                if amount.unit == "tokens"
+                else (f'`step: "{column}", step_unit: 1 samples`, or `1024 tokens` for sequences of 1024')
+            )
+            yield (
+                f"a step of the log is {amount.count:.6g} {amount.unit}, by {amount.said}: a file with a model needs "
+                f"data of this batch, or counts by {unit}"
+            )
+            return
+    against = "" if doubt is None else f", although {doubt.why}"
+    yield (
+        f"`{step}` is taken as optimizer steps{against}: if it counts anything else, say so by `step_unit: 1 tokens` "
+        "(`1 samples`, `40 steps`), or name another column by `step`"
+    )
+
+
+def unsettled(roles: Roles) -> bool:
+    """Whether nothing shows which column counts optimizer steps, and compute follows from them."""
+    doubt = None if roles.compute else roles.doubt
+    return doubt is not None and (doubt.kind == "time" or (doubt.kind == "steps" and not doubt.chosen))
 
 
 def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
@@ -164,8 +209,18 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
             f"the steps of {facts.restarted} runs begin again while the run goes on: add what a run had counted before "
             f"it was continued, {_in_epochs(roles)}or separate several runs by `run`"
         )
+    elif facts.goes_on:
+        yield (
+            f"the compute of {facts.goes_on} runs begins again while the run goes on: add what a run had counted "
+            "before it was continued, or separate several runs by `run`"
+        )
     elif facts.repeated:
         yield f"{facts.repeated} steps were logged more than once: the last one is used; separate several runs by `run`"
+    if facts.by_steps:
+        yield (
+            f"the compute of {facts.by_steps} runs begins again while their steps go on, as after a resume: it is "
+            "counted by steps"
+        )
     if facts.decades[0] < 1:
         yield (
             f"a shape has only {facts.decades[0]:.2g} decades of compute; below one, the floor and exponent of a law "

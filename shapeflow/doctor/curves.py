@@ -184,6 +184,8 @@ def facts_of(curves: Mapping[Key, Run]) -> CurveFacts | None:
         error=(min(errors), max(errors)),
         repeated=sum(curve.repeated for curve in curves.values()),
         restarted=sum(restarted(curve) or measured_twice(curve) for curve in curves.values()),
+        goes_on=sum(curve.goes_on for curve in curves.values()),
+        by_steps=sum(curve.per_step is not None and not curve.goes_on for curve in curves.values()),
         falls=sum(curve.falls for curve in curves.values()),
         excluded=dict(excluded),
         diverged=sum(diverged(points)[-1:] == points[-1:] for points in full.values()),

@@ -86,6 +86,10 @@ class CurveFacts:
     """The number of steps that were logged more than once."""
     restarted: int = 0
     """The number of runs that logged steps again with lower errors: their counter began again."""
+    goes_on: int = 0
+    """The number of runs whose compute begins again, and is not known from their steps."""
+    by_steps: int = 0
+    """The number of runs whose compute begins again, and is counted by their steps."""
     falls: int = 0
     """The number of rows whose compute is below that of the previous row."""
     excluded: Mapping[str, int] = attrs.field(factory=dict)

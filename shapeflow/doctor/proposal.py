@@ -13,7 +13,8 @@ from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
-from shapeflow.laws.logs.finding.roles import COMPUTE, LOGGED, RATE, STEP, Roles
+from shapeflow.laws.logs.finding.doubts import LOGGED
+from shapeflow.laws.logs.finding.roles import COMPUTE, RATE, STEP, Roles
 from shapeflow.laws.logs.series import Progress, error_names
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -57,6 +58,9 @@ def _metric(roles: Roles) -> str:
     error = roles.errors[0]
     if error == "cross_entropy":
         return error
+    unit = words.unit_of(error)
+    if unit not in (None, "nats"):
+        return f"loss(unit: {unit})"
     return "classification_error" if words.is_share(error) else "loss"
 
 
@@ -93,7 +97,7 @@ def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: 
         yield f'compute: "{roles.compute[0]}"'
     if roles.flops != 1 and len(roles.compute) == 1:
         yield f"compute_unit: {flops(roles.flops)}"
-    own = "loss@own" if metric == "loss" else metric
+    own = "loss@own" if metric.startswith("loss") else metric
     if _usual(error_names(own), [name for name in columns if name not in roles.axes.values()]) != roles.errors[0]:
         yield f'error: "{roles.errors[0]}"'
     if roles.step is not None and _usual((*STEP, LOGGED), columns) != roles.step:

@@ -120,7 +120,7 @@ def _source(path: Path) -> Source:
     if not path.is_dir():
         log = open_log(path)
         return Source(path, log, log.rows, log.format, log.pieces)
-    plan, log = plan_of(path), open_log(path / EVENTS)
+    plan, log = plan_of(path), open_log(path / EVENTS, whole=True)
     if not plan:
         raise Unreadable("its plan cannot be read")
     shapes = shapes_of(plan)

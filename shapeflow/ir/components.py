@@ -218,13 +218,14 @@ class Metric(MetricHooks, Protocol):
     @property
     @abstractmethod
     def unit(self) -> str:
-        """The unit of the metric: `nats` or `share`."""
+        """The unit of the metric: `nats`, `share`, `bits_per_byte` and the like. The key of a metric in an unusual unit
+        states it: errors in two units never have the same key."""
         ...
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """The metric's name in plans and logs, such as `loss@own`."""
+        """The metric's name in plans and logs, such as `loss@own` and `loss@own:bits_per_byte`."""
         ...
 
 

@@ -93,7 +93,7 @@ class Provenance:
     convention: str
     """How compute was counted: `flops` or `paper`."""
     unit: str | None = None
-    """Unit of the error: `nats` or `share`."""
+    """Unit of the error: `nats`, `share`, `bits_per_byte` and the like."""
     evaluation: str | None = None
     """Data that errors were measured on: `held-out` or `training`. None: not known; this applies to all fields
     below."""

@@ -185,7 +185,7 @@ class LawRequest:
     candidate_spans: Mapping[Shape, Span]
     """Candidate -> location of its value in the `axis` sentence."""
     unit: str | None = None
-    """Unit of the metric: `nats` or `share`."""
+    """Unit of the metric: `nats`, `share`, `bits_per_byte` and the like."""
     step_compute: Mapping[Shape, float] | None = None
     """FLOPs of one step in a shape; None without a model."""
     step_data: Mapping[Shape, float] | None = None
@@ -219,4 +219,4 @@ class LawRequest:
 
     def _about(self, purpose: Purpose, text: str) -> str | None:
         name = self.setting_names.get(purpose)
-        return None if name is None else text.format(name)
+        return None if name is None else text.replace("{}", name)

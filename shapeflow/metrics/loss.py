@@ -12,15 +12,18 @@ from shapeflow.ir.components import MetricHooks
 
 @attrs.frozen
 class Loss(MetricHooks):
-    """Held-out loss of the next token in nats, over the same tokens at every context.
+    """Held-out loss of the next token, in nats or in the unit of logs, over the same tokens at every context.
 
     `own` evaluates in windows of the current training context, as in Anagnostidis et al. 2024; `longest` in windows of
-    the longest candidate context, at which the model is used. Runs always record both."""
+    the longest candidate context, at which the model is used. Runs always record both, in nats: a plan in another
+    `unit` is made from logs, and carried out by another trainer."""
 
     data: ClassVar[str] = "text"
-    unit: ClassVar[str] = "nats"
 
     context: Literal["own", "longest"] = setting(default="own", help="the windows that held-out text is cut into")
+    unit: Literal["nats", "bits_per_token", "bits_per_byte", "bits_per_character"] = setting(
+        default="nats", omitted=True, help="the unit of the losses: that of the logs, and of all errors of the file"
+    )
 
     @property
     def own(self) -> bool:
@@ -28,4 +31,4 @@ class Loss(MetricHooks):
 
     @property
     def key(self) -> str:
-        return f"loss@{self.context}"
+        return f"loss@{self.context}" + ("" if self.unit == "nats" else f":{self.unit}")

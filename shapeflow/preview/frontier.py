@@ -19,10 +19,12 @@ from shapeflow.preview.joint import FORM, evidence, growth, joint_json, numbers,
 from shapeflow.preview.numbers import flops
 
 
-def frontier_view(found: Frontier, facts: Sequence[str], asked: bool, verbose: bool) -> RenderableType:
+def frontier_view(
+    found: Frontier, facts: Sequence[str], asked: bool, verbose: bool, unit: str | None = None
+) -> RenderableType:
     """The best size for the budgets, then how it was found and what to doubt. `facts`: how the table was read. `asked`:
-    whether the user named the budgets. `verbose`: list the isoFLOP slices."""
-    parts: list[RenderableType] = [Text(line, style="bold") for line in headline(found, asked)]
+    whether the user named the budgets. `verbose`: list the isoFLOP slices. `unit`: that of the losses, if known."""
+    parts: list[RenderableType] = [Text(line, style="bold") for line in headline(found, asked, unit)]
     parts.append(Text(tested(found.law)))
     parts += [Text(), _budgets(found), Text()]
     parts += [indented(f"note: {line}") for line in found.notes()]
@@ -35,7 +37,7 @@ def frontier_view(found: Frontier, facts: Sequence[str], asked: bool, verbose: b
     return Group(*parts)
 
 
-def headline(found: Frontier, asked: bool) -> Iterator[str]:
+def headline(found: Frontier, asked: bool, unit: str | None = None) -> Iterator[str]:
     """Yield the answer for the first budget asked for, or for the last one that was measured, and how it grows."""
     within = [one for one in found.best if not any(found.outside(one))]
     one = found.best[0] if asked else (within or found.best)[-1]
@@ -43,13 +45,15 @@ def headline(found: Frontier, asked: bool) -> Iterator[str]:
     yield (
         f"for {flops(one.compute)}{f', extrapolated to {beyond} measured' * bool(beyond)}: "
         f"{_sized(one.size, one.size_range)} parameters on {size(one.tokens)} tokens, loss {_loss(one)}"
+        f"{'' if unit in (None, 'nats') else f' {unit}'.replace('_', ' ')}"
     )
     yield growth(found.law)
 
 
-def frontier_json(found: Frontier, columns: Mapping[str, str]) -> dict[str, Any]:
-    """The frontier as JSON values."""
+def frontier_json(found: Frontier, columns: Mapping[str, str], unit: str | None = None) -> dict[str, Any]:
+    """The frontier as JSON values. `unit`: that of the losses; None if it is not known."""
     return {
+        "unit": unit,
         "law": {**joint_json(found.law), "factors": list(found.law.factors)},
         "budgets": [
             {**attrs.asdict(one), "beyond": found.beyond(one), "outside": list(found.outside(one))}

@@ -85,6 +85,9 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     if again := [run.called for run in logs.runs.values() if run.by_compute]:
         message = f"the steps of {len(again)} runs begin again while compute goes on: they are read by compute"
         warn("repeated-steps", message, again)
+    if mended := [run for run in logs.runs.values() if run.per_step is not None]:
+        message = f"the compute of {len(mended)} runs begins again while their steps go on: it is counted by steps"
+        warn("falling-compute", message, [f"{run.called}: {run.per_step:.4g} FLOPs per step" for run in mended])
     if falls := _by_shape(logs, request, lambda run: Counter({"decrease(s)": run.falls})):
         apart = request.advice(
             ("run", "; if a file contains several runs, name the column that identifies a run with `{}`")
@@ -99,10 +102,17 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
         message = f"{logs.unfinished.total()} runs of a W&B table did not finish and are left out"
         warn("unfinished-runs", message, [f"{count} {state}" for state, count in logs.unfinished.items()])
     if logs.counted:
-        message = f"{_files(logs.counted)} without a compute column: compute was derived"
-        message += "".join(f"; {one}" for one in logs.assumed)
+        without = f"{_files(logs.counted)} without a compute column"
         notes = [f"`{name}`: {how}" for name, how in logs.counted.items()]
         help = request.advice("log the FLOPs", ("compute", "name the compute column with `{}`"))
+        message = f"{without}: compute was derived"
+        if logs.assumed:
+            message = f"compute was derived, and nothing confirms its steps: {'; '.join(logs.assumed)}"
+            notes.insert(0, without)
+            help = (
+                "if it counts anything else, say so: `step_unit: 1 tokens`, `1 samples`, `40 steps`, or name another "
+                "column by `step` or `compute`; `step_unit: 1 steps` confirms"
+            )
         warn("computed-compute", message, notes, help)
     spent = max((run.spent for run in logs.runs.values()), default=SMALL)
     if spent < SMALL:

@@ -45,7 +45,7 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     columns_of(({name: cell for name, cell in row.items() if name != FILE} for row in rows), columns)
     roles = roles_of(columns, rows[: max(CELLS // max(len(columns), 1), 20)], AxisWords())
     _no_commas(columns, place)
-    _of_one_kind(columns, roles, place)
+    _of_one_kind(columns, roles, place, given)
     alone = letters_in(columns) if "parameters" in given else {}
     roles = attrs.evolve(roles, of={**alone, **roles.of})
     products = {what: product for what in ("parameters", "tokens") if (product := _counted(what, columns, roles, rows))}
@@ -75,12 +75,18 @@ def _no_commas(columns: Mapping[str, Column], place: str) -> None:
             raise Refused(Diagnostic("number-format", message, place=place, notes=notes, help=help))
 
 
-def _of_one_kind(columns: Mapping[str, Column], roles: Roles, place: str) -> None:
+def _of_one_kind(columns: Mapping[str, Column], roles: Roles, place: str, given: Sequence[str]) -> None:
     if roles.split is not None:
         column, value = roles.split
         message = f"the rows hold errors on several kinds of data, which `{column}` tells apart"
         kinds = (f"`{column}` is {', '.join(list(columns[column].values)[:6])}",)
         help = f"select one kind: `--where '{column}={value}'`"
+        raise Refused(Diagnostic("mixed-laws", message, place=place, notes=kinds, help=help))
+    if roles.kinds is not None and "run" not in given:
+        column, values = roles.kinds
+        message = f"the rows hold errors on several kinds of data, which `{column}` tells apart"
+        kinds = (f"`{column}` is {', '.join(values[:6])}",)
+        help = f"select the one that is the loss: `--where '{column}={values[0]}'`"
         raise Refused(Diagnostic("mixed-laws", message, place=place, notes=kinds, help=help))
 
 

@@ -15,7 +15,7 @@ from shapeflow.laws.logs.discover import discover
 from shapeflow.laws.logs.log_files import read_table
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.matches import ANY, matches
-from shapeflow.laws.logs.mistaken import leave_out_copies, report_restarts
+from shapeflow.laws.logs.mistaken import leave_out_copies, report_restarted_compute, report_restarts
 from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import MissingExtra, Unreadable
 from shapeflow.laws.logs.run_folders import is_run, read_run
@@ -38,6 +38,7 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
     report_counters(search.logs.runs, request, report)
     for run in search.logs.runs.values():
         run.finish()
+    report_restarted_compute(search.logs, request, report)
     return search.logs if len(report.errors) == before else None
 
 

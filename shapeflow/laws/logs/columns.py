@@ -19,6 +19,10 @@ from shapeflow.laws.logs.table_facts import TableFacts
 from shapeflow.laws.logs.template import RUN, Template
 
 SHOWN = 30
+UNUSUAL = {
+    "bits_per_token": "bits per token", "bits_per_byte": "bits per byte", "bits_per_character": "bits per character",
+}  # fmt: skip
+"""Units of errors that the name of a column has to state -> their names in messages."""
 
 
 @attrs.frozen
@@ -89,22 +93,64 @@ class Finder:
         if wanted is None or wanted in names or not self.template(wanted).places:
             taken = {self.query.axes.get(axis, axis) for axis in self.request.units}
             usual = [name for name in error_names(self.request.metric) if name not in taken]
+            usual = [name for name in usual if name not in names or self._of_unit(name)]
             if wanted is None and not any(name in names for name in usual):
                 usual = [*self._likely(table), *usual]
-            error = self.column("error", [wanted] if wanted else usual, names, file)
+            error = self.column("error", [wanted] if wanted else usual, names, file, self._name_unit())
             if error is not None and words.is_perplexity(error):
                 self.wrong("error", error, file, "is a perplexity, not a loss", "add a column of its natural logarithm")
                 return []
-            return [] if error is None else [(error, dict(given))]
+            return [] if error is None or self._other_unit([error], file) else [(error, dict(given))]
         found = [(name, {**given, **values}) for name, values in self.template(wanted).columns(names)]
         if not found:
             self.missing("error", [wanted], names, file)
-        return found
+        return [] if self._other_unit([name for name, _ in found], file) else found
+
+    def _of_unit(self, name: str) -> bool:
+        """Whether errors of this name may be in the unit of the metric: what states none is in the usual one."""
+        said = words.unit_of(name)
+        return said == self.request.unit if said or self.request.unit in UNUSUAL else True
+
+    def _name_unit(self) -> str | None:
+        """What to write if no column is in the unit of the metric by its name."""
+        if self.request.unit not in UNUSUAL:
+            return None
+        unit = UNUSUAL[self.request.unit or ""]
+        return self.request.advice(("error", f"name the column of errors in {unit} with the setting `{{}}`"))
+
+    def _other_unit(self, found: Sequence[str], file: str) -> bool:
+        """Report errors whose name states another unit than that of the metric (`mixed-laws`)."""
+        name = next((name for name in found if words.unit_of(name) not in (None, self.request.unit)), None)
+        if name is None:
+            return False
+        self.missed.append("error")
+        if "unit" not in self.reported:
+            self.reported.add("unit")
+            theirs, own = words.unit_of(name) or "", self.request.unit or "another unit"
+            metric = self.request.metric.partition(":")[0]
+            text = metric.partition("@")[0] == "loss"
+            setting = "metric loss" if theirs == "nats" else f"metric loss(unit: {theirs})"
+            self.report.error(
+                "mixed-laws",
+                f"`{name}` in `{file}` is in {theirs.replace('_', ' ')}, but `{metric}` of this file is in "
+                f"{own.replace('_', ' ')}",
+                self.request.at("error", "paths"),
+                "errors in two units cannot be compared",
+                help=(f"write `{setting}`, or " if text else "")
+                + (self.request.advice(("error", "name a column in this unit with `{}`")) or "name other logs"),
+            )
+        return True
 
     def _likely(self, table: TableFacts) -> list[str]:
         """Return the column that is an error by its words, if the metric is of its kind."""
         share = self.request.metric.partition("@")[0].endswith("error")
-        named = [name for name in table.roles.errors if words.is_error(name) and words.is_share(name) == share]
+        named = [
+            name
+            for name in table.roles.errors
+            if words.is_error(name) and words.is_share(name) == share and self._of_unit(name)
+        ]
+        # What is in another unit is refused by name, rather than reported as missing.
+        named = named or [name for name in table.roles.errors if words.unit_of(name) is not None and not share]
         return named[:1]
 
     def _series(self, error: str, given: Mapping[str, str], table: TableFacts, file: str) -> Series | None:
@@ -212,11 +258,14 @@ class Finder:
             message = f"`{column}` in `{file}` {why}"
             self.report.error("wrong-counter", message, self.request.at(setting), "names it", help=help)
 
-    def column(self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str) -> str | None:
-        """Return the first of the wanted columns that exists. None after an error (`missing-column`)."""
+    def column(
+        self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str, hint: str | None = None
+    ) -> str | None:
+        """Return the first of the wanted columns that exists. None after an error (`missing-column`). `hint`: what to
+        write, if that is known."""
         found = next((name for name in wanted if name in names), None)
         if found is None:
-            self.missing(setting, wanted, names, file)
+            self.missing(setting, wanted, names, file, hint)
         return found
 
     def missing(

@@ -11,6 +11,7 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.batches import Amount, agrees, contexts, stated
 from shapeflow.laws.logs.epochs import CLOSE
+from shapeflow.laws.logs.finding.doubts import Doubt
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.runs import Run
 from shapeflow.laws.logs.table_facts import TableFacts
@@ -24,6 +25,42 @@ TOKENS = 1024
 """Fewest tokens of a step whose multiples are not taken for steps, whatever divides them."""
 MOST_STEPS = 1e7
 """More steps than training runs take."""
+
+
+def doubtful(search: LogSearch, table: TableFacts, path: Path, step: str) -> bool:
+    """Report a column of steps next to another one that rises at another rate, or one that rises as time does
+    (`wrong-counter`), unless a setting or the data of a step show what it counts. Return whether it did."""
+    doubt, query = table.roles.doubt, search.query
+    if doubt is None or step != table.roles.step or confirmed(table, search.request):
+        return False
+    if doubt.kind == "steps" and not doubt.chosen and query.step is None:
+        search.finder.wrong("step", step, search.name(path), *rivals(step, doubt.other, doubt.why))
+    elif doubt.kind == "time" and query.step_unit is None:
+        search.finder.wrong("step", step, search.name(path), *times(doubt.why))
+    else:
+        return False
+    return True
+
+
+def rivals(step: str, other: str, why: str) -> tuple[str, str]:
+    """Why a column of steps may be that of something else, and what to write."""
+    return (
+        f"may not count updates of the optimizer: {why}",
+        f'name the column of optimizer steps: `step: "{other}"`, or `step: "{step}"`',
+    )
+
+
+def times(why: str) -> tuple[str, str]:
+    """Why a column called like steps is a time, and what to write."""
+    return (
+        f"is a time: {why}",
+        "name a column of steps, tokens or FLOPs; if it counts steps, write `step_unit: 1 steps`",
+    )
+
+
+def confirmed(table: TableFacts, request: LawRequest) -> bool:
+    """Return whether the columns of tokens or samples show that a step of the log is one of the file."""
+    return any(agrees(amount, request) for amount in table.batches)
 
 
 def other_batch(search: LogSearch, table: TableFacts, path: Path, step: str) -> None:
@@ -103,9 +140,10 @@ def _seems(run: Run, request: LawRequest) -> str | None:
     return f"all are multiples of {twos}" if twos >= COARSE else None
 
 
-def assumed(column: str, request: LawRequest) -> str:
-    """What is taken for granted of a column that is read as steps."""
+def assumed(column: str, doubt: Doubt | None, request: LawRequest) -> str:
+    """What is taken for granted of a column that is read as steps, and what speaks against it."""
     data = sorted(set((request.step_data or {}).values()))
     each = " to ".join(f"{one:.0f}" for one in dict.fromkeys((data[0], data[-1]))) if data else ""
     unit = "tokens" if contexts(request) else "samples"
-    return f"`{column}` is taken as optimizer steps" + (f" of {each} {unit}" if each else "")
+    against = "" if doubt is None else f", although {doubt.why}"
+    return f"`{column}` is taken as optimizer steps" + (f" of {each} {unit}" if each else "") + against

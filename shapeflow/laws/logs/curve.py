@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 
 from shapeflow.base.shapes import Shape
+from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.log_search import OTHER_SHAPES, LogSearch
 from shapeflow.laws.logs.readers import TENSORBOARD, TRAINER_STATE, Block, Log, Row, Unreadable, Wanted, number, same
 from shapeflow.laws.logs.readers.block import BLANK, NUMBER
@@ -51,7 +52,7 @@ class Curve:
         run.add(compute, error, at, row.get(series.rate) if series.rate else None)
         run.averaged = CONVENTION in row
         if series.size is not None and isinstance(size := number(row.get(series.size)), float):
-            run.sizes.add(size)
+            run.sizes.add(size * words.count_of(series.size))
         return True
 
     def groups(self, block: Block) -> Iterator[tuple[int, Callable[[], None]]]:
@@ -93,8 +94,9 @@ class Curve:
             cells = attrs.evolve(cells, compute=derived)
         run = self._run(row, shape, None)
         run.extend(cells)
-        if sizes is not None:
-            run.sizes.update(np.unique(sizes.values[sizes.kinds == NUMBER]).tolist())
+        if sizes is not None and self.series.size is not None:
+            each = words.count_of(self.series.size)
+            run.sizes.update(each * size for size in np.unique(sizes.values[sizes.kinds == NUMBER]).tolist())
 
     def _derived(self, progress: float | str, shape: Shape) -> float | str:
         """Return the compute after some progress, by the model."""

@@ -11,14 +11,14 @@ from typing import Any
 import attrs
 
 from shapeflow.laws.logs.beside import beside
-from shapeflow.laws.logs.counter import assumed, other_batch
+from shapeflow.laws.logs.counter import assumed, confirmed, doubtful, other_batch
 from shapeflow.laws.logs.curve import CONVENTION, Curve, take_block, wanted_of
 from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
-from shapeflow.laws.logs.table_facts import facts_of
+from shapeflow.laws.logs.table_facts import TableFacts, facts_of
 from shapeflow.laws.logs.template import RUN
 
 
@@ -41,6 +41,9 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     if refused(search, table, given, name):
         return
     curves = [Curve(search, one, log, name, RUN in given) for one in search.finder.series(table, name, given)]
+    derived = {one.series.step.column for one in curves if one.series.compute is None and one.series.step is not None}
+    if any(doubtful(search, table, path, column) for column in derived):
+        return
     for counter in {found for curve in curves if (found := search.counter(curve.series))}:
         other_batch(search, table, path, counter)
     if not curves:
@@ -53,7 +56,7 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
             search.other_convention(name, theirs)
             return
     search.close(log)
-    _counted(search, log, curves)
+    _counted(search, log, curves, table)
     _in_percent(search, name)
 
 
@@ -101,15 +104,17 @@ def _asked(search: LogSearch, row: Row) -> bool:
     return all(same(row.get(column), value) for column, value in search.query.where.items())
 
 
-def _counted(search: LogSearch, log: Log, curves: list[Curve]) -> None:
+def _counted(search: LogSearch, log: Log, curves: list[Curve], table: TableFacts) -> None:
     """Record how compute was derived, if the file does not contain it."""
     name = search.name(log.path)
     for curve in curves:
         compute = curve.series.compute
         if compute is None:
             search.logs.counted[name] = curve.series.step.said if curve.series.step else ""
-            if (counter := search.counter(curve.series)) is not None:
-                search.logs.assumed[assumed(counter, search.request)] = None
+            counter = search.counter(curve.series)
+            if counter is not None and not confirmed(table, search.request):
+                doubt = table.roles.doubt if counter == table.roles.step else None
+                search.logs.assumed[assumed(counter, doubt, search.request)] = counter
         elif curve.series.guessed is not None:
             search.logs.counted[name] = curve.series.guessed
         else:

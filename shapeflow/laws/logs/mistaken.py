@@ -69,6 +69,25 @@ def report_restarts(logs: Logs, request: LawRequest, report: Report) -> None:
         )
 
 
+def report_restarted_compute(logs: Logs, request: LawRequest, report: Report) -> None:
+    """Report runs whose compute began again while the run went on, unless their steps show it (`wrong-counter`). Call
+    this after runs are settled."""
+    found = [run for run in logs.runs.values() if run.goes_on]
+    if found:
+        report.error(
+            "wrong-counter",
+            f"the compute of {len(found)} run{'s' * (len(found) != 1)} begins again while the run goes on",
+            request.at("compute", "paths"),
+            "it does not count from the start of the run",
+            notes=[run.called for run in found[:8]],
+            help=request.advice(
+                "add to a run that was continued what it had counted before",
+                ("compute", 'count by steps or tokens, if their FLOPs are known: `{}: "1.2e12 * step"`'),
+                ("run", "if these are several runs, name the column that identifies a run with `{}`"),
+            ),
+        )
+
+
 def _report_other_kinds(found: list[Run], request: LawRequest, report: Report) -> None:
     """Report runs whose steps have two errors that are not alike (`mixed-laws`)."""
     if found:

@@ -23,6 +23,8 @@ def refused(search: LogSearch, table: TableFacts, given: Mapping[str, str], file
         _run_ends(search, table, file)
     elif (split := table.roles.split) is not None and not {split[0]} & {*search.query.where, *search.query.run}:
         _mixed(search, table, split, file)
+    elif (kinds := table.roles.kinds) is not None and not {kinds[0]} & {*search.query.where, *search.query.run}:
+        _several_kinds(search, kinds, file)
     elif unshaped := _of_several(search, table, given):
         _unshaped(search, table, unshaped, file)
     elif runs := _of_runs(search, table):
@@ -109,6 +111,30 @@ def _mixed(search: LogSearch, table: TableFacts, split: tuple[str, str], file: s
         "one law is fitted to all rows",
         notes=[f"`{column}` is {kinds}"],
         help=search.request.advice(("where", f'select one kind: `{{}}: ({column}: "{value}")`')),
+    )
+
+
+def which_kind(kinds: tuple[str, tuple[str, ...]]) -> tuple[str, str]:
+    """Return what is wrong with rows of several kinds of data, and the setting of `fit` that selects one."""
+    column, values = kinds
+    listed = f"{', '.join(values[:6])}{', ...' if len(values) > 6 else ''}"
+    why = f"hold errors on several kinds of data, which `{column}` tells apart ({listed})"
+    return why, f'select the one that is the metric: `where: ({column}: "{values[0]}")`'
+
+
+def _several_kinds(search: LogSearch, kinds: tuple[str, tuple[str, ...]], file: str) -> None:
+    if "split" in search.reported:
+        return
+    search.reported.add("split")
+    why, help = which_kind(kinds)
+    search.report.error(
+        "mixed-laws",
+        f"the rows of `{file}` {why}",
+        search.request.at("where", "paths"),
+        "one law is fitted to all rows",
+        help=search.request.advice(
+            ("where", help.replace("where:", "{}:")), ("run", f'if they are runs, `{{}}: "{kinds[0]}"`')
+        ),
     )
 
 

@@ -46,7 +46,7 @@ def read_run(search: LogSearch, folder: Path) -> None:
 
 
 def _events(search: LogSearch, path: Path, run: Run, name: str) -> None:
-    log, metric = open_log(path), search.request.metric
+    log, metric = open_log(path, whole=True), search.request.metric
     seen: dict[str, None] = {}
     for event in log.rows():
         if event.get("event") == "measured" and isinstance(event.get("values"), dict):

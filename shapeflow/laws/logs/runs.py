@@ -15,6 +15,8 @@ from shapeflow.laws.logs.kept import MOST, Halved, KeptPoints
 from shapeflow.laws.logs.points import Floats, Point, thin
 from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.readers.block import BLANK, NUMBER
+from shapeflow.laws.logs.restarts import FEW as FEW_FALLS
+from shapeflow.laws.logs.restarts import began_again, per_step
 from shapeflow.laws.logs.rows import Rows
 from shapeflow.laws.logs.schedule import diverged, fall, learning_rate
 from shapeflow.laws.logs.usable import unusable
@@ -23,6 +25,8 @@ FEW = 32
 """Fewer rows than this are added one by one."""
 FALLS = 1000
 """Maximum number of falls of the step of a run that are kept."""
+MOST_FALLS = 100
+"""Falls of the compute of a run that are compared with what it had spent before."""
 RUNS = 10_000
 """Maximum number of runs in all logs. More runs mean that a column that differs in every row was used as their name."""
 AHEAD = 1e-6
@@ -97,6 +101,11 @@ class Run:
     """Number of times that step and compute decreased together, as where rows are not in order."""
     _seen: tuple[float, float] | None = None
     """The step and the compute of the last row that had both."""
+    per_step: float | None = None
+    """Compute of a step, if compute began again while steps went on: it is then counted by steps. Infinite: it began
+    again, and its steps are not alike."""
+    again: int = 0
+    """Number of falls of compute, and of the step if there is one, at which the run went on."""
     by_compute: bool = False
     """Whether steps began again while compute went on: points and rates are then those of compute alone."""
 
@@ -280,6 +289,8 @@ class Run:
             self.lower.append(math.log(point.error / self.points.pop(key).error))
         elif last is not None and point.compute < last.compute:
             behind = point.step is not None and last.step is not None and point.step < last.step
+            if (point.step is None or behind) and self.falls + self._back < MOST_FALLS:
+                self.again += began_again(point, last, list(self.points.values()))
             self.falls += not behind
             self._back += behind
         self.points[key] = point
@@ -296,10 +307,40 @@ class Run:
             elif at not in self.points and isinstance(spent, float):
                 self.points[at] = Point(spent, error, at)
         self._waiting = Halved()
+        self._count_by_steps()
         self._leave_out_marks()
         # In a table whose rows are not in order, compute falls with the step in many rows.
-        self.falls += self._back if self._back <= SHUFFLED * len(self.points) else 0
+        if self._back <= max(1, SHUFFLED * len(self.points)):
+            self.falls += self._back
+        else:
+            self.again = 0
         self._back = 0
+
+    def _count_by_steps(self) -> None:
+        """Count compute by steps if it began again while they went on."""
+        self.per_step = per_step(list(self.points.values()))
+        each = self.per_step
+        if each is None or math.isinf(each):
+            return
+        counted: dict[float, Point] = {}
+        for key, one in self.points.items():
+            point = attrs.evolve(one, compute=each * (one.step or 0.0))
+            if reason := unusable(point.compute, point.error):
+                self.excluded[reason] += 1
+            else:
+                counted[key] = point
+        if not counted:
+            self.per_step = math.inf
+            return
+        self.points = counted
+        self.end = max(self.points.values(), key=lambda one: one.compute)
+        self.spent, self.falls = self.end.compute, 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether compute began again while the run went on, and is not known from its steps."""
+        few = self.again and self.falls <= max(1, FEW_FALLS * len(self.points))
+        return bool(few) or (self.per_step is not None and math.isinf(self.per_step))
 
     def finish(self) -> None:
         """Set the learning rate and remove the points at which the run had diverged. Call this after the last row."""
@@ -387,8 +428,8 @@ class Logs:
     """State of W&B runs that were left out, since they did not finish -> their number."""
     counted: dict[str, str] = attrs.field(factory=dict)
     """Name of a file without compute -> how its compute was derived."""
-    assumed: dict[str, None] = attrs.field(factory=dict)
-    """What was taken for granted of the steps of such files."""
+    assumed: dict[str, str] = attrs.field(factory=dict)
+    """What was taken for granted of the steps of such files -> their column."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)
     """Shape in the logs that is not a candidate -> number of its rows."""
 

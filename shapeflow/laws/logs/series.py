@@ -118,6 +118,7 @@ def evaluation(name: str) -> str | None:
 def error_names(metric: str) -> list[str]:
     """Return the possible names of the error column of a metric, in order of preference: the metric itself, `error` (if
     the metric is not an error), names on held-out data such as `eval_loss`, and `loss` (or `error`)."""
+    metric = metric.partition(":")[0]
     bare = metric.partition("@")[0]
     general = ["error"] if bare.endswith("error") else ["error", "loss"]
     held = [f"{prefix}{mark}{general[-1]}" for prefix in HELD_OUT for mark in "_/"]

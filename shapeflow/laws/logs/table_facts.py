@@ -39,10 +39,10 @@ class TableFacts:
     """The first rows."""
 
     def may_count(self, name: str) -> bool:
-        """Whether a column may count compute: it does not hold zeros alone in the first rows, nor the same amount all
-        along a run, as that of a step."""
+        """Whether a column may count compute: in the first rows it holds numbers, and not zeros alone, nor the same
+        amount all along a run, as that of a step."""
         column = self.columns.get(name)
-        zero = column is not None and column.numbers > 0 and column.high <= 0
+        zero = column is not None and column.high <= 0
         return not zero and not (self.stepped and self.roles.of.get(name, Found()).why == STILL)
 
     def is_rate(self, amount: Callable[[Row], float | str], keys: Sequence[str]) -> bool:

@@ -109,7 +109,7 @@ def _row(data: Mapping[Shape, int], known: Mapping[Shape, Shape | None], request
 def _measured(search: LogSearch, folder: Path, name: str) -> dict[int, tuple[float, float, float | None]]:
     """Step -> (FLOPs, error, standard error of the held-out set) of each measurement. Those that a resumed run
     repeats are replaced."""
-    log, metric = open_log(folder / EVENTS), search.request.metric
+    log, metric = open_log(folder / EVENTS, whole=True), search.request.metric
     found: dict[int, tuple[float, float, float | None]] = {}
     names: dict[str, None] = {}
     for event in log.rows():

@@ -22,6 +22,14 @@ OF_FLAGS = {"is", "eval", "evaluation", "val", "validation", "held", "out", "hel
 """Words of a column of flags that says whether a row was measured on held-out data."""
 SPLITS = 6
 """The largest number of kinds of data that rows may be of."""
+OF_KINDS = {
+    "dataset", "datasets", "data", "task", "tasks", "domain", "domains", "corpus", "corpora", "subset", "benchmark",
+    "split", "splits", "eval", "evaluation", "val", "validation", "test", "language", "lang", "category", "source",
+    "set", "phase", "mode", "kind", "type", "evaluator", "evalset", "valset", "testset", "bench", "dev",
+}  # fmt: skip
+"""Words of a column that says which data the error of a row was measured on."""
+PLACE = ("run", "step", "tokens", "samples", "compute", "parameters", "epochs")
+"""Roles of columns that identify a run, or say how far it is."""
 TOGETHER = 4
 """The largest number of columns that separate runs together."""
 PROGRESS = ("error", "step", "epochs", "tokens", "samples", "compute", "time", "accuracy", "rate")
@@ -180,6 +188,25 @@ def split_of(columns: Mapping[str, Column], rows: Sequence[Row], errors: Sequenc
         kinds = [{str(row.get(name)).strip() for row in rows if number(row.get(error)) != "blank"} for error in errors]
         if any(held[0] in kind and not kind.isdisjoint(held[1]) for kind in kinds):
             return name, held[0]
+    return None
+
+
+def kinds_of(
+    columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str, Found], errors: Sequence[str]
+) -> tuple[str, tuple[str, ...]] | None:
+    """A column such as `dataset` in which rows differ at one place of a run, and its values: the rows hold errors on
+    several kinds of data. None without one. What identifies a run or says how far it is makes the place."""
+    place = [name for name, one in of.items() if one.role in PLACE or one.role == "axis"]
+    errors = [name for name in errors if name in columns]
+    for name, column in columns.items():
+        if not column.few or name in place or OF_KINDS.isdisjoint(words.words(name)):
+            continue
+        kinds: dict[tuple[str, ...], set[str]] = {}
+        for row in rows:
+            if any(number(row.get(error)) != "blank" for error in errors) and row.get(name) is not None:
+                kinds.setdefault(tuple(str(row.get(one)) for one in (FILE, *place)), set()).add(str(row[name]).strip())
+        if kinds and sum(len(found) > 1 for found in kinds.values()) > 0.5 * len(kinds):
+            return name, tuple(sorted(set().union(*kinds.values())))
     return None
 
 

@@ -10,7 +10,8 @@ import attrs
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Found, named
-from shapeflow.laws.logs.finding.grouping import differs_of, runs_of, split_of, varied_of, where_of
+from shapeflow.laws.logs.finding.doubts import LOGGED, Doubt, doubt_of, overall_of
+from shapeflow.laws.logs.finding.grouping import differs_of, kinds_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
 from shapeflow.laws.logs.finding.words import Role
@@ -19,8 +20,6 @@ from shapeflow.laws.logs.readers.wandb import OF_RUNS
 
 COMPUTE = ("compute", "flops", "total_flos")
 STEP = ("step", "steps", "global_step", "train/global_step", "trainer/global_step", "Step")
-LOGGED = "_step"
-"""The counter of W&B: calls of its logger, which are steps only if nothing better is there."""
 RATE = ("learning_rate", "lr", "train/learning_rate", "train/lr")
 FEWEST = 5
 """The smallest number of values of a counter."""
@@ -62,6 +61,8 @@ class Roles:
     errors: tuple[str, ...] = ()
     """Columns that may be the error, the most likely first."""
     step: str | None = None
+    doubt: Doubt | None = None
+    """Why the column of steps may count something else."""
     epochs: str | None = None
     tokens: str | None = None
     samples: str | None = None
@@ -81,6 +82,8 @@ class Roles:
     """Whether `where` selects one of several learning rates."""
     split: tuple[str, str] | None = None
     """A column that tells rows of held-out errors from others, and its value for them."""
+    kinds: tuple[str, tuple[str, ...]] | None = None
+    """A column that tells rows of errors on several kinds of data apart, and its values: one of them is the metric."""
     moved: tuple[str, ...] = ()
     """Axes that change within runs."""
     unshaped: tuple[str, ...] = ()
@@ -114,6 +117,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     taken = [row for row in rows if where is None or same(row.get(where[0]), where[1])]
     if where is not None:
         axes = varied_of(axes, taken)
+    kinds = kinds_of(columns, taken, of, by_role.get("error", ()))
     each = _each(columns, taken, by_role.get("run", ()))
     if each and step == LOGGED and by_role.get("tokens"):
         # The last count of a logger's calls is no number of steps.
@@ -127,6 +131,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     errors = _errors_of(columns, taken, of, by_role.get("error", ()), along or next(iter(compute), None), axes, keys)
     # Where a row is a whole run, its progress differs between the rows.
     within = [FILE] if each else keys
+    rivals = [name for name in by_role.get("step", ()) if name not in (step, LOGGED) and of[name].role == "step"]
     progress = {role: _progress(taken, by_role.get(role, ()), within) for role in ("epochs", "tokens", "samples")}
     differs = differs_of(columns, taken, axes, runs, of)
     # Columns that separate runs, and are not the names of runs.
@@ -137,6 +142,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         flops=flops,
         errors=errors,
         step=step,
+        doubt=None if step is None else doubt_of(columns, taken, step, rivals, within),
         epochs=progress["epochs"],
         tokens=progress["tokens"],
         samples=progress["samples"],
@@ -149,6 +155,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         unshaped=unshaped,
         where=where,
         split=split,
+        kinds=kinds,
         moved=moved,
         differs=differs,
         of=of,
@@ -193,6 +200,8 @@ def _step(
     likely = [name for name in moving if not words.is_setting(name) and name != LOGGED]
     order = [*(name for name in STEP if name in moving), *likely, LOGGED, *moving, *(n for n in STEP if n in found)]
     step = next((name for name in order if name in found), None)
+    if step is not None and step != LOGGED:
+        step = overall_of(rows, step, [name for name in moving if name not in (step, LOGGED)], keys)
     for name in found:
         if name != step and (name not in moving or (words.is_setting(name) and not counts_up(rows, name, keys))):
             of[name] = Found("", "a setting: it does not change along a run")

@@ -28,10 +28,15 @@ _BARE_FLOPS = re.compile(
     r"(?:_(?:total|so_far|no_emb|non_embedding))?"
 )
 _WORD_FLOPS = re.compile(r"(?<![a-z0-9])(|[kmgtpez]|mega|giga|tera|peta|exa|zetta)(flops|flos)(?![a-z0-9])")
+_DAYS = re.compile(
+    r"(?<![a-z0-9])(?:pf|pflops?|petaflops?)(?:/s|ps|[ _]per[ _]sec(?:ond)?|[ _]s)?[ _-]*days?(?![a-z0-9])"
+)
+"""Petaflop/s-days, the unit of compute of some papers: `pf_days`."""
+DAY = 86400.0
 _POWER = re.compile(r"(?<![0-9a-wyz.])x?\s*(?:1e|10\^|10\*\*)\+?(\d{1,2})(?![0-9])")
 """A multiple that a name states: `FLOPs (1e15)`, `tokens x10^9`."""
 _LOGARITHM = re.compile(r"(?:^|_)(?:log(?:2|10|e)?|ln|lg)(?:_|$)")
-_ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "xent", "crossentropy"}
+_ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "bpc", "xent", "crossentropy"}
 _DERIVED = {
     "sum", "diff", "difference", "delta", "gap", "change", "count", "var", "variance", "std", "se", "stderr", "sem",
     "slope", "improvement",
@@ -159,6 +164,8 @@ def is_setting(name: str) -> bool:
 def flops_of(name: str) -> float | None:
     """FLOPs per unit of a column whose name says that it counts compute; None for other names. `C_no_emb` and `C` are
     known by their values only."""
+    if _DAYS.search(name.lower()):
+        return 1e15 * DAY
     found = _BARE_FLOPS.fullmatch(plain(name)) or _WORD_FLOPS.search(plain(name))
     if found is None or _has(name, {"forward", "fwd", "inference"}) or is_rate_of(name):
         return None
@@ -170,6 +177,9 @@ def count_of(name: str) -> float:
     parts = words(name)
     pairs = list(pairwise(parts))
     after = [COUNTS[part] for before, part in pairs if _is_data(before) and part in COUNTS]
+    # `tokens_seen_k`
+    known = [part for part in parts if part not in _AMOUNT | _SO_FAR | {"train", "training"}]
+    after += [COUNTS[part] for before, part in pairwise(known) if _is_data(before) and part in COUNTS]
     ahead = [COUNTS[part] for part, then in pairs if _is_data(then) and len(part) > 2 and part in COUNTS]
     joined = [COUNTS[part[0]] for part in parts if _is_multiple(part)]
     return next(iter([*after, *ahead, *joined]), _power_of(name))
@@ -255,13 +265,28 @@ def may_be_error(name: str) -> bool:
 
 def is_error(name: str) -> bool:
     """Whether this is the name of a value where lower is better."""
-    crossed = "cross entropy" in " ".join(words(name)) or "bits per byte" in " ".join(words(name))
+    crossed = "cross entropy" in " ".join(words(name)) or "bits per" in " ".join(words(name))
     return (_has(name, _ERROR) or crossed) and not _has(name, _NOT_ERROR) and not _has(name, _NEVER)
 
 
 def is_perplexity(name: str) -> bool:
     """Whether this is the name of a perplexity, whose natural logarithm is the loss."""
     return _has(name, {"ppl", "perplexity"}) and not {"log", "ln"} & set(words(name))
+
+
+UNITS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("bits_per_byte", re.compile(r"\bbpb\b|\bbits? per byte\b")),
+    ("bits_per_character", re.compile(r"\bbpc\b|\bbits? per char(?:acter)?\b")),
+    ("bits_per_token", re.compile(r"\bbpt\b|\bbits?\b|\bbpw\b|\blog2\b")),
+    ("nats", re.compile(r"\bnats?\b")),
+)
+"""Unit of an error -> what states it in the words of a name."""
+
+
+def unit_of(name: str) -> str | None:
+    """The unit of an error that its name states: `val_bpb` is in bits per byte. None: it states none."""
+    said = " ".join(words(name))
+    return next((unit for unit, pattern in UNITS if pattern.search(said)), None)
 
 
 def is_share(name: str) -> bool:

@@ -19,6 +19,7 @@ from shapeflow.laws.logs.readers import (
     document,
     json_lines,
     mlflow,
+    nested,
     parquet,
     tensorboard,
     text_log,
@@ -38,6 +39,8 @@ HEAD = 1 << 16
 """Number of bytes that are read to detect the format of a file."""
 FURTHER = 1 << 20
 """Number of bytes after these that are searched for lines that trainers print."""
+EVEN = 8
+"""Number of lines that are compared with the first one to tell a table from other text."""
 LINES = (".jsonl", ".ndjson")
 """Suffixes of JSON lines files. Such a file is JSON lines even if its first line is damaged."""
 PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
@@ -70,9 +73,9 @@ PARTS = (TENSORBOARD.name, MLFLOW.name)
 """Formats in which several files with different columns are the log of one run."""
 
 
-def open_log(path: Path, numerals: Numerals = "plain") -> Log:
+def open_log(path: Path, numerals: Numerals = "plain", whole: bool = False) -> Log:
     """Return the log at a path, ready to be read. Raises Unreadable if the file cannot be opened, or if it is
-    compressed or UTF-16 text."""
+    compressed or UTF-16 text. `whole`: objects within those of JSON lines stay as they are."""
     if not _is_text(str(path)):
         raise Unreadable("its name is not UTF-8 text, so a law could not record it; rename it")
     try:
@@ -87,7 +90,8 @@ def open_log(path: Path, numerals: Numerals = "plain") -> Log:
                 found = TEXT
     except OSError as error:
         raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
-    log = Log(path, found.name, found.rows, found.uniform, numerals, found.pieces)
+    rows = json_lines.objects if whole and found is JSON_LINES else found.rows
+    log = Log(path, found.name, rows, found.uniform, numerals, found.pieces)
     if found is TENSORBOARD:
         log.run_folder = path.parent
     elif found is MLFLOW and (metrics := mlflow.folder_of(path)) is not None:
@@ -125,10 +129,11 @@ def _format(head: bytes, path: Path) -> Format:
 
 
 def _even(head: bytes) -> bool:
-    """Return whether the first two lines have the same number of cells, as those of a table."""
-    lines = head.decode(errors="replace").splitlines()[:2]
-    counts = [delimited.count(line, delimited.delimiter(lines[0])) for line in lines]
-    return len(counts) == 2 and counts[0] == counts[1] > 1
+    """Return whether the first lines have the same number of cells, as those of a table. Two lines of source may:
+    `import os`, `import sys`."""
+    lines = [line for line in head.decode(errors="replace").splitlines()[: EVEN + 1] if line.strip()][:EVEN]
+    counts = {delimited.count(line, delimited.delimiter(lines[0])) for line in lines}
+    return len(lines) > 1 and len(counts) == 1 and max(counts) > 1
 
 
 def _json(text: bytes, name: str) -> Format:
@@ -139,5 +144,6 @@ def _json(text: bytes, name: str) -> Format:
     first, _, rest = text.partition(b"\n")
     one = json_lines.parsed(first.decode(errors="replace"))
     # A document with columns as lists may also be a single line.
-    alone = one is not None and not rest.strip() and any(isinstance(cell, list) for cell in one.values())
+    lists = one is not None and any(isinstance(cell, list) for cell in one.values())
+    alone = one is not None and not rest.strip() and (lists or nested.rows_in(one) is not None)
     return JSON if one is None or alone else JSON_LINES

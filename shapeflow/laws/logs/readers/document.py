@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from shapeflow.base.json_text import parse_json
+from shapeflow.laws.logs.readers import nested
 from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
 LARGEST = 32 << 20
@@ -17,19 +18,20 @@ INNER = 1 << 20
 
 
 def rows(log: Log) -> Iterator[Row]:
-    """Yield the rows of a document `[{"step": 1, ...}, ...]` or `{"step": [1, ...], ...}`. Raises Unreadable."""
+    """Yield the rows of a document `[{"step": 1, ...}, ...]` or `{"step": [1, ...], ...}`, also within objects. Raises
+    Unreadable."""
     found = parsed(log)
     if isinstance(found, list):
         for row in found:
             if isinstance(row, dict):
-                yield row
+                yield nested.flat(row)
             else:
                 log.broken += 1
     else:
-        lists = {name: cells for name, cells in found.items() if isinstance(cells, list)}
-        if len(lists) < 2 or len({len(cells) for cells in lists.values()}) > 1:
+        made = nested.rows_in(found)
+        if made is None:
             raise Unreadable("it is one JSON object, neither rows nor columns of equal length")
-        yield from (dict(zip(lists, cells, strict=True)) for cells in zip(*lists.values(), strict=True))
+        yield from made
 
 
 def parsed(log: Log) -> dict[str, Any] | list[Any]:

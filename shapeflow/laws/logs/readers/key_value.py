@@ -8,13 +8,18 @@ from shapeflow.laws.logs.readers.log import Row
 
 KEYS = ("key", "metric", "metric_name", "tag", "name")
 """Names of the column that holds the names, the most specific first."""
+MOST = 12
+"""Rows with more columns hold several values each."""
 VALUE, STEP = "value", "step"
 
 
 def key_of(columns: Iterable[str]) -> str | None:
     """Return the column that holds the names of values. None if rows are not of this kind."""
-    found = {name.lower(): name for name in columns}
-    if VALUE not in found or STEP not in found or len(found) > 12:
+    names = list(columns)
+    if len(names) > MOST or not any(name.lower() == VALUE for name in names):
+        return None
+    found = {name.lower(): name for name in names}
+    if STEP not in found:
         return None
     return next((found[key] for key in KEYS if key in found), None)
 

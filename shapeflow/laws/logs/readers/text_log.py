@@ -22,6 +22,8 @@ _BARS = re.compile(rf"(?:^|[|,])\s*(?P<key>[A-Za-z][^|:=,]*?)\s*[:=]?\s*(?P<valu
 _COLONS = re.compile(rf"(?P<key>[A-Za-z_][\w/.@-]*)\s?[:=]\s*(?P<value>{_NUMBER})(?![\w.]*/)")
 _QUOTED = re.compile(rf"'(?P<key>[^']+)': '?(?P<value>{_NUMBER})'?(?=[,}}\s])")
 _JSON = re.compile(rf'"(?P<key>[^"]+)": "?(?P<value>{_NUMBER})"?(?=[,}}\s])')
+_OF_STEP = re.compile(rf"^(?P<key>val loss) (?P<value>{_NUMBER})$")
+"""A line of llm.c without a step: it stands after the line of the last step that was done."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -81,7 +83,7 @@ DIALECTS = (
     Dialect("modded-nanogpt", re.compile(r"^step:(?P<step>\d+)/\d+(?= )")),
     Dialect(
         "nanoGPT",
-        re.compile(r"^(?:step|iter) (?P<step>\d+): (?=(?:train )?loss )"),
+        re.compile(r"^(?:step|iter) +(?P<step>\d+)(?:/\d+)?: (?=(?:train )?loss )"),
         re.compile(rf"(?:^|, )(?P<key>[a-z][a-z ]*?) (?P<value>{_NUMBER})"),
         each=re.compile(r"^tokens per iteration will be: (?P<tokens>[\d,]+)$"),
     ),
@@ -96,7 +98,9 @@ DIALECTS = (
         "nanochat, llm.c",
         re.compile(r"^(?:[Ss]tep:?)\s+(?P<step>\d+)\s*(?:/\s*\d+\s*)?(?:\([\d.]+%\)\s*)?(?=\|)"),
         _BARS,
-        each=re.compile(r"^[Tt]otal (?:desired )?batch size:? (?P<tokens>[\d,]+)(?: =>.*)?$"),
+        each=re.compile(
+            r"^(?:[Tt]otal (?:desired )?batch size:? |batch_size B=.* total_batch_size=)(?P<tokens>[\d,]+)(?: =>.*)?$"
+        ),
     ),
     Dialect(
         "torchtitan",
@@ -128,9 +132,14 @@ def rows(log: Log) -> Iterator[Row]:
     used: dict[str, None] = {}
     block: tuple[Dialect, dict[str, Any]] | None = None
     each: dict[str, float] = {}
+    last: tuple[Dialect, str] | None = None
     for line in lines:
         line = _ANSI.sub("", line)
         found = dialect_of(line)
+        if found is not None and "step" in found[1]:
+            last = found[0], found[1]["step"]
+        elif last is not None and (alone := _OF_STEP.match(line)) is not None:
+            found = last[0], {"step": last[1], alone["key"]: alone["value"]}
         if found is None:
             each.update(_each(line))
         elif found[0].trainers in each:

@@ -11,6 +11,8 @@ from shapeflow.laws.logs.readers.cells import number
 from shapeflow.laws.logs.readers.log import Log, Row, Unreadable
 
 KEY = "log_history"
+CLOSE = 0.02
+"""A total that differs by at most this share from that of the steps of the last session alone is theirs."""
 
 
 def rows(log: Log) -> Iterator[Row]:
@@ -19,20 +21,21 @@ def rows(log: Log) -> Iterator[Row]:
 
     The trainer counts its FLOPs in `total_flos` (6 per parameter and token, without embeddings), but writes only the
     total at the last step and at the ends of earlier sessions. Between these, all batches have the same size, so this
-    function distributes the totals evenly over the steps. Totals that fall are left out.
+    function distributes the totals evenly over the steps. Totals that fall, or are those of the last session alone, are
+    left out.
     """
     found = document.parsed(log)
     history = found.get(KEY) if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(history, list):
         raise Unreadable(f"it has no list `{KEY}`")
     known = _totals(found, history)
-    rising = all(before[1] < after[1] for before, after in pairwise(known))
+    rising = not any(_begins_again(before, after) for before, after in pairwise(known))
     if known and rising:
         step, total = known[-1]
         log.made["total_flos"] = f"the {total:.4g} FLOPs of its {step:g} steps, spread evenly"
     elif known:
         log.notes.append(
-            "its `total_flos` is lower after more steps, so it is left out: the trainer counted from 0 again"
+            "its `total_flos` does not count all of its steps, so it is left out: the trainer counted from 0 again"
         )
     for row in history:
         if not isinstance(row, dict):
@@ -55,6 +58,13 @@ def _totals(found: Row, history: list[Any]) -> list[tuple[float, float]]:
         if isinstance(step, float) and isinstance(total, float) and step > 0 and total > 0:
             totals[step] = total
     return sorted(totals.items())
+
+
+def _begins_again(before: tuple[float, float], after: tuple[float, float]) -> bool:
+    """Return whether a total is not above an earlier one, or is that of the steps since then: with the total per step
+    of before."""
+    since = before[1] / before[0] * (after[0] - before[0])
+    return after[1] <= before[1] or abs(after[1] / since - 1) <= CLOSE
 
 
 def _spread(known: list[tuple[float, float]], step: float) -> float:
