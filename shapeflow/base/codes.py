@@ -89,6 +89,18 @@ _COMPONENTS = {
     "`--resume`, or export the weights as they are.",
     "teacher-changed": "The teacher's file is not the one that the plan was compiled with: the digests differ. Restore "
     "the old file, or compile the plan again.",
+    "start-missing": "The file of weights that a run starts from does not exist. Paths are relative to the `.shape` "
+    "file, or to the plan if it is run without its source. A resumed run does not need the file.",
+    "start-broken": "The file is not a safetensors file written by `shapeflow export` or `shapeflow import`, is "
+    "truncated, or contradicts itself.",
+    "start-mismatch": "A run starts from weights of its own model, in the sizes of its first stage: nothing is cut, "
+    "padded or left out. Let the plan begin in the shape of the file. A switch can change it later.",
+    "start-changed": "The file of weights that the run starts from is not the one that the plan was compiled with: the "
+    "digests differ. Restore the old file, or compile the plan again.",
+    "start-left-out": "A warning: runs for fitting laws, and runs that are compared by the compute they need, start "
+    "from new weights, because laws are of training from scratch.",
+    "laws-from-scratch": "A plan that starts from weights enters each law at the error of these weights. This is "
+    "possible for power laws only: a law of mixtures, and a law that is a table, describe training from its start.",
     "wrong-data": "Model, objective, metric, axis and data do not fit together: images, text and vectors each have "
     "their own.",
     "no-document-ends": "The model attends within documents, but the ends of documents are unknown: the data has no "

@@ -1,4 +1,5 @@
-"""Teachers: read the files of weights that an objective names and compare them with the data."""
+"""Teachers: read the files of weights that an objective names and compare them with the data. Also reads the weights
+that a run starts from."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import EditError, View
 from shapeflow.ir.parameters import DataFacts, Model, Teacher, input_of
 from shapeflow.ir.program import Trained
-from shapeflow.ir.weights import Weights, broken, read_weights
+from shapeflow.ir.weights import Weights, broken, of_start, read_start, read_weights
 
 NAMES = {"image": "images of {} px", "channels": "{} channels", "classes": "{} classes", "vocabulary": "{} tokens"}
 """Field of `DataFacts` that must be equal for teacher and data -> its words in a message."""
@@ -113,6 +114,16 @@ def _differences(teacher: DataFacts, data: DataFacts) -> Iterator[str]:
         theirs, ours = getattr(teacher, name), getattr(data, name)
         if theirs != ours:
             yield f"has {template.format(theirs or 'unknown')}, and the data {template.format(ours)}"
+
+
+def first_weights(path: Path) -> Weights:
+    """The weights that a run starts from. Raises Refused `start-missing` or `start-broken`."""
+    weights = read_start(path)
+    try:
+        _declared(path, weights)
+    except Refused as refused:
+        raise of_start(refused) from None
+    return weights
 
 
 def _declared(path: Path, weights: Weights) -> tuple[Model, Shape]:
