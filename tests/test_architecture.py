@@ -34,25 +34,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stages": {*BASE, "language", "laws.fitting", "registry"},
     "compiler": {*BASE, "language", "laws.fitting", "stages"},
     "running": {*BASE, "compiler", "registry", "stages"},
-    "api": {*BASE, "compiler", "running"},
+    "api": {*BASE, "compiler", "foreign", "running"},
     "": {*BASE, "api", "emitting", "laws.fitting", "running"},
     # The names of the torch backend for training loops of one's own; loaded when they are first used.
-    "hf": {"shapeflow_torch"},
-    "lightning": {"shapeflow_torch"},
-    "torch": {"shapeflow_torch"},
+    "hf": {"foreign", "shapeflow_torch"},
+    "lightning": {"foreign", "shapeflow_torch"},
+    "torch": {"foreign", "shapeflow_torch"},
     "explain": {"base", "language", "registry"},
     "editing": {"base", "compiler", "explain", "language"},
     "doctor": {*BASE, "laws.logs", "registry"},
     "tokenize": {"base", "data"},
     "tracking": BASE,
     "emitting": BASE,
+    # Adapters, and files of other libraries as weights of our models.
+    "foreign": {*BASE, "models"},
     "preview": {*BASE, *LAWS, "data", "doctor", "explain", "running", "tokenize"},
     "report": {*BASE, "preview", "running"},
     "__main__": {"cli"},
     # Backends import the plan, the protocol of the training loop, and the components that they train.
     "shapeflow_simulator": {*BASE, "running"},
     "shapeflow_exact": {*BASE, "running"},
-    "shapeflow_torch": {*BASE, "data", "objectives", "optimizers", "running"},
+    "shapeflow_torch": {*BASE, "data", "foreign", "objectives", "optimizers", "running"},
     "shapeflow_grammar": set(),
 }
 """Room -> the rooms that it may import. `cli` imports any of them and is imported by `__main__` alone."""

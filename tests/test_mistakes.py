@@ -69,6 +69,7 @@ ELSEWHERE: dict[str, str] = {
     "cannot-emit": "test_emit.py::test_refusals",
     "missing-fact": "test_emit.py::test_refusals",
     "unknown-target": "test_emit.py::test_refusals",
+    "cannot-import": "test_import.py::test_keys_that_do_not_fit",
     "cannot-export": "test_torch_foreign.py::test_what_another_library_cannot_hold",
     "folder-in-use": "test_emit.py::test_the_command",
     "no-such-step": "test_follow.py::test_a_step_that_the_plan_does_not_have",

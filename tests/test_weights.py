@@ -18,7 +18,8 @@ from shapeflow.base.diagnostics import Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts, Teacher
-from shapeflow.ir.weights import LONGEST, Weights, metadata, read_weights
+from shapeflow.ir.tensor_table import LONGEST
+from shapeflow.ir.weights import Weights, metadata, read_weights
 from shapeflow.models.vit import Vit
 from shapeflow.objectives.cross_entropy import CrossEntropy
 from shapeflow.objectives.distill import Distill

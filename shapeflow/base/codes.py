@@ -500,6 +500,8 @@ _RUNS = {
     "of yours is lost.",
     "cannot-export": "The other library's model does not compute what the run's model does, so its folder would hold "
     "other logits. `shapeflow export --as shapeflow` holds any model.",
+    "cannot-import": "No model of ours computes what the model of the other library does, or its files are not whole, "
+    "or not safetensors. The message names the tensor or the key of the config. Nothing is written.",
     "foreign-checkpoint": "The checkpoint was made by a plan that this run has never followed.",
 }
 

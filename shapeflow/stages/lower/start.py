@@ -55,8 +55,8 @@ def start_notes(program: Program) -> Iterator[str]:
     first = program.first
     if first is None:
         return
-    kind = "averaged" if first.averaged else "raw"
-    yield f"it starts from the {kind} weights of `{program.start_path}`, with new optimizer state"
+    kind = "averaged weights" if first.averaged else "weights"
+    yield f"it starts from the {kind} of `{program.start_path}`, with new optimizer state"
     if program.start is not None and (program.law_source is not None or program.stated):
         yield f"each law is entered at error {program.start:.4g}, where these weights begin; intervals are not known"
 
