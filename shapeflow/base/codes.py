@@ -449,6 +449,10 @@ _RUNS = {
     "be reading it. Choose a different name, or remove the file first.",
     "no-tokenizer": "A tokenizer is a `tokenizer.json` of the library `tokenizers`, a folder that contains one, "
     "or `bytes`.",
+    "other-tokenizer": "A run does not keep the tokenizer of its tokens, only its name and digest. `generate` needs "
+    "this file, and no other. Runs on bytes need none.",
+    "not-text": "`generate` continues text, and the run trained a model of something else.",
+    "no-prompt": "A language model predicts the token after others, so there must be one.",
     "unknown-token": "The tokenizer does not have the token that should end documents, or none with a common name. "
     "Name one with `--end`.",
     "no-text": "The sources contain no documents. The notes list what was skipped, with the reasons.",

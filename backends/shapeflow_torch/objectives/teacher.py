@@ -7,9 +7,8 @@ from torch import Tensor
 
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.devices import autocast
-from shapeflow_torch.models import build
+from shapeflow_torch.frozen import frozen
 from shapeflow_torch.objectives.parts import Asked, Site
-from shapeflow_torch.reading import Reader
 from shapeflow_torch.weight_files import read_file
 
 
@@ -20,13 +19,7 @@ class Teacher:
         """Read the file that a plan names. Raises Refused `teacher-missing`, `teacher-broken`, `teacher-changed`."""
         self._site, self.sha256 = site, sha256
         weights, tensors = read_file(site.root / file, sha256)
-        ledger = weights.ledger()
-        self.net = build(weights.model, ledger, site.device, site.dtype).eval().requires_grad_(False)
-        with torch.no_grad():
-            for name, parameter in self.net.named_parameters():
-                parameter.copy_(tensors[name])
-        self.net.slots = dict(ledger.slots)
-        self.net.readings = Reader().frozen(ledger, dict(self.net.named_parameters()), site.device, site.dtype)
+        self.net = frozen(weights, tensors, site.device, site.dtype)
         self._side, vocabulary = weights.facts().image, weights.facts().vocabulary
         self._tokens = None if vocabulary is None else vocabulary - weights.reserved
 
