@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "laws.joint": {*BASE, "laws.fitting", "laws.logs"},
     "laws": {*BASE, *LAWS},
     "registry": BASE,
-    "stages": {*BASE, "language", "laws.fitting", "registry"},
+    "stages": {*BASE, "foreign", "language", "laws.fitting", "registry"},
     "compiler": {*BASE, "language", "laws.fitting", "stages"},
     "running": {*BASE, "compiler", "registry", "stages"},
     "api": {*BASE, "compiler", "foreign", "running"},

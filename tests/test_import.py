@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sources import compiled
+from sources import compiled, refused
 from teachers import write_file
 
 from shapeflow.base.diagnostics import Refused
@@ -147,6 +147,31 @@ def test_every_byte_is_kept_and_no_tensor_library_is_used(
     budget 4 steps
     """
     assert compiled(tmp_path, text).start is not None
+
+
+def test_a_folder_stands_for_the_file_that_an_import_writes(tmp_path: Path) -> None:
+    save(tmp_path / "llama", LLAMA, TENSORS)
+    import_weights(tmp_path / "llama", tmp_path / "first.safetensors")
+    text = """
+    model transformer(depth: 2, width: 16, heads: 4, kv_ratio: 2, mlp_ratio: 2.5, rope_base: 5e5, norm_eps: 1e-5)
+    data python_source(batch: 256 tokens)
+    objective distill(teacher: "{0}")
+    axis context in [16] tokens via context_grow
+    traversal fixed((context: 16 tokens))
+    start from "{0}"
+    budget 4 steps
+    """
+    folder, file = (compiled(tmp_path, text.format(name)) for name in ("llama", "first.safetensors"))
+    assert folder.start is not None
+    assert file.start is not None
+    assert folder.start.sha256 == file.start.sha256 == read_weights(tmp_path / "first.safetensors").sha256
+    (one,), (other,) = folder.objectives.values(), file.objectives.values()
+    assert {**one.settings, "teacher": ""} == {**other.settings, "teacher": ""}
+    save(tmp_path / "llama", {**LLAMA, "attention_bias": True}, TENSORS)
+    wrong = refused(tmp_path, text.format("llama"))
+    assert [each.code for each in wrong] == ["cannot-import"]
+    assert wrong[0].at is not None
+    assert wrong[0].at.span.text == '"llama"'
 
 
 @pytest.mark.parametrize(

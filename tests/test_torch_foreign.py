@@ -144,6 +144,7 @@ def test_a_model_of_transformers_is_imported(tmp_path: Path) -> None:
     digest = read_weights(tmp_path / "own.safetensors").sha256
     own = Teacher("own.safetensors", digest, Site(tmp_path, CPU, torch.float32))
     tokens = torch.randint(0, 100, (2, 24), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(own.answer(tokens), Teacher("hf", digest, Site(tmp_path, CPU, torch.float32)).answer(tokens))
     with torch.no_grad():
         wanted, found = theirs(tokens).logits, own.net(tokens)
     assert float((wanted - found).abs().max()) < 1e-5 < float(wanted.abs().max())

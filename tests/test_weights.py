@@ -321,7 +321,7 @@ def test_a_teachers_slots_are_those_of_its_model(changed: dict[str, Any], tmp_pa
     ("objective", "code"),
     [
         ('distill(teacher: "nothing.safetensors")', "teacher-missing"),
-        ('distill(teacher: ".")', "teacher-broken"),
+        ('distill(teacher: ".")', "cannot-import"),
         ('distill(teacher: "t.safetensors", temperature: 0)', "out-of-range"),
         ('distill(teacher: "t.safetensors", sha256: "0")', "unknown-setting"),
         ('distill(teacher: "t.safetensors", forward: (image: 1))', "unknown-setting"),

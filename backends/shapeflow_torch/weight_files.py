@@ -11,18 +11,18 @@ from safetensors.torch import load as read_tensors
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.foreign.weights_at import bytes_at, start_at
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Start
-from shapeflow.ir.weights import Weights, broken, of_start, read_start, read_weights
+from shapeflow.ir.weights import Weights, broken, of_start
 from shapeflow_torch.surgery import Kept
 
 
 def read_file(path: Path, sha256: str) -> tuple[Weights, dict[str, Tensor]]:
-    """Return what the file of a teacher says of its model, and its tensors. `sha256`: the digest in the plan.
+    """Return what the file or folder of a teacher says of its model, and its tensors. `sha256`: the digest in the plan.
 
-    Raises Refused `teacher-missing`, `teacher-broken`, `teacher-changed`."""
-    weights = read_weights(path)
-    data = path.read_bytes()
+    Raises Refused `teacher-missing`, `teacher-broken`, `teacher-changed`, and for a folder `cannot-import`."""
+    weights, data = bytes_at(path)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise _teacher_changed(path, sha256)
     try:
@@ -56,7 +56,7 @@ def require_start(start: Start, root: Path) -> None:
     """Check that the weights that a plan starts from are there and unchanged. Raises Refused `start-missing`,
     `start-broken`, `start-changed`."""
     path = root / start.file
-    if read_start(path).sha256 != start.sha256:
+    if start_at(path).sha256 != start.sha256:
         raise _start_changed(start, path)
 
 

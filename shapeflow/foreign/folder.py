@@ -104,6 +104,8 @@ def _sharded(folder: Path) -> list[Path]:
     for name in names:
         if name != os.path.basename(name) or not name.endswith(".safetensors"):
             _broken(index, f"it names the file `{name}`, which is not a safetensors file in its folder")
+        if not (folder / name).is_file():
+            _broken(index, f"there is no file `{name}`")
     found = [folder / name for name in names]
     tables = {name: set(_table(folder / name)) for name in names}
     for tensor, name in places.items():

@@ -67,13 +67,23 @@ def import_weights(place: Path, output: Path) -> Imported:
         if real(file) == real(output):
             message, help_ = f"`{output}` is a file of the model itself", "name another file with `-o`"
             raise Refused(Diagnostic("cannot-import", message, place=str(output), help=help_))
+    architecture, weights, parts = _translated(found)
+    write_pieces(output, _bytes(weights, parts))
+    return Imported(weights, len(parts), sentence_of(architecture))
+
+
+def read_foreign(place: Path) -> tuple[Weights, Iterator[bytes]]:
+    """The description of a model of another library, and the bytes of the file that an import writes. Raises Refused
+    `cannot-import`, `cannot-read`; the iterator raises `cannot-read`."""
+    _, weights, parts = _translated(open_foreign(place))
+    return weights, _bytes(weights, parts)
+
+
+def _translated(found: Foreign) -> tuple[Transformer | Vit, Weights, dict[str, Part]]:
+    """The model of ours, its description, and where its tensors are. Raises Refused `cannot-import`."""
     architecture, facts, adapter, found = _understood(found)
     weights = _described(found, architecture, facts)
-    parts = _parts(found, adapter, weights.ledger())
-    sizes = weights.ledger().tensors()
-    head = table_bytes(weights, {name: (part.written, sizes[name]) for name, part in parts.items()})
-    write_pieces(output, _bytes(head, parts))
-    return Imported(weights, len(parts), sentence_of(architecture))
+    return architecture, weights, _parts(found, adapter, weights.ledger())
 
 
 def _understood(found: Foreign) -> tuple[Transformer | Vit, DataFacts, Adapter, Foreign]:
@@ -146,8 +156,10 @@ def _split(piece: Piece, names: tuple[str, ...], ours: Mapping[str, tuple[int, .
     return found
 
 
-def _bytes(head: bytes, parts: Mapping[str, Part]) -> Iterator[bytes]:
-    yield head
+def _bytes(weights: Weights, parts: Mapping[str, Part]) -> Iterator[bytes]:
+    """The bytes of a file of weights. Raises Refused `cannot-read`."""
+    sizes = weights.ledger().tensors()
+    yield table_bytes(weights, {name: (part.written, sizes[name]) for name, part in parts.items()})
     for part in parts.values():
         own = _read(part.file, part.begin, part.end)
         if part.sum is None:

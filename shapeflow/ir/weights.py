@@ -113,17 +113,11 @@ def read_weights(path: Path) -> Weights:
     return weights
 
 
-def read_start(path: Path) -> Weights:
-    """The same for the weights that a run starts from. Raises Refused `start-missing` or `start-broken`."""
-    try:
-        return read_weights(path)
-    except Refused as refused:
-        raise of_start(refused) from None
-
-
 def of_start(refused: Refused) -> Refused:
     """What is said of the file of a teacher, of weights that a run starts from: they have codes of their own."""
-    (wrong,) = refused.diagnostics
+    wrong = refused.diagnostics[0]
+    if not wrong.code.startswith("teacher-"):
+        return refused
     where, notes = wrong.place, wrong.notes
     if wrong.code == "teacher-missing":
         help_ = "make one with `shapeflow export` or `shapeflow import`; paths are relative to the `.shape` file"
