@@ -27,7 +27,7 @@ def model_of(found: Foreign) -> tuple[Transformer, DataFacts]:
     """The model of a folder of `transformers`, and what it needs of data. Raises Refused `cannot-import`, which names
     the key."""
     config, kind = found.config, found.config.get("model_type")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         _no_type(found, kind)
     names = config.get("architectures")
     if names is not None and names != [TYPES[kind]]:
