@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from shapeflow.foreign.adapters import HF_LLAMA
 from shapeflow.foreign.folder import Foreign
+from shapeflow.foreign.numbers import COUNT, is_count, is_positive, ratio_of
 from shapeflow.ir.parameters import DataFacts
 from shapeflow.models.transformer import Transformer
 
@@ -54,15 +54,6 @@ def model_of(found: Foreign) -> tuple[Transformer, DataFacts]:
         norm_eps=_number(found, "rms_norm_eps", config.get("rms_norm_eps")),
     )
     return model, DataFacts(kind="text", vocabulary=_count(found, "vocab_size"))
-
-
-def ratio_of(found: Foreign, units: int, width: int, key: str) -> float:
-    """The ratio whose product with the width is exactly a number of hidden units. Raises Refused."""
-    ratio = units / width
-    for one in (ratio, math.nextafter(ratio, 0.0), math.nextafter(ratio, math.inf)):
-        if one * width == units:
-            return one
-    found.refuse(f"no ratio times {width} is exactly {units}", "import a model with other sizes", place=key)
 
 
 def _no_type(found: Foreign, kind: Any) -> NoReturn:
@@ -113,13 +104,13 @@ def _rope(found: Foreign) -> float:
 def _count(found: Foreign, key: str, default: int | None = None) -> int:
     value = found.config.get(key)
     value = default if value is None else value
-    if type(value) is not int or value < 1:
-        _refuse(found, key, value, "a whole number above 0")
-    return int(value)
+    if not is_count(value):
+        _refuse(found, key, value, COUNT)
+    return value
 
 
 def _number(found: Foreign, key: str, value: Any) -> float:
-    if type(value) not in (int, float) or not (math.isfinite(value) and value > 0):
+    if not is_positive(value):
         _refuse(found, key, value, "a number above 0")
     return float(value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -10,6 +9,7 @@ from typing import Any, NoReturn
 import attrs
 
 from shapeflow.foreign.folder import Foreign, Piece
+from shapeflow.foreign.numbers import COUNT, is_count, is_positive, ratio_of
 from shapeflow.ir.parameters import DataFacts
 from shapeflow.ir.tensor_table import WIDTHS
 from shapeflow.models.vit import Vit
@@ -80,7 +80,7 @@ def model_of(found: Foreign) -> tuple[Vit, DataFacts, Foreign]:
         width=width,
         patch=patch,
         head_width=width // heads,
-        mlp_ratio=_ratio(found, units, width),
+        mlp_ratio=ratio_of(found, units, width, "mlp_ratio"),
         pool="cls" if token else "mean",
         registers=registers,
         norm_eps=_eps(found),
@@ -119,17 +119,10 @@ def _sizes(found: Foreign) -> tuple[int, int, int]:
     return width, units, depth
 
 
-def _ratio(found: Foreign, units: int, width: int) -> float:
-    for one in (ratio := units / width, math.nextafter(ratio, 0.0), math.nextafter(ratio, math.inf)):
-        if one * width == units:
-            return one
-    found.refuse(f"no ratio times {width} is exactly {units}", "import a model with other sizes", place="mlp_ratio")
-
-
 def _eps(found: Foreign) -> float:
     """The eps of the norms: that of our own export, or the one of `timm`."""
     eps = found.config.get("norm_eps", 1e-6)
-    if type(eps) not in (int, float) or not (math.isfinite(eps) and eps > 0):
+    if not is_positive(eps):
         _refuse(found, "norm_eps", eps, "must be a number above 0")
     return float(eps)
 
@@ -157,9 +150,9 @@ def _folded(found: Foreign, patches: int, prefix: int, registers: int) -> Foreig
 
 def _count(found: Foreign, given: Mapping[str, Any], key: str) -> int:
     value = given[key]
-    if type(value) is not int or value < 1:
-        _refuse(found, key, value, "must be a whole number above 0")
-    return int(value)
+    if not is_count(value):
+        _refuse(found, key, value, f"must be {COUNT}")
+    return value
 
 
 def _refuse(found: Foreign, key: str, value: Any, why: str) -> NoReturn:
