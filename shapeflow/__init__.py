@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from shapeflow.api import check, compile, export, run, simulate
+    from shapeflow.api import check, compile, export, import_weights, run, simulate
     from shapeflow.base.diagnostics import Diagnostic, Refused, Report
     from shapeflow.base.settings import setting
     from shapeflow.base.shapes import Shape, Value
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from shapeflow.running.session import Session, follow
 
 _NAMES = {
-    "api": ("check", "compile", "export", "run", "simulate"),
+    "api": ("check", "compile", "export", "import_weights", "run", "simulate"),
     "base.diagnostics": ("Diagnostic", "Refused", "Report"),
     "base.settings": ("setting",),
     "base.shapes": ("Shape", "Value"),
@@ -142,6 +142,7 @@ __all__ = [
     "execute",
     "export",
     "follow",
+    "import_weights",
     "run",
     "setting",
     "simulate",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.compiler import compile_file
@@ -16,6 +16,9 @@ from shapeflow.running.memory import needs
 from shapeflow.running.options import Options
 from shapeflow.running.runs import read_run
 from shapeflow.running.verdicts import Checked
+
+if TYPE_CHECKING:
+    from shapeflow.foreign.imported import Imported
 
 
 def compile(path: str | Path, sentences: Sequence[str] = (), report: Report | None = None) -> Plan:
@@ -90,3 +93,11 @@ def export(folder: str | Path, path: str | Path, target: str = "shapeflow", **ch
     Returns what was written. Raises `shapeflow.Refused`."""
     plan = read_run(Path(folder)).plan
     return backend("torch")().export(plan, Path(folder), Path(path), target, **choices)
+
+
+def import_weights(model: str | Path, path: str | Path) -> Imported:
+    """Write the weights of a folder of `transformers` or `timm`, or of a `.safetensors` file next to its config, to a
+    file that a plan can start from. Returns what was written. Raises `shapeflow.Refused`."""
+    from shapeflow.foreign.imported import import_weights as imported
+
+    return imported(Path(model), Path(path))

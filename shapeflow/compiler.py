@@ -21,6 +21,7 @@ from shapeflow.base.diagnostics import Label, Refused, Report, Source, Span
 from shapeflow.base.files import read_text
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
+from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_check import faults
@@ -110,11 +111,33 @@ def compile_program(program: Program, report: Report) -> Plan | None:
 
 def compile_by(laws: Laws, program: Program, report: Report) -> Plan | None:
     """The plan of a program whose laws and credits have been found. None after reporting errors."""
-    route = traverse(program, laws, report)
+    laws = _entered(laws, program, report)
+    route = None if report.failed else traverse(program, laws, report)
     if route is None or report.failed:
         return None
     _unreached(program, laws, route, report)
     return _lowered(program, laws, route, report)
+
+
+def _entered(laws: Laws, program: Program, report: Report) -> Laws:
+    """The laws from the error on at which the weights that a program starts from enter them. Unchanged for a program
+    that starts from new weights, and after reporting `missing-start`, `no-way` or `laws-from-scratch`."""
+    if program.first is None or not (laws or laws.mixture):
+        return laws
+    at = program.spans["start from"]
+    if laws.mixture is not None or not all(isinstance(law, Law) for law in laws.values()):
+        message, help_ = "these laws are of training from scratch only", "use power laws, or start from new weights"
+        report.error("laws-from-scratch", message, at, "enters them at a later error", help=help_)
+    elif program.start is None:
+        message, why = "the error of the first weights is not known", "laws are entered at this error"
+        report.error("missing-start", message, at, why, help="measure it, and add it: `start at error 1.2`")
+    elif below := [shape for shape, law in laws.items() if law.floor >= program.start]:
+        message = f"the law of {below[0].written(program.units)} never reaches error {program.start:.4g}"
+        help_ = "raise the error, or leave this candidate out"
+        report.error("no-way", message, program.spans["start"], "where the weights enter the laws", help=help_)
+    else:
+        return laws.entered(program.start)
+    return laws
 
 
 def compile_still(laws: Laws, program: Program, shape: Shape, report: Report) -> Plan | None:
@@ -152,9 +175,9 @@ def compile_route(program: Program, route: Route, budget: Amount, report: Report
 
 
 def constant(program: Program) -> Program:
-    """The program without what changes training near the end of a run: the schedule, the cooldown, and later weights of
-    the corpora."""
-    return attrs.evolve(program, schedule=None, cooldown=None, weights=())
+    """The program without what no law describes: what changes training near the end of a run (the schedule, the
+    cooldown, and later weights of the corpora), and the weights that it starts from."""
+    return attrs.evolve(program, schedule=None, cooldown=None, weights=(), first=None, start_path=None)
 
 
 def laws_of(program: Program, report: Report) -> Mapping[Shape, AnyLaw]:

@@ -50,7 +50,11 @@ SENTENCES: Mapping[str, str] = {
     "budget": "The length of the run: FLOPs, steps, tokens, samples, epochs, or with a `profile` seconds, minutes "
     "or hours. Only steps of training count: evaluation and checkpoints take time in addition. A run takes the planned "
     "number of steps; it does not stop by the clock.",
-    "start": "The error at which planning starts. Needed for stated laws; fitted laws include it.",
+    "start": "`start at error 120%`: the error at which planning starts. Needed for stated laws; fitted laws include "
+    'it. `start from "first.safetensors"`: the weights that the first stage starts from, a file of `shapeflow export` '
+    "or `shapeflow import`. The plan holds its digest, and its sizes must be those of the first stage. Laws are of "
+    "training from scratch, so a file that has laws then needs both: each law is entered at that error. `sweep`, "
+    "`pilot`, `probe`, `profile` and `compare` train from scratch.",
     "stop": "The error at which the plan may end before its budget.",
     "schedule": "How the learning rate changes over the whole run after the warm-up, counted in steps. Default: "
     "`constant`. A schedule that lowers the rate cannot be combined with a `cooldown`. Laws are for a constant rate: "

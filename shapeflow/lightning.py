@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shapeflow_torch.adopt.adapters import HF_LLAMA
+    from shapeflow.foreign.adapters import HF_LLAMA
     from shapeflow_torch.adopt.lightning import PlanCallback
 
-_HOMES = {"HF_LLAMA": "adopt.adapters", "PlanCallback": "adopt.lightning"}
+_HOMES = {"HF_LLAMA": "shapeflow.foreign.adapters", "PlanCallback": "shapeflow_torch.adopt.lightning"}
 
 __all__ = ["HF_LLAMA", "PlanCallback"]
 
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module `shapeflow.lightning` has no attribute `{name}`")
     from importlib import import_module
 
-    return getattr(import_module(f"shapeflow_torch.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -7,16 +7,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shapeflow_torch.adopt.adapters import HF_LLAMA, TIMM_VIT, Adapter, Layout
+    from shapeflow.foreign.adapters import HF_LLAMA, TIMM_VIT, Adapter, Layout
     from shapeflow_torch.adopt.cells import verify
     from shapeflow_torch.adopt.grow import Grown, become, grow
     from shapeflow_torch.adopt.sampler import PlanSampler, Windows
 
 _HOMES = {
-    **dict.fromkeys(("HF_LLAMA", "TIMM_VIT", "Adapter", "Layout"), "adopt.adapters"),
-    **dict.fromkeys(("Grown", "become", "grow"), "adopt.grow"),
-    **dict.fromkeys(("PlanSampler", "Windows"), "adopt.sampler"),
-    "verify": "adopt.cells",
+    **dict.fromkeys(("HF_LLAMA", "TIMM_VIT", "Adapter", "Layout"), "shapeflow.foreign.adapters"),
+    **dict.fromkeys(("Grown", "become", "grow"), "shapeflow_torch.adopt.grow"),
+    **dict.fromkeys(("PlanSampler", "Windows"), "shapeflow_torch.adopt.sampler"),
+    "verify": "shapeflow_torch.adopt.cells",
 }
 
 __all__ = ["HF_LLAMA", "TIMM_VIT", "Adapter", "Grown", "Layout", "PlanSampler", "Windows", "become", "grow", "verify"]
@@ -27,7 +27,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module `shapeflow.torch` has no attribute `{name}`")
     from importlib import import_module
 
-    return getattr(import_module(f"shapeflow_torch.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

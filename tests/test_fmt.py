@@ -255,6 +255,7 @@ SENTENCE = st.one_of(
     words("stage", SHAPE, "with", listed(words(QUANTITY, SHAPE), ",", 1), "until", "end"),
     words("stop", "when", COMPARISON),
     words("start", "at", "error", VALUE),
+    words('start from "d"'),
     words("evaluate", "every", VALUE),
     words("cooldown", VALUE),
     words("weights", VALUE, "from", VALUE),

@@ -301,7 +301,7 @@ def test_sentences_on_the_language_page_parse() -> None:
         re.findall(r"^`(stage[^`]+)`", page, re.MULTILINE),
     )
     samples = [*table, *blocks, *blended]
-    assert len(samples) == 29
+    assert len(samples) == 30
     for sample in samples:
         read(sample)
 

@@ -11,15 +11,13 @@ import peers
 import pytest
 import torch
 from plans import toy_image_plan, toy_text_plan
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch_tools import CPU
 
 from shapeflow.api import run
 from shapeflow.cli import answer
 from shapeflow.ir.weights import read_weights
 from shapeflow.transitions.context_grow import ContextGrow
-from shapeflow_torch.adopt.adapters import HF_LLAMA
-from shapeflow_torch.adopt.cells import cells, split
 from shapeflow_torch.objectives import Site
 from shapeflow_torch.objectives.teacher import Teacher
 
@@ -34,6 +32,19 @@ def ours(folder: Path) -> Teacher:
 def exported(folder: Path, target: str) -> Path:
     assert answer(["export", str(folder), "-o", str(folder.parent / target), "--as", target]) == 0
     return folder.parent / target
+
+
+def assert_imported(folder: Path, own: Path) -> None:
+    """A folder imports to the tensors, sizes and slots of a file of our own."""
+    assert answer(["import", str(folder), "-o", str(own.parent / "back.safetensors")]) == 0
+    wanted, found = load_file(own), load_file(own.parent / "back.safetensors")
+    assert wanted.keys() == found.keys()
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    before, after = read_weights(own), read_weights(own.parent / "back.safetensors")
+    assert before.parameters == after.parameters
+    if not before.reading:
+        assert before.sizes == after.sizes
+    assert before.slots["norm.eps"] == pytest.approx(after.slots["norm.eps"], rel=1e-15)
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +71,9 @@ def test_transformers_computes_the_same_logits(text: Path, tmp_path: Path, tied:
     with torch.no_grad():
         wanted, found = own.answer(tokens), theirs(tokens).logits
     assert float((wanted - found).abs().max()) < 1e-5 < float(wanted.abs().max())
-    # Back: each tensor is unchanged.
-    ledger, written = read_weights(folder.parent / "own.safetensors").ledger(), dict(theirs.state_dict())
-    values = load_file(folder.parent / "own.safetensors")
-    back: dict[str, Any] = {}
-    for cell in cells(HF_LLAMA, ledger):
-        back |= split(cell, written[cell.theirs], ledger.tensors())
-    assert back.keys() == values.keys()
-    assert all(torch.equal(back[name], values[name]) for name in values)
+    # Back, as the library saves it: each tensor is unchanged.
+    theirs.save_pretrained(folder.parent / "saved")
+    assert_imported(folder.parent / "saved", folder.parent / "own.safetensors")
 
 
 @pytest.mark.parametrize("model", [{}, {"pool": "cls", "registers": 2}, {"registers": 1}])
@@ -87,6 +93,61 @@ def test_timm_computes_the_same_logits(tmp_path: Path, model: dict[str, Any]) ->
     assert float((wanted - found).abs().max()) < 1e-6
     assert about["model_args"]["patch_size"] == 2
     assert "strict=True" in (folder / "README.md").read_text()
+    # Back, with the views applied: the same function.
+    assert answer(["import", str(folder), "-o", str(tmp_path / "back.safetensors")]) == 0
+    digest = read_weights(tmp_path / "back.safetensors").sha256
+    back = Teacher("back.safetensors", digest, Site(tmp_path, CPU, torch.float32))
+    assert torch.equal(back.answer(images), wanted)
+
+
+@pytest.mark.parametrize("choices", [{}, {"reg_tokens": 2}, {"class_token": False, "global_pool": "avg"}])
+def test_a_model_of_timm_is_imported(tmp_path: Path, choices: dict[str, Any]) -> None:
+    """With timm's own positions of class token and registers, which are added to these."""
+    timm = peers.timm_module("timm.models.vision_transformer")
+    torch.manual_seed(0)
+    arguments = {"img_size": 16, "patch_size": 4, "num_classes": 5, "num_heads": 2, **choices}
+    theirs = timm.VisionTransformer(embed_dim=32, depth=2, fc_norm=False, **arguments).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.05)
+    (tmp_path / "timm").mkdir()
+    save_file(theirs.state_dict(), tmp_path / "timm/model.safetensors")
+    config = {"architecture": "VisionTransformer", "model_args": arguments}
+    (tmp_path / "timm/config.json").write_text(json.dumps(config))
+    assert answer(["import", str(tmp_path / "timm"), "-o", str(tmp_path / "own.safetensors")]) == 0
+    digest = read_weights(tmp_path / "own.safetensors").sha256
+    own = Teacher("own.safetensors", digest, Site(tmp_path, CPU, torch.float32))
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted, found = theirs(images), own.net(images)
+    assert float((wanted - found).abs().max()) < 1e-5 < float(wanted.abs().max())
+
+
+def test_a_model_of_transformers_is_imported(tmp_path: Path) -> None:
+    """One that shapeflow did not make, with shared heads, a head of its own, and another base and eps."""
+    transformers = peers.transformers()
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=72,
+        vocab_size=100,
+        rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 500000.0},
+        tie_word_embeddings=False,
+    )
+    theirs = transformers.LlamaForCausalLM(config).eval()
+    theirs.save_pretrained(tmp_path / "hf")
+    assert answer(["import", str(tmp_path / "hf"), "-o", str(tmp_path / "own.safetensors")]) == 0
+    digest = read_weights(tmp_path / "own.safetensors").sha256
+    own = Teacher("own.safetensors", digest, Site(tmp_path, CPU, torch.float32))
+    tokens = torch.randint(0, 100, (2, 24), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(own.answer(tokens), Teacher("hf", digest, Site(tmp_path, CPU, torch.float32)).answer(tokens))
+    with torch.no_grad():
+        wanted, found = theirs(tokens).logits, own.net(tokens)
+    assert float((wanted - found).abs().max()) < 1e-5 < float(wanted.abs().max())
 
 
 def test_what_another_library_cannot_hold(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,9 @@ from plans import toy_image_plan
 from torch_tools import machine, parameters, relative, shake
 
 from shapeflow.base.diagnostics import Refused
+from shapeflow.foreign.cells import cells
 from shapeflow.torch import TIMM_VIT, grow
-from shapeflow_torch.adopt.cells import cells, joined, parameters_of
+from shapeflow_torch.adopt.cells import joined, parameters_of
 from shapeflow_torch.machine import TorchMachine
 
 LEGS = (({"width": 32, "depth": 2}, 4), ({"width": 48, "depth": 2}, 3), ({"width": 48, "depth": 3}, 3))

@@ -22,11 +22,11 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.weights import read_weights
 from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
+from shapeflow_torch import weight_files
 from shapeflow_torch.data import open_data
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.machine import TorchMachine
-from shapeflow_torch.objectives import teacher as teachers
 from shapeflow_torch.objectives.distill import Distill, divergence
 from shapeflow_torch.objectives.teacher import Teacher
 
@@ -141,8 +141,8 @@ def test_a_teacher_is_read_asked_and_charged_once(
     trained: Path, asked: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    reading = teachers.read_tensors
-    monkeypatch.setattr(teachers, "read_tensors", lambda data: read.append(len(data)) or reading(data))
+    reading = weight_files.read_tensors
+    monkeypatch.setattr(weight_files, "read_tensors", lambda data: read.append(len(data)) or reading(data))
     plan = compiled(trained, TWICE)
     made = machine(plan, trained)
     assert len(read) == 1, "in the whole plan"

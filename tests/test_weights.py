@@ -18,7 +18,8 @@ from shapeflow.base.diagnostics import Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts, Teacher
-from shapeflow.ir.weights import LONGEST, Weights, metadata, read_weights
+from shapeflow.ir.tensor_table import LONGEST
+from shapeflow.ir.weights import Weights, metadata, read_weights
 from shapeflow.models.vit import Vit
 from shapeflow.objectives.cross_entropy import CrossEntropy
 from shapeflow.objectives.distill import Distill
@@ -320,7 +321,7 @@ def test_a_teachers_slots_are_those_of_its_model(changed: dict[str, Any], tmp_pa
     ("objective", "code"),
     [
         ('distill(teacher: "nothing.safetensors")', "teacher-missing"),
-        ('distill(teacher: ".")', "teacher-broken"),
+        ('distill(teacher: ".")', "cannot-import"),
         ('distill(teacher: "t.safetensors", temperature: 0)', "out-of-range"),
         ('distill(teacher: "t.safetensors", sha256: "0")', "unknown-setting"),
         ('distill(teacher: "t.safetensors", forward: (image: 1))', "unknown-setting"),

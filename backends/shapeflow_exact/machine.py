@@ -151,6 +151,9 @@ def _check(plan: Plan) -> None:
             why = f"its {part} is {found}, not `{name}`"
             raise Refused(_not_exact(why, "train it: leave out `--machine exact`"))
     assert plan.optimizer is not None
+    if plan.start is not None:
+        why = f"it starts from the weights in `{plan.start.file}`, and theory starts at zero"
+        raise Refused(_not_exact(why, "leave out `start from`, or `--machine exact`"))
     wrong = beyond_plain_sgd(plan.optimizer.name, plan.optimizer.settings)
     if wrong:
         why = f"its `sgd` has {', '.join(f'`{name}`' for name in wrong)}, which theory does not describe"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shapeflow_torch.data.images import Images
     from shapeflow_torch.data.windows import Windows
     from shapeflow_torch.export import Exported
+    from shapeflow_torch.generate import Generated
     from shapeflow_torch.models.parts import Net
     from shapeflow_torch.optimizers.parts import Optimizer
 
@@ -62,6 +63,12 @@ class TorchBackend:
         if target != "shapeflow":
             return export_as(plan, folder, path, target, **choices)
         return export(plan, folder, path, **choices)
+
+    def generate(self, plan: Plan, folder: Path, prompt: Sequence[int], count: int, **choices: Any) -> Generated:
+        """Continue some tokens with the model of a run; see `shapeflow_torch.generate.generate`."""
+        from shapeflow_torch.generate import generate
+
+        return generate(plan, folder, prompt, count, **choices)
 
     def fork(self, source: Path, plan: Plan, folder: Path) -> None:
         """Create a run folder in which a plan continues from the end of a finished run; see

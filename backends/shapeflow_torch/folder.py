@@ -30,6 +30,7 @@ from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, PLAN
 from shapeflow_torch.checkpoint import newest, step_of, tidy
 from shapeflow_torch.choices import Choices
 from shapeflow_torch.lineage import earlier_plan, hand_over, lines_until
+from shapeflow_torch.weight_files import require_start
 
 
 @attrs.frozen
@@ -45,7 +46,8 @@ def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callabl
     """Prepare a folder for a run.
 
     Raises Refused `run-exists`, `no-run`, `other-machine`, `broken-checkpoint`, `foreign-checkpoint`, `data-changed`,
-    `other-history`, before anything is written; and `cannot-write`, `disk-full`.
+    `other-history`, `start-missing`, `start-broken`, `start-changed`, before anything is written; and `cannot-write`,
+    `disk-full`.
     """
     folder, resume = choices.folder, choices.options.resume or restarted(choices)
     require_startable(folder, resume, "torch")
@@ -56,6 +58,8 @@ def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callabl
         return Start(found, outcome)
     if resume and (folder / DATA).exists():
         check_data(folder, data)
+    if found is None and plan.start is not None:
+        require_start(plan.start, choices.options.root)
     _clear(folder, plan, found)
     if before is not None:
         hand_over(folder, before, plan, found)

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import require_empty, write_folder
+from shapeflow.foreign.adapters import HF_LLAMA, TIMM_VIT, Adapter
+from shapeflow.foreign.cells import cells
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.weights import Weights
-from shapeflow_torch.adopt.adapters import HF_LLAMA, TIMM_VIT, Adapter
-from shapeflow_torch.adopt.cells import cells, joined, sizes_of
+from shapeflow_torch.adopt.cells import joined, sizes_of
 from shapeflow_torch.export import Exported, gathered
 from shapeflow_torch.reading import Reader
 

@@ -36,6 +36,7 @@ from shapeflow_torch.optimizers import optimizer_of
 from shapeflow_torch.reading import Reader
 from shapeflow_torch.surgery import Kept, move, operate, rehearsed
 from shapeflow_torch.team import Team
+from shapeflow_torch.weight_files import first_weights
 
 _SIGNALS = tuple(number.name for number in SIGNALS)
 
@@ -61,7 +62,7 @@ class TorchMachine:
         around: Callable[[int], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> None:
         """`stop`: returns the name of the signal that asks for a stop, or None; it is called once per step. `root`:
-        base directory of relative teacher paths; all teachers are read here, even those that only later stages need.
+        base directory of relative paths of weights; all teachers are read here, even those that only later stages need.
         `saving`: how steps save memory; by default they do not. `around`: what each step is made inside of, called
         with the step's number, counted from 1.
 
@@ -76,6 +77,7 @@ class TorchMachine:
         self._dtype, self._compiled, self._stop, self._around = dtype, compiled, stop, around
         self._saving = saving or Saving()
         self._stopping: str | None = None
+        self._root = root
         if compiled:
             allow_graphs(plan)
         self._reader, self._cursor = Reader(), Cursor(plan)
@@ -93,7 +95,11 @@ class TorchMachine:
         """Norm of all gradients of the last step, before clipping."""
 
     def take(self, stage: Stage) -> None:
-        self._become(first_ledger(self.plan), self.plan.seed)
+        """See `Machine`. Raises Refused `start-missing`, `start-broken`, `start-changed`, `start-mismatch`."""
+        ledger, kept = first_ledger(self.plan), None
+        if self.plan.start is not None:
+            kept = first_weights(self.plan.start, self._root, ledger, self.team.device, self._dtype)
+        self._become(ledger, self.plan.seed if kept is None else kept)
         self.resumable, self._stage = None, 0
 
     def apply(self, transition: Transition, stage: Stage) -> None:

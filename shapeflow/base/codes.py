@@ -89,6 +89,18 @@ _COMPONENTS = {
     "`--resume`, or export the weights as they are.",
     "teacher-changed": "The teacher's file is not the one that the plan was compiled with: the digests differ. Restore "
     "the old file, or compile the plan again.",
+    "start-missing": "The file of weights that a run starts from does not exist. Paths are relative to the `.shape` "
+    "file, or to the plan if it is run without its source. A resumed run does not need the file.",
+    "start-broken": "The file is not a safetensors file written by `shapeflow export` or `shapeflow import`, is "
+    "truncated, or contradicts itself.",
+    "start-mismatch": "A run starts from weights of its own model, in the sizes of its first stage: nothing is cut, "
+    "padded or left out. Let the plan begin in the shape of the file. A switch can change it later.",
+    "start-changed": "The file of weights that the run starts from is not the one that the plan was compiled with: the "
+    "digests differ. Restore the old file, or compile the plan again.",
+    "start-left-out": "A warning: runs for fitting laws, and runs that are compared by the compute they need, start "
+    "from new weights, because laws are of training from scratch.",
+    "laws-from-scratch": "A plan that starts from weights enters each law at the error of these weights. This is "
+    "possible for power laws only: a law of mixtures, and a law that is a table, describe training from its start.",
     "wrong-data": "Model, objective, metric, axis and data do not fit together: images, text and vectors each have "
     "their own.",
     "no-document-ends": "The model attends within documents, but the ends of documents are unknown: the data has no "
@@ -438,6 +450,10 @@ _RUNS = {
     "be reading it. Choose a different name, or remove the file first.",
     "no-tokenizer": "A tokenizer is a `tokenizer.json` of the library `tokenizers`, a folder that contains one, "
     "or `bytes`.",
+    "other-tokenizer": "A run does not keep the tokenizer of its tokens, only its name and digest. `generate` needs "
+    "this file, and no other. Runs on bytes need none.",
+    "not-text": "`generate` continues text, and the run trained a model of something else.",
+    "no-prompt": "A language model predicts the token after others, so there must be one.",
     "unknown-token": "The tokenizer does not have the token that should end documents, or none with a common name. "
     "Name one with `--end`.",
     "no-text": "The sources contain no documents. The notes list what was skipped, with the reasons.",
@@ -489,6 +505,8 @@ _RUNS = {
     "of yours is lost.",
     "cannot-export": "The other library's model does not compute what the run's model does, so its folder would hold "
     "other logits. `shapeflow export --as shapeflow` holds any model.",
+    "cannot-import": "No model of ours computes what the model of the other library does, or its files are not whole, "
+    "or not safetensors. The message names the tensor or the key of the config. Nothing is written.",
     "foreign-checkpoint": "The checkpoint was made by a plan that this run has never followed.",
 }
 

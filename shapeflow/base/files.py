@@ -10,7 +10,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from shapeflow.base.bounds import above
@@ -65,6 +65,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically. Raises Refused `disk-full` or `cannot-write`; the old file is then unchanged."""
+    write_pieces(path, (data,))
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file atomically, piece by piece. Raises Refused `disk-full` or `cannot-write`, and what the iterator
+    raises; the old file is then unchanged."""
     temporary = ""
     try:
         # Write to the target of a link, but show the user's own path in diagnostics.
@@ -73,12 +79,13 @@ def write_bytes(path: Path, data: bytes) -> None:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if target.exists() and not target.is_file():
             # A device or a pipe is written to directly; it must not be replaced by a file.
-            target.write_bytes(data)
+            with target.open("wb") as file:
+                file.writelines(pieces)
             return
         make_folder(target.parent)
         descriptor, temporary = temporary_for(target)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, rights())

@@ -33,6 +33,8 @@ COMMANDS = {
     "profile": "Measure the seconds of a step in every candidate.",
     "compare": "Train a plan and its rivals, and compare the compute they need.",
     "export": "Export the weights of a run, also for transformers and timm.",
+    "import": "Import weights of transformers or timm, to start a run from.",
+    "generate": "Continue a text with the language model of a run.",
     "emit": "Write a plan as settings of another trainer.",
     "tokenize": "Tokenize text into a token file.",
     "doctor": "Inspect logs, and propose the sentences that fit laws to them.",

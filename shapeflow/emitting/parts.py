@@ -109,6 +109,8 @@ def not_carried(plan: Plan, axes: Collection[str], rates: Collection[str] = ()) 
             leave("matrix lr", "it has no learning rate of its own for matrices", stage.first_step)
         if stage.transition is not None and stage.transition.rewarm:
             leave("rewarm", "its learning rate does not rise again after a switch", stage.first_step)
+    if plan.start is not None:
+        leave("start", f"it does not read `{plan.start.file}`: start it from these weights yourself", 0)
     for weights in plan.weights:
         leave("mixture weights", "the weights of its corpora do not change during training", weights.first)
     return sorted(left.values(), key=lambda each: each.step)

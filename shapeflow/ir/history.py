@@ -67,6 +67,7 @@ def _from_the_start(one: Plan, other: Plan, rates: bool) -> Iterator[Parting]:
     yield from _order(one, other)
     for name in ("seed", "convention"):
         yield from _value(0, f"`{name}`", getattr(one, name), getattr(other, name))
+    yield from _value(0, "the file of the first weights", *(each.start and each.start.sha256 for each in (one, other)))
     yield from _fields("the slot", one.slots, other.slots)
     for name in ("parameters", "apart"):
         if getattr(one, name) != getattr(other, name):

@@ -213,6 +213,13 @@ class Law:
             return math.inf
         return _exp((math.log(self.a) - math.log(error - self.c)) / self.b) - self.d
 
+    def entered(self, error: float) -> Law:
+        """The law of training that goes on at an error above the floor, counted from there. Without draws and the curve
+        that was measured, which begin at the start of training."""
+        before = self.compute(error)
+        about = attrs.evolve(self.provenance, curve=None, compute=None)
+        return Law(self.a, self.b, self.c, self.d + before, about)
+
     def slope(self, compute: float) -> float:
         """dE/dC after `compute` FLOPs, in error per FLOP; negative. Minus infinity before the curve begins."""
         moved = compute + self.d

@@ -161,3 +161,9 @@ class Laws(Mapping[Shape, AnyLaw]):
 
     def __len__(self) -> int:
         return len(self._table)
+
+    def entered(self, error: float) -> Laws:
+        """The laws of training that goes on at an error, counted from there. All must be power laws above it.
+
+        Samples and measured curves, which are of training from scratch, are left out."""
+        return Laws({shape: law.entered(error) for shape, law in self.items() if isinstance(law, Law)})

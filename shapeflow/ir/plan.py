@@ -282,6 +282,17 @@ class Uncertainty:
 
 
 @attrs.frozen
+class Start:
+    """The file of weights that a run starts from."""
+
+    file: str
+    """Its path, as written."""
+    sha256: str
+    shape: Shape
+    """The shape that the weights were last trained in, on the axes of their own plan."""
+
+
+@attrs.frozen
 class Plan:
     """A compiled plan; the module's docstring describes it. `digest` is the SHA-256 of all other fields."""
 
@@ -326,6 +337,8 @@ class Plan:
     """Which checkpoints are kept; None: the newest two."""
     weights: tuple[Weights, ...] = ()
     """Where the weights of the corpora of a mixture change. Until the first of them, those in the settings hold."""
+    start: Start | None = None
+    """The weights that the first stage starts from; None: new ones."""
     digest: str = ""
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from shapeflow.ir.answer_check import answer_faults
@@ -73,6 +74,7 @@ def _faults(plan: Plan) -> Iterator[str]:
         yield f"it cools down over {plan.cooldown} steps, more than it has"
     yield from _schedule(plan)
     yield from _weights(plan)
+    yield from _start(plan)
 
 
 def _schedule(plan: Plan) -> Iterator[str]:
@@ -102,6 +104,18 @@ def _weights(plan: Plan) -> Iterator[str]:
         finite = all(0 <= share <= LARGEST for share in one.shares)
         if len(one.shares) != len(corpora_of(plan)) or not finite or sum(one.shares) == 0:
             yield f"its weights after step {one.first} are {list(one.shares)}"
+
+
+def _start(plan: Plan) -> Iterator[str]:
+    """First weights that no file can hold."""
+    if plan.start is None:
+        return
+    if plan.model is None:
+        yield "it starts from weights, and has no model"
+    if not re.fullmatch("[0-9a-f]{64}", plan.start.sha256):
+        yield "the digest of the weights that it starts from is not a SHA-256"
+    if not plan.start.file or "\0" in plan.start.file:
+        yield "it starts from weights in no file"
 
 
 def _cooldown(plan: Plan) -> Iterator[str]:

@@ -137,10 +137,10 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(
         Candidate, make_dict_unstructure_fn(Candidate, converter, step_compute=absent, step_seconds=absent)
     )
-    # As have plans that evaluate on the default number of tokens or images, do not state what is kept, and do not
-    # change the weights of their corpora.
+    # As have plans that evaluate on the default number of tokens or images, do not state what is kept, do not change
+    # the weights of their corpora, and start from new weights.
     converter.register_unstructure_hook(
-        Plan, make_dict_unstructure_fn(Plan, converter, held_out=absent, keep=absent, weights=absent)
+        Plan, make_dict_unstructure_fn(Plan, converter, held_out=absent, keep=absent, weights=absent, start=absent)
     )
     return converter
 

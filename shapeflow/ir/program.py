@@ -32,6 +32,7 @@ from shapeflow.ir.parameters import DataFacts, Model, scalars, step_compute
 from shapeflow.ir.profile import Profile
 from shapeflow.ir.retention import Retention
 from shapeflow.ir.route import Curve, Route
+from shapeflow.ir.weights import Weights
 
 
 @attrs.frozen
@@ -177,6 +178,10 @@ class Program:
     """The measured credits in that file; empty until it has been read."""
     profile_path: str | None = None
     """Path of the profile, as written in the source; None if plans do not record predicted seconds."""
+    start_path: str | None = None
+    """Path of the file of weights that the first stage starts from, as written in the source; None: new weights."""
+    first: Weights | None = None
+    """What is in that file."""
     weights: tuple[LaterWeights, ...] = ()
     """Where the weights of the corpora change."""
     law_sources: Mapping[str, Any] = attrs.field(factory=dict)

@@ -1,7 +1,5 @@
-"""Files of weights: safetensors files whose header describes the model.
+"""Files of weights: safetensors files (`tensor_table.py`) whose header describes the model.
 
-A safetensors file begins with the length of its header (8 bytes, little-endian), followed by the header, a JSON object.
-The header contains the type, shape and offsets of every tensor by name, and custom texts under `__metadata__`.
 Shapeflow writes the texts `format`, `version` and `about`; `about` is JSON that describes the model, its sizes and its
 views. Reading a file needs no tensor library and does not execute code.
 """
@@ -18,19 +16,13 @@ from typing import Any, NoReturn
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.json_text import parse_json
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import Edit, EditError, SlotValue, View, edit_from_json, edit_to_json
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.parameters import DataFacts, Parameter
+from shapeflow.ir.tensor_table import WIDTHS, Sizes, as_object, read_table
 
 FORMAT, VERSION = "shapeflow-weights", "1"
-LONGEST = 1 << 24
-"""Maximum length of a header in bytes."""
-WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-"""Supported tensor types -> bytes per element."""
-
-Sizes = tuple[int, ...]
 
 
 @attrs.frozen
@@ -96,10 +88,7 @@ def read_weights(path: Path) -> Weights:
     written by shapeflow."""
     try:
         with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            head = _header(path, file.read(8), size)
-            raw = file.read(head)
+            table = read_table(file, path, broken)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
@@ -109,20 +98,32 @@ def read_weights(path: Path) -> Weights:
         ) from None
     except OSError as error:
         broken(path, (error.strerror or str(error)).lower())
-    header = _object(path, raw, "its header")
-    metadata = header.pop("__metadata__", None)
+    metadata = table.metadata
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         broken(path, f"its header does not say what the model is: no `{FORMAT}` in it")
     if metadata.get("version") != VERSION:
         broken(
             path, f"it has version {metadata.get('version')!r}, and this version of shapeflow reads version {VERSION}"
         )
-    tensors = _tensors(path, header, size - 8 - len(raw))
+    tensors = {name: stored.sizes for name, stored in table.tensors.items()}
     weights = attrs.evolve(
-        _about(path, _object(path, metadata.get("about"), "what it says of the model")), sha256=digest
+        _about(path, as_object(path, metadata.get("about"), "what it says of the model", broken)), sha256=digest
     )
     _compare(path, weights, tensors)
     return weights
+
+
+def of_start(refused: Refused) -> Refused:
+    """What is said of the file of a teacher, of weights that a run starts from: they have codes of their own."""
+    wrong = refused.diagnostics[0]
+    if not wrong.code.startswith("teacher-"):
+        return refused
+    where, notes = wrong.place, wrong.notes
+    if wrong.code == "teacher-missing":
+        help_ = "make one with `shapeflow export` or `shapeflow import`; paths are relative to the `.shape` file"
+        return Refused(Diagnostic("start-missing", wrong.message, place=where, notes=notes, help=help_))
+    help_ = "write it again: `shapeflow export RUN -o FILE.safetensors`, or `shapeflow import`"
+    return Refused(Diagnostic("start-broken", wrong.message, place=where, notes=notes, help=help_))
 
 
 def broken(path: Path, *why: str) -> NoReturn:
@@ -130,50 +131,6 @@ def broken(path: Path, *why: str) -> NoReturn:
     help_ = "write it again: `shapeflow export RUN -o FILE.safetensors`"
     message = f"`{path}` is not a readable file of weights"
     raise Refused(Diagnostic("teacher-broken", message, place=str(path), notes=why, help=help_))
-
-
-def _header(path: Path, first: bytes, size: int) -> int:
-    """Length of the header in bytes. Raises Refused."""
-    length = int.from_bytes(first, "little")
-    if len(first) < 8 or not 2 <= length <= size - 8:
-        broken(path, "it is not a safetensors file, or it is incomplete")
-    if length > LONGEST:
-        broken(path, f"its header has {length} bytes")
-    return length
-
-
-def _object(path: Path, text: Any, what: str) -> dict[str, Any]:
-    try:
-        found = parse_json(text)
-    except (ValueError, TypeError):
-        found = None
-    if not isinstance(found, dict):
-        broken(path, f"{what} is not a JSON object")
-    return found
-
-
-def _tensors(path: Path, header: Mapping[str, Any], size: int) -> dict[str, Sizes]:
-    """Name -> sizes of every tensor. Raises Refused unless the tensors fill the rest of the file exactly."""
-    found: dict[str, Sizes] = {}
-    places: list[tuple[int, int]] = []
-    for name, entry in header.items():
-        try:
-            sizes, (begin, end), width = tuple(entry["shape"]), entry["data_offsets"], WIDTHS[entry["dtype"]]
-            whole = all(type(number) is int and number >= 0 for number in (*sizes, begin, end))
-        except (KeyError, TypeError, ValueError):
-            whole = False
-        if not whole or end - begin != math.prod(sizes) * width:
-            broken(path, f"its header says of `{name}` what cannot be")
-        found[name] = sizes
-        places.append((begin, end))
-    at = 0
-    for begin, end in sorted(places):
-        if begin != at:
-            broken(path, "its tensors overlap, or leave gaps")
-        at = end
-    if at != size:
-        broken(path, f"its tensors take {at} bytes, and {size} are there")
-    return found
 
 
 def _about(path: Path, about: Mapping[str, Any]) -> Weights:
@@ -226,3 +183,18 @@ def _compare(path: Path, weights: Weights, tensors: Mapping[str, Sizes]) -> None
     if wrong:
         name = wrong[0]
         broken(path, f"`{name}` has sizes {tensors.get(name)}, its model says {wanted.get(name)}")
+
+
+def table_bytes(weights: Weights, tensors: Mapping[str, tuple[str, Sizes]]) -> bytes:
+    """The bytes of a file of weights before its tensors, which follow in the given order. `tensors`: name -> type and
+    sizes."""
+    header: dict[str, Any] = {"__metadata__": metadata(weights)}
+    at = 0
+    for name, (dtype, sizes) in tensors.items():
+        end = at + math.prod(sizes) * WIDTHS[dtype]
+        header[name] = {"dtype": dtype, "shape": list(sizes), "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    # Tensors begin at a multiple of 8 bytes.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text

@@ -210,6 +210,7 @@ _WORDS: dict[type[syntax.Sentence], tuple[str, str]] = {
     syntax.Traversal: ("traversal", ""),
     syntax.Budget: ("budget", ""),
     syntax.StartAt: ("start", "at error "),
+    syntax.StartFrom: ("start", "from "),
     syntax.Schedule: ("schedule", ""),
     syntax.Cooldown: ("cooldown", ""),
     syntax.Evaluate: ("evaluate", "every "),
@@ -232,7 +233,7 @@ def _line(sentence: syntax.Sentence) -> tuple[str, syntax.Value | None]:
             return f"{'stop':<{KEYWORD}}when {_condition(condition)}", None
         case syntax.OfComponent(component=value) | syntax.Budget(value=value) | syntax.StartAt(value=value):
             pass
-        case syntax.CreditsFrom(path=value) | syntax.ProfileFrom(path=value):
+        case syntax.CreditsFrom(path=value) | syntax.ProfileFrom(path=value) | syntax.StartFrom(path=value):
             pass
         case syntax.Evaluate(every=value, on=on) if on is not None:
             return f"{'evaluate':<{KEYWORD}}every {_value(value)} on ", on

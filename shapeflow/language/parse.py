@@ -251,6 +251,8 @@ class _Builder:
                 return syntax.CreditsFrom(self.text(trees[0]), span=span)
             case "profile":
                 return syntax.ProfileFrom(self.text(trees[0]), span=span)
+            case "start_from":
+                return syntax.StartFrom(self.text(trees[0]), span=span)
             case "stage":
                 until = None if trees[-1].data == "end" else self.value(trees[-1])
                 return syntax.Stage(self.shape(trees[0]), tuple(map(self.share, trees[1:-1])), until, span=span)

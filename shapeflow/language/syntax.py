@@ -277,6 +277,13 @@ class StartAt(Written):
 
 
 @attrs.frozen
+class StartFrom(Written):
+    """`start from "first.safetensors"`"""
+
+    path: Text
+
+
+@attrs.frozen
 class StopWhen(Written):
     """`stop when error <= 24%`"""
 
@@ -331,7 +338,7 @@ Sentence = (
     PlanName | Use | Let
     | Model | Data | Weights | Objective | Optimizer | Metric
     | Axis | Candidates | LawsFrom | LawFor | CreditsFrom | ProfileFrom
-    | Traversal | Stage | Budget | StartAt | StopWhen
+    | Traversal | Stage | Budget | StartAt | StartFrom | StopWhen
     | Schedule | Cooldown | Evaluate | Checkpoint | Seed
 )
 # fmt: on

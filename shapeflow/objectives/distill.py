@@ -19,16 +19,18 @@ class Distill(ObjectiveHooks):
     samples (for text: over tokens), at a temperature T (Hinton et al., arXiv 1503.02531). Labels are not used: see
     `mixture`.
 
-    The teacher is a file written by `shapeflow export`. It must have the classes or vocabulary of the data, without ids
-    that `denoising` reserves, and take the same images. It gets the student's crop, at the teacher's own resolution.
-    The path is relative to the `.shape` file (or to the plan, if a plan is run without its source). The plan contains
-    the digest of the file and the compute of the teacher's forward pass, which is added to every step."""
+    The teacher is a file written by `shapeflow export`, or a folder of `transformers` or `timm` that `shapeflow import`
+    reads. It must have the classes or vocabulary of the data, without ids that `denoising` reserves, and take the same
+    images. It gets the student's crop, at the teacher's own resolution. The path is relative to the `.shape` file (or
+    to the plan, if a plan is run without its source). The plan contains the digest of the file and the compute of the
+    teacher's forward pass, which is added to every step."""
 
     data: ClassVar[str] = ANY
     reserved: ClassVar[int] = 0
 
     teacher: str = setting(
-        help="the teacher's weights, a `.safetensors` file of `shapeflow export`", example='"vit.safetensors"'
+        help="the teacher's weights: a `.safetensors` file of `shapeflow export`, or a folder of another library",
+        example='"vit.safetensors"',
     )
     temperature: float = setting(default=2.0, above=0.0, help="T: how much both outputs are softened")
     scale: bool = setting(default=True, help="multiply by T squared, so that gradients keep their size")

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.events import Measured, RunBranched
-from shapeflow.ir.plan import Plan, Spec
+from shapeflow.ir.plan import Plan, Spec, Start
 from shapeflow.preview.corpora import changes
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
@@ -121,6 +121,7 @@ _SAID = (
     "objectives",
     "optimizer",
     "traversal",
+    "start",
     "seed",
     "evaluate",
     "held_out",
@@ -135,6 +136,8 @@ def _said(plan: Plan, name: str) -> str:
         return ", ".join(map(_spec, value.values()))
     if name == "weights":
         return ", ".join(changes(plan)) or "constant"
+    if isinstance(value, Start):
+        return f"from {value.file}, SHA-256 {value.sha256[:16]}..."
     if isinstance(value, Decay):
         return f"{value.form} to {100 * value.final:.4g}%"
     if value is None:

@@ -72,6 +72,7 @@ def replica(plan: Plan, by: Divisors | None = None) -> Plan:
         cooldown=None,
         schedule=None,
         weights=(),
+        start=None,
         digest="",
     )
 

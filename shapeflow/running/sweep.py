@@ -33,6 +33,9 @@ def sweep_jobs(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
         if program.decay is not None and seed == seeds[0]:
             message, why = "the runs of a sweep have no schedule", "laws are fitted to runs at a constant learning rate"
             report.warning("schedule-left-out", message, program.spans["schedule"], why)
+        if program.first is not None and seed == seeds[0]:
+            message, why = "the runs of a sweep start from new weights", "laws are of training from scratch"
+            report.warning("start-left-out", message, program.spans["start from"], why)
         if program.trained is None or program.budget is None:
             message = "a sweep needs a model to train"
             raise Refused(Diagnostic("no-model", message, place=str(path), help="add `model`, `data` and `objective`"))

@@ -76,6 +76,12 @@ class FromFile:
             found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(one.ids, np.uint32) for one in found]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids, special tokens included."""
+        with _refusing(Path(self.name)):
+            text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text
+
 
 def encoder(tokenizer: str, end: str | None) -> Encoder:
     """The encoder for `--tokenizer` and `--end`. `end`: an id, a token or `none`; None: the usual token of the

@@ -48,7 +48,15 @@ JSON: Change = functools.partial(mutate.of_json, seal=None)
 
 def formats(folder: Path) -> list[Target]:
     """All targets of this file. `folder`: a folder to prepare files in."""
-    return [*_tokens(folder), *_tokenized(folder), *_images(), *_runs(folder), *_binary_logs(folder), *_tables()]
+    return [
+        *_tokens(folder),
+        *_tokenized(folder),
+        *_images(),
+        *_runs(folder),
+        *_foreign(folder),
+        *_binary_logs(folder),
+        *_tables(),
+    ]
 
 
 def read(folder: Path, *names: str) -> dict[str, bytes]:
@@ -185,6 +193,32 @@ def _runs(folder: Path) -> list[Target]:
         *_of("branch", [*earlier, *logged], files, branches, ("out",)),
         *_of("run", logged, files, (("show", "run"), ("doctor", "run"), ("show", "run", "--json"))),
         Target("weights", "w.safetensors", binary.of_safetensors, weights, compiles),
+    ]
+
+
+def _foreign(folder: Path) -> list[Target]:
+    """Models of other libraries, which are imported or named in a `.shape` file."""
+    import foreign_models as models
+
+    models.save(folder / "hf", models.LLAMA, models.TENSORS)
+    models.save(folder / "vit", models.VIT, models.VIT_TENSORS, "F32")
+    text = """
+    model transformer(depth: 2, width: 16, heads: 4, kv_ratio: 2, mlp_ratio: 2.5, rope_base: 5e5, norm_eps: 1e-5)
+    data python_source(batch: 64 tokens)
+    objective next_token
+    axis context in [16] tokens via context_grow
+    stage (context: 16 tokens) until end
+    start from "hf"
+    budget 2 steps
+    """
+    made = ("o.safetensors",)
+    files = {name: {**read(folder, name), "f.shape": text.encode()} for name in ("hf", "vit")}
+    commands = {name: [("import", name, "-o", "o.safetensors")] for name in files}
+    commands["hf"].append(("compile", "f.shape"))
+    return [
+        Target("import", f"{name}/{mutated}", change, files[name], tuple(commands[name]), made)
+        for name in files
+        for mutated, change in (("config.json", JSON), ("model.safetensors", binary.of_safetensors))
     ]
 
 

@@ -5,44 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-import attrs
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.foreign.adapters import Adapter, Sizes
+from shapeflow.foreign.cells import Cell, cells, unfit
 from shapeflow.ir.ledger import Ledger
-from shapeflow_torch.adopt.adapters import Adapter, Layout, Sizes
 
 WRAPPERS = frozenset({"FullyShardedDataParallel", "FSDPModule", "OptimizedModule", "DeepSpeedEngine"})
 SHOWN = 4
 """Tensors that a refusal names."""
-
-
-@attrs.frozen
-class Cell:
-    """One tensor of the module, and the tensors of the plan in it."""
-
-    layout: Layout
-    theirs: str
-    ours: tuple[str, ...]
-
-
-def cells(adapter: Adapter, ledger: Ledger) -> list[Cell]:
-    """Return the cells of a module in the sizes of a ledger. Raises Refused `unfit-model` if the adapter does not say
-    where a tensor of the plan stands."""
-    found, covered = [], set[str]()
-    for layout in adapter.layouts:
-        if not all(name in ledger.table for name in layout.ours):
-            continue
-        members = [ledger.members(name) for name in layout.ours]
-        for at, ours in enumerate(zip(*members, strict=True)):
-            found.append(Cell(layout, layout.theirs.replace("{depth}", str(at)), ours))
-        covered.update(layout.ours)
-    if missing := sorted(set(ledger.table) - covered):
-        message = f"the adapter `{adapter.name}` does not say where `{missing[0]}` of the plan stands"
-        raise Refused(unfit(message, "use the adapter of the plan's model, or add a `Layout` to it"))
-    return found
 
 
 def split(cell: Cell, value: Tensor, ours: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
@@ -108,7 +82,7 @@ def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
             wrong.append(f"`{name}`: the plan's model does not have it")
         elif name not in have:
             wrong.append(f"`{name}`: the module does not have it")
-        elif not _fits(tuple(have[name].shape), wanted[name], ours):
+        elif not wanted[name].fits(tuple(have[name].shape), ours):
             wrong.append(f"`{name}`: {tuple(have[name].shape)}; the plan: {[ours[each] for each in wanted[name].ours]}")
     if wrong:
         message = f"{len(wrong)} tensors of the module are not those of the plan, for the adapter `{adapter.name}`"
@@ -116,14 +90,6 @@ def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
         help_ = "give the module the sizes of the plan's stage, or `become` for those after some steps"
         raise Refused(unfit(message, help_, (*wrong[:SHOWN], *more)))
     _check_eps(model, adapter, ledger)
-
-
-def _fits(have: tuple[int, ...], cell: Cell, ours: Mapping[str, tuple[int, ...]]) -> bool:
-    sizes = [ours[name] for name in cell.ours]
-    whole = (sum(size[0] for size in sizes), *sizes[0][1:])
-    whole = whole[::-1] if cell.layout.transposed else whole
-    plain = have[len(have) - len(whole) :] if len(have) >= len(whole) else ()
-    return plain == whole and math.prod(have) == math.prod(whole)
 
 
 def _check_config(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
@@ -160,7 +126,3 @@ def norms_of(model: nn.Module, adapter: Adapter) -> list[tuple[str, nn.Module]]:
     if adapter.eps is None:
         return []
     return [(n, m) for n, m in model.named_modules() if hasattr(m, adapter.eps) and not list(m.children())]
-
-
-def unfit(message: str, help_: str, notes: tuple[str, ...] = ()) -> Diagnostic:
-    return Diagnostic("unfit-model", message, place="model", notes=notes, help=help_)

@@ -15,15 +15,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer as TorchOptimizer
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.foreign.adapters import Adapter
+from shapeflow.foreign.cells import Cell, cells
 from shapeflow.ir.edits import Scale
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.parameters import Growth
 from shapeflow.ir.plan import Plan, Transition
 from shapeflow.ir.replay import ledger_at
-from shapeflow_torch.adopt.adapters import Adapter
 from shapeflow_torch.adopt.cells import (
-    Cell,
-    cells,
     joined,
     norms_of,
     parameters_of,

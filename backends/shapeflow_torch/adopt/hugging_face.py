@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch.utils.data import DataLoader, IterableDataset
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.foreign.adapters import Adapter
 from shapeflow.ir.contexts import contexts_of
 from shapeflow.ir.plan import Plan
 from shapeflow.running.session import Session
 from shapeflow.running.session import follow as session_of
-from shapeflow_torch.adopt.adapters import Adapter
 from shapeflow_torch.adopt.rows import Checked, text_of
 from shapeflow_torch.adopt.sampler import PlanSampler
 from shapeflow_torch.adopt.trainers import (

@@ -13,9 +13,9 @@ from transformers import TrainerCallback
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text
 from shapeflow.base.json_text import parse_json
+from shapeflow.foreign.adapters import Adapter
 from shapeflow.ir.steps import Step
 from shapeflow.running.session import Session
-from shapeflow_torch.adopt.adapters import Adapter
 from shapeflow_torch.adopt.trainers import (
     GroupRates,
     able_to_load,

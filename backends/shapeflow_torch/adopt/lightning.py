@@ -10,10 +10,10 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from shapeflow.foreign.adapters import Adapter
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.steps import Step
 from shapeflow.running.session import follow as session_of
-from shapeflow_torch.adopt.adapters import Adapter
 from shapeflow_torch.adopt.sampler import PlanSampler
 from shapeflow_torch.adopt.trainers import (
     GroupRates,

@@ -11,13 +11,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.foreign.adapters import Adapter
+from shapeflow.foreign.cells import cells
 from shapeflow.ir.edits import Swap, View
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Transition
 from shapeflow.ir.replay import ledger_at
 from shapeflow.ir.steps import Step
-from shapeflow_torch.adopt.adapters import Adapter
-from shapeflow_torch.adopt.cells import cells, require_unviewed, verify
+from shapeflow_torch.adopt.cells import require_unviewed, verify
 from shapeflow_torch.adopt.grow import become, grow
 from shapeflow_torch.adopt.states import owners_of, with_ages
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as read_tensors
 from torch import Tensor
 
-from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.ir.weights import broken, read_weights
 from shapeflow_torch.data.pixels import resized
 from shapeflow_torch.devices import autocast
-from shapeflow_torch.models import build
+from shapeflow_torch.frozen import frozen
 from shapeflow_torch.objectives.parts import Asked, Site
-from shapeflow_torch.reading import Reader
+from shapeflow_torch.weight_files import read_file
 
 
 class Teacher:
@@ -24,22 +17,9 @@ class Teacher:
 
     def __init__(self, file: str, sha256: str, site: Site) -> None:
         """Read the file that a plan names. Raises Refused `teacher-missing`, `teacher-broken`, `teacher-changed`."""
-        path, self._site, self.sha256 = site.root / file, site, sha256
-        weights = read_weights(path)
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise Refused(_changed(path, sha256))
-        try:
-            tensors = read_tensors(data)
-        except SafetensorError as error:
-            broken(path, str(error))
-        ledger = weights.ledger()
-        self.net = build(weights.model, ledger, site.device, site.dtype).eval().requires_grad_(False)
-        with torch.no_grad():
-            for name, parameter in self.net.named_parameters():
-                parameter.copy_(tensors[name])
-        self.net.slots = dict(ledger.slots)
-        self.net.readings = Reader().frozen(ledger, dict(self.net.named_parameters()), site.device, site.dtype)
+        self._site, self.sha256 = site, sha256
+        weights, tensors = read_file(site.root / file, sha256)
+        self.net = frozen(weights, tensors, site.device, site.dtype)
         self._side, vocabulary = weights.facts().image, weights.facts().vocabulary
         self._tokens = None if vocabulary is None else vocabulary - weights.reserved
 
@@ -78,13 +58,3 @@ def teacher_of(file: str, sha256: str, site: Site) -> Teacher:
         site.teachers[sha256] = Teacher(file, sha256, site)
     found: Teacher = site.teachers[sha256]
     return found
-
-
-def _changed(path: Path, sha256: str) -> Diagnostic:
-    return Diagnostic(
-        "teacher-changed",
-        f"the teacher `{path}` is not the one that the plan was compiled with",
-        place=str(path),
-        notes=(f"the plan's digest: {sha256}",),
-        help="restore that file, or compile the plan again",
-    )

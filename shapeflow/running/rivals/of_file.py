@@ -88,4 +88,7 @@ def plan_entry(path: Path, sentences: Sequence[str], seeds: Sequence[int], folde
         message = "`compare` trains without the schedule"
         why = "a run that ends at the target would need a schedule that ends there"
         report.warning("schedule-left-out", message, program.spans["schedule"], why)
+    if program is not None and program.first is not None:
+        message, why = "runs of a comparison start from new weights", "fits the first stage, and not every rival"
+        report.warning("start-left-out", message, program.spans["start from"], why)
     return entry(PLAN, "the plan", [measured_often(plan) for plan in plans], folder)

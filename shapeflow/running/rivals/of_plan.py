@@ -46,8 +46,10 @@ class OfPlan:
             report.warning("weights-left-out", "runs of a comparison keep the first weights", place=str(path))
         if plan.schedule is not None:
             report.warning("schedule-left-out", "`compare` trains without the schedule", place=str(path))
+        if plan.start is not None:
+            report.warning("start-left-out", "runs of a comparison start from new weights", place=str(path))
         chosen = tuple(seeds or (plan.seed,))
-        plain = attrs.evolve(plan, schedule=None, cooldown=None, weights=())
+        plain = attrs.evolve(plan, schedule=None, cooldown=None, weights=(), start=None)
         plans = [measured_often(sealed(seeded(plain, seed))) for seed in chosen]
         return cls(path, chosen, folder, entry(PLAN, "the plan", plans, folder))
 

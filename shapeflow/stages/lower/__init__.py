@@ -25,6 +25,7 @@ from shapeflow.stages.lower.evaluation import evaluations
 from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, leave, seconds_of
 from shapeflow.stages.lower.mixture import mixture_law, predicting
 from shapeflow.stages.lower.schedule import schedule
+from shapeflow.stages.lower.start import start, start_notes
 from shapeflow.stages.lower.switches import Illegal, Switches, leg_span
 from shapeflow.stages.lower.warmups import check_rates
 from shapeflow.stages.lower.weights import weights
@@ -89,7 +90,9 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         source=program.source,
         keep=program.keep,
         weights=weights(program, stages, report),
+        start=start(program, stages[0], report),
         notes=(
+            *start_notes(program),
             *noted,
             *way.notes,
             *cautions(program, known, stages, evaluate),

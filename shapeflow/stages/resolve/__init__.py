@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from shapeflow import registry
-from shapeflow.base.diagnostics import Label, Report, Span
+from shapeflow.base.diagnostics import Label, Refused, Report, Span
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.program import AxisUse, Program, Trained
+from shapeflow.ir.weights import Weights
 from shapeflow.language import syntax
 from shapeflow.stages.resolve.axes import Space, axis_use, space
 from shapeflow.stages.resolve.components import Built, build
 from shapeflow.stages.resolve.retention import retention
 from shapeflow.stages.resolve.sentences import Opener, Sentences, collect, names
+from shapeflow.stages.resolve.teachers import first_weights
 from shapeflow.stages.resolve.trained import Training
 from shapeflow.stages.resolve.values import Names, Unsettled, amount
 from shapeflow.stages.resolve.ways import Ways, countable
@@ -96,6 +99,8 @@ class _Resolving:
             law_sources=registry.components("law source") if parts["laws"] is not None else {},
             credits_path=self.path(syntax.CreditsFrom, "credits"),
             profile_path=self.path(syntax.ProfileFrom, "profile"),
+            start_path=self.path(syntax.StartFrom, "start from"),
+            first=self.first(folder, trained),
             weights=later_weights(self.sentences.all(syntax.Weights), trained, self.lengths, self.names, self.report),
             stated=stated,
             traversal=parts["traversal"],
@@ -170,7 +175,7 @@ class _Resolving:
         """Model and data together; None if the file has no model."""
         if self.sentences.get(syntax.Model) is not None:
             return training.trained(axes, space)
-        for word in ("data", "objective", "optimizer", "schedule", "cooldown", "credits", "profile"):
+        for word in ("data", "objective", "optimizer", "schedule", "cooldown", "credits", "profile", "start from"):
             if word in self.spans:
                 help_ = f"add a `model` sentence, or leave `{word}` out"
                 message = f"`{word}` without a `model`"
@@ -186,13 +191,27 @@ class _Resolving:
             training.mismatch("metric", metric.data, trained.facts.kind)
         return metric
 
-    def path(self, kind: type[syntax.CreditsFrom | syntax.ProfileFrom], word: str) -> str | None:
-        """The path in a sentence that names a file of measurements; None without one."""
+    def path(self, kind: type[syntax.CreditsFrom | syntax.ProfileFrom | syntax.StartFrom], word: str) -> str | None:
+        """The path in a sentence that names a file; None without one."""
         sentence = self.sentences.get(kind)
         if sentence is None:
             return None
         self.spans[f"{word}.path"] = sentence.path.span
         return sentence.path.value
+
+    def first(self, folder: str, trained: Trained | None) -> Weights | None:
+        """The weights that the first stage starts from; None without them, or after reporting an error."""
+        sentence = self.sentences.get(syntax.StartFrom)
+        if sentence is None or trained is None:
+            return None
+        try:
+            return first_weights(Path(folder, sentence.path.value))
+        except Refused as refused:
+            for wrong in refused.diagnostics:
+                self.report.error(
+                    wrong.code, wrong.message, sentence.path.span, "these weights", notes=wrong.notes, help=wrong.help
+                )
+            return None
 
     def amount(self, kind: type, accepted: tuple[Dimension, ...]) -> Amount | None:
         sentence = self.sentences.get(kind)

@@ -28,6 +28,7 @@ WORDS: Mapping[type, str] = {
     syntax.Traversal: "traversal",
     syntax.Budget: "budget",
     syntax.StartAt: "start",
+    syntax.StartFrom: "start from",
     syntax.StopWhen: "stop",
     syntax.Schedule: "schedule",
     syntax.Cooldown: "cooldown",

@@ -1,4 +1,5 @@
-"""Teachers: read the files of weights that an objective names and compare them with the data."""
+"""Teachers: read the files of weights that an objective names and compare them with the data. Also reads the weights
+that a run starts from."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ from shapeflow import registry
 from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Report, Span
 from shapeflow.base.settings import unfit
 from shapeflow.base.shapes import Shape
+from shapeflow.foreign.weights_at import start_at, weights_at
 from shapeflow.ir.edits import EditError, View
 from shapeflow.ir.parameters import DataFacts, Model, Teacher, input_of
 from shapeflow.ir.program import Trained
-from shapeflow.ir.weights import Weights, broken, read_weights
+from shapeflow.ir.weights import Weights, broken, of_start
 
 NAMES = {"image": "images of {} px", "channels": "{} channels", "classes": "{} classes", "vocabulary": "{} tokens"}
 """Field of `DataFacts` that must be equal for teacher and data -> its words in a message."""
@@ -73,7 +75,7 @@ class Teachers:
     def teacher(self, path: Path, trained: Trained, candidates: Sequence[Shape]) -> Teacher:
         """The properties of the teacher in a file. Raises Refused `teacher-missing`, `teacher-broken` or
         `teacher-mismatch`."""
-        weights, shapes = read_weights(path), [trained.whole(shape) for shape in candidates]
+        weights, shapes = weights_at(path), [trained.whole(shape) for shape in candidates]
         facts = weights.facts()
         data = _without(trained.facts, trained.reserved)
         # The data can also be read at any resolution of the axis.
@@ -113,6 +115,16 @@ def _differences(teacher: DataFacts, data: DataFacts) -> Iterator[str]:
         theirs, ours = getattr(teacher, name), getattr(data, name)
         if theirs != ours:
             yield f"has {template.format(theirs or 'unknown')}, and the data {template.format(ours)}"
+
+
+def first_weights(path: Path) -> Weights:
+    """The weights that a run starts from. Raises Refused `start-missing`, `start-broken`, `cannot-import`."""
+    weights = start_at(path)
+    try:
+        _declared(path, weights)
+    except Refused as refused:
+        raise of_start(refused) from None
+    return weights
 
 
 def _declared(path: Path, weights: Weights) -> tuple[Model, Shape]:
