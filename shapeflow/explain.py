@@ -44,6 +44,9 @@ SENTENCES: Mapping[str, str] = {
     "switch. For switches that were not measured, the `credit` setting of the transition is used.",
     "profile": "A file of the seconds that a step takes in each candidate, as `shapeflow profile` measured them on one "
     "machine. With it, budgets and other amounts may be in seconds, minutes or hours.",
+    "minimise": "What the plan spends least of: `flops`, `seconds`, `joules`, `carbon` or `dollars`. All but `flops` "
+    "need a `profile`. The budget, if there is one, is in the same unit: the plan is then the one with the lowest "
+    "error for it. Default: the unit of the budget, or `flops`.",
     "traversal": "The rule that decides which candidate is trained when.",
     "stage": "A part of the run set by hand, instead of a traversal. `until` counts from the start of the run; the "
     "last stage ends with `until end`. A share of its steps may be in other shapes: `with 10% (patch: 8 px)`.",

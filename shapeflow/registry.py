@@ -33,6 +33,7 @@ KINDS: Mapping[str, str] = {
     "law": "laws",
     "traversal": "traversals",
     "schedule": "schedules",
+    "cost": "costs",
 }
 """Kind of component, as in messages -> its folder."""
 

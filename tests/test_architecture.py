@@ -14,7 +14,18 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("shapeflow/**/*.py"), *ROOT.glob("backends/**/*.py"), *ROOT.glob("grammar/**/*.py")])
 
 BASE = {"base", "ir"}
-COMPONENTS = {"axes", "data", "metrics", "models", "objectives", "optimizers", "schedules", "transitions", "traversals"}
+COMPONENTS = {
+    "axes",
+    "costs",
+    "data",
+    "metrics",
+    "models",
+    "objectives",
+    "optimizers",
+    "schedules",
+    "transitions",
+    "traversals",
+}
 FIT = {"laws.fitting", "laws.logs", "laws.mixing"}
 LAWS = {*FIT, "laws.exponents", "laws.joint", "laws.random_features"}
 

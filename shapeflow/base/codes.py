@@ -358,6 +358,9 @@ _FILES = {
     "them again with `shapeflow probe`.",
     "foreign-credits": "The credits were measured with a different model, data, objective, optimizer, metric or "
     "transition, so they do not apply. Measure them again with `shapeflow probe`.",
+    "two-costs": "A plan makes the best of its budget: of one in FLOPs it makes the lowest error for that compute, of "
+    "one in hours the lowest error for that time. So `minimise` and `budget` must be in the same unit. Costs that "
+    "follow from time may have a budget in time.",
     "no-profile": "An amount of time can be counted in steps only if the file names a `profile`: the seconds of a step "
     "in each candidate, which `shapeflow profile` measures on the machine that will train.",
     "broken-profile": "The file does not contain a profile, or was truncated or changed after it was written. Measure "

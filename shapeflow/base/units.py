@@ -1,6 +1,7 @@
 """Units: the names that may follow a number, and their sizes in base units.
 
-Base units: FLOPs of compute, pixels, tokens, steps, epochs, samples, seconds, and 1 for a ratio. Units are resolved by
+Base units: FLOPs of compute, pixels, tokens, steps, epochs, samples, seconds, joules, kg of CO2 equivalent, dollars,
+and 1 for a ratio. Units are resolved by
 the compiler: a plan contains only base units.
 """
 
@@ -10,7 +11,24 @@ from typing import Literal
 
 import attrs
 
-Dimension = Literal["compute", "length", "tokens", "steps", "epochs", "samples", "seconds", "ratio", "number", "name"]
+Dimension = Literal[
+    "compute",
+    "length",
+    "tokens",
+    "steps",
+    "epochs",
+    "samples",
+    "seconds",
+    "energy",
+    "carbon",
+    "money",
+    "ratio",
+    "number",
+    "name",
+]
+
+CostDimension = Literal["compute", "seconds", "energy", "carbon", "money"]
+"""What a plan can minimise."""
 
 
 @attrs.frozen
@@ -45,6 +63,12 @@ UNITS: dict[str, Unit] = {
         *(Unit(name, "seconds", 1.0) for name in ("s", "second", "seconds")),
         *(Unit(name, "seconds", 60.0) for name in ("min", "minute", "minutes")),
         *(Unit(name, "seconds", 3600.0) for name in ("h", "hour", "hours")),
+        *(Unit(f"{prefix}J", "energy", size) for prefix, size in _PREFIXES.items() if size <= 1e12),
+        *(Unit(f"{prefix}Wh", "energy", 3600 * size) for prefix, size in _PREFIXES.items() if size <= 1e9),
+        Unit("g", "carbon", 0.001),
+        Unit("kg", "carbon", 1.0),
+        Unit("t", "carbon", 1000.0),
+        *(Unit(name, "money", 1.0) for name in ("dollar", "dollars")),
         Unit("%", "ratio", 0.01),
     )
 }
@@ -57,6 +81,9 @@ BASE: dict[Dimension, str] = {
     "epochs": "epochs",
     "samples": "samples",
     "seconds": "s",
+    "energy": "J",
+    "carbon": "kg",
+    "money": "dollars",
     "ratio": "%",
     "number": "",
     "name": "",
@@ -76,7 +103,9 @@ class Amount:
         """The amount for use in a sentence: `1 step` instead of `1 steps`."""
         text = str(self)
         return (
-            text.removesuffix("s") if text.startswith("1 ") and self.dimension not in ("compute", "seconds") else text
+            text.removesuffix("s")
+            if text.startswith("1 ") and self.dimension not in ("compute", "seconds", "carbon")
+            else text
         )
 
     def __str__(self) -> str:
@@ -84,6 +113,8 @@ class Amount:
             return flops(self.value)
         if self.dimension == "seconds":
             return duration(self.value)
+        if self.dimension in ("energy", "carbon", "money"):
+            return cost(self.value, self.dimension)
         if self.dimension == "ratio":
             return f"{100 * self.value:g}%"
         return f"{self.value:g} {BASE[self.dimension]}".strip()
@@ -94,6 +125,17 @@ def duration(seconds: float, digits: int = 6) -> str:
     if seconds < 120:
         return f"{seconds:.{digits}g} s"
     return f"{seconds / 60:.{digits}g} minutes" if seconds < 7200 else f"{seconds / 3600:.{digits}g} hours"
+
+
+def cost(amount: float, dimension: Dimension, digits: int = 4) -> str:
+    """Energy, emissions or money as text: `33.6 kWh`, `14.2 kg CO2e`, `250 dollars`. `amount`: in the base unit."""
+    units: tuple[tuple[float, str], ...] = ((1.0, "dollars"),)
+    if dimension == "energy":
+        units = ((3.6e12, "GWh"), (3.6e9, "MWh"), (3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"))
+    elif dimension == "carbon":
+        units = ((1e3, "t CO2e"), (1.0, "kg CO2e"), (1e-3, "g CO2e"))
+    size, name = next(((size, name) for size, name in units if amount >= size), units[-1])
+    return f"{amount / size:.{digits}g} {name}"
 
 
 def size(amount: float) -> str:

@@ -25,6 +25,7 @@ _AFTER: dict[tuple[str, ...], str] = {
     **{
         (word,): word for word in ("model", "data", "objective", "optimizer", "metric", "traversal", "schedule", "axis")
     },
+    ("minimise",): "cost",
     ("laws", "from"): "law source",
     ("via",): "transition",
 }

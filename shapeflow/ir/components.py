@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape, Value
-from shapeflow.base.units import Dimension
+from shapeflow.base.units import CostDimension, Dimension
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.edits import Edit, SlotValue
 from shapeflow.ir.law import Law
@@ -475,6 +475,20 @@ class Schedule(Protocol):
         ...
 
 
+class Cost(Protocol):
+    """A component of `costs/`: what a plan minimises. The plan contains the resulting number, so a plan also runs where
+    the component is not installed."""
+
+    dimension: ClassVar[CostDimension]
+    """What the cost is counted in."""
+
+    @abstractmethod
+    def per_second(self, devices: int) -> float | None:
+        """The cost of a second of all devices of the profile, in the base unit of the dimension; None for compute,
+        which does not follow from time."""
+        ...
+
+
 PROTOCOLS: Mapping[str, type] = {
     "model": Architecture,
     "data": Data,
@@ -487,5 +501,6 @@ PROTOCOLS: Mapping[str, type] = {
     "law": LawForm,
     "traversal": Traversal,
     "schedule": Schedule,
+    "cost": Cost,
 }
 """Kind of component -> its protocol."""

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from shapeflow.base.shapes import Shape
+from shapeflow.base.units import CostDimension
 from shapeflow.ir.answer import Answer
 from shapeflow.ir.corpora import Weights
 from shapeflow.ir.decay import Decay
@@ -282,6 +283,23 @@ class Uncertainty:
 
 
 @attrs.frozen
+class Charge:
+    """What the plan minimises, as the file states it."""
+
+    cost: Spec
+    """A component of `costs/` with its settings."""
+    dimension: CostDimension
+    per_second: float | None = None
+    """Joules, kg of CO2 equivalent, or dollars of a second of all devices; None for compute and time."""
+    devices: int = 1
+    """Those of the profile."""
+
+    def of(self, seconds: float) -> float | None:
+        """The cost of a time; None for compute and time, which a plan states itself."""
+        return None if self.per_second is None else seconds * self.per_second
+
+
+@attrs.frozen
 class Start:
     """The file of weights that a run starts from."""
 
@@ -339,6 +357,8 @@ class Plan:
     """Where the weights of the corpora of a mixture change. Until the first of them, those in the settings hold."""
     start: Start | None = None
     """The weights that the first stage starts from; None: new ones."""
+    charge: Charge | None = None
+    """What the plan minimises, if the file states it."""
     digest: str = ""
 
     @property
@@ -390,7 +410,8 @@ class Plan:
 
     @property
     def in_seconds(self) -> bool:
-        """Whether the plan is compared by predicted seconds, as its budget is in seconds."""
+        """Whether the plan is compared by predicted seconds: its budget is a time, or it minimises what follows from
+        time."""
         return self.answer is not None and self.answer.unit == "seconds"
 
     def pace(self, shape: Shape) -> float:

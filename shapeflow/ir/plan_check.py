@@ -75,6 +75,18 @@ def _faults(plan: Plan) -> Iterator[str]:
     yield from _schedule(plan)
     yield from _weights(plan)
     yield from _start(plan)
+    yield from _charge(plan)
+
+
+def _charge(plan: Plan) -> Iterator[str]:
+    charge = plan.charge
+    if charge is None:
+        return
+    timed = charge.dimension in ("compute", "seconds")
+    if timed != (charge.per_second is None) or not 0 < (charge.per_second or 1.0) < math.inf or charge.devices < 1:
+        yield f"a second of {charge.devices} devices costs {charge.per_second} of {charge.dimension}"
+    elif charge.dimension != "compute" and plan.totals.seconds is None:
+        yield f"it minimises {charge.cost.name} and predicts no seconds"
 
 
 def _schedule(plan: Plan) -> Iterator[str]:

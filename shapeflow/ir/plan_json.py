@@ -138,9 +138,12 @@ def _converter() -> cattrs.Converter:
         Candidate, make_dict_unstructure_fn(Candidate, converter, step_compute=absent, step_seconds=absent)
     )
     # As have plans that evaluate on the default number of tokens or images, do not state what is kept, do not change
-    # the weights of their corpora, and start from new weights.
+    # the weights of their corpora, start from new weights, and do not state what they minimise.
     converter.register_unstructure_hook(
-        Plan, make_dict_unstructure_fn(Plan, converter, held_out=absent, keep=absent, weights=absent, start=absent)
+        Plan,
+        make_dict_unstructure_fn(
+            Plan, converter, held_out=absent, keep=absent, weights=absent, start=absent, charge=absent
+        ),
     )
     return converter
 

@@ -15,6 +15,7 @@ from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.components import (
     Architecture,
     Axis,
+    Cost,
     Data,
     LawForm,
     LawSource,
@@ -182,10 +183,20 @@ class Program:
     """Path of the file of weights that the first stage starts from, as written in the source; None: new weights."""
     first: Weights | None = None
     """What is in that file."""
+    cost: Cost | None = None
+    """What the plan minimises, if the file states it."""
     weights: tuple[LaterWeights, ...] = ()
     """Where the weights of the corpora change."""
     law_sources: Mapping[str, Any] = attrs.field(factory=dict)
     """Name -> class of every installed law source; empty if the file does not use one."""
+
+    @property
+    def unit(self) -> Dimension:
+        """What is optimized, and what the plan is compared by: the unit of the budget, or that of the stated cost.
+        Seconds for costs that follow from time."""
+        if self.budget is not None:
+            return (self.budget if self.trained is None else self.trained.counted(self.budget)).dimension
+        return "compute" if self.cost is None or self.cost.dimension == "compute" else "seconds"
 
     @property
     def decay(self) -> Decay | None:

@@ -13,7 +13,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Span
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import Amount
+from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.mixture import MixtureLaw
 
 
@@ -128,6 +128,8 @@ class Problem:
     """No switch has a smaller or a larger credit."""
     previewed: bool = True
     """Whether some switch may have a surcharge."""
+    unit: Dimension = "compute"
+    """What is optimized: the unit of the budget. Without one `compute` or `seconds`."""
 
 
 Purpose = Literal[

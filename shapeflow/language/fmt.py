@@ -211,6 +211,7 @@ _WORDS: dict[type[syntax.Sentence], tuple[str, str]] = {
     syntax.Budget: ("budget", ""),
     syntax.StartAt: ("start", "at error "),
     syntax.StartFrom: ("start", "from "),
+    syntax.Minimise: ("minimise", ""),
     syntax.Schedule: ("schedule", ""),
     syntax.Cooldown: ("cooldown", ""),
     syntax.Evaluate: ("evaluate", "every "),

@@ -195,6 +195,7 @@ _OF_COMPONENT: dict[str, Callable[..., syntax.Sentence]] = {
     "laws": syntax.LawsFrom,
     "traversal": syntax.Traversal,
     "schedule": syntax.Schedule,
+    "minimise": syntax.Minimise,
 }
 _OF_VALUE: dict[str, Callable[..., syntax.Sentence]] = {
     "budget": syntax.Budget,

@@ -26,6 +26,7 @@ EXAMPLES = {
     "law": "law for (patch: 8 px) is power(a: 4.1, b: 0.3)",
     "credits": 'credits from "credits.json"',
     "profile": 'profile from "digits.profile.json"',
+    "minimise": "minimise dollars(price: 2.50)",
     "traversal": "traversal steepest",
     "stage": "stage (patch: 16 px) until 40%",
     "budget": "budget 10 EFLOPs",

@@ -291,6 +291,11 @@ class StopWhen(Written):
 
 
 @attrs.frozen
+class Minimise(OfComponent):
+    """`minimise dollars(price: 2.50)`"""
+
+
+@attrs.frozen
 class Schedule(OfComponent):
     """`schedule cosine(final: 10%)`"""
 
@@ -338,7 +343,7 @@ Sentence = (
     PlanName | Use | Let
     | Model | Data | Weights | Objective | Optimizer | Metric
     | Axis | Candidates | LawsFrom | LawFor | CreditsFrom | ProfileFrom
-    | Traversal | Stage | Budget | StartAt | StartFrom | StopWhen
+    | Minimise | Traversal | Stage | Budget | StartAt | StartFrom | StopWhen
     | Schedule | Cooldown | Evaluate | Checkpoint | Seed
 )
 # fmt: on

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from shapeflow.ir.plan import Blend, Plan, Stage, Transition
 from shapeflow.preview.answer import answer_view
+from shapeflow.preview.charge import charge_lines, charged
 from shapeflow.preview.corpora import corpora_line
 from shapeflow.preview.memory import memory_line
 from shapeflow.preview.numbers import clock, count, duration, error, flops, longest, scale, share
@@ -40,7 +41,8 @@ def _title(plan: Plan) -> RenderableType:
     grid.add_column(justify="right")
     total = flops(plan.totals.compute) if plan.totals.compute is not None else "?"
     if plan.totals.seconds is not None:
-        total = f"{duration(plan.totals.seconds, 4)}, {total}"
+        money = charged(plan, plan.totals.seconds)
+        total = f"{f'{money}, ' if money else ''}{duration(plan.totals.seconds, 4)}, {total}"
     kinds = f"{len(plan.candidates)} candidate{'s' * (len(plan.candidates) != 1)}"
     grid.add_row(Text(plan.name or "unnamed plan", style="bold"), f"{kinds}, {total} ({plan.convention})")
     return grid
@@ -130,6 +132,7 @@ def stage_lines(plan: Plan) -> Iterator[str]:
     if len(plan.stages) > FIRST + LAST:
         hidden = len(plan.stages) - FIRST - LAST
         yield f"{count(hidden)} of {count(len(plan.stages))} stages are not listed here; the file of the plan has all"
+    yield from charge_lines(plan)
     yield from _credits(plan)
     yield from rate_lines(plan)
     yield from corpora_line(plan)

@@ -7,6 +7,8 @@ from pathlib import Path
 import attrs
 
 from shapeflow.base.diagnostics import Report, Span
+from shapeflow.base.settings import name_of
+from shapeflow.base.units import Amount
 from shapeflow.ir.profile import Profile, load
 from shapeflow.ir.program import Program
 from shapeflow.stages.measured_files import read
@@ -24,18 +26,32 @@ def find_profile(program: Program, report: Report) -> Program:
     if profile is None or not _usable(program, profile, at, again, report):
         return program
     assert program.trained is not None
-    return attrs.evolve(program, trained=attrs.evolve(program.trained, profile=profile))
+    return attrs.evolve(
+        program, trained=attrs.evolve(program.trained, profile=profile), budget=_in_seconds(program, profile)
+    )
+
+
+def _in_seconds(program: Program, profile: Profile) -> Amount | None:
+    """The budget; one of energy, emissions or money as the time that it pays for."""
+    price = None if program.cost is None else program.cost.per_second(profile.machine.processes)
+    if program.budget is None or program.cost is None or price is None:
+        return program.budget
+    if program.budget.dimension != program.cost.dimension:
+        return program.budget
+    return Amount(program.budget.value / price, "seconds")
 
 
 def _needed(program: Program, report: Report) -> None:
-    """Report the first amount of time in a file that does not name a profile."""
-    found = next(((amount, at) for amount, at in program.amounts if amount.dimension == "seconds"), None)
+    """Report a cost that follows from time, or the first amount of time, in a file that does not name a profile."""
+    found = next(((f"{amount}", at) for amount, at in program.amounts if amount.dimension == "seconds"), None)
+    if program.cost is not None and program.cost.dimension != "compute":
+        found = name_of(program.cost), program.spans["minimise"]
     if found is None:
         return
-    amount, at = found
+    what, at = found
     report.error(
         "no-profile",
-        f"{amount} cannot be counted in steps without a profile",
+        f"{what} cannot be counted in steps without a profile",
         at,
         "the seconds of a step are not known",
         help=f'run `{_command(program)}`, then add `profile from "{_usual(program)}"`',

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import Amount
+from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.program import Program
 from shapeflow.ir.route import Problem, Route
@@ -42,7 +42,7 @@ def _wrong(route: Route) -> str | None:
 def problem(program: Program, laws: Laws) -> Problem:
     """The input of a traversal."""
     trained = program.trained
-    seconds = program.budget is not None and program.budget.dimension == "seconds"
+    dimension: Dimension = "seconds" if program.unit == "seconds" else "compute"
     return Problem(
         candidates=program.candidates,
         laws=laws,
@@ -50,11 +50,12 @@ def problem(program: Program, laws: Laws) -> Problem:
         start=program.begins_at(laws),
         target=program.stop,
         budget=_budget(program),
+        unit=program.unit,
         step_compute={shape: trained.cost(shape) for shape in program.candidates} if trained else None,
         allowed=lambda before, after: program.backward(before, after) is None,
         credit=_remembered(program),
         spans=program.within("traversal"),
-        surcharge=lambda before, after: surcharge(program, before, after, "seconds" if seconds else "compute"),
+        surcharge=lambda before, after: surcharge(program, before, after, dimension),
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
         step_seconds={shape: trained.seconds(shape) for shape in program.candidates}
         if trained and trained.profile

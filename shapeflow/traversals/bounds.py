@@ -89,7 +89,7 @@ def budget_of(problem: Problem, report: Report) -> Budget | None:
     amount = problem.budget
     if amount is None:
         return None
-    found = prices(problem, amount)
+    found = prices(problem, amount.dimension)
     if found is not None:
         return Budget(amount.value, tuple(1 / price for price in found), amount.dimension)
     known: dict[Dimension, str] = {
@@ -102,16 +102,16 @@ def budget_of(problem: Problem, report: Report) -> Budget | None:
     return None
 
 
-def prices(problem: Problem, budget: Amount) -> list[float] | None:
-    """FLOPs of each candidate per unit of the budget; None if they are not known."""
-    if budget.dimension == "compute":
+def prices(problem: Problem, unit: Dimension) -> list[float] | None:
+    """FLOPs of each candidate per unit of a budget; None if they are not known."""
+    if unit == "compute":
         return [1.0] * len(problem.candidates)
     costs, taken = problem.step_compute, problem.step_data
-    if budget.dimension == "seconds":
+    if unit == "seconds":
         taken = problem.step_seconds
-    if costs is None or (taken is None and budget.dimension != "steps"):
+    if costs is None or (taken is None and unit != "steps"):
         return None
-    if taken is None or budget.dimension == "steps":
+    if taken is None or unit == "steps":
         return [costs[shape] for shape in problem.candidates]
     return [costs[shape] / taken[shape] for shape in problem.candidates]
 

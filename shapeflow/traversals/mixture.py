@@ -13,7 +13,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import TraversalHooks
 from shapeflow.ir.mixture import Choice, MixtureLaw
 from shapeflow.ir.route import END, Leg, Problem, Route, Share
-from shapeflow.traversals.bounds import Budget, budget_of, no_end, written
+from shapeflow.traversals.bounds import Budget, budget_of, no_end, prices, written
 from shapeflow.traversals.shares import SHARE, Shares, cannot_blend
 
 GIVEN = "the share is given in the file"
@@ -115,7 +115,11 @@ def _prices(problem: Problem, budget: Budget | None) -> dict[Shape, float]:
     """Budget per unit of data in each shape."""
     assert problem.step_compute is not None
     assert problem.step_data is not None
-    units: Sequence[float] = budget.unit if budget is not None else [1.0] * len(problem.candidates)
+    units: Sequence[float] = [1.0] * len(problem.candidates)
+    if budget is not None:
+        units = budget.unit
+    elif (found := prices(problem, problem.unit)) is not None:
+        units = [1 / price for price in found]
     pairs = zip(problem.candidates, units, strict=True)
     return {shape: problem.step_compute[shape] * unit / problem.step_data[shape] for shape, unit in pairs}
 

@@ -11,7 +11,7 @@ import numpy as np
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.route import Curve, Problem
-from shapeflow.traversals.bounds import Budget, InUnit
+from shapeflow.traversals.bounds import Budget, InUnit, prices
 from shapeflow.traversals.envelope import FEW, Crossing, Floats, Lines, crossings, entry, openings
 from shapeflow.traversals.free import Free, least_error
 from shapeflow.traversals.order import Order
@@ -43,18 +43,26 @@ class Question:
         return str(Amount(float(f"{amount:.4g}"), self.dimension))
 
     def in_unit(self) -> Question:
-        """The same question counted in the unit of its budget, so that the plan is the best one per step, image,
-        token or second; itself if a FLOP costs the same part of the budget in all candidates."""
-        if self.budget is None or len(set(self.budget.unit)) == 1:
+        """The same question counted in the unit of the problem, so that the plan is the best one per step, image,
+        token or second; itself if a FLOP costs the same part of it in all candidates."""
+        units = self._units
+        if len(set(units)) == 1:
             return self
-        units = self.budget.unit
         return attrs.evolve(
             self,
             laws=[InUnit(law, unit) for law, unit in zip(self.laws, units, strict=True)],
-            budget=attrs.evolve(self.budget, unit=(1.0,) * len(units)),
+            budget=self.budget and attrs.evolve(self.budget, unit=(1.0,) * len(units)),
             shortest=[least * unit for least, unit in zip(self.shortest, units, strict=True)],
-            dimension=self.budget.dimension,
+            dimension=self.budget.dimension if self.budget else self.problem.unit,
         )
+
+    @property
+    def _units(self) -> tuple[float, ...]:
+        """How much of the problem's unit one FLOP takes in each candidate."""
+        if self.budget is not None:
+            return self.budget.unit
+        found = prices(self.problem, self.problem.unit)
+        return (1.0,) * len(self.laws) if found is None else tuple(1 / price for price in found)
 
     @property
     def end(self) -> End:

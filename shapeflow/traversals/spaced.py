@@ -34,7 +34,7 @@ def spaced(problem: Problem, name: str, parts: Sequence[float], report: Report) 
             return None
     notes: list[str] = []
     if problem.budget.dimension != "compute":
-        costs = prices(problem, problem.budget)
+        costs = prices(problem, problem.budget.dimension)
         if costs is None:
             notes.append("without a model, equal parts of steps count as equal parts of compute")
         else:

@@ -26,13 +26,13 @@ class OfFile:
     folder: Path
     plan: Entry
     timed: bool = False
-    """Whether the budget is in seconds: rivals then get the plan's seconds, otherwise its compute."""
+    """Whether the plan is by seconds: rivals then get the plan's seconds, otherwise its compute."""
 
     @classmethod
     def of(cls, path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> OfFile:
         """Compile the plan. Raises Refused."""
         plan, program = plan_entry(path, sentences, seeds, folder, report), program_of(path, sentences, Report())
-        timed = program is not None and program.budget is not None and program.budget.dimension == "seconds"
+        timed = program is not None and program.unit == "seconds"
         return cls(path, tuple(sentences), tuple(seeds), folder, plan, timed)
 
     def fixed(self, name: str, what: str, shape: Shape) -> Entry:

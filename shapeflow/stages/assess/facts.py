@@ -62,10 +62,8 @@ def spent(laws: Mapping[Shape, AnyLaw]) -> float | None:
 
 
 def unit_of(program: Program, plan: Plan) -> Dimension:
-    """The unit in which the plan is compared: that of its budget, or compute."""
-    if program.budget is None or program.trained is None or plan.totals.steps is None:
-        return "compute"
-    return program.trained.counted(program.budget).dimension
+    """The unit in which the plan is compared: that of its budget or stated cost, or compute."""
+    return "compute" if program.trained is None or plan.totals.steps is None else program.unit
 
 
 def per_flop(program: Program, unit: Dimension, shape: Shape) -> float:

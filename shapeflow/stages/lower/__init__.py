@@ -13,7 +13,7 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.mixture import Laws
-from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Plan, Point, Spec, Stage, Totals, Transition
+from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Charge, Plan, Point, Spec, Stage, Totals, Transition
 from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg, Route
 from shapeflow.ir.tabulated import AnyLaw
@@ -91,6 +91,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         keep=program.keep,
         weights=weights(program, stages, report),
         start=start(program, stages[0], report),
+        charge=_charge(program),
         notes=(
             *start_notes(program),
             *noted,
@@ -106,6 +107,16 @@ def _candidate(program: Program, shape: Shape, law: AnyLaw | None) -> Candidate:
     if trained is None or program.profile is None:
         return Candidate(shape, law)
     return Candidate(shape, law, trained.cost(shape), trained.seconds(shape))
+
+
+def _charge(program: Program) -> Charge | None:
+    """What the file states that the plan minimises, with its price by the profile."""
+    if program.cost is None:
+        return None
+    devices = 1 if program.profile is None else program.profile.machine.processes
+    spec, price = Spec(name_of(program.cost), written(program.cost)), program.cost.per_second(devices)
+    dimension = program.cost.dimension
+    return Charge(spec, dimension, None if dimension == "seconds" else price, devices)
 
 
 def _spec(component: object | None) -> Spec | None:

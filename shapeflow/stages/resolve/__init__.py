@@ -17,6 +17,7 @@ from shapeflow.ir.weights import Weights
 from shapeflow.language import syntax
 from shapeflow.stages.resolve.axes import Space, axis_use, space
 from shapeflow.stages.resolve.components import Built, build
+from shapeflow.stages.resolve.costs import budget_units, check_cost
 from shapeflow.stages.resolve.retention import retention
 from shapeflow.stages.resolve.sentences import Opener, Sentences, collect, names
 from shapeflow.stages.resolve.teachers import first_weights
@@ -105,7 +106,8 @@ class _Resolving:
             stated=stated,
             traversal=parts["traversal"],
             by_hand=by_hand,
-            budget=self.amount(syntax.Budget, self.lengths),
+            cost=parts["minimise"],
+            budget=self.amount(syntax.Budget, budget_units(parts["minimise"], self.lengths)),
             start=self.start(),
             stop=self.stop(),
             schedule=parts["schedule"],
@@ -119,6 +121,7 @@ class _Resolving:
             leg_spans=tuple(stage.shape.span for stage in self.sentences.all(syntax.Stage)),
         )
         self.one_decay(program)
+        check_cost(program.cost, program.budget, trained is not None, self.spans, self.report)
         return program
 
     def axes(self) -> list[AxisUse]:
@@ -314,8 +317,9 @@ _PARTS: Mapping[type[syntax.OfComponent], str] = {
     syntax.LawsFrom: "laws",
     syntax.Traversal: "traversal",
     syntax.Schedule: "schedule",
+    syntax.Minimise: "minimise",
 }
-_KIND = {"laws": "law source"}
+_KIND = {"laws": "law source", "minimise": "cost"}
 
 _HELD_OUT: Mapping[str, tuple[Dimension, ...]] = {"text": ("tokens",), "images": ("samples",)}
 """Kind of data -> what an evaluation is counted in."""

@@ -25,6 +25,7 @@ WORDS: Mapping[type, str] = {
     syntax.LawsFrom: "laws",
     syntax.CreditsFrom: "credits",
     syntax.ProfileFrom: "profile",
+    syntax.Minimise: "minimise",
     syntax.Traversal: "traversal",
     syntax.Budget: "budget",
     syntax.StartAt: "start",
