@@ -206,7 +206,7 @@ def _pages(name: str) -> Iterator[Page]:
         yield CodeHelp(name, CODES[name])
 
 
-_OF_SENTENCE = {"laws": "law source"}
+_OF_SENTENCE = {"laws": "law source", "minimise": "cost"}
 
 
 def _kinds() -> tuple[str, ...]:
@@ -309,6 +309,7 @@ def _written(value: Any, bounds: Limits) -> str:
 
 _FRAMES: Mapping[str, str] = {
     "law source": "laws from {}",
+    "cost": "minimise {}",
     "law": "law for (width: 384) is {}",
     "transition": "axis {axis} in {values} via {}",
     "axis": "axis {name} in {values} via {mover}",

@@ -61,7 +61,7 @@ def test_importing_the_parser_does_not_import_lark() -> None:
 def test_every_sentence_has_an_example_that_parses_to_it() -> None:
     assert set(EXAMPLES) == reserved_words().openers
     kinds = {word: type(only(example)) for word, example in EXAMPLES.items()}
-    assert len(set(kinds.values())) == len(EXAMPLES) == 25
+    assert len(set(kinds.values())) == len(EXAMPLES) == 26
     assert kinds["start"] is syntax.StartAt
     assert kinds["laws"] is syntax.LawsFrom
     assert kinds["credits"] is syntax.CreditsFrom
@@ -301,7 +301,7 @@ def test_sentences_on_the_language_page_parse() -> None:
         re.findall(r"^`(stage[^`]+)`", page, re.MULTILINE),
     )
     samples = [*table, *blocks, *blended]
-    assert len(samples) == 30
+    assert len(samples) == 31
     for sample in samples:
         read(sample)
 
