@@ -56,6 +56,10 @@ def refusal(text: str) -> tuple[str, str]:
     return one.code, "; ".join(one.notes)
 
 
+OMITTED = {"charge", "held_out", "keep", "start", "weights"}
+"""Fields that a plan file has only if they are not the default."""
+
+
 def test_a_plan_survives_writing_and_reading(plan: Plan, tmp_path: Path) -> None:
     plan_json.save(plan, tmp_path / "plan.json")
     back = plan_json.load(tmp_path / "plan.json")
