@@ -21,8 +21,8 @@ from target import Target
 
 CORPUS = Path(__file__).parent / "fuzz/corpus"
 KNOWN = sorted(path.parent for path in CORPUS.glob("*/fault.json"))
-SHORT = {"shape": 200, "plan": 40, "log": 25, "laws": 4, "pilots": 4, "exponents": 4, "frontier": 4}
-"""Inputs of a kind in a short campaign; 8 of every other."""
+SHORT = {"shape": 120, "plan": 30, "log": 15, "laws": 2, "pilots": 2, "exponents": 3, "frontier": 3}
+"""Inputs of a kind in a short campaign; 6 of every other."""
 
 
 @pytest.mark.parametrize("folder", KNOWN, ids=lambda folder: folder.name)
@@ -43,7 +43,7 @@ def test_a_short_campaign(by_kind: dict[str, list[Target]], tmp_path: Path) -> N
     faults: dict[str, int] = {}
     for kind, known in by_kind.items():
         (folder := tmp_path / kind).mkdir()
-        chunk = Chunk(kind, 0, 0, SHORT.get(kind, 8))
+        chunk = Chunk(kind, 0, 0, SHORT.get(kind, 6))
         found = run(chunk, known, folder, None)
         assert found.inputs == chunk.inputs
         faults |= found.faults

@@ -7,6 +7,7 @@ all valid are a valid text with the same sentences.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import re
@@ -110,14 +111,29 @@ def _lark() -> Lark:
         def process(self, stream: Iterator[Token]) -> Iterator[Token]:
             return stream
 
-    return Lark(
-        shapeflow_grammar.text(),
-        parser="lalr",
-        lexer="contextual",
-        postlex=WholeWords(),
-        propagate_positions=True,
-        maybe_placeholders=False,
-    )
+    with _unchecked():
+        return Lark(
+            shapeflow_grammar.text(),
+            parser="lalr",
+            lexer="contextual",
+            postlex=WholeWords(),
+            propagate_positions=True,
+            maybe_placeholders=False,
+        )
+
+
+@contextlib.contextmanager
+def _unchecked() -> Iterator[None]:
+    """Lark looks for terminals that match the same text if the library `interegular` is installed, as it is with some
+    servers of language models. That takes longer than all else in a short command, and the tests of the grammar do
+    it."""
+    from lark import lexer
+
+    installed, lexer.has_interegular = lexer.has_interegular, False
+    try:
+        yield
+    finally:
+        lexer.has_interegular = installed
 
 
 @functools.cache
