@@ -119,6 +119,24 @@ def compile_by(laws: Laws, program: Program, report: Report) -> Plan | None:
     return _lowered(program, laws, route, report)
 
 
+ROOM = 1.01
+"""How much more than a plan uses its counterpart may use: both end at whole steps."""
+
+
+def compile_other_unit(path: Path, sentences: Sequence[str], plan: Plan) -> Plan | None:
+    """The plan to the same error that is the best one by FLOPs if a plan is by seconds, and by seconds if it is by
+    FLOPs. None without a profile, for stages set by hand, for plans by steps or data, and after any error."""
+    report = Report()
+    program = program_of(path, sentences, report)
+    total, error = (plan.totals.compute if plan.in_seconds else plan.totals.seconds), plan.totals.error
+    if program is None or program.profile is None or program.traversal is None or not program.traversal.picks:
+        return None
+    if program.unit not in ("compute", "seconds") or total is None or error is None:
+        return None
+    budget = Amount(ROOM * total, "compute" if plan.in_seconds else "seconds")
+    return compile_program(attrs.evolve(program, budget=budget, stop=error, cost=None), report)
+
+
 def _entered(laws: Laws, program: Program, report: Report) -> Laws:
     """The laws from the error on at which the weights that a program starts from enter them. Unchanged for a program
     that starts from new weights, and after reporting `missing-start`, `no-way` or `laws-from-scratch`."""

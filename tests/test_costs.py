@@ -8,12 +8,13 @@ from pathlib import Path
 
 import attrs
 import pytest
-from sources import compiled
+from sources import compiled, written
 from test_seconds import COARSE, FINE, PLANNED, screen, timed
 from test_traversals import PATCH, two
 
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.units import cost
+from shapeflow.cli import answer
 from shapeflow.costs.carbon import Carbon
 from shapeflow.costs.dollars import Dollars
 from shapeflow.costs.joules import Joules
@@ -79,6 +80,21 @@ def test_a_target_without_a_budget_is_reached_in_the_least_time(tmp_path: Path) 
     assert (by["seconds"].totals.seconds or 0) < 0.5 * (by["flops"].totals.seconds or 0)
     assert (by["flops"].totals.compute or 0) < (by["seconds"].totals.compute or 0)
     assert compiled(tmp_path, text).stages == by["flops"].stages
+
+
+def test_a_simulation_shows_the_plans_by_seconds_and_by_flops(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the same error: the one takes the fewest seconds, the other the least compute."""
+    path = written(tmp_path, timed(tmp_path, UNTIL, {FINE: 20.0}))
+    assert answer(["simulate", str(path)]) == 0
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if line.strip().startswith("the ") and "(patch" in line]
+    assert [row[:3] for row in rows[:2]] == [["the", "fewest", "seconds"], ["the", "least", "compute"]]
+    assert "a FLOP of (patch: 2 px) takes 20 times as long as one of (patch: 4 px)" in shown
+    equal = written(tmp_path, timed(tmp_path, PLANNED))
+    assert answer(["simulate", str(equal)]) == 0
+    assert "by FLOPs and by seconds the same shapes are the best" in capsys.readouterr().out
 
 
 def test_the_least_time_in_closed_form() -> None:

@@ -52,6 +52,12 @@ def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, 
         # A plan that was read may hold an edit that is not possible.
         rehearse_edits(plan)
     show(curves_view(plan))
+    if file.suffix == ".shape" and plan.totals.seconds is not None:
+        from shapeflow.compiler import compile_other_unit
+        from shapeflow.preview.units import units_view
+
+        if (other := compile_other_unit(file, sentences, plan)) is not None:
+            show(units_view(plan, other))
     if plot is not None:
         say(f"\n  plot written to {plot}")
     print_after(report.diagnostics)
