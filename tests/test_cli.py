@@ -22,7 +22,8 @@ from shapeflow.base.sealed import digest_of
 from shapeflow.cli import answer
 from shapeflow.cli.group import COMMANDS
 from shapeflow.compiler import compile_file
-from shapeflow.ir.plan_json import load
+from shapeflow.ir.plan_json import load, save, sealed
+from shapeflow.ir.retention import Retention
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "examples").glob("*.shape"))}
@@ -387,6 +388,11 @@ def test_show_prints_plans_runs_and_differences(ask: Ask, run_folder: Path) -> N
     run = ask("show", run_folder)
     assert "finished, 12 steps" in run.out
     assert ask("show", run_folder, run_folder / "plan.json").out == "the plans are the same\n"
+    changed = attrs.evolve(load(run_folder / "plan.json"), checkpoint=7, keep=Retention(3, best=True))
+    save(sealed(changed), run_folder.parent / "kept.json")
+    said = ask("show", run_folder, run_folder.parent / "kept.json").out
+    assert "the newest 3 and the best" in said
+    assert "checkpoint" in said
     ask("compile", "tiny.shape", "--seed", 3, "--set", "budget 20 steps", "-o", "longer.json")
     rows = json.loads(ask("show", run_folder, "longer.json", "--json").out)
     assert {row["what"] for row in rows} >= {"seed", "stage 1", "stage 2", "total compute"}

@@ -54,6 +54,7 @@ ELSEWHERE: dict[str, str] = {
     "one-process": "test_exact_machine.py::test_a_run_in_a_folder",
     "missing-extra": "test_tokenize.py::test_packages_that_are_not_installed",
     "implausible-number": "test_faults.py::test_a_traversal_that_returns_no_number",
+    "does-not-fit": "test_torch_out_of_memory.py::test_auto_refuses_what_cannot_fit",
     "memory-unknown": "test_torch_out_of_memory.py::test_auto_needs_an_estimate",
     "out-of-memory": "test_torch_out_of_memory.py::test_a_failed_step_leaves_the_last_one",
     "loss-not-finite": "test_torch_run.py::test_a_loss_that_is_no_number",

@@ -147,6 +147,14 @@ def test_auto_needs_an_estimate(tmp_path: Path) -> None:
     assert found.code == "memory-unknown"
 
 
+def test_auto_refuses_what_cannot_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(micro_batch, "available", lambda device: 1000.0)
+    found = refused(PLAN, tmp_path / "run", micro_batch="auto", needs=NEEDS)
+    assert found.code == "does-not-fit"
+    assert "900 bytes" in found.notes[0]
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
 def test_a_trial_halves_until_a_step_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each shape is tried with new weights in its own sizes; here more than 5 samples at width 48 fail."""
     made = machine(PLAN, taken=False)
@@ -190,3 +198,22 @@ def test_free_memory_is_what_the_system_or_the_group_leaves(tmp_path: Path) -> N
     assert available(cpu, meminfo, group) == 100_000
     assert total(cpu, meminfo, group) == 1_000_000
     assert available(cpu, tmp_path / "none", tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "limit", "use"),
+    [
+        ("0::/job/step", "job", "memory.max", "memory.current"),
+        ("4:memory:/job/step", "memory/job/step", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ],
+)
+def test_the_limit_of_a_job_counts(line: str, folder: str, limit: str, use: str, tmp_path: Path) -> None:
+    """A job manager sets it on a group around the process, below the root."""
+    (tmp_path / "meminfo").write_text("MemTotal:  4000 kB\nMemAvailable:  3000 kB\n")
+    (tmp_path / "own").write_text(f"1:cpu:/other\n{line}\n")
+    (group := tmp_path / "groups" / folder).mkdir(parents=True)
+    (group / limit).write_text("500000\n")
+    (group / use).write_text("200000\n")
+    where = torch.device("cpu"), tmp_path / "meminfo", tmp_path / "groups", tmp_path / "own"
+    assert available(*where) == 300_000
+    assert total(*where) == 500_000

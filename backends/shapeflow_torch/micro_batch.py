@@ -8,6 +8,7 @@ import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
+from shapeflow.base.units import size
 from shapeflow.ir.edits import Edit
 from shapeflow.ir.memory import Need, largest_micro_batch
 from shapeflow.ir.plan import Plan, Stage
@@ -23,14 +24,20 @@ USED = 0.9
 
 def chosen(plan: Plan, needs: Mapping[Shape, Need], team: Team, recompute: bool) -> dict[Shape, int]:
     """Return the largest micro-batch of each shape of a plan, by the estimate and the memory that is free now. At least
-    1, even where that does not seem to fit. All processes return the same. Raises Refused `memory-unknown`."""
+    1 on a GPU, where it is tried. All processes return the same. Raises Refused `memory-unknown` and, on a CPU,
+    `does-not-fit`: the system would kill the run in the middle."""
     free = available(team.device)
     if not needs or free is None:
         raise Refused(_unknown(plan, bool(needs)))
     # The processes of a run on CPUs share the memory of their machine.
     free = USED * free / (team.world if team.device.type == "cpu" else 1)
     found = {shape: largest_micro_batch(need, choices_of(team, None, recompute), free) for shape, need in needs.items()}
-    return {shape: team.least(count or 1) for shape, count in found.items()}
+    agreed = {shape: team.least(count or 0) for shape, count in found.items()}
+    if team.device.type == "cpu" and (shape := next((one for one, count in agreed.items() if not count), None)):
+        raise Refused(
+            _too_large(plan, shape, needs[shape].memory(choices_of(team, 1, recompute)).peak, free, recompute)
+        )
+    return {shape: count or 1 for shape, count in agreed.items()}
 
 
 def tried(machine: TorchMachine, limits: Mapping[Shape, int], recompute: bool, team: Team) -> dict[Shape, int]:
@@ -63,6 +70,14 @@ def _largest(
         count //= 2
         if machine.team.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _too_large(plan: Plan, shape: Shape, peak: float, free: float, recompute: bool) -> Diagnostic:
+    message = f"steps in {shape.written(plan.units)} do not fit in the free memory, even one sample at a time"
+    note = f"estimated: {size(peak)}; {USED:.0%} of the memory that is free for this process: {size(free)}"
+    less = "train on a machine with more memory" if recompute else "add `--checkpoint-activations`, or more memory"
+    help_ = f"{less}; `--micro-batch 1` tries it nevertheless"
+    return Diagnostic("does-not-fit", message, place="--micro-batch", notes=(note,), help=help_)
 
 
 def _unknown(plan: Plan, known: bool) -> Diagnostic:

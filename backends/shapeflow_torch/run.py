@@ -48,9 +48,9 @@ def run(
     `data-missing`, `data-changed`, `data-mismatch`, `broken-image`, `broken-tokens`, `other-tokens`,
     `context-too-long`, `no-document-ends`, `batch-not-divisible`, `run-exists`, `no-run`, `run-busy`, `run-removed`,
     `other-history`, `other-machine`, `no-checkpoint`, `foreign-checkpoint`, `broken-checkpoint`, `loss-not-finite`,
-    `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `out-of-memory`, `memory-unknown`, `wrong-parameters`,
-    `teacher-missing`, `teacher-broken`, `teacher-changed`, `start-missing`, `start-broken`, `start-changed`,
-    `start-mismatch`.
+    `worker-lost`, `disk-full`, `cannot-write`, `not-arrived`, `out-of-memory`, `memory-unknown`, `does-not-fit`,
+    `wrong-parameters`, `teacher-missing`, `teacher-broken`, `teacher-changed`, `start-missing`, `start-broken`,
+    `start-changed`, `start-mismatch`.
     """
     check_steps(plan, options.profile)
     own, choices = launchers.placed(), Choices(folder, options, launchers.launch_of())

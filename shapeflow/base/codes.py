@@ -477,6 +477,8 @@ _RUNS = {
     "out-of-memory": "A step, a switch or an evaluation needed more memory than there is. The weights of the last step "
     "that was done are saved, unless the update itself failed. Resume with a smaller `--micro-batch`, or with "
     "`--checkpoint-activations`: neither changes what a step computes. `docs/memory.md` explains what needs memory.",
+    "does-not-fit": "By the estimate, a step of some stage needs more memory than is free, however it is cut. On a CPU "
+    "the system kills such a run without a checkpoint, so `--micro-batch auto` does not start it.",
     "memory-unknown": "`--micro-batch auto` compares an estimate with the memory that is free. The model does not "
     "declare what a step keeps (`activations`), or the system does not say how much is free. Write a number.",
     "loss-not-finite": "The loss, a held-out value or a weight became infinite or NaN: training has diverged. No "

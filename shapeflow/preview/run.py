@@ -11,6 +11,7 @@ from rich.text import Text
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.events import Measured, RunBranched
 from shapeflow.ir.plan import Plan, Spec, Start
+from shapeflow.ir.retention import Retention
 from shapeflow.preview.corpora import changes
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
@@ -125,6 +126,8 @@ _SAID = (
     "seed",
     "evaluate",
     "held_out",
+    "checkpoint",
+    "keep",
     "schedule",
     "cooldown",
 )
@@ -136,6 +139,9 @@ def _said(plan: Plan, name: str) -> str:
         return ", ".join(map(_spec, value.values()))
     if name == "weights":
         return ", ".join(changes(plan)) or "constant"
+    if isinstance(value, Retention):
+        newest = "all" if value.newest is None else f"the newest {value.newest}"
+        return newest + (" and the best" if value.best else "")
     if isinstance(value, Start):
         return f"from {value.file}, SHA-256 {value.sha256[:16]}..."
     if isinstance(value, Decay):
