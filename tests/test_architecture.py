@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("shapeflow/**/*.py"), *ROOT.glob("backends/**/*.py"), *ROOT.glob("grammar/**/*.py")])
@@ -105,7 +103,20 @@ def module_of(path: Path) -> str:
 
 
 MODULES = {module_of(path): path for path in SOURCES}
-PATHS = pytest.mark.parametrize("module", MODULES)
+
+
+def of_every_module(check: Callable[[str], None]) -> Callable[[], None]:
+    """One test of a rule, for all modules: a test for each would take longer to collect than to run."""
+
+    def test() -> None:
+        for module in MODULES:
+            try:
+                check(module)
+            except AssertionError as error:
+                raise AssertionError(f"{module}: {error}") from error
+
+    test.__name__, test.__doc__ = check.__name__, check.__doc__
+    return test
 
 
 def room_of(module: str) -> str:
@@ -122,7 +133,8 @@ def inside(module: str, depth: int = 2) -> str:
     return ".".join(module.split(".")[1 : 1 + depth])
 
 
-def imports(module: str, *, at_top: bool = False) -> Iterator[str]:
+@functools.cache
+def imports(module: str, *, at_top: bool = False) -> tuple[str, ...]:
     """The dotted names that a file imports. `at_top` skips imports in functions and under `TYPE_CHECKING`."""
     tree = ast.parse(MODULES[module].read_text())
     if at_top:
@@ -130,12 +142,14 @@ def imports(module: str, *, at_top: bool = False) -> Iterator[str]:
             typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
             if typing or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 node.body = []
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative imports hide what they mean"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(found)
 
 
 @functools.cache
@@ -149,7 +163,7 @@ def test_every_file_belongs_to_a_room_in_the_table() -> None:
     assert {room_of(module) for module in MODULES} == {*MAY_IMPORT, "cli"}
 
 
-@PATHS
+@of_every_module
 def test_rooms_import_only_rooms_that_the_table_allows(module: str) -> None:
     room = room_of(module)
     if room != "cli":
@@ -165,7 +179,7 @@ def test_the_table_has_no_cycle() -> None:
     assert len(list(TopologicalSorter(MAY_IMPORT).static_order())) > len(COMPONENTS)
 
 
-@PATHS
+@of_every_module
 def test_stages_never_import_each_other(module: str) -> None:
     if room_of(module) == "stages" and module != "shapeflow.stages":
         stage = inside(module)
@@ -174,7 +188,7 @@ def test_stages_never_import_each_other(module: str) -> None:
         assert stage.removeprefix("stages.") in STAGES | SHARED_BY_STAGES
 
 
-@PATHS
+@of_every_module
 def test_only_the_compiler_knows_the_stages(module: str) -> None:
     if room_of(module) not in ("stages", "cli", "compiler"):
         assert {inside(each) for each in ours(module) if room_of(each) == "stages"} <= {"stages.previews"}
@@ -184,38 +198,38 @@ def test_the_loop_imports_only_edits_events_and_plans() -> None:
     assert {inside(each) for each in ours("shapeflow.running.execute")} == LOOP
 
 
-@PATHS
+@of_every_module
 def test_a_backend_imports_the_loop_but_not_its_callers(module: str) -> None:
     if room_of(module) in BACKENDS:
         assert {inside(each) for each in ours(module) if room_of(each) == "running"} <= TO_BACKENDS
 
 
-@PATHS
+@of_every_module
 def test_only_modules_that_look_up_names_import_the_registry(module: str) -> None:
     if "shapeflow.registry" in ours(module):
         assert KNOW_REGISTRY & {inside(module, 1), inside(module)}
 
 
-@PATHS
+@of_every_module
 def test_no_backend_is_imported_before_a_command_asks_for_it(module: str) -> None:
     if room_of(module) not in BACKENDS:
         assert not any(name.split(".")[0] in BACKENDS for name in imports(module, at_top=True))
 
 
-@PATHS
+@of_every_module
 def test_torch_belongs_to_one_package(module: str) -> None:
     wanted = TORCH & {name.split(".")[0] for name in imports(module)}
     assert not wanted or room_of(module) == "shapeflow_torch"
 
 
-@PATHS
+@of_every_module
 def test_no_file_content_is_executed(module: str) -> None:
     assert not FORBIDDEN_MODULES & {name.split(".")[0] for name in imports(module)}
     nodes = ast.walk(ast.parse(MODULES[module].read_text()))
     assert not FORBIDDEN_CALLS & {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
 
 
-@PATHS
+@of_every_module
 def test_the_command_line_imports_slow_packages_on_demand(module: str) -> None:
     """The command line imports no slow package at module level, so `shapeflow --help` starts fast."""
     if room_of(module) == "cli":

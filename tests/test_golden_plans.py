@@ -6,6 +6,7 @@ Refresh with `pytest tests/test_golden_plans.py --update-golden`, and read every
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def rounded(event: dict[str, object]) -> dict[str, object]:
 def test_events_survive_json(name: str) -> None:
     plan = compiled(name)
     if plan.runnable:
-        told = list(execute(plan, Simulator(plan)))
+        told = list(itertools.islice(execute(plan, Simulator(plan)), 2000))
         assert [event_from_json(json.loads(json.dumps(event_to_json(event)))) for event in told] == told
 
 
