@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -404,6 +405,8 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     loaded.cache_clear()
     yield tmp_path
     loaded.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "growth"]:
+        del sys.modules[name]
 
 
 def test_a_transition_of_another_distribution_is_held_to_its_word(

@@ -1,4 +1,4 @@
-"""A plan beside the one to the same error that is the best in the other unit: FLOPs or seconds."""
+"""A plan next to the one to the same error that is the best in the other unit: FLOPs or seconds."""
 
 from __future__ import annotations
 
