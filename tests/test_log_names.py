@@ -10,10 +10,14 @@ import pytest
 import trainers
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
+from shapeflow.base.shapes import Shape
 from shapeflow.compiler import fit_file
 from shapeflow.doctor import Table, examine
 from shapeflow.laws.joint.table import Named, read_tables
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.roles import size_of
+from shapeflow.laws.logs.runs import Run
+from shapeflow.laws.logs.schedule import learning_rate
 
 MODEL = """
 model transformer(depth: 4, head_width: 32, mlp_ratio: 3, context: 256 tokens)
@@ -23,6 +27,7 @@ objective next_token
 """
 FLOPS = {64: 4.7e11, 128: 1.6e12, 256: 6.1e12}
 STEPS = range(40, 4001, 40)
+AT_STEPS = ["step_lr", "train/lr_step", "lr_at_step", "lr/step", "sched_mult", "cosine_scale"]
 
 
 @pytest.fixture(autouse=True)
@@ -104,11 +109,74 @@ def test_words_of_counters(name: str, each: float, counts: str) -> None:
     assert bool(found.sentences) == (counts == "step")
 
 
-def test_words_of_multiples() -> None:
-    assert [words.count_of(name) for name in ("kimg", "n_params_m", "params_b", "seqs")] == [1e3, 1e6, 1e9, 1.0]
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("kimg", 1e3),
+        ("n_params_m", 1e6),
+        ("params_b", 1e9),
+        ("seqs", 1.0),
+        ("params_millions", 1e6),
+        ("model_size_m", 1e6),
+        ("tokens_thousands", 1e3),
+        ("tokens_in_thousands", 1e3),
+        ("tokens_in_millions", 1e6),
+        ("tokens_trained_in_billions", 1e9),
+        ("tokens_seen_in_trillions", 1e12),
+        ("tokens_e9", 1e9),
+        ("tokens_at_layer_e", 1.0),
+    ],
+)
+def test_words_of_multiples(name: str, unit: float) -> None:
+    assert words.count_of(name) == unit
 
 
-@pytest.mark.parametrize("name", ["lrate", "step_size", "eta", "learn_rate", "optim/lrate", "group0.eta"])
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("total_flops_billion", 1e9),
+        ("total_flops_in_trillions", 1e12),
+        ("total_flops_e15", 1e15),
+        ("exa_flops", 1e18),
+        ("flops_p", 1e15),
+        ("train/total_flops", 1.0),
+    ],
+)
+def test_words_of_multiples_of_flops(name: str, unit: float) -> None:
+    assert words.flops_of(name) == unit
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_size_bytes", "params_mb", "eval_tokens", "val_tokens_total", "tokens_remaining", "tokens_padded",
+        "val_samples", "remaining_epochs", "flops_remaining",
+    ],
+)  # fmt: skip
+def test_what_was_not_trained_on_is_no_amount(name: str) -> None:
+    assert words.role_of(name) not in ("parameters", "tokens", "samples", "epochs", "compute")
+
+
+def test_a_mixture_of_experts_costs_its_active_parameters() -> None:
+    sizes = {"total_params": 8e8, "active_params": 1e8, "num_experts": 8}
+    active, total = size_of(["total_params", "active_params"], [sizes]), size_of(["total_params"], [sizes])
+    assert (active, total) == ("active_params", None)
+    assert size_of(["total_params"], [{"total_params": 8e8}]) == "total_params"
+
+
+def test_rates_that_were_not_logged_to_the_end_are_not_known() -> None:
+    rates = {float(step): 1e-3 for step in range(40, 2401, 40)}
+    assert learning_rate(rates, 2400) == learning_rate(rates, 2440) == "constant"
+    assert learning_rate(rates, 4000) is None
+    assert learning_rate({**rates, 2440.0: 1e-4}, 4000) == "falling"
+    run = Run(Shape.of({"width": 64}), "a.csv")
+    for step in range(40, 4001, 40):
+        run.add(1e12 * step, loss(64, step), float(step), rates.get(step))
+    run.finish()
+    assert run.learning_rate is None
+
+
+@pytest.mark.parametrize("name", ["lrate", "step_size", "eta", "learn_rate", "optim/lrate", "group0.eta", *AT_STEPS])
 def test_a_learning_rate_by_words_and_values(name: str) -> None:
     found = [
         {"width": width, **row, "flops": row["step"] * FLOPS[width], name: 3e-4 * (1 - row["step"] / 4100)}

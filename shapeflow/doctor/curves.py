@@ -26,7 +26,7 @@ from shapeflow.laws.logs.progress import counts_late, in_epochs, in_units
 from shapeflow.laws.logs.readers import Block, Piece, Row, Wanted, same
 from shapeflow.laws.logs.rows import Cells, Rows
 from shapeflow.laws.logs.runs import RUNS, Run
-from shapeflow.laws.logs.schedule import FALLEN, diverged, learning_rate
+from shapeflow.laws.logs.schedule import FALLEN, diverged
 from shapeflow.laws.logs.series import Product, Progress
 from shapeflow.laws.logs.usable import faults
 
@@ -190,7 +190,7 @@ def facts_of(curves: Mapping[Key, Run]) -> CurveFacts | None:
         excluded=dict(excluded),
         diverged=sum(diverged(points)[-1:] == points[-1:] for points in full.values()),
         learning_rate=_rate(list(curves.values())),
-        falling=sum((run.learning_rate or learning_rate(run.rates)) == "falling" for run in curves.values()),
+        falling=sum(run.rate() == "falling" for run in curves.values()),
         cut=_cut_at(list(curves.values())),
         steepens=_most([_steepens(points) for points in full.values()]),
         warmup=_warmup([curve.rates for curve in curves.values()]),
@@ -210,7 +210,7 @@ def _most(answers: Sequence[bool | None]) -> bool:
 def _rate(runs: Sequence[Run]) -> Literal["constant", "falling"] | None:
     """Whether the learning rate of most runs, where they are cut, stays constant or falls after its maximum; None if
     unknown."""
-    known = [found for run in runs if (found := run.learning_rate or learning_rate(run.rates)) is not None]
+    known = [found for run in runs if (found := run.rate()) is not None]
     return None if not known else "falling" if _most([found == "falling" for found in known]) else "constant"
 
 

@@ -10,7 +10,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, Found, letters_in
-from shapeflow.laws.logs.finding.roles import STILL, Roles, may_be_size, roles_of
+from shapeflow.laws.logs.finding.roles import STILL, Roles, roles_of, size_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
 from shapeflow.laws.logs.readers import Row
 from shapeflow.laws.logs.readers.numerals import notations
@@ -93,8 +93,8 @@ def _of_one_kind(columns: Mapping[str, Column], roles: Roles, place: str, given:
 def _counted(what: str, columns: Mapping[str, Column], roles: Roles, rows: Sequence[Row]) -> Product | None:
     """The first column of parameters or tokens; one that differs between the rows first."""
     found = [name for name, one in roles.of.items() if one.role == what]
-    found = [name for name in found if what == "tokens" or may_be_size(name, rows)]
-    name = min(found, key=lambda one: columns[one].constant, default=None)
+    found.sort(key=lambda one: (columns[one].constant, not words.is_active(one)))
+    name = size_of(found, rows) if what == "parameters" else next(iter(found), None)
     return None if name is None else Product((name,), words.count_of(name))
 
 

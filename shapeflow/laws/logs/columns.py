@@ -165,6 +165,7 @@ class Finder:
         for column in query.where:
             self.column("where", [column], names, file)
         likely = [name for name, one in table.roles.of.items() if one.role == "parameters" and query.size == ANY_SIZE]
+        likely.sort(key=lambda name: not words.is_active(name))
         size = self.column("parameters", [*likely, *query.size], names, file) if query.size else None
         axes: dict[str, str] = {}
         for axis in self.request.units:

@@ -346,11 +346,15 @@ class Run:
         """Set the learning rate and remove the points at which the run had diverged. Call this after the last row."""
         self.settle()
         self.cut()
-        self.learning_rate = self.learning_rate or learning_rate(self.rates)
+        self.learning_rate = self.rate()
         lost = {id(point) for point in diverged(sorted(self.points.values(), key=lambda one: one.compute))}
         self.points = {key: point for key, point in self.points.items() if id(point) not in lost}
         if lost:
             self.excluded["diverged"] += len(lost)
+
+    def rate(self) -> Literal["constant", "falling"] | None:
+        """Return the learning rate after the warm-up, as it is known or as its values say."""
+        return self.learning_rate or learning_rate(self.rates, max(self._points.points(), default=0.0))
 
     def cut(self) -> None:
         """Remove the points after the step (or compute) where the learning rate begins to fall, for a run that ends in

@@ -17,6 +17,9 @@ FALLEN = 0.9
 FLAT, LEAST, COOLED = 0.99, 0.5, 0.3
 """A run is cut where its rate begins to fall if the rate stays above `FLAT` of its maximum over the share `LEAST` of
 the run, and ends at `COOLED` of it or below."""
+SPARSE, ROUGHLY = 0.25, 0.02
+"""Rates were logged up to the end of a run if what is left is no longer than the distance between them and a quarter of
+the run, or than a fiftieth of it."""
 JUMP, TIMES = 1.25, 3.0
 """Errors up to 1.25 times the lowest error never count as diverged. Errors above 3 times the lowest error count as
 diverged, unless they are within the noise."""
@@ -24,17 +27,27 @@ SIGMAS = 5.0
 """Errors within this many standard deviations of the noise never count as diverged."""
 
 
-def learning_rate(rates: Mapping[float, float]) -> Literal["constant", "falling"] | None:
+def learning_rate(rates: Mapping[float, float], last: float = 0.0) -> Literal["constant", "falling"] | None:
     """Return `falling` if the learning rate drops below 0.9 of its maximum after the step of the maximum, otherwise
     `constant`. Warm-up is before the maximum, so it does not count.
 
-    `rates`: step -> learning rate. None for fewer than two values, or if no value is above 0.
+    `rates`: step -> learning rate; `last`: the last step of the run. None for fewer than two values, if no value is
+    above 0, or if the rates do not fall and were not logged up to the end: they may fall there.
     """
     values = [rates[step] for step in sorted(rates)]
     if len(values) < 2 or max(values) <= 0:
         return None
     top = max(range(len(values)), key=values.__getitem__)
-    return "falling" if min(values[top:]) < FALLEN * values[top] else "constant"
+    if min(values[top:]) < FALLEN * values[top]:
+        return "falling"
+    return "constant" if _logged_to(rates, last) else None
+
+
+def _logged_to(rates: Mapping[float, float], last: float) -> bool:
+    """Whether rates were logged up to the last step, as far as the distance between them allows."""
+    steps = sorted(rates)
+    apart = max(after - before for before, after in pairwise(steps))
+    return last - steps[-1] <= max(min(apart, SPARSE * last), ROUGHLY * last)
 
 
 def fall(rates: Mapping[float, float]) -> float | None:

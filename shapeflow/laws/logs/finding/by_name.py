@@ -95,7 +95,8 @@ def _one(column: Column, rows: Sequence[Row], keys: Sequence[str], axes: AxisWor
         return Found("", UNSTATED)
     if role == "learning rate" and not 0 <= column.low <= column.high <= HIGHEST_RATE:
         return Found("", "named like a learning rate, but not between 0 and 100")
-    if role in ("", "time") and words.may_be_learning_rate(name) and 0 <= column.low <= column.high <= MAY_BE_RATE:
+    unclear = role in ("", "time", "rate") or (role == "step" and not column.whole)
+    if unclear and words.may_be_learning_rate(name) and 0 <= column.low <= column.high <= MAY_BE_RATE:
         return Found("learning rate", f"its name and its values, which are {MAY_BE_RATE:g} at most", "guess")
     if role == "step" and not column.whole:
         return None

@@ -251,7 +251,8 @@ def _rate(rows: Sequence[Row], of: dict[str, Found], found: Sequence[str], keys:
         if name not in moving and words.is_setting(name) and of[name].role == "learning rate":
             of[name] = Found("", "a setting: it does not change along a run")
     still = [name for name in order if of[name].role == "learning rate"]
-    return next(iter([*(name for name in RATE if name in found), *moving, *still]), None)
+    # What moves tells more than a peak that every row repeats.
+    return next(iter([*moving, *(name for name in RATE if name in found), *still]), None)
 
 
 def _compute(
@@ -272,12 +273,21 @@ def _compute(
     if not of.get("C", Found()).role and _is_flops(rows, keys):
         of["C"] = Found("compute", f"numbers above {LEAST_FLOPS:g} that rise along the runs", "guess")
         return ("C",), 1.0
-    size = next((name for name in by_role.get("parameters", ()) if may_be_size(name, rows)), None)
+    size = size_of(by_role.get("parameters", ()), rows)
     data = next((name for name in by_role.get("tokens", ()) if grows(rows, name, step, keys)), None)
     if size and data:
         of[data] = Found("tokens", "its name; 6 FLOPs for each parameter and token")
         return (size, data), 6.0 * words.count_of(data) * words.count_of(size)
     return (), 1.0
+
+
+def size_of(found: Sequence[str], rows: Sequence[Row]) -> str | None:
+    """The column of the parameters of a model that compute depends on: the active ones of a mixture of experts, which
+    is not known from their total. None if there is none."""
+    sizes = sorted((name for name in found if may_be_size(name, rows)), key=lambda name: not words.is_active(name))
+    named = [name for name in dict.fromkeys(name for row in rows for name in row) if "experts" in words.words(name)]
+    experts = any(max(numbers_of(rows, name), default=0.0) > 1 for name in named)
+    return None if experts and sizes and not words.is_active(sizes[0]) else next(iter(sizes), None)
 
 
 def may_be_size(name: str, rows: Sequence[Row]) -> bool:

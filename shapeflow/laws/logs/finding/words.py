@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Literal
+
+from shapeflow.laws.logs.finding.multiples import PREFIXES, of_data, of_flops
 
 Role = Literal[
     "compute", "error", "step", "epochs", "samples", "run", "axis", "learning rate", "parameters", "tokens", "accuracy",
@@ -18,10 +19,6 @@ Role = Literal[
 ]  # fmt: skip
 """The role of a column; empty: unknown, or not used by a fit."""
 
-PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
-"""First letter of a prefix of FLOPs, or the whole prefix -> its value."""
-COUNTS = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12}
-"""Words of a multiple after `tokens`: `tokens_b`."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
 _BARE_FLOPS = re.compile(
     r"(?:(?:total|train|training|cumulative|cum)_)*(|[kmgtpez]|mega|giga|tera|peta|exa|zetta)(flops?|flos|macs?|compute)"
@@ -33,8 +30,6 @@ _DAYS = re.compile(
 )
 """Petaflop/s-days, the unit of compute of some papers: `pf_days`."""
 DAY = 86400.0
-_POWER = re.compile(r"(?<![0-9a-wyz.])x?\s*(?:1e|10\^|10\*\*)\+?(\d{1,2})(?![0-9])")
-"""A multiple that a name states: `FLOPs (1e15)`, `tokens x10^9`."""
 _LOGARITHM = re.compile(r"(?:^|_)(?:log(?:2|10|e)?|ln|lg)(?:_|$)")
 _ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "bpc", "xent", "crossentropy"}
 _DERIVED = {
@@ -66,6 +61,16 @@ _SAMPLES = {
     "sample", "samples", "example", "examples", "image", "images", "img", "imgs", "sequence", "sequences", "seq",
     "seqs",
 }  # fmt: skip
+_DATA = {"token", "tokens", "param", "params", "nparams", "parameter", "parameters"}
+_NOT_SPENT = {
+    "remaining", "left", "togo", "padded", "padding", "pad", "ignored", "masked", "dropped", "skipped", "saved",
+    "wasted", "unique", "vocab", "generated", "prompt", "completion", "special",
+}  # fmt: skip
+"""Words of amounts that are not those of the training so far: `tokens_remaining`."""
+_BYTES = {
+    "byte", "bytes", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "memory", "mem", "disk", "storage", "vram", "bits",
+}  # fmt: skip
+"""Words of the memory that a model takes."""
 _SO_FAR = {
     "done", "seen", "completed", "finished", "so", "far", "processed", "consumed", "passed", "idx", "index", "num",
     "number", "count", "current",
@@ -79,13 +84,19 @@ _NEVER = {
     "gnorm", "momentum", "beta", "mfu", "gpu", "cpu", "clip",
 }  # fmt: skip
 _RATE_WORDS = {"lr", "lrm", "lrs", "lrate", "learnrate"}
-_MAY_BE_RATE = {("eta",), ("step", "size"), ("stepsize",), ("alpha",), ("opt", "rate"), ("optim", "rate")} | {
-    ("schedule",), ("scheduler",), ("sched",), ("sched", "factor"), ("schedule", "factor"), ("scheduler", "factor"),
-    ("scheduler", "value"), ("schedule", "value"), ("annealing",), ("anneal",), ("decay", "factor"),
+_MAY_BE_RATE = {
+    ("eta",), ("step", "size"), ("stepsize",), ("alpha",), ("opt", "rate"), ("optim", "rate"), ("schedule",),
+    ("scheduler",), ("sched",), ("annealing",), ("anneal",), ("decay", "factor"), ("decay", "mult"),
+}  # fmt: skip
+_SCHEDULES = {"schedule", "scheduler", "sched", "anneal", "annealing", "cosine", "warmup"}
+_FACTORS = {
+    "factor", "value", "mult", "multiplier", "scale", "coef", "coeff", "ratio", "lambda", "eta", "weight", "scaling",
+    "multiple", "frac", "fraction",
 }  # fmt: skip
 """Words that call a learning rate, or something else: the values decide."""
 _LEARNING = re.compile(r"(?:^| )learn(?:ing|er|ed)? ?r(?:ate)?s?(?: |$)")
-_NOT_RATE = {"loss", "time", "norm", "grad", "steps", "step"}
+_AT = {"step", "steps"}
+_NOT_RATE = {"loss", "time", "norm", "grad"} | _AT
 PARAMETERS = re.compile(
     r"((n|num|number_of|total|model|trainable|active|non_emb(ed(ding)?)?|nonemb(ed(ding)?)?|n_non_emb(edding)?)_?)*"
     r"(params?|parameters?|model_size)(_(?!norm|groups?$|std|mean).*)?"
@@ -138,6 +149,11 @@ def rate_in(names: Sequence[str]) -> str | None:
     return None if any(map(is_duration, names)) else next((name for name in names if is_rate_of(name)), None)
 
 
+def is_apart(name: str) -> bool:
+    """Whether this is an amount by its words that a training has not spent: `eval_tokens` and `tokens_remaining`."""
+    return is_held_out(name) or _has(name, _NOT_SPENT)
+
+
 def is_duration(name: str) -> bool:
     """Whether this is a time and nothing else: `elapsed_s`, and not `tokens_s`."""
     return _has(name, _TIMES) and set(words(name)) <= _TIMES | _SPENT
@@ -151,9 +167,13 @@ def is_learning_rate(name: str) -> bool:
 
 
 def may_be_learning_rate(name: str) -> bool:
-    """Whether a column of this name may be a learning rate or something else: `eta` and `step_size`."""
+    """Whether a column of this name may be a learning rate or something else: `eta`, `sched_mult` and `step_lr`."""
     parts = words(re.split(r"[/.]", name)[-1])
-    return parts in _MAY_BE_RATE or parts[-2:] in _MAY_BE_RATE
+    factor = parts[-1:] != () and parts[-1] in _FACTORS and not _SCHEDULES.isdisjoint(parts)
+    at_step = (
+        _has(name, _RATE_WORDS) and _has(name, {"step", "steps"}) and not _has(name, _NOT_RATE - {"step", "steps"})
+    )
+    return factor or at_step or parts in _MAY_BE_RATE or parts[-2:] in _MAY_BE_RATE
 
 
 def is_setting(name: str) -> bool:
@@ -167,28 +187,20 @@ def flops_of(name: str) -> float | None:
     if _DAYS.search(name.lower()):
         return 1e15 * DAY
     found = _BARE_FLOPS.fullmatch(plain(name)) or _WORD_FLOPS.search(plain(name))
-    if found is None or _has(name, {"forward", "fwd", "inference"}) or is_rate_of(name):
+    if found is None or _has(name, {"forward", "fwd", "inference"}) or is_rate_of(name) or is_apart(name):
         return None
-    return PREFIXES[found[1][:1]] * (2.0 if found[2].startswith("mac") else 1.0) * _power_of(name)
+    known = [part for part in words(name) if part not in _AMOUNT | _SO_FAR]
+    return PREFIXES[found[1][:1]] * (2.0 if found[2].startswith("mac") else 1.0) * of_flops(name, known)
 
 
 def count_of(name: str) -> float:
     """The number that one unit of a column of tokens, samples or parameters stands for: 1e9 for `tokens_b`."""
-    parts = words(name)
-    pairs = list(pairwise(parts))
-    after = [COUNTS[part] for before, part in pairs if _is_data(before) and part in COUNTS]
     # `tokens_seen_k`
-    known = [part for part in parts if part not in _AMOUNT | _SO_FAR | {"train", "training"}]
-    after += [COUNTS[part] for before, part in pairwise(known) if _is_data(before) and part in COUNTS]
-    ahead = [COUNTS[part] for part, then in pairs if _is_data(then) and len(part) > 2 and part in COUNTS]
-    joined = [COUNTS[part[0]] for part in parts if _is_multiple(part)]
-    return next(iter([*after, *ahead, *joined]), _power_of(name))
-
-
-def _power_of(name: str) -> float:
-    """The power of ten that a name states as its unit; 1 if it states none."""
-    found = _POWER.search(name.lower())
-    return 1.0 if found is None else 10.0 ** int(found[1])
+    known = [part for part in words(name) if part not in _AMOUNT | _SO_FAR]
+    joined = [PREFIXES[part[0]] if part[0] != "b" else 1e9 for part in known if _is_multiple(part)]
+    # `model_size_m`
+    sized = "size" if "model" in known else ""
+    return next(iter(joined), of_data(name, known, lambda part: _is_data(part) or part == sized))
 
 
 def is_logarithm(name: str) -> bool:
@@ -197,31 +209,31 @@ def is_logarithm(name: str) -> bool:
 
 
 def _is_data(word: str) -> bool:
-    return word in ("token", "tokens", "params", "parameters") or word in _SAMPLES
+    return word in _DATA or word in _SAMPLES
 
 
 def _is_multiple(word: str) -> bool:
     """Whether this is a word of data after the letter of a multiple: `mtokens`, `kimg`."""
-    return word[:1] in COUNTS and (word[1:] == "tokens" or word[1:] in _SAMPLES) and word not in _SAMPLES
+    return word[:1] in ("k", "m", "b", "t") and (word[1:] == "tokens" or word[1:] in _SAMPLES) and word not in _SAMPLES
 
 
 def is_tokens(name: str) -> bool:
     """Whether this counts tokens: `tokens`, `consumed tokens`, `time/token`, `throughput/total_tokens`."""
     joined = any(part.endswith("tokens") and _is_multiple(part) for part in words(name))
-    return (_has(name, {"tokens", "token"}) or joined) and not is_rate_of(name)
+    return (_has(name, {"tokens", "token"}) or joined) and not is_rate_of(name) and not is_apart(name)
 
 
 def is_samples(name: str) -> bool:
     """Whether this counts samples: `consumed samples`, `time/sample`, `images_seen`, `kimg`."""
     parts = words(name)
     named = any(part in _SAMPLES or (_is_multiple(part) and "token" not in part) for part in parts)
-    return named and parts[-1] not in ("len", "length", "size") and not is_rate_of(name)
+    return named and parts[-1] not in ("len", "length", "size") and not is_rate_of(name) and not is_apart(name)
 
 
 def is_epochs(name: str) -> bool:
     """Whether this counts epochs."""
     parts = [part for part in words(name) if part not in _SO_FAR]
-    return parts[-1:] in (["epoch"], ["epochs"]) and not is_rate_of(name)
+    return parts[-1:] in (["epoch"], ["epochs"]) and not is_rate_of(name) and not _has(name, _NOT_SPENT)
 
 
 def is_step(name: str) -> bool:
@@ -255,7 +267,12 @@ def is_training(name: str) -> bool:
 def is_parameters(name: str) -> bool:
     """Whether this is a number of parameters of a model."""
     ends = (plain(name), CONFIGURATION.sub("", plain(name)))
-    return any(PARAMETERS.fullmatch(end) for end in ends)
+    return not _has(name, _BYTES) and any(PARAMETERS.fullmatch(end) for end in ends)
+
+
+def is_active(name: str) -> bool:
+    """Whether this counts the parameters that a token passes through, in a mixture of experts."""
+    return _has(name, {"active", "activated"})
 
 
 def may_be_error(name: str) -> bool:
