@@ -15,9 +15,13 @@ from shapeflow.base.shapes import Shape
 from shapeflow.cli import answer
 from shapeflow.compiler import fit_file
 from shapeflow.ir.law import Law, Provenance
+from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitting.ends import budgets, laws_of_ends
+from shapeflow.laws.fitting.ends_check import check_ends
+from shapeflow.laws.fitting.evidence import ends_of
 from shapeflow.laws.fitting.solver import FitOptions
 from shapeflow.laws.logs.points import Points
+from shapeflow.laws.logs.runs import Run
 from shapeflow.stages.find_laws import of_one_kind
 
 LAWS = {64: (2e4, 0.3, 2.6), 128: (3.2e4, 0.3, 2.3), 256: (5e4, 0.3, 2.05), 512: (8e4, 0.3, 1.9)}
@@ -222,3 +226,36 @@ def test_a_table_of_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err
     assert "run-ends" in said
     assert "points: ends" in said
+
+
+def test_ends_at_several_peak_rates_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["name,width,peak_lr,flops,loss"]
+    for width, (a, b, c) in LAWS.items():
+        for at in (1e15, 2e15, 4e15):
+            rows += [f"{width}-{at}-{lr},{width},{lr},{at:g},{lr * 10 + a * at**-b + c:.6f}" for lr in (0.001, 0.003)]
+    (tmp_path / "runs.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    path = tmp_path / "ends.shape"
+    path.write_text(f'{HEAD}laws from fit("runs.csv", points: ends, run: "name")\n{TAIL}', encoding="utf-8")
+    assert answer(["fit", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert "error[mixed-laws]" in error
+    assert "`peak_lr` tells apart" in error
+    assert "where: (peak_lr: ...)" in error
+    text = 'laws from fit("runs.csv", points: ends, run: "name", where: (peak_lr: "0.001"), resamples: 0)'
+    assert answer(["fit", str(path), "--set", text]) == 0
+
+
+def test_ends_of_one_budget_have_one_peak_rate() -> None:
+    shape = Shape.of({"width": 64})
+
+    def ended(peak: float, end: float) -> Run:
+        run = Run(shape, f"{peak}.csv")
+        for step in range(1, 11):
+            run.add(end * step / 10, 3.0, float(step), peak * (1.05 - step / 10))
+        return run
+
+    request = LawRequest((shape,), {"width": ""}, "loss@own", "flops", "", {}, {})
+    for runs, wrong in (([ended(1e-3, 1e15), ended(3e-3, 1.01e15)], 1), ([ended(1e-3, 1e15), ended(3e-3, 4e15)], 0)):
+        report = Report()
+        check_ends({shape: ends_of(runs, None)}, FitOptions(), True, request, report)
+        assert [one.code for one in report.errors] == ["mixed-laws"] * wrong

@@ -26,7 +26,7 @@ def rate_of(
     # `where` leaves out rows without the column, as of metrics that are logged apart.
     if column is not None and reading.columns[column].present < reading.count:
         return None
-    if column is None or roles.where is not None or roles.ends or not (roles.errors and roles.axes):
+    if column is None or roles.where is not None or not (roles.errors and roles.axes):
         return None
 
     lowest = _lowest(reading, attrs.evolve(roles, runs=(*roles.runs, column)), progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import attrs
 
@@ -17,6 +18,8 @@ from shapeflow.laws.fitting.solver import FitOptions
 from shapeflow.laws.logs.runs import Run
 
 SHOWN = 8
+CLOSE, UNLIKE = 0.05, 0.1
+"""Budgets closer than this, in log compute, are one; peak learning rates further apart, in their logarithm, are two."""
 
 
 def annealed(about: Provenance, runs: Sequence[Run]) -> Provenance:
@@ -29,8 +32,9 @@ def annealed(about: Provenance, runs: Sequence[Run]) -> Provenance:
 def check_ends(
     found: Mapping[Shape, Evidence], options: FitOptions, joint: bool, request: LawRequest, report: Report
 ) -> None:
-    """Report too few ends (`few-ends`), and constant rates among others (`mixed-laws`)."""
+    """Report too few ends (`few-ends`), and constant rates among others, or several peaks (`mixed-laws`)."""
     _alike(found, request, report)
+    _one_peak(found, request, report)
     if joint:
         return
     kind = options.kind(len(found))
@@ -75,3 +79,22 @@ def _alike(found: Mapping[Shape, Evidence], request: LawRequest, report: Report)
             notes=[f"`{file}`: {rate}" for rate, file in rates.items()],
             help="name the runs of one kind only",
         )
+
+
+def _one_peak(found: Mapping[Shape, Evidence], request: LawRequest, report: Report) -> None:
+    """Report runs of one shape and budget whose learning rates peaked at different values (`mixed-laws`). Peaks that
+    depend on the budget alone may be a recipe."""
+    for shape, one in found.items():
+        ended = [(math.log(run.end.compute), max(run.rates.values()), run) for run in one.runs if run.end and run.rates]
+        ended.sort(key=lambda end: end[0])
+        for (low, peak, run), (high, other, then) in pairwise(ended):
+            if high - low <= CLOSE and min(peak, other) > 0 and abs(math.log(peak / other)) > UNLIKE:
+                report.error(
+                    "mixed-laws",
+                    f"runs of {shape.written(request.units)} have several peak learning rates at one budget",
+                    request.at("where", "paths"),
+                    "their ends would be fitted by one law",
+                    notes=[f"{each.called}: {value:g}" for value, each in ((peak, run), (other, then))],
+                    help="name the runs of one learning rate only",
+                )
+                return

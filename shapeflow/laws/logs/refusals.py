@@ -27,6 +27,8 @@ def refused(search: LogSearch, table: TableFacts, given: Mapping[str, str], file
         _several_kinds(search, kinds, file)
     elif unshaped := _of_several(search, table, given):
         _unshaped(search, table, unshaped, file)
+    elif rates := _of_rates(search, table):
+        _several_runs(search, table, rates, file, alike=True)
     elif runs := _of_runs(search, table):
         _several_runs(search, table, runs, file)
     else:
@@ -39,7 +41,21 @@ def _of_runs(search: LogSearch, table: TableFacts) -> tuple[str, ...]:
     return () if search.query.run or search.query.ends else table.roles.run
 
 
-def _several_runs(search: LogSearch, table: TableFacts, runs: tuple[str, ...], file: str) -> None:
+def _of_rates(search: LogSearch, table: TableFacts) -> tuple[str, ...]:
+    """The first column of learning rates in which the runs of one shape differ, if laws are fitted to their ends."""
+    taken = {*search.query.where, *search.query.run}
+    rates = [name for name in table.roles.differs if words.is_learning_rate(name)] if search.query.ends else []
+    return tuple(rates[:1]) if taken.isdisjoint(rates) else ()
+
+
+def _several_runs(
+    search: LogSearch,
+    table: TableFacts,
+    runs: tuple[str, ...],
+    file: str,
+    alike: bool = False,
+) -> None:
+    """Report rows of several runs (`mixed-laws`). `alike`: they are the ends of runs that would share a law."""
     if "runs" in search.reported:
         return
     search.reported.add("runs")
@@ -49,10 +65,10 @@ def _several_runs(search: LogSearch, table: TableFacts, runs: tuple[str, ...], f
         "mixed-laws",
         f"the rows of `{file}` are of several runs, which {listed} tells apart",
         search.request.at("run", "paths"),
-        "they would be read as one run",
+        "their ends would be fitted by one law" if alike else "they would be read as one run",
         notes=[f"`{name}` is {', '.join(list(table.columns[name].values)[:6])}" for name in runs],
         help=search.request.advice(
-            ("run", f"write `{{}}: {named}`"),
+            *(() if alike else (("run", f"write `{{}}: {named}`"),)),
             ("where", f"select the rows of one kind by `{{}}: ({runs[0]}: ...)`"),
         ),
     )
