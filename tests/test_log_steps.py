@@ -14,6 +14,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.cli import answer
 from shapeflow.compiler import fit_file
 from shapeflow.doctor import Table, examine
+from shapeflow.laws.logs.epochs import batch_of
 
 MODEL = """
 model transformer(depth: 4, head_width: 32, mlp_ratio: 3, context: 256 tokens)
@@ -193,3 +194,23 @@ def test_a_counter_that_begins_again_while_the_run_goes_on_is_refused(first: str
     looked(**{first: lambda row: each * (40 * (row + 1) - (1990 if row >= 50 else 0))})
     laws, diagnostics = fitted()
     assert (len(laws), [one.code for one in diagnostics if one.severity == "error"]) == (0, ["wrong-counter"])
+
+
+@pytest.mark.parametrize(
+    ("known", "batch"),
+    [
+        ({"devices": "4", "num_nodes": "2"}, 64),
+        ({"world_size": "8", "num_nodes": "2"}, 64),
+        ({"gpus": "4"}, 32),
+        ({"gpus": "4", "num_nodes": "1"}, 32),
+        ({"gpus": "4", "num_nodes": "2"}, None),
+        ({"num_nodes": "2"}, None),
+        ({"devices": "auto"}, None),
+        ({}, None),
+    ],
+)
+def test_the_batch_of_all_processes(known: dict[str, str], batch: float | None) -> None:
+    found = batch_of({"micro_batch_size": "8", **known})
+    assert (found and found[1]) == batch
+    # What may be the batch of a process or of all is known where there is one process.
+    assert (batch_of({"batch_size": "8", **known}) is None) == bool(known)

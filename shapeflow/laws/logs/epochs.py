@@ -25,7 +25,15 @@ GLOBAL = ("global_batch_size", "total_batch_size", "total_train_batch_size", "ef
 BATCH = ("batch_size", "batch", "bs")
 EACH = ("per_device_train_batch_size", "per_gpu_train_batch_size", "micro_batch_size", "batch_size_per_gpu")
 ACCUMULATED = ("gradient_accumulation_steps", "accumulate_grad_batches", "accum_iter", "accumulation_steps", "accum")
-PROCESSES = ("world_size", "num_gpus", "n_gpu", "n_gpus", "gpus", "devices", "num_devices", "nproc_per_node")
+PROCESSES = (
+    "world_size", "num_processes", "data_parallel_size", "dp_size", "num_gpus", "n_gpu", "n_gpus", "ngpus", "gpus",
+    "devices", "num_devices", "n_devices", "nproc_per_node", "gpus_per_node", "devices_per_node", "num_gpus_per_node",
+)  # fmt: skip
+OF_ALL_NODES = ("data_parallel_size", "dp_size", "world_size", "num_processes")
+OF_A_NODE = ("nproc_per_node", "gpus_per_node", "devices_per_node", "num_gpus_per_node", "devices")
+"""Names of the number of processes on all nodes, and on each of them. Of other names, it is not known which."""
+NONE = (None, "", "None", "null", "0")
+NODES = ("num_nodes", "nnodes", "n_nodes", "nodes", "node_count", "num_machines")
 CLOSE = 0.02
 """Largest difference between two ways to count the steps, as a share: a last batch may be dropped or kept."""
 
@@ -67,14 +75,27 @@ def batch_of(known: Mapping[str, str]) -> tuple[str, float] | None:
     """The samples of one step. None if the batch is that of one process of an unknown number."""
     if (whole := _first(known, GLOBAL)) is not None:
         return f"`{whole[0]}`", whole[1]
-    each, processes = _first(known, EACH), _first(known, PROCESSES)
+    each = _first(known, EACH)
     if (one := each or _first(known, BATCH)) is None:
         return None
+    processes = _processes(known)
     # Trainers differ in whether `batch_size` is that of a process or of all of them.
-    if (processes is None) if each is not None else (processes is not None and processes[1] > 1):
+    if processes is None or (not processes if each is not None else math.prod(count for _, count in processes) > 1):
         return None
-    parts = [part for part in (one, _first(known, ACCUMULATED), processes if each is not None else None) if part]
+    parts = [one, *filter(None, (_first(known, ACCUMULATED),)), *(processes if each is not None else ())]
     return " times ".join(f"`{name}`" for name, _ in parts), math.prod(value for _, value in parts)
+
+
+def _processes(known: Mapping[str, str]) -> list[tuple[str, float]] | None:
+    """The numbers whose product is that of the processes; empty if nothing states it. None if what states it is no
+    number (`devices: auto`), or there are several nodes and it is not known whether a number is that of each."""
+    if (every := _first(known, OF_ALL_NODES)) is not None:
+        return [every]
+    unknown = any(_count(known, name) is None for name in (*PROCESSES, *NODES) if known.get(name) not in NONE)
+    found, nodes = _first(known, PROCESSES), _first(known, NODES)
+    if unknown or (nodes is not None and nodes[1] > 1 and (found is None or found[0] not in OF_A_NODE)):
+        return None
+    return [one for one in (found, nodes) if one is not None and (one is found or one[1] > 1)]
 
 
 def _first(known: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, float] | None:
