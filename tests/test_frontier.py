@@ -176,6 +176,28 @@ def test_rows_of_one_run_are_not_taken_for_runs(tmp_path: Path) -> None:
     assert joint_of(found.points, found.per_token, 1e-3, 20).by == "noise"
 
 
+def test_rows_of_a_cosine_are_not_taken_for_ends(tmp_path: Path) -> None:
+    """One file a size, without a column that tells runs apart."""
+    paths = []
+    for number, size in enumerate(np.geomspace(1e8, 1e10, 4)):
+        rows = ["step,params,tokens,loss,lr"]
+        for step in range(1, 21):
+            loss = predicted(TRUTH, np.array([size]), np.array([1e9 * step]))[0]
+            rows.append(f"{step},{size:.0f},{1e9 * step:.0f},{loss:.6f},{1e-3 * (1.02 - step / 20):.6g}")
+        paths.append(tmp_path / f"{number}.csv")
+        paths[-1].write_text("\n".join(rows) + "\n", encoding="utf-8")
+    with pytest.raises(Refused) as caught:
+        read_tables(paths, Named())
+    assert caught.value.diagnostics[0].code == "mixed-laws"
+    assert "`--run 'params'` takes its end" in str(caught.value.diagnostics[0].help)
+    found = read_tables(paths, Named(run="params"))
+    assert found.points.tokens.tolist() == [2e10] * 4
+    # Runs of one name in two files are two runs.
+    twin = tmp_path / "twin.csv"
+    twin.write_bytes(paths[-1].read_bytes())
+    assert len(read_tables([*paths, twin], Named(run="params")).points.tokens) == 5
+
+
 def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "runs.csv", budgets(1e-3))
     with path.open("a", encoding="utf-8") as file:

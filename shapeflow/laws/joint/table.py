@@ -29,6 +29,8 @@ WHAT = ("parameters", "tokens", "compute", "loss")
 """What is read of a row."""
 RATIO = (0.2, 5.0)
 """The median of compute over 6 N D outside of which columns do not belong together."""
+FEWEST_RATES = 5
+"""Fewest rows of one size whose learning rates show that they are of one run."""
 MOST = 200_000
 """Largest number of rows."""
 
@@ -81,6 +83,7 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     kept: list[tuple[float, ...]] = []
     runs: list[str] = []
     rates: list[float] = []
+    files: list[str] = []
     run = (named.run,) if named.run else usual.runs
     for row in rows:
         values = tuple(product.of(row) for product in products.values())
@@ -91,13 +94,17 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         kept.append(tuple(value for value in values if isinstance(value, float)))
         rate = number(row.get(usual.rate)) if usual.rate is not None else "blank"
         rates.append(rate if isinstance(rate, float) else math.nan)
-        runs.append(" ".join(str(row.get(column)) for column in run))
+        files.append(str(row[FILE]))
+        # Runs in two files may have one name.
+        runs.append(" ".join([files[-1], *(str(row.get(column)) for column in run)]) if run else "")
     if not kept:
         message = f"`{paths[0]}` has no row with a size, tokens and a loss"
         notes = tuple(f"{count} rows: {why}" for why, count in left_out.items())
         raise Refused(Diagnostic("too-few-points", message, place=str(paths[0]), notes=notes))
     of = dict(zip(products, np.array(kept).T, strict=True))
     single = len(set(runs)) in (1, len(runs)) and named.run is None
+    if single and len(set(runs)) == 1 and usual.rate is not None:
+        _no_falling_curve(of, files, rates, usual.rate, products["parameters"])
     if not single and (middle := _before_the_end(of, runs, rates)).any():
         left_out["before the end of a run whose learning rate falls"] = int(middle.sum())
         of = {what: values[~middle] for what, values in of.items()}
@@ -211,6 +218,27 @@ def _points(of: Mapping[str, Floats], run: NDArray[np.intp]) -> tuple[JointPoint
         per_token = power_law(size, compute / tokens)
     order = np.lexsort((tokens, run))
     return JointPoints(size[order], tokens[order], of["loss"][order], run[order]), per_token
+
+
+def _no_falling_curve(
+    of: Mapping[str, Floats], files: Sequence[str], rates: Sequence[float], rate: str, size: Product
+) -> None:
+    """Raise Refused (`mixed-laws`) if the learning rate falls along the rows of one file and size, and nothing tells
+    runs apart: rows before the end of such a run are on no law of ends."""
+    order = of["tokens"] if "tokens" in of else of["compute"]
+    found: dict[tuple[str, float], dict[float, float]] = {}
+    for file, one, at, value in zip(files, of["parameters"].tolist(), order.tolist(), rates, strict=True):
+        if math.isfinite(value):
+            found.setdefault((file, one), {})[at] = value
+    for (file, one), rated in found.items():
+        if len(rated) >= FEWEST_RATES and learning_rate(rated) == "falling":
+            message = (
+                f"`{rate}` falls along the rows of `{file}` with {one:.3g} parameters, and no column tells runs apart"
+            )
+            notes = ("if they are one run, only its end is comparable with the ends of other runs",)
+            help = f"if they are one run, `--run '{size.columns[0]}'` takes its end; "
+            help += "if each row is a run, name a column that differs in every row with `--run`"
+            raise Refused(Diagnostic("mixed-laws", message, place=file, notes=notes, help=help))
 
 
 def _before_the_end(of: Mapping[str, Floats], runs: Sequence[str], rates: Sequence[float]) -> NDArray[np.bool_]:
