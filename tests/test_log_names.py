@@ -190,6 +190,14 @@ def test_a_learning_rate_by_words_and_values(name: str) -> None:
     assert examined.curves.learning_rate == "falling"
 
 
+def test_a_rate_that_falls_counts_more_than_its_peak() -> None:
+    found = [{"width": w, **row, "lr": 1e-3, "lr_scale": 1 - row["step"] / 4100} for w in FLOPS for row in rows(w)]
+    trainers.table(Path("a.csv"), found)
+    facts = table("a.csv").curves
+    assert facts is not None
+    assert facts.learning_rate == "falling"
+
+
 def test_the_time_that_is_left_is_no_learning_rate() -> None:
     left = [{"width": width, **row, "eta": 4100 - row["step"]} for width in FLOPS for row in rows(width)]
     trainers.table(Path("a.csv"), left)

@@ -118,7 +118,15 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress], amounts: Sequence
             f"; `{counted}` counts {'epochs' if roles.epochs else 'samples'}, not steps: in a file with a model, say "
             f'{what}, `step: "{counted}", step_unit: {unit}` (`shapeflow doctor --step-unit` proposes it)'
         )
-    lack = "tokens" if size else "parameters" if data else "parameters and of tokens"
+    lack = (
+        "active parameters"
+        if size and data
+        else "tokens"
+        if size
+        else "parameters"
+        if data
+        else "parameters and of tokens"
+    )
     yield (
         f"no column counts compute{time}: add a column of FLOPs since the start of the run, or of {lack} (compute is "
         f"then 6 * parameters * tokens){steps}"

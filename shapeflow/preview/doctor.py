@@ -128,7 +128,7 @@ def _span(table: Table, facts: CurveFacts) -> str:
 
 def _product(table: Table) -> bool:
     """Whether compute is the product of two columns."""
-    return {"parameters", "tokens"} <= {column.role for column in table.columns}
+    return not table.needs_model and {"parameters", "tokens"} <= {column.role for column in table.columns}
 
 
 def _range(pair: tuple[float, float]) -> str:
