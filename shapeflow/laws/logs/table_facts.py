@@ -37,6 +37,8 @@ class TableFacts:
     """The length of an epoch, if a configuration next to the file says it."""
     rows: Sequence[Row] = attrs.field(default=(), eq=False, repr=False)
     """The first rows."""
+    whole: bool = True
+    """Whether the first rows are all rows."""
 
     def may_count(self, name: str) -> bool:
         """Whether a column may count compute: in the first rows it holds numbers, and not zeros alone, nor the same
@@ -56,14 +58,15 @@ class TableFacts:
 def facts_of(names: Sequence[str], rows: Iterator[Row], axes: Mapping[str, str]) -> TableFacts:
     """Return the facts about a table by its first rows. `axes`: axis -> its column."""
     columns: dict[str, Column] = {}
-    some = list(islice(rows, max(20, min(SAMPLE, CELLS // max(len(names), 1)))))
+    most = max(20, min(SAMPLE, CELLS // max(len(names), 1)))
+    some = list(islice(rows, most))
     columns_of(some, columns)
     of_axes = AxisWords({plain(column): axis for axis, column in axes.items()}, _texts(columns, axes))
     taken = [{**row, FILE: ""} for row in some]
     roles = roles_of(columns, taken, of_axes)
     keys = [FILE, *roles.axes.values(), *roles.runs]
     stepped = roles.step is not None and counts_up(taken, roles.step, keys)
-    return TableFacts(names, columns, roles, stepped, per_step(taken, roles, keys), rows=taken)
+    return TableFacts(names, columns, roles, stepped, per_step(taken, roles, keys), rows=taken, whole=len(some) < most)
 
 
 def _texts(columns: Mapping[str, Column], axes: Mapping[str, str]) -> frozenset[str]:
