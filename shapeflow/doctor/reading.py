@@ -133,8 +133,14 @@ def _taken(columns: Mapping[str, Column]) -> tuple[object, ...]:
     error = min((name for name in columns if words.is_error(name)), key=key, default=None)
     compute = frozenset(name for name in columns if words.flops_of(name) is not None)
     steps = frozenset(name for name in columns if words.is_step(name))
-    axes = frozenset(name for name in columns if axis_of(name) is not None or words.plain(name) in RUNS)
+    axes = frozenset(name for name, one in columns.items() if _may_be_axis(one) or words.plain(name) in RUNS)
     return error, compute or steps, axes, frozenset(columns) if error is None else None
+
+
+def _may_be_axis(column: Column) -> bool:
+    """Whether a column is named like an axis and holds values of its kind. `val/loss` is no name of a loss."""
+    axis = axis_of(column.name)
+    return axis is not None and is_named(axis) != column.numeric
 
 
 def _reading(group: _Group) -> Reading:

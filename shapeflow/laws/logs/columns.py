@@ -228,7 +228,7 @@ class Finder:
         """Report a product that is named as compute but does not accumulate (`wrong-counter`): by its words an amount
         per time, or by its values."""
         query, columns, written = self.query, product.columns, " * ".join(product.columns)
-        if (per_time := words.rate_in(columns)) is not None:
+        if (per_time := words.rate_in(columns) or table.speed_in(columns)) is not None:
             column, why = per_time, "is an amount per time, not an amount of compute"
         elif not query.ends and table.is_rate(product.of, [*query.run, *query.axes.values()]):
             column, why = written, "does not grow along the runs: it is an amount per time or per step, not compute"

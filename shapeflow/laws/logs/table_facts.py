@@ -11,7 +11,7 @@ from shapeflow.laws.logs.batches import Amount, per_step
 from shapeflow.laws.logs.epochs import Epoch
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, Found
-from shapeflow.laws.logs.finding.roles import STILL, Roles, roles_of
+from shapeflow.laws.logs.finding.roles import SPEED, STILL, Roles, roles_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
 from shapeflow.laws.logs.finding.values import counts_up, is_rate
 from shapeflow.laws.logs.finding.words import plain
@@ -46,6 +46,10 @@ class TableFacts:
         column = self.columns.get(name)
         zero = column is not None and column.high <= 0
         return not zero and not (self.stepped and self.roles.of.get(name, Found()).why == STILL)
+
+    def speed_in(self, columns: Sequence[str]) -> str | None:
+        """Return the first of these columns that is FLOPs per second by its values; else None."""
+        return next((name for name in columns if self.roles.of.get(name, Found()).why == SPEED), None)
 
     def is_rate(self, amount: Callable[[Row], float | str], keys: Sequence[str]) -> bool:
         """Whether an amount does not accumulate along the runs of the first rows. `keys`: columns that separate the

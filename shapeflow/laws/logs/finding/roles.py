@@ -13,7 +13,7 @@ from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Fou
 from shapeflow.laws.logs.finding.doubts import LOGGED, Doubt, doubt_of, overall_of
 from shapeflow.laws.logs.finding.grouping import differs_of, kinds_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
-from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
+from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, hardly_grows, numbers_of, varies
 from shapeflow.laws.logs.finding.words import Role
 from shapeflow.laws.logs.readers import Row, same
 from shapeflow.laws.logs.readers.wandb import OF_RUNS
@@ -31,6 +31,7 @@ LEAST_PARAMETERS = 1000.0
 """A smaller number of parameters is in a unit that its name does not state."""
 CREATED = "Created"
 STILL = "named like compute, but it does not grow along a run"
+SPEED = "named like compute, but it hardly grows along runs: FLOPs per second"
 AGGREGATED = {
     "raw",
     "best",
@@ -126,7 +127,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     runs, run = ((each,), ()) if each else runs_of(columns, taken, axes, along, by_role.get("run", ()), of)
     of.update((name, Found("run", "it separates the runs")) for name in runs if name not in (*usual, each))
     keys = [FILE, *axes.values(), *runs]
-    compute, flops = _compute(taken, of, by_role, None if each else along, keys)
+    compute, flops = _compute(taken, of, by_role, None if each else along, along, [FILE] if each else keys)
     of.update((name, Found()) for name in set(by_role.get("axis", ())) - set(axes.values()))
     errors = _errors_of(columns, taken, of, by_role.get("error", ()), along or next(iter(compute), None), axes, keys)
     # Where a row is a whole run, its progress differs between the rows.
@@ -259,10 +260,15 @@ def _compute(
     of: dict[str, Found],
     by_role: Mapping[Role, Sequence[str]],
     step: str | None,
+    progress: str | None,
     keys: Sequence[str],
 ) -> tuple[tuple[str, ...], float]:
-    """The columns whose product counts compute, and the FLOPs per unit of the product."""
+    """The columns whose product counts compute, and the FLOPs per unit of the product. `step`: what orders the rows of
+    a run; `progress`: the same, or what tells the lengths of runs that have a row each."""
     for name in sorted(by_role.get("compute", ()), key=lambda name: name not in COMPUTE):
+        if words.may_be_flops_per_second(name) and hardly_grows(rows, name, progress, keys):
+            of[name] = Found("rate", SPEED)
+            continue
         if grows(rows, name, step, keys):
             flops = words.flops_of(name) or 1.0
             if flops != 1:
