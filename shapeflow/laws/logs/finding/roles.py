@@ -15,7 +15,7 @@ from shapeflow.laws.logs.finding.grouping import differs_of, kinds_of, runs_of, 
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, hardly_grows, numbers_of, varies
 from shapeflow.laws.logs.finding.words import Role
-from shapeflow.laws.logs.readers import Row, same
+from shapeflow.laws.logs.readers import Row, number, same
 from shapeflow.laws.logs.readers.wandb import OF_RUNS
 
 COMPUTE = ("compute", "flops", "total_flos")
@@ -320,16 +320,18 @@ def _errors_of(
             falling.append(name)
     # If runs are not separated, values may not fall: use the name instead.
     falling = falling or [name for name in held if columns[name].numeric and last_resort]
-    errors = _ordered(columns, [*found, *falling], axes)
+    errors = _ordered(columns, rows, [*found, *falling], axes)
     of.update((name, Found()) for name in set(found) - set(errors))
     of.update((name, Found("error", "held out, or falling along runs", "guess")) for name in falling)
     return errors
 
 
-def _ordered(columns: Mapping[str, Column], found: Sequence[str], axes: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns that may be the error, the most likely first: held-out before training, then in the order in which a
-    fit looks for them, then averaged weights before raw. Held-out values are logged less often than training losses, so
-    a few of them are enough."""
+def _ordered(
+    columns: Mapping[str, Column], rows: Sequence[Row], found: Sequence[str], axes: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The columns that may be the error, the most likely first: held-out before training, then those of most files,
+    then those that shapeflow writes, then averaged weights before raw. Held-out values are logged less often than
+    training losses, so a few of them are enough."""
 
     def key(name: str) -> tuple[int, ...]:
         column = columns[name]
@@ -337,10 +339,15 @@ def _ordered(columns: Mapping[str, Column], found: Sequence[str], axes: Mapping[
         return (
             column.numbers < (min(full // 2, FEW) if words.is_held_out(name) else full // 2),
             not words.is_held_out(name),
+            -files[name],
             (*USUAL_ERRORS, name).index(name),
             words.is_training(name),
             not AGGREGATED.isdisjoint(words.words(name)),
         )
 
     usable = [name for name in found if name not in axes.values() and columns[name].high > 0]
+    files = dict.fromkeys(usable, 0)
+    for each in groups(rows, [FILE]) if len(usable) > 1 else []:
+        for name in usable:
+            files[name] += any(isinstance(number(row.get(name)), float) for row in each)
     return tuple(sorted(usable, key=key))
