@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
 from shapeflow.base.units import Amount, flops
@@ -11,10 +11,12 @@ from shapeflow.doctor import names
 from shapeflow.doctor.curves import Key
 from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.reading import Reading
+from shapeflow.laws.logs.error_columns import likely_errors
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
 from shapeflow.laws.logs.finding.doubts import LOGGED
 from shapeflow.laws.logs.finding.roles import COMPUTE, RATE, STEP, Roles
+from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.series import Progress, error_names
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -38,7 +40,7 @@ def sentences_of(
     found += [_axis(axis, listed) for axis, listed in values.items()]
     if 0 < len(shapes) < len(list(product(*values.values()))):
         found.append(_candidates(values, shapes))
-    settings = [*_settings(list(reading.columns), roles, facts, reading.pattern or "", metric)]
+    settings = [*_settings(reading.columns, roles, facts, reading.pattern or "", metric)]
     counted = None if progress is None or roles.step or roles.tokens else unit
     if progress is not None and counted is not None and not roles.compute:
         settings += [f'step: "{progress.column}"', f"step_unit: {counted.value:g} {counted.dimension}"]
@@ -89,7 +91,9 @@ def _candidates(values: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[st
     return f"candidates {' * '.join(values)} where {' or '.join(test(shape) for shape in shapes)}"
 
 
-def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: str, metric: str) -> Iterator[str]:
+def _settings(
+    columns: Mapping[str, Column], roles: Roles, facts: CurveFacts, pattern: str, metric: str
+) -> Iterator[str]:
     yield f'"{pattern}"'
     if len(roles.compute) > 1:
         yield f'compute: "{" * ".join((f"{roles.flops:g}", *roles.compute))}"'
@@ -97,8 +101,7 @@ def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: 
         yield f'compute: "{roles.compute[0]}"'
     if roles.flops != 1 and len(roles.compute) == 1:
         yield f"compute_unit: {flops(roles.flops)}"
-    own = "loss@own" if metric.startswith("loss") else metric
-    if _usual(error_names(own), [name for name in columns if name not in roles.axes.values()]) != roles.errors[0]:
+    if _usual_error(columns, roles, metric) != roles.errors[0]:
         yield f'error: "{roles.errors[0]}"'
     if roles.step is not None and _usual((*STEP, LOGGED), columns) != roles.step:
         yield f'step: "{roles.step}"'
@@ -125,7 +128,17 @@ def _settings(columns: Sequence[str], roles: Roles, facts: CurveFacts, pattern: 
         yield f"drop_warmup: {facts.early}"
 
 
-def _usual(wanted: Sequence[str], columns: Sequence[str]) -> str | None:
+def _usual_error(columns: Mapping[str, Column], roles: Roles, metric: str) -> str | None:
+    """The error column that a fit finds by a usual name, without a setting; None if it depends on how many rows are
+    looked at."""
+    own = "loss@own" if metric.startswith("loss") else metric
+    unit = metric[len("loss(unit: ") : -1] if metric.startswith("loss(") else "nats"
+    found = {next(iter(likely_errors(columns, roles, own, unit, whole)), None) for whole in (True, False)}
+    name = found.pop() if len(found) == 1 else None
+    return name if name in error_names(own) else None
+
+
+def _usual(wanted: Sequence[str], columns: Iterable[str]) -> str | None:
     """The column that a fit finds without a setting."""
     return next((name for name in wanted if name in columns), None)
 

@@ -102,7 +102,17 @@ def readings(names: Sequence[str], report: Report) -> Readings:
         kind = source.log.run if source.log.format in PARTS else None
         key = (source.format, *_taken(columns)) if kind is None else (source.format,)
         groups.setdefault(key, _Group()).add(source, columns)
-    return Readings([_reading(group) for group in groups.values()], found.passed)
+    return Readings([_reading(group) for group in _joined(groups)], found.passed)
+
+
+def _joined(groups: Mapping[tuple[object, ...], _Group]) -> list[_Group]:
+    """The groups, where those that differ in their likeliest error but have a held-out error in common are one."""
+    found: dict[tuple[object, ...], list[_Group]] = {}
+    for key, group in groups.items():
+        same = found.setdefault((key[0], *key[2:]), [])
+        first = next((one for one in same if one.errors & group.errors), None)
+        same.append(group) if first is None else first.join(group)
+    return [group for same in found.values() for group in same]
 
 
 @attrs.define
@@ -114,13 +124,26 @@ class _Group:
     """What they hold together. None: not known without reading all of them again."""
     first: tuple[str, ...] = ()
     """The columns of the first log."""
+    errors: frozenset[str] = frozenset()
+    """Columns of held-out errors that all logs have."""
 
     def add(self, log: Source, columns: Mapping[str, Column]) -> None:
         """Add a log with these columns."""
+        found = frozenset(
+            name for name, one in columns.items() if words.is_error(name) and words.is_held_out(name) and one.numbers
+        )
+        self.errors = self.errors & found if self.logs else found
         self.first = self.first or tuple(columns)
         self.logs.append(log)
         if self.columns is not None and not merge(self.columns, columns):
             self.columns = None if len(self.logs) > 1 else dict(columns)
+
+    def join(self, other: _Group) -> None:
+        """Add the logs of another group."""
+        self.errors &= other.errors
+        self.logs = sorted([*self.logs, *other.logs], key=lambda log: log.path)
+        if self.columns is not None and (other.columns is None or not merge(self.columns, other.columns)):
+            self.columns = None
 
 
 def _taken(columns: Mapping[str, Column]) -> tuple[object, ...]:
@@ -133,8 +156,14 @@ def _taken(columns: Mapping[str, Column]) -> tuple[object, ...]:
     error = min((name for name in columns if words.is_error(name)), key=key, default=None)
     compute = frozenset(name for name in columns if words.flops_of(name) is not None)
     steps = frozenset(name for name in columns if words.is_step(name))
-    axes = frozenset(name for name in columns if axis_of(name) is not None or words.plain(name) in RUNS)
+    axes = frozenset(name for name, one in columns.items() if _may_be_axis(one) or words.plain(name) in RUNS)
     return error, compute or steps, axes, frozenset(columns) if error is None else None
+
+
+def _may_be_axis(column: Column) -> bool:
+    """Whether a column is named like an axis and holds values of its kind. `val/loss` is no name of a loss."""
+    axis = axis_of(column.name)
+    return axis is not None and is_named(axis) != column.numeric
 
 
 def _reading(group: _Group) -> Reading:

@@ -193,6 +193,8 @@ class Fit(FittedSource):
         else:
             laws = laws_of_points(points, about, options, resamples)
             how, words = method(options, len(found), self.drop_warmup, self.points), summary(options)
+        if logs.error is not None:
+            how, words = {"error column": logs.error, **how}, f"errors in `{logs.error}`; {words}"
         if not ends:
             unlike_runs(found, self.drop_warmup, request, report)
             laws = attrs.evolve(laws, laws=with_drops(laws.laws, found, request, report))

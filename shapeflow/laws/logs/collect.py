@@ -7,11 +7,14 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import attrs
+
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
 from shapeflow.laws.logs.counter import report_counters
 from shapeflow.laws.logs.discover import discover
+from shapeflow.laws.logs.error_columns import one_error
 from shapeflow.laws.logs.log_files import read_table
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.matches import ANY, matches
@@ -31,8 +34,11 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
     `unreadable-log`, `missing-extra`, `missing-column`, `unknown-place`, `mixed-conventions`, `error-above-one`."""
     before = len(report.errors)
     search = read_each(query, request, report, read_run, read_table)
+    if search is not None and query.error is None and len(report.errors) == before:
+        search = _by_one_error(search)
     if search is None:
         return None
+    search.logs.error = query.error or next((found[0] for found in search.logs.errors.values()), None)
     leave_out_copies(search.logs)
     report_restarts(search.logs, request, report)
     report_counters(search.logs.runs, request, report)
@@ -40,6 +46,16 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
         run.finish()
     report_restarted_compute(search.logs, request, report)
     return search.logs if len(report.errors) == before else None
+
+
+def _by_one_error(search: LogSearch) -> LogSearch | None:
+    """Return the logs read by one error column. If each file was read by its likeliest one and these differ, the logs
+    are read again. None after an error: no column is the error of all of them."""
+    query, request, report = search.query, search.request, search.report
+    error = one_error(search.logs, request, report)
+    if error is None or all(found[0] == error for found in search.logs.errors.values()):
+        return search if error is not None or not search.logs.errors else None
+    return read_each(attrs.evolve(query, error=error), request, report, read_run, read_table)
 
 
 def read_each(

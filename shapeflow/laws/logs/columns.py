@@ -8,6 +8,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest, Purpose
+from shapeflow.laws.logs.error_columns import UNUSUAL, likely_errors, of_unit
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
 from shapeflow.laws.logs.finding.roles import COMPUTE
@@ -19,10 +20,6 @@ from shapeflow.laws.logs.table_facts import TableFacts
 from shapeflow.laws.logs.template import RUN, Template
 
 SHOWN = 30
-UNUSUAL = {
-    "bits_per_token": "bits per token", "bits_per_byte": "bits per byte", "bits_per_character": "bits per character",
-}  # fmt: skip
-"""Units of errors that the name of a column has to state -> their names in messages."""
 
 
 @attrs.frozen
@@ -91,11 +88,7 @@ class Finder:
         """Return the error columns, each with the values of axes and `run` from its name and from the path."""
         wanted, names = self.query.error, table.names
         if wanted is None or wanted in names or not self.template(wanted).places:
-            taken = {self.query.axes.get(axis, axis) for axis in self.request.units}
-            usual = [name for name in error_names(self.request.metric) if name not in taken]
-            usual = [name for name in usual if name not in names or self._of_unit(name)]
-            if wanted is None and not any(name in names for name in usual):
-                usual = [*self._likely(table), *usual]
+            usual = [] if wanted else self._usual(table)
             error = self.column("error", [wanted] if wanted else usual, names, file, self._name_unit())
             if error is not None and words.is_perplexity(error):
                 self.wrong("error", error, file, "is a perplexity, not a loss", "add a column of its natural logarithm")
@@ -105,11 +98,6 @@ class Finder:
         if not found:
             self.missing("error", [wanted], names, file)
         return [] if self._other_unit([name for name, _ in found], file) else found
-
-    def _of_unit(self, name: str) -> bool:
-        """Whether errors of this name may be in the unit of the metric: what states none is in the usual one."""
-        said = words.unit_of(name)
-        return said == self.request.unit if said or self.request.unit in UNUSUAL else True
 
     def _name_unit(self) -> str | None:
         """What to write if no column is in the unit of the metric by its name."""
@@ -141,17 +129,27 @@ class Finder:
             )
         return True
 
-    def _likely(self, table: TableFacts) -> list[str]:
-        """Return the column that is an error by its words, if the metric is of its kind."""
-        share = self.request.metric.partition("@")[0].endswith("error")
-        named = [
-            name
-            for name in table.roles.errors
-            if words.is_error(name) and words.is_share(name) == share and self._of_unit(name)
-        ]
+    def errors(self, table: TableFacts) -> list[str]:
+        """Return the columns of a table that may be the error, the most likely first."""
+        request, taken = self.request, {self.query.axes.get(axis, axis) for axis in self.request.units}
+        found = likely_errors(table.columns, table.roles, request.metric, request.unit, table.whole)
+        if not table.whole:
+            # The first rows of a long log may hold no evaluation.
+            usual = [name for name in error_names(request.metric) if name in table.names and words.is_held_out(name)]
+            late = [name for name in usual if name not in table.columns or not table.columns[name].present]
+            found = found if any(map(words.is_held_out, found)) else [*late, *found]
+        return [name for name in found if name not in taken]
+
+    def _usual(self, table: TableFacts) -> list[str]:
+        """Return the columns that are looked for, if no setting names the error."""
+        request, names, taken = self.request, table.names, {*self.query.axes.values(), *self.request.units}
         # What is in another unit is refused by name, rather than reported as missing.
-        named = named or [name for name in table.roles.errors if words.unit_of(name) is not None and not share]
-        return named[:1]
+        share = request.metric.partition("@")[0].endswith("error")
+        other = [name for name in table.roles.errors if words.unit_of(name) is not None and not share][:1]
+        usual = [name for name in error_names(request.metric) if name not in taken]
+        usual = [name for name in usual if name not in names or of_unit(name, request.unit)]
+        present = [name for name in usual if name in names]
+        return [*self.errors(table), *([] if present else other), *usual]
 
     def _series(self, error: str, given: Mapping[str, str], table: TableFacts, file: str) -> Series | None:
         query, names = self.query, table.names
@@ -231,7 +229,7 @@ class Finder:
         """Report a product that is named as compute but does not accumulate (`wrong-counter`): by its words an amount
         per time, or by its values."""
         query, columns, written = self.query, product.columns, " * ".join(product.columns)
-        if (per_time := words.rate_in(columns)) is not None:
+        if (per_time := words.rate_in(columns) or table.speed_in(columns)) is not None:
             column, why = per_time, "is an amount per time, not an amount of compute"
         elif not query.ends and table.is_rate(product.of, [*query.run, *query.axes.values()]):
             column, why = written, "does not grow along the runs: it is an amount per time or per step, not compute"

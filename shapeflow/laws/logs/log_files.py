@@ -48,6 +48,8 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
         other_batch(search, table, path, counter)
     if not curves:
         return
+    read = [curve.series.error for curve in curves]
+    search.logs.errors[name] = tuple(dict.fromkeys([*read, *search.finder.errors(table)]))
     wanted = wanted_of(curves, search.query.where)
     for piece in log.rows() if CONVENTION in names else log.pieces(wanted):
         if isinstance(piece, Block):

@@ -434,6 +434,10 @@ class Logs:
     """Name of a file without compute -> how its compute was derived."""
     assumed: dict[str, str] = attrs.field(factory=dict)
     """What was taken for granted of the steps of such files -> their column."""
+    errors: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Name of a file -> the columns that may be the error, the one that was read first."""
+    error: str | None = None
+    """The error column of all files, or the template of such columns. None: there are only run folders."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)
     """Shape in the logs that is not a candidate -> number of its rows."""
 

@@ -11,7 +11,7 @@ from shapeflow.laws.logs.batches import Amount, per_step
 from shapeflow.laws.logs.epochs import Epoch
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, Found
-from shapeflow.laws.logs.finding.roles import STILL, Roles, roles_of
+from shapeflow.laws.logs.finding.roles import SPEED, STILL, Roles, roles_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
 from shapeflow.laws.logs.finding.values import counts_up, is_rate
 from shapeflow.laws.logs.finding.words import plain
@@ -37,6 +37,8 @@ class TableFacts:
     """The length of an epoch, if a configuration next to the file says it."""
     rows: Sequence[Row] = attrs.field(default=(), eq=False, repr=False)
     """The first rows."""
+    whole: bool = True
+    """Whether the first rows are all rows."""
 
     def may_count(self, name: str) -> bool:
         """Whether a column may count compute: in the first rows it holds numbers, and not zeros alone, nor the same
@@ -44,6 +46,10 @@ class TableFacts:
         column = self.columns.get(name)
         zero = column is not None and column.high <= 0
         return not zero and not (self.stepped and self.roles.of.get(name, Found()).why == STILL)
+
+    def speed_in(self, columns: Sequence[str]) -> str | None:
+        """Return the first of these columns that is FLOPs per second by its values; else None."""
+        return next((name for name in columns if self.roles.of.get(name, Found()).why == SPEED), None)
 
     def is_rate(self, amount: Callable[[Row], float | str], keys: Sequence[str]) -> bool:
         """Whether an amount does not accumulate along the runs of the first rows. `keys`: columns that separate the
@@ -56,14 +62,15 @@ class TableFacts:
 def facts_of(names: Sequence[str], rows: Iterator[Row], axes: Mapping[str, str]) -> TableFacts:
     """Return the facts about a table by its first rows. `axes`: axis -> its column."""
     columns: dict[str, Column] = {}
-    some = list(islice(rows, max(20, min(SAMPLE, CELLS // max(len(names), 1)))))
+    most = max(20, min(SAMPLE, CELLS // max(len(names), 1)))
+    some = list(islice(rows, most))
     columns_of(some, columns)
     of_axes = AxisWords({plain(column): axis for axis, column in axes.items()}, _texts(columns, axes))
     taken = [{**row, FILE: ""} for row in some]
     roles = roles_of(columns, taken, of_axes)
     keys = [FILE, *roles.axes.values(), *roles.runs]
     stepped = roles.step is not None and counts_up(taken, roles.step, keys)
-    return TableFacts(names, columns, roles, stepped, per_step(taken, roles, keys), rows=taken)
+    return TableFacts(names, columns, roles, stepped, per_step(taken, roles, keys), rows=taken, whole=len(some) < most)
 
 
 def _texts(columns: Mapping[str, Column], axes: Mapping[str, str]) -> frozenset[str]:

@@ -13,9 +13,9 @@ from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Fou
 from shapeflow.laws.logs.finding.doubts import LOGGED, Doubt, doubt_of, overall_of
 from shapeflow.laws.logs.finding.grouping import differs_of, kinds_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
-from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, numbers_of, varies
+from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, hardly_grows, numbers_of, varies
 from shapeflow.laws.logs.finding.words import Role
-from shapeflow.laws.logs.readers import Row, same
+from shapeflow.laws.logs.readers import Row, number, same
 from shapeflow.laws.logs.readers.wandb import OF_RUNS
 
 COMPUTE = ("compute", "flops", "total_flos")
@@ -31,6 +31,7 @@ LEAST_PARAMETERS = 1000.0
 """A smaller number of parameters is in a unit that its name does not state."""
 CREATED = "Created"
 STILL = "named like compute, but it does not grow along a run"
+SPEED = "named like compute, but it hardly grows along runs: FLOPs per second"
 AGGREGATED = {
     "raw",
     "best",
@@ -126,7 +127,7 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     runs, run = ((each,), ()) if each else runs_of(columns, taken, axes, along, by_role.get("run", ()), of)
     of.update((name, Found("run", "it separates the runs")) for name in runs if name not in (*usual, each))
     keys = [FILE, *axes.values(), *runs]
-    compute, flops = _compute(taken, of, by_role, None if each else along, keys)
+    compute, flops = _compute(taken, of, by_role, None if each else along, along, [FILE] if each else keys)
     of.update((name, Found()) for name in set(by_role.get("axis", ())) - set(axes.values()))
     errors = _errors_of(columns, taken, of, by_role.get("error", ()), along or next(iter(compute), None), axes, keys)
     # Where a row is a whole run, its progress differs between the rows.
@@ -260,10 +261,15 @@ def _compute(
     of: dict[str, Found],
     by_role: Mapping[Role, Sequence[str]],
     step: str | None,
+    progress: str | None,
     keys: Sequence[str],
 ) -> tuple[tuple[str, ...], float]:
-    """The columns whose product counts compute, and the FLOPs per unit of the product."""
+    """The columns whose product counts compute, and the FLOPs per unit of the product. `step`: what orders the rows of
+    a run; `progress`: the same, or what tells the lengths of runs that have a row each."""
     for name in sorted(by_role.get("compute", ()), key=lambda name: name not in COMPUTE):
+        if words.may_be_flops_per_second(name) and hardly_grows(rows, name, progress, keys):
+            of[name] = Found("rate", SPEED)
+            continue
         if grows(rows, name, step, keys):
             flops = words.flops_of(name) or 1.0
             if flops != 1:
@@ -324,16 +330,18 @@ def _errors_of(
             falling.append(name)
     # If runs are not separated, values may not fall: use the name instead.
     falling = falling or [name for name in held if columns[name].numeric and last_resort]
-    errors = _ordered(columns, [*found, *falling], axes)
+    errors = _ordered(columns, rows, [*found, *falling], axes)
     of.update((name, Found()) for name in set(found) - set(errors))
     of.update((name, Found("error", "held out, or falling along runs", "guess")) for name in falling)
     return errors
 
 
-def _ordered(columns: Mapping[str, Column], found: Sequence[str], axes: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns that may be the error, the most likely first: held-out before training, then in the order in which a
-    fit looks for them, then averaged weights before raw. Held-out values are logged less often than training losses, so
-    a few of them are enough."""
+def _ordered(
+    columns: Mapping[str, Column], rows: Sequence[Row], found: Sequence[str], axes: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The columns that may be the error, the most likely first: held-out before training, then those of most files,
+    then those that shapeflow writes, then averaged weights before raw. Held-out values are logged less often than
+    training losses, so a few of them are enough."""
 
     def key(name: str) -> tuple[int, ...]:
         column = columns[name]
@@ -341,10 +349,15 @@ def _ordered(columns: Mapping[str, Column], found: Sequence[str], axes: Mapping[
         return (
             column.numbers < (min(full // 2, FEW) if words.is_held_out(name) else full // 2),
             not words.is_held_out(name),
+            -files[name],
             (*USUAL_ERRORS, name).index(name),
             words.is_training(name),
             not AGGREGATED.isdisjoint(words.words(name)),
         )
 
     usable = [name for name in found if name not in axes.values() and columns[name].high > 0]
+    files = dict.fromkeys(usable, 0)
+    for each in groups(rows, [FILE]) if len(usable) > 1 else []:
+        for name in usable:
+            files[name] += any(isinstance(number(row.get(name)), float) for row in each)
     return tuple(sorted(usable, key=key))

@@ -88,6 +88,18 @@ def is_rate(rows: Sequence[Row], amount: Callable[[Row], float | str], step: str
     return count >= FEWEST and (falls > RESTARTS * count or (step is not None and order[None] == count))
 
 
+def hardly_grows(rows: Sequence[Row], name: str, along: str | None, keys: Sequence[str]) -> bool:
+    """Whether a column stays within a factor of `SPAN` in all long runs although their progress does not, as a rate
+    does that rises slowly. `along`: the column of progress; without one, the number of rows is the progress."""
+    spans: list[tuple[float, float]] = []
+    for each in groups(rows, keys):
+        values = [value for value in numbers_of(each, name) if value > 0]
+        places = [float(len(values)), 1.0] if along is None else [at for at in numbers_of(each, along) if at > 0]
+        if len(values) >= FEWEST and len(places) > 1:
+            spans.append((max(values) / min(values), max(places) / min(places)))
+    return bool(spans) and all(span < SPAN and gone > SPAN * span for span, gone in spans)
+
+
 def is_product(rows: Sequence[Row], c: str, n: str, d: str) -> bool:
     """Whether c = 6 n d in nearly all rows."""
     close = 0

@@ -56,7 +56,7 @@ _TIMES = {
 }  # fmt: skip
 _SPENT = {"clock", "total", "train", "training", "cumulative", "cum", "run", "since", "start", "spent"}
 """Words of a duration, in addition to those of times."""
-_PER = {"per", "tps", "mfu", "hfu", "throughput", "speed", "rate", "sps", "qps"}
+_PER = {"per", "tps", "mfu", "hfu", "throughput", "speed", "rate", "sps", "qps", "utilization", "utilisation"}
 _SAMPLES = {
     "sample", "samples", "example", "examples", "image", "images", "img", "imgs", "sequence", "sequences", "seq",
     "seqs",
@@ -191,6 +191,12 @@ def flops_of(name: str) -> float | None:
         return None
     known = [part for part in words(name) if part not in _AMOUNT | _SO_FAR]
     return PREFIXES[found[1][:1]] * (2.0 if found[2].startswith("mac") else 1.0) * of_flops(name, known)
+
+
+def may_be_flops_per_second(name: str) -> bool:
+    """Whether trainers also log FLOPs per second by such a name: `tflops`, and not `total_tflops`."""
+    found = _WORD_FLOPS.search(plain(name))
+    return found is not None and bool(found[1]) and not _has(name, _AMOUNT)
 
 
 def count_of(name: str) -> float:
