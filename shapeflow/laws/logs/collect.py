@@ -52,9 +52,12 @@ def _by_one_error(search: LogSearch) -> LogSearch | None:
     """Return the logs read by one error column. If each file was read by its likeliest one and these differ, the logs
     are read again. None after an error: no column is the error of all of them."""
     query, request, report = search.query, search.request, search.report
+    before = len(report.errors)
     error = one_error(search.logs, request, report)
+    if len(report.errors) > before:
+        return None
     if error is None or all(found[0] == error for found in search.logs.errors.values()):
-        return search if error is not None or not search.logs.errors else None
+        return search
     return read_each(attrs.evolve(query, error=error), request, report, read_run, read_table)
 
 
