@@ -125,7 +125,8 @@ ROOM = 1.01
 
 def compile_other_unit(path: Path, sentences: Sequence[str], plan: Plan) -> Plan | None:
     """The plan to the same error that is the best one by FLOPs if a plan is by seconds, and by seconds if it is by
-    FLOPs. None without a profile, for stages set by hand, for plans by steps or data, and after any error."""
+    FLOPs, by the laws of the plan. None without a profile, for stages set by hand, for laws of mixtures, for plans by
+    steps or data, and after any error."""
     report = Report()
     program = program_of(path, sentences, report)
     total, error = (plan.totals.compute if plan.in_seconds else plan.totals.seconds), plan.totals.error
@@ -134,7 +135,9 @@ def compile_other_unit(path: Path, sentences: Sequence[str], plan: Plan) -> Plan
     if program.unit not in ("compute", "seconds") or total is None or error is None:
         return None
     budget = Amount(ROOM * total, "compute" if plan.in_seconds else "seconds")
-    return compile_program(attrs.evolve(program, budget=budget, stop=error, cost=None), report)
+    program = find_credits(attrs.evolve(program, budget=budget, stop=error, cost=None), report)
+    laws = Laws({one.shape: one.law for one in plan.candidates if one.law is not None})
+    return None if report.failed else compile_by(laws, program, report)
 
 
 def _entered(laws: Laws, program: Program, report: Report) -> Laws:
@@ -184,7 +187,7 @@ def compile_fixed(program: Program, shape: Shape, budget: Amount, report: Report
 def compile_route(program: Program, route: Route, budget: Amount, report: Report) -> Plan | None:
     """A plan for a probe: a route for a budget, without laws and with a constant learning rate. None after reporting
     errors."""
-    program = attrs.evolve(program, budget=budget, stop=None, start=None, by_hand=None, traversal=None)
+    program = attrs.evolve(program, budget=budget, cost=None, stop=None, start=None, by_hand=None, traversal=None)
     program = constant(program)
     if budget.dimension != "seconds":
         # Such a run makes the same steps after a new profile, so that its plan must not change either.

@@ -13,8 +13,9 @@ from test_seconds import COARSE, FINE, PLANNED, screen, timed
 from test_traversals import PATCH, two
 
 from shapeflow.base.diagnostics import Refused, Report
-from shapeflow.base.units import cost
+from shapeflow.base.units import Amount, cost
 from shapeflow.cli import answer
+from shapeflow.compiler import compile_fixed, unprofiled
 from shapeflow.costs.carbon import Carbon
 from shapeflow.costs.dollars import Dollars
 from shapeflow.costs.joules import Joules
@@ -95,6 +96,17 @@ def test_a_simulation_shows_the_plans_by_seconds_and_by_flops(
     equal = written(tmp_path, timed(tmp_path, PLANNED))
     assert answer(["simulate", str(equal)]) == 0
     assert "by FLOPs and by seconds the same shapes are the best" in capsys.readouterr().out
+
+
+def test_runs_that_measure_a_profile_need_none(tmp_path: Path) -> None:
+    """`profile` and the runs of a sweep are compiled before there is a price of a second."""
+    text = PLANNED.replace("budget 1 TFLOPs", "budget 4 dollars\nminimise dollars(price: 36)")
+    program = unprofiled(written(tmp_path, text), (), Report())
+    assert program is not None
+    plan = compile_fixed(program, COARSE, Amount(10, "steps"), report := Report())
+    assert not report.failed
+    assert plan is not None
+    assert plan.charge is None
 
 
 def test_the_least_time_in_closed_form() -> None:

@@ -1,8 +1,7 @@
 """Units: the names that may follow a number, and their sizes in base units.
 
 Base units: FLOPs of compute, pixels, tokens, steps, epochs, samples, seconds, joules, kg of CO2 equivalent, dollars,
-and 1 for a ratio. Units are resolved by
-the compiler: a plan contains only base units.
+and 1 for a ratio. Units are resolved by the compiler: a plan contains only base units.
 """
 
 from __future__ import annotations

@@ -129,7 +129,11 @@ def _unchecked() -> Iterator[None]:
     it."""
     from lark import lexer
 
-    installed, lexer.has_interegular = lexer.has_interegular, False
+    installed = getattr(lexer, "has_interegular", None)
+    if installed is None:  # another version of Lark
+        yield
+        return
+    lexer.has_interegular = False
     try:
         yield
     finally:

@@ -13,8 +13,8 @@ from shapeflow.ir.tabulated import AnyLaw
 
 
 def compare(program: Program, laws: Mapping[Shape, AnyLaw], totals: Totals, last: Shape) -> Comparison:
-    """Both comparators at the plan's final error, counted from compute 0. For a plan by
-    seconds the best fixed shape is the one that needs the fewest seconds, otherwise the least compute."""
+    """Both comparators at the plan's final error, counted from compute 0. For a plan by seconds the best fixed
+    shape is the one that needs the fewest seconds, otherwise the least compute."""
     if not laws or totals.error is None or totals.compute is None:
         none = Comparator(None, None, None, "the plan has no laws")
         return Comparison(none, Comparator(last, None, None, none.reason))
