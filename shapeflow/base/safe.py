@@ -28,6 +28,8 @@ def safe_json(value: Any, *, ascii_only: bool = False, indent: int | None = None
     number that is not finite."""
     text = json.dumps(value, indent=indent, sort_keys=indent is not None, ensure_ascii=ascii_only, allow_nan=False)
     # Outside strings, JSON text has line breaks only; inside strings, `json` has escaped everything below U+0020.
+    if text.isascii() and "\x7f" not in text:
+        return text
     return "".join(one if one == "\n" or _safe_character(one) == one else f"\\u{ord(one):04x}" for one in text)
 
 

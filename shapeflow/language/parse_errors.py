@@ -124,8 +124,7 @@ class _Explainer:
                 Span(self.source, start, end),
                 help='close it with `"`',
             )
-        around = (word.span() for word in re.finditer(r"\w+", text) if word.start() <= start < word.end())
-        at = Span(self.source, *next(around, (start, start + 1)))
+        at = self._word_at(start)
         name = character if character.isprintable() else f"U+{ord(character):04X}"
         if character in LOOKALIKES:
             instead = LOOKALIKES[character]
@@ -142,6 +141,16 @@ class _Explainer:
             )
         described = unicodedata.name(character, "a control character").lower()
         return self.error(f"the character `{name}` is not allowed", described, at, help="remove it")
+
+    def _word_at(self, start: int) -> Span:
+        """The word around a character, or the character if it is in no word."""
+        text = self.source.text
+        if (after := re.compile(r"\w+").match(text, start)) is None:
+            return Span(self.source, start, start + 1)
+        begin = start
+        while begin and re.match(r"\w", text[begin - 1]):
+            begin -= 1
+        return Span(self.source, begin, after.end())
 
     def _open(self, before: list[Piece]) -> list[Piece]:
         """The brackets that are open at the mistake, outermost first."""
