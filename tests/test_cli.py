@@ -452,9 +452,13 @@ def test_a_sweep_leaves_points_that_laws_are_fitted_to(ask: Ask) -> None:
     Path("learnt.shape").write_text(LEARNT, encoding="utf-8")
     assert ask("compile", "learnt.shape", "--format", "json").codes == ["no-such-logs"]
     sweep = ["sweep", "learnt.shape", "--budget", "24 steps", "--set", "evaluate every 1 steps", "--device", "cpu"]
-    said = ask(*sweep, "-o", "sweep", "--csv", "points.csv")
+    assert ask(*sweep, "-o", "sweep", "--track", "json:Nothing", "--format", "json").codes == ["no-such-tracker"]
+    assert not Path("sweep").exists()
+    said = ask(*sweep, "-o", "sweep", "--csv", "points.csv", "--peak-flops", "2 TFLOPs", "--micro-batch", 1)
     assert said.status == 0, said.err
     assert "2 runs in sweep" in said.out
+    for events in Path("sweep").glob("*/events.jsonl"):
+        assert json.loads(events.read_text(encoding="utf-8").partition("\n")[0])["peak_flops"] == 2e12
     rows = list(csv.DictReader(Path("points.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 48
     assert {row["patch"] for row in rows} == {"4", "2"}

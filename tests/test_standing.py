@@ -168,8 +168,10 @@ def test_without_flock(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     lock.release()
     (folder / "run.lock").write_text(json.dumps(found))
     assert "process 7 on elsewhere runs it" in shown(capsys, "r")
-    os.utime(folder / "run.lock", (0, 0))
-    assert "failed or killed" in shown(capsys, "r")
+    # Of another clock, which is behind or ahead by years: nothing is known of its age.
+    for moment in (0, 2**32):
+        os.utime(folder / "run.lock", (moment, moment))
+        assert "failed or killed" in shown(capsys, "r")
 
 
 def test_several_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,6 +248,19 @@ def test_what_is_ahead_of_a_sweep() -> None:
     ahead.skip(jobs[2])
     assert total_line(ahead).startswith("2 of 2 runs, 100% of ")
     assert "time left" not in total_line(ahead)
+
+
+def test_little_says_nothing_about_the_time_left() -> None:
+    now = [0.0]
+    jobs = [Job(str(number), PLAN, Path(str(number))) for number in range(200)]
+    ahead = Ahead(jobs, lambda: now[0])
+    for job in jobs[:3]:
+        ahead.note(job, 0, "runs")
+    now[0] = 60.0
+    ahead.note(jobs[0], 12, "runs")
+    assert ahead.left is None  # a two-hundredth of all
+    ahead.note(jobs[1], 12, "runs")
+    assert ahead.left == pytest.approx(60.0 * 198 / 2)
 
 
 def test_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

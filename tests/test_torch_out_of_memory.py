@@ -79,7 +79,8 @@ def test_a_failed_step_leaves_the_last_one(
     found = refused(PLAN, tmp_path / "run", needs=NEEDS)
     assert found.code == "out-of-memory"
     assert f"stage {1 + (step > 6)}, " in found.message
-    assert "`--micro-batch 16`, or `--checkpoint-activations`" in str(found.help)
+    again = f"shapeflow run {tmp_path / 'run'} --resume"
+    assert found.help == f"go on with `{again} --micro-batch 16`, or with `--checkpoint-activations`"
     assert any(note.startswith("estimated: ") for note in found.notes)
     assert (tmp_path / f"run/checkpoints/step-{step - 1:09d}").exists() is (step > 1)
     left = f"the run goes on from step-{step - 1:09d}" if step > 1 else "there is no checkpoint yet"

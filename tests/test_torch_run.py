@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +86,11 @@ def test_a_run_leaves_its_plan_its_data_its_events_and_two_checkpoints(tmp_path:
     assert sum(isinstance(e, Measured) for e in heard) == 2
 
 
-def test_stopped_and_resumed_is_the_run_that_never_stopped(tmp_path: Path) -> None:
+def test_stopped_and_resumed_is_the_run_that_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the computer meanwhile jumps by years, back and forth."""
     _, whole = go(PLAN, tmp_path / "whole")
+    jumps = itertools.cycle((0.0, 4e9, 1e9))
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
     for step in (3, 6, 7):
         where = tmp_path / str(step)
         outcome, _ = go(PLAN, where, listen=StopAfter(step - 1))
@@ -95,6 +100,7 @@ def test_stopped_and_resumed_is_the_run_that_never_stopped(tmp_path: Path) -> No
         _, rest = go(PLAN, where, resume=True)
         assert losses(rest) == losses(whole)[step:]
         assert losses(told(where)) == losses(whole)
+        assert all(0 < event.seconds < 60 for event in told(where) if isinstance(event, StepDone))
         assert [e for e in told(where) if isinstance(e, RunEnded)] == [whole[-1]]
         for name in ("model", "average", "optimizer"):
             ends = [

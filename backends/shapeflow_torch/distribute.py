@@ -104,7 +104,7 @@ def losses_named(choices: Choices) -> Iterator[None]:
         # gloo raises plain errors, which name its own source file.
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
-        raise Refused(_worker_lost("this process ended, too", [_first_line(error)], choices, "--resume")) from error
+        raise Refused(_worker_lost("this process ended, too", [_first_line(error)], choices, None)) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -225,11 +225,13 @@ def _lost(errors: list[ChildFailedError], choices: Choices, where: Place) -> Dia
     return _worker_lost("the others were ended", notes, choices, resume_command(choices.folder) + many)
 
 
-def _worker_lost(effect: str, notes: Sequence[str], choices: Choices, again: str) -> Diagnostic:
+def _worker_lost(effect: str, notes: Sequence[str], choices: Choices, again: str | None) -> Diagnostic:
+    """`again`: the command that continues the run; None: another launcher has started it."""
+    command = "the command that started it, and `--resume`" if again is None else f"`{again}`"
     return Diagnostic(
         "worker-lost",
         f"a process of the run was lost, so {effect}",
         place=str(choices.folder),
         notes=tuple(notes),
-        help=f"continue from the last checkpoint with `{again}`; the system kills a process that runs out of memory",
+        help=f"continue from the last checkpoint with {command}; the system kills a process that runs out of memory",
     )

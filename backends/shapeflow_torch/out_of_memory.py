@@ -14,6 +14,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import size
 from shapeflow.ir.memory import Choices, Need
+from shapeflow.running.run_folder import resume_command
 from shapeflow_torch.available import total
 from shapeflow_torch.checkpoint import newest
 from shapeflow_torch.losses import Saving
@@ -53,7 +54,8 @@ def memory_guarded(machine: TorchMachine, folder: Path, saving: Saving, needs: M
         if not is_out_of_memory(error):
             raise
         kept = left.name if left is not None else _kept(folder)
-        raise Refused(_refusal(error, machine, kept, saving, needs)) from None
+        again = resume_command(folder.parent)
+        raise Refused(_refusal(error, machine, kept, again, saving, needs)) from None
 
 
 def _kept(folder: Path) -> str | None:
@@ -63,7 +65,12 @@ def _kept(folder: Path) -> str | None:
 
 
 def _refusal(
-    error: BaseException, machine: TorchMachine, kept: str | None, saving: Saving, needs: Mapping[Shape, Need]
+    error: BaseException,
+    machine: TorchMachine,
+    kept: str | None,
+    again: str,
+    saving: Saving,
+    needs: Mapping[Shape, Need],
 ) -> Diagnostic:
     index, shape = machine.where
     need, notes = needs.get(shape), []
@@ -79,25 +86,23 @@ def _refusal(
     message = (
         f"there is not enough memory for stage {index + 1}, {shape.written(machine.plan.units) or 'the only shape'}"
     )
-    return Diagnostic(
-        "out-of-memory", message, place="run", notes=tuple(notes), help=_help(need, choices, kept is not None)
-    )
+    if machine.team.world > 1:
+        again += f" --{'gpus' if machine.team.device.type == 'cuda' else 'processes'} {machine.team.world}"
+    return Diagnostic("out-of-memory", message, place="run", notes=tuple(notes), help=_help(need, choices, again))
 
 
-def _help(need: Need | None, choices: Choices, resumes: bool) -> str:
-    """Return what to write: a smaller micro-batch, then blocks computed again. `resumes`: whether there is a
-    checkpoint."""
+def _help(need: Need | None, choices: Choices, again: str) -> str:
+    """Return what to write: a smaller micro-batch, then blocks computed again. `again`: the command that resumes the
+    run, or starts it again if it has no checkpoint."""
     count = None if need is None else need.memory(choices).micro_batch
     if count is None:
-        options = "`--micro-batch N` with N samples, or `--checkpoint-activations`"
+        return f"go on with `{again} --checkpoint-activations`, or with `--micro-batch N` of N samples"
     elif count > 1:
-        other = "" if choices.recompute else ", or `--checkpoint-activations`"
-        options = f"`--micro-batch {count // 2}`{other}"
-    elif not choices.recompute:
-        options = "`--checkpoint-activations`"
-    else:
-        return "use a smaller model, or a machine with more memory"
-    return f"resume with `--resume` and {options}" if resumes else f"start it again with `--resume` and {options}"
+        smaller = f"go on with `{again} --micro-batch {count // 2}`"
+        return smaller if choices.recompute else f"{smaller}, or with `--checkpoint-activations`"
+    if not choices.recompute:
+        return f"go on with `{again} --checkpoint-activations`"
+    return "use a smaller model, or a machine with more memory"
 
 
 def choices_of(team: Team, micro_batch: int | None, recompute: bool) -> Choices:

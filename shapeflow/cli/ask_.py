@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, pool_options, print_after, print_diagnostics, print_json
+from shapeflow.cli.common import of_a_file, print_after, print_diagnostics, print_json
+from shapeflow.cli.pooling import Pooling, pool_options
 from shapeflow.cli.rounds import absolute, inside, rounds_of
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def command(
     sentences: list[str],
     within: str,
     output: Path | None,
-    jobs: int | None,
-    device: str,
-    machine: str,
+    pooling: Pooling,
     as_json: bool,
 ) -> None:
     """Find out whether the plan of a file pays, by training its candidates.
@@ -50,10 +49,9 @@ def command(
     from shapeflow.preview.plan import plan_view
     from shapeflow.preview.screen import show
     from shapeflow.running.ask import Question
-    from shapeflow.running.pool import Pool
 
     folder = inside(output or file.parent / "runs" / f"{file.stem}-ask", file, "--output")
-    pool = Pool.of(jobs, device, file.parent, machine)
+    pool = pooling.pool(file.parent)
     question = Question(absolute(file), tuple(sentences), folder / "runs", _allowance(within), pool)
     rounds, warnings = rounds_of(question)
     plan = rounds[-1].plan

@@ -139,29 +139,6 @@ def stoppable(function: _F) -> _F:
     return command  # type: ignore[return-value]
 
 
-def pool_options(function: _F) -> _F:
-    """Add the options `--jobs`, `--device` and `--machine` of commands that train several runs, which signals stop."""
-    jobs = click.option(
-        "--jobs", type=click.IntRange(1, MOST), help="Number of parallel runs.  [CPU cores; 1 on a GPU]"
-    )
-    kinds = click.Choice(["auto", "cpu", "cuda"])
-    device = click.option("--device", type=kinds, default="auto", show_default=True, help="Where to train.")
-    return jobs(device(machine_option(stoppable(_alone(function)))))
-
-
-def _alone(function: _F) -> _F:
-    """Refuse to run a command in several processes of a launcher, which would each train all runs."""
-
-    @functools.wraps(function)
-    def command(*args: Any, **kwargs: Any) -> Any:
-        from shapeflow.running.launchers import require_alone
-
-        require_alone(f"`shapeflow {click.get_current_context().command.name}`")
-        return function(*args, **kwargs)
-
-    return command  # type: ignore[return-value]
-
-
 def _let(text: str) -> str:
     name, equals, value = text.partition("=")
     if not equals:

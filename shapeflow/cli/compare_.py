@@ -12,7 +12,6 @@ import click
 from shapeflow.base.printing import say
 from shapeflow.cli.common import (
     of_a_file,
-    pool_options,
     print_diagnostics,
     print_json,
     refuse_sentences,
@@ -20,6 +19,7 @@ from shapeflow.cli.common import (
     seeds_of,
 )
 from shapeflow.cli.dry_run import DryRun, dry_run_options
+from shapeflow.cli.pooling import Pooling, pool_options
 
 if TYPE_CHECKING:
     from shapeflow.base.diagnostics import Report
@@ -69,9 +69,7 @@ def command(
     seeds: str | None,
     output: Path | None,
     sweep: Path | None,
-    jobs: int | None,
-    device: str,
-    machine: str,
+    pooling: Pooling,
     dry_run: DryRun | None,
     as_json: bool,
 ) -> None:
@@ -87,7 +85,6 @@ def command(
     from shapeflow.preview.screen import show
     from shapeflow.running.ahead import Ahead
     from shapeflow.running.listed import listing
-    from shapeflow.running.pool import Pool
     from shapeflow.running.rivals import Past, compared, metric_of, rivals_of
     from shapeflow.running.standing import COMPARISON
 
@@ -101,9 +98,9 @@ def command(
     print_diagnostics(one.note for one in others.left)
     if dry_run is not None:
         phases = _phases(cases, others, by, target)
-        dry_run.show(phases, jobs, device, file.parent, as_json=as_json, notes=[RIVALS, *[FIELD] * bool(others.field)])
+        dry_run.show(phases, pooling, file.parent, as_json=as_json, notes=[RIVALS, *[FIELD] * bool(others.field)])
         return
-    pool, past = Pool.of(jobs, device, file.parent, machine), Past() if sweep is None else Past.of(sweep)
+    pool, past = pooling.pool(file.parent), Past() if sweep is None else Past.of(sweep)
     show(plan_view(cases.plan.plan), "", stderr=as_json)
     every = [job for phase in _phases(cases, others, by, target) for job in phase]
     ahead = Ahead(every)

@@ -13,6 +13,7 @@ import click
 from shapeflow.cli.common import print_json
 
 if TYPE_CHECKING:
+    from shapeflow.cli.pooling import Pooling
     from shapeflow.running.pool import Job
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -27,8 +28,7 @@ class DryRun:
     def show(
         self,
         phases: Iterable[Sequence[Job]],
-        at_once: int | None,
-        device: str,
+        pooling: Pooling,
         root: Path,
         *,
         as_json: bool,
@@ -36,16 +36,15 @@ class DryRun:
         notes: Sequence[str] = (),
     ) -> None:
         """Print the prices of jobs; the runs of a phase end before the next phase begins. Writes nothing, and imports
-        torch only to time steps. `at_once`, `device`, `root`: as for `Pool.of`. Raises Refused."""
+        torch only to time steps. `root`: the folder that data paths are relative to. Raises Refused."""
         from shapeflow.preview.price import prices_json, prices_view
         from shapeflow.preview.screen import show
-        from shapeflow.running.pool import Pool
         from shapeflow.running.price import prices, timed
 
         groups = [tuple(phase) for phase in phases]
         found = prices(groups, starts)
         if self.timed:
-            found = timed(found, [job for group in groups for job in group], Pool.of(at_once, device, root))
+            found = timed(found, [job for group in groups for job in group], pooling.pool(root))
         if as_json:
             print_json(prices_json(found))
         else:

@@ -11,8 +11,9 @@ import click
 
 from shapeflow.base.files import real
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, pool_options, print_after, print_diagnostics, print_json, seeds_in, whole
+from shapeflow.cli.common import of_a_file, print_after, print_diagnostics, print_json, seeds_in, whole
 from shapeflow.cli.dry_run import DryRun, dry_run_options
+from shapeflow.cli.pooling import Pooling, pool_options
 from shapeflow.cli.rounds import absolute, inside
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ def command(
     length: str | None,
     cheap: str | None,
     output: Path | None,
-    jobs: int | None,
-    device: str,
-    machine: str,
+    pooling: Pooling,
     table: Path | None,
     dry_run: DryRun | None,
     as_json: bool,
@@ -61,7 +60,6 @@ def command(
     Runs are kept: call it again to continue.
     """
     from shapeflow.base.diagnostics import Report
-    from shapeflow.running.pool import Pool
 
     folder = inside(output or file.parent / "runs" / f"{file.stem}-pilots", file, "--output")
     report = Report()
@@ -71,9 +69,9 @@ def command(
         first, chosen = {job.folder for job in found.trial}, found.tried
         phases = [found.trial, [job for job in found.pilots(chosen or found.cheap[0]) if job.folder not in first]]
         notes = [_chosen(found)] if chosen is None else []
-        dry_run.show([one for one in phases if one], jobs, device, file.parent, as_json=as_json, notes=notes)
+        dry_run.show([one for one in phases if one], pooling, file.parent, as_json=as_json, notes=notes)
         return
-    trained_jobs = _trained(found, Pool.of(jobs, device, file.parent, machine))
+    trained_jobs = _trained(found, pooling.pool(file.parent))
     if table is not None:
         _write(trained_jobs, table)
     _show(file, sentences, folder, table, report, as_json)

@@ -9,8 +9,9 @@ import click
 
 from shapeflow.base.files import real
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, pool_options, print_diagnostics, print_json, seeds_of
+from shapeflow.cli.common import of_a_file, print_diagnostics, print_json, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
+from shapeflow.cli.pooling import Pooling, pool_options
 
 if TYPE_CHECKING:
     from shapeflow.base.units import Amount
@@ -75,9 +76,7 @@ def command(
     seeds: str | None,
     output: Path | None,
     target: Path | None,
-    jobs: int | None,
-    device: str,
-    machine: str,
+    pooling: Pooling,
     dry_run: DryRun | None,
     as_json: bool,
 ) -> None:
@@ -92,7 +91,6 @@ def command(
     from shapeflow.preview.jobs import watched
     from shapeflow.preview.probe import price_of, probe_view
     from shapeflow.preview.screen import show
-    from shapeflow.running.pool import Pool
     from shapeflow.running.probe import measured, phases, probing, runs_of, train
 
     report, folder = Report(), output or file.parent / "runs" / f"{file.stem}-probe"
@@ -105,11 +103,11 @@ def command(
     known = _known(found, todo.program)
     if dry_run is not None:
         notes = [REFERENCE] * any(probe.scratch is not None for probe in todo.probes)
-        dry_run.show(phases(todo), jobs, device, file.parent, as_json=as_json, starts=todo.starts, notes=notes)
+        dry_run.show(phases(todo), pooling, file.parent, as_json=as_json, starts=todo.starts, notes=notes)
         return
     say(price_of(todo), err=True)
     with watched(todo.jobs) as watch:
-        train(todo, Pool.of(jobs, device, file.parent, machine), watch)
+        train(todo, pooling.pool(file.parent), watch)
     pairs_found = measured(todo)
     credits = known.joined(pairs_found)
     save(credits, found)

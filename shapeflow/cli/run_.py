@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from shapeflow.cli.common import (
     stoppable,
     whole,
 )
+from shapeflow.cli.pooling import computing_options, require_torch, track_option
 
 if TYPE_CHECKING:
     from shapeflow.ir.events import Event
@@ -73,30 +73,11 @@ PROFILED = 100
     "--pause", type=click.IntRange(1, MOST), metavar="STEP", help="Save a checkpoint after this step and stop."
 )
 @click.option("--compile", type=click.Choice(["auto", "on", "off"]), default="auto", help="Use torch.compile.")
-@click.option(
-    "--micro-batch",
-    callback=lambda _, __, text: None if text is None else _count(text),
-    metavar="N|auto",
-    help="Compute at most N samples at once and add up gradients; `auto`: as many as fit in memory.",
-)
-@click.option(
-    "--checkpoint-activations", is_flag=True, help="Compute blocks again in the backward pass, to need less memory."
-)
+@computing_options
 @click.option(
     "--root", type=click.Path(path_type=Path), help="Folder that data paths are relative to.  [folder of FILE]"
 )
-@click.option(
-    "--track",
-    multiple=True,
-    metavar="TRACKER",
-    help="Send the run's values to tensorboard, wandb, mlflow, trackio or PACKAGE:CLASS; may be repeated.",
-)
-@click.option(
-    "--peak-flops",
-    callback=lambda _, __, text: None if text is None else _peak(text),
-    metavar="FLOPS",
-    help="Peak of one device per second, for the MFU: '989 TFLOPs'.  [that of a table of GPUs]",
-)
+@track_option
 @click.option(
     "--profile",
     callback=lambda _, __, text: None if text is None else _steps(text),
@@ -133,7 +114,7 @@ def command(
         message = "the plan has no model to train"
         help_ = "add `model`, `data` and `objective` sentences, or preview it with `shapeflow simulate`"
         raise Refused(Diagnostic("no-model", message, place=str(file), help=help_))
-    _require_torch(machine, options)
+    require_torch(machine, options["micro_batch"], options["checkpoint_activations"], options["peak_flops"])
     if other_rates:
         if options["origin"] is None:
             raise click.UsageError("`--other-rates` belongs to `--from`.")
@@ -150,13 +131,6 @@ def command(
         options |= {"root": root, "file": str(named), "listen": listen, "warn": lambda each: print_diagnostics([each])}
         outcome = run(plan, folder, machine, **options)
     return 0 if outcome is None else _summary(outcome, folder, quiet, as_json)
-
-
-def _require_torch(machine: str, options: Mapping[str, Any]) -> None:
-    """Raise UsageError if options are given that only the torch machine has."""
-    for name in ("micro_batch", "checkpoint_activations", "peak_flops"):
-        if machine == "exact" and options[name]:
-            raise click.UsageError(f"`--{name.replace('_', '-')}` is for `--machine torch`.")
 
 
 def _places(file: Path, output: Path | None, root: Path | None) -> tuple[Path, Path, Path]:
@@ -244,15 +218,6 @@ def _origin(text: str) -> Origin:
     return Origin(Path(text))
 
 
-def _count(text: str) -> int | str:
-    """The samples of `--micro-batch`, or `auto`."""
-    if text == "auto":
-        return text
-    if (count := whole(text, 1)) is not None:
-        return count
-    raise click.BadParameter(f"`{text}` is neither a number of samples from 1 to {MOST:,} nor `auto`")
-
-
 def _steps(text: str) -> Steps:
     """The first and the last step of `--profile`."""
     first, dots, last = text.partition("..")
@@ -262,20 +227,6 @@ def _steps(text: str) -> Steps:
     if end - begin >= PROFILED:
         raise click.BadParameter(f"`{text}` has {end - begin + 1:,} steps; a trace has at most {PROFILED}")
     return begin, end
-
-
-def _peak(text: str) -> float:
-    """FLOP/s of `--peak-flops`: a number, with or without a unit of compute."""
-    from shapeflow.base.units import UNITS
-
-    found = re.fullmatch(r"\s*([0-9.]+(?:[eE]\+?[0-9]+)?)\s*(?:([kMGTPEZ]?FLOPs)(?:/s)?)?\s*", text)
-    try:
-        value = float(found[1]) * UNITS[found[2] or "FLOPs"].size if found else 0.0
-    except ValueError:
-        value = 0.0
-    if not 1e6 <= value <= 1e21:
-        raise click.BadParameter(f"`{text}` is not a number of FLOPs per second: write one such as '989 TFLOPs'")
-    return value
 
 
 def _goal(until: str) -> Goal:

@@ -10,8 +10,9 @@ import click
 
 from shapeflow.base.files import real
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, pool_options, print_diagnostics, seeds_of
+from shapeflow.cli.common import of_a_file, print_diagnostics, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
+from shapeflow.cli.pooling import Pooling, pool_options
 from shapeflow.cli.rounds import absolute, inside, rounds_of
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def command(
     until_settled: bool,
     output: Path | None,
     seeds: str | None,
-    jobs: int | None,
-    device: str,
-    machine: str,
+    pooling: Pooling,
     table: Path | None,
     dry_run: DryRun | None,
     as_json: bool,
@@ -60,7 +59,6 @@ def command(
     `laws from fit("FOLDER")` reads the runs. Finished runs are kept, and runs of a smaller budget go on: start an
     interrupted sweep again to continue it.
     """
-    from shapeflow.running.pool import Pool
 
     if as_json and dry_run is None:
         raise click.UsageError("`--json` needs `--dry-run`.")
@@ -69,13 +67,13 @@ def command(
     folder = output or file.parent / "runs" / f"{file.stem}-sweep"
     sentences = [*sentences, f"budget {budget}"]
     if until_settled:
-        runs = _settled(file, sentences, folder, Pool.of(jobs, device, file.parent, machine))
+        runs = _settled(file, sentences, folder, pooling.pool(file.parent))
     else:
         todo = _jobs(file, sentences, seeds, folder)
         if dry_run is not None:
-            dry_run.show([todo], jobs, device, file.parent, as_json=as_json)
+            dry_run.show([todo], pooling, file.parent, as_json=as_json)
             return
-        runs = _trained(todo, folder, Pool.of(jobs, device, file.parent, machine))
+        runs = _trained(todo, folder, pooling.pool(file.parent))
     _summary(file, folder, table, runs)
 
 

@@ -9,6 +9,9 @@ from shapeflow.ir.program import Program, Trained
 FORWARD = 1 / 3
 """Share of the compute of a training sample that its forward pass takes, in both conventions."""
 
+AFFORDABLE = 0.05
+"""By default, evaluations take at most this share of the compute of all steps, and plans say so if they take more."""
+
 FEWSHOT = "fewshot_error@"
 
 

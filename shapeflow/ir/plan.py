@@ -359,6 +359,8 @@ class Plan:
     """The weights that the first stage starts from; None: new ones."""
     charge: Charge | None = None
     """What the plan minimises, if the file states it."""
+    evaluation: float | None = None
+    """FLOPs of all evaluations over those of all steps, which do not include them; None if it is not known."""
     digest: str = ""
 
     @property

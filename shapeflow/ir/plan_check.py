@@ -68,6 +68,8 @@ def _faults(plan: Plan) -> Iterator[str]:
     ):
         if every is not None and every < 1:
             yield f"`{name}` is {every}"
+    if plan.evaluation is not None and not 0 <= plan.evaluation < math.inf:
+        yield f"`evaluation` is {plan.evaluation:g}"
     if plan.keep is not None and plan.keep.newest is not None and plan.keep.newest < 1:
         yield f"it keeps {plan.keep.newest} checkpoints"
     if plan.cooldown is not None and plan.cooldown > (plan.totals.steps or 0):

@@ -142,7 +142,14 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(
         Plan,
         make_dict_unstructure_fn(
-            Plan, converter, held_out=absent, keep=absent, weights=absent, start=absent, charge=absent
+            Plan,
+            converter,
+            held_out=absent,
+            keep=absent,
+            weights=absent,
+            start=absent,
+            charge=absent,
+            evaluation=absent,
         ),
     )
     return converter

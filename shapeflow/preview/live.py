@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from shapeflow.ir.events import CheckpointSaved, Event, Measured, RunEnded, RunStarted, StageEntered, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.intervals import expectation
-from shapeflow.preview.numbers import count, error, flops
+from shapeflow.preview.numbers import count, error, flops, share
 from shapeflow.preview.pace import rate
 from shapeflow.preview.screen import console
 
@@ -36,6 +36,8 @@ class Live:
         """Show an event."""
         match event:
             case RunStarted(step=step, micro_batch=counts):
+                if self.plan.evaluation is not None and step < self.plan.steps:
+                    self.out.print(f"  evaluation adds {share(self.plan.evaluation)} to the compute of the steps")
                 if step:
                     self.out.print(f"  resuming after step {count(step)}")
                 if counts:

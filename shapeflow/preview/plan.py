@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from shapeflow.ir.evaluation import AFFORDABLE
 from shapeflow.ir.plan import Blend, Plan, Stage, Transition
 from shapeflow.preview.answer import answer_view
 from shapeflow.preview.charge import charge_lines, charged
@@ -137,6 +138,8 @@ def stage_lines(plan: Plan) -> Iterator[str]:
     yield from rate_lines(plan)
     yield from corpora_line(plan)
     yield from memory_line(plan)
+    if plan.evaluation is not None and plan.evaluation <= AFFORDABLE:
+        yield f"evaluation: {share(plan.evaluation)} of the compute of the steps, which the budget does not include"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

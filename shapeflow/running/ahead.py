@@ -10,6 +10,9 @@ import attrs
 from shapeflow.running.pool import Job
 from shapeflow.running.runs import last_step
 
+ENOUGH = 0.01
+"""The least share of the FLOPs that were ahead, after which the time of the others is estimated."""
+
 
 @attrs.define
 class _Part:
@@ -80,8 +83,9 @@ class Ahead:
 
     @property
     def left(self) -> float | None:
-        """Seconds left, as fast as until now; None before anything was done."""
+        """Seconds left, as fast as until now; None before `ENOUGH` was done, since imports and first steps take long."""
         if all(part.ended for part in self._parts.values()):
             return 0.0
         new, seconds = sum(part.new for part in self._parts.values()), self._clock() - self._begun
-        return (self.total - self.done) * seconds / new if new > 0 and seconds > 0 else None
+        rest = self.total - self.done
+        return rest * seconds / new if seconds > 0 and new > 0 and new >= ENOUGH * (new + rest) else None

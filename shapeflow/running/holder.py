@@ -66,7 +66,8 @@ def holder_of(folder: Path) -> Holder | None:
         if here(found):
             return _holder(found) if alive(found) else None
         with contextlib.suppress(OSError):
-            silent = time.time() - (folder / LOCK).stat().st_mtime
+            # A file from the future was written by a clock that disagrees with this one: its age is not known.
+            silent = abs(time.time() - (folder / LOCK).stat().st_mtime)
             return _holder(found) if silent < SILENT else None
         return None
     found = _read(folder / HOLDER)

@@ -111,14 +111,18 @@ class Pool:
     root: Path
     machine: str = "torch"
     """The backend that executes the plans."""
+    more: tuple[str, ...] = ()
+    """Further arguments of each `shapeflow run`: how it computes, and trackers."""
     shared: SharedServer | None = attrs.field(default=None, eq=False, repr=False)
     """The server of several calls of `run`; None: each call has its own."""
 
     @classmethod
-    def of(cls, at_once: int | None, device: str, root: Path, machine: str = "torch") -> Pool:
+    def of(
+        cls, at_once: int | None, device: str, root: Path, machine: str = "torch", more: tuple[str, ...] = ()
+    ) -> Pool:
         """Create a pool. `at_once` defaults to the number of CPU cores, or 1 on a machine with a GPU."""
         on_gpu = device == "cuda" or (device == "auto" and at_once is None and bool(backend(machine)().gpus()))
-        return cls(at_once or (1 if on_gpu else os.cpu_count() or 1), device, root, machine)
+        return cls(at_once or (1 if on_gpu else os.cpu_count() or 1), device, root, machine, more)
 
     @property
     def threads(self) -> int | None:
@@ -196,6 +200,7 @@ class Pool:
         arguments = ["run", str(job.folder / PLAN), "-o", str(job.folder), "--quiet"]
         arguments += ["--root", str(self.root), "--device", self.device]
         arguments += ["--machine", self.machine] if self.machine != "torch" else []
+        arguments += self.more
         arguments += ["--threads", str(self.threads)] if self.threads is not None else []
         arguments += ["--resume"] if begun else []
         arguments += ["--until", f"{job.until[0]}<={job.until[1]!r}"] if job.until else []

@@ -21,7 +21,7 @@ from shapeflow.stages.lower.cautions import beyond_refused, cautions
 from shapeflow.stages.lower.checkpoints import space
 from shapeflow.stages.lower.comparison import compare
 from shapeflow.stages.lower.cooldown import cooldown
-from shapeflow.stages.lower.evaluation import evaluations
+from shapeflow.stages.lower.evaluation import evaluation_share, evaluations
 from shapeflow.stages.lower.lengths import Ruler, Stretch, data_of, interval, leave, seconds_of
 from shapeflow.stages.lower.mixture import mixture_law, predicting
 from shapeflow.stages.lower.schedule import schedule
@@ -92,6 +92,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         weights=weights(program, stages, report),
         start=start(program, stages[0], report),
         charge=_charge(program),
+        evaluation=evaluation_share(program, stages, evaluate),
         notes=(
             *start_notes(program),
             *noted,

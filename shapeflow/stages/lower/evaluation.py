@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from shapeflow.ir.evaluation import evaluation_compute
+from shapeflow.ir.evaluation import AFFORDABLE, evaluation_compute
 from shapeflow.ir.parameters import HELD_OUT_TARGETS
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
@@ -13,21 +13,19 @@ from shapeflow.stages.lower.lengths import interval
 
 EVALUATE = 0.02
 """The default interval between evaluations, as a share of a plan's steps."""
-LARGEST = 0.05
-"""By default, evaluations take at most this share of the compute of all steps."""
 LEAST = 20
 """Number of evaluations of a plan that states no interval, however much they cost: fits need points."""
 
 
 def evaluations(program: Program, stages: Sequence[Stage]) -> int | None:
     """Steps between two evaluations; None without a model. An interval that the file does not state is long enough for
-    evaluations to take at most `LARGEST` of the compute of the steps, if `LEAST` of them take no more."""
+    evaluations to take at most `AFFORDABLE` of the compute of the steps, if `LEAST` of them take no more."""
     every = interval(program.evaluate, EVALUATE, program, stages)
     if every is None or program.evaluate is not None:
         return every
     longest = max(every, stages[-1].last_step // LEAST)
-    while every < longest and (share := evaluation_share(program, stages, every) or 0.0) > LARGEST:
-        every = min(longest, max(every + 1, math.ceil(every * share / LARGEST)))
+    while every < longest and (share := evaluation_share(program, stages, every) or 0.0) > AFFORDABLE:
+        every = min(longest, max(every + 1, math.ceil(every * share / AFFORDABLE)))
     return every
 
 
@@ -47,15 +45,15 @@ def evaluation_share(program: Program, stages: Sequence[Stage], every: int | Non
 
 
 def costly(program: Program, stages: Sequence[Stage], every: int | None) -> str | None:
-    """A note on evaluations that take more than `LARGEST` of the compute; None if they do not."""
+    """A note on evaluations that take more than `AFFORDABLE` of the compute; None if they do not."""
     share = evaluation_share(program, stages, every)
-    if share is None or share <= LARGEST or program.trained is None:
+    if share is None or share <= AFFORDABLE or program.trained is None:
         return None
     adds = f"evaluation adds {_percent(share)} to the compute of the steps, and the budget does not include it"
     if program.trained.facts.kind == "images":
         return f"{adds}: evaluate less often, or `on` fewer images"
     stated = HELD_OUT_TARGETS if program.held_out is None else program.held_out
-    fewer = 2 ** math.floor(math.log2(stated * LARGEST / share))
+    fewer = 2 ** math.floor(math.log2(stated * AFFORDABLE / share))
     return f"{adds}: evaluate less often, or `on {max(1, fewer):_} tokens`"
 
 
