@@ -83,7 +83,7 @@ class Ahead:
 
     @property
     def left(self) -> float | None:
-        """Seconds left, as fast as until now; None before `ENOUGH` was done, since imports and first steps take long."""
+        """Seconds left, as fast as until now; None before `ENOUGH` was done: imports and first steps take long."""
         if all(part.ended for part in self._parts.values()):
             return 0.0
         new, seconds = sum(part.new for part in self._parts.values()), self._clock() - self._begun
