@@ -228,7 +228,8 @@ def _lowered(program: Program, laws: Laws, route: Route, report: Report) -> Plan
     except ValueError as error:
         made, wrong = None, [str(error)]
     if wrong:
-        at = program.spans.get("model", program.axes[-1].span)
+        about = "optimizer" if "optimizer" in wrong[0] else "model"
+        at = program.spans.get(about, program.axes[-1].span)
         help_ = "use smaller sizes, or numbers that a training run can have"
         message = f"the plan is not possible: {wrong[0]}"
         report.error("impossible-plan", message, at, "leads to these numbers", notes=wrong[1:], help=help_)
