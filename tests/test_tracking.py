@@ -166,6 +166,48 @@ def test_the_calls_of_wandb(name: str, tmp_path: Path, events: list[Event], monk
     assert calls[-1][0] == "finish"
 
 
+def test_the_calls_of_mlflow(tmp_path: Path, events: list[Event], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in with the calls of MLflow. A run that is sent again goes on in the same one."""
+    calls: list[tuple[str, Any]] = []
+
+    class Client:
+        def get_experiment_by_name(self, name: str) -> None:
+            assert name == "shapeflow"
+
+        def create_experiment(self, name: str) -> str:
+            return "4"
+
+        def create_run(self, experiment: str, run_name: str) -> Any:
+            calls.append(("create", experiment))
+            return SimpleNamespace(info=SimpleNamespace(run_id="a1"))
+
+        def update_run(self, run: str, status: str) -> None:
+            calls.append(("update", run))
+
+        def log_batch(self, run: str, **values: Any) -> None:
+            assert (run, len(values)) == ("a1", 1)
+            calls.extend(values.items())
+
+        def set_terminated(self, run: str, status: str) -> None:
+            calls.append(("end", status))
+
+    entities, tracking = ModuleType("mlflow.entities"), ModuleType("mlflow.tracking")
+    entities.__dict__.update({name: lambda *values: values for name in ("Param", "Metric", "RunTag")})
+    tracking.__dict__.update(MlflowClient=Client)
+    for library in (ModuleType("mlflow"), entities, tracking):
+        monkeypatch.setitem(sys.modules, library.__name__, library)
+    assert tracked(tmp_path, events, tracker_of("mlflow")) == []
+    assert calls[0] == ("create", "4")
+    settings = dict(pair for what, values in calls if what == "params" for pair in values)
+    assert settings["plan"] == PLAN.digest
+    sent = [metric for what, values in calls if what == "metrics" for metric in values]
+    losses = [(event.loss, event.step) for event in events if isinstance(event, StepDone)]
+    assert [(value, step) for name, value, _, step in sent if name == "train/loss"] == losses
+    assert calls[-1] == ("end", "FINISHED")
+    assert tracked(tmp_path, events, tracker_of("mlflow")) == []
+    assert ("update", "a1") in calls
+
+
 def test_a_run_writes_tensorboard_files(tmp_path: Path) -> None:
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     plan_json.save(PLAN, tmp_path / "plan.json")
