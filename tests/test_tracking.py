@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -201,6 +202,8 @@ def test_the_calls_of_mlflow(tmp_path: Path, events: list[Event], monkeypatch: p
     settings = dict(pair for what, values in calls if what == "params" for pair in values)
     assert settings["plan"] == PLAN.digest
     sent = [metric for what, values in calls if what == "metrics" for metric in values]
+    # MLflow refuses all others.
+    assert all(re.fullmatch(r"[\w\-. :/]+", name, re.ASCII) for name in [*settings, *(name for name, *_ in sent)])
     losses = [(event.loss, event.step) for event in events if isinstance(event, StepDone)]
     assert [(value, step) for name, value, _, step in sent if name == "train/loss"] == losses
     assert calls[-1] == ("end", "FINISHED")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from importlib import import_module
@@ -31,19 +32,23 @@ class MLflow:
         found = self._client.get_experiment_by_name(name)
         experiment = self._client.create_experiment(name) if found is None else found.experiment_id
         self._run = str(self._client.create_run(experiment, run_name=about.name).info.run_id)
-        settings = [self._entities.Param(key, str(value)[:LONGEST]) for key, value in about.config.items()]
+        settings = [self._entities.Param(_named(key), str(value)[:LONGEST]) for key, value in about.config.items()]
         for at in range(0, len(settings), TOGETHER):
             self._client.log_batch(self._run, params=settings[at : at + TOGETHER])
         return self._run
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         now = int(time.time() * 1000)
-        self._client.log_batch(
-            self._run, metrics=[self._entities.Metric(key, value, now, step) for key, value in values.items()]
-        )
+        metrics = [self._entities.Metric(_named(key), value, now, step) for key, value in values.items()]
+        self._client.log_batch(self._run, metrics=metrics)
 
     def note(self, text: str, step: int) -> None:
         self._client.log_batch(self._run, tags=[self._entities.RunTag(f"step {step}", text)])
 
     def end(self, finished: bool) -> None:
         self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")
+
+
+def _named(key: str) -> str:
+    """A name that MLflow takes: `held_out/loss@own` is `held_out/loss_own`."""
+    return re.sub(r"[^0-9A-Za-z_\-. :/]", "_", key)

@@ -46,5 +46,9 @@ def tracker_of(name: str) -> Tracker:
 
 def _unusable(name: str, error: Exception) -> Refused:
     message, why = f"the tracker `{name}` cannot be used", f"{type(error).__name__}: {error}".partition("\n")[0]
-    help_ = "it must be a class that takes no arguments, and has `begin`, `scalars`, `note` and `end`"
+    help_ = (
+        f"do what the note says, or leave out `{name}`"
+        if name in NAMES
+        else "it must be a class that takes no arguments, and has `begin`, `scalars`, `note` and `end`"
+    )
     return Refused(Diagnostic("no-such-tracker", message, place="--track", notes=(why,), help=help_))
