@@ -168,7 +168,7 @@ def test_without_flock(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     lock.release()
     (folder / "run.lock").write_text(json.dumps(found))
     assert "process 7 on elsewhere runs it" in shown(capsys, "r")
-    # Of another clock, which is behind or ahead by years: nothing is known of its age.
+    # Of another clock, years off in either direction: nothing is known of its age.
     for moment in (0, 2**32):
         os.utime(folder / "run.lock", (moment, moment))
         assert "failed or killed" in shown(capsys, "r")
