@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from shapeflow.laws.fitting.fitted_laws import FittedLaws
     from shapeflow.laws.fitting.fitted_source import FittedSource
     from shapeflow.running.execute import Machine, execute
+    from shapeflow.running.runs import Run, read_run
     from shapeflow.running.session import Session, follow
 
 _NAMES = {
@@ -75,6 +76,7 @@ _NAMES = {
     "laws.fitting.fitted_laws": ("FittedLaws",),
     "laws.fitting.fitted_source": ("FittedSource",),
     "running.execute": ("Machine", "execute"),
+    "running.runs": ("Run", "read_run"),
     "running.session": ("Session", "follow"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
@@ -120,6 +122,7 @@ __all__ = [
     "Refused",
     "Report",
     "Route",
+    "Run",
     "Scale",
     "Schedule",
     "Session",
@@ -143,10 +146,25 @@ __all__ = [
     "export",
     "follow",
     "import_weights",
+    "read_run",
     "run",
     "setting",
     "simulate",
 ]
+
+
+def _in_a_notebook() -> None:
+    """Register what notebooks show, if this is one."""
+    import sys
+
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and hasattr(ipython, "get_ipython"):
+        from shapeflow.notebook import register
+
+        register(ipython.get_ipython())
+
+
+_in_a_notebook()
 
 
 def __getattr__(name: str) -> Any:

@@ -44,7 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compiler": {*BASE, "language", "laws.fitting", "stages"},
     "running": {*BASE, "compiler", "registry", "stages"},
     "api": {*BASE, "compiler", "foreign", "running"},
-    "": {*BASE, "api", "emitting", "laws.fitting", "running"},
+    "": {*BASE, "api", "emitting", "laws.fitting", "notebook", "running"},
+    "notebook": {*BASE, "laws.fitting", "preview", "running"},
     # The names of the torch backend for training loops of one's own; loaded when they are first used.
     "hf": {"foreign", "shapeflow_torch"},
     "lightning": {"foreign", "shapeflow_torch"},

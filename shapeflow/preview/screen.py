@@ -21,7 +21,8 @@ class SafeConsole(Console):
     """A console for texts of files: it interprets no markup in them, and replaces control characters."""
 
     def __init__(self, **choices: Any) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False, **choices)
+        # In a notebook, Rich would display what is only recorded, too.
+        super().__init__(highlight=False, markup=False, emoji=False, force_jupyter=False, **choices)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

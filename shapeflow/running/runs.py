@@ -132,9 +132,10 @@ def is_run(folder: Path) -> bool:
     return (folder / PLAN).is_file()
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: str | Path) -> Run:
     """The run in a folder. An incomplete last line of the log is skipped. Raises Refused `no-run` if there is no
     run."""
+    folder = Path(folder)
     if not is_run(folder):
         message, help_ = f"`{folder}` is not a run folder", "name a folder that `shapeflow run` has made"
         raise Refused(Diagnostic("no-run", message, place=str(folder), notes=(f"it has no `{PLAN}`",), help=help_))
