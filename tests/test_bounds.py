@@ -6,6 +6,9 @@ import gc
 import gzip
 import io
 import os
+import re
+import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -29,6 +32,17 @@ from shapeflow.tokenize.pieces import Tally
 from shapeflow.tokenize.shards import shard
 from shapeflow.tokenize.sources import Choice, File, stream
 from shapeflow_simulator import Simulator
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = (
+    "show tokens.bin",
+    "show endless.bin",
+    "show pipe",
+    "import pipe -o weights.safetensors",
+    "import /dev/zero -o weights.safetensors",
+    "compile a.shape --set 'start from \"pipe.safetensors\"'",
+    "compile a.shape --set 'objective distill(teacher: \"pipe\")'",
+)
 
 
 def shown(*arguments: str) -> str:
@@ -56,6 +70,53 @@ def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
         with pytest.raises(Refused) as caught:
             read_text(path)
         assert caught.value.diagnostics[0].notes == ("it is not a regular file",)
+
+
+SELDOM = r"""\.open\("rb"|(?<![.\w])(?<!def )open\(|\bread_bytes\(|\.read_text\("""
+OWN = {
+    *("base/files.py", "base/printing.py", "laws/published/records.py", "tokenize/encoders.py"),
+    # After `require_readable`, and after `open_log` has seen a regular file.
+    *("data/bins.py", "laws/logs/beside.py", "laws/logs/readers/*"),
+    *("running/holder.py", "shapeflow_torch/trace.py", "shapeflow_torch/devices.py", "shapeflow_torch/data/digits.py"),
+    *("shapeflow_torch/foreign.py", "shapeflow_torch/available.py", "shapeflow_torch/hardware.py"),
+}
+"""Modules that open files of the package or of the system, or files that they have looked at."""
+
+
+@pytest.mark.parametrize("text", ["#\n", "modl vit(depth: 2)\n", "let a = 1\n", "1, "])
+def test_a_shape_file_has_a_bounded_number_of_words(text: str) -> None:
+    report = Report()
+    parse(Source("big.shape", text * 60_000), report)
+    (found,) = report.diagnostics
+    assert found.message == "the file has more than 50,000 words, numbers and marks"
+
+
+def test_files_are_opened_in_one_place() -> None:
+    """By `open_regular`, which opens no pipe and no device, or by `read_text`."""
+    folders = [ROOT / "shapeflow", ROOT / "backends"]
+    paths = [(path, path.relative_to(folder)) for folder in folders for path in sorted(folder.rglob("*.py"))]
+    found = [
+        name.as_posix()
+        for path, name in paths
+        if re.search(SELDOM, path.read_text()) and not any(name.match(each) for each in OWN)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_what_is_no_file_is_not_opened(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "examples" / "by_hand.shape", "a.shape")
+    for name in ("pipe", "tokens.bin", "tokens.json", "pipe.safetensors"):
+        os.mkfifo(name)
+    Path("endless.bin").touch()
+    Path("endless.json").symlink_to("/dev/zero")
+    assert answer(shlex.split(words)) == 1
+    said = capsys.readouterr().err
+    assert "regular file" in said
+    assert "bug" not in said
 
 
 @pytest.mark.parametrize("name", ["pipe", "/dev/zero"])

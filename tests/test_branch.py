@@ -24,7 +24,7 @@ from shapeflow.data.digits import Digits
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.events import Measured, RunBranched, RunStarted, StepDone
 from shapeflow.ir.plan import Plan
-from shapeflow.ir.plan_json import load
+from shapeflow.ir.plan_json import load, sealed
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.running.runs import read_run
 from shapeflow_torch import checkpoint
@@ -113,6 +113,9 @@ def test_the_log_says_where_a_run_comes_from(tmp_path: Path, short: Path) -> Non
     assert [event.step for event in events if isinstance(event, Measured)] == [6, 16]
     assert load(tmp_path / "long" / "plan.json") == LONG
     assert load(tmp_path / "long" / f"plan-{SHORT.digest[:16]}.json") == SHORT
+    go(sealed(attrs.evolve(LONG, held_out=20)), tmp_path / "fewer", origin=(short, 8))
+    (mark,) = (event for event in read_run(tmp_path / "fewer").events if isinstance(event, RunBranched))
+    assert mark.differs == "evaluations are on held-out data of the default size in its plan, of 20 in this one"
 
 
 def test_a_run_goes_on_in_its_folder(tmp_path: Path, short: Path) -> None:

@@ -133,6 +133,18 @@ def test_a_span_of_many_lines_marks_the_first() -> None:
     assert lines[3:] == ["1 | model vit(", "  |       ^^^^ all of it"]
 
 
+def test_of_a_long_line_the_part_around_each_place_is_shown() -> None:
+    text = "axis width in [" + ", ".join(map(str, range(1_000))) + "]\n"
+    source = Source("a.shape", text)
+    places = [text.index(", 200,") + 2, text.index(", 900,") + 2]
+    first, second = (Label(Span(source, at, at + 3), "here") for at in places)
+    lines = render(Diagnostic("syntax", "x" * 5_000, first, also=(second,))).splitlines()
+    assert max(map(len, lines)) < 1_100
+    for number in ("200", "900"):
+        (shown,) = (index for index, line in enumerate(lines) if line.startswith("1 | ...") and f" {number}, " in line)
+        assert lines[shown][lines[shown + 1].index("here") - 4 :].startswith(number)
+
+
 def test_an_empty_span_has_one_caret() -> None:
     source = Source("a", "seed\n")
     assert render(Diagnostic("c", "m", Label(Span(source, 4, 4)))).splitlines()[3:] == ["1 | seed", "  |     ^"]

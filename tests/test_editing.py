@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import os
 import re
 import sys
@@ -17,6 +19,7 @@ from shapeflow.editing.complete import complete
 from shapeflow.editing.define import definition
 from shapeflow.editing.fixes import fix
 from shapeflow.editing.hover import hover
+from shapeflow.editing.messages import Messages, OneLine
 from shapeflow.editing.mistakes import mistakes
 from shapeflow.editing.outline import layout, outline
 from shapeflow.editing.places import Places
@@ -219,6 +222,29 @@ def test_a_missing_pygls_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: py
     said = capsys.readouterr().err
     assert "error[missing-extra]" in said
     assert "pip install 'pygls>=2.0,<3'" in said
+
+
+@pytest.mark.parametrize(
+    ("sent", "wrong"),
+    [
+        (b"Content-Length: 99999999999999\r\n\r\n{}", "a message has 99,999,999,999,999 bytes, more than 268,435,456"),
+        (b"x" * 3_000, "a header line has more than 1,024 bytes"),
+        (b"Content-Length: 2\r\n\r\n{}", None),
+    ],
+)
+def test_messages_are_bounded(sent: bytes, wrong: str | None) -> None:
+    """At what is not bounded, the input ends."""
+    messages = Messages(io.BytesIO(sent))
+    assert bool(messages.readline()) is (wrong is None)
+    assert str(messages.wrong).startswith(str(wrong))
+
+
+def test_a_message_that_cannot_be_handled_is_one_line() -> None:
+    try:
+        raise ValueError("not\nJSON\x1b")
+    except ValueError:
+        record = logging.LogRecord("pygls", logging.ERROR, "", 1, "Unable to handle message", (), sys.exc_info())
+    assert OneLine().format(record) == "shapeflow lsp: Unable to handle message: ValueError: not"
 
 
 def test_a_session_with_an_editor(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import attrs
 import pytest
 
 from shapeflow.base.diagnostics import Refused, Report
@@ -115,6 +116,7 @@ def test_a_run_with_other_shares_is_not_continued(file: Path) -> None:
     plan = compile_file(file, [], Report())
     assert begins_like(short.plan, other.plan)
     assert not begins_like(short.plan, plan)
+    assert not begins_like(short.plan, attrs.evolve(other.plan, held_out=64))
 
 
 def test_the_pool_extends_a_shorter_run_and_keeps_a_longer_one(file: Path) -> None:

@@ -374,7 +374,7 @@ def test_only_runs_of_one_shape_are_read(tmp_path: Path) -> None:
     assert "`sweep/grown`: it changes shape on the way" in told(report)
     assert "`sweep/blended`: it blends shapes" in told(report)
     assert "`sweep/broken`: its plan cannot be read" in told(report)
-    assert "`sweep/lowered`: its optimizer or schedule was changed on the way" in told(report)
+    assert "`sweep/lowered`: it was changed on the way: its lr" in told(report)
 
 
 def test_conventions_are_not_mixed(tmp_path: Path) -> None:

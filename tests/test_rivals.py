@@ -26,6 +26,7 @@ from shapeflow.running.rivals import (
     Halved,
     OfFile,
     OfPlan,
+    Past,
     Prediction,
     Result,
     Train,
@@ -269,8 +270,8 @@ def test_why_a_saving_was_not_predicted(tmp_path: Path) -> None:
     assert whys(cases_of("by_hand", tmp_path)) == [("not predicted", "no-laws")] * 3
     own = ('laws from fit("laws/bytes.csv")', "metric loss(context: own)")
     assert whys(cases_of("bytes", tmp_path, *own)) == [("not predicted", "mixture")] * 3
-    error, last, random, _ = foreseen(cases_of("bytes", tmp_path), 1.53, (1.8,))
-    assert (error.says, last.what, last.says) == ("inside", "last", "inside")
+    error, last, random, _ = foreseen(cases_of("bytes", tmp_path), 1.76, (1.3,))
+    assert (error.says, last.what, last.says) == ("inside", "last", "outside")
     assert (random.what, random.why) == ("rival", "unpiloted")
     steps = cases_of("batch", tmp_path, "budget 3000 steps")
     assert whys(steps)[1:] == [("not predicted", "other-unit")] * 2
@@ -342,6 +343,31 @@ def test_all_ways_are_measured_often_enough(tmp_path: Path) -> None:
     assert plan.totals.compute is not None
     assert fixed.evaluate * fixed.stages[0].cost == pytest.approx(0.04 * plan.totals.compute, rel=0.01)
     assert cases_of("by_hand", tmp_path, "evaluate every 1%").plan.plan.evaluate == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "count"), [("digits", "90 images", 90), ("lm_context", "4_096 tokens", 4096), ("batch", "", None)]
+)
+def test_all_ways_are_measured_on_the_same_held_out_data(
+    name: str, size: str, count: int | None, tmp_path: Path
+) -> None:
+    cases = cases_of(name, tmp_path, f"evaluate every 10% on {size}" if size else "evaluate every 10%")
+    last = cases.plan.plan.stages[-1].shape
+    ways = [cases.plan, cases.fixed("last", "last", last), cases.traversal("evenly", "evenly")]
+    plans = [job.plan for way in ways for job in way.jobs]
+    assert [plan.held_out for plan in plans] == [count] * 3
+    save(cases.plan.plan, tmp_path / "plan.json")
+    by_plan = OfPlan.of(tmp_path / "plan.json", None, tmp_path, Report())
+    assert by_plan.fixed("last", "last", last).jobs[0].plan.held_out == count
+
+
+def test_an_earlier_run_on_other_held_out_data_is_not_used(tmp_path: Path) -> None:
+    job = cases_of("by_hand", tmp_path).fixed("fixed", "fixed", Shape.of(patch=4, width=32)).jobs[0]
+    done = Measured(job.steps, 0, job.plan.stages[0].shape, 1.0, None, {"cross_entropy": 1.0}, 1.0)
+    for held_out, found in ((None, True), (90, False)):
+        run = Run(tmp_path, attrs.evolve(job.plan, held_out=held_out), (done,))
+        past = Past({training(run.plan): (run,)})
+        assert (past.find(job, "cross_entropy") is not None) is found
 
 
 # -- the screen --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from shapeflow.running.options import Origin
 from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
 from shapeflow_torch.checkpoint import adopt, digest_of, saved, step_of
 from shapeflow_torch.folder import check_data, intact
-from shapeflow_torch.lineage import check_history, kept_as, lines_until, plan_of, shared
+from shapeflow_torch.lineage import check_history, kept_as, lines_until, measured_otherwise, plan_of, shared
 
 
 def branch(
@@ -41,7 +41,8 @@ def branch(
     before = plan_of(source, checkpoint)
     differs = check_history(source, before, plan, shared(checkpoint), origin.other_rates)
     check_data(source, data)
-    create(source, checkpoint, plan, folder, differs)
+    found = [each for each in (differs, measured_otherwise(before, plan)) if each is not None]
+    create(source, checkpoint, plan, folder, "; ".join(found) or None)
 
 
 def _no_run(source: Path) -> Diagnostic:

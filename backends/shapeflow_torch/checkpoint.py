@@ -30,7 +30,7 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, sync_folder, write_bytes
+from shapeflow.base.files import cannot_write, read_regular, sync_folder, write_bytes
 from shapeflow.base.sealed import Seal, SealError, laid_out
 from shapeflow.ir.parameters import Growth
 from shapeflow.ir.retention import retained
@@ -315,7 +315,7 @@ def _error_of(path: Path) -> float | None:
 
 def _header(path: Path, plan: str | None) -> dict[str, Any]:
     try:
-        header = SEAL.open((path / _STATE).read_text(encoding="utf-8"))
+        header = SEAL.open(read_regular(path / _STATE).decode())
     except SealError as error:
         if error.what == "version":
             raise _foreign(path, error.reason) from None
@@ -333,7 +333,7 @@ def _header(path: Path, plan: str | None) -> dict[str, Any]:
 
 def _verified(path: Path, name: str, header: Mapping[str, Any]) -> bytes:
     try:
-        data = (path / name).read_bytes()
+        data = read_regular(path / name)
     except OSError as error:
         raise _broken(path, f"`{name}` cannot be read: {error.strerror}") from error
     entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

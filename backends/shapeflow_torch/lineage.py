@@ -13,6 +13,7 @@ from pathlib import Path
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_text
 from shapeflow.ir import plan_json
+from shapeflow.ir.contexts import contexts_of
 from shapeflow.ir.events import CheckpointSaved, Event, RunBranched, event_to_json
 from shapeflow.ir.history import Parting, parting
 from shapeflow.ir.plan import Plan
@@ -44,9 +45,21 @@ def hand_over(folder: Path, before: Plan, plan: Plan, found: Path | None) -> Non
     plan_json.save(plan, folder / PLAN)
     if found is not None and owner_of(found) != plan.digest:
         step = step_of(found, None)
-        branched = RunBranched(step, before.digest, "", digest_of(found))
+        branched = RunBranched(step, before.digest, "", digest_of(found), measured_otherwise(before, plan))
         write_text(folder / EVENTS, lines_until(folder / EVENTS, step, branched))
         give(found, plan.digest)
+
+
+def measured_otherwise(before: Plan, plan: Plan) -> str | None:
+    """Return how two plans differ in the held-out data that they evaluate on; None if they do not. The values of one
+    cannot be compared with those of the other."""
+    if before.held_out != plan.held_out:
+        was, now = ("the default size" if one.held_out is None else f"{one.held_out:,}" for one in (before, plan))
+        return f"evaluations are on held-out data of {was} in its plan, of {now} in this one"
+    longest, here = (max(contexts_of(one), default=0) for one in (before, plan))
+    if longest != here and plan.metric.endswith("@longest"):
+        return f"the longest context of its plan is {longest} tokens, that of this one {here}"
+    return None
 
 
 def kept_as(folder: Path, digest: str) -> Path:

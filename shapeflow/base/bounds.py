@@ -11,12 +11,14 @@ BOUNDS = {
     "SHAPEFLOW_MOST_DOCUMENT_BYTES": 1 << 28,
     "SHAPEFLOW_MOST_GROUP_BYTES": 1 << 31,
     "SHAPEFLOW_MOST_TEXT_BYTES": 1 << 28,
+    "SHAPEFLOW_MOST_WORDS": 50_000,
     "SHAPEFLOW_MOST_LOG_ENTRIES": 100_000,
     "SHAPEFLOW_MOST_DATA_ENTRIES": 10_000_000,
 }
 """Environment variable -> its default: pixels of an image; bytes of one document of a text (a line, a member of a tar
 file, a page of a parquet file); bytes that a group of rows of a parquet file unpacks to; bytes of a file that is read
-whole; files and folders that a search for logs looks at, and that a folder of data holds."""
+whole; words, numbers, marks and comments of a `.shape` file; files and folders that a search for logs looks at, and
+that a folder of data holds."""
 
 
 def bound(name: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import shutil
@@ -43,12 +44,30 @@ def read_text(path: Path) -> str:
     raise Refused(Diagnostic("cannot-read", f"`{path}` cannot be read", place=str(path), notes=(reason,)))
 
 
-def require_readable(path: Path) -> None:
-    """Raise OSError for a file that is not read whole. A device may have no end, and a pipe may never be written to:
-    neither is opened."""
+def open_regular(path: Path) -> io.BufferedReader:
+    """A file, open to be read as bytes. Raises OSError, also for what is not a regular file, which is not opened: a
+    device may have no end, and a pipe may never be written to."""
+    _require_regular(path)
+    return path.open("rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file. Raises OSError."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def _require_regular(path: Path) -> os.stat_result:
     status = path.stat()
+    # To open a folder is an error of its own.
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise OSError(0, "it is not a regular file")
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return status
+
+
+def require_readable(path: Path) -> None:
+    """Raise OSError for what is not a regular file, and for a file that is too large to be read whole as text."""
+    status = _require_regular(path)
     if (reason := above("SHAPEFLOW_MOST_TEXT_BYTES", "it", status.st_size, "bytes")) is not None:
         raise OSError(0, reason)
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import attrs
 
+from shapeflow.base.files import open_regular
+
 FOOTER = 1 << 23
 """The most bytes of a footer."""
 HEADER = 1 << 24
@@ -39,7 +41,7 @@ def groups(path: Path, columns: Collection[str] | None = None) -> list[Group]:
 
     Raises OSError, and ValueError for a file that is not well formed or has too many pages."""
     found, count = [], 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for group in _chunks(file.fileno()):
             sizes: list[int] = []
             for chunk in group:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Literal
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import open_regular, require_readable
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir.edits import EditError
 
@@ -91,6 +93,7 @@ def read_header(path: Path) -> Header:
         raise EditError("data-missing", f"`{path}` is not a file of tokens", why=why, help=HELP)
     header = header_path(path)
     try:
+        require_readable(header)
         text = header.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise broken(path, f"{header.name} is not UTF-8 text (byte {error.start})") from error
@@ -107,7 +110,8 @@ def check_file(path: Path, header: Header, *, whole: bool = False) -> None:
     """Compare a `.bin` file with its header: its size always, its digest if the file is small or with `whole`. Raises
     EditError `data-missing`, `broken-tokens`."""
     try:
-        size = path.stat().st_size
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
         if size != header.size:
             announced = f"its header states {header.size} bytes ({header.count} x {header.dtype})"
             raise broken(path, f"it has {size} bytes, and {announced}")
@@ -121,7 +125,7 @@ def check_file(path: Path, header: Header, *, whole: bool = False) -> None:
 
 def digest_of(path: Path) -> str:
     """SHA-256 of a file, in bounded memory."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -5,24 +5,26 @@ Only this module imports pygls, which the extra `lsp` installs.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 from pygls.uris import from_fs_path, to_fs_path
 from pygls.workspace import TextDocument
 
-from shapeflow.base.diagnostics import Label, Span
+from shapeflow.base.diagnostics import Diagnostic, Label, Refused, Span
 from shapeflow.base.files import read_text, real
 from shapeflow.editing.complete import Item, complete
 from shapeflow.editing.define import definition
 from shapeflow.editing.fixes import fix
 from shapeflow.editing.hover import hover
+from shapeflow.editing.messages import Messages, OneLine
 from shapeflow.editing.mistakes import Mistake, mistakes
 from shapeflow.editing.outline import layout, outline
 from shapeflow.editing.places import Places
@@ -39,12 +41,23 @@ KINDS = {
 
 def serve() -> None:
     """Answer an editor on stdin and stdout until it says goodbye. What anything else prints goes to stderr, so that it
-    does not end up between two messages."""
+    does not end up between two messages. Raises Refused `cannot-read` at a message that is too long."""
     output, sys.stdout = sys.stdout, sys.stderr
+    messages, handler = Messages(sys.stdin.buffer), logging.StreamHandler()
+    handler.setFormatter(OneLine())
+    logging.getLogger("pygls").addHandler(handler)
+    logging.getLogger("pygls").propagate = False
     try:
-        _Server().server.start_io(sys.stdin.buffer, output.buffer)
+        _Server().server.start_io(cast("BinaryIO", messages), output.buffer)
     finally:
         sys.stdout = output
+    if messages.wrong is not None:
+        help_ = "send shorter messages, or raise the limit"
+        raise Refused(
+            Diagnostic(
+                "cannot-read", "the editor cannot be understood", place="stdin", notes=(messages.wrong,), help=help_
+            )
+        )
 
 
 class _Server:

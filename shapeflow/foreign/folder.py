@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import read_text
+from shapeflow.base.files import open_regular, read_text
 from shapeflow.ir.tensor_table import Stored, as_object, read_table
 from shapeflow.ir.weights import FORMAT
 
@@ -80,6 +80,9 @@ def _files(place: Path) -> list[Path]:
         return [place / WHOLE]
     if (place / INDEX).is_file():
         return _sharded(place)
+    if not place.is_dir():
+        message, help_ = f"`{place}` is neither a folder nor a regular file", "name the folder of a saved model"
+        raise Refused(Diagnostic("cannot-import", message, place=str(place), help=help_))
     names = sorted(each.name for each in place.iterdir() if each.is_file())
     safe = [name for name in names if name.endswith(".safetensors")]
     if len(safe) == 1:
@@ -116,7 +119,7 @@ def _sharded(folder: Path) -> list[Path]:
 
 def _table(file: Path) -> Mapping[str, Stored]:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             table = read_table(opened, file, _broken)
     except OSError as error:
         _broken(file, (error.strerror or str(error)).lower())

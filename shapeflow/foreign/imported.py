@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import real, write_pieces
+from shapeflow.base.files import open_regular, real, write_pieces
 from shapeflow.base.settings import defaults, name_of, unfit, written
 from shapeflow.base.shapes import Shape
 from shapeflow.foreign import hugging_face, timm
@@ -171,7 +171,7 @@ def _bytes(weights: Weights, parts: Mapping[str, Part]) -> Iterator[bytes]:
 def _read(path: Path, at: int, end: int) -> Iterator[bytes]:
     """The bytes of a file from `at` to `end`. Raises Refused `cannot-read`."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(at)
             while at < end:
                 read = file.read(min(end - at, AT_ONCE))

@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.base.diagnostics import Refused
+from shapeflow.base.files import read_regular
 from shapeflow.foreign.imported import read_foreign
 from shapeflow.ir.weights import Weights, of_start, read_weights
 
@@ -39,6 +40,6 @@ def bytes_at(path: Path) -> tuple[Weights, bytes]:
     """The description of a model, without a digest for a folder, and the bytes of its file of weights. Raises what
     `weights_at` raises, and OSError."""
     if not path.is_dir():
-        return read_weights(path), path.read_bytes()
+        return read_weights(path), read_regular(path)
     weights, pieces = read_foreign(path)
     return weights, b"".join(pieces)

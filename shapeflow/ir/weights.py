@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import open_regular
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.edits import Edit, EditError, SlotValue, View, edit_from_json, edit_to_json
 from shapeflow.ir.ledger import Ledger
@@ -87,7 +88,7 @@ def read_weights(path: Path) -> Weights:
     Raises Refused `teacher-missing` if the file does not exist, and `teacher-broken` if it is not a complete file
     written by shapeflow."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             table = read_table(file, path, broken)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from shapeflow.base.bounds import bound
 from shapeflow.base.diagnostics import Report, Source, Span
 from shapeflow.language import parse_errors, syntax
 from shapeflow.language.skim import Piece, ReservedWords, sentence_starts, skim, too_deep
@@ -36,7 +37,17 @@ of bytes that are not UTF-8."""
 
 def parse(source: Source, report: Report) -> syntax.Document:
     """Parse a text. Returns the valid sentences; errors in the others are reported."""
-    pieces = skim(source.text)
+    most = bound("SHAPEFLOW_MOST_WORDS")
+    pieces = skim(source.text, most + 1)
+    if len(pieces) > most:
+        report.error(
+            "syntax",
+            f"the file has more than {most:,} words, numbers and marks",
+            Span(source, pieces[-1].start, pieces[-1].end),
+            "this is one too many",
+            help='set `SHAPEFLOW_MOST_WORDS` to read it, or keep the laws in a table: `laws from table("laws.json")`',
+        )
+        return syntax.Document(source, (), ())
     comments = tuple(
         syntax.Comment(text.rstrip(), span=Span(source, piece.start, piece.start + len(text.rstrip())))
         for piece in pieces

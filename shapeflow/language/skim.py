@@ -39,8 +39,8 @@ class ReservedWords:
     openers: frozenset[str]
 
 
-def skim(text: str) -> list[Piece]:
-    """The pieces of a text. Accepts any text."""
+def skim(text: str, most: int | None = None) -> list[Piece]:
+    """The pieces of a text, of which the first `most`. Accepts any text."""
     pieces, first = [], True
     for match in _SKIM.finditer(text):
         kind, found = match.lastgroup or "", match[0]
@@ -49,6 +49,8 @@ def skim(text: str) -> list[Piece]:
         elif found != "\ufeff":
             pieces.append(Piece(kind, found, *match.span(), first))
             first = False
+            if len(pieces) == most:
+                break
     return pieces
 
 

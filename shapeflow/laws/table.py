@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.base.diagnostics import Label, Refused, Report, leaves_folder
+from shapeflow.base.files import open_regular
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.components import LawSourceHooks
@@ -156,7 +157,7 @@ class Table(LawSourceHooks):
 def _digest(path: str) -> str:
     """Return the SHA-256 of a file as hexadecimal text. Empty if the file cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(Path(path)) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""

@@ -32,7 +32,7 @@ _STYLES = {"error": "bold red", "warning": "bold yellow", "-": "blue", "frame": 
 def render(d: Diagnostic, *, color: bool = False, verbose: bool = False) -> str:
     """The diagnostic as lines of text. `color`: use terminal colours; `verbose`: include the details."""
     paint = _Paint(d.severity, color)
-    lines = [paint(f"{d.severity}[{d.code}]", d.severity) + paint(f": {safe(d.message)}", "message")]
+    lines = [paint(f"{d.severity}[{d.code}]", d.severity) + paint(f": {_clipped(d.message)}", "message")]
     marks = [] if d.at is None else [_Mark(d.at, "^")]
     marks += [_Mark(label, "-") for label in d.also]
     sources = list(dict.fromkeys(mark.label.span.source for mark in marks))
@@ -48,7 +48,7 @@ def render(d: Diagnostic, *, color: bool = False, verbose: bool = False) -> str:
     said += [("help", d.help)] if d.help else []
     for word, text in said:
         following = "\n" + " " * (len(pad) + 9)
-        lines.append(paint(f"{pad} = ", "frame") + f"{word}: " + following.join(map(safe, text.split("\n"))))
+        lines.append(paint(f"{pad} = ", "frame") + f"{word}: " + following.join(map(_clipped, text.split("\n"))))
     return "\n".join(lines)
 
 
@@ -103,17 +103,34 @@ class _Lines:
         return line, offset - self.starts[line]
 
 
+LONG = 400
+"""Characters of a line above which only a part of it is shown around each label."""
+MOST = 1_000
+"""Characters of a line of a message that are shown."""
+BEFORE, AFTER = 60, 200
+"""Characters of this part before and after the start of the label."""
+
+
+def _clipped(text: str) -> str:
+    """A line that is safe to print, without the rest of a very long one: it may quote a name of a file."""
+    return safe(text if len(text) <= MOST else f"{text[:MOST]}...")
+
+
 class _Mark:
-    """A label on the first line of its span, in screen columns."""
+    """A label on the first line of its span, in screen columns. `shown`: the line, or the part of a long one."""
 
     def __init__(self, label: Label, sign: str) -> None:
         span, lines = label.span, _Lines.of(label.span.source)
         text = span.source.text
         self.label, self.sign = label, sign
         self.line, self.character = lines.at(span.start)
-        start, end = lines.starts[self.line], lines.ends[self.line]
-        self.shown = _shown(text[start:end]).rstrip()
-        self.column = _columns(_shown(text[start : span.start]))
+        begin, stop = start, end = lines.starts[self.line], lines.ends[self.line]
+        self.part = end - begin > LONG
+        if self.part:
+            start, end = max(begin, span.start - BEFORE), min(stop, span.start + AFTER)
+        before, after = "..." if start > begin else "", "..." if end < stop else ""
+        self.shown = f"{before}{_shown(text[start:end]).rstrip()}{after}"
+        self.column = len(before) + _columns(_shown(text[start : span.start]))
         self.width = max(1, _columns(_shown(text[span.start : min(span.end, end)])))
 
 
@@ -147,10 +164,11 @@ def _block(marks: list[_Mark], pad: str, arrow: str, paint: _Paint) -> Iterator[
         here = [mark for mark in marks if mark.line == line]
         if before is not None and line > before + 1:
             yield paint(f"{pad}...", "frame")
-        yield (paint(f"{line + 1:>{len(pad)}} |", "frame") + f" {here[0].shown}").rstrip()
-        for mark in sorted(here, key=lambda mark: -mark.column):
-            words = f"{mark.sign * mark.width} {safe(mark.label.text)}".rstrip()
-            yield paint(f"{pad} |", "frame") + " " * (mark.column + 1) + paint(words, mark.sign)
+        for row in [[mark] for mark in here] if here[0].part else [here]:
+            yield (paint(f"{line + 1:>{len(pad)}} |", "frame") + f" {row[0].shown}").rstrip()
+            for mark in sorted(row, key=lambda mark: -mark.column):
+                words = f"{mark.sign * mark.width} {_clipped(mark.label.text)}".rstrip()
+                yield paint(f"{pad} |", "frame") + " " * (mark.column + 1) + paint(words, mark.sign)
         before = line
 
 

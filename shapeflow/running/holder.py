@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.diagnostics import Refused
+from shapeflow.base.files import read_regular
 from shapeflow.base.json_text import parse_json
 from shapeflow.running.run_log import HOLDER, LOCK
 
@@ -135,7 +136,7 @@ def boot() -> str:
 def _read(path: Path) -> Mapping[str, Any] | None:
     """What a file of a lock says; None without one."""
     try:
-        found = parse_json(path.read_text(encoding="utf-8", errors="replace"))
+        found = parse_json(read_regular(path).decode(errors="replace"))
     except (OSError, ValueError, Refused):
         return None
     return found if isinstance(found, dict) else None

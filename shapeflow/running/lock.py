@@ -29,7 +29,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, make_folder
+from shapeflow.base.files import cannot_write, make_folder, read_regular
 from shapeflow.base.json_text import parse_json
 from shapeflow.running.holder import alive, described, here, holder_of, leave_card, take_card
 from shapeflow.running.run_log import LOCK
@@ -132,7 +132,7 @@ class _LockFile:
     def _read(self) -> Mapping[str, Any] | None:
         """What the file says; None if it is gone. A file that cannot be understood is nobody's."""
         try:
-            found = parse_json(self._path.read_text(encoding="utf-8", errors="replace"))
+            found = parse_json(read_regular(self._path).decode(errors="replace"))
         except FileNotFoundError:
             return None
         except ValueError:
@@ -183,7 +183,7 @@ class _LockFile:
 
 def _parsed(path: Path) -> Mapping[str, Any] | None:
     try:
-        found = parse_json(path.read_text(encoding="utf-8", errors="replace"))
+        found = parse_json(read_regular(path).decode(errors="replace"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import read_text
+from shapeflow.base.files import open_regular, read_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted, StepDone, event_from_json
 from shapeflow.ir.plan import Plan
@@ -107,7 +107,7 @@ class Run:
 def last_step(folder: Path) -> int:
     """The step of the last complete line of a log; 0 if there is none. Reads only the end of the file."""
     try:
-        with (folder / EVENTS).open("rb") as file:
+        with open_regular(folder / EVENTS) as file:
             file.seek(max(0, file.seek(0, 2) - _TAIL))
             lines = file.read().split(b"\n")
         return int(parse_json(lines[-2], finite=False)["step"]) if len(lines) > 1 else 0

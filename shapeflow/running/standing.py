@@ -10,6 +10,7 @@ from typing import Literal
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import read_regular
 from shapeflow.base.json_text import parse_json
 from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted, StepDone
 from shapeflow.ir.plan import Plan
@@ -150,7 +151,7 @@ def group_of(folder: Path) -> Group:
 def _verdict(path: Path) -> str | None:
     """The sentence in the file of a comparison. None if there is none, as in those of earlier versions."""
     try:
-        found = parse_json(path.read_bytes()) if path.is_file() and path.stat().st_size <= LARGEST else None
+        found = parse_json(read_regular(path)) if path.is_file() and path.stat().st_size <= LARGEST else None
     except (OSError, ValueError):
         return None
     said = found.get("verdict") if isinstance(found, dict) else None

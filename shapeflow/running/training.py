@@ -48,9 +48,10 @@ def begins_like(one: Plan, other: Plan) -> bool:
     return _endless(one) and _measured(one) == _measured(other) and training(one) == training(other)
 
 
-def _measured(plan: Plan) -> tuple[str, int]:
-    """The metric, and the longest context of all candidates: losses of every run are measured there too."""
-    return plan.metric, max(contexts_of(plan), default=0)
+def _measured(plan: Plan) -> tuple[str, int, int | None]:
+    """The metric, the longest context of all candidates, since losses of every run are measured there too, and the
+    amount of held-out data."""
+    return plan.metric, max(contexts_of(plan), default=0), plan.held_out
 
 
 def _endless(plan: Plan) -> bool:

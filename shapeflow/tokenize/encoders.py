@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
-from shapeflow.base.files import require_readable
+from shapeflow.base.files import read_regular, require_readable
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -108,7 +108,7 @@ def _loaded(path: Path) -> tuple[Any, str]:
         raise Refused(Diagnostic("missing-extra", message, place="--tokenizer", help=help_)) from error
     try:
         require_readable(path)
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise _unreadable(path, (error.strerror or str(error)).lower()) from error
     with _refusing(path), _without_stderr():

@@ -18,6 +18,7 @@ import attrs
 
 from shapeflow.base.bounds import bound
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import open_regular
 from shapeflow.base.walk import Entries
 from shapeflow.tokenize.pieces import Piece, Tally, document, in_pieces
 from shapeflow.tokenize.shards import shard
@@ -171,7 +172,7 @@ def _skip_blank(file: Unpacked) -> int:
 
 
 def _opened(path: Path) -> Unpacked:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    return gzip.open(path) if path.suffix == ".gz" else open_regular(path)
 
 
 def cannot_read(path: Path, reason: str) -> Refused:

@@ -14,6 +14,7 @@ from typing import Any
 from shapeflow.base.arrow_buffers import batches
 from shapeflow.base.bounds import above
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
+from shapeflow.base.files import read_regular
 from shapeflow.base.json_text import parse_json
 from shapeflow.base.parquet_pages import Group, groups
 from shapeflow.tokenize.pieces import NO_TEXT, Piece, Tally, document
@@ -38,7 +39,7 @@ def is_saved(folder: Path) -> bool:
 def saved_files(folder: Path) -> list[Path]:
     """The Arrow files of a saved data set, in order. Raises OSError."""
     try:
-        state = parse_json((folder / STATE).read_bytes())
+        state = parse_json(read_regular(folder / STATE))
         names = [Path(file["filename"]).name for file in state["_data_files"]]
         if not all(map(str.isprintable, names)):
             raise ValueError(names)

@@ -15,6 +15,8 @@ from typing import IO, Any
 
 import attrs
 
+from shapeflow.base.files import open_regular
+
 BLOCK, CHUNK = 512, 1 << 18
 HEADER = 1 << 20
 """The most bytes of a long name, or of the pax records before a member."""
@@ -43,10 +45,10 @@ class Member:
 
 def opened(path: Path) -> IO[bytes]:
     """The unpacked bytes of a file. Raises OSError."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         first = file.read(8)
     opener = next((each for mark, each in OPENERS.items() if first.startswith(mark)), None)
-    return path.open("rb") if opener is None else opener(path)
+    return open_regular(path) if opener is None else opener(path)
 
 
 def members(file: IO[bytes]) -> Iterator[Member]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from shapeflow.base.diagnostics import Refused
+from shapeflow.base.files import read_regular
 from shapeflow.base.json_text import parse_json
 from shapeflow.data.cifar10 import HELD_OUT
 from shapeflow_torch.data.images import Images
@@ -42,7 +43,7 @@ def _records(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any,
     parts = []
     for path in (folder / f"{name}.bin" for name in names):
         try:
-            raw = np.frombuffer(path.read_bytes(), np.uint8)
+            raw = np.frombuffer(read_regular(path), np.uint8)
         except OSError as error:
             raise Refused(missing(path, (error.strerror or str(error)).lower(), help=_HELP)) from error
         if len(raw) != _OF_A_FILE * (1 + _PIXELS):
@@ -66,7 +67,7 @@ def _sheets(folder: Path, names: Sequence[str]) -> tuple[Bytes, np.ndarray[Any, 
             raise Refused(missing(path, str(error) or "it needs too much memory", help=_HELP)) from error
         parts.append(sheet.transpose(0, 2, 1).reshape(-1, 3, 32, 32))
     try:
-        classes = parse_json(labels.read_bytes())
+        classes = parse_json(read_regular(labels))
     except (OSError, ValueError) as error:
         raise Refused(missing(labels, str(error), help=_HELP)) from error
     return np.ascontiguousarray(np.concatenate(parts)), _classes(labels, classes)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Refused
+from shapeflow.base.files import open_regular
 from shapeflow.data.fashion_mnist import HELD_OUT
 from shapeflow_torch.data.images import Images
 from shapeflow_torch.data.random import CROPS, generator
@@ -69,7 +70,7 @@ def _idx(folder: Path, name: str) -> Tensor:
     Raises Refused `data-missing`."""
     path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), folder / f"{name}.gz")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(open_regular(path)) if path.suffix == ".gz" else open_regular(path) as file:
             raw = file.read(_MOST)
         axes = struct.unpack(">I", raw[:4])[0] & 255
         sizes = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes])

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from shapeflow.base.files import open_regular
+
 # `SHAPEFLOW_MOST_PIXELS` is the limit, and it is checked before an image is unpacked.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -23,7 +25,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """The image of a file, not yet unpacked. Raises those of `BROKEN`."""
     # A mapped file never returns more than it has. Of a file on disk, Pillow asks for as much as a header says.
     with (
-        path.open("rb") as file,
+        open_regular(path) as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held,
         Image.open(held) as image,  # type: ignore[arg-type]
     ):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from shapeflow.base.files import open_regular
 from shapeflow.data.bins import Header, broken, check_file, read_header, refused
 from shapeflow.data.tokens import check_same, held_out_of
 from shapeflow.ir.edits import EditError
@@ -58,7 +59,7 @@ def mapped(path: Path, header: Header) -> Tokens:
     if not header.count:
         return np.zeros(0, header.dtype)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             held = mmap.mmap(file.fileno(), header.size, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # the file may have been truncated after its size was checked
         why = str(getattr(error, "strerror", None) or error).lower()

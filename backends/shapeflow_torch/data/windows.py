@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import read_regular
 from shapeflow.data.bins import HELP
 from shapeflow.ir.contexts import block_of, corpora_of, reads_epochs
 from shapeflow.ir.memory import HELD_OUT_TOKENS
@@ -190,7 +191,7 @@ def _spread(text: Tokens, longest: int, targets: int) -> Tokens:
 def read(path: Path) -> bytes:
     """Return the bytes of a file. Raises Refused `data-missing`."""
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise Refused(missing(path, error.strerror or str(error))) from error
 

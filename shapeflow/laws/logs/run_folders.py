@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shapeflow.base.files import read_regular
 from shapeflow.base.json_text import parse_json
 from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.readers import number, open_log
@@ -58,7 +59,7 @@ def _events(search: LogSearch, path: Path, run: Run, name: str) -> None:
         elif event.get("event") == "run_started" and isinstance(step := number(event.get("step")), float):
             run.come_back(step)
         elif event.get("event") == "run_branched" and isinstance(event.get("differs"), str):
-            search.logs.skipped[name] = "its optimizer or schedule was changed on the way (`--other-rates`)"
+            search.logs.skipped[name] = f"it was changed on the way: {event['differs']}"
             return
     search.close(log)
     if seen and metric not in seen:
@@ -77,7 +78,7 @@ def _json(path: Path) -> Any:
     """Return the JSON value in a file. None if it cannot be read."""
     try:
         # Reading from a named pipe could block forever.
-        return parse_json(path.read_bytes()) if path.is_file() and path.stat().st_size <= LARGEST else None
+        return parse_json(read_regular(path)) if path.is_file() and path.stat().st_size <= LARGEST else None
     except (OSError, ValueError):
         return None
 

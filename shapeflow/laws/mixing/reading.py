@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 
 from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.files import read_regular
 from shapeflow.base.json_text import parse_json
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan
@@ -140,6 +141,7 @@ def _about(plan: Plan, folder: Path) -> dict[str, Any]:
         "objective": plan.objectives,
         "optimizer": plan.optimizer,
         "shape at which errors are measured": _measured_at(plan),
+        "amount of held-out data": plan.held_out,
     }
 
 
@@ -158,7 +160,7 @@ def _measured_at(plan: Plan) -> Shape | int:
 
 def _digest(path: Path) -> str | None:
     try:
-        found = parse_json(path.read_bytes())
+        found = parse_json(read_regular(path))
     except (OSError, ValueError):
         return None
     return str(found.get("sha256")) if isinstance(found, Mapping) else None

@@ -27,13 +27,16 @@ class OfFile:
     plan: Entry
     timed: bool = False
     """Whether the plan is by seconds: rivals then get the plan's seconds, otherwise its compute."""
+    images: bool = False
+    """Whether the model learns from images."""
 
     @classmethod
     def of(cls, path: Path, sentences: Sequence[str], seeds: Sequence[int], folder: Path, report: Report) -> OfFile:
         """Compile the plan. Raises Refused."""
         plan, program = plan_entry(path, sentences, seeds, folder, report), program_of(path, sentences, Report())
         timed = program is not None and program.unit == "seconds"
-        return cls(path, tuple(sentences), tuple(seeds), folder, plan, timed)
+        images = program is not None and program.trained is not None and program.trained.facts.kind == "images"
+        return cls(path, tuple(sentences), tuple(seeds), folder, plan, timed, images)
 
     def fixed(self, name: str, what: str, shape: Shape) -> Entry:
         """The plans have no laws: how long they train does not depend on a prediction. Raises Refused."""
@@ -62,6 +65,9 @@ class OfFile:
         plan = self.plan.plan
         whole, unit = (plan.totals.seconds, "s") if self.timed else (plan.totals.compute, "FLOPs")
         every = f"evaluate every {(whole or 0.0) / plan.steps * (plan.evaluate or 1):.6e} {unit}"
+        if plan.held_out is not None:
+            # Values on other held-out data cannot be compared with those of the plan.
+            every += f" on {plan.held_out} {'images' if self.images else 'tokens'}"
         budget = f"budget {room * (whole or 0.0):.6e} {unit}"
         return [*self.sentences, budget, every, f"seed {seed}"]
 

@@ -116,6 +116,7 @@ def fixed_plan(plan: Plan, stage: Stage) -> Plan:
             answer=None,
             traversal=None,
             notes=(),
+            evaluation=None,
             evaluate=max(1, round(whole / plan.steps * (plan.evaluate or 1) / cost)),
             checkpoint=max(1, round(steps / CHECKPOINTS)),
         )

@@ -44,7 +44,9 @@ class Past:
         that does not end early must have been measured."""
         if not self.runs:
             return None
-        found = (_part(run, job, metric) for run in self.runs.get(training(job.plan), ()))
+        # Values on other held-out data cannot be compared.
+        same = [run for run in self.runs.get(training(job.plan), ()) if run.plan.held_out == job.plan.held_out]
+        found = (_part(run, job, metric) for run in same)
         return next((run for run in found if run is not None), None)
 
 

@@ -84,7 +84,10 @@ def fixed_entry(name: str, what: str, shape: Shape, plans: Sequence[Plan], folde
 def measured_often(plan: Plan) -> Plan:
     """The plan with at least `MEASURED` evaluations."""
     most = max(1, plan.steps // MEASURED)
-    return plan if plan.evaluate is not None and plan.evaluate <= most else sealed(attrs.evolve(plan, evaluate=most))
+    if plan.evaluate is not None and plan.evaluate <= most:
+        return plan
+    share = None if plan.evaluation is None or plan.evaluate is None else plan.evaluation * plan.evaluate / most
+    return sealed(attrs.evolve(plan, evaluate=most, evaluation=share))
 
 
 def budget_in(plan: Plan, shape: Shape) -> float:
