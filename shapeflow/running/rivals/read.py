@@ -35,6 +35,9 @@ def read_comparison(folder: Path) -> Compared:
             raise ValueError("it has no results")
         if any(not len(one.compute) == len(one.seconds) == len(seeds) for one in results):
             raise ValueError("a way has another number of seeds")
+        names = {one.name for one in results}
+        if strange := [one.same for one in results if one.same is not None and one.same not in names - {one.name}]:
+            raise ValueError(f"there is no way {strange[0]!r}")
         if found["unit"] not in ("compute", "seconds"):
             raise ValueError(f"the unit is {found['unit']!r}")
         return Compared(
