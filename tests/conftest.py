@@ -1,7 +1,8 @@
-"""Shared pytest configuration: the `golden` fixture, and a single thread for torch."""
+"""Shared pytest configuration: the `golden` fixture, bytecode caches, and a single thread for torch."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 import pytest
 
 Golden = Callable[[Path, str], None]
+
+# The tests start some hundred Python processes. Where bytecode is not cached, each of them compiles 300 files again, and
+# pytest rewrites the assertions of all tests in each worker: a third of the suite's time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
