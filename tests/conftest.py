@@ -11,8 +11,8 @@ import pytest
 
 Golden = Callable[[Path, str], None]
 
-# The tests start some hundred Python processes. Where bytecode is not cached, each of them compiles 300 files again, and
-# pytest rewrites the assertions of all tests in each worker: a third of the suite's time.
+# The tests start some hundred Python processes. Without cached bytecode, each of them compiles 300 files again,
+# and each worker of pytest rewrites the assertions of all tests.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
