@@ -29,7 +29,9 @@ def build(kind: str, ledger: Ledger, device: torch.device, dtype: torch.dtype) -
     with torch.device("meta"):
         net: Net = made(ledger.sizes, ledger.slots)
     # What `to_empty` does. For tensors without memory it calls `empty_like`, which imports sympy and takes 0.6 s.
-    net._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=device))
+    net._apply(  # type: ignore[no-untyped-call]
+        lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+    )
     net.to(dtype)
     net.tie()
     check(net, ledger)
