@@ -101,7 +101,7 @@ def test_what_is_imported_starts_no_thread_and_no_cuda(tmp_path: Path) -> None:
     script = """
 import os, sys
 from shapeflow.cli import answer, fork_server
-fork_server._preload(None)
+fork_server._preload("torch", None)
 import torch
 assert "torch._decomp.decompositions" in sys.modules
 print(len(os.listdir("/proc/self/task")), torch.cuda.is_initialized())
