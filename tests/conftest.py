@@ -22,6 +22,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--families", type=int, default=100, help="number of random families of laws to try")
 
 
+LONGEST = (
+    *("torch_processes", "kill", "fork_server", "long_runs", "exact_machine", "golden_plans", "log_blocks"),
+    *("log_cases", "torch_memory", "torch_checkpoint", "many_candidates", "check", "streams", "torch_surgery"),
+    *("laws_fuzz", "extend", "ask", "compare", "cli", "rivals", "fuzz"),
+)
+"""Files that take longest. They begin first, so that no worker is left alone with one of them at the end."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # xdist would begin with the files that have the most tests, which are the shortest ones.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     # Floating-point sums depend on the number of threads. Torch is imported by now if any collected test needs it;
     # importing it here would slow down all other runs.
