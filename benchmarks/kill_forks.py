@@ -134,6 +134,7 @@ def _waited(children: Sequence[int]) -> list[int]:
 def warm_up(top: Path) -> None:
     """Import all that a run needs, by running it in this process."""
     import torch
+    import torch._dynamo  # which runs of two processes need, in addition
 
     from shapeflow.cli import answer
 

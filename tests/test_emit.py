@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import math
 import re
 import shlex
 from collections.abc import Callable
@@ -207,7 +208,9 @@ def test_a_target_does_what_the_plan_says_up_to_what_is_left_out(target: str) ->
                 "factor": factor / plan.stages[0].learning_rate,
                 "rate": step.rates.base * factor,
             }
-            assert made[n] == pytest.approx({key: meant[key] for key in made[n]}), f"{name}, step {n}"
+            # As `pytest.approx`, which takes most of the time of this test.
+            wrong = {key for key, has in made[n].items() if not math.isclose(has, meant[key], rel_tol=1e-6)}
+            assert not wrong, f"{name}, step {n}: {made[n]} instead of {meant}"
     assert whole
 
 

@@ -95,19 +95,25 @@ print(torch.get_num_threads(), hashlib.sha256(b"".join(bits)).hexdigest(), flush
     assert fork == new
 
 
-def test_what_is_imported_starts_no_thread_and_no_cuda() -> None:
-    """OpenBLAS is left out: it stops its threads at a fork, and starts them again when they are needed."""
+def test_what_is_imported_starts_no_thread_and_no_cuda(tmp_path: Path) -> None:
+    """A run imports only a few small modules of torch more. OpenBLAS is left out: it stops its threads at a fork, and
+    starts them again when they are needed."""
     script = """
-import os
-from shapeflow.cli import fork_server
-fork_server._preload(None)
-import sys, torch
-assert "torch._dynamo" in sys.modules
+import os, sys
+from shapeflow.cli import answer, fork_server
+fork_server._preload("torch", None)
+import torch
 assert "torch._decomp.decompositions" in sys.modules
 print(len(os.listdir("/proc/self/task")), torch.cuda.is_initialized())
+before = set(sys.modules)
+assert answer(["run", "plan.json", "-o", "run", "--device", "cpu", "--threads", "1", "--quiet"]) == 0
+late = sorted(name for name in set(sys.modules) - before if name.startswith("torch"))
+assert len(late) < 5, late
 """
     own = {**os.environ, "OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"}
-    assert subprocess.check_output([sys.executable, "-c", script], env=own, text=True) == "1 False\n"
+    save(PLAN, tmp_path / "plan.json")
+    done = subprocess.check_output([sys.executable, "-c", script], env=own, text=True, cwd=tmp_path)
+    assert done == "1 False\n"
 
 
 def test_a_job_that_fails_is_reported_as_before(pool: Pool, tmp_path: Path) -> None:

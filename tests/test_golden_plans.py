@@ -19,6 +19,7 @@ from shapeflow.compiler import compile_file
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import OF_THE_CLOCK, StepDone, event_from_json, event_to_json
 from shapeflow.ir.plan import Plan
+from shapeflow.preview.plan import plan_view
 from shapeflow.running.execute import execute
 from shapeflow_simulator import Simulator
 
@@ -51,10 +52,20 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @examples
-def test_a_plan_is_printed_as_before(name: str, golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_is_printed_as_before_and_has_the_same_digest_each_time(
+    name: str, golden: Golden, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[Plan] = []
+
+    def view(plan: Plan) -> object:
+        plans.append(plan)
+        return plan_view(plan)
+
+    monkeypatch.setattr("shapeflow.preview.plan.plan_view", view)
     assert answer(["compile", str(path_of(name))]) == 0
     shown = capsys.readouterr()
     golden(GOLDEN / "plans" / f"{name}.txt", plain(shown.err + shown.out))
+    assert [plan.digest for plan in plans] == [compiled(name).digest]
 
 
 @examples
@@ -106,11 +117,6 @@ def test_a_plan_survives_json(name: str, tmp_path: Path) -> None:
     again = plan_json.load(tmp_path / "plan.json")
     assert again == plan
     assert plan_json.dumps(again) == (tmp_path / "plan.json").read_text(encoding="utf-8")
-
-
-@examples
-def test_compiling_twice_gives_one_digest(name: str) -> None:
-    assert compile_file(ROOT / path_of(name)).digest == compiled(name).digest
 
 
 @examples

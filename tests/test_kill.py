@@ -113,7 +113,7 @@ def test_a_killed_run_resumes_to_the_same_end(moment: str, left: int, runs: Runs
 
 
 def test_a_run_killed_at_some_file_operations() -> None:
-    script = [sys.executable, str(kill_io.__file__), "--every", "30", "--pairs", "2", "--json"]
+    script = [sys.executable, str(kill_io.__file__), "--every", "30", "--pairs", "1", "--json"]
     here = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(script, env=here, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

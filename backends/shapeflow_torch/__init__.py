@@ -37,8 +37,6 @@ class TorchBackend:
 
     def preload(self) -> None:
         """Import what a run on a CPU needs. Starts no thread and no CUDA, so that this process may be forked."""
-        import torch._dynamo  # noqa: F401 - otherwise imported by the first optimizer of torch
-
         import shapeflow_torch.run  # noqa: F401
 
     def run(self, plan: Plan, folder: Path, options: Options, **listeners: Any) -> Outcome | None:

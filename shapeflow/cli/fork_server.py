@@ -112,7 +112,7 @@ class _Server:
             os._exit(code)
 
 
-def _preload(threads: int | None) -> None:
+def _preload(machine: str, threads: int | None) -> None:
     """Import what a run needs, in the same order as a run: the number of threads is set after numpy was imported and
     before torch is."""
     import shapeflow.cli.group
@@ -126,7 +126,7 @@ def _preload(threads: int | None) -> None:
     import shapeflow.api  # noqa: F401
     from shapeflow.running.backend import backend
 
-    backend("torch")().preload()
+    backend(machine)().preload()
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
@@ -150,7 +150,7 @@ def main() -> None:
     os.dup2(nothing, 1)
     # A run that cannot import something reports it itself.
     with contextlib.suppress(Exception):
-        _preload(int(sys.argv[1]) if sys.argv[1:] else None)
+        _preload(sys.argv[1], int(sys.argv[2]) if sys.argv[2:] else None)
     _Server(requests, answers, ended, handlers).serve()
     # Freeing what was imported takes longer than a second.
     os._exit(0)

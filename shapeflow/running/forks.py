@@ -42,10 +42,10 @@ class ForkServer:
     If the server dies, its jobs are asked to save a checkpoint and stop. Server and jobs hold the same pipe of answers:
     at its end, all of them have ended."""
 
-    def __init__(self, environment: Mapping[str, str], threads: int | None) -> None:
+    def __init__(self, environment: Mapping[str, str], threads: int | None, machine: str = "torch") -> None:
         """Start the server. `environment`: that of the jobs; `threads`: as in `run --threads`, None: as `run` chooses
-        them."""
-        command = [sys.executable, "-m", _SERVER, *([] if threads is None else [str(threads)])]
+        them; `machine`: the backend that is imported ahead."""
+        command = [sys.executable, "-m", _SERVER, machine, *([] if threads is None else [str(threads)])]
         pipe = subprocess.PIPE
         with _without_interrupts():
             self._process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, env=dict(environment))

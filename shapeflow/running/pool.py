@@ -90,10 +90,10 @@ class SharedServer:
 
     _server: ForkServer | None = None
 
-    def server(self, threads: int | None) -> ForkServer:
-        """The server. `threads`: CPU threads of each job."""
+    def server(self, threads: int | None, machine: str = "torch") -> ForkServer:
+        """The server. `threads`: CPU threads of each job; `machine`: the backend that most jobs use."""
         if self._server is None:
-            self._server = ForkServer(without_launcher(), threads)
+            self._server = ForkServer(without_launcher(), threads, machine)
         return self._server
 
     def close(self) -> None:
@@ -151,7 +151,7 @@ class Pool:
         running: list[_Running] = []
         shared = self.shared or SharedServer()
         try:
-            server = shared.server(self.threads) if waiting and self._forks else None
+            server = shared.server(self.threads, self.machine) if waiting and self._forks else None
             self._work(waiting, running, watch, server)
         except KeyboardInterrupt as error:
             if isinstance(error, Stopped):

@@ -12,6 +12,7 @@ from shapeflow.ir.components import Optimizer as AnySettings
 from shapeflow.ir.rates import Factors
 from shapeflow.optimizers.adamw import Adamw as Declared
 from shapeflow_torch.optimizers.aged import AgedAdamW, Memory, ages_matter
+from shapeflow_torch.optimizers.eager import EagerAdamW
 from shapeflow_torch.optimizers.parts import Optimizer, State
 
 
@@ -58,11 +59,11 @@ class AdamwPart(Optimizer[S]):
 
 
 class Adamw(AdamwPart[Declared]):
-    """`AgedAdamW` if entries have individual ages or the memory varies, otherwise `torch.optim.AdamW`."""
+    """`AgedAdamW` if entries have individual ages or the memory varies, otherwise torch's AdamW."""
 
     declaration: ClassVar[type[Any]] = Declared
 
     def build(self, groups: list[dict[str, Any]], aged: bool) -> torch.optim.Optimizer:
         own = self.settings
-        kind = AgedAdamW if aged or self.varied else torch.optim.AdamW
+        kind = AgedAdamW if aged or self.varied else EagerAdamW
         return kind(groups, own.lr, (own.beta1, own.beta2), own.eps, fused=True)

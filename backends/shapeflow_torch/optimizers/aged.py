@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from shapeflow_torch.optimizers.eager import EagerAdamW
 from shapeflow_torch.optimizers.parts import State
 
 Index = tuple[slice, ...]
@@ -27,7 +28,7 @@ HARMLESS = 1.1
 """Ages are not needed if updates without them are at most this many times too large."""
 
 
-class AgedAdamW(torch.optim.AdamW):
+class AgedAdamW(EagerAdamW):
     """AdamW (Loshchilov and Hutter 2019) whose bias correction uses the age of every entry.
 
     torch keeps one step count per parameter. Entries that are added late have empty moments but the old count, so they

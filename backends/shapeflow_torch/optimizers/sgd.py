@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import torch
 
 from shapeflow.optimizers.sgd import Sgd as Declared
+from shapeflow_torch.optimizers.eager import EagerSGD
 from shapeflow_torch.optimizers.parts import Member, Optimizer
 
 
-class DecayedSGD(torch.optim.SGD):
+class DecayedSGD(EagerSGD):
     """SGD with decoupled weight decay: weights are multiplied by 1 - lr * `decay` of their group before the update."""
 
     @torch.no_grad()

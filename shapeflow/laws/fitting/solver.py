@@ -7,6 +7,8 @@ B.4; Hoffmann et al. 2022). Compute and error are scaled by the data, so the res
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -87,9 +89,29 @@ def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple
     """Return one law for each set of points, in order. A set needs at least 4 points, at 2 or more different amounts of
     compute. The floor c is always below the lowest measured error.
 
-    All sets are fitted in one call, since they may share an exponent.
+    All sets are fitted in one call, since they may share an exponent. The last fits are kept: an editor, and a command
+    for several seeds, compile the same file many times.
     """
     options = options or FitOptions()
+    digest = hashlib.sha256()
+    for points in sets:
+        for values in (points.compute, points.error, points.run):
+            digest.update(len(values).to_bytes(8, "little") + values.tobytes())
+    return _fit(_Question(options, digest.digest(), tuple(sets)))
+
+
+@attrs.frozen
+class _Question:
+    """What is fitted. Two questions are equal if their options and all their points are."""
+
+    options: FitOptions
+    digest: bytes
+    sets: tuple[Points, ...] = attrs.field(eq=False)
+
+
+@functools.lru_cache(maxsize=32)
+def _fit(question: _Question) -> tuple[Fitted, ...]:
+    sets, options = question.sets, question.options
     scaled = [Scaled.of(points, options.offset == "signed") for points in sets]
     if not scaled:
         return ()

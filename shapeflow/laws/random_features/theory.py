@@ -109,7 +109,7 @@ def _average(model: RandomFeatures) -> Spectrum:
     return Equivalent.of(model).spectrum()
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _own(model: RandomFeatures, seed: int) -> Spectrum:
     """The spectrum of the random features of a seed."""
     return sampled(model, random_matrix(seed, model.features, int(model.width)))
