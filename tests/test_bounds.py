@@ -76,7 +76,7 @@ SELDOM = r"""\.open\("rb"|(?<![.\w])(?<!def )open\(|\bread_bytes\(|\.read_text\(
 OWN = {
     *("base/files.py", "base/printing.py", "laws/published/records.py", "tokenize/encoders.py"),
     # After `require_readable`, and after `open_log` has seen a regular file.
-    *("data/bins.py", "laws/logs/beside.py", "laws/logs/readers/*"),
+    *("data/bins.py", "laws/logs/*", "laws/logs/readers/*"),
     *("running/holder.py", "shapeflow_torch/trace.py", "shapeflow_torch/devices.py", "shapeflow_torch/data/digits.py"),
     *("shapeflow_torch/foreign.py", "shapeflow_torch/available.py", "shapeflow_torch/hardware.py"),
 }

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from shapeflow.base.diagnostics import Refused
-from shapeflow.base.files import read_regular
+from shapeflow.base.files import read_regular, write_text
 from shapeflow.base.json_text import parse_json
 from shapeflow.running.run_log import HOLDER, LOCK
 
@@ -48,10 +48,8 @@ def described() -> dict[str, Any]:
 
 def leave_card(folder: Path, about: Mapping[str, Any]) -> None:
     """Write who holds the lock of a folder. A file system that refuses does not end the run: the lock holds without."""
-    temporary = folder / f".{HOLDER}.{os.getpid()}"
-    with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps(about, sort_keys=True))
-        os.replace(temporary, folder / HOLDER)
+    with contextlib.suppress(Refused):
+        write_text(folder / HOLDER, json.dumps(about, sort_keys=True))
 
 
 def take_card(folder: Path, about: Mapping[str, Any]) -> None:

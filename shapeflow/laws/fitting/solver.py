@@ -89,15 +89,21 @@ def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple
     """Return one law for each set of points, in order. A set needs at least 4 points, at 2 or more different amounts of
     compute. The floor c is always below the lowest measured error.
 
-    All sets are fitted in one call, since they may share an exponent. The last fits are kept: an editor, and a command
-    for several seeds, compile the same file many times.
+    All sets are fitted in one call, since they may share an exponent. The last fits of few points are kept: an editor,
+    and a command for several seeds, compile the same file many times.
     """
     options = options or FitOptions()
+    if sum(len(points.compute) for points in sets) > KEPT:
+        return _fit.__wrapped__(_Question(options, b"", tuple(sets)))
     digest = hashlib.sha256()
     for points in sets:
         for values in (points.compute, points.error, points.run):
             digest.update(len(values).to_bytes(8, "little") + values.tobytes())
     return _fit(_Question(options, digest.digest(), tuple(sets)))
+
+
+KEPT = 100_000
+"""Most points of a fit that is kept."""
 
 
 @attrs.frozen
