@@ -15,8 +15,10 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.ir.joint import PerToken
 from shapeflow.laws.joint.columns import Columns, columns_in
 from shapeflow.laws.joint.per_token import power_law
-from shapeflow.laws.joint.sizes import LARGEST, PER_PARAMETER
+from shapeflow.laws.joint.sizes import LARGEST
 from shapeflow.laws.joint.solver import JointPoints
+from shapeflow.laws.logs.compared import ways_out
+from shapeflow.laws.logs.conventions import PER_PARAMETER, Ratio, verdict_of
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.points import Floats
@@ -27,8 +29,6 @@ from shapeflow.laws.logs.usable import COMPUTE, ERROR
 
 WHAT = ("parameters", "tokens", "compute", "loss")
 """What is read of a row."""
-RATIO = (0.2, 5.0)
-"""The median of compute over 6 N D outside of which columns do not belong together."""
 FEWEST_RATES = 5
 """Fewest rows of one size whose learning rates show that they are of one run."""
 MOST = 200_000
@@ -64,11 +64,13 @@ class Table:
     """What a column is -> how sure that is, of those that the user does not name."""
     single: bool
     """Whether each row is a run of its own."""
+    doubts: tuple[str, ...] = ()
+    """What may be wrong with them, although nothing is refused."""
 
 
 def read_tables(paths: Sequence[Path], named: Named) -> Table:
     """Return the points in tables with the same columns. Raises Refused: unreadable-log, missing-extra, missing-column,
-    wrong-counter, number-format, mixed-laws, too-few-points, odd-compute."""
+    wrong-counter, number-format, mixed-laws, too-few-points, odd-compute, mixed-conventions."""
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
     for path in paths:
@@ -102,6 +104,7 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         notes = tuple(f"{count} rows: {why}" for why, count in left_out.items())
         raise Refused(Diagnostic("too-few-points", message, place=str(paths[0]), notes=notes))
     of = dict(zip(products, np.array(kept).T, strict=True))
+    doubt = _compared(of, files, products, named)
     single = len(set(runs)) in (1, len(runs)) and named.run is None
     if single and len(set(runs)) == 1 and usual.rate is not None:
         _no_falling_curve(of, files, rates, usual.rate, products["parameters"])
@@ -114,7 +117,13 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     said = {what: _written(product) for what, product in products.items()}
     sure = {what: usual.sure.get(one.columns[0], "") for what, one in products.items() if what not in given}
     return Table(
-        points, per_token, said | ({} if single or not run else {"run": " and ".join(run)}), left_out, sure, single
+        points,
+        per_token,
+        said | ({} if single or not run else {"run": " and ".join(run)}),
+        left_out,
+        sure,
+        single,
+        doubt,
     )
 
 
@@ -204,20 +213,39 @@ def _unusable(values: Mapping[str, float | str], below: float | None) -> str | N
 
 
 def _points(of: Mapping[str, Floats], run: NDArray[np.intp]) -> tuple[JointPoints, PerToken]:
-    """Return the points in order of run and tokens, and the compute of a token. Raises Refused (`odd-compute`)."""
+    """Return the points in order of run and tokens, and the compute of a token."""
     size, compute = of["parameters"], of.get("compute")
     tokens = of["tokens"] if "tokens" in of else of["compute"] / (PER_PARAMETER * size)
     per_token = PerToken(factor=PER_PARAMETER)
     if compute is not None and "tokens" in of:
-        ratio = float(np.median(compute / (PER_PARAMETER * size * tokens)))
-        if not RATIO[0] <= ratio <= RATIO[1]:
-            message = f"compute is {ratio:.3g} times 6 x parameters x tokens in the median of the rows"
-            notes = ("a token of training takes about 6 FLOPs for each parameter",)
-            help = "state the units: `--compute '1e18 * column'`, or do not read it: `--compute '6 * N * D'`"
-            raise Refused(Diagnostic("odd-compute", message, place="--compute", notes=notes, help=help))
         per_token = power_law(size, compute / tokens)
     order = np.lexsort((tokens, run))
     return JointPoints(size[order], tokens[order], of["loss"][order], run[order]), per_token
+
+
+def _compared(
+    of: Mapping[str, Floats], files: Sequence[str], products: Mapping[str, Product], named: Named
+) -> tuple[str, ...]:
+    """Return what is to be said of compute that is not 6 N D. Raises Refused (`odd-compute`, `mixed-conventions`) if it
+    counts something else, and the user states no number for its unit."""
+    if not {"compute", "tokens"} <= of.keys():
+        return ()
+    values = of["compute"] / (PER_PARAMETER * of["parameters"] * of["tokens"])
+    ratios = map(Ratio, files, of["parameters"].tolist(), values.tolist())
+    verdict = verdict_of([one for one in ratios if one.value > 0])
+    if verdict is None:
+        return ()
+    product = products["compute"]
+    message = f"compute (`{_written(product)}`) {verdict.why}"
+    if not verdict.refused or any(isinstance(number(part.strip()), float) for part in (named.compute or "").split("*")):
+        return (message,)
+    others = [products["parameters"], products["tokens"]]
+    factor = PER_PARAMETER * math.prod(one.factor for one in others)
+    instead = " * ".join((f"{factor:.10g}", *(column for one in others for column in one.columns)))
+    ways = ways_out(verdict, product.columns, product.factor, instead)
+    help = ways.replace('{}: "', "--compute '").replace('"`', "'`")
+    code = "mixed-conventions" if verdict.kind == "mixed" else "odd-compute"
+    raise Refused(Diagnostic(code, message, place="--compute", help=help))
 
 
 def _no_falling_curve(

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from shapeflow.laws.logs.beside import beside
+from shapeflow.laws.logs.conventions import ratios_of
 from shapeflow.laws.logs.counter import assumed, confirmed, doubtful, other_batch
 from shapeflow.laws.logs.curve import CONVENTION, Curve, take_block, wanted_of
 from shapeflow.laws.logs.epochs import epoch_of
@@ -18,6 +19,7 @@ from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
+from shapeflow.laws.logs.stated_amounts import stated_amounts
 from shapeflow.laws.logs.table_facts import TableFacts, facts_of
 from shapeflow.laws.logs.template import RUN
 
@@ -59,6 +61,7 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
             return
     search.close(log)
     _counted(search, log, curves, table)
+    _compared(search, path, curves, table)
     _in_percent(search, name)
 
 
@@ -122,6 +125,20 @@ def _counted(search: LogSearch, log: Log, curves: list[Curve], table: TableFacts
         else:
             reported = [f"{log.made[column]} (`{column}`)" for column in compute.columns if column in log.made]
             search.logs.counted.update(dict.fromkeys([name] if reported else [], "; ".join(reported)))
+
+
+def _compared(search: LogSearch, path: Path, curves: list[Curve], table: TableFacts) -> None:
+    """Compare compute with what the parameters and tokens of the log take."""
+    products = {curve.series.compute for curve in curves if curve.series.compute is not None}
+    if CONVENTION in table.names or not products:
+        return
+    stated = stated_amounts(path, table.columns, table.roles, table.rows)
+    for product in products if stated is not None else ():
+        assert stated is not None
+        found = ratios_of(search.name(path), table.rows, product.of, stated)
+        search.logs.ratios += found
+        if found and search.logs.compared is None:
+            search.logs.compared = product, stated.product
 
 
 def _in_percent(search: LogSearch, name: str) -> None:
