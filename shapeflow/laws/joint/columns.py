@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 
 import attrs
 
@@ -20,6 +22,8 @@ CELLS = 400_000
 """The number of cells that are inspected to find the roles of columns."""
 USED = ("parameters", "tokens", "compute", "error")
 """Roles of the columns that are read."""
+SEVERAL, MANY = 5, 20
+"""Rows of one size, at least, that are a curve rather than the ends of runs: with a step, and with rising tokens."""
 NAMES_OF_RUNS = ("run", "run_name", "run_id")
 """Columns that identify a run where no column counts steps."""
 
@@ -31,7 +35,9 @@ class Columns:
     products: Mapping[str, Product]
     """`parameters`, `tokens`, `compute`, `loss` -> the column, in its unit; those that were found."""
     runs: tuple[str, ...]
-    """The columns that identify a run, if a run may have several rows."""
+    """The columns that identify a run together with its file and size, if a run may have several rows."""
+    along: bool
+    """Whether the rows of a file and size are known to be along runs."""
     rate: str | None
     """The column of the learning rate."""
     sure: Mapping[str, str]
@@ -62,7 +68,26 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     products |= {"compute": compute} if compute is not None else {}
     products |= {"loss": Product((errors[0],))} if errors else {}
     sure = {name: f"{one.sure}, by {one.why}" for name, one in roles.of.items() if one.role}
-    return Columns(products, _runs(columns, roles), roles.rate, sure)
+    size = products["parameters"].columns if "parameters" in products else ()
+    runs = tuple(name for name in _runs(columns, roles) if name not in size)
+    return Columns(products, runs, not roles.ends and _are_curves(rows, products, roles.step), roles.rate, sure)
+
+
+def _are_curves(rows: Sequence[Row], products: Mapping[str, Product], step: str | None) -> bool:
+    """Whether the rows of each file and size are those of a curve: in several rows with a step, or in many in which
+    tokens, or compute, rise from row to row."""
+    progress = products.get("tokens", products.get("compute"))
+    if progress is None or "parameters" not in products:
+        return False
+    found: dict[tuple[str, float | str], list[float]] = {}
+    for row in rows:
+        if isinstance(value := progress.of(row), float):
+            found.setdefault((str(row[FILE]), products["parameters"].of(row)), []).append(value)
+    if step is not None:
+        return bool(found) and median(map(len, found.values())) >= SEVERAL
+    return bool(found) and all(
+        len(values) >= MANY and all(before < after for before, after in pairwise(values)) for values in found.values()
+    )
 
 
 def _no_commas(columns: Mapping[str, Column], place: str) -> None:
@@ -115,4 +140,4 @@ def _runs(columns: Mapping[str, Column], roles: Roles) -> tuple[str, ...]:
         return ()
     if roles.step is not None:
         return tuple(name for name in roles.runs if not columns[name].constant)
-    return tuple(name for name in columns if words.plain(name) in NAMES_OF_RUNS)[:1]
+    return tuple(name for name in columns if words.plain(name) in NAMES_OF_RUNS and not columns[name].constant)[:1]

@@ -97,8 +97,9 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         rate = number(row.get(usual.rate)) if usual.rate is not None else "blank"
         rates.append(rate if isinstance(rate, float) else math.nan)
         files.append(str(row[FILE]))
-        # Runs in two files may have one name.
-        runs.append(" ".join([files[-1], *(str(row.get(column)) for column in run)]) if run else "")
+        # Runs in two files, or of two sizes, may have one name.
+        place = [files[-1], str(values[0]), *(str(row.get(column)) for column in run)]
+        runs.append("\n".join(place) if run or usual.along else "")
     if not kept:
         message = f"`{paths[0]}` has no row with a size, tokens and a loss"
         notes = tuple(f"{count} rows: {why}" for why, count in left_out.items())
@@ -106,7 +107,7 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     of = dict(zip(products, np.array(kept).T, strict=True))
     doubt = _compared(of, files, products, named)
     single = len(set(runs)) in (1, len(runs)) and named.run is None
-    if single and len(set(runs)) == 1 and usual.rate is not None:
+    if not run and usual.rate is not None:
         _no_falling_curve(of, files, rates, usual.rate, products["parameters"])
     if not single and (middle := _before_the_end(of, runs, rates)).any():
         left_out["before the end of a run whose learning rate falls"] = int(middle.sum())
@@ -119,7 +120,7 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     return Table(
         points,
         per_token,
-        said | ({} if single or not run else {"run": " and ".join(run)}),
+        said | ({} if single else {"run": " and ".join(run) or "each file and size"}),
         left_out,
         sure,
         single,

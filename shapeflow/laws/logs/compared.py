@@ -26,9 +26,7 @@ def report_compute(logs: Logs, query: Query, request: LawRequest, report: Report
         return
     help = request.advice(("compute", ways_out(verdict, product.columns, product.factor, instead)))
     if verdict.kind == "mixed":
-        report.error(
-            "mixed-conventions", message, at, "FLOPs that are counted differently are not comparable", help=help
-        )
+        report.error("mixed-conventions", message, at, "FLOPs counted differently are not comparable", help=help)
     else:
         report.error("odd-compute", message, at, "what it counts is not known", help=help)
 

@@ -125,7 +125,9 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         step = None
     usual = tuple(name for name in RUNS if name in columns)
     runs, run = ((each,), ()) if each else runs_of(columns, taken, axes, along, by_role.get("run", ()), of)
-    of.update((name, Found("run", "it separates the runs")) for name in runs if name not in (*usual, each))
+    # A number of parameters that tells runs apart is still the size of their models.
+    apart = [name for name in runs if name not in (*usual, each) and of.get(name, Found()).role != "parameters"]
+    of.update((name, Found("run", "it separates the runs")) for name in apart)
     keys = [FILE, *axes.values(), *runs]
     compute, flops = _compute(taken, of, by_role, None if each else along, along, [FILE] if each else keys)
     of.update((name, Found()) for name in set(by_role.get("axis", ())) - set(axes.values()))
@@ -136,8 +138,8 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     progress = {role: _progress(taken, by_role.get(role, ()), within) for role in ("epochs", "tokens", "samples")}
     differs = differs_of(columns, taken, axes, runs, of)
     # Columns that separate runs, and are not the names of runs.
-    apart = [name for name in run if name not in by_role.get("run", ()) and not words.is_learning_rate(name)]
-    unshaped = () if each else _unshaped(columns, axes, [*differs, *apart], of)
+    unnamed = [name for name in run if name not in by_role.get("run", ()) and not words.is_learning_rate(name)]
+    unshaped = () if each else _unshaped(columns, axes, [*differs, *unnamed], of)
     return Roles(
         compute=compute,
         flops=flops,
