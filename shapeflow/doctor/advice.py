@@ -30,7 +30,7 @@ def advice_of(
     yield from _of_files(reading.files)
     if len(reading.numerals) > 1:
         settings = " or ".join(f"`numbers: {one}`" for one in reading.numerals)
-        yield f"numbers have commas: state how they are written, {settings}"
+        yield f"numbers have commas, or dots that may stand between thousands: state how they are written, {settings}"
     perplexity = next((name for name in columns if words.is_perplexity(name)), None)
     if not roles.errors and perplexity is not None:
         yield f"no column holds an error: the loss is the natural logarithm of `{perplexity}`: add a column of it"

@@ -12,6 +12,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, Found, letters_in
+from shapeflow.laws.logs.finding.notation import with_commas, with_dots
 from shapeflow.laws.logs.finding.roles import STILL, Roles, roles_of, size_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
 from shapeflow.laws.logs.readers import Row
@@ -20,8 +21,6 @@ from shapeflow.laws.logs.series import Product
 
 CELLS = 400_000
 """The number of cells that are inspected to find the roles of columns."""
-USED = ("parameters", "tokens", "compute", "error")
-"""Roles of the columns that are read."""
 SEVERAL, MANY = 5, 20
 """Rows of one size, at least, that are a curve rather than the ends of runs: with a step, and with rising tokens."""
 NAMES_OF_RUNS = ("run", "run_name", "run_id")
@@ -91,13 +90,15 @@ def _are_curves(rows: Sequence[Row], products: Mapping[str, Product], step: str 
 
 
 def _no_commas(columns: Mapping[str, Column], place: str) -> None:
-    for name, column in columns.items():
-        if column.with_commas and words.role_of(name) in USED:
-            listed = " or ".join(notations(column.commas)) or "no known notation"
-            message = f"`{name}` holds `{column.commas[0]}`, which is not a plain number"
-            help = "write its numbers with a decimal point and without separators of thousands"
-            notes = (f"it may be {listed}",)
-            raise Refused(Diagnostic("number-format", message, place=place, notes=notes, help=help))
+    commas, dots = with_commas(columns), with_dots(columns)
+    if commas or dots:
+        column = (commas or dots)[0]
+        cell = column.commas[0] if commas else next(text for text in column.values if "." in text)
+        listed = " or ".join(notations([cell]) if commas else ("decimal_comma", "plain")) or "no known notation"
+        message = f"`{column.name}` holds `{cell}`, which is not a plain number"
+        help = "write its numbers with a decimal point and without separators of thousands"
+        notes = (f"it may be {listed}",)
+        raise Refused(Diagnostic("number-format", message, place=place, notes=notes, help=help))
 
 
 def _of_one_kind(columns: Mapping[str, Column], roles: Roles, place: str, given: Sequence[str]) -> None:

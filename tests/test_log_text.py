@@ -1,0 +1,83 @@
+"""Logs that trainers print as text, and how their numbers are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.route import LawRequest
+from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.query import Query
+from shapeflow.laws.logs.readers.numerals import has_dots
+
+WIDTHS = (64, 128)
+STEPS = range(40, 4001, 40)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def loss(width: int, step: float) -> float:
+    return 1.5 + 24 / width + 60 * width**-0.3 * step**-0.35
+
+
+def request() -> LawRequest:
+    shapes = tuple(Shape.of({"width": width}) for width in WIDTHS)
+    costs = dict.fromkeys(shapes, 1000000000000.0)
+    names = {"numbers": "numbers"}
+    return LawRequest(shapes, {"width": ""}, "loss", "flops", ".", {}, {}, step_compute=costs, setting_names=names)  # type: ignore[dict-item]
+
+
+LINES = {
+    "nanoGPT": "step {step}: train loss {loss}, val loss {loss}",
+    "nanochat": "step {step}/{last} (1.0%) | loss: {loss} | lrm: {one}",
+    "torchtitan": "step: {step}  loss: {loss}  grad_norm: {one}  tps: 8,000",
+}
+
+
+@pytest.mark.parametrize("trainer", LINES)
+@pytest.mark.parametrize("numbers", ["plain", "thousands_comma", "decimal_comma"])
+def test_a_text_log_is_refused_as_a_table_is(trainer: str, numbers: str) -> None:
+    """By its notation of numbers, with the setting that reads it; and no line is passed over for it."""
+    signs = {"plain": "", "thousands_comma": ",", "decimal_comma": "."}[numbers]
+
+    def written(number: float) -> str:
+        text = f"{number:,.4f}" if number != int(number) else f"{int(number):,}"
+        return text.translate(str.maketrans({",": signs, ".": "," if numbers == "decimal_comma" else "."}))
+
+    for width in WIDTHS:
+        for step in STEPS:
+            of = {"step": step, "last": 4000, "loss": loss(width, step), "one": 1}
+            line = LINES[trainer].format_map({name: written(value) for name, value in of.items()})
+            with Path(f"w{width}.log").open("a") as file:
+                file.write(line + "\n")
+    report = Report()
+    read_logs(Query("w{width}.log"), request(), report)
+    assert [one.code for one in report.diagnostics] == ([] if numbers == "plain" else ["number-format"])
+    assert numbers == "plain" or f"`numbers: {numbers}`" in str(report.diagnostics[0].help)
+    logs = read_logs(Query("w{width}.log", numerals=numbers), request(), Report())  # type: ignore[arg-type]
+    assert logs is not None
+    assert [len(run.points) for run in logs.runs.values()] == [100] * 2
+    assert logs.runs
+    assert max(next(iter(logs.runs.values())).points) == 4000
+
+
+@pytest.mark.parametrize(
+    ("cells", "dots"),
+    [
+        (["500", "1.000", "1.500"], True),
+        (["1.000", "2.000"], True),
+        (["1.000.000", "1.500.000"], True),
+        (["1.125", "2.250"], False),
+        (["0.500", "1.000"], False),
+        (["1.000", "2.5"], False),
+        (["65536.000", "131072.000"], False),
+    ],
+)
+def test_dots_between_thousands(cells: list[str], dots: bool) -> None:
+    assert has_dots(cells) == dots
