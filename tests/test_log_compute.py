@@ -142,3 +142,22 @@ def test_attention_and_embeddings_are_no_convention() -> None:
     assert verdict(17.0, 9.0, 6.0) == "odd"
     assert verdict(1.1, 0.8, 0.4) == "odd"
     assert verdict(1.2, 0.38, 1.1) == "mixed"
+
+
+@pytest.mark.parametrize("name", ["flops", "compute"])
+@pytest.mark.parametrize("power", [0.0, 0.2])
+def test_flops_that_hardly_rise_are_no_amount(name: str, power: float) -> None:
+    """FLOPs per second rise slowly, from row to row."""
+    steps = range(40, 2001, 40)
+    speed = [{"step": s, name: 3e14 * (s / 40) ** power + 1e9 * s} for s in steps]
+    rows = [{"width": w, **row, "val_loss": loss(w, row["step"])} for w in SIZES for row in speed]
+    trainers.table(Path("a.csv"), rows)
+    (found,) = examine(["a.csv"], Report()).tables
+    assert (found.needs_model, found.counts) == (True, None)
+    assert next(one.role for one in found.columns if one.name == name) == ""
+    for compute in (None, name):
+        (error,) = read(compute=compute)
+        assert error.code == "wrong-counter"
+        assert "rises by far less than the run goes on" in error.message
+        assert f'`compute: "1 * {name}"`' in str(error.help)
+    assert not read(compute=f"1 * {name}")

@@ -13,7 +13,16 @@ from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Fou
 from shapeflow.laws.logs.finding.doubts import LOGGED, Doubt, doubt_of, overall_of
 from shapeflow.laws.logs.finding.grouping import differs_of, kinds_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
-from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, hardly_grows, numbers_of, varies
+from shapeflow.laws.logs.finding.values import (
+    counts_up,
+    falls_along,
+    groups,
+    grows,
+    hardly_grows,
+    lags,
+    numbers_of,
+    varies,
+)
 from shapeflow.laws.logs.finding.words import Role
 from shapeflow.laws.logs.readers import Row, number, same
 from shapeflow.laws.logs.readers.wandb import OF_RUNS
@@ -32,6 +41,7 @@ LEAST_PARAMETERS = 1000.0
 CREATED = "Created"
 STILL = "named like compute, but it does not grow along a run"
 SPEED = "named like compute, but it hardly grows along runs: FLOPs per second"
+LAGS = "named like compute, but it rises by far less than the run goes on: FLOPs per second, or begun before the run"
 AGGREGATED = {
     "raw",
     "best",
@@ -273,12 +283,16 @@ def _compute(
             of[name] = Found("rate", SPEED)
             continue
         if grows(rows, name, step, keys):
+            if step is not None and lags(rows, name, step, keys):
+                of[name] = Found("", LAGS)
+                continue
             flops = words.flops_of(name) or 1.0
             if flops != 1:
                 of[name] = Found("compute", f"its name; one unit is {flops:g} FLOPs")
             return (name,), flops
         of[name] = Found("", STILL)
-    if not of.get("C", Found()).role and _is_flops(rows, keys):
+    slow = step is not None and lags(rows, "C", step, keys)
+    if not of.get("C", Found()).role and _is_flops(rows, keys) and not slow:
         of["C"] = Found("compute", f"numbers above {LEAST_FLOPS:g} that rise along the runs", "guess")
         return ("C",), 1.0
     size = size_of(by_role.get("parameters", ()), rows)

@@ -15,6 +15,8 @@ FEWEST = 5
 """Fewest steps from one value to the next that show whether a column accumulates."""
 RESTARTS = 0.1
 """What accumulates falls in at most this share of them: where a run that was resumed repeats itself."""
+FURTHER = 8.0
+"""Growth of the progress of a run that shows whether an amount grows with it."""
 SPAN = 2.0
 """Where no column orders the rows, what varies by less than this factor within runs and falls is not an amount."""
 
@@ -86,6 +88,18 @@ def is_rate(rows: Sequence[Row], amount: Callable[[Row], float | str], step: str
         order.update(None if low == high else low < high for low, high in moves)
     falls, count = order[False], order.total()
     return count >= FEWEST and (falls > RESTARTS * count or (step is not None and order[None] == count))
+
+
+def lags(rows: Sequence[Row], name: str, along: str, keys: Sequence[str]) -> bool:
+    """Whether a column rises by far less than in proportion to the progress in all long runs: as a rate does that rises
+    slowly, or an amount that did not begin with the run. `along`: the column of progress."""
+    spans: list[tuple[float, float]] = []
+    for each in groups(rows, keys):
+        values = [value for value in numbers_of(each, name) if value > 0]
+        places = [at for at in numbers_of(each, along) if at > 0]
+        if len(values) >= FEWEST and len(places) > 1 and max(places) >= FURTHER * min(places):
+            spans.append((max(values) / min(values), max(places) / min(places)))
+    return bool(spans) and all(span < math.sqrt(gone) for span, gone in spans)
 
 
 def hardly_grows(rows: Sequence[Row], name: str, along: str | None, keys: Sequence[str]) -> bool:
