@@ -12,6 +12,7 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.collect import read_logs
 from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers.numerals import has_dots
+from shapeflow.laws.logs.readers.plain_text import looks_so
 
 WIDTHS = (64, 128)
 STEPS = range(40, 4001, 40)
@@ -65,6 +66,41 @@ def test_a_text_log_is_refused_as_a_table_is(trainer: str, numbers: str) -> None
     assert [len(run.points) for run in logs.runs.values()] == [100] * 2
     assert logs.runs
     assert max(next(iter(logs.runs.values())).points) == 4000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2024-05-01 10:00:00,123 - trainer - INFO - step {step} loss {loss} lr 3e-4",
+        "[INFO] step={step} loss={loss} lr=0.0003",
+        "epoch 1 | step {step} | loss {loss} | lr 3e-4",
+        "Step: {step}, Loss: {loss}, Time: 0.5s",
+        "Epoch [1/10], Step [{step}/4000], Loss: {loss}",
+        "[rank0]:step: {step}  loss: {loss}  tps: 1,200",
+        "{{'step': {step}, 'loss': {loss}}}",
+        "it {step}: loss {loss}, time 5ms, mfu 40%",
+        "iteration {step} training loss {loss} tokens 1.2M",
+    ],
+)
+def test_lines_of_no_known_trainer(line: str) -> None:
+    for width in WIDTHS:
+        lines = [line.format(step=step, loss=f"{loss(width, step):.6f}") for step in STEPS]
+        Path(f"w{width}.log").write_text("\n".join(["loading 12 files, loss scale 1", *lines, "done in 3 s"]) + "\n")
+    report = Report()
+    logs = read_logs(Query("w{width}.log"), request(), report)
+    assert logs is not None, report.diagnostics
+    assert not report.errors
+    for run in logs.runs.values():
+        assert [(one.step, one.error) for one in run.points.values()] == [
+            (step, round(loss(int(run.shape.number("width")), step), 6)) for step in STEPS
+        ]
+
+
+@pytest.mark.parametrize(
+    "text", ["loss: 3.2\nstep: 100\n" * 5, "step 100 and a loss of 3\n" * 5, "# Usage\nrun with --steps 100\n" * 5]
+)
+def test_text_without_measurements_is_no_log(text: str) -> None:
+    assert not looks_so(text.encode())
 
 
 @pytest.mark.parametrize(

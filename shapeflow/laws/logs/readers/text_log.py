@@ -48,6 +48,8 @@ class Dialect:
     """Matches lines that are about held-out data, although the names of their pairs do not say so."""
     each: re.Pattern[str] | None = None
     """Matches a line before the measurements that states the tokens of a step, group `tokens`."""
+    thousands: re.Pattern[str] | None = None
+    """Names of the numbers that the trainer writes with commas between thousands."""
     base_two: bool = False
     """Whether its losses are in bits. They are read in nats."""
 
@@ -66,10 +68,14 @@ class Dialect:
     def pairs_of(self, text: str) -> dict[str, str]:
         found = self.pairs.finditer(text.strip())
         named = ((self.short.get(key := one["key"].strip().strip("'\""), key), one["value"]) for one in found)
-        found_all = {key: value for key, value in named if key}
+        found_all = {key: self._number(key, value) for key, value in named if key}
         if self.base_two:
             found_all.update((key, _in_nats(value)) for key, value in found_all.items() if key.endswith("loss"))
         return found_all
+
+    def _number(self, key: str, value: str) -> str:
+        marked = self.thousands is not None and self.thousands.fullmatch(key) is not None
+        return plain_of(value, "thousands_comma") if marked else value
 
 
 def _in_nats(bits: str) -> str:
@@ -105,6 +111,7 @@ DIALECTS = (
         "nanochat, llm.c",
         re.compile(rf"^(?:[Ss]tep:?)\s+(?P<step>{_WHOLE})\s*(?:/\s*{_WHOLE}\s*)?(?:\([\d.]+%\)\s*)?(?=\|)"),
         _BARS,
+        thousands=re.compile(r"tok/sec"),
         each=re.compile(
             r"^(?:[Tt]otal (?:desired )?batch size:? |batch_size B=.* total_batch_size=)(?P<tokens>[\d,]+)(?: =>.*)?$"
         ),
@@ -113,12 +120,14 @@ DIALECTS = (
         "torchtitan",
         re.compile(rf"\bstep:\s*(?P<step>{_WHOLE})\s+(?=(?:\w+/)*\w*loss: )"),
         held_out=re.compile(r"\bvalidate\b"),
+        thousands=re.compile(r"tps"),
     ),
     Dialect(
         "OLMo, Composer",
         re.compile(rf"\[(?:step|batch|iteration)=(?P<step>{_WHOLE})(?:/{_WHOLE})?\b[^\]]*\]:?\s*$"),
         re.compile(rf"^(?:Train |Eval )?(?P<key>[\w/. -]+?)\s?[=:]\s*(?P<value>{_NUMBER})$"),
         block=True,
+        thousands=re.compile(r"throughput/.*"),
     ),
     Dialect(
         "fairseq",
