@@ -238,6 +238,9 @@ _LOGS = {
     "6 FLOPs for each parameter. Compute may count forward passes alone, one of several processes, or another unit. "
     'Take the product of the others, or state that compute is right with a number: `compute: "1 * flops"`. It is then '
     "a warning.",
+    "unnamed-rate": "A warning: no log shows a learning rate, and a column of no known name falls along the runs as "
+    "one does. Name it by `rate` if it is the learning rate: points of runs whose rate falls are on no law of a "
+    "constant rate.",
     "odd-drop": "A warning: some runs end in a cooldown, which measures how far the error falls there. A run that is "
     "off its law before, or a drop unlike those of other shapes, is probably of another run or of other settings.",
     "unlike-runs": "A warning: a run needs much more or less compute than the other runs of its shape for the same "

@@ -245,6 +245,8 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
             f"the learning rate (`{roles.rate}`) of {facts.falling} of {facts.runs} runs falls along the run, and laws "
             "at a constant rate do not mix with it: leave these runs out, by `where` or by their files"
         )
+    for name in roles.schedules[:2]:
+        yield f'`{name}` falls as a learning rate does: if it is the learning rate, name it, `rate: "{name}"`'
     if facts.learning_rate == "falling":
         yield f"the learning rate (`{roles.rate}`) falls along the runs: a law needs runs at a constant rate"
     elif facts.steepens:

@@ -62,6 +62,8 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     search.close(log)
     _counted(search, log, curves, table)
     _compared(search, path, curves, table)
+    if all(curve.series.rate is None for curve in curves):
+        search.logs.schedules.update(dict.fromkeys(table.roles.schedules, search.name(path)))
     _in_percent(search, name)
 
 

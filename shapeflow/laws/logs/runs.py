@@ -442,6 +442,8 @@ class Logs:
     """The error column of all files, or the template of such columns. None: there are only run folders."""
     ratios: list[Ratio] = attrs.field(factory=list)
     """The compute of the logs that also state parameters and tokens, over 6 N D."""
+    schedules: dict[str, str] = attrs.field(factory=dict)
+    """Column of no known name that falls as a learning rate does -> a file that has it, and no known learning rate."""
     compared: tuple[Product, str] | None = None
     """The columns of compute of the first of them, and 6 N D as a product of columns."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)

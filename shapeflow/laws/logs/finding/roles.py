@@ -9,11 +9,12 @@ import attrs
 
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
-from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Found, named
+from shapeflow.laws.logs.finding.by_name import FILE, MAY_BE_RATE, RISES, RUNS, UNSTATED, Found, named
 from shapeflow.laws.logs.finding.doubts import LOGGED, Doubt, doubt_of, overall_of
 from shapeflow.laws.logs.finding.grouping import differs_of, kinds_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.values import (
+    anneals,
     counts_up,
     falls_along,
     groups,
@@ -81,6 +82,8 @@ class Roles:
     counters: tuple[str, ...] = ()
     """Columns that rise along the runs and whose names do not say what they count."""
     rate: str | None = None
+    schedules: tuple[str, ...] = ()
+    """Without a learning rate: columns of no known name that fall as one does."""
     runs: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
     """The columns for the setting `run`, if the usual columns do not separate runs."""
@@ -147,6 +150,11 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     rivals = [name for name in by_role.get("step", ()) if name not in (step, LOGGED) and of[name].role == "step"]
     progress = {role: _progress(taken, by_role.get(role, ()), within) for role in ("epochs", "tokens", "samples")}
     differs = differs_of(columns, taken, axes, runs, of)
+    rate = _rate(taken, of, by_role.get("learning rate", ()), keys)
+    schedules = () if rate or each else _schedules(columns, taken, of, along, keys)
+    if (likely := next((name for name in schedules if words.could_be_learning_rate(name)), None)) is not None:
+        of[likely] = Found("learning rate", "its name and its values, which fall as those of a schedule do", "guess")
+        rate, schedules = likely, ()
     # Columns that separate runs, and are not the names of runs.
     unnamed = [name for name in run if name not in by_role.get("run", ()) and not words.is_learning_rate(name)]
     unshaped = () if each else _unshaped(columns, axes, [*differs, *unnamed], of)
@@ -160,7 +168,8 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         tokens=progress["tokens"],
         samples=progress["samples"],
         counters=() if each else tuple(name for name in counters if not of[name].role),
-        rate=_rate(taken, of, by_role.get("learning rate", ()), keys),
+        rate=rate,
+        schedules=schedules,
         runs=runs,
         run=run,
         ends=each is not None,
@@ -266,6 +275,16 @@ def _rate(rows: Sequence[Row], of: dict[str, Found], found: Sequence[str], keys:
     still = [name for name in order if of[name].role == "learning rate"]
     # What moves tells more than a peak that every row repeats.
     return next(iter([*moving, *(name for name in RATE if name in found), *still]), None)
+
+
+def _schedules(
+    columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str, Found], along: str | None, keys: Sequence[str]
+) -> tuple[str, ...]:
+    """Columns that fall along runs as a learning rate does, and that nothing else is known of."""
+    found = [name for name, one in columns.items() if one.numeric and 0 <= one.low < one.high <= MAY_BE_RATE]
+    unknown = [name for name in found if not of.get(name, Found()).role and words.may_be_error(name)]
+    unknown += [name for name in found if words.could_be_learning_rate(name) and name not in unknown]
+    return tuple(name for name in unknown if not words.is_error(name) and anneals(rows, name, along, keys))
 
 
 def _compute(

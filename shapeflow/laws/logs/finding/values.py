@@ -15,6 +15,8 @@ FEWEST = 5
 """Fewest steps from one value to the next that show whether a column accumulates."""
 RESTARTS = 0.1
 """What accumulates falls in at most this share of them: where a run that was resumed repeats itself."""
+ANNEALED = 0.3
+"""A learning rate that falls ends at this share of its peak or below."""
 FURTHER = 8.0
 """Growth of the progress of a run that shows whether an amount grows with it."""
 SPAN = 2.0
@@ -112,6 +114,25 @@ def hardly_grows(rows: Sequence[Row], name: str, along: str | None, keys: Sequen
         if len(values) >= FEWEST and len(places) > 1:
             spans.append((max(values) / min(values), max(places) / min(places)))
     return bool(spans) and all(span < SPAN and gone > SPAN * span for span, gone in spans)
+
+
+def anneals(rows: Sequence[Row], name: str, along: str | None, keys: Sequence[str]) -> bool:
+    """Whether a column behaves as a learning rate that falls: in most long runs it is never below 0, rises at most once
+    and then falls smoothly to a small share of its peak. `along`: the column of progress; without one, rows are in
+    order."""
+    order = (
+        sorted(rows, key=lambda row: at if isinstance(at := number(row.get(along)), float) else 0.0) if along else rows
+    )
+    long = [values for each in groups(order, keys) if len(values := numbers_of(each, name)) >= MANY]
+    return sum(map(_falls_smoothly, long)) > 0.5 * len(long) > 0
+
+
+def _falls_smoothly(values: Sequence[float]) -> bool:
+    peak = max(values)
+    top = values.index(peak)
+    rises = all(before <= after for before, after in pairwise(values[: top + 1]))
+    falls = all(before >= after for before, after in pairwise(values[top:]))
+    return rises and falls and min(values) >= 0 and values[-1] <= ANNEALED * peak and len(set(values[top:])) >= FEWEST
 
 
 def is_product(rows: Sequence[Row], c: str, n: str, d: str) -> bool:

@@ -88,6 +88,12 @@ _MAY_BE_RATE = {
     ("eta",), ("step", "size"), ("stepsize",), ("alpha",), ("opt", "rate"), ("optim", "rate"), ("schedule",),
     ("scheduler",), ("sched",), ("annealing",), ("anneal",), ("decay", "factor"), ("decay", "mult"),
 }  # fmt: skip
+_COULD_BE_RATE = {("eta",), ("rate",), ("alpha",), ("gamma",), ("decay",), ("step",), ("size",), ("factor",), ("mult",)}
+"""Names of a learning rate, or of much else: only a column that falls as one does is one."""
+_OF_NOW = {
+    "t", "now", "cur", "current", "curr", "last", "train", "training", "opt", "optim", "optimizer", "optimiser", "adam",
+    "adamw", "sgd", "muon", "group", "pg", "g", "n", "k", "i", "it", "effective", "eff", "global",
+}  # fmt: skip
 _SCHEDULES = {"schedule", "scheduler", "sched", "anneal", "annealing", "cosine", "warmup"}
 _FACTORS = {
     "factor", "value", "mult", "multiplier", "scale", "coef", "coeff", "ratio", "lambda", "eta", "weight", "scaling",
@@ -174,6 +180,11 @@ def may_be_learning_rate(name: str) -> bool:
         _has(name, _RATE_WORDS) and _has(name, {"step", "steps"}) and not _has(name, _NOT_RATE - {"step", "steps"})
     )
     return factor or at_step or parts in _MAY_BE_RATE or parts[-2:] in _MAY_BE_RATE
+
+
+def could_be_learning_rate(name: str) -> bool:
+    """Whether a column of this name is a learning rate if its values fall as one does: `eta_t`, `rate`, `alpha_t`."""
+    return tuple(part for part in words(name) if part not in _OF_NOW) in _COULD_BE_RATE
 
 
 def is_setting(name: str) -> bool:
