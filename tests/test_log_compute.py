@@ -161,3 +161,35 @@ def test_flops_that_hardly_rise_are_no_amount(name: str, power: float) -> None:
         assert "rises by far less than the run goes on" in error.message
         assert f'`compute: "1 * {name}"`' in str(error.help)
     assert not read(compute=f"1 * {name}")
+
+
+@pytest.mark.parametrize(
+    ("size", "data", "compute"),
+    [
+        ("N (M)", "D (B)", "C (1e18 FLOPs)"),
+        ("params(M)", "tokens_b", "compute_e18"),
+        ("model_size_m", "tokens_bil", "flops_1e18"),
+        ("N_M", "D_1e9", "C_e18"),
+        ("params M", "toks (bn)", "compute (EFLOPs)"),
+        ("N(1e6)", "Tokens (billions)", "EFLOPs"),
+    ],
+)
+def test_units_in_names_are_read(size: str, data: str, compute: str) -> None:
+    points = [(n, d) for n in (50, 200, 900) for d in (1, 4, 16)]
+    table = [{size: n, data: d, compute: 6 * n * d * 1e-3, "loss": 2 + 1 / n + 0.1 / d} for n, d in points]
+    trainers.table(Path("a.csv"), table)
+    found = read_tables([Path("a.csv")], Named())
+    assert dict(found.columns)["compute"].endswith(compute)
+    assert sorted(found.points.size) == sorted(1e6 * n for n, _ in points)
+    assert sorted(found.points.tokens) == sorted(1e9 * d for _, d in points)
+    named = read_tables([Path("a.csv")], Named(parameters=size, tokens=data, compute=compute))
+    assert sorted(named.points.tokens) == sorted(found.points.tokens)
+    assert (named.per_token.factor, named.doubts) == (pytest.approx(6), ())
+
+
+def test_a_column_that_is_named_alone_has_the_unit_of_its_name() -> None:
+    trainers.table(Path("a.csv"), [row for w in SIZES for row in rows(w, 6e-12)])
+    text = Path("a.csv").read_text()
+    Path("a.csv").write_text(text.replace("flops", "tflops_total", 1))
+    assert [one.code for one in read(compute="tflops_total")] == []
+    assert [one.code for one in read(compute="1 * tflops_total")] == ["odd-compute"]

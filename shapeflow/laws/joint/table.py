@@ -154,7 +154,9 @@ def _columns(named: Named, usual: Columns, names: Sequence[str], place: str) -> 
     for what in WHAT:
         given: str | None = getattr(named, what)
         if given is not None:
-            found[what] = _product(given, names, what)
+            one = _product(given, names, what)
+            # A column that is named alone is in the unit that its name states.
+            found[what] = attrs.evolve(one, factor=_unit(given, what)) if given in names else one
         elif what in usual.products:
             found[what] = usual.products[what]
     for what in ("tokens", "compute"):
@@ -171,6 +173,11 @@ def _columns(named: Named, usual: Columns, names: Sequence[str], place: str) -> 
         message = f"no column of {called} is found"
         raise Refused(Diagnostic("missing-column", message, place=place, notes=(f"its columns: {listed}",), help=help))
     return found
+
+
+def _unit(name: str, what: str) -> float:
+    """The number that a unit of a column stands for, by its name."""
+    return {"loss": 1.0, "compute": words.flops_of(name) or 1.0}.get(what, words.count_of(name))
 
 
 def _no_rate(product: Product | None, option: str) -> None:
@@ -285,7 +292,7 @@ def _before_the_end(of: Mapping[str, Floats], runs: Sequence[str], rates: Sequen
 
 
 def _indices(names: Sequence[str]) -> NDArray[np.intp]:
-    """Return the index of each name among all names, in order of appearance."""
+    """Return the index of each name, in order of appearance."""
     places = {name: index for index, name in enumerate(dict.fromkeys(names))}
     return np.array([places[name] for name in names], np.intp)
 

@@ -224,10 +224,14 @@ class Finder:
                 factor *= value
             elif column := self.column("compute", [part], names, file):
                 columns.append(column)
-        product = Product(tuple(columns), factor)
+        unit = 1.0
+        if columns == [text] and self.query.flops == 1 and "compute_unit" not in self.request.spans:
+            # A column named alone is in the unit that its name states.
+            unit = words.flops_of(text) or 1.0
+        product = Product(tuple(columns), unit * factor)
         if columns and not any(map(words.is_duration, columns)):
             self._no_rate(product, derived, table, file)
-        return product, None
+        return product, None if unit == 1 else f"`{unit:g} * {text}` FLOPs, by the name of the column"
 
     def _no_rate(self, product: Product, derived: bool, table: TableFacts, file: str) -> None:
         """Report a product that is named as compute but does not accumulate (`wrong-counter`): by its words an amount

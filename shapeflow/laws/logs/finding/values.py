@@ -135,13 +135,13 @@ def _falls_smoothly(values: Sequence[float]) -> bool:
     return rises and falls and min(values) >= 0 and values[-1] <= ANNEALED * peak and len(set(values[top:])) >= FEWEST
 
 
-def is_product(rows: Sequence[Row], c: str, n: str, d: str) -> bool:
-    """Whether c = 6 n d in nearly all rows."""
+def is_product(rows: Sequence[Row], c: tuple[str, float], n: tuple[str, float], d: tuple[str, float]) -> bool:
+    """Whether c = 6 n d in nearly all rows. Each is a column and the number that a unit of it stands for."""
     close = 0
     for row in rows:
-        values = [number(row.get(name)) for name in (c, n, d)]
+        values = [number(row.get(name)) for name, _ in (c, n, d)]
         if all(isinstance(value, float) and value > 0 for value in values):
-            total, size, data = (float(value) for value in values)
+            total, size, data = (float(value) * each for value, (_, each) in zip(values, (c, n, d), strict=True))
             close += abs(total / (6 * size * data) - 1) < 0.05
     return close > 0.9 * len(rows) > 0
 
