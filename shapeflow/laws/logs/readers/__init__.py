@@ -61,7 +61,7 @@ class Format:
 
 CSV = Format("CSV", delimited.rows, uniform=True, pieces=delimited.pieces)
 TSV = Format("TSV", delimited.rows, uniform=True, pieces=delimited.pieces)
-JSON_LINES = Format("JSON lines", json_lines.rows)
+JSON_LINES = Format("JSON lines", json_lines.rows, pieces=json_lines.pieces)
 JSON = Format("JSON", document.rows)
 TRAINER_STATE = Format("Hugging Face trainer state", trainer_state.rows)
 PARQUET = Format("parquet", parquet.rows, uniform=True)
@@ -92,7 +92,8 @@ def open_log(path: Path, numerals: Numerals = "plain", whole: bool = False) -> L
     except OSError as error:
         raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
     rows = json_lines.objects if whole and found is JSON_LINES else found.rows
-    log = Log(path, found.name, rows, found.uniform, numerals, found.pieces)
+    pieces = None if rows is json_lines.objects else found.pieces
+    log = Log(path, found.name, rows, found.uniform, numerals, pieces)
     if found is TENSORBOARD:
         log.run_folder = path.parent
     elif found is MLFLOW and (metrics := mlflow.folder_of(path)) is not None:
