@@ -26,7 +26,8 @@ def pieces(log: Log, wanted: Wanted | None) -> Iterator[Piece]:
     each = iter(lines)
     begun = False
     while True:
-        ahead = lines.ahead() if begun else b""
+        # Objects take many times the memory of their text.
+        ahead = lines.ahead(small=True) if begun else b""
         if ahead and (block := reader.block(ahead)) is not None:
             lines.take(ahead)
             yield block

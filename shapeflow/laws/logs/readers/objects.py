@@ -18,6 +18,7 @@ from shapeflow.laws.logs.readers.log import NOTHING, Row
 
 BOM = "\ufeff"
 _NAME = re.compile(rb'"([^"]*)"\s*:')
+_PLAIN = re.compile(rb"(?:[ \t\r]*+(?:\{[^{}\n]*\})?+[ \t\r]*+\n)+")
 _NUMBERS = {int, float, type(None)}
 
 
@@ -76,8 +77,7 @@ class Objects:
 def _names(data: bytes) -> tuple[str, ...] | None:
     """Return the names of the cells in whole lines, in order of appearance. None if the lines are unusual: with objects
     within objects, or with texts that hold marks of their own."""
-    count = data.count(b"\n")
-    if b"\\" in data or data.count(b"{") != count or data.count(b"}") != count or b"\0" in data:
+    if b"\\" in data or b"\0" in data or _PLAIN.fullmatch(data) is None:
         return None
     try:
         names = tuple(name.decode() for name in dict.fromkeys(_NAME.findall(data)))
