@@ -62,7 +62,9 @@ def advice_of(
     if pattern is None:
         yield "no pattern matches only these files: move them to a folder of their own"
     for word, axis in short_in(pattern or ""):
-        yield f"`{word}` in the names of the files is read as the {axis}: change `{{{axis}}}` if it is another axis"
+        what = f"`{word}`" if word else "the number without a word"
+        meant = "the seed, or another number of a run of one shape" if axis == "run" else f"the {axis}"
+        yield f"{what} in the names of the files is read as {meant}: change `{{{axis}}}` if it is another axis"
     yield from _left_aside(columns, roles)
     if roles.kinds is not None:
         why, help = which_kind(roles.kinds)
