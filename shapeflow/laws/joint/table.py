@@ -283,8 +283,8 @@ def _before_the_end(of: Mapping[str, Floats], runs: Sequence[str], rates: Sequen
     order = of["tokens"] if "tokens" in of else of["compute"]
     left = np.zeros(len(runs), bool)
     of_run = _indices(runs)
-    for index in range(int(of_run.max()) + 1):
-        mine = np.flatnonzero(of_run == index)
+    ordered = np.argsort(of_run, kind="stable")
+    for mine in np.split(ordered, np.flatnonzero(np.diff(of_run[ordered])) + 1):
         rated = {float(order[at]): rates[at] for at in mine.tolist() if math.isfinite(rates[at])}
         if learning_rate(rated) == "falling":
             left[mine] = mine != mine[np.argmax(order[mine])]

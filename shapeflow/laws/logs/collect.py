@@ -12,7 +12,7 @@ import attrs
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
-from shapeflow.laws.logs.compared import report_compute
+from shapeflow.laws.logs.compared import report_compute, report_percent
 from shapeflow.laws.logs.counter import report_counters
 from shapeflow.laws.logs.discover import discover
 from shapeflow.laws.logs.error_columns import one_error
@@ -40,6 +40,7 @@ def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
         search = _by_one_error(search)
     if search is None:
         return None
+    report_percent(search.logs, request, report)
     search.logs.error = query.error or next((found[0] for found in search.logs.errors.values()), None)
     leave_out_copies(search.logs)
     report_restarts(search.logs, request, report)

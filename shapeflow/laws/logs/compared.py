@@ -31,6 +31,24 @@ def report_compute(logs: Logs, query: Query, request: LawRequest, report: Report
         report.error("odd-compute", message, at, "what it counts is not known", help=help)
 
 
+def report_percent(logs: Logs, request: LawRequest, report: Report) -> None:
+    """Report errors above 1 of a metric that is a fraction (`error-above-one`)."""
+    if not request.metric.partition("@")[0].endswith("_error"):
+        return
+    pairs = (
+        (point.error, run) for run in logs.runs.values() if run.file in logs.hashes for point in run.points.values()
+    )
+    highest, run = max(pairs, key=lambda pair: pair[0], default=(0.0, None))
+    if run is not None and highest > 1:
+        report.error(
+            "error-above-one",
+            f"`{run.file}` contains errors up to {highest:.4g}, but `{request.metric}` is a share between 0 and 1",
+            request.at("paths"),
+            "is it in percent, or another metric?",
+            help=request.advice("divide a column in percent by 100", ("error", "name the error column with `{}`")),
+        )
+
+
 def ways_out(verdict: Verdict, columns: tuple[str, ...], factor: float, instead: str) -> str:
     """Return what to write for compute that is not 6 N D. The name of the setting takes the place of braces."""
     apart = ", or name the files of each kind apart" if verdict.kind == "mixed" else ""

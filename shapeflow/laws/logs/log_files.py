@@ -64,7 +64,6 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     _compared(search, path, curves, table)
     if all(curve.series.rate is None for curve in curves):
         search.logs.schedules.update(dict.fromkeys(table.roles.schedules, search.name(path)))
-    _in_percent(search, name)
 
 
 def _take(curves: Sequence[Curve], row: Row) -> Any:
@@ -141,22 +140,3 @@ def _compared(search: LogSearch, path: Path, curves: list[Curve], table: TableFa
         search.logs.ratios += found
         if found and search.logs.compared is None:
             search.logs.compared = product, stated.product
-
-
-def _in_percent(search: LogSearch, name: str) -> None:
-    """Report errors above 1 of a metric that is a fraction (`error-above-one`)."""
-    metric = search.request.metric
-    if not metric.partition("@")[0].endswith("_error") or "percent" in search.reported:
-        return
-    values = (p.error for run in search.logs.runs.values() if name in run.files for p in run.points.values())
-    if (highest := max(values, default=0.0)) > 1:
-        search.reported.add("percent")
-        search.report.error(
-            "error-above-one",
-            f"`{name}` contains errors up to {highest:.4g}, but `{metric}` is a share between 0 and 1",
-            search.request.at("paths"),
-            "is it in percent, or another metric?",
-            help=search.request.advice(
-                "divide a column in percent by 100", ("error", "name the error column with `{}`")
-            ),
-        )
