@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.ir.joint import PerToken
 from shapeflow.laws.joint.columns import Columns, columns_in
+from shapeflow.laws.joint.compared import compared, written
 from shapeflow.laws.joint.per_token import power_law
 from shapeflow.laws.joint.sizes import LARGEST
 from shapeflow.laws.joint.solver import JointPoints
-from shapeflow.laws.logs.compared import ways_out
-from shapeflow.laws.logs.conventions import PER_PARAMETER, Ratio, verdict_of
+from shapeflow.laws.logs.conventions import PER_PARAMETER
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.points import Floats
@@ -105,7 +105,7 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         notes = tuple(f"{count} rows: {why}" for why, count in left_out.items())
         raise Refused(Diagnostic("too-few-points", message, place=str(paths[0]), notes=notes))
     of = dict(zip(products, np.array(kept).T, strict=True))
-    doubt = _compared(of, files, products, named)
+    doubt = compared(of, files, products, named.compute)
     single = len(set(runs)) in (1, len(runs)) and named.run is None
     if not run and usual.rate is not None:
         _no_falling_curve(of, files, rates, usual.rate, products["parameters"])
@@ -115,7 +115,7 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         runs = [run for run, left in zip(runs, middle.tolist(), strict=True) if not left]
         kept = kept[: len(runs)]
     points, per_token = _points(of, _indices(list(map(str, range(len(kept)))) if single else runs))
-    said = {what: _written(product) for what, product in products.items()}
+    said = {what: written(product) for what, product in products.items()}
     sure = {what: usual.sure.get(one.columns[0], "") for what, one in products.items() if what not in given}
     return Table(
         points,
@@ -231,31 +231,6 @@ def _points(of: Mapping[str, Floats], run: NDArray[np.intp]) -> tuple[JointPoint
     return JointPoints(size[order], tokens[order], of["loss"][order], run[order]), per_token
 
 
-def _compared(
-    of: Mapping[str, Floats], files: Sequence[str], products: Mapping[str, Product], named: Named
-) -> tuple[str, ...]:
-    """Return what is to be said of compute that is not 6 N D. Raises Refused (`odd-compute`, `mixed-conventions`) if it
-    counts something else, and the user states no number for its unit."""
-    if not {"compute", "tokens"} <= of.keys():
-        return ()
-    values = of["compute"] / (PER_PARAMETER * of["parameters"] * of["tokens"])
-    ratios = map(Ratio, files, of["parameters"].tolist(), values.tolist())
-    verdict = verdict_of([one for one in ratios if one.value > 0])
-    if verdict is None:
-        return ()
-    product = products["compute"]
-    message = f"compute (`{_written(product)}`) {verdict.why}"
-    if not verdict.refused or any(isinstance(number(part.strip()), float) for part in (named.compute or "").split("*")):
-        return (message,)
-    others = [products["parameters"], products["tokens"]]
-    factor = PER_PARAMETER * math.prod(one.factor for one in others)
-    instead = " * ".join((f"{factor:.10g}", *(column for one in others for column in one.columns)))
-    ways = ways_out(verdict, product.columns, product.factor, instead)
-    help = ways.replace('{}: "', "--compute '").replace('"`', "'`")
-    code = "mixed-conventions" if verdict.kind == "mixed" else "odd-compute"
-    raise Refused(Diagnostic(code, message, place="--compute", help=help))
-
-
 def _no_falling_curve(
     of: Mapping[str, Floats], files: Sequence[str], rates: Sequence[float], rate: str, size: Product
 ) -> None:
@@ -295,8 +270,3 @@ def _indices(names: Sequence[str]) -> NDArray[np.intp]:
     """Return the index of each name, in order of appearance."""
     places = {name: index for index, name in enumerate(dict.fromkeys(names))}
     return np.array([places[name] for name in names], np.intp)
-
-
-def _written(product: Product) -> str:
-    """A product in words: `6 * N * D`."""
-    return " * ".join([*([] if product.factor == 1 else [f"{product.factor:g}"]), *product.columns])

@@ -226,7 +226,7 @@ class Finder:
                 columns.append(column)
         unit = 1.0
         if columns == [text] and self.query.flops == 1 and "compute_unit" not in self.request.spans:
-            # A column named alone is in the unit that its name states.
+            # A column named alone has the unit of its name.
             unit = words.flops_of(text) or 1.0
         product = Product(tuple(columns), unit * factor)
         if columns and not any(map(words.is_duration, columns)):
@@ -234,8 +234,7 @@ class Finder:
         return product, None if unit == 1 else f"`{unit:g} * {text}` FLOPs, by the name of the column"
 
     def _no_rate(self, product: Product, derived: bool, table: TableFacts, file: str) -> None:
-        """Report a product that is named as compute but does not accumulate (`wrong-counter`): by its words an amount
-        per time, or by its values."""
+        """Report a product that is named as compute but does not accumulate (`wrong-counter`)."""
         query, columns, written = self.query, product.columns, " * ".join(product.columns)
         settled = "compute_unit" in self.request.spans or "*" in (query.compute or "")
         if (per_time := words.rate_in(columns) or table.speed_in(columns, settled)) is not None:
@@ -273,8 +272,7 @@ class Finder:
     def missing(
         self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str, hint: str | None = None
     ) -> None:
-        """Report that none of the wanted columns exists (`missing-column`), once for each setting and column. `hint`:
-        what to write, if that is known."""
+        """Report that none of the wanted columns exists (`missing-column`), once for each setting and column."""
         self.missed.append(setting)
         if f"{setting} {wanted[0]}" in self.reported:
             return
