@@ -198,6 +198,30 @@ def test_rows_of_a_cosine_are_not_taken_for_ends(tmp_path: Path) -> None:
     assert len(read_tables([*paths, twin], Named(run="params")).points.tokens) == 5
 
 
+@pytest.mark.parametrize(
+    ("files", "named", "runs"),
+    [(4, (0, 1), 8), (4, (0,), 4), (4, (), 4), (1, (0, 1), 8), (1, (), 4)],
+)
+def test_runs_of_several_files_or_sizes_are_not_one(
+    tmp_path: Path, files: int, named: tuple[int, ...], runs: int
+) -> None:
+    """Runs in several files, or of several sizes, that have one name, or none."""
+    paths = [tmp_path / f"{number}.csv" for number in range(files)]
+    rows: list[list[str]] = [["run,step,params,tokens,loss" if named else "step,params,tokens,loss"] for _ in paths]
+    for number, size in enumerate(np.geomspace(1e8, 1e10, 4)):
+        for run in named or ("",):
+            for step in range(1, 9):
+                (loss,) = predicted(TRUTH, np.array([size]), np.array([1e9 * step]))
+                line = f"{run},{step},{size:.0f},{1e9 * step:.0f},{loss:.6f}"
+                rows[number % files].append(line.lstrip(","))
+    for path, lines in zip(paths, rows, strict=True):
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = read_tables(paths, Named())
+    assert (found.columns["parameters"], found.single) == ("params", False)
+    assert len(np.unique(found.points.run)) == runs
+    assert len(found.points.size) == 32 * max(1, len(named))
+
+
 def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "runs.csv", budgets(1e-3))
     with path.open("a", encoding="utf-8") as file:

@@ -477,6 +477,21 @@ def test_a_resumed_run_repeats_steps() -> None:
     assert (len(laws), [one.code for one in diagnostics]) == (3, ["repeated-steps"])
 
 
+def test_runs_of_one_name_in_several_folders_are_not_one() -> None:
+    """A seed in each of two folders, and a run that was continued in another folder."""
+    for width, run in each():
+        for place, share in (("a", 1.0), ("b", 1.01)):
+            again = [{**row, "val_loss": row["val_loss"] * share} for row in run]
+            trainers.table(Path(f"runs/{place}/w{width}-s0.csv"), again)
+        trainers.table(Path(f"more/a/w{width}-s0.csv"), run[:60])
+        trainers.table(
+            Path(f"more/b/w{width}-s0.csv"), [{**row, "val_loss": row["val_loss"] * 1.01} for row in run[50:]]
+        )
+    for folder, said in (("runs", ["mixed-laws"]), ("more", ["repeated-steps"])):
+        _, found = fitted(f'{AXIS}laws from fit("{folder}/*/w{{width}}-s{{run}}.csv", resamples: 0){END}')
+        assert [one.code for one in found] == said
+
+
 def test_a_log_that_was_copied_counts_once() -> None:
     for width, found in each():
         for name in (f"runs/width{width}.csv", f"runs/width{width} (1).csv"):

@@ -11,8 +11,14 @@ import pytest
 import trainers
 
 from shapeflow.base.diagnostics import Report
+from shapeflow.base.shapes import Shape
 from shapeflow.compiler import fit_file
 from shapeflow.doctor import examine
+from shapeflow.ir.route import LawRequest
+from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.query import Query
+from shapeflow.laws.logs.readers import Log
+from shapeflow.laws.logs.runs import Run
 
 FLOPS = {64: 4.7e11, 128: 1.6e12, 256: 6.1e12}
 
@@ -96,3 +102,39 @@ def test_a_folder_becomes_laws(write: Callable[[], None]) -> None:
         width = int(shape.number("width"))
         assert law.provenance.spent == pytest.approx(4000 * FLOPS[width])
         assert law.error(4000 * FLOPS[width]) == pytest.approx(loss(width, 4000), rel=2e-3)
+
+
+def test_the_work_on_a_folder_grows_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twice the files, twice as many are opened and looked at, and no point is compared with those of all runs."""
+    counts: list[int] = []
+
+    points, begin = Run.points.fget, Log._begin
+
+    def looked(self: Run) -> Any:
+        counts[-1] += 1
+        assert points is not None
+        return points(self)
+
+    def opened(self: Log) -> None:
+        counts[-1] += 1
+        begin(self)
+
+    monkeypatch.setattr(Run, "points", property(looked, Run.points.fset))
+    monkeypatch.setattr(Log, "_begin", opened)
+    shape = Shape.of({"width": 64})
+    for files in (8, 16):
+        folder = tmp_path / str(files)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        for seed in range(files):
+            rows = "".join(f"{s},{s * 1e12},{(2 + 3 * s**-0.3 + seed / 999) / 9}\n" for s in range(10, 80, 10))
+            Path(f"w64-s{seed}.csv").write_text("step,flops,test_error\n" + rows)
+        counts.append(0)
+        examine(["."], Report())
+        counts.append(0)
+        request = LawRequest((shape,), {"width": ""}, "classification_error", "flops", ".", {}, {})
+        logs = read_logs(Query("w{width}-s{run}.csv"), request, Report())
+        assert logs is not None
+        assert len(logs.runs) == files
+    assert counts[2] <= 2 * counts[0]
+    assert counts[3] <= 2 * counts[1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,31 @@ def test_a_learning_rate_by_words_and_values(name: str) -> None:
     assert role(examined, name) == "learning rate"
     assert examined.curves is not None
     assert examined.curves.learning_rate == "falling"
+
+
+def cosine(step: int) -> float:
+    return 3e-4 * (1 + math.cos(math.pi * step / 4100)) / 2
+
+
+def with_rate(name: str, at: Callable[[int], float]) -> Table:
+    """What doctor finds in a sweep with a column of learning rates."""
+    steps = [(w, s) for w in FLOPS for s in STEPS]
+    found = [{"width": w, "step": s, "flops": s * FLOPS[w], "val_loss": loss(w, s), name: at(s)} for w, s in steps]
+    trainers.table(Path("a.csv"), found)
+    return table("a.csv")
+
+
+@pytest.mark.parametrize("name", ["eta_t", "rate", "train/rate", "alpha_t", "train/lr/group0", "lr-AdamW"])
+def test_a_name_of_much_else_is_a_learning_rate_if_it_falls(name: str) -> None:
+    curves = with_rate(name, cosine).curves
+    assert curves is not None
+    assert curves.learning_rate == "falling"
+    if "lr" not in name:
+        assert role(with_rate(name, lambda step: 0.9 + 0.1 * math.sin(step)), name) != "learning rate"
+
+
+def test_a_schedule_of_no_known_name_is_asked_about() -> None:
+    assert any('`rate: "k1"`' in line for line in with_rate("k1", cosine).advice)
 
 
 def test_a_rate_that_falls_counts_more_than_its_peak() -> None:

@@ -14,6 +14,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.cli import answer
 from shapeflow.compiler import fit_file
 from shapeflow.doctor import Table, examine
+from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.epochs import batch_of
 
 MODEL = """
@@ -214,3 +215,26 @@ def test_the_batch_of_all_processes(known: dict[str, str], batch: float | None) 
     assert (found and found[1]) == batch
     # What may be the batch of a process or of all is known where there is one process.
     assert (batch_of({"batch_size": "8", **known}) is None) == bool(known)
+
+
+@pytest.mark.parametrize(
+    ("text", "batch"),
+    [
+        ("batch_size: 8\nstrategy: ddp\ndevices: 4\nnum_nodes: 2", 64),
+        ("trainer:\n  strategy: ddp_find_unused_parameters_true\n  devices: [0, 1, 2, 3]\ndata:\n  batch_size: 8", 32),
+        ('{"batch_size": 8, "strategy": "fsdp", "devices": [0, 1]}', 16),
+        ('{"batch_size": 8, "num_processes": 4}', 32),
+        ('{"batch_size": 8, "num_processes": 4, "split_batches": true}', 8),
+        ('{"batch_size": 8, "distributed": true, "world_size": 4, "accum_iter": 2}', 64),
+        ("batch_size: 8\nstrategy: ddp", None),
+        ("batch_size: 8\nstrategy: ddp\ndevices: auto", None),
+        ("batch_size: 8\nstrategy: dp\ndevices: 4", None),
+        ("batch_size: 8\nstrategy: auto\ndevices: 1", 8),
+        ("train_batch_size: 8\nworld_size: 4", None),
+    ],
+)
+def test_a_batch_for_each_process(text: str, batch: float | None) -> None:
+    Path("config.json" if text.startswith("{") else "hparams.yaml").write_text(text)
+    Path("a.csv").touch()
+    found = batch_of(beside(Path("a.csv")))
+    assert (found and found[1]) == batch

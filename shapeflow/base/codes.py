@@ -193,7 +193,7 @@ _LOGS = {
     "shape; ends of runs of different lengths are not one curve if each finished its own learning rate schedule.",
     "missing-steps": "The warm-up to drop is given in steps, but the log has no step column.",
     "mixed-conventions": "The runs count compute by a different convention than the file's model, so their laws do not "
-    "apply.",
+    "apply; or different runs count it in different ways, such as with and without the backward passes.",
     "too-few-points": "A law has four parameters and needs at least five points, preferably a dozen. Evaluate more "
     "often or run longer.",
     "torn-log": "A warning: the last line of a log is truncated, as after a run that was killed. The line is ignored.",
@@ -234,8 +234,13 @@ _LOGS = {
     "law would be used at more than 20 times its largest measured compute.",
     "no-best-size": "The best size of a budget is where a larger model gains as much as more tokens. These runs show "
     "one of the two effects only, or the budget is too far from them.",
-    "odd-compute": "Compute, parameters and tokens of a table do not belong together: a token of training takes about "
-    "6 FLOPs for each parameter. One of the columns has another unit, or is another quantity.",
+    "odd-compute": "Compute, parameters and tokens of logs do not belong together: a token of training takes about "
+    "6 FLOPs for each parameter. Compute may count forward passes alone, one of several processes, or another unit. "
+    'Take the product of the others, or state that compute is right with a number: `compute: "1 * flops"`. It is then '
+    "a warning.",
+    "unnamed-rate": "A warning: no log shows a learning rate, and a column of no known name falls along the runs as "
+    "one does. Name it by `rate` if it is the learning rate: points of runs whose rate falls are on no law of a "
+    "constant rate.",
     "odd-drop": "A warning: some runs end in a cooldown, which measures how far the error falls there. A run that is "
     "off its law before, or a drop unlike those of other shapes, is probably of another run or of other settings.",
     "unlike-runs": "A warning: a run needs much more or less compute than the other runs of its shape for the same "

@@ -176,7 +176,7 @@ def _of_tables(
     how = {what: f" ({sure})" for what, sure in table.sure.items() if sure}
     read = ", ".join(f"{what} `{column}`{how.get(what, '')}" for what, column in table.columns.items())
     left_out = "; ".join(f"{count} rows left out: {why}" for why, count in table.left_out.items())
-    facts = [f"columns: {read}", *([left_out] if left_out else [])]
+    facts = [f"columns: {read}", *([left_out] if left_out else []), *table.doubts]
     if table.single:
         facts.append("each row is taken as the end of a run of its own; for curves, name the column of runs by `--run`")
     law = joint_of(table.points, table.per_token, 1e-3, resamples)

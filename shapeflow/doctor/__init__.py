@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
 from shapeflow.doctor.advice import advice_of, rows_are_ends, unsettled
+from shapeflow.doctor.compared import compared
 from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
@@ -53,6 +54,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     progress = next(iter(epochs.values()), progress)
     curves = curves_of(reading.pieces(wanted_of(roles, progress)), roles, known) if roles.errors else {}
     facts = facts_of(curves)
+    odd = compared(reading, roles)
     sentences: tuple[str, ...] = ()
     enough = not roles.ends or budgets_enough(curves)
     percent = facts is not None and words.is_share(roles.errors[0]) and facts.error[1] > 1
@@ -60,6 +62,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         pattern is not None
         and len(reading.numerals) < 2
         and not percent
+        and not (odd and odd.refused)
         and not (facts and (facts.restarted or facts.goes_on))
     )
     if facts is not None and enough and readable and _may_fit(roles, progress):
@@ -72,7 +75,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         needs_model=bool(sentences) and not roles.compute,
         counts=_counts(roles, progress),
         folder=reading.folder,
-        advice=tuple(_advice(reading, roles, facts, epochs, bool(sentences)))
+        advice=(*((odd.text,) if odd else ()), *_advice(reading, roles, facts, epochs, bool(sentences)))
         if reading.count
         else ("the log has no rows",),
     )

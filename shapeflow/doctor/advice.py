@@ -30,7 +30,7 @@ def advice_of(
     yield from _of_files(reading.files)
     if len(reading.numerals) > 1:
         settings = " or ".join(f"`numbers: {one}`" for one in reading.numerals)
-        yield f"numbers have commas: state how they are written, {settings}"
+        yield f"numbers have commas, or dots that may stand between thousands: state how they are written, {settings}"
     perplexity = next((name for name in columns if words.is_perplexity(name)), None)
     if not roles.errors and perplexity is not None:
         yield f"no column holds an error: the loss is the natural logarithm of `{perplexity}`: add a column of it"
@@ -62,7 +62,9 @@ def advice_of(
     if pattern is None:
         yield "no pattern matches only these files: move them to a folder of their own"
     for word, axis in short_in(pattern or ""):
-        yield f"`{word}` in the names of the files is read as the {axis}: change `{{{axis}}}` if it is another axis"
+        what = f"`{word}`" if word else "the number without a word"
+        meant = "the seed, or another number of a run of one shape" if axis == "run" else f"the {axis}"
+        yield f"{what} in the names of the files is read as {meant}: change `{{{axis}}}` if it is another axis"
     yield from _left_aside(columns, roles)
     if roles.kinds is not None:
         why, help = which_kind(roles.kinds)
@@ -245,6 +247,8 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
             f"the learning rate (`{roles.rate}`) of {facts.falling} of {facts.runs} runs falls along the run, and laws "
             "at a constant rate do not mix with it: leave these runs out, by `where` or by their files"
         )
+    for name in roles.schedules[:2]:
+        yield f'`{name}` falls as a learning rate does: if it is the learning rate, name it, `rate: "{name}"`'
     if facts.learning_rate == "falling":
         yield f"the learning rate (`{roles.rate}`) falls along the runs: a law needs runs at a constant rate"
     elif facts.steepens:

@@ -36,6 +36,14 @@ SHORT = {
 """Word before a number in the names of files -> its axis, and the least number that it may stand for there."""
 
 
+RUN_WORDS = ("seed", "run", "rep", "repeat", "replica", "replicate", "trial", "exp", "rng", "fold", "version", "try")
+"""Words before the number of a run of a shape."""
+RUN_LETTERS = ("s", "r", "v", "")
+"""Letters before the number of a run; empty: none. They may stand before much else."""
+MULTIPLE = 8
+"""Sizes are multiples of this, from twice as much on; seeds are not."""
+
+
 @functools.cache
 def _axes() -> Mapping[str, str]:
     """Word before a number in a name -> its axis."""
@@ -45,31 +53,59 @@ def _axes() -> Mapping[str, str]:
 
 @functools.cache
 def _pattern() -> re.Pattern[str]:
-    called = "|".join(map(re.escape, sorted(_axes(), key=len, reverse=True)))
-    return re.compile(rf"(?<![A-Za-z])({called}|seed|run)([-_=]?)(\d+)(?![\d.]*\d)")
+    known = sorted((*_axes(), *RUN_WORDS, *filter(None, RUN_LETTERS)), key=len, reverse=True)
+    called = "|".join(map(re.escape, known))
+    bare = r"(?<=[-_/])(?<!e-)(?<!E-)(?P<bare>\d{1,6})(?=[-_/]|\.[A-Za-z]|$)"
+    return re.compile(rf"(?<![A-Za-z])(?P<word>{called})(?P<sign>[-_=]?)(?P<number>\d+)(?![\d.]*\d)|{bare}")
 
 
 def places_of(texts: Sequence[str]) -> Places | None:
     """The template of names that differ only in the numbers after the names of axes and seeds; None if they differ in
-    anything else, or in no axis."""
-    found = {text: {_key(match): match[3] for match in _matches(text)} for text in texts}
-    keys = [tuple(values) for values in found.values()]
-    if len(texts) < 2 or len(set(keys)) != 1:
+    anything else, or in no axis. A number that tells the runs of a shape apart is `{run}`, several are `*`."""
+    found = [_matches(text) for text in texts]
+    if len(texts) < 2 or len({tuple(_word(match) for match in each) for each in found}) != 1:
         return None
-    varied = {key for key in keys[0] if len({values[key] for values in found.values()}) > 1}
-    if not varied - {"run"}:
+    varied = [at for at in range(len(found[0])) if len({_number(each[at]) for each in found}) > 1]
+    keys = {at: _key(found[0][at]) for at in varied}
+    of_runs = [at for at in varied if keys[at] == "run"]
+    if not set(keys.values()) - {"run"} or any(_may_be_size(found, at) for at in of_runs):
         return None
-    templates = {
-        _EVENTS.sub(
-            r"\1*",
-            _pattern().sub(lambda match: _place(match) if _key(match) in varied and _may_be(match) else match[0], text),
-        )
-        for text in texts
+    if len(of_runs) > 1:
+        keys.update(dict.fromkeys(of_runs, "*"))
+    made = {_filled(text, each, keys) for text, each in zip(texts, found, strict=True)}
+    if len(made) != 1 or any(sign in text for text in texts for sign in "*?[{"):
+        return None
+    given = {
+        text: {key: _number(each[at]) for at, key in keys.items() if key != "*"}
+        for text, each in zip(texts, found, strict=True)
     }
-    if len(templates) != 1 or any(sign in text for text in texts for sign in "*?[{"):
-        return None
-    given = {text: {key: value for key, value in values.items() if key in varied} for text, values in found.items()}
-    return Places(templates.pop(), given)
+    return Places(made.pop(), given)
+
+
+def _filled(text: str, matches: Sequence[re.Match[str]], keys: Mapping[int, str]) -> str:
+    """A name with placeholders in place of the numbers that vary."""
+    made, last = "", 0
+    for at, match in enumerate(matches):
+        begin, end = match.span("bare" if match["word"] is None else "number")
+        if at in keys:
+            made += text[last:begin] + ("*" if keys[at] == "*" else f"{{{keys[at]}}}")
+            last = end
+    return _EVENTS.sub(r"\1*", made + text[last:])
+
+
+def _may_be_size(found: Sequence[Sequence[re.Match[str]]], at: int) -> bool:
+    """Whether the number of a run, after a letter or nothing, may be a size: all of them are multiples."""
+    numbers = {int(_number(each[at])) for each in found}
+    plain = _word(found[0][at]) in RUN_LETTERS
+    return plain and all(number % MULTIPLE == 0 and number >= 2 * MULTIPLE for number in numbers)
+
+
+def _word(match: re.Match[str]) -> str:
+    return match["word"] or ""
+
+
+def _number(match: re.Match[str]) -> str:
+    return match["number"] or match["bare"]
 
 
 def _matches(text: str) -> list[re.Match[str]]:
@@ -78,22 +114,18 @@ def _matches(text: str) -> list[re.Match[str]]:
 
 def _may_be(match: re.Match[str]) -> bool:
     """Whether a number is large enough for what a short word stands for."""
-    return int(match[3]) >= SHORT.get(match[1], ("", 0))[1]
+    return int(_number(match)) >= SHORT.get(_word(match), ("", 0))[1]
 
 
 def short_in(template: str) -> Iterator[tuple[str, str]]:
-    """Yield each short word before a placeholder of a template, and the axis that it is read as."""
-    for word, axis in re.findall(r"(?<![A-Za-z])([A-Za-z]+)[-_=]?\{(\w+)\}", template):
-        if SHORT.get(word, ("", 0))[0] == axis:
+    """Yield each short word before a placeholder of a template, and the axis, or `run`, that it is read as."""
+    for word, axis in re.findall(r"(?<![A-Za-z])([A-Za-z]*)[-_=/]?\{(\w+)\}", template):
+        if SHORT.get(word, ("", 0))[0] == axis or (axis == "run" and word in RUN_LETTERS):
             yield word, axis
 
 
-def _place(match: re.Match[str]) -> str:
-    return f"{match[1]}{match[2]}{{{_key(match)}}}"
-
-
 def _key(match: re.Match[str]) -> str:
-    return _axes().get(match[1], "run")
+    return _axes().get(_word(match), "run")
 
 
 def wide_of(columns: Sequence[str]) -> Places | None:

@@ -20,6 +20,7 @@ from shapeflow.doctor.sources import Source, sources, unreadable
 from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE, RUNS
+from shapeflow.laws.logs.finding.notation import with_commas, with_dots
 from shapeflow.laws.logs.finding.summary import Column, columns_of, merge
 from shapeflow.laws.logs.readers import PARTS, Block, Numerals, Piece, Row, Unreadable, Wanted, number
 from shapeflow.laws.logs.readers.numerals import notations
@@ -209,8 +210,11 @@ def _sayable(pattern: str, paths: Sequence[str], folder: str) -> str | None:
 
 def _numerals(columns: Mapping[str, Column]) -> tuple[Numerals, ...]:
     """The notations that the numbers of a table may be in, if they are not plain."""
-    found = [column for column in columns.values() if column.with_commas]
-    return notations(cell for column in found for cell in column.commas) if found else ()
+    axes = [name for name in columns if axis_of(name) is not None]
+    found = with_commas(columns, axes)
+    if found:
+        return notations(cell for column in found for cell in column.commas)
+    return ("decimal_comma", "plain") if with_dots(columns) else ()
 
 
 def _with_places(

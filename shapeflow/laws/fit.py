@@ -148,7 +148,7 @@ class Fit(FittedSource):
         mixed-conventions, law-without-runs, missing-steps, too-few-points, few-ends, few-sizes,
         missing-parameters, mixed-laws. Warnings: torn-log,
         skipped-runs, excluded-points, repeated-steps, falling-compute, sampled-history, unfinished-runs,
-        computed-compute, small-compute, falling-rate, loose-law, odd-drop, unlike-runs.
+        computed-compute, unnamed-rate, small-compute, falling-rate, loose-law, odd-drop, unlike-runs.
         """
         before = len(report.errors)
         self._idle(request, report)

@@ -64,7 +64,7 @@ def without_steps(shape: Shape, request: LawRequest, report: Report) -> None:
 
 def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
     """Warn about problems in the logs: torn-log, skipped-runs, excluded-points, repeated-steps, falling-compute,
-    sampled-history, unfinished-runs, computed-compute, small-compute."""
+    sampled-history, unfinished-runs, computed-compute, unnamed-rate, small-compute."""
 
     def warn(code: str, message: str, notes: Iterable[str], help: str | None = None) -> None:
         every = list(notes)
@@ -114,6 +114,9 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
                 "column by `step` or `compute`; `step_unit: 1 steps` confirms"
             )
         warn("computed-compute", message, notes, help)
+    for column, file in list(logs.schedules.items())[:1]:
+        help = request.advice(("rate", f'if it is the learning rate, write `{{}}: "{column}"`'))
+        warn("unnamed-rate", f"`{column}` falls along the runs as a learning rate does", [f"in `{file}`"], help)
     spent = max((run.spent for run in logs.runs.values()), default=SMALL)
     if spent < SMALL:
         message = f"the longest run took {spent:.4g} FLOPs, less than any training run"

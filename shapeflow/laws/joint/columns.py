@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 
 import attrs
 
@@ -10,6 +12,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, Found, letters_in
+from shapeflow.laws.logs.finding.notation import with_commas, with_dots
 from shapeflow.laws.logs.finding.roles import STILL, Roles, roles_of, size_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
 from shapeflow.laws.logs.readers import Row
@@ -18,8 +21,8 @@ from shapeflow.laws.logs.series import Product
 
 CELLS = 400_000
 """The number of cells that are inspected to find the roles of columns."""
-USED = ("parameters", "tokens", "compute", "error")
-"""Roles of the columns that are read."""
+SEVERAL, MANY = 5, 20
+"""Rows of one size, at least, that are a curve rather than the ends of runs: with a step, and with rising tokens."""
 NAMES_OF_RUNS = ("run", "run_name", "run_id")
 """Columns that identify a run where no column counts steps."""
 
@@ -31,7 +34,9 @@ class Columns:
     products: Mapping[str, Product]
     """`parameters`, `tokens`, `compute`, `loss` -> the column, in its unit; those that were found."""
     runs: tuple[str, ...]
-    """The columns that identify a run, if a run may have several rows."""
+    """The columns that identify a run together with its file and size, if a run may have several rows."""
+    along: bool
+    """Whether the rows of a file and size are known to be along runs."""
     rate: str | None
     """The column of the learning rate."""
     sure: Mapping[str, str]
@@ -62,17 +67,38 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     products |= {"compute": compute} if compute is not None else {}
     products |= {"loss": Product((errors[0],))} if errors else {}
     sure = {name: f"{one.sure}, by {one.why}" for name, one in roles.of.items() if one.role}
-    return Columns(products, _runs(columns, roles), roles.rate, sure)
+    size = products["parameters"].columns if "parameters" in products else ()
+    runs = tuple(name for name in _runs(columns, roles) if name not in size)
+    return Columns(products, runs, not roles.ends and _are_curves(rows, products, roles.step), roles.rate, sure)
+
+
+def _are_curves(rows: Sequence[Row], products: Mapping[str, Product], step: str | None) -> bool:
+    """Whether the rows of each file and size are those of a curve: in several rows with a step, or in many in which
+    tokens, or compute, rise from row to row."""
+    progress = products.get("tokens", products.get("compute"))
+    if progress is None or "parameters" not in products:
+        return False
+    found: dict[tuple[str, float | str], list[float]] = {}
+    for row in rows:
+        if isinstance(value := progress.of(row), float):
+            found.setdefault((str(row[FILE]), products["parameters"].of(row)), []).append(value)
+    if step is not None:
+        return bool(found) and median(map(len, found.values())) >= SEVERAL
+    return bool(found) and all(
+        len(values) >= MANY and all(before < after for before, after in pairwise(values)) for values in found.values()
+    )
 
 
 def _no_commas(columns: Mapping[str, Column], place: str) -> None:
-    for name, column in columns.items():
-        if column.with_commas and words.role_of(name) in USED:
-            listed = " or ".join(notations(column.commas)) or "no known notation"
-            message = f"`{name}` holds `{column.commas[0]}`, which is not a plain number"
-            help = "write its numbers with a decimal point and without separators of thousands"
-            notes = (f"it may be {listed}",)
-            raise Refused(Diagnostic("number-format", message, place=place, notes=notes, help=help))
+    commas, dots = with_commas(columns), with_dots(columns)
+    if commas or dots:
+        column = (commas or dots)[0]
+        cell = column.commas[0] if commas else next(text for text in column.values if "." in text)
+        listed = " or ".join(notations([cell]) if commas else ("decimal_comma", "plain")) or "no known notation"
+        message = f"`{column.name}` holds `{cell}`, which is not a plain number"
+        help = "write its numbers with a decimal point and without separators of thousands"
+        notes = (f"it may be {listed}",)
+        raise Refused(Diagnostic("number-format", message, place=place, notes=notes, help=help))
 
 
 def _of_one_kind(columns: Mapping[str, Column], roles: Roles, place: str, given: Sequence[str]) -> None:
@@ -115,4 +141,4 @@ def _runs(columns: Mapping[str, Column], roles: Roles) -> tuple[str, ...]:
         return ()
     if roles.step is not None:
         return tuple(name for name in roles.runs if not columns[name].constant)
-    return tuple(name for name in columns if words.plain(name) in NAMES_OF_RUNS)[:1]
+    return tuple(name for name in columns if words.plain(name) in NAMES_OF_RUNS and not columns[name].constant)[:1]

@@ -9,9 +9,8 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitting.evidence import Evidence
 from shapeflow.laws.joint.fit import LEAST, SIZES, faults, joint_points
+from shapeflow.laws.logs.conventions import PER_PARAMETER
 
-PER_PARAMETER = 6.0
-"""FLOPs of a token per parameter, where no model counts them (Kaplan et al. 2020, arXiv 2001.08361)."""
 LARGEST = 1e15
 """The largest number of parameters that a column may state."""
 

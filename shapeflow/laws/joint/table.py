@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.ir.joint import PerToken
 from shapeflow.laws.joint.columns import Columns, columns_in
+from shapeflow.laws.joint.compared import compared, written
 from shapeflow.laws.joint.per_token import power_law
-from shapeflow.laws.joint.sizes import LARGEST, PER_PARAMETER
+from shapeflow.laws.joint.sizes import LARGEST
 from shapeflow.laws.joint.solver import JointPoints
+from shapeflow.laws.logs.conventions import PER_PARAMETER
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.points import Floats
@@ -27,8 +29,6 @@ from shapeflow.laws.logs.usable import COMPUTE, ERROR
 
 WHAT = ("parameters", "tokens", "compute", "loss")
 """What is read of a row."""
-RATIO = (0.2, 5.0)
-"""The median of compute over 6 N D outside of which columns do not belong together."""
 FEWEST_RATES = 5
 """Fewest rows of one size whose learning rates show that they are of one run."""
 MOST = 200_000
@@ -64,11 +64,13 @@ class Table:
     """What a column is -> how sure that is, of those that the user does not name."""
     single: bool
     """Whether each row is a run of its own."""
+    doubts: tuple[str, ...] = ()
+    """What may be wrong with them, although nothing is refused."""
 
 
 def read_tables(paths: Sequence[Path], named: Named) -> Table:
     """Return the points in tables with the same columns. Raises Refused: unreadable-log, missing-extra, missing-column,
-    wrong-counter, number-format, mixed-laws, too-few-points, odd-compute."""
+    wrong-counter, number-format, mixed-laws, too-few-points, odd-compute, mixed-conventions."""
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
     for path in paths:
@@ -95,15 +97,17 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         rate = number(row.get(usual.rate)) if usual.rate is not None else "blank"
         rates.append(rate if isinstance(rate, float) else math.nan)
         files.append(str(row[FILE]))
-        # Runs in two files may have one name.
-        runs.append(" ".join([files[-1], *(str(row.get(column)) for column in run)]) if run else "")
+        # Runs in two files, or of two sizes, may have one name.
+        place = [files[-1], str(values[0]), *(str(row.get(column)) for column in run)]
+        runs.append("\n".join(place) if run or usual.along else "")
     if not kept:
         message = f"`{paths[0]}` has no row with a size, tokens and a loss"
         notes = tuple(f"{count} rows: {why}" for why, count in left_out.items())
         raise Refused(Diagnostic("too-few-points", message, place=str(paths[0]), notes=notes))
     of = dict(zip(products, np.array(kept).T, strict=True))
+    doubt = compared(of, files, products, named.compute)
     single = len(set(runs)) in (1, len(runs)) and named.run is None
-    if single and len(set(runs)) == 1 and usual.rate is not None:
+    if not run and usual.rate is not None:
         _no_falling_curve(of, files, rates, usual.rate, products["parameters"])
     if not single and (middle := _before_the_end(of, runs, rates)).any():
         left_out["before the end of a run whose learning rate falls"] = int(middle.sum())
@@ -111,10 +115,16 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         runs = [run for run, left in zip(runs, middle.tolist(), strict=True) if not left]
         kept = kept[: len(runs)]
     points, per_token = _points(of, _indices(list(map(str, range(len(kept)))) if single else runs))
-    said = {what: _written(product) for what, product in products.items()}
+    said = {what: written(product) for what, product in products.items()}
     sure = {what: usual.sure.get(one.columns[0], "") for what, one in products.items() if what not in given}
     return Table(
-        points, per_token, said | ({} if single or not run else {"run": " and ".join(run)}), left_out, sure, single
+        points,
+        per_token,
+        said | ({} if single else {"run": " and ".join(run) or "each file and size"}),
+        left_out,
+        sure,
+        single,
+        doubt,
     )
 
 
@@ -144,7 +154,9 @@ def _columns(named: Named, usual: Columns, names: Sequence[str], place: str) -> 
     for what in WHAT:
         given: str | None = getattr(named, what)
         if given is not None:
-            found[what] = _product(given, names, what)
+            one = _product(given, names, what)
+            # A column that is named alone is in the unit that its name states.
+            found[what] = attrs.evolve(one, factor=_unit(given, what)) if given in names else one
         elif what in usual.products:
             found[what] = usual.products[what]
     for what in ("tokens", "compute"):
@@ -161,6 +173,11 @@ def _columns(named: Named, usual: Columns, names: Sequence[str], place: str) -> 
         message = f"no column of {called} is found"
         raise Refused(Diagnostic("missing-column", message, place=place, notes=(f"its columns: {listed}",), help=help))
     return found
+
+
+def _unit(name: str, what: str) -> float:
+    """The number that a unit of a column stands for, by its name."""
+    return {"loss": 1.0, "compute": words.flops_of(name) or 1.0}.get(what, words.count_of(name))
 
 
 def _no_rate(product: Product | None, option: str) -> None:
@@ -204,17 +221,11 @@ def _unusable(values: Mapping[str, float | str], below: float | None) -> str | N
 
 
 def _points(of: Mapping[str, Floats], run: NDArray[np.intp]) -> tuple[JointPoints, PerToken]:
-    """Return the points in order of run and tokens, and the compute of a token. Raises Refused (`odd-compute`)."""
+    """Return the points in order of run and tokens, and the compute of a token."""
     size, compute = of["parameters"], of.get("compute")
     tokens = of["tokens"] if "tokens" in of else of["compute"] / (PER_PARAMETER * size)
     per_token = PerToken(factor=PER_PARAMETER)
     if compute is not None and "tokens" in of:
-        ratio = float(np.median(compute / (PER_PARAMETER * size * tokens)))
-        if not RATIO[0] <= ratio <= RATIO[1]:
-            message = f"compute is {ratio:.3g} times 6 x parameters x tokens in the median of the rows"
-            notes = ("a token of training takes about 6 FLOPs for each parameter",)
-            help = "state the units: `--compute '1e18 * column'`, or do not read it: `--compute '6 * N * D'`"
-            raise Refused(Diagnostic("odd-compute", message, place="--compute", notes=notes, help=help))
         per_token = power_law(size, compute / tokens)
     order = np.lexsort((tokens, run))
     return JointPoints(size[order], tokens[order], of["loss"][order], run[order]), per_token
@@ -247,8 +258,8 @@ def _before_the_end(of: Mapping[str, Floats], runs: Sequence[str], rates: Sequen
     order = of["tokens"] if "tokens" in of else of["compute"]
     left = np.zeros(len(runs), bool)
     of_run = _indices(runs)
-    for index in range(int(of_run.max()) + 1):
-        mine = np.flatnonzero(of_run == index)
+    ordered = np.argsort(of_run, kind="stable")
+    for mine in np.split(ordered, np.flatnonzero(np.diff(of_run[ordered])) + 1):
         rated = {float(order[at]): rates[at] for at in mine.tolist() if math.isfinite(rates[at])}
         if learning_rate(rated) == "falling":
             left[mine] = mine != mine[np.argmax(order[mine])]
@@ -256,11 +267,6 @@ def _before_the_end(of: Mapping[str, Floats], runs: Sequence[str], rates: Sequen
 
 
 def _indices(names: Sequence[str]) -> NDArray[np.intp]:
-    """Return the index of each name among all names, in order of appearance."""
+    """Return the index of each name, in order of appearance."""
     places = {name: index for index, name in enumerate(dict.fromkeys(names))}
     return np.array([places[name] for name in names], np.intp)
-
-
-def _written(product: Product) -> str:
-    """A product in words: `6 * N * D`."""
-    return " * ".join([*([] if product.factor == 1 else [f"{product.factor:g}"]), *product.columns])

@@ -21,6 +21,9 @@ LARGEST = 1 << 20
 """Maximum size of a configuration in bytes."""
 MOST, LONGEST = 1000, 1000
 """Maximum number of parameters of a run of MLflow, and of bytes of one."""
+LISTED = ("devices", "gpus", "gpu_ids", "device_ids")
+"""Keys whose list stands for the number of its entries."""
+_LIST = re.compile(r" *(?P<key>\w+) *: *\[ *(?P<items>[\d, ]*\d) *,? *\] *(?:#.*)?")
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.-]+) *: *(?P<value>[^#{}\[\]&*|>]*?) *(?:#.*)?")
 
 
@@ -75,8 +78,12 @@ def _of_json(value: Any, key: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _of_json(inner, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, int | float | str) and not isinstance(value, bool) and key:
+    elif isinstance(value, bool) and key:
+        yield key, str(value).lower()
+    elif isinstance(value, int | float | str) and key:
         yield key, str(value)
+    elif isinstance(value, list) and value and key.rpartition(".")[2] in LISTED:
+        yield key, str(len(value))
 
 
 def _of_yaml(text: str) -> Iterator[tuple[str, str]]:
@@ -84,6 +91,9 @@ def _of_yaml(text: str) -> Iterator[tuple[str, str]]:
     above: list[tuple[int, str]] = []
     for line in text.splitlines():
         found = _LINE.fullmatch(line)
+        listed = _LIST.fullmatch(line) if found is None else None
+        if listed is not None and listed["key"] in LISTED:
+            yield listed["key"], str(listed["items"].count(",") + 1)
         if found is None:
             continue
         indent = len(found["indent"])

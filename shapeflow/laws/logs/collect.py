@@ -12,6 +12,7 @@ import attrs
 from shapeflow.base.diagnostics import Report, did_you_mean
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.columns import Finder
+from shapeflow.laws.logs.compared import report_compute, report_percent
 from shapeflow.laws.logs.counter import report_counters
 from shapeflow.laws.logs.discover import discover
 from shapeflow.laws.logs.error_columns import one_error
@@ -31,17 +32,20 @@ NEAR = 1000
 
 def read_logs(query: Query, request: LawRequest, report: Report) -> Logs | None:
     """Return the runs in the logs that match the pattern. None after an error: `path-outside`, `no-such-logs`,
-    `unreadable-log`, `missing-extra`, `missing-column`, `unknown-place`, `mixed-conventions`, `error-above-one`."""
+    `unreadable-log`, `missing-extra`, `missing-column`, `unknown-place`, `mixed-conventions`, `odd-compute`,
+    `error-above-one`."""
     before = len(report.errors)
     search = read_each(query, request, report, read_run, read_table)
     if search is not None and query.error is None and len(report.errors) == before:
         search = _by_one_error(search)
     if search is None:
         return None
+    report_percent(search.logs, request, report)
     search.logs.error = query.error or next((found[0] for found in search.logs.errors.values()), None)
     leave_out_copies(search.logs)
     report_restarts(search.logs, request, report)
     report_counters(search.logs.runs, request, report)
+    report_compute(search.logs, query, request, report)
     for run in search.logs.runs.values():
         run.finish()
     report_restarted_compute(search.logs, request, report)

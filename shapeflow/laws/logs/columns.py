@@ -12,6 +12,7 @@ from shapeflow.laws.logs.error_columns import UNUSUAL, likely_errors, of_unit
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
 from shapeflow.laws.logs.finding.roles import COMPUTE
+from shapeflow.laws.logs.no_amount import LAGGING, instead_of
 from shapeflow.laws.logs.progress import progress_of, unnamed_counter
 from shapeflow.laws.logs.query import ANY_SIZE, Query
 from shapeflow.laws.logs.readers import number
@@ -210,7 +211,10 @@ class Finder:
                 return Product(likely, unit), f"`{text}` FLOPs, by the names of the columns"
             if not derived and not (self.query.step and step is None):
                 counters = () if step is not None or self.query.step else table.roles.counters
-                self.missing("compute", COMPUTE[:2], names, file, unnamed_counter(counters) if counters else None)
+                if (slow := table.lagging()) is not None:
+                    self.wrong("compute", slow, file, LAGGING, self._amount(derived, table, [slow], f"1 * {slow}"))
+                else:
+                    self.missing("compute", COMPUTE[:2], names, file, unnamed_counter(counters) if counters else None)
             return None, None
         text = self.filled(self.query.compute, given)
         factor, columns = self.query.flops, []
@@ -220,34 +224,32 @@ class Finder:
                 factor *= value
             elif column := self.column("compute", [part], names, file):
                 columns.append(column)
-        product = Product(tuple(columns), factor)
+        unit = 1.0
+        if columns == [text] and self.query.flops == 1 and "compute_unit" not in self.request.spans:
+            # A column named alone has the unit of its name.
+            unit = words.flops_of(text) or 1.0
+        product = Product(tuple(columns), unit * factor)
         if columns and not any(map(words.is_duration, columns)):
             self._no_rate(product, derived, table, file)
-        return product, None
+        return product, None if unit == 1 else f"`{unit:g} * {text}` FLOPs, by the name of the column"
 
     def _no_rate(self, product: Product, derived: bool, table: TableFacts, file: str) -> None:
-        """Report a product that is named as compute but does not accumulate (`wrong-counter`): by its words an amount
-        per time, or by its values."""
+        """Report a product that is named as compute but does not accumulate (`wrong-counter`)."""
         query, columns, written = self.query, product.columns, " * ".join(product.columns)
-        if (per_time := words.rate_in(columns) or table.speed_in(columns)) is not None:
-            column, why = per_time, "is an amount per time, not an amount of compute"
+        settled = "compute_unit" in self.request.spans or "*" in (query.compute or "")
+        if (per_time := words.rate_in(columns) or table.speed_in(columns, settled)) is not None:
+            lags = per_time == table.lagging()
+            column, why = per_time, LAGGING if lags else "is an amount per time, not an amount of compute"
+            keep = f"1 * {per_time}" if lags else None
         elif not query.ends and table.is_rate(product.of, [*query.run, *query.axes.values()]):
             column, why = written, "does not grow along the runs: it is an amount per time or per step, not compute"
+            keep = None
         else:
             return
-        self.wrong("compute", column, file, why, self._amount(derived, table, columns))
+        self.wrong("compute", column, file, why, self._amount(derived, table, columns, keep))
 
-    def _amount(self, derived: bool, table: TableFacts, instead: Sequence[str]) -> str:
-        """What to write in place of a rate."""
-        roles, setting = table.roles, self.request.setting_names.get("compute", "compute")
-        if derived:
-            return f"leave out `{setting}`: compute is then derived from the steps and the model"
-        if roles.compute and not set(roles.compute) & set(instead):
-            return f'write `{setting}: "{" * ".join((f"{roles.flops:g}", *roles.compute))}"`'
-        if roles.tokens is not None and roles.tokens not in instead:
-            tokens = roles.tokens
-            return f'write the FLOPs of a token times the tokens, as `{setting}: "6e8 * {tokens}"` for 1e8 parameters'
-        return f"log the FLOPs since the start of the run, and name them with `{setting}`"
+    def _amount(self, derived: bool, table: TableFacts, instead: Sequence[str], keep: str | None) -> str:
+        return instead_of(table.roles, self.request.setting_names.get("compute", "compute"), derived, instead, keep)
 
     def wrong(self, setting: Purpose, column: str, file: str, why: str, help: str | None) -> None:
         """Report a column that is not what it is taken for (`wrong-counter`), once."""
@@ -270,8 +272,7 @@ class Finder:
     def missing(
         self, setting: Purpose, wanted: Sequence[str], names: Sequence[str], file: str, hint: str | None = None
     ) -> None:
-        """Report that none of the wanted columns exists (`missing-column`), once for each setting and column. `hint`:
-        what to write, if that is known."""
+        """Report that none of the wanted columns exists (`missing-column`), once for each setting and column."""
         self.missed.append(setting)
         if f"{setting} {wanted[0]}" in self.reported:
             return

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from shapeflow.laws.logs.beside import beside
+from shapeflow.laws.logs.conventions import ratios_of
 from shapeflow.laws.logs.counter import assumed, confirmed, doubtful, other_batch
 from shapeflow.laws.logs.curve import CONVENTION, Curve, take_block, wanted_of
 from shapeflow.laws.logs.epochs import epoch_of
@@ -18,6 +19,7 @@ from shapeflow.laws.logs.log_search import LogSearch
 from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
+from shapeflow.laws.logs.stated_amounts import stated_amounts
 from shapeflow.laws.logs.table_facts import TableFacts, facts_of
 from shapeflow.laws.logs.template import RUN
 
@@ -59,7 +61,9 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
             return
     search.close(log)
     _counted(search, log, curves, table)
-    _in_percent(search, name)
+    _compared(search, path, curves, table)
+    if all(curve.series.rate is None for curve in curves):
+        search.logs.schedules.update(dict.fromkeys(table.roles.schedules, search.name(path)))
 
 
 def _take(curves: Sequence[Curve], row: Row) -> Any:
@@ -124,20 +128,15 @@ def _counted(search: LogSearch, log: Log, curves: list[Curve], table: TableFacts
             search.logs.counted.update(dict.fromkeys([name] if reported else [], "; ".join(reported)))
 
 
-def _in_percent(search: LogSearch, name: str) -> None:
-    """Report errors above 1 of a metric that is a fraction (`error-above-one`)."""
-    metric = search.request.metric
-    if not metric.partition("@")[0].endswith("_error") or "percent" in search.reported:
+def _compared(search: LogSearch, path: Path, curves: list[Curve], table: TableFacts) -> None:
+    """Compare compute with what the parameters and tokens of the log take."""
+    products = {curve.series.compute for curve in curves if curve.series.compute is not None}
+    if CONVENTION in table.names or not products:
         return
-    values = (p.error for run in search.logs.runs.values() if name in run.files for p in run.points.values())
-    if (highest := max(values, default=0.0)) > 1:
-        search.reported.add("percent")
-        search.report.error(
-            "error-above-one",
-            f"`{name}` contains errors up to {highest:.4g}, but `{metric}` is a share between 0 and 1",
-            search.request.at("paths"),
-            "is it in percent, or another metric?",
-            help=search.request.advice(
-                "divide a column in percent by 100", ("error", "name the error column with `{}`")
-            ),
-        )
+    stated = stated_amounts(path, table.columns, table.roles, table.rows)
+    for product in products if stated is not None else ():
+        assert stated is not None
+        found = ratios_of(search.name(path), table.rows, product.of, stated)
+        search.logs.ratios += found
+        if found and search.logs.compared is None:
+            search.logs.compared = product, stated.product

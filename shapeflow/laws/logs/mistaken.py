@@ -14,6 +14,8 @@ from shapeflow.laws.logs.runs import Logs, Run
 Key = TypeVar("Key")
 FEWEST = 5
 """Fewest points that show it."""
+MOST_AGAIN, ALIKE = 0.5, 1e-6
+"""Share of its steps that a run that resumed does not log again with other errors, and log errors that are alike."""
 AGAIN_OF = 0.1
 """Least share of steps that were logged again with other errors."""
 AGAIN = 2
@@ -50,7 +52,10 @@ def leave_out_copies(logs: Logs) -> None:
 
 def report_restarts(logs: Logs, request: LawRequest, report: Report) -> None:
     """Report runs whose counter began again while the run went on (`wrong-counter`)."""
-    _report_other_kinds([run for run in logs.runs.values() if measured_twice(run)], request, report)
+    several = [run for run in logs.runs.values() if of_several_files(run)]
+    _report_several(several, request, report)
+    again_apart = [run for run in logs.runs.values() if measured_twice(run) and run not in several]
+    _report_other_kinds(again_apart, request, report)
     found = [run for run in logs.runs.values() if restarted(run)]
     again = next((run for run in found if counts_again(run)), None)
     if again is not None:
@@ -105,6 +110,28 @@ def _report_other_kinds(found: list[Run], request: LawRequest, report: Report) -
                 ("run", "or name the column that identifies a run with `{}`"),
             ),
         )
+
+
+def _report_several(found: list[Run], request: LawRequest, report: Report) -> None:
+    """Report files that are read as one run, and are of several (`mixed-laws`)."""
+    if found:
+        report.error(
+            "mixed-laws",
+            f"files of several runs have one name and shape, for {len(found)} name{'s' * (len(found) != 1)}",
+            request.at("paths", "run"),
+            "they would be read as one run",
+            notes=[f"{', '.join(f'`{file}`' for file in list(run.files)[:4])}: other errors" for run in found[:8]],
+            help=request.advice(
+                ("paths", "write `*` in place of `{run}` in `{}`: each file is then a run"), "name fewer files"
+            ),
+        )
+
+
+def of_several_files(run: Run) -> bool:
+    """Return whether the files of a run are of several: they have other errors at the steps of each other. A trainer
+    that resumed repeats some steps, and copies of them alike."""
+    other = sum(abs(each) > ALIKE for each in run.lower)
+    return len(run.files) > 1 and other >= max(FEWEST, MOST_AGAIN * len(run.points))
 
 
 def measured_twice(run: Run) -> bool:

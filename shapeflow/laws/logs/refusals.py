@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.notation import with_commas, with_dots
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.unshaped import unshaped_runs
 from shapeflow.laws.logs.log_search import LogSearch
@@ -16,9 +17,13 @@ def refused(search: LogSearch, table: TableFacts, given: Mapping[str, str], file
     """Report a table whose numbers hold commas (`number-format`), whose rows are ends of runs (`run-ends`), hold errors
     on several kinds of data, or are of several models that no axis tells apart (`mixed-laws`). Return whether it is
     such a table. `given`: the values that the path of the file states."""
-    commas = [column for column in table.columns.values() if _matters(search, column)]
-    if commas:
-        _number_format(search, commas[0], file)
+    query = search.query
+    counts = {name for name in (query.step, *(part.strip() for part in (query.compute or "").split("*"))) if name}
+    asked = {*counts, query.error, query.rate, *query.axes.values(), *search.request.units}
+    commas = with_commas(table.columns, {name for name in asked if name})
+    dots = with_dots(table.columns, counts) if "numbers" not in search.request.spans else []
+    if commas or dots:
+        _number_format(search, (commas or dots)[0], file, bool(commas))
     elif table.roles.ends and not search.query.run and not search.query.ends:
         _run_ends(search, table, file)
     elif (split := table.roles.split) is not None and not {split[0]} & {*search.query.where, *search.query.run}:
@@ -74,23 +79,29 @@ def _several_runs(
     )
 
 
-def _matters(search: LogSearch, column: Column) -> bool:
-    query, name = search.query, column.name
-    asked = name in (query.error, query.step, query.rate, *query.axes.values(), *search.request.units)
-    named = words.role_of(name) in ("compute", "error", "step", "tokens", "parameters", "epochs", "samples")
-    return column.with_commas and (asked or named or name in (query.compute or ""))
-
-
-def _number_format(search: LogSearch, column: Column, file: str) -> None:
+def _number_format(search: LogSearch, column: Column, file: str, commas: bool) -> None:
     if "commas" in search.reported:
         return
     search.reported.add("commas")
+    at, said = search.request.at("numbers", "paths"), f"`{column.name}` in `{file}` holds"
+    if not commas:
+        dotted = next(text for text in column.values if "." in text)
+        search.report.error(
+            "number-format",
+            f"{said} `{dotted}`, whose dots may stand between thousands",
+            at,
+            "how its numbers are written is not known",
+            help=search.request.advice(
+                ("numbers", "write `{}: decimal_comma` if they do"),
+                ("numbers", "`{}: plain` if they are decimal points"),
+            ),
+        )
+        return
     fitting = notations(column.commas)
-    example = f"`{column.commas[0]}`"
     search.report.error(
         "number-format",
-        f"`{column.name}` in `{file}` holds {example}, which is not a number as this file reads them",
-        search.request.at("numbers", "paths"),
+        f"{said} `{column.commas[0]}`, which is not a number as this file reads them",
+        at,
         "its numbers have commas",
         help=search.request.advice(("numbers", " or ".join(f"`{{}}: {one}`" for one in fitting))) if fitting else None,
     )

@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 
 from shapeflow.base.shapes import Shape
+from shapeflow.laws.logs.conventions import Ratio
 from shapeflow.laws.logs.kept import MOST, Halved, KeptPoints
 from shapeflow.laws.logs.points import Floats, Point, thin
 from shapeflow.laws.logs.readers import number
@@ -19,6 +20,7 @@ from shapeflow.laws.logs.restarts import FEW as FEW_FALLS
 from shapeflow.laws.logs.restarts import began_again, per_step
 from shapeflow.laws.logs.rows import Rows
 from shapeflow.laws.logs.schedule import diverged, fall, learning_rate
+from shapeflow.laws.logs.series import Product
 from shapeflow.laws.logs.usable import unusable
 
 FEW = 32
@@ -438,6 +440,12 @@ class Logs:
     """Name of a file -> the columns that may be the error, the one that was read first."""
     error: str | None = None
     """The error column of all files, or the template of such columns. None: there are only run folders."""
+    ratios: list[Ratio] = attrs.field(factory=list)
+    """The compute of the logs that also state parameters and tokens, over 6 N D."""
+    schedules: dict[str, str] = attrs.field(factory=dict)
+    """Column of no known name that falls as a learning rate does -> a file that has it, and no known learning rate."""
+    compared: tuple[Product, str] | None = None
+    """The columns of compute of the first of them, and 6 N D as a product of columns."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)
     """Shape in the logs that is not a candidate -> number of its rows."""
 

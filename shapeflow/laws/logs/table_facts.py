@@ -11,7 +11,7 @@ from shapeflow.laws.logs.batches import Amount, per_step
 from shapeflow.laws.logs.epochs import Epoch
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, Found
-from shapeflow.laws.logs.finding.roles import SPEED, STILL, Roles, roles_of
+from shapeflow.laws.logs.finding.roles import LAGS, SPEED, STILL, Roles, roles_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
 from shapeflow.laws.logs.finding.values import counts_up, is_rate
 from shapeflow.laws.logs.finding.words import plain
@@ -45,11 +45,18 @@ class TableFacts:
         amount all along a run, as that of a step."""
         column = self.columns.get(name)
         zero = column is not None and column.high <= 0
-        return not zero and not (self.stepped and self.roles.of.get(name, Found()).why == STILL)
+        why = self.roles.of.get(name, Found()).why
+        return not zero and why != LAGS and not (self.stepped and why == STILL)
 
-    def speed_in(self, columns: Sequence[str]) -> str | None:
-        """Return the first of these columns that is FLOPs per second by its values; else None."""
-        return next((name for name in columns if self.roles.of.get(name, Found()).why == SPEED), None)
+    def speed_in(self, columns: Sequence[str], settled: bool) -> str | None:
+        """Return the first of these columns that is FLOPs per second by its values; else None. `settled`: whether a
+        number says that it is an amount, where values leave that open."""
+        whys = (SPEED,) if settled else (SPEED, LAGS)
+        return next((name for name in columns if self.roles.of.get(name, Found()).why in whys), None)
+
+    def lagging(self) -> str | None:
+        """Return a column that is named like compute, and may be FLOPs per second; else None."""
+        return next((name for name, one in self.roles.of.items() if one.why == LAGS), None)
 
     def is_rate(self, amount: Callable[[Row], float | str], keys: Sequence[str]) -> bool:
         """Whether an amount does not accumulate along the runs of the first rows. `keys`: columns that separate the

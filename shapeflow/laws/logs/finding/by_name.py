@@ -57,20 +57,26 @@ def named(columns: Mapping[str, Column], rows: Sequence[Row], axes: AxisWords) -
 
 def _letters(columns: Mapping[str, Column], rows: Sequence[Row]) -> dict[str, Found]:
     """The letters of papers on scaling laws: C = 6 N D, or N and one of the others, of the size that they have."""
-    if {"C", "N", "D"} <= set(columns) and is_product(rows, "C", "N", "D"):
+    named = {letter[0]: name for name in columns if (letter := words.letter_of(name)) is not None}
+    if {"C", "N", "D"} <= set(named) and is_product(rows, *((named[one], words.count_of(named[one])) for one in "CND")):
         return {
-            "C": Found("compute", "it is 6 N D", "certain"),
-            "N": Found("parameters", "C is 6 N D", "certain"),
-            "D": Found("tokens", "C is 6 N D", "certain"),
+            named["C"]: Found("compute", "it is 6 N D", "certain"),
+            named["N"]: Found("parameters", "C is 6 N D", "certain"),
+            named["D"]: Found("tokens", "C is 6 N D", "certain"),
         }
     fits = letters_in(columns)
-    return fits if "N" in fits and len(fits) > 1 else {}
+    others = len(fits) > 1 or any(words.role_of(name) in ("tokens", "compute") for name in columns)
+    return fits if named.get("N") in fits and others else {}
 
 
 def letters_in(columns: Mapping[str, Column]) -> dict[str, Found]:
     """The letters of papers on scaling laws whose values are of the size of what they stand for."""
-    fits = [name for name, (_, least) in LETTERS.items() if name in columns and columns[name].high >= least]
-    return {name: Found(LETTERS[name][0], "the letter of papers on scaling laws", "guess") for name in fits}
+    found: dict[str, Found] = {}
+    for name, column in columns.items():
+        letter = words.letter_of(name)
+        if letter is not None and column.high * letter[1] >= LETTERS[letter[0]][1]:
+            found[name] = Found(LETTERS[letter[0]][0], "the letter of papers on scaling laws", "guess")
+    return found
 
 
 def _one(column: Column, rows: Sequence[Row], keys: Sequence[str], axes: AxisWords) -> Found | None:

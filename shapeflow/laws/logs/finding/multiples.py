@@ -10,7 +10,8 @@ PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e
 _LETTERS = {"k": 1e3, "m": 1e6, "b": 1e9, "bn": 1e9, "mn": 1e6, "t": 1e12}
 """Letters of a multiple next to what is counted: `tokens_b`."""
 _WORDS = {
-    "thousand": 1e3, "million": 1e6, "mio": 1e6, "billion": 1e9, "trillion": 1e12, "quadrillion": 1e15,
+    "thousand": 1e3, "million": 1e6, "mio": 1e6, "mil": 1e6, "billion": 1e9, "bil": 1e9, "trillion": 1e12,
+    "quadrillion": 1e15,
     "kilo": 1e3, "mega": 1e6, "giga": 1e9, "tera": 1e12, "peta": 1e15, "exa": 1e18, "zetta": 1e21,
 }  # fmt: skip
 """Words of a multiple, anywhere in the name of an amount, in the singular."""
@@ -44,6 +45,17 @@ def multiple_of(
         if at == 1 and known[0] in ahead:
             return letters[known[0]]
     return 1.0
+
+
+def multiple(text: str) -> float:
+    """Return the multiple that a text states: `M`, `bn`, `EF`, `1e18 FLOPs`; 1 for none, and for what is not known."""
+    low = text.lower().strip()
+    if (stated := power_of(low)) != 1:
+        return stated
+    letters = {**{letter: value for letter, value in PREFIXES.items() if letter}, **_LETTERS}
+    bare = low.split(" ")[0].removesuffix("flops").removesuffix("flop")
+    known = letters.get(bare, letters.get(bare.removesuffix("f"), 1.0)) if bare else 1.0
+    return _WORDS.get(bare.removesuffix("s"), known)
 
 
 def power_of(name: str) -> float:

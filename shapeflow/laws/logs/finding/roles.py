@@ -9,11 +9,21 @@ import attrs
 
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
-from shapeflow.laws.logs.finding.by_name import FILE, RISES, RUNS, UNSTATED, Found, named
+from shapeflow.laws.logs.finding.by_name import FILE, MAY_BE_RATE, RISES, RUNS, UNSTATED, Found, named
 from shapeflow.laws.logs.finding.doubts import LOGGED, Doubt, doubt_of, overall_of
 from shapeflow.laws.logs.finding.grouping import differs_of, kinds_of, runs_of, split_of, varied_of, where_of
 from shapeflow.laws.logs.finding.summary import Column
-from shapeflow.laws.logs.finding.values import counts_up, falls_along, groups, grows, hardly_grows, numbers_of, varies
+from shapeflow.laws.logs.finding.values import (
+    anneals,
+    counts_up,
+    falls_along,
+    groups,
+    grows,
+    hardly_grows,
+    lags,
+    numbers_of,
+    varies,
+)
 from shapeflow.laws.logs.finding.words import Role
 from shapeflow.laws.logs.readers import Row, number, same
 from shapeflow.laws.logs.readers.wandb import OF_RUNS
@@ -32,6 +42,7 @@ LEAST_PARAMETERS = 1000.0
 CREATED = "Created"
 STILL = "named like compute, but it does not grow along a run"
 SPEED = "named like compute, but it hardly grows along runs: FLOPs per second"
+LAGS = "named like compute, but it rises by far less than the run goes on: FLOPs per second, or begun before the run"
 AGGREGATED = {
     "raw",
     "best",
@@ -71,6 +82,8 @@ class Roles:
     counters: tuple[str, ...] = ()
     """Columns that rise along the runs and whose names do not say what they count."""
     rate: str | None = None
+    schedules: tuple[str, ...] = ()
+    """Without a learning rate: columns of no known name that fall as one does."""
     runs: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
     """The columns for the setting `run`, if the usual columns do not separate runs."""
@@ -125,7 +138,9 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         step = None
     usual = tuple(name for name in RUNS if name in columns)
     runs, run = ((each,), ()) if each else runs_of(columns, taken, axes, along, by_role.get("run", ()), of)
-    of.update((name, Found("run", "it separates the runs")) for name in runs if name not in (*usual, each))
+    # A number of parameters that tells runs apart is still the size of their models.
+    apart = [name for name in runs if name not in (*usual, each) and of.get(name, Found()).role != "parameters"]
+    of.update((name, Found("run", "it separates the runs")) for name in apart)
     keys = [FILE, *axes.values(), *runs]
     compute, flops = _compute(taken, of, by_role, None if each else along, along, [FILE] if each else keys)
     of.update((name, Found()) for name in set(by_role.get("axis", ())) - set(axes.values()))
@@ -135,9 +150,14 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
     rivals = [name for name in by_role.get("step", ()) if name not in (step, LOGGED) and of[name].role == "step"]
     progress = {role: _progress(taken, by_role.get(role, ()), within) for role in ("epochs", "tokens", "samples")}
     differs = differs_of(columns, taken, axes, runs, of)
+    rate = _rate(taken, of, by_role.get("learning rate", ()), keys)
+    schedules = () if rate or each else _schedules(columns, taken, of, along, keys)
+    if (likely := next((name for name in schedules if words.could_be_learning_rate(name)), None)) is not None:
+        of[likely] = Found("learning rate", "its name and its values, which fall as those of a schedule do", "guess")
+        rate, schedules = likely, ()
     # Columns that separate runs, and are not the names of runs.
-    apart = [name for name in run if name not in by_role.get("run", ()) and not words.is_learning_rate(name)]
-    unshaped = () if each else _unshaped(columns, axes, [*differs, *apart], of)
+    unnamed = [name for name in run if name not in by_role.get("run", ()) and not words.is_learning_rate(name)]
+    unshaped = () if each else _unshaped(columns, axes, [*differs, *unnamed], of)
     return Roles(
         compute=compute,
         flops=flops,
@@ -148,7 +168,8 @@ def roles_of(columns: Mapping[str, Column], rows: Sequence[Row], words_of_axes: 
         tokens=progress["tokens"],
         samples=progress["samples"],
         counters=() if each else tuple(name for name in counters if not of[name].role),
-        rate=_rate(taken, of, by_role.get("learning rate", ()), keys),
+        rate=rate,
+        schedules=schedules,
         runs=runs,
         run=run,
         ends=each is not None,
@@ -256,6 +277,16 @@ def _rate(rows: Sequence[Row], of: dict[str, Found], found: Sequence[str], keys:
     return next(iter([*moving, *(name for name in RATE if name in found), *still]), None)
 
 
+def _schedules(
+    columns: Mapping[str, Column], rows: Sequence[Row], of: Mapping[str, Found], along: str | None, keys: Sequence[str]
+) -> tuple[str, ...]:
+    """Columns that fall along runs as a learning rate does, and that nothing else is known of."""
+    found = [name for name, one in columns.items() if one.numeric and 0 <= one.low < one.high <= MAY_BE_RATE]
+    unknown = [name for name in found if not of.get(name, Found()).role and words.may_be_error(name)]
+    unknown += [name for name in found if words.could_be_learning_rate(name) and name not in unknown]
+    return tuple(name for name in unknown if not words.is_error(name) and anneals(rows, name, along, keys))
+
+
 def _compute(
     rows: Sequence[Row],
     of: dict[str, Found],
@@ -271,12 +302,16 @@ def _compute(
             of[name] = Found("rate", SPEED)
             continue
         if grows(rows, name, step, keys):
+            if step is not None and lags(rows, name, step, keys):
+                of[name] = Found("", LAGS)
+                continue
             flops = words.flops_of(name) or 1.0
             if flops != 1:
                 of[name] = Found("compute", f"its name; one unit is {flops:g} FLOPs")
             return (name,), flops
         of[name] = Found("", STILL)
-    if not of.get("C", Found()).role and _is_flops(rows, keys):
+    slow = step is not None and lags(rows, "C", step, keys)
+    if not of.get("C", Found()).role and _is_flops(rows, keys) and not slow:
         of["C"] = Found("compute", f"numbers above {LEAST_FLOPS:g} that rise along the runs", "guess")
         return ("C",), 1.0
     size = size_of(by_role.get("parameters", ()), rows)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shapeflow.laws.logs.readers import Block, Piece, Unreadable, number
 from shapeflow.laws.logs.readers.block import DISTINCT, Numbers, Texts
-from shapeflow.laws.logs.readers.numerals import has_comma
+from shapeflow.laws.logs.readers.numerals import has_comma, has_dots
 
 COUNTED = DISTINCT
 """The number of distinct values that are counted per column if there are few columns."""
@@ -113,6 +113,11 @@ class Column:
     def with_commas(self) -> bool:
         """Whether it contains numbers with commas, and hardly any plain text."""
         return len(self.commas) > 0.5 * min(self.texts, COMMAS) > 0
+
+    @property
+    def with_dots(self) -> bool:
+        """Whether it contains whole numbers with dots, which may stand between thousands."""
+        return has_dots(self.values)
 
     @property
     def few(self) -> bool:

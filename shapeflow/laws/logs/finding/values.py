@@ -15,6 +15,10 @@ FEWEST = 5
 """Fewest steps from one value to the next that show whether a column accumulates."""
 RESTARTS = 0.1
 """What accumulates falls in at most this share of them: where a run that was resumed repeats itself."""
+ANNEALED = 0.3
+"""A learning rate that falls ends at this share of its peak or below."""
+FURTHER = 8.0
+"""Growth of the progress of a run that shows whether an amount grows with it."""
 SPAN = 2.0
 """Where no column orders the rows, what varies by less than this factor within runs and falls is not an amount."""
 
@@ -88,6 +92,18 @@ def is_rate(rows: Sequence[Row], amount: Callable[[Row], float | str], step: str
     return count >= FEWEST and (falls > RESTARTS * count or (step is not None and order[None] == count))
 
 
+def lags(rows: Sequence[Row], name: str, along: str, keys: Sequence[str]) -> bool:
+    """Whether a column rises by far less than in proportion to the progress in all long runs: as a rate does that rises
+    slowly, or an amount that did not begin with the run. `along`: the column of progress."""
+    spans: list[tuple[float, float]] = []
+    for each in groups(rows, keys):
+        values = [value for value in numbers_of(each, name) if value > 0]
+        places = [at for at in numbers_of(each, along) if at > 0]
+        if len(values) >= FEWEST and len(places) > 1 and max(places) >= FURTHER * min(places):
+            spans.append((max(values) / min(values), max(places) / min(places)))
+    return bool(spans) and all(span < math.sqrt(gone) for span, gone in spans)
+
+
 def hardly_grows(rows: Sequence[Row], name: str, along: str | None, keys: Sequence[str]) -> bool:
     """Whether a column stays within a factor of `SPAN` in all long runs although their progress does not, as a rate
     does that rises slowly. `along`: the column of progress; without one, the number of rows is the progress."""
@@ -100,13 +116,32 @@ def hardly_grows(rows: Sequence[Row], name: str, along: str | None, keys: Sequen
     return bool(spans) and all(span < SPAN and gone > SPAN * span for span, gone in spans)
 
 
-def is_product(rows: Sequence[Row], c: str, n: str, d: str) -> bool:
-    """Whether c = 6 n d in nearly all rows."""
+def anneals(rows: Sequence[Row], name: str, along: str | None, keys: Sequence[str]) -> bool:
+    """Whether a column behaves as a learning rate that falls: in most long runs it is never below 0, rises at most once
+    and then falls smoothly to a small share of its peak. `along`: the column of progress; without one, rows are in
+    order."""
+    order = (
+        sorted(rows, key=lambda row: at if isinstance(at := number(row.get(along)), float) else 0.0) if along else rows
+    )
+    long = [values for each in groups(order, keys) if len(values := numbers_of(each, name)) >= MANY]
+    return sum(map(_falls_smoothly, long)) > 0.5 * len(long) > 0
+
+
+def _falls_smoothly(values: Sequence[float]) -> bool:
+    peak = max(values)
+    top = values.index(peak)
+    rises = all(before <= after for before, after in pairwise(values[: top + 1]))
+    falls = all(before >= after for before, after in pairwise(values[top:]))
+    return rises and falls and min(values) >= 0 and values[-1] <= ANNEALED * peak and len(set(values[top:])) >= FEWEST
+
+
+def is_product(rows: Sequence[Row], c: tuple[str, float], n: tuple[str, float], d: tuple[str, float]) -> bool:
+    """Whether c = 6 n d in nearly all rows. Each is a column and the number that a unit of it stands for."""
     close = 0
     for row in rows:
-        values = [number(row.get(name)) for name in (c, n, d)]
+        values = [number(row.get(name)) for name, _ in (c, n, d)]
         if all(isinstance(value, float) and value > 0 for value in values):
-            total, size, data = (float(value) for value in values)
+            total, size, data = (float(value) * each for value, (_, each) in zip(values, (c, n, d), strict=True))
             close += abs(total / (6 * size * data) - 1) < 0.05
     return close > 0.9 * len(rows) > 0
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from shapeflow.laws.logs.finding.multiples import PREFIXES, of_data, of_flops
+from shapeflow.laws.logs.finding.multiples import PREFIXES, multiple, of_data, of_flops
 
 Role = Literal[
     "compute", "error", "step", "epochs", "samples", "run", "axis", "learning rate", "parameters", "tokens", "accuracy",
@@ -30,6 +30,10 @@ _DAYS = re.compile(
 )
 """Petaflop/s-days, the unit of compute of some papers: `pf_days`."""
 DAY = 86400.0
+_POWER_END = re.compile(r"_(?:x_?)?(?:1e_?|10_|e_?)\d+$")
+_LETTER = re.compile(r"([NDC])(?:_([A-Za-z]{1,2}|(?:1e|e|10\^)\+?\d+)| ?[(\[]([^)\]]{1,12})[)\]]| x ?(\S+))?")
+LEAST_MULTIPLE = 1e9
+"""A letter `C` with a multiple of this or more counts FLOPs."""
 _LOGARITHM = re.compile(r"(?:^|_)(?:log(?:2|10|e)?|ln|lg)(?:_|$)")
 _ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "bpc", "xent", "crossentropy"}
 _DERIVED = {
@@ -61,7 +65,8 @@ _SAMPLES = {
     "sample", "samples", "example", "examples", "image", "images", "img", "imgs", "sequence", "sequences", "seq",
     "seqs",
 }  # fmt: skip
-_DATA = {"token", "tokens", "param", "params", "nparams", "parameter", "parameters"}
+_TOKENS = {"token", "tokens", "tok", "toks", "ntok", "ntoks", "ntokens"}
+_DATA = {*_TOKENS, "param", "params", "nparams", "parameter", "parameters"}
 _NOT_SPENT = {
     "remaining", "left", "togo", "padded", "padding", "pad", "ignored", "masked", "dropped", "skipped", "saved",
     "wasted", "unique", "vocab", "generated", "prompt", "completion", "special",
@@ -87,6 +92,12 @@ _RATE_WORDS = {"lr", "lrm", "lrs", "lrate", "learnrate"}
 _MAY_BE_RATE = {
     ("eta",), ("step", "size"), ("stepsize",), ("alpha",), ("opt", "rate"), ("optim", "rate"), ("schedule",),
     ("scheduler",), ("sched",), ("annealing",), ("anneal",), ("decay", "factor"), ("decay", "mult"),
+}  # fmt: skip
+_COULD_BE_RATE = {("eta",), ("rate",), ("alpha",), ("gamma",), ("decay",), ("step",), ("size",), ("factor",), ("mult",)}
+"""Names of a learning rate, or of much else: only a column that falls as one does is one."""
+_OF_NOW = {
+    "t", "now", "cur", "current", "curr", "last", "train", "training", "opt", "optim", "optimizer", "optimiser", "adam",
+    "adamw", "sgd", "muon", "group", "pg", "g", "n", "k", "i", "it", "effective", "eff", "global",
 }  # fmt: skip
 _SCHEDULES = {"schedule", "scheduler", "sched", "anneal", "annealing", "cosine", "warmup"}
 _FACTORS = {
@@ -176,6 +187,11 @@ def may_be_learning_rate(name: str) -> bool:
     return factor or at_step or parts in _MAY_BE_RATE or parts[-2:] in _MAY_BE_RATE
 
 
+def could_be_learning_rate(name: str) -> bool:
+    """Whether a column of this name is a learning rate if its values fall as one does: `eta_t`, `rate`, `alpha_t`."""
+    return tuple(part for part in words(name) if part not in _OF_NOW) in _COULD_BE_RATE
+
+
 def is_setting(name: str) -> bool:
     """Whether a name is that of a setting of the run, such as `peak_lr` or `total_steps`."""
     return _has(name, _SETTING)
@@ -186,11 +202,22 @@ def flops_of(name: str) -> float | None:
     known by their values only."""
     if _DAYS.search(name.lower()):
         return 1e15 * DAY
-    found = _BARE_FLOPS.fullmatch(plain(name)) or _WORD_FLOPS.search(plain(name))
+    letter = letter_of(name)
+    if letter is not None and letter[0] == "C" and letter[1] >= LEAST_MULTIPLE:
+        return letter[1]
+    # `compute_e18`
+    bare = _POWER_END.sub("", plain(name))
+    found = _BARE_FLOPS.fullmatch(bare) or _WORD_FLOPS.search(plain(name))
     if found is None or _has(name, {"forward", "fwd", "inference"}) or is_rate_of(name) or is_apart(name):
         return None
     known = [part for part in words(name) if part not in _AMOUNT | _SO_FAR]
     return PREFIXES[found[1][:1]] * (2.0 if found[2].startswith("mac") else 1.0) * of_flops(name, known)
+
+
+def letter_of(name: str) -> tuple[str, float] | None:
+    """The letter of papers on scaling laws in a name, and its multiple: `N`, `D (B)`, `C_1e18`; None for others."""
+    found = _LETTER.fullmatch(name.strip())
+    return None if found is None else (found[1], multiple(found[2] or found[3] or found[4] or ""))
 
 
 def may_be_flops_per_second(name: str) -> bool:
@@ -201,6 +228,8 @@ def may_be_flops_per_second(name: str) -> bool:
 
 def count_of(name: str) -> float:
     """The number that one unit of a column of tokens, samples or parameters stands for: 1e9 for `tokens_b`."""
+    if (letter := letter_of(name)) is not None:
+        return letter[1]
     # `tokens_seen_k`
     known = [part for part in words(name) if part not in _AMOUNT | _SO_FAR]
     joined = [PREFIXES[part[0]] if part[0] != "b" else 1e9 for part in known if _is_multiple(part)]
@@ -226,7 +255,7 @@ def _is_multiple(word: str) -> bool:
 def is_tokens(name: str) -> bool:
     """Whether this counts tokens: `tokens`, `consumed tokens`, `time/token`, `throughput/total_tokens`."""
     joined = any(part.endswith("tokens") and _is_multiple(part) for part in words(name))
-    return (_has(name, {"tokens", "token"}) or joined) and not is_rate_of(name) and not is_apart(name)
+    return (_has(name, _TOKENS) or joined) and not is_rate_of(name) and not is_apart(name)
 
 
 def is_samples(name: str) -> bool:

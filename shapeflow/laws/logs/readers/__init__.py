@@ -21,6 +21,7 @@ from shapeflow.laws.logs.readers import (
     mlflow,
     nested,
     parquet,
+    plain_text,
     tensorboard,
     text_log,
     trainer_state,
@@ -60,12 +61,13 @@ class Format:
 
 CSV = Format("CSV", delimited.rows, uniform=True, pieces=delimited.pieces)
 TSV = Format("TSV", delimited.rows, uniform=True, pieces=delimited.pieces)
-JSON_LINES = Format("JSON lines", json_lines.rows)
+JSON_LINES = Format("JSON lines", json_lines.rows, pieces=json_lines.pieces)
 JSON = Format("JSON", document.rows)
 TRAINER_STATE = Format("Hugging Face trainer state", trainer_state.rows)
 PARQUET = Format("parquet", parquet.rows, uniform=True)
 TENSORBOARD = Format("TensorBoard events", tensorboard.rows)
 TEXT = Format("text", text_log.rows)
+PLAIN = Format("text", plain_text.rows)
 MLFLOW = Format("MLflow metric", mlflow.rows)
 OTHER = Format("table", delimited.rows, uniform=True, pieces=delimited.pieces)
 SEPARATED = {",": CSV, "\t": TSV}
@@ -85,18 +87,31 @@ def open_log(path: Path, numerals: Numerals = "plain", whole: bool = False) -> L
             head = file.read(HEAD)
             found = _format(head, path)
             # The log of a script that prints itself begins with its source. Lines of measurements may be even, too.
-            table = _even(head) and not text_log.looks_so(head.lstrip().partition(b"\n")[0])
-            if found in (CSV, TSV, OTHER) and not table and text_log.looks_so(head + file.read(FURTHER)):
-                found = TEXT
+            if (found in (CSV, TSV, OTHER) and not _is_table(head)) or head.lstrip().startswith(b"{'"):
+                found = _text(head + file.read(FURTHER)) or found
     except OSError as error:
         raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
     rows = json_lines.objects if whole and found is JSON_LINES else found.rows
-    log = Log(path, found.name, rows, found.uniform, numerals, found.pieces)
+    pieces = None if rows is json_lines.objects else found.pieces
+    log = Log(path, found.name, rows, found.uniform, numerals, pieces)
     if found is TENSORBOARD:
         log.run_folder = path.parent
     elif found is MLFLOW and (metrics := mlflow.folder_of(path)) is not None:
         log.run_folder = metrics.parent
     return log
+
+
+def _is_table(head: bytes) -> bool:
+    """Return whether the first lines are those of a table, and not of measurements that are as even."""
+    lines = head.lstrip().splitlines()[: 2 * EVEN]
+    return _even(head) and not text_log.looks_so(lines[0]) and not plain_text.looks_so(b"\n".join(lines))
+
+
+def _text(head: bytes) -> Format | None:
+    """Return the format of lines of text; None if they hold no measurements."""
+    if text_log.looks_so(head):
+        return TEXT
+    return PLAIN if plain_text.looks_so(head) else None
 
 
 def _is_text(name: str) -> bool:

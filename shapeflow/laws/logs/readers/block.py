@@ -51,11 +51,13 @@ class Block:
     """Number of rows."""
     cells: Mapping[str, Numbers | Texts]
     """Column -> its cells, for the columns that are wanted, in the order of the header."""
+    names: tuple[str, ...] = ()
+    """All columns of the rows, wanted or not, where rows may have different ones."""
 
     def given(self, values: Mapping[str, str]) -> Block:
         """Return the block with columns that have one value in all rows."""
         same = {name: Texts((value,), np.zeros(self.count, np.int32)) for name, value in values.items()}
-        return Block(self.count, {**self.cells, **same})
+        return Block(self.count, {**self.cells, **same}, self.names)
 
     def numbers(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
         """Return the number in each cell of a column, and the kind of each cell. A column that is not there is blank.
@@ -92,7 +94,7 @@ class Block:
             else Texts(cells.distinct, cells.codes[rows])
             for name, cells in self.cells.items()
         }
-        return Block(len(rows), kept)
+        return Block(len(rows), kept, self.names)
 
     def groups(
         self, names: Sequence[str], key: Callable[[tuple[str, ...]], Hashable]

@@ -67,12 +67,12 @@ class Lines:
             self._file.seek(self.at)
         return self._complete
 
-    def ahead(self) -> bytes:
+    def ahead(self, small: bool = False) -> bytes:
         """Return the next lines that have line ends, `FIRST` or `BLOCK` bytes of them or a little more. Empty at the
-        end of the file, and before a line that is too long."""
+        end of the file, and before a line that is too long. `small`: whether to return no more than `FIRST`."""
         if self._file is None or self._file.closed:
             return b""
-        data = self._file.read(BLOCK if self.at >= FIRST else FIRST)
+        data = self._file.read(BLOCK if self.at >= FIRST and not small else FIRST)
         if not data.endswith(b"\n"):
             data += self._file.readline(LONGEST)
         self._file.seek(self.at)

@@ -20,6 +20,7 @@ Piece = Row | Block
 
 COLUMNS, LETTERS = 100_000, 8 << 20
 """Maximum number of columns of a log, and maximum total length of their names."""
+NOTHING = Wanted(frozenset(), frozenset())
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
 
 
@@ -107,9 +108,10 @@ class Log:
         or only the first row if all rows have the same columns. Raises Unreadable."""
         found: dict[str, None] = {}
         letters = 0
-        for row in self.rows():
-            letters += sum(len(name) for name in row if name not in found)
-            found.update(dict.fromkeys(row))
+        for piece in self.rows() if self.uniform else self.pieces(NOTHING):
+            names = (piece.names or tuple(piece.cells)) if isinstance(piece, Block) else tuple(piece)
+            letters += sum(len(name) for name in names if name not in found)
+            found.update(dict.fromkeys(names))
             if len(found) > COLUMNS or letters > LETTERS:
                 raise Unreadable(f"it has more than {COLUMNS} columns, or names of them too long")
             if self.uniform:

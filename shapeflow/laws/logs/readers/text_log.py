@@ -13,11 +13,15 @@ from typing import Any
 
 import attrs
 
+from shapeflow.laws.logs.readers.cells import number
 from shapeflow.laws.logs.readers.ends import Ends
 from shapeflow.laws.logs.readers.lines import Lines
 from shapeflow.laws.logs.readers.log import Log, Row
+from shapeflow.laws.logs.readers.numerals import plain_of
 
-_NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf"
+_NUMBER = r"[-+]?(?:\d+(?:[.,]\d+)*\.?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf"
+"""A number, also with a decimal comma or marks between thousands: what they mean is for the reader of rows to ask."""
+_WHOLE = r"\d+(?:[.,]\d{3})*"
 _BARS = re.compile(rf"(?:^|[|,])\s*(?P<key>[A-Za-z][^|:=,]*?)\s*[:=]?\s*(?P<value>{_NUMBER})(?=[\s%|,(]|[a-z]|$)")
 _COLONS = re.compile(rf"(?P<key>[A-Za-z_][\w/.@-]*)\s?[:=]\s*(?P<value>{_NUMBER})(?![\w.]*/)")
 _QUOTED = re.compile(rf"'(?P<key>[^']+)': '?(?P<value>{_NUMBER})'?(?=[,}}\s])")
@@ -44,6 +48,8 @@ class Dialect:
     """Matches lines that are about held-out data, although the names of their pairs do not say so."""
     each: re.Pattern[str] | None = None
     """Matches a line before the measurements that states the tokens of a step, group `tokens`."""
+    thousands: re.Pattern[str] | None = None
+    """Names of the numbers that the trainer writes with commas between thousands."""
     base_two: bool = False
     """Whether its losses are in bits. They are read in nats."""
 
@@ -62,14 +68,19 @@ class Dialect:
     def pairs_of(self, text: str) -> dict[str, str]:
         found = self.pairs.finditer(text.strip())
         named = ((self.short.get(key := one["key"].strip().strip("'\""), key), one["value"]) for one in found)
-        found_all = {key: value.replace(",", "") for key, value in named if key}
+        found_all = {key: self._number(key, value) for key, value in named if key}
         if self.base_two:
             found_all.update((key, _in_nats(value)) for key, value in found_all.items() if key.endswith("loss"))
         return found_all
 
+    def _number(self, key: str, value: str) -> str:
+        marked = self.thousands is not None and self.thousands.fullmatch(key) is not None
+        return plain_of(value, "thousands_comma") if marked else value
+
 
 def _in_nats(bits: str) -> str:
-    return repr(float(bits) * math.log(2))
+    value = number(bits)
+    return repr(value * math.log(2)) if isinstance(value, float) else bits
 
 
 _HINT = re.compile(r"[Ss]tep|[Ii]ter|[Bb]atch|[Ee]poch|[Ll]oss|s:\d")
@@ -77,41 +88,46 @@ _HINT = re.compile(r"[Ss]tep|[Ii]ter|[Bb]atch|[Ee]poch|[Ll]oss|s:\d")
 DIALECTS = (
     Dialect(
         "llm.c",
-        re.compile(r"^s:(?P<step>\d+)(?= (?:trl|tel|eval):)"),
+        re.compile(rf"^s:(?P<step>{_WHOLE})(?= (?:trl|tel|eval):)"),
         short={"trl": "train_loss", "tel": "val_loss", "eval": "hellaswag_accuracy"},
     ),
     Dialect("modded-nanogpt", re.compile(r"^step:(?P<step>\d+)/\d+(?= )")),
     Dialect(
         "nanoGPT",
-        re.compile(r"^(?:step|iter) +(?P<step>\d+)(?:/\d+)?: (?=(?:train )?loss )"),
+        re.compile(rf"^(?:step|iter) +(?P<step>{_WHOLE})(?:/{_WHOLE})?: (?=(?:train )?loss )"),
         re.compile(rf"(?:^|, )(?P<key>[a-z][a-z ]*?) (?P<value>{_NUMBER})"),
         each=re.compile(r"^tokens per iteration will be: (?P<tokens>[\d,]+)$"),
     ),
     Dialect(
         "Megatron",
-        re.compile(r"(?:^|\s|\])\s*(?:validation loss at )?iteration\s+(?P<step>\d+)\s*(?:/\s*\d+\s*)?(?=\|)"),
+        re.compile(
+            rf"(?:^|\s|\])\s*(?:validation loss at )?iteration\s+(?P<step>{_WHOLE})\s*(?:/\s*{_WHOLE}\s*)?(?=\|)"
+        ),
         _BARS,
         held_out=re.compile(r"validation loss at"),
     ),
-    Dialect("torchtune", re.compile(r"^Step (?P<step>\d+) \| (?=\w+:[-+.\d])")),
+    Dialect("torchtune", re.compile(rf"^Step (?P<step>{_WHOLE}) \| (?=\w+:[-+.\d])")),
     Dialect(
         "nanochat, llm.c",
-        re.compile(r"^(?:[Ss]tep:?)\s+(?P<step>\d+)\s*(?:/\s*\d+\s*)?(?:\([\d.]+%\)\s*)?(?=\|)"),
+        re.compile(rf"^(?:[Ss]tep:?)\s+(?P<step>{_WHOLE})\s*(?:/\s*{_WHOLE}\s*)?(?:\([\d.]+%\)\s*)?(?=\|)"),
         _BARS,
+        thousands=re.compile(r"tok/sec"),
         each=re.compile(
             r"^(?:[Tt]otal (?:desired )?batch size:? |batch_size B=.* total_batch_size=)(?P<tokens>[\d,]+)(?: =>.*)?$"
         ),
     ),
     Dialect(
         "torchtitan",
-        re.compile(r"\bstep:\s*(?P<step>\d+)\s+(?=(?:\w+/)*\w*loss: )"),
+        re.compile(rf"\bstep:\s*(?P<step>{_WHOLE})\s+(?=(?:\w+/)*\w*loss: )"),
         held_out=re.compile(r"\bvalidate\b"),
+        thousands=re.compile(r"tps"),
     ),
     Dialect(
         "OLMo, Composer",
-        re.compile(r"\[(?:step|batch|iteration)=(?P<step>\d+)(?:/\d+)?\b[^\]]*\]:?\s*$"),
+        re.compile(rf"\[(?:step|batch|iteration)=(?P<step>{_WHOLE})(?:/{_WHOLE})?\b[^\]]*\]:?\s*$"),
         re.compile(rf"^(?:Train |Eval )?(?P<key>[\w/. -]+?)\s?[=:]\s*(?P<value>{_NUMBER})$"),
         block=True,
+        thousands=re.compile(r"throughput/.*"),
     ),
     Dialect(
         "fairseq",
@@ -173,8 +189,9 @@ def _each(line: str) -> Iterator[tuple[str, float]]:
 
 def _count(row: dict[str, Any], each: float, log: Log) -> None:
     """Add the tokens of a row that has a step and no tokens of its own."""
-    if "step" in row and "tokens" not in row:
-        row["tokens"] = f"{int(row['step']) * each:.0f}"
+    step = number(plain_of(row.get("step"), log.numerals))
+    if isinstance(step, float) and "tokens" not in row:
+        row["tokens"] = f"{step * each:.0f}"
         log.made["tokens"] = f"{each:.0f} tokens a step, by a line of the log"
 
 
