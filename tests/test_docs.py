@@ -249,7 +249,7 @@ def drawn(command: str) -> RenderableType:
     ways = {
         "plan": ("the plan", (1.0, 1.1, 1.2)),
         "last": (f"{FIXED['last']}, (context: 256 tokens)", (2.1, 2.2, 2.3)),
-        "random": ("uniform random", (1.3, 1.0, 1.5)),
+        "random": ("uniform random", (1.3, 1.4, 1.5)),
     }
     found = [
         Result(
