@@ -15,6 +15,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.doctor import Table, examine
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fit import Fit
+from shapeflow.laws.fitting.warnings import mixed_units
 from shapeflow.laws.joint.table import Named, read_tables
 from shapeflow.laws.logs.collect import read_logs
 from shapeflow.laws.logs.conventions import Ratio, verdict_of
@@ -56,6 +57,24 @@ def read(paths: str = "a.csv", compute: str | None = None) -> list[Diagnostic]:
     logs = read_logs(Query(paths, compute=compute, run=("width",)), request, report)
     assert logs is None or len(logs.runs) == 3
     return report.diagnostics
+
+
+@pytest.mark.parametrize(("factor", "codes"), [(1.0, []), (1e-4, []), (1e-6, ["mixed-conventions"])])
+def test_runs_in_other_units_are_no_ladder(factor: float, codes: list[str]) -> None:
+    """A file that logs TFLOPs, or its tokens in millions, next to others that do not."""
+    for width in SIZES:
+        scale = factor if width == 256 else 1.0
+        lines = [{"flops": scale * row["flops"], "val_loss": row["val_loss"]} for row in rows(width, 6.0)]
+        trainers.table(Path(f"w{width}.csv"), lines)
+    shapes = tuple(Shape.of({"width": width}) for width in SIZES)
+    request = LawRequest(shapes, {"width": ""}, "loss@own", "flops", ".", {}, {}, setting_names=Fit.setting_names)
+    report = Report()
+    logs = read_logs(Query("w{width}.csv"), request, report)
+    assert logs is not None
+    mixed_units(logs, request, report)
+    assert [one.code for one in report.errors] == codes
+    if codes:
+        assert report.errors[0].notes[0].startswith("`w256.csv` took ")
 
 
 @pytest.mark.parametrize(

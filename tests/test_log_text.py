@@ -117,3 +117,26 @@ def test_text_without_measurements_is_no_log(text: str) -> None:
 )
 def test_dots_between_thousands(cells: list[str], dots: bool) -> None:
     assert has_dots(cells) == dots
+
+
+@pytest.mark.parametrize(
+    "first", ["[INFO] begins", "[rank0]:2025-01-02 03:04:05,678 - root - INFO - Building model", "[   40/4000] begins"]
+)
+def test_a_line_of_text_may_begin_with_a_bracket(first: str) -> None:
+    for width in WIDTHS:
+        lines = (LINES["nanoGPT"].format(step=step, loss=f"{loss(width, step):.4f}") for step in STEPS)
+        Path(f"w{width}.log").write_text("\n".join([first, *lines]) + "\n")
+    report = Report()
+    logs = read_logs(Query("w{width}.log"), request(), report)
+    assert logs is not None, report.diagnostics
+    assert [len(run.points) for run in logs.runs.values()] == [len(STEPS)] * 2
+
+
+def test_steps_that_are_not_whole_count_something_else() -> None:
+    for width in WIDTHS:
+        rows = (f"{step / 1000},{loss(width, step)}" for step in STEPS)
+        Path(f"w{width}.csv").write_text("\n".join(["step_k,val_loss", *rows]) + "\n")
+    report = Report()
+    read_logs(Query("w{width}.csv", step="step_k"), request(), report)
+    assert [one.code for one in report.errors] == ["wrong-counter"]
+    assert "`step_unit: 1000 steps`" in str(report.errors[0].help)

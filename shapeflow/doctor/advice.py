@@ -114,11 +114,12 @@ def _without_compute(roles: Roles, epochs: Sequence[Progress], amounts: Sequence
             "with a model, its FLOPs per step are used (`step_unit` states another length)"
         )
     elif not roles.step and (counted := roles.epochs or roles.samples):
-        unit = "40 steps" if roles.epochs else "1 samples"
+        unit = "40 steps" if roles.epochs else "1024 tokens"
+        images = "" if roles.epochs else ", or `1 samples` for images"
         what = "how many steps an epoch has" if roles.epochs else "what a sample is"
         steps = (
             f"; `{counted}` counts {'epochs' if roles.epochs else 'samples'}, not steps: in a file with a model, say "
-            f'{what}, `step: "{counted}", step_unit: {unit}` (`shapeflow doctor --step-unit` proposes it)'
+            f'{what}, `step: "{counted}", step_unit: {unit}`{images} (`shapeflow doctor --step-unit` proposes it)'
         )
     lack = (
         "active parameters"

@@ -22,7 +22,7 @@ from shapeflow.laws.fitting.from_points import laws_of_points
 from shapeflow.laws.fitting.method import ends_method, ends_summary, method, summary
 from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
 from shapeflow.laws.fitting.unlike import unlike_runs
-from shapeflow.laws.fitting.warnings import doubts, log_doubts
+from shapeflow.laws.fitting.warnings import doubts, log_doubts, mixed_units
 from shapeflow.laws.joint.fit import joint_laws
 from shapeflow.laws.joint.method import joint_method, joint_summary
 from shapeflow.laws.joint.sizes import per_token_of, sizes_of
@@ -156,6 +156,7 @@ class Fit(FittedSource):
         if logs is None:
             return FittedLaws()
         log_doubts(logs, request, report)
+        mixed_units(logs, request, report)
         joint = self.form == "chinchilla"
         selection = Selection(self.drop_warmup, self.points, self.error_below, 1 if joint else LEAST)
         found = gather(logs, request, selection, report)

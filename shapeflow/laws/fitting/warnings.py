@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -12,6 +13,8 @@ from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.runs import Logs, Run
 from shapeflow.laws.logs.usable import faults
 
+APART = 3e4
+"""Runs that are this factor apart in compute, with none between them, are in different units."""
 SMALL = 1e6
 """FLOPs. Any real training run takes more."""
 LOOSE = 0.03
@@ -122,6 +125,22 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
         message = f"the longest run took {spent:.4g} FLOPs, less than any training run"
         help = request.advice(("compute_unit", "state the unit of the compute column: `{}: 1 PFLOPs`"))
         warn("small-compute", message, [], help)
+
+
+def mixed_units(logs: Logs, request: LawRequest, report: Report) -> None:
+    """Report runs whose compute is in another unit than that of others (`mixed-conventions`)."""
+    by_compute = sorted((run for run in logs.runs.values() if run.spent > 0), key=lambda run: run.spent)
+    for less, more in itertools.pairwise(by_compute):
+        if more.spent >= APART * less.spent:
+            report.error(
+                "mixed-conventions",
+                "the compute of these runs is in different units",
+                request.at("paths"),
+                f"no run lies between {less.spent:.3g} and {more.spent:.3g} FLOPs",
+                notes=[f"{run.called} took {run.spent:.4g} FLOPs in all" for run in (less, more)],
+                help="write compute, and what it is computed from, in one unit in all logs",
+            )
+            return
 
 
 def _files(names: Collection[str]) -> str:

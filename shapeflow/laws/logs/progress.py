@@ -7,6 +7,7 @@ from typing import Protocol
 
 from shapeflow.base.units import Amount
 from shapeflow.ir.route import LawRequest, Purpose
+from shapeflow.laws.logs.batches import contexts
 from shapeflow.laws.logs.epochs import Epoch
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.summary import Column
@@ -74,6 +75,16 @@ def progress_of(finder: Finds, table: TableFacts, given: Mapping[str, str], file
     if kind in ("time", "rate") or (kind != "step" and query.step_unit is None):
         counts = f"counts {kind}" if kind in ASK else "is a time" if kind == "time" else "is an amount per time"
         finder.wrong("step", column, file, f"{counts}, not steps", ASK.get(kind))
+        return None
+    if query.step_unit is not None and query.step_unit.dimension == "samples" and contexts(finder.request):
+        # A sample of a text is a window, and nothing says that those of the log are as long as those of the file.
+        why = "`samples` are those of images, and this model learns from text"
+        finder.wrong("step", column, file, why, "write the tokens of a sample: `step_unit: 1024 tokens`")
+        return None
+    found = table.columns.get(column)
+    if kind == "step" and query.step_unit is None and found is not None and not found.whole:
+        help_ = "write how many steps it counts: `step_unit: 1000 steps` for thousands"
+        finder.wrong("step", column, file, "is not a whole number everywhere, so it does not count single steps", help_)
         return None
     return _in_units(query, column, kind, table)
 

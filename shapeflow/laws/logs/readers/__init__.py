@@ -9,6 +9,7 @@ limited, are read as a whole. A file that matches a format only by name must sti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,6 +72,8 @@ PLAIN = Format("text", plain_text.rows)
 MLFLOW = Format("MLflow metric", mlflow.rows)
 OTHER = Format("table", delimited.rows, uniform=True, pieces=delimited.pieces)
 SEPARATED = {",": CSV, "\t": TSV}
+LIST = re.compile(rb"\[\s*(?:[\[{\"\]]|$)")
+"""How a list of JSON values begins that may be measurements. A line of text may begin with `[INFO]` or `[rank0]`."""
 PARTS = (TENSORBOARD.name, MLFLOW.name)
 """Formats in which several files with different columns are the log of one run."""
 
@@ -135,7 +138,7 @@ def _format(head: bytes, path: Path) -> Format:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Unreadable("it is text in UTF-16; save it as UTF-8")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith((b"{", b"[")) and not text_log.looks_so(text.partition(b"\n")[0]):
+    if (text.startswith(b"{") or LIST.match(text)) and not text_log.looks_so(text.partition(b"\n")[0]):
         return _json(text, name)
     first = text.partition(b"\n")[0].decode(errors="replace")
     if mlflow.is_metric(path, first):
