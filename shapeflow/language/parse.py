@@ -39,15 +39,6 @@ def parse(source: Source, report: Report) -> syntax.Document:
     """Parse a text. Returns the valid sentences; errors in the others are reported."""
     most = bound("SHAPEFLOW_MOST_WORDS")
     pieces = skim(source.text, most + 1)
-    if len(pieces) > most:
-        report.error(
-            "syntax",
-            f"the file has more than {most:,} words, numbers and marks",
-            Span(source, pieces[-1].start, pieces[-1].end),
-            "this is one too many",
-            help='set `SHAPEFLOW_MOST_WORDS` to read it, or keep the laws in a table: `laws from table("laws.json")`',
-        )
-        return syntax.Document(source, (), ())
     comments = tuple(
         syntax.Comment(text.rstrip(), span=Span(source, piece.start, piece.start + len(text.rstrip())))
         for piece in pieces
@@ -68,6 +59,15 @@ def parse(source: Source, report: Report) -> syntax.Document:
             Span(source, deep.start, deep.end),
             "too deep",
             help="name an inner value with `let` and use its name here",
+        )
+        return syntax.Document(source, (), comments)
+    if len(pieces) > most:
+        report.error(
+            "syntax",
+            f"the file has more than {most:,} words, numbers and marks",
+            Span(source, pieces[-1].start, pieces[-1].end),
+            "this is one too many",
+            help='set `SHAPEFLOW_MOST_WORDS` to read it, or keep the laws in a table: `laws from table("laws.json")`',
         )
         return syntax.Document(source, (), comments)
     sentences = tuple(_sentences(source, pieces, report))
