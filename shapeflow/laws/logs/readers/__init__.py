@@ -72,7 +72,7 @@ PLAIN = Format("text", plain_text.rows)
 MLFLOW = Format("MLflow metric", mlflow.rows)
 OTHER = Format("table", delimited.rows, uniform=True, pieces=delimited.pieces)
 SEPARATED = {",": CSV, "\t": TSV}
-LIST = re.compile(rb"\[\s*(?:[\[{\"\]]|$)")
+LIST = re.compile(rb"\[\s*(?:[\[{\"\]]|-?\d[\d.eE+-]*\s*,|$)")
 """How a list of JSON values begins that may be measurements. A line of text may begin with `[INFO]` or `[rank0]`."""
 PARTS = (TENSORBOARD.name, MLFLOW.name)
 """Formats in which several files with different columns are the log of one run."""
