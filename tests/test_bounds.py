@@ -84,11 +84,12 @@ OWN = {
 
 
 @pytest.mark.parametrize("text", ["#\n", "modl vit(depth: 2)\n", "let a = 1\n", "1, "])
-def test_a_shape_file_has_a_bounded_number_of_words(text: str) -> None:
+def test_a_shape_file_has_a_bounded_number_of_words(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHAPEFLOW_MOST_WORDS", "5000")
     report = Report()
-    parse(Source("big.shape", text * 60_000), report)
+    parse(Source("big.shape", text * 6_000), report)
     (found,) = report.diagnostics
-    assert found.message == "the file has more than 50,000 words, numbers and marks"
+    assert found.message == "the file has more than 5,000 words, numbers and marks"
 
 
 def test_files_are_opened_in_one_place() -> None:
