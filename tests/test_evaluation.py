@@ -169,6 +169,13 @@ def test_the_number_that_the_note_names_costs_less(tmp_path: Path) -> None:
     assert fewer.evaluate == plan.evaluate
 
 
+def test_the_note_names_no_number_that_a_run_refuses(tmp_path: Path) -> None:
+    """The longest context has 32 tokens."""
+    _, plan = compiled(tmp_path, "budget 20 steps\nevaluate every 1 steps on 64 tokens\n")
+    (note,) = (note for note in plan.notes if "evaluation" in note)
+    assert note.endswith("evaluate less often")
+
+
 def test_processes_evaluate_the_same_windows() -> None:
     made = machine(toy_text_plan(held_out=1024))
     whole = torch.cat([windows for _, _, windows in made.data.held_out(24, 0, 1)])

@@ -54,7 +54,10 @@ def costly(program: Program, stages: Sequence[Stage], every: int | None) -> str 
         return f"{adds}: evaluate less often, or `on` fewer images"
     stated = HELD_OUT_TARGETS if program.held_out is None else program.held_out
     fewer = 2 ** math.floor(math.log2(stated * AFFORDABLE / share))
-    return f"{adds}: evaluate less often, or `on {max(1, fewer):_} tokens`"
+    wholes = [program.trained.whole(candidate) for candidate in program.candidates]
+    longest = max((whole.number("context") for whole in wholes if "context" in whole), default=1)
+    # A run refuses fewer tokens than one window of the longest context.
+    return f"{adds}: evaluate less often" + (f", or `on {fewer:_} tokens`" if fewer >= longest else "")
 
 
 def _percent(share: float) -> str:
