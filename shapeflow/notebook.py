@@ -30,7 +30,7 @@ def register(shell: Any) -> None:
         formatter.for_type_by_name(module, name, shown)
     from shapeflow.base.diagnostics import Refused
 
-    shell.set_custom_exc((Refused,), _said)
+    shell.set_custom_exc((Refused,), _print_refusal)
 
 
 def plan_html(plan: Plan) -> str:
@@ -77,7 +77,7 @@ SHOWN: dict[tuple[str, str], Callable[[Any], str]] = {
 """Module and class -> its HTML."""
 
 
-def _said(shell: Any, kind: type[BaseException], error: BaseException, traceback: Any, **options: Any) -> None:
+def _print_refusal(shell: Any, kind: type[BaseException], error: BaseException, traceback: Any, **options: Any) -> None:
     """Print a refusal instead of a traceback, which would only show where in shapeflow it was found."""
     from shapeflow.base.diagnostics import Refused
     from shapeflow.base.printing import say

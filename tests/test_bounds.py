@@ -72,8 +72,8 @@ def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
         assert caught.value.diagnostics[0].notes == ("it is not a regular file",)
 
 
-SELDOM = r"""\.open\("rb"|(?<![.\w])(?<!def )open\(|\bread_bytes\(|\.read_text\("""
-OWN = {
+OPENS = r"""\.open\("rb"|(?<![.\w])(?<!def )open\(|\bread_bytes\(|\.read_text\("""
+GUARDED = {
     *("base/files.py", "base/printing.py", "laws/published/records.py", "tokenize/encoders.py"),
     # After `require_readable`, and after `open_log` has seen a regular file.
     *("data/bins.py", "laws/logs/*", "laws/logs/readers/*"),
@@ -99,7 +99,7 @@ def test_files_are_opened_in_one_place() -> None:
     found = [
         name.as_posix()
         for path, name in paths
-        if re.search(SELDOM, path.read_text()) and not any(name.match(each) for each in OWN)
+        if re.search(OPENS, path.read_text()) and not any(name.match(each) for each in GUARDED)
     ]
     assert found == []
 

@@ -66,11 +66,14 @@ def test_runs_in_other_units_are_no_ladder(factor: float, codes: list[str]) -> N
         scale = factor if width == 256 else 1.0
         lines = [{"flops": scale * row["flops"], "val_loss": row["val_loss"]} for row in rows(width, 6.0)]
         trainers.table(Path(f"w{width}.csv"), lines)
+    # A run that broke off after its first row is none in another unit.
+    trainers.table(Path("w64-again.csv"), [{"flops": 1e6, "val_loss": 9.0}])
     shapes = tuple(Shape.of({"width": width}) for width in SIZES)
     request = LawRequest(shapes, {"width": ""}, "loss@own", "flops", ".", {}, {}, setting_names=Fit.setting_names)
     report = Report()
-    logs = read_logs(Query("w{width}.csv"), request, report)
+    logs = read_logs(Query("w{width}*.csv"), request, report)
     assert logs is not None
+    assert len(logs.runs) == 4
     mixed_units(logs, request, report)
     assert [one.code for one in report.errors] == codes
     if codes:

@@ -26,8 +26,7 @@ def evaluation_compute(program: Program, shape: Shape) -> float | None:
     assert trained is not None
     if trained.facts.kind == "images":
         return _of_images(program, trained, shape)
-    wholes = [trained.whole(candidate) for candidate in program.candidates]
-    longest = max((whole.number("context") for whole in wholes if "context" in whole), default=0)
+    longest = longest_context(program, trained)
     whole = trained.whole(shape)
     if not longest or "context" not in whole:
         return None
@@ -35,6 +34,12 @@ def evaluation_compute(program: Program, shape: Shape) -> float | None:
     targets = max(1, min(stated, trained.facts.longest or stated) // longest) * longest
     contexts = sorted({whole.number("context"), longest})
     return sum(_samples(trained, targets / at, whole.with_({"context": at})) for at in contexts)
+
+
+def longest_context(program: Program, trained: Trained) -> int:
+    """The longest context of all candidates, in tokens; 0 if they have none."""
+    wholes = (trained.whole(candidate) for candidate in program.candidates)
+    return max((whole.number("context") for whole in wholes if "context" in whole), default=0)
 
 
 def _of_images(program: Program, trained: Trained, shape: Shape) -> float | None:

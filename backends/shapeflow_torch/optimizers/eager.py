@@ -19,8 +19,8 @@ _ADAMW = inspect.unwrap(torch.optim.AdamW.step)
 _SGD = inspect.unwrap(torch.optim.SGD.step)
 
 
-class EagerAdamW(torch.optim.AdamW):
-    """torch's AdamW, never compiled."""
+class _Eager(torch.optim.Optimizer):
+    """What the optimizers have in common."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters."""
@@ -29,6 +29,10 @@ class EagerAdamW(torch.optim.AdamW):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to 0."""
         _ZERO(self, set_to_none)
+
+
+class EagerAdamW(_Eager, torch.optim.AdamW):
+    """torch's AdamW, never compiled."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -38,20 +42,11 @@ class EagerAdamW(torch.optim.AdamW):
         return loss
 
 
-class EagerSGD(torch.optim.SGD):
+class EagerSGD(_Eager, torch.optim.SGD):
     """torch's SGD, never compiled."""
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters."""
-        _ADD(self, param_group)
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, or set them to 0."""
-        _ZERO(self, set_to_none)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Make one update of every parameter that has a gradient. `closure`: computes the loss and the gradients.
-        Returns its loss."""
+        """The same as `EagerAdamW.step`."""
         loss: float | None = _SGD(self, closure)
         return loss

@@ -94,12 +94,12 @@ def fit_laws(sets: Sequence[Points], options: FitOptions | None = None) -> tuple
     """
     options = options or FitOptions()
     if sum(len(points.compute) for points in sets) > KEPT:
-        return _fit.__wrapped__(_Question(options, b"", tuple(sets)))
+        return _solved(sets, options)
     digest = hashlib.sha256()
     for points in sets:
         for values in (points.compute, points.error, points.run):
             digest.update(len(values).to_bytes(8, "little") + values.tobytes())
-    return _fit(_Question(options, digest.digest(), tuple(sets)))
+    return _kept(_Question(options, digest.digest(), tuple(sets)))
 
 
 KEPT = 100_000
@@ -116,8 +116,11 @@ class _Question:
 
 
 @functools.lru_cache(maxsize=32)
-def _fit(question: _Question) -> tuple[Fitted, ...]:
-    sets, options = question.sets, question.options
+def _kept(question: _Question) -> tuple[Fitted, ...]:
+    return _solved(question.sets, question.options)
+
+
+def _solved(sets: Sequence[Points], options: FitOptions) -> tuple[Fitted, ...]:
     scaled = [Scaled.of(points, options.offset == "signed") for points in sets]
     if not scaled:
         return ()

@@ -14,7 +14,7 @@ from shapeflow.laws.logs.runs import Logs, Run
 from shapeflow.laws.logs.usable import faults
 
 APART = 3e4
-"""Runs that are this factor apart in compute, with none between them, are in different units."""
+"""Shapes whose longest runs are this factor apart in compute, with none between them, are in different units."""
 SMALL = 1e6
 """FLOPs. Any real training run takes more."""
 LOOSE = 0.03
@@ -128,8 +128,13 @@ def log_doubts(logs: Logs, request: LawRequest, report: Report) -> None:
 
 
 def mixed_units(logs: Logs, request: LawRequest, report: Report) -> None:
-    """Report runs whose compute is in another unit than that of others (`mixed-conventions`)."""
-    by_compute = sorted((run for run in logs.runs.values() if run.spent > 0), key=lambda run: run.spent)
+    """Report shapes whose runs have compute in another unit than those of others (`mixed-conventions`). Of each shape
+    the longest run counts: others may have broken off after a step."""
+    longest: dict[Shape, Run] = {}
+    for run in logs.runs.values():
+        if run.spent > 0 and (run.shape not in longest or run.spent > longest[run.shape].spent):
+            longest[run.shape] = run
+    by_compute = sorted(longest.values(), key=lambda run: run.spent)
     for less, more in itertools.pairwise(by_compute):
         if more.spent >= APART * less.spent:
             report.error(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from shapeflow.ir.evaluation import AFFORDABLE, evaluation_compute
+from shapeflow.ir.evaluation import AFFORDABLE, evaluation_compute, longest_context
 from shapeflow.ir.parameters import HELD_OUT_TARGETS
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
@@ -54,8 +54,7 @@ def costly(program: Program, stages: Sequence[Stage], every: int | None) -> str 
         return f"{adds}: evaluate less often, or `on` fewer images"
     stated = HELD_OUT_TARGETS if program.held_out is None else program.held_out
     fewer = 2 ** math.floor(math.log2(stated * AFFORDABLE / share))
-    wholes = [program.trained.whole(candidate) for candidate in program.candidates]
-    longest = max((whole.number("context") for whole in wholes if "context" in whole), default=1)
+    longest = max(1, longest_context(program, program.trained))
     # A run refuses fewer tokens than one window of the longest context.
     return f"{adds}: evaluate less often" + (f", or `on {fewer:_} tokens`" if fewer >= longest else "")
 
