@@ -155,8 +155,8 @@ def test_minima_over_an_order() -> None:
     values = np.array([4.0, 3.0, 2.0, 1.0])
     assert order.below(values).tolist() == [3, 3, 1, 1]
     assert order.above(values).tolist() == [1, 1, 1, 1]
-    assert order.below(values, strictly=True).tolist() == [3, 4, 1, 2]
-    assert order.only(np.array([0, 2])).below(values[[0, 2]], strictly=True).tolist() == [float("inf"), 4]
+    assert order.below_others(values).tolist() == [3, 4, 1, 2]
+    assert order.only(np.array([0, 2])).below_others(values[[0, 2]]).tolist() == [float("inf"), 4]
 
 
 def test_many_candidates_take_seconds() -> None:

@@ -254,7 +254,7 @@ class Program:
     def credit(self, before: Shape, after: Shape) -> float:
         """eta of a switch: the share of the loss decrease predicted by the law that survives it. The product over all
         axes that change; each factor is the measured credit (`indicated`), or the setting of the transition."""
-        return math.prod(self._kept(name, before, after) for name in before.changed(after))
+        return math.prod(self.kept(name, before, after) for name in before.changed(after))
 
     @property
     def credit_range(self) -> tuple[float, float]:
@@ -279,7 +279,8 @@ class Program:
         over = [pair for pair in self.credits if pair.axis == axis and _jumps(before[axis], after[axis], pair)]
         return min(over, key=lambda pair: pair.used or 0.0, default=None)
 
-    def _kept(self, axis: str, before: Shape, after: Shape) -> float:
+    def kept(self, axis: str, before: Shape, after: Shape) -> float:
+        """The factor of one axis in the credit of a switch. It depends on the two values of this axis only."""
         pair = self.indicated(axis, before, after)
         used = None if pair is None else pair.used
         return self.axis(axis).transition.credit if used is None else used

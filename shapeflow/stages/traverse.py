@@ -68,17 +68,16 @@ def problem(program: Program, laws: Laws) -> Problem:
 
 
 def _remembered(program: Program) -> Callable[[Shape, Shape], float]:
-    """The credit of a switch, computed once for all switches that change the same values."""
-    known: dict[tuple[object, ...], float] = {}
+    """The credit of a switch, computed once for each pair of values of an axis."""
+    known: dict[tuple[str, object, object], float] = {}
 
-    def credit(before: Shape, after: Shape) -> float:
-        pairs = zip(before.items_, after.items_, strict=True)
-        key = tuple((one, other[1]) for one, other in pairs if one != other)
+    def along(axis: str, before: Shape, after: Shape) -> float:
+        key = (axis, before[axis], after[axis])
         if key not in known:
-            known[key] = program.credit(before, after)
+            known[key] = program.kept(axis, before, after)
         return known[key]
 
-    return credit
+    return lambda before, after: math.prod(along(axis, before, after) for axis in before.changed(after))
 
 
 def _budget(program: Program) -> Amount | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from types import EllipsisType
 
 import attrs
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from shapeflow.base.shapes import Shape
 from shapeflow.traversals.envelope import Floats
+
+_Index = tuple[EllipsisType | slice, ...]
 
 ROOM = 16
 """The grid of the one-way axes has at most this many cells for each candidate. Beyond it, axes are left out of the
@@ -28,6 +31,14 @@ class Order:
     """Candidate -> its cell, in the flattened grid."""
     exact: bool
     """Whether no axis was left out."""
+    turned: NDArray[np.intp] = attrs.field(init=False)
+    """`place` in the grid with all one-way axes turned round."""
+
+    @turned.default
+    def _turned(self) -> NDArray[np.intp]:
+        *ranks, rest = np.unravel_index(self.place, self.size)
+        back = (most - 1 - rank for most, rank in zip(self.size, ranks, strict=False))
+        return np.ravel_multi_index((*back, rest), self.size)
 
     @classmethod
     def of(cls, shapes: Sequence[Shape], one_way: Collection[str]) -> Order:
@@ -49,31 +60,66 @@ class Order:
         size = tuple(int(rank.max()) + 1 for rank in ranks)
         return Order(size, np.ravel_multi_index(ranks, size), self.exact)
 
-    def below(self, values: Floats, *, strictly: bool = False) -> Floats:
-        """The least value of all candidates that can become each candidate; `strictly`: without itself."""
-        return self._least(values, strictly, False)
+    def below(self, values: Floats) -> Floats:
+        """The least value of all candidates that can become each candidate. Values: `[..., candidates]`."""
+        return self._minima(values, self.place).least()
 
-    def above(self, values: Floats, *, strictly: bool = False) -> Floats:
-        """The least value of all candidates that each candidate can become; `strictly`: without itself."""
-        return self._least(values, strictly, True)
+    def below_others(self, values: Floats) -> Floats:
+        """`below`, without the candidate itself."""
+        return self._minima(values, self.place).of_others()
 
-    def _least(self, values: Floats, strictly: bool, turned: bool) -> Floats:
-        flat = np.full(math.prod(self.size), np.inf)
-        flat[self.place] = values
-        grid = flat.reshape(self.size)
-        axes = range(grid.ndim - 1)
-        grid = np.flip(grid, tuple(axes)) if turned else grid
-        others = _others(grid) if strictly else grid.min(axis=-1, keepdims=True)
-        least = grid.min(axis=-1, keepdims=True)
-        for axis in axes:
+    def below_both(self, values: Floats) -> tuple[Floats, Floats]:
+        """`below`, and `below_others`."""
+        minima = self._minima(values, self.place)
+        return minima.least(), minima.of_others()
+
+    def above(self, values: Floats) -> Floats:
+        """The least value of all candidates that each candidate can become."""
+        return self._minima(values, self.turned).least()
+
+    def above_others(self, values: Floats) -> Floats:
+        """`above`, without the candidate itself."""
+        return self._minima(values, self.turned).of_others()
+
+    def above_both(self, values: Floats) -> tuple[Floats, Floats]:
+        """`above`, and `above_others`."""
+        minima = self._minima(values, self.turned)
+        return minima.least(), minima.of_others()
+
+    def _minima(self, values: Floats, place: NDArray[np.intp]) -> _Minima:
+        rows = values.shape[:-1]
+        flat = np.full((*rows, math.prod(self.size)), np.inf)
+        flat[..., place] = values
+        grid = flat.reshape(*rows, *self.size)
+        least = grid if self.size[-1] == 1 else grid.min(axis=-1, keepdims=True)
+        for axis in range(len(rows), grid.ndim - 1):
             least = np.minimum.accumulate(least, axis=axis)
-        found = np.broadcast_to(others if strictly else least, self.size).copy()
-        for axis in axes if strictly else ():
-            after, before = [slice(None)] * grid.ndim, [slice(None)] * grid.ndim
-            after[axis], before[axis] = slice(1, None), slice(None, -1)
-            found[tuple(after)] = np.minimum(found[tuple(after)], least[tuple(before)])
-        found = np.flip(found, tuple(axes)) if turned else found
-        taken: Floats = found.reshape(-1)[self.place]
+        return _Minima(grid, least, place, rows)
+
+
+@attrs.frozen(eq=False)
+class _Minima:
+    """Minima over the grid of an order."""
+
+    grid: Floats
+    lowest: Floats
+    """The minimum up to each cell, itself included, over all values of the last direction."""
+    place: NDArray[np.intp]
+    rows: tuple[int, ...]
+
+    def least(self) -> Floats:
+        taken: Floats = self.lowest.reshape(*self.rows, -1)[..., self.place // self.grid.shape[-1]]
+        return taken
+
+    def of_others(self) -> Floats:
+        found = _others(self.grid)
+        axes = self.grid.ndim - len(self.rows) - 1
+        for axis in range(axes):
+            behind = (slice(None),) * (axes - axis)
+            upper: _Index = (..., slice(1, None), *behind)
+            lower: _Index = (..., slice(None, -1), *behind)
+            np.minimum(found[upper], self.lowest[lower], out=found[upper])
+        taken: Floats = found.reshape(*self.rows, -1)[..., self.place]
         return taken
 
 

@@ -13,10 +13,11 @@ from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.route import Curve, Problem
 from shapeflow.traversals.bounds import Budget, InUnit, prices
 from shapeflow.traversals.envelope import FEW, Crossing, Floats, Lines, crossings, entry, openings
+from shapeflow.traversals.field import Curves, Field, Terms
 from shapeflow.traversals.free import Free, least_error
 from shapeflow.traversals.order import Order
 from shapeflow.traversals.search import End, Rules, Way, cheapest
-from shapeflow.traversals.worthwhile import ROOM, ROUNDS, Curves, Ends, Field, Terms, bounded
+from shapeflow.traversals.worthwhile import ROOM, ROUNDS, Ends, bounded
 
 ENOUGH = 192
 """Bounds are not refined for this number of candidates or fewer."""

@@ -109,6 +109,9 @@ class _Search:
         self.entries: list[list[_Entry]] = [[] for _ in laws]
         self.events: list[tuple[float, int, int]] = []
         self.planned: set[tuple[float, int, int]] = set()
+        budget = self.end.budget
+        self._compute = None if budget is None or len(set(self.unit)) > 1 else budget / self.unit[0]
+        """FLOPs of the budget, if they are the same in all laws."""
         self.limit = Limit(laws, start, end.target, self._compute)
         for index, law in enumerate(laws):
             if law.floor < start:
@@ -151,12 +154,6 @@ class _Search:
                 break
             self.pass_by(Crossing(-error, p, q))
 
-    @property
-    def _compute(self) -> float | None:
-        """FLOPs of the budget, if they are the same in all laws."""
-        budget = self.end.budget
-        return None if budget is None or len(set(self.unit)) > 1 else budget / self.unit[0]
-
     def _leave_enough(self, one: _Entry) -> None:
         """Plan switches such that the last stage before the end of the budget is just long enough."""
         if self.end.budget is None or not any(self.shortest) or len(set(self.unit)) > 1:
@@ -183,17 +180,18 @@ class _Search:
             return None
         best: tuple[float, _Entry] | None = None
         surcharge, shortest = self.rules.surcharge(law, after), self.shortest[law] * (1 - ROUNDING)
+        most = math.inf
         for one in self.entries[law]:
             cost = one.base + here
-            # If a law starts below the error, it has not made a step yet, so there is no stage to end.
             length = cost - one.before
             # Allow for rounding: a switch may be exactly where a stage gets long enough. FLOPs alone cannot decide it:
             # far along a law, one more FLOP may leave the error as it is.
-            enough = error <= one.ripe or length >= shortest
-            if length > 0 and enough:
+            if error <= one.ripe or length >= shortest:
                 cost += surcharge * length
-                best = (cost, one) if _better(cost, one, best) else best
-            elif not enough and one.error >= error:
+                # If a law starts below the error, it has not made a step yet, so there is no stage to end.
+                if length > 0 and cost <= most and _better(cost, one, best):
+                    best, most = (cost, one), cost + TIE * abs(cost)
+            elif one.error >= error:
                 self._later(one, after, one.ripe)
         return best
 
