@@ -38,7 +38,9 @@ def evaluation_compute(program: Program, shape: Shape) -> float | None:
 
 def longest_context(program: Program, trained: Trained) -> int:
     """The longest context of all candidates, in tokens; 0 if they have none."""
-    wholes = (trained.whole(candidate) for candidate in program.candidates)
+    # One candidate of each context is enough: completing thousands of shapes would take longer than the search.
+    different = {candidate.get("context"): candidate for candidate in program.candidates}
+    wholes = map(trained.whole, different.values())
     return max((whole.number("context") for whole in wholes if "context" in whole), default=0)
 
 
