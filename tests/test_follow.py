@@ -201,6 +201,15 @@ def test_a_folder_of_another_run_is_not_touched(tmp_path: Path) -> None:
     assert (tmp_path / EVENTS).read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["file", "file/in", "a\0b"])
+def test_what_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(Refused) as caught:
+        next(iter(shapeflow.follow(SHORT, f"{tmp_path}/{name}")))
+    assert caught.value.diagnostics[0].code == "cannot-write"
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_two_sessions_in_one_folder(tmp_path: Path) -> None:
     """Of two sessions that write to a folder at once, the second is refused, until the first is closed or gone."""
     first, refused = shapeflow.follow(SHORT, tmp_path), shapeflow.follow(SHORT, tmp_path, done=2)

@@ -57,6 +57,8 @@ class Lock:
             self._descriptor = os.open(folder, os.O_RDONLY)
         except OSError as error:
             raise cannot_write(folder, error) from error
+        except ValueError as error:  # a null byte
+            raise cannot_write(folder, OSError(str(error))) from error
         try:
             _locked(self._descriptor)
         except OSError as error:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, SupportsFloat
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import make_folder, write_text
+from shapeflow.base.files import write_text
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import (
     Event,
@@ -172,7 +172,6 @@ class Session:
 
     def _opened(self, folder: Path) -> Log:
         """Raises Refused `run-busy`, `run-exists`, `cannot-write`, `disk-full`."""
-        make_folder(folder)
         self._lock = weakref.finalize(self, Lock(folder).release)
         try:
             return self._written(folder)
