@@ -25,6 +25,7 @@ from shapeflow.ir.decay import Decay
 from shapeflow.ir.events import Measured, RunBranched, RunStarted, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import load, sealed
+from shapeflow.ir.retention import Retention
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.running.runs import read_run
 from shapeflow_torch import checkpoint
@@ -116,6 +117,33 @@ def test_the_log_says_where_a_run_comes_from(tmp_path: Path, short: Path) -> Non
     go(sealed(attrs.evolve(LONG, held_out=20)), tmp_path / "fewer", origin=(short, 8))
     (mark,) = (event for event in read_run(tmp_path / "fewer").events if isinstance(event, RunBranched))
     assert mark.differs == "evaluations are on held-out data of the default size in its plan, of 20 in this one"
+
+
+@pytest.mark.parametrize(
+    ("change", "comparable"),
+    [({"cooldown": 2}, True), ({"held_out": 20}, False), ({"metric": "cross_entropy"}, False)],
+)
+def test_the_best_checkpoint_is_one_of_those_that_measure_the_same(
+    change: dict[str, Any], comparable: bool, tmp_path: Path
+) -> None:
+    """In the same folder and in a new one. A value on fewer images would stay the lowest for ever by chance."""
+    first = plan_of((32, 12), evaluate=4, keep=Retention(None, best=True))
+    then = plan_of((32, 16), evaluate=4, keep=Retention(None, best=True), **change)
+    go(first, tmp_path / "run")
+    go(then, tmp_path / "new", origin=(tmp_path / "run", 8), pause=9)
+    assert errors(tmp_path / "run") == {4: True, 8: True, 12: True}
+    assert errors(tmp_path / "new") == {8: comparable, 9: False}
+    go(then, tmp_path / "run", resume=True)
+    assert errors(tmp_path / "run") == {4: comparable, 8: comparable, 12: comparable} | (
+        {14: True, 16: True} if comparable else {16: True}
+    )
+
+
+def errors(folder: Path) -> dict[int, bool]:
+    """Step of each checkpoint -> whether it has an error by which it may be the best."""
+    return {
+        step: checkpoint._error_of(path) is not None for step, path in checkpoint.saved(folder / "checkpoints").items()
+    }
 
 
 def test_a_run_goes_on_in_its_folder(tmp_path: Path, short: Path) -> None:

@@ -18,7 +18,7 @@ from shapeflow.running.options import Origin
 from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
 from shapeflow_torch.checkpoint import adopt, digest_of, saved, step_of
 from shapeflow_torch.folder import check_data, intact
-from shapeflow_torch.lineage import check_history, kept_as, lines_until, measured_otherwise, plan_of, shared
+from shapeflow_torch.lineage import check_history, comparable, kept_as, lines_until, measured_otherwise, plan_of, shared
 
 
 def branch(
@@ -93,7 +93,7 @@ def fill(source: Path, checkpoint: Path, plan: Plan, folder: Path, differs: str 
     """Write the files of a run that goes on from a checkpoint of the run in `source`. Raises Refused; OSError."""
     before, step = plan_of(source, checkpoint), step_of(checkpoint, None)
     shutil.rmtree(folder, ignore_errors=True)
-    adopt(checkpoint, folder / CHECKPOINTS / checkpoint.name, plan.digest)
+    adopt(checkpoint, folder / CHECKPOINTS / checkpoint.name, plan.digest, comparable(before, plan))
     write_text(folder / DATA, read_text(source / DATA))
     branched = RunBranched(step, before.digest, str(source), digest_of(checkpoint), differs)
     write_text(folder / EVENTS, lines_until(source / EVENTS, step, branched))

@@ -19,7 +19,7 @@ from shapeflow.ir.history import Parting, parting
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import checkpoint_name
 from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN, logged
-from shapeflow_torch.checkpoint import digest_of, give, owner_of, saved, stage_of, step_of
+from shapeflow_torch.checkpoint import digest_of, forget_errors, give, owner_of, saved, stage_of, step_of
 
 
 def earlier_plan(folder: Path, plan: Plan, found: Path | None) -> Plan | None:
@@ -44,20 +44,27 @@ def hand_over(folder: Path, before: Plan, plan: Plan, found: Path | None) -> Non
         plan_json.save(before, kept_as(folder, before.digest))
     plan_json.save(plan, folder / PLAN)
     if found is not None and owner_of(found) != plan.digest:
+        if not comparable(before, plan):
+            forget_errors(found.parent)
         step = step_of(found, None)
         branched = RunBranched(step, before.digest, "", digest_of(found), measured_otherwise(before, plan))
         write_text(folder / EVENTS, lines_until(folder / EVENTS, step, branched))
         give(found, plan.digest)
 
 
+def comparable(before: Plan, plan: Plan) -> bool:
+    """Return whether the errors of two plans, the values of their metrics, can be compared."""
+    return before.metric == plan.metric and measured_otherwise(before, plan) is None
+
+
 def measured_otherwise(before: Plan, plan: Plan) -> str | None:
     """Return how two plans differ in the held-out data that they evaluate on; None if they do not. The values of one
-    cannot be compared with those of the other."""
+    cannot be compared with those of the other. The longest context decides where the held-out windows of text begin."""
     if before.held_out != plan.held_out:
         was, now = ("the default size" if one.held_out is None else f"{one.held_out:,}" for one in (before, plan))
         return f"evaluations are on held-out data of {was} in its plan, of {now} in this one"
     longest, here = (max(contexts_of(one), default=0) for one in (before, plan))
-    if longest != here and plan.metric.endswith("@longest"):
+    if longest != here:
         return f"the longest context of its plan is {longest} tokens, that of this one {here}"
     return None
 
