@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -162,8 +163,8 @@ def test_a_run_goes_on_in_its_folder(tmp_path: Path, short: Path) -> None:
     assert load(tmp_path / "run" / "plan.json") == other
 
 
-EARLIER = "start from the last checkpoint that both plans have: `--from {}@8 -o NEW`"
-RATES = "; to change the optimizer, schedule or cooldown from the checkpoint on, add `--other-rates` to `--from`"
+EARLIER = "start from the last checkpoint that both plans have: `{new} --from {run}@8`"
+RATES = "; to change the optimizer, schedule or cooldown from step 12 on: `{new} --from {run}@12 --other-rates`"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,7 @@ RATES = "; to change the optimizer, schedule or cooldown from the checkpoint on,
         (plan_of((32, 6), (48, 4)), EARLIER),
         (plan_of((32, 6), (48, 10), seed=1), "change `seed` to that of the run, or start a new run in another folder"),
         (plan_of((32, 7), (48, 10)), "end stage 1 with `until 6 steps`: a percentage grows with the budget"),
+        (plan_of((32, 4)), "write a larger budget"),
         (plan_of((32, 6), (48, 10), schedule=Decay("linear", 0.0)), None),
         (plan_of((32, 6), (48, 10), data=Digits(batch=16)), None),
         (plan_of((32, 6), (48, 10), optimizer=Adamw(lr=2e-3, warmup=3)), None),
@@ -183,7 +185,8 @@ def test_a_plan_that_differs_before_is_refused(plan: Plan, help_: str | None, tm
     for folder, choices in ((short, {"resume": True}), (tmp_path / "new", {"origin": (short, None)})):
         found = refused(plan, folder, **choices)
         assert found.code == "other-history"
-        assert help_ is None or found.help == help_.format(short)
+        new = tmp_path / "new" if "origin" in choices else f"{short}-2"
+        assert help_ is None or found.help == help_.format(run=short, new=f"shapeflow run FILE -o {new}")
     assert content(short) == before
     assert list(tmp_path.iterdir()) == []
 
@@ -388,6 +391,10 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     ask("cooled", *cooled, "--resume")
     ask("whole", *cooled[2:])
     assert tensors(tmp_path / "cooled") == tensors(tmp_path / "whole")
-    assert "error[other-history]" in ask("late", "--from", str(tmp_path / "r"), "--set", "cooldown 3 steps", status=1)
+    said = ask("late", "--from", str(tmp_path / "r"), "--set", "cooldown 3 steps", status=1)
+    assert "error[other-history]" in said
+    # The advice is a whole command.
+    assert answer([*shlex.split(said.split("`shapeflow ")[1].partition("`")[0]), "--quiet"]) == 0
+    assert tensors(tmp_path / "late") == tensors(tmp_path / "whole")
     assert answer(["show", str(tmp_path / "cooled")]) == 0
     assert f"the first 13 steps are those of `{tmp_path / 'r'}`" in " ".join(capsys.readouterr().out.split())
