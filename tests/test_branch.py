@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from shapeflow.ir.decay import Decay
 from shapeflow.ir.events import Measured, RunBranched, RunStarted, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import load, sealed
+from shapeflow.ir.retention import Retention
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.running.runs import read_run
 from shapeflow_torch import checkpoint
@@ -118,6 +120,33 @@ def test_the_log_says_where_a_run_comes_from(tmp_path: Path, short: Path) -> Non
     assert mark.differs == "evaluations are on held-out data of the default size in its plan, of 20 in this one"
 
 
+@pytest.mark.parametrize(
+    ("change", "comparable"),
+    [({"cooldown": 2}, True), ({"held_out": 20}, False), ({"metric": "cross_entropy"}, False)],
+)
+def test_the_best_checkpoint_is_one_of_those_that_measure_the_same(
+    change: dict[str, Any], comparable: bool, tmp_path: Path
+) -> None:
+    """In the same folder and in a new one. A value on fewer images would stay the lowest for ever by chance."""
+    first = plan_of((32, 12), evaluate=4, keep=Retention(None, best=True))
+    then = plan_of((32, 16), evaluate=4, keep=Retention(None, best=True), **change)
+    go(first, tmp_path / "run")
+    go(then, tmp_path / "new", origin=(tmp_path / "run", 8), pause=9)
+    assert errors(tmp_path / "run") == {4: True, 8: True, 12: True}
+    assert errors(tmp_path / "new") == {8: comparable, 9: False}
+    go(then, tmp_path / "run", resume=True)
+    assert errors(tmp_path / "run") == {4: comparable, 8: comparable, 12: comparable} | (
+        {14: True, 16: True} if comparable else {16: True}
+    )
+
+
+def errors(folder: Path) -> dict[int, bool]:
+    """Step of each checkpoint -> whether it has an error by which it may be the best."""
+    return {
+        step: checkpoint._error_of(path) is not None for step, path in checkpoint.saved(folder / "checkpoints").items()
+    }
+
+
 def test_a_run_goes_on_in_its_folder(tmp_path: Path, short: Path) -> None:
     """With a larger budget, and then with other checkpoints and a cooldown that lies ahead."""
     go(SHORT, tmp_path / "run")
@@ -134,8 +163,8 @@ def test_a_run_goes_on_in_its_folder(tmp_path: Path, short: Path) -> None:
     assert load(tmp_path / "run" / "plan.json") == other
 
 
-EARLIER = "start from the last checkpoint that both plans have: `--from {}@8 -o NEW`"
-RATES = "; to change the optimizer, schedule or cooldown from the checkpoint on, add `--other-rates` to `--from`"
+EARLIER = "start from the last checkpoint that both plans have: `{new} --from {run}@8`"
+RATES = "; to change the optimizer, schedule or cooldown from step 12 on: `{new} --from {run}@12 --other-rates`"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +174,7 @@ RATES = "; to change the optimizer, schedule or cooldown from the checkpoint on,
         (plan_of((32, 6), (48, 4)), EARLIER),
         (plan_of((32, 6), (48, 10), seed=1), "change `seed` to that of the run, or start a new run in another folder"),
         (plan_of((32, 7), (48, 10)), "end stage 1 with `until 6 steps`: a percentage grows with the budget"),
+        (plan_of((32, 4)), "write a larger budget"),
         (plan_of((32, 6), (48, 10), schedule=Decay("linear", 0.0)), None),
         (plan_of((32, 6), (48, 10), data=Digits(batch=16)), None),
         (plan_of((32, 6), (48, 10), optimizer=Adamw(lr=2e-3, warmup=3)), None),
@@ -155,7 +185,8 @@ def test_a_plan_that_differs_before_is_refused(plan: Plan, help_: str | None, tm
     for folder, choices in ((short, {"resume": True}), (tmp_path / "new", {"origin": (short, None)})):
         found = refused(plan, folder, **choices)
         assert found.code == "other-history"
-        assert help_ is None or found.help == help_.format(short)
+        new = tmp_path / "new" if "origin" in choices else f"{short}-2"
+        assert help_ is None or found.help == help_.format(run=short, new=f"shapeflow run FILE -o {new}")
     assert content(short) == before
     assert list(tmp_path.iterdir()) == []
 
@@ -360,6 +391,10 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     ask("cooled", *cooled, "--resume")
     ask("whole", *cooled[2:])
     assert tensors(tmp_path / "cooled") == tensors(tmp_path / "whole")
-    assert "error[other-history]" in ask("late", "--from", str(tmp_path / "r"), "--set", "cooldown 3 steps", status=1)
+    said = ask("late", "--from", str(tmp_path / "r"), "--set", "cooldown 3 steps", status=1)
+    assert "error[other-history]" in said
+    # The advice is a whole command.
+    assert answer([*shlex.split(said.split("`shapeflow ")[1].partition("`")[0]), "--quiet"]) == 0
+    assert tensors(tmp_path / "late") == tensors(tmp_path / "whole")
     assert answer(["show", str(tmp_path / "cooled")]) == 0
     assert f"the first 13 steps are those of `{tmp_path / 'r'}`" in " ".join(capsys.readouterr().out.split())

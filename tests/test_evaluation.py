@@ -176,6 +176,19 @@ def test_the_note_names_no_number_that_a_run_refuses(tmp_path: Path) -> None:
     assert note.endswith("evaluate less often")
 
 
+def test_the_note_names_no_number_that_leaves_a_corpus_without_a_window(tmp_path: Path) -> None:
+    """The longest context has 32 tokens, so a corpus with a share of 5% needs an evaluation on 640."""
+    import shapeflow
+
+    notes = []
+    for weights in ("50%, 50%", "95%, 5%"):
+        mixture = f"mixture(of: [python_source(), python_source()], weights: [{weights}], batch: 64 tokens)"
+        text = TEXT.replace("python_source(batch: 64 tokens)", mixture)
+        (tmp_path / "m.shape").write_text(text + "budget 200 steps\nevaluate every 10% on 1_024 tokens\n")
+        notes += [note for note in shapeflow.compile(tmp_path / "m.shape").notes if "evaluation" in note]
+    assert ["`on " in note for note in notes] == [True, False]
+
+
 def test_processes_evaluate_the_same_windows() -> None:
     made = machine(toy_text_plan(held_out=1024))
     whole = torch.cat([windows for _, _, windows in made.data.held_out(24, 0, 1)])

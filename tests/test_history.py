@@ -127,3 +127,17 @@ def brute_sparse(one: Plan, other: Plan) -> int:
     """The first step that is blended in one plan only, in stages with few blended steps."""
     stages = [plan.stages[0] for plan in (one, other)]
     return next(step for step in range(10**5) if len({stage.blend_at(0, 0, step) is None for stage in stages}) == 2)
+
+
+def test_a_step_within_a_preview_is_mended_by_its_stage() -> None:
+    """No sentence of a plan names a step."""
+    legs = [({"patch": 4, "width": 32}, 150), ({"patch": 2, "width": 32}, 100)]
+    plan, more = (toy_image_plan(legs, preview=share) for share in (0.2, 0.4))
+    longer = toy_image_plan([(legs[0][0], 200), legs[1]], preview=0.2)
+    found = [parting(plan, other) for other in (more, longer)]
+    assert found[0] is not None
+    assert found[0].what.startswith("step ")
+    assert [one and one.remedy for one in found] == [
+        "write the previews and shares of stage 1 as the plan of the run has them",
+        "end stage 1 with `until 150 steps`: a percentage grows with the budget",
+    ]

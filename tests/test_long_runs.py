@@ -218,10 +218,10 @@ def test_a_divergence_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(path.name for path in Path("r/checkpoints").iterdir()) == last
     # The advice can be followed.
     origin = f"r@{int(found[1]) - 1}"
-    assert f"`shapeflow run nan.shape --set 'optimizer ...' --from {origin} --other-rates -o r-2`" in said
+    assert f"`shapeflow run nan.shape -o r-2 --set 'optimizer ...' --from {origin} --other-rates`" in said
     lower = ("nan.shape", "--set", "optimizer adamw(lr: 1e-3, warmup: 2 steps)", "--from", origin, "-o", "r-2")
     assert run(*lower, "--quiet") == 1
-    assert "add `--other-rates` to `--from`" in capsys.readouterr().err
+    assert f" -o r-2 --from {origin} --other-rates`" in capsys.readouterr().err
     assert run(*lower, "--other-rates", "--quiet") == 0
     branched = next(event for event in told(Path("r-2")) if isinstance(event, RunBranched))
     assert branched.differs is not None

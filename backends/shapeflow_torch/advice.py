@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import real
 from shapeflow.running.run_folder import begun, resume_command
 from shapeflow.running.run_log import CHECKPOINTS
 from shapeflow_torch.checkpoint import newest, step_in
@@ -46,11 +48,28 @@ def _advised(found: Diagnostic, choices: Choices) -> Diagnostic:
 def _after_divergence(choices: Choices) -> str:
     """How to train without the divergence. `--resume` would make the same steps again, and diverge again."""
     change = "lower the learning rate, lengthen the warm-up or lower `weight_decay`"
-    fresh = choices.folder.with_name(f"{choices.folder.name}-2")
     last = newest(choices.folder / CHECKPOINTS)
     source = None if last is None else shlex.quote(f"{choices.folder}@{step_in(last)}")
     go_on = "" if source is None else f" --from {source} --other-rates"
-    words = [shlex.quote(choices.options.file), "--set", f"'optimizer ...'{go_on}", "-o", shlex.quote(str(fresh))]
     if not choices.options.file.endswith(".json") and not Path(choices.options.file).is_dir():
-        return f"{change}: `shapeflow run {' '.join(words)}`"
-    return f"{change}: compile the plan again, and run it with `{f'{go_on} -o {shlex.quote(str(fresh))}'.strip()}`"
+        return f"{change}: `{anew(choices, 'optimizer')} --set 'optimizer ...'{go_on}`"
+    fresh = shlex.quote(str(_fresh(choices.folder)))
+    return f"{change}: compile the plan again, and run it with `{f'{go_on} -o {fresh}'.strip()}`"
+
+
+def anew(choices: Choices, without: str | None = None) -> str:
+    """Return the command that runs the plan in a new folder. `without`: word that begins the sentences to leave out."""
+    options, words = choices.options, ["shapeflow", "run", choices.options.file]
+    for each in options.sentences:
+        words += [] if each.split()[0] == without else ["--set", each]
+    if not Path(options.file).is_dir() and real(options.root) != real(Path(options.file).parent):
+        words += ["--root", str(options.root)]
+    return shlex.join([*words, "-o", str(_fresh(choices.folder))])
+
+
+def _fresh(folder: Path) -> Path:
+    """Return a folder that does not exist, named like this one."""
+    if not folder.exists():
+        return folder
+    names = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(each for each in names if not each.exists())

@@ -18,14 +18,28 @@ from shapeflow.running.options import Origin
 from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_machine
 from shapeflow_torch.checkpoint import adopt, digest_of, saved, step_of
 from shapeflow_torch.folder import check_data, intact
-from shapeflow_torch.lineage import check_history, kept_as, lines_until, measured_otherwise, plan_of, shared
+from shapeflow_torch.lineage import (
+    ANEW,
+    check_history,
+    comparable,
+    kept_as,
+    lines_until,
+    measured_otherwise,
+    plan_of,
+    shared,
+)
 
 
 def branch(
-    origin: Origin, plan: Plan, data: Mapping[str, Any], folder: Path, warn: Callable[[Diagnostic], None]
+    origin: Origin,
+    plan: Plan,
+    data: Mapping[str, Any],
+    folder: Path,
+    warn: Callable[[Diagnostic], None],
+    command: str = ANEW,
 ) -> None:
     """Create a run folder in which `plan` goes on from a checkpoint of another run. `data`: the description of the data
-    that it reads.
+    that it reads; `command`: what runs the plan in a new folder, for the advice.
 
     The folder appears completely or not at all; that of the other run is only read, and may belong to a running
     process. Raises Refused `no-run`, `other-machine`, `no-checkpoint`, `broken-checkpoint`, `foreign-checkpoint`,
@@ -39,7 +53,7 @@ def branch(
     require_machine(source, "torch")
     checkpoint = _chosen(origin, warn)
     before = plan_of(source, checkpoint)
-    differs = check_history(source, before, plan, shared(checkpoint), origin.other_rates)
+    differs = check_history(source, before, plan, shared(checkpoint), origin.other_rates, command)
     check_data(source, data)
     found = [each for each in (differs, measured_otherwise(before, plan)) if each is not None]
     create(source, checkpoint, plan, folder, "; ".join(found) or None)
@@ -93,7 +107,7 @@ def fill(source: Path, checkpoint: Path, plan: Plan, folder: Path, differs: str 
     """Write the files of a run that goes on from a checkpoint of the run in `source`. Raises Refused; OSError."""
     before, step = plan_of(source, checkpoint), step_of(checkpoint, None)
     shutil.rmtree(folder, ignore_errors=True)
-    adopt(checkpoint, folder / CHECKPOINTS / checkpoint.name, plan.digest)
+    adopt(checkpoint, folder / CHECKPOINTS / checkpoint.name, plan.digest, comparable(before, plan))
     write_text(folder / DATA, read_text(source / DATA))
     branched = RunBranched(step, before.digest, str(source), digest_of(checkpoint), differs)
     write_text(folder / EVENTS, lines_until(source / EVENTS, step, branched))

@@ -174,13 +174,15 @@ def _states(
     return states
 
 
-def adopt(source: Path, path: Path, heir: str) -> None:
-    """Give a checkpoint to another plan, in a new folder. `heir`: digest of that plan.
+def adopt(source: Path, path: Path, heir: str, comparable: bool = True) -> None:
+    """Give a checkpoint to another plan, in a new folder. `heir`: digest of that plan; `comparable`: whether its errors
+    can be compared with that of the checkpoint, which is left out otherwise.
 
     Tensors are linked if the file system can, else copied: files of a checkpoint are never changed. The caller must
     ensure that both plans do the same up to the checkpoint. Raises Refused `broken-checkpoint`, `disk-full`,
     `cannot-write`."""
     header = _header(source, None)
+    kept = header if comparable else _without_error(header)
     try:
         path.mkdir(parents=True)
         for name in _FILES:
@@ -189,7 +191,7 @@ def adopt(source: Path, path: Path, heir: str) -> None:
                 os.link(source / name, path / name)
             except OSError:
                 _write(path / name, data)
-        _write(path / _STATE, _sealed(header, heir))
+        _write(path / _STATE, _sealed(kept, heir))
         sync_folder(path)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -199,6 +201,19 @@ def give(path: Path, heir: str) -> None:
     """Give a checkpoint to another plan, in place and atomically. See `adopt`. Raises Refused `broken-checkpoint`,
     `disk-full`, `cannot-write`."""
     write_bytes(path / _STATE, _sealed(_header(path, None), heir))
+
+
+def forget_errors(folder: Path) -> None:
+    """Remove the errors of all checkpoints in a folder, each atomically, so that none counts as the best one. Broken
+    checkpoints stay as they are. Raises Refused `disk-full`, `cannot-write`."""
+    for path in _sorted(folder):
+        if _error_of(path) is not None:
+            header = _header(path, None)
+            write_bytes(path / _STATE, _sealed(_without_error(header), header["plan"]))
+
+
+def _without_error(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in header.items() if name != "error"}
 
 
 def _sealed(header: Mapping[str, Any], plan: str) -> bytes:

@@ -7,6 +7,7 @@ plan as `plan-DIGEST.json`, so that older checkpoints still belong to a known pl
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 
@@ -19,19 +20,22 @@ from shapeflow.ir.history import Parting, parting
 from shapeflow.ir.plan import Plan
 from shapeflow.running.execute import checkpoint_name
 from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN, logged
-from shapeflow_torch.checkpoint import digest_of, give, owner_of, saved, stage_of, step_of
+from shapeflow_torch.checkpoint import digest_of, forget_errors, give, owner_of, saved, stage_of, step_of
+
+ANEW = "shapeflow run FILE -o NEW"
+"""What runs a plan in a new folder, where the names of both are not known."""
 
 
-def earlier_plan(folder: Path, plan: Plan, found: Path | None) -> Plan | None:
+def earlier_plan(folder: Path, plan: Plan, found: Path | None, command: str) -> Plan | None:
     """Return the plan of the steps that the run in a folder has made, or None if `plan` is all it has ever followed.
-    `found`: the checkpoint from which it resumes.
+    `found`: the checkpoint from which it resumes; `command`: see `check_history`.
 
     Raises Refused `other-history` if the two plans differ before that checkpoint; `foreign-checkpoint`."""
     stated = plan_json.load(folder / PLAN) if (folder / PLAN).exists() else plan
     before = stated if found is None or owner_of(found) == stated.digest else plan_of(folder, found)
     if stated.digest == before.digest == plan.digest:
         return None
-    check_history(folder, before, plan, 1 if found is None else shared(found))
+    check_history(folder, before, plan, 1 if found is None else shared(found), command=command)
     return before
 
 
@@ -44,20 +48,27 @@ def hand_over(folder: Path, before: Plan, plan: Plan, found: Path | None) -> Non
         plan_json.save(before, kept_as(folder, before.digest))
     plan_json.save(plan, folder / PLAN)
     if found is not None and owner_of(found) != plan.digest:
+        if not comparable(before, plan):
+            forget_errors(found.parent)
         step = step_of(found, None)
         branched = RunBranched(step, before.digest, "", digest_of(found), measured_otherwise(before, plan))
         write_text(folder / EVENTS, lines_until(folder / EVENTS, step, branched))
         give(found, plan.digest)
 
 
+def comparable(before: Plan, plan: Plan) -> bool:
+    """Return whether the errors of two plans, the values of their metrics, can be compared."""
+    return before.metric == plan.metric and measured_otherwise(before, plan) is None
+
+
 def measured_otherwise(before: Plan, plan: Plan) -> str | None:
     """Return how two plans differ in the held-out data that they evaluate on; None if they do not. The values of one
-    cannot be compared with those of the other."""
+    cannot be compared with those of the other. The longest context decides where the held-out windows of text begin."""
     if before.held_out != plan.held_out:
         was, now = ("the default size" if one.held_out is None else f"{one.held_out:,}" for one in (before, plan))
         return f"evaluations are on held-out data of {was} in its plan, of {now} in this one"
     longest, here = (max(contexts_of(one), default=0) for one in (before, plan))
-    if longest != here and plan.metric.endswith("@longest"):
+    if longest != here:
         return f"the longest context of its plan is {longest} tokens, that of this one {here}"
     return None
 
@@ -84,10 +95,12 @@ def shared(checkpoint: Path) -> int:
     return step_of(checkpoint, None) + (stage_of(checkpoint, None) is not None)
 
 
-def check_history(folder: Path, before: Plan, plan: Plan, step: int, other_rates: bool = False) -> str | None:
+def check_history(
+    folder: Path, before: Plan, plan: Plan, step: int, other_rates: bool = False, command: str = ANEW
+) -> str | None:
     """Return how two plans differ within the first `step` steps; None if they make the same ones. `folder`: that of the
     run that made them by the plan `before`. `other_rates`: whether the settings of the optimizer, the schedule and the
-    cooldown may differ.
+    cooldown may differ. `command`: what runs `plan` in a new folder, for the advice.
 
     Raises Refused `other-history` if anything else differs."""
     found = parting(before, plan)
@@ -101,20 +114,24 @@ def check_history(folder: Path, before: Plan, plan: Plan, step: int, other_rates
         found = apart
     message = f"the plan differs from that of the run in `{folder}` after step {found.step:,}"
     notes = (found.said("that plan", "this one"), f"the run would go on from step {step:,}")
-    serve = [each for each in saved(folder / CHECKPOINTS) if each <= found.step]
-    help_ = _advice(folder, serve, found)
-    if only_rates:
-        help_ += (
-            "; to change the optimizer, schedule or cooldown from the checkpoint on, add `--other-rates` to `--from`"
-        )
+    there = saved(folder / CHECKPOINTS)
+    help_ = _advice(folder, [each for each in there if each <= found.step], found, command)
+    if only_rates and (usable := [each for each in there if each <= step]):
+        rates = f"{_going_on(command, folder, max(usable))} --other-rates"
+        help_ += f"; to change the optimizer, schedule or cooldown from step {max(usable):,} on: `{rates}`"
     raise Refused(Diagnostic("other-history", message, place=str(folder), notes=notes, help=help_))
 
 
-def _advice(folder: Path, serve: Collection[int], found: Parting) -> str:
+def _advice(folder: Path, serve: Collection[int], found: Parting, command: str) -> str:
     """What to do instead. `serve`: steps of the checkpoints that both plans have in common."""
     if serve:
-        return f"start from the last checkpoint that both plans have: `--from {folder}@{max(serve)} -o NEW`"
+        return f"start from the last checkpoint that both plans have: `{_going_on(command, folder, max(serve))}`"
     return found.remedy or f"change {found.what} to that of the run, or start a new run in another folder"
+
+
+def _going_on(command: str, folder: Path, step: int) -> str:
+    """The command that goes on from a checkpoint of a run, in a new folder."""
+    return f"{command} --from {shlex.quote(f'{folder}@{step}')}"
 
 
 def lines_until(path: Path, done: int, branched: RunBranched | None = None) -> str:

@@ -128,7 +128,8 @@ def command(
     from shapeflow.api import run
 
     with _listening(plan, folder, track, quiet or as_json) as listen:
-        options |= {"root": root, "file": str(named), "listen": listen, "warn": lambda each: print_diagnostics([each])}
+        options |= {"root": root, "file": str(named), "sentences": tuple(sentences)}
+        options |= {"listen": listen, "warn": lambda each: print_diagnostics([each])}
         outcome = run(plan, folder, machine, **options)
     return 0 if outcome is None else _summary(outcome, folder, quiet, as_json)
 

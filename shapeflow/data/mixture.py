@@ -10,6 +10,7 @@ import attrs
 
 from shapeflow.base.settings import name_of, setting, written
 from shapeflow.ir.components import Data, DataHooks
+from shapeflow.ir.corpora import normal
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.parameters import DataFacts
 
@@ -52,7 +53,7 @@ class Mixture(DataHooks):
                 )
 
     def facts(self) -> DataFacts:
-        return attrs.evolve(self.of[0].facts(), batch=self.batch)
+        return attrs.evolve(self.of[0].facts(), batch=self.batch, least_share=min(normal(self.weights)))
 
     def longest(self, folder: Path) -> int | None:
         """That of the corpus that allows the least; None if none is known."""

@@ -126,11 +126,21 @@ def _stages(one: Plan, other: Plan) -> Parting | None:
             ends = (plan.steps if last else stage.last_step for plan, stage in ((one, a), (other, b)))
             what = "the plan" if last else f"stage {index + 1}"
             said, other_said = (f"ends after step {end:,}" for end in ends)
-            remedy = f"end stage {index + 1} with `until {a.last_step} steps`: a percentage grows with the budget"
-            return Parting(min(a.last_step, b.last_step), what, said, other_said, None if last else remedy)
+            remedy = "write a larger budget" if last else _same_end(one, other, index)
+            return Parting(min(a.last_step, b.last_step), what, said, other_said, remedy)
     if len(one.stages) == len(other.stages):
         return None
     return Parting(min(one.steps, other.steps), "the plan", *(f"ends after step {end.steps:,}" for end in (one, other)))
+
+
+def _same_end(one: Plan, other: Plan, index: int) -> str | None:
+    """What to write so that a stage of the second plan ends as in the first; None if that plan ends with it."""
+    end = one.stages[index].last_step
+    if one.stages[index] is one.stages[-1]:
+        return None
+    if end >= other.steps:
+        return "write a larger budget"
+    return f"end stage {index + 1} with `until {end} steps`: a percentage grows with the budget"
 
 
 def _stage(one: Plan, other: Plan, index: int) -> Iterator[Parting]:
@@ -208,7 +218,11 @@ def _blends(one: Plan, other: Plan, index: int) -> Parting | None:
             taken = [stage.blend_at(one.seed, index, step) or stage for stage in (a, b)]
             shapes = (each.shape.written(plan.units) for plan, each in zip((one, other), taken, strict=True))
             start = a.first_step + step
-            return Parting(start, f"step {start + 1:,}", *(f"is in the shape {shape}" for shape in shapes))
+            said, other_said = (f"is in the shape {shape}" for shape in shapes)
+            # A preview is a share of its stage, and begins elsewhere if the stage ends elsewhere.
+            remedy = _same_end(one, other, index) if a.last_step != b.last_step else None
+            remedy = remedy or f"write the previews and shares of stage {index + 1} as the plan of the run has them"
+            return Parting(start, f"step {start + 1:,}", said, other_said, remedy)
     return None
 
 

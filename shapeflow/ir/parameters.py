@@ -100,6 +100,8 @@ class DataFacts:
     """Images of one epoch; None if the data does not have epochs."""
     held_out: int | None = None
     """Held-out images; None for text, and if not known without reading the data."""
+    least_share: float = 1.0
+    """Smallest share of an evaluation that one corpus of a mixture has; 1 for a single text."""
     features: int | None = None
     """Entries of a vector."""
     decay: float | None = None

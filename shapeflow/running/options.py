@@ -73,3 +73,5 @@ class Options:
     """Base directory of relative data paths."""
     file: str = "FILE"
     """The plan's file as the user names it, for diagnostics."""
+    sentences: tuple[str, ...] = ()
+    """Sentences that replaced those of the file, for diagnostics."""

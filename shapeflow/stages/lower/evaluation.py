@@ -52,11 +52,12 @@ def costly(program: Program, stages: Sequence[Stage], every: int | None) -> str 
     adds = f"evaluation adds {_percent(share)} to the compute of the steps, and the budget does not include it"
     if program.trained.facts.kind == "images":
         return f"{adds}: evaluate less often, or `on` fewer images"
+    facts = program.trained.facts
     stated = HELD_OUT_TARGETS if program.held_out is None else program.held_out
-    fewer = 2 ** math.floor(math.log2(stated * AFFORDABLE / share))
-    longest = max(1, longest_context(program, program.trained))
-    # A run refuses fewer tokens than one window of the longest context.
-    return f"{adds}: evaluate less often" + (f", or `on {fewer:_} tokens`" if fewer >= longest else "")
+    fewer = 2 ** math.floor(math.log2(min(stated, facts.longest or stated) * AFFORDABLE / share))
+    # A run refuses fewer tokens than one window of the longest context, of each corpus.
+    least = max(1, longest_context(program, program.trained)) / facts.least_share
+    return f"{adds}: evaluate less often" + (f", or `on {fewer:_} tokens`" if fewer >= least else "")
 
 
 def _percent(share: float) -> str:
