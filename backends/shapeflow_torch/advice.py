@@ -52,12 +52,12 @@ def _after_divergence(choices: Choices) -> str:
     source = None if last is None else shlex.quote(f"{choices.folder}@{step_in(last)}")
     go_on = "" if source is None else f" --from {source} --other-rates"
     if not choices.options.file.endswith(".json") and not Path(choices.options.file).is_dir():
-        return f"{change}: `{anew(choices, 'optimizer')} --set 'optimizer ...'{go_on}`"
+        return f"{change}: `{in_new_folder(choices, 'optimizer')} --set 'optimizer ...'{go_on}`"
     fresh = shlex.quote(str(_fresh(choices.folder)))
     return f"{change}: compile the plan again, and run it with `{f'{go_on} -o {fresh}'.strip()}`"
 
 
-def anew(choices: Choices, without: str | None = None) -> str:
+def in_new_folder(choices: Choices, without: str | None = None) -> str:
     """Return the command that runs the plan in a new folder. `without`: word that begins the sentences to leave out."""
     options, words = choices.options, ["shapeflow", "run", choices.options.file]
     for each in options.sentences:

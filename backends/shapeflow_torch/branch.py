@@ -19,7 +19,7 @@ from shapeflow.running.run_log import CHECKPOINTS, DATA, EVENTS, PLAN, require_m
 from shapeflow_torch.checkpoint import adopt, digest_of, saved, step_of
 from shapeflow_torch.folder import check_data, intact
 from shapeflow_torch.lineage import (
-    ANEW,
+    IN_NEW_FOLDER,
     check_history,
     comparable,
     kept_as,
@@ -36,7 +36,7 @@ def branch(
     data: Mapping[str, Any],
     folder: Path,
     warn: Callable[[Diagnostic], None],
-    command: str = ANEW,
+    command: str = IN_NEW_FOLDER,
 ) -> None:
     """Create a run folder in which `plan` goes on from a checkpoint of another run. `data`: the description of the data
     that it reads; `command`: what runs the plan in a new folder, for the advice.

@@ -27,7 +27,7 @@ from shapeflow.ir.retention import retained
 from shapeflow.running.follow import Outcome
 from shapeflow.running.run_folder import earlier_end, launched_by, remember, require_startable
 from shapeflow.running.run_log import ABOUT, CHECKPOINTS, DATA, EVENTS, PLAN
-from shapeflow_torch.advice import anew
+from shapeflow_torch.advice import in_new_folder
 from shapeflow_torch.checkpoint import newest, step_of, tidy
 from shapeflow_torch.choices import Choices
 from shapeflow_torch.lineage import earlier_plan, hand_over, lines_until
@@ -53,7 +53,7 @@ def prepare(choices: Choices, plan: Plan, data: Mapping[str, Any], warn: Callabl
     folder, resume = choices.folder, choices.options.resume or restarted(choices)
     require_startable(folder, resume, "torch")
     found = intact(folder / CHECKPOINTS, warn)
-    before = earlier_plan(folder, plan, found, anew(choices))
+    before = earlier_plan(folder, plan, found, in_new_folder(choices))
     done = 0 if found is None else step_of(found, None)
     if done == plan.steps and (outcome := earlier_end(folder, choices.options.until)) is not None:
         return Start(found, outcome)

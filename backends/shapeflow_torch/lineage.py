@@ -22,7 +22,7 @@ from shapeflow.running.execute import checkpoint_name
 from shapeflow.running.run_log import CHECKPOINTS, EVENTS, PLAN, logged
 from shapeflow_torch.checkpoint import digest_of, forget_errors, give, owner_of, saved, stage_of, step_of
 
-ANEW = "shapeflow run FILE -o NEW"
+IN_NEW_FOLDER = "shapeflow run FILE -o NEW"
 """What runs a plan in a new folder, where the names of both are not known."""
 
 
@@ -96,7 +96,7 @@ def shared(checkpoint: Path) -> int:
 
 
 def check_history(
-    folder: Path, before: Plan, plan: Plan, step: int, other_rates: bool = False, command: str = ANEW
+    folder: Path, before: Plan, plan: Plan, step: int, other_rates: bool = False, command: str = IN_NEW_FOLDER
 ) -> str | None:
     """Return how two plans differ within the first `step` steps; None if they make the same ones. `folder`: that of the
     run that made them by the plan `before`. `other_rates`: whether the settings of the optimizer, the schedule and the

@@ -16,7 +16,7 @@ from shapeflow.ir.workload import check_shares
 from shapeflow.running.follow import Course, Listen, Outcome, follow
 from shapeflow.running.lock import Lock
 from shapeflow.running.run_log import CHECKPOINTS, PLAN
-from shapeflow_torch.advice import advised, anew
+from shapeflow_torch.advice import advised, in_new_folder
 from shapeflow_torch.branch import branch
 from shapeflow_torch.choices import Choices
 from shapeflow_torch.compilation import wants_compile
@@ -70,7 +70,7 @@ def _train(
         about, begun = data.describe(), choices
         again = (choices.options.resume or restarted(choices)) and (choices.folder / PLAN).exists()
         if choices.options.origin is not None and not again:
-            branch(choices.options.origin, plan, about, choices.folder, warn, anew(choices))
+            branch(choices.options.origin, plan, about, choices.folder, warn, in_new_folder(choices))
             begun = attrs.evolve(choices, options=attrs.evolve(choices.options, resume=True))
         locks.append(Lock(choices.folder))
         return prepare(begun, plan, about, warn)
