@@ -16,6 +16,7 @@ from shapeflow.laws.logs.counter import assumed, confirmed, doubtful, other_batc
 from shapeflow.laws.logs.curve import CONVENTION, Curve, take_block, wanted_of
 from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import LogSearch
+from shapeflow.laws.logs.of_model import of_model
 from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
@@ -129,14 +130,18 @@ def _counted(search: LogSearch, log: Log, curves: list[Curve], table: TableFacts
 
 
 def _compared(search: LogSearch, path: Path, curves: list[Curve], table: TableFacts) -> None:
-    """Compare compute with what the parameters and tokens of the log take."""
+    """Compare compute with what the parameters and tokens of the log take; without them, with what the model of the
+    file takes."""
     products = {curve.series.compute for curve in curves if curve.series.compute is not None}
     if CONVENTION in table.names or not products:
         return
+    logs, name = search.logs, search.name(path)
     stated = stated_amounts(path, table.columns, table.roles, table.rows)
     for product in products if stated is not None else ():
         assert stated is not None
-        found = ratios_of(search.name(path), table.rows, product.of, stated)
-        search.logs.ratios += found
-        if found and search.logs.compared is None:
-            search.logs.compared = product, stated.product
+        found = ratios_of(name, table.rows, product.of, stated)
+        logs.ratios += found
+        if found and logs.compared is None:
+            logs.compared = product, stated.product
+    if stated is None:
+        logs.modelled += [one for curve in curves if (one := of_model(path, name, table, curve)) is not None]
