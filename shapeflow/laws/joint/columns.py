@@ -13,8 +13,9 @@ from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.by_name import FILE, Found, letters_in
 from shapeflow.laws.logs.finding.notation import with_commas, with_dots
-from shapeflow.laws.logs.finding.roles import STILL, Roles, roles_of, size_of
+from shapeflow.laws.logs.finding.roles import STILL, Roles, other_sizes, roles_of, size_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
+from shapeflow.laws.logs.processes import processes_of, why_of_one
 from shapeflow.laws.logs.readers import Row
 from shapeflow.laws.logs.readers.numerals import notations
 from shapeflow.laws.logs.series import Product
@@ -41,6 +42,8 @@ class Columns:
     """The column of the learning rate."""
     sure: Mapping[str, str]
     """Column -> how sure its role is, and how it was found."""
+    other_sizes: tuple[str, ...] = ()
+    """Other columns of parameters than the one that was found."""
 
 
 def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns:
@@ -58,6 +61,8 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     if compute is None and "tokens" in products and "C" in columns and not roles.of.get("C", Found()).role:
         # In a unit that its name does not state: it is compared with 6 N D.
         compute = Product(("C",))
+    if compute is None and not {"tokens", "compute"} & set(given):
+        _of_all_processes(products.get("tokens"), columns, place)
     errors = [name for name in roles.errors if not words.is_share(name)]
     perplexity = next((name for name in columns if words.is_perplexity(name)), None)
     if not errors and perplexity is not None and "loss" not in given:
@@ -69,7 +74,9 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     sure = {name: f"{one.sure}, by {one.why}" for name, one in roles.of.items() if one.role}
     size = products["parameters"].columns if "parameters" in products else ()
     runs = tuple(name for name in _runs(columns, roles) if name not in size)
-    return Columns(products, runs, not roles.ends and _are_curves(rows, products, roles.step), roles.rate, sure)
+    along = not roles.ends and _are_curves(rows, products, roles.step)
+    others = tuple(other_sizes(size, roles.of, columns))
+    return Columns(products, runs, along, roles.rate, sure, others)
 
 
 def _are_curves(rows: Sequence[Row], products: Mapping[str, Product], step: str | None) -> bool:
@@ -122,6 +129,18 @@ def _counted(what: str, columns: Mapping[str, Column], roles: Roles, rows: Seque
     found.sort(key=lambda one: (columns[one].constant, not words.is_active(one)))
     name = size_of(found, rows) if what == "parameters" else next(iter(found), None)
     return None if name is None else Product((name,), words.count_of(name))
+
+
+def _of_all_processes(tokens: Product | None, columns: Mapping[str, Column], place: str) -> None:
+    """Raise Refused (`wrong-counter`) for tokens that may be those of one of several processes."""
+    name = None if tokens is None else tokens.columns[0]
+    processes = processes_of(name, columns)
+    if tokens is not None and name is not None and processes is not None:
+        message = f"`{name}` {why_of_one(processes)}"
+        own = f"{tokens.factor:g} * {name}"
+        help = f"if it counts those of all, write `--tokens '{own}'`; if those of one, "
+        help += f"`--tokens '{own} * {processes.name}'`"
+        raise Refused(Diagnostic("wrong-counter", message, place=place, help=help))
 
 
 def _compute(columns: Mapping[str, Column], roles: Roles) -> Product | None:

@@ -106,6 +106,9 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         raise Refused(Diagnostic("too-few-points", message, place=str(paths[0]), notes=notes))
     of = dict(zip(products, np.array(kept).T, strict=True))
     doubt = compared(of, files, products, named.compute)
+    if usual.other_sizes and named.parameters is None:
+        listed = " and ".join(f"`{name}`" for name in usual.other_sizes)
+        doubt += (f"{listed} not used: `--parameters` names another column of parameters",)
     single = len(set(runs)) in (1, len(runs)) and named.run is None
     if not run and usual.rate is not None:
         _no_falling_curve(of, files, rates, usual.rate, products["parameters"])
