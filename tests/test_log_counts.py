@@ -80,7 +80,7 @@ def test_tokens_beside_a_number_of_processes_are_asked_for() -> None:
 
 
 def test_tokens_that_are_known_are_not_asked_for() -> None:
-    """The name says that all are counted, there is one process, or the model takes so many in a step."""
+    """The name says that all are counted, there is one process, or a step of the model takes as many."""
     assert write(**SIZE, total_tokens=TOKENS["tokens"], world_size=lambda width, step: 8).sentences
     assert read()[0] is not None
     assert write(**TOKENS, **SIZE, world_size=lambda width, step: 1).sentences
@@ -124,3 +124,74 @@ def test_a_scaled_loss_is_no_loss(name: str) -> None:
     _, (error,) = read()
     assert error.code == "missing-column"
     assert "mixed precision" in str(error.help)
+
+
+def table_of(head: str, row: Callable[[int, int], str]) -> None:
+    """Ends of runs of 70 M to 2.8 G parameters on 1 to 30 G tokens. `row`: of millions of parameters and of GTokens."""
+    lines = [
+        f"{row(n, d)}{';' if ';' in head else ','}{1.7 + 400 / (n * 1e6) ** 0.34 + 2000 / (d * 1e9) ** 0.36:.4f}"
+        for n in (70, 160, 410, 1000, 2800)
+        for d in (1, 2, 3, 5, 10, 30)
+    ]
+    text = "\n".join([head, *lines]) + "\n"
+    Path("t.csv").write_text(text.replace(".", ",") if ";" in head else text)
+
+
+def sizes(**named: Any) -> tuple[float, float]:
+    """The largest size and the most tokens of the table."""
+    points = read_tables([Path("t.csv")], Named(**named)).points
+    return points.size.max(), points.tokens.max()
+
+
+def refused(**named: Any) -> str:
+    with pytest.raises(Refused) as caught:
+        read_tables([Path("t.csv")], Named(**named))
+    (one,) = caught.value.diagnostics
+    return f"{one.code}: {one.message}: {one.help}"
+
+
+def test_small_counts_are_in_no_known_unit() -> None:
+    table_of("params,tokens,loss", lambda n, d: f"{n},{d}e9")
+    for named in ({}, {"parameters": "params"}):
+        said = refused(**named)
+        assert said.startswith("wrong-counter: `params` is 70 to 2800, in a unit that its name does not state")
+        assert "`--parameters '1e6 * params'` if it counts millions" in said
+    assert sizes(parameters="1e6 * params") == (2.8e9, 3e10)
+    assert sizes(parameters="1 * params") == (2.8e3, 3e10)
+    table_of("params,tokens,loss", lambda n, d: f"{n}e6,{d}")
+    assert "`--tokens '1e9 * tokens'` if it counts billions" in refused()
+    assert sizes(tokens="1e9 * tokens") == (2.8e9, 3e10)
+    table_of("params,compute,loss", lambda n, d: f"{n}e6,{6e-3 * n * d:.4g}")
+    assert "`--compute '1e18 * compute'`" in refused()
+
+
+def test_a_fit_asks_for_the_unit_of_small_parameters() -> None:
+    found = write(**TOKENS, params=lambda width, step: {64: 70, 128: 410, 256: 2800}[width])
+    said = '`compute: "6e6 * params * tokens"` if it counts millions'
+    assert said in " ".join(found.advice)
+    _, (error,) = read()
+    assert said in str(error.help)
+
+
+def test_counts_with_a_letter_and_decimal_commas_are_read() -> None:
+    table_of("params,tokens,loss", lambda n, d: f"{n}M,{d}B")
+    assert sizes() == (2.8e9, 3e10)
+    table_of("params;tokens;loss", lambda n, d: f"{n}000000;{d}000000000")
+    assert "`--numbers decimal_comma`" in refused()
+    assert sizes(numbers="decimal_comma") == (2.8e9, 3e10)
+
+
+def test_tokens_of_an_epoch_are_not_all_tokens() -> None:
+    table_of("params,unique_tokens,epochs,loss", lambda n, d: f"{n}e6,1e9,{d}")
+    assert "`--tokens 'unique_tokens * epochs'`" in refused()
+    assert sizes(tokens="unique_tokens * epochs") == (2.8e9, 3e10)
+    table_of("params,tokens,epochs,loss", lambda n, d: f"{n}e6,1e9,{d}")
+    assert "`--tokens 'tokens * epochs'` for all tokens of a run" in refused()
+    assert sizes(tokens="tokens * epochs") == (2.8e9, 3e10)
+
+
+def test_a_peak_that_differs_between_runs_is_no_schedule() -> None:
+    table_of("params,peak_lr,tokens,loss", lambda n, d: f"{n}e6,{0.01 * d**-0.5:.6g},{d}e9")
+    assert sizes() == (2.8e9, 3e10)
+    table_of("params,lr,tokens,loss", lambda n, d: f"{n}e6,{0.01 * d**-0.5:.6g},{d}e9")
+    assert refused().startswith("mixed-laws: `lr` falls along the rows")

@@ -13,11 +13,11 @@ from shapeflow.laws.logs.batches import Amount, per_step
 from shapeflow.laws.logs.counter import rivals, times
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE
-from shapeflow.laws.logs.finding.roles import Roles, other_sizes
+from shapeflow.laws.logs.finding.roles import Roles, other_sizes, small_size
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.unshaped import unshaped_runs
 from shapeflow.laws.logs.processes import processes_of, ways_of_compute, ways_of_step, why_of_one
-from shapeflow.laws.logs.progress import unnamed_counter
+from shapeflow.laws.logs.progress import unnamed_counter, unstated_size
 from shapeflow.laws.logs.refusals import which_kind
 from shapeflow.laws.logs.series import Product, Progress
 
@@ -54,6 +54,9 @@ def advice_of(
         yield from _without_compute(roles, list(epochs.values()), amounts)
         if roles.step and (processes := processes_of(roles.tokens, columns, reading.logs[0].path)) is not None:
             yield f"`{roles.tokens}` {why_of_one(processes)}: a step of the log then has the tokens of all of them"
+    small = small_size(roles.of, reading.some()) if roles.tokens and not roles.compute else None
+    if small is not None and roles.tokens is not None:
+        yield unstated_size(small, roles.tokens)
     if (asked := of_one_process(reading, roles)) is not None:
         yield asked
     if others := other_sizes(roles.compute, roles.of, columns):

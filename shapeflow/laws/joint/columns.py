@@ -11,9 +11,9 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
-from shapeflow.laws.logs.finding.by_name import FILE, Found, letters_in
+from shapeflow.laws.logs.finding.by_name import FILE, UNSTATED, Found, letters_in
 from shapeflow.laws.logs.finding.notation import with_commas, with_dots
-from shapeflow.laws.logs.finding.roles import STILL, Roles, other_sizes, roles_of, size_of
+from shapeflow.laws.logs.finding.roles import STILL, Roles, may_be_size, other_sizes, roles_of, size_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
 from shapeflow.laws.logs.processes import processes_of, why_of_one
 from shapeflow.laws.logs.readers import Row
@@ -61,6 +61,9 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     if compute is None and "tokens" in products and "C" in columns and not roles.of.get("C", Found()).role:
         # In a unit that its name does not state: it is compared with 6 N D.
         compute = Product(("C",))
+    if compute is None and "tokens" not in products:
+        small = next((name for name, one in roles.of.items() if one.why == UNSTATED), None)
+        products |= {"tokens": Product((small,))} if small is not None else {}
     if compute is None and not {"tokens", "compute"} & set(given):
         _of_all_processes(products.get("tokens"), columns, place)
     errors = [name for name in roles.errors if not words.is_share(name)]
@@ -76,7 +79,9 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     runs = tuple(name for name in _runs(columns, roles) if name not in size)
     along = not roles.ends and _are_curves(rows, products, roles.step)
     others = tuple(other_sizes(size, roles.of, columns))
-    return Columns(products, runs, along, roles.rate, sure, others)
+    # A peak may differ between runs, and says nothing of the rate along them.
+    rate = None if roles.rate is None or words.is_setting(roles.rate) else roles.rate
+    return Columns(products, runs, along, rate, sure, others)
 
 
 def _are_curves(rows: Sequence[Row], products: Mapping[str, Product], step: str | None) -> bool:
@@ -103,7 +108,8 @@ def _no_commas(columns: Mapping[str, Column], place: str) -> None:
         cell = column.commas[0] if commas else next(text for text in column.values if "." in text)
         listed = " or ".join(notations([cell]) if commas else ("decimal_comma", "plain")) or "no known notation"
         message = f"`{column.name}` holds `{cell}`, which is not a plain number"
-        help = "write its numbers with a decimal point and without separators of thousands"
+        help = "write its numbers with a decimal point and without separators of thousands, or say how they are: "
+        help += "`--numbers decimal_comma` or `--numbers thousands_comma`"
         notes = (f"it may be {listed}",)
         raise Refused(Diagnostic("number-format", message, place=place, notes=notes, help=help))
 
@@ -127,7 +133,10 @@ def _counted(what: str, columns: Mapping[str, Column], roles: Roles, rows: Seque
     """The first column of parameters or tokens; one that differs between the rows first."""
     found = [name for name, one in roles.of.items() if one.role == what]
     found.sort(key=lambda one: (columns[one].constant, not words.is_active(one)))
-    name = size_of(found, rows) if what == "parameters" else next(iter(found), None)
+    name = (size_of(found, rows) if what == "parameters" else None) or next(iter(found), None)
+    if what == "parameters" and name is not None and may_be_size(name, rows) and size_of(found, rows) is None:
+        # The active parameters of a mixture of experts are not known.
+        return None
     return None if name is None else Product((name,), words.count_of(name))
 
 

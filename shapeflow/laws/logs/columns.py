@@ -11,9 +11,9 @@ from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.logs.error_columns import UNUSUAL, likely_errors, of_unit
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
-from shapeflow.laws.logs.finding.roles import COMPUTE, other_sizes
+from shapeflow.laws.logs.finding.roles import COMPUTE, other_sizes, small_size
 from shapeflow.laws.logs.no_amount import LAGGING, instead_of
-from shapeflow.laws.logs.progress import progress_of, unnamed_counter
+from shapeflow.laws.logs.progress import progress_of, unnamed_counter, unstated_size
 from shapeflow.laws.logs.query import ANY_SIZE, Query
 from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.series import Product, Progress, Series, error_names, evaluation
@@ -219,7 +219,11 @@ class Finder:
                 if (slow := table.lagging()) is not None:
                     self.wrong("compute", slow, file, LAGGING, self._amount(derived, table, [slow], f"1 * {slow}"))
                 else:
-                    self.missing("compute", COMPUTE[:2], names, file, unnamed_counter(counters) if counters else None)
+                    hint = unnamed_counter(counters) if counters else None
+                    small = small_size(table.roles.of, table.rows)
+                    if small is not None and table.roles.tokens is not None:
+                        hint = unstated_size(small, table.roles.tokens)
+                    self.missing("compute", COMPUTE[:2], names, file, hint)
             return None, None
         text = self.filled(self.query.compute, given)
         factor, columns = self.query.flops, []

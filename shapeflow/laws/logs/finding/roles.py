@@ -338,9 +338,16 @@ def other_sizes(chosen: Sequence[str], of: Mapping[str, Found], columns: Mapping
     return [name for name in found if used and all(columns[name].values != values for values in used)]
 
 
+def small_size(of: Mapping[str, Found], rows: Sequence[Row]) -> str | None:
+    """A column of parameters that are too few to be single ones; None if there is none."""
+    return next((name for name, one in of.items() if one.role == "parameters" and not may_be_size(name, rows)), None)
+
+
 def may_be_size(name: str, rows: Sequence[Row]) -> bool:
     """Whether a number of parameters, with the unit that its name states, is one that a model has."""
-    return max(numbers_of(rows, name), default=0.0) * words.count_of(name) >= LEAST_PARAMETERS
+    found = [each for each in numbers_of(rows, name) if each > 0]
+    # Models of 70 to 12,000 are of millions of parameters.
+    return min(found, default=0.0) * words.count_of(name) >= LEAST_PARAMETERS
 
 
 def _is_flops(rows: Sequence[Row], keys: Sequence[str]) -> bool:
