@@ -54,8 +54,6 @@ def read(factor: float | Mapping[int, float], compute: str | None = None, **more
     [
         (1 / 3, "is 0.333 times what the model of this file takes for `step` with its batch, as the FLOPs of forward"),
         (1 / 2, "as multiply-accumulates are"),
-        (1 / 8, "as if only the compute of one of 8 processes counted"),
-        (2.0, "as if only the data of one of 2 processes counted"),
         (1e-12, "as if it were counted in units of 1e+12 FLOPs"),
     ],
 )
@@ -67,6 +65,18 @@ def test_compute_that_is_off_alike_in_all_shapes_is_refused(factor: float, said:
     assert not read(factor, f"{1 / factor:.4g} * flops")
     (warning,) = read(factor, "1 * flops")
     assert (warning.code, warning.severity) == ("odd-compute", "warning")
+
+
+def test_steps_of_another_batch_are_a_warning() -> None:
+    """Without tokens, the compute of one of 8 processes looks like that of an eighth of the batch."""
+    (warning,) = read(1 / 8)
+    assert (warning.code, warning.severity) == ("odd-compute", "warning")
+    assert "as if only the compute of one of 8 processes counted" in warning.message
+    assert '`compute: "8 * flops"` to count as the model does' in str(warning.help)
+    (error,) = read(1 / 8, tokens=lambda step: BATCH * step)
+    assert (error.code, error.severity) == ("odd-compute", "error")
+    # Each shape may have had a batch of its own.
+    assert not read({64: 4.0, 128: 9.0, 256: 5.0})
 
 
 def test_compute_of_the_model_and_near_it_passes() -> None:

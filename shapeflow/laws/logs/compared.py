@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.logs.conventions import Verdict, verdict_of
+from shapeflow.laws.logs.conventions import Verdict, is_convention, verdict_of
 from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.runs import Logs
@@ -31,6 +31,10 @@ def _of_model(logs: Logs, query: Query, request: LawRequest, report: Report) -> 
     verdict = verdict_of(ratios, logs.modelled[0].reference) if ratios else None
     if verdict is None:
         return
+    counted = all(one.counted for one in logs.modelled)
+    if not counted and (verdict.ratio is None or len({one.size for one in ratios}) < 2):
+        # The runs may have had other batches, of which steps say nothing: only one ratio of several shapes does.
+        return
     product = logs.modelled[0].product
     factor = product.factor
     as_it_is = f'`{{}}: "{_written(factor, product.columns)}"` if it is right as it is'
@@ -41,6 +45,7 @@ def _of_model(logs: Logs, query: Query, request: LawRequest, report: Report) -> 
         as_model = "name the files of each kind apart" if verdict.kind == "mixed" else "compare the model with the runs"
         help = f"{as_model}, or write {as_it_is}"
     sure = all(one.sure for one in logs.modelled)
+    sure &= counted or (verdict.ratio is not None and is_convention(verdict.ratio))
     refused = verdict.refused and sure and not confirmed(query, request)
     _report(verdict, product, refused, as_model, help, request, report)
 

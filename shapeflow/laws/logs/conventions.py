@@ -84,6 +84,8 @@ class OfModel:
     ratios: tuple[Ratio, ...]
     sure: bool
     """Whether nothing speaks against what the steps are taken for."""
+    counted: bool
+    """Whether the log states its tokens. Otherwise its steps are taken for those of the file, with its batch."""
 
 
 @attrs.frozen
@@ -212,6 +214,11 @@ def meaning(ratio: float, of: Reference) -> str:
         side = "compute" if ratio < 1 else "tokens" if of.products else "data"
         return f"as if only the {side} of one of {round(whole)} processes counted"
     return of.unknown
+
+
+def is_convention(ratio: float) -> bool:
+    """Return whether a ratio is that of a known convention, rather than of another number of processes or batch."""
+    return any(_near(ratio, value) for value in KNOWN) or _power(ratio) is not None
 
 
 def _near(ratio: float, value: float) -> bool:

@@ -42,7 +42,8 @@ def of_model(path: Path, file: str, table: TableFacts, curve: Curve) -> OfModel 
     written = " * ".join(f"`{column}`" for column in counted.columns)
     reference = Reference(f"what the model of this file takes{by} for {written}{batch}", OTHERS, conventions=flops)
     ratios = tuple(Ratio(file, each, median(values)) for each, values in found.items())
-    return OfModel(product, reference, ratios, not batch or _is_step_of_file(path, table, curve))
+    sure = not batch or _is_step_of_file(path, table, curve)
+    return OfModel(product, reference, ratios, sure, counted=not batch)
 
 
 def _tokens(path: Path, table: TableFacts, curve: Curve) -> Product | None:
