@@ -235,7 +235,8 @@ _LOGS = {
     "no-best-size": "The best size of a budget is where a larger model gains as much as more tokens. These runs show "
     "one of the two effects only, or the budget is too far from them.",
     "odd-compute": "Compute, parameters and tokens of logs do not belong together: a token of training takes about "
-    "6 FLOPs for each parameter. Compute may count forward passes alone, one of several processes, or another unit. "
+    "6 FLOPs for each parameter, and where a log does not state both, the model of the file says what its steps take. "
+    "Compute may count forward passes alone, one of several processes, or another unit. "
     'Take the product of the others, or state that compute is right with a number: `compute: "1 * flops"`. It is then '
     "a warning.",
     "unnamed-rate": "A warning: no log shows a learning rate, and a column of no known name falls along the runs as "

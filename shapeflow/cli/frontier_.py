@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shapeflow.laws.joint.frontier import Frontier
     from shapeflow.running.scheduled import Scheduled
 
-OF_TABLES = ("parameters", "tokens", "compute", "loss", "run", "where", "below")
+OF_TABLES = ("parameters", "tokens", "compute", "loss", "run", "where", "below", "numbers")
 
 
 @click.command("frontier")
@@ -33,6 +33,10 @@ OF_TABLES = ("parameters", "tokens", "compute", "loss", "run", "where", "below")
 @click.option("--run", metavar="COLUMN", help="The run of a row, if a run has several rows.")
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Rows to read; repeatable.")
 @click.option("--loss-below", "below", type=float, help="Leave out rows with a loss of this or more.")
+@click.option(
+    "--numbers", type=click.Choice(["plain", "decimal_comma", "thousands_comma"]), default="plain", show_default=True,
+    help="How numbers are written: `3.91`, `3,91`, or `1,234` by thousands.",
+)  # fmt: skip
 @click.option("--resamples", type=click.IntRange(0, 100_000), default=400, show_default=True, help="For intervals.")
 @click.option("--set", "sets", multiple=True, metavar="SENTENCE", help="Replace a sentence of a .shape file.")
 @click.option(
@@ -128,7 +132,7 @@ def _of_file(file: Path, sets: Sequence[str], named: Mapping[str, Any], asked: S
     from shapeflow.laws.joint.frontier import frontier_of
     from shapeflow.running.scheduled import scheduled_of
 
-    if idle := next((name for name in OF_TABLES if named[name]), None):
+    if idle := next((name for name in OF_TABLES if named[name] and named[name] != "plain"), None):
         raise click.UsageError(f"`--{idle}` is for tables: a .shape file names its columns in `laws from fit(...)`")
     report = Report()
     program, laws = with_laws(file, sets, report)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
-from shapeflow.doctor.advice import advice_of, rows_are_ends, unsettled
+from shapeflow.doctor.advice import advice_of, of_one_process, rows_are_ends, unsettled
 from shapeflow.doctor.compared import compared
 from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
@@ -61,6 +61,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
     readable = (
         pattern is not None
         and len(reading.numerals) < 2
+        and of_one_process(reading, roles) is None
         and not percent
         and not (odd and odd.refused)
         and not (facts and (facts.restarted or facts.goes_on))

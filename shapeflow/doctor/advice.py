@@ -13,12 +13,13 @@ from shapeflow.laws.logs.batches import Amount, per_step
 from shapeflow.laws.logs.counter import rivals, times
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE
-from shapeflow.laws.logs.finding.roles import Roles
+from shapeflow.laws.logs.finding.roles import Roles, other_sizes, small_size
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.finding.unshaped import unshaped_runs
-from shapeflow.laws.logs.progress import unnamed_counter
+from shapeflow.laws.logs.processes import processes_of, ways_of_compute, ways_of_step, why_of_one
+from shapeflow.laws.logs.progress import unnamed_counter, unstated_size
 from shapeflow.laws.logs.refusals import which_kind
-from shapeflow.laws.logs.series import Progress
+from shapeflow.laws.logs.series import Product, Progress
 
 
 def advice_of(
@@ -34,6 +35,8 @@ def advice_of(
     perplexity = next((name for name in columns if words.is_perplexity(name)), None)
     if not roles.errors and perplexity is not None:
         yield f"no column holds an error: the loss is the natural logarithm of `{perplexity}`: add a column of it"
+    elif not roles.errors and (scaled := next(filter(words.is_scaled, columns), None)) is not None:
+        yield f"no column holds an error: {words.SCALED.format(scaled)}: add a column of the loss itself"
     elif not roles.errors:
         good = [name for name, one in roles.of.items() if one.role == "accuracy"]
         yield (
@@ -49,6 +52,16 @@ def advice_of(
     if not roles.compute:
         amounts = per_step(reading.some(), roles, [FILE, *roles.axes.values(), *roles.runs])
         yield from _without_compute(roles, list(epochs.values()), amounts)
+        if roles.step and (processes := processes_of(roles.tokens, columns, reading.logs[0].path)) is not None:
+            yield f"`{roles.tokens}` {why_of_one(processes)}: a step of the log then has the tokens of all of them"
+    small = small_size(roles.of, reading.some()) if roles.tokens and not roles.compute else None
+    if small is not None and roles.tokens is not None:
+        yield unstated_size(small, roles.tokens)
+    if (asked := of_one_process(reading, roles)) is not None:
+        yield asked
+    if others := other_sizes(roles.compute, roles.of, columns):
+        size = next(name for name in roles.compute if roles.of[name].role == "parameters")
+        yield f"compute is counted by `{size}`: for {' or '.join(f'`{one}`' for one in others)}, write it in `compute`"
     if facts is None:
         return
     if rows_are_ends(columns, roles, facts):
@@ -170,6 +183,19 @@ def unsettled(roles: Roles) -> bool:
     """Whether nothing shows which column counts optimizer steps, and compute follows from them."""
     doubt = None if roles.compute else roles.doubt
     return doubt is not None and (doubt.kind == "time" or (doubt.kind == "steps" and not doubt.chosen))
+
+
+def of_one_process(reading: Reading, roles: Roles) -> str | None:
+    """What to ask of tokens that may be those of one of several processes, if compute follows from them; else None."""
+    tokens = roles.tokens
+    product = Product(roles.compute, roles.flops) if tokens in roles.compute else None
+    if tokens is None or not (product or (not roles.compute and roles.step is None)):
+        return None
+    processes = processes_of(tokens, reading.columns, reading.logs[0].path)
+    if processes is None:
+        return None
+    ways = ways_of_step(tokens, processes) if product is None else ways_of_compute(product, processes)
+    return f"`{tokens}` {why_of_one(processes)}: {ways.replace('{}', 'compute')}"
 
 
 def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:

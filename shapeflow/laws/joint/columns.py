@@ -11,10 +11,11 @@ import attrs
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
-from shapeflow.laws.logs.finding.by_name import FILE, Found, letters_in
+from shapeflow.laws.logs.finding.by_name import FILE, UNSTATED, Found, letters_in
 from shapeflow.laws.logs.finding.notation import with_commas, with_dots
-from shapeflow.laws.logs.finding.roles import STILL, Roles, roles_of, size_of
+from shapeflow.laws.logs.finding.roles import STILL, Roles, may_be_size, other_sizes, roles_of, size_of
 from shapeflow.laws.logs.finding.summary import Column, columns_of
+from shapeflow.laws.logs.processes import processes_of, why_of_one
 from shapeflow.laws.logs.readers import Row
 from shapeflow.laws.logs.readers.numerals import notations
 from shapeflow.laws.logs.series import Product
@@ -41,6 +42,8 @@ class Columns:
     """The column of the learning rate."""
     sure: Mapping[str, str]
     """Column -> how sure its role is, and how it was found."""
+    other_sizes: tuple[str, ...] = ()
+    """Other columns of parameters than the one that was found."""
 
 
 def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns:
@@ -58,6 +61,11 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     if compute is None and "tokens" in products and "C" in columns and not roles.of.get("C", Found()).role:
         # In a unit that its name does not state: it is compared with 6 N D.
         compute = Product(("C",))
+    if compute is None and "tokens" not in products:
+        small = next((name for name, one in roles.of.items() if one.why == UNSTATED), None)
+        products |= {"tokens": Product((small,))} if small is not None else {}
+    if compute is None and not {"tokens", "compute"} & set(given):
+        _of_all_processes(products.get("tokens"), columns, place)
     errors = [name for name in roles.errors if not words.is_share(name)]
     perplexity = next((name for name in columns if words.is_perplexity(name)), None)
     if not errors and perplexity is not None and "loss" not in given:
@@ -69,7 +77,11 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
     sure = {name: f"{one.sure}, by {one.why}" for name, one in roles.of.items() if one.role}
     size = products["parameters"].columns if "parameters" in products else ()
     runs = tuple(name for name in _runs(columns, roles) if name not in size)
-    return Columns(products, runs, not roles.ends and _are_curves(rows, products, roles.step), roles.rate, sure)
+    along = not roles.ends and _are_curves(rows, products, roles.step)
+    others = tuple(other_sizes(size, roles.of, columns))
+    # A peak may differ between runs, and says nothing of the rate along them.
+    rate = None if roles.rate is None or words.is_setting(roles.rate) else roles.rate
+    return Columns(products, runs, along, rate, sure, others)
 
 
 def _are_curves(rows: Sequence[Row], products: Mapping[str, Product], step: str | None) -> bool:
@@ -96,7 +108,8 @@ def _no_commas(columns: Mapping[str, Column], place: str) -> None:
         cell = column.commas[0] if commas else next(text for text in column.values if "." in text)
         listed = " or ".join(notations([cell]) if commas else ("decimal_comma", "plain")) or "no known notation"
         message = f"`{column.name}` holds `{cell}`, which is not a plain number"
-        help = "write its numbers with a decimal point and without separators of thousands"
+        help = "write its numbers with a decimal point and without separators of thousands, or say how they are: "
+        help += "`--numbers decimal_comma` or `--numbers thousands_comma`"
         notes = (f"it may be {listed}",)
         raise Refused(Diagnostic("number-format", message, place=place, notes=notes, help=help))
 
@@ -120,8 +133,23 @@ def _counted(what: str, columns: Mapping[str, Column], roles: Roles, rows: Seque
     """The first column of parameters or tokens; one that differs between the rows first."""
     found = [name for name, one in roles.of.items() if one.role == what]
     found.sort(key=lambda one: (columns[one].constant, not words.is_active(one)))
-    name = size_of(found, rows) if what == "parameters" else next(iter(found), None)
+    name = (size_of(found, rows) if what == "parameters" else None) or next(iter(found), None)
+    if what == "parameters" and name is not None and may_be_size(name, rows) and size_of(found, rows) is None:
+        # The active parameters of a mixture of experts are not known.
+        return None
     return None if name is None else Product((name,), words.count_of(name))
+
+
+def _of_all_processes(tokens: Product | None, columns: Mapping[str, Column], place: str) -> None:
+    """Raise Refused (`wrong-counter`) for tokens that may be those of one of several processes."""
+    name = None if tokens is None else tokens.columns[0]
+    processes = processes_of(name, columns)
+    if tokens is not None and name is not None and processes is not None:
+        message = f"`{name}` {why_of_one(processes)}"
+        own = f"{tokens.factor:g} * {name}"
+        help = f"if it counts those of all, write `--tokens '{own}'`; if those of one, "
+        help += f"`--tokens '{own} * {processes.name}'`"
+        raise Refused(Diagnostic("wrong-counter", message, place=place, help=help))
 
 
 def _compute(columns: Mapping[str, Column], roles: Roles) -> Product | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 from shapeflow.ir.joint import PerToken
+from shapeflow.laws.joint.amounts import no_small_counts, no_unique_tokens, spelled_out, unique_tokens
 from shapeflow.laws.joint.columns import Columns, columns_in
 from shapeflow.laws.joint.compared import compared, written
 from shapeflow.laws.joint.per_token import power_law
@@ -22,7 +23,7 @@ from shapeflow.laws.logs.conventions import PER_PARAMETER
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.points import Floats
-from shapeflow.laws.logs.readers import MissingExtra, Row, Unreadable, number, open_log, same
+from shapeflow.laws.logs.readers import MissingExtra, Numerals, Row, Unreadable, number, open_log, same
 from shapeflow.laws.logs.schedule import learning_rate
 from shapeflow.laws.logs.series import Product
 from shapeflow.laws.logs.usable import COMPUTE, ERROR
@@ -48,6 +49,8 @@ class Named:
     """Columns, each with the value that it has in the rows to read."""
     below: float | None = None
     """Rows with a loss of this or more are left out."""
+    numbers: Numerals = "plain"
+    """How numbers are written."""
 
 
 @attrs.frozen(eq=False)
@@ -74,7 +77,7 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
     for path in paths:
-        rows.extend({**row, FILE: str(path)} for row in _rows(path, left_out))
+        rows.extend({**row, FILE: str(path)} for row in _rows(path, left_out, named))
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != FILE]
     for column in (*(column for column, _ in named.where), *([named.run] if named.run else [])):
         _product(column, names, "run" if column == named.run else "where")
@@ -82,6 +85,8 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     given = [what for what in (*WHAT, "run") if getattr(named, what) is not None]
     usual = columns_in(rows, str(paths[0]), given)
     products = _columns(named, usual, names, str(paths[0]))
+    no_small_counts(rows, products, {what: getattr(named, what) for what in WHAT})
+    no_unique_tokens(rows, products, named.tokens)
     kept: list[tuple[float, ...]] = []
     runs: list[str] = []
     rates: list[float] = []
@@ -106,6 +111,9 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
         raise Refused(Diagnostic("too-few-points", message, place=str(paths[0]), notes=notes))
     of = dict(zip(products, np.array(kept).T, strict=True))
     doubt = compared(of, files, products, named.compute)
+    if usual.other_sizes and named.parameters is None:
+        listed = " and ".join(f"`{name}`" for name in usual.other_sizes)
+        doubt += (f"{listed} not used: `--parameters` names another column of parameters",)
     single = len(set(runs)) in (1, len(runs)) and named.run is None
     if not run and usual.rate is not None:
         _no_falling_curve(of, files, rates, usual.rate, products["parameters"])
@@ -128,15 +136,16 @@ def read_tables(paths: Sequence[Path], named: Named) -> Table:
     )
 
 
-def _rows(path: Path, left_out: Counter[str]) -> Iterator[Row]:
+def _rows(path: Path, left_out: Counter[str], named: Named) -> Iterator[Row]:
     """Yield the rows of one file, and count those of runs that did not finish. Raises Refused: unreadable-log,
     missing-extra."""
     try:
-        log = open_log(path)
+        log = open_log(path, named.numbers)
+        counts = [one for one in (named.parameters, named.tokens) if one is not None]
         for count, row in enumerate(log.rows()):
             if count >= MOST:
                 raise Unreadable(f"it has more than {MOST} rows")
-            yield row
+            yield spelled_out(row, counts)
         left_out.update({f"the run did not finish ({state})": count for state, count in log.unfinished.items()})
     except MissingExtra as error:
         help = f"`pip install 'shapeflow[{error.extra}]'`"
@@ -170,6 +179,7 @@ def _columns(named: Named, usual: Columns, names: Sequence[str], place: str) -> 
         listed = ", ".join(f"`{name}`" for name in names[:12]) or "none"
         product = "" if what == "loss" else f"; a product works, too: `--{what} '1e6 * column'`"
         help = f"name it with `--{what} COLUMN`{product}"
+        help = (unique_tokens(names) if what == "tokens" else None) or help
         message = f"no column of {called} is found"
         raise Refused(Diagnostic("missing-column", message, place=place, notes=(f"its columns: {listed}",), help=help))
     return found

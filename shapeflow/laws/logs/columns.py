@@ -11,9 +11,9 @@ from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.logs.error_columns import UNUSUAL, likely_errors, of_unit
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import RUNS
-from shapeflow.laws.logs.finding.roles import COMPUTE
+from shapeflow.laws.logs.finding.roles import COMPUTE, other_sizes, small_size
 from shapeflow.laws.logs.no_amount import LAGGING, instead_of
-from shapeflow.laws.logs.progress import progress_of, unnamed_counter
+from shapeflow.laws.logs.progress import progress_of, unnamed_counter, unstated_size
 from shapeflow.laws.logs.query import ANY_SIZE, Query
 from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.series import Product, Progress, Series, error_names, evaluation
@@ -90,7 +90,7 @@ class Finder:
         wanted, names = self.query.error, table.names
         if wanted is None or wanted in names or not self.template(wanted).places:
             usual = [] if wanted else self._usual(table)
-            error = self.column("error", [wanted] if wanted else usual, names, file, self._name_unit())
+            error = self.column("error", [wanted] if wanted else usual, names, file, self._name_error(names))
             if error is not None and words.is_perplexity(error):
                 self.wrong("error", error, file, "is a perplexity, not a loss", "add a column of its natural logarithm")
                 return []
@@ -100,8 +100,11 @@ class Finder:
             self.missing("error", [wanted], names, file)
         return [] if self._other_unit([name for name, _ in found], file) else found
 
-    def _name_unit(self) -> str | None:
-        """What to write if no column is in the unit of the metric by its name."""
+    def _name_error(self, names: Sequence[str]) -> str | None:
+        """What to write if no column is the error by its name, or none is in the unit of the metric."""
+        scaled = next((name for name in names if words.is_scaled(name)), None)
+        if scaled is not None and self.query.error is None:
+            return f"{words.SCALED.format(scaled)}: add a column of the loss itself"
         if self.request.unit not in UNUSUAL:
             return None
         unit = UNUSUAL[self.request.unit or ""]
@@ -208,13 +211,19 @@ class Finder:
             if likely and (len(likely) == 1 or not derived):
                 unit = self.query.flops if "compute_unit" in self.request.spans else table.roles.flops
                 text = " * ".join((f"{unit:g}", *likely))
-                return Product(likely, unit), f"`{text}` FLOPs, by the names of the columns"
+                others = other_sizes(likely, table.roles.of, table.columns)
+                unused = f" ({', '.join(f'`{name}`' for name in others)} not used)" if others else ""
+                return Product(likely, unit), f"`{text}` FLOPs, by the names of the columns{unused}"
             if not derived and not (self.query.step and step is None):
                 counters = () if step is not None or self.query.step else table.roles.counters
                 if (slow := table.lagging()) is not None:
                     self.wrong("compute", slow, file, LAGGING, self._amount(derived, table, [slow], f"1 * {slow}"))
                 else:
-                    self.missing("compute", COMPUTE[:2], names, file, unnamed_counter(counters) if counters else None)
+                    hint = unnamed_counter(counters) if counters else None
+                    small = small_size(table.roles.of, table.rows)
+                    if small is not None and table.roles.tokens is not None:
+                        hint = unstated_size(small, table.roles.tokens)
+                    self.missing("compute", COMPUTE[:2], names, file, hint)
             return None, None
         text = self.filled(self.query.compute, given)
         factor, columns = self.query.flops, []

@@ -1,34 +1,72 @@
-"""Report compute that is not what the parameters and tokens of the same logs take."""
+"""Report compute that is not what the parameters and tokens of the same logs, or the model of the file, take."""
 
 from __future__ import annotations
 
 from shapeflow.base.diagnostics import Report
 from shapeflow.ir.route import LawRequest
-from shapeflow.laws.logs.conventions import Verdict, verdict_of
+from shapeflow.laws.logs.conventions import Verdict, is_convention, verdict_of
 from shapeflow.laws.logs.query import Query
 from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.runs import Logs
+from shapeflow.laws.logs.series import Product
 
 
 def report_compute(logs: Logs, query: Query, request: LawRequest, report: Report) -> None:
-    """Report compute that counts something else than 6 N D (`odd-compute`), or something else in other files
-    (`mixed-conventions`). Where a setting states the unit, it is a warning."""
+    """Report compute that counts something else than 6 N D, or than the model of the file (`odd-compute`), or something
+    else in other files (`mixed-conventions`). Where a setting states the unit, it is a warning."""
+    if logs.compared is None:
+        _of_model(logs, query, request, report)
+        return
     verdict = verdict_of(logs.ratios)
-    if verdict is None or logs.compared is None:
+    if verdict is not None:
+        product, instead = logs.compared
+        as_product = f'for 6 N D, write `{{}}: "{instead}"`'
+        help = ways_out(verdict, product.columns, product.factor, instead)
+        _report(verdict, product, verdict.refused and not confirmed(query, request), as_product, help, request, report)
+
+
+def _of_model(logs: Logs, query: Query, request: LawRequest, report: Report) -> None:
+    """Report compute that is not what the model of the file takes for the steps or tokens of the same logs."""
+    ratios = [ratio for one in logs.modelled for ratio in one.ratios]
+    verdict = verdict_of(ratios, logs.modelled[0].reference) if ratios else None
+    if verdict is None:
         return
-    product, instead = logs.compared
-    listed = " * ".join(f"`{column}`" for column in product.columns)
-    at = request.at("compute", "paths")
-    message = f"compute ({listed}) {verdict.why}"
-    if confirmed(query, request) or not verdict.refused:
-        help = request.advice(("compute", f'for 6 N D, write `{{}}: "{instead}"`'))
-        report.warning("odd-compute", message, at, help=help)
+    counted = all(one.counted for one in logs.modelled)
+    if not counted and (verdict.ratio is None or len({one.size for one in ratios}) < 2):
+        # The runs may have had other batches, of which steps say nothing: only one ratio of several shapes does.
         return
-    help = request.advice(("compute", ways_out(verdict, product.columns, product.factor, instead)))
-    if verdict.kind == "mixed":
-        report.error("mixed-conventions", message, at, "FLOPs counted differently are not comparable", help=help)
+    product = logs.modelled[0].product
+    factor = product.factor
+    as_it_is = f'`{{}}: "{_written(factor, product.columns)}"` if it is right as it is'
+    if verdict.ratio is not None:
+        as_model = f'write `{{}}: "{_written(factor / verdict.ratio, product.columns)}"` to count as the model does'
+        help = f"{as_model}, or {as_it_is}"
     else:
-        report.error("odd-compute", message, at, "what it counts is not known", help=help)
+        as_model = "name the files of each kind apart" if verdict.kind == "mixed" else "compare the model with the runs"
+        help = f"{as_model}, or write {as_it_is}"
+    sure = all(one.sure for one in logs.modelled)
+    sure &= counted or (verdict.ratio is not None and is_convention(verdict.ratio))
+    refused = verdict.refused and sure and not confirmed(query, request)
+    _report(verdict, product, refused, as_model, help, request, report)
+
+
+def _report(
+    verdict: Verdict, product: Product, refused: bool, hint: str, help: str, request: LawRequest, report: Report
+) -> None:
+    """Report a verdict on compute: an error with what to write (`help`), or a warning with a shorter `hint`."""
+    listed = " * ".join(f"`{column}`" for column in product.columns)
+    message, at = f"compute ({listed}) {verdict.why}", request.at("compute", "paths")
+    if not refused:
+        report.warning("odd-compute", message, at, help=request.advice(("compute", hint)))
+    elif verdict.kind == "mixed":
+        why = "FLOPs counted differently are not comparable"
+        report.error("mixed-conventions", message, at, why, help=request.advice(("compute", help)))
+    else:
+        report.error("odd-compute", message, at, "what it counts is not known", help=request.advice(("compute", help)))
+
+
+def _written(factor: float, columns: tuple[str, ...]) -> str:
+    return " * ".join((f"{factor:.4g}", *columns))
 
 
 def report_percent(logs: Logs, request: LawRequest, report: Report) -> None:

@@ -1,7 +1,8 @@
 """Whether the compute of logs is what their parameters and tokens take: 6 N D, or a multiple of it.
 
 A column of FLOPs does not say what it counts: the forward pass alone, one of several processes, 1e9 FLOPs. Where a log
-also states the size of its model and its tokens, the ratio to 6 N D shows it.
+also states the size of its model and its tokens, the ratio to 6 N D shows it; else the ratio to what the model of the
+file takes for the same steps or tokens.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Literal
 import attrs
 
 from shapeflow.laws.logs.readers import Row
+from shapeflow.laws.logs.series import Product
 
 PER_PARAMETER = 6.0
 """FLOPs of a token of training per parameter (Kaplan et al. 2020, arXiv 2001.08361)."""
@@ -36,21 +38,54 @@ GROUPS = 10
 MOST = 65536
 """Largest number of processes that is mentioned."""
 KNOWN = {
-    1 / 3: "as the FLOPs of forward passes alone are (2 N D)",
-    1 / 2: "as multiply-accumulates are (3 N D)",
-    1 / 6: "as the multiply-accumulates of forward passes alone are (N D)",
-    4 / 3: "as FLOPs are that include activations computed again (8 N D)",
+    1 / 3: ("as the FLOPs of forward passes alone are", "2 N D"),
+    1 / 2: ("as multiply-accumulates are", "3 N D"),
+    1 / 6: ("as the multiply-accumulates of forward passes alone are", "N D"),
+    4 / 3: ("as FLOPs are that include activations computed again", "8 N D"),
 }
-"""Ratio -> what is counted so."""
+"""Ratio -> what is counted so, and its amount in parameters and tokens."""
+
+
+@attrs.frozen
+class Reference:
+    """What compute is compared with."""
+
+    name: str
+    """How messages name it."""
+    unknown: str
+    """What a ratio of no known convention means."""
+    products: bool = False
+    """Whether it is a product of parameters and tokens."""
+    conventions: bool = True
+    """Whether it counts all FLOPs of training, so that ratios show conventions."""
+
+
+SIX_N_D = Reference(
+    "6 x parameters x tokens", "so one of the three is another quantity or in another unit", products=True
+)
 
 
 @attrs.frozen
 class Ratio:
-    """The compute of the rows of one model in one file, divided by 6 N D."""
+    """The compute of the rows of one model in one file, divided by that of the reference."""
 
     file: str
     size: float
     value: float
+
+
+@attrs.frozen
+class OfModel:
+    """The compute of a log, over what the model of the file takes."""
+
+    product: Product
+    """The columns of compute."""
+    reference: Reference
+    ratios: tuple[Ratio, ...]
+    sure: bool
+    """Whether nothing speaks against what the steps are taken for."""
+    counted: bool
+    """Whether the log states its tokens. Otherwise its steps are taken for those of the file, with its batch."""
 
 
 @attrs.frozen
@@ -65,12 +100,14 @@ class Stated:
 
 @attrs.frozen
 class Verdict:
-    """How compute differs from 6 N D."""
+    """How compute differs from the reference."""
 
     kind: Literal["odd", "mixed", "uneven"]
     """Another unit or quantity; different ones in different files or rows; or a ratio that depends on the size."""
     why: str
     """A clause that follows `compute`."""
+    ratio: float | None = None
+    """What all of it is of the reference, if it is one multiple."""
 
     @property
     def refused(self) -> bool:
@@ -89,8 +126,8 @@ def ratios_of(file: str, rows: Iterable[Row], compute: Callable[[Row], float | s
     return [Ratio(file, size, median(values)) for size, values in found.items()]
 
 
-def verdict_of(ratios: Sequence[Ratio]) -> Verdict | None:
-    """Return how compute differs from 6 N D; None if it does not, or if nothing is known."""
+def verdict_of(ratios: Sequence[Ratio], of: Reference = SIX_N_D) -> Verdict | None:
+    """Return how compute differs from the reference; None if it does not, or if nothing is known."""
     if not ratios:
         return None
     ordered = sorted(one.value for one in ratios)
@@ -100,16 +137,16 @@ def verdict_of(ratios: Sequence[Ratio]) -> Verdict | None:
     if high <= EVEN * low:
         if USUAL[0] <= middle <= USUAL[1]:
             return None
-        return Verdict("odd", f"is {_times(middle)} 6 x parameters x tokens, {meaning(middle)}")
-    if (mixed := _mixed(ratios)) is not None:
+        return Verdict("odd", f"is {_times(middle)} {of.name}, {meaning(middle, of)}", middle)
+    if (mixed := _mixed(ratios, of)) is not None:
         return mixed
     if _impossible(ratios):
         range_ = f"{low:.3g} to {high:.3g} times"
-        return Verdict("odd", f"is {range_} 6 x parameters x tokens by size, as no count of training is")
+        return Verdict("odd", f"is {range_} {of.name} by size, as no count of training is")
     if not FAR[0] <= middle <= FAR[1]:
-        return Verdict("odd", f"is {_times(middle)} 6 x parameters x tokens in the median, {meaning(middle)}")
+        return Verdict("odd", f"is {_times(middle)} {of.name} in the median, {meaning(middle, of)}")
     if low < STATED[0] or high > STATED[1]:
-        return Verdict("uneven", f"is {low:.3g} to {high:.3g} times 6 x parameters x tokens by size")
+        return Verdict("uneven", f"is {low:.3g} to {high:.3g} times {of.name} by size")
     return None
 
 
@@ -121,7 +158,7 @@ def _impossible(ratios: Sequence[Ratio]) -> bool:
     return (first > last and last < USUAL[0]) or (first < last and last > USUAL[1])
 
 
-def _mixed(ratios: Sequence[Ratio]) -> Verdict | None:
+def _mixed(ratios: Sequence[Ratio], against: Reference) -> Verdict | None:
     """Return the verdict on ratios of several conventions: each is that of one, or they do not follow the size."""
     few = len(ratios) // EDGE
     of: dict[float | None, list[str]] = {}
@@ -131,10 +168,13 @@ def _mixed(ratios: Sequence[Ratio]) -> Verdict | None:
     unknown = of.pop(None, [])
     conventions = [(value, files[0]) for value, files in of.items() if value is not None and len(files) > few]
     if len(unknown) <= few and len(conventions) > 1:
-        return _several(*conventions[:2])
+        return _several(conventions[0], conventions[1], against)
     by_size = _thinned(sorted(ratios, key=lambda one: one.size))
     falls, rises = _step_against(by_size, 1), _step_against(by_size, -1)
-    return None if falls is None or rises is None else _several(*((one.value, one.file) for one in falls))
+    if falls is None or rises is None:
+        return None
+    first, second = ((one.value, one.file) for one in falls)
+    return _several(first, second, against)
 
 
 def _thinned(by_size: Sequence[Ratio]) -> Sequence[Ratio]:
@@ -155,25 +195,30 @@ def _step_against(by_size: Sequence[Ratio], sign: int) -> tuple[Ratio, Ratio] | 
     return None
 
 
-def _several(first: tuple[float, str], second: tuple[float, str]) -> Verdict:
+def _several(first: tuple[float, str], second: tuple[float, str], of: Reference) -> Verdict:
     alike = first[1] == second[1]
     where = ("in some rows", "in others") if alike else (f"in `{first[1]}`", f"in `{second[1]}`")
-    why = f"is {_times(first[0])} 6 x parameters x tokens {where[0]}, and {_times(second[0])} that {where[1]}"
+    why = f"is {_times(first[0])} {of.name} {where[0]}, and {_times(second[0])} that {where[1]}"
     return Verdict("mixed", why)
 
 
-def meaning(ratio: float) -> str:
+def meaning(ratio: float, of: Reference) -> str:
     """Return what may be counted so."""
-    for value, said in KNOWN.items():
+    for value, (said, product) in KNOWN.items() if of.conventions else ():
         if _near(ratio, value):
-            return said
+            return f"{said} ({product})" if of.products else said
     if (power := _power(ratio)) is not None:
         return f"as if it were counted in units of {1 / power:g} FLOPs"
     whole = ratio if ratio > 1 else 1 / ratio
     if 2 <= round(whole) <= MOST and abs(whole / round(whole) - 1) <= CLOSE / 3:
-        side = "tokens" if ratio > 1 else "compute"
+        side = "compute" if ratio < 1 else "tokens" if of.products else "data"
         return f"as if only the {side} of one of {round(whole)} processes counted"
-    return "so one of the three is another quantity or in another unit"
+    return of.unknown
+
+
+def is_convention(ratio: float) -> bool:
+    """Return whether a ratio is that of a known convention, rather than of another number of processes or batch."""
+    return any(_near(ratio, value) for value in KNOWN) or _power(ratio) is not None
 
 
 def _near(ratio: float, value: float) -> bool:

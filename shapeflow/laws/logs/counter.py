@@ -7,12 +7,15 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import attrs
+
 from shapeflow.base.diagnostics import Report
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.batches import Amount, agrees, contexts, stated
 from shapeflow.laws.logs.epochs import CLOSE
 from shapeflow.laws.logs.finding.doubts import Doubt
 from shapeflow.laws.logs.log_search import LogSearch
+from shapeflow.laws.logs.processes import processes_of
 from shapeflow.laws.logs.runs import Run
 from shapeflow.laws.logs.table_facts import TableFacts
 
@@ -69,7 +72,16 @@ def other_batch(search: LogSearch, table: TableFacts, path: Path, step: str) -> 
     axes = [query.axes.get(axis, axis) for axis in request.units]
     if not request.step_data or "batch" in request.units:
         return
+    processes = processes_of(table.roles.tokens, table.columns, path)
     for amount in (*table.batches, *stated(path, table.columns, axes)):
+        of_one = processes is not None and amount.unit == "tokens" and amount in table.batches
+        if (
+            of_one
+            and processes is not None
+            and agrees(attrs.evolve(amount, count=amount.count * processes.high), request)
+        ):
+            # The column counts the tokens of one process, and the steps are those of the file.
+            continue
         if not agrees(amount, request):
             counts = amount in table.batches and abs(amount.count - 1) <= CLOSE
             why = _counts(amount, request) if counts else _differs(amount, request)

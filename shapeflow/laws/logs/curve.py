@@ -71,7 +71,7 @@ class Curve:
 
         def key(names: tuple[str, ...]) -> tuple[object, ...]:
             row = dict(zip(columns, names, strict=True))
-            shape = self._candidate(row)
+            shape = self.candidate(row)
             return names if shape is None else (shape, names[len(series.axes) :])
 
         for names, rows in block.groups(columns, key):
@@ -114,12 +114,12 @@ class Curve:
 
     def _shape(self, row: Row, times: int = 1) -> Shape | None:
         """Return the shape of rows, and count them (`times`) if it is not a candidate."""
-        shape = self._candidate(row)
+        shape = self.candidate(row)
         if shape is None:
             self.search.other_shape(self._values(row), times)
         return shape
 
-    def _candidate(self, row: Row) -> Shape | None:
+    def candidate(self, row: Row) -> Shape | None:
         """Return the shape of a row. None if it is not a candidate."""
         cells = tuple(str(row.get(column)) for column in self.series.axes.values())
         if cells in self._shapes:

@@ -10,12 +10,15 @@ from typing import Any
 
 import attrs
 
+from shapeflow.ir.route import Purpose
 from shapeflow.laws.logs.beside import beside
 from shapeflow.laws.logs.conventions import ratios_of
 from shapeflow.laws.logs.counter import assumed, confirmed, doubtful, other_batch
 from shapeflow.laws.logs.curve import CONVENTION, Curve, take_block, wanted_of
 from shapeflow.laws.logs.epochs import epoch_of
 from shapeflow.laws.logs.log_search import LogSearch
+from shapeflow.laws.logs.of_model import of_model
+from shapeflow.laws.logs.processes import processes_of, ways_of_compute, ways_of_step, why_of_one
 from shapeflow.laws.logs.progress import counts_late
 from shapeflow.laws.logs.readers import PARTS, Block, Log, Row, number, open_log, same
 from shapeflow.laws.logs.refusals import refused
@@ -46,6 +49,8 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     derived = {one.series.step.column for one in curves if one.series.compute is None and one.series.step is not None}
     if any(doubtful(search, table, path, column) for column in derived):
         return
+    if any(_of_one_process(search, table, path, one) for one in curves):
+        return
     for counter in {found for curve in curves if (found := search.counter(curve.series))}:
         other_batch(search, table, path, counter)
     if not curves:
@@ -64,6 +69,28 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     _compared(search, path, curves, table)
     if all(curve.series.rate is None for curve in curves):
         search.logs.schedules.update(dict.fromkeys(table.roles.schedules, search.name(path)))
+
+
+def _of_one_process(search: LogSearch, table: TableFacts, path: Path, curve: Curve) -> bool:
+    """Report tokens that may be those of one of several processes (`wrong-counter`), if compute follows from them and
+    no setting states that. Return whether it did."""
+    tokens, compute, step = table.roles.tokens, curve.series.compute, curve.series.step
+    stated = search.query.compute or search.query.step_unit or "compute_unit" in search.request.spans
+    product = compute if compute is not None and tokens in compute.columns else None
+    derived = compute is None and step is not None and step.column == tokens
+    if stated or tokens is None or not (product or derived) or confirmed(table, search.request):
+        return False
+    processes = processes_of(tokens, table.columns, path)
+    if processes is None:
+        return False
+    setting: Purpose
+    if product is None:
+        setting, ways = "step", ways_of_step(tokens, processes)
+    else:
+        setting, ways = "compute", ways_of_compute(product, processes)
+    help = search.request.advice((setting, ways))
+    search.finder.wrong(setting, tokens, search.name(path), why_of_one(processes), help)
+    return True
 
 
 def _take(curves: Sequence[Curve], row: Row) -> Any:
@@ -129,14 +156,18 @@ def _counted(search: LogSearch, log: Log, curves: list[Curve], table: TableFacts
 
 
 def _compared(search: LogSearch, path: Path, curves: list[Curve], table: TableFacts) -> None:
-    """Compare compute with what the parameters and tokens of the log take."""
+    """Compare compute with what the parameters and tokens of the log take; without them, with what the model of the
+    file takes."""
     products = {curve.series.compute for curve in curves if curve.series.compute is not None}
     if CONVENTION in table.names or not products:
         return
+    logs, name = search.logs, search.name(path)
     stated = stated_amounts(path, table.columns, table.roles, table.rows)
     for product in products if stated is not None else ():
         assert stated is not None
-        found = ratios_of(search.name(path), table.rows, product.of, stated)
-        search.logs.ratios += found
-        if found and search.logs.compared is None:
-            search.logs.compared = product, stated.product
+        found = ratios_of(name, table.rows, product.of, stated)
+        logs.ratios += found
+        if found and logs.compared is None:
+            logs.compared = product, stated.product
+    if stated is None:
+        logs.modelled += [one for curve in curves if (one := of_model(path, name, table, curve)) is not None]

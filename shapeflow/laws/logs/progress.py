@@ -43,6 +43,14 @@ def unnamed_counter(counters: Sequence[str]) -> str:
     )
 
 
+def unstated_size(size: str, tokens: str) -> str:
+    """Return what to write for parameters that are too few to be single ones."""
+    return (
+        f"`{size}` counts parameters in a unit that its name does not state, since it is small: write "
+        f'`compute: "6e6 * {size} * {tokens}"` if it counts millions, `"6e9 * {size} * {tokens}"` if billions'
+    )
+
+
 class Finds(Protocol):
     """The part of a finder of columns that this module uses."""
 

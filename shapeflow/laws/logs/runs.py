@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from shapeflow.base.shapes import Shape
-from shapeflow.laws.logs.conventions import Ratio
+from shapeflow.laws.logs.conventions import OfModel, Ratio
 from shapeflow.laws.logs.kept import MOST, Halved, KeptPoints
 from shapeflow.laws.logs.points import Floats, Point, thin
 from shapeflow.laws.logs.readers import number
@@ -446,6 +446,8 @@ class Logs:
     """Column of no known name that falls as a learning rate does -> a file that has it, and no known learning rate."""
     compared: tuple[Product, str] | None = None
     """The columns of compute of the first of them, and 6 N D as a product of columns."""
+    modelled: list[OfModel] = attrs.field(factory=list)
+    """The compute of the other logs, over what the model of the file takes for their steps or tokens."""
     other_shapes: Counter[str] = attrs.field(factory=Counter)
     """Shape in the logs that is not a candidate -> number of its rows."""
 

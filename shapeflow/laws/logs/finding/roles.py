@@ -331,9 +331,23 @@ def size_of(found: Sequence[str], rows: Sequence[Row]) -> str | None:
     return None if experts and sizes and not words.is_active(sizes[0]) else next(iter(sizes), None)
 
 
+def other_sizes(chosen: Sequence[str], of: Mapping[str, Found], columns: Mapping[str, Column]) -> list[str]:
+    """The columns of parameters that are not among the chosen ones, and hold other numbers than those."""
+    used = [columns[name].values for name in chosen if of.get(name, Found()).role == "parameters"]
+    found = [name for name, one in of.items() if one.role == "parameters" and name not in chosen]
+    return [name for name in found if used and all(columns[name].values != values for values in used)]
+
+
+def small_size(of: Mapping[str, Found], rows: Sequence[Row]) -> str | None:
+    """A column of parameters that are too few to be single ones; None if there is none."""
+    return next((name for name, one in of.items() if one.role == "parameters" and not may_be_size(name, rows)), None)
+
+
 def may_be_size(name: str, rows: Sequence[Row]) -> bool:
     """Whether a number of parameters, with the unit that its name states, is one that a model has."""
-    return max(numbers_of(rows, name), default=0.0) * words.count_of(name) >= LEAST_PARAMETERS
+    found = [each for each in numbers_of(rows, name) if each > 0]
+    # Models of 70 to 12,000 are of millions of parameters.
+    return min(found, default=0.0) * words.count_of(name) >= LEAST_PARAMETERS
 
 
 def _is_flops(rows: Sequence[Row], keys: Sequence[str]) -> bool:
@@ -356,7 +370,7 @@ def _errors_of(
     held = [
         name
         for name in columns
-        if words.is_held_out(name) and not words.is_perplexity(name) and not of.get(name, Found()).role
+        if words.is_held_out(name) and words.may_be_error(name) and not of.get(name, Found()).role
     ]
     falling: list[str] = []
     for name, column in columns.items():

@@ -38,7 +38,7 @@ _LOGARITHM = re.compile(r"(?:^|_)(?:log(?:2|10|e)?|ln|lg)(?:_|$)")
 _ERROR = {"loss", "err", "error", "ce", "nll", "bpb", "bpc", "xent", "crossentropy"}
 _DERIVED = {
     "sum", "diff", "difference", "delta", "gap", "change", "count", "var", "variance", "std", "se", "stderr", "sem",
-    "slope", "improvement",
+    "slope", "improvement", "scaled",
 }  # fmt: skip
 """Words of what is derived from an error and is none."""
 _NOT_ERROR = {"scale", "scaler", "aux", "balance", "balancing", "router", "zloss", "z", "ppl", "perplexity"} | _DERIVED
@@ -301,8 +301,13 @@ def is_training(name: str) -> bool:
 
 def is_parameters(name: str) -> bool:
     """Whether this is a number of parameters of a model."""
-    ends = (plain(name), CONFIGURATION.sub("", plain(name)))
+    ends = (plain(name), setting(name))
     return not _has(name, _BYTES) and any(PARAMETERS.fullmatch(end) for end in ends)
+
+
+def setting(name: str) -> str:
+    """A plain name without what trackers put before the names of settings: `world_size` for `config/world_size`."""
+    return CONFIGURATION.sub("", plain(name))
 
 
 def is_active(name: str) -> bool:
@@ -319,6 +324,15 @@ def is_error(name: str) -> bool:
     """Whether this is the name of a value where lower is better."""
     crossed = "cross entropy" in " ".join(words(name)) or "bits per" in " ".join(words(name))
     return (_has(name, _ERROR) or crossed) and not _has(name, _NOT_ERROR) and not _has(name, _NEVER)
+
+
+SCALED = "`{}` is the loss times the scale of mixed precision"
+"""What is said of a loss that was scaled."""
+
+
+def is_scaled(name: str) -> bool:
+    """Whether this is a loss that was scaled for mixed precision: `scaled_loss`."""
+    return _has(name, {"scaled"}) and _has(name, _ERROR)
 
 
 def is_perplexity(name: str) -> bool:
