@@ -34,8 +34,8 @@ OF_TABLES = ("parameters", "tokens", "compute", "loss", "run", "where", "below",
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Rows to read; repeatable.")
 @click.option("--loss-below", "below", type=float, help="Leave out rows with a loss of this or more.")
 @click.option(
-    "--numbers", type=click.Choice(["plain", "decimal_comma", "thousands_comma"]), default="plain", show_default=True,
-    help="How numbers are written: `3.91`, `3,91`, or `1,234` by thousands.",
+    "--numbers", type=click.Choice(["plain", "decimal_comma", "thousands_comma"]),
+    help="How numbers are written: `3.91` (the default), `3,91`, or `1,234` by thousands.",
 )  # fmt: skip
 @click.option("--resamples", type=click.IntRange(0, 100_000), default=400, show_default=True, help="For intervals.")
 @click.option("--set", "sets", multiple=True, metavar="SENTENCE", help="Replace a sentence of a .shape file.")
@@ -132,7 +132,7 @@ def _of_file(file: Path, sets: Sequence[str], named: Mapping[str, Any], asked: S
     from shapeflow.laws.joint.frontier import frontier_of
     from shapeflow.running.scheduled import scheduled_of
 
-    if idle := next((name for name in OF_TABLES if named[name] and named[name] != "plain"), None):
+    if idle := next((name for name in OF_TABLES if named[name]), None):
         raise click.UsageError(f"`--{idle}` is for tables: a .shape file names its columns in `laws from fit(...)`")
     report = Report()
     program, laws = with_laws(file, sets, report)
@@ -172,7 +172,9 @@ def _of_tables(
     if sets:
         raise click.UsageError("`--set` is for a .shape file")
     where = tuple(map(_where, named.pop("where")))
-    table = read_tables(files, Named(**named, where=where))
+    table = read_tables(
+        files, Named(**{name: value for name, value in named.items() if value is not None}, where=where)
+    )
     if (wrong := faults(table.points)) is not None:
         why, help = wrong
         message = "the rows do not determine a law of size and tokens"

@@ -74,14 +74,11 @@ def other_batch(search: LogSearch, table: TableFacts, path: Path, step: str) -> 
         return
     processes = processes_of(table.roles.tokens, table.columns, path)
     for amount in (*table.batches, *stated(path, table.columns, axes)):
-        of_one = processes is not None and amount.unit == "tokens" and amount in table.batches
-        if (
-            of_one
-            and processes is not None
-            and agrees(attrs.evolve(amount, count=amount.count * processes.high), request)
-        ):
-            # The column counts the tokens of one process, and the steps are those of the file.
-            continue
+        if processes is not None and amount.unit == "tokens" and amount in table.batches:
+            # The column may count the tokens of one process, and the steps be those of the file.
+            of_all = attrs.evolve(amount, count=amount.count * processes.high)
+            if agrees(of_all, request):
+                continue
         if not agrees(amount, request):
             counts = amount in table.batches and abs(amount.count - 1) <= CLOSE
             why = _counts(amount, request) if counts else _differs(amount, request)
