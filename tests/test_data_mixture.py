@@ -17,13 +17,14 @@ from torch_tools import CPU
 
 from shapeflow.api import run
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
-from shapeflow.compiler import compile_file
+from shapeflow.compiler import compile_file, program_of
 from shapeflow.data.digits import Digits
 from shapeflow.data.mixture import Mixture
 from shapeflow.data.text import Text
 from shapeflow.data.tokens import Tokens
 from shapeflow.ir.corpora import Weights
 from shapeflow.ir.edits import EditError
+from shapeflow.ir.evaluation import predicted
 from shapeflow.ir.history import parting
 from shapeflow.ir.plan import Plan, Spec
 from shapeflow.ir.plan_check import faults
@@ -370,3 +371,25 @@ def test_a_moved_corpus_is_the_same_history() -> None:
     found = parting(plan, heavier)
     assert found is not None
     assert found.what == "the data's setting `weights`"
+
+
+@pytest.mark.parametrize("asked", [None, 300])
+def test_the_price_of_an_evaluation_is_that_of_the_tokens_that_a_run_predicts(corpora: Path, asked: int | None) -> None:
+    """The held-out part of `low` has 1,200 tokens, and that of `high` 400: neither has its share of the default."""
+    text = """
+model     transformer(depth: 1, width: 16, head_width: 8, mlp_ratio: 3)
+data      mixture(of: [text("low.txt", held_out: 20%), text("high.txt", held_out: 20%)], weights: [70%, 30%])
+objective next_token
+axis context in [16, 64] tokens via context_grow(preview: 0%)
+stage (context: 16 tokens) until 50%
+stage (context: 64 tokens) until end
+budget 40 steps
+"""
+    (corpora / "m.shape").write_text(text + ("" if asked is None else f"evaluate every 10 steps on {asked} tokens\n"))
+    program = program_of(corpora / "m.shape", [], Report())
+    assert program is not None
+    assert program.trained is not None
+    data = opened(compile_file(corpora / "m.shape", [], Report()), corpora)
+    if asked is not None:
+        data.hold_out(asked)
+    assert predicted(program, program.trained) == sum(one.windows * 64 for one in data.parts.values())

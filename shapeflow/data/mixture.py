@@ -12,7 +12,7 @@ from shapeflow.base.settings import name_of, setting, written
 from shapeflow.ir.components import Data, DataHooks
 from shapeflow.ir.corpora import normal
 from shapeflow.ir.edits import EditError
-from shapeflow.ir.parameters import DataFacts
+from shapeflow.ir.parameters import Corpus, DataFacts
 
 BATCH = 512
 """Default number of tokens of one step, as for a single text."""
@@ -53,11 +53,16 @@ class Mixture(DataHooks):
                 )
 
     def facts(self) -> DataFacts:
-        return attrs.evolve(self.of[0].facts(), batch=self.batch, least_share=min(normal(self.weights)))
+        return attrs.evolve(self.of[0].facts(), batch=self.batch)
 
     def longest(self, folder: Path) -> int | None:
         """That of the corpus that allows the least; None if none is known."""
         return min((each for one in self.of if (each := one.longest(folder)) is not None), default=None)
+
+    def corpora(self, folder: Path) -> tuple[Corpus, ...]:
+        """Every corpus, with its share of an evaluation."""
+        texts = [one.corpora(folder)[0] for one in self.of]
+        return tuple(attrs.evolve(one, share=share) for one, share in zip(texts, normal(self.weights), strict=True))
 
     def found_in(self, folder: Path) -> Mixture:
         """This mixture with the facts of its corpora. Raises EditError `corpora-differ`, and what they raise."""

@@ -10,7 +10,7 @@ import attrs
 from shapeflow.base.settings import setting
 from shapeflow.data.order import BLOCK, ORDER
 from shapeflow.ir.components import DataHooks
-from shapeflow.ir.parameters import DataFacts
+from shapeflow.ir.parameters import Corpus, DataFacts
 
 SEPARATOR = 0
 """The byte between two files. It does not occur in text."""
@@ -37,6 +37,17 @@ class Text(DataHooks):
 
     def longest(self, folder: Path) -> int | None:
         """The longest context in bytes, from the size of a single file; None for a folder or a missing file."""
+        if (parts := self._parts(folder)) is None:
+            return None
+        return min(parts) - 1
+
+    def corpora(self, folder: Path) -> tuple[Corpus, ...]:
+        parts = self._parts(folder)
+        return (Corpus(held_out=None if parts is None else parts[1]),)
+
+    def _parts(self, folder: Path) -> tuple[int, int] | None:
+        """Bytes for training, and held-out bytes, from the size of a single file; None for a folder or a missing
+        file."""
         path = folder / self.path
         try:
             if not path.is_file():
@@ -45,7 +56,7 @@ class Text(DataHooks):
         except OSError:
             return None
         held_out = held_out_of(size, self.held_out)
-        return min(held_out, size - held_out) - 1
+        return size - held_out, held_out
 
     def facts(self) -> DataFacts:
         return DataFacts(kind="text", vocabulary=256, separator=SEPARATOR, batch=self.batch)

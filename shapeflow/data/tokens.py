@@ -13,7 +13,7 @@ from shapeflow.data.bins import HELP, Header, header_path, read_header
 from shapeflow.data.order import BLOCK, ORDER
 from shapeflow.ir.components import DataHooks
 from shapeflow.ir.edits import EditError
-from shapeflow.ir.parameters import DataFacts
+from shapeflow.ir.parameters import Corpus, DataFacts
 
 
 @attrs.frozen
@@ -56,11 +56,21 @@ class Tokens(DataHooks):
 
     def longest(self, folder: Path) -> int | None:
         """The longest context in tokens, from the header; None if there is no file."""
+        if (parts := self._parts(folder)) is None:
+            return None
+        return min(parts) - 1
+
+    def corpora(self, folder: Path) -> tuple[Corpus, ...]:
+        parts = self._parts(folder)
+        return (Corpus(held_out=None if parts is None else parts[1]),)
+
+    def _parts(self, folder: Path) -> tuple[int, int] | None:
+        """Tokens for training, and held-out tokens, from the header; None if there is no file."""
         if not header_path(folder / self.path).exists():
             return None
         header = read_header(folder / self.path)
         held_out = held_out_of(header, self.held_out)
-        return min(held_out, header.count - held_out) - 1
+        return header.count - held_out, held_out
 
     def tokenizer_in(self, folder: Path) -> Mapping[str, Any]:
         """Name and digest of the tokenizer, from the header; empty if there is no file."""

@@ -24,7 +24,18 @@ from shapeflow.ir.edits import Edit, SlotValue
 from shapeflow.ir.law import Law
 from shapeflow.ir.memory import Activations, Device
 from shapeflow.ir.mixture import MixtureLaw
-from shapeflow.ir.parameters import ANY, Convention, DataFacts, Growth, Model, Moments, Parameter, Preserves, Teacher
+from shapeflow.ir.parameters import (
+    ANY,
+    Convention,
+    Corpus,
+    DataFacts,
+    Growth,
+    Model,
+    Moments,
+    Parameter,
+    Preserves,
+    Teacher,
+)
 from shapeflow.ir.route import LawRequest, Problem, Purpose, Route
 from shapeflow.ir.tabulated import AnyLaw
 
@@ -74,6 +85,11 @@ class DataHooks(Protocol):
     def longest(self, folder: Path) -> int | None:
         """Tokens of the longest context (`DataFacts.longest`), if known without reading the text. Default: None."""
         return None
+
+    def corpora(self, folder: Path) -> tuple[Corpus, ...]:
+        """What an evaluation reads (`DataFacts.corpora`), if known without reading the text. Default: one text of a
+        size that is not known."""
+        return (Corpus(),)
 
     def tokenizer_in(self, folder: Path) -> Mapping[str, Any]:
         """What the tokens were made with, as fact -> value, if a small file states it. Corpora of one mixture must have

@@ -30,10 +30,20 @@ def evaluation_compute(program: Program, shape: Shape) -> float | None:
     whole = trained.whole(shape)
     if not longest or "context" not in whole:
         return None
-    stated = HELD_OUT_TARGETS if program.held_out is None else program.held_out
-    targets = max(1, min(stated, trained.facts.longest or stated) // longest) * longest
-    contexts = sorted({whole.number("context"), longest})
-    return sum(_samples(trained, targets / at, whole.with_({"context": at})) for at in contexts)
+    targets, contexts = predicted(program, trained), {whole.number("context"), longest}
+    return sum(_samples(trained, targets / at, whole.with_({"context": at})) for at in sorted(contexts))
+
+
+def predicted(program: Program, trained: Trained) -> int:
+    """Tokens that an evaluation of text predicts, in whole windows of the longest context, at least one of every
+    corpus; 0 if the longest context is not known."""
+    longest, asked = longest_context(program, trained), program.held_out
+    total = 0
+    for corpus in trained.facts.corpora if longest else ():
+        tokens = round((HELD_OUT_TARGETS if asked is None else asked) * corpus.share)
+        there = tokens if corpus.held_out is None else min(tokens, corpus.held_out - 1)
+        total += max(1, there // longest) * longest
+    return total
 
 
 def longest_context(program: Program, trained: Trained) -> int:

@@ -79,6 +79,16 @@ fewer."""
 
 
 @attrs.frozen
+class Corpus:
+    """One text of the data, as an evaluation reads it."""
+
+    share: float = 1.0
+    """Share of the predicted tokens; 1 for a single text."""
+    held_out: int | None = None
+    """Held-out tokens; None if not known without reading the text."""
+
+
+@attrs.frozen
 class DataFacts:
     """The properties of the data that a model needs."""
 
@@ -100,8 +110,8 @@ class DataFacts:
     """Images of one epoch; None if the data does not have epochs."""
     held_out: int | None = None
     """Held-out images; None for text, and if not known without reading the data."""
-    least_share: float = 1.0
-    """Smallest share of an evaluation that one corpus of a mixture has; 1 for a single text."""
+    corpora: tuple[Corpus, ...] = (Corpus(),)
+    """The texts that an evaluation reads; of other data, one that is not read."""
     features: int | None = None
     """Entries of a vector."""
     decay: float | None = None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from shapeflow.ir.evaluation import AFFORDABLE, evaluation_compute, longest_context
-from shapeflow.ir.parameters import HELD_OUT_TARGETS
+from shapeflow.ir.evaluation import AFFORDABLE, evaluation_compute, longest_context, predicted
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
 from shapeflow.stages.lower.lengths import interval
@@ -52,11 +51,10 @@ def costly(program: Program, stages: Sequence[Stage], every: int | None) -> str 
     adds = f"evaluation adds {_percent(share)} to the compute of the steps, and the budget does not include it"
     if program.trained.facts.kind == "images":
         return f"{adds}: evaluate less often, or `on` fewer images"
-    facts = program.trained.facts
-    stated = HELD_OUT_TARGETS if program.held_out is None else program.held_out
-    fewer = 2 ** math.floor(math.log2(min(stated, facts.longest or stated) * AFFORDABLE / share))
+    fewer = 2 ** math.floor(math.log2(predicted(program, program.trained) * AFFORDABLE / share))
     # A run refuses fewer tokens than one window of the longest context, of each corpus.
-    least = max(1, longest_context(program, program.trained)) / facts.least_share
+    least_share = min(corpus.share for corpus in program.trained.facts.corpora)
+    least = max(1, longest_context(program, program.trained)) / least_share
     return f"{adds}: evaluate less often" + (f", or `on {fewer:_} tokens`" if fewer >= least else "")
 
 

@@ -77,8 +77,8 @@ class Training:
             raise Unsettled from error
 
     def facts(self, data: Data) -> DataFacts:
-        facts, longest = data.facts(), data.longest(Path(self.folder))
-        return facts if longest is None else attrs.evolve(facts, longest=longest)
+        folder = Path(self.folder)
+        return attrs.evolve(data.facts(), longest=data.longest(folder), corpora=data.corpora(folder))
 
     def settled(self) -> None:
         if self.report.failed:
