@@ -229,6 +229,13 @@ def test_a_divergence_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("nan.shape", "--other-rates", "-o", "r-3", "--quiet") == 2
     assert run("nan.shape", "-o", "r", "--quiet", "--resume") == 1
     assert "loss-not-finite" in capsys.readouterr().err
+    # What looks at the run knows why it ended.
+    assert answer(["show", "r"]) == 0
+    assert f"diverged after step {found[1]} of 20 steps" in capsys.readouterr().out
+    assert answer(["export", "r", "-o", "r.safetensors"]) == 1
+    said = capsys.readouterr().err
+    assert "--resume" not in said
+    assert f"`shapeflow run PLAN --from {origin} --other-rates -o FOLDER`" in said
     # In the last step, it is no end of a run.
     assert run("nan.shape", "-o", "e", "--quiet", "--set", f"budget {found[1]} steps") == 1
     assert not any(isinstance(event, RunEnded) for event in told(Path("e")))
@@ -398,6 +405,9 @@ def test_torchrun_restarts_a_run_where_it_was(peer: Callable[..., list[str]]) ->
     assert done.returncode == 0, done.stderr
     assert "bug in" not in done.stderr
     assert "worker-lost" in done.stderr
+    assert "continue from the last checkpoint with `torchrun --nproc-per-node 2 -m shapeflow run r --resume`" in (
+        " ".join(done.stderr.replace("│", " ").split())
+    )
     assert [event for event in told(Path("r")) if isinstance(event, RunStarted)] == [
         RunStarted(PLAN.digest, 0),
         RunStarted(PLAN.digest, 5),

@@ -12,18 +12,24 @@ import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import real
-from shapeflow.running.run_folder import begun, resume_command
+from shapeflow.running.run_folder import begun, note_divergence, resume_command
 from shapeflow.running.run_log import CHECKPOINTS
 from shapeflow_torch.checkpoint import newest, step_in
 from shapeflow_torch.choices import Choices
 
 
 @contextlib.contextmanager
-def advised(choices: Choices) -> Iterator[None]:
-    """Add to what is refused in this block the command that goes on."""
+def advised(choices: Choices, leads: bool) -> Iterator[None]:
+    """Add to what is refused in this block the command that goes on. `leads`: whether this process writes to the
+    folder, so that it notes a divergence there."""
     try:
         yield
     except Refused as refused:
+        diverged = [each.message for each in refused.diagnostics if each.code == "loss-not-finite"]
+        if leads and diverged:
+            # The note says why the run has ended. Without it the run has ended all the same.
+            with contextlib.suppress(Refused):
+                note_divergence(choices.folder, diverged[0])
         raise Refused(*(_advised(each, choices) for each in refused.diagnostics)) from refused
 
 

@@ -104,7 +104,8 @@ def losses_named(choices: Choices) -> Iterator[None]:
         # gloo raises plain errors, which name its own source file.
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
-        raise Refused(_worker_lost("this process ended, too", [_first_line(error)], choices, None)) from error
+        again = _relaunch(choices, launchers.placed())
+        raise Refused(_worker_lost("this process ended, too", [_first_line(error)], choices, again)) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -222,16 +223,26 @@ def _lost(errors: list[ChildFailedError], choices: Choices, where: Place) -> Dia
         message = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
         notes += str(message).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
     many = f" --gpus {where.processes}" if where.kind == "cuda" else f" --processes {where.processes}"
-    return _worker_lost("the others were ended", notes, choices, resume_command(choices.folder) + many)
+    again = f"`{resume_command(choices.folder)}{many}`"
+    return _worker_lost("the others were ended", notes, choices, again)
 
 
-def _worker_lost(effect: str, notes: Sequence[str], choices: Choices, again: str | None) -> Diagnostic:
-    """`again`: the command that continues the run; None: another launcher has started it."""
-    command = "the command that started it, and `--resume`" if again is None else f"`{again}`"
+def _relaunch(choices: Choices, by: launchers.Place | None) -> str:
+    """How a launcher of several processes continues a run."""
+    again = resume_command(choices.folder)
+    if by is not None and by.launcher == "srun":
+        return f"`srun --ntasks {by.world} {again}`"
+    if by is not None and by.world == by.local_world:
+        return f"`torchrun --nproc-per-node {by.world} -m {again}`"
+    return f"the command of the launcher on every machine, now with `{again}`"
+
+
+def _worker_lost(effect: str, notes: Sequence[str], choices: Choices, again: str) -> Diagnostic:
+    """`again`: how to continue the run."""
     return Diagnostic(
         "worker-lost",
         f"a process of the run was lost, so {effect}",
         place=str(choices.folder),
         notes=tuple(notes),
-        help=f"continue from the last checkpoint with {command}; the system kills a process that runs out of memory",
+        help=f"continue from the last checkpoint with {again}; the system kills a process that runs out of memory",
     )

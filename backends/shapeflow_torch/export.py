@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import attrs
@@ -15,7 +16,7 @@ from shapeflow.ir.edits import View
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.replay import ledger_at
 from shapeflow.ir.weights import Weights, metadata
-from shapeflow.running.run_folder import resume_command
+from shapeflow.running.run_folder import divergence_of, resume_command
 from shapeflow.running.run_log import CHECKPOINTS, machine_of
 from shapeflow_torch import checkpoint
 from shapeflow_torch.objectives import reserved_of
@@ -80,7 +81,17 @@ def gathered(
 
 def _unfinished(folder: Path, step: int, steps: int) -> Diagnostic:
     message = f"the run in `{folder}` is not finished: its last checkpoint is at step {step} of {steps}"
-    help_ = f"continue it with `{resume_command(folder)}`" + (
-        ", or export it as it is with `--unfinished`" if step else ""
+    diverged = divergence_of(folder)
+    # Continuing would make the same steps again, and diverge again.
+    help_ = f"continue it with `{resume_command(folder)}`" if diverged is None else _branch(folder, step)
+    help_ += ", or export it as it is with `--unfinished`" if step else ""
+    notes = () if diverged is None else (f"it has diverged: {diverged}",)
+    return Diagnostic("run-unfinished", message, place=str(folder), notes=notes, help=help_)
+
+
+def _branch(folder: Path, step: int) -> str:
+    source = shlex.quote(f"{folder}@{step}")
+    start = (
+        f"`shapeflow run PLAN --from {source} --other-rates -o FOLDER`" if step else "`shapeflow run PLAN -o FOLDER`"
     )
-    return Diagnostic("run-unfinished", message, place=str(folder), help=help_)
+    return f"compile a plan with a lower learning rate or a longer warm-up, and run it with {start}"

@@ -50,6 +50,8 @@ def state_words(one: Standing) -> str:
         case "reached" | "paused":
             why = "`--until` was reached" if one.state == "reached" else "paused"
             return f"{why} after step {count(one.run.done)} of {steps} steps"
+        case _ if one.diverged is not None:
+            return f"diverged after step {count(one.run.done)} of {steps} steps"
         case _:
             return f"failed or killed after step {count(one.run.done)} of {steps} steps"
 
@@ -66,6 +68,8 @@ def standing_lines(one: Standing) -> Iterator[str]:
     if one.state == "running":
         pace = "" if one.step is None or not (found := rate(one.plan, one.step)) else f", at {found}"
         yield f"time left: {span(one.left)}{pace}"
+    if one.diverged is not None:
+        yield f"{one.diverged}: it would diverge again with `--resume`; lower the learning rate, or warm up longer"
     if one.state == "failed":
         saved = [event.step for event in one.run.events if isinstance(event, CheckpointSaved)]
         yield f"the newest checkpoint is that of step {count(saved[-1])}" if saved else "there is no checkpoint"

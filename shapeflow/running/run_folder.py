@@ -93,6 +93,19 @@ def remember(folder: Path, root: Path, launch: Launch | None = None) -> None:
         write_text(folder / ABOUT, text)
 
 
+def note_divergence(folder: Path, message: str) -> None:
+    """Add to `run.json` that the run has diverged. The next start writes the file again, without it. Raises Refused
+    `disk-full`, `cannot-write`."""
+    text = json.dumps({**_about(folder), "diverged": message}, indent=1, sort_keys=True) + "\n"
+    write_text(folder / ABOUT, text)
+
+
+def divergence_of(folder: Path) -> str | None:
+    """What was not finite when the run in a folder diverged; None if its last start did not diverge."""
+    found = _about(folder).get("diverged")
+    return found if isinstance(found, str) else None
+
+
 def remembered_root(folder: Path) -> Path | None:
     """The folder that data paths of the run in a folder are relative to; None if the folder does not say.
 

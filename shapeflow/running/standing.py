@@ -17,6 +17,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.running.holder import Holder, holder_of
 from shapeflow.running.listed import Listed, listed
 from shapeflow.running.meter import WINDOW
+from shapeflow.running.run_folder import divergence_of
 from shapeflow.running.run_log import HOLDER
 from shapeflow.running.runs import Run, is_run, read_run
 
@@ -40,6 +41,8 @@ class Standing:
     """The process that runs it; None unless it runs."""
     stopped_by: str | None
     """Name of the signal that stopped it."""
+    diverged: str | None
+    """What was not finite, if it failed because it diverged."""
     left: float | None
     """Seconds until its end as fast as now, with evaluations; None if it does not run, or before the first step."""
 
@@ -79,7 +82,8 @@ def standing(run: Run) -> Standing:
         # A process that ends as it should takes its card with it.
         state = "failed" if run.events or (run.folder / HOLDER).exists() else "waiting"
     left = seconds_left(run.plan, run.events) if state == "running" else None
-    return Standing(run, state, holder, by if state == "stopped" else None, left)
+    diverged = divergence_of(run.folder) if state == "failed" else None
+    return Standing(run, state, holder, by if state == "stopped" else None, diverged, left)
 
 
 def seconds_left(plan: Plan, events: Sequence[Event]) -> float | None:
