@@ -16,6 +16,7 @@ from shapeflow.preview.corpora import changes
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
 from shapeflow.preview.pace import paces
+from shapeflow.preview.spent import spent_lines
 from shapeflow.preview.standing import standing_lines, state_words
 from shapeflow.running.runs import Run
 from shapeflow.running.standing import standing
@@ -87,6 +88,7 @@ def last_lines(run: Run) -> Iterator[str]:
     if before is None:
         yield from _predicted(run, last)
     yield f"{run.trained:.1f} s of training, {run.evaluated:.1f} s of evaluation"
+    yield from spent_lines(run)
     yield from paces(run)
 
 

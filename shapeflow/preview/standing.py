@@ -128,6 +128,7 @@ def standing_json(one: Standing) -> dict[str, Any]:
         "plan": one.plan.digest,
         "state": one.state,
         "stopped_by": one.stopped_by,
+        "diverged": one.diverged,
         "holder": None if one.holder is None else attrs.asdict(one.holder),
         "steps": one.run.done,
         "of": one.plan.steps,

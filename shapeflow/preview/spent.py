@@ -1,0 +1,37 @@
+"""The time that a run has spent against what was planned, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shapeflow.preview.charge import charged
+from shapeflow.preview.numbers import duration
+from shapeflow.running.runs import Run
+from shapeflow.running.spent import Off, spent
+
+
+def spent_lines(run: Run) -> Iterator[str]:
+    """Yield the spent and the planned time and cost, and where the profile is off; nothing without a profile."""
+    found = spent(run)
+    if found is None:
+        return
+    than = f"{_share(found.excess)} the {duration(found.planned, 3)} that the profile predicts for these steps"
+    cost, planned = charged(run.plan, found.measured), charged(run.plan, found.planned)
+    money = "" if cost is None else f"; {cost}, {planned} predicted"
+    yield f"training took {than}{money}"
+    for one in found.off:
+        yield f"the profile is off: {_steps(run, one)}"
+    if found.off:
+        yield "other programs use the machine, or it is another one: measure it again with `shapeflow profile`"
+
+
+def _steps(run: Run, one: Off) -> str:
+    took, said = duration(one.measured, 3), duration(one.profile, 3)
+    share = _share(one.measured / one.profile - 1)
+    return f"a step in {one.shape.written(run.plan.units)} takes {took}, {share} its {said}"
+
+
+def _share(excess: float) -> str:
+    if excess > 1:
+        return f"{1 + excess:.3g} times"
+    return f"{100 * abs(excess):.0f}% {'longer' if excess >= 0 else 'less'} than"

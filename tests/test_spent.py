@@ -1,0 +1,95 @@
+"""The time of a run against that of its profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+import pytest
+from sources import compiled
+from test_seconds import COARSE, FINE, PLANNED, screen, timed
+
+from shapeflow.base.shapes import Shape
+from shapeflow.ir.events import Event, Measured, RunStarted, StageEntered, StepDone
+from shapeflow.ir.plan import Plan
+from shapeflow.preview.run import run_view
+from shapeflow.running.runs import Run
+from shapeflow.running.spent import LEAST, WARM, planned_seconds, spent
+
+
+def plan_of(folder: Path, *sentences: str) -> Plan:
+    plan = compiled(folder, timed(folder, PLANNED, {FINE: 3.0}), *sentences)
+    assert [stage.shape for stage in plan.stages] == [COARSE, FINE]
+    return plan
+
+
+def events(plan: Plan, slower: Mapping[Shape, float], steps: int = 40) -> Iterator[Event]:
+    """The log of a run whose steps take their time by the profile, times a factor. Only some steps are logged; those
+    after a start or a switch take ten times as long."""
+    pace = {one.shape: one.step_seconds or 0.0 for one in plan.candidates}
+    total = 0.0
+    yield RunStarted(plan.digest, 0)
+    for index, stage in enumerate(plan.stages):
+        yield StageEntered(index, stage.shape, stage.first_step, 0.0)
+        own = pace[stage.shape] * slower.get(stage.shape, 1.0)
+        logged = range(stage.first_step + 1, stage.last_step + 1, max(1, (stage.steps or 0) // steps))
+        for number, step in enumerate(logged):
+            yield StepDone(step, index, stage.shape, 0.0, 1.0, own * (10 if number < WARM else 1))
+        total += own * (stage.steps or 0)
+        yield Measured(stage.last_step, index, stage.shape, 1.0, None, {"classification_error": 0.5}, total)
+
+
+def run_of(plan: Plan, slower: Mapping[Shape, float], steps: int = 40) -> Run:
+    return Run(Path("r"), plan, tuple(events(plan, slower, steps)))
+
+
+def test_the_planned_seconds_are_those_of_the_stages(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    first, last = plan.stages
+    assert planned_seconds(plan, 0) == 0
+    assert planned_seconds(plan, first.last_step) == pytest.approx(first.leave.seconds)
+    assert planned_seconds(plan, plan.steps) == pytest.approx(plan.totals.seconds)
+    (pace,) = (one.step_seconds for one in plan.candidates if one.shape == FINE)
+    assert pace is not None
+    assert first.leave.seconds is not None
+    assert planned_seconds(plan, first.last_step + 5) == pytest.approx(first.leave.seconds + 5 * pace)
+    assert last.last_step == plan.steps
+
+
+@pytest.mark.parametrize("factor", [0.8, 0.95, 1.05, 1.3])
+def test_a_profile_that_is_off_is_named_by_its_shape(factor: float, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    found = spent(run_of(plan, {FINE: factor}))
+    assert found is not None
+    assert [one.shape for one in found.off] == ([] if 0.9 < factor < 1.1 else [FINE])
+    for one in found.off:
+        assert one.measured == pytest.approx(factor * one.profile)
+    last = plan.stages[-1]
+    assert last.leave.seconds is not None
+    assert last.enter.seconds is not None
+    later = last.leave.seconds - last.enter.seconds
+    assert found.measured - found.planned == pytest.approx((factor - 1) * later)
+
+
+def test_few_steps_say_nothing_of_a_profile(tmp_path: Path) -> None:
+    found = spent(run_of(plan_of(tmp_path), {FINE: 2.0}, steps=WARM + LEAST - 2))
+    assert found is not None
+    assert not found.off
+
+
+def test_the_screen_says_what_was_spent(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "minimise dollars(price: 36)", "budget 20 dollars")
+    said = " ".join(screen(run_view(run_of(plan, {COARSE: 1.5, FINE: 1.5}))).split())
+    assert "training took 50% longer than the" in said
+    assert "dollars predicted" in said
+    for patch in (4, 2):
+        assert f"the profile is off: a step in (patch: {patch} px) takes" in said
+    assert "`shapeflow profile`" in said
+
+
+def test_without_a_profile_nothing_was_planned(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, PLANNED)
+    assert planned_seconds(plan, 1) is None
+    assert spent(Run(Path("r"), plan, tuple(events(plan, {})))) is None
+    assert spent(attrs.evolve(run_of(plan_of(tmp_path), {}), events=())) is None
