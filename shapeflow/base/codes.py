@@ -147,6 +147,8 @@ _THEORY = {
     "and the loss follows no power law. `docs/theory.md` has the map of phases.",
     "unstable-step": "SGD diverges at this step size, at the width and batch in the message. Write the step size in "
     "the help, or a smaller one. The usual bound, 2 over the trace of the covariance, can be several times too large.",
+    "step-too-small": "At this step size, SGD does not lower the loss in any number of steps that could be made, so "
+    "there is no law. Write a step size such as that in the help.",
     "width-above-features": "The model has as many random features as the data has features, or more, which the theory "
     "does not cover. Raise `features`, leave it out so that it grows with the width, or use narrower models.",
     "matrix-too-large": "The random matrix of the model has an entry for each feature of the data and each of the "

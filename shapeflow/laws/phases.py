@@ -99,7 +99,7 @@ class Phases(LawSourceHooks):
         """Return the law of each candidate, from the first step on. Empty after an error.
 
         Errors: foreign-metric, law-of-other-model, missing-setting, idle-setting, width-alone, width-above-features,
-        unstable-step.
+        unstable-step, step-too-small.
         """
         try:
             found = self._asked(request)
@@ -113,7 +113,7 @@ class Phases(LawSourceHooks):
 
     def samples(self, request: LawRequest, report: Report) -> Mapping[Shape, tuple[TabulatedLaw, ...]]:
         """The laws of some random matrices, whose seeds no run is likely to have. Empty after an error: unstable-step,
-        idle-setting."""
+        step-too-small, idle-setting."""
         drawn: dict[Shape, tuple[TabulatedLaw, ...]] = {}
         try:
             for shape, (theory, width) in (self._asked(request) if self.matrices else {}).items():

@@ -164,9 +164,12 @@ def _interior(family: Family, found: Crossings) -> None:
     """Refuse a family whose best width moves too little."""
     if len(found) < 2:
         gaps = {(a.width, b.width): difference(a, b) for a, b in pairwise(family.members)}
-        better = {pair: bool(gap.mean() > 0) for pair, (_, gap) in gaps.items() if crossing(*gaps[pair]) is None}
+        apart = [pair for pair, (_, gap) in gaps.items() if not len(gap)]
+        shared = {pair: gap for pair, gap in gaps.items() if pair not in apart}
+        better = {pair: bool(gap.mean() > 0) for pair, (at, gap) in shared.items() if crossing(at, gap) is None}
         message, help = _one_sided(family.members, better, len(gaps))
         notes = tuple(f"{a} and {b}: {a if narrow else b} is always better" for (a, b), narrow in better.items())
+        notes += tuple(f"{a} and {b}: no compute was measured in both" for a, b in apart)
         raise Refused(Diagnostic("no-interior-optimum", message, place=PLACE, notes=notes, help=help))
     middle = np.nanmedian(found.log_compute, axis=0)
     decades = float(middle[-1] - middle[0]) / math.log(10)

@@ -16,6 +16,13 @@ MOST = 1e13
 """Steps at which it ends in any case: slower modes are not resolved."""
 
 
+def falls(curve: LossCurve) -> bool:
+    """Whether a loss falls by more than a share `SETTLED` from its first step to step `MOST`. Otherwise it has no
+    table."""
+    first, last = curve.above(np.array([1.0, MOST]))
+    return bool(last < first * (1 - SETTLED))
+
+
 def points(curve: LossCurve, step_compute: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """FLOPs and the loss above the floor, from one step, of `step_compute` FLOPs, until the loss has settled. Where the
     loss rises, points that are not below all points before them are left out. Rounded to 12 digits, since the last ones

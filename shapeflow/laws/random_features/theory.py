@@ -13,6 +13,7 @@ from shapeflow.laws.random_features.equivalent import Equivalent
 from shapeflow.laws.random_features.loss import LossCurve, largest_step, loss_curve
 from shapeflow.laws.random_features.problem import STEEPEST, RandomFeatures, outside
 from shapeflow.laws.random_features.spectrum import Spectrum, sampled
+from shapeflow.laws.random_features.table import MOST, falls
 
 RATIO = 4.0
 
@@ -75,7 +76,8 @@ class Theory:
         return largest_step(self._spectrum(model), self.batch) / self.step_of(model)
 
     def curve(self, width: float) -> LossCurve:
-        """The loss over steps at a width. Raises EditError `width-above-features`, `unstable-step`."""
+        """The loss over steps at a width. Raises EditError `width-above-features`, `unstable-step`,
+        `step-too-small`."""
         model = self.model(width)
         step, margin = self.step_of(model), self.margin(width)
         where = f"at width {width:g} and batch {self.batch}"
@@ -87,20 +89,28 @@ class Theory:
         if curve.floor >= model.start:
             message = f"{where} the loss rises from {model.start:.4g} to {curve.floor:.4g}"
             raise self._unstable(message, f"a step size of {step:.4g} adds more noise than it removes loss", 0.5, model)
+        if not falls(curve):
+            message = f"{where} the loss does not fall within {MOST:g} steps"
+            usual = 0.1 * margin
+            raise self._refused("step-too-small", message, f"a step size of {step:.4g} changes nothing", usual, model)
         return curve
 
     def _spectrum(self, model: RandomFeatures) -> Spectrum:
         return _average(model) if self.seed is None else _own(model, self.seed)
 
     def _unstable(self, message: str, why: str, share: float, model: RandomFeatures) -> EditError:
+        found = self._refused("unstable-step", message, why, share, model)
+        found.help = f"{found.help} or less"
+        return found
+
+    def _refused(self, code: str, message: str, why: str, share: float, model: RandomFeatures) -> EditError:
         """The refusal of a step size. `share`: the part of it that the help advises."""
         step, setting = share * self.step_of(model), "step"
         if self.lr is not None:
             step, setting = share * self.lr, "lr"
         elif self.step is None:
             step, setting = step * model.trace, "step_times_trace"
-        help = f"write `{setting}: {_below(step)}` or less"
-        return EditError("unstable-step", message, why=why, help=help, setting=setting)
+        return EditError(code, message, why=why, help=f"write `{setting}: {_below(step)}`", setting=setting)
 
 
 @functools.lru_cache(maxsize=256)
