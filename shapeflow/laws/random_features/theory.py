@@ -91,26 +91,26 @@ class Theory:
             raise self._unstable(message, f"a step size of {step:.4g} adds more noise than it removes loss", 0.5, model)
         if not falls(curve):
             message = f"{where} the loss does not fall within {MOST:g} steps"
-            usual = 0.1 * margin
-            raise self._refused("step-too-small", message, f"a step size of {step:.4g} changes nothing", usual, model)
+            setting, help = self._advised(0.1 * margin, model)
+            why = f"a step size of {step:.4g} changes nothing"
+            raise EditError("step-too-small", message, why=why, help=help, setting=setting)
         return curve
 
     def _spectrum(self, model: RandomFeatures) -> Spectrum:
         return _average(model) if self.seed is None else _own(model, self.seed)
 
     def _unstable(self, message: str, why: str, share: float, model: RandomFeatures) -> EditError:
-        found = self._refused("unstable-step", message, why, share, model)
-        found.help = f"{found.help} or less"
-        return found
+        setting, help = self._advised(share, model)
+        return EditError("unstable-step", message, why=why, help=f"{help} or less", setting=setting)
 
-    def _refused(self, code: str, message: str, why: str, share: float, model: RandomFeatures) -> EditError:
-        """The refusal of a step size. `share`: the part of it that the help advises."""
+    def _advised(self, share: float, model: RandomFeatures) -> tuple[str, str]:
+        """The setting that gives the step size, and the advice to write a share of it."""
         step, setting = share * self.step_of(model), "step"
         if self.lr is not None:
             step, setting = share * self.lr, "lr"
         elif self.step is None:
             step, setting = step * model.trace, "step_times_trace"
-        return EditError(code, message, why=why, help=f"write `{setting}: {_below(step)}`", setting=setting)
+        return setting, f"write `{setting}: {_below(step)}`"
 
 
 @functools.lru_cache(maxsize=256)
