@@ -23,7 +23,9 @@ from test_torch_run import go, refused, told
 
 from shapeflow.cli import answer
 from shapeflow.cli.group import COMMANDS
+from shapeflow.cli.limit import limit, seconds_of
 from shapeflow.ir.events import RunBranched, RunEnded, RunStarted, StepDone
+from shapeflow.ir.plan import Charge, Spec
 from shapeflow.ir.plan_json import load, save
 from shapeflow.running.launchers import Launch
 from shapeflow.running.options import Options
@@ -91,6 +93,46 @@ def test_every_signal_saves_and_stops(number: signal.Signals, monkeypatch: pytes
     assert run("toy.json", "-o", "r", "--quiet") == 75
     assert (ended("r").step, ended("r").finished, ended("r").stopped_by) == (3, False, number.name)
     assert [path.name for path in Path("r/checkpoints").iterdir()] == ["step-000000003"]
+
+
+def test_a_run_stops_after_a_time_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    armed: list[float] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(signal, "setitimer", lambda which, seconds: armed.append(seconds))
+        signalled(patched, 3, signal.SIGALRM)
+        assert run("toy.json", "-o", "r", "--stop-after", "1.5 hours") == 75
+    assert armed == [5400, 0]
+    said = capsys.readouterr().out
+    assert "stopped by `--stop-after` after step 3" in said
+    assert "--resume" in said
+    assert run("toy.json", "-o", "r", "--resume", "--stop-after", "1 h", "--quiet") == 0
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("amount", "why"),
+    [
+        ("3", "`3` is neither a time nor a cost"),
+        ("3 steps", "`3 steps` is neither a time nor a cost"),
+        ("-3 h", "`-3 h` is neither a time nor a cost"),
+        ("nan h", "`nan h` is neither a time nor a cost"),
+        ("0 s", "`0 s` is out of range"),
+        ("1e400 s", "`1e400 s` is out of range"),
+        ("5 dollars", "the plan does not price a second in money: write `minimise dollars(price: ...)`"),
+    ],
+)
+def test_an_amount_that_ends_no_run(amount: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("toy.json", "-o", "r", "--stop-after", amount) == 2
+    assert why in " ".join(capsys.readouterr().err.split())
+    assert not Path("r").exists()
+
+
+def test_a_cost_is_the_time_that_it_pays_for_on_the_devices_of_the_run() -> None:
+    """The price of the plan is that of the two devices of its profile."""
+    charge = Charge(Spec("dollars"), "money", per_second=0.002, devices=2)
+    assert seconds_of(limit("5 dollars"), attrs.evolve(PLAN, charge=charge), 4) == pytest.approx(1250)
 
 
 def test_a_closed_connection_leaves_the_command_in_a_file(

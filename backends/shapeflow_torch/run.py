@@ -35,7 +35,7 @@ def run(
     listen: Listen = lambda event: None,
     warn: Warn = print_warning,
 ) -> Outcome | None:
-    """Train a plan in a folder (see `folder.py`). SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 end the run
+    """Train a plan in a folder (see `folder.py`). SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGALRM end the run
     after a checkpoint; a second SIGINT ends it at once, by KeyboardInterrupt.
 
     If RANK and WORLD_SIZE are set, for example by torchrun, or `srun` started several tasks, this process joins the

@@ -7,7 +7,7 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,11 @@ from shapeflow.cli.common import (
     stoppable,
     whole,
 )
+from shapeflow.cli.limit import limit, seconds_of, stopped_after
 from shapeflow.cli.pooling import computing_options, require_torch, track_option
 
 if TYPE_CHECKING:
+    from shapeflow.base.units import Amount
     from shapeflow.ir.events import Event
     from shapeflow.ir.plan import Plan
     from shapeflow.running.follow import Outcome
@@ -72,6 +74,12 @@ PROFILED = 100
 @click.option(
     "--pause", type=click.IntRange(1, MOST), metavar="STEP", help="Save a checkpoint after this step and stop."
 )
+@click.option(
+    "--stop-after",
+    callback=lambda _, __, text: None if text is None else limit(text),
+    metavar="AMOUNT",
+    help="Save a checkpoint and stop after this wall time or cost, such as '2 hours' or '5 dollars'.",
+)
 @click.option("--compile", type=click.Choice(["auto", "on", "off"]), default="auto", help="Use torch.compile.")
 @computing_options
 @click.option(
@@ -100,11 +108,13 @@ def command(
     quiet: bool,
     as_json: bool,
     other_rates: bool,
+    stop_after: Amount | None,
     **options: Any,
 ) -> int:
     """Train a model: execute the plan of a .shape file, a compiled plan, or the plan in a run's folder.
 
-    Ctrl-C saves a checkpoint and stops, with exit code 75; `--resume` continues from it, with any number of processes.
+    Ctrl-C and `--stop-after` save a checkpoint and stop, with exit code 75; `--resume` continues from it, with any
+    number of processes.
     The plan may differ in what comes after the checkpoint, such as a larger budget. `--from` starts a new folder from
     another run; with `--resume`, the run is continued if the folder has one already.
     """
@@ -127,11 +137,20 @@ def command(
         check(plan, None, "nothing" if quiet or as_json else "text")
     from shapeflow.api import run
 
-    with _listening(plan, folder, track, quiet or as_json) as listen:
+    after = None if stop_after is None else seconds_of(stop_after, plan, _devices(options))
+    with stopped_after(after), _listening(plan, folder, track, quiet or as_json) as listen:
         options |= {"root": root, "file": str(named), "sentences": tuple(sentences)}
         options |= {"listen": listen, "warn": lambda each: print_diagnostics([each])}
         outcome = run(plan, folder, machine, **options)
     return 0 if outcome is None else _summary(outcome, folder, quiet, as_json)
+
+
+def _devices(options: Mapping[str, Any]) -> int:
+    """The number of processes, each of which has a device."""
+    from shapeflow.running.launchers import placed
+
+    place = placed()
+    return place.world if place is not None else options["gpus"] or options["processes"] or 1
 
 
 def _places(file: Path, output: Path | None, root: Path | None) -> tuple[Path, Path, Path]:

@@ -45,7 +45,7 @@ def state_words(one: Standing) -> str:
         case "running":
             return f"running, after step {count(one.run.done)} of {steps}"
         case "stopped":
-            by = f" by {one.stopped_by}" if one.stopped_by else ""
+            by = f" by {'`--stop-after`' if one.stopped_by == 'SIGALRM' else one.stopped_by}" if one.stopped_by else ""
             return f"stopped{by} after step {count(one.run.done)} of {steps} steps"
         case "reached" | "paused":
             why = "`--until` was reached" if one.state == "reached" else "paused"

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Ctrl-C; schedulers and `kill`; a closed connection; and the two that schedulers send ahead of a time limit."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+"""Ctrl-C; schedulers and `kill`; a closed connection; the two that schedulers send ahead of a time limit; and the end
+of `--stop-after`."""
 
 EXIT_STOPPED = 75
 """Exit code of a command that a signal stopped and that continues if it is started again. It is EX_TEMPFAIL of
