@@ -128,8 +128,8 @@ class NewFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from shapeflow.running.run_folder import run_of
 
-        path = super().convert(value, param, ctx)
-        if (run := run_of(Path(path))) is not None:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if (run := run_of(path)) is not None:
             self.fail(f"`{path}` is a file of the run in `{run}`: name another one", param, ctx)
         return path
 
