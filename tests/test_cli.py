@@ -330,6 +330,44 @@ def test_no_output_replaces_the_file_that_is_read(words: list[str], ask: Ask) ->
     assert Path("tiny.shape").read_text() == text
 
 
+@pytest.mark.parametrize("name", ["plan.json", "events.jsonl", "run.json", "checkpoints/w.safetensors"])
+@pytest.mark.parametrize("words", [["export", "{}"], ["report", "{}"], ["compile", "tiny.shape"], ["import", "{}"]])
+def test_no_output_replaces_a_file_of_a_run(words: list[str], name: str, ask: Ask, run_folder: Path) -> None:
+    said = ask(*(word.format(run_folder) for word in words), "-o", run_folder / name)
+    assert (said.status, "is a file of the run in" in " ".join(said.err.split())) == (2, True)
+
+
+def test_laws_are_not_written_over_their_measurements(ask: Ask) -> None:
+    shutil.copytree(ROOT / "examples/laws", "laws")
+    shutil.copy(ROOT / "examples/digits.shape", ".")
+    before = Path("laws/digits.csv").read_bytes()
+    for option in ("-o", "--plot"):
+        said = ask("fit", "digits.shape", option, "laws/../laws/digits.csv")
+        assert (said.status, Path("laws/digits.csv").read_bytes()) == (2, before)
+
+
+@pytest.mark.parametrize("option", ["--ratio", "--step", "--step-times-trace"])
+def test_numbers_of_a_theory_are_bounded(option: str, ask: Ask) -> None:
+    said = ask("phases", "--alpha", "1", "--beta", "0.7", "--budget", "1 GFLOPs", option, "1e308")
+    assert (said.status, "1e+308 is not above" in " ".join(said.err.split())) == (2, True)
+
+
+@pytest.mark.parametrize("amount", ["1e308 ZFLOPs", "1e38", "1e-13"])
+def test_budgets_of_options_have_the_bounds_of_sentences(amount: str, ask: Ask) -> None:
+    said = ask("phases", "--alpha", "1", "--beta", "0.7", "--budget", amount)
+    assert (said.status, "out of range: 1e-12 FLOPs to 1e+16 ZFLOPs" in " ".join(said.err.split())) == (2, True)
+
+
+def test_a_run_in_the_current_folder(ask: Ask, monkeypatch: pytest.MonkeyPatch, run_folder: Path) -> None:
+    Path("new").mkdir()
+    monkeypatch.chdir("new")
+    new = ["run", "../tiny.shape", "-o", ".", "--device", "cpu", "--quiet"]
+    said = ask(*new, "--from", run_folder)
+    assert (said.status, "is the current folder" in said.err) == (1, True)
+    assert ask(*new).status == 0
+    assert ask("run", ".", "--resume", "--quiet").status == 0
+
+
 def test_a_compiled_plan_runs_like_its_source(ask: Ask, finished: Path) -> None:
     said = ask("compile", "tiny.shape", "-o", "plans/tiny.json")
     assert said.status == 0

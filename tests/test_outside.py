@@ -17,6 +17,8 @@ import pytest
 from shapeflow.cli import answer, main
 from shapeflow.laws.logs.readers.log import Log
 
+EXAMPLE = Path(__file__).parents[1] / "examples/digits.shape"
+
 
 def test_ctrl_c_while_modules_are_imported(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     class Importing(ModuleType):
@@ -144,11 +146,12 @@ def test_a_log_that_vanishes_between_two_readings(
     assert "bug" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["doctor", "."], ["run", str(EXAMPLE), "--quiet", "--device", "cpu"]])
 def test_a_current_folder_that_was_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (gone := tmp_path / "gone").mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert answer(["doctor", "."]) == 1
+    assert answer(words) == 1
     assert "it was removed" in capsys.readouterr().err

@@ -77,5 +77,5 @@ def _fresh(folder: Path) -> Path:
     """Return a folder that does not exist, named like this one."""
     if not folder.exists():
         return folder
-    names = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    names = (folder.parent / f"{folder.name or 'run'}-{number}" for number in itertools.count(2))
     return next(each for each in names if not each.exists())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, read_text, runs, sync_folder, write_text
+from shapeflow.base.files import cannot_write, read_text, real, runs, sync_folder, write_text
 from shapeflow.ir import plan_json
 from shapeflow.ir.events import RunBranched
 from shapeflow.ir.plan import Plan
@@ -50,6 +50,11 @@ def branch(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         help_ = "choose another folder with `-o`, or continue the run in this one with `--resume`"
         raise Refused(Diagnostic("run-exists", f"`{folder}` already exists", place=str(folder), help=help_))
+    if real(folder) == real(Path()):
+        # A new folder would take its place, and the shell would stand in the old one, which is gone.
+        message, help_ = f"`{folder}` is the current folder", "choose another folder with `-o`"
+        notes = ("a run that begins with `--from` makes its folder",)
+        raise Refused(Diagnostic("run-exists", message, place="--output", notes=notes, help=help_))
     require_machine(source, "torch")
     checkpoint = _chosen(origin, warn)
     before = plan_of(source, checkpoint)

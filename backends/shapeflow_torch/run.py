@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.files import named
 from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.workload import check_shares
@@ -53,7 +54,7 @@ def run(
     `start-changed`, `start-mismatch`.
     """
     check_steps(plan, options.profile)
-    own, choices = launchers.placed(), Choices(folder, options, launchers.launch_of())
+    own, choices = launchers.placed(), Choices(named(folder), options, launchers.launch_of())
     if own is not None:
         _require_one_launcher(own, options.processes, options.gpus)
         with Stop() as stop, distribute.losses_named(choices), distribute.joined(options.device, own) as team:

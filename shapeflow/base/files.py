@@ -77,6 +77,11 @@ def real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def named(path: Path) -> Path:
+    """A path that ends in a name: files next to it can be named after it. `.` and `..` become absolute paths."""
+    return path if path.name not in ("", "..") else real(path)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file atomically: a temporary file next to it, fsync, rename. Raises Refused."""
     write_bytes(path, text.encode())

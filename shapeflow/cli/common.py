@@ -119,6 +119,21 @@ def _refuse_to_write_over(arguments: Mapping[str, Any]) -> None:
             raise click.BadParameter(f"`{path}` is the file that is read: name another one", param=option)
 
 
+class NewFile(click.Path):
+    """A file that a command writes. A file of a run is refused: the run could not be read or resumed any more."""
+
+    def __init__(self, dir_okay: bool = False) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from shapeflow.running.run_folder import run_of
+
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if (run := run_of(path)) is not None:
+            self.fail(f"`{path}` is a file of the run in `{run}`: name another one", param, ctx)
+        return path
+
+
 def machine_option(function: _F) -> _F:
     """Add the option `--machine` of commands that execute plans."""
     help_ = "What executes plans: torch trains; exact computes the expected loss of `random_features`."
@@ -217,7 +232,8 @@ def compute_of(text: str) -> float:
     """FLOPs: `1 GFLOPs`, `1GFLOPs` or `1e9`. Raises BadParameter."""
     import re
 
-    from shapeflow.base.units import UNITS
+    from shapeflow.base.units import UNITS, flops
+    from shapeflow.stages.resolve.values import GREAT, SMALL
 
     found = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*", text)
     unit = UNITS.get(found[2] or "FLOPs") if found else None
@@ -227,4 +243,8 @@ def compute_of(text: str) -> float:
         value = 0.0
     if unit is None or unit.dimension != "compute" or not 0 < value < float("inf"):
         raise click.BadParameter(f"`{text}` is not an amount of compute: write '1 GFLOPs'", param_hint="--budget")
-    return unit.base(value)
+    # The same bounds as those of a budget in a `.shape` file.
+    if not SMALL <= (amount := unit.base(value)) <= GREAT:
+        least, most = flops(SMALL), flops(GREAT)
+        raise click.BadParameter(f"`{text}` is out of range: {least} to {most}", param_hint="--budget")
+    return amount

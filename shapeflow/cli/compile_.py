@@ -8,12 +8,12 @@ import click
 
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, plan_of, print_after, print_diagnostics, print_json
+from shapeflow.cli.common import NewFile, of_a_file, plan_of, print_after, print_diagnostics, print_json
 
 
 @click.command("compile")
 @of_a_file
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to this file.")
+@click.option("-o", "--output", type=NewFile(), help="Write the plan to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(file: Path, sentences: list[str], output: Path | None, as_json: bool) -> None:
     """Compile a .shape file into a plan, and show it.

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shapeflow.base.printing import say
-from shapeflow.cli.common import formatted
+from shapeflow.cli.common import NewFile, formatted
 
 
 @click.command("export")
@@ -15,7 +15,7 @@ from shapeflow.cli.common import formatted
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=NewFile(dir_okay=True),
     required=True,
     help="The .safetensors file, or the folder, to write.",
 )

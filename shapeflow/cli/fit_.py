@@ -11,8 +11,9 @@ import attrs
 import click
 
 from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.files import real
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, print_diagnostics, print_json
+from shapeflow.cli.common import NewFile, of_a_file, print_diagnostics, print_json
 from shapeflow.cli.refused import refused_laws
 
 if TYPE_CHECKING:
@@ -28,12 +29,10 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     help='Write the laws to this file: `laws from table("laws.json")` reads them.',
 )
-@click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Plot the laws and their residuals to this file."
-)
+@click.option("--plot", type=NewFile(), help="Plot the laws and their residuals to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def command(file: Path, sentences: list[str], output: Path | None, plot: Path | None, as_json: bool) -> None:
     """Fit the laws of a .shape file, and show how reliable they are.
@@ -50,6 +49,8 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
     if found.mixture is not None:
         _show_mixture(program, found.mixture, [output, plot], as_json)
         return
+    for path in (output, plot):
+        _require_other_than(program, found, path)
     if output is not None:
         from shapeflow.laws.laws_file import save
 
@@ -65,6 +66,13 @@ def command(file: Path, sentences: list[str], output: Path | None, plot: Path | 
                 say(f"  {done} {path}")
     if (refused := refused_laws(program, found.laws)) is not None:
         raise Refused(refused)
+
+
+def _require_other_than(program: Program, found: FittedLaws, path: Path | None) -> None:
+    """Raise BadParameter for an output that the laws are fitted to: the measurements would be lost."""
+    read = {name for law in found.laws.values() for name, _ in law.provenance.files}
+    if path is not None and any(real(Path(program.folder) / name) == real(path) for name in read):
+        raise click.BadParameter(f"`{path}` is a file that is read: name another one")
 
 
 def _show(program: Program, found: FittedLaws, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.printing import say
-from shapeflow.cli.common import compute_of, formatted, print_diagnostics, print_json, verbose
+from shapeflow.cli.common import NewFile, compute_of, formatted, print_diagnostics, print_json, verbose
 from shapeflow.cli.refused import refused_laws
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ OF_TABLES = ("parameters", "tokens", "compute", "loss", "run", "where", "below",
 )  # fmt: skip
 @click.option("--resamples", type=click.IntRange(0, 100_000), default=400, show_default=True, help="For intervals.")
 @click.option("--set", "sets", multiple=True, metavar="SENTENCE", help="Replace a sentence of a .shape file.")
-@click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Plot isoFLOP curves, the frontier, and schedules."
-)
+@click.option("--plot", type=NewFile(), help="Plot isoFLOP curves, the frontier, and schedules.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @formatted
 def command(

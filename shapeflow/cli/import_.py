@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from shapeflow.base.printing import say
-from shapeflow.cli.common import formatted
+from shapeflow.cli.common import NewFile, formatted
 
 
 @click.command("import")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write.")
+@click.option("-o", "--output", type=NewFile(dir_okay=True), required=True, help="The .safetensors file to write.")
 @formatted
 def command(model: Path, output: Path) -> None:
     """Import weights of transformers or timm, to start a run from.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shapeflow.base.printing import say
-from shapeflow.cli.common import MOST, compute_of, formatted, print_json
+from shapeflow.cli.common import MOST, NewFile, compute_of, formatted, print_json
 
 if TYPE_CHECKING:
     from shapeflow.laws.random_features.loss import LossCurve
@@ -48,9 +48,7 @@ OF_LOGS = ("width_column", "loss_column", "compute", "where")
 @click.option("--step-times-trace", type=float, help="Step size times the summed variance.  [1 / (batch + 1)]")
 @click.option("--batch", type=click.IntRange(1, MOST), default=1, show_default=True, help="Samples of one step.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the phases and the losses: PNG, SVG, PDF."
-)
+@click.option("--plot", type=NewFile(), help="Draw the phases and the losses: PNG, SVG, PDF.")
 @formatted
 def command(
     logs: Sequence[str],
@@ -130,10 +128,11 @@ def _source(settings: dict[str, Any]) -> Theory:
     from shapeflow.ir.edits import EditError
     from shapeflow.laws.random_features.theory import Theory
 
-    for name, least in (("ratio", 1.0), ("step", 0.0), ("step_times_trace", 0.0)):
+    for name, least, most in (("ratio", 1.0, 1e8), ("step", 0.0, 1e100), ("step_times_trace", 0.0, 1e100)):
         value = settings[name]
-        if value is not None and not least < value < float("inf"):
-            raise click.BadParameter(f"{value:g} is not above {least:g}", param_hint=_option(name))
+        if value is not None and not least < value <= most:
+            wrong = f"{value:g} is not above {least:g} and at most {most:g}"
+            raise click.BadParameter(wrong, param_hint=_option(name))
     try:
         return Theory(**settings)
     except EditError as error:

@@ -9,7 +9,7 @@ import click
 
 from shapeflow.base.files import real
 from shapeflow.base.printing import say
-from shapeflow.cli.common import MOST, of_a_file, print_diagnostics, print_json
+from shapeflow.cli.common import MOST, NewFile, of_a_file, print_diagnostics, print_json
 
 
 @click.command("profile")
@@ -17,7 +17,7 @@ from shapeflow.cli.common import MOST, of_a_file, print_diagnostics, print_json
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     help="Write the profile to this file.  [NAME.profile.json next to FILE]",
 )
 @click.option(

@@ -9,7 +9,7 @@ import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.printing import say
-from shapeflow.cli.common import of_a_file, plan_of, print_after, refuse_sentences
+from shapeflow.cli.common import NewFile, of_a_file, plan_of, print_after, refuse_sentences
 
 if TYPE_CHECKING:
     from shapeflow.report.page import Subject
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     required=True,
     help="File of the page.",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shapeflow.cli.common import formatted, print_json
+from shapeflow.cli.common import NewFile, formatted, print_json
 
 
 def _share(_: click.Context, __: click.Parameter, value: str) -> float:
@@ -31,7 +31,7 @@ def _bin(_: click.Context, __: click.Parameter, value: Path) -> Path:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     required=True,
     callback=_bin,
     help="The .bin file; its header is written next to it.",

@@ -50,7 +50,7 @@ class Phases(LawSourceHooks):
         "number", default=None, help="decay of the target: coefficients j^-beta", example="0.7"
     )
     ratio: float | None = setting(
-        "number", default=None, above=1.0, help="features of the data per random feature; 4 by default"
+        "number", default=None, above=1.0, high=10**8, help="features of the data per random feature; 4 by default"
     )
     features: int | None = setting(
         "number", default=None, low=2, help="features of the data, the same for all widths; in place of `ratio`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -11,8 +12,10 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, did_you_mean
 def backend(name: str) -> Any:
     """The object that a backend's entry point names: `Simulator` (a class), `TorchBackend` (a class).
 
-    Raises Refused `unknown-backend`.
+    Raises Refused `unknown-backend`, and FileNotFoundError if the current folder was removed.
     """
+    # Without a current folder, the libraries of torch cannot load each other, and end the process.
+    os.getcwd()
     known = {entry.name: entry for entry in entry_points(group="shapeflow.backends")}
     if name not in known:
         close = did_you_mean(name, known)

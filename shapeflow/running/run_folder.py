@@ -30,6 +30,14 @@ def begun(folder: Path) -> bool:
     return (folder / EVENTS).exists() or (folder / CHECKPOINTS).exists()
 
 
+def run_of(path: Path) -> Path | None:
+    """The folder of the run that a file belongs to; None if it is not one of its own files."""
+    for above, folder in zip((path, *path.parents), path.parents, strict=False):
+        if above.name in _OURS and begun(folder) and (above == path or above.name == CHECKPOINTS):
+            return folder
+    return None
+
+
 def require_startable(folder: Path, resume: bool, machine: str) -> None:
     """Raise Refused `run-exists`, `no-run` or `other-machine` unless a run may start or go on here.
 
