@@ -21,7 +21,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,12 @@ def harm_checkpoint(kind: str, number: int) -> None:
     """Patch checkpoint writing so that the process dies while it writes the checkpoint of one step."""
     name, rename, remove = checkpoint_name(number), os.rename, shutil.rmtree
 
-    def torn(path: Path, data: bytes) -> None:
+    def torn(path: Path, data: Iterable[bytes | memoryview]) -> dict[str, int | str]:
         if path.name == "optimizer.safetensors" and name in path.parent.name:
-            path.write_bytes(data[: len(data) // 2])
+            whole = b"".join(data)
+            path.write_bytes(whole[: len(whole) // 2])
             die()
-        write(path, data)
+        return write(path, data)
 
     def unnamed(source: Path, target: Path) -> None:
         if target.name == name:

@@ -31,14 +31,17 @@ from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import dumps, load, loads, sealed
 from shapeflow.ir.retention import Retention
 from shapeflow.preview.corpora import changes, corpora_line
-from shapeflow.preview.run import difference
+from shapeflow.preview.run import difference, run_view
+from shapeflow.preview.screen import show
 from shapeflow.running.rivals.of_file import OfFile
+from shapeflow.running.runs import read_run
 from shapeflow.running.sweep import sweep_jobs
 from shapeflow.running.training import training
 from shapeflow_torch.data import open_data
 from shapeflow_torch.data.mixture import Corpora
 from shapeflow_torch.data.order import Layout, Position
 from shapeflow_torch.data.shares import Shares
+from shapeflow_torch.folder import check_data
 from shapeflow_torch.machine import TorchMachine
 from shapeflow_torch.measure import metrics
 
@@ -299,7 +302,7 @@ def test_held_out_text_that_no_number_fits(corpora: Path) -> None:
     assert found.help == "give `high` a larger weight"
 
 
-def test_a_mixture_is_trained_resumed_and_described(corpora: Path) -> None:
+def test_a_mixture_is_trained_resumed_and_described(corpora: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = plan_of(checkpoint=4)
     assert loads(dumps(plan), "plan.json") == plan
     choices = {"device": "cpu", "warn": lambda warning: None, "root": corpora}
@@ -310,11 +313,26 @@ def test_a_mixture_is_trained_resumed_and_described(corpora: Path) -> None:
     about = json.loads((corpora / "whole" / "data.json").read_text())
     assert set(about["of"]) == {"low", "high"}
     assert load(corpora / "whole" / "plan.json").data == plan.data
+    show(run_view(read_run(corpora / "whole")))
+    lines = capsys.readouterr().out.splitlines()
+    said = lines[lines.index("") :]
+    assert all(line.startswith("  ") for line in said if line)
+    assert any("measured    loss@longest    /high     /low" in line for line in said)
 
 
 def _losses(folder: Path) -> list[float]:
     lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if line["event"] == "step_done"]
+
+
+def test_the_corpus_that_changed_is_named(tmp_path: Path) -> None:
+    of = {name: {"path": f"{name}.txt", "sha256": name[0] * 64} for name in ("alpha", "beta")}
+    (tmp_path / "data.json").write_text(json.dumps({"data": "mixture", "of": of, "sha256": "0"}))
+    changed = {**of, "beta": {"path": "gamma.txt", "sha256": "c" * 64}}
+    with pytest.raises(Refused) as refused:
+        check_data(tmp_path, {"data": "mixture", "of": changed, "sha256": "1"})
+    (found,) = refused.value.diagnostics
+    assert found.notes == (f"then: beta.txt, SHA-256 {'b' * 16}...", f"now: gamma.txt, SHA-256 {'c' * 16}...")
 
 
 def test_a_corpus_that_is_read_many_times_is_warned_of(corpora: Path) -> None:
@@ -331,7 +349,7 @@ def test_a_corpus_that_is_read_many_times_is_warned_of(corpora: Path) -> None:
     [
         ((Text("a"), Text("b")), (1.0,), "mixture-weights", "a mixture of 2 corpora has 1 weights"),
         ((), (), "mixture-weights", "the mixture has no corpus"),
-        ((Text("a"), Digits()), WEIGHTS, "corpora-differ", "a mixture is of corpora of text, and `digits` is none"),
+        ((Text("a"), Digits()), WEIGHTS, "corpora-differ", "a mixture is of corpora of text, and `digits` is not one"),
         (
             (Text("a", batch=64), Text("b")),
             WEIGHTS,

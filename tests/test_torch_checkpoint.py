@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from plans import toy_image_plan, toy_text_plan
@@ -30,7 +32,7 @@ from shapeflow.optimizers.adamw import Adamw
 from shapeflow.transitions.batch_resize import BatchResize
 from shapeflow.transitions.context_grow import ContextGrow
 from shapeflow.transitions.depth_expand import DepthExpand
-from shapeflow_torch import checkpoint
+from shapeflow_torch import checkpoint, tensor_file
 from shapeflow_torch.machine import TorchMachine
 
 SLOW = Adamw(lr=2e-3, warmup=4, beta2=0.999, average=20)
@@ -236,11 +238,11 @@ def test_disk_full_leaves_the_old_one(
     made = machine(PLANS["width, ages"])
     write = checkpoint._write
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: Iterable[bytes | memoryview]) -> dict[str, int | str]:
         if path.name == "average.safetensors":
-            write(path, data[:100])
+            write(path, [b"".join(data)[:100]])
             raise OSError(number, os.strerror(number))
-        write(path, data)
+        return write(path, data)
 
     monkeypatch.setattr(checkpoint, "_write", full)
     with pytest.raises(Refused, match=code) as refused:
@@ -264,10 +266,11 @@ KILLED = """
 
     def fatal(path, data):
         if path.name == at:
+            whole = b"".join(data)
             with path.open("xb") as file:
-                file.write(data[: len(data) // 2])
+                file.write(whole[: len(whole) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
-        write(path, data)
+        return write(path, data)
 
     made = machine(toy_image_plan())
     made.save(folder / "step-000000001", 1)
@@ -289,3 +292,33 @@ def test_killed_while_writing_leaves_the_old_one(tmp_path: Path, at: str) -> Non
     assert made.load(tmp_path / "step-000000001") == 1
     made.save(tmp_path / "step-000000003", 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000001", "step-000000003"]
+
+
+def test_a_file_of_tensors_is_that_of_safetensors() -> None:
+    """Piece by piece, the same bytes are written as by the library, for all that a checkpoint may hold."""
+    tensors = {
+        "b.weight": torch.arange(12.0).reshape(3, 4).t(),
+        "a.weight": torch.randn(5, generator=torch.Generator().manual_seed(0)).bfloat16(),
+        "a.step": torch.tensor(7.0),
+        "c.ages": torch.tensor([1, 2, 3]),
+        "d": torch.zeros(0, 3),
+        "naïve": torch.tensor([True, False]),
+    }
+    for each in (tensors, {}):
+        together = b"".join(tensor_file.pieces(each))
+        assert together == write_tensors({name: tensor.contiguous() for name, tensor in each.items()})
+
+
+def test_saving_and_loading_copy_no_file(tmp_path: Path) -> None:
+    """A checkpoint needs no memory for its files, so that it can be saved where the steps just fit."""
+    made, large = machine(toy_image_plan()), 8 << 20
+    name = next(iter(parameters(made)))
+    made.save(tmp_path / "step-000000001", 1)
+    kept = checkpoint.State("plan", 1, 0, attrs.evolve(made.body.kept(), values={name: torch.zeros(large // 4)}))
+    tracemalloc.start()
+    try:
+        checkpoint.save(tmp_path / "step-000000002", kept)
+        assert checkpoint.newest(tmp_path) == tmp_path / "step-000000002"
+        assert tracemalloc.get_traced_memory()[1] < large / 2
+    finally:
+        tracemalloc.stop()

@@ -104,6 +104,9 @@ def test_a_state_that_is_not_whole_is_not_saved(
     fail(monkeypatch, owner, name, at, ERRORS["cpu"])
     found = refused(PLAN, tmp_path / "run", needs=NEEDS)
     assert f"the run goes on from step-{last:09d}" in found.notes
+    switch = name == "_become"
+    assert f"stage {1 + switch}, (width: {48 if switch else 32})" in found.message
+    assert ("--micro-batch" in (found.help or "")) is not switch
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == [f"step-{last:09d}"]
     monkeypatch.undo()
     resumed(tmp_path / "run", whole)

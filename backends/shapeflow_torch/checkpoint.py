@@ -13,11 +13,12 @@ Tensor sizes are not stored in `state.json`: they follow from the plan and the s
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,20 +26,22 @@ from typing import Any
 import attrs
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as read_tensors
-from safetensors.torch import save as write_tensors
+from safetensors.torch import load_file
 from torch import Tensor
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.base.files import cannot_write, read_regular, sync_folder, write_bytes
+from shapeflow.base.files import cannot_write, open_regular, read_regular, sync_folder, write_bytes
 from shapeflow.base.sealed import Seal, SealError, laid_out
 from shapeflow.ir.parameters import Growth
 from shapeflow.ir.retention import retained
 from shapeflow.running.run_log import removed
 from shapeflow_torch.surgery import Kept
+from shapeflow_torch.tensor_file import pieces
 
 SEAL = Seal("shapeflow-checkpoint", 2)
 _STATE = "state.json"
+_CHUNK = 1 << 20
+"""Bytes of a file that are read at once."""
 _FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors")
 _STATE_KEYS, _OPTIONAL = frozenset({"plan", "step", "average_age", "files"}), frozenset({"stage", "error"})
 
@@ -81,13 +84,11 @@ def save(path: Path, state: State, retain: Retain = _DEFAULT) -> None:
         temporary.mkdir()
         files = {}
         for name, tensors in zip(_FILES, _tables(state.kept), strict=True):
-            data = write_tensors({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
-            files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            _write(temporary / name, data)
+            files[name] = _write(temporary / name, pieces(tensors))
         header = {"plan": state.plan, "step": state.step, "average_age": state.average_age, "files": files}
         header |= {} if state.error is None else {"error": state.error}
         header |= {} if state.stage is None else {"stage": state.stage}
-        _write(temporary / _STATE, _sealed(header, state.plan))
+        _write(temporary / _STATE, [_sealed(header, state.plan)])
         sync_folder(temporary)
         if path.exists():
             shutil.rmtree(path)
@@ -186,12 +187,13 @@ def adopt(source: Path, path: Path, heir: str, comparable: bool = True) -> None:
     try:
         path.mkdir(parents=True)
         for name in _FILES:
-            data = _verified(source, name, header)
+            _verify(source, name, header)
             try:
                 os.link(source / name, path / name)
             except OSError:
-                _write(path / name, data)
-        _write(path / _STATE, _sealed(kept, heir))
+                with open_regular(source / name) as file:
+                    _write(path / name, _chunks(file))
+        _write(path / _STATE, [_sealed(kept, heir)])
         sync_folder(path)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -257,7 +259,7 @@ def newest(folder: Path, warn: Callable[[Diagnostic], None] = lambda diagnostic:
         try:
             header = _header(path, None)
             for name in _FILES:
-                _verified(path, name, header)
+                _verify(path, name, header)
         except Refused as refused:
             for diagnostic in refused.diagnostics:
                 warn(attrs.evolve(diagnostic, severity="warning"))
@@ -279,11 +281,23 @@ def _tables(kept: Kept) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor], Map
     return kept.values, kept.averages, optimizer
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: Iterable[bytes | memoryview]) -> dict[str, int | str]:
+    """Write the pieces of a file. Return its size and digest, as they stand in `state.json`."""
+    digest, count = hashlib.sha256(), 0
     with path.open("xb") as file:
-        file.write(data)
+        for piece in data:
+            file.write(piece)
+            digest.update(piece)
+            count += len(piece)
         file.flush()
         os.fsync(file.fileno())
+    return {"bytes": count, "sha256": digest.hexdigest()}
+
+
+def _chunks(file: io.BufferedReader) -> Iterator[bytes]:
+    """The rest of a file in pieces, so that the largest file needs little memory."""
+    while piece := file.read(_CHUNK):
+        yield piece
 
 
 def _clear(folder: Path) -> None:
@@ -346,21 +360,27 @@ def _header(path: Path, plan: str | None) -> dict[str, Any]:
     return header
 
 
-def _verified(path: Path, name: str, header: Mapping[str, Any]) -> bytes:
+def _verify(path: Path, name: str, header: Mapping[str, Any]) -> None:
+    """Raise Refused `broken-checkpoint` if a file is not the one that was written."""
+    digest, count = hashlib.sha256(), 0
     try:
-        data = read_regular(path / name)
+        with open_regular(path / name) as file:
+            for piece in _chunks(file):
+                digest.update(piece)
+                count += len(piece)
     except OSError as error:
         raise _broken(path, f"`{name}` cannot be read: {error.strerror}") from error
-    entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    entry = {"bytes": count, "sha256": digest.hexdigest()}
     if not isinstance(header["files"], dict) or header["files"].get(name) != entry:
-        raise _broken(path, f"`{name}` was changed after it was written: it has {len(data)} bytes and another digest")
-    return data
+        raise _broken(path, f"`{name}` was changed after it was written: it has {count} bytes and another digest")
 
 
 def _table(path: Path, name: str, header: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
+    _verify(path, name, header)
     try:
-        return {key: tensor.to(device) for key, tensor in read_tensors(_verified(path, name, header)).items()}
-    except SafetensorError as error:
+        # The file is mapped: only what is copied out of it takes memory.
+        return {key: tensor.to(device, copy=True) for key, tensor in load_file(path / name).items()}
+    except (SafetensorError, OSError) as error:
         raise _broken(path, f"`{name}` contains no readable tensors: {error}") from error
 
 

@@ -102,6 +102,16 @@ def _described(when: str, data: Mapping[str, Any]) -> str:
     return f"{when}: {named or 'unknown data'}, SHA-256 {str(digest)[:16]}..." if digest else f"{when}: not known"
 
 
+def _changed(before: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return what differs: the descriptions of the first corpus of a mixture that is another one, or those of all."""
+    old, new = before.get("of"), data.get("of")
+    if isinstance(old, dict) and isinstance(new, dict) and len(old) == len(new):
+        for one, other in zip(old.values(), new.values(), strict=True):
+            if isinstance(one, dict) and one.get("sha256") != other["sha256"]:
+                return one, other
+    return before, data
+
+
 def check_data(folder: Path, data: Mapping[str, Any]) -> None:
     """Raise Refused `data-changed` if the run in a folder has read other data. `data`: the description of the data."""
     try:
@@ -111,8 +121,9 @@ def check_data(folder: Path, data: Mapping[str, Any]) -> None:
     before = found if isinstance(found, dict) else {}
     if before.get("sha256") != data["sha256"]:
         message = "the data differs from what the run began with"
-        notes: tuple[str, ...] = tuple(_described(*one) for one in (("then", before), ("now", data)))
-        if before.get("tokenizer_sha256") != data.get("tokenizer_sha256"):
+        then, now = _changed(before, data)
+        notes: tuple[str, ...] = (_described("then", then), _described("now", now))
+        if then.get("tokenizer_sha256") != now.get("tokenizer_sha256"):
             notes = ("the tokens were made by another tokenizer", *notes)
         help_ = f"restore the data that `{folder / DATA}` describes, or start a new run"
         raise Refused(Diagnostic("data-changed", message, place="data", notes=notes, help=help_))

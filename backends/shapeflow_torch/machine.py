@@ -91,6 +91,8 @@ class TorchMachine:
         """Steps done, if a run can continue from the present state as if nothing had happened. None: before the first
         step, and while an update, a switch or an evaluation is made."""
         self._stage = 0
+        self.entering: int | None = None
+        """Index of the stage whose switch is being made; None otherwise."""
         self.gradient_norm: float | None = None
         """Norm of all gradients of the last step, before clipping."""
 
@@ -108,7 +110,7 @@ class TorchMachine:
         index = self.plan.stages.index(stage)
         if index == self._stage:
             return
-        done, self.resumable = self.resumable, None
+        done, self.resumable, self.entering = self.resumable, None, index
         _check_arrival(rehearsed(self.ledger, transition.edits), stage)
         if transition.average == "restart":
             self.average_age = 0
@@ -125,7 +127,7 @@ class TorchMachine:
             operate(kept, self.ledger, transition, self.plan.apart, self.plan.seed, index - 1, self._rules, longest)
             self._become(self.ledger, kept)
         self._settle()
-        self.resumable, self._stage = done, index
+        self.resumable, self._stage, self.entering = done, index, None
 
     def look(self, edits: Sequence[Edit]) -> None:
         if edits is self._looking:
@@ -238,7 +240,9 @@ class TorchMachine:
 
     @property
     def where(self) -> tuple[int, Shape]:
-        """The stage, counted from 0, and the shape in which a step is made."""
+        """The stage, counted from 0, and the shape in which a step is made; those after a switch while it is made."""
+        if self.entering is not None:
+            return self.entering, self.plan.stages[self.entering].shape
         return self._stage, shape_of(self.plan.stages[self._stage], self._looking)
 
     @property

@@ -88,7 +88,12 @@ def _refusal(
     )
     if machine.team.world > 1:
         again += f" --{'gpus' if machine.team.device.type == 'cuda' else 'processes'} {machine.team.world}"
-    return Diagnostic("out-of-memory", message, place="run", notes=tuple(notes), help=_help(need, choices, again))
+    if machine.entering is None:
+        help_ = _help(need, choices, again)
+    else:
+        notes.append("the switch to it failed, which needs as much for every micro-batch")
+        help_ = f"use a smaller model or a machine with more memory; the run goes on with `{again}`"
+    return Diagnostic("out-of-memory", message, place="run", notes=tuple(notes), help=help_)
 
 
 def _help(need: Need | None, choices: Choices, again: str) -> str:

@@ -41,7 +41,7 @@ class Mixture(DataHooks):
             raise EditError("mixture-weights", "the mixture has no corpus", why="nothing to train on")
         for number, one in enumerate(self.of):
             if isinstance(one, Mixture) or one.facts().kind != "text":
-                message = f"a mixture is of corpora of text, and `{name_of(one)}` is none"
+                message = f"a mixture is of corpora of text, and `{name_of(one)}` is not one"
                 raise EditError("corpora-differ", message, why="not a corpus of text", setting=f"of.{number}.")
             if one.batch not in (BATCH, self.batch):
                 message = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -28,7 +29,8 @@ def run_view(run: Run) -> RenderableType:
     title = Text(f"{run.plan.name or run.folder} ({run.folder}): {state_words(found)}", style="bold")
     what = Text(f"  {run.plan.metric} at the end of each stage, predicted and measured:")
     lines = (*standing_lines(found), *last_lines(run))
-    return Group(title, Text(), *(Text(f"  {line}") for line in lines), Text(), what, stage_table(run))
+    said = Padding(Text("\n".join(lines)), (0, 0, 0, 2))
+    return Group(title, Text(), said, Text(), what, stage_table(run))
 
 
 def stage_table(run: Run) -> Table:
@@ -44,7 +46,9 @@ def stage_table(run: Run) -> Table:
     table.add_column(f"compute, {prefix}FLOPs", justify="right")
     table.add_column("predicted", justify="right")
     for name in names:
-        table.add_column("measured" if name == plan.metric else name, justify="right", overflow="fold")
+        # The loss of one of several corpora follows that of all: `/code` after `loss@longest`.
+        heading = "measured" if name == plan.metric else name[max(0, name.find("/")) :]
+        table.add_column(heading, justify="right", overflow="fold", no_wrap=True)
     for number, stage in enumerate(plan.stages, 1):
         found = _at(run, stage.last_step)
         cells = [f"{stage.shape[axis.name]} {axis.unit}".rstrip() for axis in plan.axes]
