@@ -337,6 +337,18 @@ def test_no_output_replaces_a_file_of_a_run(words: list[str], name: str, ask: As
     assert (said.status, "is a file of the run in" in " ".join(said.err.split())) == (2, True)
 
 
+def test_a_plan_replaces_nothing_but_a_plan(ask: Ask) -> None:
+    assert ask("compile", "tiny.shape", "-o", "plan.json").status == 0
+    assert ask("compile", "tiny.shape", "-o", "plan.json").status == 0
+    for name, text in {"log.csv": "step,loss\n1,2\n", "laws.json": '{"format": "shapeflow-laws"}'}.items():
+        Path(name).write_text(text)
+        said = ask("compile", "tiny.shape", "-o", name)
+        assert (said.status, f"`{name}` exists and is not a plan" in " ".join(said.err.split())) == (2, True)
+        assert Path(name).read_text() == text
+    Path("empty.json").touch()
+    assert ask("compile", "tiny.shape", "-o", "empty.json").status == 0
+
+
 def test_laws_are_not_written_over_their_measurements(ask: Ask) -> None:
     shutil.copytree(ROOT / "examples/laws", "laws")
     shutil.copy(ROOT / "examples/digits.shape", ".")

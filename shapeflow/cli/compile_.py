@@ -31,6 +31,7 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     if output is not None:
         from shapeflow.ir.plan_json import save
 
+        _require_plan(output)
         save(plan, output)
     if as_json:
         from shapeflow.ir.plan_json import plan_to_json
@@ -47,6 +48,23 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     if output is not None:
         say(f"\n  written to {output}")
     print_after(report.diagnostics)
+
+
+def _require_plan(path: Path) -> None:
+    """Raise BadParameter for an output that replaces a file that is not a plan, such as a log that laws are fitted
+    to."""
+    from shapeflow.base.files import read_text
+    from shapeflow.base.json_text import parse_json
+    from shapeflow.ir.plan import FORMAT
+
+    if not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        found = parse_json(read_text(path))
+    except (Refused, ValueError):
+        found = None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise click.BadParameter(f"`{path}` exists and is not a plan: remove it, or name another file", param_hint="-o")
 
 
 def _show_prices(file: Path, sentences: list[str]) -> None:
