@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -27,6 +27,11 @@ class Places:
     """The common name, with placeholders in braces, in the syntax of `fit`."""
     values: Mapping[str, Mapping[str, str]]
     """Name -> axis, or `run` -> its value."""
+
+    @property
+    def axes(self) -> frozenset[str]:
+        """The axes whose values the names contain."""
+        return frozenset(key for values in self.values.values() for key in values) - {"run"}
 
 
 SHORT = {
@@ -59,19 +64,21 @@ def _pattern() -> re.Pattern[str]:
     return re.compile(rf"(?<![A-Za-z])(?P<word>{called})(?P<sign>[-_=]?)(?P<number>\d+)(?![\d.]*\d)|{bare}")
 
 
-def places_of(texts: Sequence[str]) -> Places | None:
+def places_of(texts: Sequence[str], held: Collection[str] = ()) -> Places | None:
     """The template of names that differ only in the numbers after the names of axes and seeds; None if they differ in
-    anything else, or in no axis. A number that tells the runs of a shape apart is `{run}`, several are `*`."""
+    anything else, or in no axis. A number that tells the runs of a shape apart is `{run}`, several are `*`, and so are
+    the values of axes that are known without the names (`held`)."""
     found = [_matches(text) for text in texts]
     if len(texts) < 2 or len({tuple(_word(match) for match in each) for each in found}) != 1:
         return None
     varied = [at for at in range(len(found[0])) if len({_number(each[at]) for each in found}) > 1]
     keys = {at: _key(found[0][at]) for at in varied}
     of_runs = [at for at in varied if keys[at] == "run"]
-    if not set(keys.values()) - {"run"} or any(_may_be_size(found, at) for at in of_runs):
+    if not set(keys.values()) - {"run", *held} or any(_may_be_size(found, at) for at in of_runs):
         return None
     if len(of_runs) > 1:
         keys.update(dict.fromkeys(of_runs, "*"))
+    keys = {at: "*" if key in held else key for at, key in keys.items()}
     made = {_filled(text, each, keys) for text, each in zip(texts, found, strict=True)}
     if len(made) != 1 or any(sign in text for text in texts for sign in "*?[{"):
         return None
