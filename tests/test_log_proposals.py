@@ -15,6 +15,11 @@ from shapeflow.compiler import fit_file
 from shapeflow.doctor import Table, examine
 from shapeflow.ir.law import Law
 
+MODEL = """
+model transformer(depth: 4, head_width: 32, mlp_ratio: 3, context: 256 tokens)
+data python_source(batch: 65536 tokens)
+objective next_token
+"""
 FLOPS = {64: 4.7e11, 128: 1.6e12, 256: 6.1e12}
 BATCHES = {64: 32, 128: 64, 256: 64}
 
@@ -43,16 +48,22 @@ def law(found: Table) -> str:
     return next(one for one in found.sentences if one.startswith("laws from"))
 
 
-def pasted(found: Table, model: str = "") -> Mapping[Any, Law]:
-    """The laws that the proposed sentences fit, which are those that the curves were made with."""
+def fitted(found: Table, model: str = "") -> Mapping[Any, Law]:
+    """The laws that the proposed sentences fit."""
     Path("a.shape").write_text(model + "\n".join(found.sentences))
     report = Report()
-    _, fitted = fit_file(Path("a.shape"), (), report)
+    _, laws = fit_file(Path("a.shape"), (), report)
     assert not report.errors
-    for shape, one in fitted.laws.items():
+    return laws.laws
+
+
+def pasted(found: Table, model: str = "") -> Mapping[Any, Law]:
+    """The laws that the proposed sentences fit, which are those that the curves were made with."""
+    laws = fitted(found, model)
+    for shape, one in laws.items():
         width = int(shape.number("width"))
         assert one.error(4000 * FLOPS[width]) == pytest.approx(loss(width, 4000), rel=2e-3)
-    return fitted.laws
+    return laws
 
 
 @pytest.mark.parametrize("name", ["batch", "batch_size", "tokens_per_step", "seq_len"])
@@ -89,3 +100,90 @@ def test_a_counter_that_is_called_like_an_axis_hides_no_axis() -> None:
         trainers.table(Path("logs", f"w{width}.csv"), found)
     assert 'fit("logs/w{width}.csv", step: "batch")' in law(table("logs"))
     assert len(pasted(table("logs"))) == 3
+
+
+@pytest.mark.parametrize("name", ["step", "iteration", "it", "_step", "global_step"])
+def test_rows_that_are_numbered_count_by_their_tokens(name: str) -> None:
+    """A step of the log, of 40 batches, is not a step of the file, whose batch doctor does not know."""
+    found = [
+        {name: at, "width": width, "tokens": row["step"] * 65536, "val_loss": row["val_loss"]}
+        for width in FLOPS
+        for at, row in enumerate(rows(width))
+    ]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert 'step: "tokens", step_unit: 1 tokens' in law(examined)
+    assert len(fitted(examined, MODEL)) == 3
+
+
+def test_tokens_that_only_rows_of_training_have_are_not_used() -> None:
+    found = []
+    for width in FLOPS:
+        for at, row in enumerate(rows(width)):
+            found.append({"width": width, "step": row["step"], "tokens": row["step"] * 65536, "val_loss": ""})
+            found += [{**found[-1], "tokens": "", "val_loss": row["val_loss"]}] if at % 2 else []
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert "step_unit" not in law(examined)
+    assert len(fitted(examined, MODEL)) == 3
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index", "row_id"])
+def test_row_numbers_are_said_to_be_row_numbers(name: str) -> None:
+    for width in FLOPS:
+        found = [{name: at, "val_loss": row["val_loss"]} for at, row in enumerate(rows(width))]
+        trainers.table(Path("logs", f"w{width}.csv"), found)
+    examined = table("logs")
+    assert not examined.sentences
+    assert any(
+        "seems to number the rows" in one and f'`step: "{name}", step_unit: 100 steps`' in one
+        for one in examined.advice
+    )
+
+
+@pytest.mark.parametrize("name", ["record", "id", "entry", "index"])
+def test_row_numbers_that_begin_again_are_no_runs(name: str) -> None:
+    found = [
+        {name: at, "width": width, "flops": row["flops"], "val_loss": row["val_loss"]}
+        for width in FLOPS
+        for at, row in enumerate(rows(width))
+    ]
+    trainers.table(Path("a.csv"), found)
+    assert len(pasted(table("a.csv"))) == 3
+
+
+@pytest.mark.parametrize("name", ["record", "id", "trial"])
+def test_numbers_of_runs_whose_rows_alternate_are_runs(name: str) -> None:
+    found = [
+        {name: at, "width": width, **row}
+        for each in zip(*(rows(width) for width in FLOPS), strict=True)
+        for at, (width, row) in enumerate(zip(FLOPS, each, strict=True))
+    ]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert examined.curves is not None
+    assert examined.curves.runs == 3
+    assert len(pasted(examined)) == 3
+
+
+def test_a_shape_with_too_few_points_is_left_out_of_the_proposal() -> None:
+    for width in FLOPS:
+        trainers.table(Path("logs", f"w{width}.csv"), rows(width)[: 6 if width == 128 else None])
+    examined = table("logs")
+    assert any(one.startswith("width 128: 4 points remain after the start") for one in examined.advice)
+    assert len(pasted(examined)) == 2
+
+
+def test_no_shape_with_points_enough() -> None:
+    for width in FLOPS:
+        trainers.table(Path("logs", f"w{width}.csv"), rows(width)[:6])
+    examined = table("logs")
+    assert not examined.sentences
+    assert any(one.endswith("a law needs 5: so nothing is proposed") for one in examined.advice)
+
+
+def test_the_batch_of_the_log_is_that_of_the_file_or_said() -> None:
+    found = [{"width": width, "batch_size": 64, **row} for width in FLOPS for row in rows(width)]
+    trainers.table(Path("a.csv"), [{name: cell for name, cell in row.items() if name != "flops"} for row in found])
+    said = "a step of the log is 64 samples, by `batch_size`: a file with a model needs data of this batch"
+    assert any(one.startswith(said) and "`step_unit: 64 samples`" in one for one in table("a.csv").advice)

@@ -12,8 +12,9 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
 from shapeflow.doctor.advice import advice_of, of_one_process, rows_are_ends, unsettled
 from shapeflow.doctor.compared import compared
-from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of, wanted_of
+from shapeflow.doctor.curves import by_tokens, curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
+from shapeflow.doctor.enough import Enough, advice_of_few, enough_of
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.proposal import sentences_of
@@ -44,7 +45,7 @@ def examine(names: Sequence[str], report: Report, unit: Amount | None = None) ->
 def _table(reading: Reading, unit: Amount | None) -> Table:
     """The facts and the proposal for logs that have the same columns."""
     columns, files, pattern = reading.columns, reading.files, reading.pattern
-    roles = roles_of(columns, reading.some(), axis_words())
+    roles = by_tokens(reading, roles_of(columns, reading.some(), axis_words()))
     progress = progress_of(columns, roles, unit)
     epochs = {} if progress is not None else epochs_of(reading, roles)
     known = epochs or progress
@@ -66,8 +67,10 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         and not (odd and odd.refused)
         and not (facts and (facts.restarted or facts.goes_on))
     )
-    if facts is not None and enough and readable and _may_fit(roles, progress):
-        sentences = sentences_of(reading, roles, curves, facts, progress, unit)
+    left = None if facts is None or roles.ends else enough_of(curves, roles, facts)
+    kept = curves if left is None else left.curves
+    if facts is not None and kept and enough and readable and _may_fit(roles, progress):
+        sentences = sentences_of(reading, roles, kept, facts, progress, unit)
     return Table(
         files=files,
         columns=tuple(_column(column, reading.count, roles.of.get(name, Found())) for name, column in columns.items()),
@@ -76,20 +79,27 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         needs_model=bool(sentences) and not roles.compute,
         counts=_counts(roles, progress),
         folder=reading.folder,
-        advice=(*((odd.text,) if odd else ()), *_advice(reading, roles, facts, epochs, bool(sentences)))
+        advice=(*((odd.text,) if odd else ()), *_advice(reading, roles, facts, left, epochs, bool(sentences)))
         if reading.count
         else ("the log has no rows",),
     )
 
 
 def _advice(
-    reading: Reading, roles: Roles, facts: CurveFacts | None, epochs: Mapping[str, Progress], proposed: bool
+    reading: Reading,
+    roles: Roles,
+    facts: CurveFacts | None,
+    left: Enough | None,
+    epochs: Mapping[str, Progress],
+    proposed: bool,
 ) -> Iterator[str]:
-    """Problems, and how to fix them. `epochs`: file -> what counts its steps, if a configuration says so; `proposed`:
-    whether there are sentences."""
+    """Problems, and how to fix them. `left`: the shapes with points enough; `epochs`: file -> what counts its steps, if
+    a configuration says so; `proposed`: whether there are sentences."""
     yield from advice_of(reading, roles, facts, epochs, proposed)
     if facts is not None and rows_are_ends(reading.columns, roles, facts):
         yield from advice_of_ends(reading, roles, proposed)
+    elif facts is not None and left is not None:
+        yield from advice_of_few(left, roles, facts)
 
 
 def _column(column: Column, rows: int, found: Found) -> ColumnFacts:

@@ -9,7 +9,7 @@ from shapeflow.doctor import names
 from shapeflow.doctor.facts import CurveFacts, Cut, FileFacts
 from shapeflow.doctor.places import short_in
 from shapeflow.doctor.reading import Reading
-from shapeflow.laws.logs.batches import Amount, per_step
+from shapeflow.laws.logs.batches import Amount, per_step, stated
 from shapeflow.laws.logs.counter import rivals, times
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE
@@ -50,7 +50,9 @@ def advice_of(
             "`width64 - loss`, `width128 - loss`"
         )
     if not roles.compute:
-        amounts = per_step(reading.some(), roles, [FILE, *roles.axes.values(), *roles.runs])
+        amounts = [*per_step(reading.some(), roles, [FILE, *roles.axes.values(), *roles.runs])]
+        if "batch" not in roles.axes:
+            amounts += stated(reading.logs[0].path, columns, [*roles.axes.values()])
         yield from _without_compute(roles, list(epochs.values()), amounts)
         if roles.step and (processes := processes_of(roles.tokens, columns, reading.logs[0].path)) is not None:
             yield f"`{roles.tokens}` {why_of_one(processes)}: a step of the log then has the tokens of all of them"
@@ -165,11 +167,15 @@ def _of_steps(roles: Roles, amounts: Sequence[Amount]) -> Iterator[str]:
             unit = (
                 f'`step: "{column}", step_unit: 1 tokens`'
                 if amount.unit == "tokens"
-                else (f'`step: "{column}", step_unit: 1 samples`, or `1024 tokens` for sequences of 1024')
+                else f'`step: "{column}", step_unit: 1 samples`, or `1024 tokens` for sequences of 1024'
             )
+            if column not in (roles.tokens, roles.samples):
+                # The batch of the log is stated: its steps count it.
+                unit = f"`step_unit: {amount.count:.0f} {amount.unit or 'samples'}`"
+                unit += "" if amount.unit else " for images (for text, their tokens)"
             yield (
-                f"a step of the log is {amount.count:.6g} {amount.unit}, by {amount.said}: a file with a model needs "
-                f"data of this batch, or counts by {unit}"
+                f"a step of the log is {amount.count:.6g} {amount.unit or 'samples'}, by {amount.said}: a file with a model "
+                f"needs data of this batch, or counts by {unit}"
             )
             return
     against = "" if doubt is None else f", although {doubt.why}"

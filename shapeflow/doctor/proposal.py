@@ -9,6 +9,7 @@ from itertools import product
 from shapeflow.base.units import Amount, flops
 from shapeflow.doctor import names
 from shapeflow.doctor.curves import Key
+from shapeflow.doctor.enough import DROPPED, drop_of
 from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.error_columns import likely_errors
@@ -44,6 +45,9 @@ def sentences_of(
     counted = None if progress is None or roles.step or roles.tokens else unit
     if progress is not None and counted is not None and not roles.compute:
         settings += [f'step: "{progress.column}"', f"step_unit: {counted.value:g} {counted.dimension}"]
+    elif progress is not None and progress.data and not roles.compute and _steps(roles):
+        # A fit takes steps, unless a setting names something else.
+        settings += [f'step: "{progress.column}"', "step_unit: 1 tokens"]
     settings += [f"numbers: {one}" for one in reading.numerals]
     found.append(f"laws from fit({', '.join(settings)})")
     last = facts.compute[1]
@@ -122,10 +126,11 @@ def _settings(
         yield f"where: ({roles.where[0]}: {_quoted(roles.where[1])})"
     if roles.ends:
         return
-    if facts.warmup is not None and roles.step is not None and facts.warmup > 0:
-        yield f"drop_warmup: {facts.warmup:.0f} steps"
-    elif facts.early > 2:
-        yield f"drop_warmup: {facts.early}"
+    drop = drop_of(roles, facts)
+    if drop.dimension == "steps":
+        yield f"drop_warmup: {drop.value:.0f} steps"
+    elif drop.value > DROPPED:
+        yield f"drop_warmup: {drop.value:.0f}"
 
 
 def _usual_error(columns: Mapping[str, Column], roles: Roles, metric: str) -> str | None:
@@ -136,6 +141,11 @@ def _usual_error(columns: Mapping[str, Column], roles: Roles, metric: str) -> st
     found = {next(iter(likely_errors(columns, roles, own, unit, whole)), None) for whole in (True, False)}
     name = found.pop() if len(found) == 1 else None
     return name if name in error_names(own) else None
+
+
+def _steps(roles: Roles) -> bool:
+    """Whether there are columns of steps."""
+    return any(one.role == "step" for one in roles.of.values())
 
 
 def _usual(wanted: Sequence[str], columns: Iterable[str]) -> str | None:

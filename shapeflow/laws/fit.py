@@ -15,7 +15,7 @@ from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.fitting.drops import with_drops
 from shapeflow.laws.fitting.ends import laws_of_ends
 from shapeflow.laws.fitting.ends_check import annealed, check_ends
-from shapeflow.laws.fitting.evidence import LEAST, Evidence, Selection, gather
+from shapeflow.laws.fitting.evidence import Evidence, Selection, gather
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.fitted_source import FittedSource
 from shapeflow.laws.fitting.from_points import laws_of_points
@@ -27,6 +27,7 @@ from shapeflow.laws.joint.fit import joint_laws
 from shapeflow.laws.joint.method import joint_method, joint_summary
 from shapeflow.laws.joint.sizes import per_token_of, sizes_of
 from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.points import LEAST
 from shapeflow.laws.logs.query import ANY_SIZE, Query
 from shapeflow.laws.logs.readers import Numerals
 from shapeflow.laws.logs.runs import Logs

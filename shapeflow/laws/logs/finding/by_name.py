@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import attrs
@@ -10,7 +11,7 @@ import attrs
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.summary import Column
-from shapeflow.laws.logs.finding.values import counts_up, groups, is_product
+from shapeflow.laws.logs.finding.values import counts_up, groups, is_product, numbers_of
 from shapeflow.laws.logs.finding.words import Role
 from shapeflow.laws.logs.readers import Row
 
@@ -31,6 +32,8 @@ LEAST_TOKENS = 1e5
 """Fewer tokens than this in all rows are in a unit that the name of the column does not state."""
 UNSTATED = f"named like tokens, but never above {LEAST_TOKENS:.0f}: in a unit that its name does not state"
 LOGARITHM = "the logarithm of an amount, by its name and values"
+PROGRESS: tuple[Role, ...] = ("step", "compute", "tokens", "samples", "epochs")
+"""Roles of columns that rise along a run."""
 RISES = "it rises along the runs, but its name does not say what it counts"
 
 
@@ -51,8 +54,23 @@ def named(columns: Mapping[str, Column], rows: Sequence[Row], axes: AxisWords) -
     for name, column in columns.items():
         if column.present and (one := _one(column, rows, keys, axes)) is not None:
             found[name] = one
+    found.update((name, Found("", RISES)) for name in _row_numbers(columns, rows, found))
     found.update((name, one) for name, one in _letters(columns, rows).items() if found.get(name, one).role != "axis")
     return found
+
+
+def _row_numbers(columns: Mapping[str, Column], rows: Sequence[Row], found: Mapping[str, Found]) -> list[str]:
+    """Columns called like the name of a run that number its rows: they rise from row to row, as progress does there."""
+    likely = [name for name, one in found.items() if one.role == "run" and one.sure != "certain"]
+    likely = [name for name in likely if columns[name].numeric and _rises(rows, name)]
+    return likely if any(one.role in PROGRESS and _rises(rows, name) for name, one in found.items()) else []
+
+
+def _rises(rows: Sequence[Row], name: str) -> bool:
+    """Whether a column rises from nearly each row of a file to the next."""
+    each = [numbers_of(one, name) for one in groups(rows, [FILE])]
+    moves = [after > before for values in each for before, after in pairwise(values)]
+    return sum(moves) > 0.9 * len(moves) > 0
 
 
 def _letters(columns: Mapping[str, Column], rows: Sequence[Row]) -> dict[str, Found]:

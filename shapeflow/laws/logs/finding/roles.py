@@ -248,7 +248,7 @@ def _counters(
             of[name] = Found("", RISES)
             found.append(name)
     # Whole numbers count rather than others do.
-    return sorted(found, key=lambda name: not columns[name].whole)
+    return sorted(found, key=lambda name: (words.numbers_rows(name), not columns[name].whole))
 
 
 def _each(columns: Mapping[str, Column], rows: Sequence[Row], called: Sequence[str]) -> str | None:
