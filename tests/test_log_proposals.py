@@ -187,3 +187,58 @@ def test_the_batch_of_the_log_is_that_of_the_file_or_said() -> None:
     trainers.table(Path("a.csv"), [{name: cell for name, cell in row.items() if name != "flops"} for row in found])
     said = "a step of the log is 64 samples, by `batch_size`: a file with a model needs data of this batch"
     assert any(one.startswith(said) and "`step_unit: 64 samples`" in one for one in table("a.csv").advice)
+
+
+@pytest.mark.parametrize("path", ["w{w}_lr{lr}.csv", "lr={lr}/width{w}.csv", "width={w},lr={lr},seed=1/log.csv"])
+def test_one_learning_rate_of_the_names_of_files_is_proposed(path: str) -> None:
+    for width in FLOPS:
+        for rate, worse in (("1e-3", 1.0), ("3e-4", 1.05)):
+            found = [{**row, "val_loss": worse * row["val_loss"]} for row in rows(width)]
+            trainers.table(Path("logs", path.format(w=width, lr=rate)), found)
+    examined = table("logs")
+    assert path.format(w="{width}", lr="1e-3") in law(examined)
+    assert any("the pattern selects 1e-3" in one for one in examined.advice)
+    assert len(pasted(examined)) == 3
+
+
+def test_a_setting_in_the_names_of_files_is_said_to_differ() -> None:
+    for width in FLOPS:
+        for decay in ("0.1", "0.01"):
+            trainers.table(Path("logs", f"w{width}_wd{decay}.csv"), rows(width))
+    examined = table("logs")
+    assert "w{width}_wd*.csv" in law(examined)
+    assert any("differ in `wd`" in one and "in place of `*` in the pattern" in one for one in examined.advice)
+
+
+@pytest.mark.parametrize("path", ["w{w}/part{k}.csv", "w{w}.chunk-{k}.csv", "seg{k}/w{w}/log.csv"])
+def test_the_parts_of_a_run_are_one_run(path: str) -> None:
+    for width in FLOPS:
+        for part in range(12):
+            trainers.table(Path("logs", path.format(w=width, k=part)), rows(width)[part * 8 : part * 8 + 8])
+    examined = table("logs")
+    assert path.format(w="{width}", k="{part}") in law(examined)
+    assert examined.curves is not None
+    assert (examined.curves.runs, examined.curves.points) == (3, (96, 96))
+    found = pasted(examined)
+    assert {one.provenance.runs for one in found.values()} == {1}
+
+
+def test_seeds_stay_apart_where_runs_have_parts() -> None:
+    for width in FLOPS:
+        for seed in (0, 1):
+            for part in (0, 1):
+                found = rows(width)[50 * part : 50 * part + 50]
+                trainers.table(
+                    Path("logs", f"w{width}-seed{seed}", f"part{part}.csv"),
+                    [{**row, "val_loss": row["val_loss"] * (1 + 1e-3 * seed)} for row in found],
+                )
+    examined = table("logs")
+    assert 'fit("logs/w{width}-seed{run}/part{part}.csv"' in law(examined)
+    assert {one.provenance.runs for one in pasted(examined).values()} == {2}
+
+
+def test_files_that_follow_each_other_may_be_parts_of_a_run() -> None:
+    for width in FLOPS:
+        for number in (0, 1):
+            trainers.table(Path("logs", f"w{width}_{number}.csv"), rows(width)[50 * number : 50 * number + 50])
+    assert any("begins where" in one and "`{part}`" in one for one in table("logs").advice)

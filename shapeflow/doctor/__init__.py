@@ -17,6 +17,7 @@ from shapeflow.doctor.ends import advice_of_ends, budgets_enough
 from shapeflow.doctor.enough import Enough, advice_of_few, enough_of
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
+from shapeflow.doctor.parts import advice_of_parts
 from shapeflow.doctor.proposal import sentences_of
 from shapeflow.doctor.rates import at_rate, rate_of
 from shapeflow.doctor.reading import Reading, readings
@@ -100,6 +101,7 @@ def _advice(
         yield from advice_of_ends(reading, roles, proposed)
     elif facts is not None and left is not None:
         yield from advice_of_few(left, roles, facts)
+        yield from advice_of_parts(left.curves)
 
 
 def _column(column: Column, rows: int, found: Found) -> ColumnFacts:

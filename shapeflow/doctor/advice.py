@@ -86,7 +86,7 @@ def advice_of(
         yield f'rows {why}: {help}, or, if they are runs, write `run: "{roles.kinds[0]}"`'
     if len(roles.errors) > 1:
         yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
-    yield from _of_shapes(columns, roles, wide)
+    yield from _of_shapes(reading, roles)
     yield from _of_curves(roles, facts)
 
 
@@ -174,8 +174,8 @@ def _of_steps(roles: Roles, amounts: Sequence[Amount]) -> Iterator[str]:
                 unit = f"`step_unit: {amount.count:.0f} {amount.unit or 'samples'}`"
                 unit += "" if amount.unit else " for images (for text, their tokens)"
             yield (
-                f"a step of the log is {amount.count:.6g} {amount.unit or 'samples'}, by {amount.said}: a file with a model "
-                f"needs data of this batch, or counts by {unit}"
+                f"a step of the log is {amount.count:.6g} {amount.unit or 'samples'}, by {amount.said}: a file with a "
+                f"model needs data of this batch, or counts by {unit}"
             )
             return
     against = "" if doubt is None else f", although {doubt.why}"
@@ -204,7 +204,8 @@ def of_one_process(reading: Reading, roles: Roles) -> str | None:
     return f"`{tokens}` {why_of_one(processes)}: {ways.replace('{}', 'compute')}"
 
 
-def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
+def _of_shapes(reading: Reading, roles: Roles) -> Iterator[str]:
+    columns, wide = reading.columns, reading.wide
     sizes = [name for name, one in roles.of.items() if one.role == "parameters" and columns[name].few]
     if set(roles.unshaped) - set(sizes):
         yield unshaped_runs(columns, roles.unshaped)
@@ -229,12 +230,16 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
         column, value = roles.where
         rates = ", ".join(columns[column].values)
         yield (
-            f"runs of one shape differ in `{column}` ({rates}), and one law is fitted to all: `where` selects {value}, "
+            f"runs of one shape differ in `{column}` ({rates}), and one law is fitted to all: "
+            f"{'the pattern' if column in reading.settings else '`where`'} selects {value}, "
             "the one of most shapes and, of those, of the lowest errors at the end"
         )
-    if roles.differs:
-        differs = " and ".join(f"`{name}`" for name in roles.differs[:4])
-        yield f"runs of one shape also differ in {differs}, and one law is fitted to all: select one value by `where`"
+    for named in (True, False):
+        # In the names of files, or in columns.
+        differs = [f"`{name}`" for name in roles.differs if (name in reading.settings) is named][:4]
+        how = "write one value in place of `*` in the pattern" if named else "select one value by `where`"
+        if differs:
+            yield f"runs of one shape also differ in {' and '.join(differs)}, and one law is fitted to all: {how}"
 
 
 def rows_are_ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:

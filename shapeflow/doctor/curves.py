@@ -171,7 +171,7 @@ def epochs_of(reading: Reading, roles: Roles) -> dict[str, Progress]:
     for log in reading.logs:
         if (epoch := epoch_of(log.path, highest[log.path] + late)) is None:
             return {}
-        found[log.log.run.as_posix()] = in_epochs(roles.epochs, epoch, late)
+        found[log.run.as_posix()] = in_epochs(roles.epochs, epoch, late)
     return found
 
 

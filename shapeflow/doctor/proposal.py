@@ -41,7 +41,7 @@ def sentences_of(
     found += [_axis(axis, listed) for axis, listed in values.items()]
     if 0 < len(shapes) < len(list(product(*values.values()))):
         found.append(_candidates(values, shapes))
-    settings = [*_settings(reading.columns, roles, facts, reading.pattern or "", metric)]
+    settings = [*_settings(reading, roles, facts, metric)]
     counted = None if progress is None or roles.step or roles.tokens else unit
     if progress is not None and counted is not None and not roles.compute:
         settings += [f'step: "{progress.column}"', f"step_unit: {counted.value:g} {counted.dimension}"]
@@ -95,10 +95,9 @@ def _candidates(values: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[st
     return f"candidates {' * '.join(values)} where {' or '.join(test(shape) for shape in shapes)}"
 
 
-def _settings(
-    columns: Mapping[str, Column], roles: Roles, facts: CurveFacts, pattern: str, metric: str
-) -> Iterator[str]:
-    yield f'"{pattern}"'
+def _settings(reading: Reading, roles: Roles, facts: CurveFacts, metric: str) -> Iterator[str]:
+    columns = reading.columns
+    yield f'"{reading.pattern_for(roles.where)}"'
     if len(roles.compute) > 1:
         yield f'compute: "{" * ".join((f"{roles.flops:g}", *roles.compute))}"'
     elif roles.compute and _usual(COMPUTE, columns) != roles.compute[0]:
@@ -122,7 +121,7 @@ def _settings(
     renamed = {axis: column for axis, column in roles.axes.items() if axis != column}
     if renamed:
         yield f"axes: ({', '.join(f'{axis}: {_quoted(column)}' for axis, column in renamed.items())})"
-    if roles.where is not None and _BARE.fullmatch(roles.where[0]):
+    if roles.where is not None and roles.where[0] not in reading.settings and _BARE.fullmatch(roles.where[0]):
         yield f"where: ({roles.where[0]}: {_quoted(roles.where[1])})"
     if roles.ends:
         return

@@ -25,7 +25,7 @@ from shapeflow.laws.logs.finding.summary import Column, columns_of, merge
 from shapeflow.laws.logs.finding.values import counts_up
 from shapeflow.laws.logs.readers import PARTS, Block, Numerals, Piece, Row, Unreadable, Wanted, number
 from shapeflow.laws.logs.readers.numerals import notations
-from shapeflow.laws.logs.template import Template
+from shapeflow.laws.logs.template import PART, RUN, Template
 
 _BREAKS = re.compile(r"[\n\r]")
 MOST_KEYS = 4
@@ -55,13 +55,26 @@ class Reading:
     numerals: tuple[Numerals, ...] = ()
     """The notations that its numbers may be in, if they are not plain."""
 
+    @property
+    def settings(self) -> list[str]:
+        """What differs in the names of the files and is neither an axis nor a run, such as a learning rate."""
+        places = [] if self.wide is not None else Template(self.pattern or "").places
+        return [one for one in places if axis_of(one) != one and one not in (RUN, PART)]
+
+    def pattern_for(self, where: tuple[str, str] | None) -> str:
+        """The pattern with `*` in place of these settings, and the value of the one that is selected."""
+        found = self.pattern or ""
+        for one in self.settings:
+            found = found.replace(f"{{{one}}}", where[1] if where is not None and where[0] == one else "*")
+        return found
+
     def tables(self) -> Iterator[tuple[str, Iterator[Row]]]:
         """Yield the name of the run of each log, and its rows."""
-        return ((log.log.run.as_posix(), log.read()) for log in self.logs)
+        return ((log.run.as_posix(), log.read()) for log in self.logs)
 
     def pieces(self, wanted: Wanted) -> Iterator[tuple[str, Iterator[Piece]]]:
         """Yield the name of the run of each log, and its rows, in blocks of the wanted columns where possible."""
-        return ((log.log.run.as_posix(), log.pieces(wanted)) for log in self.logs)
+        return ((log.run.as_posix(), log.pieces(wanted)) for log in self.logs)
 
     def highest(self, column: str) -> dict[Path, float]:
         """Each log -> the highest number in a column; 0 without one."""
@@ -76,7 +89,7 @@ class Reading:
             for index, row in enumerate(log.read()):
                 if index >= share:
                     break
-                found.append({**row, FILE: log.log.run.as_posix()})
+                found.append({**row, FILE: log.run.as_posix()})
         return found
 
 
@@ -234,8 +247,13 @@ def _with_places(
     places = None if wide is not None else places_of(paths, held)
     if places is not None and only(Template(places.template).pattern, paths, folder):
         values = {log.path: places.values[path] for log, path in zip(logs, paths, strict=True)}
+        if PART in Template(places.template).places:
+            joined = [Path(Template(places.template).without_part(path)) for path in paths]
+            logs = [attrs.evolve(log, run_of_part=run) for log, run in zip(logs, joined, strict=True)]
         known = _beside(logs, {*held, *places.axes}, others=False)
-        return [_given(log, {**known.get(log.path, {}), **values[log.path]}) for log in logs], places.template, None
+        said = [{**known.get(log.path, {}), **values[log.path]} for log in logs]
+        given = [{name: value for name, value in each.items() if name != PART} for each in said]
+        return [_given(log, each) for log, each in zip(logs, given, strict=True)], places.template, None
     if (whole := _of_runs(logs, folder, paths, held)) is not None:
         return whole
     if wide is None and (known := _beside(logs, held, others=not held)):
@@ -256,7 +274,7 @@ def _of_runs(
     logs: Sequence[Source], folder: str, paths: Sequence[str], held: Collection[str]
 ) -> tuple[Sequence[Source], str | None, str | None] | None:
     """The same for runs whose logs are several files, with values in the names of their folders. None for others."""
-    runs = [Path(os.path.relpath(os.path.realpath(log.log.run), os.path.realpath(folder))).as_posix() for log in logs]
+    runs = [Path(os.path.relpath(os.path.realpath(log.run), os.path.realpath(folder))).as_posix() for log in logs]
     places = places_of(list(dict.fromkeys(runs)), held) if logs[0].log.format in PARTS else None
     if places is None:
         return None
