@@ -242,3 +242,29 @@ def test_files_that_follow_each_other_may_be_parts_of_a_run() -> None:
         for number in (0, 1):
             trainers.table(Path("logs", f"w{width}_{number}.csv"), rows(width)[50 * number : 50 * number + 50])
     assert any("begins where" in one and "`{part}`" in one for one in table("logs").advice)
+
+
+@pytest.mark.parametrize("size", ["params", "n"])
+@pytest.mark.parametrize("times", [("world_size",), ("num_gpus", "accumulate_grad_batches"), ("n_nodes",)])
+def test_a_formula_that_multiplies_tokens_by_processes_is_not_doubted(size: str, times: tuple[str, ...]) -> None:
+    """A step has 65536 tokens: 16384 of each of 4, or 4096 of each of 16."""
+    count = 4 ** len(times)
+    found = [
+        {"width": width, **row, size: FLOPS[width] / 6 / 65536, "tokens": row["step"] * 65536 / count}
+        | dict.fromkeys(times, 4)
+        for width in FLOPS
+        for row in rows(width)
+    ]
+    trainers.table(Path("a.csv"), found)
+    formula = " * ".join(("6", size, "tokens", *times))
+    for model in ("", MODEL):
+        fit = f'laws from fit("a.csv", compute: "{formula}", resamples: 0)'
+        Path("a.shape").write_text(
+            f"{model}axis width in [64, 128, 256] via width_expand\n{fit}\ntraversal steepest\nbudget 24 PFLOPs\n"
+        )
+        report = Report()
+        fit_file(Path("a.shape"), (), report)
+        said = " ".join(one.message for one in report.diagnostics)
+        assert "process" not in said
+        # The model of the file is compared with what the formula multiplies.
+        assert "for `tokens` by" not in said

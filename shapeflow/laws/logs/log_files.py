@@ -162,12 +162,13 @@ def _compared(search: LogSearch, path: Path, curves: list[Curve], table: TableFa
     if CONVENTION in table.names or not products:
         return
     logs, name = search.logs, search.name(path)
-    stated = stated_amounts(path, table.columns, table.roles, table.rows)
-    for product in products if stated is not None else ():
-        assert stated is not None
+    known = {product: stated_amounts(path, table.columns, table.roles, table.rows, product) for product in products}
+    for product, stated in known.items():
+        if stated is None:
+            continue
         found = ratios_of(name, table.rows, product.of, stated)
         logs.ratios += found
         if found and logs.compared is None:
             logs.compared = product, stated.product
-    if stated is None:
+    if None in known.values():
         logs.modelled += [one for curve in curves if (one := of_model(path, name, table, curve)) is not None]
