@@ -24,7 +24,7 @@ from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
 from shapeflow.laws.fitting.unlike import unlike_runs
 from shapeflow.laws.fitting.warnings import doubts, log_doubts, mixed_units
 from shapeflow.laws.joint.fit import joint_laws
-from shapeflow.laws.joint.method import joint_method, joint_summary
+from shapeflow.laws.joint.method import joint_columns, joint_method, joint_summary
 from shapeflow.laws.joint.sizes import per_token_of, sizes_of
 from shapeflow.laws.logs.collect import read_logs
 from shapeflow.laws.logs.points import LEAST
@@ -188,14 +188,16 @@ class Fit(FittedSource):
         resamples = self.resamples if request.intervals else 0
         if self.form == "chinchilla":
             laws = joint_laws(points, about, sizes, per_token_of(sizes, request), self.delta, resamples)
-            how, words = joint_method(self.delta), joint_summary(self.delta)
+            how = joint_method(self.delta)
+            columns = joint_columns(logs, of_model=request.parameters is not None)
+            how, words = {"columns": columns, **how}, f"{columns}; {joint_summary(self.delta)}"
         elif ends:
             laws = laws_of_ends(points, about, options, resamples)
             how, words = ends_method(options, len(found)), ends_summary(options)
         else:
             laws = laws_of_points(points, about, options, resamples)
             how, words = method(options, len(found), self.drop_warmup, self.points), summary(options)
-        if logs.error is not None:
+        if logs.error is not None and self.form != "chinchilla":
             how, words = {"error column": logs.error, **how}, f"errors in `{logs.error}`; {words}"
         if not ends:
             unlike_runs(found, self.drop_warmup, request, report)

@@ -56,6 +56,10 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     if not curves:
         return
     read = [curve.series.error for curve in curves]
+    first, logs = curves[0].series, search.logs
+    if not logs.errors:
+        logs.size, logs.product = first.size, first.compute
+    logs.found.update({column: one.said for column, one in table.roles.of.items() if one.role})
     search.logs.errors[name] = tuple(dict.fromkeys([*read, *search.finder.errors(table)]))
     wanted = wanted_of(curves, search.query.where)
     for piece in log.rows() if CONVENTION in names else log.pieces(wanted):
