@@ -268,3 +268,46 @@ def test_a_formula_that_multiplies_tokens_by_processes_is_not_doubted(size: str,
         assert "process" not in said
         # The model of the file is compared with what the formula multiplies.
         assert "for `tokens` by" not in said
+
+
+def short(value: float) -> str:
+    """A count with the letter of a multiple, to nine digits."""
+    for letter, each in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= each:
+            return f"{value / each:.9g}{letter}"
+    return f"{value:.9g}"
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("names", [("params", "tokens"), ("N", "D"), ("model_size", "train_tokens")])
+def test_counts_with_the_letter_of_a_multiple_are_read(names: tuple[str, str], long: bool) -> None:
+    size, data = names
+    found = [
+        {
+            "width": width,
+            size: short(FLOPS[width] / 6 / 65536),
+            data: short(row["step"] * 65536),
+            "val_loss": row["val_loss"],
+        }
+        for width in FLOPS
+        for row in rows(width)
+    ]
+    # Long tables are read in blocks.
+    trainers.table(Path("a.csv"), [{**row, "note": "x" * (20_000 if long else 1)} for row in found])
+    assert len(pasted(table("a.csv"))) == 3
+
+
+def test_the_letter_of_a_multiple_after_steps() -> None:
+    for width in FLOPS:
+        found = [{"step": f"{row['step'] / 1000:g}k", "val_loss": row["val_loss"]} for row in rows(width)]
+        trainers.table(Path("logs", f"w{width}.csv"), found)
+    examined = table("logs")
+    assert {one.name: one.role for one in examined.columns}["step"] == "step"
+    assert len(fitted(examined, MODEL)) == 3
+
+
+def test_names_that_end_with_a_letter_stay_names() -> None:
+    found = [{"run": f"{width}M", "width": width, **row} for width in FLOPS for row in rows(width)]
+    trainers.table(Path("a.csv"), found)
+    assert {one.name: one.kind for one in table("a.csv").columns}["run"] == "text"
+    assert len(pasted(table("a.csv"))) == 3
