@@ -11,6 +11,8 @@ import pytest
 import trainers
 
 from shapeflow.base.diagnostics import Report
+from shapeflow.base.units import Amount, Dimension
+from shapeflow.cli import answer
 from shapeflow.compiler import fit_file
 from shapeflow.doctor import Table, examine
 from shapeflow.ir.law import Law
@@ -311,3 +313,47 @@ def test_names_that_end_with_a_letter_stay_names() -> None:
     trainers.table(Path("a.csv"), found)
     assert {one.name: one.kind for one in table("a.csv").columns}["run"] == "text"
     assert len(pasted(table("a.csv"))) == 3
+
+
+def test_compute_in_an_unstated_unit_is_asked_for() -> None:
+    for width in FLOPS:
+        found = [{**row, "flops": row["flops"] / 1e12} for row in rows(width)]
+        trainers.table(Path("logs", f"w{width}.csv"), [{**row, "compute": row.pop("flops")} for row in found])
+    examined = table("logs")
+    assert not examined.sentences
+    assert any("less than any training run" in one and "`compute_unit: 1 TFLOPs`" in one for one in examined.advice)
+
+
+@pytest.mark.parametrize(("unit", "counts"), [("samples", "images"), ("tokens", "tokens")])
+def test_samples_are_called_what_they_are_said_to_be(unit: Dimension, counts: str) -> None:
+    for width in FLOPS:
+        found = [{"samples": row["step"] * 64, "val_loss": row["val_loss"]} for row in rows(width)]
+        trainers.table(Path("logs", f"w{width}.csv"), found)
+    (found_table,) = examine(["logs"], Report(), Amount(1.0, unit)).tables
+    assert found_table.counts == counts
+    assert found_table.sentences[-1] == f"budget 256000 {counts}"
+
+
+def test_why_a_column_is_not_read_stands_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [
+        {"width": width, "index": at, "tflops": 12.5, **row} for width in FLOPS for at, row in enumerate(rows(width))
+    ]
+    trainers.table(Path("a.csv"), found)
+    assert answer(["doctor", "a.csv"]) == 0
+    lines = [one for one in capsys.readouterr().out.splitlines() if one.strip().startswith(("index", "tflops"))]
+    assert len(lines) == 2
+    assert not [one for one in lines if " : " in one or one.rstrip().endswith(":")]
+
+
+def test_a_folder_of_hundreds_of_files() -> None:
+    """Files of seeds: each is a run, and the first blocks of each decide its columns."""
+    for seed in range(100):
+        for width in FLOPS:
+            found = [{**row, "val_loss": row["val_loss"] * (1 + 1e-4 * seed)} for row in rows(width)[::10]]
+            trainers.table(Path("logs", f"w{width}-s{seed}.csv"), found)
+    Path("logs", "README.md").write_text("# runs\n")
+    examined = table("logs")
+    assert examined.curves is not None
+    assert (len(examined.files), examined.curves.runs, examined.curves.shapes) == (300, 300, 3)
+    laws = fitted(examined)
+    assert {one.provenance.runs for one in laws.values()} == {100}

@@ -14,7 +14,7 @@ from shapeflow.doctor.advice import advice_of, of_one_process, rows_are_ends, un
 from shapeflow.doctor.compared import compared
 from shapeflow.doctor.curves import by_tokens, curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
-from shapeflow.doctor.enough import Enough, advice_of_few, enough_of
+from shapeflow.doctor.enough import Enough, advice_of_few, enough_of, is_small
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
 from shapeflow.doctor.parts import advice_of_parts
@@ -66,7 +66,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         and of_one_process(reading, roles) is None
         and not percent
         and not (odd and odd.refused)
-        and not (facts and (facts.restarted or facts.goes_on))
+        and not (facts and (facts.restarted or facts.goes_on or is_small(roles, facts)))
     )
     left = None if facts is None or roles.ends else enough_of(curves, roles, facts)
     kept = curves if left is None else left.curves
@@ -78,7 +78,7 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         curves=facts,
         sentences=sentences,
         needs_model=bool(sentences) and not roles.compute,
-        counts=_counts(roles, progress),
+        counts=_counts(roles, progress, unit),
         folder=reading.folder,
         advice=(*((odd.text,) if odd else ()), *_advice(reading, roles, facts, left, epochs, bool(sentences)))
         if reading.count
@@ -124,11 +124,11 @@ def _column(column: Column, rows: int, found: Found) -> ColumnFacts:
     )
 
 
-def _counts(roles: Roles, progress: Progress | None) -> str | None:
+def _counts(roles: Roles, progress: Progress | None, unit: Amount | None) -> str | None:
     """What takes the place of compute, unless it is steps."""
     if progress is None or roles.compute or not progress.data:
         return None
-    return "tokens" if progress.column == roles.tokens else "images or tokens"
+    return "tokens" if progress.column == roles.tokens or (unit and unit.dimension == "tokens") else "images"
 
 
 def _may_fit(roles: Roles, progress: Progress | None) -> bool:

@@ -12,7 +12,7 @@ from shapeflow.doctor import names
 from shapeflow.doctor.curves import Key
 from shapeflow.doctor.facts import CurveFacts
 from shapeflow.laws.logs.finding.roles import Roles
-from shapeflow.laws.logs.points import LEAST, select
+from shapeflow.laws.logs.points import LEAST, SMALL, select
 from shapeflow.laws.logs.runs import Run
 
 POINTS, DROPPED = 60, 2
@@ -45,6 +45,11 @@ def enough_of(curves: Mapping[Key, Run], roles: Roles, facts: CurveFacts) -> Eno
     return Enough({key: run for key, run in curves.items() if key[0] not in few}, few)
 
 
+def is_small(roles: Roles, facts: CurveFacts) -> bool:
+    """Whether compute is less than any training run takes, so that it is in a unit that no name states."""
+    return bool(roles.compute) and facts.compute[1] < SMALL
+
+
 def _count(runs: Sequence[Run], drop: Amount) -> int:
     try:
         points, _ = select([list(run.points.values()) for run in runs], drop, POINTS)
@@ -54,7 +59,12 @@ def _count(runs: Sequence[Run], drop: Amount) -> int:
 
 
 def advice_of_few(enough: Enough, roles: Roles, facts: CurveFacts) -> Iterator[str]:
-    """Yield which shapes have too few points."""
+    """Yield why compute is of no use, and which shapes have too few points."""
+    if is_small(roles, facts):
+        yield (
+            f"the longest run took {facts.compute[1]:.4g} FLOPs by `{roles.compute[0]}`, less than any training run: "
+            "state the unit of the column, `compute_unit: 1 TFLOPs`"
+        )
     if not enough.few or (not enough.curves and facts.points[1] < LEAST):
         # It is said of all runs that they are too short.
         return

@@ -51,7 +51,8 @@ def sentences_of(
     settings += [f"numbers: {one}" for one in reading.numerals]
     found.append(f"laws from fit({', '.join(settings)})")
     last = facts.compute[1]
-    data = "tokens" if progress is not None and progress.data else "steps"
+    of_samples = counted is not None and counted.dimension == "samples"
+    data = "steps" if progress is None or not progress.data else "images" if of_samples else "tokens"
     return (*found, "traversal steepest", f"budget {flops(last) if roles.compute else f'{last:.0f} {data}'}")
 
 
