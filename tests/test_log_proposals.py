@@ -357,3 +357,17 @@ def test_a_folder_of_hundreds_of_files() -> None:
     assert (len(examined.files), examined.curves.runs, examined.curves.shapes) == (300, 300, 3)
     laws = fitted(examined)
     assert {one.provenance.runs for one in laws.values()} == {100}
+
+
+@pytest.mark.parametrize(("name", "said"), [("batch_size", True), ("tokens_per_step", False)])
+def test_the_unit_of_the_axis_batch_is_said(name: str, said: bool) -> None:
+    found = [
+        {"run": f"{width}-{batch}", "width": width, name: batch, **row}
+        for width in FLOPS
+        for batch in (4096, 8192)
+        for row in rows(width)
+    ]
+    trainers.table(Path("a.csv"), found)
+    examined = table("a.csv")
+    assert "axis batch in [4096, 8192] via batch_resize" in examined.sentences
+    assert any("a file of text counts tokens" in one for one in examined.advice) == said

@@ -222,6 +222,7 @@ def _of_shapes(reading: Reading, roles: Roles) -> Iterator[str]:
         )
     elif roles.axes and all(columns[name].constant for name in roles.axes.values()):
         yield "all rows are of one shape: a plan needs runs of at least two"
+    yield from _of_batch(columns, roles.axes.get("batch"))
     if roles.moved:
         moved = " and ".join(roles.moved)
         rest = f"`where` selects the others, {roles.where[0]} {roles.where[1]}" if roles.where else "remove them"
@@ -240,6 +241,17 @@ def _of_shapes(reading: Reading, roles: Roles) -> Iterator[str]:
         how = "write one value in place of `*` in the pattern" if named else "select one value by `where`"
         if differs:
             yield f"runs of one shape also differ in {' and '.join(differs)}, and one law is fitted to all: {how}"
+
+
+def _of_batch(columns: Mapping[str, Column], batch: str | None) -> Iterator[str]:
+    """Yield the unit of an axis `batch` whose column does not say that it counts tokens."""
+    if batch is None or columns[batch].constant or not {"tokens", "token", "toks"}.isdisjoint(words.words(batch)):
+        return
+    yield (
+        f"the axis batch has the values of `{batch}` ({', '.join(list(columns[batch].values)[:4])}): a file of images "
+        "counts these, and a file of text counts tokens: if they are sequences, add a column of them times the tokens of "
+        "a sequence, and name it by `axes`"
+    )
 
 
 def rows_are_ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:
