@@ -249,8 +249,8 @@ def _of_batch(columns: Mapping[str, Column], batch: str | None) -> Iterator[str]
         return
     yield (
         f"the axis batch has the values of `{batch}` ({', '.join(list(columns[batch].values)[:4])}): a file of images "
-        "counts these, and a file of text counts tokens: if they are sequences, add a column of them times the tokens of "
-        "a sequence, and name it by `axes`"
+        "counts these, and a file of text counts tokens: if they are sequences, add a column of them times the tokens "
+        "of a sequence, and name it by `axes`"
     )
 
 
