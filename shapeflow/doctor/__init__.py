@@ -12,10 +12,12 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.units import Amount
 from shapeflow.doctor.advice import advice_of, of_one_process, rows_are_ends, unsettled
 from shapeflow.doctor.compared import compared
-from shapeflow.doctor.curves import curves_of, epochs_of, facts_of, progress_of, wanted_of
+from shapeflow.doctor.curves import by_tokens, curves_of, epochs_of, facts_of, progress_of, wanted_of
 from shapeflow.doctor.ends import advice_of_ends, budgets_enough
+from shapeflow.doctor.enough import Enough, advice_of_few, enough_of, is_small
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
+from shapeflow.doctor.parts import advice_of_parts
 from shapeflow.doctor.proposal import sentences_of
 from shapeflow.doctor.rates import at_rate, rate_of
 from shapeflow.doctor.reading import Reading, readings
@@ -44,7 +46,7 @@ def examine(names: Sequence[str], report: Report, unit: Amount | None = None) ->
 def _table(reading: Reading, unit: Amount | None) -> Table:
     """The facts and the proposal for logs that have the same columns."""
     columns, files, pattern = reading.columns, reading.files, reading.pattern
-    roles = roles_of(columns, reading.some(), axis_words())
+    roles = by_tokens(reading, roles_of(columns, reading.some(), axis_words()))
     progress = progress_of(columns, roles, unit)
     epochs = {} if progress is not None else epochs_of(reading, roles)
     known = epochs or progress
@@ -64,32 +66,42 @@ def _table(reading: Reading, unit: Amount | None) -> Table:
         and of_one_process(reading, roles) is None
         and not percent
         and not (odd and odd.refused)
-        and not (facts and (facts.restarted or facts.goes_on))
+        and not (facts and (facts.restarted or facts.goes_on or is_small(roles, facts)))
     )
-    if facts is not None and enough and readable and _may_fit(roles, progress):
-        sentences = sentences_of(reading, roles, curves, facts, progress, unit)
+    left = None if facts is None or roles.ends else enough_of(curves, roles, facts)
+    kept = curves if left is None else left.curves
+    if facts is not None and kept and enough and readable and _may_fit(roles, progress):
+        sentences = sentences_of(reading, roles, kept, facts, progress, unit)
     return Table(
         files=files,
         columns=tuple(_column(column, reading.count, roles.of.get(name, Found())) for name, column in columns.items()),
         curves=facts,
         sentences=sentences,
         needs_model=bool(sentences) and not roles.compute,
-        counts=_counts(roles, progress),
+        counts=_counts(roles, progress, unit),
         folder=reading.folder,
-        advice=(*((odd.text,) if odd else ()), *_advice(reading, roles, facts, epochs, bool(sentences)))
+        advice=(*((odd.text,) if odd else ()), *_advice(reading, roles, facts, left, epochs, bool(sentences)))
         if reading.count
         else ("the log has no rows",),
     )
 
 
 def _advice(
-    reading: Reading, roles: Roles, facts: CurveFacts | None, epochs: Mapping[str, Progress], proposed: bool
+    reading: Reading,
+    roles: Roles,
+    facts: CurveFacts | None,
+    left: Enough | None,
+    epochs: Mapping[str, Progress],
+    proposed: bool,
 ) -> Iterator[str]:
-    """Problems, and how to fix them. `epochs`: file -> what counts its steps, if a configuration says so; `proposed`:
-    whether there are sentences."""
+    """Problems, and how to fix them. `left`: the shapes with points enough; `epochs`: file -> what counts its steps, if
+    a configuration says so; `proposed`: whether there are sentences."""
     yield from advice_of(reading, roles, facts, epochs, proposed)
     if facts is not None and rows_are_ends(reading.columns, roles, facts):
         yield from advice_of_ends(reading, roles, proposed)
+    elif facts is not None and left is not None:
+        yield from advice_of_few(left, roles, facts)
+        yield from advice_of_parts(left.curves)
 
 
 def _column(column: Column, rows: int, found: Found) -> ColumnFacts:
@@ -112,11 +124,11 @@ def _column(column: Column, rows: int, found: Found) -> ColumnFacts:
     )
 
 
-def _counts(roles: Roles, progress: Progress | None) -> str | None:
+def _counts(roles: Roles, progress: Progress | None, unit: Amount | None) -> str | None:
     """What takes the place of compute, unless it is steps."""
     if progress is None or roles.compute or not progress.data:
         return None
-    return "tokens" if progress.column == roles.tokens else "images or tokens"
+    return "tokens" if progress.column == roles.tokens or (unit and unit.dimension == "tokens") else "images"
 
 
 def _may_fit(roles: Roles, progress: Progress | None) -> bool:

@@ -9,7 +9,7 @@ from shapeflow.doctor import names
 from shapeflow.doctor.facts import CurveFacts, Cut, FileFacts
 from shapeflow.doctor.places import short_in
 from shapeflow.doctor.reading import Reading
-from shapeflow.laws.logs.batches import Amount, per_step
+from shapeflow.laws.logs.batches import Amount, per_step, stated
 from shapeflow.laws.logs.counter import rivals, times
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE
@@ -50,7 +50,9 @@ def advice_of(
             "`width64 - loss`, `width128 - loss`"
         )
     if not roles.compute:
-        amounts = per_step(reading.some(), roles, [FILE, *roles.axes.values(), *roles.runs])
+        amounts = [*per_step(reading.some(), roles, [FILE, *roles.axes.values(), *roles.runs])]
+        if "batch" not in roles.axes:
+            amounts += stated(reading.logs[0].path, columns, [*roles.axes.values()])
         yield from _without_compute(roles, list(epochs.values()), amounts)
         if roles.step and (processes := processes_of(roles.tokens, columns, reading.logs[0].path)) is not None:
             yield f"`{roles.tokens}` {why_of_one(processes)}: a step of the log then has the tokens of all of them"
@@ -84,7 +86,7 @@ def advice_of(
         yield f'rows {why}: {help}, or, if they are runs, write `run: "{roles.kinds[0]}"`'
     if len(roles.errors) > 1:
         yield f"other columns that may be the error: {', '.join(f'`{name}`' for name in roles.errors[1:6])}"
-    yield from _of_shapes(columns, roles, wide)
+    yield from _of_shapes(reading, roles)
     yield from _of_curves(roles, facts)
 
 
@@ -165,11 +167,15 @@ def _of_steps(roles: Roles, amounts: Sequence[Amount]) -> Iterator[str]:
             unit = (
                 f'`step: "{column}", step_unit: 1 tokens`'
                 if amount.unit == "tokens"
-                else (f'`step: "{column}", step_unit: 1 samples`, or `1024 tokens` for sequences of 1024')
+                else f'`step: "{column}", step_unit: 1 samples`, or `1024 tokens` for sequences of 1024'
             )
+            if column not in (roles.tokens, roles.samples):
+                # The batch of the log is stated: its steps count it.
+                unit = f"`step_unit: {amount.count:.0f} {amount.unit or 'samples'}`"
+                unit += "" if amount.unit else " for images (for text, their tokens)"
             yield (
-                f"a step of the log is {amount.count:.6g} {amount.unit}, by {amount.said}: a file with a model needs "
-                f"data of this batch, or counts by {unit}"
+                f"a step of the log is {amount.count:.6g} {amount.unit or 'samples'}, by {amount.said}: a file with a "
+                f"model needs data of this batch, or counts by {unit}"
             )
             return
     against = "" if doubt is None else f", although {doubt.why}"
@@ -198,7 +204,8 @@ def of_one_process(reading: Reading, roles: Roles) -> str | None:
     return f"`{tokens}` {why_of_one(processes)}: {ways.replace('{}', 'compute')}"
 
 
-def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) -> Iterator[str]:
+def _of_shapes(reading: Reading, roles: Roles) -> Iterator[str]:
+    columns, wide = reading.columns, reading.wide
     sizes = [name for name, one in roles.of.items() if one.role == "parameters" and columns[name].few]
     if set(roles.unshaped) - set(sizes):
         yield unshaped_runs(columns, roles.unshaped)
@@ -215,6 +222,7 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
         )
     elif roles.axes and all(columns[name].constant for name in roles.axes.values()):
         yield "all rows are of one shape: a plan needs runs of at least two"
+    yield from _of_batch(columns, roles.axes.get("batch"))
     if roles.moved:
         moved = " and ".join(roles.moved)
         rest = f"`where` selects the others, {roles.where[0]} {roles.where[1]}" if roles.where else "remove them"
@@ -223,12 +231,27 @@ def _of_shapes(columns: Mapping[str, Column], roles: Roles, wide: str | None) ->
         column, value = roles.where
         rates = ", ".join(columns[column].values)
         yield (
-            f"runs of one shape differ in `{column}` ({rates}), and one law is fitted to all: `where` selects {value}, "
+            f"runs of one shape differ in `{column}` ({rates}), and one law is fitted to all: "
+            f"{'the pattern' if column in reading.settings else '`where`'} selects {value}, "
             "the one of most shapes and, of those, of the lowest errors at the end"
         )
-    if roles.differs:
-        differs = " and ".join(f"`{name}`" for name in roles.differs[:4])
-        yield f"runs of one shape also differ in {differs}, and one law is fitted to all: select one value by `where`"
+    for named in (True, False):
+        # In the names of files, or in columns.
+        differs = [f"`{name}`" for name in roles.differs if (name in reading.settings) is named][:4]
+        how = "write one value in place of `*` in the pattern" if named else "select one value by `where`"
+        if differs:
+            yield f"runs of one shape also differ in {' and '.join(differs)}, and one law is fitted to all: {how}"
+
+
+def _of_batch(columns: Mapping[str, Column], batch: str | None) -> Iterator[str]:
+    """Yield the unit of an axis `batch` whose column does not say that it counts tokens."""
+    if batch is None or columns[batch].constant or not {"tokens", "token", "toks"}.isdisjoint(words.words(batch)):
+        return
+    yield (
+        f"the axis batch has the values of `{batch}` ({', '.join(list(columns[batch].values)[:4])}): a file of images "
+        "counts these, and a file of text counts tokens: if they are sequences, add a column of them times the tokens "
+        "of a sequence, and name it by `axes`"
+    )
 
 
 def rows_are_ends(columns: Mapping[str, Column], roles: Roles, facts: CurveFacts) -> bool:

@@ -35,7 +35,7 @@ def compared(reading: Reading, roles: Roles) -> Odd | None:
     found: list[Ratio] = []
     instead = ""
     for log in reading.logs:
-        mine = rows.pop(log.log.run.as_posix(), [])
+        mine = rows.pop(log.run.as_posix(), [])
         stated = stated_amounts(log.path, reading.columns, roles, mine) if mine else None
         if stated is not None:
             instead = instead or stated.product

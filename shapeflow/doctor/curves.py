@@ -18,12 +18,15 @@ from shapeflow.doctor.facts import CurveFacts, Cut
 from shapeflow.doctor.names import value_of
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.epochs import epoch_of
+from shapeflow.laws.logs.finding.by_name import FILE
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.finding.values import grows
 from shapeflow.laws.logs.mistaken import copies_of, measured_twice, restarted
 from shapeflow.laws.logs.points import Point, thin
+from shapeflow.laws.logs.processes import processes_of
 from shapeflow.laws.logs.progress import counts_late, in_epochs, in_units
-from shapeflow.laws.logs.readers import Block, Piece, Row, Wanted, same
+from shapeflow.laws.logs.readers import Block, Piece, Row, Wanted, number, same
 from shapeflow.laws.logs.rows import Cells, Rows
 from shapeflow.laws.logs.runs import RUNS, Run
 from shapeflow.laws.logs.schedule import FALLEN, diverged
@@ -141,6 +144,23 @@ def progress_of(columns: Mapping[str, Column], roles: Roles, unit: Amount | None
     return in_units(other, unit, other == roles.epochs and counts_late(columns[other]))
 
 
+def by_tokens(reading: Reading, roles: Roles) -> Roles:
+    """The roles of the columns, without steps where tokens count compute as well: a step of the log may be a row, or
+    of another batch than that of the file, and a token is a token."""
+    step, tokens = roles.step, roles.tokens
+    if step is None or tokens is None or roles.compute or roles.ends or not roles.errors:
+        return roles
+    if processes_of(tokens, reading.columns, reading.logs[0].path) is not None:
+        return roles
+    rows = reading.some()
+    measured = [row for row in rows if isinstance(number(row.get(roles.errors[0])), float)]
+    counted = [sum(isinstance(number(row.get(name)), float) for row in measured) for name in (tokens, step)]
+    keys = [FILE, *roles.axes.values(), *roles.runs]
+    if counted[0] < counted[1] or not grows(rows, tokens, step, keys):
+        return roles
+    return attrs.evolve(roles, step=None, doubt=None)
+
+
 def epochs_of(reading: Reading, roles: Roles) -> dict[str, Progress]:
     """The run of a file -> what counts its steps, for logs that count epochs alone and have configurations that say
     their length. Empty if one of them has none."""
@@ -151,7 +171,7 @@ def epochs_of(reading: Reading, roles: Roles) -> dict[str, Progress]:
     for log in reading.logs:
         if (epoch := epoch_of(log.path, highest[log.path] + late)) is None:
             return {}
-        found[log.log.run.as_posix()] = in_epochs(roles.epochs, epoch, late)
+        found[log.run.as_posix()] = in_epochs(roles.epochs, epoch, late)
     return found
 
 

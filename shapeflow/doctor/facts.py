@@ -123,7 +123,7 @@ class Table:
     needs_model: bool
     """Whether the file must declare a model to know the FLOPs per step: no column counts compute."""
     counts: str | None
-    """What the curves count if no column counts compute, unless it is steps: `tokens`, or `images or tokens`."""
+    """What the curves count if no column counts compute, unless it is steps: `tokens`, or `images`."""
     folder: str
     """The folder in which to save the `.shape` file so that its paths are correct, relative to the current folder."""
     advice: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -12,6 +12,7 @@ from shapeflow.doctor import names
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.readers import Row
 from shapeflow.laws.logs.readers.wandb import EXTREMES
+from shapeflow.laws.logs.template import PART
 
 BETWEEN = " - "
 """The separator between the run and the metric in the export of a chart."""
@@ -28,6 +29,11 @@ class Places:
     values: Mapping[str, Mapping[str, str]]
     """Name -> axis, or `run` -> its value."""
 
+    @property
+    def axes(self) -> frozenset[str]:
+        """The axes whose values the names contain."""
+        return frozenset(key for values in self.values.values() for key in values) & names.axes().keys()
+
 
 SHORT = {
     "w": ("width", 8), "d": ("width", 16), "L": ("depth", 1), "l": ("depth", 1), "T": ("context", 16),
@@ -38,6 +44,15 @@ SHORT = {
 
 RUN_WORDS = ("seed", "run", "rep", "repeat", "replica", "replicate", "trial", "exp", "rng", "fold", "version", "try")
 """Words before the number of a run of a shape."""
+PART_WORDS = ("part", "chunk", "segment", "seg", "piece", "shard", "teil", "partie", "parte")
+"""Words before the number of a file of a run whose log is several files."""
+PEAK = "peak_lr"
+"""What a learning rate in a name is called. It is a setting of the run, and not the rate along it."""
+OTHER_WORDS = (
+    "learning_rate", "lr", "peak_lr", "max_lr", "weight_decay", "wd", "dropout", "drop", "warmup", "wu", "beta",
+    "beta1", "beta2", "momentum", "mom", "clip", "eps", "ema", "gpu", "gpus", "node", "nodes", "job", "rank", "temp",
+)  # fmt: skip
+"""Words before the number of a setting that is no axis. Runs that differ in it are of one shape."""
 RUN_LETTERS = ("s", "r", "v", "")
 """Letters before the number of a run; empty: none. They may stand before much else."""
 MULTIPLE = 8
@@ -53,25 +68,30 @@ def _axes() -> Mapping[str, str]:
 
 @functools.cache
 def _pattern() -> re.Pattern[str]:
-    known = sorted((*_axes(), *RUN_WORDS, *filter(None, RUN_LETTERS)), key=len, reverse=True)
-    called = "|".join(map(re.escape, known))
+    known = sorted((*_axes(), *RUN_WORDS, *PART_WORDS, *filter(None, RUN_LETTERS)), key=len, reverse=True)
+    called, others = "|".join(map(re.escape, known)), "|".join(sorted(OTHER_WORDS, key=len, reverse=True))
+    other = rf"(?P<other>{others})[-_=]?(?P<value>\d+(?:[.p]\d+)?(?:[eE][-+]?\d+)?)"
     bare = r"(?<=[-_/])(?<!e-)(?<!E-)(?P<bare>\d{1,6})(?=[-_/]|\.[A-Za-z]|$)"
-    return re.compile(rf"(?<![A-Za-z])(?P<word>{called})(?P<sign>[-_=]?)(?P<number>\d+)(?![\d.]*\d)|{bare}")
+    return re.compile(
+        rf"(?<![A-Za-z])(?P<word>{called})(?P<sign>[-_=]?)(?P<number>\d+)(?![\d.]*\d)|(?<![A-Za-z]){other}|{bare}"
+    )
 
 
-def places_of(texts: Sequence[str]) -> Places | None:
+def places_of(texts: Sequence[str], held: Collection[str] = ()) -> Places | None:
     """The template of names that differ only in the numbers after the names of axes and seeds; None if they differ in
-    anything else, or in no axis. A number that tells the runs of a shape apart is `{run}`, several are `*`."""
+    anything else, or in no axis. A number that tells the runs of a shape apart is `{run}`, several are `*`, and so are
+    the values of axes that are known without the names (`held`)."""
     found = [_matches(text) for text in texts]
     if len(texts) < 2 or len({tuple(_word(match) for match in each) for each in found}) != 1:
         return None
     varied = [at for at in range(len(found[0])) if len({_number(each[at]) for each in found}) > 1]
     keys = {at: _key(found[0][at]) for at in varied}
     of_runs = [at for at in varied if keys[at] == "run"]
-    if not set(keys.values()) - {"run"} or any(_may_be_size(found, at) for at in of_runs):
+    if not set(keys.values()) & set(names.axes()) - set(held) or any(_may_be_size(found, at) for at in of_runs):
         return None
     if len(of_runs) > 1:
         keys.update(dict.fromkeys(of_runs, "*"))
+    keys = {at: "*" if key in held else key for at, key in keys.items()}
     made = {_filled(text, each, keys) for text, each in zip(texts, found, strict=True)}
     if len(made) != 1 or any(sign in text for text in texts for sign in "*?[{"):
         return None
@@ -86,7 +106,7 @@ def _filled(text: str, matches: Sequence[re.Match[str]], keys: Mapping[int, str]
     """A name with placeholders in place of the numbers that vary."""
     made, last = "", 0
     for at, match in enumerate(matches):
-        begin, end = match.span("bare" if match["word"] is None else "number")
+        begin, end = match.span("number" if match["word"] else "value" if match["other"] else "bare")
         if at in keys:
             made += text[last:begin] + ("*" if keys[at] == "*" else f"{{{keys[at]}}}")
             last = end
@@ -101,11 +121,11 @@ def _may_be_size(found: Sequence[Sequence[re.Match[str]]], at: int) -> bool:
 
 
 def _word(match: re.Match[str]) -> str:
-    return match["word"] or ""
+    return match["word"] or match["other"] or ""
 
 
 def _number(match: re.Match[str]) -> str:
-    return match["number"] or match["bare"]
+    return match["number"] or match["value"] or match["bare"]
 
 
 def _matches(text: str) -> list[re.Match[str]]:
@@ -114,7 +134,7 @@ def _matches(text: str) -> list[re.Match[str]]:
 
 def _may_be(match: re.Match[str]) -> bool:
     """Whether a number is large enough for what a short word stands for."""
-    return int(_number(match)) >= SHORT.get(_word(match), ("", 0))[1]
+    return match["other"] is not None or int(_number(match)) >= SHORT.get(_word(match), ("", 0))[1]
 
 
 def short_in(template: str) -> Iterator[tuple[str, str]]:
@@ -125,7 +145,9 @@ def short_in(template: str) -> Iterator[tuple[str, str]]:
 
 
 def _key(match: re.Match[str]) -> str:
-    return _axes().get(_word(match), "run")
+    if match["other"]:
+        return PEAK if words.is_learning_rate(match["other"]) else match["other"]
+    return PART if _word(match) in PART_WORDS else _axes().get(_word(match), "run")
 
 
 def wide_of(columns: Sequence[str]) -> Places | None:

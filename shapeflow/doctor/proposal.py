@@ -9,6 +9,7 @@ from itertools import product
 from shapeflow.base.units import Amount, flops
 from shapeflow.doctor import names
 from shapeflow.doctor.curves import Key
+from shapeflow.doctor.enough import DROPPED, drop_of
 from shapeflow.doctor.facts import CurveFacts
 from shapeflow.doctor.reading import Reading
 from shapeflow.laws.logs.error_columns import likely_errors
@@ -40,14 +41,18 @@ def sentences_of(
     found += [_axis(axis, listed) for axis, listed in values.items()]
     if 0 < len(shapes) < len(list(product(*values.values()))):
         found.append(_candidates(values, shapes))
-    settings = [*_settings(reading.columns, roles, facts, reading.pattern or "", metric)]
+    settings = [*_settings(reading, roles, facts, metric)]
     counted = None if progress is None or roles.step or roles.tokens else unit
     if progress is not None and counted is not None and not roles.compute:
         settings += [f'step: "{progress.column}"', f"step_unit: {counted.value:g} {counted.dimension}"]
+    elif progress is not None and progress.data and not roles.compute and _steps(roles):
+        # A fit takes steps, unless a setting names something else.
+        settings += [f'step: "{progress.column}"', "step_unit: 1 tokens"]
     settings += [f"numbers: {one}" for one in reading.numerals]
     found.append(f"laws from fit({', '.join(settings)})")
     last = facts.compute[1]
-    data = "tokens" if progress is not None and progress.data else "steps"
+    of_samples = counted is not None and counted.dimension == "samples"
+    data = "steps" if progress is None or not progress.data else "images" if of_samples else "tokens"
     return (*found, "traversal steepest", f"budget {flops(last) if roles.compute else f'{last:.0f} {data}'}")
 
 
@@ -91,10 +96,9 @@ def _candidates(values: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[st
     return f"candidates {' * '.join(values)} where {' or '.join(test(shape) for shape in shapes)}"
 
 
-def _settings(
-    columns: Mapping[str, Column], roles: Roles, facts: CurveFacts, pattern: str, metric: str
-) -> Iterator[str]:
-    yield f'"{pattern}"'
+def _settings(reading: Reading, roles: Roles, facts: CurveFacts, metric: str) -> Iterator[str]:
+    columns = reading.columns
+    yield f'"{reading.pattern_for(roles.where)}"'
     if len(roles.compute) > 1:
         yield f'compute: "{" * ".join((f"{roles.flops:g}", *roles.compute))}"'
     elif roles.compute and _usual(COMPUTE, columns) != roles.compute[0]:
@@ -118,14 +122,15 @@ def _settings(
     renamed = {axis: column for axis, column in roles.axes.items() if axis != column}
     if renamed:
         yield f"axes: ({', '.join(f'{axis}: {_quoted(column)}' for axis, column in renamed.items())})"
-    if roles.where is not None and _BARE.fullmatch(roles.where[0]):
+    if roles.where is not None and roles.where[0] not in reading.settings and _BARE.fullmatch(roles.where[0]):
         yield f"where: ({roles.where[0]}: {_quoted(roles.where[1])})"
     if roles.ends:
         return
-    if facts.warmup is not None and roles.step is not None and facts.warmup > 0:
-        yield f"drop_warmup: {facts.warmup:.0f} steps"
-    elif facts.early > 2:
-        yield f"drop_warmup: {facts.early}"
+    drop = drop_of(roles, facts)
+    if drop.dimension == "steps":
+        yield f"drop_warmup: {drop.value:.0f} steps"
+    elif drop.value > DROPPED:
+        yield f"drop_warmup: {drop.value:.0f}"
 
 
 def _usual_error(columns: Mapping[str, Column], roles: Roles, metric: str) -> str | None:
@@ -136,6 +141,11 @@ def _usual_error(columns: Mapping[str, Column], roles: Roles, metric: str) -> st
     found = {next(iter(likely_errors(columns, roles, own, unit, whole)), None) for whole in (True, False)}
     name = found.pop() if len(found) == 1 else None
     return name if name in error_names(own) else None
+
+
+def _steps(roles: Roles) -> bool:
+    """Whether there are columns of steps."""
+    return any(one.role == "step" for one in roles.of.values())
 
 
 def _usual(wanted: Sequence[str], columns: Iterable[str]) -> str | None:

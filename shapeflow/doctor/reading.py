@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import attrs
@@ -22,15 +22,18 @@ from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import FILE, RUNS
 from shapeflow.laws.logs.finding.notation import with_commas, with_dots
 from shapeflow.laws.logs.finding.summary import Column, columns_of, merge
+from shapeflow.laws.logs.finding.values import counts_up
 from shapeflow.laws.logs.readers import PARTS, Block, Numerals, Piece, Row, Unreadable, Wanted, number
 from shapeflow.laws.logs.readers.numerals import notations
-from shapeflow.laws.logs.template import Template
+from shapeflow.laws.logs.template import PART, RUN, Template
 
 _BREAKS = re.compile(r"[\n\r]")
 MOST_KEYS = 4
 """Most keys of configurations that may be axes."""
 CELLS = 400_000
 """The number of cells that are inspected to find the roles of columns."""
+LOOKED_AT, FIRST = 50, 100
+"""Most files, and the first rows of each, that show whether a column counts rows."""
 
 
 @attrs.frozen(eq=False)
@@ -52,13 +55,26 @@ class Reading:
     numerals: tuple[Numerals, ...] = ()
     """The notations that its numbers may be in, if they are not plain."""
 
+    @property
+    def settings(self) -> list[str]:
+        """What differs in the names of the files and is neither an axis nor a run, such as a learning rate."""
+        places = [] if self.wide is not None else Template(self.pattern or "").places
+        return [one for one in places if axis_of(one) != one and one not in (RUN, PART)]
+
+    def pattern_for(self, where: tuple[str, str] | None) -> str:
+        """The pattern with `*` in place of these settings, and the value of the one that is selected."""
+        found = self.pattern or ""
+        for one in self.settings:
+            found = found.replace(f"{{{one}}}", where[1] if where is not None and where[0] == one else "*")
+        return found
+
     def tables(self) -> Iterator[tuple[str, Iterator[Row]]]:
         """Yield the name of the run of each log, and its rows."""
-        return ((log.log.run.as_posix(), log.read()) for log in self.logs)
+        return ((log.run.as_posix(), log.read()) for log in self.logs)
 
     def pieces(self, wanted: Wanted) -> Iterator[tuple[str, Iterator[Piece]]]:
         """Yield the name of the run of each log, and its rows, in blocks of the wanted columns where possible."""
-        return ((log.log.run.as_posix(), log.pieces(wanted)) for log in self.logs)
+        return ((log.run.as_posix(), log.pieces(wanted)) for log in self.logs)
 
     def highest(self, column: str) -> dict[Path, float]:
         """Each log -> the highest number in a column; 0 without one."""
@@ -73,7 +89,7 @@ class Reading:
             for index, row in enumerate(log.read()):
                 if index >= share:
                     break
-                found.append({**row, FILE: log.log.run.as_posix()})
+                found.append({**row, FILE: log.run.as_posix()})
         return found
 
 
@@ -227,24 +243,39 @@ def _with_places(
     if wide is not None:
         logs = [attrs.evolve(log, read=partial(_long, log, wide), read_pieces=None, placed=True) for log in logs]
     paths = paths_of(files, folder)
-    varied = any(_of_numbers(name) and not column.constant for name, column in columns.items())
-    places = None if varied or wide is not None else places_of(paths)
+    held = _held(logs, columns)
+    places = None if wide is not None else places_of(paths, held)
     if places is not None and only(Template(places.template).pattern, paths, folder):
-        pairs = zip(logs, paths, strict=True)
-        return [_given(log, places.values[path]) for log, path in pairs], places.template, None
-    if not varied and (whole := _of_runs(logs, folder, paths)) is not None:
+        values = {log.path: places.values[path] for log, path in zip(logs, paths, strict=True)}
+        if PART in Template(places.template).places:
+            joined = [Path(Template(places.template).without_part(path)) for path in paths]
+            logs = [attrs.evolve(log, run_of_part=run) for log, run in zip(logs, joined, strict=True)]
+        known = _beside(logs, {*held, *places.axes}, others=False)
+        said = [{**known.get(log.path, {}), **values[log.path]} for log in logs]
+        given = [{name: value for name, value in each.items() if name != PART} for each in said]
+        return [_given(log, each) for log, each in zip(logs, given, strict=True)], places.template, None
+    if (whole := _of_runs(logs, folder, paths, held)) is not None:
         return whole
-    if not varied and wide is None and (known := _beside(logs)):
+    if wide is None and (known := _beside(logs, held, others=not held)):
         logs = [_given(log, known[log.path]) for log in logs]
     return logs, pattern_of(files, folder), None if wide is None else wide.template
 
 
+def _held(logs: Sequence[Source], columns: Mapping[str, Column]) -> frozenset[str]:
+    """The numeric axes that vary in the columns of the files. What only counts the rows of each file is none."""
+    varied = [name for name, one in columns.items() if _of_numbers(name) and one.numeric and not one.constant]
+    if not varied:
+        return frozenset()
+    rows = [{**row, FILE: str(at)} for at, log in enumerate(logs[:LOOKED_AT]) for row in islice(log.read(), FIRST)]
+    return frozenset(axis for name in varied if (axis := axis_of(name)) and not counts_up(rows, name, [FILE]))
+
+
 def _of_runs(
-    logs: Sequence[Source], folder: str, paths: Sequence[str]
+    logs: Sequence[Source], folder: str, paths: Sequence[str], held: Collection[str]
 ) -> tuple[Sequence[Source], str | None, str | None] | None:
     """The same for runs whose logs are several files, with values in the names of their folders. None for others."""
-    runs = [Path(os.path.relpath(os.path.realpath(log.log.run), os.path.realpath(folder))).as_posix() for log in logs]
-    places = places_of(list(dict.fromkeys(runs))) if logs[0].log.format in PARTS else None
+    runs = [Path(os.path.relpath(os.path.realpath(log.run), os.path.realpath(folder))).as_posix() for log in logs]
+    places = places_of(list(dict.fromkeys(runs)), held) if logs[0].log.format in PARTS else None
     if places is None:
         return None
     for tail in (METRICS, EVENTS):
@@ -255,14 +286,17 @@ def _of_runs(
     return None
 
 
-def _beside(logs: Sequence[Source]) -> dict[Path, dict[str, str]]:
-    """Log -> the values of axes in the configuration next to it. If no axis differs there, those of other keys that
-    hold whole numbers and differ: one of them may be an axis. Empty if nothing differs, or not all have one."""
+def _beside(logs: Sequence[Source], held: Collection[str], *, others: bool) -> dict[Path, dict[str, str]]:
+    """Log -> the values of axes in the configuration next to it, but for those that are known (`held`). If no axis
+    differs there, those of `others`: keys that hold whole numbers and differ, of which one may be an axis. Empty if
+    nothing differs, or not all have one."""
     values = {log.path: beside(log.path) for log in logs}
     shared = set.intersection(*(set(each) for each in values.values()))
     varied = [key for key in sorted(shared) if len({each[key] for each in values.values()}) > 1]
     first = {axis_of(key): key for key in sorted(varied, key=_nested, reverse=True) if _of_numbers(key)}
-    keys = list(first.values()) or [key for key in varied if all(_may_be_size(each[key]) for each in values.values())]
+    keys = [key for axis, key in first.items() if axis not in held]
+    if others and not first:
+        keys = [key for key in varied if all(_may_be_size(each[key]) for each in values.values())]
     keys = [key for key in keys if "." not in key or key.rpartition(".")[2] not in keys][:MOST_KEYS]
     return {path: {key: each[key] for key in keys} for path, each in values.items()} if keys else {}
 

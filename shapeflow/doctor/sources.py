@@ -39,6 +39,14 @@ class Source:
     placed: bool = False
     """Whether its rows include values of axes from the names of files or columns."""
 
+    run_of_part: Path | None = None
+    """What the files of its run have in common, if its log is several files."""
+
+    @property
+    def run(self) -> Path:
+        """What identifies its run."""
+        return self.run_of_part or self.log.run
+
     def pieces(self, wanted: Wanted | None = None) -> Iterator[Piece]:
         """The rows, in blocks of the wanted columns where possible. None: all columns."""
         return self.read() if self.read_pieces is None else self.read_pieces(wanted)

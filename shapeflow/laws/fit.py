@@ -15,7 +15,7 @@ from shapeflow.ir.route import LawRequest, Purpose
 from shapeflow.laws.fitting.drops import with_drops
 from shapeflow.laws.fitting.ends import laws_of_ends
 from shapeflow.laws.fitting.ends_check import annealed, check_ends
-from shapeflow.laws.fitting.evidence import LEAST, Evidence, Selection, gather
+from shapeflow.laws.fitting.evidence import Evidence, Selection, gather
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.fitted_source import FittedSource
 from shapeflow.laws.fitting.from_points import laws_of_points
@@ -24,9 +24,10 @@ from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
 from shapeflow.laws.fitting.unlike import unlike_runs
 from shapeflow.laws.fitting.warnings import doubts, log_doubts, mixed_units
 from shapeflow.laws.joint.fit import joint_laws
-from shapeflow.laws.joint.method import joint_method, joint_summary
+from shapeflow.laws.joint.method import joint_columns, joint_method, joint_summary
 from shapeflow.laws.joint.sizes import per_token_of, sizes_of
 from shapeflow.laws.logs.collect import read_logs
+from shapeflow.laws.logs.points import LEAST
 from shapeflow.laws.logs.query import ANY_SIZE, Query
 from shapeflow.laws.logs.readers import Numerals
 from shapeflow.laws.logs.runs import Logs
@@ -187,14 +188,16 @@ class Fit(FittedSource):
         resamples = self.resamples if request.intervals else 0
         if self.form == "chinchilla":
             laws = joint_laws(points, about, sizes, per_token_of(sizes, request), self.delta, resamples)
-            how, words = joint_method(self.delta), joint_summary(self.delta)
+            how = joint_method(self.delta)
+            columns = joint_columns(logs, of_model=request.parameters is not None)
+            how, words = {"columns": columns, **how}, f"{columns}; {joint_summary(self.delta)}"
         elif ends:
             laws = laws_of_ends(points, about, options, resamples)
             how, words = ends_method(options, len(found)), ends_summary(options)
         else:
             laws = laws_of_points(points, about, options, resamples)
             how, words = method(options, len(found), self.drop_warmup, self.points), summary(options)
-        if logs.error is not None:
+        if logs.error is not None and self.form != "chinchilla":
             how, words = {"error column": logs.error, **how}, f"errors in `{logs.error}`; {words}"
         if not ends:
             unlike_runs(found, self.drop_warmup, request, report)

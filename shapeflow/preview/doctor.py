@@ -89,6 +89,8 @@ def _row(column: ColumnFacts) -> Iterator[str]:
 def _role(column: ColumnFacts) -> str:
     if column.role == "axis":
         return f"axis `{column.why}`"
+    if not column.role:
+        return column.why
     return column.role if column.why in ("", "its name") else f"{column.role}: {column.why}"
 
 

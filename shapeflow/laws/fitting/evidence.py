@@ -15,11 +15,9 @@ from shapeflow.ir.law import MeasuredCurve, Provenance
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.fitting.curve import measured_curve
 from shapeflow.laws.fitting.warnings import without_runs, without_steps
-from shapeflow.laws.logs.points import Points, after_warmup, select
+from shapeflow.laws.logs.points import LEAST, Points, after_warmup, select
 from shapeflow.laws.logs.runs import Logs, Run, common_error
 
-LEAST = 5
-"""Minimum number of points at different compute that a law with four parameters is fitted to."""
 FACTS = {"evaluation": "the evaluation", "data": "the data", "learning_rate": "the learning rate"}
 """Attribute of a run that is None if unknown -> its name in messages."""
 

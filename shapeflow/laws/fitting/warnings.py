@@ -10,13 +10,12 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
 from shapeflow.ir.route import LawRequest
+from shapeflow.laws.logs.points import SMALL
 from shapeflow.laws.logs.runs import Logs, Run
 from shapeflow.laws.logs.usable import faults
 
 APART = 3e4
 """Shapes whose longest runs are this factor apart in compute, with none between them, are in different units."""
-SMALL = 1e6
-"""FLOPs. Any real training run takes more."""
 LOOSE = 0.03
 """Root mean square of log residuals above which a fit is loose. Fits to smooth runs have 0.002 to 0.006."""
 SHOWN = 8

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.laws.logs.conventions import PER_PARAMETER
@@ -12,27 +10,19 @@ from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.by_name import LEAST_TOKENS
 from shapeflow.laws.logs.finding.roles import LEAST_PARAMETERS
 from shapeflow.laws.logs.readers import Row, number
+from shapeflow.laws.logs.readers.spelled import count_of_text
 from shapeflow.laws.logs.series import Product
 
 FEW = 20
 """Of this many rows, the one with the smallest number is not looked at: single rows may be wrong."""
-_COUNT = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMbBgGtT])\s*")
-_MULTIPLES = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 
 
 def spelled_out(row: Row, named: Sequence[str]) -> Row:
-    """Return a row in which counts of parameters and tokens such as `50M` and `1.4B` are numbers. `named`: columns that
-    the user names as such. A column whose name states a unit stays as it is."""
-    found: dict[str, Any] = {}
-    for name, cell in row.items():
-        match = _COUNT.fullmatch(cell) if isinstance(cell, str) else None
-        if match is not None and (name in named or _counts(name)) and words.count_of(name) == 1:
-            found[name] = float(match[1]) * _MULTIPLES[match[2].lower()]
+    """Return a row in which counts such as `50M` and `1.4B` are numbers in columns that the user names as parameters or
+    tokens, whatever they are called. A column whose name states a unit stays as it is."""
+    cells = {name: count_of_text(row.get(name)) for name in named if words.count_of(name) == 1}
+    found = {name: value for name, value in cells.items() if value is not None}
     return {**row, **found} if found else row
-
-
-def _counts(name: str) -> bool:
-    return words.is_parameters(name) or words.is_tokens(name) or name in ("N", "D")
 
 
 def no_small_counts(rows: Sequence[Row], products: Mapping[str, Product], stated: Mapping[str, str | None]) -> None:

@@ -74,7 +74,7 @@ def columns_in(rows: Sequence[Row], place: str, given: Sequence[str]) -> Columns
         raise Refused(Diagnostic("wrong-counter", message, place=place, help=help))
     products |= {"compute": compute} if compute is not None else {}
     products |= {"loss": Product((errors[0],))} if errors else {}
-    sure = {name: f"{one.sure}, by {one.why}" for name, one in roles.of.items() if one.role}
+    sure = {name: one.said for name, one in roles.of.items() if one.role}
     size = products["parameters"].columns if "parameters" in products else ()
     runs = tuple(name for name in _runs(columns, roles) if name not in size)
     along = not roles.ends and _are_curves(rows, products, roles.step)

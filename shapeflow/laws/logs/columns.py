@@ -18,7 +18,7 @@ from shapeflow.laws.logs.query import ANY_SIZE, Query
 from shapeflow.laws.logs.readers import number
 from shapeflow.laws.logs.series import Product, Progress, Series, error_names, evaluation
 from shapeflow.laws.logs.table_facts import TableFacts
-from shapeflow.laws.logs.template import RUN, Template
+from shapeflow.laws.logs.template import PART, RUN, Template
 
 SHOWN = 30
 
@@ -54,6 +54,7 @@ class Finder:
         }
         for setting, text in texts.items():
             known = [*axes, RUN] if setting in ("paths", "error") else in_error
+            known = [*known, PART] if setting == "paths" else known
             for place in self.template(text or "").places:
                 if place not in known:
                     self._unknown_place(setting, place, known)

@@ -17,7 +17,7 @@ from shapeflow.laws.logs.readers.block import BLANK, NUMBER
 from shapeflow.laws.logs.rows import Cells, Rows
 from shapeflow.laws.logs.runs import RUNS, Run
 from shapeflow.laws.logs.series import Series
-from shapeflow.laws.logs.template import RUN
+from shapeflow.laws.logs.template import PART, RUN
 
 CONVENTION = "convention"
 """The column of a sweep table that states the compute convention."""
@@ -131,14 +131,14 @@ class Curve:
 
     def _values(self, row: Row) -> dict[str, Any]:
         series = self.series
-        given = {axis: value for axis, value in series.given.items() if axis != RUN}
+        given = {axis: value for axis, value in series.given.items() if axis not in (RUN, PART)}
         return {**given, **{axis: row.get(column) for axis, column in series.axes.items()}}
 
     def _run(self, row: Row, shape: Shape, step: Any) -> Run:
         """Return the run of a row. Create it if it is new. `step`: the step of the row, or None if the row does not
         have an error. Raises Unreadable for too many runs."""
         series, logs = self.series, self.search.logs
-        place = "" if self.named else str(self.log.run)
+        place = "" if self.named else self._place()
         names = tuple(str(row.get(column)) for column in series.runs)
         key = (place, repr(shape), series.given.get(RUN, ""), *names)
         run = logs.runs.get(key)
@@ -162,6 +162,12 @@ class Curve:
         run.file = self.name
         run.files[self.name] = None
         return run
+
+    def _place(self) -> str:
+        """Return what the files of one run have in common."""
+        if PART not in self.series.given:
+            return str(self.log.run)
+        return self.search.finder.template(self.search.query.pattern).without_part(self.name)
 
     def _evaluation(self) -> str | None:
         trains = self.log.format == TRAINER_STATE.name and self.series.error == "loss"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from shapeflow.base.diagnostics import Report
 from shapeflow.ir.route import LawRequest
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.finding.by_name import LETTER
 from shapeflow.laws.logs.finding.roles import Roles
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.runs import Logs
@@ -38,7 +39,8 @@ def likely_errors(
     bare = own.partition("@")[0]
     named = [own] if bare in ("loss", "error") else [own, bare]
     share = bare.endswith("error")
-    of_kind = [one for one in roles.errors if words.is_error(one) and of_unit(one, unit)]
+    named_so = [one for one in roles.errors if words.is_error(one) or roles.of[one].why == LETTER]
+    of_kind = [one for one in named_so if of_unit(one, unit)]
     found = [one for one in of_kind if words.is_share(one) == share or _general(one)]
     found = [one for one in found if not (_general(one) and _is_standard_error(one, found, columns))]
     if not share:

@@ -56,6 +56,10 @@ def read_table(search: LogSearch, path: Path, given: Mapping[str, str]) -> None:
     if not curves:
         return
     read = [curve.series.error for curve in curves]
+    first, logs = curves[0].series, search.logs
+    if not logs.errors:
+        logs.size, logs.product = first.size, first.compute
+    logs.found.update({column: one.said for column, one in table.roles.of.items() if one.role})
     search.logs.errors[name] = tuple(dict.fromkeys([*read, *search.finder.errors(table)]))
     wanted = wanted_of(curves, search.query.where)
     for piece in log.rows() if CONVENTION in names else log.pieces(wanted):
@@ -162,12 +166,13 @@ def _compared(search: LogSearch, path: Path, curves: list[Curve], table: TableFa
     if CONVENTION in table.names or not products:
         return
     logs, name = search.logs, search.name(path)
-    stated = stated_amounts(path, table.columns, table.roles, table.rows)
-    for product in products if stated is not None else ():
-        assert stated is not None
+    known = {product: stated_amounts(path, table.columns, table.roles, table.rows, product) for product in products}
+    for product, stated in known.items():
+        if stated is None:
+            continue
         found = ratios_of(name, table.rows, product.of, stated)
         logs.ratios += found
         if found and logs.compared is None:
             logs.compared = product, stated.product
-    if stated is None:
+    if None in known.values():
         logs.modelled += [one for curve in curves if (one := of_model(path, name, table, curve)) is not None]

@@ -11,6 +11,7 @@ from shapeflow.laws.logs.batches import agrees, contexts, stated
 from shapeflow.laws.logs.conventions import OfModel, Ratio, Reference
 from shapeflow.laws.logs.curve import Curve
 from shapeflow.laws.logs.finding import words
+from shapeflow.laws.logs.processes import of_formula
 from shapeflow.laws.logs.series import Product
 from shapeflow.laws.logs.table_facts import TableFacts
 
@@ -52,7 +53,7 @@ def _tokens(path: Path, table: TableFacts, curve: Curve) -> Product | None:
     if not contexts(curve.search.request):
         return None
     if roles.tokens is not None:
-        return Product((roles.tokens,), words.count_of(roles.tokens))
+        return of_formula(Product((roles.tokens,), words.count_of(roles.tokens)), curve.series.compute)
     if step is not None and step.data:
         return Product((step.column,), step.unit)
     each = [one.count for one in stated(path, table.columns, _axes(curve)) if one.unit == "tokens"]

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from shapeflow.base.units import Amount
 
 Floats = NDArray[np.float64]
+LEAST = 5
+"""Minimum number of points at different compute that a law with four parameters is fitted to."""
+SMALL = 1e6
+"""FLOPs. Any real training run takes more."""
 FEWEST = 12
 """Minimum number of points that are kept of each run, regardless of the number of runs."""
 

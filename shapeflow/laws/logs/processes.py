@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.laws.logs.beside import beside
-from shapeflow.laws.logs.epochs import PROCESSES
+from shapeflow.laws.logs.epochs import ACCUMULATED, NODES, PROCESSES
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.summary import Column
 from shapeflow.laws.logs.readers import number
@@ -16,6 +16,9 @@ from shapeflow.laws.logs.series import Product
 
 OF_ALL = {"global", "total", "consumed", "all", "overall", "world"}
 """Words of tokens of all processes."""
+
+MULTIPLIERS = {*PROCESSES, *NODES, *ACCUMULATED}
+"""Settings that tokens of one process and micro-batch are multiplied by."""
 
 
 @attrs.frozen
@@ -47,6 +50,15 @@ def processes_of(tokens: str | None, columns: Mapping[str, Column], log: Path | 
         if isinstance(value, float) and value > 1:
             return Processes(name, value, value)
     return None
+
+
+def of_formula(tokens: Product, compute: Product | None) -> Product:
+    """Return the tokens that a formula of compute counts: those of a column, times the processes, the accumulated
+    batches or the epochs that it multiplies them by. `compute`: None, or the formula."""
+    if compute is None or not set(tokens.columns) <= set(compute.columns):
+        return tokens
+    times = [name for name in compute.columns if words.setting(name) in MULTIPLIERS or words.is_epochs(name)]
+    return Product((*tokens.columns, *(name for name in times if name not in tokens.columns)), tokens.factor)
 
 
 def why_of_one(processes: Processes) -> str:

@@ -34,6 +34,12 @@ def unnamed_counter(counters: Sequence[str]) -> str:
             f"`{first}` counts tokens in a unit that its name does not state, since it is small: write "
             f'`step: "{first}", step_unit: 1e9 tokens` if it counts billions'
         )
+    if words.numbers_rows(first):
+        called = f"`{first}`" if first else "the column without a name"
+        return (
+            f"{called} seems to number the rows: if a row is logged after every 100 steps, write "
+            f'`step: "{first}", step_unit: 100 steps`'
+        )
     others = f" (and {', '.join(f'`{name}`' for name in counters[1:4])})" if counters[1:] else ""
     return (
         f"`{first}`{others} rises along the runs, but its name does not say what it counts: write "

@@ -438,6 +438,12 @@ class Logs:
     """What was taken for granted of the steps of such files -> their column."""
     errors: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     """Name of a file -> the columns that may be the error, the one that was read first."""
+    found: dict[str, str] = attrs.field(factory=dict)
+    """Column that is read for parameters, tokens, compute or errors -> how sure its role is, and how it was found."""
+    size: str | None = None
+    """The column of the number of parameters, of the first file; None: it is not read."""
+    product: Product | None = None
+    """The columns of compute, of the first file; None: compute follows from steps or tokens and the model."""
     error: str | None = None
     """The error column of all files, or the template of such columns. None: there are only run folders."""
     ratios: list[Ratio] = attrs.field(factory=list)

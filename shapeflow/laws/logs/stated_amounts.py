@@ -12,16 +12,21 @@ from shapeflow.laws.logs.conventions import PER_PARAMETER, Stated
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.roles import LEAST_PARAMETERS, Roles, size_of
 from shapeflow.laws.logs.finding.summary import Column
+from shapeflow.laws.logs.processes import of_formula
 from shapeflow.laws.logs.readers import Row, number
 from shapeflow.laws.logs.series import Product
 
 
-def stated_amounts(path: Path, columns: Mapping[str, Column], roles: Roles, rows: Sequence[Row]) -> Stated | None:
+def stated_amounts(
+    path: Path, columns: Mapping[str, Column], roles: Roles, rows: Sequence[Row], compute: Product | None = None
+) -> Stated | None:
     """Return the parameters and the tokens of the rows of a log; None if one of them is not known. `path`: the log,
-    next to which a configuration may lie; `rows`: some rows."""
+    next to which a configuration may lie; `rows`: some rows; `compute`: the formula of compute, which may multiply
+    tokens by the number of processes."""
     tokens = _tokens(path, columns, roles)
     if tokens is None:
         return None
+    tokens = of_formula(tokens, compute)
     name = size_of([name for name, one in roles.of.items() if one.role == "parameters"], rows)
     if name is not None:
         size = Product((name,), words.count_of(name))

@@ -10,7 +10,9 @@ import attrs
 from shapeflow.laws.logs.readers.wandb import EXTREMES
 
 RUN = "run"
-"""The placeholder for the name of a run. All other placeholders are axes."""
+"""The placeholder for the name of a run."""
+PART = "part"
+"""The placeholder in paths for the part of a run whose log is several files. All other placeholders are axes."""
 LONGEST = 1000
 """Maximum length of a column name that is matched."""
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -52,6 +54,13 @@ class Template:
         """Return the value of each placeholder in a path with `/` as separator. None if the path does not match."""
         match = re.fullmatch(self._expression(_wild, "[^/]+"), path)
         return None if match is None else match.groupdict()
+
+    def without_part(self, path: str) -> str:
+        """Return a path with `*` in place of what `{part}` stands for: the same for all parts of a run."""
+        match = re.fullmatch(self._expression(_wild, "[^/]+"), path)
+        if match is None or PART not in self.places:
+            return path
+        return f"{path[: match.start(PART)]}*{path[match.end(PART) :]}"
 
     def _expression(self, literal: Callable[[str], str], letters: str) -> str:
         parts = _PLACE.split(self.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import attrs
@@ -10,7 +11,7 @@ import attrs
 from shapeflow.laws.logs.finding import words
 from shapeflow.laws.logs.finding.axis_words import AxisWords
 from shapeflow.laws.logs.finding.summary import Column
-from shapeflow.laws.logs.finding.values import counts_up, groups, is_product
+from shapeflow.laws.logs.finding.values import counts_up, groups, is_product, numbers_of
 from shapeflow.laws.logs.finding.words import Role
 from shapeflow.laws.logs.readers import Row
 
@@ -25,12 +26,17 @@ MAY_BE_RATE = 1.0
 """A column that may be a learning rate or a time by its name is a learning rate if it is never above this."""
 LETTERS: Mapping[str, tuple[Role, float]] = {"N": ("parameters", 1e3), "D": ("tokens", 1e5), "C": ("compute", 1e10)}
 """Letter -> what it stands for in papers on scaling laws, and the least that its largest value is."""
+LETTER = "the letter of papers on scaling laws"
+LARGEST_LOSS = 100.0
+"""No loss of a model that learns is above this."""
 LARGEST_LOGARITHM = 100.0
 """No logarithm of an amount is above this."""
 LEAST_TOKENS = 1e5
 """Fewer tokens than this in all rows are in a unit that the name of the column does not state."""
 UNSTATED = f"named like tokens, but never above {LEAST_TOKENS:.0f}: in a unit that its name does not state"
 LOGARITHM = "the logarithm of an amount, by its name and values"
+PROGRESS: tuple[Role, ...] = ("step", "compute", "tokens", "samples", "epochs")
+"""Roles of columns that rise along a run."""
 RISES = "it rises along the runs, but its name does not say what it counts"
 
 
@@ -43,6 +49,11 @@ class Found:
     """How the role was found; for an axis, its name."""
     sure: Literal["certain", "likely", "guess"] = "likely"
 
+    @property
+    def said(self) -> str:
+        """How sure the role is, and how it was found."""
+        return f"{self.sure}, by {self.why}"
+
 
 def named(columns: Mapping[str, Column], rows: Sequence[Row], axes: AxisWords) -> dict[str, Found]:
     """Column -> the role that its name says, if its values allow it."""
@@ -51,8 +62,23 @@ def named(columns: Mapping[str, Column], rows: Sequence[Row], axes: AxisWords) -
     for name, column in columns.items():
         if column.present and (one := _one(column, rows, keys, axes)) is not None:
             found[name] = one
+    found.update((name, Found("", RISES)) for name in _row_numbers(columns, rows, found))
     found.update((name, one) for name, one in _letters(columns, rows).items() if found.get(name, one).role != "axis")
     return found
+
+
+def _row_numbers(columns: Mapping[str, Column], rows: Sequence[Row], found: Mapping[str, Found]) -> list[str]:
+    """Columns called like the name of a run that number its rows: they rise from row to row, as progress does there."""
+    likely = [name for name, one in found.items() if one.role == "run" and one.sure != "certain"]
+    likely = [name for name in likely if columns[name].numeric and _rises(rows, name)]
+    return likely if any(one.role in PROGRESS and _rises(rows, name) for name, one in found.items()) else []
+
+
+def _rises(rows: Sequence[Row], name: str) -> bool:
+    """Whether a column rises from nearly each row of a file to the next."""
+    each = [numbers_of(one, name) for one in groups(rows, [FILE])]
+    moves = [after > before for values in each for before, after in pairwise(values)]
+    return sum(moves) > 0.9 * len(moves) > 0
 
 
 def _letters(columns: Mapping[str, Column], rows: Sequence[Row]) -> dict[str, Found]:
@@ -64,9 +90,28 @@ def _letters(columns: Mapping[str, Column], rows: Sequence[Row]) -> dict[str, Fo
             named["N"]: Found("parameters", "C is 6 N D", "certain"),
             named["D"]: Found("tokens", "C is 6 N D", "certain"),
         }
-    fits = letters_in(columns)
+    fits = letters_in(columns) or _small_letters(columns)
     others = len(fits) > 1 or any(words.role_of(name) in ("tokens", "compute") for name in columns)
-    return fits if named.get("N") in fits and others else {}
+    if not (others and any(one.role == "parameters" for one in fits.values())):
+        return {}
+    errors = [name for name in ("L", "l") if name in columns and _may_be_loss(columns[name])]
+    return {**fits, **{name: Found("error", LETTER, "guess") for name in errors[:1]}}
+
+
+def _small_letters(columns: Mapping[str, Column]) -> dict[str, Found]:
+    """Columns `n` and `d`, and `c`: much else is called so, and only both together, in sizes of models and of data, are
+    those of papers."""
+    found: dict[str, Found] = {}
+    for letter, (role, least) in LETTERS.items():
+        column = columns.get(letter.lower())
+        if column is not None and column.numeric and column.whole and column.low >= least:
+            found[column.name] = Found(role, LETTER, "guess")
+    return found if {"n", "d"} <= set(found) or {"n", "c"} <= set(found) else {}
+
+
+def _may_be_loss(column: Column) -> bool:
+    """Whether a column of this letter holds losses, and no numbers of layers."""
+    return column.numeric and not column.whole and 0 < column.low <= column.high < LARGEST_LOSS
 
 
 def letters_in(columns: Mapping[str, Column]) -> dict[str, Found]:
@@ -75,7 +120,7 @@ def letters_in(columns: Mapping[str, Column]) -> dict[str, Found]:
     for name, column in columns.items():
         letter = words.letter_of(name)
         if letter is not None and column.high * letter[1] >= LETTERS[letter[0]][1]:
-            found[name] = Found(LETTERS[letter[0]][0], "the letter of papers on scaling laws", "guess")
+            found[name] = Found(LETTERS[letter[0]][0], LETTER, "guess")
     return found
 
 

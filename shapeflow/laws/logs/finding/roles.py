@@ -248,7 +248,7 @@ def _counters(
             of[name] = Found("", RISES)
             found.append(name)
     # Whole numbers count rather than others do.
-    return sorted(found, key=lambda name: not columns[name].whole)
+    return sorted(found, key=lambda name: (words.numbers_rows(name), not columns[name].whole))
 
 
 def _each(columns: Mapping[str, Column], rows: Sequence[Row], called: Sequence[str]) -> str | None:
@@ -317,7 +317,7 @@ def _compute(
     size = size_of(by_role.get("parameters", ()), rows)
     data = next((name for name in by_role.get("tokens", ()) if grows(rows, name, step, keys)), None)
     if size and data:
-        of[data] = Found("tokens", "its name; 6 FLOPs for each parameter and token")
+        of[data] = attrs.evolve(of[data], why=f"{of[data].why}; 6 FLOPs for each parameter and token")
         return (size, data), 6.0 * words.count_of(data) * words.count_of(size)
     return (), 1.0
 

@@ -118,6 +118,15 @@ RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "reco
 """Columns that may separate runs, in addition to those that a fit uses by default."""
 
 
+_ROW_NUMBER = re.compile(r"(?:unnamed|index|idx|row|line|record|entry|nr|no)?(?:_?(?:number|num|no|id|index|idx|\d+))*")
+
+
+def numbers_rows(name: str) -> bool:
+    """Whether a column of this name may number the rows of a table, as the index that pandas writes does, which has no
+    name: `Unnamed: 0`, `index`, `row_id`."""
+    return _ROW_NUMBER.fullmatch(plain(name)) is not None
+
+
 def plain(name: str) -> str:
     """A name in lower case with underscores between its words; the group before a slash is removed."""
     return re.sub(r"[^a-z0-9@]+", "_", name.rpartition("/")[2].lower()).strip("_")

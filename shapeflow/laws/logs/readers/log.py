@@ -12,6 +12,7 @@ import attrs
 
 from shapeflow.laws.logs.readers.block import Block, Wanted
 from shapeflow.laws.logs.readers.numerals import Numerals, translated
+from shapeflow.laws.logs.readers.spelled import spelled_out, spelled_out_block
 
 Row = Mapping[str, Any]
 """Column -> cell. A row may lack some of the columns of the log."""
@@ -78,7 +79,8 @@ class Log:
         self._begin()
         try:
             found = self.read(self)
-            yield from found if self.numerals == "plain" else translated(found, self.numerals)
+            for row in found if self.numerals == "plain" else translated(found, self.numerals):
+                yield spelled_out(row)
         except OSError as error:
             found_out = Unreadable((error.strerror or "it cannot be opened").lower())
             found_out.path = self.path
@@ -95,7 +97,8 @@ class Log:
             return
         self._begin()
         try:
-            yield from self.read_pieces(self, wanted)
+            for piece in self.read_pieces(self, wanted):
+                yield spelled_out_block(piece) if isinstance(piece, Block) else spelled_out(piece)
         except OSError as error:
             raise Unreadable((error.strerror or "it cannot be opened").lower()) from None
 
