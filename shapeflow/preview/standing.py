@@ -81,9 +81,10 @@ def _place(one: Standing) -> Iterator[str]:
     if step is None:
         yield "before the first step"
         return
-    name = one.plan.stages[step.stage].shape.written(one.plan.units)
+    index = one.plan.stage_at(step.step)
+    name = one.plan.stages[index].shape.written(one.plan.units)
     share = f"{flops(one.compute, 3)}, {_percent(one)} of the plan's"
-    yield f"in stage {step.stage + 1} of {stages}, {name}; {share}; loss {step.loss:.3f} at step {count(step.step)}"
+    yield f"in stage {index + 1} of {stages}, {name}; {share}; loss {step.loss:.3f} at step {count(step.step)}"
 
 
 def _percent(one: Standing) -> str:

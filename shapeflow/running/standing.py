@@ -101,7 +101,7 @@ def seconds_left(plan: Plan, events: Sequence[Event]) -> float | None:
 
 
 def _cost(plan: Plan, step: StepDone) -> float:
-    stage = plan.stages[step.stage]
+    stage = plan.stages[plan.stage_at(step.step)]
     return next((blend.compute for blend in stage.blends if blend.shape == step.shape), stage.cost)
 
 

@@ -79,7 +79,7 @@ class Tracking:
             self._end(event.finished)
         elif isinstance(event, StageEntered):
             shape = event.shape.written(self._plan.units)
-            by = self._plan.stages[event.stage].arrives_by
+            by = self._plan.stages[self._plan.stage_at(event.step + 1)].arrives_by
             self._send(event, event.step)
             self._each(lambda tracker: tracker.note(f"stage {event.stage + 1}: {shape}, by {by}", event.step))
         elif not isinstance(event, StepDone | CheckpointSaved) or self._sends(event):
