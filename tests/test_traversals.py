@@ -421,6 +421,8 @@ def test_what_spacing_refuses() -> None:
         assert code(traversal, ask({}, candidates=PATCH)) == "no-end"
         back = ask({}, candidates=PATCH, budget=Amount(1.0, "compute"), allowed=lambda p, q: False)
         assert code(traversal, back) == "one-way-transition"
+        many = tuple(Shape.of(width=1 + index) for index in range(10_001))
+        assert code(traversal, ask({}, candidates=many, budget=Amount(1.0, "compute"))) == "too-many-candidates"
 
 
 def test_random_draws_all_alike() -> None:

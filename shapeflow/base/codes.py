@@ -315,7 +315,7 @@ _WAYS = {
     "a constant learning rate. `shapeflow run` follows the file's schedule.",
     "empty-stage": "A warning: a stage is shorter than one step and is left out.",
     "too-many-candidates": "The values of the axes have more combinations than can be compared, counted before `where` "
-    "leaves some out. List fewer values on an axis.",
+    "leaves some out, or more than a traversal can make a stage of each of. List fewer values on an axis.",
     "too-many-steps": "A stage has an unrealistic number of steps: the budget is too large for a model this small. "
     "Or the events of a plan are asked for that has more steps than are made one by one.",
     "impossible-plan": "The sizes of a stage, or its numbers, are outside the limits of a plan, so that the plan could "

@@ -162,11 +162,11 @@ def _laid(
     switches, ruler, way = Switches(program, report), Ruler(program, laws), _Way(notes=tuple(left_out(program, route)))
     begin = None if program.trained is None else 0
     here = Point(begin, 0.0, program.begins_at(laws), None if program.profile is None else 0.0)
-    ledger, stopped = None, False
+    ledger, stopped, data = None, False, 0
     for index, leg in zip(numbers, previewed(program, route), strict=True):
         before = way.stages[-1].shape if way.stages else None
         credit = 1.0 if before is None else program.credit(before, leg.shape)
-        stretch = ruler.measure(leg, here, data_of(way.stages), credit)
+        stretch = ruler.measure(leg, here, data, credit)
         if stopped or stretch.spent <= 0:
             way.empty[index] = stopped
             stopped = stopped or stretch.stops
@@ -182,6 +182,7 @@ def _laid(
         except Illegal:
             break
         way.stages.append(stage)
+        data += data_of([stage])
         here, stopped = stage.leave, stretch.stops
     return way
 
