@@ -260,7 +260,8 @@ def test_a_divergence_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(path.name for path in Path("r/checkpoints").iterdir()) == last
     # The advice can be followed.
     origin = f"r@{int(found[1]) - 1}"
-    assert f"`shapeflow run nan.shape -o r-2 --set 'optimizer ...' --from {origin} --other-rates`" in said
+    slower = "optimizer adamw(lr: 100.0, weight_decay: 1000000.0, warmup: 0 steps)"
+    assert f"`shapeflow run nan.shape -o r-2 --set '{slower}' --from {origin} --other-rates` divides" in said
     lower = ("nan.shape", "--set", "optimizer adamw(lr: 1e-3, warmup: 2 steps)", "--from", origin, "-o", "r-2")
     assert run(*lower, "--quiet") == 1
     assert f" -o r-2 --from {origin} --other-rates`" in capsys.readouterr().err
@@ -283,6 +284,17 @@ def test_a_divergence_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert not any(isinstance(event, RunEnded) for event in told(Path("e")))
     assert answer(["export", "e", "-o", "e.safetensors"]) == 1
     assert "run-unfinished" in capsys.readouterr().err
+
+
+def test_the_advice_after_a_divergence_can_be_pasted(corpus: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """At a tenth of this rate, weight decay takes all of a weight in a step, and no longer ten times as much."""
+    text = DIVERGES.replace("lr: 1e3, weight_decay: 1e6", "lr: 2, weight_decay: 5")
+    Path("nan.shape").write_text(text.replace("checkpoint every 1 steps", "checkpoint every 5 steps"))
+    assert run("nan.shape", "-o", "r", "--quiet") == 1
+    assert answer(advice(capsys.readouterr().err)) == 0
+    optimizer = load(Path("r-2/plan.json")).optimizer
+    assert optimizer is not None
+    assert (optimizer.settings["lr"], optimizer.settings["weight_decay"], optimizer.settings["warmup"]) == (0.2, 5, 0)
 
 
 def test_a_state_that_diverged_between_evaluations_is_not_saved(
