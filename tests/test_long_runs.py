@@ -120,6 +120,9 @@ def test_a_run_stops_after_a_time_and_goes_on(
         ("nan h", "`nan h` is neither a time nor a cost"),
         ("0 s", "`0 s` is out of range"),
         ("1e400 s", "`1e400 s` is out of range"),
+        ("2e9 s", "`2e9 s` is out of range: write at most 1e9 s"),
+        ("1e400 J", "`1e400 J` is out of range: write a finite amount above 0"),
+        ("300 kWh", "the plan does not price a second in energy: write `minimise joules(watts: ...)`"),
         ("5 dollars", "the plan does not price a second in money: write `minimise dollars(price: ...)`"),
     ],
 )
@@ -172,6 +175,9 @@ def test_a_signal_before_the_first_step(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr("shapeflow.cli.run_.plan_of", lambda file, sentences: os.kill(os.getpid(), signal.SIGUSR1))
     assert run("toy.json", "-o", "r") == 75
     assert capsys.readouterr().err == "stopped by SIGUSR1; the same command continues\n"
+    monkeypatch.setattr("shapeflow.cli.run_.plan_of", lambda file, sentences: os.kill(os.getpid(), signal.SIGALRM))
+    assert run("toy.json", "-o", "r") == 75
+    assert capsys.readouterr().err == "stopped by `--stop-after` before the run began: give it more time\n"
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
