@@ -243,7 +243,13 @@ def test_files_that_follow_each_other_may_be_parts_of_a_run() -> None:
     for width in FLOPS:
         for number in (0, 1):
             trainers.table(Path("logs", f"w{width}_{number}.csv"), rows(width)[50 * number : 50 * number + 50])
-    assert any("begins where" in one and "`{part}`" in one for one in table("logs").advice)
+    assert any("so do the files of other shapes" in one and "`{part}`" in one for one in table("logs").advice)
+
+
+def test_ends_of_runs_without_shapes_have_no_empty_name() -> None:
+    trainers.table(Path("a.csv"), [{"params": 5e7, "tokens": at * 1e9, "loss": 3 - at / 10} for at in range(1, 7)])
+    advice = table("a.csv").advice
+    assert any(one.startswith("all runs: 4 points remain") for one in advice), advice
 
 
 @pytest.mark.parametrize("size", ["params", "n"])
@@ -370,4 +376,4 @@ def test_the_unit_of_the_axis_batch_is_said(name: str, said: bool) -> None:
     trainers.table(Path("a.csv"), found)
     examined = table("a.csv")
     assert "axis batch in [4096, 8192] via batch_resize" in examined.sentences
-    assert any("a file of text counts tokens" in one for one in examined.advice) == said
+    assert any("In a file of text a batch is in tokens" in one for one in examined.advice) == said
