@@ -374,7 +374,7 @@ def test_laws_are_not_written_over_their_measurements(ask: Ask) -> None:
 @pytest.mark.parametrize("option", ["--ratio", "--step", "--step-times-trace"])
 def test_numbers_of_a_theory_are_bounded(option: str, ask: Ask) -> None:
     said = ask("phases", "--alpha", "1", "--beta", "0.7", "--budget", "1 GFLOPs", option, "1e308")
-    assert (said.status, "1e+308 is not above" in " ".join(said.err.split())) == (2, True)
+    assert (said.status, "1e+308 is out of range" in " ".join(said.err.split())) == (2, True)
 
 
 @pytest.mark.parametrize("amount", ["1e308 ZFLOPs", "1e38", "1e-13"])

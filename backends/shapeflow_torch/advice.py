@@ -59,10 +59,10 @@ def _after_divergence(choices: Choices, optimizer: Spec | None) -> str:
     change = "lower the learning rate, lengthen the warm-up or lower `weight_decay`"
     last = newest(choices.folder / CHECKPOINTS)
     source = [] if last is None else ["--from", f"{choices.folder}@{step_in(last)}", "--other-rates"]
-    slower = None if optimizer is None else _slower(optimizer)
+    tenth = None if optimizer is None else slower(optimizer)
     of_file = not choices.options.file.endswith(".json") and not Path(choices.options.file).is_dir()
-    if of_file and slower is not None:
-        again = f"{in_new_folder(choices, 'optimizer')} {shlex.join(['--set', f'optimizer {slower}', *source])}"
+    if of_file and tenth is not None:
+        again = f"{in_new_folder(choices, 'optimizer')} {shlex.join(['--set', f'optimizer {tenth}', *source])}"
         return f"{change}: `{again}` divides the learning rate by 10"
     rest = shlex.join([*source, "-o", str(_fresh(choices.folder))])
     if of_file:
@@ -70,12 +70,12 @@ def _after_divergence(choices: Choices, optimizer: Spec | None) -> str:
     return f"{change}: compile the plan again, and run it with `{rest}`"
 
 
-def _slower(optimizer: Spec) -> str | None:
+def slower(optimizer: Spec) -> str | None:
     """Return an optimizer with a tenth of its learning rates, as it is written in a file; None if it has no `lr`, or
     if its settings cannot be written."""
-    rates = {name: value for name in ("lr", "adamw_lr") if (value := optimizer.settings.get(name)) is not None}
+    rates = {name: optimizer.settings.get(name) for name in ("lr", "adamw_lr")}
     # Without the digits of rounding: a tenth of 0.0006 is 0.00006.
-    lower = {name: float(f"{value / 10:.6g}") for name, value in rates.items()}
+    lower = {name: float(f"{rate / 10:.6g}") for name, rate in rates.items() if isinstance(rate, int | float)}
     settings = {**optimizer.settings, **lower}
     return call(type(optimizer_of(optimizer).settings), settings) if "lr" in lower else None
 
