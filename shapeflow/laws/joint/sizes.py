@@ -49,7 +49,7 @@ def _enough(found: Mapping[Shape, Evidence], sizes: Mapping[Shape, float], reque
         why, help = wrong
         if points.size.size == sum(len(one.runs) for one in found.values()) == len(found):
             text = "if each row is the end of its own run, name a column that differs between them with `{}`"
-            help = request.advice(help, ("run", text))
+            help = request.advice(help, ("run", text)) or help
         at = request.spans.get("form", request.spans.get(""))
         message = f"a joint law needs {SIZES} sizes or more, {LEAST} points or more, and several budgets a size"
         report.error("few-sizes", message, at, why, help=f"{help}, or leave out `form: chinchilla`")
