@@ -118,6 +118,8 @@ def test_a_run_stops_after_a_time_and_goes_on(
         ("3 steps", "`3 steps` is neither a time nor a cost"),
         ("-3 h", "`-3 h` is neither a time nor a cost"),
         ("nan h", "`nan h` is neither a time nor a cost"),
+        ("1__0 s", "`1__0 s` is neither a time nor a cost"),
+        ("1_ s", "`1_ s` is neither a time nor a cost"),
         ("0 s", "`0 s` is out of range"),
         ("1e400 s", "`1e400 s` is out of range"),
         ("2e9 s", "`2e9 s` is out of range: write at most 1e9 s"),

@@ -20,7 +20,7 @@ ACCEPTED = ("seconds", "energy", "carbon", "money")
 LONGEST = 1e9
 """Seconds beyond which a timer cannot be set everywhere."""
 
-_AMOUNT = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]+)\s*", re.ASCII)
+_AMOUNT = re.compile(r"\s*(\d+(?:_\d+)*(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]+)\s*", re.ASCII)
 
 
 def limit(text: str) -> Amount:
