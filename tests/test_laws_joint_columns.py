@@ -36,7 +36,6 @@ def shown(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     [
         (("N", "D", "L"), [f"N: `N` {LETTER}", f"D: `D` {LETTER}", f"loss: `L` {LETTER}"]),
         (("n", "d", "l"), [f"N: `n` {LETTER}", f"D: `d` {LETTER}", f"loss: `l` {LETTER}"]),
-        (("params", "tokens", "L"), ["N: `params` (likely, by its name)", "D: `tokens` (likely, by its name"]),
         (("N", "C", "L"), [f"D: compute / (6 N), with compute `C` {LETTER}"]),
         (("n_params", "compute", "val_loss"), ["with compute `compute` (certain, by its name)", "loss: `val_loss`"]),
     ],
@@ -50,14 +49,19 @@ def test_a_joint_fit_says_what_it_takes_for_parameters_tokens_and_loss(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ladder(*names)
-    if names != ("params", "tokens", "L"):
-        frontier = shown(["frontier", "a.csv"], capsys)
-        assert all(f"`{name}`" in frontier for name in names)
-        text = shown(["fit", "a.shape"], capsys)
-        assert not [one for one in said if one not in text]
-        return
-    # Without the letters of size or data, nothing says that `L` is a loss.
+    frontier = shown(["frontier", "a.csv"], capsys)
+    assert all(f"`{name}`" in frontier for name in names)
+    text = shown(["fit", "a.shape"], capsys)
+    assert not [one for one in said if one not in text]
+
+
+def test_without_letters_of_size_or_data_the_letter_of_the_loss_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ladder("params", "tokens", "L")
     assert answer(["fit", "a.shape"]) == 1
+    assert "missing-column" in capsys.readouterr().err
 
 
 def test_letters_of_other_things_are_no_parameters(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trainers
 
-from shapeflow.base.diagnostics import Report
+from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.cli import answer
 from shapeflow.compiler import fit_file
@@ -243,7 +243,38 @@ def test_files_that_follow_each_other_may_be_parts_of_a_run() -> None:
     for width in FLOPS:
         for number in (0, 1):
             trainers.table(Path("logs", f"w{width}_{number}.csv"), rows(width)[50 * number : 50 * number + 50])
-    assert any("begins where" in one and "`{part}`" in one for one in table("logs").advice)
+    assert any("so do the files of other shapes" in one and "`{part}`" in one for one in table("logs").advice)
+
+
+def test_ends_of_runs_without_shapes_have_no_empty_name() -> None:
+    trainers.table(Path("a.csv"), [{"params": 5e7, "tokens": at * 1e9, "loss": 3 - at / 10} for at in range(1, 7)])
+    advice = table("a.csv").advice
+    assert any(one.startswith("all runs: 4 points remain") for one in advice), advice
+
+
+def test_a_ladder_whose_rows_look_like_runs_is_fitted_as_advised() -> None:
+    found = [
+        {"width": width, "params": n, "tokens": d, "loss": round(1.8 + 482 / n**0.35 + 2085 / d**0.37, 5)}
+        for width, n in ((64, 10**6), (128, 4 * 10**6), (256, 16 * 10**6))
+        for d in (n * 5 * 2**k for k in range(6))
+    ]
+    trainers.table(Path("a.csv"), found)
+    advice = table("a.csv").advice
+    written = 'points: ends, run: "tokens"'
+    assert any(f"`{written}`" in one for one in advice), advice
+    assert any("`shapeflow frontier a.csv`" in one for one in advice), advice
+    file = "axis width in [64, 128, 256] via width_expand\nlaws from fit({})\ntraversal steepest\nbudget 1 PFLOPs\n"
+    for form in ("power", "chinchilla"):
+        Path("a.shape").write_text(file.format(f'"a.csv", form: {form}, {written}, resamples: 0'))
+        report = Report()
+        _, laws = fit_file(Path("a.shape"), (), report)
+        assert not report.errors
+        assert {one.provenance.points for one in laws.laws.values()} == {6}
+    Path("a.shape").write_text(file.format('"a.csv", form: chinchilla, points: ends, resamples: 0'))
+    with pytest.raises(Refused) as refused:
+        fit_file(Path("a.shape"), (), Report())
+    (error,) = (one for one in refused.value.diagnostics if one.code == "few-sizes")
+    assert "name a column that differs between them with `run`" in (error.help or "")
 
 
 @pytest.mark.parametrize("size", ["params", "n"])
@@ -370,4 +401,4 @@ def test_the_unit_of_the_axis_batch_is_said(name: str, said: bool) -> None:
     trainers.table(Path("a.csv"), found)
     examined = table("a.csv")
     assert "axis batch in [4096, 8192] via batch_resize" in examined.sentences
-    assert any("a file of text counts tokens" in one for one in examined.advice) == said
+    assert any("In a file of text a batch is in tokens" in one for one in examined.advice) == said

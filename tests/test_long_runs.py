@@ -118,8 +118,13 @@ def test_a_run_stops_after_a_time_and_goes_on(
         ("3 steps", "`3 steps` is neither a time nor a cost"),
         ("-3 h", "`-3 h` is neither a time nor a cost"),
         ("nan h", "`nan h` is neither a time nor a cost"),
+        ("1__0 s", "`1__0 s` is neither a time nor a cost"),
+        ("1_ s", "`1_ s` is neither a time nor a cost"),
         ("0 s", "`0 s` is out of range"),
         ("1e400 s", "`1e400 s` is out of range"),
+        ("2e9 s", "`2e9 s` is out of range: write at most 1e9 s"),
+        ("1e400 J", "`1e400 J` is out of range: write a finite amount above 0"),
+        ("300 kWh", "the plan does not price a second in energy: write `minimise joules(watts: ...)`"),
         ("5 dollars", "the plan does not price a second in money: write `minimise dollars(price: ...)`"),
     ],
 )
@@ -172,6 +177,9 @@ def test_a_signal_before_the_first_step(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr("shapeflow.cli.run_.plan_of", lambda file, sentences: os.kill(os.getpid(), signal.SIGUSR1))
     assert run("toy.json", "-o", "r") == 75
     assert capsys.readouterr().err == "stopped by SIGUSR1; the same command continues\n"
+    monkeypatch.setattr("shapeflow.cli.run_.plan_of", lambda file, sentences: os.kill(os.getpid(), signal.SIGALRM))
+    assert run("toy.json", "-o", "r") == 75
+    assert capsys.readouterr().err == "stopped by `--stop-after` before the run began: give it more time\n"
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
@@ -260,7 +268,8 @@ def test_a_divergence_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(path.name for path in Path("r/checkpoints").iterdir()) == last
     # The advice can be followed.
     origin = f"r@{int(found[1]) - 1}"
-    assert f"`shapeflow run nan.shape -o r-2 --set 'optimizer ...' --from {origin} --other-rates`" in said
+    slower = "optimizer adamw(lr: 100.0, weight_decay: 1000000.0, warmup: 0 steps)"
+    assert f"`shapeflow run nan.shape -o r-2 --set '{slower}' --from {origin} --other-rates` divides" in said
     lower = ("nan.shape", "--set", "optimizer adamw(lr: 1e-3, warmup: 2 steps)", "--from", origin, "-o", "r-2")
     assert run(*lower, "--quiet") == 1
     assert f" -o r-2 --from {origin} --other-rates`" in capsys.readouterr().err
@@ -283,6 +292,17 @@ def test_a_divergence_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert not any(isinstance(event, RunEnded) for event in told(Path("e")))
     assert answer(["export", "e", "-o", "e.safetensors"]) == 1
     assert "run-unfinished" in capsys.readouterr().err
+
+
+def test_the_advice_after_a_divergence_can_be_pasted(corpus: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """At a tenth of this rate, weight decay takes all of a weight in a step, and no longer ten times as much."""
+    text = DIVERGES.replace("lr: 1e3, weight_decay: 1e6", "lr: 2, weight_decay: 5")
+    Path("nan.shape").write_text(text.replace("checkpoint every 1 steps", "checkpoint every 5 steps"))
+    assert run("nan.shape", "-o", "r", "--quiet") == 1
+    assert answer(advice(capsys.readouterr().err)) == 0
+    optimizer = load(Path("r-2/plan.json")).optimizer
+    assert optimizer is not None
+    assert (optimizer.settings["lr"], optimizer.settings["weight_decay"], optimizer.settings["warmup"]) == (0.2, 5, 0)
 
 
 def test_a_state_that_diverged_between_evaluations_is_not_saved(

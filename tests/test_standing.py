@@ -104,6 +104,13 @@ def test_before_the_first_step(capsys: pytest.CaptureFixture[str]) -> None:
     assert "not begun, 12 steps" in shown(capsys, str(made("w")))
 
 
+def test_a_run_that_stopped_before_its_first_logged_loss(capsys: pytest.CaptureFixture[str]) -> None:
+    said = shown(capsys, str(made("r", *START, ended(1, "SIGALRM"))))
+    assert "stopped by `--stop-after` after step 1 of 12 steps" in said
+    assert "before the first step" not in said
+    assert f"{100 * PLAN.compute_at(1) / PLAN.compute_at(12):.0f}% of the plan's" in said
+
+
 def test_a_resumed_run_is_as_fast_as_its_own_steps(capsys: pytest.CaptureFixture[str]) -> None:
     lock = Lock(made("r", *START, *steps(4), CheckpointSaved(4, "step-000000004"), RunStarted(PLAN.digest, 4)))
     assert "time left: unknown" in shown(capsys, "r")

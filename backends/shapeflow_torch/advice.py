@@ -10,18 +10,21 @@ from pathlib import Path
 
 import attrs
 
+from shapeflow.base.call import call
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import real
+from shapeflow.ir.plan import Spec
 from shapeflow.running.run_folder import begun, note_divergence, resume_command
 from shapeflow.running.run_log import CHECKPOINTS
 from shapeflow_torch.checkpoint import newest, step_in
 from shapeflow_torch.choices import Choices
+from shapeflow_torch.optimizers import optimizer_of
 
 
 @contextlib.contextmanager
-def advised(choices: Choices, leads: bool) -> Iterator[None]:
-    """Add to what is refused in this block the command that goes on. `leads`: whether this process writes to the
-    folder, so that it notes a divergence there."""
+def advised(choices: Choices, optimizer: Spec | None, leads: bool) -> Iterator[None]:
+    """Add to what is refused in this block the command that goes on. `optimizer`: that of the plan; `leads`: whether
+    this process writes to the folder, so that it notes a divergence there."""
     try:
         yield
     except Refused as refused:
@@ -30,12 +33,12 @@ def advised(choices: Choices, leads: bool) -> Iterator[None]:
             # The note says why the run has ended. Without it the run has ended all the same.
             with contextlib.suppress(Refused):
                 note_divergence(choices.folder, diverged[0])
-        raise Refused(*(_advised(each, choices) for each in refused.diagnostics)) from refused
+        raise Refused(*(_advised(each, choices, optimizer) for each in refused.diagnostics)) from refused
 
 
-def _advised(found: Diagnostic, choices: Choices) -> Diagnostic:
+def _advised(found: Diagnostic, choices: Choices, optimizer: Spec | None) -> Diagnostic:
     if found.code == "loss-not-finite":
-        return attrs.evolve(found, place=str(choices.folder), help=_after_divergence(choices))
+        return attrs.evolve(found, place=str(choices.folder), help=_after_divergence(choices, optimizer))
     if found.code == "disk-full" and not begun(choices.folder):
         again = f"free some space, then give the same command again: there is no run in `{choices.folder}` yet"
         return attrs.evolve(found, place=str(choices.folder), help=again)
@@ -51,16 +54,30 @@ def _advised(found: Diagnostic, choices: Choices) -> Diagnostic:
     return found
 
 
-def _after_divergence(choices: Choices) -> str:
+def _after_divergence(choices: Choices, optimizer: Spec | None) -> str:
     """How to train without the divergence. `--resume` would make the same steps again, and diverge again."""
     change = "lower the learning rate, lengthen the warm-up or lower `weight_decay`"
     last = newest(choices.folder / CHECKPOINTS)
-    source = None if last is None else shlex.quote(f"{choices.folder}@{step_in(last)}")
-    go_on = "" if source is None else f" --from {source} --other-rates"
-    if not choices.options.file.endswith(".json") and not Path(choices.options.file).is_dir():
-        return f"{change}: `{in_new_folder(choices, 'optimizer')} --set 'optimizer ...'{go_on}`"
-    fresh = shlex.quote(str(_fresh(choices.folder)))
-    return f"{change}: compile the plan again, and run it with `{f'{go_on} -o {fresh}'.strip()}`"
+    source = [] if last is None else ["--from", f"{choices.folder}@{step_in(last)}", "--other-rates"]
+    tenth = None if optimizer is None else slower(optimizer)
+    of_file = not choices.options.file.endswith(".json") and not Path(choices.options.file).is_dir()
+    if of_file and tenth is not None:
+        again = f"{in_new_folder(choices, 'optimizer')} {shlex.join(['--set', f'optimizer {tenth}', *source])}"
+        return f"{change}: `{again}` divides the learning rate by 10"
+    rest = shlex.join([*source, "-o", str(_fresh(choices.folder))])
+    if of_file:
+        return f"{change} in `{choices.options.file}`, and run it with `{rest}`"
+    return f"{change}: compile the plan again, and run it with `{rest}`"
+
+
+def slower(optimizer: Spec) -> str | None:
+    """Return an optimizer with a tenth of its learning rates, as it is written in a file; None if it has no `lr`, or
+    if its settings cannot be written."""
+    rates = {name: optimizer.settings.get(name) for name in ("lr", "adamw_lr")}
+    # Without the digits of rounding: a tenth of 0.0006 is 0.00006.
+    lower = {name: float(f"{rate / 10:.6g}") for name, rate in rates.items() if isinstance(rate, int | float)}
+    settings = {**optimizer.settings, **lower}
+    return call(type(optimizer_of(optimizer).settings), settings) if "lr" in lower else None
 
 
 def in_new_folder(choices: Choices, without: str | None = None) -> str:

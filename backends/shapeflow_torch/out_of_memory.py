@@ -91,7 +91,7 @@ def _refusal(
     if machine.entering is None:
         help_ = _help(need, choices, again)
     else:
-        notes.append("the switch to it failed, which needs as much for every micro-batch")
+        notes.append("memory ran out in the switch to this stage, which smaller micro-batches do not change")
         help_ = f"use a smaller model or a machine with more memory; the run goes on with `{again}`"
     return Diagnostic("out-of-memory", message, place="run", notes=tuple(notes), help=help_)
 

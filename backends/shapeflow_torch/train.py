@@ -43,7 +43,7 @@ def train(
 ) -> Outcome:
     """Train a plan in this process. Only the leader writes files and calls `listen` and `warn`. Raises what `run.run`
     raises."""
-    with advised(choices, team.leads):
+    with advised(choices, plan.optimizer, team.leads):
         return _train(plan, choices, team, stop, listen, warn)
 
 

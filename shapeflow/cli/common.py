@@ -129,7 +129,8 @@ class NewFile(click.Path):
         from shapeflow.running.run_folder import run_of
 
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if (run := run_of(path)) is not None:
+        # A link leads there, and so does a bare name in a folder of the run.
+        if (run := run_of(path) or run_of(real(path))) is not None:
             self.fail(f"`{path}` is a file of the run in `{run}`: name another one", param, ctx)
         return path
 

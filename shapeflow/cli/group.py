@@ -143,7 +143,10 @@ def _answered(words: list[str]) -> int:
         say(text.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     except Stopped as stopped:
-        say(f"stopped by {stopped}; the same command continues", err=True)
+        if stopped.number == getattr(signal, "SIGALRM", None):
+            say("stopped by `--stop-after` before the run began: give it more time", err=True)
+        else:
+            say(f"stopped by {stopped}; the same command continues", err=True)
         return EXIT_STOPPED
     except (click.Abort, KeyboardInterrupt):
         say("stopped", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import signal
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ ACCEPTED = ("seconds", "energy", "carbon", "money")
 LONGEST = 1e9
 """Seconds beyond which a timer cannot be set everywhere."""
 
-_AMOUNT = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]+)\s*", re.ASCII)
+_AMOUNT = re.compile(r"\s*(\d+(?:_\d+)*(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]+)\s*", re.ASCII)
 
 
 def limit(text: str) -> Amount:
@@ -29,8 +30,10 @@ def limit(text: str) -> Amount:
     if found is None or unit is None or unit.dimension not in ACCEPTED:
         raise click.BadParameter(f"`{text}` is neither a time nor a cost: write one such as `2 hours` or `5 dollars`")
     amount = Amount(unit.base(float(found[1])), unit.dimension)
-    if not 0 < amount.value <= LONGEST:
-        raise click.BadParameter(f"`{text}` is out of range: write more than 0 and at most 1e9 s")
+    if not 0 < amount.value < math.inf:
+        raise click.BadParameter(f"`{text}` is out of range: write a finite amount above 0")
+    if amount.dimension == "seconds" and amount.value > LONGEST:
+        raise click.BadParameter(f"`{text}` is out of range: write at most {LONGEST:.0e} s".replace("e+0", "e"))
     return amount
 
 

@@ -131,7 +131,7 @@ def _source(settings: dict[str, Any]) -> Theory:
     for name, least, most in (("ratio", 1.0, 1e8), ("step", 0.0, 1e100), ("step_times_trace", 0.0, 1e100)):
         value = settings[name]
         if value is not None and not least < value <= most:
-            wrong = f"{value:g} is not above {least:g} and at most {most:g}"
+            wrong = f"{value:g} is out of range: write more than {least:g}, and at most {most:g}"
             raise click.BadParameter(wrong, param_hint=_option(name))
     try:
         return Theory(**settings)

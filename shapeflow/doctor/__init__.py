@@ -13,7 +13,7 @@ from shapeflow.base.units import Amount
 from shapeflow.doctor.advice import advice_of, of_one_process, rows_are_ends, unsettled
 from shapeflow.doctor.compared import compared
 from shapeflow.doctor.curves import by_tokens, curves_of, epochs_of, facts_of, progress_of, wanted_of
-from shapeflow.doctor.ends import advice_of_ends, budgets_enough
+from shapeflow.doctor.ends import advice_of_ends, advice_of_rows, budgets_enough
 from shapeflow.doctor.enough import Enough, advice_of_few, enough_of, is_small
 from shapeflow.doctor.facts import ColumnFacts, CurveFacts, Examined, FileFacts, Table
 from shapeflow.doctor.names import axis_words
@@ -101,6 +101,8 @@ def _advice(
         yield from advice_of_ends(reading, roles, proposed)
     elif facts is not None and left is not None:
         yield from advice_of_few(left, roles, facts)
+        if not left.curves:
+            yield from advice_of_rows(reading, roles)
         yield from advice_of_parts(left.curves)
 
 

@@ -248,9 +248,9 @@ def _of_batch(columns: Mapping[str, Column], batch: str | None) -> Iterator[str]
     if batch is None or columns[batch].constant or not {"tokens", "token", "toks"}.isdisjoint(words.words(batch)):
         return
     yield (
-        f"the axis batch has the values of `{batch}` ({', '.join(list(columns[batch].values)[:4])}): a file of images "
-        "counts these, and a file of text counts tokens: if they are sequences, add a column of them times the tokens "
-        "of a sequence, and name it by `axes`"
+        f"the axis batch has the values of `{batch}` ({', '.join(list(columns[batch].values)[:4])}). In a file of text "
+        "a batch is in tokens: if these are sequences, multiply them by the tokens of a sequence in a new column, and "
+        "name that by `axes`"
     )
 
 
@@ -266,8 +266,8 @@ def _of_curves(roles: Roles, facts: CurveFacts) -> Iterator[str]:
         yield f"no run has more than {facts.points[1]} points: a law needs at least 5 per shape, better 12 per run"
     if facts.restarted:
         yield (
-            f"the steps of {facts.restarted} runs begin again while the run goes on: add what a run had counted before "
-            f"it was continued, {_in_epochs(roles)}or separate several runs by `run`"
+            f"the steps of {facts.restarted} run{'s' * (facts.restarted != 1)} begin again while the run goes on: add "
+            f"what a run had counted before it was continued, {_in_epochs(roles)}or separate several runs by `run`"
         )
     elif facts.goes_on:
         yield (

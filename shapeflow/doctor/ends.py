@@ -49,6 +49,19 @@ def advice_of_ends(reading: Reading, roles: Roles, proposed: bool) -> Iterator[s
             f"a law over ends needs runs of {FEWEST} lengths for each shape, and columns of the shape and of compute, "
             "or of parameters and tokens"
         )
+    yield from _frontier(reading, roles)
+
+
+def advice_of_rows(reading: Reading, roles: Roles) -> Iterator[str]:
+    """Yield how the rows of a table of sizes and tokens are read as ends. They look like the points of one run a size
+    where no column tells runs apart."""
+    sizes = any(one.role == "parameters" for one in roles.of.values())
+    if sizes and roles.tokens is not None and roles.step is None:
+        yield f'if each row is the end of a run of its own, write `points: ends, run: "{roles.tokens}"`'
+        yield from _frontier(reading, roles)
+
+
+def _frontier(reading: Reading, roles: Roles) -> Iterator[str]:
     if any(one.role == "parameters" for one in roles.of.values()):
         name = reading.files[0].name
         yield f"one law of size and tokens, and the best size for a budget: `shapeflow frontier {name}`"

@@ -70,7 +70,7 @@ def advice_of_few(enough: Enough, roles: Roles, facts: CurveFacts) -> Iterator[s
         return
     (shape, count), rest = next(iter(enough.few.items())), len(enough.few) - 1
     pairs = zip(roles.axes, shape, strict=True)
-    called = ", ".join(f"{axis} {value} {names.axes()[axis].unit}".rstrip() for axis, value in pairs)
+    called = ", ".join(f"{axis} {value} {names.axes()[axis].unit}".rstrip() for axis, value in pairs) or "all runs"
     others = f" and {rest} other shapes" if rest else ""
     left = "left out of the proposal" if enough.curves else "so nothing is proposed"
-    yield (f"{called}{others}: {count} points remain after the start of the runs, and a law needs {LEAST}: {left}")
+    yield f"{called}{others}: {count} points remain after the start of the runs, and a law needs {LEAST}: {left}"

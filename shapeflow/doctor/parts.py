@@ -22,7 +22,8 @@ def advice_of_parts(curves: Mapping[Key, Run]) -> Iterator[str]:
     follow = [each for each in follow if all(before[1] < after[0] for before, after in pairwise(each))]
     if follow and 2 * len(follow) > len(found):
         first, second = follow[0][:2]
+        others = ", and so do the files of other shapes" if len(follow) > 1 else ""
         yield (
-            f"`{second[2]}` begins where `{first[2]}` ends, and so do the files of other shapes: if they are parts of "
-            "one run, write `{part}` in the paths in place of what differs between them"
+            f"`{second[2]}` begins where `{first[2]}` ends{others}: if they are parts of one run, write `{{part}}` in "
+            "the paths in place of what differs between them"
         )

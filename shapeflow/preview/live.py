@@ -83,11 +83,12 @@ class Live:
     def _measured(self, event: Measured) -> str:
         metric = self.plan.metric
         names = sorted(event.values, key=lambda name: (name != metric, name))
-        values = ", ".join(f"{name} {error(event.values[name], name)}" for name in names)
-        expected = f" (predicted {expectation(self.plan, event)})" if event.predicted is not None else ""
+        said = {name: f"{name} {error(event.values[name], name)}" for name in names}
+        if event.predicted is not None and metric in said:
+            said[metric] += f" (predicted {expectation(self.plan, event)})"
         part = f"step {count(event.step)} of {count(self.plan.steps)}, {flops(event.compute, 3)}"
         pace = f", {self.pace}" if self.pace else ""
-        return f"{part}: {values}{expected}{pace}"
+        return f"{part}: {', '.join(said.values())}{pace}"
 
 
 @contextmanager

@@ -22,13 +22,16 @@ def spent_lines(run: Run) -> Iterator[str]:
     for one in found.off:
         yield f"the profile is off: {_steps(run, one)}"
     if found.off:
-        yield "other programs use the machine, or it is another one: measure it again with `shapeflow profile`"
+        yield (
+            "other programs used the machine, or the profile is of another machine: measure a new one with "
+            "`shapeflow profile`"
+        )
 
 
 def _steps(run: Run, one: Off) -> str:
     took, said = duration(one.measured, 3), duration(one.profile, 3)
     share = _share(one.measured / one.profile - 1)
-    return f"a step in {one.shape.written(run.plan.units)} takes {took}, {share} its {said}"
+    return f"a step in {one.shape.written(run.plan.units)} takes {took}, {share} the predicted {said}"
 
 
 def _share(excess: float) -> str:

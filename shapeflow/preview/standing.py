@@ -69,21 +69,21 @@ def standing_lines(one: Standing) -> Iterator[str]:
         pace = "" if one.step is None or not (found := rate(one.plan, one.step)) else f", at {found}"
         yield f"time left: {span(one.left)}{pace}"
     if one.diverged is not None:
-        yield f"{one.diverged}: it would diverge again with `--resume`; lower the learning rate, or warm up longer"
+        yield f"{one.diverged}; it would diverge again after `--resume`: lower the learning rate, or warm up longer"
     if one.state == "failed":
         saved = [event.step for event in one.run.events if isinstance(event, CheckpointSaved)]
         yield f"the newest checkpoint is that of step {count(saved[-1])}" if saved else "there is no checkpoint"
 
 
 def _place(one: Standing) -> Iterator[str]:
-    """Yield the stage, the share of the FLOPs and the last loss. Before the first step there is no loss."""
+    """Yield the stage, the share of the FLOPs and the last loss. Not every step is logged with its loss."""
     step, stages = one.step, len(one.plan.stages)
+    share = f"{flops(one.compute, 3)}, {_percent(one)} of the plan's"
     if step is None:
-        yield "before the first step"
+        yield share if one.run.done else "before the first step"
         return
     index = one.plan.stage_at(step.step)
     name = one.plan.stages[index].shape.written(one.plan.units)
-    share = f"{flops(one.compute, 3)}, {_percent(one)} of the plan's"
     yield f"in stage {index + 1} of {stages}, {name}; {share}; loss {step.loss:.3f} at step {count(step.step)}"
 
 

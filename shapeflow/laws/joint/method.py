@@ -43,7 +43,7 @@ def joint_columns(logs: Logs, of_model: bool) -> str:
         data = f"compute / {per_token}, with compute `{written}`"
         if len(logs.product.columns) == 1 and logs.product.factor == 1:
             data = f"compute / {per_token}, with compute {_column(logs.product.columns[0], logs)}"
-    return f"N: {size}; D: {data}" + ("" if logs.error is None else f"; loss: {_column(logs.error, logs)}")
+    return f"N: {size}, D: {data}" + ("" if logs.error is None else f", loss: {_column(logs.error, logs)}")
 
 
 def _counts_data(name: str) -> bool:

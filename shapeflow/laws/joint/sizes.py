@@ -47,6 +47,9 @@ def _enough(found: Mapping[Shape, Evidence], sizes: Mapping[Shape, float], reque
     points = joint_points({shape: one.points for shape, one in found.items()}, sizes, per_token_of(sizes, request))
     if (wrong := faults(points)) is not None:
         why, help = wrong
+        if points.size.size == sum(len(one.runs) for one in found.values()) == len(found):
+            text = "if each row is the end of its own run, name a column that differs between them with `{}`"
+            help = request.advice(help, ("run", text)) or help
         at = request.spans.get("form", request.spans.get(""))
         message = f"a joint law needs {SIZES} sizes or more, {LEAST} points or more, and several budgets a size"
         report.error("few-sizes", message, at, why, help=f"{help}, or leave out `form: chinchilla`")
