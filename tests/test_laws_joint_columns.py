@@ -71,3 +71,28 @@ def test_letters_of_other_things_are_no_parameters(
     trainers.table(Path("a.csv"), [{"n": n, "d": 64, "l": 4, "loss": 3 / n} for n in range(1, 30)])
     assert answer(["frontier", "a.csv"]) == 1
     assert "no column of the number of parameters" in capsys.readouterr().err
+
+
+def test_rows_that_may_be_ends_are_not_taken_for_curves_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The advice, pasted, fits every row as an end; a column of steps, or enough rows, tell that they are curves."""
+    monkeypatch.chdir(tmp_path)
+    ladder("params", "tokens", "loss")
+    assert answer(["fit", "a.shape"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "unnamed-runs" in said
+    advice = 'points: ends, run: "tokens"'
+    assert advice in said
+    text = Path("a.shape").read_text()
+    Path("a.shape").write_text(text.replace("resamples: 0", f"resamples: 0, {advice}"))
+    assert answer(["fit", "a.shape"]) == 0
+    found = capsys.readouterr()
+    assert "unnamed-runs" not in found.err
+    assert "fitted to 32 points of 4 sizes" in " ".join(found.out.split())
+    lines = Path("a.csv").read_text().splitlines()
+    steps = [f"{line},{number % 8 + 1}00" for number, line in enumerate(lines[1:])]
+    Path("a.csv").write_text("\n".join([lines[0] + ",step", *steps]) + "\n")
+    Path("a.shape").write_text(text)
+    assert answer(["fit", "a.shape"]) == 0
+    assert "unnamed-runs" not in capsys.readouterr().err

@@ -402,3 +402,19 @@ def test_the_unit_of_the_axis_batch_is_said(name: str, said: bool) -> None:
     examined = table("a.csv")
     assert "axis batch in [4096, 8192] via batch_resize" in examined.sentences
     assert any("In a file of text a batch is in tokens" in one for one in examined.advice) == said
+
+
+def test_parts_that_are_fitted_as_runs_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for width in FLOPS:
+        every = rows(width)
+        for number in range(3):
+            path = Path(f"w{width}/part{number + 1}.csv")
+            path.parent.mkdir(exist_ok=True)
+            trainers.table(path, every[number * 33 : number * 33 + 33])
+    text = "axis width in [64, 128, 256] via width_expand\ntraversal steepest\nbudget 1 EFLOPs\n"
+    for paths, code in (("w{width}/part*.csv", True), ("w{width}/part{part}.csv", False)):
+        Path("a.shape").write_text(text + f'laws from fit("{paths}", resamples: 0)\n')
+        assert answer(["fit", "a.shape"]) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("`w64/part2.csv` begins where `w64/part1.csv` ends" in said) is code
+        assert ("runs-in-parts" in said) is code

@@ -37,6 +37,8 @@ ELSEWHERE: dict[str, str] = {
     "component-clash": "test_components.py::test_a_name_that_is_taken",
     "many-epochs": "test_data_mixture.py::test_a_corpus_that_is_read_many_times_is_warned_of",
     "no-such-tracker": "test_tracking.py::test_names",
+    "unnamed-runs": "test_laws_joint_columns.py::test_rows_that_may_be_ends_are_not_taken_for_curves_in_silence",
+    "runs-in-parts": "test_log_proposals.py::test_parts_that_are_fitted_as_runs_are_named",
     "tracker-failed": "test_tracking.py::test_a_tracker_that_fails_is_dropped_with_one_warning",
     "too-many-entries": "test_walk.py::test_a_tree_above_the_limit",
     "wrong-bound": "test_bounds.py::test_a_bound_is_a_whole_number",

@@ -191,6 +191,8 @@ _LOGS = {
     "Name another column, or say with `step_unit` what one unit is.",
     "number-format": "A column of numbers holds commas. `3,91` may be 3.91, and `1,234` may be 1234 or 1.234: state "
     "with `numbers` how the numbers of the log are written.",
+    "unnamed-runs": "A warning: a table of sizes and tokens has neither steps nor names of runs. Its rows may be "
+    "points along one run of each size, or the ends of several runs, which need another fit.",
     "run-ends": "Each row of a table is the end of a run of its own. A law of compute is a curve along runs of one "
     "shape; ends of runs of different lengths are not one curve if each finished its own learning rate schedule.",
     "missing-steps": "The warm-up to drop is given in steps, but the log has no step column.",
@@ -246,6 +248,8 @@ _LOGS = {
     "constant rate.",
     "odd-drop": "A warning: some runs end in a cooldown, which measures how far the error falls there. A run that is "
     "off its law before, or a drop unlike those of other shapes, is probably of another run or of other settings.",
+    "runs-in-parts": "A warning: logs of one shape begin where others end. As parts of one run they are one curve, "
+    "whose compute counts once. `{part}` in the paths joins them.",
     "unlike-runs": "A warning: a run needs much more or less compute than the other runs of its shape for the same "
     "error, by far more than seeds differ. Its settings are probably others, such as the warm-up, the learning rate or "
     "the batch; a law over both describes neither.",

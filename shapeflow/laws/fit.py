@@ -20,6 +20,7 @@ from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.fitting.fitted_source import FittedSource
 from shapeflow.laws.fitting.from_points import laws_of_points
 from shapeflow.laws.fitting.method import ends_method, ends_summary, method, summary
+from shapeflow.laws.fitting.parts_check import runs_in_parts
 from shapeflow.laws.fitting.solver import B_HIGH, FitOptions
 from shapeflow.laws.fitting.unlike import unlike_runs
 from shapeflow.laws.fitting.warnings import doubts, log_doubts, mixed_units
@@ -201,6 +202,7 @@ class Fit(FittedSource):
             how, words = {"error column": logs.error, **how}, f"errors in `{logs.error}`; {words}"
         if not ends:
             unlike_runs(found, self.drop_warmup, request, report)
+            runs_in_parts(found, request, report)
             laws = attrs.evolve(laws, laws=with_drops(laws.laws, found, request, report))
         doubts(laws.laws, request, report)
         return attrs.evolve(laws, method=how, summary=words)

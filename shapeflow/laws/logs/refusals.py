@@ -37,8 +37,36 @@ def refused(search: LogSearch, table: TableFacts, given: Mapping[str, str], file
     elif runs := _of_runs(search, table):
         _several_runs(search, table, runs, file)
     else:
+        _doubtful_rows(search, table, file)
         return False
     return True
+
+
+LADDER = 12
+"""Rows of a size up to which they may be the ends of as many runs."""
+
+
+def _doubtful_rows(search: LogSearch, table: TableFacts, file: str) -> None:
+    """Warn of a table of sizes and tokens in which nothing tells whether the rows of a size are of one run or the ends
+    of several."""
+    roles, query = table.roles, search.query
+    sizes = [table.columns[name] for name, one in roles.of.items() if one.role == "parameters"]
+    stated = query.run or query.step or "points" in search.request.spans
+    if not sizes or stated or roles.tokens is None or roles.step is not None or roles.runs or not table.whole:
+        return
+    many = len(sizes[0].values)
+    if "rows" in search.reported or many < 2 or not many < len(table.rows) <= LADDER * many:
+        return
+    search.reported.add("rows")
+    search.report.warning(
+        "unnamed-runs",
+        f"the rows of a size in `{file}` are read as the points of one run",
+        search.request.at("paths"),
+        "no column counts steps or names runs",
+        help=search.request.advice(
+            f'if each row is the end of a run of its own, write `points: ends, run: "{roles.tokens}"`'
+        ),
+    )
 
 
 def _of_runs(search: LogSearch, table: TableFacts) -> tuple[str, ...]:
