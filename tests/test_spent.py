@@ -14,6 +14,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.ir.events import Event, Measured, RunStarted, StageEntered, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.run import run_view
+from shapeflow.preview.spent import spent_lines
 from shapeflow.running.runs import Run
 from shapeflow.running.spent import LEAST, WARM, planned_seconds, spent
 
@@ -86,6 +87,18 @@ def test_the_screen_says_what_was_spent(tmp_path: Path) -> None:
     for patch in (4, 2):
         assert f"the profile is off: a step in (patch: {patch} px) takes" in said
     assert "`shapeflow profile`" in said
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_the_cost_is_that_of_the_devices_of_the_run(devices: int, tmp_path: Path) -> None:
+    """The profile is of one device, and the steps take half of its time."""
+    plan = plan_of(tmp_path, "minimise dollars(price: 36)", "budget 20 dollars")
+    run = run_of(plan, {COARSE: 0.5, FINE: 0.5})
+    started = RunStarted(plan.digest, 0, device="a GPU", devices=devices)
+    found = next(spent_lines(attrs.evolve(run, events=(started, *run.events[1:]))))
+    assert plan.totals.seconds is not None
+    predicted = plan.totals.seconds / 100
+    assert found.endswith(f"; {devices * predicted / 2:.4g} dollars, {predicted:.4g} dollars predicted")
 
 
 def test_without_a_profile_nothing_was_planned(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shapeflow.ir.events import RunStarted
 from shapeflow.preview.charge import charged
 from shapeflow.preview.numbers import duration
 from shapeflow.running.runs import Run
@@ -16,7 +17,9 @@ def spent_lines(run: Run) -> Iterator[str]:
     if found is None:
         return
     than = f"{_share(found.excess)} the {duration(found.planned, 3)} that the profile predicts for these steps"
-    cost, planned = charged(run.plan, found.measured), charged(run.plan, found.planned)
+    # A profile prices its own devices, and the run may have had more of them.
+    planned = charged(run.plan, found.planned)
+    cost = charged(run.plan, found.measured * _devices(run))
     money = "" if cost is None else f"; {cost}, {planned} predicted"
     yield f"training took {than}{money}"
     for one in found.off:
@@ -26,6 +29,15 @@ def spent_lines(run: Run) -> Iterator[str]:
             "other programs used the machine, or the profile is of another machine: measure a new one with "
             "`shapeflow profile`"
         )
+
+
+def _devices(run: Run) -> float:
+    """Devices of the run's last start over those of the profile."""
+    start = next((event for event in reversed(run.events) if isinstance(event, RunStarted)), None)
+    charge = run.plan.charge
+    if start is None or start.devices is None or charge is None:
+        return 1.0
+    return start.devices / charge.devices
 
 
 def _steps(run: Run, one: Off) -> str:
