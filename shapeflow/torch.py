@@ -7,19 +7,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shapeflow.foreign.adapters import HF_LLAMA, TIMM_VIT, Adapter, Layout
+    from shapeflow.foreign.adapters import HF_LLAMA, TIMM_VIT, Adapter, Layout, table_adapter
     from shapeflow_torch.adopt.cells import verify
     from shapeflow_torch.adopt.grow import Grown, become, grow
     from shapeflow_torch.adopt.sampler import PlanSampler, Windows
 
 _HOMES = {
-    **dict.fromkeys(("HF_LLAMA", "TIMM_VIT", "Adapter", "Layout"), "shapeflow.foreign.adapters"),
+    **dict.fromkeys(("HF_LLAMA", "TIMM_VIT", "Adapter", "Layout", "table_adapter"), "shapeflow.foreign.adapters"),
     **dict.fromkeys(("Grown", "become", "grow"), "shapeflow_torch.adopt.grow"),
     **dict.fromkeys(("PlanSampler", "Windows"), "shapeflow_torch.adopt.sampler"),
     "verify": "shapeflow_torch.adopt.cells",
 }
 
-__all__ = ["HF_LLAMA", "TIMM_VIT", "Adapter", "Grown", "Layout", "PlanSampler", "Windows", "become", "grow", "verify"]
+__all__ = [
+    "HF_LLAMA",
+    "TIMM_VIT",
+    "Adapter",
+    "Grown",
+    "Layout",
+    "PlanSampler",
+    "Windows",
+    "become",
+    "grow",
+    "table_adapter",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -44,6 +44,8 @@ _VALUES = {
 }
 _COMPONENTS = {
     "unknown-component": "No component of this kind has this name. `shapeflow explain` lists all of them.",
+    "broken-model-table": "The table of the model `external` cannot be used. The note says what is wrong with it; "
+    "`shapeflow explain external` shows a table.",
     "broken-component": "The entry point of another distribution names a module or class that cannot be imported. "
     "The note has Python's reason. It is an error if the file names the component, otherwise a warning.",
     "wrong-member": "A component class does not meet the protocol of its kind: it lacks a member, has a member "

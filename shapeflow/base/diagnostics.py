@@ -148,12 +148,21 @@ def _real(*parts: str) -> Path:
     return Path(os.path.realpath(os.path.join(*parts)))
 
 
+def outside(path: str, folder: str) -> bool:
+    """Whether a path in a file leads out of the file's folder, as written or through a link."""
+    return _climbs(path) or "\0" in path or not _real(folder, path).is_relative_to(_real(folder))
+
+
+def _climbs(path: str) -> bool:
+    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts
+
+
 def leaves_folder(path: str, folder: str, what: str, at: Span | None, report: Report) -> bool:
     """Whether a path in a file leads out of the file's folder, as written or through a link. If so, reports
     `path-outside`. `folder`: the folder of the file; `what`: what the path names, in words."""
-    inside = not (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
-    if inside and "\0" not in path and _real(folder, path).is_relative_to(_real(folder)):
+    if not outside(path, folder):
         return False
+    inside = not _climbs(path)
     message = f"`{path}` {'is a link that ' if inside else ''}leads out of the file's folder"
     help_ = f"keep {what} in the folder of the file that names it, or below it"
     report.error("path-outside", message, at, "leaves the folder", help=help_)

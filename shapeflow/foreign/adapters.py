@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.ir.plan import Plan
+
 Sizes = Mapping[str, int]
 """Size of each dim of the plan's parameters, and `head`, the channels of a head."""
 Rule = Callable[[Sizes], object]
@@ -42,6 +45,26 @@ class Adapter:
     config_eps: str | None = None
     fixed: Mapping[str, tuple[object, ...]] = attrs.field(factory=dict)
     """Key of the module's `config` -> values with which the module computes what the plan's model does."""
+
+
+def table_adapter(
+    plan: Plan,
+    *,
+    attributes: Mapping[str, Mapping[str, Rule]] | None = None,
+    eps: str | None = None,
+    config: Mapping[str, Rule] | None = None,
+) -> Adapter:
+    """The adapter of a module whose parameters have the names of the plan's, as for the model `external`.
+
+    The other arguments are those of `Adapter`. Raises Refused `unfit-model` if the blocks are not in one list."""
+    lists = {one.name.partition(".{depth}.")[0] for one in plan.parameters if one.listed}
+    if len(lists) != 1:
+        found = " and ".join(f"`{each}`" for each in sorted(lists)) or "none"
+        help_ = "give `grow` an `Adapter` that names the list of blocks"
+        message = f"the plan's parameters are in blocks of one list, and its names have {found}"
+        raise Refused(Diagnostic("unfit-model", message, place="model", help=help_))
+    layouts = tuple(Layout(one.name, (one.name,)) for one in plan.parameters)
+    return Adapter("table", layouts, lists.pop(), attributes or {}, eps, config=config or {})
 
 
 def _in_blocks(theirs: str, pairs: Mapping[str, str | tuple[str, ...]], ends: tuple[str, ...]) -> tuple[Layout, ...]:

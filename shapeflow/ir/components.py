@@ -43,6 +43,11 @@ from shapeflow.ir.tabulated import AnyLaw
 class ArchitectureHooks(Protocol):
     """Optional members of an architecture, with their defaults."""
 
+    def found_in(self, folder: Path) -> Self:
+        """The component with the settings that it reads from a small file, as `DataHooks.found_in`. Default: the
+        component unchanged. Raises EditError, which is reported at the first setting."""
+        return self
+
     def activations(
         self, sizes: Mapping[str, int], slots: Mapping[str, SlotValue], device: Device
     ) -> Activations | None:

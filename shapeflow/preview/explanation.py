@@ -61,7 +61,9 @@ def _article(kind: str) -> str:
 def _headed(title: str, text: str) -> Iterator[RenderableType]:
     yield Text(title, style="bold")
     for paragraph in text.split("\n\n"):
-        yield Padding(Text(" ".join(paragraph.split())), (1, 2, 0, 2))
+        lines = paragraph.splitlines()
+        example = bool(lines) and all(line.startswith("    ") for line in lines)
+        yield Padding(Text(paragraph if example else " ".join(paragraph.split())), (1, 2, 0, 2))
 
 
 def _for_instance(example: str) -> Iterator[RenderableType]:

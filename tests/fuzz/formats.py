@@ -56,6 +56,7 @@ def formats(folder: Path) -> list[Target]:
         *_foreign(folder),
         *_binary_logs(folder),
         *_tables(),
+        *_model_tables(),
     ]
 
 
@@ -285,6 +286,17 @@ def _tables() -> list[Target]:
         Target("frontier", "f.shape", _of_shape, {"f.shape": laws}, scheduled),
         Target("frontier", "r.csv", mutate.of_text, {"r.csv": _run_table(rows)}, ends),
         Target("exponents", "w.csv", mutate.of_text, {"w.csv": widths.encode()}, (("phases", "--fit", "w.csv"),)),
+    ]
+
+
+def _model_tables() -> list[Target]:
+    """The table of a model of one's own, compiled for three shapes."""
+    source = ROOT / "examples/trainers/own_gpt.shape"
+    files = {"f.shape": source.read_bytes(), "own_gpt.toml": source.with_suffix(".toml").read_bytes()}
+    compiles = (("compile", "f.shape", "-o", "made.json"),)
+    return [
+        Target("model-table", "own_gpt.toml", mutate.of_text, files, compiles, ("made.json",)),
+        Target("model-table", "f.shape", _of_shape, files, compiles, ("made.json",)),
     ]
 
 

@@ -25,7 +25,8 @@ def build(kind: str, ledger: Ledger, device: torch.device, dtype: torch.dtype) -
     """
     made = _KINDS.get(kind) or plugin("models", kind)
     if made is None:
-        raise Refused(Diagnostic("no-such-model", f"this backend has no model `{kind}`", place="model"))
+        help_ = "train it in a loop of your own, with `shapeflow.follow`: docs/grow.md" if kind == "external" else None
+        raise Refused(Diagnostic("no-such-model", f"this backend has no model `{kind}`", place="model", help=help_))
     with torch.device("meta"):
         net: Net = made(ledger.sizes, ledger.slots)
     # What `to_empty` does. For tensors without memory it calls `empty_like`, which imports sympy and takes 0.6 s.

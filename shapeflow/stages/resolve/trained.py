@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -44,7 +44,7 @@ class Training:
         """What a file with a `model` trains. Raises Unsettled."""
         loss = next((axis for axis in axes if axis.kind.names == OBJECTIVE), None)
         self.complete(loss)
-        model, data = self.parts["model"], self.found(self.parts["data"])
+        model, data = self.found("model"), self.found("data")
         facts, objectives = self.facts(data), self.objectives(loss)
         for place, objective in objectives.items():
             if objective.data not in (facts.kind, ANY):
@@ -67,13 +67,14 @@ class Training:
         self.check_shapes(taught.cost, space)
         return taught
 
-    def found(self, data: Data) -> Data:
-        """The data component, with the settings that it reads from its files. Raises Unsettled."""
-        first = next((name for name, field in settings_of(type(data)).items() if limits(field).first), "")
+    def found(self, word: Literal["model", "data"]) -> Any:
+        """The component of a sentence, with the settings that it reads from its files. Raises Unsettled."""
+        part = self.parts[word]
+        first = next((name for name, field in settings_of(type(part)).items() if limits(field).first), "")
         try:
-            return data.found_in(Path(self.folder))
+            return part.found_in(Path(self.folder))
         except EditError as error:
-            self.edit_error(error, self.spans.get(f"data.{first}", self.spans["data."]))
+            self.edit_error(error, self.spans.get(f"{word}.{first}", self.spans[f"{word}."]))
             raise Unsettled from error
 
     def facts(self, data: Data) -> DataFacts:
