@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shapeflow.foreign.adapters import HF_LLAMA, TIMM_VIT, Adapter, Layout, table_adapter
-    from shapeflow_torch.adopt.cells import verify
+    from shapeflow_torch.adopt.fitting import verify
     from shapeflow_torch.adopt.grow import Grown, become, grow
+    from shapeflow_torch.adopt.look import look
     from shapeflow_torch.adopt.sampler import PlanSampler, Windows
 
 _HOMES = {
     **dict.fromkeys(("HF_LLAMA", "TIMM_VIT", "Adapter", "Layout", "table_adapter"), "shapeflow.foreign.adapters"),
     **dict.fromkeys(("Grown", "become", "grow"), "shapeflow_torch.adopt.grow"),
     **dict.fromkeys(("PlanSampler", "Windows"), "shapeflow_torch.adopt.sampler"),
-    "verify": "shapeflow_torch.adopt.cells",
+    "look": "shapeflow_torch.adopt.look",
+    "verify": "shapeflow_torch.adopt.fitting",
 }
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Windows",
     "become",
     "grow",
+    "look",
     "table_adapter",
     "verify",
 ]

@@ -35,7 +35,8 @@ class Adapter:
     blocks: str
     """Path of the module's list of blocks."""
     attributes: Mapping[str, Mapping[str, Rule]] = attrs.field(factory=dict)
-    """Path of a module (`{depth}`: in each block) -> attribute -> its value, for what it keeps next to tensors."""
+    """Path of a module (`{depth}`: in each block) -> attribute -> its value, for what it keeps next to tensors. Sizes
+    are those that the module computes with: a dim that is read through a view has the size that is read."""
     eps: str | None = None
     """Attribute of each norm that holds its eps; None if it cannot be changed."""
     index: Mapping[str, str] = attrs.field(factory=dict)
@@ -125,6 +126,11 @@ HF_LLAMA = Adapter(
 )
 """`LlamaForCausalLM` of `transformers`, and `MistralForCausalLM` without a sliding window, for `transformer`."""
 
+
+def _pair(side: int) -> tuple[int, int]:
+    return side, side
+
+
 _QKV = ("attn.q", "attn.k", "attn.v")
 
 TIMM_VIT = Adapter(
@@ -160,6 +166,13 @@ TIMM_VIT = Adapter(
             "attn_dim": lambda sizes: sizes["heads"],
         },
         "": dict.fromkeys(("num_features", "head_hidden_size", "embed_dim"), lambda sizes: sizes["residual"]),
+        "patch_embed.proj": dict.fromkeys(("kernel_size", "stride"), lambda sizes: _pair(sizes["patch"])),
+        "patch_embed": {
+            "patch_size": lambda sizes: _pair(sizes["patch"]),
+            "grid_size": lambda sizes: _pair(sizes["grid"]),
+            "num_patches": lambda sizes: sizes["grid"] ** 2,
+            "img_size": lambda sizes: _pair(sizes["patch"] * sizes["grid"]),
+        },
     },
     eps="eps",
 )

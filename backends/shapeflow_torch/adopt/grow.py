@@ -5,7 +5,6 @@ be compared with the machine's tensor by tensor."""
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,21 +16,17 @@ from torch.optim import Optimizer as TorchOptimizer
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.foreign.adapters import Adapter
 from shapeflow.foreign.cells import Cell, cells
-from shapeflow.ir.edits import Scale
+from shapeflow.ir.edits import Scale, is_reversible
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.parameters import Growth
 from shapeflow.ir.plan import Plan, Transition
 from shapeflow.ir.replay import ledger_at
-from shapeflow_torch.adopt.cells import (
-    joined,
-    norms_of,
-    parameters_of,
-    require_unviewed,
-    sizes_of,
-    split,
-    verify,
-)
+from shapeflow_torch.adopt.cells import joined, parameters_of, split
+from shapeflow_torch.adopt.filling import put
+from shapeflow_torch.adopt.fitting import verify
+from shapeflow_torch.adopt.look import forget, require_reading, settle
 from shapeflow_torch.adopt.states import Followed, Owner, owners_of, rules_of, state_of, with_ages
+from shapeflow_torch.adopt.views import enter
 from shapeflow_torch.optimizers import State
 from shapeflow_torch.optimizers.aged import AgedAdamW
 from shapeflow_torch.surgery import Kept, operate, rehearsed
@@ -64,21 +59,27 @@ def grow(
     torch machine: the optimizer becomes an `AgedAdamW`. In other optimizers their state is zero.
 
     A parameter whose size changes is replaced by a new one, in the module and in the groups, which keep the module's
-    order, so that `optimizer.load_state_dict` of a resumed run puts each state in its place.
+    order, so that `optimizer.load_state_dict` of a resumed run puts each state in its place. A switch that only changes
+    how tensors are read, such as one of the patch size, leaves parameters and their state as they are; the module reads
+    them through the views of the next stage from then on.
 
     Raises Refused, before anything is changed: `no-such-switch`, `wrapped-module`, `unfit-model`, `unfit-optimizer`,
     and what edits that cannot be applied raise."""
     transition = _transition(plan, switch)
     ledger = ledger_at(plan, 0, switch)
     owned = _listed(optimizer)
-    verify(model, adapter, ledger)
-    if average is not None:
-        verify(average, adapter, ledger)
+    modules = [model] if average is None else [model, average]
+    for each in modules:
+        verify(each, adapter, ledger)
+        forget(each)
+    require_reading(model, adapter, plan, switch)
     families = _families(model, adapter, ledger, owners_of(owned))
-    kept = _taken(model, adapter, ledger, families, average)
     after = rehearsed(ledger, transition.edits)
-    require_unviewed(after)
     cells(adapter, after)
+    if reads_only(transition):
+        _reread(model, adapter, after, transition, families, average)
+        return Grown(after, ())
+    kept = _taken(model, adapter, ledger, families, average)
     _warn_of_eps(adapter, ledger, after, transition)
     rules: dict[str, Mapping[str, Growth]] = {}
     for cell in cells(adapter, ledger):
@@ -88,26 +89,55 @@ def grow(
                 rules[name] = {part: known[part] for part in kept.states[tensor]}
     ages = all(owner.aged for owner in families.values() if "step" in rules_of(owner.optimizer))
     operate(kept, ledger, transition, plan.apart, plan.seed, switch, Followed(rules, ages))
-    renewed = _put(model, adapter, ledger, kept.values)
+    renewed = put(model, adapter, ledger, kept.values)
     if average is not None:
-        _put(average, adapter, ledger, kept.averages)
+        put(average, adapter, ledger, kept.averages)
     if owned:
         _rebind(model, adapter, ledger, families, kept.states, renewed)
         _in_order(model, owned)
     return Grown(ledger, tuple(renewed))
 
 
+def reads_only(transition: Transition) -> bool:
+    """Whether a switch changes no tensor, and only how tensors are read and what a step is."""
+    return all(is_reversible(edit) for edit in transition.edits)
+
+
+@torch.no_grad()
+def _reread(
+    model: nn.Module,
+    adapter: Adapter,
+    after: Ledger,
+    transition: Transition,
+    families: Mapping[str, Owner],
+    average: nn.Module | None,
+) -> None:
+    """Carry out a switch that changes no tensor: parameters and their state stay what they are."""
+    theirs, averaged = parameters_of(model), {} if average is None else parameters_of(average)
+    for cell in cells(adapter, after):
+        weight, owner = theirs[cell.theirs], families.get(cell.layout.theirs)
+        if owner is not None and transition.moments == "reset":
+            _forget(owner.optimizer, weight)
+        if average is not None and transition.average == "restart":
+            averaged[cell.theirs].copy_(weight)
+    for module in [model] if average is None else [model, average]:
+        enter(module, adapter, after)
+
+
 def become(model: nn.Module, plan: Plan, done: int, adapter: Adapter, optimizer: Optimizers = None) -> Ledger:
     """Give a module of the plan's first stage the sizes that a run has after `done` steps, before its checkpoint is
-    loaded. Its weights mean nothing until then.
+    loaded, and read it through the views of that stage. Its weights mean nothing until then.
 
     `optimizer`: one that was made for the module; it gets the parameters of the new sizes, and can then load its state.
     Raises Refused as `grow` does."""
     owned = _listed(optimizer)
+    settle(model, plan, 0, adapter)
     for switch in range(plan.stage_at(done)):
         grow(model, optimizer, plan, switch, adapter)
+        if reads_only(_transition(plan, switch)):
+            continue
         for owner in owners_of(owned).values():
-            if plan.stages[switch + 1].transition is not None and owner.aged:
+            if owner.aged:
                 with_ages(owner.optimizer)
     return ledger_at(plan, done)
 
@@ -154,78 +184,19 @@ def _taken(
     kept = Kept({}, {}, {})
     for cell in cells(adapter, ledger):
         weight = theirs[cell.theirs]
-        kept.values.update(split(cell, weight.detach(), ours))
+        kept.values.update(_copied(cell, weight, ours))
         if average is not None:
-            kept.averages.update(split(cell, averaged[cell.theirs].detach(), ours))
+            kept.averages.update(_copied(cell, averaged[cell.theirs], ours))
         owner = families.get(cell.layout.theirs)
         for part, tensor in ({} if owner is None else state_of(owner, weight)).items():
             parts = split(cell, tensor, ours) if tensor.dim() == weight.dim() and tensor.dim() else None
             for name in cell.ours:
-                kept.states.setdefault(name, {})[part] = tensor.clone() if parts is None else parts[name]
+                kept.states.setdefault(name, {})[part] = (tensor if parts is None else parts[name]).clone()
     return kept
 
 
-@torch.no_grad()
-def _put(model: nn.Module, adapter: Adapter, ledger: Ledger, values: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
-    """Put values into a module, and return the parameters that were replaced: name -> the old one."""
-    _deepen(model, adapter, ledger)
-    theirs, new, renewed = parameters_of(model), dict[int, nn.Parameter](), dict[str, nn.Parameter]()
-    for cell in cells(adapter, ledger):
-        weight = theirs[cell.theirs]
-        value = joined(cell, [values[name] for name in cell.ours], weight.dim()).to(weight.dtype)
-        if value.shape == weight.shape:
-            weight.copy_(value)
-            weight.grad = None
-        else:
-            # A loop that still holds its last loss holds a graph with the old sizes. A new parameter is not part of it.
-            new[id(weight)] = nn.Parameter(value, requires_grad=weight.requires_grad)
-            renewed[cell.theirs] = weight
-    for module in model.modules():
-        for name, old in list(module._parameters.items()):
-            if old is not None and id(old) in new:
-                setattr(module, name, new[id(old)])
-    _retell(model, adapter, ledger)
-    return renewed
-
-
-def _deepen(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
-    """Add blocks until there are as many as in the ledger. A new one begins as a copy of the first."""
-    blocks, depth = model.get_submodule(adapter.blocks), sizes_of(ledger).get("depth", 0)
-    assert isinstance(blocks, nn.Sequential | nn.ModuleList)
-    # The copies share the module's config, which changes with its sizes.
-    shared = {id(config): config for config in [getattr(model, "config", None)] if config is not None}
-    while len(blocks) < depth:
-        blocks.append(copy.deepcopy(blocks[0], dict(shared)))
-    for at, block in enumerate(blocks):
-        for path, attribute in adapter.index.items():
-            setattr(block.get_submodule(path), attribute, at)
-
-
-def _retell(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
-    """Set what modules keep of their sizes next to their tensors."""
-    sizes = sizes_of(ledger)
-    for module in model.modules():
-        match module:
-            case nn.Linear():
-                module.out_features, module.in_features = module.weight.shape
-            case nn.Embedding():
-                module.num_embeddings, module.embedding_dim = module.weight.shape
-            case nn.LayerNorm() | nn.RMSNorm():
-                module.normalized_shape = tuple(module.weight.shape)
-            case nn.Conv2d():
-                module.out_channels = module.weight.shape[0]
-    for _, norm in norms_of(model, adapter):
-        setattr(norm, adapter.eps or "", float(ledger.slots["norm.eps"] or 0.0))
-    for path, rules in adapter.attributes.items():
-        for block in range(sizes["depth"]) if "{depth}" in path else (0,):
-            module = model.get_submodule(path.replace("{depth}", str(block)))
-            for attribute, rule in rules.items():
-                if hasattr(module, attribute):
-                    setattr(module, attribute, rule(sizes))
-    for key, rule in adapter.config.items():
-        setattr(model.config, key, rule(sizes))
-    if adapter.config_eps is not None:
-        setattr(model.config, adapter.config_eps, ledger.slots["norm.eps"])
+def _copied(cell: Cell, weight: Tensor, ours: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    return {name: part.clone() for name, part in split(cell, weight.detach(), ours).items()}
 
 
 def _rebind(
@@ -246,11 +217,15 @@ def _rebind(
         members, own = owner.group["params"], owner.optimizer
         members[:] = [each for each in members if each is not old and each is not weight] + [weight]
         for each in (old, weight):
-            own.state.pop(each, None)
-            if isinstance(own, AgedAdamW):
-                own.release(each)
+            _forget(own, each)
         if all(states.get(name) for name in cell.ours):
             _load(owner, weight, _whole(cell, [states[name] for name in cell.ours], weight))
+
+
+def _forget(optimizer: TorchOptimizer, weight: nn.Parameter) -> None:
+    optimizer.state.pop(weight, None)
+    if isinstance(optimizer, AgedAdamW):
+        optimizer.release(weight)
 
 
 def _whole(cell: Cell, parts: Sequence[State], weight: nn.Parameter) -> State:

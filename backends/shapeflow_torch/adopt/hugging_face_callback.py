@@ -23,6 +23,7 @@ from shapeflow_torch.adopt.trainers import (
     require_model,
     require_same_plan,
     resize,
+    rest,
     unfit_trainer,
 )
 
@@ -77,6 +78,7 @@ class PlanCallback(TrainerCallback):
         if step is None:
             return
         self._begun, self._unlogged = time.monotonic() - self._begun, True
+        rest(self.trainer.model, self.session.plan, step, self.adapter)
         # Without it, the epoch of a run that was resumed counts from the resume on.
         state.epoch = state.global_step / self.session.plan.steps
         control.should_log |= step.measure or step.last

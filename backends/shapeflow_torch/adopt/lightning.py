@@ -27,6 +27,7 @@ from shapeflow_torch.adopt.trainers import (
     require_same_plan,
     require_version,
     resize,
+    rest,
     unfit_trainer,
 )
 
@@ -82,6 +83,7 @@ class PlanCallback(Callback):
         require_names(trainer, NAMES, "lightning")
         _require_settings(trainer, pl_module, self.plan)
         require_model(self._own(pl_module), self.plan, 0, self.adapter)
+        resize(self._own(pl_module), self.plan, 0, self.adapter, None)
         load = pl_module.on_load_checkpoint
         schedule = pl_module.lr_scheduler_step
 
@@ -139,6 +141,7 @@ class PlanCallback(Callback):
         if self._losses is not None and isinstance(outputs, dict) and "loss" in outputs:
             self._losses.append(outputs["loss"].detach())
         if trainer.global_step > step.index:
+            rest(self._own(pl_module), self.plan, step, self.adapter)
             # Lightning divides the loss of each micro-batch by their number.
             loss = sum(self._losses) if self._losses else None
             self.session.log(step, loss, seconds=time.monotonic() - self._begun, learning_rate=self._rates.rate)

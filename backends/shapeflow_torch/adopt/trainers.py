@@ -15,11 +15,12 @@ from shapeflow.foreign.adapters import Adapter
 from shapeflow.foreign.cells import cells
 from shapeflow.ir.edits import Swap, View
 from shapeflow.ir.ledger import Ledger
-from shapeflow.ir.plan import Plan, Transition
+from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.replay import ledger_at
 from shapeflow.ir.steps import Step
-from shapeflow_torch.adopt.cells import require_unviewed, verify
-from shapeflow_torch.adopt.grow import become, grow
+from shapeflow_torch.adopt.fitting import verify
+from shapeflow_torch.adopt.grow import become, grow, reads_only
+from shapeflow_torch.adopt.look import look
 from shapeflow_torch.adopt.states import owners_of, with_ages
 
 Rates = Literal["plan", "shape"]
@@ -74,22 +75,24 @@ def require_carried_out(plan: Plan, adapter: Adapter | None) -> None:
         if len(values) > 1:
             help_ = "use a loop of your own (`shapeflow.follow`), or `shapeflow run`"
             raise _unfit_plan(f"the plan changes `{slot}`, and the trainer keeps its own", help_)
-    require_unviewed(ledger_at(plan, 0, 0))
-    for switch in range(len(stages) - 1):
-        ledger = ledger_at(plan, 0, switch + 1)
-        require_unviewed(ledger)
-        if not grows(stages[switch + 1].transition):
+    for at, stage in enumerate(stages):
+        if not (grows(stage.transition) or views(stage)):
             continue
         if adapter is None:
-            message = f"switch {switch} of the plan changes the sizes of the model"
-            help_ = "give the adapter of the model, such as `HF_LLAMA`"
-            raise Refused(Diagnostic("unfit-model", message, place="adapter", help=help_))
-        cells(adapter, ledger)
+            what = "changes the sizes of the model" if grows(stage.transition) else "reads the model through a view"
+            help_ = "give the adapter of the model, such as `HF_LLAMA` or `TIMM_VIT`"
+            raise Refused(Diagnostic("unfit-model", f"stage {at + 1} of the plan {what}", place="adapter", help=help_))
+        cells(adapter, ledger_at(plan, 0, at))
 
 
 def grows(transition: Transition | None) -> bool:
-    """Whether a switch changes the module, and not only what is read."""
-    return transition is not None and any(not isinstance(edit, Swap | View) for edit in transition.edits)
+    """Whether a switch changes tensors of the module, and not only how they are read."""
+    return transition is not None and not reads_only(transition)
+
+
+def views(stage: Stage) -> bool:
+    """Whether steps of a stage read tensors through views."""
+    return any(isinstance(edit, View) for edit in stage.reading)
 
 
 def require_model(model: nn.Module, plan: Plan, done: int, adapter: Adapter | None) -> None:
@@ -101,13 +104,24 @@ def require_model(model: nn.Module, plan: Plan, done: int, adapter: Adapter | No
 
 
 def carry_out(model: nn.Module, optimizer: Optimizer, plan: Plan, step: Step, adapter: Adapter | None) -> None:
-    """Carry out the switch before a step, if there is one that changes the module."""
-    if step.switch is not None and adapter is not None and grows(step.transition):
+    """Carry out the switch before a step, if there is one that changes the module, and read it as the step does."""
+    if adapter is None:
+        return
+    viewed = views(plan.stages[step.stage])
+    if step.switch is not None and (viewed or grows(step.transition)):
         grow(model, optimizer, plan, step.switch, adapter)
+    if viewed:
+        look(model, plan, step, adapter)
+
+
+def rest(model: nn.Module, plan: Plan, step: Step, adapter: Adapter | None) -> None:
+    """Read the module as the stage of a step does, in whose shape a plan measures."""
+    if adapter is not None and views(plan.stages[step.stage]):
+        look(model, plan, step, adapter, blended=False)
 
 
 def resize(model: nn.Module, plan: Plan, done: int, adapter: Adapter | None, optimizer: Optimizer | None) -> None:
-    """Give a module of the first stage the sizes after `done` steps, before its checkpoint is loaded."""
+    """Give a module of the first stage the sizes and the views after `done` steps, before its checkpoint is loaded."""
     if adapter is not None:
         become(model, plan, done, adapter, optimizer)
 

@@ -1,0 +1,226 @@
+"""Views of a plan on timm's vision transformer: patch sizes and resolutions over tensors that stay as they are."""
+
+from __future__ import annotations
+
+import copy
+import io
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from plans import toy_image_plan
+from timm_nets import agree, timm_net, timm_of
+from torch import Tensor, nn
+from torch_tools import disturb, machine, parameters, relative
+
+import shapeflow
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.ir.plan import Plan
+from shapeflow.torch import HF_LLAMA, TIMM_VIT, become, grow, look
+
+LEGS = (
+    ({"patch": 4, "width": 32, "depth": 2}, 4),
+    ({"patch": 2, "width": 32, "depth": 2}, 4),
+    ({"patch": 2, "width": 48, "depth": 2}, 4),
+    ({"patch": 4, "width": 48, "depth": 3}, 4),
+)
+"""A view, growth under the view, and growth with another view."""
+POOLS = [("mean", 0), ("cls", 0), ("cls", 2)]
+
+
+def plan_of(pool: str = "mean", registers: int = 0, **choices: Any) -> Plan:
+    """Kernels of 4 px and a grid of 4 x 4 are stored, so that the first stage reads positions through a view."""
+    return toy_image_plan(LEGS, grid=4, model={"pool": pool, "registers": registers}, **choices)
+
+
+PLAN = plan_of()
+BLENDED = plan_of(preview=0.5)
+
+
+def images_of(seed: int = 0, side: int = 8, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(6, 1, side, side, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def taken(**choices: Any) -> tuple[Any, torch.optim.AdamW]:
+    """timm's module in the stored sizes of the plan, and its optimizer in the usual two groups."""
+    torch.manual_seed(1)
+    net = timm_net(img_size=16, **choices)
+    decayed = [p for name, p in net.named_parameters() if p.dim() > 1 and name not in net.no_weight_decay()]
+    rest = [p for p in net.parameters() if all(p is not other for other in decayed)]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
+    return net, torch.optim.AdamW(groups, 2e-3)
+
+
+def steps(net: Any, optimizer: torch.optim.AdamW, plan: Plan, first: int, last: int) -> list[float]:
+    """Follow a plan from one step to another as a loop does; return the losses."""
+    session, losses = shapeflow.follow(plan), []
+    session.load_state_dict({"plan": plan.digest, "done": first})
+    for step in session:
+        if step.index == last:
+            break
+        if step.switch is not None:
+            grow(net, optimizer, plan, step.switch, TIMM_VIT)
+        look(net, plan, step, TIMM_VIT)
+        assert net.patch_embed.patch_size == (step.patch, step.patch)
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(images_of(step.index)), torch.arange(6))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize(("pool", "registers"), POOLS)
+def test_a_vit_under_views_is_the_machines(pool: str, registers: int) -> None:
+    plan = plan_of(pool, registers)
+    made = disturb(machine(plan, torch.float64))
+    net = timm_of(made, pool, registers)
+    optimizer = torch.optim.AdamW(net.parameters(), 1e-3)
+    images = images_of(dtype=torch.float64)
+    look(net, plan, shapeflow.at(plan, 0), TIMM_VIT)
+    for at, stage in enumerate(plan.stages):
+        if stage.transition is not None:
+            made.apply(stage.transition, stage)
+            made.look(stage.reading)
+            grow(net, optimizer, plan, at - 1, TIMM_VIT)
+        assert agree(net, made)
+        for each in (net, made.body.net):
+            each.zero_grad()
+            each(images).square().mean().backward()
+        assert relative(net(images), made.body.net(images)) < 1e-13
+        for name, theirs in (("patch.weight", net.patch_embed.proj._parameters["weight"]),
+                             ("pos", net._parameters["pos_embed"])):  # fmt: skip
+            assert theirs.grad.shape == theirs.shape
+            assert relative(theirs.grad, parameters(made)[name].grad) < 1e-12
+        patch, grid = stage.shape.number("patch"), 8 // stage.shape.number("patch")
+        embed = net.patch_embed
+        assert (embed.patch_size, embed.grid_size, embed.img_size) == ((patch,) * 2, (grid,) * 2, (8, 8))
+        assert (embed.num_patches, embed.proj.kernel_size, embed.proj.stride) == (grid**2, (patch,) * 2, (patch,) * 2)
+        assert (net.pos_embed.shape[1], net.patch_embed.proj.weight.shape[-1]) == (grid**2, patch)
+
+
+def test_a_view_leaves_parameters_and_their_state_as_they_are() -> None:
+    net, optimizer = taken()
+    plain = [(name, tuple(p.shape)) for name, p in net.named_parameters()]
+    steps(net, optimizer, PLAN, 0, 4)
+    own = list(net.parameters())
+    before = copy.deepcopy((net.state_dict(), optimizer.state_dict()))
+    kept = [optimizer.state[p]["exp_avg_sq"] for p in own]
+    assert grow(net, optimizer, PLAN, 0, TIMM_VIT).renewed == ()
+    assert all(now is old for now, old in zip(net.parameters(), own, strict=True))
+    assert all(optimizer.state[p]["exp_avg_sq"] is old for p, old in zip(own, kept, strict=True))
+    assert [(name, tuple(p.shape)) for name, p in net.named_parameters()] == plain
+    assert torch.equal(net.state_dict()["pos_embed"], before[0]["pos_embed"])
+    assert optimizer.state_dict()["param_groups"] == before[1]["param_groups"]
+    for at, state in before[1]["state"].items():
+        assert all(torch.equal(value, optimizer.state_dict()["state"][at][part]) for part, value in state.items())
+    assert type(optimizer) is torch.optim.AdamW
+
+
+def test_blended_steps_alternate_between_readings() -> None:
+    net, optimizer = taken()
+    patches = {shapeflow.at(BLENDED, n).patch for n in range(4)}
+    assert patches == {2, 4}
+    losses = steps(net, optimizer, BLENDED, 0, BLENDED.steps)
+    assert losses[-1] < losses[0]
+    step = next(shapeflow.at(BLENDED, n) for n in range(8, 12) if shapeflow.at(BLENDED, n).patch == 4)
+    again, fresh = taken()
+    become(again, BLENDED, step.index + 1, TIMM_VIT, fresh)
+    look(again, BLENDED, step, TIMM_VIT)
+    assert again.patch_embed.patch_size == (4, 4)
+    look(again, BLENDED, step, TIMM_VIT, blended=False)
+    assert again.patch_embed.patch_size == (2, 2)
+    assert again(images_of()).shape == (6, 10)
+
+
+@pytest.mark.parametrize("plan", [PLAN, BLENDED], ids=["plan", "blended"])
+def test_a_resumed_run_makes_the_same_losses(plan: Plan) -> None:
+    net, optimizer = taken()
+    whole, kept = [], {}
+    for at in range(plan.steps):
+        kept[at] = copy.deepcopy((net.state_dict(), optimizer.state_dict()))
+        whole += steps(net, optimizer, plan, at, at + 1)
+    for done in (2, 4, 6, 8, 10, 12, 15):
+        again, fresh = taken()
+        become(again, plan, done, TIMM_VIT, fresh)
+        again.load_state_dict(kept[done][0])
+        fresh.load_state_dict(kept[done][1])
+        assert steps(again, fresh, plan, done, plan.steps) == whole[done:]
+
+
+def test_an_averaged_module_is_read_too() -> None:
+    net, optimizer = taken()
+    look(net, PLAN, shapeflow.at(PLAN, 0), TIMM_VIT)
+    average = copy.deepcopy(net)
+    steps(net, optimizer, PLAN, 0, 4)
+    grow(net, optimizer, PLAN, 0, TIMM_VIT, average=average)
+    assert average.patch_embed.grid_size == (4, 4)
+    # A switch of the patch size restarts the average.
+    assert torch.equal(average(images_of()), net(images_of()))
+    steps(net, optimizer, PLAN, 5, 8)
+    before = average(images_of())
+    grow(net, optimizer, PLAN, 1, TIMM_VIT, average=average)
+    assert relative(average(images_of()), before) < 1e-5
+    assert average.embed_dim == 48
+
+
+def test_copies_and_pickles_are_read_alike() -> None:
+    net, optimizer = taken()
+    steps(net, optimizer, PLAN, 0, 6)
+    wanted = net(images_of())
+    for other in (copy.deepcopy(net), net.to(torch.float64)):
+        assert relative(other(images_of().to(other.pos_embed)), wanted.to(other.pos_embed)) < 1e-5
+    conv = net.patch_embed.proj.to(torch.float32)
+    file = io.BytesIO()
+    torch.save(conv, file)
+    file.seek(0)
+    again = torch.load(file, weights_only=False)
+    assert isinstance(again, nn.Conv2d)
+    assert torch.equal(again(images_of()), conv(images_of()))
+    assert list(dict(again.named_parameters())) == ["weight", "bias"]
+
+
+def test_what_is_read_is_a_plain_model_of_its_patch_size() -> None:
+    net, optimizer = taken()
+    steps(net, optimizer, PLAN, 0, 6)
+    baked = {name: operator.attrgetter(name)(net).detach() for name in net.state_dict()}
+    assert baked["pos_embed"].shape == (1, 16, 32)
+    plain = timm_net(patch_size=2)
+    plain.load_state_dict(baked, strict=True)
+    assert torch.equal(plain(images_of()), net(images_of()))
+
+
+def refusal(call: Callable[[], object]) -> Diagnostic:
+    with pytest.raises(Refused) as caught:
+        call()
+    return caught.value.diagnostics[0]
+
+
+def test_modules_that_are_refused() -> None:
+    first = shapeflow.at(PLAN, 0)
+    net, _ = taken()
+    torch.nn.utils.parametrizations.weight_norm(net.patch_embed.proj)
+    found = refusal(lambda: look(net, PLAN, first, TIMM_VIT))
+    assert (found.code, "parametrization" in "".join(found.notes)) == ("unfit-model", True)
+    net, _ = taken(num_heads=8)
+    found = refusal(lambda: look(net, PLAN, first, TIMM_VIT))
+    assert (found.code, "blocks.0.attn.num_heads` of the module is 8" in found.message) == ("unfit-model", True)
+    torch.manual_seed(1)
+    found = refusal(lambda: look(timm_net(), PLAN, first, TIMM_VIT))
+    assert (found.code, "`patch` of 4, `grid` of 4" in str(found.help)) == ("unfit-model", True)
+    net, _ = taken()
+    compiled: Any = torch.compile(net)
+    assert refusal(lambda: look(compiled, PLAN, first, TIMM_VIT)).code == "wrapped-module"
+    assert refusal(lambda: look(net, PLAN, first, HF_LLAMA)).code == "unfit-model"
+
+
+def test_a_loop_that_does_not_look_is_refused() -> None:
+    net, optimizer = taken()
+    before = copy.deepcopy(net.state_dict())
+    found = refusal(lambda: grow(net, optimizer, PLAN, 0, TIMM_VIT))
+    assert (found.code, "`grid` of `pos` at 2" in found.message) == ("unfit-model", True)
+    assert "look(" in str(found.help)
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+    assert net.patch_embed.img_size == (16, 16)
