@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import attrs
 
@@ -29,18 +29,19 @@ class Cell:
         return plain == whole and math.prod(have) == math.prod(whole)
 
 
-def cells(adapter: Adapter, ledger: Ledger) -> list[Cell]:
-    """Return the cells of a module in the sizes of a ledger. Raises Refused `unfit-model` if the adapter does not say
-    where a tensor of the plan stands."""
+def cells(adapter: Adapter, ledger: Ledger, only: Collection[str] | None = None) -> list[Cell]:
+    """Return the cells of a module in the sizes of a ledger. `only`: the parameters of the plan that are asked for;
+    None: all. Raises Refused `unfit-model` if the adapter does not say where one of them stands."""
+    wanted = set(ledger.table) if only is None else set(only)
     found, covered = [], set[str]()
     for layout in adapter.layouts:
-        if not all(name in ledger.table for name in layout.ours):
+        if wanted.isdisjoint(layout.ours) or not all(name in ledger.table for name in layout.ours):
             continue
         members = [ledger.members(name) for name in layout.ours]
         for at, ours in enumerate(zip(*members, strict=True)):
             found.append(Cell(layout, layout.theirs.replace("{depth}", str(at)), ours))
         covered.update(layout.ours)
-    if missing := sorted(set(ledger.table) - covered):
+    if missing := sorted(wanted - covered):
         message = f"the adapter `{adapter.name}` does not say where `{missing[0]}` of the plan stands"
         raise Refused(unfit(message, "use the adapter of the plan's model, or add a `Layout` to it"))
     return found

@@ -79,7 +79,7 @@ def _check_eps(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
 
 
 def _check_attributes(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
-    sizes = sizes_under(ledger, current(model, adapter, ledger))
+    sizes = sizes_under(ledger, current(model))
     for (path, module), name, wanted in attributes(model, adapter, ledger, sizes):
         if (value := getattr(module, name)) != wanted:
             place = f"{path}.{name}" if path else name

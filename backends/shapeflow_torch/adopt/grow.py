@@ -72,7 +72,7 @@ def grow(
     for each in modules:
         verify(each, adapter, ledger)
         forget(each)
-    require_reading(model, adapter, plan, switch)
+    require_reading(model, plan, switch)
     families = _families(model, adapter, ledger, owners_of(owned))
     after = rehearsed(ledger, transition.edits)
     cells(adapter, after)

@@ -66,12 +66,12 @@ def forget(model: nn.Module) -> None:
     vars(model).pop(_LOOKED, None)
 
 
-def require_reading(model: nn.Module, adapter: Adapter, plan: Plan, stage: int) -> None:
+def require_reading(model: nn.Module, plan: Plan, stage: int) -> None:
     """Raise Refused `unfit-model` unless a module is read as a step of a stage: else its loop did not call `look`."""
     ledger = ledger_at(plan, 0, stage)
     own = plan.stages[stage]
     allowed = [rules_of(_read_by(ledger, edits)) for edits in (own.reading, *(blend.edits for blend in own.blends))]
-    if (found := current(model, adapter, ledger)) not in allowed:
+    if (found := current(model)) not in allowed:
         message = f"the module reads {_told(found)}, and stage {stage + 1} of the plan {_told(allowed[0])}"
         raise Refused(unfit(message, "call `look(model, plan, step, adapter)` before each step"))
 

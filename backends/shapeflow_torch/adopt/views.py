@@ -78,13 +78,11 @@ def rules_of(ledger: Ledger) -> Rules:
     return {name: own for name in ledger.table if (own := resized(ledger, name))}
 
 
-def current(model: nn.Module, adapter: Adapter, ledger: Ledger) -> Rules:
-    """Return the views through which a module of the ledger's sizes is read now."""
+def current(model: nn.Module) -> Rules:
+    """Return the views through which a module is read now."""
     found = dict[str, Mapping[str, Resize]]()
-    for cell in cells(adapter, ledger):
-        owner, name = owner_of(model, cell)
-        seen = vars(owner).get(_SEEN, {}).get(name)
-        found.update({} if seen is None else seen.rules)
+    for seen in _seen_in(model):
+        found.update(seen.rules)
     return found
 
 
@@ -96,12 +94,13 @@ def sizes_under(ledger: Ledger, rules: Rules) -> dict[str, int]:
 def enter(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
     """Read the tensors of a module of the ledger's sizes through the ledger's views from now on, and set what its
     modules keep of their sizes."""
-    for cell in cells(adapter, ledger):
-        owner, name = owner_of(model, cell)
-        if any(resized(ledger, each) for each in cell.layout.ours) or name in vars(owner).get(_SEEN, {}):
-            stored = owner._parameters[name]
-            assert stored is not None
-            _see(owner, name, Seen(cell, ledger, stored))
+    before = [name for seen in _seen_in(model) for name in seen.cell.layout.ours]
+    for cell in cells(adapter, ledger, {*rules_of(ledger), *before}):
+        path, _, name = cell.theirs.rpartition(".")
+        owner = model.get_submodule(path)
+        stored = owner._parameters[name]
+        assert stored is not None
+        _see(owner, name, Seen(cell, ledger, stored))
     for (_, module), attribute, value in attributes(model, adapter, ledger, sizes_under(ledger, rules_of(ledger))):
         setattr(module, attribute, value)
 
@@ -119,10 +118,8 @@ def attributes(
     return found
 
 
-def owner_of(model: nn.Module, cell: Cell) -> tuple[nn.Module, str]:
-    """Return the module that holds a tensor, and the tensor's name in it."""
-    path, _, name = cell.theirs.rpartition(".")
-    return model.get_submodule(path), name
+def _seen_in(model: nn.Module) -> list[Seen]:
+    return [seen for module in model.modules() for seen in vars(module).get(_SEEN, {}).values()]
 
 
 def _see(owner: nn.Module, name: str, seen: Seen) -> None:
