@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from plans import toy_image_plan
@@ -18,6 +19,7 @@ from torch_tools import disturb, machine, parameters, relative
 import shapeflow
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan_json import sealed
 from shapeflow.torch import HF_LLAMA, TIMM_VIT, become, grow, look
 
 LEGS = (
@@ -117,6 +119,35 @@ def test_a_view_leaves_parameters_and_their_state_as_they_are() -> None:
     for at, state in before[1]["state"].items():
         assert all(torch.equal(value, optimizer.state_dict()["state"][at][part]) for part, value in state.items())
     assert type(optimizer) is torch.optim.AdamW
+
+
+def test_any_optimizer_follows_a_view() -> None:
+    """Also one with a group for each block, which a growth refuses."""
+    net, _ = taken()
+    blocks = [{"params": list(block.parameters())} for block in net.blocks]
+    optimizer = torch.optim.Adagrad([*blocks, {"params": [net.pos_embed]}], 1e-2)
+    look(net, PLAN, shapeflow.at(PLAN, 0), TIMM_VIT)
+    for switch in (None, 0):
+        if switch is not None:
+            grow(net, optimizer, PLAN, switch, TIMM_VIT)
+        net(images_of()).square().mean().backward()
+        optimizer.step()
+    assert all(state["step"] == 2 for state in optimizer.state.values())
+
+
+def test_moments_are_reset_at_a_view_where_the_plan_says_so() -> None:
+    transition = PLAN.stages[1].transition
+    assert transition is not None
+    first, second, *rest = PLAN.stages
+    second = attrs.evolve(second, transition=attrs.evolve(transition, moments="reset"))
+    plan = sealed(attrs.evolve(PLAN, stages=(first, second, *rest)))
+    net, optimizer = taken()
+    steps(net, optimizer, plan, 0, 2)
+    adagrad = torch.optim.Adagrad(net.parameters(), 1e-2)
+    assert refusal(lambda: grow(net, adagrad, plan, 0, TIMM_VIT)).code == "unfit-optimizer"
+    grow(net, optimizer, plan, 0, TIMM_VIT)
+    assert not any(optimizer.state.values())
+    assert len(steps(net, optimizer, plan, 5, 7)) == 2
 
 
 def test_blended_steps_alternate_between_readings() -> None:

@@ -73,12 +73,12 @@ def grow(
         verify(each, adapter, ledger)
         forget(each)
     require_reading(model, plan, switch)
-    families = _families(model, adapter, ledger, owners_of(owned))
     after = rehearsed(ledger, transition.edits)
     cells(adapter, after)
     if reads_only(transition):
-        _reread(model, adapter, after, transition, families, average)
+        _reread(model, adapter, after, transition, owned, average)
         return Grown(after, ())
+    families = _families(model, adapter, ledger, owners_of(owned))
     kept = _taken(model, adapter, ledger, families, average)
     _warn_of_eps(adapter, ledger, after, transition)
     rules: dict[str, Mapping[str, Growth]] = {}
@@ -109,17 +109,21 @@ def _reread(
     adapter: Adapter,
     after: Ledger,
     transition: Transition,
-    families: Mapping[str, Owner],
+    owned: Iterable[TorchOptimizer],
     average: nn.Module | None,
 ) -> None:
-    """Carry out a switch that changes no tensor: parameters and their state stay what they are."""
-    theirs, averaged = parameters_of(model), {} if average is None else parameters_of(average)
-    for cell in cells(adapter, after):
-        weight, owner = theirs[cell.theirs], families.get(cell.layout.theirs)
-        if owner is not None and transition.moments == "reset":
-            _forget(owner.optimizer, weight)
+    """Carry out a switch that changes no tensor: parameters and their state stay what they are, in any optimizer.
+
+    Raises Refused `unfit-optimizer`, before anything is changed, for an unknown optimizer whose state is reset."""
+    forgetful = list(owned) if transition.moments == "reset" else []
+    for own in forgetful:
+        rules_of(own)
+    averaged = {} if average is None else parameters_of(average)
+    for name, weight in parameters_of(model).items():
+        for own in forgetful:
+            _forget(own, weight)
         if average is not None and transition.average == "restart":
-            averaged[cell.theirs].copy_(weight)
+            averaged[name].copy_(weight)
     for module in [model] if average is None else [model, average]:
         enter(module, adapter, after)
 
