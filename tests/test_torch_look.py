@@ -14,12 +14,14 @@ import torch
 from plans import toy_image_plan
 from timm_nets import agree, timm_net, timm_of
 from torch import Tensor, nn
-from torch_tools import disturb, machine, parameters, relative
+from torch_tools import disturb, losses, machine, parameters, relative
 
 import shapeflow
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import sealed
+from shapeflow.optimizers.adamw import Adamw
+from shapeflow.running.execute import execute
 from shapeflow.torch import HF_LLAMA, TIMM_VIT, become, grow, look
 
 LEGS = (
@@ -57,7 +59,7 @@ def taken(**choices: Any) -> tuple[Any, torch.optim.AdamW]:
 
 def steps(net: Any, optimizer: torch.optim.AdamW, plan: Plan, first: int, last: int) -> list[float]:
     """Follow a plan from one step to another as a loop does; return the losses."""
-    session, losses = shapeflow.follow(plan), []
+    session, made = shapeflow.follow(plan), []
     session.load_state_dict({"plan": plan.digest, "done": first})
     for step in session:
         if step.index == last:
@@ -70,8 +72,8 @@ def steps(net: Any, optimizer: torch.optim.AdamW, plan: Plan, first: int, last: 
         loss = nn.functional.cross_entropy(net(images_of(step.index)), torch.arange(6))
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
-    return losses
+        made.append(loss.item())
+    return made
 
 
 @pytest.mark.parametrize(("pool", "registers"), POOLS)
@@ -101,6 +103,32 @@ def test_a_vit_under_views_is_the_machines(pool: str, registers: int) -> None:
         assert (embed.patch_size, embed.grid_size, embed.img_size) == ((patch,) * 2, (grid,) * 2, (8, 8))
         assert (embed.num_patches, embed.proj.kernel_size, embed.proj.stride) == (grid**2, (patch,) * 2, (patch,) * 2)
         assert (net.pos_embed.shape[1], net.patch_embed.proj.weight.shape[-1]) == (grid**2, patch)
+
+
+def test_a_loop_makes_the_losses_of_the_machine() -> None:
+    """Through blends, a view, and growth under it, where new entries have ages of their own."""
+    plan = plan_of(preview=0.5, optimizer=Adamw(lr=2e-3, warmup=4, beta2=0.999, weight_decay=0.01))
+    made = machine(plan)
+    net = timm_of(made)
+    expected = losses(list(execute(plan, made)))
+    matrices, rest = ([p for p in net.parameters() if (p.dim() > 1) is many] for many in (True, False))
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
+    optimizer, found = torch.optim.AdamW(groups, 2e-3, (0.9, 0.999)), []
+    for step in shapeflow.follow(plan):
+        if step.switch is not None:
+            grow(net, optimizer, plan, step.switch, TIMM_VIT)
+        look(net, plan, step, TIMM_VIT)
+        images, labels = made.data.batch(plan.seed, step.index, step.before, step.samples, None, slice(step.samples))
+        for group in optimizer.param_groups:
+            group["lr"] = step.lr
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(images), labels)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        found.append(loss.item())
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert type(optimizer) is not torch.optim.AdamW
 
 
 def test_a_view_leaves_parameters_and_their_state_as_they_are() -> None:
@@ -154,8 +182,8 @@ def test_blended_steps_alternate_between_readings() -> None:
     net, optimizer = taken()
     patches = {shapeflow.at(BLENDED, n).patch for n in range(4)}
     assert patches == {2, 4}
-    losses = steps(net, optimizer, BLENDED, 0, BLENDED.steps)
-    assert losses[-1] < losses[0]
+    made = steps(net, optimizer, BLENDED, 0, BLENDED.steps)
+    assert made[-1] < made[0]
     step = next(shapeflow.at(BLENDED, n) for n in range(8, 12) if shapeflow.at(BLENDED, n).patch == 4)
     again, fresh = taken()
     become(again, BLENDED, step.index + 1, TIMM_VIT, fresh)
