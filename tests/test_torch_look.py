@@ -12,7 +12,7 @@ import attrs
 import pytest
 import torch
 from plans import toy_image_plan
-from timm_nets import agree, timm_net, timm_of
+from timm_nets import agree, taken, timm_net, timm_of
 from torch import Tensor, nn
 from torch_tools import disturb, losses, machine, parameters, relative
 
@@ -45,16 +45,6 @@ BLENDED = plan_of(preview=0.5)
 
 def images_of(seed: int = 0, side: int = 8, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(6, 1, side, side, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def taken(**choices: Any) -> tuple[Any, torch.optim.AdamW]:
-    """timm's module in the stored sizes of the plan, and its optimizer in the usual two groups."""
-    torch.manual_seed(1)
-    net = timm_net(img_size=16, **choices)
-    decayed = [p for name, p in net.named_parameters() if p.dim() > 1 and name not in net.no_weight_decay()]
-    rest = [p for p in net.parameters() if all(p is not other for other in decayed)]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
-    return net, torch.optim.AdamW(groups, 2e-3)
 
 
 def steps(net: Any, optimizer: torch.optim.AdamW, plan: Plan, first: int, last: int) -> list[float]:

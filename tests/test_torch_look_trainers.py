@@ -11,7 +11,7 @@ import peers
 import pytest
 import torch
 from plans import toy_image_plan
-from timm_nets import timm_net
+from timm_nets import optimizer_of, taken
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -54,15 +54,9 @@ class Images(Dataset[dict[str, Tensor]]):
         return {"images": self.images[at], "labels": self.labels[at]}
 
 
-def made() -> tuple[Any, torch.optim.AdamW]:
-    torch.manual_seed(1)
-    net = timm_net(img_size=16)
-    return net, torch.optim.AdamW(net.parameters(), 2e-3)
-
-
 @functools.cache
 def plain_loop() -> tuple[float, ...]:
-    net, optimizer = made()
+    net, optimizer = taken()
     losses = []
     batches = DataLoader(Images(), batch_sampler=PlanSampler(PLAN, 96))
     for step, batch in zip(shapeflow.follow(PLAN), batches, strict=True):
@@ -82,7 +76,7 @@ def plain_loop() -> tuple[float, ...]:
 class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
     def __init__(self) -> None:
         super().__init__()
-        self.net, _ = made()
+        self.net, _ = taken()
         self.losses: list[float] = []
         self.validated: list[tuple[int, int]] = []
         """Step and patch size of each validation."""
@@ -97,7 +91,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
         self.validated.append((self.global_step, self.net.patch_embed.patch_size[0]))
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.AdamW(self.net.parameters(), 2e-3)
+        return optimizer_of(self.net)
 
     def train_dataloader(self) -> Any:
         return DataLoader(Images(), batch_sampler=PlanSampler(PLAN, 96, done=lambda: self.trainer.global_step))
@@ -169,7 +163,7 @@ class Trainer(transformers.Trainer):  # type: ignore[misc, name-defined]
 
 def test_a_trainer_of_transformers_makes_the_steps_of_a_plain_loop(tmp_path: Path) -> None:
     def trainer(folder: Path) -> Any:
-        net, optimizer = made()
+        net, optimizer = taken()
         args = transformers.TrainingArguments(
             folder, use_cpu=True, report_to=[], disable_tqdm=True, remove_unused_columns=False, save_steps=6,
             save_strategy="steps", max_grad_norm=0.0, label_names=["labels"], per_device_eval_batch_size=96,

@@ -26,6 +26,21 @@ def timm_net(pool: str = "mean", registers: int = 0, norm_eps: float = 1e-6, **c
     return kind(**{**chosen, **choices})
 
 
+def taken(**choices: Any) -> tuple[Any, torch.optim.AdamW]:
+    """timm's module with a grid of 4 x 4 positions, and its optimizer."""
+    torch.manual_seed(1)
+    net = timm_net(img_size=16, **choices)
+    return net, optimizer_of(net)
+
+
+def optimizer_of(net: Any) -> torch.optim.AdamW:
+    """AdamW in timm's usual two groups."""
+    decayed = [p for name, p in net.named_parameters() if p.dim() > 1 and name not in net.no_weight_decay()]
+    rest = [p for p in net.parameters() if all(p is not other for other in decayed)]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, 2e-3)
+
+
 def timm_of(made: TorchMachine, pool: str = "mean", registers: int = 0, **choices: Any) -> Any:
     """timm's module of the machine's stored sizes and weights."""
     sizes = sizes_of(made.ledger)

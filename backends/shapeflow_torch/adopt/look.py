@@ -72,7 +72,7 @@ def require_reading(model: nn.Module, plan: Plan, stage: int) -> None:
     own = plan.stages[stage]
     allowed = [rules_of(_read_by(ledger, edits)) for edits in (own.reading, *(blend.edits for blend in own.blends))]
     if (found := current(model)) not in allowed:
-        message = f"the module reads {_told(found)}, and stage {stage + 1} of the plan {_told(allowed[0])}"
+        message = f"the module reads {_told(found)}, and stage {stage + 1} of the plan reads {_told(allowed[0])}"
         raise Refused(unfit(message, "call `look(model, plan, step, adapter)` before each step"))
 
 
