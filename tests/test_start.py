@@ -72,6 +72,22 @@ def test_a_plan_holds_the_digest_and_is_read_again(first: Weights, tmp_path: Pat
     assert "start" in [each.what for each in emit(plan, "megatron", partly=True).left_out]
 
 
+@pytest.mark.parametrize(("context", "noted"), [(16, True), (32, False), (64, False)])
+def test_a_context_longer_than_that_of_the_weights_is_noted(context: int, noted: bool, tmp_path: Path) -> None:
+    """Positions that the weights have not seen do not work as those that they have."""
+    one = text_weights()
+    write_zeros(
+        tmp_path / "first.safetensors",
+        attrs.evolve(one, shape=Shape.of(context=context), settings={**one.settings, "context": None}),
+    )
+    plan = compiled(
+        tmp_path, TEXT.replace("[16, 64] tokens", "[32, 64] tokens").replace("16 tokens", "32 tokens") + START
+    )
+    said = [note for note in plan.notes if "positions beyond" in note]
+    assert bool(said) == noted
+    assert not noted or "up to 16 tokens, and the plan begins at 32" in said[0]
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

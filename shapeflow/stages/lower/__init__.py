@@ -94,7 +94,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         charge=_charge(program),
         evaluation=evaluation_share(program, stages, evaluate),
         notes=(
-            *start_notes(program),
+            *start_notes(program, stages[0]),
             *noted,
             *way.notes,
             *cautions(program, known, stages, evaluate),

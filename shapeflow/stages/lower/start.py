@@ -50,13 +50,20 @@ def start(program: Program, stage: Stage, report: Report) -> Start | None:
     return Start(program.start_path, program.first.sha256, program.first.shape)
 
 
-def start_notes(program: Program) -> Iterator[str]:
-    """Yield what a plan that starts from weights says of them."""
+def start_notes(program: Program, stage: Stage) -> Iterator[str]:
+    """Yield what a plan whose first stage is `stage` says of the weights that it starts from."""
     first = program.first
     if first is None:
         return
     kind = "averaged weights" if first.averaged else "weights"
     yield f"it starts from the {kind} of `{program.start_path}`, with new optimizer state"
+    theirs = first.shape.get("context") or first.settings.get("context")
+    ours = None if program.trained is None else program.trained.whole(stage.shape).get("context")
+    if isinstance(theirs, int) and isinstance(ours, int) and ours > theirs:
+        yield (
+            f"the weights were made for contexts up to {theirs:,} tokens, and the plan begins at {ours:,}: positions"
+            " beyond are new to them"
+        )
     if program.start is not None and (program.law_source is not None or program.stated):
         yield f"each law is entered at error {program.start:.4g}, where these weights begin; intervals are not known"
 
