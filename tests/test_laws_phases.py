@@ -84,6 +84,8 @@ def test_a_table_is_the_curve(alpha: float, beta: float, width: int) -> None:
     law = TabulatedLaw(curve.floor, compute, above, ABOUT)
     for place in np.geomspace(compute[0], compute[-1], 50)[1:-1].tolist():
         assert law.error(place) == pytest.approx(curve.error(place), rel=1e-3)
+    wide = np.linspace(math.log(compute[0]) - 5, math.log(compute[-1]) + 5, 200)
+    np.testing.assert_allclose(law.errors(wide), [law.error(math.exp(place)) for place in wide], rtol=1e-11)
     assert above[-1] > SETTLED * curve.floor
 
 
@@ -135,6 +137,20 @@ def test_too_few_random_matrices_for_an_interval(tmp_path: Path) -> None:
     (error,) = refused(tmp_path, TEXT.replace("0.7", "0.7, matrices: 2"))
     assert error.code == "out-of-range"
     assert "do not show a 90% interval" in error.message
+
+
+def test_work_that_is_out_of_proportion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of 3 widths with 4 times as many features: the advice is the most matrices within the bound."""
+    each = 4 * (64**3 + 128**3 + 256**3)
+    monkeypatch.setenv("SHAPEFLOW_MOST_PRODUCTS", str(12 * each))
+    (error,) = refused(tmp_path, TEXT.replace("0.7", "0.7, matrices: 13"))
+    assert error.code == "out-of-range"
+    assert f"take {13 * each:,} products" in error.message
+    assert error.help == "write `matrices: 12`, or set `SHAPEFLOW_MOST_PRODUCTS`"
+    assert compiled(tmp_path, TEXT.replace("0.7", "0.7, matrices: 12")).answer is not None
+    monkeypatch.setenv("SHAPEFLOW_MOST_PRODUCTS", str(each - 1))
+    (error,) = refused(tmp_path, TEXT.replace("0.7", "0.7, seed: 1"))
+    assert error.help == "leave `seed` out, or set `SHAPEFLOW_MOST_PRODUCTS`"
 
 
 def test_a_step_size_that_one_random_matrix_does_not_stand(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Trial:
 
 @attrs.frozen
 class Pair:
-    """The measured credit of a switch between two values of an axis."""
+    """The measured credit of a switch between two values of an axis. Raises ValueError for a credit without a trial."""
 
     axis: str
     before: Value
@@ -78,6 +78,10 @@ class Pair:
     spent: float
     """FLOPs of all runs of the measurement."""
     trials: tuple[Trial, ...]
+
+    def __attrs_post_init__(self) -> None:
+        if self.eta is not None and not self.trials:
+            raise ValueError(f"the credit of {self.axis} {self.before} -> {self.after} has no trial")
 
     @property
     def seeds(self) -> tuple[int, ...]:

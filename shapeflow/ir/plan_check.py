@@ -221,6 +221,8 @@ def _arrival(transition: Transition) -> Iterator[str]:
         yield f"the learning rate rises over {transition.rewarm} steps after its switch"
     if transition.seconds is not None and not (math.isfinite(transition.seconds) and transition.seconds >= 0):
         yield f"its switch takes {transition.seconds:g} s"
+    if unmeasured := next((one.axis for one in transition.credits if not one.seeds), None):
+        yield f"the credit of its switch along {unmeasured} was measured with no seed"
 
 
 def _objectives(plan: Plan, stage: Stage) -> Iterator[str]:

@@ -6,10 +6,14 @@ import bisect
 import itertools
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
 from shapeflow.ir.law import FLOOR, OFFSET, Law, Pair, Provenance
+
+if TYPE_CHECKING:
+    from shapeflow.ir.edits import Floats
 
 
 @attrs.frozen
@@ -76,6 +80,35 @@ class TabulatedLaw:
         if compute <= 0:
             return math.inf
         return self.floor + _exp(-self._depth_at(math.log(compute)))
+
+    def errors(self, log_compute: Floats) -> Floats:
+        """(n,): `error` at n values of log compute at once."""
+        import numpy as np
+
+        place, depth, steepness = (np.array(each) for each in (self._place, self._depth, self._steepness))
+        index = np.searchsorted(place, log_compute, side="right") - 1
+        end = np.where(index < 0, 0, -1)
+        outside = depth[end] + (log_compute - place[end]) / steepness[end]
+        at = np.clip(index, 0, len(place) - 2)
+        wide, begin, rise = depth[at + 1] - depth[at], place[at], place[at + 1] - place[at]
+        first, last = steepness[at] * wide, steepness[at + 1] * wide
+        bent, turned = 3 * rise - 2 * first - last, first + last - 2 * rise
+        wanted = np.clip(log_compute, begin, begin + rise)
+        low, high, t = np.zeros_like(wanted), np.ones_like(wanted), (wanted - begin) / rise
+        # As in `_depth_at`, for all values in step.
+        for _ in range(60):
+            value = begin + t * (first + t * (bent + t * turned))
+            steep = np.maximum(first + t * (2 * bent + 3 * t * turned), 1e-300)
+            low, high = np.where(value < wanted, t, low), np.where(value < wanted, high, t)
+            moved = t + (wanted - value) / steep
+            moved = np.where((low < moved) & (moved < high), moved, 0.5 * (low + high))
+            done = np.abs(moved - t) <= 1e-15
+            t = np.where(done, t, moved)
+            if done.all():
+                break
+        inside = (index >= 0) & (index < len(place) - 1)
+        with np.errstate(over="ignore"):
+            return np.asarray(self.floor + np.exp(-np.where(inside, depth[at] + t * wide, outside)))
 
     def compute(self, error: float) -> float:
         """The FLOPs at which the law reaches an error; infinite at and below the floor."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
+from shapeflow.base.bounds import bound
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
@@ -23,6 +24,8 @@ FIRST_SEED = 1 << 32
 """The first seed of the random matrices that are drawn for an interval."""
 FEWEST = 10
 """Fewest random matrices that show a 90% interval."""
+MOST = "SHAPEFLOW_MOST_PRODUCTS"
+"""The bound on the products of all matrices: features x width squared for each."""
 CITATION = "Paquette et al. 2024, arXiv 2405.15074"
 BY_MODEL = ("alpha", "beta", "ratio", "features", "step", "step_times_trace", "batch")
 """Settings that a file with a model states elsewhere."""
@@ -99,10 +102,11 @@ class Phases(LawSourceHooks):
         """Return the law of each candidate, from the first step on. Empty after an error.
 
         Errors: foreign-metric, law-of-other-model, missing-setting, idle-setting, width-alone, width-above-features,
-        unstable-step, step-too-small.
+        out-of-range, unstable-step, step-too-small.
         """
         try:
             found = self._asked(request)
+            self._check_work(found.values())
             # The shape that allows the smallest step size comes first, so that its bound is the one reported.
             order = sorted(found, key=lambda shape: found[shape][0].margin(found[shape][1]))
             curves = {shape: found[shape][0].curve(found[shape][1]) for shape in order}
@@ -124,6 +128,22 @@ class Phases(LawSourceHooks):
             error.notes = (f"so it is for one of the {self.matrices} random matrices, not for their average",)
             _report(error, request, report)
         return drawn
+
+    def _check_work(self, asked: Iterable[tuple[Theory, int]]) -> None:
+        """Raise EditError `out-of-range` if the spectra of all random matrices take too long."""
+        each = sum(theory.model(width).features * width**2 for theory, width in asked)
+        drawn, most = self.matrices or int(self.seed is not None), bound(MOST)
+        if drawn * each <= most:
+            return
+        fewer, setting = most // each, "matrices" if self.matrices else "seed"
+        help_ = f"write `matrices: {fewer}`" if self.matrices and fewer >= FEWEST else f"leave `{setting}` out"
+        raise EditError(
+            "out-of-range",
+            f"the spectra of {drawn} random matrices for each width take {drawn * each:,} products",
+            why=f"at most {most:,} products",
+            help=f"{help_}, or set `{MOST}`",
+            setting=setting,
+        )
 
     def _asked(self, request: LawRequest) -> dict[Shape, tuple[Theory, int]]:
         """The theory and the width of each candidate. Raises EditError."""

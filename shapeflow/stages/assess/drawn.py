@@ -15,7 +15,7 @@ from shapeflow.ir.edits import Floats
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan, Uncertainty
 from shapeflow.ir.program import Program
-from shapeflow.ir.tabulated import AnyLaw
+from shapeflow.ir.tabulated import AnyLaw, TabulatedLaw
 from shapeflow.laws.fitting.posterior import AHEAD, DRAWS, Draws, Posterior, posterior
 from shapeflow.stages.assess.answer import SURE, Found, Question, ask, credit_needed, short
 from shapeflow.stages.assess.doubts import DIFFER
@@ -158,9 +158,16 @@ def _sampled(laws: Sequence[AnyLaw], plan: Plan) -> Draws:
     budget = math.log(plan.totals.compute or 1.0)
     low = max(budget - math.log(WIDEST), *(math.log(law.begins * (1 + 1e-9) + 1e-300) for law in laws))
     grid = np.linspace(low, budget + math.log(WIDEST), 400)
-    errors = np.log([[max(law.error(value), 1e-300) for value in np.exp(grid).tolist()] for law in laws])
+    errors = np.log(np.maximum([_errors(law, grid) for law in laws], 1e-300))
     rows = np.minimum.accumulate(errors, axis=1)[np.arange(DRAWS) % len(laws)]
     return Draws(grid, rows, np.zeros_like(rows), 1, float(grid[0]), float(grid[-1]))
+
+
+def _errors(law: AnyLaw, log_compute: Floats) -> Floats:
+    """(n,): the errors of a law at n values of log compute."""
+    if isinstance(law, TabulatedLaw):
+        return law.errors(log_compute)
+    return np.array([law.error(value) for value in np.exp(log_compute).tolist()])
 
 
 def _band(plan: Plan, question: Question, draws: Posterior) -> Iterator[tuple[float, float, float]]:
