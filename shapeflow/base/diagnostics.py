@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -68,11 +68,19 @@ class Diagnostic:
 
 
 class Refused(Exception):  # noqa: N818 - It is an answer to the user, not a failure of the program.
-    """Raised by code without a report; the command line prints the diagnostics and exits with 1."""
+    """Raised by code without a report; the command line prints the diagnostics and exits with 1. In Python, the text
+    of the exception has the notes and the help too, one on each line."""
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
-        super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
+        super().__init__("\n".join(line for each in diagnostics for line in _lines(each)))
         self.diagnostics = diagnostics
+
+
+def _lines(diagnostic: Diagnostic) -> Iterator[str]:
+    yield f"{diagnostic.code}: {diagnostic.message}"
+    yield from (f"  note: {note}" for note in diagnostic.notes)
+    if diagnostic.help is not None:
+        yield f"  help: {diagnostic.help}"
 
 
 @attrs.define

@@ -84,9 +84,7 @@ class Session:
             self._begun = time.monotonic()
             yield step
             self._done = max(self._done, step.index + 1)
-        if self._log is not None:
-            self._log.write(RunEnded(self.plan.steps, self.plan.compute_at(self.plan.steps), True))
-            self.close()
+        self.close()
 
     def log(
         self,
@@ -135,11 +133,17 @@ class Session:
             notes = (f"its plan: {state['plan']}", f"this plan: {self.plan.digest}")
             message, help_ = "the checkpoint belongs to another plan", "load the plan that it was made with"
             raise Refused(Diagnostic("foreign-checkpoint", message, place="load_state_dict", notes=notes, help=help_))
-        self.close()
+        self._shut()
         self._done, self._entered = self._checked(state["done"], "load_state_dict"), None
 
     def close(self) -> None:
-        """Close the log, and let other sessions write to the folder. The next step opens it again."""
+        """Close the log, and let other sessions write to the folder. The next step opens it again. If all steps are
+        done, the run has finished."""
+        if self._done == self.plan.steps:
+            self._write(RunEnded(self.plan.steps, self.plan.compute_at(self.plan.steps), True))
+        self._shut()
+
+    def _shut(self) -> None:
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -151,7 +155,10 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        else:
+            self._shut()
 
     def _checked(self, done: Any, place: str) -> int:
         if isinstance(done, bool) or not isinstance(done, int) or not 0 <= done <= self.plan.steps:
@@ -176,7 +183,7 @@ class Session:
         try:
             return self._written(folder)
         except Refused:
-            self.close()
+            self._shut()
             raise
 
     def _written(self, folder: Path) -> Log:
