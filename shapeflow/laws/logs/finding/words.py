@@ -109,7 +109,7 @@ _LEARNING = re.compile(r"(?:^| )learn(?:ing|er|ed)? ?r(?:ate)?s?(?: |$)")
 _AT = {"step", "steps"}
 _NOT_RATE = {"loss", "time", "norm", "grad"} | _AT
 PARAMETERS = re.compile(
-    r"((n|num|number_of|total|model|trainable|active|non_emb(ed(ding)?)?|nonemb(ed(ding)?)?|n_non_emb(edding)?)_?)*"
+    r"((n|num|number_of|total|model|trainable|active|non_emb(ed(ding)?)?|nonemb(ed(ding)?)?)_?)*"
     r"(params?|parameters?|model_size)(_(?!norm|groups?$|std|mean).*)?"
 )
 CONFIGURATION = re.compile(r"^(?:(?:config|cfg|args|hparams|hp|params|model|arch|conf)_)+")
@@ -118,7 +118,7 @@ RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "reco
 """Columns that may separate runs, in addition to those that a fit uses by default."""
 
 
-_ROW_NUMBER = re.compile(r"(?:unnamed|index|idx|row|line|record|entry|nr|no)?(?:_?(?:number|num|no|id|index|idx|\d+))*")
+_ROW_NUMBER = re.compile(r"(?:unnamed|index|idx|row|line|record|entry|nr|no)?(?:_?(?:number|num|no|id|index|idx|\d++))*")
 
 
 def numbers_rows(name: str) -> bool:

@@ -34,7 +34,7 @@ _APART = re.compile(r"[|;\t]|, |,$| - |  +|[\[\](){}](?!\s*\d)")
 """What stands between pairs. A bracket may also hold a number: `Step [100/4000]`."""
 _KEY = r"[A-Za-z_][\w/.@-]*(?:\[[\w ]+\])?(?: [A-Za-z_][\w/.@-]*){0,3}"
 _PAIR = re.compile(
-    rf"(?P<key>{_KEY})[\"']?\s*(?P<sign>[:=])?\s*[\[(\"']?\s*"
+    rf"(?P<key>{_KEY})[\"']?\s*+(?P<sign>[:=])?\s*+[\[(\"']?\s*+"
     rf"(?P<value>{_NUMBER})(?P<unit>[A-Za-z%]+)?(?=$|[\s,;:\])\"'/])"
 )
 """`key: value`, `key=value` or `key value`."""

@@ -22,7 +22,9 @@ from shapeflow.laws.logs.readers.numerals import plain_of
 _NUMBER = r"[-+]?(?:\d+(?:[.,]\d+)*\.?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf"
 """A number, also with a decimal comma or marks between thousands: what they mean is for the reader of rows to ask."""
 _WHOLE = r"\d+(?:[.,]\d{3})*"
-_BARS = re.compile(rf"(?:^|[|,])\s*(?P<key>[A-Za-z][^|:=,]*?)\s*[:=]?\s*(?P<value>{_NUMBER})(?=[\s%|,(]|[a-z]|$)")
+_BARS = re.compile(
+    rf"(?:^|[|,])\s*(?P<key>[A-Za-z][^|:=,]{{0,100}}?)\s*+[:=]?\s*+(?P<value>{_NUMBER})(?=[\s%|,(]|[a-z]|$)"
+)
 _COLONS = re.compile(rf"(?P<key>[A-Za-z_][\w/.@-]*)\s?[:=]\s*(?P<value>{_NUMBER})(?![\w.]*/)")
 _QUOTED = re.compile(rf"'(?P<key>[^']+)': '?(?P<value>{_NUMBER})'?(?=[,}}\s])")
 _JSON = re.compile(rf'"(?P<key>[^"]+)": "?(?P<value>{_NUMBER})"?(?=[,}}\s])')
