@@ -48,7 +48,7 @@ class _Page(HTMLParser):
         if re.fullmatch("h[1-6]", tag):
             self.headings.append(int(tag[1]))
         names = dict(attrs)
-        if tag == "svg" and "viewbox" in names and names.get("aria-hidden") != "true":
+        if tag == "svg" and "svg" not in self.open and names.get("aria-hidden") != "true":
             self.unnamed += not (names.get("role") == "img" and names.get("aria-label"))
         if tag == "th":
             self.unnamed += names.get("scope") not in ("row", "col")
@@ -151,6 +151,8 @@ def test_a_comparison_and_its_file(tmp_path: Path) -> None:
     folder = comparison(tmp_path / "compared")
     text, _ = page_of(folder, to=tmp_path / "report.html")
     assert "the plan saves 50.0% of the FLOPs" in text
+    assert text.index("the plan saves 50.0%") < text.index("<h2")
+    assert "The answer before training" in text
     assert "&lt;script&gt;" in text
     page_of(folder / "comparison.json", to=tmp_path / "report.html")
 

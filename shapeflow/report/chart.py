@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import attrs
 
 from shapeflow.report.markup import Markup, join, node
-from shapeflow.report.screens import box
 from shapeflow.report.style import COLORS
 
-WIDE, TALL = 720, 380
-LEFT, RIGHT, TOP, BOTTOM = 78, 14, 12, 52
+WIDE, TALL = 420, 300
+"""Small enough for a phone to show all of a chart with letters that can be read."""
+LEFT, RIGHT, TOP, BOTTOM = 70, 10, 10, 46
 """Space around the plot."""
+LETTER = 7.5
+"""The width of a letter, at most."""
 DASHES = ("", "7 4", "2 4", "9 3 2 3")
 PLAN = -1
 """The colour of the plan: that of the text."""
@@ -121,7 +123,12 @@ def chart(name: str, x: Axis, y: Axis, layers: Sequence[Layer], caption: str = "
     )
     drawing = node("svg", _frame(x, y), inside, viewBox=f"0 0 {WIDE} {TALL}", role="img", aria_label=name)
     below = [node("figcaption", caption)] if caption else []
-    return node("figure", box(name, drawing), key(layers), *below)
+    return node("figure", drawing, key(layers), *below)
+
+
+def pair(*figures: Markup) -> Markup:
+    """Figures next to each other, where there is room for two."""
+    return node("div", *(node("div", one) for one in figures if one.html), class_="pair")
 
 
 def key(layers: Sequence[Layer]) -> Markup:
@@ -153,17 +160,20 @@ def _class(color: int) -> str:
 
 def _frame(x: Axis, y: Axis) -> Markup:
     """The grid, the labels of its ticks, and the names of the axes."""
-    wide, tall, parts = WIDE - LEFT - RIGHT, TALL - TOP - BOTTOM, list[Markup]()
-    for value, label in x.ticks():
-        at = LEFT + x.part(value) * wide
+    wide, tall, parts, written = WIDE - LEFT - RIGHT, TALL - TOP - BOTTOM, list[Markup](), -math.inf
+    for value, label in sorted(x.ticks(), key=lambda tick: x.part(tick[0])):
+        at, half = LEFT + x.part(value) * wide, LETTER * len(label) / 2
         parts.append(node("line", x1=at, y1=TOP, x2=at, y2=TOP + tall, class_="grid"))
-        parts.append(node("text", label, x=at, y=TOP + tall + 18, text_anchor="middle"))
+        # A label that would touch the one before it is left out.
+        if at - half > written:
+            parts.append(node("text", label, x=min(at, WIDE - half), y=TOP + tall + 16, text_anchor="middle"))
+            written = at + half + LETTER
     for value, label in y.ticks():
         at = TOP + (1 - y.part(value)) * tall
         parts.append(node("line", x1=LEFT, y1=at, x2=LEFT + wide, y2=at, class_="grid"))
-        parts.append(node("text", label, x=LEFT - 8, y=at + 5, text_anchor="end"))
-    parts.append(node("text", x.label, x=LEFT + wide / 2, y=TALL - 8, text_anchor="middle"))
-    turned = f"translate(16 {TOP + tall / 2:.0f}) rotate(-90)"
+        parts.append(node("text", label, x=LEFT - 6, y=at + 4, text_anchor="end"))
+    parts.append(node("text", x.label, x=LEFT + wide / 2, y=TALL - 6, text_anchor="middle"))
+    turned = f"translate(13 {TOP + tall / 2:.0f}) rotate(-90)"
     return join(*parts, node("text", y.label, transform=turned, text_anchor="middle"))
 
 

@@ -11,7 +11,7 @@ from shapeflow.ir.law import MeasuredCurve
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.curves import scale_of
 from shapeflow.preview.numbers import error, flops, scale
-from shapeflow.report.chart import Axis, Band, Dots, Layer, Line, chart
+from shapeflow.report.chart import Axis, Band, Dots, Layer, Line, chart, pair
 from shapeflow.report.colors import MOST, Drawn, drawn
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import paragraph, table
@@ -32,8 +32,8 @@ def laws_section(plan: Plan) -> Markup:
         return NOTHING
     left = sum(one.law is not None for one in plan.candidates) - len(found)
     more = [paragraph(f"{left} more laws are not drawn.")] if left else []
-    parts = [node("h2", "The laws"), _laws(plan, found), *more, _residuals(plan, found), _table(plan)]
-    return join(*parts)
+    figures = pair(_laws(plan, found), _residuals(plan, found))
+    return join(node("h2", "The laws"), figures, *more, _table(plan))
 
 
 def errors_axis(plan: Plan, low: float, high: float) -> Axis:
@@ -106,7 +106,8 @@ def _laws(plan: Plan, found: Sequence[Drawn]) -> Markup:
     caption = ["Lines: laws.", MEASURED if dots else "No point is recorded."]
     layers: list[Layer] = [*dots, *lines]
     name = f"Laws of {len(found)} shapes: {plan.metric} over compute"
-    return chart(name, x, y, [scaled(one, size) for one in layers], " ".join(caption))
+    drawing = chart(name, x, y, [scaled(one, size) for one in layers], " ".join(caption))
+    return join(node("h3", "Laws and points" if dots else "Laws"), drawing)
 
 
 def scaled(layer: Layer, size: float) -> Layer:

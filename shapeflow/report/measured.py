@@ -12,7 +12,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.preview.comparison import comparison_view, verdict
 from shapeflow.preview.numbers import error, flops
 from shapeflow.preview.predictions import predictions_view
-from shapeflow.preview.run import last_lines, stage_table
+from shapeflow.preview.run import last_lines, measured_lines, stage_table
 from shapeflow.preview.standing import group_view, standing_lines, state_words
 from shapeflow.report.chart import PLAN, Band, Dots, Layer, Line, chart
 from shapeflow.report.laws import errors_axis, flops_axis, scaled, thinned_pairs
@@ -29,7 +29,7 @@ MOST = 12
 
 def state_of(one: Standing) -> Markup:
     """What a run does, or how it ended: the first line of a report about it."""
-    lines = [f"The run: {state_words(one)}", *standing_lines(one)]
+    lines = [f"The run: {state_words(one)}", *standing_lines(one), *measured_lines(one.run)]
     return node("div", *map(paragraph, lines), class_="state")
 
 
@@ -39,12 +39,15 @@ def state_of_group(group: Group) -> Markup:
     return node("div", head, html_of(group_view(group), "Runs"), class_="state")
 
 
-def run_section(one: Standing) -> Markup:
-    """Predicted against measured, drawn and by stage."""
+def run_section(one: Standing, *, first: bool) -> Markup:
+    """Predicted against measured, drawn and by stage. `first`: it is the first run of a comparison."""
     run = one.run
-    lines = [paragraph(line) for line in last_lines(run)]
+    said = [] if first else list(measured_lines(run))
+    lines = [paragraph(line) for line in last_lines(run) if line not in said]
+    title = f"The plan's run of seed {run.plan.seed}" if first else "The run"
     parts = [
-        node("h2", "The run, predicted and measured"),
+        node("h2", f"{title}, predicted and measured"),
+        *([paragraph(state_words(one))] if first else ()),
         _run_chart(run),
         html_of(stage_table(run), "Values by stage"),
     ]

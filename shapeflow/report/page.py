@@ -60,18 +60,17 @@ def page_of(subject: Subject) -> str:
 
 
 def _found(subject: Subject) -> Iterator[Markup]:
-    """What was measured, if anything was, and the answer of the plan."""
+    """What was measured, if anything was, then the answer of the plan."""
     if subject.group is not None:
         yield state_of_group(subject.group)
-    if subject.run is not None:
-        yield state_of(subject.run)
     if subject.comparison is not None:
         yield verdict_of(subject.comparison)
-    yield _answer(subject.plan)
-    if subject.comparison is not None:
         yield comparison_section(subject.comparison, subject.plan)
+    elif subject.run is not None:
+        yield state_of(subject.run)
     if subject.run is not None:
-        yield run_section(subject.run)
+        yield run_section(subject.run, first=subject.comparison is not None)
+    yield _answer(subject)
 
 
 def document(title: str, parts: Sequence[Markup]) -> str:
@@ -88,14 +87,15 @@ def document(title: str, parts: Sequence[Markup]) -> str:
     return f"<!doctype html>\n{page.html}\n"
 
 
-def _answer(plan: Plan) -> Markup:
-    """The answer in one sentence, and what it depends on."""
-    found = plan.answer
+def _answer(subject: Subject) -> Markup:
+    """The answer in one sentence, and what it depends on. What was measured comes before it."""
+    plan, found = subject.plan, subject.plan.answer
+    title = NOTHING if subject.run is None and subject.group is None else node("h2", "The answer before training")
     if found is None:
-        return node("p", "No answer: the plan has no laws.", class_="answer")
+        return join(title, node("p", "No answer: the plan has no laws.", class_="answer"))
     rows = [[name, text] for name, text in conditions(plan, found)]
     depends = table("What the answer depends on", [], rows, [False, False]) if rows else NOTHING
-    return join(node("p", headline(plan, found), class_="answer"), depends)
+    return join(title, node("p", headline(plan, found), class_="answer"), depends)
 
 
 def _warnings(found: Sequence[Diagnostic]) -> Markup:

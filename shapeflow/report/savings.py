@@ -25,7 +25,7 @@ def savings_section(plan: Plan) -> Markup:
     return join(*parts, html_of(curves_view(plan), "Savings by target"))
 
 
-def _at_end(plan: Plan) -> tuple[list[str], list[list[str]]]:
+def _at_end(plan: Plan) -> tuple[list[str], list[list[str]], list[bool]]:
     """The comparators at the plan's final error. Savings of laws that cannot answer are not shown."""
     found = plan.answer
     ranges = (None, None) if found is None else (found.best, found.last)
@@ -39,7 +39,8 @@ def _at_end(plan: Plan) -> tuple[list[str], list[list[str]]]:
         saving = percent(one.saving) if known else "not known"
         between = "-" if wide is None or found is None or found.stated else interval(wide)
         rows.append([name, shape, _needs(plan, one), saving, between])
-    return ["against", "shape", "needs by its law", "saving", "median and 90% interval"], rows
+    headings = ["against", "shape", "needs by its law", "saving", "median and 90% interval"]
+    return headings, rows, [False, False, True, True, True]
 
 
 def _needs(plan: Plan, one: Comparator) -> str:

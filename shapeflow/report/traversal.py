@@ -11,10 +11,10 @@ from shapeflow.ir.plan import Plan
 from shapeflow.preview.curves import Curve, all_curves, along, place, scale_of
 from shapeflow.preview.intervals import basis
 from shapeflow.preview.numbers import error
-from shapeflow.report.chart import PLAN, Axis, Band, Dots, Layer, Line, chart
+from shapeflow.report.chart import PLAN, Axis, Band, Dots, Layer, Line, chart, pair
 from shapeflow.report.colors import Drawn, drawn
 from shapeflow.report.laws import PIECES, compute_axis, errors_axis, scaled, spaced
-from shapeflow.report.markup import Markup, join, node
+from shapeflow.report.markup import NOTHING, Markup, join, node
 
 
 def traversal_section(plan: Plan) -> Markup:
@@ -22,8 +22,8 @@ def traversal_section(plan: Plan) -> Markup:
     title, curves = node("h2", "The traversal"), all_curves(plan)
     if not curves:
         return join(title, node("p", "Nothing is predicted: the plan has no laws."))
-    parts = [title, _path(plan, curves), *_inverse_and_rate(plan)]
-    return join(*parts)
+    figures = list(_inverse_and_rate(plan))
+    return join(title, _path(plan, curves), pair(*figures) if figures else NOTHING)
 
 
 def band_of(plan: Plan) -> Iterator[Band]:
@@ -49,7 +49,7 @@ def _path(plan: Plan, curves: Sequence[Curve]) -> Markup:
     x, size = compute_axis(plan, 0.7 * max(min(seen, default=end), end / 1000), 1.6 * end)
     y = errors_axis(plan, min(last, *(value for _, value in own)), max(start, last))
     lines = [_law_line(one, x.low * size, x.high * size) for one in drawn(plan)]
-    fixed = [Line(f"{one.label}, fixed"[:80], one.points, 7, dash) for dash, one in enumerate(curves[1:], 1)]
+    fixed = [Line(one.label[:80], one.points, 7, dash) for dash, one in enumerate(curves[1:], 1)]
     dots = list(switches_of(plan))
     unit, _ = scale_of(plan, end)
     titles = [f"{name}: at {at / size:.4g} {unit}, {error(value, plan.metric)}" for at, value, name in dots]
@@ -73,6 +73,7 @@ def _inverse_and_rate(plan: Plan) -> Iterator[Markup]:
     low, high = min(errors), max(errors)
     grid = [low + (high - low) * piece / PIECES for piece in range(PIECES + 1)]
     unit, size = scale_of(plan, place(plan, plan.stages[-1].leave))
+    what = "time" if plan.in_seconds else "compute"
     x = Axis(plan.metric, high, low, share=errors_axis(plan, low, high).share)
     laws = drawn(plan)
     inverse = [_over_errors(one, grid, size, rate=False) for one in laws]
@@ -81,7 +82,7 @@ def _inverse_and_rate(plan: Plan) -> Iterator[Markup]:
     marks = [
         (error_, at[stage.shape]) for stage in plan.stages[1:] if (error_ := stage.enter.error) and stage.shape in at
     ]
-    yield from _drawn(x, f"compute C(E), {unit}", inverse, _marks(marks, size, False), "Inverse", INVERSE)
+    yield from _drawn(x, f"{what} C(E), {unit}", inverse, _marks(marks, size, False), "Inverse", INVERSE)
     yield from _drawn(x, f"|dC/dE|, {unit} per unit", rates, _marks(marks, size, True), "Rate", RATE)
 
 
