@@ -136,13 +136,21 @@ def test_a_run_that_failed_or_runs_says_so_first(tmp_path: Path) -> None:
     assert text.index("running, after step 6 of 12") < text.index("<h2")
 
 
+CHOICE = {
+    "shape": PLAN.stages[0].shape.json(),
+    "rounds": [{"compute": 1e6, "seconds": None, "values": [{"shape": {"width": 32}, "value": None}]}],
+    "compute": 3e6,
+    "runs": 2,
+}
+
+
 def comparison(folder: Path) -> Path:
     folder.mkdir()
     made(folder / "plan-seed0", *START, measured(6), measured(12), END)
     plan = {"name": "plan", "what": "the plan", "compute": [1e6], "seconds": [1.0], "final": [0.25], "same": None}
     rival = {**plan, "name": "last", "what": HOSTILE, "compute": [2e6], "runs": ["elsewhere/last-seed0"]}
     ways = [{**plan, "runs": ["elsewhere/plan-seed0"]}, rival]
-    found = {"metric": PLAN.metric, "target": 0.25, "seeds": [0], "unit": "compute", "ways": ways}
+    found = {"metric": PLAN.metric, "target": 0.25, "seeds": [0], "unit": "compute", "ways": ways, "choice": CHOICE}
     (folder / "comparison.json").write_text(json.dumps({**found, "predictions": [], "left_out": []}))
     return folder
 
@@ -154,6 +162,7 @@ def test_a_comparison_and_its_file(tmp_path: Path) -> None:
     assert text.index("the plan saves 50.0%") < text.index("<h2")
     assert "The answer before training" in text
     assert "&lt;script&gt;" in text
+    assert f"to find the best of 1 fixed shapes by {PLAN.metric}: 2 more runs" in text
     page_of(folder / "comparison.json", to=tmp_path / "report.html")
 
 
@@ -164,7 +173,7 @@ def test_a_comparison_without_a_result_shows_its_runs(tmp_path: Path) -> None:
     assert text.index("There is no result yet") < text.index("<h2")
 
 
-@pytest.mark.parametrize("change", [{"target": "x"}, {"ways": 3}, {"seeds": [0, 1]}, {"unit": "hours"}])
+@pytest.mark.parametrize("change", [{"target": "x"}, {"ways": 3}, {"seeds": [0, 1]}, {"unit": "hours"}, {"choice": {}}])
 def test_a_broken_comparison(change: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = comparison(tmp_path / "compared") / "comparison.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
