@@ -111,6 +111,18 @@ def test_a_plan_with_switches_is_drawn_whole_and_twice_the_same(tmp_path: Path) 
     assert json.loads((tmp_path / "plan.json").read_text())["digest"] in of_plan
 
 
+def test_a_plan_by_cost_is_shown_in_flops_seconds_and_money(tmp_path: Path) -> None:
+    """A second costs a tenth of a dollar. Its fixed shapes need 51.81 GFLOPs and 1.997 s."""
+    shape, minimised = ROOT / "examples" / "digits_seconds.shape", "minimise dollars(price: 360)"
+    text, _ = page_of(shape, "--set", minimised, to=tmp_path / "report.html")
+    assert '<td class="number">51.81 GFLOPs</td><td class="number">1.997 s</td>' in text
+    assert '<td class="number">0.1997 dollars</td>' in text
+    assert "price, dollars" in text
+    for part in ("Compute, time and cost", "Over compute", "Over price"):
+        assert f">{part}</h" in text
+    assert "the plan by seconds takes 39.8% fewer seconds" in text
+
+
 def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
     save(sealed(attrs.evolve(PLAN, name=HOSTILE, notes=(HOSTILE,))), tmp_path / "plan.json")
     text, _ = page_of(tmp_path / "plan.json", to=tmp_path / "report.html")

@@ -24,13 +24,14 @@ XY = tuple[float, float]
 
 @attrs.frozen
 class Axis:
-    """An axis from `low` to `high`. `share`: values are written in percent."""
+    """An axis from `low` to `high`. `share`: values are written in percent. `unit`: that of the values, for texts."""
 
     label: str
     low: float
     high: float
     log: bool = False
     share: bool = False
+    unit: str = ""
 
     def part(self, value: float) -> float:
         """Where a value lies: 0 at the low end, 1 at the high end."""

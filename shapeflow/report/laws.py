@@ -50,7 +50,7 @@ def compute_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
     if not plan.in_seconds:
         return flops_axis(plan, low, high)
     unit, size = scale_of(plan, high)
-    return Axis(f"training time, {unit}", low / size, high / size, log=True), size
+    return Axis(f"training time, {unit}", low / size, high / size, log=True, unit=unit), size
 
 
 def spaced(low: float, high: float, pieces: int = PIECES) -> list[float]:
@@ -61,7 +61,8 @@ def spaced(low: float, high: float, pieces: int = PIECES) -> list[float]:
 def flops_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
     """The axis of compute, and what its unit is in FLOPs."""
     prefix, size = scale(high)
-    return Axis(f"training compute, {prefix}FLOPs ({plan.convention})", low / size, high / size, log=True), size
+    label, unit = f"training compute, {prefix}FLOPs ({plan.convention})", f"{prefix}FLOPs"
+    return Axis(label, low / size, high / size, log=True, unit=unit), size
 
 
 def thinned(curve: MeasuredCurve) -> list[tuple[float, float]]:

@@ -12,6 +12,7 @@ from shapeflow.base.diagnostics import Diagnostic
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer import conditions, headline
 from shapeflow.report.assumed import assumed_section, commands_section
+from shapeflow.report.costs import costs_section
 from shapeflow.report.laws import laws_section
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.measured import comparison_section, run_section, state_of, state_of_group, verdict_of
@@ -37,6 +38,8 @@ class Subject:
     comparison: Compared | None = None
     group: Group | None = None
     """The runs of a folder without a result."""
+    other: Plan | None = None
+    """The best plan to the same error by FLOPs if the plan is by seconds, and by seconds if it is by FLOPs."""
 
 
 def page_of(subject: Subject) -> str:
@@ -49,6 +52,7 @@ def page_of(subject: Subject) -> str:
         stages_section(plan),
         traversal_section(plan),
         savings_section(plan),
+        costs_section(plan, subject.other),
         laws_section(plan),
         resources_section(plan),
         assumed_section(plan),

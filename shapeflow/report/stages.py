@@ -8,6 +8,7 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import size
 from shapeflow.ir.memory import Choices
 from shapeflow.ir.plan import Plan, Stage
+from shapeflow.preview.charge import charged
 from shapeflow.preview.curves import place, scale_of
 from shapeflow.preview.numbers import count, duration
 from shapeflow.preview.plan import FIRST, LAST, stage_lines, stage_view, totals_line
@@ -84,8 +85,9 @@ def resources_section(plan: Plan) -> Markup:
     known = {name: found for name, found in memory.items() if found}
     if not known and not timed:
         return NOTHING
-    headings = ["stage", "shape", *(f"peak memory, one process on a {name}" for name in known)]
+    headings = ["stage", "shape", *(f"memory, {name}" for name in known)]
     headings += ["time of a step", "time of the stage"] if timed else []
+    headings += ["cost of the stage"] if timed and charged(plan, 1.0) else []
     rows = []
     for index, stage in enumerate(plan.stages):
         if FIRST <= index < len(plan.stages) - LAST:
@@ -97,7 +99,7 @@ def resources_section(plan: Plan) -> Markup:
         ]
         rows.append([*cells, *(_times(plan, stage) if timed else ())])
     right = [False, False] + [True] * (len(headings) - 2)
-    words = ["Memory is an estimate."] * bool(known) + [
+    words = ["Memory: the estimated peak of one process on a CPU or a GPU."] * bool(known) + [
         "Time is predicted by the profile, for steps of training alone."
     ] * timed
     name = "Memory and time by stage" if known and timed else "Memory by stage" if known else "Time by stage"
@@ -109,3 +111,5 @@ def _times(plan: Plan, stage: Stage) -> Iterator[str]:
     yield "-" if seconds is None else duration(seconds, 3)
     begin, end = stage.enter.seconds, stage.leave.seconds
     yield "-" if begin is None or end is None else duration(end - begin, 3)
+    if begin is not None and end is not None and (cost := charged(plan, end - begin)):
+        yield cost

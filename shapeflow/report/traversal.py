@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan
@@ -23,7 +23,7 @@ def traversal_section(plan: Plan) -> Markup:
     if not curves:
         return join(title, node("p", "Nothing is predicted: the plan has no laws."))
     figures = list(_inverse_and_rate(plan))
-    return join(title, _path(plan, curves), pair(*figures) if figures else NOTHING)
+    return join(title, path_chart(plan, curves), pair(*figures) if figures else NOTHING)
 
 
 def band_of(plan: Plan) -> Iterator[Band]:
@@ -41,23 +41,29 @@ def switches_of(plan: Plan) -> Iterator[tuple[float, float, str]]:
             yield place(plan, stage.enter), stage.enter.error, moved.written(plan.units)
 
 
-def _path(plan: Plan, curves: Sequence[Curve]) -> Markup:
+def path_chart(
+    plan: Plan,
+    curves: Sequence[Curve],
+    axis: Callable[[Plan, float, float], tuple[Axis, float]] = compute_axis,
+) -> Markup:
+    """The path of the plan on its laws. `curves`: those of the plan and of the fixed shapes. `axis`: what it is drawn
+    over, and its unit in FLOPs or seconds."""
     end = place(plan, plan.stages[-1].leave)
     own = curves[0].points
     start, last = plan.stages[0].enter.error or own[0][1], plan.totals.error or own[-1][1]
     seen = [at for at, value in own if value <= start]
-    x, size = compute_axis(plan, 0.7 * max(min(seen, default=end), end / 1000), 1.6 * end)
+    x, size = axis(plan, 0.7 * max(min(seen, default=end), end / 1000), 1.6 * end)
     y = errors_axis(plan, min(last, *(value for _, value in own)), max(start, last))
     lines = [_law_line(one, x.low * size, x.high * size) for one in drawn(plan)]
     fixed = [Line(one.label[:80], one.points, 7, dash) for dash, one in enumerate(curves[1:], 1)]
     dots = list(switches_of(plan))
-    unit, _ = scale_of(plan, end)
-    titles = [f"{name}: at {at / size:.4g} {unit}, {error(value, plan.metric)}" for at, value, name in dots]
+    titles = [f"{name}: at {at / size:.4g} {x.unit}, {error(value, plan.metric)}" for at, value, name in dots]
     marks = [Dots("switch", [(at, value) for at, value, _ in dots], PLAN, titles, 4.0)] if dots else []
     layers: list[Layer] = [*band_of(plan), *lines, *fixed, Line("the plan", own, PLAN, heavy=True), *marks]
-    over = "time" if plan.in_seconds else "compute"
-    caption = f"{plan.metric} over {over}: the laws of the candidates, and the path of the plan."
-    return chart("The path of the plan on its laws", x, y, [scaled(one, size) for one in layers], caption)
+    caption = f"{plan.metric} over {x.label.partition(',')[0]}: the laws of the candidates, and the path of the plan."
+    return chart(
+        f"The path of the plan on its laws over {x.unit}", x, y, [scaled(one, size) for one in layers], caption
+    )
 
 
 def _law_line(one: Drawn, low: float, high: float) -> Line:
