@@ -8,12 +8,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import attrs
+import numpy as np
 import pytest
 from plans import toy_image_plan
 
+from shapeflow import compile as compile_plan
+from shapeflow.base.shapes import Shape
 from shapeflow.cli import answer
 from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted, StageEntered, event_to_json
+from shapeflow.ir.law import MeasuredCurve
+from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save, sealed
+from shapeflow.laws.fitting.posterior import posterior
+from shapeflow.preview.law_bands import law_bands, prior_of
 from shapeflow.report.chart import Axis
 from shapeflow.running.lock import Lock
 
@@ -109,6 +116,30 @@ def test_a_plan_with_switches_is_drawn_whole_and_twice_the_same(tmp_path: Path) 
     assert answer(["compile", str(shape), "-o", str(tmp_path / "plan.json")]) == 0
     of_plan, _ = page_of(tmp_path / "plan.json", to=tmp_path / "plan.html")
     assert json.loads((tmp_path / "plan.json").read_text())["digest"] in of_plan
+
+
+def test_the_band_of_a_law_is_that_of_the_draws_of_the_answer() -> None:
+    """The measured mean lies inside; where several runs lie close together, the band is narrow."""
+    plan = compile_plan(ROOT / "examples" / "lm_context.shape")
+    bands = law_bands(plan)
+    assert len(bands) == 3
+    for one in plan.candidates:
+        assert one.law is not None
+        curve = one.law.provenance.curve
+        assert curve is not None
+        at, low, high = (np.array(column) for column in zip(*bands[one.shape], strict=True))
+        measured = np.interp(np.log(at), np.log(curve.compute), curve.error)
+        assert (at[0], at[-1]) == pytest.approx((curve.compute[0], curve.compute[-1]))
+        assert np.mean((low <= measured) & (measured <= high)) > 0.95
+        assert np.all(high / low < 1.04)
+    differ = posterior(_curves(plan), prior_of(plan, _curves(plan))).tau
+    assert differ == pytest.approx(plan.answer and plan.answer.differ, rel=1e-3)
+    assert law_bands(compile_plan(ROOT / "examples" / "laws_only.shape")) == {}
+
+
+def _curves(plan: Plan) -> dict[Shape, MeasuredCurve]:
+    laws = {one.shape: one.law for one in plan.candidates if one.law is not None}
+    return {shape: law.provenance.curve for shape, law in laws.items() if law.provenance.curve is not None}
 
 
 def test_a_plan_by_cost_is_shown_in_flops_seconds_and_money(tmp_path: Path) -> None:

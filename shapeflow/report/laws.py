@@ -10,6 +10,8 @@ import attrs
 from shapeflow.ir.law import MeasuredCurve
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.curves import scale_of
+from shapeflow.preview.fit import factor
+from shapeflow.preview.law_bands import law_bands
 from shapeflow.preview.numbers import error, flops, scale
 from shapeflow.report.chart import Axis, Band, Dots, Layer, Line, chart, pair
 from shapeflow.report.colors import MOST, Drawn, drawn
@@ -21,6 +23,7 @@ POINTS = 48
 PIECES = 64
 """Stretches of a line that is drawn."""
 MEASURED = "Dots: measured, the mean over the runs of a shape."
+BANDS = "Bands: 90% of the curves that these runs allow."
 WIDE = 30.0
 """Ratio of the largest to the smallest error from which the axis of errors is logarithmic."""
 
@@ -88,7 +91,8 @@ def _span(plan: Plan, one: Drawn) -> tuple[float, float]:
 
 
 def _laws(plan: Plan, found: Sequence[Drawn]) -> Markup:
-    lines, dots = list[Line](), list[Dots]()
+    lines, dots, known = list[Line](), list[Dots](), law_bands(plan)
+    bands = [Band("", _paced(known[one.shape], one.pace), one.color) for one in found if one.shape in known]
     for one in found:
         grid = spaced(*_span(plan, one))
         points = [(at * one.pace, one.law.error(at)) for at in grid]
@@ -104,11 +108,15 @@ def _laws(plan: Plan, found: Sequence[Drawn]) -> Markup:
     shown = [value for each in (dots or lines) for _, value in each.points]
     x, size = compute_axis(plan, min(xs), max(xs))
     y = errors_axis(plan, min(shown), max(shown))
-    caption = ["Lines: laws.", MEASURED if dots else "No point is recorded."]
-    layers: list[Layer] = [*dots, *lines]
+    caption = ["Lines: laws.", MEASURED if dots else "No point is recorded.", *([BANDS] if bands else [])]
+    layers: list[Layer] = [*bands, *dots, *lines]
     name = f"Laws of {len(found)} shapes: {plan.metric} over compute"
     drawing = chart(name, x, y, [scaled(one, size) for one in layers], " ".join(caption))
     return join(node("h3", "Laws and points" if dots else "Laws"), drawing)
+
+
+def _paced(band: Sequence[tuple[float, float, float]], pace: float) -> list[tuple[float, float, float]]:
+    return [(at * pace, low, high) for at, low, high in band]
 
 
 def scaled(layer: Layer, size: float) -> Layer:
@@ -145,15 +153,19 @@ def _table(plan: Plan) -> Markup:
             continue
         about = one.law.provenance
         numbers = [getattr(one.law, key, None) for key in "abcd"]
-        span = "-" if about.compute is None else f"{flops(about.compute[0], 3)} to {flops(about.compute[1], 3)}"
+        span = "-" if about.compute is None else f"{flops(about.compute[0], 3)} - {flops(about.compute[1], 3)}"
         cells = [about.source, *("-" if value is None else f"{value:.4g}" for value in numbers)]
         rms = "-" if about.rms is None else f"{100 * about.rms:.2f}%"
+        held = "-" if about.holdout is None else factor(about.holdout)
         rows.append(
-            [one.shape.written(plan.units), *cells, str(about.points or "-"), str(about.runs or "-"), span, rms]
+            [one.shape.written(plan.units), *cells, str(about.points or "-"), str(about.runs or "-"), span, rms, held]
         )
-    form = "error = a (FLOPs + d)^-b + c; `-`: a law that is a table of points, or that is not known"
-    headings = ["shape", "source", "a", "b", "c", "d", "points", "runs", "measured", "rms"]
-    shown = table("Laws", headings, rows, [False, False, *[True] * 8])
+    form = (
+        "error = a (FLOPs + d)^-b + c; `-`: a law that is a table of points, or that is not known. Hold-out: compute "
+        "that a fit to the first half predicts for the final losses, over the actual compute."
+    )
+    headings = ["shape", "source", "a", "b", "c", "d", "points", "runs", "measured", "rms", "hold-out"]
+    shown = table("Laws", headings, rows, [False, False, *[True] * 9])
     whole = join(node("p", form, class_="soft"), shown)
     if len(rows) <= MOST:
         return whole

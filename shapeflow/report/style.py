@@ -14,7 +14,7 @@ _DARK = "--ink:#e8eaed;--soft:#b4bac1;--page:#14171a;--line:#3b4248;--fill:#2025
 STYLE = f"""
 :root{{color-scheme:light dark;--ink:#1b1f23;--soft:#50585f;--page:#fff;--line:#cfd5da;--fill:#f3f5f7}}
 *{{box-sizing:border-box}}
-body{{margin:0 auto;max-width:62rem;padding:1rem 1rem 3rem;color:var(--ink);background:var(--page);
+body{{margin:0 auto;max-width:64rem;padding:1rem 1rem 3rem;color:var(--ink);background:var(--page);
 font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}}
 h1{{font-size:1.5rem;line-height:1.25;margin:.5rem 0}}
 h2{{font-size:1.2rem;margin:2.2rem 0 .5rem;border-top:1px solid var(--line);padding-top:1rem}}
