@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import attrs
 import numpy as np
 import pytest
 from plans import toy_image_plan
+from report_page import HOSTILE, page_of
 
 from shapeflow import compile as compile_plan
 from shapeflow.base.shapes import Shape
@@ -25,61 +24,7 @@ from shapeflow.report.chart import Axis
 from shapeflow.running.lock import Lock
 
 ROOT = Path(__file__).parent.parent
-HOSTILE = "</title><script>alert(1)</script></svg>\x1b[31m\u202ename\u2066 \"'&amp;"
 PLAN = toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=4)
-EMPTY = {"meta", "circle", "line", "path", "polygon", "polyline", "rect"}
-
-
-class _Page(HTMLParser):
-    """The elements, headings and attributes of a page. Fails if it is not well-formed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.attributes: list[tuple[str, str, str | None]] = []
-        self.headings: list[int] = []
-        self.unnamed = 0
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_startendtag(tag, attrs)
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if re.fullmatch("h[1-6]", tag):
-            self.headings.append(int(tag[1]))
-        names = dict(attrs)
-        if tag == "svg" and "svg" not in self.open and names.get("aria-hidden") != "true":
-            self.unnamed += not (names.get("role") == "img" and names.get("aria-label"))
-        if tag == "th":
-            self.unnamed += names.get("scope") not in ("row", "col")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def page_of(*words: str | Path, to: Path) -> tuple[str, _Page]:
-    """The text of the report, and its elements. Checks what holds for every report."""
-    assert answer(["report", *map(str, words), "-o", str(to)]) == 0
-    data = to.read_bytes()
-    text = data.decode()
-    found = _Page(text)
-    assert len(data) < 1_000_000
-    assert not found.tags & {"script", "link", "img", "iframe", "object", "base", "form", "image", "use"}
-    assert not [one for one in found.attributes if one[1] in ("src", "href") or one[1].startswith("on")]
-    assert "url(" not in text
-    assert "@import" not in text
-    assert found.headings[0] == 1
-    assert found.headings.count(1) == 1
-    assert not found.unnamed
-    assert all(after - before <= 1 for before, after in zip(found.headings, found.headings[1:], strict=False))
-    return text, found
 
 
 def made(folder: Path, *events: Event) -> Path:

@@ -24,6 +24,8 @@ from shapeflow.report.traversal import traversal_section
 from shapeflow.running.rivals import Compared
 from shapeflow.running.standing import Group, Standing
 
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
 
 @attrs.frozen
 class Subject:
@@ -83,6 +85,8 @@ def document(title: str, parts: Sequence[Markup]) -> str:
         "head",
         node("meta", charset="utf-8"),
         node("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        # Nothing loads and nothing runs, whatever a file contains.
+        node("meta", http_equiv="Content-Security-Policy", content=POLICY),
         node("meta", name="referrer", content="no-referrer"),
         node("title", f"{title} - shapeflow report"),
         node("style", Markup(STYLE)),
