@@ -19,8 +19,8 @@ from shapeflow.ir.law import MeasuredCurve
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save, sealed
 from shapeflow.laws.fitting.posterior import posterior
+from shapeflow.preview.figure import Axis
 from shapeflow.preview.law_bands import law_bands, prior_of
-from shapeflow.report.chart import Axis
 from shapeflow.running.lock import Lock
 
 ROOT = Path(__file__).parent.parent

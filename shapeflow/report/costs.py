@@ -11,12 +11,13 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import cost
 from shapeflow.ir.plan import Charge, Plan
 from shapeflow.preview.curves import all_curves, curves_view
+from shapeflow.preview.figure import Axis
 from shapeflow.preview.numbers import duration, flops
+from shapeflow.preview.path_figure import path_figure
 from shapeflow.preview.units import units_view
-from shapeflow.report.chart import Axis, pair
+from shapeflow.report.chart import chart, pair
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import html_of, table
-from shapeflow.report.traversal import path_chart
 
 COINS = {"energy": "energy", "carbon": "emissions", "money": "price"}
 """Dimension of a cost -> what its axis is called."""
@@ -72,11 +73,11 @@ def _amounts(compute: float | None, seconds: float | None, coin: Charge | None) 
 def _paths(plan: Plan, turned: Plan) -> Iterator[tuple[str, Markup]]:
     """The path over the unit that the plan is not compared by, and over what it minimises."""
     if curves := all_curves(turned):
-        yield ("Over time" if turned.in_seconds else "Over compute"), path_chart(turned, curves)
+        yield ("Over time" if turned.in_seconds else "Over compute"), chart(path_figure(turned, curves))
     coin = _coin(plan)
     timed = plan if plan.in_seconds else turned
     if coin is not None and (curves := all_curves(timed)):
-        yield f"Over {COINS[coin.dimension]}", path_chart(timed, curves, _coin_axis)
+        yield f"Over {COINS[coin.dimension]}", chart(path_figure(timed, curves, _coin_axis))
 
 
 def _coin_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:

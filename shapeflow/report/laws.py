@@ -5,27 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import attrs
-
 from shapeflow.ir.law import MeasuredCurve
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.curves import scale_of
+from shapeflow.preview.figure import Axis, Band, Dots, Figure, Layer, Line, scaled
 from shapeflow.preview.fit import factor
 from shapeflow.preview.law_bands import law_bands
-from shapeflow.preview.numbers import error, flops, scale
-from shapeflow.report.chart import Axis, Band, Dots, Layer, Line, chart, pair
-from shapeflow.report.colors import MOST, Drawn, drawn
+from shapeflow.preview.numbers import error, flops
+from shapeflow.preview.plan_axes import compute_axis, errors_axis, spaced
+from shapeflow.preview.shape_colors import MOST, Drawn, drawn
+from shapeflow.report.chart import chart, pair
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import paragraph, table
 
 POINTS = 48
 """Points of a law that are drawn, evenly spaced in log compute."""
-PIECES = 64
-"""Stretches of a line that is drawn."""
 MEASURED = "Dots: measured, the mean over the runs of a shape."
 BANDS = "Bands: 90% of the curves that these runs allow."
-WIDE = 30.0
-"""Ratio of the largest to the smallest error from which the axis of errors is logarithmic."""
 
 
 def laws_section(plan: Plan) -> Markup:
@@ -37,35 +32,6 @@ def laws_section(plan: Plan) -> Markup:
     more = [paragraph(f"{left} more laws are not drawn.")] if left else []
     figures = pair(_laws(plan, found), _residuals(plan, found))
     return join(node("h2", "The laws"), figures, *more, _table(plan))
-
-
-def errors_axis(plan: Plan, low: float, high: float) -> Axis:
-    """The axis of errors, with some space; logarithmic over a wide range."""
-    share = "error" in plan.metric and "squared" not in plan.metric
-    if low > 0 and high > WIDE * low:
-        return Axis(plan.metric, low / 1.2, high * 1.2, log=True, share=share)
-    room = 0.05 * (high - low) or 0.05 * abs(low) or 1.0
-    return Axis(plan.metric, low - room, high + room, share=share)
-
-
-def compute_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
-    """The axis of compute or training time, and what its unit is in FLOPs or seconds."""
-    if not plan.in_seconds:
-        return flops_axis(plan, low, high)
-    unit, size = scale_of(plan, high)
-    return Axis(f"training time, {unit}", low / size, high / size, log=True, unit=unit), size
-
-
-def spaced(low: float, high: float, pieces: int = PIECES) -> list[float]:
-    """Values from low to high, evenly spaced in log."""
-    return [low * (high / low) ** (piece / pieces) for piece in range(pieces + 1)]
-
-
-def flops_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
-    """The axis of compute, and what its unit is in FLOPs."""
-    prefix, size = scale(high)
-    label, unit = f"training compute, {prefix}FLOPs ({plan.convention})", f"{prefix}FLOPs"
-    return Axis(label, low / size, high / size, log=True, unit=unit), size
 
 
 def thinned(curve: MeasuredCurve) -> list[tuple[float, float]]:
@@ -111,19 +77,12 @@ def _laws(plan: Plan, found: Sequence[Drawn]) -> Markup:
     caption = ["Lines: laws.", MEASURED if dots else "No point is recorded.", *([BANDS] if bands else [])]
     layers: list[Layer] = [*bands, *dots, *lines]
     name = f"Laws of {len(found)} shapes: {plan.metric} over compute"
-    drawing = chart(name, x, y, [scaled(one, size) for one in layers], " ".join(caption))
+    drawing = chart(Figure(name, x, y, [scaled(one, size) for one in layers], " ".join(caption)))
     return join(node("h3", "Laws and points" if dots else "Laws"), drawing)
 
 
 def _paced(band: Sequence[tuple[float, float, float]], pace: float) -> list[tuple[float, float, float]]:
     return [(at * pace, low, high) for at, low, high in band]
-
-
-def scaled(layer: Layer, size: float) -> Layer:
-    """A layer with its x values in units of `size`."""
-    if isinstance(layer, Band):
-        return attrs.evolve(layer, points=[(at / size, low, high) for at, low, high in layer.points])
-    return attrs.evolve(layer, points=[(at / size, value) for at, value in layer.points])
 
 
 def _residuals(plan: Plan, found: Sequence[Drawn]) -> Markup:
@@ -142,8 +101,8 @@ def _residuals(plan: Plan, found: Sequence[Drawn]) -> Markup:
     x, size = compute_axis(plan, min(at for at, _ in points), max(at for at, _ in points))
     most = 1.1 * max(abs(value) for _, value in points) or 0.01
     y = Axis("measured / law - 1", -most, most, share=True)
-    parts = [node("h3", "Residuals"), chart("Residuals of the laws", x, y, [scaled(one, size) for one in layers])]
-    return join(*parts)
+    figure = Figure("Residuals of the laws", x, y, [scaled(one, size) for one in layers])
+    return join(node("h3", "Residuals"), chart(figure))
 
 
 def _table(plan: Plan) -> Markup:

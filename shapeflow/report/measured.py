@@ -10,15 +10,17 @@ import attrs
 
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.comparison import comparison_view, verdict
+from shapeflow.preview.figure import PLAN, Band, Dots, Figure, Layer, Line, scaled
 from shapeflow.preview.numbers import error, flops
+from shapeflow.preview.path_figure import band_of
+from shapeflow.preview.plan_axes import errors_axis, flops_axis
 from shapeflow.preview.predictions import predictions_view
 from shapeflow.preview.run import last_lines, measured_lines, stage_table
 from shapeflow.preview.standing import group_view, standing_lines, state_words
-from shapeflow.report.chart import PLAN, Band, Dots, Layer, Line, chart
-from shapeflow.report.laws import errors_axis, flops_axis, scaled, thinned_pairs
+from shapeflow.report.chart import chart
+from shapeflow.report.laws import thinned_pairs
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import html_of, paragraph
-from shapeflow.report.traversal import band_of
 from shapeflow.running.rivals import Compared
 from shapeflow.running.runs import Run
 from shapeflow.running.standing import Group, Standing
@@ -84,7 +86,7 @@ def _over_compute(name: str, plan: Plan, layers: Sequence[Layer], metric: str | 
     xs, ys = [at for at, _ in pairs], [value for _, value in pairs]
     x, size = flops_axis(plan, min(xs), max(xs))
     y = errors_axis(plan if metric is None else attrs.evolve(plan, metric=metric), min(ys), max(ys))
-    return chart(name, x, y, [scaled(one, size) for one in layers])
+    return chart(Figure(name, x, y, [scaled(one, size) for one in layers]))
 
 
 def verdict_of(found: Compared) -> Markup:

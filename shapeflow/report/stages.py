@@ -10,12 +10,12 @@ from shapeflow.ir.memory import Choices
 from shapeflow.ir.plan import Plan, Stage
 from shapeflow.preview.charge import charged
 from shapeflow.preview.curves import place, scale_of
+from shapeflow.preview.figure import COLORS
 from shapeflow.preview.numbers import count, duration
 from shapeflow.preview.plan import FIRST, LAST, stage_lines, stage_view, totals_line
-from shapeflow.report.colors import shapes_of
+from shapeflow.preview.shape_colors import shapes_of
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import html_of, paragraph, table
-from shapeflow.report.style import COLORS
 from shapeflow.running.memory import memories
 
 NARROW = 0.06
@@ -37,7 +37,7 @@ def _strip(plan: Plan) -> Markup:
     if len(plan.stages) > MOST or total <= 0:
         return NOTHING
     unit, factor = scale_of(plan, total)
-    colors = {shape: number % COLORS for number, shape in enumerate(shapes_of(plan))}
+    colors = {shape: number % len(COLORS) for number, shape in enumerate(shapes_of(plan))}
     parts = []
     for number, stage in enumerate(plan.stages, 1):
         first, last = (place(plan, point) / total for point in (stage.enter, stage.leave))

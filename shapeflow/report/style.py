@@ -1,9 +1,8 @@
 """The style of a report: light and dark, on paper, and on a narrow screen."""
 
-LIGHT = ("#0b62a4", "#b3261e", "#2a7d3f", "#7b3fa0", "#a35200", "#00757a", "#ad1a6b", "#5f6b73")
+from shapeflow.preview.figure import COLORS as LIGHT
+
 DARK = ("#6bb6f5", "#ff8a80", "#7fd08f", "#c9a0ea", "#f0a35a", "#5cc9cd", "#f590c4", "#aab4bb")
-COLORS = len(LIGHT)
-"""Number of colours; a chart with more lines uses them again, with other dashes."""
 
 
 def _colors(colors: tuple[str, ...]) -> str:

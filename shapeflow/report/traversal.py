@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.curves import Curve, all_curves, along, place, scale_of
-from shapeflow.preview.intervals import basis
-from shapeflow.preview.numbers import error
-from shapeflow.report.chart import PLAN, Axis, Band, Dots, Layer, Line, chart, pair
-from shapeflow.report.colors import Drawn, drawn
-from shapeflow.report.laws import PIECES, compute_axis, errors_axis, scaled, spaced
+from shapeflow.preview.curves import all_curves, place, scale_of
+from shapeflow.preview.figure import PLAN, Axis, Dots, Figure, Line
+from shapeflow.preview.path_figure import path_figure
+from shapeflow.preview.plan_axes import PIECES, errors_axis
+from shapeflow.preview.shape_colors import Drawn, drawn
+from shapeflow.report.chart import chart, pair
 from shapeflow.report.markup import NOTHING, Markup, join, node
 
 
@@ -23,52 +21,7 @@ def traversal_section(plan: Plan) -> Markup:
     if not curves:
         return join(title, node("p", "Nothing is predicted: the plan has no laws."))
     figures = list(_inverse_and_rate(plan))
-    return join(title, path_chart(plan, curves), pair(*figures) if figures else NOTHING)
-
-
-def band_of(plan: Plan) -> Iterator[Band]:
-    """The interval of the plan's error over the run; nothing for a plan without one."""
-    found = plan.uncertainty
-    if found is not None and found.band:
-        yield Band(basis(found), [(along(plan, at), low, high) for at, low, high in found.band], PLAN)
-
-
-def switches_of(plan: Plan) -> Iterator[tuple[float, float, str]]:
-    """(place, error, what changes) of each switch."""
-    for before, stage in itertools.pairwise(plan.stages):
-        if stage.enter.compute and stage.enter.error is not None:
-            moved = Shape.of({axis: stage.shape[axis] for axis in before.shape.changed(stage.shape)})
-            yield place(plan, stage.enter), stage.enter.error, moved.written(plan.units)
-
-
-def path_chart(
-    plan: Plan,
-    curves: Sequence[Curve],
-    axis: Callable[[Plan, float, float], tuple[Axis, float]] = compute_axis,
-) -> Markup:
-    """The path of the plan on its laws. `curves`: those of the plan and of the fixed shapes. `axis`: what it is drawn
-    over, and its unit in FLOPs or seconds."""
-    end = place(plan, plan.stages[-1].leave)
-    own = curves[0].points
-    start, last = plan.stages[0].enter.error or own[0][1], plan.totals.error or own[-1][1]
-    seen = [at for at, value in own if value <= start]
-    x, size = axis(plan, 0.7 * max(min(seen, default=end), end / 1000), 1.6 * end)
-    y = errors_axis(plan, min(last, *(value for _, value in own)), max(start, last))
-    lines = [_law_line(one, x.low * size, x.high * size) for one in drawn(plan)]
-    fixed = [Line(one.label[:80], one.points, 7, dash) for dash, one in enumerate(curves[1:], 1)]
-    dots = list(switches_of(plan))
-    titles = [f"{name}: at {at / size:.4g} {x.unit}, {error(value, plan.metric)}" for at, value, name in dots]
-    marks = [Dots("switch", [(at, value) for at, value, _ in dots], PLAN, titles, 4.0)] if dots else []
-    layers: list[Layer] = [*band_of(plan), *lines, *fixed, Line("the plan", own, PLAN, heavy=True), *marks]
-    caption = f"{plan.metric} over {x.label.partition(',')[0]}: the laws of the candidates, and the path of the plan."
-    return chart(
-        f"The path of the plan on its laws over {x.unit}", x, y, [scaled(one, size) for one in layers], caption
-    )
-
-
-def _law_line(one: Drawn, low: float, high: float) -> Line:
-    points = [(at, one.law.error(at / one.pace)) for at in spaced(low, high)]
-    return Line(one.name, [pair for pair in points if math.isfinite(pair[1])], one.color)
+    return join(title, chart(path_figure(plan, curves)), pair(*figures) if figures else NOTHING)
 
 
 def _inverse_and_rate(plan: Plan) -> Iterator[Markup]:
@@ -124,4 +77,4 @@ def _drawn(
     values = [value for line in lines for _, value in line.points]
     if values and max(values) > min(values):
         y = Axis(label, min(values), max(values), log=True)
-        yield join(node("h3", name), chart(f"{name} of the laws", x, y, [*lines, *marks], caption))
+        yield join(node("h3", name), chart(Figure(f"{name} of the laws", x, y, [*lines, *marks], caption)))
