@@ -41,6 +41,16 @@ class Axis:
         places = _decades(low, high) if self.log else _steps(low, high)
         return [(place, self.written(place)) for place in places]
 
+    def apart(self, letters: float) -> list[tuple[float, str]]:
+        """The ticks, without those whose labels would touch the one before. `letters`: the length of the axis."""
+        kept, free = list[tuple[float, str]](), -math.inf
+        for place, label in sorted(self.ticks(), key=lambda tick: self.part(tick[0])):
+            at, half = letters * self.part(place), len(label) / 2
+            if at - half > free:
+                kept.append((place, label))
+                free = at + half + 1
+        return kept
+
     def written(self, value: float) -> str:
         if self.share:
             return f"{100 * value:.4g}%"
@@ -87,13 +97,14 @@ class Band:
 
 @attrs.frozen
 class Dots:
-    """Points, each with a text that appears where the pointer rests on it."""
+    """Points, each with a text that appears where the pointer rests on it. `hollow`: held out of a fit."""
 
     label: str
     points: Sequence[XY]
     color: int
     titles: Sequence[str]
     radius: float = 3.0
+    hollow: bool = False
 
 
 Layer = Line | Band | Dots

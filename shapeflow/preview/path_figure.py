@@ -43,7 +43,7 @@ def path_figure(
     start, last = plan.stages[0].enter.error or own[0][1], plan.totals.error or own[-1][1]
     seen = [at for at, value in own if value <= start]
     x, size = axis(plan, 0.7 * max(min(seen, default=end), end / 1000), 1.6 * end)
-    y = errors_axis(plan, min(last, *(value for _, value in own)), max(start, last))
+    y = errors_axis(plan.metric, min(last, *(value for _, value in own)), max(start, last))
     lines = [_law_line(one, x.low * size, x.high * size) for one in drawn(plan)]
     fixed = [Line(one.label[:80], one.points, 7, dash) for dash, one in enumerate(curves[1:], 1)]
     dots = list(switches_of(plan))

@@ -73,19 +73,23 @@ def tick(value: float, interval: Sequence[float]) -> str:
     return rf"$10^{{{power}}}$" if digits == "1" else rf"${digits} \times 10^{{{power}}}$"
 
 
-def paint(axes: Any, figure: Figure) -> None:
-    """Draw a figure on the axes of matplotlib, which are the only ones, with its key below."""
+def paint(axes: Any, figure: Figure, letters: float = LETTERS) -> None:
+    """Draw a figure on the axes of matplotlib, without its key. `letters`: as many as are as wide as the axes."""
     for number, layer in enumerate(figure.layers):
         style = {"color": INK if layer.color == PLAN else COLORS[layer.color % len(COLORS)], "zorder": 2 + number / 100}
         _paint(axes, layer, style, labelled(layer.label) if layer in figure.key else None)
     for axis, which in ((figure.x, "x"), (figure.y, "y")):
         if axis.log:
             axes.set(**{f"{which}scale": "log"})
-        places, names = zip(*axis.ticks(), strict=True)
+        places, names = zip(*(axis.apart(letters) if which == "x" else axis.ticks()), strict=True)
         axes.set(**{f"{which}lim": (axis.low, axis.high), f"{which}label": lettering(axis.label)})
         getattr(axes, f"set_{which}ticks")(places, names)
         getattr(axes, f"set_{which}ticks")([], minor=True)
     axes.grid(alpha=0.25)
+
+
+def key_below(axes: Any, figure: Figure) -> None:
+    """Write the key of a figure below its axes, which are the only ones of the picture."""
     longest = max((len(layer.label) for layer in figure.key), default=0)
     columns = max(1, LETTERS // (longest + 8))
     axes.figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=columns)
@@ -95,7 +99,8 @@ def _paint(axes: Any, layer: Layer, style: dict[str, Any], label: str | None) ->
     if isinstance(layer, Band):
         axes.fill_between(*zip(*layer.points, strict=True), alpha=0.22, lw=0, label=label, **style)
     elif isinstance(layer, Dots):
-        axes.plot(*zip(*layer.points, strict=True), "o", ms=2 * layer.radius, mew=0, label=label, **style)
+        look = {"mew": 0.6, "mfc": "white"} if layer.hollow else {"mew": 0.0}
+        axes.plot(*zip(*layer.points, strict=True), "o", ms=1.4 * layer.radius, label=label, **look, **style)
     elif layer.finite:
         dashes = (0, layer.dashes) if layer.dashes else "-"
         axes.plot(*zip(*layer.finite, strict=True), lw=2.2 if layer.heavy else 1.4, ls=dashes, label=label, **style)

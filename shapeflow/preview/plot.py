@@ -15,7 +15,7 @@ from shapeflow.preview.answer import headline
 from shapeflow.preview.curves import all_curves
 from shapeflow.preview.figure import Dots, Figure, Line
 from shapeflow.preview.path_figure import path_figure, switches_of
-from shapeflow.preview.picture import lettering, paint, pyplot_for, save
+from shapeflow.preview.picture import key_below, lettering, paint, pyplot_for, save
 
 TITLE = 92
 """Characters of a line of the title."""
@@ -31,6 +31,7 @@ def draw(plan: Plan, path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     drawn = path_figure(plan, curves)
     paint(axes, drawn)
+    key_below(axes, drawn)
     axes.set_title(lettering("\n".join(filter(None, (plan.name, *_title(plan))))), fontsize=10)
     keep_apart(figure, axes, list(_switches(axes, plan, drawn)))
     save(figure, path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from shapeflow.preview.figure import COLORS, PLAN, XY, Axis, Band, Figure, Layer, Line
 from shapeflow.report.markup import Markup, join, node
 
@@ -45,7 +43,8 @@ def _drawn(layer: Layer, x: Axis, y: Axis) -> Markup:
     for point, title in zip(layer.points, layer.titles, strict=True):
         across, down = _place(x, y, point)
         drawn.append(node("circle", node("title", title), cx=across, cy=down, r=layer.radius))
-    return node("g", *drawn, fill="currentColor", class_=color)
+    fill = {"fill": "var(--page)", "stroke": "currentColor"} if layer.hollow else {"fill": "currentColor"}
+    return node("g", *drawn, **fill, class_=color)
 
 
 def pair(*figures: Markup) -> Markup:
@@ -76,14 +75,14 @@ def _class(color: int) -> str:
 
 def _frame(x: Axis, y: Axis) -> Markup:
     """The grid, the labels of its ticks, and the names of the axes."""
-    wide, tall, parts, written = WIDE - LEFT - RIGHT, TALL - TOP - BOTTOM, list[Markup](), -math.inf
-    for value, label in sorted(x.ticks(), key=lambda tick: x.part(tick[0])):
-        at, half = LEFT + x.part(value) * wide, LETTER * len(label) / 2
+    wide, tall, parts = WIDE - LEFT - RIGHT, TALL - TOP - BOTTOM, list[Markup]()
+    written = x.apart(wide / LETTER)
+    for value, label in x.ticks():
+        at = LEFT + x.part(value) * wide
         parts.append(node("line", x1=at, y1=TOP, x2=at, y2=TOP + tall, class_="grid"))
-        # A label that would touch the one before it is left out.
-        if at - half > written:
-            parts.append(node("text", label, x=min(at, WIDE - half), y=TOP + tall + 16, text_anchor="middle"))
-            written = at + half + LETTER
+        if (value, label) in written:
+            middle = min(at, WIDE - LETTER * len(label) / 2)
+            parts.append(node("text", label, x=middle, y=TOP + tall + 16, text_anchor="middle"))
     for value, label in y.ticks():
         at = TOP + (1 - y.part(value)) * tall
         parts.append(node("line", x1=LEFT, y1=at, x2=LEFT + wide, y2=at, class_="grid"))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 
 from shapeflow.ir.law import MeasuredCurve
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.figure import Axis, Band, Dots, Figure, Layer, Line, scaled
 from shapeflow.preview.fit import factor
 from shapeflow.preview.law_bands import law_bands
-from shapeflow.preview.numbers import error, flops
-from shapeflow.preview.plan_axes import compute_axis, errors_axis, spaced
+from shapeflow.preview.law_figures import LawDrawing, laws_figure, residuals_figure
+from shapeflow.preview.numbers import flops
+from shapeflow.preview.plan_axes import compute_axis
 from shapeflow.preview.shape_colors import MOST, Drawn, drawn
 from shapeflow.report.chart import chart, pair
 from shapeflow.report.markup import NOTHING, Markup, join, node
@@ -30,8 +30,7 @@ def laws_section(plan: Plan) -> Markup:
         return NOTHING
     left = sum(one.law is not None for one in plan.candidates) - len(found)
     more = [paragraph(f"{left} more laws are not drawn.")] if left else []
-    figures = pair(_laws(plan, found), _residuals(plan, found))
-    return join(node("h2", "The laws"), figures, *more, _table(plan))
+    return join(node("h2", "The laws"), _laws(plan, found), *more, _table(plan))
 
 
 def thinned(curve: MeasuredCurve) -> list[tuple[float, float]]:
@@ -57,52 +56,30 @@ def _span(plan: Plan, one: Drawn) -> tuple[float, float]:
 
 
 def _laws(plan: Plan, found: Sequence[Drawn]) -> Markup:
-    lines, dots, known = list[Line](), list[Dots](), law_bands(plan)
-    bands = [Band("", _paced(known[one.shape], one.pace), one.color) for one in found if one.shape in known]
-    for one in found:
-        grid = spaced(*_span(plan, one))
-        points = [(at * one.pace, one.law.error(at)) for at in grid]
-        lines.append(Line(one.name, [pair for pair in points if math.isfinite(pair[1])], one.color))
-        curve = one.law.provenance.curve
-        if curve is not None:
-            pairs = thinned(curve)
-            titles = [f"{one.name}: {error(value, plan.metric)} after {flops(at)}" for at, value in pairs]
-            dots.append(Dots("", [(at * one.pace, value) for at, value in pairs], one.color, titles, 2.4))
-    if not any(line.points for line in lines):
-        return NOTHING
-    xs = [at for line in lines for at, _ in line.points]
-    shown = [value for each in (dots or lines) for _, value in each.points]
-    x, size = compute_axis(plan, min(xs), max(xs))
-    y = errors_axis(plan, min(shown), max(shown))
+    """The laws with their points, and the residuals."""
+    known = law_bands(plan)
+    drawings = [_drawing(plan, one, known.get(one.shape, [])) for one in found]
+    dots, bands = any(one.points for one in drawings), any(one.band for one in drawings)
     caption = ["Lines: laws.", MEASURED if dots else "No point is recorded.", *([BANDS] if bands else [])]
-    layers: list[Layer] = [*bands, *dots, *lines]
-    name = f"Laws of {len(found)} shapes: {plan.metric} over compute"
-    drawing = chart(Figure(name, x, y, [scaled(one, size) for one in layers], " ".join(caption)))
-    return join(node("h3", "Laws and points" if dots else "Laws"), drawing)
+    axis = partial(compute_axis, plan)
+    laws, residuals = laws_figure(drawings, plan.metric, axis, " ".join(caption)), residuals_figure(drawings, axis)
+    titled = (("Laws and points" if dots else "Laws", laws), ("Residuals", residuals))
+    return pair(*(join(node("h3", title), chart(one)) for title, one in titled if one is not None))
 
 
-def _paced(band: Sequence[tuple[float, float, float]], pace: float) -> list[tuple[float, float, float]]:
-    return [(at * pace, low, high) for at, low, high in band]
-
-
-def _residuals(plan: Plan, found: Sequence[Drawn]) -> Markup:
-    """Measured over law, minus 1, at the points of each law; nothing without points."""
-    layers = list[Layer]()
-    for one in found:
-        curve = one.law.provenance.curve
-        pairs = [] if curve is None else [(at, value, one.law.error(at)) for at, value in thinned(curve)]
-        kept = [(at * one.pace, value / by - 1) for at, value, by in pairs if by > 0 and math.isfinite(by)]
-        if kept:
-            titles = [f"{one.name}: {100 * value:+.2f}%" for _, value in kept]
-            layers += [Line("", kept, one.color), Dots(one.name, kept, one.color, titles, 2.4)]
-    if not layers:
-        return NOTHING
-    points = [pair for layer in layers if isinstance(layer, Dots) for pair in layer.points]
-    x, size = compute_axis(plan, min(at for at, _ in points), max(at for at, _ in points))
-    most = 1.1 * max(abs(value) for _, value in points) or 0.01
-    y = Axis("measured / law - 1", -most, most, share=True)
-    figure = Figure("Residuals of the laws", x, y, [scaled(one, size) for one in layers])
-    return join(node("h3", "Residuals"), chart(figure))
+def _drawing(plan: Plan, one: Drawn, band: Sequence[tuple[float, float, float]]) -> LawDrawing:
+    curve = one.law.provenance.curve
+    points = [] if curve is None else [(at * one.pace, value) for at, value in thinned(curve)]
+    first, last = _span(plan, one)
+    return LawDrawing(
+        name=one.name,
+        color=one.color,
+        error=lambda at: one.law.error(at / one.pace),
+        span=(first * one.pace, last * one.pace),
+        points=points,
+        band=[(at * one.pace, low, high) for at, low, high in band],
+        pace=one.pace,
+    )
 
 
 def _table(plan: Plan) -> Markup:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-import attrs
-
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.comparison import comparison_view, verdict
 from shapeflow.preview.figure import PLAN, Band, Dots, Figure, Layer, Line, scaled
@@ -84,8 +82,8 @@ def _over_compute(name: str, plan: Plan, layers: Sequence[Layer], metric: str | 
     """A chart over FLOPs, also for a plan that is compared by seconds. `metric`: if it is not that of the plan."""
     pairs = [pair for layer in layers if not isinstance(layer, Band) for pair in layer.points]
     xs, ys = [at for at, _ in pairs], [value for _, value in pairs]
-    x, size = flops_axis(plan, min(xs), max(xs))
-    y = errors_axis(plan if metric is None else attrs.evolve(plan, metric=metric), min(ys), max(ys))
+    x, size = flops_axis(plan.convention, min(xs), max(xs))
+    y = errors_axis(metric or plan.metric, min(ys), max(ys))
     return chart(Figure(name, x, y, [scaled(one, size) for one in layers]))
 
 

@@ -33,7 +33,7 @@ def _inverse_and_rate(plan: Plan) -> Iterator[Markup]:
     grid = [low + (high - low) * piece / PIECES for piece in range(PIECES + 1)]
     unit, size = scale_of(plan, place(plan, plan.stages[-1].leave))
     what = "time" if plan.in_seconds else "compute"
-    x = Axis(plan.metric, high, low, share=errors_axis(plan, low, high).share)
+    x = Axis(plan.metric, high, low, share=errors_axis(plan.metric, low, high).share)
     laws = drawn(plan)
     inverse = [_over_errors(one, grid, size, rate=False) for one in laws]
     rates = [_over_errors(one, grid, size, rate=True) for one in laws]
