@@ -55,6 +55,8 @@ svg .inside{{fill:var(--page);font-weight:600}}
 :root{{--ink:#000;--soft:#333;--page:#fff;--line:#bbb;--fill:#fff}}
 {_colors(LIGHT)}
 body{{max-width:none;padding:0;font-size:11pt}}
+table{{font-size:8.5pt}}
+th,td{{padding-right:.5rem}}
 figure,tr,.answer,.pair>div{{break-inside:avoid}}
 h2,h3{{break-after:avoid}}
 .box{{overflow:visible}}
