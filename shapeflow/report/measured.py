@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.comparison import comparison_view, verdict
+from shapeflow.preview.comparison import comparison_details, verdict
 from shapeflow.preview.figure import PLAN, Band, Dots, Figure, Layer, Line, scaled
+from shapeflow.preview.law_figures import SPACE
 from shapeflow.preview.numbers import error, flops
 from shapeflow.preview.path_figure import band_of
 from shapeflow.preview.plan_axes import errors_axis, flops_axis
@@ -82,7 +83,7 @@ def _over_compute(name: str, plan: Plan, layers: Sequence[Layer], metric: str | 
     """A chart over FLOPs, also for a plan that is compared by seconds. `metric`: if it is not that of the plan."""
     pairs = [pair for layer in layers if not isinstance(layer, Band) for pair in layer.points]
     xs, ys = [at for at, _ in pairs], [value for _, value in pairs]
-    x, size = flops_axis(plan.convention, min(xs), max(xs))
+    x, size = flops_axis(plan.convention, min(xs) / SPACE, max(xs) * SPACE)
     y = errors_axis(metric or plan.metric, min(ys), max(ys))
     return chart(Figure(name, x, y, [scaled(one, size) for one in layers]))
 
@@ -94,7 +95,7 @@ def verdict_of(found: Compared) -> Markup:
 
 def comparison_section(found: Compared, plan: Plan) -> Markup:
     """The runs drawn, what each way needed, and predicted against measured values."""
-    shown = html_of(comparison_view(found, plan), "Comparison")
+    shown = html_of(comparison_details(found, plan), "Comparison")
     parts = [node("h2", "The comparison"), _ways(found, plan), shown]
     left = [paragraph(one.note.message) for one in found.left]
     if plan.answer is not None and found.predictions:
