@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -80,6 +81,17 @@ def test_the_band_of_a_law_is_that_of_the_draws_of_the_answer() -> None:
     differ = posterior(_curves(plan), prior_of(plan, _curves(plan))).tau
     assert differ == pytest.approx(plan.answer and plan.answer.differ, rel=1e-3)
     assert law_bands(compile_plan(ROOT / "examples" / "laws_only.shape")) == {}
+
+
+@pytest.mark.parametrize("change", [{"noise": 1e200}, {"compute": (1e-300, 1e-200), "error": (1e-300, 1e-301)}])
+def test_a_curve_that_no_run_has_gets_no_band(change: dict[str, Any]) -> None:
+    plan = compile_plan(ROOT / "examples" / "lm_context.shape")
+    first, *others = plan.candidates
+    assert first.law is not None
+    curve = attrs.evolve(_curves(plan)[first.shape], **change)
+    law = attrs.evolve(first.law, provenance=attrs.evolve(first.law.provenance, curve=curve))
+    changed = attrs.evolve(plan, candidates=(attrs.evolve(first, law=law), *others))
+    assert first.shape not in law_bands(changed)
 
 
 def _curves(plan: Plan) -> dict[Shape, MeasuredCurve]:

@@ -24,8 +24,14 @@ def law_bands(plan: Plan) -> Mapping[Shape, Band]:
     curves = {shape: law.provenance.curve for shape, law in laws.items() if law.provenance.curve is not None}
     if not curves:
         return {}
-    found = posterior(curves, prior_of(plan, curves))
-    return {shape: _band(draws) for shape, draws in found.curves.items()}
+    try:
+        with np.errstate(all="ignore"):
+            found = posterior(curves, prior_of(plan, curves))
+            bands = {shape: _band(draws) for shape, draws in found.curves.items()}
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+        # A plan file may state a curve that no run has: without draws, it has no band.
+        return {}
+    return {shape: band for shape, band in bands.items() if np.isfinite(band).all()}
 
 
 def prior_of(plan: Plan, curves: Mapping[Shape, MeasuredCurve]) -> float:
