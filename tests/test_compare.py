@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import pytest
 from shapeflow.base.diagnostics import Report
 from shapeflow.cli import answer
 from shapeflow.ir.events import Measured
+from shapeflow.preview.comparison import verdict
 from shapeflow.running.rivals import Past
+from shapeflow.running.rivals.read import read_comparison
 from shapeflow.running.runs import Run
 from shapeflow.running.sweep import sweep_jobs
 from shapeflow.running.training import training
@@ -70,6 +74,24 @@ def test_a_file_without_laws_and_without_blends(folder: Path, capsys: pytest.Cap
     again, said = compare(capsys, "batches.shape", "-o", "out")
     assert again == found
     assert ": done" not in said
+    read = read_comparison(Path("out"))
+    assert json.loads(json.dumps({"verdict": verdict(read), **read.json()})) == found
+
+
+def test_the_report_of_a_comparison_shows_all_that_the_screen_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(["compare", "batches.shape", "-o", "out", "--device", "cpu", "--jobs", "1"]) == 0
+    screen = capsys.readouterr().out
+    assert answer(["report", "out", "-o", "report.html"]) == 0
+    shown = _words(re.sub("<[^>]*>", " ", html.unescape(Path("report.html").read_text())))
+    after = screen[screen.index("measured") : screen.index("runs and comparison.json")]
+    missing = [word for word in _words(after) if word not in shown]
+    assert not missing
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\s,;:]+", text)
 
 
 def test_runs_of_a_sweep_are_used_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,76 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 from plans import toy_image_plan
+from report_page import HOSTILE, page_of
 
+from shapeflow import compile as compile_plan
+from shapeflow.base.shapes import Shape
 from shapeflow.cli import answer
 from shapeflow.ir.events import Event, Measured, RunEnded, RunStarted, StageEntered, event_to_json
+from shapeflow.ir.law import MeasuredCurve
+from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save, sealed
-from shapeflow.report.chart import Axis
+from shapeflow.laws.fitting.posterior import posterior
+from shapeflow.preview.figure import Axis
+from shapeflow.preview.law_bands import law_bands, prior_of
 from shapeflow.running.lock import Lock
 
 ROOT = Path(__file__).parent.parent
-HOSTILE = "</title><script>alert(1)</script></svg>\x1b[31m\u202ename\u2066 \"'&amp;"
 PLAN = toy_image_plan((({"width": 32}, 6), ({"width": 48}, 6)), checkpoint=4)
-EMPTY = {"meta", "circle", "line", "path", "polygon", "polyline", "rect"}
-
-
-class _Page(HTMLParser):
-    """The elements, headings and attributes of a page. Fails if it is not well-formed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.attributes: list[tuple[str, str, str | None]] = []
-        self.headings: list[int] = []
-        self.unnamed = 0
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_startendtag(tag, attrs)
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if re.fullmatch("h[1-6]", tag):
-            self.headings.append(int(tag[1]))
-        names = dict(attrs)
-        if tag == "svg" and "viewbox" in names and names.get("aria-hidden") != "true":
-            self.unnamed += not (names.get("role") == "img" and names.get("aria-label"))
-        if tag == "th":
-            self.unnamed += names.get("scope") not in ("row", "col")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def page_of(*words: str | Path, to: Path) -> tuple[str, _Page]:
-    """The text of the report, and its elements. Checks what holds for every report."""
-    assert answer(["report", *map(str, words), "-o", str(to)]) == 0
-    data = to.read_bytes()
-    text = data.decode()
-    found = _Page(text)
-    assert len(data) < 1_000_000
-    assert not found.tags & {"script", "link", "img", "iframe", "object", "base", "form", "image", "use"}
-    assert not [one for one in found.attributes if one[1] in ("src", "href") or one[1].startswith("on")]
-    assert "url(" not in text
-    assert "@import" not in text
-    assert found.headings[0] == 1
-    assert found.headings.count(1) == 1
-    assert not found.unnamed
-    assert all(after - before <= 1 for before, after in zip(found.headings, found.headings[1:], strict=False))
-    return text, found
 
 
 def made(folder: Path, *events: Event) -> Path:
@@ -111,6 +64,53 @@ def test_a_plan_with_switches_is_drawn_whole_and_twice_the_same(tmp_path: Path) 
     assert json.loads((tmp_path / "plan.json").read_text())["digest"] in of_plan
 
 
+def test_the_band_of_a_law_is_that_of_the_draws_of_the_answer() -> None:
+    """The measured mean lies inside; where several runs lie close together, the band is narrow."""
+    plan = compile_plan(ROOT / "examples" / "lm_context.shape")
+    bands = law_bands(plan)
+    assert len(bands) == 3
+    for one in plan.candidates:
+        assert one.law is not None
+        curve = one.law.provenance.curve
+        assert curve is not None
+        at, low, high = (np.array(column) for column in zip(*bands[one.shape], strict=True))
+        measured = np.interp(np.log(at), np.log(curve.compute), curve.error)
+        assert (at[0], at[-1]) == pytest.approx((curve.compute[0], curve.compute[-1]))
+        assert np.mean((low <= measured) & (measured <= high)) > 0.95
+        assert np.all(high / low < 1.04)
+    differ = posterior(_curves(plan), prior_of(plan, _curves(plan))).tau
+    assert differ == pytest.approx(plan.answer and plan.answer.differ, rel=1e-3)
+    assert law_bands(compile_plan(ROOT / "examples" / "laws_only.shape")) == {}
+
+
+@pytest.mark.parametrize("change", [{"noise": 1e200}, {"compute": (1e-300, 1e-200), "error": (1e-300, 1e-301)}])
+def test_a_curve_that_no_run_has_gets_no_band(change: dict[str, Any]) -> None:
+    plan = compile_plan(ROOT / "examples" / "lm_context.shape")
+    first, *others = plan.candidates
+    assert first.law is not None
+    curve = attrs.evolve(_curves(plan)[first.shape], **change)
+    law = attrs.evolve(first.law, provenance=attrs.evolve(first.law.provenance, curve=curve))
+    changed = attrs.evolve(plan, candidates=(attrs.evolve(first, law=law), *others))
+    assert first.shape not in law_bands(changed)
+
+
+def _curves(plan: Plan) -> dict[Shape, MeasuredCurve]:
+    laws = {one.shape: one.law for one in plan.candidates if one.law is not None}
+    return {shape: law.provenance.curve for shape, law in laws.items() if law.provenance.curve is not None}
+
+
+def test_a_plan_by_cost_is_shown_in_flops_seconds_and_money(tmp_path: Path) -> None:
+    """A second costs a tenth of a dollar. Its fixed shapes need 51.81 GFLOPs and 1.997 s."""
+    shape, minimised = ROOT / "examples" / "digits_seconds.shape", "minimise dollars(price: 360)"
+    text, _ = page_of(shape, "--set", minimised, to=tmp_path / "report.html")
+    assert '<td class="number">51.81 GFLOPs</td><td class="number">1.997 s</td>' in text
+    assert '<td class="number">0.1997 dollars</td>' in text
+    assert "price, dollars" in text
+    for part in ("Compute, time and cost", "Over compute", "Over price"):
+        assert f">{part}</h" in text
+    assert "the plan by seconds takes 39.8% fewer seconds" in text
+
+
 def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
     save(sealed(attrs.evolve(PLAN, name=HOSTILE, notes=(HOSTILE,))), tmp_path / "plan.json")
     text, _ = page_of(tmp_path / "plan.json", to=tmp_path / "report.html")
@@ -136,13 +136,21 @@ def test_a_run_that_failed_or_runs_says_so_first(tmp_path: Path) -> None:
     assert text.index("running, after step 6 of 12") < text.index("<h2")
 
 
+CHOICE = {
+    "shape": PLAN.stages[0].shape.json(),
+    "rounds": [{"compute": 1e6, "seconds": None, "values": [{"shape": {"width": 32}, "value": None}]}],
+    "compute": 3e6,
+    "runs": 2,
+}
+
+
 def comparison(folder: Path) -> Path:
     folder.mkdir()
     made(folder / "plan-seed0", *START, measured(6), measured(12), END)
     plan = {"name": "plan", "what": "the plan", "compute": [1e6], "seconds": [1.0], "final": [0.25], "same": None}
     rival = {**plan, "name": "last", "what": HOSTILE, "compute": [2e6], "runs": ["elsewhere/last-seed0"]}
     ways = [{**plan, "runs": ["elsewhere/plan-seed0"]}, rival]
-    found = {"metric": PLAN.metric, "target": 0.25, "seeds": [0], "unit": "compute", "ways": ways}
+    found = {"metric": PLAN.metric, "target": 0.25, "seeds": [0], "unit": "compute", "ways": ways, "choice": CHOICE}
     (folder / "comparison.json").write_text(json.dumps({**found, "predictions": [], "left_out": []}))
     return folder
 
@@ -151,7 +159,10 @@ def test_a_comparison_and_its_file(tmp_path: Path) -> None:
     folder = comparison(tmp_path / "compared")
     text, _ = page_of(folder, to=tmp_path / "report.html")
     assert "the plan saves 50.0% of the FLOPs" in text
+    assert text.index("the plan saves 50.0%") < text.index("<h2")
+    assert "The answer before training" in text
     assert "&lt;script&gt;" in text
+    assert f"to find the best of 1 fixed shapes by {PLAN.metric}: 2 more runs" in text
     page_of(folder / "comparison.json", to=tmp_path / "report.html")
 
 
@@ -162,7 +173,7 @@ def test_a_comparison_without_a_result_shows_its_runs(tmp_path: Path) -> None:
     assert text.index("There is no result yet") < text.index("<h2")
 
 
-@pytest.mark.parametrize("change", [{"target": "x"}, {"ways": 3}, {"seeds": [0, 1]}, {"unit": "hours"}])
+@pytest.mark.parametrize("change", [{"target": "x"}, {"ways": 3}, {"seeds": [0, 1]}, {"unit": "hours"}, {"choice": {}}])
 def test_a_broken_comparison(change: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = comparison(tmp_path / "compared") / "comparison.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))

@@ -21,9 +21,9 @@ from shapeflow.preview.comparison import comparison_view, verdict
 from shapeflow.preview.screen import show
 from shapeflow.running.pool import Job
 from shapeflow.running.rivals import (
+    Choice,
     Compared,
     Entry,
-    Halved,
     OfFile,
     OfPlan,
     Past,
@@ -173,7 +173,7 @@ def test_half_of_the_fixed_shapes_go_on(tmp_path: Path) -> None:
     seen: list[tuple[str, int | None]] = []
     field = [cases.fixed("fixed", "fixed", Shape.of(width=width)) for width in WIDTHS]
     compute = cases.plan.plan.totals.compute or 0.0
-    found = halved(field, cases.plan.plan, "cross_entropy", curves(WIDTHS, seen), {})
+    best, found = halved(field, cases.plan.plan, "cross_entropy", curves(WIDTHS, seen), {})
     assert [[shape["width"] for shape, _ in one.values] for one in found.rounds] == [
         [16, 32, 48, 64, 24],
         [16, 32, 48],
@@ -181,7 +181,7 @@ def test_half_of_the_fixed_shapes_go_on(tmp_path: Path) -> None:
     ]
     assert [one.compute for one in found.rounds] == [0.25 * compute, 0.5 * compute, compute]
     assert found.rounds[0].values[0][1] == pytest.approx(0.505, abs=1e-3)
-    assert shape_of(found.best) == Shape.of(width=32)
+    assert shape_of(best) == found.shape == Shape.of(width=32)
     assert found.runs == 10
     expected = 2 * compute * (2 * 1 + 0.5 + 2 * 0.25)
     assert found.spent == pytest.approx(expected, rel=0.05)
@@ -193,9 +193,9 @@ def test_half_of_the_fixed_shapes_go_on(tmp_path: Path) -> None:
 def test_two_fixed_shapes_are_compared_at_the_end_alone(tmp_path: Path) -> None:
     cases = cases_of("digits_width", tmp_path)
     field = [cases.fixed("fixed", "fixed", Shape.of(width=width)) for width in (16, 32)]
-    found = halved(field, cases.plan.plan, "cross_entropy", curves(WIDTHS, []), {})
+    best, found = halved(field, cases.plan.plan, "cross_entropy", curves(WIDTHS, []), {})
     assert [len(one.values) for one in found.rounds] == [2]
-    assert shape_of(found.best) == Shape.of(width=32)
+    assert shape_of(best) == found.shape == Shape.of(width=32)
 
 
 def test_laws_of_another_metric_do_not_choose_the_best_fixed_shape(tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_an_earlier_run_on_other_held_out_data_is_not_used(tmp_path: Path) -> No
 # -- the screen --------------------------------------------------------------------------------------------------------
 
 
-def screen(cases: OfFile, capsys: pytest.CaptureFixture[str], choice: Halved | None, *ways: Result) -> str:
+def screen(cases: OfFile, capsys: pytest.CaptureFixture[str], choice: Choice | None, *ways: Result) -> str:
     seeds = tuple(job.plan.seed for job in cases.plan.jobs)
     show(comparison_view(Compared("cross_entropy", 0.5, seeds, ways, choice, (), (), {}), cases.plan.plan))
     return capsys.readouterr().out
@@ -384,7 +384,7 @@ def test_the_screen_shows_pairs_and_the_cost_of_the_choice(tmp_path: Path, capsy
     cases = cases_of("digits_width", tmp_path, seeds=(0, 1))
     compute = cases.plan.plan.totals.compute or 0.0
     rounds = (Round(compute, ((Shape.of(width=32), 0.25), (Shape.of(width=16), 0.5))),)
-    choice = Halved(cases.fixed("best", "best", Shape.of(width=32)), rounds, 3 * compute, 4)
+    choice = Choice(Shape.of(width=32), rounds, 3 * compute, 4)
     plan = Result("plan", "the plan", (0.8e9, 0.6e9), (1.0, 1.0), (0.5, 0.5))
     rival = Result("best", "the best fixed shape", (1e9, 1e9), (1.0, 1.0), (0.5, 0.5))
     again = Result("last", "the fixed last shape", (1e9, 1e9), (1.0, 1.0), (0.5, 0.5), same="best")
@@ -402,8 +402,9 @@ def test_the_screen_shows_pairs_and_the_cost_of_the_choice(tmp_path: Path, capsy
 def test_one_fixed_shape_was_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cases = cases_of("digits_width", tmp_path)
     best = cases.fixed("best", "best", Shape.of(width=32))
-    found = halved([best], cases.plan.plan, "cross_entropy", lambda ways: {}, {})
-    assert found == Halved(best, (), 0.0, 0)
+    way, found = halved([best], cases.plan.plan, "cross_entropy", lambda ways: {}, {})
+    assert way == best
+    assert found == Choice(Shape.of(width=32), (), 0.0, 0)
     plan = Result("plan", "the plan", (1e9,), (1.0,), (0.5,))
     assert "found by training" not in screen(cases, capsys, found, plan)
 

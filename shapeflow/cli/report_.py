@@ -12,6 +12,7 @@ from shapeflow.base.printing import say
 from shapeflow.cli.common import NewFile, of_a_file, plan_of, print_after, refuse_sentences
 
 if TYPE_CHECKING:
+    from shapeflow.ir.plan import Plan
     from shapeflow.report.page import Subject
 
 
@@ -50,7 +51,16 @@ def _subject(file: Path, sentences: list[str], report: Report) -> Subject:
         return _folder(file if file.is_dir() else file.parent, file)
     plan = plan_of(file, sentences, report)
     options = tuple(part for sentence in sentences for part in ("--set", sentence))
-    return Subject(plan, file, options, tuple(report.diagnostics))
+    return Subject(plan, file, options, tuple(report.diagnostics), other=_other(file, sentences, plan))
+
+
+def _other(file: Path, sentences: list[str], plan: Plan) -> Plan | None:
+    """The plan of a `.shape` file to the same error by the other unit: FLOPs or seconds."""
+    from shapeflow.compiler import compile_other_unit
+
+    if file.suffix != ".shape" or plan.totals.seconds is None:
+        return None
+    return compile_other_unit(file, sentences, plan)
 
 
 def _folder(folder: Path, named: Path) -> Subject:

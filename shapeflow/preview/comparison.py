@@ -23,13 +23,17 @@ PAIRS = "95% interval, p: Student's t, from one saving per seed; p: two-sided, f
 def comparison_view(found: Compared, plan: Plan) -> RenderableType:
     """A table of FLOPs and seconds of training to the target, and of the saving of the plan over each rival; with
     several seeds, the savings in a table of their own."""
+    return Group(Text(verdict(found), style="bold"), comparison_details(found, plan))
+
+
+def comparison_details(found: Compared, plan: Plan) -> RenderableType:
+    """The same without the verdict."""
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}: {', '.join(map(str, found.seeds))}"
     title = f"measured until {found.metric} {error(found.target, found.metric)}, {seeds}; evaluation is not counted"
     notes = [Text(f"  {line}") for line in (*_same(found.results), *_choice(found, plan))]
     below: list[RenderableType] = [Text(), _savings(found), Text()] if len(found.seeds) > 1 else [Text()]
     ends = [SECONDS, PAIRS] if len(found.seeds) > 1 else [SECONDS]
-    head = [Text(verdict(found), style="bold"), Text(title)]
-    return Group(*head, Text(), _table(found), *notes, *below, *(Text(f"  {end}") for end in ends))
+    return Group(Text(title), Text(), _table(found), *notes, *below, *(Text(f"  {end}") for end in ends))
 
 
 def verdict(found: Compared) -> str:

@@ -12,7 +12,12 @@ from typing import Any
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import write_bytes
 from shapeflow.base.safe import safe_lines
+from shapeflow.preview.figure import COLORS, PLAN, Band, Dots, Figure, Layer
 
+INK = "#1b1f23"
+"""The colour of the plan on white."""
+LETTERS = 120
+"""Letters of a line of a key that is as wide as the picture, with space for the marks of its columns."""
 LARGE, SMALL = 1e5, 1e-4
 """From the one up, and below the other, all ticks of an axis are written as powers of ten."""
 
@@ -66,6 +71,39 @@ def tick(value: float, interval: Sequence[float]) -> str:
     power = math.floor(math.log10(abs(value)) + 1e-9)
     digits = f"{value / 10.0**power:.3g}"
     return rf"$10^{{{power}}}$" if digits == "1" else rf"${digits} \times 10^{{{power}}}$"
+
+
+def paint(axes: Any, figure: Figure, letters: float = LETTERS) -> None:
+    """Draw a figure on the axes of matplotlib, without its key. `letters`: as many as are as wide as the axes."""
+    for number, layer in enumerate(figure.layers):
+        style = {"color": INK if layer.color == PLAN else COLORS[layer.color % len(COLORS)], "zorder": 2 + number / 100}
+        _paint(axes, layer, style, labelled(layer.label) if layer in figure.key else None)
+    for axis, which in ((figure.x, "x"), (figure.y, "y")):
+        if axis.log:
+            axes.set(**{f"{which}scale": "log"})
+        places, names = zip(*(axis.apart(letters) if which == "x" else axis.ticks()), strict=True)
+        axes.set(**{f"{which}lim": (axis.low, axis.high), f"{which}label": lettering(axis.label)})
+        getattr(axes, f"set_{which}ticks")(places, names)
+        getattr(axes, f"set_{which}ticks")([], minor=True)
+    axes.grid(alpha=0.25)
+
+
+def key_below(axes: Any, figure: Figure) -> None:
+    """Write the key of a figure below its axes, which are the only ones of the picture."""
+    longest = max((len(layer.label) for layer in figure.key), default=0)
+    columns = max(1, LETTERS // (longest + 8))
+    axes.figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=columns)
+
+
+def _paint(axes: Any, layer: Layer, style: dict[str, Any], label: str | None) -> None:
+    if isinstance(layer, Band):
+        axes.fill_between(*zip(*layer.points, strict=True), alpha=0.22, lw=0, label=label, **style)
+    elif isinstance(layer, Dots):
+        look = {"mew": 0.6, "mfc": "white"} if layer.hollow else {"mew": 0.0}
+        axes.plot(*zip(*layer.points, strict=True), "o", ms=1.4 * layer.radius, label=label, **look, **style)
+    elif layer.finite:
+        dashes = (0, layer.dashes) if layer.dashes else "-"
+        axes.plot(*zip(*layer.finite, strict=True), lw=2.2 if layer.heavy else 1.4, ls=dashes, label=label, **style)
 
 
 def save(figure: Any, path: Path) -> None:

@@ -40,13 +40,18 @@ def _title(plan: Plan) -> RenderableType:
     grid = Table.grid(expand=True)
     grid.add_column()
     grid.add_column(justify="right")
+    grid.add_row(Text(plan.name or "unnamed plan", style="bold"), totals_line(plan))
+    return grid
+
+
+def totals_line(plan: Plan) -> str:
+    """The number of candidates, and what the plan takes."""
     total = flops(plan.totals.compute) if plan.totals.compute is not None else "?"
     if plan.totals.seconds is not None:
         money = charged(plan, plan.totals.seconds)
         total = f"{f'{money}, ' if money else ''}{duration(plan.totals.seconds, 4)}, {total}"
     kinds = f"{len(plan.candidates)} candidate{'s' * (len(plan.candidates) != 1)}"
-    grid.add_row(Text(plan.name or "unnamed plan", style="bold"), f"{kinds}, {total} ({plan.convention})")
-    return grid
+    return f"{kinds}, {total} ({plan.convention})"
 
 
 def stage_view(plan: Plan) -> Table:

@@ -79,10 +79,10 @@ def last_lines(run: Run) -> Iterator[str]:
         yield "nothing has been measured yet"
         return
     last = run.measured[-1]
-    cools = run.plan.cools_from
-    before = _at(run, cools) if cools is not None and cools < last.step else None
+    before = _before_cooldown(run)
     if before is not None:
-        yield f"before the cooldown, at step {count(cools)}, after {flops(before.compute)}: {_values(run, before)}"
+        at = f"at step {count(before.step)}, after {flops(before.compute)}"
+        yield f"before the cooldown, {at}: {_values(run, before)}"
         yield from _predicted(run, before)
     yield f"at step {count(last.step)}, after {flops(last.compute)}: {_values(run, last)}"
     known = last.errors.get(run.plan.metric)
@@ -94,6 +94,21 @@ def last_lines(run: Run) -> Iterator[str]:
     yield f"{run.trained:.1f} s of training, {run.evaluated:.1f} s of evaluation"
     yield from spent_lines(run)
     yield from paces(run)
+
+
+def measured_lines(run: Run) -> Iterator[str]:
+    """The last measurement, and what was predicted; nothing for a run without one."""
+    if not run.measured:
+        return
+    last = run.measured[-1]
+    yield f"at step {count(last.step)}, after {flops(last.compute)}: {_values(run, last)}"
+    yield from _predicted(run, _before_cooldown(run) or last)
+
+
+def _before_cooldown(run: Run) -> Measured | None:
+    """The measurement at the beginning of the cooldown, which laws predict; None if none has begun."""
+    cools = run.plan.cools_from
+    return _at(run, cools) if cools is not None and cools < run.measured[-1].step else None
 
 
 def _predicted(run: Run, at: Measured) -> Iterator[str]:

@@ -19,7 +19,7 @@ FILES = 400
 
 def assumed_section(plan: Plan) -> Markup:
     """Everything that the plan takes for granted."""
-    parts = [node("h2", "What it assumes"), table("The plan's identity", ["", ""], _identity(plan), [False, False])]
+    parts = [node("h2", "What it assumes"), table("The plan's identity", [], _identity(plan), [False, False])]
     return join(*parts, _switches(plan), _sources(plan), _settings(plan))
 
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-
-import attrs
+from functools import partial
 
 from shapeflow.ir.law import MeasuredCurve
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.curves import scale_of
-from shapeflow.preview.numbers import error, flops, scale
-from shapeflow.report.chart import Axis, Band, Dots, Layer, Line, chart
-from shapeflow.report.colors import MOST, Drawn, drawn
+from shapeflow.preview.fit import factor
+from shapeflow.preview.law_bands import law_bands
+from shapeflow.preview.law_figures import LawDrawing, laws_figure, residuals_figure
+from shapeflow.preview.numbers import flops
+from shapeflow.preview.plan_axes import compute_axis
+from shapeflow.preview.shape_colors import MOST, Drawn, drawn
+from shapeflow.report.chart import chart, pair
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import paragraph, table
 
 POINTS = 48
 """Points of a law that are drawn, evenly spaced in log compute."""
-PIECES = 64
-"""Stretches of a line that is drawn."""
 MEASURED = "Dots: measured, the mean over the runs of a shape."
-WIDE = 30.0
-"""Ratio of the largest to the smallest error from which the axis of errors is logarithmic."""
+BANDS = "Bands: 90% of the curves that these runs allow."
 
 
 def laws_section(plan: Plan) -> Markup:
@@ -32,36 +30,7 @@ def laws_section(plan: Plan) -> Markup:
         return NOTHING
     left = sum(one.law is not None for one in plan.candidates) - len(found)
     more = [paragraph(f"{left} more laws are not drawn.")] if left else []
-    parts = [node("h2", "The laws"), _laws(plan, found), *more, _residuals(plan, found), _table(plan)]
-    return join(*parts)
-
-
-def errors_axis(plan: Plan, low: float, high: float) -> Axis:
-    """The axis of errors, with some space; logarithmic over a wide range."""
-    share = "error" in plan.metric and "squared" not in plan.metric
-    if low > 0 and high > WIDE * low:
-        return Axis(plan.metric, low / 1.2, high * 1.2, log=True, share=share)
-    room = 0.05 * (high - low) or 0.05 * abs(low) or 1.0
-    return Axis(plan.metric, low - room, high + room, share=share)
-
-
-def compute_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
-    """The axis of compute or training time, and what its unit is in FLOPs or seconds."""
-    if not plan.in_seconds:
-        return flops_axis(plan, low, high)
-    unit, size = scale_of(plan, high)
-    return Axis(f"training time, {unit}", low / size, high / size, log=True), size
-
-
-def spaced(low: float, high: float, pieces: int = PIECES) -> list[float]:
-    """Values from low to high, evenly spaced in log."""
-    return [low * (high / low) ** (piece / pieces) for piece in range(pieces + 1)]
-
-
-def flops_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
-    """The axis of compute, and what its unit is in FLOPs."""
-    prefix, size = scale(high)
-    return Axis(f"training compute, {prefix}FLOPs ({plan.convention})", low / size, high / size, log=True), size
+    return join(node("h2", "The laws"), _laws(plan, found), *more, _table(plan))
 
 
 def thinned(curve: MeasuredCurve) -> list[tuple[float, float]]:
@@ -87,53 +56,30 @@ def _span(plan: Plan, one: Drawn) -> tuple[float, float]:
 
 
 def _laws(plan: Plan, found: Sequence[Drawn]) -> Markup:
-    lines, dots = list[Line](), list[Dots]()
-    for one in found:
-        grid = spaced(*_span(plan, one))
-        points = [(at * one.pace, one.law.error(at)) for at in grid]
-        lines.append(Line(one.name, [pair for pair in points if math.isfinite(pair[1])], one.color))
-        curve = one.law.provenance.curve
-        if curve is not None:
-            pairs = thinned(curve)
-            titles = [f"{one.name}: {error(value, plan.metric)} after {flops(at)}" for at, value in pairs]
-            dots.append(Dots("", [(at * one.pace, value) for at, value in pairs], one.color, titles, 2.4))
-    if not any(line.points for line in lines):
-        return NOTHING
-    xs = [at for line in lines for at, _ in line.points]
-    shown = [value for each in (dots or lines) for _, value in each.points]
-    x, size = compute_axis(plan, min(xs), max(xs))
-    y = errors_axis(plan, min(shown), max(shown))
-    caption = ["Lines: laws.", MEASURED if dots else "No point is recorded."]
-    layers: list[Layer] = [*dots, *lines]
-    name = f"Laws of {len(found)} shapes: {plan.metric} over compute"
-    return chart(name, x, y, [scaled(one, size) for one in layers], " ".join(caption))
+    """The laws with their points, and the residuals."""
+    known = law_bands(plan)
+    drawings = [_drawing(plan, one, known.get(one.shape, [])) for one in found]
+    dots, bands = any(one.points for one in drawings), any(one.band for one in drawings)
+    caption = ["Lines: laws.", MEASURED if dots else "No point is recorded.", *([BANDS] if bands else [])]
+    axis = partial(compute_axis, plan)
+    laws, residuals = laws_figure(drawings, plan.metric, axis, " ".join(caption)), residuals_figure(drawings, axis)
+    titled = (("Laws and points" if dots else "Laws", laws), ("Residuals", residuals))
+    return pair(*(join(node("h3", title), chart(one)) for title, one in titled if one is not None))
 
 
-def scaled(layer: Layer, size: float) -> Layer:
-    """A layer with its x values in units of `size`."""
-    if isinstance(layer, Band):
-        return attrs.evolve(layer, points=[(at / size, low, high) for at, low, high in layer.points])
-    return attrs.evolve(layer, points=[(at / size, value) for at, value in layer.points])
-
-
-def _residuals(plan: Plan, found: Sequence[Drawn]) -> Markup:
-    """Measured over law, minus 1, at the points of each law; nothing without points."""
-    layers = list[Layer]()
-    for one in found:
-        curve = one.law.provenance.curve
-        pairs = [] if curve is None else [(at, value, one.law.error(at)) for at, value in thinned(curve)]
-        kept = [(at * one.pace, value / by - 1) for at, value, by in pairs if by > 0 and math.isfinite(by)]
-        if kept:
-            titles = [f"{one.name}: {100 * value:+.2f}%" for _, value in kept]
-            layers += [Line("", kept, one.color), Dots(one.name, kept, one.color, titles, 2.4)]
-    if not layers:
-        return NOTHING
-    points = [pair for layer in layers if isinstance(layer, Dots) for pair in layer.points]
-    x, size = compute_axis(plan, min(at for at, _ in points), max(at for at, _ in points))
-    most = 1.1 * max(abs(value) for _, value in points) or 0.01
-    y = Axis("measured / law - 1", -most, most, share=True)
-    parts = [node("h3", "Residuals"), chart("Residuals of the laws", x, y, [scaled(one, size) for one in layers])]
-    return join(*parts)
+def _drawing(plan: Plan, one: Drawn, band: Sequence[tuple[float, float, float]]) -> LawDrawing:
+    curve = one.law.provenance.curve
+    points = [] if curve is None else [(at * one.pace, value) for at, value in thinned(curve)]
+    first, last = _span(plan, one)
+    return LawDrawing(
+        name=one.name,
+        color=one.color,
+        error=lambda at: one.law.error(at / one.pace),
+        span=(first * one.pace, last * one.pace),
+        points=points,
+        band=[(at * one.pace, low, high) for at, low, high in band],
+        pace=one.pace,
+    )
 
 
 def _table(plan: Plan) -> Markup:
@@ -143,15 +89,19 @@ def _table(plan: Plan) -> Markup:
             continue
         about = one.law.provenance
         numbers = [getattr(one.law, key, None) for key in "abcd"]
-        span = "-" if about.compute is None else f"{flops(about.compute[0], 3)} to {flops(about.compute[1], 3)}"
+        span = "-" if about.compute is None else f"{flops(about.compute[0], 3)} - {flops(about.compute[1], 3)}"
         cells = [about.source, *("-" if value is None else f"{value:.4g}" for value in numbers)]
         rms = "-" if about.rms is None else f"{100 * about.rms:.2f}%"
+        held = "-" if about.holdout is None else factor(about.holdout)
         rows.append(
-            [one.shape.written(plan.units), *cells, str(about.points or "-"), str(about.runs or "-"), span, rms]
+            [one.shape.written(plan.units), *cells, str(about.points or "-"), str(about.runs or "-"), span, rms, held]
         )
-    form = "error = a (FLOPs + d)^-b + c; `-`: a law that is a table of points, or that is not known"
-    headings = ["shape", "source", "a", "b", "c", "d", "points", "runs", "measured", "rms"]
-    shown = table("Laws", headings, rows, [False, False, *[True] * 8])
+    form = (
+        "error = a (FLOPs + d)^-b + c; `-`: a law that is a table of points, or that is not known. Hold-out: compute "
+        "that a fit to the first half predicts for the final losses, over the actual compute."
+    )
+    headings = ["shape", "source", "a", "b", "c", "d", "points", "runs", "measured", "rms", "hold-out"]
+    shown = table("Laws", headings, rows, [False, False, *[True] * 9])
     whole = join(node("p", form, class_="soft"), shown)
     if len(rows) <= MOST:
         return whole

@@ -6,19 +6,20 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-import attrs
-
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.comparison import comparison_view, verdict
+from shapeflow.preview.comparison import comparison_details, verdict
+from shapeflow.preview.figure import PLAN, Band, Dots, Figure, Layer, Line, scaled
+from shapeflow.preview.law_figures import SPACE
 from shapeflow.preview.numbers import error, flops
+from shapeflow.preview.path_figure import band_of
+from shapeflow.preview.plan_axes import errors_axis, flops_axis
 from shapeflow.preview.predictions import predictions_view
-from shapeflow.preview.run import last_lines, stage_table
+from shapeflow.preview.run import last_lines, measured_lines, stage_table
 from shapeflow.preview.standing import group_view, standing_lines, state_words
-from shapeflow.report.chart import PLAN, Band, Dots, Layer, Line, chart
-from shapeflow.report.laws import errors_axis, flops_axis, scaled, thinned_pairs
+from shapeflow.report.chart import chart
+from shapeflow.report.laws import thinned_pairs
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import html_of, paragraph
-from shapeflow.report.traversal import band_of
 from shapeflow.running.rivals import Compared
 from shapeflow.running.runs import Run
 from shapeflow.running.standing import Group, Standing
@@ -29,7 +30,7 @@ MOST = 12
 
 def state_of(one: Standing) -> Markup:
     """What a run does, or how it ended: the first line of a report about it."""
-    lines = [f"The run: {state_words(one)}", *standing_lines(one)]
+    lines = [f"The run: {state_words(one)}", *standing_lines(one), *measured_lines(one.run)]
     return node("div", *map(paragraph, lines), class_="state")
 
 
@@ -39,12 +40,15 @@ def state_of_group(group: Group) -> Markup:
     return node("div", head, html_of(group_view(group), "Runs"), class_="state")
 
 
-def run_section(one: Standing) -> Markup:
-    """Predicted against measured, drawn and by stage."""
+def run_section(one: Standing, *, first: bool) -> Markup:
+    """Predicted against measured, drawn and by stage. `first`: it is the first run of a comparison."""
     run = one.run
-    lines = [paragraph(line) for line in last_lines(run)]
+    said = [] if first else list(measured_lines(run))
+    lines = [paragraph(line) for line in last_lines(run) if line not in said]
+    title = f"The plan's run of seed {run.plan.seed}" if first else "The run"
     parts = [
-        node("h2", "The run, predicted and measured"),
+        node("h2", f"{title}, predicted and measured"),
+        *([paragraph(state_words(one))] if first else ()),
         _run_chart(run),
         html_of(stage_table(run), "Values by stage"),
     ]
@@ -79,9 +83,9 @@ def _over_compute(name: str, plan: Plan, layers: Sequence[Layer], metric: str | 
     """A chart over FLOPs, also for a plan that is compared by seconds. `metric`: if it is not that of the plan."""
     pairs = [pair for layer in layers if not isinstance(layer, Band) for pair in layer.points]
     xs, ys = [at for at, _ in pairs], [value for _, value in pairs]
-    x, size = flops_axis(plan, min(xs), max(xs))
-    y = errors_axis(plan if metric is None else attrs.evolve(plan, metric=metric), min(ys), max(ys))
-    return chart(name, x, y, [scaled(one, size) for one in layers])
+    x, size = flops_axis(plan.convention, min(xs) / SPACE, max(xs) * SPACE)
+    y = errors_axis(metric or plan.metric, min(ys), max(ys))
+    return chart(Figure(name, x, y, [scaled(one, size) for one in layers]))
 
 
 def verdict_of(found: Compared) -> Markup:
@@ -91,7 +95,7 @@ def verdict_of(found: Compared) -> Markup:
 
 def comparison_section(found: Compared, plan: Plan) -> Markup:
     """The runs drawn, what each way needed, and predicted against measured values."""
-    shown = html_of(comparison_view(found, plan), "Comparison")
+    shown = html_of(comparison_details(found, plan), "Comparison")
     parts = [node("h2", "The comparison"), _ways(found, plan), shown]
     left = [paragraph(one.note.message) for one in found.left]
     if plan.answer is not None and found.predictions:

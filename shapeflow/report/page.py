@@ -12,6 +12,7 @@ from shapeflow.base.diagnostics import Diagnostic
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer import conditions, headline
 from shapeflow.report.assumed import assumed_section, commands_section
+from shapeflow.report.costs import costs_section
 from shapeflow.report.laws import laws_section
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.measured import comparison_section, run_section, state_of, state_of_group, verdict_of
@@ -22,6 +23,8 @@ from shapeflow.report.style import STYLE
 from shapeflow.report.traversal import traversal_section
 from shapeflow.running.rivals import Compared
 from shapeflow.running.standing import Group, Standing
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 @attrs.frozen
@@ -37,6 +40,8 @@ class Subject:
     comparison: Compared | None = None
     group: Group | None = None
     """The runs of a folder without a result."""
+    other: Plan | None = None
+    """The best plan to the same error by FLOPs if the plan is by seconds, and by seconds if it is by FLOPs."""
 
 
 def page_of(subject: Subject) -> str:
@@ -49,6 +54,7 @@ def page_of(subject: Subject) -> str:
         stages_section(plan),
         traversal_section(plan),
         savings_section(plan),
+        costs_section(plan, subject.other),
         laws_section(plan),
         resources_section(plan),
         assumed_section(plan),
@@ -60,18 +66,17 @@ def page_of(subject: Subject) -> str:
 
 
 def _found(subject: Subject) -> Iterator[Markup]:
-    """What was measured, if anything was, and the answer of the plan."""
+    """What was measured, if anything was, then the answer of the plan."""
     if subject.group is not None:
         yield state_of_group(subject.group)
-    if subject.run is not None:
-        yield state_of(subject.run)
     if subject.comparison is not None:
         yield verdict_of(subject.comparison)
-    yield _answer(subject.plan)
-    if subject.comparison is not None:
         yield comparison_section(subject.comparison, subject.plan)
+    elif subject.run is not None:
+        yield state_of(subject.run)
     if subject.run is not None:
-        yield run_section(subject.run)
+        yield run_section(subject.run, first=subject.comparison is not None)
+    yield _answer(subject)
 
 
 def document(title: str, parts: Sequence[Markup]) -> str:
@@ -80,6 +85,8 @@ def document(title: str, parts: Sequence[Markup]) -> str:
         "head",
         node("meta", charset="utf-8"),
         node("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        # Nothing loads and nothing runs, whatever a file contains.
+        node("meta", http_equiv="Content-Security-Policy", content=POLICY),
         node("meta", name="referrer", content="no-referrer"),
         node("title", f"{title} - shapeflow report"),
         node("style", Markup(STYLE)),
@@ -88,14 +95,15 @@ def document(title: str, parts: Sequence[Markup]) -> str:
     return f"<!doctype html>\n{page.html}\n"
 
 
-def _answer(plan: Plan) -> Markup:
-    """The answer in one sentence, and what it depends on."""
-    found = plan.answer
+def _answer(subject: Subject) -> Markup:
+    """The answer in one sentence, and what it depends on. What was measured comes before it."""
+    plan, found = subject.plan, subject.plan.answer
+    title = NOTHING if subject.run is None and subject.group is None else node("h2", "The answer before training")
     if found is None:
-        return node("p", "No answer: the plan has no laws.", class_="answer")
+        return join(title, node("p", "No answer: the plan has no laws.", class_="answer"))
     rows = [[name, text] for name, text in conditions(plan, found)]
     depends = table("What the answer depends on", [], rows, [False, False]) if rows else NOTHING
-    return join(node("p", headline(plan, found), class_="answer"), depends)
+    return join(title, node("p", headline(plan, found), class_="answer"), depends)
 
 
 def _warnings(found: Sequence[Diagnostic]) -> Markup:

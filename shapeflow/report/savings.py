@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from shapeflow.ir.plan import Comparator, Plan
 from shapeflow.preview.curves import curves_view, reached, savings, targets, unit_of
+from shapeflow.preview.figure import PLAN, Axis, Figure, Layer, Line, scaled
 from shapeflow.preview.numbers import duration, flops, percent
+from shapeflow.preview.plan_axes import compute_axis
 from shapeflow.preview.shares import interval
-from shapeflow.report.chart import PLAN, Axis, Layer, Line, chart
-from shapeflow.report.laws import compute_axis, scaled
+from shapeflow.report.chart import chart
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import html_of, table
 
@@ -25,7 +26,7 @@ def savings_section(plan: Plan) -> Markup:
     return join(*parts, html_of(curves_view(plan), "Savings by target"))
 
 
-def _at_end(plan: Plan) -> tuple[list[str], list[list[str]]]:
+def _at_end(plan: Plan) -> tuple[list[str], list[list[str]], list[bool]]:
     """The comparators at the plan's final error. Savings of laws that cannot answer are not shown."""
     found = plan.answer
     ranges = (None, None) if found is None else (found.best, found.last)
@@ -39,7 +40,8 @@ def _at_end(plan: Plan) -> tuple[list[str], list[list[str]]]:
         saving = percent(one.saving) if known else "not known"
         between = "-" if wide is None or found is None or found.stated else interval(wide)
         rows.append([name, shape, _needs(plan, one), saving, between])
-    return ["against", "shape", "needs by its law", "saving", "median and 90% interval"], rows
+    headings = ["against", "shape", "needs by its law", "saving", "median and 90% interval"]
+    return headings, rows, [False, False, True, True, True]
 
 
 def _needs(plan: Plan, one: Comparator) -> str:
@@ -66,7 +68,7 @@ def _over_budgets(plan: Plan) -> Markup:
     y = Axis("saving", min(0.0, max(min(ys), LOWEST)) - 0.03, max(0.0, *ys) + 0.03, share=True)
     layers: list[Layer] = [scaled(one, size) for one in lines]
     caption = f"What the plan saves of the {unit_of(plan)} that a fixed shape needs for the same {plan.metric}."
-    return chart("Saving of the plan over budgets", x, y, layers, caption)
+    return chart(Figure("Saving of the plan over budgets", x, y, layers, caption))
 
 
 def _lines(rows: list[dict[str, object]]) -> Iterator[Line]:

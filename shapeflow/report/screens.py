@@ -11,6 +11,9 @@ from rich.text import Text
 
 from shapeflow.report.markup import NOTHING, Markup, join, node
 
+SHORT = 24
+"""Characters of a text that stays on one line of a table."""
+
 
 def html_of(shown: RenderableType, name: str) -> Markup:
     """A view as HTML. `name`: what its tables show, for readers who hear the page."""
@@ -21,8 +24,8 @@ def html_of(shown: RenderableType, name: str) -> Markup:
     if isinstance(shown, Table):
         headings = [_plain(column.header) for column in shown.columns] if shown.show_header else []
         right = [column.justify == "right" for column in shown.columns]
-        cells = zip(*(map(_plain, column.cells) for column in shown.columns), strict=True)
-        return table(name, headings, [list(row) for row in cells], right)
+        rows = [list(row) for row in zip(*(map(_plain, column.cells) for column in shown.columns), strict=True)]
+        return table(name, headings, rows, right) if rows else NOTHING
     return paragraph(_plain(shown), strong=isinstance(shown, Text) and "bold" in str(shown.style))
 
 
@@ -50,8 +53,8 @@ def table(
 
 
 def box(name: str, *inside: Markup) -> Markup:
-    """A box that scrolls by itself, also with the keyboard."""
-    return node("div", *inside, class_="box", role="region", tabindex="0", aria_label=name)
+    """A box that scrolls by itself, also with the keyboard. A page has many of them, so they are not landmarks."""
+    return node("div", *inside, class_="box", role="group", tabindex="0", aria_label=name)
 
 
 def _heading(text: str, side: str) -> Markup:
@@ -60,6 +63,8 @@ def _heading(text: str, side: str) -> Markup:
 
 
 def _cell(text: str, side: str, first: bool) -> Markup:
+    if side == "text" and len(text) <= SHORT:
+        side = "text short"
     return node("th", text, scope="row", class_=side) if first and text else node("td", text, class_=side)
 
 

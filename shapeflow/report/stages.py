@@ -8,18 +8,18 @@ from shapeflow.base.shapes import Shape
 from shapeflow.base.units import size
 from shapeflow.ir.memory import Choices
 from shapeflow.ir.plan import Plan, Stage
+from shapeflow.preview.charge import charged
 from shapeflow.preview.curves import place, scale_of
+from shapeflow.preview.figure import COLORS
 from shapeflow.preview.numbers import count, duration
-from shapeflow.preview.plan import FIRST, LAST, stage_lines, stage_view
-from shapeflow.report.colors import shapes_of
+from shapeflow.preview.plan import FIRST, LAST, stage_lines, stage_view, totals_line
+from shapeflow.preview.shape_colors import shapes_of
 from shapeflow.report.markup import NOTHING, Markup, join, node
-from shapeflow.report.screens import box, html_of, paragraph, table
-from shapeflow.report.style import COLORS
+from shapeflow.report.screens import html_of, paragraph, table
 from shapeflow.running.memory import memories
 
-WIDE, TALL = 720, 74
-NARROW = 22
-"""Pixels of a stage in the strip from which its number is written into it."""
+NARROW = 0.06
+"""The share of the strip from which the number of a stage is written into it."""
 MOST = 400
 """Stages of a strip."""
 
@@ -27,7 +27,8 @@ MOST = 400
 def stages_section(plan: Plan) -> Markup:
     """The strip, and the stages in a table."""
     lines = [paragraph(line) for line in stage_lines(plan)]
-    return join(node("h2", "The plan"), _strip(plan), html_of(stage_view(plan), "Stages of the plan"), *lines)
+    head = join(node("h2", "The plan"), paragraph(totals_line(plan)))
+    return join(head, _strip(plan), html_of(stage_view(plan), "Stages of the plan"), *lines)
 
 
 def _strip(plan: Plan) -> Markup:
@@ -36,21 +37,25 @@ def _strip(plan: Plan) -> Markup:
     if len(plan.stages) > MOST or total <= 0:
         return NOTHING
     unit, factor = scale_of(plan, total)
-    colors = {shape: number % COLORS for number, shape in enumerate(shapes_of(plan))}
+    colors = {shape: number % len(COLORS) for number, shape in enumerate(shapes_of(plan))}
     parts = []
     for number, stage in enumerate(plan.stages, 1):
-        first, last = (WIDE * place(plan, point) / total for point in (stage.enter, stage.leave))
+        first, last = (place(plan, point) / total for point in (stage.enter, stage.leave))
         title = node("title", _title(plan, number, stage, unit, factor))
-        wide = max(last - first - 1, 0.5)
-        area = [node("rect", title, x=first, y=4, width=wide, height=40, fill="currentColor")]
-        if wide >= NARROW:
-            area.append(node("text", str(number), x=first + wide / 2, y=29, text_anchor="middle", class_="inside"))
+        area = [node("rect", title, x=_percent(first), width=_percent(last - first), height=40, fill="currentColor")]
+        if last - first >= NARROW:
+            at = _percent((first + last) / 2)
+            area.append(node("text", str(number), x=at, y=25, text_anchor="middle", class_="inside"))
         parts.append(node("g", *area, class_=f"k{colors[stage.shape]}"))
-    end = f"{total / factor:.4g} {unit}"
-    ends = [node("text", "0", x=0, y=66), node("text", end, x=WIDE, y=66, text_anchor="end")]
+    ends = node("p", node("span", "0"), node("span", f"{total / factor:.4g} {unit}"), class_="ends")
     name = f"The {len(plan.stages)} stages of the plan over {unit}, each as wide as its share"
-    drawing = node("svg", *parts, *ends, viewBox=f"0 0 {WIDE} {TALL}", role="img", aria_label=name)
-    return node("figure", box(name, drawing), _key(plan, colors))
+    drawing = node("svg", *parts, role="img", aria_label=name, class_="strip")
+    return node("figure", drawing, ends, _key(plan, colors))
+
+
+def _percent(part: float) -> str:
+    """A place in the strip, which is as wide as the page while its letters keep their size."""
+    return f"{100 * part:.3f}%"
 
 
 def _key(plan: Plan, colors: Mapping[Shape, int]) -> Markup:
@@ -80,8 +85,9 @@ def resources_section(plan: Plan) -> Markup:
     known = {name: found for name, found in memory.items() if found}
     if not known and not timed:
         return NOTHING
-    headings = ["stage", "shape", *(f"peak memory, one process on a {name}" for name in known)]
+    headings = ["stage", "shape", *(f"memory, {name}" for name in known)]
     headings += ["time of a step", "time of the stage"] if timed else []
+    headings += ["cost of the stage"] if timed and charged(plan, 1.0) else []
     rows = []
     for index, stage in enumerate(plan.stages):
         if FIRST <= index < len(plan.stages) - LAST:
@@ -93,7 +99,7 @@ def resources_section(plan: Plan) -> Markup:
         ]
         rows.append([*cells, *(_times(plan, stage) if timed else ())])
     right = [False, False] + [True] * (len(headings) - 2)
-    words = ["Memory is an estimate."] * bool(known) + [
+    words = ["Memory: the estimated peak of one process on a CPU or a GPU."] * bool(known) + [
         "Time is predicted by the profile, for steps of training alone."
     ] * timed
     name = "Memory and time by stage" if known and timed else "Memory by stage" if known else "Time by stage"
@@ -105,3 +111,5 @@ def _times(plan: Plan, stage: Stage) -> Iterator[str]:
     yield "-" if seconds is None else duration(seconds, 3)
     begin, end = stage.enter.seconds, stage.leave.seconds
     yield "-" if begin is None or end is None else duration(end - begin, 3)
+    if begin is not None and end is not None and (cost := charged(plan, end - begin)):
+        yield cost

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-from shapeflow.base.shapes import Shape
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.curves import Curve, all_curves, along, place, scale_of
-from shapeflow.preview.intervals import basis
-from shapeflow.preview.numbers import error
-from shapeflow.report.chart import PLAN, Axis, Band, Dots, Layer, Line, chart
-from shapeflow.report.colors import Drawn, drawn
-from shapeflow.report.laws import PIECES, compute_axis, errors_axis, scaled, spaced
-from shapeflow.report.markup import Markup, join, node
+from shapeflow.preview.curves import all_curves, place, scale_of
+from shapeflow.preview.figure import PLAN, Axis, Dots, Figure, Line
+from shapeflow.preview.path_figure import path_figure
+from shapeflow.preview.plan_axes import PIECES, errors_axis
+from shapeflow.preview.shape_colors import Drawn, drawn
+from shapeflow.report.chart import chart, pair
+from shapeflow.report.markup import NOTHING, Markup, join, node
 
 
 def traversal_section(plan: Plan) -> Markup:
@@ -22,47 +20,8 @@ def traversal_section(plan: Plan) -> Markup:
     title, curves = node("h2", "The traversal"), all_curves(plan)
     if not curves:
         return join(title, node("p", "Nothing is predicted: the plan has no laws."))
-    parts = [title, _path(plan, curves), *_inverse_and_rate(plan)]
-    return join(*parts)
-
-
-def band_of(plan: Plan) -> Iterator[Band]:
-    """The interval of the plan's error over the run; nothing for a plan without one."""
-    found = plan.uncertainty
-    if found is not None and found.band:
-        yield Band(basis(found), [(along(plan, at), low, high) for at, low, high in found.band], PLAN)
-
-
-def switches_of(plan: Plan) -> Iterator[tuple[float, float, str]]:
-    """(place, error, what changes) of each switch."""
-    for before, stage in itertools.pairwise(plan.stages):
-        if stage.enter.compute and stage.enter.error is not None:
-            moved = Shape.of({axis: stage.shape[axis] for axis in before.shape.changed(stage.shape)})
-            yield place(plan, stage.enter), stage.enter.error, moved.written(plan.units)
-
-
-def _path(plan: Plan, curves: Sequence[Curve]) -> Markup:
-    end = place(plan, plan.stages[-1].leave)
-    own = curves[0].points
-    start, last = plan.stages[0].enter.error or own[0][1], plan.totals.error or own[-1][1]
-    seen = [at for at, value in own if value <= start]
-    x, size = compute_axis(plan, 0.7 * max(min(seen, default=end), end / 1000), 1.6 * end)
-    y = errors_axis(plan, min(last, *(value for _, value in own)), max(start, last))
-    lines = [_law_line(one, x.low * size, x.high * size) for one in drawn(plan)]
-    fixed = [Line(f"{one.label}, fixed"[:80], one.points, 7, dash) for dash, one in enumerate(curves[1:], 1)]
-    dots = list(switches_of(plan))
-    unit, _ = scale_of(plan, end)
-    titles = [f"{name}: at {at / size:.4g} {unit}, {error(value, plan.metric)}" for at, value, name in dots]
-    marks = [Dots("switch", [(at, value) for at, value, _ in dots], PLAN, titles, 4.0)] if dots else []
-    layers: list[Layer] = [*band_of(plan), *lines, *fixed, Line("the plan", own, PLAN, heavy=True), *marks]
-    over = "time" if plan.in_seconds else "compute"
-    caption = f"{plan.metric} over {over}: the laws of the candidates, and the path of the plan."
-    return chart("The path of the plan on its laws", x, y, [scaled(one, size) for one in layers], caption)
-
-
-def _law_line(one: Drawn, low: float, high: float) -> Line:
-    points = [(at, one.law.error(at / one.pace)) for at in spaced(low, high)]
-    return Line(one.name, [pair for pair in points if math.isfinite(pair[1])], one.color)
+    figures = list(_inverse_and_rate(plan))
+    return join(title, chart(path_figure(plan, curves)), pair(*figures) if figures else NOTHING)
 
 
 def _inverse_and_rate(plan: Plan) -> Iterator[Markup]:
@@ -73,7 +32,8 @@ def _inverse_and_rate(plan: Plan) -> Iterator[Markup]:
     low, high = min(errors), max(errors)
     grid = [low + (high - low) * piece / PIECES for piece in range(PIECES + 1)]
     unit, size = scale_of(plan, place(plan, plan.stages[-1].leave))
-    x = Axis(plan.metric, high, low, share=errors_axis(plan, low, high).share)
+    what = "time" if plan.in_seconds else "compute"
+    x = Axis(plan.metric, high, low, share=errors_axis(plan.metric, low, high).share)
     laws = drawn(plan)
     inverse = [_over_errors(one, grid, size, rate=False) for one in laws]
     rates = [_over_errors(one, grid, size, rate=True) for one in laws]
@@ -81,7 +41,7 @@ def _inverse_and_rate(plan: Plan) -> Iterator[Markup]:
     marks = [
         (error_, at[stage.shape]) for stage in plan.stages[1:] if (error_ := stage.enter.error) and stage.shape in at
     ]
-    yield from _drawn(x, f"compute C(E), {unit}", inverse, _marks(marks, size, False), "Inverse", INVERSE)
+    yield from _drawn(x, f"{what} C(E), {unit}", inverse, _marks(marks, size, False), "Inverse", INVERSE)
     yield from _drawn(x, f"|dC/dE|, {unit} per unit", rates, _marks(marks, size, True), "Rate", RATE)
 
 
@@ -117,4 +77,4 @@ def _drawn(
     values = [value for line in lines for _, value in line.points]
     if values and max(values) > min(values):
         y = Axis(label, min(values), max(values), log=True)
-        yield join(node("h3", name), chart(f"{name} of the laws", x, y, [*lines, *marks], caption))
+        yield join(node("h3", name), chart(Figure(f"{name} of the laws", x, y, [*lines, *marks], caption)))

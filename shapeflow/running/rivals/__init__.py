@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from shapeflow.running.rivals.choice import LeftOut, Rivals, rivals_of
 from shapeflow.running.rivals.compared import Compared, compared
-from shapeflow.running.rivals.halving import Halved, Train, halved
+from shapeflow.running.rivals.halving import Choice, Train, halved
 from shapeflow.running.rivals.of_file import OfFile, plan_entry
 from shapeflow.running.rivals.of_plan import OfPlan
 from shapeflow.running.rivals.paired import Paired, paired
@@ -25,9 +25,9 @@ __all__ = [
     "PLAN",
     "RIVALS",
     "Cases",
+    "Choice",
     "Compared",
     "Entry",
-    "Halved",
     "LeftOut",
     "OfFile",
     "OfPlan",

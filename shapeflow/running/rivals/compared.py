@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from shapeflow.running.rivals.choice import LeftOut, Rivals
-from shapeflow.running.rivals.halving import Halved, Train, halved
+from shapeflow.running.rivals.halving import Choice, Train, halved
 from shapeflow.running.rivals.paired import paired
 from shapeflow.running.rivals.predicted import Prediction, predictions
 from shapeflow.running.rivals.results import Result, Unit, results, target_of
@@ -26,7 +26,7 @@ class Compared:
     target: float
     seeds: tuple[int, ...]
     results: tuple[Result, ...]
-    choice: Halved | None
+    choice: Choice | None
     """How the best fixed shape was found by training; None if it was not asked for, or known by laws."""
     left: tuple[LeftOut, ...]
     predictions: tuple[Prediction, ...]
@@ -65,10 +65,10 @@ def compared(cases: Cases, rivals: Rivals, metric: str, target: float | None, tr
     own = cases.plan
     runs = dict(train([own]))
     goal = target_of(own, runs, metric) if target is None else target
-    choice = None
+    entries, choice = rivals.entries, None
     if rivals.field:
-        choice = halved(rivals.field, own.plan, metric, train, runs)
-    entries = rivals.entries if choice is None else rivals.with_best(choice.best)
+        best, choice = halved(rivals.field, own.plan, metric, train, runs)
+        entries = rivals.with_best(best)
     ways = [with_goal(way, (metric, goal)) for way in joined(own, entries)]
     runs |= train([way for way in ways[1:] if way.same is None])
     found = tuple(results(ways, runs, metric, goal))

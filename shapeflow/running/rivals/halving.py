@@ -43,10 +43,10 @@ class Round:
 
 
 @attrs.frozen
-class Halved:
+class Choice:
     """The best fixed shape, and how it was found."""
 
-    best: Entry
+    shape: Shape
     rounds: tuple[Round, ...]
     spent: float
     """FLOPs of the runs in addition to those of the plan and those of earlier sweeps."""
@@ -59,7 +59,7 @@ class Halved:
             {"compute": one.compute, "seconds": one.seconds, "values": [_value_json(*each) for each in one.values]}
             for one in self.rounds
         ]
-        return {"shape": shape_of(self.best).json(), "rounds": rounds, "compute": self.spent, "runs": self.runs}
+        return {"shape": self.shape.json(), "rounds": rounds, "compute": self.spent, "runs": self.runs}
 
 
 def _value_json(shape: Shape, value: float) -> dict[str, Any]:
@@ -71,9 +71,11 @@ def shape_of(entry: Entry) -> Shape:
     return entry.plan.stages[0].shape
 
 
-def halved(field: Sequence[Entry], plan: Plan, metric: str, train: Train, known: Mapping[Path, Run]) -> Halved:
+def halved(
+    field: Sequence[Entry], plan: Plan, metric: str, train: Train, known: Mapping[Path, Run]
+) -> tuple[Entry, Choice]:
     """The best of some fixed shapes, by the mean of a metric over the seeds after the compute, or the seconds, of the
-    plan. `known`: the runs of the plan.
+    plan, and how it was found. `known`: the runs of the plan.
 
     Raises Refused if a run fails."""
     left, rounds, spent = list(field), [], dict[Path, float]()
@@ -92,7 +94,7 @@ def halved(field: Sequence[Entry], plan: Plan, metric: str, train: Train, known:
         compute, seconds = (share * (whole or 0.0) for whole in (plan.totals.compute, plan.totals.seconds))
         rounds.append(Round(None, found, seconds) if plan.in_seconds else Round(compute, found))
         del left[kept:]
-    return Halved(left[0], tuple(rounds), math.fsum(spent.values()), len(spent))
+    return left[0], Choice(shape_of(left[0]), tuple(rounds), math.fsum(spent.values()), len(spent))
 
 
 def _paused(entry: Entry, share: float, compute: float) -> Entry:

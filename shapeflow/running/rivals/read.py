@@ -10,8 +10,10 @@ from typing import Any, get_args
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.base.files import read_text
 from shapeflow.base.json_text import parse_json
+from shapeflow.base.shapes import Shape
 from shapeflow.running.rivals.choice import LeftOut
 from shapeflow.running.rivals.compared import Compared
+from shapeflow.running.rivals.halving import Choice, Round
 from shapeflow.running.rivals.predicted import Prediction, Says, Why
 from shapeflow.running.rivals.results import Result
 from shapeflow.running.runs import Run, is_run, read_run
@@ -24,8 +26,8 @@ def is_comparison(folder: Path) -> bool:
 
 
 def read_comparison(folder: Path) -> Compared:
-    """The result of the comparison in a folder, with those of its runs that are still there. How the best fixed shape
-    was chosen is not read: `choice` is None. Raises Refused `broken-comparison`, and what reading a run raises."""
+    """The result of the comparison in a folder, with those of its runs that are still there. Raises Refused
+    `broken-comparison`, and what reading a run raises."""
     path = folder / COMPARISON
     try:
         found = parse_json(read_text(path))
@@ -45,7 +47,7 @@ def read_comparison(folder: Path) -> Compared:
             target=_number(found["target"]),
             seeds=seeds,
             results=results,
-            choice=None,
+            choice=None if found["choice"] is None else _choice(found["choice"]),
             left=tuple(LeftOut(_text(one["name"]), _text(one["reason"])) for one in found["left_out"]),
             predictions=tuple(_prediction(one) for one in found["predictions"]),
             runs=_runs(folder, results),
@@ -82,6 +84,19 @@ def _prediction(one: Any) -> Prediction:
         raise ValueError(f"{one['why']!r} is not a reason")
     rival = None if one["rival"] is None else _text(one["rival"])
     return Prediction(what=one["what"], says=one["says"], why=one["why"], rival=rival, **numbers)
+
+
+def _choice(found: Any) -> Choice:
+    rounds = tuple(
+        Round(_maybe(one["compute"]), _values(one["values"]), _maybe(one["seconds"])) for one in found["rounds"]
+    )
+    return Choice(Shape.from_json(found["shape"]), rounds, _number(found["compute"]), int(_number(found["runs"])))
+
+
+def _values(found: Any) -> tuple[tuple[Shape, float], ...]:
+    """Shapes with their values; one that diverged has none."""
+    pairs = [(Shape.from_json(one["shape"]), _maybe(one["value"])) for one in found]
+    return tuple((shape, math.inf if value is None else value) for shape, value in pairs)
 
 
 def _text(value: Any) -> str:
