@@ -218,7 +218,7 @@ def test_runs_of_a_sweep_get_the_same_seconds_or_know_none(tmp_path: Path) -> No
         assert plan is not None
         assert plan.totals.seconds == pytest.approx(30.0, rel=0.01)
         # The plan of a sweep over FLOPs does not depend on the profile.
-        plain = attrs.evolve(program, profile_path=None, trained=attrs.evolve(program.trained, profile=None))
+        plain = attrs.evolve(program, profile_path=None, trained=attrs.evolve(program.trained, timing=None))
         one, other = (compile_fixed(each, shape, Amount(1e11, "compute"), Report()) for each in (program, plain))
         assert one is not None
         assert one == other

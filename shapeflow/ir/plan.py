@@ -30,6 +30,7 @@ from shapeflow.ir.edits import Edit, is_reversible
 from shapeflow.ir.parameters import Parameter
 from shapeflow.ir.retention import Retention
 from shapeflow.ir.tabulated import AnyLaw
+from shapeflow.ir.timing import Origin
 
 _T = TypeVar("_T")
 Pair = tuple[float, float]
@@ -227,12 +228,13 @@ class AxisUnit:
 @attrs.frozen
 class Candidate:
     """A shape that the plan may use. `step_compute`, `step_seconds`: FLOPs and seconds of one step, if the plan has
-    predicted seconds."""
+    predicted seconds. `seconds_are`: where these come from."""
 
     shape: Shape
     law: AnyLaw | None
     step_compute: float | None = None
     step_seconds: float | None = None
+    seconds_are: Origin = "measured"
 
     @property
     def pace(self) -> float | None:

@@ -135,7 +135,8 @@ def _converter() -> cattrs.Converter:
     for kind in (Point, Totals, Comparator):
         converter.register_unstructure_hook(kind, make_dict_unstructure_fn(kind, converter, seconds=absent))
     converter.register_unstructure_hook(
-        Candidate, make_dict_unstructure_fn(Candidate, converter, step_compute=absent, step_seconds=absent)
+        Candidate,
+        make_dict_unstructure_fn(Candidate, converter, step_compute=absent, step_seconds=absent, seconds_are=absent),
     )
     # As have plans that evaluate on the default number of tokens or images, do not state what is kept, do not change
     # the weights of their corpora, start from new weights, and do not state what they minimise.

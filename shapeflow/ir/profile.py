@@ -17,9 +17,8 @@ from shapeflow.base.files import read_text, write_text
 from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, structured
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.measured_json import converter
+from shapeflow.ir.timing import LONGEST, SHORTEST, Timing
 
-SHORTEST, LONGEST = 1e-9, 1e9
-"""Seconds beyond which a time is not that of a step: sums of them would not be exact."""
 SEAL = Seal("shapeflow-profile", 1)
 
 
@@ -82,9 +81,12 @@ class Profile:
     """Day of the measurement, as `2026-01-31`."""
     candidates: tuple[Timed, ...]
 
-    def pace(self, shape: Shape) -> Pace | None:
-        """The times of a shape; None if it was not timed."""
-        return next((one.pace for one in self.candidates if one.shape == shape), None)
+    @property
+    def timing(self) -> Timing:
+        """The seconds as the compiler uses them."""
+        steps = {one.shape: one.pace.step for one in self.candidates}
+        evaluations = {one.shape: one.pace.evaluation for one in self.candidates}
+        return Timing("measured", steps, self.machine.processes, evaluations)
 
 
 def save(profile: Profile, path: Path) -> None:

@@ -110,6 +110,8 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         yield "laws", _stated(plan)
     else:
         yield "data", _data(plan, found)
+    if plan.in_seconds and any(one.seconds_are == "stated" for one in plan.candidates):
+        yield "seconds", "stated in a table, not measured; the answer is only as good as they are"
     if (missing := ", ".join(_untested(plan))) and not found.stated:
         yield "tests", f"not tested: {missing}"
     if found.settle is not None or found.say == "unknown":

@@ -52,11 +52,16 @@ def cautions(
 
 def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> Iterator[str]:
     """A note on what predicted seconds hold for."""
-    profile = program.profile
-    if profile is None or evaluate is None:
+    timing = program.timing
+    if timing is None or evaluate is None:
         return
-    paces = [(stage.steps or 0, profile.pace(stage.shape)) for stage in stages]
-    more = sum(max(1, steps // evaluate) * pace.evaluation for steps, pace in paces if pace is not None)
+    if timing.origin == "stated":
+        yield (
+            f"the seconds of steps are stated in `{program.profile_path}`, not measured, and count training steps "
+            "only. A run makes the planned steps, however long they take"
+        )
+        return
+    more = sum(max(1, (stage.steps or 0) // evaluate) * timing.evaluations.get(stage.shape, 0.0) for stage in stages)
     yield (
         f"time is predicted by `{program.profile_path}` and counts training steps only; evaluation adds about "
         f"{duration(more, 2)}. A run makes the planned steps, however long they take"
