@@ -113,6 +113,9 @@ class Transition:
     """Number of steps of learning-rate warm-up after the switch."""
     seconds: float | None = None
     """Measured duration of the switch itself, if known."""
+    delay: float | None = None
+    """Seconds of the switch and of its first steps, by the profile. The seconds of the stage after it include them;
+    None: they are not known, and not included."""
     credits: tuple[Credit, ...] = ()
     """Measured credits by axis. For axes that are not listed, `credit` contains an assumed value."""
 

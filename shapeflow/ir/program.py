@@ -209,6 +209,11 @@ class Program:
         """The seconds by which plans record predicted seconds; None if they do not."""
         return None if self.trained is None or self.profile_path is None else self.trained.timing
 
+    def delay(self, before: Shape | None, after: Shape) -> float:
+        """Seconds of a switch between two candidates, by the profile; 0 without one, and at the start of a run."""
+        known = self.timing is not None and before is not None and before != after
+        return self.timing.switch(before, after) if known else 0.0  # type: ignore[union-attr, arg-type]
+
     @property
     def amounts(self) -> tuple[tuple[Amount, Span], ...]:
         """The amounts in the file's sentences, with the location of each."""

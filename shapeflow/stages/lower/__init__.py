@@ -167,7 +167,7 @@ def _laid(
     for index, leg in zip(numbers, previewed(program, route), strict=True):
         before = way.stages[-1].shape if way.stages else None
         credit = 1.0 if before is None else program.credit(before, leg.shape)
-        stretch = ruler.measure(leg, here, data, credit)
+        stretch = ruler.measure(leg, here, data, credit, program.delay(before, leg.shape))
         if stopped or stretch.spent <= 0:
             way.empty[index] = stopped
             stopped = stopped or stretch.stops
@@ -244,7 +244,8 @@ def _stage(
     compute = stretch.spent if stretch.steps is None else stage.compute_of(program.seed, index, stretch.steps)
     seconds = None
     if trained is not None and program.timing is not None:
-        seconds = seconds_of(trained, stage, program.seed, index, stretch.steps or 0)
+        delay = program.delay(before, leg.shape)
+        seconds = delay + seconds_of(trained, stage, program.seed, index, stretch.steps or 0)
     return attrs.evolve(stage, leave=leave(stretch, laws.get(leg.shape), compute, seconds))
 
 

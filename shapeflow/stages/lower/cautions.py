@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
@@ -62,10 +63,17 @@ def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> It
         )
         return
     more = sum(max(1, (stage.steps or 0) // evaluate) * timing.evaluations.get(stage.shape, 0.0) for stage in stages)
+    delays = [stage.transition.delay for stage in stages if stage.transition is not None and stage.transition.delay]
+    what = f"training steps and switches ({duration(sum(delays), 2)})" if delays else "training steps only"
     yield (
-        f"time is predicted by `{program.profile_path}` and counts training steps only; evaluation adds about "
+        f"time is predicted by `{program.profile_path}` and counts {what}; evaluation adds about "
         f"{duration(more, 2)}. A run makes the planned steps, however long they take"
     )
+    for before, after in itertools.pairwise(stage.shape for stage in stages):
+        if before != after and timing.switches and (before, after) not in timing.switches:
+            switch = f"{before.written(program.units)} > {after.written(program.units)}"
+            taken = duration(timing.switch(before, after), 2)
+            yield f"the switch {switch} was not timed: it counts as long as the longest that was, {taken}"
 
 
 def refused(law: AnyLaw) -> bool:
