@@ -313,6 +313,12 @@ def test_a_measured_profile_makes_a_plan(tmp_path: Path, capsys: pytest.CaptureF
     assert [one.shape for one in found.candidates] == [COARSE, FINE]
     assert (found.machine.kind, found.machine.processes) == ("cpu", 1)
     assert {one.pace.steps for one in found.candidates} == {8}
+    assert [(one.before, one.after) for one in found.switches] == [(COARSE, FINE), (FINE, COARSE)]
+    assert all(0 <= one.seconds < 60 for one in found.switches)
+    assert found.checkpoint is not None
+    assert 0 < found.checkpoint < 60
+    assert "2 switches take" in shown
+    assert "a checkpoint takes" in shown
     file.write_text(TINY + command[2])
     assert answer(["simulate", str(file)]) == 0
     assert answer(["profile", str(file), "-o", str(tmp_path / "again.json"), "--json"]) == 0

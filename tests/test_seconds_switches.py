@@ -24,6 +24,7 @@ from shapeflow.ir import plan_json
 from shapeflow.ir import profile as profiles
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.profile import TimedSwitch
+from shapeflow.running.profile import neighbours
 from shapeflow.running.spent import planned_seconds
 from shapeflow.traversals.steepest import Steepest
 
@@ -155,3 +156,19 @@ def test_seconds_of_switches_that_are_none(seconds: object, tmp_path: Path) -> N
         (tmp_path / "p.json").write_text(json.dumps(profiles.SEAL.close({**body, **wrong})))
         with pytest.raises(Refused, match="broken-profile"):
             profiles.load(tmp_path / "p.json")
+
+
+def test_the_switches_that_are_timed(tmp_path: Path) -> None:
+    """Between neighbours on one axis, in the directions that a plan may take."""
+    text = PLANNED.replace(
+        "axis patch in [4, 2] px",
+        "axis width in [16, 32, 64] via width_expand(init: preserve)\naxis patch in [4, 2] px",
+    )
+    text = text.replace("width: 32, heads: 2", "head_width: 8").partition("law for")[0]
+    program = unprofiled(written(tmp_path, text + "traversal evenly\nbudget 1 TFLOPs\n"), (), Report())
+    assert program is not None
+    found = set(neighbours(program))
+    assert len(found) == 2 * 2 + 3 * 2
+    assert (Shape.of(width=16, patch=4), Shape.of(width=32, patch=4)) in found
+    assert (Shape.of(width=32, patch=4), Shape.of(width=16, patch=4)) not in found
+    assert (Shape.of(width=16, patch=2), Shape.of(width=16, patch=4)) in found
