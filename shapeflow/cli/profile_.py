@@ -30,8 +30,9 @@ def command(
 ) -> None:
     """Measure the seconds of a step in every candidate, on this machine.
 
-    Makes some dozens of steps in each candidate, in turns, and the switches between neighbours; keeps no weights. `profile from "FILE"` uses the
-    measurements: budgets may then be in seconds, minutes or hours, and the plan is the best one for that time.
+    Makes some dozens of steps in each candidate, in turns, and the switches between neighbours; keeps no weights.
+    `profile from "FILE"` uses the measurements: budgets may then be in seconds, minutes or hours, and the plan is the
+    best one for that time.
     """
     from shapeflow.base.diagnostics import Refused, Report
     from shapeflow.compiler import unprofiled

@@ -110,8 +110,8 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         yield "laws", _stated(plan)
     else:
         yield "data", _data(plan, found)
-    if plan.in_seconds and any(one.seconds_are == "stated" for one in plan.candidates):
-        yield "seconds", "stated in a table, not measured; the answer is only as good as they are"
+    if plan.in_seconds and (text := _seconds(plan)):
+        yield "seconds", text
     if (missing := ", ".join(_untested(plan))) and not found.stated:
         yield "tests", f"not tested: {missing}"
     if found.settle is not None or found.say == "unknown":
@@ -135,6 +135,15 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
     if found.differ is not None:
         basis = f"{found.differ_runs} additional runs and the prior" if found.differ_runs else "assumed"
         yield "runs", f"two runs of a shape differ by {share(found.differ)} of compute at equal error ({basis})"
+
+
+def _seconds(plan: Plan) -> str:
+    """Where the seconds of steps come from, if not all were measured."""
+    every = [one.seconds_are for one in plan.candidates]
+    several = every.count("interpolated")
+    parts = ["stated in a table, not measured"] if "stated" in every else []
+    parts += [f"interpolated for {several} of {len(every)} candidates"] if several else []
+    return f"{', and '.join(parts)}; the answer is only as good as they are" if parts else ""
 
 
 def _untested(plan: Plan) -> Iterator[str]:

@@ -12,6 +12,7 @@ from shapeflow.base.settings import name_of
 from shapeflow.base.units import Amount
 from shapeflow.ir.profile import Profile, load
 from shapeflow.ir.program import Program
+from shapeflow.ir.roofline import ENOUGH
 from shapeflow.ir.seconds_table import SUFFIXES, is_table, load_seconds, needed
 from shapeflow.ir.timing import Timing
 from shapeflow.stages.measured_files import read
@@ -35,9 +36,12 @@ def find_profile(program: Program, report: Report) -> Program:
     )
     if isinstance(found, Profile):
         found = found.timing if _of_program(program, found, at, report) else None
-    if found is None or not _complete(program, found, at, report):
+    if found is None:
         return program
     assert program.trained is not None
+    found = found.completed({shape: program.trained.cost(shape) for shape in program.candidates})
+    if not _complete(program, found, at, report):
+        return program
     return attrs.evolve(
         program, trained=attrs.evolve(program.trained, timing=found), budget=_in_seconds(program, found)
     )
@@ -93,7 +97,8 @@ def _complete(program: Program, timing: Timing, at: Span, report: Report) -> boo
         if timing.origin == "stated":
             what, help_ = "table", f"add a row for each, with the columns {needed(_axes(program))}"
         message = f"the {what} has no seconds of {len(missing)} of {len(program.candidates)} candidates"
-        report.error("incomplete-profile", message, at, "lacks candidates", notes=[f"missing: {written}"], help=help_)
+        notes = [f"missing: {written}", f"seconds are interpolated if {ENOUGH} candidates or more have them"]
+        report.error("incomplete-profile", message, at, "lacks candidates", notes=notes, help=help_)
     return not missing
 
 

@@ -6,15 +6,19 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import duration
+from shapeflow.base.units import Amount, duration
 from shapeflow.ir.parameters import ANY
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
 from shapeflow.ir.tabulated import AnyLaw
+from shapeflow.ir.timing import Timing
 from shapeflow.stages.lower.cooled import cooled
 from shapeflow.stages.lower.credited import credit_notes
 from shapeflow.stages.lower.evaluation import costly
 from shapeflow.stages.lower.schedule import of_laws
+
+SHOWN = 5
+"""Shapes that a note lists."""
 
 
 def cautions(
@@ -56,6 +60,7 @@ def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> It
     timing = program.timing
     if timing is None or evaluate is None:
         return
+    yield from _interpolated(program, timing)
     if timing.origin == "stated":
         yield (
             f"the seconds of steps are stated in `{program.profile_path}`, not measured, and count training steps "
@@ -74,6 +79,23 @@ def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> It
             switch = f"{before.written(program.units)} > {after.written(program.units)}"
             taken = duration(timing.switch(before, after), 2)
             yield f"the switch {switch} was not timed: it counts as long as the longest that was, {taken}"
+
+
+def _interpolated(program: Program, timing: Timing) -> Iterator[str]:
+    """A note on candidates whose seconds are those of a line."""
+    assert program.trained is not None
+    if timing.line is None:
+        return
+    shapes = [shape for shape in program.candidates if shape in timing.interpolated]
+    costs = [program.trained.cost(shape) for shape in program.candidates if shape not in timing.interpolated]
+    beyond = [shape for shape in shapes if not min(costs) <= program.trained.cost(shape) <= max(costs)]
+    names = ", ".join(shape.written(program.units) for shape in shapes[:SHOWN])
+    more = f" and {len(shapes) - SHOWN} more" if len(shapes) > SHOWN else ""
+    yield (
+        f"the seconds of {names}{more} are interpolated over FLOPs"
+        + (f", {len(beyond)} of them beyond what is known" if beyond else "")
+        + f": the others, each predicted without itself, are off by up to {Amount(round(timing.line.off, 2), 'ratio')}"
+    )
 
 
 def refused(law: AnyLaw) -> bool:
