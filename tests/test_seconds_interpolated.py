@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from sources import compiled, written
 from test_seconds import CONTEXTS, FLOPS, profile_of, screen
 
-from shapeflow.base.diagnostics import Refused, Report
+from shapeflow.base.diagnostics import Refused, Report, Source
 from shapeflow.base.shapes import Shape
 from shapeflow.compiler import unprofiled
 from shapeflow.ir import plan_json
 from shapeflow.ir import profile as profiles
 from shapeflow.ir.roofline import roofline
 from shapeflow.ir.timing import Timing
+from shapeflow.language.fmt import formatted
+from shapeflow.language.parse import parse
 from shapeflow.preview.answer import conditions
 from shapeflow.preview.plan import plan_view
 
@@ -101,6 +103,21 @@ def test_the_answer_says_how_many_are_interpolated(tmp_path: Path) -> None:
 def test_extrapolated_seconds_are_called_so(tmp_path: Path) -> None:
     plan = compiled(tmp_path, without(tmp_path, Shape.of(context=256)), "budget 1000 s")
     assert any("1 of them beyond what is known" in note for note in plan.notes)
+
+
+def test_a_file_may_ask_for_all_candidates(tmp_path: Path) -> None:
+    text = without(tmp_path, MISSING).rstrip() + " for all\n"
+    with pytest.raises(Refused) as refused:
+        compiled(tmp_path, text, "budget 1000 s")
+    (found,) = refused.value.diagnostics
+    assert found.code == "incomplete-profile"
+    assert "`for all` asks for the seconds of all candidates" in found.notes[1]
+    assert compiled(tmp_path, without(tmp_path).rstrip() + " for all\n").candidates
+    report = Report()
+    assert formatted(parse(Source("here", 'profile from   "p.json"\nfor all'), report)) == (
+        'profile    from "p.json" for all\n'
+    )
+    assert not report.failed
 
 
 def test_two_known_candidates_are_refused(tmp_path: Path) -> None:

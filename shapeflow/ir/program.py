@@ -180,6 +180,8 @@ class Program:
     profile_path: str | None = None
     """Path of the profile, or of a table of seconds, as written in the source; None if plans do not record predicted
     seconds."""
+    profile_for_all: bool = False
+    """Whether the profile must have the seconds of all candidates, so that none are interpolated."""
     start_path: str | None = None
     """Path of the file of weights that the first stage starts from, as written in the source; None: new weights."""
     first: Weights | None = None

@@ -39,7 +39,8 @@ def find_profile(program: Program, report: Report) -> Program:
     if found is None:
         return program
     assert program.trained is not None
-    found = found.completed({shape: program.trained.cost(shape) for shape in program.candidates})
+    if not program.profile_for_all:
+        found = found.completed({shape: program.trained.cost(shape) for shape in program.candidates})
     if not _complete(program, found, at, report):
         return program
     return attrs.evolve(
@@ -97,7 +98,10 @@ def _complete(program: Program, timing: Timing, at: Span, report: Report) -> boo
         if timing.origin == "stated":
             what, help_ = "table", f"add a row for each, with the columns {needed(_axes(program))}"
         message = f"the {what} has no seconds of {len(missing)} of {len(program.candidates)} candidates"
-        notes = [f"missing: {written}", f"seconds are interpolated if {ENOUGH} candidates or more have them"]
+        why = f"seconds are interpolated if {ENOUGH} candidates or more have them"
+        if program.profile_for_all:
+            why = "`for all` asks for the seconds of all candidates: without it, they may be interpolated"
+        notes = [f"missing: {written}", why]
         report.error("incomplete-profile", message, at, "lacks candidates", notes=notes, help=help_)
     return not missing
 
