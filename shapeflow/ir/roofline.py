@@ -44,7 +44,7 @@ def _line(points: Sequence[Point]) -> tuple[float, float]:
     pairs = [(1 / seconds, compute / scale / seconds) for compute, seconds in points]
     (aa, ab, bb), (a, b) = _sums(pairs), (sum(x for x, _ in pairs), sum(y for _, y in pairs))
     determinant = aa * bb - ab * ab
-    # Of points with the same FLOPs, no overhead can be told from the time of a FLOP.
+    # Points with the same FLOPs do not separate the overhead from the time of a FLOP.
     if determinant > 1e-12 * aa * bb:
         overhead, slope = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
         if overhead >= 0 and slope >= 0:

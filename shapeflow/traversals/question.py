@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -85,13 +84,12 @@ class Question:
     @property
     def _delays(self) -> bool:
         """Whether the seconds of switches are part of their price."""
-        pairs = itertools.permutations(self.problem.candidates, 2)
-        return self.problem.unit == "seconds" and any(self.problem.switch_seconds(*pair) > 0 for pair in pairs)
+        return self.problem.unit == "seconds" and self.problem.switch_seconds is not None
 
     def _delay(self, p: int, q: int) -> float:
         """What the seconds of a switch are in the unit of the totals."""
         problem, shapes = self.problem, self.problem.candidates
-        if problem.unit != "seconds":
+        if problem.unit != "seconds" or problem.switch_seconds is None:
             return 0.0
         seconds = problem.switch_seconds(shapes[p], shapes[q])
         return seconds if self.dimension == "seconds" else seconds / self._units[q]
