@@ -19,6 +19,7 @@ from test_traversals import PATCH, near, route
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.sealed import laid_out
 from shapeflow.base.shapes import Shape
+from shapeflow.cli import answer
 from shapeflow.compiler import unprofiled
 from shapeflow.ir import plan_json
 from shapeflow.ir import profile as profiles
@@ -89,6 +90,14 @@ def test_a_plan_by_flops_says_how_long_its_switches_take(tmp_path: Path) -> None
     free, paid = (compiled(tmp_path, timed(tmp_path, seconds)) for seconds in (None, 10.0))
     assert [stage.steps for stage in paid.stages] == [stage.steps for stage in free.stages]
     assert paid.totals.seconds == pytest.approx((free.totals.seconds or 0) + 10)
+
+
+def test_a_comparison_says_what_switches_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The least time stays in one shape, and the least compute switches."""
+    assert answer(["simulate", str(written(tmp_path, timed(tmp_path, 1e4))), "--set", BUDGET]) == 0
+    shown = capsys.readouterr().out
+    assert "switches take 2.78 hours of the plan by FLOPs" in shown
+    assert "of the plan by seconds" not in shown
 
 
 def test_switches_that_take_too_long_are_not_made(tmp_path: Path) -> None:
