@@ -130,7 +130,7 @@ def compile_other_unit(path: Path, sentences: Sequence[str], plan: Plan) -> Plan
     report = Report()
     program = program_of(path, sentences, report)
     total, error = (plan.totals.compute if plan.in_seconds else plan.totals.seconds), plan.totals.error
-    if program is None or program.profile is None or program.traversal is None or not program.traversal.picks:
+    if program is None or program.timing is None or program.traversal is None or not program.traversal.picks:
         return None
     if program.unit not in ("compute", "seconds") or total is None or error is None:
         return None

@@ -43,7 +43,8 @@ SENTENCES: Mapping[str, str] = {
     "credits": "A file of credits that `shapeflow probe` measured: the share of a law's descent that survives a "
     "switch. For switches that were not measured, the `credit` setting of the transition is used.",
     "profile": "A file of the seconds that a step takes in each candidate, as `shapeflow profile` measured them on one "
-    "machine. With it, budgets and other amounts may be in seconds, minutes or hours.",
+    "machine, or a table of them, such as `seconds.csv`. With it, budgets and other amounts may be in seconds, minutes "
+    "or hours.",
     "minimise": "What the plan spends least of: `flops`, `seconds`, `joules`, `carbon` or `dollars`. All but `flops` "
     "need a `profile`. The budget, if there is one, is in the same unit: the plan is then the one with the lowest "
     "error for it. Default: the unit of the budget, or `flops`.",

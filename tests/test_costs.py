@@ -20,6 +20,7 @@ from shapeflow.costs.carbon import Carbon
 from shapeflow.costs.dollars import Dollars
 from shapeflow.costs.joules import Joules
 from shapeflow.ir import plan_json
+from shapeflow.preview.answer import conditions
 from shapeflow.preview.plan import plan_view
 from shapeflow.traversals.steepest import Steepest
 
@@ -71,6 +72,34 @@ def test_the_cost_stands_on_the_screen(tmp_path: Path) -> None:
     assert plan.charge.of(400) == pytest.approx(4)
     assert "dollars, 6.6" in screen(plan_view(plan))
     assert "of 1 device at 36 dollars an hour each" in screen(plan_view(plan))
+
+
+def test_the_answer_compares_costs(tmp_path: Path) -> None:
+    text = timed(tmp_path, PLANNED)
+    plan = compiled(tmp_path, text, "minimise dollars(price: 36)", "budget 20 dollars")
+    assert plan.answer is not None
+    taken = dict(conditions(plan, plan.answer))["takes"]
+    best = plan.comparison.best_fixed.seconds or 0.0
+    assert taken.startswith("20 dollars; (patch: 2 px) fixed would take 2")
+    assert f"{best / 100:.4g} dollars to the same error" in taken
+    by_time = compiled(tmp_path, text, "budget 2000 s")
+    assert by_time.answer is not None
+    assert dict(conditions(by_time, by_time.answer))["takes"].startswith("33.3 minutes; (patch: 2 px) fixed")
+    by_flops = compiled(tmp_path, text)
+    assert by_flops.answer is not None
+    assert "takes" not in dict(conditions(by_flops, by_flops.answer))
+
+
+def test_a_frontier_has_times_and_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, timed(tmp_path, PLANNED, {FINE: 2.0}))
+    budget = ["--budget", "2 TFLOPs"]
+    assert answer(["frontier", str(file), *budget, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["scheduled"]["budgets"]
+    assert row["fixed"]["seconds"] == pytest.approx(4000, rel=1e-2)
+    assert row["scheduled"]["seconds"] < row["fixed"]["seconds"]
+    dollars = ["--set", "minimise dollars(price: 36)", "--set", "budget 4 dollars"]
+    assert answer(["frontier", str(file), *budget, *dollars]) == 0
+    assert "40 dollars" in capsys.readouterr().out
 
 
 def test_a_target_without_a_budget_is_reached_in_the_least_time(tmp_path: Path) -> None:

@@ -85,6 +85,27 @@ def test_bounds_do_not_change_the_plan(seed: int, more: dict[str, Any], monkeypa
     assert bounded == route(asked)
 
 
+@pytest.mark.parametrize("slower", [1.0, 3.0])
+@pytest.mark.parametrize("delay", [3e2, 1e4])
+def test_bounds_count_the_seconds_of_switches(slower: float, delay: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Per FLOP, the narrowest shapes take `slower` times as long as the widest."""
+    plain = problem(0, budget=Amount(3e5, "seconds"))
+    seconds = {shape: 1e-13 * slower ** (1 - shape.number("width") / 640) for shape in plain.candidates}
+    asked = attrs.evolve(
+        plain,
+        unit="seconds",
+        step_compute=dict.fromkeys(plain.candidates, 1.0),
+        step_seconds=seconds,
+        switch_seconds=lambda before, after: delay,
+    )
+    bounded = route(asked)
+    for module in (question, envelope):
+        monkeypatch.setattr(module, "FEW", 10_000)
+    assert bounded == route(asked)
+    free = route(attrs.evolve(asked, switch_seconds=lambda before, after: 0.0))
+    assert len(bounded.legs) < len(free.legs) + (delay < 1e4)
+
+
 def test_bounds_keep_to_shortest_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     bounded = route(problem(0), 0.05)
     for module in (question, envelope):

@@ -218,7 +218,7 @@ def test_runs_of_a_sweep_get_the_same_seconds_or_know_none(tmp_path: Path) -> No
         assert plan is not None
         assert plan.totals.seconds == pytest.approx(30.0, rel=0.01)
         # The plan of a sweep over FLOPs does not depend on the profile.
-        plain = attrs.evolve(program, profile_path=None, trained=attrs.evolve(program.trained, profile=None))
+        plain = attrs.evolve(program, profile_path=None, trained=attrs.evolve(program.trained, timing=None))
         one, other = (compile_fixed(each, shape, Amount(1e11, "compute"), Report()) for each in (program, plain))
         assert one is not None
         assert one == other
@@ -313,6 +313,12 @@ def test_a_measured_profile_makes_a_plan(tmp_path: Path, capsys: pytest.CaptureF
     assert [one.shape for one in found.candidates] == [COARSE, FINE]
     assert (found.machine.kind, found.machine.processes) == ("cpu", 1)
     assert {one.pace.steps for one in found.candidates} == {8}
+    assert [(one.before, one.after) for one in found.switches] == [(COARSE, FINE), (FINE, COARSE)]
+    assert all(0 <= one.seconds < 60 for one in found.switches)
+    assert found.checkpoint is not None
+    assert 0 < found.checkpoint < 60
+    assert "2 switches take" in shown
+    assert "a checkpoint takes" in shown
     file.write_text(TINY + command[2])
     assert answer(["simulate", str(file)]) == 0
     assert answer(["profile", str(file), "-o", str(tmp_path / "again.json"), "--json"]) == 0

@@ -93,6 +93,18 @@ class TorchBackend:
 
         return profile(plans, **choices)
 
+    def switches(self, plans: Sequence[Plan], **choices: Any) -> tuple[float, ...]:
+        """Time the switch of each of some plans that have two stages; see `shapeflow_torch.pace.switches`."""
+        from shapeflow_torch.pace import switches
+
+        return switches(plans, **choices)
+
+    def saving(self, plan: Plan, **choices: Any) -> float:
+        """Time a checkpoint of a plan; see `shapeflow_torch.pace.saving`."""
+        from shapeflow_torch.pace import saving
+
+        return saving(plan, **choices)
+
     def gpus(self) -> tuple[str, ...]:
         """Return the names of the CUDA devices visible on this machine."""
         from shapeflow_torch.devices import gpus

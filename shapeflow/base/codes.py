@@ -381,7 +381,11 @@ _FILES = {
     "it again with `shapeflow profile`.",
     "foreign-profile": "The profile was measured with a different model, data, objective, optimizer, metric or "
     "transition, so its seconds do not apply. Measure it again with `shapeflow profile`.",
-    "incomplete-profile": "The profile lacks candidates of the file. Measure it again with `shapeflow profile`.",
+    "wrong-seconds": "A table that a `profile` sentence names (`.csv`, `.tsv`, or `.json` with a list of objects) has "
+    "a row for each candidate, a column for each axis, and `seconds per step`. A column `devices` may say how many "
+    "devices share a step.",
+    "incomplete-profile": "The profile, or the table of seconds, lacks candidates of the file, and has too few "
+    "others to interpolate their seconds. Measure it again with `shapeflow profile`, or add them to the table.",
     "broken-laws": "The file does not contain laws, or was truncated or changed after it was written. Fit them again "
     "with `shapeflow fit`.",
     "cannot-read": "A file cannot be read. The note gives the operating system's reason.",

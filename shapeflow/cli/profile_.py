@@ -30,13 +30,15 @@ def command(
 ) -> None:
     """Measure the seconds of a step in every candidate, on this machine.
 
-    Makes some dozens of steps in each candidate, in turns, and keeps no weights. `profile from "FILE"` uses the
-    measurements: budgets may then be in seconds, minutes or hours, and the plan is the best one for that time.
+    Makes some dozens of steps in each candidate, in turns, and the switches between neighbours; keeps no weights.
+    `profile from "FILE"` uses the measurements: budgets may then be in seconds, minutes or hours, and the plan is the
+    best one for that time.
     """
     from shapeflow.base.diagnostics import Refused, Report
     from shapeflow.compiler import unprofiled
     from shapeflow.ir.profile import as_json as profile_json
     from shapeflow.ir.profile import save
+    from shapeflow.ir.seconds_table import SUFFIXES
     from shapeflow.preview.profile import profile_view
     from shapeflow.preview.screen import show
     from shapeflow.running.profile import profiled
@@ -44,6 +46,9 @@ def command(
     path = output or file.parent / f"{file.stem}.profile.json"
     if re.search(r'["\n\r]', path.name):
         message = f"`{path}` contains a double quote or a line break: name a file that a `.shape` file can name"
+        raise click.BadParameter(message, param_hint="--output")
+    if path.suffix.lower() in SUFFIXES:
+        message = f"`{path}` would be read as a table of stated seconds: name a file such as `{path.stem}.profile.json`"
         raise click.BadParameter(message, param_hint="--output")
     report = Report()
     program = unprofiled(file, sentences, report)

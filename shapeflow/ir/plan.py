@@ -30,6 +30,7 @@ from shapeflow.ir.edits import Edit, is_reversible
 from shapeflow.ir.parameters import Parameter
 from shapeflow.ir.retention import Retention
 from shapeflow.ir.tabulated import AnyLaw
+from shapeflow.ir.timing import Origin
 
 _T = TypeVar("_T")
 Pair = tuple[float, float]
@@ -112,6 +113,9 @@ class Transition:
     """Number of steps of learning-rate warm-up after the switch."""
     seconds: float | None = None
     """Measured duration of the switch itself, if known."""
+    delay: float | None = None
+    """Seconds of the switch and of its first steps, by the profile. The seconds of the stage after it include them;
+    None: they are not known, and not included."""
     credits: tuple[Credit, ...] = ()
     """Measured credits by axis. For axes that are not listed, `credit` contains an assumed value."""
 
@@ -227,12 +231,13 @@ class AxisUnit:
 @attrs.frozen
 class Candidate:
     """A shape that the plan may use. `step_compute`, `step_seconds`: FLOPs and seconds of one step, if the plan has
-    predicted seconds."""
+    predicted seconds. `seconds_are`: where these come from."""
 
     shape: Shape
     law: AnyLaw | None
     step_compute: float | None = None
     step_seconds: float | None = None
+    seconds_are: Origin = "measured"
 
     @property
     def pace(self) -> float | None:

@@ -323,6 +323,9 @@ def _times(plan: Plan) -> Iterator[str]:
     points = [point.seconds for stage in plan.stages for point in (stage.enter, stage.leave)]
     if any(seconds is not None and not 0 <= seconds < math.inf for seconds in points):
         yield "a stage begins or ends at a time that is not a number of seconds"
+    delays = [stage.transition.delay for stage in plan.stages if stage.transition is not None]
+    if any(delay is not None and not 0 <= delay < math.inf for delay in delays):
+        yield "a switch takes a time that is not a number of seconds"
     of_steps = [value for one in plan.candidates for value in (one.step_compute, one.step_seconds)]
     if any(value is not None and not 0 < value < math.inf for value in of_steps):
         yield "a step of a candidate takes no FLOPs or no time"

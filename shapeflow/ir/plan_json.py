@@ -24,7 +24,7 @@ from shapeflow.ir.answer import Answer
 from shapeflow.ir.edits import Edit, edit_from_json, edit_to_json
 from shapeflow.ir.law_json import any_law_from_json, law_to_json
 from shapeflow.ir.parameters import Parameter
-from shapeflow.ir.plan import FORMAT, VERSION, Candidate, Comparator, Plan, Point, Spec, Totals
+from shapeflow.ir.plan import FORMAT, VERSION, Candidate, Comparator, Plan, Point, Spec, Totals, Transition
 from shapeflow.ir.plan_check import faults
 from shapeflow.ir.tabulated import AnyLaw
 
@@ -132,10 +132,12 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(Parameter, attrs.asdict)
     # Plans without a profile have the same digest as those of versions that did not know profiles.
     absent = cattrs.override(omit_if_default=True)
+    converter.register_unstructure_hook(Transition, make_dict_unstructure_fn(Transition, converter, delay=absent))
     for kind in (Point, Totals, Comparator):
         converter.register_unstructure_hook(kind, make_dict_unstructure_fn(kind, converter, seconds=absent))
     converter.register_unstructure_hook(
-        Candidate, make_dict_unstructure_fn(Candidate, converter, step_compute=absent, step_seconds=absent)
+        Candidate,
+        make_dict_unstructure_fn(Candidate, converter, step_compute=absent, step_seconds=absent, seconds_are=absent),
     )
     # As have plans that evaluate on the default number of tokens or images, do not state what is kept, do not change
     # the weights of their corpora, start from new weights, and do not state what they minimise.

@@ -1,4 +1,5 @@
-"""The seconds of a training step in each candidate, as `shapeflow profile` measures them, and the file of them.
+"""The seconds of a training step in each candidate and of switches between them, as `shapeflow profile` measures them,
+and the file of them.
 
 The times hold for one machine and one program: the file describes both. Like a plan, it is JSON with a digest of its
 content.
@@ -17,9 +18,8 @@ from shapeflow.base.files import read_text, write_text
 from shapeflow.base.sealed import Seal, SealError, StructureError, laid_out, structured
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.measured_json import converter
+from shapeflow.ir.timing import LONGEST, SHORTEST, Timing
 
-SHORTEST, LONGEST = 1e-9, 1e9
-"""Seconds beyond which a time is not that of a step: sums of them would not be exact."""
 SEAL = Seal("shapeflow-profile", 1)
 
 
@@ -46,6 +46,20 @@ class Timed:
 
     shape: Shape
     pace: Pace
+
+
+@attrs.frozen
+class TimedSwitch:
+    """A switch between two candidates and its seconds."""
+
+    before: Shape
+    after: Shape
+    seconds: float
+    """Of the edits, and of the first steps after them more than of as many later steps. These may compile."""
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.seconds <= LONGEST:
+            raise ValueError(f"a switch takes {self.seconds:g} s")
 
 
 @attrs.frozen
@@ -81,10 +95,22 @@ class Profile:
     date: str
     """Day of the measurement, as `2026-01-31`."""
     candidates: tuple[Timed, ...]
+    switches: tuple[TimedSwitch, ...] = ()
+    """Empty in profiles of versions that did not time them."""
+    checkpoint: float | None = None
+    """Seconds of saving a checkpoint of the largest candidate; None if it was not timed."""
 
-    def pace(self, shape: Shape) -> Pace | None:
-        """The times of a shape; None if it was not timed."""
-        return next((one.pace for one in self.candidates if one.shape == shape), None)
+    def __attrs_post_init__(self) -> None:
+        if self.checkpoint is not None and not 0 <= self.checkpoint <= LONGEST:
+            raise ValueError(f"a checkpoint takes {self.checkpoint:g} s")
+
+    @property
+    def timing(self) -> Timing:
+        """The seconds as the compiler uses them."""
+        steps = {one.shape: one.pace.step for one in self.candidates}
+        evaluations = {one.shape: one.pace.evaluation for one in self.candidates}
+        switches = {(one.before, one.after): one.seconds for one in self.switches}
+        return Timing("measured", steps, self.machine.processes, evaluations, switches, self.checkpoint)
 
 
 def save(profile: Profile, path: Path) -> None:

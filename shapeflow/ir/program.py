@@ -30,9 +30,9 @@ from shapeflow.ir.corpora import LaterWeights
 from shapeflow.ir.credits import Pair
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.parameters import DataFacts, Model, scalars, step_compute
-from shapeflow.ir.profile import Profile
 from shapeflow.ir.retention import Retention
 from shapeflow.ir.route import Curve, Route
+from shapeflow.ir.timing import Timing
 from shapeflow.ir.weights import Weights
 
 
@@ -73,8 +73,8 @@ class Trained:
     optimizer: Optimizer
     facts: DataFacts
     model: Model
-    profile: Profile | None = None
-    """The times of every candidate; None until a profile has been read."""
+    timing: Timing | None = None
+    """The seconds of every candidate; None until the profile or the table that the file names has been read."""
 
     def whole(self, shape: Shape) -> Shape:
         """The complete shape of a candidate: the model's settings give the values of axes that the file lacks."""
@@ -121,10 +121,10 @@ class Trained:
 
     def seconds(self, shape: Shape) -> float:
         """Seconds of one step in a candidate's shape, by the profile. Raises ValueError without one."""
-        pace = None if self.profile is None else self.profile.pace(shape)
-        if pace is None:
+        found = None if self.timing is None else self.timing.steps.get(shape)
+        if found is None:
             raise ValueError(f"no profile contains the seconds of {shape}")
-        return pace.step
+        return found
 
     @property
     def lengths(self) -> tuple[Dimension, ...]:
@@ -178,7 +178,10 @@ class Program:
     credits: tuple[Pair, ...] = ()
     """The measured credits in that file; empty until it has been read."""
     profile_path: str | None = None
-    """Path of the profile, as written in the source; None if plans do not record predicted seconds."""
+    """Path of the profile, or of a table of seconds, as written in the source; None if plans do not record predicted
+    seconds."""
+    profile_for_all: bool = False
+    """Whether the profile must have the seconds of all candidates, so that none are interpolated."""
     start_path: str | None = None
     """Path of the file of weights that the first stage starts from, as written in the source; None: new weights."""
     first: Weights | None = None
@@ -204,9 +207,14 @@ class Program:
         return None if self.schedule is None else self.schedule.decay()
 
     @property
-    def profile(self) -> Profile | None:
-        """The profile by which plans record predicted seconds; None if they do not."""
-        return None if self.trained is None or self.profile_path is None else self.trained.profile
+    def timing(self) -> Timing | None:
+        """The seconds by which plans record predicted seconds; None if they do not."""
+        return None if self.trained is None or self.profile_path is None else self.trained.timing
+
+    def delay(self, before: Shape | None, after: Shape) -> float:
+        """Seconds of a switch between two candidates, by the profile; 0 without one, and at the start of a run."""
+        known = self.timing is not None and before is not None and before != after
+        return self.timing.switch(before, after) if known else 0.0  # type: ignore[union-attr, arg-type]
 
     @property
     def amounts(self) -> tuple[tuple[Amount, Span], ...]:

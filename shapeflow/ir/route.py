@@ -120,6 +120,9 @@ class Problem:
     """Images, or tokens, of one step in a shape; None without a model."""
     step_seconds: Mapping[Shape, float] | None = None
     """Seconds of one step in a shape; None without a profile."""
+    switch_seconds: Callable[[Shape, Shape], float] | None = None
+    """Seconds that a switch takes, by the profile. They are part of its price if seconds are optimized. None: not
+    known, and 0."""
     mixture: MixtureLaw | None = None
     """The law of mixtures of the candidates, if the file asks for one."""
     one_way: frozenset[str] | None = None

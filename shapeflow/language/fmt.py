@@ -234,6 +234,8 @@ def _line(sentence: syntax.Sentence) -> tuple[str, syntax.Value | None]:
             return f"{'stop':<{KEYWORD}}when {_condition(condition)}", None
         case syntax.OfComponent(component=value) | syntax.Budget(value=value) | syntax.StartAt(value=value):
             pass
+        case syntax.ProfileFrom(path=value, every=True):
+            return f"{'profile':<{KEYWORD}}from {_value(value)} for all", None
         case syntax.CreditsFrom(path=value) | syntax.ProfileFrom(path=value) | syntax.StartFrom(path=value):
             pass
         case syntax.Evaluate(every=value, on=on) if on is not None:

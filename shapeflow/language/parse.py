@@ -282,7 +282,7 @@ class _Builder:
             case "credits":
                 return syntax.CreditsFrom(self.text(trees[0]), span=span)
             case "profile":
-                return syntax.ProfileFrom(self.text(trees[0]), span=span)
+                return syntax.ProfileFrom(self.text(trees[0]), len(trees) > 1, span=span)
             case "start_from":
                 return syntax.StartFrom(self.text(trees[0]), span=span)
             case "stage":

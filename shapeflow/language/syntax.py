@@ -235,9 +235,11 @@ class CreditsFrom(Written):
 
 @attrs.frozen
 class ProfileFrom(Written):
-    """`profile from "digits.profile.json"`"""
+    """`profile from "digits.profile.json"`, or `profile from "digits.profile.json" for all`"""
 
     path: Text
+    every: bool = False
+    """Whether it must have the seconds of all candidates, so that none are interpolated."""
 
 
 @attrs.frozen

@@ -11,8 +11,9 @@ from rich.text import Text
 from shapeflow.ir.answer import Answer, Doubt
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer_mixture import mixed_conditions, mixed_headline
+from shapeflow.preview.charge import charged
 from shapeflow.preview.final_error import final_error
-from shapeflow.preview.numbers import count, flops, noun
+from shapeflow.preview.numbers import count, duration, flops, noun
 from shapeflow.preview.shares import interval, percent, share
 
 STYLES = {"yes": "bold green", "no": "bold", "unknown": "bold yellow"}
@@ -110,6 +111,8 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
         yield "laws", _stated(plan)
     else:
         yield "data", _data(plan, found)
+    if plan.in_seconds and (text := _seconds(plan)):
+        yield "seconds", text
     if (missing := ", ".join(_untested(plan))) and not found.stated:
         yield "tests", f"not tested: {missing}"
     if found.settle is not None or found.say == "unknown":
@@ -122,6 +125,8 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
     if len(found.fixed) > 1:
         likely = ", ".join(f"{one.shape.written(plan.units)} {share(one.share)}" for one in found.fixed[:3])
         yield "fixed", f"best fixed shape: {likely}"
+    if (text := _price_of_both(plan)) is not None:
+        yield "takes", text
     if found.switches and not found.stated:
         yield "credit", _credit(found)
     if any(stage.blends for stage in plan.stages):
@@ -133,6 +138,26 @@ def conditions(plan: Plan, found: Answer) -> Iterator[tuple[str, str]]:
     if found.differ is not None:
         basis = f"{found.differ_runs} additional runs and the prior" if found.differ_runs else "assumed"
         yield "runs", f"two runs of a shape differ by {share(found.differ)} of compute at equal error ({basis})"
+
+
+def _price_of_both(plan: Plan) -> str | None:
+    """What the plan takes and the best fixed shape to the same error, in what the plan minimises; None for compute, and
+    if the plan is that shape."""
+    best = plan.comparison.best_fixed
+    alone = len(plan.stages) == 1 and plan.stages[0].shape == best.shape
+    if alone or not plan.in_seconds or plan.totals.seconds is None or best.seconds is None or best.shape is None:
+        return None
+    own, other = (charged(plan, one) or duration(one, 3) for one in (plan.totals.seconds, best.seconds))
+    return f"{own}; {best.shape.written(plan.units)} fixed would take {other} to the same error"
+
+
+def _seconds(plan: Plan) -> str:
+    """Where the seconds of steps come from, if not all were measured."""
+    every = [one.seconds_are for one in plan.candidates]
+    several = every.count("interpolated")
+    parts = ["stated in a table, not measured"] if "stated" in every else []
+    parts += [f"interpolated for {several} of {len(every)} candidates"] if several else []
+    return f"{', and '.join(parts)}; the answer is only as good as they are" if parts else ""
 
 
 def _untested(plan: Plan) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +21,23 @@ def profile_view(program: Program, profile: Profile) -> RenderableType:
     """What `shapeflow profile` prints: the answer first."""
     machine = profile.machine
     how = f"{machine}, torch {machine.torch}{', compiled' * machine.compiled}"
-    return Group(Text(_answer(program, profile)), Text(f"  on {how}"), Text(), _table(program, profile))
+    lines = [Text(f"  {line}") for line in _others(program, profile)]
+    return Group(Text(_answer(program, profile)), Text(f"  on {how}"), Text(), _table(program, profile), Text(), *lines)
+
+
+def _others(program: Program, profile: Profile) -> Iterator[str]:
+    """Seconds of switches and of a checkpoint."""
+    if profile.switches:
+        slow, fast = (choose(profile.switches, key=lambda one: one.seconds) for choose in (max, min))
+        many = (
+            f"{len(profile.switches)} switches take {fast.seconds:.2g} to"
+            if len(profile.switches) > 1
+            else "a switch takes"
+        )
+        names = " > ".join(shape.written(program.units) for shape in (slow.before, slow.after))
+        yield f"{many} {slow.seconds:.2g} s, first steps included; the longest is {names}"
+    if profile.checkpoint is not None:
+        yield f"a checkpoint takes {profile.checkpoint:.2g} s"
 
 
 def _per_flop(program: Program, profile: Profile) -> dict[Shape, float]:

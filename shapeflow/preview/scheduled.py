@@ -19,7 +19,7 @@ from shapeflow.laws.joint.slices import FEWEST, Slice, slice_of
 from shapeflow.preview.answer import DOUBTS
 from shapeflow.preview.fit import indented, lines_about
 from shapeflow.preview.joint import size
-from shapeflow.preview.numbers import error, flops
+from shapeflow.preview.numbers import duration, error, flops
 from shapeflow.running.scheduled import FARTHEST, Compared, Scheduled, Way
 
 CREDITS = "the file's traversal makes the schedules, with the credits of its transitions, as in `compile`"
@@ -145,7 +145,12 @@ def _row_json(found: Scheduled, row: Compared) -> dict[str, Any]:
         return (
             None
             if one is None
-            else {"shapes": [each.json() for each in one.shapes], "error": one.error, "interval": one.interval}
+            else {
+                "shapes": [each.json() for each in one.shapes],
+                "error": one.error,
+                "interval": one.interval,
+                **({} if one.seconds is None else {"seconds": one.seconds}),
+            }
         )
 
     ratio = (
@@ -164,6 +169,7 @@ def _row_json(found: Scheduled, row: Compared) -> dict[str, Any]:
 
 def _table(found: Scheduled) -> RenderableType:
     table = Table(box=None, padding=(0, 1), pad_edge=True)
+    timed = any(row.fixed.seconds is not None for row in found.rows)
     for heading in (
         " compute",
         "best fixed",
@@ -172,12 +178,15 @@ def _table(found: Scheduled) -> RenderableType:
         "schedule",
         found.metric,
         "fixed /\nscheduled",
+        *(["time"] * timed),
         "",
     ):
         right = heading in ("parameters", found.metric, "fixed /\nscheduled")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading in (" compute", "parameters"))
     for row in found.rows:
-        table.add_row(f" {flops(row.compute)}", *_fixed_cells(found, row), *_cells(found, row))
+        *cells, basis = _cells(found, row)
+        times = [_time_cell(row)] if timed else []
+        table.add_row(f" {flops(row.compute)}", *_fixed_cells(found, row), *cells, *times, basis)
     return table
 
 
@@ -198,6 +207,12 @@ def _cells(found: Scheduled, row: Compared) -> tuple[Text, Text, Text, str]:
     return way, _with_range(found, row.scheduled), ratio, basis
 
 
+def _time_cell(row: Compared) -> str:
+    """The time of both, or their cost if the file minimises another: the fixed shape, then the schedule."""
+    ways = [row.fixed] if row.scheduled is None or len(row.scheduled.shapes) == 1 else [row.fixed, row.scheduled]
+    return "\n".join("-" if one.seconds is None else one.cost or duration(one.seconds, 3) for one in ways)
+
+
 def _with_range(found: Scheduled, way: Way) -> Text:
     cell = Text(error(way.error, found.metric))
     if way.interval is not None:
@@ -215,6 +230,8 @@ def _notes(found: Scheduled, verbose: bool) -> Iterator[str]:
     yield CREDITS
     yield "fixed / scheduled: compute that the best fixed shape needs for the error of the schedule, over that of the"
     yield "  schedule; below a number, its 90% interval"
+    if any(row.fixed.seconds is not None for row in found.rows):
+        yield "time: of the best fixed shape, then of the schedule, at the same compute; or their cost, by `minimise`"
     for doubt in dict.fromkeys(itertools.chain.from_iterable(row.doubts for row in found.rows)):
         yield f"note: whether these schedules pay is not known: {DOUBTS[doubt]}"
     if verbose:

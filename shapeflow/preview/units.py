@@ -36,6 +36,9 @@ def _why(by_seconds: Plan, by_flops: Plan) -> Iterator[str]:
         _less(by_flops.totals.compute, by_seconds.totals.compute),
     )
     yield f"the plan by seconds takes {seconds} fewer seconds, the plan by FLOPs {compute} less compute"
+    for name, one in (("seconds", by_seconds), ("FLOPs", by_flops)):
+        if delay := sum(stage.transition.delay or 0.0 for stage in one.stages if stage.transition is not None):
+            yield f"switches take {duration(delay, 3)} of the plan by {name}"
     paces = {one.shape: one.pace for one in by_seconds.candidates if one.pace is not None}
     if len(paces) > 1:
         slow, fast = max(paces, key=lambda shape: paces[shape]), min(paces, key=lambda shape: paces[shape])

@@ -13,7 +13,7 @@ import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import Amount, flops
+from shapeflow.base.units import Amount, cost, flops
 from shapeflow.compiler import compile_by, compile_still, constant
 from shapeflow.ir.answer import Doubt, Range
 from shapeflow.ir.law import Pair
@@ -47,6 +47,10 @@ class Way:
     of it; 1 up to `INSIDE`, and for stated laws."""
     farthest: Shape | None = None
     """The shape with this ratio; None if all is measured."""
+    seconds: float | None = None
+    """Seconds of the plan, by the profile of the file; None without one."""
+    cost: str | None = None
+    """What the plan costs, if the file minimises energy, emissions or money."""
 
 
 @attrs.frozen(kw_only=True)
@@ -220,7 +224,14 @@ def _way(plan: Plan, laws: Laws) -> Way | None:
     times = max([*((_past(laws[shape], compute), shape) for compute, shape in used), *asked], key=lambda one: one[0])
     interval = None if plan.uncertainty is None else plan.uncertainty.error
     shapes = tuple(stage.shape for stage in plan.stages)
-    return _marked(Way(shapes=shapes, error=plan.totals.error, interval=interval), *times)
+    way = Way(shapes=shapes, error=plan.totals.error, interval=interval, seconds=plan.totals.seconds, cost=_cost(plan))
+    return _marked(way, *times)
+
+
+def _cost(plan: Plan) -> str | None:
+    charge, seconds = plan.charge, plan.totals.seconds
+    amount = None if charge is None or seconds is None else charge.of(seconds)
+    return None if charge is None or amount is None else cost(amount, charge.dimension)
 
 
 def _still(laws: Laws, shape: Shape, compute: float) -> Way:

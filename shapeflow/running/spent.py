@@ -53,12 +53,14 @@ def spent(run: Run) -> Spent | None:
 
 
 def planned_seconds(plan: Plan, done: int) -> float | None:
-    """Seconds of the first steps of a plan by its profile, in equal parts over the steps of each stage; None without
-    a profile."""
+    """Seconds of the first steps of a plan by its profile, in equal parts over the steps of each stage, and of the
+    switches before them; None without a profile."""
     stage = plan.stages[plan.stage_at(done)]
     before, after = stage.enter.seconds, stage.leave.seconds
     if before is None or after is None:
         return None
+    if done > stage.first_step and stage.transition is not None:
+        before += stage.transition.delay or 0.0
     return before + (after - before) * (done - stage.first_step) / (stage.last_step - stage.first_step)
 
 

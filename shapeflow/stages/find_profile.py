@@ -1,4 +1,5 @@
-"""Read the profile that a file names and compare it with what the program trains."""
+"""Read the profile that a file names and compare it with what the program trains; or the table of seconds that it
+names."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from shapeflow.base.settings import name_of
 from shapeflow.base.units import Amount
 from shapeflow.ir.profile import Profile, load
 from shapeflow.ir.program import Program
+from shapeflow.ir.roofline import ENOUGH
+from shapeflow.ir.seconds_table import SUFFIXES, is_table, load_seconds, needed
+from shapeflow.ir.timing import Timing
 from shapeflow.stages.measured_files import read
 
 
@@ -21,19 +25,37 @@ def find_profile(program: Program, report: Report) -> Program:
         _needed(program, report)
         return program
     at, command = program.spans["profile.path"], _command(program)
-    first, again = f"measure it first: `{command}`", f"measure it again: `{command}`"
-    profile = read(program, program.profile_path, at, "the profile", load, first, report)
-    if profile is None or not _usable(program, profile, at, again, report):
+    found = read(
+        program,
+        program.profile_path,
+        at,
+        "the profile",
+        lambda path: load_seconds(path, _axes(program)) if is_table(path) else load(path),
+        _first(program, command),
+        report,
+    )
+    if isinstance(found, Profile):
+        found = found.timing if _of_program(program, found, at, report) else None
+    if found is None:
         return program
     assert program.trained is not None
+    if not program.profile_for_all:
+        found = found.completed({shape: program.trained.cost(shape) for shape in program.candidates})
+    if not _complete(program, found, at, report):
+        return program
     return attrs.evolve(
-        program, trained=attrs.evolve(program.trained, profile=profile), budget=_in_seconds(program, profile)
+        program, trained=attrs.evolve(program.trained, timing=found), budget=_in_seconds(program, found)
     )
 
 
-def _in_seconds(program: Program, profile: Profile) -> Amount | None:
+def _axes(program: Program) -> dict[str, bool]:
+    """The axes of the file, and whether their values are numbers."""
+    return {axis.name: not any(isinstance(value, str) for value in axis.values) for axis in program.axes}
+
+
+def _in_seconds(program: Program, timing: Timing) -> Amount | None:
     """The budget; one of energy, emissions or money as the time that it pays for."""
-    price = None if program.cost is None else program.cost.per_second(profile.machine.processes)
+    price = None if program.cost is None else program.cost.per_second(timing.devices)
     if program.budget is None or program.cost is None or price is None:
         return program.budget
     if program.budget.dimension != program.cost.dimension:
@@ -58,25 +80,44 @@ def _needed(program: Program, report: Report) -> None:
     )
 
 
-def _usable(program: Program, profile: Profile, at: Span, again: str, report: Report) -> bool:
-    """Whether a profile is of this program, and has the seconds of every candidate."""
+def _of_program(program: Program, profile: Profile, at: Span, report: Report) -> bool:
+    """Whether a profile is of this program. False after reporting that it is not (`foreign-profile`)."""
     other = program.unlike(profile.subject)
     if other is not None:
         message, why = f"the profile was measured with a different {other}", "does not match what this file trains"
-        report.error("foreign-profile", message, at, why, help=again)
-        return False
-    missing = [shape for shape in program.candidates if profile.pace(shape) is None]
+        report.error("foreign-profile", message, at, why, help=f"measure it again: `{_command(program)}`")
+    return other is None
+
+
+def _complete(program: Program, timing: Timing, at: Span, report: Report) -> bool:
+    """Whether there are seconds of every candidate. False after reporting that there are not (`incomplete-profile`)."""
+    missing = [shape for shape in program.candidates if shape not in timing.steps]
     if missing:
         written = ", ".join(shape.written(program.units) for shape in missing[:5])
-        message = f"the profile has no seconds of {len(missing)} of {len(program.candidates)} candidates"
-        report.error("incomplete-profile", message, at, "lacks candidates", notes=[f"missing: {written}"], help=again)
-        return False
-    return True
+        what, help_ = "profile", f"measure it again: `{_command(program)}`"
+        if timing.origin == "stated":
+            what, help_ = "table", f"add a row for each, with the columns {needed(_axes(program))}"
+        message = f"the {what} has no seconds of {len(missing)} of {len(program.candidates)} candidates"
+        why = f"seconds are interpolated if {ENOUGH} candidates or more have them"
+        if program.profile_for_all:
+            why = "`for all` asks for the seconds of all candidates: without it, they may be interpolated"
+        notes = [f"missing: {written}", why]
+        report.error("incomplete-profile", message, at, "lacks candidates", notes=notes, help=help_)
+    return not missing
+
+
+def _first(program: Program, command: str) -> str:
+    """What to do if the file that the program names does not exist."""
+    if Path(program.profile_path or "").suffix.lower() in SUFFIXES:
+        columns = needed(_axes(program))
+        return f"write it, with the columns {columns}, or run `{command}` and name `{_usual(program)}`"
+    return f"measure it first: `{command}`"
 
 
 def _command(program: Program) -> str:
     """The command that measures the profile of the program's file."""
     path, usual = program.profile_path, _usual(program)
+    path = usual if Path(path or "").suffix.lower() in SUFFIXES else path
     file = program.axes[0].span.source.name
     return f"shapeflow profile {file}" + ("" if path in (None, usual) else f" -o {Path(program.folder) / str(path)}")
 

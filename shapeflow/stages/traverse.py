@@ -58,8 +58,9 @@ def problem(program: Program, laws: Laws) -> Problem:
         surcharge=lambda before, after: surcharge(program, before, after, dimension),
         step_data={shape: trained.batch(shape) for shape in program.candidates} if trained else None,
         step_seconds={shape: trained.seconds(shape) for shape in program.candidates}
-        if trained and trained.profile
+        if trained and trained.timing
         else None,
+        switch_seconds=program.delay if program.timing is not None and program.timing.switches else None,
         mixture=laws.mixture,
         one_way=frozenset(axis.name for axis in program.axes if axis.transition.one_way),
         credits=program.credit_range,

@@ -74,10 +74,25 @@ class Question:
         problem, shapes = self.problem, self.problem.candidates
         return Rules(
             allowed=lambda p, q: problem.allowed(shapes[p], shapes[q]),
-            price=lambda p, q, error: (1 - problem.credit(shapes[p], shapes[q])) * entry(self.laws[q], error),
+            price=lambda p, q, error: (
+                self._delay(p, q) + (1 - problem.credit(shapes[p], shapes[q])) * entry(self.laws[q], error)
+            ),
             surcharge=lambda p, q: self._surcharge(shapes[p], shapes[q]),
             shortest=self.shortest,
         )
+
+    @property
+    def _delays(self) -> bool:
+        """Whether the seconds of switches are part of their price."""
+        return self.problem.unit == "seconds" and self.problem.switch_seconds is not None
+
+    def _delay(self, p: int, q: int) -> float:
+        """What the seconds of a switch are in the unit of the totals."""
+        problem, shapes = self.problem, self.problem.candidates
+        if problem.unit != "seconds" or problem.switch_seconds is None:
+            return 0.0
+        seconds = problem.switch_seconds(shapes[p], shapes[q])
+        return seconds if self.dimension == "seconds" else seconds / self._units[q]
 
     def answer(self, rules: Rules, unmeasured: bool, *, priced: bool = True) -> Way | None:
         """The cheapest route under some rules; `unmeasured`: whether it may switch at errors outside the measured
@@ -138,7 +153,7 @@ class Question:
         order = Order.of(problem.candidates, () if everywhere else problem.one_way or ())
         previewed = problem.previewed and priced
         measured = not unmeasured and any(law.measured is not None for law in self.laws)
-        others = any(rules.shortest) or previewed or measured
+        others = any(rules.shortest) or previewed or measured or (priced and self._delays)
         exact = order.exact and (everywhere or problem.one_way is not None)
         terms = Terms(
             least=1 - credits[1],
@@ -211,7 +226,8 @@ class Question:
                 continue
             for p, shape in enumerate(self.problem.candidates):
                 credit = self.problem.credit(shape, self.problem.candidates[q])
-                error = law.error((whole - shortest) / credit) if p != q and credit > 0 else math.inf
+                left = whole - shortest + (self._delay(p, q) if p != q else 0.0)
+                error = law.error(left / credit) if p != q and credit > 0 else math.inf
                 event = Crossing(error, p, q)
                 if target < error < self.start and rules.measured(event):
                     found.append(event)

@@ -48,6 +48,8 @@ class Question:
     credits: tuple[Floats | float, ...]
     """The credit of each switch of the plan in every draw."""
     useful: float
+    delay: Callable[[Shape, Shape], float] = lambda before, after: 0.0
+    """How much of the unit a switch takes, whatever its credit. `budget` includes that of the plan's switches."""
     flops: Callable[[Shape], float] = lambda shape: 1.0
     """FLOPs of one unit of the budget in a shape."""
 
@@ -154,7 +156,7 @@ def _another(question: Question, lines: Mapping[Shape, Lines], log_error: Floats
             continue
         credit = question.credit(before, after)
         with np.errstate(invalid="ignore"):
-            total = spent[before] + spent[after][:, -1:] - credit * spent[after]
+            total = spent[before] + spent[after][:, -1:] - credit * spent[after] + question.delay(before, after)
         total = np.where(np.isfinite(total), total, np.inf)
         least = np.minimum(least, total.min(1))
     # Where neither the fixed shape nor a switch gets there, no switch saves.

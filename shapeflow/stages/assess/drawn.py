@@ -134,6 +134,7 @@ def _question(program: Program, plan: Plan, draws: Posterior) -> Question:
         allowed=lambda before, after: program.backward(before, after) is None,
         credits=tuple(_credits(program, plan)),
         useful=useful(program),
+        delay=program.delay if unit == "seconds" else lambda before, after: 0.0,
         flops=lambda shape: 1 / per_flop(program, unit, shape),
     )
 

@@ -96,6 +96,7 @@ def _needs(program: Program, plan: Plan, laws: Mapping[Shape, AnyLaw]) -> dict[S
 def _switch_pays(program: Program, plan: Plan, laws: Mapping[Shape, AnyLaw]) -> bool:
     """Whether a single switch, at one of `PLACES` errors, saves more than `WORTH` of a fixed shape."""
     unit, end = unit_of(program, plan), plan.totals.error or 0.0
+    delay = program.delay if unit == "seconds" else lambda before, after: 0.0
     first = program.start or 10 * end
     errors = [end * (first / end) ** (at / PLACES) for at in range(1, PLACES + 1)] if 0 < end < first else []
 
@@ -114,7 +115,8 @@ def _switch_pays(program: Program, plan: Plan, laws: Mapping[Shape, AnyLaw]) -> 
                     here[before] + whole - here[after] < limit
                     and before != after
                     and program.backward(before, after) is None
-                    and here[before] + whole - program.credit(before, after) * here[after] < limit
+                    and here[before] + whole - program.credit(before, after) * here[after] + delay(before, after)
+                    < limit
                 ):
                     return True
     return False

@@ -105,16 +105,17 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
 
 def _candidate(program: Program, shape: Shape, law: AnyLaw | None) -> Candidate:
     trained = program.trained
-    if trained is None or program.profile is None:
+    if trained is None or program.timing is None:
         return Candidate(shape, law)
-    return Candidate(shape, law, trained.cost(shape), trained.seconds(shape))
+    origin = program.timing.origin_of(shape) or "measured"
+    return Candidate(shape, law, trained.cost(shape), trained.seconds(shape), origin)
 
 
 def _charge(program: Program) -> Charge | None:
     """What the file states that the plan minimises, with its price by the profile."""
     if program.cost is None:
         return None
-    devices = 1 if program.profile is None else program.profile.machine.processes
+    devices = 1 if program.timing is None else program.timing.devices
     spec, price = Spec(name_of(program.cost), written(program.cost)), program.cost.per_second(devices)
     dimension = program.cost.dimension
     return Charge(spec, dimension, None if dimension == "seconds" else price, devices)
@@ -161,12 +162,12 @@ def _laid(
     """The stages of the route's legs; `numbers`: their indices in the whole route."""
     switches, ruler, way = Switches(program, report), Ruler(program, laws), _Way(notes=tuple(left_out(program, route)))
     begin = None if program.trained is None else 0
-    here = Point(begin, 0.0, program.begins_at(laws), None if program.profile is None else 0.0)
+    here = Point(begin, 0.0, program.begins_at(laws), None if program.timing is None else 0.0)
     ledger, stopped, data = None, False, 0
     for index, leg in zip(numbers, previewed(program, route), strict=True):
         before = way.stages[-1].shape if way.stages else None
         credit = 1.0 if before is None else program.credit(before, leg.shape)
-        stretch = ruler.measure(leg, here, data, credit)
+        stretch = ruler.measure(leg, here, data, credit, program.delay(before, leg.shape))
         if stopped or stretch.spent <= 0:
             way.empty[index] = stopped
             stopped = stopped or stretch.stops
@@ -242,8 +243,9 @@ def _stage(
     )
     compute = stretch.spent if stretch.steps is None else stage.compute_of(program.seed, index, stretch.steps)
     seconds = None
-    if trained is not None and program.profile is not None:
-        seconds = seconds_of(trained, stage, program.seed, index, stretch.steps or 0)
+    if trained is not None and program.timing is not None:
+        delay = program.delay(before, leg.shape)
+        seconds = delay + seconds_of(trained, stage, program.seed, index, stretch.steps or 0)
     return attrs.evolve(stage, leave=leave(stretch, laws.get(leg.shape), compute, seconds))
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import duration
+from shapeflow.base.units import Amount, duration
 from shapeflow.ir.parameters import ANY
 from shapeflow.ir.plan import Stage
 from shapeflow.ir.program import Program
 from shapeflow.ir.tabulated import AnyLaw
+from shapeflow.ir.timing import Timing
 from shapeflow.stages.lower.cooled import cooled
 from shapeflow.stages.lower.credited import credit_notes
 from shapeflow.stages.lower.evaluation import costly
 from shapeflow.stages.lower.schedule import of_laws
+
+SHOWN = 5
+"""Shapes that a note lists."""
 
 
 def cautions(
@@ -52,14 +57,44 @@ def cautions(
 
 def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> Iterator[str]:
     """A note on what predicted seconds hold for."""
-    profile = program.profile
-    if profile is None or evaluate is None:
+    timing = program.timing
+    if timing is None or evaluate is None:
         return
-    paces = [(stage.steps or 0, profile.pace(stage.shape)) for stage in stages]
-    more = sum(max(1, steps // evaluate) * pace.evaluation for steps, pace in paces if pace is not None)
+    yield from _interpolated(program, timing)
+    if timing.origin == "stated":
+        yield (
+            f"the seconds of steps are stated in `{program.profile_path}`, not measured, and count training steps "
+            "only. A run makes the planned steps, however long they take"
+        )
+        return
+    more = sum(max(1, (stage.steps or 0) // evaluate) * timing.evaluations.get(stage.shape, 0.0) for stage in stages)
+    delays = [stage.transition.delay for stage in stages if stage.transition is not None and stage.transition.delay]
+    what = f"training steps and switches ({duration(sum(delays), 2)})" if delays else "training steps only"
     yield (
-        f"time is predicted by `{program.profile_path}` and counts training steps only; evaluation adds about "
+        f"time is predicted by `{program.profile_path}` and counts {what}; evaluation adds about "
         f"{duration(more, 2)}. A run makes the planned steps, however long they take"
+    )
+    for before, after in itertools.pairwise(stage.shape for stage in stages):
+        if before != after and timing.switches and (before, after) not in timing.switches:
+            switch = f"{before.written(program.units)} > {after.written(program.units)}"
+            taken = duration(timing.switch(before, after), 2)
+            yield f"the switch {switch} was not timed: it counts as long as the longest that was, {taken}"
+
+
+def _interpolated(program: Program, timing: Timing) -> Iterator[str]:
+    """A note on candidates whose seconds are those of a line."""
+    assert program.trained is not None
+    if timing.line is None:
+        return
+    shapes = [shape for shape in program.candidates if shape in timing.interpolated]
+    costs = [program.trained.cost(shape) for shape in program.candidates if shape not in timing.interpolated]
+    beyond = [shape for shape in shapes if not min(costs) <= program.trained.cost(shape) <= max(costs)]
+    names = ", ".join(shape.written(program.units) for shape in shapes[:SHOWN])
+    more = f" and {len(shapes) - SHOWN} more" if len(shapes) > SHOWN else ""
+    yield (
+        f"the seconds of {names}{more} are interpolated over FLOPs"
+        + (f", {len(beyond)} of them beyond what is known" if beyond else "")
+        + f": the others, each predicted without itself, are off by up to {Amount(round(timing.line.off, 2), 'ratio')}"
     )
 
 

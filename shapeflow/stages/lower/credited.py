@@ -23,6 +23,7 @@ def credited(program: Program, before: Shape, after: Shape, transition: Transiti
         transition,
         credit=program.credit(before, after),
         seconds=sum(times) if len(times) == len(moved) else None,
+        delay=program.delay(before, after) or None,
         credits=tuple(
             Credit(pair.axis, pair.eta, pair.low, pair.high, pair.recovery, pair.seeds)
             for pair in pairs

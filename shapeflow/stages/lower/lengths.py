@@ -42,12 +42,13 @@ class Ruler:
     program: Program
     laws: Mapping[Shape, AnyLaw]
 
-    def measure(self, leg: Leg, here: Point, data: float, credit: float) -> Stretch:
+    def measure(self, leg: Leg, here: Point, data: float, credit: float, delay: float = 0.0) -> Stretch:
         """The length of a leg that a transition with this credit enters from `here`. `data`: images or tokens of all
-        earlier steps."""
+        earlier steps; `delay`: seconds of the switch."""
         law = self.laws.get(leg.shape)
         enter = entered(law, here, credit)
-        target, budget, own = self.ends(leg, here, data, enter, law)
+        begun = here if here.seconds is None else attrs.evolve(here, seconds=here.seconds + delay)
+        target, budget, own = self.ends(leg, begun, data, enter, law)
         spent = min(target, budget, own)
         stops = spent == target
         if self.program.trained is None or not math.isfinite(spent):

@@ -100,6 +100,7 @@ class _Resolving:
             law_sources=registry.components("law source") if parts["laws"] is not None else {},
             credits_path=self.path(syntax.CreditsFrom, "credits"),
             profile_path=self.path(syntax.ProfileFrom, "profile"),
+            profile_for_all=(timed := self.sentences.get(syntax.ProfileFrom)) is not None and timed.every,
             start_path=self.path(syntax.StartFrom, "start from"),
             first=self.first(folder, trained),
             weights=later_weights(self.sentences.all(syntax.Weights), trained, self.lengths, self.names, self.report),
