@@ -231,7 +231,16 @@ def test_versions_that_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     made = trainer(tmp_path)
     monkeypatch.setattr(trainers, "version", lambda name: "4.57.1")
     found = refusal(lambda: shapeflow.hf.follow(made, PLAN, HF_LLAMA))
-    assert (found.code, "transformers>=5.0,<6.0" in str(found.help)) == ("unsupported-version", True)
+    assert (found.code, "transformers>=5.0,<6" in str(found.help)) == ("unsupported-version", True)
+
+    monkeypatch.setattr(trainers, "version", {"transformers": "5.0.0", "accelerate": "2.0.0.dev0"}.__getitem__)
+    found = refusal(lambda: shapeflow.hf.follow(made, PLAN, HF_LLAMA))
+    assert (found.code, found.place, "accelerate>=1.1,<2" in str(found.help)) == (
+        "unsupported-version",
+        "accelerate",
+        True,
+    )
+    assert "get_train_dataloader" not in vars(made)
 
     def absent(name: str) -> str:
         raise PackageNotFoundError(name)

@@ -18,6 +18,8 @@ from shapeflow.running.session import follow as session_of
 from shapeflow_torch.adopt.rows import Checked, text_of
 from shapeflow_torch.adopt.sampler import PlanSampler
 from shapeflow_torch.adopt.trainers import (
+    ACCELERATE,
+    TRANSFORMERS,
     GroupRates,
     Rates,
     grows,
@@ -63,8 +65,8 @@ def follow(
     Returns the session, whose `done` is the number of steps that are done. Raises Refused `missing-extra`,
     `unsupported-version`, `unfit-trainer`, `unfit-plan`, `unfit-model`, `wrapped-module`, `wrong-data`, and what
     `shapeflow.follow` and `PlanSampler` raise. Resuming raises `foreign-checkpoint`."""
-    require_version("transformers", "hf", (5, 0), (6, 0), "5.23")
-    require_version("accelerate", "hf", (1, 1), (2, 0), "1.15")
+    require_version(TRANSFORMERS)
+    require_version(ACCELERATE)
     require_names(trainer, NAMES, "transformers")
     session = session_of(plan, folder)
     require_rates(rates)
