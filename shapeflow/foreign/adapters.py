@@ -45,6 +45,9 @@ class Adapter:
     config_eps: str | None = None
     fixed: Mapping[str, tuple[object, ...]] = attrs.field(factory=dict)
     """Key of the module's `config` -> values with which the module computes what the plan's model does."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that compute what the plan's model does; classes that inherit one do too. Empty: any class
+    with these tensors."""
 
 
 def table_adapter(
@@ -101,6 +104,7 @@ HF_LLAMA = Adapter(
         Layout("lm_head.weight", ("head.weight",)),
     ),
     blocks="model.layers",
+    classes=("LlamaForCausalLM", "MistralForCausalLM"),
     eps="variance_epsilon",
     index={"self_attn": "layer_idx"},
     config={

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -70,10 +70,31 @@ def require_unviewed(ledger: Ledger) -> None:
 def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
     """Check that a module is what the adapter and the ledger of a plan say. Changes nothing.
 
-    Raises Refused `wrapped-module`, and `unfit-model` with the key of its config or its tensors that differ."""
+    Raises Refused `wrapped-module`, and `unfit-model` with its class, the key of its config or its tensors that
+    differ."""
     require_bare(model)
     require_unviewed(ledger)
-    _check_config(model, adapter, ledger)
+    keys, wrong = list(_other_keys(model, adapter, ledger)), _other_tensors(model, adapter, ledger)
+    more = (f"and {len(wrong) - SHOWN} more",) if len(wrong) > SHOWN else ()
+    shown = (*wrong[:SHOWN], *more)
+    if adapter.classes and not {kind.__name__ for kind in type(model).__mro__} & {*adapter.classes}:
+        message = (
+            f"the adapter `{adapter.name}` is for {' and '.join(adapter.classes)}, not for `{type(model).__name__}`"
+        )
+        known = ("it has the same tensors, but may compute something else with them",)
+        help_ = "train one of these, or state in `classes` of an adapter that yours computes the same"
+        raise Refused(unfit(message, help_, (*shown, *(each for each, _ in keys)) or known))
+    if keys:
+        raise Refused(unfit(*keys[0]))
+    if wrong:
+        message = f"{len(wrong)} tensors of the module are not those of the plan, for the adapter `{adapter.name}`"
+        help_ = "give the module the sizes of the plan's stage, or `become` for those after some steps"
+        raise Refused(unfit(message, help_, shown))
+    _check_eps(model, adapter, ledger)
+
+
+def _other_tensors(model: nn.Module, adapter: Adapter, ledger: Ledger) -> list[str]:
+    """The tensors that only one of module and plan has, or that have other sizes."""
     ours, have = ledger.tensors(), parameters_of(model)
     wanted = {cell.theirs: cell for cell in cells(adapter, ledger)}
     wrong = []
@@ -84,33 +105,29 @@ def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
             wrong.append(f"`{name}`: the module does not have it")
         elif not wanted[name].fits(tuple(have[name].shape), ours):
             wrong.append(f"`{name}`: {tuple(have[name].shape)}; the plan: {[ours[each] for each in wanted[name].ours]}")
-    if wrong:
-        message = f"{len(wrong)} tensors of the module are not those of the plan, for the adapter `{adapter.name}`"
-        more = (f"and {len(wrong) - SHOWN} more",) if len(wrong) > SHOWN else ()
-        help_ = "give the module the sizes of the plan's stage, or `become` for those after some steps"
-        raise Refused(unfit(message, help_, (*wrong[:SHOWN], *more)))
-    _check_eps(model, adapter, ledger)
+    return wrong
 
 
-def _check_config(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
+def _other_keys(model: nn.Module, adapter: Adapter, ledger: Ledger) -> Iterator[tuple[str, str]]:
+    """Yield what the config states otherwise than the plan, and what to do about it."""
     config = getattr(model, "config", None)
     for key, allowed in adapter.fixed.items():
         value = getattr(config, key, allowed[0])
         if value not in allowed:
             message = f"`config.{key}` of the module is {value!r}, and the plan's model computes as with {allowed[0]!r}"
-            raise Refused(unfit(message, f"set `{key}` to {allowed[0]!r} before training, or train another model"))
+            yield message, f"set `{key}` to {allowed[0]!r} before training, or train another model"
     rope, base = getattr(config, "rope_parameters", None), ledger.slots.get("rope.base")
     if isinstance(rope, Mapping) and base is not None:
         for key, wanted in (("rope_type", "default"), ("rope_theta", base)):
             if rope.get(key, wanted) != wanted:
                 message = f"`config.rope_parameters[{key!r}]` is {rope[key]!r}, and the plan's is {wanted!r}"
-                raise Refused(unfit(message, "use the plan's rotary positions: `rope_base` of its model"))
+                yield message, "use the plan's rotary positions: `rope_base` of its model"
     sizes: Sizes = sizes_of(ledger)
     rules: Mapping[str, Callable[[Sizes], object]] = adapter.config
     for key, rule in rules.items():
         if (value := getattr(config, key, None)) != rule(sizes):
             message = f"`config.{key}` of the module is {value!r}, and the plan's stage has {rule(sizes)!r}"
-            raise Refused(unfit(message, "make the module in the sizes of the stage before the switch"))
+            yield message, "make the module in the sizes of the stage before the switch"
 
 
 def _check_eps(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
