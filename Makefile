@@ -41,8 +41,8 @@ $(VENV)/run: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-# Tests compare with transformers and timm, and carry out plans in the trainers of transformers and Lightning. timm is
-# installed without its dependencies: the tests use only its layers, and torchvision would install a CUDA build of torch.
+# Tests compare with transformers and timm, and carry out plans in the trainers of transformers, TRL and Lightning.
+# timm is installed without its dependencies: the tests use only its layers, and torchvision would install a CUDA build of torch.
 $(VENV)/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[dev,hf,lightning,lsp]'

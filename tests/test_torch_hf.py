@@ -218,11 +218,73 @@ def test_data_that_is_refused(data: Any, tmp_path: Path) -> None:
     assert refusal(lambda: shapeflow.hf.follow(trainer(tmp_path, data), PLAN, HF_LLAMA)).code == "wrong-data"
 
 
-def test_a_collator_that_changes_the_windows_is_refused(tmp_path: Path) -> None:
+def stacked(rows: list[Any]) -> dict[str, torch.Tensor]:
+    return {name: torch.stack([torch.as_tensor(row[name]) for row in rows]) for name in rows[0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda batch: {name: each[:, :-1] for name, each in batch.items()}, "(4, 15)"),
+        (lambda batch: {name: each.reshape(1, -1) for name, each in batch.items()}, "(1, 64)"),
+        (lambda batch: {"labels": batch["labels"]}, "no `input_ids`"),
+        (lambda batch: {**batch, "input_ids": batch["input_ids"].flip(1)}, "changes tokens"),
+        (lambda batch: {**batch, "labels": batch["labels"].where(batch["labels"] % 3 > 0, -100)}, "changes labels"),
+        (lambda batch: {**batch, "attention_mask": (batch["labels"] % 3 > 0).long()}, "hides tokens"),
+    ],
+    ids=["cut", "flattened", "no tokens", "other tokens", "masked", "hidden"],
+)
+def test_collators_that_change_the_windows_are_refused(change: Callable[..., Any], names: str, tmp_path: Path) -> None:
     made = trainer(tmp_path)
-    made.data_collator = lambda rows: {name: torch.stack([row[name][:-1] for row in rows]) for name in rows[0]}
+    made.data_collator = lambda rows: change(stacked(rows))
     shapeflow.hf.follow(made, PLAN, HF_LLAMA)
-    assert refusal(made.train).code == "wrong-data"
+    found = refusal(made.train)
+    assert (found.code, names in found.message) == ("wrong-data", True)
+
+
+def test_collators_that_add_what_changes_nothing_are_accepted(tmp_path: Path) -> None:
+    """A mask of ones, and a hidden label of the first token, which no model predicts."""
+
+    def collate(rows: list[Any]) -> dict[str, torch.Tensor]:
+        batch = stacked(rows)
+        batch["labels"][:, 0] = -100
+        return {**batch, "attention_mask": torch.ones_like(batch["labels"])}
+
+    made = trainer(tmp_path)
+    made.data_collator = collate
+    assert list(run(made).values()) == pytest.approx(plain_loop(), abs=2e-6)
+
+
+class Weighted(transformers.Trainer):  # type: ignore[misc]
+    """A trainer whose loss reads more than tokens."""
+
+    read = ("input_ids", "weights")
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = list(self.read)
+
+
+class Preferences(Weighted):
+    read = ("chosen_ids", "rejected_ids")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "code", "names"),
+    [
+        (Weighted, {}, "wrong-data", "`weights`"),
+        (transformers.Trainer, {"remove_unused_columns": False}, "wrong-data", "`weights`"),
+        (Preferences, {}, "unfit-trainer", "`Preferences` reads `chosen_ids`, `rejected_ids`"),
+    ],
+)
+def test_losses_that_read_other_columns_are_refused(
+    kind: Any, settings: dict[str, Any], code: str, names: str, tmp_path: Path
+) -> None:
+    data = [{**row, "weights": [1.0] * 50, "text": "a"} for row in BLOCKS]
+    made = kind(llama(), transformers.TrainingArguments(str(tmp_path), use_cpu=True, **settings), train_dataset=data)
+    found = refusal(lambda: shapeflow.hf.follow(made, PLAN, HF_LLAMA))
+    assert (found.code, names in found.message) == (code, True)
+    # Without such a loss, other columns are left out, as the trainer does.
+    shapeflow.hf.follow(trainer(tmp_path, data), PLAN, HF_LLAMA)
 
 
 def test_models_that_are_refused(tmp_path: Path) -> None:
