@@ -15,7 +15,7 @@ demo: $(VENV)/run
 demo-seeds: $(VENV)/run
 	$(BIN)/shapeflow compare examples/bytes.shape -o runs/demo-seeds --seeds 0,1,2 --rival last --rival random
 
-test: $(VENV)/dev
+test: $(VENV)/dev editors/node_modules
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/dev
@@ -41,13 +41,17 @@ $(VENV)/run: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-# Tests compare with transformers and timm, and carry out plans in the trainers of transformers and Lightning. timm is
-# installed without its dependencies: the tests use only its layers, and torchvision would install a CUDA build of torch.
+# Tests compare with transformers and timm, and carry out plans in the trainers of transformers, TRL and Lightning.
+# timm is installed without its dependencies: the tests use only its layers, and torchvision would install a CUDA build of torch.
 $(VENV)/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[dev,hf,lightning,lsp]'
 	$(PIP) --no-deps timm
 	touch $@ $(VENV)/run
+
+# A test colours files by the libraries of VS Code. Without npm it is skipped.
+editors/node_modules: editors/package.json editors/package-lock.json
+	if command -v npm > /dev/null; then npm ci --prefix editors --ignore-scripts --no-audit --no-fund && touch $@; fi
 
 $(VENV)/docs: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -55,4 +59,4 @@ $(VENV)/docs: pyproject.toml constraints.txt
 	touch $@ $(VENV)/run
 
 clean:
-	rm -rf $(VENV) site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) editors/node_modules site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

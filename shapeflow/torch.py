@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from shapeflow_torch.adopt.fitting import verify
     from shapeflow_torch.adopt.grow import Grown, become, grow
     from shapeflow_torch.adopt.look import look
+    from shapeflow_torch.adopt.rehearse import rehearse
     from shapeflow_torch.adopt.sampler import PlanSampler, Windows
 
 _HOMES = {
@@ -18,6 +19,7 @@ _HOMES = {
     **dict.fromkeys(("Grown", "become", "grow"), "shapeflow_torch.adopt.grow"),
     **dict.fromkeys(("PlanSampler", "Windows"), "shapeflow_torch.adopt.sampler"),
     "look": "shapeflow_torch.adopt.look",
+    "rehearse": "shapeflow_torch.adopt.rehearse",
     "verify": "shapeflow_torch.adopt.fitting",
 }
 
@@ -32,6 +34,7 @@ __all__ = [
     "become",
     "grow",
     "look",
+    "rehearse",
     "table_adapter",
     "verify",
 ]

@@ -4,6 +4,7 @@ with."""
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,24 +41,35 @@ TOKENS, HELD_OUT = TEXT[:2_500], TEXT[2_500:]
 CLIP = 1.0
 
 
-def llama() -> Any:
-    """Hugging Face's Llama in the sizes of the first stage."""
+def model(kind: str = "Llama", **settings: Any) -> Any:
+    """A language model of `transformers` in the sizes of the first stage; `settings`: of its config."""
     torch.manual_seed(1)
     sizes = sizes_of(first_ledger(PLAN))
-    config = transformers.LlamaConfig(
-        vocab_size=256,
-        hidden_size=16,
-        intermediate_size=sizes["hidden"],
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        rms_norm_eps=PLAN.slots["norm.eps"],
-        max_position_embeddings=64,
-        tie_word_embeddings=False,
-        rope_parameters={"rope_type": "default", "rope_theta": PLAN.slots["rope.base"]},
-    )
-    return transformers.LlamaForCausalLM(config)
+    stated: dict[str, Any] = {
+        "vocab_size": 256,
+        "hidden_size": 16,
+        "intermediate_size": sizes["hidden"],
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "rms_norm_eps": PLAN.slots["norm.eps"],
+        "max_position_embeddings": 64,
+        "tie_word_embeddings": False,
+        "rope_parameters": {"rope_type": "default", "rope_theta": PLAN.slots["rope.base"]},
+    }
+    config = getattr(transformers, f"{kind}Config")(**{**stated, **settings})
+    return getattr(transformers, f"{kind}ForCausalLM")(config)
+
+
+def llama() -> Any:
+    """Hugging Face's Llama in the sizes of the first stage."""
+    return model()
+
+
+def mistral() -> Any:
+    """Hugging Face's Mistral without a sliding window, in the sizes of the first stage."""
+    return model("Mistral", sliding_window=None)
 
 
 def optimizer_of(net: Any) -> torch.optim.AdamW:
@@ -71,9 +83,9 @@ def optimizer_of(net: Any) -> torch.optim.AdamW:
 
 
 @functools.cache
-def plain_loop(rates: str = "plan") -> tuple[float, ...]:
+def plain_loop(rates: str = "plan", make: Callable[[], Any] = llama) -> tuple[float, ...]:
     """Losses of the plan in a loop of its own."""
-    net, windows = llama().train(), Windows(TOKENS, labels="same")
+    net, windows = make().train(), Windows(TOKENS, labels="same")
     optimizer = optimizer_of(net)
     losses = []
     batches = DataLoader(windows, batch_sampler=PlanSampler(PLAN, len(windows)))

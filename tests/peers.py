@@ -1,4 +1,4 @@
-"""Import the optional libraries that tests compare with (`transformers`, `timm`, `lightning`).
+"""Import the optional libraries that tests compare with (`transformers`, `timm`, `lightning`, `trl`).
 
 A test is skipped if its library is not installed. With SHAPEFLOW_PEERS=required in the environment it fails instead.
 """
@@ -38,6 +38,14 @@ def hugging_face() -> ModuleType:
     if find_spec("accelerate") is None:
         lacking("accelerate is not installed: `pip install 'shapeflow[hf]'`")
     return transformers()
+
+
+def trl() -> ModuleType:
+    """`trl`, whose trainers inherit that of `transformers`. Skips the test if it is not installed."""
+    hugging_face()
+    if find_spec("trl") is None or find_spec("datasets") is None:
+        lacking("trl or datasets is not installed: `pip install -c constraints.txt trl datasets`")
+    return importlib.import_module("trl")
 
 
 def lightning() -> ModuleType:

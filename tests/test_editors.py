@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
+from colours import FILES, ROOT, rules, scopes
 
 from shapeflow.base.diagnostics import Report, Source
 from shapeflow.language.parse import parse, reserved_words
 from shapeflow.language.skim import skim
 
-ROOT = Path(__file__).parent.parent
-FILES = sorted([*ROOT.glob("examples/**/*.shape"), *ROOT.glob("tests/**/*.shape")])
+EXTENSION = ROOT / "editors" / "vscode"
 
 
 @pytest.fixture(scope="module")
@@ -33,27 +32,34 @@ def test_the_committed_files_are_current(generate: ModuleType) -> None:
         assert path.read_text() == text, "run `python editors/generate.py`"
 
 
-def scopes(rules: list[tuple[str, re.Pattern[str]]], text: str) -> Iterator[tuple[int, int, str]]:
-    """The coloured parts of a text, by the rules of a TextMate grammar that has no nested ones."""
-    for line in re.finditer(r"[^\r\n]+", text):
-        at = 0
-        while True:
-            found = [(m.start(), n, m) for n, (_, rule) in enumerate(rules) if (m := rule.search(line[0], at)) and m[0]]
-            if not found:
-                break
-            _, number, match = min(found, key=lambda each: each[:2])
-            yield line.start() + match.start(), line.start() + match.end(), rules[number][0]
-            at = match.end()
+def test_the_extension_contributes_a_language_and_its_grammar() -> None:
+    package = json.loads((EXTENSION / "package.json").read_text())
+    # What VS Code requires of a manifest.
+    assert re.fullmatch(r"[a-z0-9-]+", package["name"])
+    assert re.fullmatch(r"[a-z0-9-]+", package["publisher"])
+    assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"])
+    assert re.fullmatch(r"\^1\.\d+\.0", package["engines"]["vscode"])
+    (language,), (grammar,) = package["contributes"]["languages"], package["contributes"]["grammars"]
+    assert language["extensions"] == [".shape"]
+    assert grammar["language"] == language["id"]
+    rules_of_colours = json.loads((EXTENSION / grammar["path"]).read_text())
+    assert rules_of_colours["scopeName"] == grammar["scopeName"]
+    assert {name.rpartition(".")[2] for name, _ in rules(rules_of_colours)} == {language["id"]}
+    settings = json.loads((EXTENSION / language["configuration"]).read_text())
+    assert settings["comments"] == {"lineComment": "#"}
+    assert settings["brackets"] == [["(", ")"], ["[", "]"]]
+    assert [each["open"] + each["close"] for each in settings["autoClosingPairs"]] == ["()", "[]", '""']
+    for path in (grammar["path"], language["configuration"]):
+        assert (EXTENSION / path).resolve().is_relative_to(EXTENSION), path
 
 
 def test_every_word_has_a_colour_and_every_sentence_that_of_its_word(generate: ModuleType) -> None:
-    rules = [(each["name"], re.compile(each["match"])) for each in generate.colours()["patterns"]]
     openers, seen = reserved_words().openers, set()
     for path in FILES:
         text = path.read_text(encoding="utf-8-sig")
         report = Report()
         document = parse(Source(str(path), text), report)
-        colours = {at: name for start, end, name in scopes(rules, text) for at in range(start, end)}
+        colours = {at: name for start, end, name in scopes(rules(generate.colours()), text) for at in range(start, end)}
         for sentence in document.sentences:
             first = text[: sentence.span.start].rpartition("\n")[2].strip() == ""
             assert not first or colours[sentence.span.start] == "keyword.control.shape", (path, sentence.span.text)

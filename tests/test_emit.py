@@ -54,6 +54,7 @@ def plans(kind: str) -> dict[str, Plan]:
             "down": toy_text_plan(down, batch=FACTORS),
             "ragged": toy_text_plan((({"batch": 128}, 3), ({"batch": 192}, 4), ({"batch": 384}, 4)), batch=FACTORS),
             "late": toy_text_plan((({"batch": 128}, 3), ({"batch": 512}, 4)), batch=FACTORS),
+            "fall": toy_text_plan((({"batch": 512}, 4), ({"batch": 128}, 3), ({"batch": 256}, 5)), batch=FACTORS),
             "wider": toy_text_plan((({"batch": 128, "width": 32}, 4), ({"batch": 256, "width": 48}, 4)), batch=FACTORS),
         }
     else:
@@ -74,23 +75,49 @@ def launches(found: Emitted) -> list[dict[str, str]]:
     return [options(line) for line in found.files["launch.sh"].splitlines() if line.startswith('"$@"')]
 
 
+def megatron_schedule(launch: dict[str, str]) -> list[tuple[int, int]]:
+    """NVIDIA/Megatron-LM d98e8a64, megatron/core/num_microbatches_calculator.py: (samples, batch), or one batch."""
+    length, schedule = int(launch["--seq-length"]), launch.get("--step-batch-size-schedule")
+    # `validate_args` refuses both.
+    assert (schedule is None) == ("--global-batch-size" in launch)
+    if schedule is None:
+        return [(0, int(launch["--global-batch-size"]))]
+    pairs = [tuple(int(float(part)) for part in entry.split(":")) for entry in schedule.split()]
+    made = sorted((tokens // length, size) for tokens, size in pairs)
+    assert made[0][0] == 0
+    assert all(one[0] < two[0] for one, two in itertools.pairwise(made))
+    return made
+
+
+def megatron_steps(launch: dict[str, str]) -> int:
+    """megatron/training/training.py, `update_train_iters`: steps from the first one of the first launch."""
+    samples, schedule = int(launch["--train-samples"]), megatron_schedule(launch)
+    if "--step-batch-size-schedule" not in launch:
+        return samples // schedule[0][1]
+    steps = consumed = 0
+    while consumed < samples:
+        consumed += [size for threshold, size in schedule if consumed >= threshold][-1]
+        steps += 1
+    return steps
+
+
 def megatron(found: Emitted, plan: Plan) -> Simulated:
-    """NVIDIA/Megatron-LM d98e8a64, megatron/core/num_microbatches_calculator.py: thresholds // seq_length are compared
-    with the samples of the checkpoint and of this launch."""
-    done, consumed, made = 0, 0, Simulated()
+    """megatron/training/training.py, `train`: a launch goes on from the steps and the samples of the checkpoint, up to
+    its steps, and stops with an error where micro-batches become fewer."""
+    done, consumed, made, decay = 0, 0, Simulated(), None
     for launch in launches(found):
-        length, schedule = int(launch["--seq-length"]), launch.get("--step-batch-size-schedule")
-        assert (schedule is None) == ("--global-batch-size" in launch)
-        pairs = [[0, int(launch.get("--global-batch-size", 0))]]
-        if schedule is not None:
-            pairs = [[int(float(part)) for part in entry.split(":")] for entry in schedule.split()]
-            pairs = [[tokens // length, size] for tokens, size in pairs]
-            assert pairs[0][0] == 0
-            assert all(one[0] < two[0] for one, two in itertools.pairwise(pairs))
-        while done < int(launch["--train-iters"]):
-            size = [size for threshold, size in pairs if consumed >= threshold][-1]
-            made.append({"samples": size, "context": length})
+        schedule, size = megatron_schedule(launch), 0
+        # `OptimizerParamScheduler.load_state_dict` compares what depends on `--train-samples`, unless it is overridden.
+        assert not done or "--override-opt-param-scheduler" in launch
+        assert decay in (None, launch["--lr-decay-samples"])
+        decay = launch["--lr-decay-samples"]
+        while done < megatron_steps(launch):
+            last, size = size, [size for threshold, size in schedule if consumed >= threshold][-1]
+            assert size >= last
+            made.append({"samples": size, "context": int(launch["--seq-length"])})
             done, consumed = done + 1, consumed + size
+        # The data set has as many samples as the launch states, and its sampler begins at those that are consumed.
+        assert consumed == int(launch["--train-samples"])
     return made
 
 
@@ -218,9 +245,34 @@ ORDERING = {"batch", "context", "blends", "steps"}
 """What changes a step that is compared."""
 
 
+def test_launches_of_megatron_end_where_the_stages_of_the_plan_do() -> None:
+    """Thresholds are the samples before a switch times the length of the launch; the last launch ends with the plan."""
+    several = 0
+    for name, plan in plans("text").items():
+        found, steps = shapeflow.emit(plan, "megatron", partly=True), Steps(plan)
+        if any(each.what in ORDERING for each in found.left_out):
+            continue
+        samples = [0, *itertools.accumulate(steps.at(n).samples for n in range(plan.steps))]
+        switches = [stage.first_step for stage in plan.stages]
+        made, ends = launches(found), [0]
+        for launch in made:
+            ends.append(megatron_steps(launch))
+            assert int(launch["--train-samples"]) == samples[ends[-1]], name
+            length = steps.at(ends[-2]).context or 0
+            thresholds = [int(entry.split(":")[0]) for entry in launch.get("--step-batch-size-schedule", "").split()]
+            assert set(thresholds) <= {samples[n] * length for n in switches}, name
+        assert set(ends[:-1]) <= set(switches), name
+        assert ends[-1] == len(megatron(found, plan)) == plan.steps, name
+        assert {launch["--lr-decay-samples"] for launch in made} == {str(samples[-1])}
+        assert len({launch["--max-position-embeddings"] for launch in made}) == 1
+        several += len(made) > 1
+    assert several >= 3
+
+
 @pytest.mark.parametrize(
     ("target", "name", "left"),
     [
+        ("megatron", "fall", [("lr", 4), ("data order", 4)]),
         ("megatron", "up", [("lr", 9), ("data order", 9)]),
         ("megatron", "wider", [("width", 4), ("lr", 4)]),
         ("olmo-core", "late", [("batch", 3)]),

@@ -17,7 +17,7 @@ import shapeflow
 from shapeflow.base.diagnostics import Refused
 from shapeflow.compiler import compile_file
 from shapeflow.ir.edits import Edit
-from shapeflow.ir.events import Evaluation, Measured, RunStarted, StepDone
+from shapeflow.ir.events import Evaluation, Measured, RunEnded, RunStarted, StepDone
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.plan_json import save, sealed
 from shapeflow.ir.rates import factors
@@ -161,6 +161,36 @@ def test_a_run_folder_has_the_events_of_the_loop(tmp_path: Path) -> None:
     run = read_run(tmp_path / "run")
     assert list(run.events) == list(execute(plan, Recorder(plan)))
     assert [each.loss for each in run.events if isinstance(each, StepDone)] == [10.0 - n for n in range(plan.steps)]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_loop_that_ends_at_the_last_step_has_finished(closed: bool, tmp_path: Path) -> None:
+    """It need not ask for a step behind the last: `break` and `close`, or the end of `with`."""
+    with shapeflow.follow(SHORT, tmp_path / "run") as session:
+        assert trained(session, SHORT.steps)[-1] == SHORT.steps - 1
+        if closed:
+            session.close()
+    run = read_run(tmp_path / "run")
+    assert [event for event in run.events if isinstance(event, RunEnded)] == [
+        RunEnded(SHORT.steps, SHORT.compute_at(SHORT.steps), True)
+    ]
+
+
+def test_a_loop_that_fails_after_the_last_step_has_not_finished(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="in the loop"), shapeflow.follow(SHORT, tmp_path / "run") as session:
+        trained(session, SHORT.steps)
+        raise RuntimeError("in the loop")
+    assert not any(isinstance(event, RunEnded) for event in read_run(tmp_path / "run").events)
+
+
+def test_a_refusal_tells_what_to_do_in_python() -> None:
+    """Without the command line, the text of the exception is all that is seen."""
+    with pytest.raises(Refused) as caught:
+        shapeflow.follow(SHORT, done=SHORT.steps + 1)
+    assert str(caught.value).splitlines() == [
+        f"no-such-step: {SHORT.steps + 1} steps cannot be done of a plan of {SHORT.steps}",
+        f"  help: use a whole number from 0 to {SHORT.steps}",
+    ]
 
 
 @pytest.mark.parametrize("saved", [1, 11, 12, 13, 21, 29])

@@ -24,10 +24,10 @@ from shapeflow.running.runs import read_run
 
 transformers = peers.hugging_face()
 
-from adopted import CLIP, HELD_OUT, PLAN, TOKENS, llama, plain_loop  # noqa: E402
+from adopted import CLIP, HELD_OUT, PLAN, TOKENS, llama, mistral, model, plain_loop  # noqa: E402
 
 import shapeflow.hf  # noqa: E402
-from shapeflow.torch import HF_LLAMA, Windows  # noqa: E402
+from shapeflow.torch import HF_LLAMA, Windows, grow  # noqa: E402
 from shapeflow_torch.adopt import trainers  # noqa: E402
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "trainers" / "hugging_face.py"
@@ -35,14 +35,14 @@ BLOCKS = [{"input_ids": row, "labels": row} for row in TOKENS.reshape(-1, 50).to
 EVAL = [{"input_ids": row, "labels": row} for row in HELD_OUT.reshape(-1, 25).tolist()]
 
 
-def trainer(folder: Path, data: Any = BLOCKS, **settings: Any) -> Any:
+def trainer(folder: Path, data: Any = BLOCKS, net: Any = None, **settings: Any) -> Any:
     chosen: dict[str, Any] = {
         "learning_rate": 2e-3, "lr_scheduler_type": "constant", "logging_steps": 1, "report_to": [], "use_cpu": True,
         "optim": "adamw_torch", "weight_decay": 0.01, "max_grad_norm": CLIP, "disable_tqdm": True, "seed": 3,
         "save_strategy": "no",
     }  # fmt: skip
     args = transformers.TrainingArguments(str(folder), **{**chosen, **settings})
-    made = transformers.Trainer(llama(), args, train_dataset=data, eval_dataset=EVAL)
+    made = transformers.Trainer(llama() if net is None else net, args, train_dataset=data, eval_dataset=EVAL)
     made.remove_callback(transformers.PrinterCallback)
     return made
 
@@ -74,6 +74,45 @@ def test_a_trainer_makes_the_steps_of_a_plain_loop(whole: tuple[Path, Any]) -> N
     assert (made.model.config.hidden_size, made.model.config.num_hidden_layers) == (32, 2)
     rates = {row["step"]: row["learning_rate"] for row in made.state.log_history if "learning_rate" in row}
     assert rates == {n + 1: shapeflow.at(PLAN, n).lr for n in range(PLAN.steps)}
+
+
+def test_mistral_makes_the_steps_of_a_plain_loop(tmp_path: Path) -> None:
+    """The same bits too; and of Llama's loop, since it computes the same from the same first weights."""
+    made = trainer(tmp_path, net=mistral())
+    assert tuple(run(made).values()) == plain_loop(make=mistral)
+    assert plain_loop(make=mistral) == pytest.approx(plain_loop(), abs=1e-6)
+    assert type(made.model).__name__ == "MistralForCausalLM"
+    assert (made.model.config.hidden_size, made.model.config.num_hidden_layers) == (32, 2)
+
+
+OTHERS: list[tuple[str, dict[str, Any], str]] = [
+    ("Qwen2", {}, "`model.layers.0.self_attn.k_proj.bias`: the plan's model does not have it"),
+    ("Qwen2", {"use_sliding_window": True, "sliding_window": 8}, "`config.sliding_window` of the module is 8"),
+    ("Qwen3", {}, "`model.layers.0.self_attn.k_norm.weight`: the plan's model does not have it"),
+    ("Qwen3", {"attention_bias": True}, "`config.attention_bias` of the module is True"),
+    ("Granite", {"embedding_multiplier": 12.0}, "may compute something else"),
+    ("SmolLM3", {"no_rope_layers": [0], "pad_token_id": 0}, "may compute something else"),
+]
+"""Models whose tensors have the names of Llama's: class, settings, and what is noted of it."""
+
+
+@pytest.mark.parametrize(("kind", "settings", "noted"), OTHERS, ids=[f"{each[0]}-{len(each[1])}" for each in OTHERS])
+def test_models_that_compute_something_else_are_refused_by_name(
+    kind: str, settings: dict[str, Any], noted: str, tmp_path: Path
+) -> None:
+    net = model(kind, **settings)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    optimizer = torch.optim.AdamW(net.parameters())
+    made = trainer(tmp_path, net=net)
+    config = net.config.to_dict()
+    for call in (lambda: shapeflow.hf.follow(made, PLAN, HF_LLAMA), lambda: grow(net, optimizer, PLAN, 1, HF_LLAMA)):
+        found = refusal(call)
+        assert (found.code, f"{kind}ForCausalLM" in found.message) == ("unfit-model", True)
+        assert any(noted in note for note in found.notes), found.notes
+    assert net.config.to_dict() == config
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+    assert made.args.max_steps == -1
+    assert "get_train_dataloader" not in vars(made)
 
 
 def test_the_run_folder_of_a_trainer(whole: tuple[Path, Any]) -> None:
@@ -179,11 +218,73 @@ def test_data_that_is_refused(data: Any, tmp_path: Path) -> None:
     assert refusal(lambda: shapeflow.hf.follow(trainer(tmp_path, data), PLAN, HF_LLAMA)).code == "wrong-data"
 
 
-def test_a_collator_that_changes_the_windows_is_refused(tmp_path: Path) -> None:
+def stacked(rows: list[Any]) -> dict[str, torch.Tensor]:
+    return {name: torch.stack([torch.as_tensor(row[name]) for row in rows]) for name in rows[0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda batch: {name: each[:, :-1] for name, each in batch.items()}, "(4, 15)"),
+        (lambda batch: {name: each.reshape(1, -1) for name, each in batch.items()}, "(1, 64)"),
+        (lambda batch: {"labels": batch["labels"]}, "no `input_ids`"),
+        (lambda batch: {**batch, "input_ids": batch["input_ids"].flip(1)}, "changes tokens"),
+        (lambda batch: {**batch, "labels": batch["labels"].where(batch["labels"] % 3 > 0, -100)}, "changes labels"),
+        (lambda batch: {**batch, "attention_mask": (batch["labels"] % 3 > 0).long()}, "hides tokens"),
+    ],
+    ids=["cut", "flattened", "no tokens", "other tokens", "masked", "hidden"],
+)
+def test_collators_that_change_the_windows_are_refused(change: Callable[..., Any], names: str, tmp_path: Path) -> None:
     made = trainer(tmp_path)
-    made.data_collator = lambda rows: {name: torch.stack([row[name][:-1] for row in rows]) for name in rows[0]}
+    made.data_collator = lambda rows: change(stacked(rows))
     shapeflow.hf.follow(made, PLAN, HF_LLAMA)
-    assert refusal(made.train).code == "wrong-data"
+    found = refusal(made.train)
+    assert (found.code, names in found.message) == ("wrong-data", True)
+
+
+def test_collators_that_add_what_changes_nothing_are_accepted(tmp_path: Path) -> None:
+    """A mask of ones, and a hidden label of the first token, which no model predicts."""
+
+    def collate(rows: list[Any]) -> dict[str, torch.Tensor]:
+        batch = stacked(rows)
+        batch["labels"][:, 0] = -100
+        return {**batch, "attention_mask": torch.ones_like(batch["labels"])}
+
+    made = trainer(tmp_path)
+    made.data_collator = collate
+    assert list(run(made).values()) == pytest.approx(plain_loop(), abs=2e-6)
+
+
+class Weighted(transformers.Trainer):  # type: ignore[misc]
+    """A trainer whose loss reads more than tokens."""
+
+    read = ("input_ids", "weights")
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = list(self.read)
+
+
+class Preferences(Weighted):
+    read = ("chosen_ids", "rejected_ids")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "code", "names"),
+    [
+        (Weighted, {}, "wrong-data", "`weights`"),
+        (transformers.Trainer, {"remove_unused_columns": False}, "wrong-data", "`weights`"),
+        (Preferences, {}, "unfit-trainer", "`Preferences` reads `chosen_ids`, `rejected_ids`"),
+    ],
+)
+def test_losses_that_read_other_columns_are_refused(
+    kind: Any, settings: dict[str, Any], code: str, names: str, tmp_path: Path
+) -> None:
+    data = [{**row, "weights": [1.0] * 50, "text": "a"} for row in BLOCKS]
+    made = kind(llama(), transformers.TrainingArguments(str(tmp_path), use_cpu=True, **settings), train_dataset=data)
+    found = refusal(lambda: shapeflow.hf.follow(made, PLAN, HF_LLAMA))
+    assert (found.code, names in found.message) == (code, True)
+    # Without such a loss, other columns are left out, as the trainer does.
+    shapeflow.hf.follow(trainer(tmp_path, data), PLAN, HF_LLAMA)
 
 
 def test_models_that_are_refused(tmp_path: Path) -> None:
@@ -231,7 +332,16 @@ def test_versions_that_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     made = trainer(tmp_path)
     monkeypatch.setattr(trainers, "version", lambda name: "4.57.1")
     found = refusal(lambda: shapeflow.hf.follow(made, PLAN, HF_LLAMA))
-    assert (found.code, "transformers>=5.0,<6.0" in str(found.help)) == ("unsupported-version", True)
+    assert (found.code, "transformers>=5.0,<6" in str(found.help)) == ("unsupported-version", True)
+
+    monkeypatch.setattr(trainers, "version", {"transformers": "5.0.0", "accelerate": "2.0.0.dev0"}.__getitem__)
+    found = refusal(lambda: shapeflow.hf.follow(made, PLAN, HF_LLAMA))
+    assert (found.code, found.place, "accelerate>=1.1,<2" in str(found.help)) == (
+        "unsupported-version",
+        "accelerate",
+        True,
+    )
+    assert "get_train_dataloader" not in vars(made)
 
     def absent(name: str) -> str:
         raise PackageNotFoundError(name)

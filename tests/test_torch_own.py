@@ -18,7 +18,7 @@ from torch_tools import relative
 import shapeflow
 from shapeflow.base.diagnostics import Refused
 from shapeflow.ir.plan import Plan
-from shapeflow.torch import Adapter, PlanSampler, Windows, become, grow, table_adapter
+from shapeflow.torch import Adapter, PlanSampler, Windows, become, grow, rehearse, table_adapter
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "trainers"
 sys.path.insert(0, str(EXAMPLES))
@@ -74,6 +74,99 @@ def test_both_growths_keep_the_function_and_the_tie(plan: Plan) -> None:
         blocks = model.transformer["h"]
         assert (blocks[0].attn.c_attn.in_features, len(blocks)) == sizes
         assert [block.attn.heads for block in blocks] == [4] * len(blocks)
+
+
+def logits_of(net: nn.Module) -> Tensor:
+    found: Tensor = net(torch.arange(80).reshape(2, 40))
+    return found
+
+
+def test_a_rehearsal_of_all_switches_leaves_the_module_alone(plan: Plan) -> None:
+    model, _ = made()
+    before = copy.deepcopy(model.state_dict())
+    found = rehearse(model, plan, adapter_of(plan), logits_of)
+    assert [(one.switch, one.exact) for one in found] == [(0, True), (1, True)]
+    assert max(one.changed for one in found) < 1e-12
+    assert [one.names for one in found] == [("width_expand", "context_grow"), ("depth_expand",)]
+    assert before.keys() == model.state_dict().keys()
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('["vocabulary", "residual"], writes = "residual"', '["vocabulary", "residual"]'),
+        ('["positions", "residual"], writes = "residual"', '["positions", "residual"]'),
+        ('c_proj.weight" = { dims = ["residual", "heads"] }', 'c_proj.weight" = { dims = ["residual", "residual"] }'),
+        ('c_proj.weight" = { dims = ["residual", "heads"] }', 'c_proj.weight" = { dims = ["heads", "residual"] }'),
+        ('norm = "layer"', 'norm = "rms"'),
+        (
+            'ln_f.weight" = { dims = ["residual"], role = "scale" }',
+            'ln_f.weight" = { dims = ["residual"], role = "bias" }',
+        ),
+    ],
+)
+def test_a_rehearsal_finds_mistakes_of_a_table(old: str, new: str, tmp_path: Path) -> None:
+    """All of them fit the sizes, and would change what the module computes in the middle of a run."""
+    for suffix in (".shape", ".toml"):
+        text = own_gpt.PLAN.with_suffix(suffix).read_text()
+        assert suffix == ".shape" or old in text
+        (tmp_path / f"own_gpt{suffix}").write_text(text.replace(old, new))
+    plan = shapeflow.compile(tmp_path / "own_gpt.shape")
+    with pytest.raises(Refused, match=r"not-preserving: switch 0 .* changes what the module computes"):
+        rehearse(made()[0], plan, adapter_of(plan), logits_of)
+
+
+def test_a_rehearsal_finds_an_attribute_that_is_not_told(plan: Plan) -> None:
+    with pytest.raises(Refused, match="not-preserving"):
+        rehearse(made()[0], plan, table_adapter(plan, eps="eps"), logits_of)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "eps", "said"),
+    [
+        ({"transformer.h.{depth}.attn": {"heads": lambda sizes: sizes["heads"] // 8}}, "eps", "is 2, and the plan"),
+        ({"transformer.h.{depth}.attn": {"n_head": lambda sizes: 2}}, "eps", "has no attribute `n_head`"),
+        ({"transformer.h.{depth}.att": {"heads": lambda sizes: 2}}, "eps", "names the module `transformer.h.0.att`"),
+        ({"transformer.h.{depth}.attn": {"heads": lambda sizes: sizes["head_width"]}}, "eps", "KeyError: 'head_width'"),
+        ({"transformer.h.{depth}.attn": {"heads": 2}}, "eps", "TypeError: 'int' object is not callable"),
+        (HEADS, "epsilon", "no norm of the module has the attribute `epsilon`"),
+    ],
+)
+def test_adapters_that_do_not_fit_are_refused(attributes: Any, eps: str, said: str, plan: Plan) -> None:
+    model, optimizer = made()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(Refused, match="unfit-model") as caught:
+        grow(model, optimizer, plan, 0, table_adapter(plan, attributes=attributes, eps=eps))
+    assert said in str(caught.value)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_a_switch_is_carried_out_once_and_in_order(plan: Plan) -> None:
+    model, optimizer = made()
+    with pytest.raises(Refused, match="switch 1 begins in stage 2, and the module has the sizes of stage 1"):
+        grow(model, optimizer, plan, 1, adapter_of(plan))
+    grow(model, optimizer, plan, 0, adapter_of(plan))
+    with pytest.raises(Refused, match="switch 0 begins in stage 1, and the module has the sizes of stage 2"):
+        grow(model, optimizer, plan, 0, adapter_of(plan))
+
+
+def test_an_optimizer_of_another_module_is_refused(plan: Plan) -> None:
+    model, other = made()[0], made()[1]
+    with pytest.raises(Refused, match=r"no optimizer has `transformer\.wte\.weight` of the module"):
+        grow(model, other, plan, 0, adapter_of(plan))
+    model.transformer["ln_f"].weight.requires_grad_(False)
+    some = [weight for weight in model.parameters() if weight.requires_grad]
+    assert grow(model, torch.optim.AdamW(some), plan, 0, adapter_of(plan)).renewed
+
+
+def test_parameters_of_new_blocks_are_named(plan: Plan) -> None:
+    model, optimizer = made()
+    grow(model, optimizer, plan, 0, adapter_of(plan))
+    old = {id(weight) for weight in model.parameters()}
+    renewed = grow(model, optimizer, plan, 1, adapter_of(plan)).renewed
+    assert set(renewed) == {name for name, weight in model.named_parameters() if id(weight) not in old}
+    assert renewed
 
 
 def test_fused_queries_keys_and_values_grow_apart(plan: Plan) -> None:

@@ -29,45 +29,74 @@ SHELL = "#!/usr/bin/env bash\n"
 EXACT = 2**53
 """Megatron reads thresholds as floats, which are exact up to here."""
 
+MEGATRON_NOTES = [
+    "Use: CHECKPOINTS=folder bash launch.sh torchrun ... pretrain_gpt.py --micro-batch-size ... --save-interval "
+    "... --data-path ...",
+    "Do not give --global-batch-size next to --step-batch-size-schedule, nor --train-iters, --lr-decay-iters and "
+    "--lr-warmup-iters next to --train-samples: Megatron refuses both.",
+    "Positions: use --position-embedding-type rope; learned ones of a later length are not trained before it.",
+    "Learning rate: what you give, the same in all launches; no factor for a batch. Megatron counts its warm-up "
+    "(--lr-warmup-samples) and its decay in samples, and a plan in steps.",
+]
+
 
 def megatron(plan: Plan, facts: Facts) -> Emitted:
-    """One launch for each stretch of one context, with a schedule of the batch.
+    """One launch for each stretch of one context in which the batch does not fall, with a schedule of the batch.
 
     Megatron divides the thresholds by `--seq-length` and compares them with the sequences that all launches together
-    have consumed. So they are the sequences before a switch, times the length of this launch."""
+    have consumed. So they are the sequences before a switch, times the length of this launch. A launch ends after
+    `--train-samples` of all launches, which it converts to steps by its own schedule from 0 on: so that of a launch
+    holds the batches of all earlier ones. `--train-iters` would not do: next to a schedule, Megatron then sizes its
+    data and the decay of its rate by one micro-batch of each process."""
     require_text(plan, "Megatron-LM")
     left = not_carried(plan, {"batch", "context"})
     parts, lines = stretches(plan, "batch", "context"), list[str]()
-    before, launches = samples_before(plan, parts), stretches(plan, "context")
+    before, launches = samples_before(plan, parts), _rising(parts)
+    longest, total = max(part.step.context or 1 for part in parts), before[-1] + _samples(parts[-1])
     for number, launch in enumerate(launches):
-        length = launch.step.context or 1
+        length, last = launch[0].step.context or 1, parts.index(launch[-1])
         pairs: list[tuple[int, int]] = []
-        for at, part in zip(before, parts, strict=True):
-            if part.first < launch.last and (not pairs or pairs[-1][1] != part.step.samples):
+        for at, part in zip(before, parts[: last + 1], strict=False):
+            if not pairs or pairs[-1][1] != part.step.samples:
                 pairs.append((at * length, part.step.samples))
         if pairs[-1][0] > EXACT:
-            left.append(LeftOut("batch", "its thresholds are read as floats, and this one is not exact", launch.first))
+            left.append(
+                LeftOut("batch", "its thresholds are read as floats, and this one is not exact", launch[0].first)
+            )
         schedule = " ".join(f"{threshold}:{samples}" for threshold, samples in pairs)
         batch = f"--step-batch-size-schedule '{schedule}'" if len(pairs) > 1 else f"--global-batch-size {pairs[0][1]}"
-        load = '--load "$CHECKPOINTS" ' if number else ""
+        # Without the second, Megatron compares `--train-samples` with that of the launch before, and stops.
+        load = '--load "$CHECKPOINTS" --override-opt-param-scheduler ' if number else ""
         lines.append(
-            f'"$@" {batch} --seq-length {length} --max-position-embeddings {length} '
-            f'--train-iters {launch.last} {load}--save "$CHECKPOINTS"\n'
+            f'"$@" {batch} --seq-length {length} --max-position-embeddings {longest} '
+            f"--train-samples {before[last] + _samples(launch[-1])} --lr-decay-samples {total} "
+            f'{load}--save "$CHECKPOINTS"\n'
         )
     if len(launches) > 1:
-        why = "each launch builds its index of samples again for its length, so data may repeat or be skipped"
-        left.append(LeftOut("data order", why, launches[1].first))
-    notes = [
-        "Use: CHECKPOINTS=folder bash launch.sh torchrun ... pretrain_gpt.py --micro-batch-size ... --data-path ...",
-        "Do not give --global-batch-size next to --step-batch-size-schedule: Megatron refuses or ignores it.",
-        "Positions must not be learned ones if there are several launches: use --position-embedding-type rope.",
-        "Learning rate: what you give, the same in all launches; no factor for a batch. Give --lr-decay-iters "
-        f"{plan.steps} if it decays, since --train-iters ends each launch.",
-    ]
+        why = "each launch builds its index of samples again, so data may repeat or be skipped"
+        left.append(LeftOut("data order", why, launches[1][0].first))
     text = (
-        SHELL + head(plan, MEGATRON, left, notes) + 'set -euo pipefail\n: "${CHECKPOINTS:?a folder}"\n' + "".join(lines)
+        SHELL
+        + head(plan, MEGATRON, left, MEGATRON_NOTES)
+        + 'set -euo pipefail\n: "${CHECKPOINTS:?a folder}"\n'
+        + "".join(lines)
     )
     return Emitted("megatron", MEGATRON, {"launch.sh": text}, tuple(left))
+
+
+def _samples(part: Stretch) -> int:
+    return (part.last - part.first) * part.step.samples
+
+
+def _rising(parts: list[Stretch]) -> list[list[Stretch]]:
+    """Launches of Megatron: it keeps one length, and stops where the number of micro-batches falls."""
+    launches: list[list[Stretch]] = []
+    for part in parts:
+        last = launches[-1][-1].step if launches else None
+        if last is None or part.step.context != last.context or part.step.samples < last.samples:
+            launches.append([])
+        launches[-1].append(part)
+    return launches
 
 
 def olmo_core(plan: Plan, facts: Facts) -> Emitted:

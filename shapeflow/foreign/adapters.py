@@ -13,6 +13,9 @@ Sizes = Mapping[str, int]
 """Size of each dim of the plan's parameters, and `head`, the channels of a head."""
 Rule = Callable[[Sizes], object]
 
+TABLE = "table"
+"""Name of the adapters that `table_adapter` makes."""
+
 
 @attrs.frozen
 class Layout:
@@ -46,6 +49,9 @@ class Adapter:
     config_eps: str | None = None
     fixed: Mapping[str, tuple[object, ...]] = attrs.field(factory=dict)
     """Key of the module's `config` -> values with which the module computes what the plan's model does."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that compute what the plan's model does; classes that inherit one do too. Empty: any class
+    with these tensors."""
 
 
 def table_adapter(
@@ -65,7 +71,7 @@ def table_adapter(
         message = f"the plan's parameters are in blocks of one list, and its names have {found}"
         raise Refused(Diagnostic("unfit-model", message, place="model", help=help_))
     layouts = tuple(Layout(one.name, (one.name,)) for one in plan.parameters)
-    return Adapter("table", layouts, lists.pop(), attributes or {}, eps, config=config or {})
+    return Adapter(TABLE, layouts, lists.pop(), attributes or {}, eps, config=config or {})
 
 
 def _in_blocks(theirs: str, pairs: Mapping[str, str | tuple[str, ...]], ends: tuple[str, ...]) -> tuple[Layout, ...]:
@@ -102,6 +108,7 @@ HF_LLAMA = Adapter(
         Layout("lm_head.weight", ("head.weight",)),
     ),
     blocks="model.layers",
+    classes=("LlamaForCausalLM", "MistralForCausalLM"),
     eps="variance_epsilon",
     index={"self_attn": "layer_idx"},
     config={

@@ -15,7 +15,7 @@ from torch.optim import Optimizer as TorchOptimizer
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.foreign.adapters import Adapter
-from shapeflow.foreign.cells import Cell, cells
+from shapeflow.foreign.cells import Cell, cells, unfit
 from shapeflow.ir.edits import Scale, is_reversible
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.parameters import Growth
@@ -37,7 +37,7 @@ Optimizers = TorchOptimizer | Sequence[TorchOptimizer] | None
 @attrs.frozen
 class Grown:
     """What a switch has changed. `ledger`: sizes and slots after it; `renewed`: names of the parameters that are new
-    objects, so that lists of parameters which a loop keeps must be made again."""
+    objects, also those of new blocks, so that lists of parameters which a loop keeps must be made again."""
 
     ledger: Ledger
     renewed: tuple[str, ...]
@@ -70,7 +70,7 @@ def grow(
     owned = _listed(optimizer)
     modules = [model] if average is None else [model, average]
     for each in modules:
-        verify(each, adapter, ledger)
+        _require_stage(each, adapter, plan, switch)
         forget(each)
     require_reading(model, plan, switch)
     after = rehearsed(ledger, transition.edits)
@@ -78,7 +78,7 @@ def grow(
     if reads_only(transition):
         _reread(model, adapter, after, transition, owned, average)
         return Grown(after, ())
-    families = _families(model, adapter, ledger, owners_of(owned))
+    families = _families(model, adapter, ledger, owned)
     kept = _taken(model, adapter, ledger, families, average)
     _warn_of_eps(adapter, ledger, after, transition)
     rules: dict[str, Mapping[str, Growth]] = {}
@@ -89,13 +89,14 @@ def grow(
                 rules[name] = {part: known[part] for part in kept.states[tensor]}
     ages = all(owner.aged for owner in families.values() if "step" in rules_of(owner.optimizer))
     operate(kept, ledger, transition, plan.apart, plan.seed, switch, Followed(rules, ages))
+    known = {id(weight) for weight in model.parameters()}
     renewed = put(model, adapter, ledger, kept.values)
     if average is not None:
         put(average, adapter, ledger, kept.averages)
     if owned:
         _rebind(model, adapter, ledger, families, kept.states, renewed)
         _in_order(model, owned)
-    return Grown(ledger, tuple(renewed))
+    return Grown(ledger, tuple(name for name, weight in parameters_of(model).items() if id(weight) not in known))
 
 
 def reads_only(transition: Transition) -> bool:
@@ -162,13 +163,37 @@ def _transition(plan: Plan, switch: int) -> Transition:
     return found
 
 
-def _families(model: nn.Module, adapter: Adapter, ledger: Ledger, owners: Mapping[int, Owner]) -> dict[str, Owner]:
-    """Layout -> the group that updates its tensors. Raises Refused `unfit-optimizer` if blocks of one layout are in
-    different groups, as with a rate for each layer: it is not known which group new blocks belong to."""
+def _require_stage(model: nn.Module, adapter: Adapter, plan: Plan, switch: int) -> None:
+    """Raise Refused as `verify` does, unless a module has the sizes of the stage before a switch."""
+    try:
+        verify(model, adapter, ledger_at(plan, 0, switch))
+    except Refused:
+        for stage in range(len(plan.stages)):
+            try:
+                verify(model, adapter, ledger_at(plan, 0, stage))
+            except Refused:
+                continue
+            message = f"switch {switch} begins in stage {switch + 1}, and the module has the sizes of stage {stage + 1}"
+            help_ = "carry out each switch once, and in order: `if step.switch is not None`, since the first is 0"
+            raise Refused(unfit(message, help_)) from None
+        raise
+
+
+def _families(
+    model: nn.Module, adapter: Adapter, ledger: Ledger, optimizers: Sequence[TorchOptimizer]
+) -> dict[str, Owner]:
+    """Layout -> the group that updates its tensors. Raises Refused `unfit-optimizer` if no optimizer has a trained
+    tensor, or if blocks of one layout are in different groups, as with a rate for each layer: it is not known which
+    group new blocks belong to."""
+    owners = owners_of(optimizers)
     theirs, found = parameters_of(model), dict[str, Owner]()
     for cell in cells(adapter, ledger):
         owner = owners.get(id(theirs[cell.theirs]))
         if owner is None:
+            if optimizers and theirs[cell.theirs].requires_grad:
+                message = f"no optimizer has `{cell.theirs}` of the module, which has a gradient"
+                help_ = "make the optimizer for the parameters of this module; freeze those that are not trained"
+                raise Refused(Diagnostic("unfit-optimizer", message, place="optimizer", help=help_))
             continue
         rules_of(owner.optimizer)
         first = found.setdefault(cell.layout.theirs, owner)

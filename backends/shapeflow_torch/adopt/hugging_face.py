@@ -15,9 +15,11 @@ from shapeflow.ir.contexts import contexts_of
 from shapeflow.ir.plan import Plan
 from shapeflow.running.session import Session
 from shapeflow.running.session import follow as session_of
-from shapeflow_torch.adopt.rows import Checked, text_of
+from shapeflow_torch.adopt.rows import Checked, require_columns, text_of
 from shapeflow_torch.adopt.sampler import PlanSampler
 from shapeflow_torch.adopt.trainers import (
+    ACCELERATE,
+    TRANSFORMERS,
     GroupRates,
     Rates,
     grows,
@@ -32,7 +34,10 @@ from shapeflow_torch.adopt.trainers import (
 if TYPE_CHECKING:
     from transformers import Trainer
 
-NAMES = ("_load_from_checkpoint", "get_train_dataloader", "create_optimizer", "accelerator", "callback_handler")
+NAMES = (
+    *("_load_from_checkpoint", "get_train_dataloader", "create_optimizer", "accelerator", "callback_handler"),
+    *("_set_signature_columns_if_needed", "_signature_columns"),
+)
 """What is replaced or read of a trainer."""
 
 
@@ -58,13 +63,14 @@ def follow(
     metric that is recorded as the plan's.
 
     The training data of a plan for text is an array of token ids, a `Windows`, or a data set of rows `input_ids` of
-    equal length, which are read one after another. That of a plan for images has a length.
+    equal length, which are read one after another. That of a plan for images has a length. A trainer that reads other
+    columns is refused.
 
     Returns the session, whose `done` is the number of steps that are done. Raises Refused `missing-extra`,
     `unsupported-version`, `unfit-trainer`, `unfit-plan`, `unfit-model`, `wrapped-module`, `wrong-data`, and what
     `shapeflow.follow` and `PlanSampler` raise. Resuming raises `foreign-checkpoint`."""
-    require_version("transformers", "hf", (5, 0), (6, 0), "5.23")
-    require_version("accelerate", "hf", (1, 1), (2, 0), "1.15")
+    require_version(TRANSFORMERS)
+    require_version(ACCELERATE)
     require_names(trainer, NAMES, "transformers")
     session = session_of(plan, folder)
     require_rates(rates)
@@ -105,9 +111,18 @@ def _require_settings(trainer: Trainer, plan: Plan) -> None:
     ):
         if getattr(args, name, None):
             raise unfit_trainer(f"the trainer has `{name}`: {why}", f"leave `{name}` out")
+    if getattr(trainer, "padding_free", False):
+        message = "the trainer flattens its batches, so that documents do not see each other (`padding_free`)"
+        help_ = 'use `packing_strategy="wrapped"`, or no packing and rows of equal length: windows cross documents'
+        raise unfit_trainer(message, help_)
     if args.load_best_model_at_end and any(grows(stage.transition) for stage in plan.stages):
         help_ = "set `load_best_model_at_end=False`, and load the checkpoint into a model of its sizes"
         raise unfit_trainer("the best checkpoint may have other sizes than the model at the end", help_)
+
+
+def _wrapped(args: Any) -> bool:
+    """Whether the trainer, `SFTTrainer` of TRL, has made rows of one text by cutting it."""
+    return bool(getattr(args, "packing", False)) and getattr(args, "packing_strategy", None) == "wrapped"
 
 
 def batches_of(trainer: Trainer, plan: Plan, order: Literal["epochs", "plan"]) -> Callable[[], DataLoader[Any]]:
@@ -120,7 +135,9 @@ def batches_of(trainer: Trainer, plan: Plan, order: Literal["epochs", "plan"]) -
         help_ = "give `train_dataset` an array of tokens, rows of tokens, or a data set with a length"
         raise Refused(Diagnostic("wrong-data", message, place="train_dataset", help=help_))
     text = bool(contexts_of(plan))
-    samples: Any = text_of(data) if text else data
+    if text:
+        require_columns(trainer)
+    samples: Any = text_of(data, _wrapped(trainer.args)) if text else data
     accumulation = trainer.args.gradient_accumulation_steps
 
     def get_train_dataloader() -> DataLoader[Any]:

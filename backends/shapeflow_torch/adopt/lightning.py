@@ -16,6 +16,7 @@ from shapeflow.ir.steps import Step
 from shapeflow.running.session import follow as session_of
 from shapeflow_torch.adopt.sampler import PlanSampler
 from shapeflow_torch.adopt.trainers import (
+    LIGHTNING,
     GroupRates,
     Rates,
     able_to_load,
@@ -31,7 +32,7 @@ from shapeflow_torch.adopt.trainers import (
     unfit_trainer,
 )
 
-require_version("lightning", "lightning", (2, 5), (2, 7), "2.6")
+require_version(LIGHTNING)
 
 from lightning.pytorch import Callback  # noqa: E402
 from lightning.pytorch.callbacks import GradientAccumulationScheduler  # noqa: E402

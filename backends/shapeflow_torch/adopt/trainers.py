@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
+import attrs
 from torch import nn
 from torch.optim import Optimizer
 
@@ -26,17 +27,43 @@ from shapeflow_torch.adopt.states import owners_of, with_ages
 Rates = Literal["plan", "shape"]
 
 
-def require_version(package: str, extra: str, low: tuple[int, int], below: tuple[int, int], tested: str) -> None:
-    """Raise Refused `missing-extra` or `unsupported-version` unless an installed version is in [low, below)."""
+@attrs.frozen
+class Library:
+    """The versions of a package that the callbacks work with: from `low` to before `below`."""
+
+    package: str
+    extra: str
+    """The extra of shapeflow that installs it."""
+    low: tuple[int, int]
+    below: tuple[int, int]
+    tested: tuple[int, int]
+
+    @property
+    def accepted(self) -> str:
+        """The range as package metadata states it: `>=5.0,<6`."""
+        below = ".".join(str(part) for part in self.below).removesuffix(".0")
+        return f">={self.low[0]}.{self.low[1]},<{below}"
+
+
+TRANSFORMERS = Library("transformers", "hf", (5, 0), (6, 0), (5, 23))
+ACCELERATE = Library("accelerate", "hf", (1, 1), (2, 0), (1, 15))
+LIGHTNING = Library("lightning", "lightning", (2, 5), (2, 7), (2, 6))
+LIBRARIES = (TRANSFORMERS, ACCELERATE, LIGHTNING)
+"""`pyproject.toml` and docs/trainers.md state the same versions."""
+
+
+def require_version(library: Library) -> None:
+    """Raise Refused `missing-extra` or `unsupported-version` unless an accepted version is installed."""
+    package = library.package
     try:
         found = version(package)
     except PackageNotFoundError as error:
-        message, help_ = f"`{package}` is not installed", f"`pip install 'shapeflow[{extra}]'`"
+        message, help_ = f"`{package}` is not installed", f"`pip install 'shapeflow[{library.extra}]'`"
         raise Refused(Diagnostic("missing-extra", message, place=package, help=help_)) from error
     numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
-    if not low <= numbers < below:
-        wanted = f"{package}>={low[0]}.{low[1]},<{below[0]}.{below[1]}"
-        message, help_ = f"`{package}` {found} is not supported; {tested} is tested", f"`pip install '{wanted}'`"
+    if not library.low <= numbers < library.below:
+        message = f"`{package}` {found} is not supported; {library.tested[0]}.{library.tested[1]} is tested"
+        help_ = f"`pip install '{package}{library.accepted}'`"
         raise Refused(Diagnostic("unsupported-version", message, place=package, help=help_))
 
 

@@ -118,7 +118,9 @@ RUNS = ("run_id", "id", "name", "uuid", "experiment", "trial", "schedule", "reco
 """Columns that may separate runs, in addition to those that a fit uses by default."""
 
 
-_ROW_NUMBER = re.compile(r"(?:unnamed|index|idx|row|line|record|entry|nr|no)?(?:_?(?:number|num|no|id|index|idx|\d++))*")
+_ROW_NUMBER = re.compile(
+    r"(?:unnamed|index|idx|row|line|record|entry|nr|no)?(?:_?(?:number|num|no|id|index|idx|\d++))*"
+)
 
 
 def numbers_rows(name: str) -> bool:

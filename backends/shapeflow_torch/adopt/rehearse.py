@@ -1,0 +1,78 @@
+"""Carries out the switches of a plan on a copy of a module, to see whether they keep what it computes."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.foreign.adapters import Adapter
+from shapeflow.ir.plan import Plan
+from shapeflow_torch.adopt.grow import grow
+from shapeflow_torch.adopt.look import settle
+
+SHAKE = 0.1
+"""Noise on every entry, relative to the mean square of its tensor, or to 1 in a tensor of zeros: a module that was just
+made computes the same with many mistakes, since its biases and last layers are zero."""
+CLOSE, ROUGH = 1e-5, 2e-2
+"""Largest relative change of what a switch keeps; the second, if the eps of the norms cannot follow."""
+
+
+@attrs.frozen
+class Kept:
+    """What a switch does to what the module computes. `changed`: relative change, root mean square; `exact`: whether
+    the plan's transitions keep it."""
+
+    switch: int
+    names: tuple[str, ...]
+    exact: bool
+    changed: float
+
+
+def rehearse(
+    model: nn.Module, plan: Plan, adapter: Adapter, outputs: Callable[[nn.Module], Tensor], seed: int = 0
+) -> tuple[Kept, ...]:
+    """Carry out all switches of a plan on a copy of a module, and compare what it computes before and after each.
+
+    `model`: in the sizes of the first stage; it does not change. `outputs`: calls a module with the same inputs each
+    time, such as `lambda net: net(tokens)`, and returns its logits. The copy is in float64, in `eval` mode, and its
+    parameters are disturbed by noise of `seed`, so that zeros of a new module hide nothing.
+
+    A mistake in a table, such as one name for two dims of the same size, changes the function. Raises Refused
+    `not-preserving` for a switch that should keep it and does not, and what `grow` raises."""
+    net = copy.deepcopy(model).double().eval()
+    _shake(net, seed)
+    settle(net, plan, 0, adapter)
+    close, found = CLOSE if adapter.eps is not None else ROUGH, []
+    for switch in range(len(plan.stages) - 1):
+        transition = plan.stages[switch + 1].transition
+        assert transition is not None
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore", UserWarning)
+            before = outputs(net).clone()
+            grow(net, None, plan, switch, adapter)
+            after = outputs(net)
+        changed = float((after - before).pow(2).mean().sqrt() / before.pow(2).mean().sqrt().clamp_min(1e-300))
+        exact = transition.preserves != "lossy"
+        if exact and not changed <= close:
+            names = " + ".join(f"`{name}`" for name in transition.names)
+            message = f"switch {switch} ({names}) changes what the module computes by {changed:.2g} of its size"
+            help_ = (
+                "compare the names of dims, `writes`, `role` and `norm` in the table, and `attributes`, with the module"
+            )
+            raise Refused(Diagnostic("not-preserving", message, place="rehearse", help=help_))
+        found.append(Kept(switch, transition.names, exact, changed))
+    return tuple(found)
+
+
+@torch.no_grad()
+def _shake(net: nn.Module, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    for weight in net.parameters():
+        size = weight.pow(2).mean().sqrt().item() or 1.0
+        weight += SHAKE * size * torch.randn(weight.shape, generator=draw, dtype=weight.dtype).to(weight.device)
