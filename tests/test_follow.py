@@ -165,7 +165,7 @@ def test_a_run_folder_has_the_events_of_the_loop(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_loop_that_ends_at_the_last_step_has_finished(closed: bool, tmp_path: Path) -> None:
-    """It need not ask for a step behind the last: `break` and `close`, or the end of `with`."""
+    """It need not ask for a step after the last: `break` and `close`, or the end of `with`."""
     with shapeflow.follow(SHORT, tmp_path / "run") as session:
         assert trained(session, SHORT.steps)[-1] == SHORT.steps - 1
         if closed:
@@ -177,9 +177,13 @@ def test_a_loop_that_ends_at_the_last_step_has_finished(closed: bool, tmp_path: 
 
 
 def test_a_loop_that_fails_after_the_last_step_has_not_finished(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="in the loop"), shapeflow.follow(SHORT, tmp_path / "run") as session:
-        trained(session, SHORT.steps)
-        raise RuntimeError("in the loop")
+    def fails() -> None:
+        with shapeflow.follow(SHORT, tmp_path / "run") as session:
+            trained(session, SHORT.steps)
+            raise RuntimeError("in the loop")
+
+    with pytest.raises(RuntimeError, match="in the loop"):
+        fails()
     assert not any(isinstance(event, RunEnded) for event in read_run(tmp_path / "run").events)
 
 

@@ -160,6 +160,16 @@ def test_an_optimizer_of_another_module_is_refused(plan: Plan) -> None:
     assert grow(model, torch.optim.AdamW(some), plan, 0, adapter_of(plan)).renewed
 
 
+def test_blocks_that_keep_their_number(plan: Plan) -> None:
+    model, optimizer = made()
+    for at, block in enumerate(model.transformer["h"]):
+        block.attn.number = at
+    numbered = table_adapter(plan, attributes=HEADS, eps="eps", index={"attn": "number"})
+    grow(model, optimizer, plan, 0, numbered)
+    grow(model, optimizer, plan, 1, numbered)
+    assert [block.attn.number for block in model.transformer["h"]] == [0, 1, 2]
+
+
 def test_parameters_of_new_blocks_are_named(plan: Plan) -> None:
     model, optimizer = made()
     grow(model, optimizer, plan, 0, adapter_of(plan))
@@ -218,6 +228,7 @@ def test_blocks_in_two_lists_need_an_adapter(plan: Plan) -> None:
 def test_the_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own_gpt.main(tmp_path / "run")
     said = capsys.readouterr().out
+    assert said.count("rehearsed") == 2
     assert "step 48: 119,104 parameters" in said
     assert "step 84: 168,384 parameters" in said
     assert (tmp_path / "run" / "events.jsonl").exists()

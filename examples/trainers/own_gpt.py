@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 import shapeflow
-from shapeflow.torch import PlanSampler, Windows, grow, table_adapter
+from shapeflow.torch import PlanSampler, Windows, grow, rehearse, table_adapter
 
 PLAN = Path(__file__).with_suffix(".shape")
 TEXT = b"".join(path.read_bytes() for path in sorted(Path(shapeflow.__file__).parent.glob("ir/*.py")))
@@ -89,6 +89,8 @@ def main(folder: Path) -> None:
     heads = {"transformer.h.{depth}.attn": {"heads": lambda sizes: sizes["heads"] // sizes["head"]}}
     adapter = table_adapter(plan, attributes=heads, eps="eps")
     model = GPT()
+    for kept in rehearse(model, plan, adapter, lambda net: net(torch.arange(64)[None])):
+        print(f"rehearsed {' + '.join(kept.names)}: the logits change by {kept.changed:.0e} of their size")
     optimizer = torch.optim.AdamW(model.parameters())
     windows = Windows(TOKENS)
     batches = DataLoader(windows, batch_sampler=PlanSampler(plan, len(windows)))

@@ -59,6 +59,7 @@ def table_adapter(
     *,
     attributes: Mapping[str, Mapping[str, Rule]] | None = None,
     eps: str | None = None,
+    index: Mapping[str, str] | None = None,
     config: Mapping[str, Rule] | None = None,
 ) -> Adapter:
     """The adapter of a module whose parameters have the names of the plan's, as for the model `external`.
@@ -71,7 +72,7 @@ def table_adapter(
         message = f"the plan's parameters are in blocks of one list, and its names have {found}"
         raise Refused(Diagnostic("unfit-model", message, place="model", help=help_))
     layouts = tuple(Layout(one.name, (one.name,)) for one in plan.parameters)
-    return Adapter(TABLE, layouts, lists.pop(), attributes or {}, eps, config=config or {})
+    return Adapter(TABLE, layouts, lists.pop(), attributes or {}, eps, index or {}, config or {})
 
 
 def _in_blocks(theirs: str, pairs: Mapping[str, str | tuple[str, ...]], ends: tuple[str, ...]) -> tuple[Layout, ...]:

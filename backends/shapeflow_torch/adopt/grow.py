@@ -89,14 +89,14 @@ def grow(
                 rules[name] = {part: known[part] for part in kept.states[tensor]}
     ages = all(owner.aged for owner in families.values() if "step" in rules_of(owner.optimizer))
     operate(kept, ledger, transition, plan.apart, plan.seed, switch, Followed(rules, ages))
-    known = {id(weight) for weight in model.parameters()}
+    old = {id(weight) for weight in model.parameters()}
     renewed = put(model, adapter, ledger, kept.values)
     if average is not None:
         put(average, adapter, ledger, kept.averages)
     if owned:
         _rebind(model, adapter, ledger, families, kept.states, renewed)
         _in_order(model, owned)
-    return Grown(ledger, tuple(name for name, weight in parameters_of(model).items() if id(weight) not in known))
+    return Grown(ledger, tuple(name for name, weight in parameters_of(model).items() if id(weight) not in old))
 
 
 def reads_only(transition: Transition) -> bool:

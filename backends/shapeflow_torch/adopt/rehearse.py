@@ -75,4 +75,4 @@ def _shake(net: nn.Module, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     for weight in net.parameters():
         size = weight.pow(2).mean().sqrt().item() or 1.0
-        weight += SHAKE * size * torch.randn(weight.shape, generator=draw, dtype=weight.dtype).to(weight.device)
+        weight.add_(SHAKE * size * torch.randn(weight.shape, generator=draw, dtype=weight.dtype).to(weight.device))
