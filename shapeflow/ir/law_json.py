@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from shapeflow.ir.law import Drop, HoldOut, Law, MeasuredCurve, Provenance, Resampling
+from shapeflow.ir.law import FLOOR, OFFSET, Drop, HoldOut, Law, MeasuredCurve, Provenance, Resampling
 from shapeflow.ir.tabulated import AnyLaw, TabulatedLaw
 
 _NUMBERS = ("a", "b", "c", "d")
@@ -173,6 +173,8 @@ def _curve(value: Any, name: str) -> MeasuredCurve:
         raise ValueError(f"{name} must have runs, and an error for each compute")
     if min(*curve.compute, *curve.error) <= 0 or any(one >= two for one, two in itertools.pairwise(curve.compute)):
         raise ValueError(f"{name} must have compute that rises, and errors above 0")
+    if curve.compute[-1] > OFFSET or max(curve.error) > FLOOR:
+        raise ValueError(f"{name} has numbers that no training run has")
     if curve.noise <= 0 or curve.spread < 0:
         raise ValueError(f"{name} must have noise above 0 and a spread of 0 or more")
     return curve

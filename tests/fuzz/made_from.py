@@ -87,6 +87,18 @@ def _comparison() -> bytes:
         "target": 0.25,
         "seeds": [0],
         "unit": "compute",
+        "choice": {
+            "shape": {"patch": 2},
+            "rounds": [
+                {
+                    "compute": 1e6,
+                    "seconds": None,
+                    "values": [{"shape": {"patch": 2}, "value": 0.3}, {"shape": {"patch": 4}, "value": None}],
+                }
+            ],
+            "compute": 2e6,
+            "runs": 1,
+        },
         "ways": [{**plan, "runs": ["elsewhere/plan-seed0"]}, rival],
         "predictions": [prediction],
         "left_out": [{"name": "random", "reason": "there is one shape"}],

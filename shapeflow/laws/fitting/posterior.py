@@ -195,9 +195,9 @@ class _Grid:
 
 
 def _reducible(b: Floats, d: Floats, x: Floats, last: float) -> Floats:
-    """(cells, points): (C + d)^-b relative to its value at the last point."""
+    """(cells, points): (C + d)^-b relative to its value at the last point; at most e^700, near the largest number."""
     moved = np.log(np.exp(x) + d[:, None]) - np.log(np.exp(last) + d)[:, None]
-    return np.asarray(np.exp(-b[:, None] * moved))
+    return np.asarray(np.exp(np.minimum(-b[:, None] * moved, 700.0)))
 
 
 def _kernel(ones: Sequence[_One]) -> tuple[float, float]:
