@@ -34,6 +34,17 @@ def test_the_documentation_states_them() -> None:
     assert rows == [(each.package, each.accepted, ".".join(str(part) for part in each.tested)) for each in LIBRARIES]
 
 
+def test_timm_is_stated_once() -> None:
+    """Its adapter compares tensors, so no version is refused."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (wanted,) = extras["timm"]
+    pin = re.search(r"^timm==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert pin is not None
+    assert wanted in extras["peers"]
+    stated = f"`{wanted.removeprefix('timm')}`; {pin[1]} is tested"
+    assert stated in (ROOT / "docs" / "grow.md").read_text()
+
+
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda each: each.package)
 def test_the_ends_of_a_range(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     def outcome(found: str) -> str:
