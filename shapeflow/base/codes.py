@@ -507,7 +507,7 @@ _RUNS = {
     "unfit-model": "The module is not the plan's model in the sizes of the stage, or computes something else. The "
     "message names its tensors, or the key of its config. Nothing was changed.",
     "unfit-optimizer": "It is not known how the optimizer's state follows a switch. Nothing was changed.",
-    "unfit-plan": "The plan asks for something that a trainer's callback does not do. `shapeflow run` does it.",
+    "unfit-plan": "The plan asks for something that `grow` or a trainer's callback does not do. `shapeflow run` does it.",
     "unfit-trainer": "A trainer has a setting with which it would not carry out the plan. The help names the setting.",
     "unsupported-version": "A package has a version that shapeflow does not work with, or lacks a name that it "
     "relies on. The help says which version to install.",

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from torch import nn
 
-from shapeflow.base.diagnostics import Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.foreign.adapters import TABLE, Adapter, Sizes
 from shapeflow.foreign.cells import cells, unfit
+from shapeflow.ir.edits import Swap
 from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Plan
 from shapeflow_torch.adopt.cells import norms_of, parameters_of, require_bare, sizes_of
 from shapeflow_torch.adopt.views import attributes, current, sizes_under
 
@@ -44,12 +46,25 @@ def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
     _check_attributes(model, adapter, ledger)
 
 
+def require_rotation(plan: Plan) -> None:
+    """Raise Refused `unfit-plan` if a plan changes how rotary positions are read, which modules do in their own way."""
+    own = {"rope.base": plan.slots.get("rope.base"), "rope.factor": 1.0}
+    readings = [edits for each in plan.stages for edits in (each.reading, *(blend.edits for blend in each.blends))]
+    if any(isinstance(edit, Swap) and own.get(edit.slot, edit.to) != edit.to for edits in readings for edit in edits):
+        message = "the plan changes the angles of rotary positions, and the module keeps its own"
+        help_ = "use `rope: keep` in `context_grow`, or `shapeflow run`"
+        raise Refused(Diagnostic("unfit-plan", message, place="plan", help=help_))
+
+
 def _help(model: nn.Module, adapter: Adapter, ledger: Ledger) -> str:
     """What to do about tensors that differ."""
     wanted = {cell.theirs for cell in cells(adapter, ledger)}
     if set(parameters_of(model)) != wanted and _blocks_of(model, adapter) == sizes_of(ledger).get("depth"):
-        where = "the table of `external`" if adapter.name == TABLE else "the adapter"
-        return f"name all parameters of the module in {where}, as `named_parameters()` does; a tied one is named once"
+        every = "as `named_parameters()` does; a tied one is named once"
+        if adapter.name == TABLE:
+            return f"name all parameters of the module in the table of `external`, {every}"
+        alike = "give the module and the plan's model the same parts, such as a head that is `tied` in both or in none"
+        return f"{alike}; an `Adapter` of your own names all parameters, {every}"
     help_ = "give the module the sizes of the plan's stage, or `become` for those after some steps"
     if viewed := {dim: ledger.sizes[name][dim] for name, rules in ledger.views.items() for dim in rules}:
         stored = ", ".join(f"`{dim}` of {size}" for dim, size in viewed.items())

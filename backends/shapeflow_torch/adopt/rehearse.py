@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import torch
@@ -40,12 +41,14 @@ def rehearse(
     """Carry out all switches of a plan on a copy of a module, and compare what it computes before and after each.
 
     `model`: in the sizes of the first stage; it does not change. `outputs`: calls a module with the same inputs each
-    time, such as `lambda net: net(tokens)`, and returns its logits. The copy is in float64, in `eval` mode, and its
-    parameters are disturbed by noise of `seed`, so that zeros of a new module hide nothing.
+    time, such as `lambda net: net(tokens)`, and returns its logits. The copy is in float64, as are tensors of floats
+    that it is called with. It is in `eval` mode, and its parameters are disturbed by noise of `seed`, so that zeros of
+    a new module hide nothing.
 
     A mistake in a table, such as one name for two dims of the same size, changes the function. Raises Refused
     `not-preserving` for a switch that should keep it and does not, and what `grow` raises."""
     net = copy.deepcopy(model).double().eval()
+    net.register_forward_pre_hook(_doubled, with_kwargs=True)
     _shake(net, seed)
     settle(net, plan, 0, adapter)
     close, found = CLOSE if adapter.eps is not None else ROUGH, []
@@ -68,6 +71,15 @@ def rehearse(
             raise Refused(Diagnostic("not-preserving", message, place="rehearse", help=help_))
         found.append(Kept(switch, transition.names, exact, changed))
     return tuple(found)
+
+
+def _doubled(net: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call, with tensors of floats in float64, such as images."""
+
+    def double(value: Any) -> Any:
+        return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    return tuple(double(each) for each in inputs), {name: double(each) for name, each in named.items()}
 
 
 @torch.no_grad()
