@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.foreign.adapters import Adapter
-from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan import Plan, Transition
 from shapeflow_torch.adopt.grow import grow
 from shapeflow_torch.adopt.look import settle
 
@@ -46,7 +46,8 @@ def rehearse(
     a new module hide nothing.
 
     A mistake in a table, such as one name for two dims of the same size, changes the function. Raises Refused
-    `not-preserving` for a switch that should keep it and does not, and what `grow` raises."""
+    `not-preserving` for a switch that should keep it and does not, or after which the module fails, and what `grow`
+    raises; TypeError if `outputs` does not return a tensor."""
     net = copy.deepcopy(model).double().eval()
     net.register_forward_pre_hook(_doubled, with_kwargs=True)
     _shake(net, seed)
@@ -57,20 +58,43 @@ def rehearse(
         assert transition is not None
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore", UserWarning)
-            before = outputs(net).clone()
+            before = _logits(outputs, net).clone()
             grow(net, None, plan, switch, adapter)
-            after = outputs(net)
+            after = _after(outputs, net, switch, transition)
         changed = float((after - before).pow(2).mean().sqrt() / before.pow(2).mean().sqrt().clamp_min(1e-300))
         exact = transition.preserves != "lossy"
         if exact and not changed <= close:
-            names = " + ".join(f"`{name}`" for name in transition.names)
-            message = f"switch {switch} ({names}) changes what the module computes by {changed:.2g} of its size"
+            message = f"{_named(switch, transition)} changes what the module computes by {changed:.2g} of its size"
             help_ = (
                 "compare the names of dims, `writes`, `role` and `norm` in the table, and `attributes`, with the module"
             )
             raise Refused(Diagnostic("not-preserving", message, place="rehearse", help=help_))
         found.append(Kept(switch, transition.names, exact, changed))
     return tuple(found)
+
+
+def _logits(outputs: Callable[[nn.Module], Tensor], net: nn.Module) -> Tensor:
+    found: object = outputs(net)
+    if not isinstance(found, Tensor):
+        raise TypeError(f"`outputs` returned a `{type(found).__name__}`: return the tensor of logits in it")
+    return found
+
+
+def _after(outputs: Callable[[nn.Module], Tensor], net: nn.Module, switch: int, transition: Transition) -> Tensor:
+    try:
+        return _logits(outputs, net)
+    except Exception as error:
+        # Before the switch, the same call did not fail.
+        message = f"{_named(switch, transition)} leaves a module that fails: {type(error).__name__}: {error}"
+        help_ = (
+            "name in `attributes` of the adapter what `forward()` reads of sizes, compute buffers there, and give the "
+            "module inputs of the size that it has"
+        )
+        raise Refused(Diagnostic("not-preserving", message, place="rehearse", help=help_)) from error
+
+
+def _named(switch: int, transition: Transition) -> str:
+    return f"switch {switch} ({' + '.join(f'`{name}`' for name in transition.names)})"
 
 
 def _doubled(net: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
