@@ -145,6 +145,16 @@ def test_optimizers_that_cannot_follow_are_refused_before_the_first_step(tmp_pat
     assert made.state.global_step == 0
 
 
+def test_an_averaged_module_in_its_wrapper() -> None:
+    net = model(num_hidden_layers=2)
+    averaged = torch.optim.swa_utils.AveragedModel(net)
+    found = refusal(lambda: grow(net, None, WIDER, 0, HF_LLAMA, average=averaged))
+    assert (found.code, "give the `module` in the `AveragedModel`" in str(found.help)) == ("unfit-model", True)
+    grow(net, None, WIDER, 0, HF_LLAMA, average=averaged.module)
+    averaged.update_parameters(net)
+    assert torch.equal(logits(averaged), logits(net))
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_head_that_is_tied_on_one_side_alone(tied: bool) -> None:
     plan = toy_text_plan(

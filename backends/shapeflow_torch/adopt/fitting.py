@@ -34,7 +34,8 @@ def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
             f"the adapter `{adapter.name}` is for {' and '.join(adapter.classes)}, not for `{type(model).__name__}`"
         )
         known = ("it has the same tensors, but may compute something else with them",)
-        help_ = "train one of these, or state in `classes` of an adapter that yours computes the same"
+        other = "train one of these, or state in `classes` of an adapter that yours computes the same"
+        help_ = _help_inside(model, {cell.theirs for cell in cells(adapter, ledger)}) or other
         raise Refused(unfit(message, help_, (*shown, *(each for each, _ in keys)) or known))
     if keys:
         raise Refused(unfit(*keys[0]))
@@ -59,6 +60,8 @@ def require_rotation(plan: Plan) -> None:
 def _help(model: nn.Module, adapter: Adapter, ledger: Ledger) -> str:
     """What to do about tensors that differ."""
     wanted = {cell.theirs for cell in cells(adapter, ledger)}
+    if (inside := _help_inside(model, wanted)) is not None:
+        return inside
     if set(parameters_of(model)) != wanted and _blocks_of(model, adapter) == sizes_of(ledger).get("depth"):
         every = "as `named_parameters()` does; a tied one is named once"
         if adapter.name == TABLE:
@@ -70,6 +73,14 @@ def _help(model: nn.Module, adapter: Adapter, ledger: Ledger) -> str:
         stored = ", ".join(f"`{dim}` of {size}" for dim, size in viewed.items())
         help_ = f"{help_}; what is read through a view has its stored size: {stored}"
     return help_
+
+
+def _help_inside(model: nn.Module, wanted: set[str]) -> str | None:
+    """What to do about a wrapper of the module, such as one of averaged weights; None if it is none."""
+    inner = getattr(model, "module", None)
+    if not isinstance(inner, nn.Module) or set(parameters_of(inner)) != wanted:
+        return None
+    return f"give the `module` in the `{type(model).__name__}`, which has these tensors"
 
 
 def _blocks_of(model: nn.Module, adapter: Adapter) -> int | None:
