@@ -22,7 +22,7 @@ from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import sealed
 from shapeflow.optimizers.adamw import Adamw
 from shapeflow.running.execute import execute
-from shapeflow.torch import HF_LLAMA, TIMM_VIT, become, grow, look, rehearse
+from shapeflow.torch import HF_LLAMA, TIMM_VIT, become, grow, look
 
 LEGS = (
     ({"patch": 4, "width": 32, "depth": 2}, 4),
@@ -295,10 +295,3 @@ def test_a_loop_that_does_not_look_is_refused() -> None:
     assert "look(" in str(found.help)
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert net.patch_embed.img_size == (16, 16)
-
-
-def test_a_rehearsal_takes_images_in_float32() -> None:
-    legs = ({"patch": 4, "width": 32}, {"patch": 2, "width": 32}, {"patch": 2, "width": 48})
-    plan = toy_image_plan([(leg, 2) for leg in legs])
-    found = rehearse(timm_net(), plan, TIMM_VIT, lambda net: net(images_of()))  # type: ignore[no-any-return]
-    assert [(one.exact, one.changed < 1e-12) for one in found] == [(False, False), (True, True)]
