@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
-from shapeflow.ir.events import CheckpointSaved, Measured, StepDone
+from shapeflow.ir.events import CheckpointSaved, Measured, RunEnded, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import sealed
 from shapeflow.running.runs import read_run
@@ -93,6 +93,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Module]:
     module = Module()
     trainer(folder, callback(folder=folder / "run"), saver).fit(module)
     return folder, module
+
+
+def test_a_run_whose_last_evaluation_fails_has_not_finished(tmp_path: Path) -> None:
+    failing = callback(folder=tmp_path / "run")
+    for step in failing.session:
+        failing.session.log(step, 1.0)
+        if step.last:
+            break
+    failing.on_exception(None, None, ValueError("the evaluation failed"))
+    assert not any(isinstance(each, RunEnded) for each in read_run(tmp_path / "run").events)
 
 
 def test_lightning_makes_the_steps_of_a_plain_loop(whole: tuple[Path, Module]) -> None:

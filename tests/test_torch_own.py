@@ -122,6 +122,18 @@ def test_a_rehearsal_finds_an_attribute_that_is_not_told(plan: Plan) -> None:
         rehearse(made()[0], plan, table_adapter(plan, eps="eps"), logits_of)
 
 
+def test_a_rehearsal_tells_of_a_module_that_fails_after_a_switch(plan: Plan) -> None:
+    model, _ = made()
+    model.register_buffer("scale", torch.ones(32))
+    with pytest.raises(Refused) as caught:
+        rehearse(model, plan, adapter_of(plan), lambda net: net.transformer["wte"](torch.arange(8)) * net.scale)  # type: ignore
+    found = caught.value.diagnostics[0]
+    assert (found.code, "RuntimeError: The size of tensor" in found.message) == ("not-preserving", True)
+    assert "buffers" in str(found.help)
+    with pytest.raises(TypeError, match="`outputs` returned a `tuple`"):
+        rehearse(model, plan, adapter_of(plan), lambda net: (logits_of(net),))  # type: ignore[arg-type, return-value]
+
+
 @pytest.mark.parametrize(
     ("attributes", "eps", "said"),
     [

@@ -358,7 +358,8 @@ _SWITCHES = {
     "unknown-dim": "An edit or a table names a dim that is not declared: a mistake in a transition or a model.",
     "unknown-role": "A model declares a parameter with a role that no transition knows: a mistake in the model.",
     "not-preserving": "On a small model, a switch changes what its transition declares to preserve, or switching back "
-    "does not restore a reading. `shapeflow check` measures this. It is a mistake in the transition or the model.",
+    "does not restore a reading. `shapeflow check` measures this. It is a mistake in the transition or the model. In "
+    "`rehearse`, it is a mistake in the table of parameters, the adapter or the module.",
     "dead-entries": "New entries of a parameter had no gradient by the second step, as when both sides of a product "
     "start at zero: they would never learn. `shapeflow check` measures this. It is a mistake in the transition.",
     "undeclared-state": "After the first update, the torch optimizer of a plugin keeps other state than its component "
@@ -507,7 +508,8 @@ _RUNS = {
     "unfit-model": "The module is not the plan's model in the sizes of the stage, or computes something else. The "
     "message names its tensors, or the key of its config. Nothing was changed.",
     "unfit-optimizer": "It is not known how the optimizer's state follows a switch. Nothing was changed.",
-    "unfit-plan": "The plan asks for something that a trainer's callback does not do. `shapeflow run` does it.",
+    "unfit-plan": "The plan asks for something that `grow` or a trainer's callback does not do. "
+    "`shapeflow run` does it.",
     "unfit-trainer": "A trainer has a setting with which it would not carry out the plan. The help names the setting.",
     "unsupported-version": "A package has a version that shapeflow does not work with, or lacks a name that it "
     "relies on. The help says which version to install.",

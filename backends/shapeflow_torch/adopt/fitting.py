@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from torch import nn
 
-from shapeflow.base.diagnostics import Refused
+from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.foreign.adapters import TABLE, Adapter, Sizes
 from shapeflow.foreign.cells import cells, unfit
+from shapeflow.ir.edits import Swap
 from shapeflow.ir.ledger import Ledger
+from shapeflow.ir.plan import Plan
 from shapeflow_torch.adopt.cells import norms_of, parameters_of, require_bare, sizes_of
 from shapeflow_torch.adopt.views import attributes, current, sizes_under
 
@@ -32,7 +34,8 @@ def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
             f"the adapter `{adapter.name}` is for {' and '.join(adapter.classes)}, not for `{type(model).__name__}`"
         )
         known = ("it has the same tensors, but may compute something else with them",)
-        help_ = "train one of these, or state in `classes` of an adapter that yours computes the same"
+        other = "train one of these, or state in `classes` of an adapter that yours computes the same"
+        help_ = _help_inside(model, {cell.theirs for cell in cells(adapter, ledger)}) or other
         raise Refused(unfit(message, help_, (*shown, *(each for each, _ in keys)) or known))
     if keys:
         raise Refused(unfit(*keys[0]))
@@ -44,17 +47,40 @@ def verify(model: nn.Module, adapter: Adapter, ledger: Ledger) -> None:
     _check_attributes(model, adapter, ledger)
 
 
+def require_rotation(plan: Plan) -> None:
+    """Raise Refused `unfit-plan` if a plan changes how rotary positions are read, which modules do in their own way."""
+    own = {"rope.base": plan.slots.get("rope.base"), "rope.factor": 1.0}
+    readings = [edits for each in plan.stages for edits in (each.reading, *(blend.edits for blend in each.blends))]
+    if any(isinstance(edit, Swap) and own.get(edit.slot, edit.to) != edit.to for edits in readings for edit in edits):
+        message = "the plan changes the angles of rotary positions, and the module keeps its own"
+        help_ = "use `rope: keep` in `context_grow`, or `shapeflow run`"
+        raise Refused(Diagnostic("unfit-plan", message, place="plan", help=help_))
+
+
 def _help(model: nn.Module, adapter: Adapter, ledger: Ledger) -> str:
     """What to do about tensors that differ."""
     wanted = {cell.theirs for cell in cells(adapter, ledger)}
+    if (inside := _help_inside(model, wanted)) is not None:
+        return inside
     if set(parameters_of(model)) != wanted and _blocks_of(model, adapter) == sizes_of(ledger).get("depth"):
-        where = "the table of `external`" if adapter.name == TABLE else "the adapter"
-        return f"name all parameters of the module in {where}, as `named_parameters()` does; a tied one is named once"
+        every = "as `named_parameters()` does; a tied one is named once"
+        if adapter.name == TABLE:
+            return f"name all parameters of the module in the table of `external`, {every}"
+        alike = "give the module and the plan's model the same parts, such as a head that is `tied` in both or in none"
+        return f"{alike}; an `Adapter` of your own names all parameters, {every}"
     help_ = "give the module the sizes of the plan's stage, or `become` for those after some steps"
     if viewed := {dim: ledger.sizes[name][dim] for name, rules in ledger.views.items() for dim in rules}:
         stored = ", ".join(f"`{dim}` of {size}" for dim, size in viewed.items())
         help_ = f"{help_}; what is read through a view has its stored size: {stored}"
     return help_
+
+
+def _help_inside(model: nn.Module, wanted: set[str]) -> str | None:
+    """What to do about a wrapper of the module, such as one of averaged weights; None if it is none."""
+    inner = getattr(model, "module", None)
+    if not isinstance(inner, nn.Module) or set(parameters_of(inner)) != wanted:
+        return None
+    return f"give the `module` in the `{type(model).__name__}`, which has these tensors"
 
 
 def _blocks_of(model: nn.Module, adapter: Adapter) -> int | None:

@@ -21,14 +21,14 @@ from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.parameters import Growth
 from shapeflow.ir.plan import Plan, Transition
 from shapeflow.ir.replay import ledger_at
-from shapeflow_torch.adopt.cells import joined, parameters_of, split
+from shapeflow_torch.adopt.cells import joined, parameters_of, sizes_of, split
+from shapeflow_torch.adopt.families import families_of, forget_state, require_alike, reset, unowned
 from shapeflow_torch.adopt.filling import put
-from shapeflow_torch.adopt.fitting import verify
+from shapeflow_torch.adopt.fitting import require_rotation, verify
 from shapeflow_torch.adopt.look import forget, require_reading, settle
 from shapeflow_torch.adopt.states import Followed, Owner, owners_of, rules_of, state_of, with_ages
 from shapeflow_torch.adopt.views import enter
 from shapeflow_torch.optimizers import State
-from shapeflow_torch.optimizers.aged import AgedAdamW
 from shapeflow_torch.surgery import Kept, operate, rehearsed
 
 Optimizers = TorchOptimizer | Sequence[TorchOptimizer] | None
@@ -63,13 +63,13 @@ def grow(
     how tensors are read, such as one of the patch size, leaves parameters and their state as they are; the module reads
     them through the views of the next stage from then on.
 
-    Raises Refused, before anything is changed: `no-such-switch`, `wrapped-module`, `unfit-model`, `unfit-optimizer`,
-    and what edits that cannot be applied raise."""
+    Raises Refused, before anything is changed: `no-such-switch`, `unfit-plan`, `wrapped-module`, `unfit-model`,
+    `unfit-optimizer`, and what edits that cannot be applied raise."""
     transition = _transition(plan, switch)
     ledger = ledger_at(plan, 0, switch)
     owned = _listed(optimizer)
-    modules = [model] if average is None else [model, average]
-    for each in modules:
+    require_rotation(plan)
+    for each in [model] if average is None else [model, average]:
         _require_stage(each, adapter, plan, switch)
         forget(each)
     require_reading(model, plan, switch)
@@ -78,23 +78,19 @@ def grow(
     if reads_only(transition):
         _reread(model, adapter, after, transition, owned, average)
         return Grown(after, ())
-    families = _families(model, adapter, ledger, owned)
+    if sizes_of(after)["depth"] != sizes_of(ledger)["depth"]:
+        require_alike(model, adapter, ledger)
+    families = families_of(model, adapter, ledger, owned)
+    apart = unowned(model, owned)
     kept = _taken(model, adapter, ledger, families, average)
     _warn_of_eps(adapter, ledger, after, transition)
-    rules: dict[str, Mapping[str, Growth]] = {}
-    for cell in cells(adapter, ledger):
-        for name, tensor in zip(cell.layout.ours, cell.ours, strict=True):
-            if tensor in kept.states:
-                known = rules_of(families[cell.layout.theirs].optimizer)
-                rules[name] = {part: known[part] for part in kept.states[tensor]}
-    ages = all(owner.aged for owner in families.values() if "step" in rules_of(owner.optimizer))
-    operate(kept, ledger, transition, plan.apart, plan.seed, switch, Followed(rules, ages))
+    operate(kept, ledger, transition, plan.apart, plan.seed, switch, _followed(adapter, ledger, families, kept))
     old = {id(weight) for weight in model.parameters()}
     renewed = put(model, adapter, ledger, kept.values)
     if average is not None:
         put(average, adapter, ledger, kept.averages)
     if owned:
-        _rebind(model, adapter, ledger, families, kept.states, renewed)
+        _rebind(model, adapter, ledger, families, kept.states, renewed, apart)
         _in_order(model, owned)
     return Grown(ledger, tuple(name for name, weight in parameters_of(model).items() if id(weight) not in old))
 
@@ -116,13 +112,10 @@ def _reread(
     """Carry out a switch that changes no tensor: parameters and their state stay what they are, in any optimizer.
 
     Raises Refused `unfit-optimizer`, before anything is changed, for an unknown optimizer whose state is reset."""
-    forgetful = list(owned) if transition.moments == "reset" else []
-    for own in forgetful:
-        rules_of(own)
+    if transition.moments == "reset":
+        reset(model, owned)
     averaged = {} if average is None else parameters_of(average)
     for name, weight in parameters_of(model).items():
-        for own in forgetful:
-            _forget(own, weight)
         if average is not None and transition.average == "restart":
             averaged[name].copy_(weight)
     for module in [model] if average is None else [model, average]:
@@ -179,29 +172,15 @@ def _require_stage(model: nn.Module, adapter: Adapter, plan: Plan, switch: int) 
         raise
 
 
-def _families(
-    model: nn.Module, adapter: Adapter, ledger: Ledger, optimizers: Sequence[TorchOptimizer]
-) -> dict[str, Owner]:
-    """Layout -> the group that updates its tensors. Raises Refused `unfit-optimizer` if no optimizer has a trained
-    tensor, or if blocks of one layout are in different groups, as with a rate for each layer: it is not known which
-    group new blocks belong to."""
-    owners = owners_of(optimizers)
-    theirs, found = parameters_of(model), dict[str, Owner]()
+def _followed(adapter: Adapter, ledger: Ledger, families: Mapping[str, Owner], kept: Kept) -> Followed:
+    """How the states that were copied follow the edits."""
+    rules: dict[str, Mapping[str, Growth]] = {}
     for cell in cells(adapter, ledger):
-        owner = owners.get(id(theirs[cell.theirs]))
-        if owner is None:
-            if optimizers and theirs[cell.theirs].requires_grad:
-                message = f"no optimizer has `{cell.theirs}` of the module, which has a gradient"
-                help_ = "make the optimizer for the parameters of this module; freeze those that are not trained"
-                raise Refused(Diagnostic("unfit-optimizer", message, place="optimizer", help=help_))
-            continue
-        rules_of(owner.optimizer)
-        first = found.setdefault(cell.layout.theirs, owner)
-        if first.group is not owner.group:
-            message = f"`{cell.theirs}` is in another group of the optimizer than the same tensor of other blocks"
-            help_ = "put the same tensors of all blocks into one group: new blocks must belong to one"
-            raise Refused(Diagnostic("unfit-optimizer", message, place="optimizer", help=help_))
-    return found
+        for name, tensor in zip(cell.layout.ours, cell.ours, strict=True):
+            if tensor in kept.states:
+                known = rules_of(families[cell.layout.theirs].optimizer)
+                rules[name] = {part: known[part] for part in kept.states[tensor]}
+    return Followed(rules, all(owner.aged for owner in families.values() if "step" in rules_of(owner.optimizer)))
 
 
 def _taken(
@@ -235,26 +214,21 @@ def _rebind(
     families: Mapping[str, Owner],
     states: Mapping[str, State],
     renewed: Mapping[str, nn.Parameter],
+    apart: frozenset[str],
 ) -> None:
-    """Give the optimizers the parameters that are new, and the state of all."""
+    """Give the optimizers the parameters that are new, and the state of all. `apart`: names that they do not have."""
     theirs = parameters_of(model)
     for cell in cells(adapter, ledger):
         owner, weight = families.get(cell.layout.theirs), theirs[cell.theirs]
-        if owner is None:
+        if owner is None or cell.theirs in apart:
             continue
         old = renewed.get(cell.theirs, weight)
         members, own = owner.group["params"], owner.optimizer
         members[:] = [each for each in members if each is not old and each is not weight] + [weight]
         for each in (old, weight):
-            _forget(own, each)
+            forget_state(own, each)
         if all(states.get(name) for name in cell.ours):
             _load(owner, weight, _whole(cell, [states[name] for name in cell.ours], weight))
-
-
-def _forget(optimizer: TorchOptimizer, weight: nn.Parameter) -> None:
-    optimizer.state.pop(weight, None)
-    if isinstance(optimizer, AgedAdamW):
-        optimizer.release(weight)
 
 
 def _whole(cell: Cell, parts: Sequence[State], weight: nn.Parameter) -> State:

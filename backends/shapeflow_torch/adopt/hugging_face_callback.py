@@ -21,6 +21,7 @@ from shapeflow_torch.adopt.trainers import (
     able_to_load,
     carry_out,
     require_model,
+    require_optimizer,
     require_same_plan,
     resize,
     rest,
@@ -46,7 +47,7 @@ class PlanCallback(TrainerCallback):
         """Whether the last update was made and is not in the log yet."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Raises Refused `unfit-trainer`, `unfit-model`, `wrapped-module`, `no-such-step`."""
+        """Raises Refused `unfit-trainer`, `unfit-model`, `unfit-optimizer`, `wrapped-module`, `no-such-step`."""
         trainer, plan = self.trainer, self.session.plan
         if state.is_hyper_param_search:
             help_ = "make a trainer for each trial, and call `shapeflow.hf.follow` with its own plan"
@@ -55,6 +56,7 @@ class PlanCallback(TrainerCallback):
             message = f"`max_steps` of the trainer is {state.max_steps}, and the plan has {plan.steps} steps"
             raise unfit_trainer(message, "do not change `trainer.args` after `shapeflow.hf.follow`")
         require_model(trainer.model, plan, state.global_step, self.adapter)
+        require_optimizer(trainer.model, _bare(trainer.optimizer), plan, state.global_step, self.adapter)
         self.session.load_state_dict({"plan": plan.digest, "done": state.global_step})
         state.stateful_callbacks[KEPT] = {"plan": plan.digest}
         self._steps, self._step, self._unlogged = iter(self.session), None, False

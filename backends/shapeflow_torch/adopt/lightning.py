@@ -24,6 +24,7 @@ from shapeflow_torch.adopt.trainers import (
     require_carried_out,
     require_model,
     require_names,
+    require_optimizer,
     require_rates,
     require_same_plan,
     require_version,
@@ -113,9 +114,11 @@ class PlanCallback(Callback):
         able_to_load(trainer.optimizers[0], self.plan, self._resumed)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Raises Refused `unfit-trainer`, `unfit-model`, `no-such-step`."""
+        """Raises Refused `unfit-trainer`, `unfit-model`, `unfit-optimizer`, `no-such-step`."""
         _require_sampler(trainer, self.plan)
-        require_model(self._own(pl_module), self.plan, trainer.global_step, self.adapter)
+        own, done = self._own(pl_module), trainer.global_step
+        require_model(own, self.plan, done, self.adapter)
+        require_optimizer(own, trainer.optimizers[0], self.plan, done, self.adapter)
         self.session.load_state_dict({"plan": self.plan.digest, "done": trainer.global_step})
         self._steps, self._step = iter(self.session), None
 
@@ -158,7 +161,7 @@ class PlanCallback(Callback):
         self.session.close()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        self.session.close()
+        self.session.__exit__(type(exception), exception, exception.__traceback__)
 
     def _own(self, pl_module: Any) -> nn.Module:
         """The module that the plan is for. Raises Refused `unfit-trainer`."""

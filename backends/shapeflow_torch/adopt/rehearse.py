@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
 from shapeflow.foreign.adapters import Adapter
-from shapeflow.ir.plan import Plan
+from shapeflow.ir.plan import Plan, Transition
 from shapeflow_torch.adopt.grow import grow
 from shapeflow_torch.adopt.look import settle
 
@@ -40,12 +41,15 @@ def rehearse(
     """Carry out all switches of a plan on a copy of a module, and compare what it computes before and after each.
 
     `model`: in the sizes of the first stage; it does not change. `outputs`: calls a module with the same inputs each
-    time, such as `lambda net: net(tokens)`, and returns its logits. The copy is in float64, in `eval` mode, and its
-    parameters are disturbed by noise of `seed`, so that zeros of a new module hide nothing.
+    time, such as `lambda net: net(tokens)`, and returns its logits. The copy is in float64, as are tensors of floats
+    that it is called with. It is in `eval` mode, and its parameters are disturbed by noise of `seed`, so that zeros of
+    a new module hide nothing.
 
     A mistake in a table, such as one name for two dims of the same size, changes the function. Raises Refused
-    `not-preserving` for a switch that should keep it and does not, and what `grow` raises."""
+    `not-preserving` for a switch that should keep it and does not, or after which the module fails, and what `grow`
+    raises; TypeError if `outputs` does not return a tensor."""
     net = copy.deepcopy(model).double().eval()
+    net.register_forward_pre_hook(_doubled, with_kwargs=True)
     _shake(net, seed)
     settle(net, plan, 0, adapter)
     close, found = CLOSE if adapter.eps is not None else ROUGH, []
@@ -54,20 +58,52 @@ def rehearse(
         assert transition is not None
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore", UserWarning)
-            before = outputs(net).clone()
+            before = _logits(outputs, net).clone()
             grow(net, None, plan, switch, adapter)
-            after = outputs(net)
+            after = _after(outputs, net, switch, transition)
         changed = float((after - before).pow(2).mean().sqrt() / before.pow(2).mean().sqrt().clamp_min(1e-300))
         exact = transition.preserves != "lossy"
         if exact and not changed <= close:
-            names = " + ".join(f"`{name}`" for name in transition.names)
-            message = f"switch {switch} ({names}) changes what the module computes by {changed:.2g} of its size"
+            message = f"{_named(switch, transition)} changes what the module computes by {changed:.2g} of its size"
             help_ = (
                 "compare the names of dims, `writes`, `role` and `norm` in the table, and `attributes`, with the module"
             )
             raise Refused(Diagnostic("not-preserving", message, place="rehearse", help=help_))
         found.append(Kept(switch, transition.names, exact, changed))
     return tuple(found)
+
+
+def _logits(outputs: Callable[[nn.Module], Tensor], net: nn.Module) -> Tensor:
+    found: object = outputs(net)
+    if not isinstance(found, Tensor):
+        raise TypeError(f"`outputs` returned a `{type(found).__name__}`: return the tensor of logits in it")
+    return found
+
+
+def _after(outputs: Callable[[nn.Module], Tensor], net: nn.Module, switch: int, transition: Transition) -> Tensor:
+    try:
+        return _logits(outputs, net)
+    except Exception as error:
+        # Before the switch, the same call did not fail.
+        message = f"{_named(switch, transition)} leaves a module that fails: {type(error).__name__}: {error}"
+        help_ = (
+            "name in `attributes` of the adapter what `forward()` reads of sizes, compute buffers there, and give the "
+            "module inputs of the size that it has"
+        )
+        raise Refused(Diagnostic("not-preserving", message, place="rehearse", help=help_)) from error
+
+
+def _named(switch: int, transition: Transition) -> str:
+    return f"switch {switch} ({' + '.join(f'`{name}`' for name in transition.names)})"
+
+
+def _doubled(net: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call, with tensors of floats in float64, such as images."""
+
+    def double(value: Any) -> Any:
+        return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    return tuple(double(each) for each in inputs), {name: double(each) for name, each in named.items()}
 
 
 @torch.no_grad()

@@ -19,10 +19,12 @@ from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.ir.replay import ledger_at
 from shapeflow.ir.steps import Step
-from shapeflow_torch.adopt.fitting import verify
+from shapeflow_torch.adopt.cells import sizes_of
+from shapeflow_torch.adopt.families import families_of, require_alike, reset
+from shapeflow_torch.adopt.fitting import require_rotation, verify
 from shapeflow_torch.adopt.grow import become, grow, reads_only
 from shapeflow_torch.adopt.look import look
-from shapeflow_torch.adopt.states import owners_of, with_ages
+from shapeflow_torch.adopt.states import owners_of, rules_of, with_ages
 
 Rates = Literal["plan", "shape"]
 
@@ -90,6 +92,7 @@ def require_carried_out(plan: Plan, adapter: Adapter | None) -> None:
     """Raise Refused, before the first step, for what a plan asks and a trainer's callback cannot do: `unfit-plan`, and
     `unfit-model` for switches that the adapter cannot carry out."""
     stages = plan.stages
+    require_rotation(plan)
     if any(stage.matrix_rate != 1 for stage in stages):
         help_ = "remove `lr: mup` from `width_expand`, or use `shapeflow run`"
         raise _unfit_plan("the plan has a learning rate of its own for matrices, and the trainer has one", help_)
@@ -130,14 +133,29 @@ def require_model(model: nn.Module, plan: Plan, done: int, adapter: Adapter | No
         verify(model, adapter, ledger)
 
 
-def carry_out(model: nn.Module, optimizer: Optimizer, plan: Plan, step: Step, adapter: Adapter | None) -> None:
-    """Carry out the switch before a step, if there is one that changes the module, and read it as the step does."""
-    if adapter is None:
+def require_optimizer(model: nn.Module, optimizer: Optimizer, plan: Plan, done: int, adapter: Adapter | None) -> None:
+    """Raise Refused `unfit-optimizer` or `unfit-model`, as a later switch would, for an optimizer or for frozen blocks
+    that cannot follow it."""
+    at = plan.stage_at(done)
+    later = [stage.transition for stage in plan.stages[at + 1 :] if stage.transition is not None]
+    if any(each.moments == "reset" for each in later):
+        rules_of(optimizer)
+    if adapter is None or not any(grows(each) for each in later):
         return
-    viewed = views(plan.stages[step.stage])
-    if step.switch is not None and (viewed or grows(step.transition)):
+    families_of(model, adapter, ledger_at(plan, done), [optimizer])
+    depths = [sizes_of(ledger_at(plan, 0, stage))["depth"] for stage in range(at, len(plan.stages))]
+    if depths[-1] != depths[0]:
+        require_alike(model, adapter, ledger_at(plan, done))
+
+
+def carry_out(model: nn.Module, optimizer: Optimizer, plan: Plan, step: Step, adapter: Adapter | None) -> None:
+    """Carry out the switch before a step, if there is one, and read the module as the step does."""
+    viewed, transition = adapter is not None and views(plan.stages[step.stage]), step.transition
+    if adapter is not None and step.switch is not None and (viewed or grows(transition)):
         grow(model, optimizer, plan, step.switch, adapter)
-    if viewed:
+    elif transition is not None and transition.moments == "reset":
+        reset(model, [optimizer])
+    if adapter is not None and viewed:
         look(model, plan, step, adapter)
 
 
