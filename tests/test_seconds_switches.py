@@ -100,8 +100,9 @@ def test_curves_wait_for_a_switch(tmp_path: Path) -> None:
         assert reached(plan).reaches(target) == pytest.approx(expected, rel=2e-2)
         (row,) = savings(plan, [target])
         assert row["best_fixed"]["saving"] == pytest.approx(1 - expected / row["best_fixed"]["seconds"], abs=1e-2)
-    flat = [at for at, value in plan_curve(plan).points if value == pytest.approx(second.enter.error, rel=1e-9)]
+    flat = [at for at, value in plan_curve(plan).points if value == second.enter.error]
     assert (min(flat), max(flat)) == (pytest.approx(begun), pytest.approx(begun + 10))
+    assert reached(plan).reaches(second.enter.error or 0.0) == pytest.approx(begun)
     halfway = 0.5 * ((second.enter.compute or 0.0) + (second.leave.compute or 0.0))
     assert along(plan, halfway) == pytest.approx(0.5 * (begun + 10 + (second.leave.seconds or 0.0)))
 

@@ -88,8 +88,9 @@ def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
     own = end - begin if stage.steps is None else stage.steps * stage.cost
     found = []
     if (switch := place(plan, stage.enter)) < begin and stage.enter.error is not None:
-        found.append((switch, stage.enter.error))
-    for piece in range(PIECES + 1):
+        found += [(switch, stage.enter.error), (begin, stage.enter.error)]
+    # The law may give the first of these errors with another last digit.
+    for piece in range(len(found) // 2, PIECES + 1):
         # Use denser points at the beginning of the run, where the curve is steep.
         part = piece / PIECES if begin > 0 else (piece / PIECES) ** 3
         value = forecast(law, stage.enter, part * own)
