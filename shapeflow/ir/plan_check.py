@@ -320,8 +320,10 @@ def _place(point: Point) -> tuple[int | None, float | None, float | None]:
 
 def _longer(stage: Stage) -> bool:
     """Whether the switch to a stage takes more seconds than the whole stage, which include them."""
-    delay, begin, end = stage.transition and stage.transition.delay, stage.enter.seconds, stage.leave.seconds
-    return delay is not None and begin is not None and end is not None and delay > (end - begin) * (1 + 1e-9) + 1e-9
+    begin, end = stage.enter.seconds, stage.leave.seconds
+    if stage.transition is None or stage.transition.delay is None or begin is None or end is None:
+        return False
+    return stage.transition.delay > (end - begin) * (1 + 1e-9) + 1e-9
 
 
 def _times(plan: Plan) -> Iterator[str]:
