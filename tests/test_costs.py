@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import attrs
@@ -169,6 +170,17 @@ def test_costs_that_are_refused(sentences: list[str], code: str, tmp_path: Path)
     with pytest.raises(Refused) as refused:
         compiled(tmp_path, timed(tmp_path, PLANNED), *sentences)
     assert [one.code for one in refused.value.diagnostics][:1] == [code]
+
+
+@pytest.mark.parametrize(
+    ("unit", "sentence"), [("dollars", "dollars(price"), ("kWh", "joules(watts"), ("kg", "carbon")]
+)
+def test_a_budget_without_its_price_names_the_missing_sentence(unit: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=re.escape(f"such as `minimise {sentence}")):
+        compiled(tmp_path, timed(tmp_path, PLANNED), f"budget 2 {unit}")
+    with pytest.raises(Refused) as refused:
+        compiled(tmp_path, timed(tmp_path, PLANNED), "minimise seconds", f"budget 2 {unit}")
+    assert "such as" not in str(refused.value)
 
 
 def test_a_plan_whose_price_was_changed_is_refused(tmp_path: Path) -> None:

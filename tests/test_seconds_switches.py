@@ -11,9 +11,10 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from report_page import page_of
 from sources import compiled, written
 from test_costs_traversal import LEAST, TWICE, in_seconds
-from test_seconds import COARSE, FINE, PLANNED, profile_of
+from test_seconds import COARSE, FINE, FLOPS, PLANNED, profile_of
 from test_traversals import PATCH, near, route
 
 from shapeflow.base.diagnostics import Refused, Report
@@ -25,6 +26,7 @@ from shapeflow.ir import plan_json
 from shapeflow.ir import profile as profiles
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.profile import TimedSwitch
+from shapeflow.preview.curves import along, plan_curve, reached, savings
 from shapeflow.running.profile import neighbours
 from shapeflow.running.spent import planned_seconds
 from shapeflow.traversals.steepest import Steepest
@@ -86,6 +88,44 @@ def test_the_seconds_of_a_plan_include_its_switches(tmp_path: Path) -> None:
     assert planned[1] - planned[0] == pytest.approx(10 + steps[FINE])
 
 
+def test_curves_wait_for_a_switch(tmp_path: Path) -> None:
+    """The error does not fall during a switch of 10 s; the first steps after it are not counted into these seconds."""
+    plan = compiled(tmp_path, timed(tmp_path, 10.0), BUDGET)
+    second = plan.stages[1]
+    begun, law = second.enter.seconds or 0.0, plan.law_of(second)
+    assert law is not None
+    for steps in (1, 1000):
+        target = law.error(law.compute(second.enter.error or 0.0) + steps * second.cost)
+        expected = begun + 10 + steps * second.cost * FLOPS
+        assert reached(plan).reaches(target) == pytest.approx(expected, rel=2e-2)
+        (row,) = savings(plan, [target])
+        assert row["best_fixed"]["saving"] == pytest.approx(1 - expected / row["best_fixed"]["seconds"], abs=1e-2)
+    flat = [at for at, value in plan_curve(plan).points if value == second.enter.error]
+    assert (min(flat), max(flat)) == (pytest.approx(begun), pytest.approx(begun + 10))
+    assert reached(plan).reaches(second.enter.error or 0.0) == pytest.approx(begun)
+    halfway = 0.5 * ((second.enter.compute or 0.0) + (second.leave.compute or 0.0))
+    assert along(plan, halfway) == pytest.approx(0.5 * (begun + 10 + (second.leave.seconds or 0.0)))
+
+
+def test_a_switch_does_not_take_longer_than_its_stage(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, timed(tmp_path, 10.0), BUDGET)
+    transition = plan.stages[1].transition
+    assert transition is not None
+    broken = attrs.evolve(plan.stages[1], transition=attrs.evolve(transition, delay=1e6))
+    text = plan_json.dumps(plan_json.sealed(attrs.evolve(plan, stages=(plan.stages[0], broken))))
+    with pytest.raises(Refused, match="takes longer than its stage"):
+        plan_json.loads(text, "plan.json")
+
+
+def test_a_report_says_what_a_switch_takes(tmp_path: Path) -> None:
+    for seconds, shown in ((10.0, True), (None, False)):
+        shape = written(tmp_path, timed(tmp_path, seconds))
+        text, _ = page_of(shape, "--set", BUDGET, to=tmp_path / "report.html")
+        assert (">time of the switch</th>" in text) == shown
+        assert ('<td class="number">10 s</td>' in text) == shown
+        assert ("and of switches with their first steps" in text) == shown
+
+
 def test_a_plan_by_flops_says_how_long_its_switches_take(tmp_path: Path) -> None:
     free, paid = (compiled(tmp_path, timed(tmp_path, seconds)) for seconds in (None, 10.0))
     assert [stage.steps for stage in paid.stages] == [stage.steps for stage in free.stages]
@@ -98,6 +138,8 @@ def test_a_comparison_says_what_switches_take(tmp_path: Path, capsys: pytest.Cap
     shown = capsys.readouterr().out
     assert "switches take 2.78 hours of the plan by FLOPs" in shown
     assert "of the plan by seconds" not in shown
+    # All shapes are equally fast.
+    assert "times as long as one of" not in shown
 
 
 def test_switches_that_take_too_long_are_not_made(tmp_path: Path) -> None:

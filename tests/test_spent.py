@@ -11,12 +11,14 @@ from sources import compiled
 from test_seconds import COARSE, FINE, PLANNED, screen, timed
 
 from shapeflow.base.shapes import Shape
-from shapeflow.ir.events import Event, Measured, RunStarted, StageEntered, StepDone
-from shapeflow.ir.plan import Plan
+from shapeflow.ir.events import Evaluation, Event, Measured, RunStarted, StageEntered, StepDone
+from shapeflow.ir.plan import Plan, Stage, Transition
 from shapeflow.preview.run import run_view
 from shapeflow.preview.spent import spent_lines
+from shapeflow.running.execute import execute
 from shapeflow.running.runs import Run
 from shapeflow.running.spent import LEAST, WARM, planned_seconds, spent
+from shapeflow_simulator import Simulator
 
 
 def plan_of(folder: Path, *sentences: str) -> Plan:
@@ -56,6 +58,31 @@ def test_the_planned_seconds_are_those_of_the_stages(tmp_path: Path) -> None:
     assert first.leave.seconds is not None
     assert planned_seconds(plan, first.last_step + 5) == pytest.approx(first.leave.seconds + 5 * pace)
     assert last.last_step == plan.steps
+
+
+def test_the_time_of_a_run_includes_its_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the seconds that a profile predicts do. A step takes 1 s here, a switch 7 s, and an evaluation 100 s."""
+    now = [0.0]
+    monkeypatch.setattr("shapeflow.running.execute.time.perf_counter", lambda: now[0])
+
+    class Slow(Simulator):
+        def apply(self, transition: Transition, stage: Stage) -> None:
+            super().apply(transition, stage)
+            now[0] += 7
+
+        def step(self, stage: Stage, step: int, compute: float) -> float:
+            now[0] += 1
+            return super().step(stage, step, compute)
+
+        def measure(self, stage: Stage) -> Evaluation:
+            now[0] += 100
+            return super().measure(stage)
+
+    plan = plan_of(tmp_path, "evaluate every 25%")
+    run = Run(tmp_path, plan, tuple(execute(plan, Slow(plan))))
+    assert len(plan.stages) == 2
+    assert run.trained == plan.steps + 7
+    assert run.evaluated == 100 * len(run.measured)
 
 
 @pytest.mark.parametrize("factor", [0.8, 0.95, 1.05, 1.3])

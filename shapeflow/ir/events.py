@@ -106,8 +106,9 @@ class Evaluation:
 class Measured:
     """An evaluation of the averaged weights on held-out data. `values`: metric (`loss@own`, `loss@longest`,
     `classification_error`, ...) -> value. `predicted`: the value of the plan's metric that its laws predict.
-    `seconds`: wall time of all steps since this process began, without evaluation. `errors`: metric -> standard error
-    of the value (see `Evaluation`). `evaluating`: wall time of all evaluations since this process began."""
+    `seconds`: wall time of all steps and switches since this process began, without evaluation. `errors`: metric ->
+    standard error of the value (see `Evaluation`). `evaluating`: wall time of all evaluations since this process
+    began."""
 
     step: int
     stage: int

@@ -318,6 +318,14 @@ def _place(point: Point) -> tuple[int | None, float | None, float | None]:
     return point.step, point.compute, point.seconds
 
 
+def _longer(stage: Stage) -> bool:
+    """Whether the switch to a stage takes more seconds than the whole stage, which include them."""
+    begin, end = stage.enter.seconds, stage.leave.seconds
+    if stage.transition is None or stage.transition.delay is None or begin is None or end is None:
+        return False
+    return stage.transition.delay > (end - begin) * (1 + 1e-9) + 1e-9
+
+
 def _times(plan: Plan) -> Iterator[str]:
     """Predicted seconds that are not times."""
     points = [point.seconds for stage in plan.stages for point in (stage.enter, stage.leave)]
@@ -326,6 +334,8 @@ def _times(plan: Plan) -> Iterator[str]:
     delays = [stage.transition.delay for stage in plan.stages if stage.transition is not None]
     if any(delay is not None and not 0 <= delay < math.inf for delay in delays):
         yield "a switch takes a time that is not a number of seconds"
+    elif any(_longer(stage) for stage in plan.stages):
+        yield "a switch takes longer than its stage"
     of_steps = [value for one in plan.candidates for value in (one.step_compute, one.step_seconds)]
     if any(value is not None and not 0 < value < math.inf for value in of_steps):
         yield "a step of a candidate takes no FLOPs or no time"

@@ -53,6 +53,12 @@ def place(plan: Plan, point: Point) -> float:
     return (point.seconds if plan.in_seconds else point.compute) or 0.0
 
 
+def begun(plan: Plan, stage: Stage) -> float:
+    """Where the steps of a stage begin, in the unit of the curves: after the seconds of the switch to it."""
+    delay = stage.transition.delay if plan.in_seconds and stage.transition is not None else None
+    return place(plan, stage.enter) + (delay or 0.0)
+
+
 def plan_curve(plan: Plan) -> Curve:
     """The curve of a plan. At a switch with a credit below 1 the error steps up."""
     points = [point for stage in plan.stages for point in _stage_points(plan, stage)]
@@ -78,10 +84,13 @@ def reached(plan: Plan) -> Curve:
 
 def _stage_points(plan: Plan, stage: Stage) -> list[tuple[float, float]]:
     law = plan.law_of(stage)
-    begin, end = place(plan, stage.enter), place(plan, stage.leave)
+    begin, end = begun(plan, stage), place(plan, stage.leave)
     own = end - begin if stage.steps is None else stage.steps * stage.cost
     found = []
-    for piece in range(PIECES + 1):
+    if (switch := place(plan, stage.enter)) < begin and stage.enter.error is not None:
+        found += [(switch, stage.enter.error), (begin, stage.enter.error)]
+    # The law may give the first of these errors with another last digit.
+    for piece in range(len(found) // 2, PIECES + 1):
         # Use denser points at the beginning of the run, where the curve is steep.
         part = piece / PIECES if begin > 0 else (piece / PIECES) ** 3
         value = forecast(law, stage.enter, part * own)
@@ -140,7 +149,7 @@ def along(plan: Plan, compute: float) -> float:
     stage = next((one for one in plan.stages if compute <= (one.leave.compute or 0.0)), plan.stages[-1])
     begin, end = stage.enter.compute or 0.0, stage.leave.compute or 0.0
     part = (compute - begin) / max(end - begin, 1e-300)
-    return place(plan, stage.enter) + part * (place(plan, stage.leave) - place(plan, stage.enter))
+    return begun(plan, stage) + part * (place(plan, stage.leave) - begun(plan, stage))
 
 
 def savings(plan: Plan, at: Sequence[float] | None = None) -> list[dict[str, Any]]:

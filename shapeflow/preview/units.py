@@ -11,6 +11,9 @@ from rich.text import Text
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.numbers import duration, flops, share
 
+EVEN = 1.005
+"""Ratio of times per FLOP below which shapes are as fast as each other."""
+
 
 def units_view(plan: Plan, other: Plan) -> RenderableType:
     """Both plans with their stages, seconds and FLOPs, then why they differ."""
@@ -43,6 +46,8 @@ def _why(by_seconds: Plan, by_flops: Plan) -> Iterator[str]:
     if len(paces) > 1:
         slow, fast = max(paces, key=lambda shape: paces[shape]), min(paces, key=lambda shape: paces[shape])
         ratio = paces[slow] / paces[fast]
+        if ratio < EVEN:
+            return
         names = [shape.written(by_seconds.units) for shape in (slow, fast)]
         yield f"a FLOP of {names[0]} takes {ratio:.3g} times as long as one of {names[1]}"
 

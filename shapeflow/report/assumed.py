@@ -9,9 +9,10 @@ from pathlib import Path
 from shapeflow.base.safe import safe_json
 from shapeflow.ir.law import Provenance
 from shapeflow.ir.plan import Plan, Spec
-from shapeflow.preview.numbers import flops, share
+from shapeflow.preview.numbers import duration, flops, share
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import table
+from shapeflow.report.stages import delayed
 
 FILES = 400
 """Files of laws that are listed."""
@@ -28,24 +29,30 @@ def _identity(plan: Plan) -> Iterator[list[str]]:
     yield [".shape file", plan.source]
     yield ["metric", plan.metric]
     yield ["compute", f"counted by `{plan.convention}`"]
+    if timed := [one.seconds_are for one in plan.candidates if one.step_seconds is not None]:
+        counts = {origin: timed.count(origin) for origin in dict.fromkeys(timed)}
+        parts = [origin if count == len(timed) else f"{origin} for {count}" for origin, count in counts.items()]
+        yield ["seconds of a step", f"{', '.join(parts)} of {len(timed)} candidates" if parts[1:] else parts[0]]
     yield ["seed", str(plan.seed)]
     if plan.answer is not None:
         yield ["laws", "stated: taken as exact" if plan.answer.stated else "with their uncertainty"]
 
 
 def _switches(plan: Plan) -> Markup:
-    rows = []
+    rows, known = [], delayed(plan)
     for number, stage in enumerate(plan.stages[:FILES], 1):
         if stage.transition is not None:
             one = stage.transition
             basis = "measured" if one.credits else "assumed"
-            rows.append(
-                [f"to stage {number}", " + ".join(one.names), share(one.credit), basis, one.preserves, one.moments]
-            )
+            row = [f"to stage {number}", " + ".join(one.names), share(one.credit), basis, one.preserves, one.moments]
+            takes = "-" if one.delay is None else duration(one.delay, 3)
+            rows.append([*row, *[takes] * known])
     if not rows:
         return NOTHING
     headings = ["switch", "transition", "progress that survives", "basis", "preserves", "optimizer state"]
-    return join(node("h3", "Switches"), table("Switches", headings, rows, [False, False, True, False, False, False]))
+    headings += ["takes"] * known
+    right = [False, False, True, False, False, False, *[True] * known]
+    return join(node("h3", "Switches"), table("Switches", headings, rows, right))
 
 
 def _sources(plan: Plan) -> Markup:

@@ -86,8 +86,9 @@ def resources_section(plan: Plan) -> Markup:
     if not known and not timed:
         return NOTHING
     headings = ["stage", "shape", *(f"memory, {name}" for name in known)]
-    headings += ["time of a step", "time of the stage"] if timed else []
-    headings += ["cost of the stage"] if timed and charged(plan, 1.0) else []
+    if timed:
+        headings += ["time of a step", *["time of the switch"] * delayed(plan), "time of the stage"]
+        headings += ["cost of the stage"] * (charged(plan, 1.0) is not None)
     rows = []
     for index, stage in enumerate(plan.stages):
         if FIRST <= index < len(plan.stages) - LAST:
@@ -99,17 +100,40 @@ def resources_section(plan: Plan) -> Markup:
         ]
         rows.append([*cells, *(_times(plan, stage) if timed else ())])
     right = [False, False] + [True] * (len(headings) - 2)
-    words = ["Memory: the estimated peak of one process on a CPU or a GPU."] * bool(known) + [
-        "Time is predicted by the profile, for steps of training alone."
-    ] * timed
+    words = ["Memory: the estimated peak of one process on a CPU or a GPU."] * bool(known)
+    words += [_basis(plan)] if timed else []
     name = "Memory and time by stage" if known and timed else "Memory by stage" if known else "Time by stage"
     return join(node("h2", name), table(name, headings, rows, right), node("p", " ".join(words), class_="soft"))
 
 
+def delayed(plan: Plan) -> bool:
+    """Whether the seconds of a switch of the plan are known."""
+    return any(stage.transition is not None and stage.transition.delay for stage in plan.stages)
+
+
+ORIGINS = {"stated": "stated in a table", "interpolated": "interpolated"}
+"""Where seconds of a step come from that were not measured, in words."""
+
+
+def _basis(plan: Plan) -> str:
+    """What the times are of, and where those of steps come from."""
+    origins = {one.seconds_are for one in plan.candidates}
+    source = "stated in a table, not measured" if "stated" in origins else "predicted by the profile"
+    what = "steps of training, and of switches with their first steps" if delayed(plan) else "steps of training alone"
+    return f"Time is {source}, for {what}."
+
+
 def _times(plan: Plan, stage: Stage) -> Iterator[str]:
-    seconds = next((one.step_seconds for one in plan.candidates if one.shape == stage.shape), None)
-    yield "-" if seconds is None else duration(seconds, 3)
+    one = next((one for one in plan.candidates if one.shape == stage.shape), None)
+    if one is None or one.step_seconds is None:
+        yield "-"
+    else:
+        origin = f", {ORIGINS[one.seconds_are]}" if one.seconds_are in ORIGINS else ""
+        yield f"{duration(one.step_seconds, 3)}{origin}"
+    if delayed(plan):
+        delay = None if stage.transition is None else stage.transition.delay
+        yield "-" if delay is None else duration(delay, 3)
     begin, end = stage.enter.seconds, stage.leave.seconds
     yield "-" if begin is None or end is None else duration(end - begin, 3)
-    if begin is not None and end is not None and (cost := charged(plan, end - begin)):
-        yield cost
+    if charged(plan, 1.0) is not None:
+        yield "-" if begin is None or end is None else charged(plan, end - begin) or "-"

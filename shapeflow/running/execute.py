@@ -93,7 +93,9 @@ def execute(
             if stage.transition is not None:
                 begun = time.perf_counter()
                 machine.apply(stage.transition, stage)
-                yield TransitionApplied(index, stage.arrives_by, first, compute, time.perf_counter() - begun)
+                seconds = time.perf_counter() - begun
+                trained += seconds
+                yield TransitionApplied(index, stage.arrives_by, first, compute, seconds)
             yield StageEntered(index, stage.shape, first, compute)
         for step in range(max(first, done), last):
             blend = stage.blend_at(plan.seed, index, step - first)

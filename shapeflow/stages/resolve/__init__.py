@@ -17,7 +17,7 @@ from shapeflow.ir.weights import Weights
 from shapeflow.language import syntax
 from shapeflow.stages.resolve.axes import Space, axis_use, space
 from shapeflow.stages.resolve.components import Built, build
-from shapeflow.stages.resolve.costs import budget_units, check_cost
+from shapeflow.stages.resolve.costs import budget_notes, budget_units, check_cost
 from shapeflow.stages.resolve.retention import retention
 from shapeflow.stages.resolve.sentences import Opener, Sentences, collect, names
 from shapeflow.stages.resolve.teachers import first_weights
@@ -222,8 +222,10 @@ class _Resolving:
         if sentence is None:
             return None
         value = sentence.value if isinstance(sentence, syntax.Budget | syntax.Cooldown) else sentence.every
+        unpriced = kind is syntax.Budget and self.sentences.get(syntax.Minimise) is None
+        notes = budget_notes(value) if unpriced else ()
         try:
-            found = amount(value, accepted, self.names, self.report, countable(self.lengths))
+            found = amount(value, accepted, self.names, self.report, [*countable(self.lengths), *notes])
         except Unsettled:
             return None
         if found.value < 0 or (found.value == 0 and kind is not syntax.Cooldown):

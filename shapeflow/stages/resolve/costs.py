@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from shapeflow.base.diagnostics import Label, Report, Span
 from shapeflow.base.settings import name_of
-from shapeflow.base.units import BASE, Amount, Dimension
+from shapeflow.base.units import BASE, UNITS, Amount, Dimension
 from shapeflow.ir.components import Cost
+from shapeflow.language import syntax
 
 _IN_TIME: Mapping[Dimension, tuple[Dimension, ...]] = {
     cost: (cost, "seconds") for cost in ("seconds", "energy", "carbon", "money")
 }
 """Unit of a cost that follows from time -> the units that a budget may then have."""
+
+_SENTENCES: Mapping[Dimension, str] = {
+    "energy": "minimise joules(watts: 280)",
+    "carbon": "minimise carbon(watts: 280)",
+    "money": "minimise dollars(price: 2.50)",
+}
+"""Unit of a budget -> a sentence that it needs."""
+
+
+def budget_notes(value: syntax.Value) -> Iterator[str]:
+    """A note for a budget whose unit is refused, if its file does not say what the plan minimises."""
+    unit = UNITS.get(value.unit) if isinstance(value, syntax.Quantity) else None
+    if unit is not None and (sentence := _SENTENCES.get(unit.dimension)):
+        yield f"a budget in `{BASE[unit.dimension]}` needs a sentence such as `{sentence}`"
 
 
 def budget_units(cost: Cost | None, lengths: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
