@@ -15,7 +15,7 @@ from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.cli import answer
 from shapeflow.compiler import compile_file
-from shapeflow.ir.credits import Pair
+from shapeflow.ir.credits import Pair, Trial
 from shapeflow.ir.events import Event, Measured, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.random_features import projection, random_matrix
@@ -323,7 +323,8 @@ def test_the_law_of_an_average_is_no_reference_by_default(
 
 
 def pair(before: int, after: int, eta: float) -> Pair:
-    return Pair("width", before, after, Shape.of({}), "law", eta, None, None, None, None, 0.0, ())
+    trial = Trial(0, eta, eta, eta, 1, 1.0, 0.5, 0.6, 0.3, 0.4, 1.0, None, None)
+    return Pair("width", before, after, Shape.of({}), "law", eta, None, None, None, None, 0.0, (trial,))
 
 
 def test_a_jump_goes_by_the_lowest_switch_that_it_passes_over(tmp_path: Path) -> None:
