@@ -33,7 +33,7 @@ async def measure(folder: Path, changes: int) -> dict[str, list[float]]:
     uri, client = (folder / "a.shape").as_uri(), LanguageClient("benchmark", "0")
     published: asyncio.Queue[Any] = asyncio.Queue()
 
-    @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+    @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)  # type: ignore[untyped-decorator]
     def keep(params: types.PublishDiagnosticsParams) -> None:
         published.put_nowait(params)
 
@@ -69,7 +69,7 @@ async def measure(folder: Path, changes: int) -> dict[str, list[float]]:
         await timed("definition", client.text_document_definition_async(types.DefinitionParams(document, at)))
     await client.shutdown_async(None)
     client.exit(None)
-    await client.stop()
+    await client.stop()  # type: ignore[no-untyped-call]
     return found
 
 
