@@ -89,8 +89,8 @@ def main(folder: Path) -> None:
     heads = {"transformer.h.{depth}.attn": {"heads": lambda sizes: sizes["heads"] // sizes["head"]}}
     adapter = table_adapter(plan, attributes=heads, eps="eps")
     model = GPT()
-    for kept in rehearse(model, plan, adapter, lambda net: net(torch.arange(64)[None])):
-        print(f"rehearsed {' + '.join(kept.names)}: the logits change by {kept.changed:.0e} of their size")
+    for effect in rehearse(model, plan, adapter, lambda net: net(torch.arange(64)[None])):
+        print(f"rehearsed {' + '.join(effect.names)}: the logits change by {effect.changed:.0e} of their size")
     optimizer = torch.optim.AdamW(model.parameters())
     windows = Windows(TOKENS)
     batches = DataLoader(windows, batch_sampler=PlanSampler(plan, len(windows)))

@@ -114,9 +114,9 @@ def _reread(
     Raises Refused `unfit-optimizer`, before anything is changed, for an unknown optimizer whose state is reset."""
     if transition.moments == "reset":
         reset(model, owned)
-    averaged = {} if average is None else parameters_of(average)
-    for name, weight in parameters_of(model).items():
-        if average is not None and transition.average == "restart":
+    if average is not None and transition.average == "restart":
+        averaged = parameters_of(average)
+        for name, weight in parameters_of(model).items():
             averaged[name].copy_(weight)
     for module in [model] if average is None else [model, average]:
         enter(module, adapter, after)

@@ -25,7 +25,7 @@ CLOSE, ROUGH = 1e-5, 2e-2
 
 
 @attrs.frozen
-class Kept:
+class Effect:
     """What a switch does to what the module computes. `changed`: relative change, root mean square; `exact`: whether
     the plan's transitions keep it."""
 
@@ -37,7 +37,7 @@ class Kept:
 
 def rehearse(
     model: nn.Module, plan: Plan, adapter: Adapter, outputs: Callable[[nn.Module], Tensor], seed: int = 0
-) -> tuple[Kept, ...]:
+) -> tuple[Effect, ...]:
     """Carry out all switches of a plan on a copy of a module, and compare what it computes before and after each.
 
     `model`: in the sizes of the first stage; it does not change. `outputs`: calls a module with the same inputs each
@@ -69,7 +69,7 @@ def rehearse(
                 "compare the names of dims, `writes`, `role` and `norm` in the table, and `attributes`, with the module"
             )
             raise Refused(Diagnostic("not-preserving", message, place="rehearse", help=help_))
-        found.append(Kept(switch, transition.names, exact, changed))
+        found.append(Effect(switch, transition.names, exact, changed))
     return tuple(found)
 
 
