@@ -126,3 +126,24 @@ def test_two_known_candidates_are_refused(tmp_path: Path) -> None:
     (found,) = refused.value.diagnostics
     assert found.code == "incomplete-profile"
     assert "interpolated if 3 candidates or more" in found.notes[1]
+
+
+def test_one_point_may_outweigh_all_others() -> None:
+    """Errors of predictions by the other points are finite and right, whatever the sizes of the points."""
+    found = roofline([(1e9, 1e-9), (2e9, 2e9), (3e9, 3e9), (4e9, 4e9)])
+    assert found is not None
+    # The line through the other three predicts 1 s for 1e9 FLOPs.
+    assert found.off == pytest.approx(1e18)
+    tiny = roofline([(1.0, 1.0), (1.0, 1.0), (1e200, 5.0)])
+    assert tiny is not None
+    assert tiny.off == pytest.approx(0.8)
+    assert tiny.seconds(1.0) == pytest.approx(1)
+
+
+def test_the_line_of_many_shapes_takes_linear_time() -> None:
+    """With quadratic time, these would be 10^10 sums."""
+    line = [(float(number), 0.5 + 2.0 * number) for number in range(1, 100_001)]
+    found = roofline(line)
+    assert found is not None
+    assert (found.overhead, found.per_flop) == pytest.approx((0.5, 2.0))
+    assert found.off == pytest.approx(0, abs=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import attrs
@@ -28,31 +29,47 @@ class Roofline:
 
 def roofline(points: Sequence[Point]) -> Roofline | None:
     """The line with the least sum of squared relative errors, neither of whose terms is negative. None for fewer than
-    `ENOUGH` points."""
+    `ENOUGH` points. Takes linear time in the points."""
     if len(points) < ENOUGH:
         return None
+    scale = max(compute for compute, _ in points)
+    terms = [_sums(compute / scale, seconds) for compute, seconds in points]
+    # The sums over all other points, without a difference of sums: a point may outweigh all others by far.
+    before = list(itertools.accumulate(terms, _added, initial=_NONE))
+    after = list(itertools.accumulate(reversed(terms), _added, initial=_NONE))[::-1]
     off = 0.0
     for number, (compute, seconds) in enumerate(points):
-        overhead, per_flop = _line([*points[:number], *points[number + 1 :]])
-        off = max(off, abs((overhead + per_flop * compute) / seconds - 1))
-    return Roofline(*_line(points), off)
+        overhead, slope = _line(_added(before[number], after[number + 1]))
+        off = max(off, abs((overhead + slope * compute / scale) / seconds - 1))
+    overhead, slope = _line(before[-1])
+    return Roofline(overhead, slope / scale, off)
 
 
-def _line(points: Sequence[Point]) -> tuple[float, float]:
-    """Overhead and seconds per FLOP. With both terms divided by the measured seconds, each point should be 1."""
-    scale = max(compute for compute, _ in points)
-    pairs = [(1 / seconds, compute / scale / seconds) for compute, seconds in points]
-    (aa, ab, bb), (a, b) = _sums(pairs), (sum(x for x, _ in pairs), sum(y for _, y in pairs))
+_Sums = tuple[float, float, float, float, float]
+_NONE: _Sums = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def _sums(compute: float, seconds: float) -> _Sums:
+    """What a point adds to the normal equations. With both terms divided by the measured seconds, each point should be
+    1."""
+    x, y = 1 / seconds, compute / seconds
+    return x * x, x * y, y * y, x, y
+
+
+def _added(one: _Sums, other: _Sums) -> _Sums:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3], one[4] + other[4]
+
+
+def _line(sums: _Sums) -> tuple[float, float]:
+    """Overhead, and seconds per unit of compute."""
+    aa, ab, bb, a, b = sums
     determinant = aa * bb - ab * ab
     # Points with the same FLOPs do not separate the overhead from the time of a FLOP.
     if determinant > 1e-12 * aa * bb:
         overhead, slope = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
         if overhead >= 0 and slope >= 0:
-            return overhead, slope / scale
+            return overhead, slope
         if slope < 0:
             return a / aa, 0.0
-    return 0.0, b / bb / scale
-
-
-def _sums(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
-    return sum(x * x for x, _ in pairs), sum(x * y for x, y in pairs), sum(y * y for _, y in pairs)
+    # FLOPs of these points may be nothing to those of the largest.
+    return (0.0, b / bb) if bb else (a / aa, 0.0)
