@@ -385,6 +385,8 @@ _FILES = {
     "wrong-seconds": "A table that a `profile` sentence names (`.csv`, `.tsv`, or `.json` with a list of objects) has "
     "a row for each candidate, a column for each axis, and `seconds per step`. A column `devices` may say how many "
     "devices share a step.",
+    "other-rows": "The profile, or the table of seconds, lacks candidates of the file and has other shapes, so a value "
+    "may be mistyped. The seconds of those candidates are interpolated.",
     "incomplete-profile": "The profile, or the table of seconds, lacks candidates of the file, and has too few "
     "others to interpolate their seconds. Measure it again with `shapeflow profile`, or add them to the table.",
     "broken-laws": "The file does not contain laws, or was truncated or changed after it was written. Fit them again "

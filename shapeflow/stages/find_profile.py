@@ -3,12 +3,14 @@ names."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
 
 from shapeflow.base.diagnostics import Report, Span
 from shapeflow.base.settings import name_of
+from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.ir.profile import Profile, load
 from shapeflow.ir.program import Program
@@ -39,8 +41,11 @@ def find_profile(program: Program, report: Report) -> Program:
     if found is None:
         return program
     assert program.trained is not None
+    others = [shape for shape in found.steps if shape not in program.candidates]
     if not program.profile_for_all:
         found = found.completed({shape: program.trained.cost(shape) for shape in program.candidates})
+    if others and found.interpolated:
+        _mismatched(program, found, others, at, report)
     if not _complete(program, found, at, report):
         return program
     return attrs.evolve(
@@ -104,6 +109,21 @@ def _complete(program: Program, timing: Timing, at: Span, report: Report) -> boo
         notes = [f"missing: {written}", why]
         report.error("incomplete-profile", message, at, "lacks candidates", notes=notes, help=help_)
     return not missing
+
+
+def _mismatched(program: Program, timing: Timing, others: Sequence[Shape], at: Span, report: Report) -> None:
+    """Warn that candidates lack seconds, and other shapes have them: a value may be mistyped."""
+    missing = [shape for shape in program.candidates if shape in timing.interpolated]
+    names = [", ".join(shape.written(program.units) for shape in shapes[:5]) for shapes in (missing, others)]
+    report.warning(
+        "other-rows",
+        f"seconds are missing for {len(missing)} of {len(program.candidates)} candidates, and known for {len(others)} "
+        f"other shape{'s' * (len(others) > 1)}",
+        at,
+        "the seconds of these candidates are interpolated",
+        notes=(f"no seconds: {names[0]}", f"not used: {names[1]}"),
+        help="correct the shapes of the table; add `for all` to refuse candidates that lack seconds",
+    )
 
 
 def _first(program: Program, command: str) -> str:
