@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -31,10 +29,8 @@ from shapeflow.preview.answer import headline
 from shapeflow.preview.curves import curves, curves_view
 from shapeflow.preview.plan import plan_view
 from shapeflow.preview.profile import profile_view
-from shapeflow.running.profile import profiled
 from shapeflow.running.rivals import OfFile, OfPlan, Result
 from shapeflow.running.rivals.ways import ROOM, budget_in
-from shapeflow_torch import pace
 
 HERE = Machine("a processor", "cpu", 1, 1, False, "2.9.0")
 COARSE, FINE = Shape.of(patch=4), Shape.of(patch=2)
@@ -276,85 +272,3 @@ def test_a_profile_says_whether_seconds_and_flops_differ(factor: float, tmp_path
     program = resolved(tmp_path, PLANNED)
     shown = screen(profile_view(program, profile_of(program, {COARSE: factor})))
     assert shown.startswith("a FLOP takes about the same time" if factor == 1 else "a FLOP takes 3 times as long")
-
-
-TINY = """
-model     vit(depth: 1, width: 16, head_width: 8)
-data      digits(batch: 16)
-objective cross_entropy
-axis patch in [4, 2] px via flexi_resize(base: 4 px, preview: 0%)
-law for (patch: 4 px) is power(a: 2e5, b: 0.6, c: 0.3, d: 0)
-law for (patch: 2 px) is power(a: 1e6, b: 0.6, c: 0.05, d: 0)
-traversal steepest
-start at error 2.3
-budget    10 minutes
-evaluate  every 30 s
-cooldown  1 minute
-"""
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "ROUNDS", 2)
-    monkeypatch.setattr(pace, "BLOCK", 1e-6)
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_measured_profile_makes_a_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "tiny.shape"
-    file.write_text(TINY)
-    assert answer(["compile", str(file)]) == 1
-    command = re.search(r"run `shapeflow (profile [^`]*)`, then add `([^`]*)`", capsys.readouterr().err)
-    assert command is not None
-    assert answer(command[1].split()) == 0
-    shown = capsys.readouterr().out
-    assert command[2] in shown
-    found = profiles.load(tmp_path / "tiny.profile.json")
-    assert [one.shape for one in found.candidates] == [COARSE, FINE]
-    assert (found.machine.kind, found.machine.processes) == ("cpu", 1)
-    assert {one.pace.steps for one in found.candidates} == {8}
-    assert [(one.before, one.after) for one in found.switches] == [(COARSE, FINE), (FINE, COARSE)]
-    assert all(0 <= one.seconds < 60 for one in found.switches)
-    assert found.checkpoint is not None
-    assert 0 < found.checkpoint < 60
-    assert "2 switches take" in shown
-    assert "a checkpoint takes" in shown
-    file.write_text(TINY + command[2])
-    assert answer(["simulate", str(file)]) == 0
-    assert answer(["profile", str(file), "-o", str(tmp_path / "again.json"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]))
-    assert told["file"] == str(tmp_path / "again.json")
-
-
-@pytest.mark.usefixtures("quick")
-def test_models_that_do_not_fit_in_memory_together_are_timed_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "tiny.shape"
-    file.write_text(TINY)
-    program = unprofiled(file, [], Report())
-    assert program is not None
-    alone: Callable[..., list[Pace]] = pace._in_turns
-
-    def full(clocks: list[Any], passes: int) -> list[Pace]:
-        if len(clocks) > 1:
-            raise torch.OutOfMemoryError
-        return alone(clocks, passes)
-
-    monkeypatch.setattr(pace, "_in_turns", full)
-    assert [one.shape for one in profiled(program, tmp_path).candidates] == [COARSE, FINE]
-
-
-def test_a_profile_that_no_file_can_name_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "tiny.shape"
-    file.write_text(TINY)
-    assert answer(["profile", str(file), "-o", str(tmp_path / 'a"b.json')]) == 2
-    assert "contains a double quote" in " ".join(capsys.readouterr().err.split())
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny.shape"]
-
-
-def test_laws_alone_have_no_steps_to_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "laws.shape"
-    file.write_text("axis width in [1, 2] via width_expand\ntraversal evenly\nbudget 1 PFLOPs\n")
-    assert answer(["profile", str(file)]) == 1
-    assert "error[no-model]" in capsys.readouterr().err

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shapeflow.base.shapes import Shape
-    from shapeflow.ir.profile import Machine, Pace
+    from shapeflow.ir.profile import Times
     from shapeflow.running.follow import Outcome
     from shapeflow.running.options import Options
     from shapeflow.running.verdicts import Checked
@@ -87,23 +87,18 @@ class TorchBackend:
 
         return pace(plan, **choices)
 
-    def profile(self, plans: Sequence[Plan], **choices: Any) -> tuple[tuple[Pace, ...], Machine]:
-        """Time steps and evaluations of plans that have one stage each; see `shapeflow_torch.pace.profile`."""
-        from shapeflow_torch.pace import profile
+    def profile(self, fixed: Sequence[Plan], switching: Sequence[Plan], root: Path, **choices: Any) -> Times | None:
+        """Time steps and evaluations of plans that have one stage each, the switches of plans that have two, and a
+        checkpoint; see `shapeflow_torch.profiling.profile`.
 
-        return profile(plans, **choices)
+        `threads`, `micro_batch`, `recompute`, `peak_flops`: see `shapeflow_torch.profiling.Asked` and
+        `shapeflow_torch.losses.Saving`; `device`, `processes`, `gpus`: as for a run."""
+        from shapeflow_torch.losses import Saving
+        from shapeflow_torch.profiling import Asked, profile
 
-    def switches(self, plans: Sequence[Plan], **choices: Any) -> tuple[float, ...]:
-        """Time the switch of each of some plans that have two stages; see `shapeflow_torch.pace.switches`."""
-        from shapeflow_torch.pace import switches
-
-        return switches(plans, **choices)
-
-    def saving(self, plan: Plan, **choices: Any) -> float:
-        """Time a checkpoint of a plan; see `shapeflow_torch.pace.saving`."""
-        from shapeflow_torch.pace import saving
-
-        return saving(plan, **choices)
+        how = {name: choices.pop(name, None) for name in ("threads", "peak_flops")}
+        saving = Saving(choices.pop("micro_batch", None), choices.pop("recompute", False))
+        return profile(Asked(tuple(fixed), tuple(switching), root, saving=saving, **how), **choices)
 
     def gpus(self) -> tuple[str, ...]:
         """Return the names of the CUDA devices visible on this machine."""

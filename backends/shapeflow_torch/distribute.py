@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 import re
+import secrets
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -70,6 +72,15 @@ def joined(device: str, place_: launchers.Place) -> Iterator[Team]:
         raise
 
 
+def require_one_launcher(own: launchers.Place, processes: int | None, gpus: int | None) -> None:
+    """Raise Refused `contradicting-devices` if the processes of a launcher would launch more, and train twice."""
+    given = f"--gpus {gpus}" if gpus is not None else f"--processes {processes}" if processes is not None else None
+    if given is not None:
+        message = f"{own.by} started {own.world} processes, and `{given}` would start more in each"
+        help_ = f"leave out `{given}`: the processes of the launcher share every step"
+        raise Refused(Diagnostic("contradicting-devices", message, place=given.split()[0], help=help_))
+
+
 def _meet(backend: str, place_: launchers.Place) -> None:
     """Wait for the other processes. Raises what torch raises."""
     store: Store | None = None
@@ -119,18 +130,36 @@ def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: War
 
     Raises the leader's Refused, or Refused `worker-lost` if a process ended unexpectedly.
     """
+    # Plain memory: a signal handler that waited for a lock could wait forever.
+    asked = get_context("spawn").RawValue("i", 0)
+    with Stop(lambda number: setattr(asked, "value", asked.value or number)):
+        listened: Mapping[str, Callable[[Any], None]] = {"event": listen, "warning": warn}
+        outcome, lost = followed(work, (plan_json.dumps(plan), choices, where, asked), where.processes, listened)
+    if outcome is None:
+        raise Refused(_lost(lost, choices, where))
+    return outcome  # type: ignore[no-any-return]  # what the leader sent
+
+
+def followed(
+    function: Callable[..., None],
+    arguments: Sequence[Any],
+    processes: int,
+    listened: Mapping[str, Callable[[Any], None]],
+) -> tuple[Any, list[ChildFailedError]]:
+    """Call a function in some processes on this machine, with the arguments and a connection to this process.
+
+    Returns the value of the leader's message `outcome`, and how processes failed; None, if it sent none. `listened`:
+    what gets the values of its other messages. Raises the leader's Refused."""
     # Without this, workers read stale addresses from the launcher's store (pytorch issue 135712).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    context = get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    # Plain memory: a signal handler that waited for a lock could wait forever.
-    asked = context.RawValue("i", 0)
+    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    receiver, sender = get_context("spawn").Pipe(duplex=False)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
-        nproc_per_node=where.processes,
-        run_id=plan.digest[:16],
+        nproc_per_node=processes,
+        run_id=secrets.token_hex(8),
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,
@@ -142,78 +171,83 @@ def launch(plan: Plan, choices: Choices, where: Place, listen: Listen, warn: War
     def launched() -> None:
         try:
             with held_back():
-                elastic_launch(config, work)(plan_json.dumps(plan), choices, where, sender, asked)
+                elastic_launch(config, function)(*arguments, sender)
         except ChildFailedError as error:
             lost.append(error)
 
     # Use a separate thread: in the main thread, torch's launcher handles signals by killing the workers.
     thread = threading.Thread(target=launched, daemon=True)
-    with Stop(lambda number: setattr(asked, "value", asked.value or number)):
-        thread.start()
-        try:
-            outcome = _listened(receiver, thread, listen, warn)
-        except KeyboardInterrupt:
-            for process in active_children():
-                process.kill()
-            # The launcher must have noticed: this process cannot end while its thread is in torch's code.
-            thread.join()
-            raise
+    thread.start()
+    try:
+        outcome = _listened(receiver, thread, listened)
+    except KeyboardInterrupt:
+        for process in active_children():
+            process.kill()
+        # The launcher must have noticed: this process cannot end while its thread is in torch's code.
+        thread.join()
+        raise
     thread.join()
-    if outcome is None:
-        raise Refused(_lost(lost, choices, where))
-    return outcome
+    return outcome, lost
 
 
-def _listened(receiver: Connection, thread: threading.Thread, listen: Listen, warn: Warn) -> Outcome | None:
-    outcome: Outcome | None = None
+def _listened(receiver: Connection, thread: threading.Thread, listened: Mapping[str, Callable[[Any], None]]) -> Any:
+    outcome: Any = None
     while True:
         alive = thread.is_alive()
         while receiver.poll(_POLL if alive else 0):
             message: Message = receiver.recv()
-            if message.what == "event":
-                listen(message.value)
-            elif message.what == "warning":
-                warn(message.value)
-            elif message.what == "refused":
+            if message.what == "refused":
                 thread.join()
                 raise Refused(*message.value)
-            else:
+            if message.what == "outcome":
                 outcome = message.value
+            else:
+                listened[message.what](message.value)
         if not alive:
             return outcome
 
 
-def work(text: str, choices: Choices, where: Place, sender: Connection, asked: Any) -> None:
+def work(text: str, choices: Choices, where: Place, asked: Any, sender: Connection) -> None:
     """Run one process of a launched run. `text`: the plan as JSON; `asked.value`: the number of the signal that the
     launching process received, or 0."""
     plan = plan_json.loads(text, "plan")
     with Stop(also=lambda: asked.value) as stop:
         let_through()
-        own = launchers.placed()
-        assert own is not None  # torch's launcher sets RANK
-        with joined(where.kind, own) as team:
-            _work(plan, choices, team, stop, sender)
+        with one_of_several(where.kind, sender) as (team, send):
+            outcome = train(plan, choices, team, stop, partial(send, "event"), partial(send, "warning"))
+            send("outcome", outcome)
 
 
-def _work(plan: Plan, choices: Choices, team: Team, stop: Stop, sender: Connection) -> None:
-    def send(what: str, value: Any) -> None:
-        if team.leads:
-            sender.send(Message(what, value))
+@contextlib.contextmanager
+def one_of_several(device: str, sender: Connection) -> Iterator[tuple[Team, Callable[[str, Any], None]]]:
+    """Join the other processes that `followed` started. Yields the team, and what sends a message of the leader: what
+    it is, and its value. If the leader is refused, it sends that, and the process ends."""
+    own = launchers.placed()
+    assert own is not None  # torch's launcher sets RANK
+    with joined(device, own) as team:
 
-    try:
-        outcome = train(
-            plan, choices, team, stop, lambda event: send("event", event), lambda warning: send("warning", warning)
-        )
-        send("outcome", outcome)
-    except Refused as refused:
-        send("refused", refused.diagnostics)
-        # The others may wait for this process. The launcher ends them once this one has exited.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
+        def send(what: str, value: Any) -> None:
+            if team.leads:
+                sender.send(Message(what, value))
+
+        try:
+            yield team, send
+        except Refused as refused:
+            send("refused", refused.diagnostics)
+            # The others may wait for this process. The launcher ends them once this one has exited.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
 
 
 def _lost(errors: list[ChildFailedError], choices: Choices, where: Place) -> Diagnostic:
+    many = f" --gpus {where.processes}" if where.kind == "cuda" else f" --processes {where.processes}"
+    again = f"`{resume_command(choices.folder)}{many}`"
+    return _worker_lost("the others were ended", failures(errors), choices, again)
+
+
+def failures(errors: Sequence[ChildFailedError]) -> list[str]:
+    """How processes failed, in words."""
     notes = []
     for error in errors:
         rank, failure = error.get_first_failure()
@@ -222,9 +256,7 @@ def _lost(errors: list[ChildFailedError], choices: Choices, where: Place) -> Dia
         # For a Python error, torch reports the traceback. For a signal, it reports only that there was one.
         message = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
         notes += str(message).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
-    many = f" --gpus {where.processes}" if where.kind == "cuda" else f" --processes {where.processes}"
-    again = f"`{resume_command(choices.folder)}{many}`"
-    return _worker_lost("the others were ended", notes, choices, again)
+    return notes
 
 
 def _relaunch(choices: Choices, by: launchers.Place | None) -> str:

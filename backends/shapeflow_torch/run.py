@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.diagnostics import Diagnostic
 from shapeflow.base.files import named
 from shapeflow.base.printing import say
 from shapeflow.ir.plan import Plan
@@ -56,7 +56,7 @@ def run(
     check_steps(plan, options.profile)
     own, choices = launchers.placed(), Choices(named(folder), options, launchers.launch_of())
     if own is not None:
-        _require_one_launcher(own, options.processes, options.gpus)
+        distribute.require_one_launcher(own, options.processes, options.gpus)
         with Stop() as stop, distribute.losses_named(choices), distribute.joined(options.device, own) as team:
             outcome = train(plan, choices, team, stop, listen, warn)
         if outcome.interrupted and not team.leads:
@@ -68,12 +68,3 @@ def run(
         return distribute.launch(plan, choices, where, listen, warn)
     with Stop() as stop:
         return train(plan, choices, Team(device=where.device(0)), stop, listen, warn)
-
-
-def _require_one_launcher(own: launchers.Place, processes: int | None, gpus: int | None) -> None:
-    """Raise Refused `contradicting-devices` if the processes of a launcher would launch more, and train twice."""
-    given = f"--gpus {gpus}" if gpus is not None else f"--processes {processes}" if processes is not None else None
-    if given is not None:
-        message = f"{own.by} started {own.world} processes, and `{given}` would start more in each"
-        help_ = f"leave out `{given}`: the processes of the launcher share every step"
-        raise Refused(Diagnostic("contradicting-devices", message, place=given.split()[0], help=help_))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
 from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import MOST, NewFile, of_a_file, print_diagnostics, print_json
+from shapeflow.cli.pooling import computing_options
 
 
 @click.command("profile")
@@ -23,14 +25,20 @@ from shapeflow.cli.common import MOST, NewFile, of_a_file, print_diagnostics, pr
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
-@click.option("--threads", type=click.IntRange(1, MOST), help="CPU threads.  [as `shapeflow run` chooses them]")
+@click.option("--gpus", type=click.IntRange(1, MOST), help="Number of GPUs; every step is split among them.")
+@click.option("--processes", type=click.IntRange(1, MOST), help="Number of processes; every step is split among them.")
+@click.option(
+    "--threads", type=click.IntRange(1, MOST), help="CPU threads per process.  [as `shapeflow run` chooses them]"
+)
+@computing_options
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON.")
 def command(
-    file: Path, sentences: list[str], output: Path | None, device: str, threads: int | None, as_json: bool
+    file: Path, sentences: list[str], output: Path | None, as_json: bool, checkpoint_activations: bool, **choices: Any
 ) -> None:
     """Measure the seconds of a step in every candidate, on this machine.
 
-    Makes some dozens of steps in each candidate, in turns, and the switches between neighbours; keeps no weights.
+    Makes some dozens of steps in each candidate, in turns, and the switches between neighbours; keeps no weights. State
+    the GPUs, the processes and the micro-batches that the run will have.
     `profile from "FILE"` uses the measurements: budgets may then be in seconds, minutes or hours, and the plan is the
     best one for that time.
     """
@@ -50,12 +58,16 @@ def command(
     if path.suffix.lower() in SUFFIXES:
         message = f"`{path}` would be read as a table of stated seconds: name a file such as `{path.stem}.profile.json`"
         raise click.BadParameter(message, param_hint="--output")
+    if choices["micro_batch"] == "auto":
+        raise click.UsageError("`--micro-batch auto` is for `shapeflow run`: state the number of samples")
     report = Report()
     program = unprofiled(file, sentences, report)
     if program is None:
         raise Refused(*report.diagnostics)
     print_diagnostics(report.diagnostics)
-    found = profiled(program, file.parent, device, threads)
+    found = profiled(program, file.parent, recompute=checkpoint_activations, **choices)
+    if found is None:
+        return
     save(found, path)
     if as_json:
         print_json({"file": str(path), **profile_json(found)})

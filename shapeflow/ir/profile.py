@@ -21,6 +21,10 @@ from shapeflow.ir.measured_json import converter
 from shapeflow.ir.timing import LONGEST, SHORTEST, Timing
 
 SEAL = Seal("shapeflow-profile", 1)
+MOST_BYTES = 1 << 50
+"""No device has more memory."""
+MOST_FLOPS = 1e21
+"""No device has a higher peak, in FLOP/s."""
 
 
 @attrs.frozen
@@ -33,11 +37,15 @@ class Pace:
     """Of an evaluation on all held-out data."""
     steps: int
     """Number of steps that were timed."""
+    memory: int | None = None
+    """Most bytes that torch allocated on the GPU of one process for this shape; None on a CPU."""
 
     def __attrs_post_init__(self) -> None:
         for what, seconds in (("a step", self.step), ("an evaluation", self.evaluation)):
             if not SHORTEST <= seconds <= LONGEST:
                 raise ValueError(f"{what} takes {seconds:g} s")
+        if self.memory is not None and not 0 <= self.memory <= MOST_BYTES:
+            raise ValueError(f"a step needs {self.memory:,} bytes")
 
 
 @attrs.frozen
@@ -78,11 +86,39 @@ class Machine:
     """Whether torch compiled the model."""
     torch: str
     """Version of torch."""
+    peak_flops: float | None = None
+    """Peak of one device, in FLOP/s; None if it is not known."""
+    micro_batch: int | None = None
+    """Most samples that a process computes at once; None: all of its samples."""
+    recompute: bool = False
+    """Whether activations were computed again in the backward pass."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.processes < 1:
+            raise ValueError(f"{self.processes} processes share a step")
+        if self.peak_flops is not None and not 0 < self.peak_flops <= MOST_FLOPS:
+            raise ValueError(f"a device has a peak of {self.peak_flops:g} FLOP/s")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise ValueError(f"a micro-batch has {self.micro_batch} samples")
 
     def __str__(self) -> str:
+        many = f"{self.processes} x " if self.processes > 1 else ""
         if self.kind == "cuda":
-            return self.device
-        return f"{self.device}, {self.threads} thread{'s' * (self.threads != 1)}"
+            return f"{many}{self.device}"
+        return f"{many}{self.device}, {self.threads} thread{'s' * (self.threads != 1)}{' each' * bool(many)}"
+
+
+@attrs.frozen
+class Times:
+    """What a backend measures for a profile."""
+
+    machine: Machine
+    paces: tuple[Pace, ...]
+    """Of each plan with one stage."""
+    switches: tuple[float, ...]
+    """Seconds of the switch of each plan with two stages."""
+    checkpoint: float
+    """Seconds of saving a checkpoint."""
 
 
 @attrs.frozen

@@ -9,9 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from shapeflow.base.shapes import Shape
+from shapeflow.base.units import size
 from shapeflow.ir.profile import Profile
 from shapeflow.ir.program import Program
 from shapeflow.preview.numbers import scale
+from shapeflow.preview.numbers import share as percentage
+from shapeflow.running.meter import MULTIPLY_ADD, items_among
 
 ALIKE = 1.1
 """Paces per FLOP that differ by less than this factor count as equal."""
@@ -21,6 +24,8 @@ def profile_view(program: Program, profile: Profile) -> RenderableType:
     """What `shapeflow profile` prints: the answer first."""
     machine = profile.machine
     how = f"{machine}, torch {machine.torch}{', compiled' * machine.compiled}"
+    how += "" if machine.micro_batch is None else f", micro-batches of {machine.micro_batch}"
+    how += ", activations computed again" * machine.recompute
     lines = [Text(f"  {line}") for line in _others(program, profile)]
     return Group(Text(_answer(program, profile)), Text(f"  on {how}"), Text(), _table(program, profile), Text(), *lines)
 
@@ -58,27 +63,35 @@ def _answer(program: Program, profile: Profile) -> str:
 
 
 def _table(program: Program, profile: Profile) -> Table:
-    assert program.trained is not None
-    costs = {one.shape: program.trained.cost(one.shape) for one in profile.candidates}
-    rates = {shape: 1 / pace for shape, pace in _per_flop(program, profile).items()}
-    prefix, size = scale(max(costs.values()))
-    rate, fast = scale(max(rates.values()))
     table = Table(box=None, padding=(0, 2))
     for axis in program.axes:
         table.add_column(axis.name, overflow="fold")
-    for name in (
-        "seconds\nper step",
-        f"{prefix}FLOPs\nper step",
-        f"{rate}FLOPs\nper second",
-        "seconds per\nevaluation",
-    ):
+    columns = tuple(_columns(program, profile))
+    for name, _ in columns:
         table.add_column(name, justify="right")
-    for one in profile.candidates:
-        table.add_row(
-            *(f"{one.shape[axis.name]} {axis.unit}".rstrip() for axis in program.axes),
-            f"{one.pace.step:.3g}",
-            f"{costs[one.shape] / size:.4g}",
-            f"{rates[one.shape] / fast:.3g}",
-            f"{one.pace.evaluation:.3g}",
-        )
+    for row, one in enumerate(profile.candidates):
+        values = (f"{one.shape[axis.name]} {axis.unit}".rstrip() for axis in program.axes)
+        table.add_row(*values, *(cells[row] for _, cells in columns))
     return table
+
+
+def _columns(program: Program, profile: Profile) -> Iterator[tuple[str, list[str]]]:
+    """The head and the cells of each column. Columns of what was not measured are left out."""
+    trained, found, machine = program.trained, profile.candidates, profile.machine
+    assert trained is not None
+    costs = [trained.cost(one.shape) for one in found]
+    rates = [cost / one.pace.step for cost, one in zip(costs, found, strict=True)]
+    prefix, size_ = scale(max(costs))
+    rate, fast = scale(max(rates))
+    yield "seconds\nper step", [f"{one.pace.step:.3g}" for one in found]
+    samples = (trained.batch(one.shape) / one.pace.step for one in found)
+    items = items_among({*trained.model.slots, *(axis.name for axis in program.axes)})
+    yield f"{items}\nper second", [f"{each:,.0f}" if each >= 10 else f"{each:.2g}" for each in samples]
+    yield f"{prefix}FLOPs\nper step", [f"{cost / size_:.4g}" for cost in costs]
+    yield f"{rate}FLOPs\nper second", [f"{each / fast:.3g}" for each in rates]
+    if machine.peak_flops is not None:
+        peak = machine.peak_flops * machine.processes / MULTIPLY_ADD[trained.model_component.convention]
+        yield "MFU", [percentage(each / peak) for each in rates]
+    if any(one.pace.memory for one in found):
+        yield "peak memory\nof a process", ["-" if one.pace.memory is None else size(one.pace.memory) for one in found]
+    yield "seconds per\nevaluation", [f"{one.pace.evaluation:.3g}" for one in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Protocol
 
 import attrs
@@ -95,5 +95,9 @@ class Meter:
 
 def items_of(plan: Plan) -> str:
     """What the samples of a plan are counted in: `tokens`, `images` or `vectors`."""
-    known = {*plan.slots, *(axis.name for axis in plan.axes)}
+    return items_among({*plan.slots, *(axis.name for axis in plan.axes)})
+
+
+def items_among(known: Container[str]) -> str:
+    """What samples are counted in. `known`: the axes of the model and of the file."""
     return "tokens" if "context" in known else "images" if "patch" in known else "vectors"

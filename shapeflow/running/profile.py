@@ -7,6 +7,7 @@ import datetime
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -14,7 +15,6 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
 from shapeflow.compiler import compile_fixed, compile_route
-from shapeflow.ir.parameters import scalars
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.profile import Profile, Timed, TimedSwitch
 from shapeflow.ir.program import Program
@@ -27,9 +27,11 @@ MOST = 64
 """At most this number of switches are timed."""
 
 
-def profiled(program: Program, root: Path, device: str = "auto", threads: int | None = None) -> Profile:
-    """Time every candidate. `root`: base directory of relative data paths; `device`, `threads`: as for a run. Raises
-    Refused `no-model`, and what a run raises before its first step."""
+def profiled(program: Program, root: Path, **choices: Any) -> Profile | None:
+    """Time every candidate. `root`: base directory of relative data paths; `choices`: `device`, `processes`, `gpus`,
+    `threads`, `micro_batch`, `recompute` and `peak_flops`, as for a run. None in a process of a launcher that does not
+    lead. Raises Refused `no-model`, `batch-not-divisible`, `out-of-memory`, `worker-lost`, and what a run raises before
+    its first step."""
     if program.trained is None:
         message = "the file has no model, so there is no step to time"
         raise Refused(
@@ -44,14 +46,14 @@ def profiled(program: Program, root: Path, device: str = "auto", threads: int | 
     made = [plan for plan in plans if plan is not None]
     if report.failed:
         raise Refused(*report.errors)
-    # Compiled models of the switches' shapes would shorten their first steps.
-    switches = _switches(program, root, device, threads)
-    paces, machine = backend("torch")().profile(made, root=root, device=device, threads=threads)
-    timed = (Timed(shape, pace) for shape, pace in zip(program.candidates, paces, strict=True))
-    dearest = max(made, key=lambda plan: scalars(plan.parameters, plan.stages[0].sizes))
-    checkpoint = backend("torch")().saving(dearest, root=root, device=device, threads=threads)
+    switching = _switching(program)
+    times = backend("torch")().profile(made, list(switching.values()), root, **choices)
+    if times is None:
+        return None
+    timed = (Timed(shape, pace) for shape, pace in zip(program.candidates, times.paces, strict=True))
+    switches = (TimedSwitch(*pair, taken) for pair, taken in zip(switching, times.switches, strict=True))
     date = datetime.date.today().isoformat()
-    return Profile(program.subject(), machine, date, tuple(timed), switches, checkpoint)
+    return Profile(program.subject(), times.machine, date, tuple(timed), tuple(switches), times.checkpoint)
 
 
 def neighbours(program: Program) -> Iterator[tuple[Shape, Shape]]:
@@ -64,15 +66,12 @@ def neighbours(program: Program) -> Iterator[tuple[Shape, Shape]]:
                 yield before, after
 
 
-def _switches(program: Program, root: Path, device: str, threads: int | None) -> tuple[TimedSwitch, ...]:
-    """The seconds of switches between neighbours. Switches that no plan can make are left out."""
+def _switching(program: Program) -> dict[tuple[Shape, Shape], Plan]:
+    """Plans that switch between neighbours. Switches that no plan can make are left out."""
     half, report = Until(amount=Amount(LENGTH.value / 2, "steps")), Report()
     plans: dict[tuple[Shape, Shape], Plan] = {}
     for before, after in itertools.islice(neighbours(program), MOST):
         plan = compile_route(program, Route((Leg(before, half), Leg(after, END))), LENGTH, report)
         if plan is not None and len(plan.stages) == 2:
             plans[before, after] = plan
-    if not plans:
-        return ()
-    seconds = backend("torch")().switches(list(plans.values()), root=root, device=device, threads=threads)
-    return tuple(TimedSwitch(*pair, taken) for pair, taken in zip(plans, seconds, strict=True))
+    return plans
