@@ -458,8 +458,8 @@ def test_show_prints_plans_runs_and_differences(ask: Ask, run_folder: Path) -> N
     assert "checkpoint" in said
     ask("compile", "tiny.shape", "--seed", 3, "--set", "budget 20 steps", "-o", "longer.json")
     rows = json.loads(ask("show", run_folder, "longer.json", "--json").out)
-    assert {row["what"] for row in rows} >= {"seed", "stage 1", "stage 2", "total compute"}
-    assert "stage 2" in ask("show", run_folder, "longer.json").out
+    assert {row["what"] for row in rows} >= {"seed", "(patch: 2 px)", "steps", "compute"}
+    assert "(patch: 2 px)" in ask("show", run_folder, "longer.json").out
     assert ask("show", "nowhere").status == 1
     Path("empty").mkdir()
     assert ask("show", "empty", "--format", "json").codes == ["no-run"]

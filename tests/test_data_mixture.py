@@ -31,7 +31,8 @@ from shapeflow.ir.plan_check import faults
 from shapeflow.ir.plan_json import dumps, load, loads, sealed
 from shapeflow.ir.retention import Retention
 from shapeflow.preview.corpora import changes, corpora_line
-from shapeflow.preview.run import difference, run_view
+from shapeflow.preview.difference import Row, differences
+from shapeflow.preview.run import run_view
 from shapeflow.preview.screen import show
 from shapeflow.running.rivals.of_file import OfFile
 from shapeflow.running.runs import read_run
@@ -177,11 +178,7 @@ def test_a_run_branches_before_its_weights_change() -> None:
     assert found.step == 9
     assert parting(plan, plan_of(weights_later=(Weights(3, (7, 3)),))) is None
     assert training(plan) != training(changed) != training(later)
-    assert difference(plan, changed)[0] == (
-        "weights",
-        "constant",
-        ", ".join(changes(changed)),
-    )
+    assert differences(plan, changed) == [Row("weights", "constant", ", ".join(changes(changed)))]
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from shapeflow.ir.decay import Decay
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import dumps, loads, sealed
 from shapeflow.ir.rates import factors
+from shapeflow.preview.difference import Row, differences
 from shapeflow.preview.rates import rate_lines
-from shapeflow.preview.run import difference
 from shapeflow.registry import loaded
 from shapeflow.running.replica import replica
 from shapeflow.running.rivals import OfFile
@@ -103,8 +103,8 @@ def test_a_plan_shows_its_schedule(tmp_path: Path) -> None:
         f"  stage 2: x {factors(plan, second).schedule:.4g} from the schedule at its start",
         f"  schedule: cosine from x 1 at step 100 ({plan.compute_at(100) / 1e9:.4g} GFLOPs) to x 0.1 at the end",
     ]
-    rows = difference(compiled(tmp_path, BY_HAND, WARM), plan)
-    assert ("schedule", "none", "cosine to 10%") in rows
+    rows = differences(compiled(tmp_path, BY_HAND, WARM), plan)
+    assert Row("schedule", "none", "cosine to 10%") in rows
 
 
 def test_a_schedule_and_a_cooldown_are_refused(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan_check import faults
 from shapeflow.ir.tabulated import TabulatedLaw
 from shapeflow.ir.weights import Weights, read_weights
-from shapeflow.preview.run import difference
+from shapeflow.preview.difference import Row, differences
 from shapeflow.running.replica import replica
 from shapeflow.running.rivals.of_file import plan_entry
 from shapeflow.running.sweep import sweep_jobs
@@ -61,7 +61,7 @@ def test_a_plan_holds_the_digest_and_is_read_again(first: Weights, tmp_path: Pat
     assert any("first.safetensors" in note for note in plan.notes)
     assert replica(plan).start is None
     said = f"from first.safetensors, SHA-256 {first.sha256[:16]}..."
-    assert ("start", "none", said) in difference(new, plan)
+    assert Row("start", "none", said) in differences(new, plan)
     parted = parting(new, plan)
     assert parted is not None
     assert (parted.step, parted.what) == (0, "the file of the first weights")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
-from shapeflow.base.printing import say
 from shapeflow.cli.common import formatted, plan_of, print_json
 
 if TYPE_CHECKING:
@@ -106,21 +106,11 @@ def _tokens(path: Path, verify: bool, as_json: bool) -> None:
 
 
 def _difference(first: Path, second: Path, as_json: bool) -> None:
-    from shapeflow.preview.run import difference
+    from shapeflow.preview.difference import differences, differences_view
     from shapeflow.preview.screen import show
 
-    rows = difference(_plan(first), _plan(second))
+    plans = _plan(first), _plan(second)
     if as_json:
-        print_json([{"what": what, "first": a, "second": b} for what, a, b in rows])
+        print_json([attrs.asdict(row) for row in differences(*plans)])
         return
-    if not rows:
-        say("the plans are the same")
-        return
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2))
-    for heading in ("", str(first), str(second)):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    show(table)
+    show(differences_view(*plans, names=(str(first), str(second))))

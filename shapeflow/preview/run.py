@@ -9,11 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.ir.decay import Decay
 from shapeflow.ir.events import Measured, RunBranched
-from shapeflow.ir.plan import Plan, Spec, Start
-from shapeflow.ir.retention import Retention
-from shapeflow.preview.corpora import changes
 from shapeflow.preview.intervals import expectation
 from shapeflow.preview.numbers import count, error, flops, scale
 from shapeflow.preview.pace import paces
@@ -122,68 +118,3 @@ def _predicted(run: Run, at: Measured) -> Iterator[str]:
 def _values(run: Run, measured: Measured) -> str:
     found = measured.values
     return ", ".join(f"{name} {error(found[name], name)}" for name in metrics(run) if name in found)
-
-
-def difference(first: Plan, second: Plan) -> list[tuple[str, str, str]]:
-    """The differences between two plans, as (what, value in the first, value in the second)."""
-    rows = [(name, _said(first, name), _said(second, name)) for name in _SAID]
-    longest = max(len(first.stages), len(second.stages))
-    rows += [(f"stage {number + 1}", _stage(first, number), _stage(second, number)) for number in range(longest)]
-    rows.append(("total compute", _total(first), _total(second)))
-    return [row for row in rows if row[1] != row[2]]
-
-
-_SAID = (
-    "name",
-    "convention",
-    "metric",
-    "model",
-    "data",
-    "weights",
-    "objectives",
-    "optimizer",
-    "traversal",
-    "start",
-    "seed",
-    "evaluate",
-    "held_out",
-    "checkpoint",
-    "keep",
-    "schedule",
-    "cooldown",
-)
-
-
-def _said(plan: Plan, name: str) -> str:
-    value = getattr(plan, name)
-    if name == "objectives":
-        return ", ".join(map(_spec, value.values()))
-    if name == "weights":
-        return ", ".join(changes(plan)) or "constant"
-    if isinstance(value, Retention):
-        newest = "all" if value.newest is None else f"the newest {value.newest}"
-        return newest + (" and the best" if value.best else "")
-    if isinstance(value, Start):
-        return f"from {value.file}, SHA-256 {value.sha256[:16]}..."
-    if isinstance(value, Decay):
-        return f"{value.form} to {100 * value.final:.4g}%"
-    if value is None:
-        return "none"
-    return _spec(value) if isinstance(value, Spec) else str(value)
-
-
-def _spec(spec: Spec) -> str:
-    return f"{spec.name}({', '.join(f'{key}: {setting}' for key, setting in sorted(spec.settings.items()))})"
-
-
-def _stage(plan: Plan, number: int) -> str:
-    if number >= len(plan.stages):
-        return "-"
-    stage = plan.stages[number]
-    blends = "".join(f" with {blend.share:.3g} {blend.shape.written(plan.units)}" for blend in stage.blends)
-    length = f"{count(stage.steps)} steps" if stage.steps is not None else flops(stage.leave.compute or 0.0)
-    return f"{stage.shape.written(plan.units)}{blends}, {length}, until {error(stage.leave.error, plan.metric)}"
-
-
-def _total(plan: Plan) -> str:
-    return "-" if plan.totals.compute is None else flops(plan.totals.compute, 6)
