@@ -20,6 +20,7 @@ from test_traversals import PATCH, near, route
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.sealed import laid_out
 from shapeflow.base.shapes import Shape
+from shapeflow.base.units import duration
 from shapeflow.cli import answer
 from shapeflow.compiler import unprofiled
 from shapeflow.ir import plan_json
@@ -180,6 +181,18 @@ def test_a_switch_that_was_not_timed_takes_the_longest_time(tmp_path: Path) -> N
     plan = compiled(tmp_path, PLANNED + '\nprofile from "p.json"\n', BUDGET)
     (note,) = [note for note in plan.notes if "was not timed" in note]
     assert note.startswith("the switch (patch: 4 px) > (patch: 2 px) was not timed")
+
+
+def test_the_time_of_checkpoints_is_said(tmp_path: Path) -> None:
+    """One after each 100 steps, and one at the end."""
+    program = unprofiled(written(tmp_path, PLANNED), (), Report())
+    assert program is not None
+    profiles.save(attrs.evolve(profile_of(program, {}), checkpoint=2.0), tmp_path / "p.json")
+    text = PLANNED + '\nprofile from "p.json"\n'
+    plan = compiled(tmp_path, text, BUDGET, "checkpoint every 100 steps")
+    (note,) = [note for note in plan.notes if note.startswith("time is predicted")]
+    assert f", checkpoints up to {duration(2.0 * -(-plan.steps // 100), 2)}. A run" in note
+    assert plan.totals.seconds == compiled(tmp_path, timed(tmp_path, None), BUDGET).totals.seconds
 
 
 def _body(folder: Path) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
             *start_notes(program, stages[0]),
             *noted,
             *way.notes,
-            *cautions(program, known, stages, evaluate),
+            *cautions(program, known, stages, evaluate, saves),
             *space(program, stages, saves, cools is not None),
         ),
     )

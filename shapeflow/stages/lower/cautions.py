@@ -22,10 +22,11 @@ SHOWN = 5
 
 
 def cautions(
-    program: Program, laws: Mapping[Shape, AnyLaw], stages: Sequence[Stage], evaluate: int | None
+    program: Program, laws: Mapping[Shape, AnyLaw], stages: Sequence[Stage], evaluate: int | None, save: int | None
 ) -> Iterator[str]:
-    """Yield the notes: whole sentences, lower case, no full stop. `evaluate`: steps between two evaluations."""
-    yield from _time(program, stages, evaluate)
+    """Yield the notes: whole sentences, lower case, no full stop. `evaluate`, `save`: steps between two evaluations and
+    two checkpoints."""
+    yield from _time(program, stages, evaluate, save)
     costs = costly(program, stages, evaluate)
     if costs is not None:
         yield costs
@@ -55,7 +56,7 @@ def cautions(
             yield axis.kind.caution
 
 
-def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> Iterator[str]:
+def _time(program: Program, stages: Sequence[Stage], evaluate: int | None, save: int | None) -> Iterator[str]:
     """A note on what predicted seconds hold for."""
     timing = program.timing
     if timing is None or evaluate is None:
@@ -70,9 +71,13 @@ def _time(program: Program, stages: Sequence[Stage], evaluate: int | None) -> It
     more = sum(max(1, (stage.steps or 0) // evaluate) * timing.evaluations.get(stage.shape, 0.0) for stage in stages)
     delays = [stage.transition.delay for stage in stages if stage.transition is not None and stage.transition.delay]
     what = f"training steps and switches ({duration(sum(delays), 2)})" if delays else "training steps only"
+    adds = f"evaluation adds about {duration(more, 2)}"
+    if timing.checkpoint is not None and save is not None:
+        saves = -(-stages[-1].last_step // save)
+        adds += f", checkpoints up to {duration(saves * timing.checkpoint, 2)}"
     yield (
-        f"time is predicted by `{program.profile_path}` and counts {what}; evaluation adds about "
-        f"{duration(more, 2)}. A run makes the planned steps, however long they take"
+        f"time is predicted by `{program.profile_path}` and counts {what}; {adds}. A run makes the planned steps, "
+        "however long they take"
     )
     for before, after in itertools.pairwise(stage.shape for stage in stages):
         if before != after and timing.switches and (before, after) not in timing.switches:
