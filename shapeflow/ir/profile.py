@@ -146,7 +146,8 @@ class Profile:
         steps = {one.shape: one.pace.step for one in self.candidates}
         evaluations = {one.shape: one.pace.evaluation for one in self.candidates}
         switches = {(one.before, one.after): one.seconds for one in self.switches}
-        return Timing("measured", steps, self.machine.processes, evaluations, switches, self.checkpoint)
+        where, devices = str(self.machine), self.machine.processes
+        return Timing("measured", steps, devices, evaluations, switches, self.checkpoint, machine=where)
 
 
 def save(profile: Profile, path: Path) -> None:

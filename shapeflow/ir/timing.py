@@ -37,6 +37,8 @@ class Timing:
     interpolated: frozenset[Shape] = frozenset()
     """Shapes whose seconds are those of `line`."""
     line: Roofline | None = None
+    machine: str = ""
+    """Where the steps were timed, in words; empty if they were not."""
 
     def switch(self, before: Shape, after: Shape) -> float:
         """Seconds of a switch. One that was not timed takes as long as the longest that was."""

@@ -26,8 +26,8 @@ def spent_lines(run: Run) -> Iterator[str]:
         yield f"the profile is off: {_steps(run, one)}"
     if found.off:
         yield (
-            "other programs used the machine, or the profile is of another machine: measure a new one with "
-            "`shapeflow profile`"
+            "other programs used the machine, or the profile is of another machine or number of processes: measure a "
+            "new one with `shapeflow profile`"
         )
 
 
