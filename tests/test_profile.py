@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import textwrap
@@ -97,6 +98,23 @@ def test_a_batch_that_processes_cannot_share_is_not_profiled(
     file.write_text(TINY.replace("batch: 16", "batch: 15"))
     assert answer(["profile", str(file), "--processes", "2", "--threads", "1"]) == 1
     assert "error[batch-not-divisible]" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_launcher_may_start_a_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tiny.shape"
+    file.write_text(TINY)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, str(value))
+    assert answer(["profile", str(file), "--processes", "2"]) == 1
+    assert "error[contradicting-devices]" in capsys.readouterr().err
+    assert answer(["profile", str(file)]) == 0
+    assert profiles.load(tmp_path / "tiny.profile.json").machine.processes == 1
 
 
 LOST = """

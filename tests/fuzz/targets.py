@@ -37,6 +37,7 @@ MEASURED = (
     ("credits", "credits/digits_width.json", "digits_width", credits_file.SEAL, '\ncredits from "{}"\n'),
     ("credits", "credits/lm_context.json", "lm_context", credits_file.SEAL, '\ncredits from "{}"\n'),
     ("profiles", "profiles/digits_seconds.json", "digits_seconds", profile.SEAL, '\nprofile from "{}"\n'),
+    ("profiles", "profiles/batch_seconds.json", "batch", profile.SEAL, '\nprofile from "{}"\n'),
     ("laws-file", "mixed-laws/laws.json", "", laws_file.SEAL, TABLE),
     ("pilots", "laws/bytes_pilots.csv", "bytes", None, ""),
     ("laws", "laws/digits.csv", "digits", None, ""),
