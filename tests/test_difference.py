@@ -10,6 +10,7 @@ import pytest
 from sources import compiled
 from test_seconds import COARSE, FINE, PLANNED, screen, timed
 
+from shapeflow.base.shapes import Shape
 from shapeflow.cli import answer
 from shapeflow.ir import plan_json
 from shapeflow.preview.difference import Row, differences, differences_view, headline
@@ -25,6 +26,62 @@ def test_equal_plans_do_not_differ(tmp_path: Path) -> None:
     assert screen(differences_view(plan, noted, NAMES)).startswith("the plans train the same")
 
 
+def test_a_plan_that_trains_differently_is_never_called_the_same(tmp_path: Path) -> None:
+    """By another setting of a transition, another rate, and a field that has no row."""
+    text = PLANNED.replace("traversal steepest\n", "")
+    text += "stage (patch: 4 px) until 40%\nstage (patch: 2 px) until end\n"
+    plan = compiled(tmp_path, text)
+    reset = compiled(tmp_path, text.replace("preview: 0%", "preview: 0%, moments: reset"))
+    (row,) = differences(plan, reset)
+    assert row.what == "  before (patch: 2 px)"
+    assert "moments reset" in row.second
+    faster = attrs.evolve(plan, stages=(attrs.evolve(plan.stages[0], learning_rate=2.0), *plan.stages[1:]))
+    (row,) = differences(plan, faster)
+    assert (row.first, row.second) == ("x 1", "x 2")
+    apart = plan_json.sealed(attrs.evolve(plan, apart=(*plan.apart, "width")))
+    assert differences(plan, apart) == []
+    assert screen(differences_view(plan, apart, NAMES)).startswith("the plans train differently")
+
+
+def test_stages_with_other_shares_are_of_the_same_shape(tmp_path: Path) -> None:
+    text = PLANNED.replace("[4, 2] px", "[8, 4, 2] px").replace("traversal steepest\n", "").partition("law for")[0]
+    three = text.replace("preview: 0%", "preview: 10%") + "budget 1 GFLOPs\n"
+    three += "".join(f"stage (patch: {size} px) until {end}\n" for size, end in ((8, "20%"), (4, "60%"), (2, "end")))
+    two = text.replace("preview: 0%", "preview: 20%") + "budget 1 GFLOPs\n"
+    two += "".join(f"stage (patch: {size} px) until {end}\n" for size, end in ((4, "60%"), (2, "end")))
+    rows = differences(compiled(tmp_path, three), compiled(tmp_path, two))
+    assert [row.what for row in rows if row.change in ("new", "left out")] == ["(patch: 8 px)"]
+
+
+def test_the_order_of_stages_is_that_of_both_plans(tmp_path: Path) -> None:
+    both = compiled(tmp_path, PLANNED)
+    coarse, fine = both.stages
+    swapped = attrs.evolve(both, stages=(attrs.evolve(coarse, shape=Shape.of(patch=8)), fine))
+    whats = [row.what for row in differences(both, swapped) if row.what.startswith("(")]
+    assert whats[:2] == ["(patch: 4 px)", "(patch: 8 px)"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        ((0.0, 5.0), "5 seconds, where the first takes none"),
+        ((0.0, 0.0), "as many seconds"),
+        ((1.0, 1e-3), "0.001 times"),
+        ((1.0, 0.75), "25% fewer seconds"),
+        ((1000.0, 1000.2), "as many seconds"),
+    ],
+)
+def test_amounts_in_words(seconds: tuple[float, float], said: str, tmp_path: Path) -> None:
+    plan = compiled(tmp_path, PLANNED)
+    first, second = (
+        attrs.evolve(plan, totals=attrs.evolve(plan.totals, compute=None, seconds=each)) for each in seconds
+    )
+    assert headline(first, second).startswith("the second plan takes")
+    assert said in headline(first, second)
+    changes = [row.change for row in differences(first, second) if row.what == "time"]
+    assert "+0.0%" not in changes
+
+
 def test_stages_of_the_same_shape_stand_side_by_side(tmp_path: Path) -> None:
     """A longer plan makes as many steps in the coarse patch, and more in the fine one."""
     short, long = (compiled(tmp_path, PLANNED, f"budget {budget}") for budget in ("1 TFLOPs", "3 TFLOPs"))
@@ -33,7 +90,7 @@ def test_stages_of_the_same_shape_stand_side_by_side(tmp_path: Path) -> None:
     assert row.change == f"{more:,} steps more".replace(",", " ")
     assert not any(row.what == "(patch: 4 px)" for row in differences(short, long))
     assert headline(short, long).startswith("the second plan takes 3 times the FLOPs; it ends at a predicted ")
-    assert headline(long, short).startswith("the second plan takes 66.7% fewer FLOPs")
+    assert headline(long, short).startswith("the second plan takes 0.333 times the FLOPs")
     assert headline(short, short).endswith(", as the first")
 
 
@@ -45,7 +102,7 @@ def test_a_switch_that_moved_says_by_how_much(tmp_path: Path) -> None:
     assert moved > 0
     changes = {row.what: row.change for row in differences(first, second)}
     assert changes["(patch: 4 px)"] == f"{moved:,} steps more".replace(",", " ")
-    assert changes["(patch: 2 px)"].endswith(f"begins {moved:,} later".replace(",", " "))
+    assert changes["(patch: 2 px)"].endswith(f"begins {moved:,} steps later".replace(",", " "))
 
 
 def test_a_stage_that_one_plan_lacks(tmp_path: Path) -> None:
@@ -74,7 +131,7 @@ def test_laws_seconds_and_costs_that_differ(tmp_path: Path) -> None:
 def test_plans_of_other_metrics_are_not_compared_by_their_errors(tmp_path: Path) -> None:
     plan = compiled(tmp_path, PLANNED)
     other = attrs.evolve(plan, metric="loss")
-    assert "they predict other metrics" in headline(plan, other)
+    assert "they predict different metrics" in headline(plan, other)
     assert not any(row.what.startswith("predicted") for row in differences(plan, other))
 
 

@@ -128,8 +128,10 @@ LOST = """
     step = m.TorchMachine.step
 
     def fatal(self, stage, number, compute):
-        if self.team.rank == 1:
+        if self.team.rank == 1 and sys.argv[2] == "killed":
             os.kill(os.getpid(), 9)
+        if self.team.rank == 1:
+            raise MemoryError("there is no more")
         return step(self, stage, number, compute)
 
     m.TorchMachine.step = fatal
@@ -141,13 +143,20 @@ LOST = """
 """
 
 
-def test_a_lost_process_ends_a_profile(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("killed", "worker-lost process 1 ended with SIGKILL\n"),
+        ("memory", "out-of-memory torch says: there is no more\n"),
+    ],
+)
+def test_a_process_that_fails_ends_a_profile(how: str, said: str, tmp_path: Path) -> None:
     (file := tmp_path / "tiny.shape").write_text(TINY)
     (script := tmp_path / "lost.py").write_text(textwrap.dedent(LOST))
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(script), str(file)]
+    command = [sys.executable, str(script), str(file), how]
     done = subprocess.run(command, env=here, timeout=200, check=False, capture_output=True, text=True)
-    assert done.stdout.startswith("worker-lost process 1 ended with SIGKILL"), done.stderr
+    assert done.stdout == said, done.stderr
 
 
 def _room(monkeypatch: pytest.MonkeyPatch, models: int) -> None:
@@ -155,7 +164,6 @@ def _room(monkeypatch: pytest.MonkeyPatch, models: int) -> None:
     steps = Clock.steps
 
     def limited(self: Clock, count: int) -> list[float]:
-        gc.collect()
         if sum(type(one) is Clock for one in gc.get_objects()) > models:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return steps(self, count)
@@ -190,6 +198,30 @@ def test_a_model_that_does_not_fit_in_memory_is_refused(
     assert "measure with `--micro-batch N`" in said
     assert answer(["profile", str(file), "--micro-batch", "4", "--checkpoint-activations"]) == 1
     assert "use a smaller model" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.shape"]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("what", ["evaluation", "saved", "switch"])
+def test_memory_may_run_out_after_the_steps(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> float:
+        raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
+
+    monkeypatch.setattr(Clock, what, full)
+    (file := tmp_path / "tiny.shape").write_text(TINY)
+    assert answer(["profile", str(file)]) == 1
+    assert "error[out-of-memory]" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_found_before_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(profiling, "profile", lambda *_: pytest.fail("it measured"))
+    (file := tmp_path / "tiny.shape").write_text(TINY)
+    assert answer(["profile", str(file), "-o", str(file / "p.json")]) == 1
+    assert "error[cannot-write]" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.shape"]
 
 

@@ -125,4 +125,4 @@ def test_a_table_without_a_candidate(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert answer(["compile", str(written(tmp_path, f'{PLANNED}\nprofile from "s.csv"\n'))]) == 1
     shown = capsys.readouterr().err
     assert "error[incomplete-profile]: the table has no seconds of 1 of 2 candidates" in shown
-    assert "add a row for each, with the columns `patch` and `seconds per step`" in shown
+    assert "write a row for each candidate, with the columns `patch` and `seconds per step`" in shown

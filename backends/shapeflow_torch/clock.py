@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +72,10 @@ class Clock:
 
 def _allocated(device: torch.device) -> int:
     """Bytes that torch has allocated on a GPU, which begins a new search for the most of them; 0 on a CPU."""
+    # Models of earlier clocks may wait for a collection.
+    gc.collect()
     if device.type != "cuda":
         return 0
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     return torch.cuda.memory_allocated(device)

@@ -107,16 +107,21 @@ def _own_device(device: str, place_: launchers.Place) -> torch.device:
 
 
 @contextlib.contextmanager
-def losses_named(choices: Choices) -> Iterator[None]:
-    """Raise Refused `worker-lost` instead of torch's error for a process that can no longer be reached."""
+def losses_named(lost: Callable[[Sequence[str]], Diagnostic]) -> Iterator[None]:
+    """Raise Refused instead of torch's error for a process that can no longer be reached. `lost`: makes the diagnostic
+    from notes on what torch says."""
     try:
         yield
     except RuntimeError as error:
         # gloo raises plain errors, which name its own source file.
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
-        again = _relaunch(choices, launchers.placed())
-        raise Refused(_worker_lost("this process ended, too", [_first_line(error)], choices, again)) from error
+        raise Refused(lost([_first_line(error)])) from error
+
+
+def lost_peer(choices: Choices, notes: Sequence[str]) -> Diagnostic:
+    """The error of a process of a launcher for a run whose other processes can no longer be reached."""
+    return _worker_lost("this process ended, too", notes, choices, _relaunch(choices, launchers.placed()))
 
 
 def _first_line(error: Exception) -> str:
@@ -219,9 +224,11 @@ def work(text: str, choices: Choices, where: Place, asked: Any, sender: Connecti
 
 
 @contextlib.contextmanager
-def one_of_several(device: str, sender: Connection) -> Iterator[tuple[Team, Callable[[str, Any], None]]]:
+def one_of_several(
+    device: str, sender: Connection, all_report: bool = False
+) -> Iterator[tuple[Team, Callable[[str, Any], None]]]:
     """Join the other processes that `followed` started. Yields the team, and what sends a message of the leader: what
-    it is, and its value. If the leader is refused, it sends that, and the process ends."""
+    it is, and its value. If the leader is refused, or with `all_report` any process, it sends that and ends."""
     own = launchers.placed()
     assert own is not None  # torch's launcher sets RANK
     with joined(device, own) as team:
@@ -233,7 +240,8 @@ def one_of_several(device: str, sender: Connection) -> Iterator[tuple[Team, Call
         try:
             yield team, send
         except Refused as refused:
-            send("refused", refused.diagnostics)
+            if team.leads or all_report:
+                sender.send(Message("refused", refused.diagnostics))
             # The others may wait for this process. The launcher ends them once this one has exited.
             sys.stdout.flush()
             sys.stderr.flush()
@@ -255,7 +263,8 @@ def failures(errors: Sequence[ChildFailedError]) -> list[str]:
         notes.append(f"process {rank} ended with {how}")
         # For a Python error, torch reports the traceback. For a signal, it reports only that there was one.
         message = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
-        notes += str(message).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
+        if failure.exitcode >= 0 and not str(message).startswith("To enable traceback"):
+            notes += str(message).strip().splitlines()[-1:]
     return notes
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import attrs
 import torch
 
 from shapeflow.base.diagnostics import Diagnostic, Refused
+from shapeflow.base.printing import say
 from shapeflow.ir import plan_json
 from shapeflow.ir.parameters import scalars
 from shapeflow.ir.plan import Plan
@@ -68,8 +69,8 @@ def profile(asked: Asked, device: str = "auto", processes: int | None = None, gp
     own = launchers.placed()
     if own is not None:
         distribute.require_one_launcher(own, processes, gpus)
-        with distribute.joined(device, own) as team:
-            times = measured(asked, team)
+        with distribute.losses_named(_lost), distribute.joined(device, own) as team:
+            times = _reported(asked, team)
         return times if team.leads else None
     where = place(device, processes, gpus)
     if where.processes == 1:
@@ -78,10 +79,25 @@ def profile(asked: Asked, device: str = "auto", processes: int | None = None, gp
     rest = attrs.evolve(asked, fixed=(), switching=())
     found, lost = distribute.followed(_one, (fixed, switching, rest, where), where.processes, {})
     if found is None:
-        message, help_ = "a process was lost, so the others were ended", "measure again, in fewer processes"
-        notes = tuple(distribute.failures(lost))
-        raise Refused(Diagnostic("worker-lost", message, place="profile", notes=notes, help=help_))
+        raise Refused(_lost(distribute.failures(lost)))
     return found  # type: ignore[no-any-return]  # what the leader sent
+
+
+def _lost(notes: Sequence[str]) -> Diagnostic:
+    message = "a process of the profile was lost, so the others were ended"
+    help_ = "measure again; if memory ran out, with `--micro-batch N` of N samples, or `--checkpoint-activations`"
+    return Diagnostic("worker-lost", message, place="profile", notes=tuple(notes), help=help_)
+
+
+def _reported(asked: Asked, team: Team) -> Times:
+    """Measure in a process of a launcher. If memory runs out in one that does not lead, it says so itself: the others
+    only lose it."""
+    try:
+        return measured(asked, team)
+    except Refused as refused:
+        if not team.leads and any(one.code == "out-of-memory" for one in refused.diagnostics):
+            say(str(refused), err=True)
+        raise
 
 
 def _one(fixed: Sequence[str], switching: Sequence[str], asked: Asked, where: Place, sender: Connection) -> None:
@@ -90,7 +106,7 @@ def _one(fixed: Sequence[str], switching: Sequence[str], asked: Asked, where: Pl
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     let_through()
     plans = [tuple(plan_json.loads(text, "plan") for text in texts) for texts in (fixed, switching)]
-    with distribute.one_of_several(where.kind, sender) as (team, send):
+    with distribute.one_of_several(where.kind, sender, all_report=True) as (team, send):
         send("outcome", measured(attrs.evolve(asked, fixed=plans[0], switching=plans[1]), team))
 
 
@@ -108,7 +124,7 @@ def measured(asked: Asked, team: Team) -> Times:
 
 class _Measurement:
     def __init__(self, asked: Asked, team: Team) -> None:
-        self._asked, self._team = asked, team
+        self._asked, self._team, self._at = asked, team, asked.fixed[0]
         self._compiled = wants_compile("auto", team.device)
         if team.device.type == "cpu":
             be_deterministic(self._compiled)
@@ -118,11 +134,16 @@ class _Measurement:
                 torch.set_num_threads(asked.threads)
 
     def times(self) -> Times:
-        # Compiled models of the fixed plans would shorten the first steps after switches.
-        switches = tuple(self._switch(plan) for plan in self._asked.switching)
-        paces = tuple(self._paces())
-        largest = max(self._asked.fixed, key=lambda plan: scalars(plan.parameters, plan.stages[0].sizes))
-        return Times(self._here(), paces, switches, self._checkpoint(largest))
+        try:
+            # Compiled models of the fixed plans would shorten the first steps after switches.
+            switches = tuple(self._switch(plan) for plan in self._asked.switching)
+            paces = tuple(self._paces())
+            largest = max(self._asked.fixed, key=lambda plan: scalars(plan.parameters, plan.stages[0].sizes))
+            return Times(self._here(), paces, switches, self._checkpoint(largest))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise Refused(_too_large(self._at, self._asked.saving, error)) from None
 
     def _here(self) -> Machine:
         device, saving = self._team.device, self._asked.saving
@@ -130,6 +151,10 @@ class _Measurement:
         assert limit is None or isinstance(limit, int)
         how = torch.get_num_threads(), self._team.world, self._compiled, torch.__version__
         return Machine(name_of(device), device.type, *how, peak, limit, saving.recompute)
+
+    def _clock(self, plan: Plan) -> Clock:
+        self._at = plan
+        return Clock(self._machine, plan, self._team.device)
 
     def _machine(self, plan: Plan) -> TorchMachine:
         root, team = self._asked.root, self._team
@@ -139,36 +164,30 @@ class _Measurement:
     def _paces(self) -> list[Pace]:
         plans = self._asked.fixed
         if self._team.world == 1 or self._team.device.type == "cpu":
-            with contextlib.suppress(torch.OutOfMemoryError):
+            try:
                 return self._in_turns(plans)
+            except Exception as error:
+                # Other processes may have had enough memory, and would wait for this one.
+                if len(plans) == 1 or self._team.world > 1 or not is_out_of_memory(error):
+                    raise
+                # The frames of the error hold the models.
+                traceback.clear_frames(error.__traceback__)
         return [pace for plan in plans for pace in self._in_turns([plan])]
 
     def _in_turns(self, plans: Sequence[Plan]) -> list[Pace]:
         """The times of some plans. The first step of each turn finds cold caches, and is not counted."""
         clocks, counts = list[Clock](), list[int]()
         for plan in plans:
-            with self._fitting(plan, len(plans) == 1):
-                clocks.append(Clock(self._machine, plan, self._team.device))
-                usual = statistics.median(clocks[-1].steps(WARM + LEAST)[WARM:])
+            clocks.append(self._clock(plan))
+            usual = statistics.median(clocks[-1].steps(WARM + LEAST)[WARM:])
             # All processes must make the same steps.
-            count = min(LONGEST, max(LEAST, round(BLOCK / usual)))
-            counts.append(self._team.least(count))
+            counts.append(self._team.least(min(LONGEST, max(LEAST, round(BLOCK / usual)))))
         for _ in range(ROUNDS):
             for clock, count in zip(clocks, counts, strict=True):
                 clock.seconds += clock.steps(1 + count)[1:]
         # The first evaluation compiles.
         evaluations = [[clock.evaluation() for _ in range(1 + self._compiled)][-1] for clock in clocks]
         return [clock.pace(evaluation) for clock, evaluation in zip(clocks, evaluations, strict=True)]
-
-    @contextlib.contextmanager
-    def _fitting(self, plan: Plan, alone: bool) -> Iterator[None]:
-        """Raise Refused `out-of-memory` for a plan that does not fit even if it is alone."""
-        try:
-            yield
-        except Exception as error:
-            if not alone or not is_out_of_memory(error):
-                raise
-            raise Refused(_too_large(plan, self._asked.saving, error)) from None
 
     def _switch(self, plan: Plan) -> float:
         """Seconds of the switch of a plan: those of its edits, and of the first steps after them more than of as many
@@ -179,19 +198,18 @@ class _Measurement:
         if self._compiled:
             # A graph that another plan compiled would be used again, as it is not in a run.
             torch._dynamo.reset()
-        with self._fitting(plan, alone=True):
-            clock = Clock(self._machine, plan, self._team.device)
-            clock.steps(WARM)
-            begun = time.perf_counter()
-            clock.switch(plan.stages[1])
-            clock.steps(FIRST)
-            taken = time.perf_counter() - begun
-            usual = min(clock.steps(1 + LEAST)[1:])
+        clock = self._clock(plan)
+        clock.steps(WARM)
+        begun = time.perf_counter()
+        clock.switch(plan.stages[1])
+        clock.steps(FIRST)
+        taken = time.perf_counter() - begun
+        usual = min(clock.steps(1 + LEAST)[1:])
         return max(0.0, taken - FIRST * usual)
 
     def _checkpoint(self, plan: Plan) -> float:
         """Seconds of saving a checkpoint of a plan after its first step."""
-        clock = Clock(self._machine, plan, self._team.device)
+        clock = self._clock(plan)
         clock.steps(1)
         with tempfile.TemporaryDirectory(prefix="shapeflow-") as folder:
             return clock.saved(Path(folder, checkpoint_name(1)))

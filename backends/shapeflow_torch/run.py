@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from shapeflow.base.diagnostics import Diagnostic
@@ -57,7 +58,11 @@ def run(
     own, choices = launchers.placed(), Choices(named(folder), options, launchers.launch_of())
     if own is not None:
         distribute.require_one_launcher(own, options.processes, options.gpus)
-        with Stop() as stop, distribute.losses_named(choices), distribute.joined(options.device, own) as team:
+        with (
+            Stop() as stop,
+            distribute.losses_named(partial(distribute.lost_peer, choices)),
+            distribute.joined(options.device, own) as team,
+        ):
             outcome = train(plan, choices, team, stop, listen, warn)
         if outcome.interrupted and not team.leads:
             raise SystemExit(EXIT_STOPPED)

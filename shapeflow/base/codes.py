@@ -386,7 +386,8 @@ _FILES = {
     "a row for each candidate, a column for each axis, and `seconds per step`. A column `devices` may say how many "
     "devices share a step.",
     "other-rows": "The profile, or the table of seconds, lacks candidates of the file and has other shapes, so a value "
-    "may be mistyped. The seconds of those candidates are interpolated.",
+    "may be mistyped, or the profile is of an earlier version of the file. The seconds of those candidates are "
+    "interpolated.",
     "incomplete-profile": "The profile, or the table of seconds, lacks candidates of the file, and has too few "
     "others to interpolate their seconds. Measure it again with `shapeflow profile`, or add them to the table.",
     "broken-laws": "The file does not contain laws, or was truncated or changed after it was written. Fit them again "

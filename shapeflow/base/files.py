@@ -123,6 +123,20 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
             os.unlink(temporary)
 
 
+def require_writable(path: Path) -> None:
+    """Raise Refused `disk-full` or `cannot-write` if a file cannot be written, before time is spent on its content."""
+    try:
+        target = real(path)
+        if target.exists() and not target.is_file():
+            return
+        make_folder(target.parent)
+        descriptor, temporary = temporary_for(target)
+        os.close(descriptor)
+        os.unlink(temporary)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def require_empty(folder: Path) -> None:
     """Raise Refused `folder-in-use` if a folder has anything in it."""
     there = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else [folder.name] * folder.exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from shapeflow.base.files import real
+from shapeflow.base.files import real, require_writable
 from shapeflow.base.printing import say
 from shapeflow.cli.common import MOST, NewFile, of_a_file, print_diagnostics, print_json
 from shapeflow.cli.pooling import computing_options
@@ -49,6 +49,7 @@ def command(
     from shapeflow.ir.seconds_table import SUFFIXES
     from shapeflow.preview.profile import profile_view
     from shapeflow.preview.screen import show
+    from shapeflow.running.launchers import placed
     from shapeflow.running.profile import profiled
 
     path = output or file.parent / f"{file.stem}.profile.json"
@@ -64,7 +65,10 @@ def command(
     program = unprofiled(file, sentences, report)
     if program is None:
         raise Refused(*report.diagnostics)
-    print_diagnostics(report.diagnostics)
+    place = placed()
+    if place is None or place.rank == 0:
+        print_diagnostics(report.diagnostics)
+        require_writable(path)
     found = profiled(program, file.parent, recompute=checkpoint_activations, **choices)
     if found is None:
         return

@@ -38,7 +38,7 @@ class Pace:
     steps: int
     """Number of steps that were timed."""
     memory: int | None = None
-    """Most bytes that torch allocated on the GPU of one process for this shape; None on a CPU."""
+    """Most bytes that torch allocated on the GPU of one process for the model and its first steps; None on a CPU."""
 
     def __attrs_post_init__(self) -> None:
         for what, seconds in (("a step", self.step), ("an evaluation", self.evaluation)):

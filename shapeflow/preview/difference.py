@@ -17,7 +17,8 @@ from shapeflow.ir.plan import Candidate, Plan, Spec, Stage, Start
 from shapeflow.ir.retention import Retention
 from shapeflow.preview.charge import charged
 from shapeflow.preview.corpora import changes
-from shapeflow.preview.numbers import count, duration, error, flops, percent
+from shapeflow.preview.numbers import count, duration, error, flops, percent, share
+from shapeflow.running.training import training
 
 NONE = "-"
 ALIKE = 5e-4
@@ -46,7 +47,9 @@ def differences_view(first: Plan, second: Plan, names: tuple[str, str]) -> Rende
     if not rows:
         if first.digest == second.digest:
             return Text("the plans are the same")
-        return Text("the plans train the same; their digests differ by their notes, answers or sources")
+        if training(first) == training(second):
+            return Text("the plans train the same; their digests differ by their notes, answers or sources")
+        return Text("the plans train differently, by fields that are not listed here: compare their JSON")
     table = Table(box=None, padding=(0, 2))
     for heading in ("", *names, "change"):
         table.add_column(heading, overflow="fold")
@@ -60,9 +63,9 @@ def headline(first: Plan, second: Plan) -> str:
     a, b = first.totals, second.totals
     amounts = [("FLOPs", a.compute, b.compute), ("seconds", a.seconds, b.seconds)]
     taken = [_against(x, y, name) for name, x, y in amounts if x is not None and y is not None]
-    said = [f"the second plan takes {' and '.join(taken)}"] if taken else ["the plans state no compute"]
+    said = [f"the second plan takes {' and '.join(taken)}"] if taken else ["the plans have no totals"]
     if first.metric != second.metric:
-        said.append(f"they predict other metrics: {first.metric} and {second.metric}")
+        said.append(f"they predict different metrics: {first.metric} and {second.metric}")
     elif a.error is not None and b.error is not None:
         ends = [error(each, first.metric) for each in (a.error, b.error)]
         end = f"{ends[1]} instead of {ends[0]}" if ends[0] != ends[1] else f"{ends[0]}, as the first"
@@ -72,34 +75,42 @@ def headline(first: Plan, second: Plan) -> str:
 
 def _against(first: float, second: float, name: str) -> str:
     """`12.5% more FLOPs`, `2.5 times the FLOPs`, or `as many FLOPs`."""
-    ratio = second / first if first else 1.0
-    if abs(ratio - 1) < ALIKE:
-        return f"as many {name}"
-    if ratio > 2:
+    if first == 0 or abs(second / first - 1) < ALIKE:
+        return f"as many {name}" if first or not second else f"{second:.4g} {name}, where the first takes none"
+    ratio = second / first
+    if not 0.5 <= ratio <= 2:
         return f"{ratio:.3g} times the {name}"
     return f"{100 * abs(ratio - 1):.3g}% {'more' if ratio > 1 else 'fewer'} {name}"
 
 
 def _stages(first: Plan, second: Plan) -> Iterator[Row]:
-    """The stages of both, those of the same shape side by side."""
-    keys = [[(stage.shape, stage.blends) for stage in plan.stages] for plan in (first, second)]
-    units = {**first.units, **second.units}
-    for _, a, b, c, d in difflib.SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
-        ours, theirs = first.stages[a:b], second.stages[c:d]
-        for number in range(max(len(ours), len(theirs))):
-            one, other = (each[number] if number < len(each) else None for each in (ours, theirs))
-            same = one is not None and other is not None and one.shape == other.shape
-            if same:
-                assert one is not None
-                assert other is not None
-                what, change = one.shape.written(units) or "all steps", _moved(one, other)
-                yield Row(what, _stage(first, one), _stage(second, other), change)
-                continue
-            for plan, stage in ((first, one), (second, other)):
-                if stage is not None:
-                    said, gone = _stage(plan, stage), plan is first
-                    name = stage.shape.written(units)
-                    yield Row(name, said, NONE, "left out") if gone else Row(name, NONE, said, "new")
+    """The stages of both, those of the same shape side by side; and the switches before them."""
+    keys = [[stage.shape for stage in plan.stages] for plan in (first, second)]
+    names = {shape: shape.written({**first.units, **second.units}) or "all steps" for shape in (*keys[0], *keys[1])}
+    for what, a, b, c, d in difflib.SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
+        if what == "equal":
+            for one, other in zip(first.stages[a:b], second.stages[c:d], strict=True):
+                yield Row(names[one.shape], _stage(first, one), _stage(second, other), _moved(one, other))
+                yield Row(f"  before {names[one.shape]}", _switch(one), _switch(other))
+                yield Row(f"  rate in {names[one.shape]}", _rate(one), _rate(other))
+            continue
+        yield from (Row(names[one.shape], _stage(first, one), NONE, "left out") for one in first.stages[a:b])
+        yield from (Row(names[other.shape], NONE, _stage(second, other), "new") for other in second.stages[c:d])
+
+
+def _switch(stage: Stage) -> str:
+    """How the stage is arrived at."""
+    one = stage.transition
+    if one is None:
+        return stage.arrives_by
+    warm = f", {count(one.rewarm)} steps of warm-up" if one.rewarm else ""
+    return f"{stage.arrives_by}, credit {share(one.credit)}, moments {one.moments}, average {one.average}{warm}"
+
+
+def _rate(stage: Stage) -> str:
+    matrices = "" if stage.matrix_rate == 1 else f", of matrices x {stage.matrix_rate:.4g} more"
+    memory = "" if stage.memory == 1 else f", memory ^{stage.memory:.4g}"
+    return f"x {stage.learning_rate:.4g}{matrices}{memory}"
 
 
 def _stage(plan: Plan, stage: Stage) -> str:
@@ -119,7 +130,7 @@ def _moved(one: Stage, other: Stage) -> str:
         [f"{count(abs(longer))} step{'s' * (abs(longer) != 1)} {'more' if longer > 0 else 'fewer'}"] if longer else []
     )
     if later:
-        said.append(f"begins {count(abs(later))} {'later' if later > 0 else 'earlier'}")
+        said.append(f"begins {count(abs(later))} step{'s' * (abs(later) != 1)} {'later' if later > 0 else 'earlier'}")
     return ", ".join(said)
 
 
@@ -142,8 +153,10 @@ def _amount(what: str, first: float | None, second: float | None, said: Callable
     texts = [NONE if value is None else said(value) for value in (first, second)]
     if first is None or second is None or texts[0] == texts[1]:
         return Row(what, texts[0], texts[1])
-    ratio = second / first if first else 1.0
-    return Row(what, texts[0], texts[1], f"{ratio:.3g} times" if ratio > 2 else percent(ratio - 1))
+    if first == 0 or abs(second / first - 1) < ALIKE:
+        return Row(what, texts[0], texts[1])
+    ratio = second / first
+    return Row(what, texts[0], texts[1], percent(ratio - 1) if 0.5 <= ratio <= 2 else f"{ratio:.3g} times")
 
 
 def _laws(first: Plan, second: Plan) -> Iterator[Row]:
@@ -171,8 +184,19 @@ def _law(candidate: Candidate | None) -> str:
 
 
 def _settings(first: Plan, second: Plan) -> Iterator[Row]:
+    """Settings; of one component with other settings, those that differ."""
     for name in _SETTINGS:
-        yield Row(name, _setting(first, name), _setting(second, name))
+        one, other = getattr(first, name), getattr(second, name)
+        if isinstance(one, Spec) and isinstance(other, Spec) and one.name == other.name:
+            for key in sorted({*one.settings, *other.settings}):
+                ours, theirs = (each.settings.get(key) for each in (one, other))
+                yield Row(f"{name}, {key}", _value(ours), _value(theirs))
+        else:
+            yield Row(name, _setting(first, name), _setting(second, name))
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 _SETTINGS = (
@@ -199,7 +223,7 @@ _SETTINGS = (
 def _setting(plan: Plan, name: str) -> str:
     value = getattr(plan, name)
     if name == "objectives":
-        return ", ".join(map(_spec, value.values()))
+        return ", ".join(map(_spec, value.values())) or "none"
     if name == "weights":
         return ", ".join(changes(plan)) or "constant"
     if isinstance(value, Retention):

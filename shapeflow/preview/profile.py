@@ -18,6 +18,8 @@ from shapeflow.running.meter import MULTIPLY_ADD, items_among
 
 ALIKE = 1.1
 """Paces per FLOP that differ by less than this factor count as equal."""
+NOISE = 1e-3
+"""Seconds of a switch or a checkpoint that are not told apart."""
 
 
 def profile_view(program: Program, profile: Profile) -> RenderableType:
@@ -34,15 +36,21 @@ def _others(program: Program, profile: Profile) -> Iterator[str]:
     """Seconds of switches and of a checkpoint."""
     if profile.switches:
         slow, fast = (choose(profile.switches, key=lambda one: one.seconds) for choose in (max, min))
-        many = (
-            f"{len(profile.switches)} switches take {fast.seconds:.2g} to"
-            if len(profile.switches) > 1
-            else "a switch takes"
-        )
         names = " > ".join(shape.written(program.units) for shape in (slow.before, slow.after))
-        yield f"{many} {slow.seconds:.2g} s, first steps included; the longest is {names}"
+        if slow.seconds < NOISE:
+            yield f"a switch takes {_brief(slow.seconds)}, first steps included"
+        elif len(profile.switches) == 1:
+            yield f"the switch {names} takes {_brief(slow.seconds)}, first steps included"
+        else:
+            many = f"{len(profile.switches)} switches take {_brief(fast.seconds)} to {_brief(slow.seconds)}"
+            yield f"{many}, first steps included; the longest is {names}"
     if profile.checkpoint is not None:
-        yield f"a checkpoint takes {profile.checkpoint:.2g} s"
+        yield f"a checkpoint takes {_brief(profile.checkpoint)}"
+
+
+def _brief(seconds: float) -> str:
+    """Seconds with two digits, as far as they are not noise."""
+    return f"{seconds:.2g} s" if seconds >= NOISE else f"less than {NOISE:g} s"
 
 
 def _per_flop(program: Program, profile: Profile) -> dict[Shape, float]:
@@ -93,5 +101,5 @@ def _columns(program: Program, profile: Profile) -> Iterator[tuple[str, list[str
         peak = machine.peak_flops * machine.processes / MULTIPLY_ADD[trained.model_component.convention]
         yield "MFU", [percentage(each / peak) for each in rates]
     if any(one.pace.memory for one in found):
-        yield "peak memory\nof a process", ["-" if one.pace.memory is None else size(one.pace.memory) for one in found]
+        yield "peak memory\nof a step", ["-" if one.pace.memory is None else size(one.pace.memory) for one in found]
     yield "seconds per\nevaluation", [f"{one.pace.evaluation:.3g}" for one in found]

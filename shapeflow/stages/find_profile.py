@@ -99,16 +99,25 @@ def _complete(program: Program, timing: Timing, at: Span, report: Report) -> boo
     missing = [shape for shape in program.candidates if shape not in timing.steps]
     if missing:
         written = ", ".join(shape.written(program.units) for shape in missing[:5])
-        what, help_ = "profile", f"measure it again: `{_command(program)}`"
-        if timing.origin == "stated":
-            what, help_ = "table", f"add a row for each, with the columns {needed(_axes(program))}"
+        what = "table" if timing.origin == "stated" else "profile"
         message = f"the {what} has no seconds of {len(missing)} of {len(program.candidates)} candidates"
         why = f"seconds are interpolated if {ENOUGH} candidates or more have them"
         if program.profile_for_all:
             why = "`for all` asks for the seconds of all candidates: without it, they may be interpolated"
         notes = [f"missing: {written}", why]
+        others = [shape for shape in timing.steps if shape not in program.candidates]
+        if others:
+            notes.append(f"not used: {', '.join(shape.written(program.units) for shape in others[:5])}")
+        help_ = _instead(program, timing)
         report.error("incomplete-profile", message, at, "lacks candidates", notes=notes, help=help_)
     return not missing
+
+
+def _instead(program: Program, timing: Timing) -> str:
+    """What to do about candidates without seconds."""
+    if timing.origin == "measured":
+        return f"measure it again: `{_command(program)}`"
+    return f"write a row for each candidate, with the columns {needed(_axes(program))}"
 
 
 def _mismatched(program: Program, timing: Timing, others: Sequence[Shape], at: Span, report: Report) -> None:
@@ -122,7 +131,7 @@ def _mismatched(program: Program, timing: Timing, others: Sequence[Shape], at: S
         at,
         "the seconds of these candidates are interpolated",
         notes=(f"no seconds: {names[0]}", f"not used: {names[1]}"),
-        help="correct the shapes of the table; add `for all` to refuse candidates that lack seconds",
+        help=f"{_instead(program, timing)}; `for all` refuses candidates that lack seconds",
     )
 
 

@@ -76,7 +76,7 @@ def _time(program: Program, stages: Sequence[Stage], evaluate: int | None, save:
         saves = -(-stages[-1].last_step // save)
         adds += f", checkpoints up to {duration(saves * timing.checkpoint, 2)}"
     yield (
-        f"time is predicted by `{program.profile_path}`, measured on {timing.machine}, and counts {what}; {adds}. "
+        f"time is predicted by `{program.profile_path}` (measured on {timing.machine}) and counts {what}; {adds}. "
         "A run makes the planned steps, however long they take"
     )
     for before, after in itertools.pairwise(stage.shape for stage in stages):
