@@ -18,11 +18,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))  # plans of the tests above
 
 from plans import toy_image_plan, toy_text_plan
+from test_profile import TINY
 
 from shapeflow.cli import answer
 from shapeflow.ir.events import CheckpointSaved, Event, Measured, RunStarted, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.plan_json import save, sealed
+from shapeflow.ir.profile import load as load_profile
 from shapeflow.running.execute import checkpoint_name, execute
 from shapeflow_simulator import Simulator
 from shapeflow_torch.compilation import wants_compile
@@ -118,3 +120,18 @@ def test_the_command_line_uses_the_gpu_by_default(tmp_path: Path, capsys: pytest
         assert (outcome["finished"], outcome["step"]) == (True, plan.steps)
         shutil.rmtree(tmp_path / name / "checkpoints" / checkpoint_name(plan.steps))
         assert answer([*command, "--resume"]) == 0
+
+
+def test_a_profile_measures_the_memory_of_each_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """More tokens need more memory, whether the models are in memory together or not; the MFU is that of one GPU."""
+    (file := tmp_path / "tiny.shape").write_text(TINY)
+    assert answer(["profile", str(file), "--gpus", "1", "--peak-flops", "100 TFLOPs"]) == 0
+    found = load_profile(tmp_path / "tiny.profile.json")
+    assert (found.machine.kind, found.machine.processes, found.machine.peak_flops) == ("cuda", 1, 1e14)
+    coarse, fine = (one.pace.memory for one in found.candidates)
+    assert coarse is not None
+    assert fine is not None
+    assert 0 < coarse < fine
+    shown = capsys.readouterr().out
+    assert "peak memory" in shown
+    assert "MFU" in shown
