@@ -27,8 +27,9 @@ def paces(run: Run) -> Iterator[str]:
     if not steps:
         return
     last = steps[-1]
+    learning = "" if last.learning_rate is None else f", learning rate {last.learning_rate:.4g}"
     norm = "" if last.gradient_norm is None else f", gradient norm {last.gradient_norm:.3g}"
-    yield f"at step {count(last.step)}: {rate(run.plan, last)}, learning rate {last.learning_rate:.4g}{norm}"
+    yield f"at step {count(last.step)}: {rate(run.plan, last)}{learning}{norm}"
     start = next((event for event in reversed(run.events) if isinstance(event, RunStarted)), None)
     if start is None or start.device is None:
         return
