@@ -19,7 +19,7 @@ from shapeflow.running.meter import MULTIPLY_ADD, items_among
 ALIKE = 1.1
 """Paces per FLOP that differ by less than this factor count as equal."""
 NOISE = 1e-3
-"""Seconds of a switch or a checkpoint that are not told apart."""
+"""Seconds of a switch or a checkpoint that are noise."""
 
 
 def profile_view(program: Program, profile: Profile) -> RenderableType:
