@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ from shapeflow.base.files import real
 from shapeflow.base.printing import say, say_json
 
 if TYPE_CHECKING:
+    from shapeflow.cli.outputs import Kind
     from shapeflow.ir.plan import Plan
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -100,30 +101,19 @@ def of_a_file(function: _F) -> _F:
     @formatted
     @functools.wraps(function)
     def command(*args: Any, lets: Sequence[str], sets: Sequence[str], seed: int | None, **kwargs: Any) -> Any:
-        _refuse_to_write_over(kwargs)
         sentences = [*sets, *(_let(text) for text in lets), *([f"seed {seed}"] if seed is not None else [])]
         return function(*args, sentences=sentences, **kwargs)
 
     return command  # type: ignore[return-value]
 
 
-def _refuse_to_write_over(arguments: Mapping[str, Any]) -> None:
-    """Raise BadParameter if an option names the `.shape` file itself as an output: it would be lost. A plan may be
-    written over itself."""
-    file = arguments["file"]
-    if file.suffix != ".shape":
-        return
-    for option in click.get_current_context().command.params:
-        path = arguments.get(str(option.name))
-        if option.name != "file" and isinstance(path, Path) and real(path) == real(file):
-            raise click.BadParameter(f"`{path}` is the file that is read: name another one", param=option)
-
-
 class NewFile(click.Path):
-    """A file that a command writes. A file of a run is refused: the run could not be read or resumed any more."""
+    """A file that a command writes. It replaces only files of its own kind, so that no other is lost, and none of a
+    run, which could not be read or resumed any more."""
 
-    def __init__(self, dir_okay: bool = False) -> None:
+    def __init__(self, kind: Kind | None = None, dir_okay: bool = False) -> None:
         super().__init__(path_type=Path, dir_okay=dir_okay)
+        self._kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from shapeflow.running.run_folder import run_of
@@ -132,6 +122,9 @@ class NewFile(click.Path):
         # A link leads there, and so does a bare name in a folder of the run.
         if (run := run_of(path) or run_of(real(path))) is not None:
             self.fail(f"`{path}` is a file of the run in `{run}`: name another one", param, ctx)
+        if self._kind is not None and not self._kind.may_replace(path):
+            message = f"`{path}` exists and is not {self._kind.what}: remove it, or name another file"
+            self.fail(message, param, ctx)
         return path
 
 

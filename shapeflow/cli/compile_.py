@@ -9,11 +9,12 @@ import click
 from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.printing import say
 from shapeflow.cli.common import NewFile, of_a_file, plan_of, print_after, print_diagnostics, print_json
+from shapeflow.cli.outputs import PLAN
 
 
 @click.command("compile")
 @of_a_file
-@click.option("-o", "--output", type=NewFile(), help="Write the plan to this file.")
+@click.option("-o", "--output", type=NewFile(PLAN), help="Write the plan to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(file: Path, sentences: list[str], output: Path | None, as_json: bool) -> None:
     """Compile a .shape file into a plan, and show it.
@@ -31,7 +32,6 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     if output is not None:
         from shapeflow.ir.plan_json import save
 
-        _require_plan(output)
         save(plan, output)
     if as_json:
         from shapeflow.ir.plan_json import plan_to_json
@@ -48,23 +48,6 @@ def command(file: Path, sentences: list[str], output: Path | None, as_json: bool
     if output is not None:
         say(f"\n  written to {output}")
     print_after(report.diagnostics)
-
-
-def _require_plan(path: Path) -> None:
-    """Raise BadParameter for an output that replaces a file that is not a plan, such as a log that laws are fitted
-    to."""
-    from shapeflow.base.files import read_text
-    from shapeflow.base.json_text import parse_json
-    from shapeflow.ir.plan import FORMAT
-
-    if not path.is_file() or not path.stat().st_size:
-        return
-    try:
-        found = parse_json(read_text(path))
-    except (Refused, ValueError):
-        found = None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise click.BadParameter(f"`{path}` exists and is not a plan: remove it, or name another file", param_hint="-o")
 
 
 def _show_prices(file: Path, sentences: list[str]) -> None:

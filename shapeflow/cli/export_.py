@@ -8,6 +8,7 @@ import click
 
 from shapeflow.base.printing import say
 from shapeflow.cli.common import NewFile, formatted
+from shapeflow.cli.outputs import WEIGHTS
 
 
 @click.command("export")
@@ -15,7 +16,7 @@ from shapeflow.cli.common import NewFile, formatted
 @click.option(
     "-o",
     "--output",
-    type=NewFile(dir_okay=True),
+    type=NewFile(WEIGHTS, dir_okay=True),
     required=True,
     help="The .safetensors file, or the folder, to write.",
 )

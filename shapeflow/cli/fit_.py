@@ -14,6 +14,7 @@ from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import NewFile, of_a_file, print_diagnostics, print_json
+from shapeflow.cli.outputs import LAWS, PICTURE
 from shapeflow.cli.refused import refused_laws
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=NewFile(),
+    type=NewFile(LAWS),
     help='Write the laws to this file: `laws from table("laws.json")` reads them.',
 )
-@click.option("--plot", type=NewFile(), help="Plot the laws and their residuals to this file.")
+@click.option("--plot", type=NewFile(PICTURE), help="Plot the laws and their residuals to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def command(file: Path, sentences: list[str], output: Path | None, plot: Path | None, as_json: bool) -> None:
     """Fit the laws of a .shape file, and show how reliable they are.

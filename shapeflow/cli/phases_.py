@@ -10,6 +10,7 @@ import click
 
 from shapeflow.base.printing import say
 from shapeflow.cli.common import MOST, NewFile, compute_of, formatted, print_json
+from shapeflow.cli.outputs import PICTURE
 
 if TYPE_CHECKING:
     from shapeflow.laws.random_features.loss import LossCurve
@@ -48,7 +49,7 @@ OF_LOGS = ("width_column", "loss_column", "compute", "where")
 @click.option("--step-times-trace", type=float, help="Step size times the summed variance.  [1 / (batch + 1)]")
 @click.option("--batch", type=click.IntRange(1, MOST), default=1, show_default=True, help="Samples of one step.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--plot", type=NewFile(), help="Draw the phases and the losses: PNG, SVG, PDF.")
+@click.option("--plot", type=NewFile(PICTURE), help="Draw the phases and the losses: PNG, SVG, PDF.")
 @formatted
 def command(
     logs: Sequence[str],

@@ -13,6 +13,7 @@ from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import NewFile, of_a_file, print_after, print_diagnostics, print_json, seeds_in, whole
 from shapeflow.cli.dry_run import DryRun, dry_run_options
+from shapeflow.cli.outputs import TABLE
 from shapeflow.cli.pooling import Pooling, pool_options
 from shapeflow.cli.rounds import absolute, inside
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     help="Folder of the pilots, below the folder of FILE.  [runs/NAME-pilots next to FILE]",
 )
 @pool_options
-@click.option("--csv", "table", type=NewFile(), help="Write all measurements to one CSV table.")
+@click.option("--csv", "table", type=NewFile(TABLE), help="Write all measurements to one CSV table.")
 @dry_run_options
 @click.option("--json", "as_json", is_flag=True, help="Print the answer, or with --dry-run the runs, as JSON.")
 def command(

@@ -11,6 +11,7 @@ from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import NewFile, of_a_file, print_diagnostics, print_json, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
+from shapeflow.cli.outputs import CREDITS
 from shapeflow.cli.pooling import Pooling, pool_options
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ REFERENCE = "a run from scratch ends once it is as good as the switched run: its
 @click.option(
     "--credits",
     "target",
-    type=NewFile(),
+    type=NewFile(CREDITS),
     help="Add the measurements to this file.  [credits.json in the folder of the runs]",
 )
 @pool_options

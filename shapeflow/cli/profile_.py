@@ -11,6 +11,7 @@ import click
 from shapeflow.base.files import real, require_writable
 from shapeflow.base.printing import say
 from shapeflow.cli.common import MOST, NewFile, of_a_file, print_diagnostics, print_json
+from shapeflow.cli.outputs import PROFILE
 from shapeflow.cli.pooling import computing_options
 
 
@@ -19,7 +20,7 @@ from shapeflow.cli.pooling import computing_options
 @click.option(
     "-o",
     "--output",
-    type=NewFile(),
+    type=NewFile(PROFILE),
     help="Write the profile to this file.  [NAME.profile.json next to FILE]",
 )
 @click.option(

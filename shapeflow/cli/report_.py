@@ -10,6 +10,7 @@ import click
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.printing import say
 from shapeflow.cli.common import NewFile, of_a_file, plan_of, print_after, refuse_sentences
+from shapeflow.cli.outputs import PAGE
 
 if TYPE_CHECKING:
     from shapeflow.ir.plan import Plan
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=NewFile(),
+    type=NewFile(PAGE),
     required=True,
     help="File of the page.",
 )

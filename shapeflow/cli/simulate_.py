@@ -10,6 +10,7 @@ import click
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.printing import say, say_json
 from shapeflow.cli.common import NewFile, of_a_file, plan_of, print_after, print_diagnostics, print_json
+from shapeflow.cli.outputs import PICTURE
 
 if TYPE_CHECKING:
     from shapeflow.ir.plan import Plan
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("simulate")
 @of_a_file
-@click.option("--plot", type=NewFile(), help="Plot error against FLOPs, or time, to this file.")
+@click.option("--plot", type=NewFile(PICTURE), help="Plot error against FLOPs, or time, to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the curves and the comparison as JSON.")
 @click.option("--events", "as_events", is_flag=True, help="Print the stream of events, one JSON object per line.")
 def command(file: Path, sentences: list[str], plot: Path | None, as_json: bool, as_events: bool) -> None:

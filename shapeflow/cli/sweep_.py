@@ -12,6 +12,7 @@ from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import NewFile, of_a_file, print_diagnostics, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
+from shapeflow.cli.outputs import TABLE
 from shapeflow.cli.pooling import Pooling, pool_options
 from shapeflow.cli.rounds import absolute, inside, rounds_of
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seeds", metavar="N,N,...", help="Train each candidate with each seed.  [the file's seed]")
 @pool_options
-@click.option("--csv", "table", type=NewFile(), help="Write all measurements to one CSV table.")
+@click.option("--csv", "table", type=NewFile(TABLE), help="Write all measurements to one CSV table.")
 @dry_run_options
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print the runs as JSON.")
 def command(
