@@ -128,6 +128,29 @@ def test_laws_seconds_and_costs_that_differ(tmp_path: Path) -> None:
     assert Row("cost", "4 dollars", "1.999 dollars") in differences(first, cheaper)
 
 
+def test_what_two_plans_minimise_and_by_which_seconds(tmp_path: Path) -> None:
+    """A saving of time is not set against one of FLOPs without a word."""
+    text = timed(tmp_path, PLANNED, {FINE: 2.0})
+    by_flops, by_time = (compiled(tmp_path, text, budget) for budget in ("budget 1 TFLOPs", "budget 400 s"))
+    priced = compiled(tmp_path, text, "budget 400 s", "minimise dollars(price: 36)")
+    rows = {row.what: row for row in differences(by_flops, by_time)}
+    assert rows["minimise"] == Row("minimise", "FLOPs", "seconds")
+    saving = rows["saving over the last shape"]
+    assert saving.first.endswith(" of the FLOPs")
+    assert saving.second.endswith(" of the time")
+    assert "profile" not in rows
+    assert Row("minimise", "seconds", "dollars(price: 36.0)") in differences(by_time, priced)
+    (row,) = [row for row in differences(compiled(tmp_path, PLANNED), by_flops) if row.what == "profile"]
+    assert row.first == "none"
+    assert row.second.startswith("p.json, SHA-256 ")
+
+
+def test_settings_are_told_as_in_a_file(tmp_path: Path) -> None:
+    first = compiled(tmp_path, PLANNED, "traversal steepest(stage_at_least: 10%)")
+    second = compiled(tmp_path, PLANNED, "traversal steepest(stage_at_least: 20%)")
+    assert Row("traversal, stage_at_least", "10%", "20%") in differences(first, second)
+
+
 def test_plans_of_other_metrics_are_not_compared_by_their_errors(tmp_path: Path) -> None:
     plan = compiled(tmp_path, PLANNED)
     other = attrs.evolve(plan, metric="loss")

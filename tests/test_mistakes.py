@@ -102,6 +102,7 @@ ELSEWHERE: dict[str, str] = {
     "one-way": "test_edits.py::test_gather_refuses",
     "other-history": "test_branch.py::test_a_plan_that_differs_before_is_refused",
     "no-weights": "test_exact_machine.py::test_a_run_without_weights_is_not_exported",
+    "other-devices": "test_profile.py::test_a_run_in_other_processes_than_its_profile",
     "other-machine": "test_exact_machine.py::test_a_run_of_another_machine_is_left_alone",
     "other-plan": "test_extend.py::test_another_training_is_not_continued",
     "rival-left-out": "test_rivals.py::test_default_rivals_that_cannot_be_trained_are_left_out",

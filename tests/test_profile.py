@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import re
@@ -23,7 +24,9 @@ from shapeflow.base.diagnostics import Refused, Report
 from shapeflow.base.sealed import laid_out
 from shapeflow.cli import answer
 from shapeflow.compiler import unprofiled
+from shapeflow.ir import plan_json
 from shapeflow.ir import profile as profiles
+from shapeflow.ir.plan import TimedBy
 from shapeflow.ir.profile import Pace, Profile, Timed
 from shapeflow.preview.profile import profile_view
 from shapeflow.running.profile import profiled
@@ -98,6 +101,31 @@ def test_a_batch_that_processes_cannot_share_is_not_profiled(
     file.write_text(TINY.replace("batch: 16", "batch: 15"))
     assert answer(["profile", str(file), "--processes", "2", "--threads", "1"]) == 1
     assert "error[batch-not-divisible]" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_in_other_processes_than_its_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its time is another, and so is what it costs. The plan knows where its seconds come from."""
+    (file := tmp_path / "tiny.shape").write_text(TINY.replace("10 minutes", "400 steps").partition("evaluate")[0])
+    assert answer(["profile", str(file)]) == 0
+    profile = profiles.load(tmp_path / "tiny.profile.json")
+    with_profile = ["--set", 'profile from "tiny.profile.json"']
+    for devices in (1, 8):
+        machine = attrs.evolve(profile.machine, processes=devices)
+        profiles.save(attrs.evolve(profile, machine=machine), tmp_path / "tiny.profile.json")
+        capsys.readouterr()
+        assert answer(["compile", str(file), *with_profile, "-o", str(tmp_path / "plan.json")]) == 0
+        plan = plan_json.load(tmp_path / "plan.json")
+        digest = hashlib.sha256((tmp_path / "tiny.profile.json").read_bytes()).hexdigest()
+        assert plan.timed_by == TimedBy("tiny.profile.json", digest, devices, str(machine))
+        capsys.readouterr()
+        assert answer(["run", str(tmp_path / "plan.json"), "-o", str(tmp_path / f"run{devices}")]) == 0
+        said = capsys.readouterr().err
+        assert ("warning[other-devices]" in said) == (devices == 8)
+    assert "those of 8 processes, and the run has 1" in said
+    off = attrs.evolve(plan.timed_by, devices=0)
+    with pytest.raises(Refused, match="0 devices share a step"):
+        plan_json.loads(plan_json.dumps(plan_json.sealed(attrs.evolve(plan, timed_by=off))), "plan.json")
 
 
 @pytest.mark.usefixtures("quick")

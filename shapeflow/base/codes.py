@@ -385,6 +385,8 @@ _FILES = {
     "wrong-seconds": "A table that a `profile` sentence names (`.csv`, `.tsv`, or `.json` with a list of objects) has "
     "a row for each candidate, a column for each axis, and `seconds per step`. A column `devices` may say how many "
     "devices share a step.",
+    "other-devices": "The seconds that the plan predicts are those of another number of processes than the run has. "
+    "The steps are the same; their time is not. Measure a profile with the `--gpus` or `--processes` of the run.",
     "other-rows": "The profile, or the table of seconds, lacks candidates of the file and has other shapes, so a value "
     "may be mistyped, or the profile is of an earlier version of the file. The seconds of those candidates are "
     "interpolated.",

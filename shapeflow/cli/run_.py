@@ -32,7 +32,7 @@ from shapeflow.cli.pooling import computing_options, require_torch, track_option
 if TYPE_CHECKING:
     from shapeflow.base.units import Amount
     from shapeflow.ir.events import Event
-    from shapeflow.ir.plan import Plan
+    from shapeflow.ir.plan import Plan, TimedBy
     from shapeflow.running.follow import Outcome
     from shapeflow.running.options import Goal, Origin, Steps
 
@@ -137,6 +137,8 @@ def command(
         check(plan, None, "nothing" if quiet or as_json else "text")
     from shapeflow.api import run
 
+    if plan.timed_by is not None and (devices := _devices(options)) != plan.timed_by.devices and not quiet:
+        print_diagnostics([_other_devices(plan.timed_by, devices, file)])
     after = None if stop_after is None else seconds_of(stop_after, plan, _devices(options))
     with stopped_after(after), _listening(plan, folder, track, quiet or as_json) as listen:
         options |= {"root": root, "file": str(named), "sentences": tuple(sentences)}
@@ -151,6 +153,19 @@ def _devices(options: Mapping[str, Any]) -> int:
 
     place = placed()
     return place.world if place is not None else options["gpus"] or options["processes"] or 1
+
+
+def _other_devices(timed: TimedBy, devices: int, file: Path) -> Diagnostic:
+    """The warning for a run in another number of processes than its profile."""
+    several = f" --processes {devices}" if devices > 1 else ""
+    return Diagnostic(
+        "other-devices",
+        f"the seconds of the plan are those of {timed.devices} processes, and the run has {devices}",
+        place=timed.file,
+        notes=("the plan makes the same steps; its time and its cost will be others",),
+        help=f"to plan for this run, measure it: `shapeflow profile {file}{several}`",
+        severity="warning",
+    )
 
 
 def _places(file: Path, output: Path | None, root: Path | None) -> tuple[Path, Path, Path]:

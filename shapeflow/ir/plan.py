@@ -305,6 +305,19 @@ class Charge:
 
 
 @attrs.frozen
+class TimedBy:
+    """Where the predicted seconds of a plan come from."""
+
+    file: str
+    """The profile, or the table of stated seconds: its path, as written."""
+    sha256: str
+    devices: int = 1
+    """Number of devices that share a step."""
+    machine: str = ""
+    """Where the steps were timed, in words; empty for a table."""
+
+
+@attrs.frozen
 class Start:
     """The file of weights that a run starts from."""
 
@@ -364,6 +377,8 @@ class Plan:
     """The weights that the first stage starts from; None: new ones."""
     charge: Charge | None = None
     """What the plan minimises, if the file states it."""
+    timed_by: TimedBy | None = None
+    """None without predicted seconds."""
     evaluation: float | None = None
     """FLOPs of all evaluations over those of all steps, which do not include them; None if it is not known."""
     digest: str = ""

@@ -78,6 +78,8 @@ def _faults(plan: Plan) -> Iterator[str]:
     yield from _weights(plan)
     yield from _start(plan)
     yield from _charge(plan)
+    if plan.timed_by is not None and plan.timed_by.devices < 1:
+        yield f"{plan.timed_by.devices} devices share a step"
 
 
 def _charge(plan: Plan) -> Iterator[str]:

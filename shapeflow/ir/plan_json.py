@@ -140,7 +140,8 @@ def _converter() -> cattrs.Converter:
         make_dict_unstructure_fn(Candidate, converter, step_compute=absent, step_seconds=absent, seconds_are=absent),
     )
     # As have plans that evaluate on the default number of tokens or images, do not state what is kept, do not change
-    # the weights of their corpora, start from new weights, and do not state what they minimise.
+    # the weights of their corpora, start from new weights, do not state what they minimise, and
+    # predict no seconds.
     converter.register_unstructure_hook(
         Plan,
         make_dict_unstructure_fn(
@@ -152,6 +153,7 @@ def _converter() -> cattrs.Converter:
             start=absent,
             charge=absent,
             evaluation=absent,
+            timed_by=absent,
         ),
     )
     return converter

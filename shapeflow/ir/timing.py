@@ -39,6 +39,8 @@ class Timing:
     line: Roofline | None = None
     machine: str = ""
     """Where the steps were timed, in words; empty if they were not."""
+    sha256: str = ""
+    """Digest of the file."""
 
     def switch(self, before: Shape, after: Shape) -> float:
         """Seconds of a switch. One that was not timed takes as long as the longest that was."""

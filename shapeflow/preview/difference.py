@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shapeflow.base.units import Amount
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Candidate, Plan, Spec, Stage, Start
@@ -145,8 +146,23 @@ def _totals(first: Plan, second: Plan) -> Iterator[Row]:
     if first.metric == second.metric:
         yield Row(f"predicted {second.metric}", error(a.error, first.metric), error(b.error, second.metric))
     for name in ("best_fixed", "last_shape_fixed"):
-        ours, theirs = (percent(getattr(plan.comparison, name).saving) for plan in (first, second))
+        ours, theirs = (_saving(plan, getattr(plan.comparison, name).saving) for plan in (first, second))
         yield Row(f"saving over {'the best fixed shape' if name == 'best_fixed' else 'the last shape'}", ours, theirs)
+
+
+def _saving(plan: Plan, saving: float | None) -> str:
+    return NONE if saving is None else f"{percent(saving)} of the {'time' if plan.in_seconds else 'FLOPs'}"
+
+
+def _minimised(plan: Plan) -> str:
+    if plan.charge is not None:
+        return _spec(plan.charge.cost)
+    return "seconds" if plan.in_seconds else "FLOPs"
+
+
+def _timed_by(plan: Plan) -> str:
+    one = plan.timed_by
+    return "none" if one is None else f"{one.file}, SHA-256 {one.sha256[:16]}..., {one.machine or 'stated'}"
 
 
 def _amount(what: str, first: float | None, second: float | None, said: Callable[[Any], str]) -> Row:
@@ -185,6 +201,8 @@ def _law(candidate: Candidate | None) -> str:
 
 def _settings(first: Plan, second: Plan) -> Iterator[Row]:
     """Settings; of one component with other settings, those that differ."""
+    yield Row("minimise", _minimised(first), _minimised(second))
+    yield Row("profile", _timed_by(first), _timed_by(second))
     for name in _SETTINGS:
         one, other = getattr(first, name), getattr(second, name)
         if isinstance(one, Spec) and isinstance(other, Spec) and one.name == other.name:
@@ -196,6 +214,11 @@ def _settings(first: Plan, second: Plan) -> Iterator[Row]:
 
 
 def _value(value: Any) -> str:
+    """A setting as in a `.shape` file."""
+    if isinstance(value, Mapping) and value.keys() == {"of", "value"}:
+        return str(Amount(value["value"], value["of"]))
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return "none" if value is None else str(value)
 
 
@@ -239,4 +262,4 @@ def _setting(plan: Plan, name: str) -> str:
 
 
 def _spec(spec: Spec) -> str:
-    return f"{spec.name}({', '.join(f'{key}: {setting}' for key, setting in sorted(spec.settings.items()))})"
+    return f"{spec.name}({', '.join(f'{key}: {_value(setting)}' for key, setting in sorted(spec.settings.items()))})"

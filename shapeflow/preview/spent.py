@@ -10,6 +10,9 @@ from shapeflow.preview.numbers import duration
 from shapeflow.running.runs import Run
 from shapeflow.running.spent import Off, spent
 
+EQUAL = 0.005
+"""Times that differ by a smaller share are called equal."""
+
 
 def spent_lines(run: Run) -> Iterator[str]:
     """Yield the spent and the planned time and cost, and where the profile is off; nothing without a profile."""
@@ -25,15 +28,27 @@ def spent_lines(run: Run) -> Iterator[str]:
     for one in found.off:
         yield f"the profile is off: {_steps(run, one)}"
     if found.off:
-        yield (
-            "other programs used the machine, or the profile is of another machine or number of processes: measure a "
-            "new one with `shapeflow profile`"
-        )
+        yield f"{_why(run)}: measure a new one with `shapeflow profile`"
+
+
+def _why(run: Run) -> str:
+    """Why a profile may be off."""
+    start, about = _start(run), run.plan.timed_by
+    if about is not None and start is not None:
+        if start.devices is not None and start.devices != about.devices:
+            return f"the profile is of {about.devices} processes, and the run had {start.devices}"
+        if start.device is not None and about.machine and start.device not in about.machine:
+            return f"the profile is of another machine ({about.machine}) than the run ({start.device})"
+    return "other programs used the machine during the profile or the run"
+
+
+def _start(run: Run) -> RunStarted | None:
+    return next((event for event in reversed(run.events) if isinstance(event, RunStarted)), None)
 
 
 def _devices(run: Run) -> float:
     """Devices of the run's last start over those of the profile."""
-    start = next((event for event in reversed(run.events) if isinstance(event, RunStarted)), None)
+    start = _start(run)
     charge = run.plan.charge
     if start is None or start.devices is None or charge is None:
         return 1.0
@@ -49,4 +64,6 @@ def _steps(run: Run, one: Off) -> str:
 def _share(excess: float) -> str:
     if excess > 1:
         return f"{1 + excess:.3g} times"
+    if abs(excess) < EQUAL:
+        return "as long as"
     return f"{100 * abs(excess):.0f}% {'longer' if excess >= 0 else 'less'} than"

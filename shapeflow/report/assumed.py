@@ -59,12 +59,22 @@ def _sources(plan: Plan) -> Markup:
     """Where laws come from: each citation, data set and file once, with its digest."""
     about = [one.law.provenance for one in plan.candidates if one.law is not None]
     if not about:
-        return NOTHING
+        return _timed_by(plan)
     files = dict.fromkeys(pair for one in about for pair in one.files)
     rows = [[name, digest] for name, digest in list(files)[:FILES]]
     more = [node("p", f"{len(files) - FILES} more files are not listed.")] if len(files) > FILES else []
     listed = [table("Files of the laws", ["file", "SHA-256"], rows, [False, False]), *more] if rows else []
-    return join(node("h3", "Sources of the laws"), node("ul", *_facts(about)), *listed)
+    return join(node("h3", "Sources of the laws"), node("ul", *_facts(about)), *listed, _timed_by(plan))
+
+
+def _timed_by(plan: Plan) -> Markup:
+    """The file of the predicted seconds, with its digest."""
+    one = plan.timed_by
+    if one is None:
+        return NOTHING
+    row = [one.file, one.machine or "stated, not measured", str(one.devices), one.sha256]
+    headings = ["file", "machine", "devices that share a step", "SHA-256"]
+    return table("Seconds of steps", headings, [row], [False, False, True, False])
 
 
 def _facts(about: Sequence[Provenance]) -> Iterator[Markup]:

@@ -3,12 +3,14 @@ names."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
 
 from shapeflow.base.diagnostics import Report, Span
+from shapeflow.base.files import read_regular
 from shapeflow.base.settings import name_of
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
@@ -41,6 +43,8 @@ def find_profile(program: Program, report: Report) -> Program:
     if found is None:
         return program
     assert program.trained is not None
+    content = read_regular(Path(program.folder) / program.profile_path)
+    found = attrs.evolve(found, sha256=hashlib.sha256(content).hexdigest())
     others = [shape for shape in found.steps if shape not in program.candidates]
     if not program.profile_for_all:
         found = found.completed({shape: program.trained.cost(shape) for shape in program.candidates})

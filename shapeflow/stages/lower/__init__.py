@@ -13,7 +13,7 @@ from shapeflow.base.diagnostics import Label, Report
 from shapeflow.base.settings import name_of, written
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.mixture import Laws
-from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Charge, Plan, Point, Spec, Stage, Totals, Transition
+from shapeflow.ir.plan import AxisUnit, Blend, Candidate, Charge, Plan, Point, Spec, Stage, TimedBy, Totals, Transition
 from shapeflow.ir.program import Program, Trained
 from shapeflow.ir.route import Leg, Route
 from shapeflow.ir.tabulated import AnyLaw
@@ -92,6 +92,7 @@ def lower(program: Program, laws: Laws, route: Route, report: Report) -> Plan | 
         weights=weights(program, stages, report),
         start=start(program, stages[0], report),
         charge=_charge(program),
+        timed_by=_timed_by(program),
         evaluation=evaluation_share(program, stages, evaluate),
         notes=(
             *start_notes(program, stages[0]),
@@ -109,6 +110,13 @@ def _candidate(program: Program, shape: Shape, law: AnyLaw | None) -> Candidate:
         return Candidate(shape, law)
     origin = program.timing.origin_of(shape) or "measured"
     return Candidate(shape, law, trained.cost(shape), trained.seconds(shape), origin)
+
+
+def _timed_by(program: Program) -> TimedBy | None:
+    timing = program.timing
+    if timing is None or program.profile_path is None:
+        return None
+    return TimedBy(program.profile_path, timing.sha256, timing.devices, timing.machine)
 
 
 def _charge(program: Program) -> Charge | None:
