@@ -166,6 +166,17 @@ def test_a_comparison_and_its_file(tmp_path: Path) -> None:
     page_of(folder / "comparison.json", to=tmp_path / "report.html")
 
 
+@pytest.mark.parametrize("unit", ["compute", "seconds"])
+def test_the_curves_of_a_comparison_are_drawn_over_what_is_compared(unit: str, tmp_path: Path) -> None:
+    path = comparison(tmp_path / "compared") / "comparison.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "unit": unit}))
+    text, _ = page_of(path, to=tmp_path / "report.html")
+    section = text.partition("<h2>The comparison</h2>")[2].partition("<h2>")[0]
+    assert ("training time, " in section) == (unit == "seconds")
+    assert ("A step of a shape counts the same time in all runs." in section) == (unit == "seconds")
+    assert ("training compute, " in section) == (unit == "compute")
+
+
 def test_a_comparison_without_a_result_shows_its_runs(tmp_path: Path) -> None:
     folder = comparison(tmp_path / "compared")
     (folder / "comparison.json").unlink()

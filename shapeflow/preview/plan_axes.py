@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from shapeflow.ir.plan import Plan
-from shapeflow.preview.curves import scale_of
 from shapeflow.preview.figure import Axis
-from shapeflow.preview.numbers import scale
+from shapeflow.preview.numbers import clock, scale
 
 PIECES = 64
 """Stretches of a line that is drawn."""
@@ -26,13 +25,18 @@ def compute_axis(plan: Plan, low: float, high: float) -> tuple[Axis, float]:
     """The axis of compute or training time, and what its unit is in FLOPs or seconds."""
     if not plan.in_seconds:
         return flops_axis(plan.convention, low, high)
-    unit, size = scale_of(plan, high)
-    return Axis(f"training time, {unit}", low / size, high / size, log=True, unit=unit), size
+    return time_axis(low, high)
 
 
 def spaced(low: float, high: float, pieces: int = PIECES) -> list[float]:
     """Values from low to high, evenly spaced in log."""
     return [low * (high / low) ** (piece / pieces) for piece in range(pieces + 1)]
+
+
+def time_axis(low: float, high: float) -> tuple[Axis, float]:
+    """The axis of training time, and what its unit is in seconds."""
+    unit, size = clock(high)
+    return Axis(f"training time, {unit}", low / size, high / size, log=True, unit=unit), size
 
 
 def flops_axis(convention: str, low: float, high: float) -> tuple[Axis, float]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import PurePath
 
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.comparison import comparison_details, verdict
+from shapeflow.preview.curves import along
 from shapeflow.preview.figure import PLAN, Band, Dots, Figure, Layer, Line, scaled
 from shapeflow.preview.law_figures import SPACE
-from shapeflow.preview.numbers import error, flops
+from shapeflow.preview.numbers import duration, error, flops
 from shapeflow.preview.path_figure import band_of
-from shapeflow.preview.plan_axes import errors_axis, flops_axis
+from shapeflow.preview.plan_axes import errors_axis, flops_axis, time_axis
 from shapeflow.preview.predictions import predictions_view
 from shapeflow.preview.run import last_lines, measured_lines, stage_table
 from shapeflow.preview.standing import group_view, standing_lines, state_words
@@ -21,6 +23,7 @@ from shapeflow.report.laws import thinned_pairs
 from shapeflow.report.markup import NOTHING, Markup, join, node
 from shapeflow.report.screens import html_of, paragraph
 from shapeflow.running.rivals import Compared
+from shapeflow.running.rivals.results import seconds_to, step_times
 from shapeflow.running.runs import Run
 from shapeflow.running.standing import Group, Standing
 
@@ -56,36 +59,35 @@ def run_section(one: Standing, *, first: bool) -> Markup:
 
 
 def _run_chart(run: Run) -> Markup:
-    """The measured values over compute, with what the plan predicted for them."""
+    """The measured values over compute, or over the time that the plan predicts, with what it predicted for them."""
     plan, metric = run.plan, run.plan.metric
-    measured = _curve(run, metric)
+    measured = _curve(run, metric, partial(along, plan))
     if not measured:
         return NOTHING
-    expected = [(one.compute, one.predicted) for one in run.measured if one.predicted is not None and one.compute]
-    dots = _dots("measured", measured, plan, 0)
-    layers: list[Layer] = [*(band_of(plan) if not plan.in_seconds else ()), dots]
+    known = [(one.compute, one.predicted) for one in run.measured if one.predicted is not None and one.compute]
+    expected = [(along(plan, compute), predicted) for compute, predicted in known]
+    said = duration if plan.in_seconds else flops
+    titles = [f"measured: {error(value, metric)} after {said(at)}" for at, value in measured]
+    layers: list[Layer] = [*band_of(plan), Dots("measured", measured, 0, titles)]
     layers += [Line("predicted", expected, PLAN)] if expected else []
-    return _over_compute(f"{metric} of the run, predicted and measured", plan, layers)
+    caption = "Time as the profile predicts it, not as it was." if plan.in_seconds else ""
+    return _over(f"{metric} of the run, predicted and measured", plan, layers, plan.in_seconds, metric, caption)
 
 
-def _curve(run: Run, metric: str) -> list[tuple[float, float]]:
-    """(FLOPs, value) of the measurements that can be drawn, thinned."""
-    points = [(at, value) for at, _, value in run.curve(metric) if at > 0 and math.isfinite(value)]
-    return thinned_pairs(points)
+def _curve(run: Run, metric: str, place: Callable[[float], float]) -> list[tuple[float, float]]:
+    """(place, value) of the measurements that can be drawn, thinned. `place`: of some FLOPs on the axis."""
+    points = [(place(at), value) for at, _, value in run.curve(metric) if at > 0 and math.isfinite(value)]
+    return thinned_pairs([pair for pair in points if pair[0] > 0])
 
 
-def _dots(label: str, points: Sequence[tuple[float, float]], plan: Plan, color: int) -> Dots:
-    titles = [f"{label}: {error(value, plan.metric)} after {flops(at)}" for at, value in points]
-    return Dots(label, points, color, titles)
-
-
-def _over_compute(name: str, plan: Plan, layers: Sequence[Layer], metric: str | None = None) -> Markup:
-    """A chart over FLOPs, also for a plan that is compared by seconds. `metric`: if it is not that of the plan."""
+def _over(name: str, plan: Plan, layers: Sequence[Layer], seconds: bool, metric: str, caption: str) -> Markup:
+    """A chart over FLOPs, or over seconds."""
     pairs = [pair for layer in layers if not isinstance(layer, Band) for pair in layer.points]
     xs, ys = [at for at, _ in pairs], [value for _, value in pairs]
-    x, size = flops_axis(plan.convention, min(xs) / SPACE, max(xs) * SPACE)
-    y = errors_axis(metric or plan.metric, min(ys), max(ys))
-    return chart(Figure(name, x, y, [scaled(one, size) for one in layers]))
+    low, high = min(xs) / SPACE, max(xs) * SPACE
+    x, size = time_axis(low, high) if seconds else flops_axis(plan.convention, low, high)
+    y = errors_axis(metric, min(ys), max(ys))
+    return chart(Figure(name, x, y, [scaled(one, size) for one in layers], caption))
 
 
 def verdict_of(found: Compared) -> Markup:
@@ -105,19 +107,24 @@ def comparison_section(found: Compared, plan: Plan) -> Markup:
 
 
 def _ways(found: Compared, plan: Plan) -> Markup:
-    """The measured curves of the plan and its rivals with the first seed, down to the target."""
+    """The measured curves of the plan and its rivals with the first seed, down to the target, over what is compared."""
     layers = list(_curves(found))
     if not layers:
         return NOTHING
     xs = [at for layer in layers for at, _ in layer.points]
     target = Line("target", [(min(xs), found.target), (max(xs), found.target)], 7, 1)
-    return _over_compute(f"{found.metric} of the plan and its rivals", plan, [*layers, target], found.metric)
+    name, seconds = f"{found.metric} of the plan and its rivals", found.unit == "seconds"
+    caption = "A step of a shape counts the same time in all runs." * seconds
+    return _over(name, plan, [*layers, target], seconds, found.metric, caption)
 
 
 def _curves(found: Compared) -> Iterator[Line]:
     runs = {folder.name: run for folder, run in found.runs.items()}
+    times = step_times(list(found.runs.values())) if found.unit == "seconds" else {}
     for color, one in enumerate(found.results[:MOST]):
         run = runs.get(PurePath(one.runs[0]).name) if one.runs and one.same is None else None
-        points = [] if run is None else _curve(run, found.metric)
+        if run is None:
+            continue
+        points = _curve(run, found.metric, partial(seconds_to, run, times=times) if times else float)
         if points:
             yield Line(one.what, points, PLAN if color == 0 else color - 1, heavy=color == 0)

@@ -87,7 +87,7 @@ def step_times(runs: Sequence[Run]) -> dict[Shape, float]:
 def seconds_to(run: Run, compute: float, times: Mapping[Shape, float]) -> float:
     """Seconds of training until `compute` FLOPs are spent, by the time per step of each shape."""
     steps = [event for event in run.events if isinstance(event, StepDone) and event.compute <= compute]
-    if not steps:
+    if not steps or not steps[-1].compute > 0:
         return 0.0
     # The log may contain only every n-th step, so its last step may end before `compute`.
     done = steps[-1].step * compute / steps[-1].compute
