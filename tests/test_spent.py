@@ -7,12 +7,15 @@ from pathlib import Path
 
 import attrs
 import pytest
+from rich.console import Console
 from sources import compiled
 from test_seconds import COARSE, FINE, PLANNED, screen, timed
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.events import Evaluation, Event, Measured, RunStarted, StageEntered, StepDone
 from shapeflow.ir.plan import Plan, Stage, Transition
+from shapeflow.preview.live import Live
+from shapeflow.preview.numbers import duration
 from shapeflow.preview.run import run_view
 from shapeflow.preview.spent import spent_lines
 from shapeflow.running.execute import execute
@@ -133,3 +136,34 @@ def test_without_a_profile_nothing_was_planned(tmp_path: Path) -> None:
     assert planned_seconds(plan, 1) is None
     assert spent(Run(Path("r"), plan, tuple(events(plan, {})))) is None
     assert spent(attrs.evolve(run_of(plan_of(tmp_path), {}), events=())) is None
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1.5, "50% longer"), (0.5, "50% less"), (1.05, "")])
+def test_a_running_run_says_once_that_its_profile_is_off(factor: float, said: str, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    out = Console(width=200, no_color=True)
+    shown = Live(plan, out)
+    with out.capture() as captured:
+        for event in events(plan, {COARSE: factor, FINE: factor}):
+            shown.listen(event)
+    lines = captured.get().splitlines()
+    first = plan.stages[0].leave.seconds
+    assert first is not None
+    assert any(
+        line.endswith(f"{duration(first * factor, 3)} of training, {duration(first, 3)} planned") for line in lines
+    )
+    off = [line for line in lines if "than the profile predicts" in line]
+    assert off == ([f"  training takes {said} than the profile predicts"] if said else [])
+
+
+def test_a_resumed_run_counts_its_own_time(tmp_path: Path) -> None:
+    """The seconds of its measurements begin at zero."""
+    plan = plan_of(tmp_path)
+    out = Console(width=200, no_color=True)
+    shown, (first, last) = Live(plan, out), plan.stages
+    took = (last.leave.seconds or 0.0) - (first.leave.seconds or 0.0)
+    with out.capture() as captured:
+        shown.listen(RunStarted(plan.digest, first.last_step))
+        shown.listen(Measured(plan.steps, 1, last.shape, 1.0, None, {"classification_error": 0.5}, took))
+    assert f"{duration(took, 3)} of training, {duration(took, 3)} planned" in captured.get()
+    assert "than the profile predicts" not in captured.get()

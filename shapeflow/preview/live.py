@@ -13,9 +13,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from shapeflow.ir.events import CheckpointSaved, Event, Measured, RunEnded, RunStarted, StageEntered, StepDone
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.intervals import expectation
-from shapeflow.preview.numbers import count, error, flops, share
+from shapeflow.preview.numbers import count, duration, error, flops, share
 from shapeflow.preview.pace import rate
 from shapeflow.preview.screen import console
+from shapeflow.running.spent import OFF, planned_seconds
+
+SETTLED = 50
+"""Steps of a process before its time is compared with the profile: the first ones compile and fill caches."""
 
 
 @attrs.define
@@ -31,11 +35,16 @@ class Live:
     pace: str = ""
     """How fast the last steps were, as text."""
     begun: float = attrs.field(factory=time.monotonic)
+    first: int = 0
+    """Steps that were done before this process began."""
+    off: bool = False
+    """Whether it was said that the profile is off."""
 
     def listen(self, event: Event) -> None:
         """Show an event."""
         match event:
             case RunStarted(step=step, micro_batch=counts):
+                self.first = step
                 if self.plan.evaluation is not None and step < self.plan.steps:
                     self.out.print(f"  evaluation adds {share(self.plan.evaluation)} to the compute of the steps")
                 if step:
@@ -49,7 +58,8 @@ class Live:
                 self.out.print(f"  step {count(step)}: stage {stage + 1} of {len(self.plan.stages)}, {name}, by {by}")
             case Measured():
                 self.measured = self._beside(event)
-                self.out.print(f"  {self._measured(event)}")
+                self.out.print(f"  {self._measured(event)}{self._spent(event)}")
+                self._warn(event)
             case RunEnded(step=step, compute=compute, finished=finished):
                 seconds = time.monotonic() - self.begun
                 word = "done" if finished else "stopped"
@@ -89,6 +99,26 @@ class Live:
         part = f"step {count(event.step)} of {count(self.plan.steps)}, {flops(event.compute, 3)}"
         pace = f", {self.pace}" if self.pace else ""
         return f"{part}: {', '.join(said.values())}{pace}"
+
+    def _planned(self, event: Measured) -> float:
+        """The seconds that the profile predicts for the steps of this process; 0 without a profile."""
+        done, before = (planned_seconds(self.plan, step) for step in (event.step, self.first))
+        return 0.0 if done is None or before is None else done - before
+
+    def _spent(self, event: Measured) -> str:
+        planned = self._planned(event)
+        return f", {duration(event.seconds, 3)} of training, {duration(planned, 3)} planned" if planned > 0 else ""
+
+    def _warn(self, event: Measured) -> None:
+        """Say once that the profile is off."""
+        planned = self._planned(event)
+        if self.off or planned <= 0 or event.step - self.first < SETTLED:
+            return
+        excess = event.seconds / planned - 1
+        if abs(excess) > OFF:
+            self.off = True
+            word = "longer" if excess > 0 else "less"
+            self.out.print(f"  training takes {100 * abs(excess):.0f}% {word} than the profile predicts")
 
 
 @contextmanager
