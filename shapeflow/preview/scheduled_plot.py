@@ -63,7 +63,8 @@ def _laws(axes: Any, found: Scheduled) -> None:
         axes.plot(budgets, reached, color=color, lw=1.2, label=label)
     errors = [row.fixed.error for row in found.rows]
     axes.set_ylim(min(errors) * (min(errors) / max(errors)) ** 0.1, max(errors) * (max(errors) / min(errors)) ** 0.4)
-    axes.set(xscale="log", yscale="log", xlabel=_budget(found), ylabel=lettering(found.metric))
+    axes.set(xscale="log", yscale="log", ylabel=lettering(found.metric))
+    _over(axes, found)
     axes.set_title("laws of the candidates, each fixed", fontsize=10)
     plain_numbers(axes.yaxis)
     plain_minor(axes.yaxis)
@@ -80,7 +81,8 @@ def draw_errors(axes: Any, found: Scheduled) -> None:
         errors = [joint.best(float(each)).error for each in budgets]
         axes.plot(budgets, errors, ":", color=RED, lw=1.2, label="best size of any, fixed")
     _shade_rows(axes, found.rows)
-    axes.set(xscale="log", yscale="log", xlabel=_budget(found), ylabel=lettering(found.metric))
+    axes.set(xscale="log", yscale="log", ylabel=lettering(found.metric))
+    _over(axes, found)
     keep_apart(axes.figure, axes, list(_names(axes, found)))
     axes.set_title("lowest error for a budget", fontsize=10)
     plain_numbers(axes.yaxis)
@@ -117,7 +119,8 @@ def draw_ratios(axes: Any, found: Scheduled) -> None:
         axes.errorbar(at, middle, yerr=np.abs(off), fmt="s-", ms=4, lw=1.2, capsize=2, color=BLUE, label=label)
     _shade_rows(axes, [row for row in found.rows if row.ratio is not None])
     axes.axhline(1.0, color=GREY, lw=1)
-    axes.set(xscale="log", xlabel=_budget(found), ylabel=f"{found.unit.noun} of the best fixed / of the schedule")
+    axes.set(xscale="log", ylabel=f"{found.unit.noun} of the best fixed / of the schedule")
+    _over(axes, found)
     axes.set_title(f"{found.unit.noun} at equal error", fontsize=10)
     plain_numbers(axes.yaxis)
 
@@ -155,7 +158,11 @@ def plain_minor(axis: Any) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def _budget(found: Scheduled) -> str:
+def _over(axes: Any, found: Scheduled) -> None:
+    """Name the axis of the budgets: FLOPs, or seconds in plain numbers."""
     if found.unit.timed:
-        return "time, s"
-    return f"compute, FLOPs ({lettering(found.convention)})"
+        axes.set_xlabel("time, s")
+        plain_numbers(axes.xaxis)
+        plain_minor(axes.xaxis)
+    else:
+        axes.set_xlabel(f"compute, FLOPs ({lettering(found.convention)})")
