@@ -11,10 +11,12 @@ import click
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.printing import say
+from shapeflow.cli.budgets import amount_of, budget_of
 from shapeflow.cli.common import NewFile, compute_of, formatted, print_diagnostics, print_json, verbose
 from shapeflow.cli.refused import refused_laws
 
 if TYPE_CHECKING:
+    from shapeflow.base.units import Amount
     from shapeflow.ir.mixture import Laws
     from shapeflow.ir.program import Program
     from shapeflow.laws.joint.frontier import Frontier
@@ -25,7 +27,10 @@ OF_TABLES = ("parameters", "tokens", "compute", "loss", "run", "where", "below",
 
 @click.command("frontier")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--budget", "budgets", multiple=True, metavar="AMOUNT", help="Compute to spend: '1 ZFLOPs'; repeatable.")
+@click.option(
+    "--budget", "budgets", multiple=True, metavar="AMOUNT",
+    help="What to spend: '1 ZFLOPs'; '20 s' or '2 dollars' if a .shape file minimises them; repeatable.",
+)  # fmt: skip
 @click.option("--parameters", metavar="COLUMN", help="The number of parameters: a column, or '1e6 * column'.")
 @click.option("--tokens", metavar="COLUMN", help="The number of tokens.")
 @click.option("--compute", metavar="COLUMN", help="FLOPs; default without it: 6 x parameters x tokens.")
@@ -55,23 +60,23 @@ def command(
 
     FILES are tables with a row for each run: its parameters, its tokens or its compute, and its loss. Or one .shape
     file with laws: for each budget, its best fixed shape and the schedule that its traversal makes. If its laws come
-    from `fit(form: chinchilla)`, the best size as well.
+    from `fit(form: chinchilla)`, the best size as well. In a file that minimises time, or energy, emissions or money,
+    budgets are times, or amounts of what it minimises.
     """
-    asked = [compute_of(text) for text in budgets]
     if _is_shape(files):
-        found = _of_file(files[0], sets, named, asked, plot is not None)
+        found = _of_file(files[0], sets, named, [amount_of(text) for text in budgets], plot is not None)
     else:
-        found = _of_tables(files, named, sets, resamples, asked)
+        found = _of_tables(files, named, sets, resamples, [compute_of(text) for text in budgets])
     if plot is not None:
         from shapeflow.preview.frontier_plot import draw_frontier
 
         draw_frontier(found.frontier, found.scheduled, plot)
     if as_json:
-        print_json(_json(found, asked))
+        print_json(_json(found))
         return
     from shapeflow.preview.screen import show
 
-    show(*_views(found, asked))
+    show(*_views(found))
     if plot is not None:
         say(f"  plot written to {plot}")
 
@@ -87,33 +92,35 @@ class _Found:
     columns: Mapping[str, str]
     unit: str | None
     """The unit of the losses: that of the file, or the one that the name of the column states. None: not known."""
+    asked: Sequence[float]
+    """The budgets that the user named, in FLOPs, or in seconds of a file by time."""
 
 
-def _shown(found: _Found, asked: Sequence[float]) -> Scheduled | None:
+def _shown(found: _Found) -> Scheduled | None:
     """The schedules of the budgets that are listed: a picture has more. None if none of them has an answer."""
-    listed = [one.compute for one in found.frontier.best] if found.frontier is not None else asked
+    listed = [one.compute for one in found.frontier.best] if found.frontier is not None else found.asked
     shown = found.scheduled and found.scheduled.only(listed)
     return shown if shown is not None and shown.rows else None
 
 
-def _json(found: _Found, asked: Sequence[float]) -> dict[str, Any]:
+def _json(found: _Found) -> dict[str, Any]:
     from shapeflow.preview.frontier import frontier_json
     from shapeflow.preview.scheduled import scheduled_json
 
     sizes = {} if found.frontier is None else frontier_json(found.frontier, found.columns, found.unit)
-    shown = _shown(found, asked)
+    shown = _shown(found)
     return sizes | ({} if shown is None else {"scheduled": scheduled_json(shown)})
 
 
-def _views(found: _Found, asked: Sequence[float]) -> Iterator[Any]:
+def _views(found: _Found) -> Iterator[Any]:
     from shapeflow.preview.frontier import frontier_view
     from shapeflow.preview.scheduled import scheduled_view
 
     if found.frontier is not None:
-        yield frontier_view(found.frontier, found.facts, bool(asked), verbose(), found.unit)
-    if (shown := _shown(found, asked)) is not None:
+        yield frontier_view(found.frontier, found.facts, bool(found.asked), verbose(), found.unit)
+    if (shown := _shown(found)) is not None:
         yield from [""] if found.frontier is not None else []
-        yield scheduled_view(shown, bool(asked), verbose())
+        yield scheduled_view(shown, bool(found.asked), verbose())
 
 
 def _is_shape(files: Sequence[Path]) -> bool:
@@ -123,11 +130,14 @@ def _is_shape(files: Sequence[Path]) -> bool:
     return bool(shapes)
 
 
-def _of_file(file: Path, sets: Sequence[str], named: Mapping[str, Any], asked: Sequence[float], drawn: bool) -> _Found:
+def _of_file(
+    file: Path, sets: Sequence[str], named: Mapping[str, Any], amounts: Sequence[Amount], drawn: bool
+) -> _Found:
     """The schedules of a `.shape` file, and the best sizes by its joint law if it has one. `drawn`: whether a picture
-    is wanted. Raises Refused, UsageError."""
+    is wanted. Raises Refused, UsageError, BadParameter."""
     from shapeflow.compiler import with_laws
     from shapeflow.laws.joint.frontier import frontier_of
+    from shapeflow.running.budgets import unit_of
     from shapeflow.running.scheduled import scheduled_of
 
     if idle := next((name for name in OF_TABLES if named[name]), None):
@@ -137,17 +147,19 @@ def _of_file(file: Path, sets: Sequence[str], named: Mapping[str, Any], asked: S
     print_diagnostics(each for each in report.diagnostics if each.code != "falling-rate")
     if (refused := refused_laws(program, laws)) is not None:
         raise Refused(refused)
-    unit = program.metric.unit
-    if laws.joint is None:
-        return _Found(None, scheduled_of(program, laws, _grid(program, laws, asked, drawn)), [], {}, unit)
+    unit, counted = program.metric.unit, unit_of(program)
+    asked = [budget_of(amount, counted) for amount in amounts]
+    if laws.joint is None or counted.timed:
+        # A law of size and tokens counts FLOPs, and the seconds of a FLOP are known of the candidates alone.
+        return _Found(None, scheduled_of(program, laws, _grid(program, laws, asked, drawn)), [], {}, unit, asked)
     sizes = frontier_of(laws.joint, asked)
     try:
         budgets = [one.compute for one in sizes.best]
         scheduled = scheduled_of(program, laws, _grid(program, laws, budgets, drawn))
     except Refused as impossible:
         # The best sizes are known without a schedule.
-        return _Found(sizes, None, [f"no schedules: {impossible.diagnostics[0].message}"], {}, unit)
-    return _Found(sizes, scheduled, [], {}, unit)
+        return _Found(sizes, None, [f"no schedules: {impossible.diagnostics[0].message}"], {}, unit, asked)
+    return _Found(sizes, scheduled, [], {}, unit, asked)
 
 
 def _grid(program: Program, laws: Laws, asked: Sequence[float], drawn: bool) -> list[float]:
@@ -184,7 +196,8 @@ def _of_tables(
     if table.single:
         facts.append("each row is taken as the end of a run of its own; for curves, name the column of runs by `--run`")
     law = joint_of(table.points, table.per_token, 1e-3, resamples)
-    return _Found(frontier_of(law, asked), None, facts, dict(table.columns), words.unit_of(table.columns["loss"]))
+    loss = words.unit_of(table.columns["loss"])
+    return _Found(frontier_of(law, asked), None, facts, dict(table.columns), loss, asked)
 
 
 def _where(text: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from shapeflow.preview.answer import DOUBTS
 from shapeflow.preview.fit import indented, lines_about
 from shapeflow.preview.joint import size
 from shapeflow.preview.numbers import duration, error, flops
+from shapeflow.running.budgets import NOUNS
 from shapeflow.running.scheduled import FARTHEST, Compared, Scheduled, Way
 
 CREDITS = "the file's traversal makes the schedules, with the credits of its transitions, as in `compile`"
@@ -35,13 +36,14 @@ def scheduled_view(found: Scheduled, asked: bool, verbose: bool) -> RenderableTy
 
 
 def scheduled_headline(found: Scheduled, asked: bool) -> Iterator[str]:
-    """Yield the budgets that have no answer; then the answer for one in two sentences: the errors, and the compute at
-    equal error."""
+    """Yield the budgets that have no answer; then the answer for one in two sentences: the errors, and the compute or
+    the time at equal error."""
     if found.too_far:
-        far = ", ".join(flops(row.compute) for row in found.too_far)
+        far = ", ".join(found.unit.written(row.budget) for row in found.too_far)
         yield f"no answer for {far}: more than {FARTHEST:g} times the compute that was measured"
     one = found.rows[0] if asked else found.rows[-1]
-    budget = f"for {flops(one.compute)}{_beyond(found, one)}"
+    paid = found.unit.cost(one.budget)
+    budget = f"for {found.unit.written(one.budget)}{f' ({paid})' * (paid is not None)}{_beyond(found, one)}"
     fixed = f"{written(one.fixed, found.units)} fixed reaches {found.metric} {_error(found, one.fixed)}"
     if one.scheduled is None:
         yield f"{budget}: {fixed}; no schedule: {one.why}"
@@ -53,7 +55,7 @@ def scheduled_headline(found: Scheduled, asked: bool) -> Iterator[str]:
     if one.ratio is not None and math.isinf(one.ratio.middle):
         yield "no fixed shape reaches the error of the schedule"
     elif one.ratio is not None:
-        yield f"at equal error, fixed takes {times(one.ratio)} the compute of the schedule"
+        yield f"at equal error, fixed takes {times(one.ratio)} the {found.unit.noun} of the schedule"
 
 
 def _beyond(found: Scheduled, row: Compared) -> str:
@@ -72,7 +74,7 @@ def unproven(found: Scheduled) -> Iterator[str]:
 
 
 def times(ratio: Range) -> str:
-    """A ratio of compute, with its interval if it has one: `1.05 times (0.99 to 1.07)`."""
+    """A ratio of budgets, with its interval if it has one: `1.05 times (0.99 to 1.07)`."""
     wide = _wide(ratio)
     return f"{ratio.middle:.3g} times" + (f" ({wide})" if wide else "")
 
@@ -111,30 +113,35 @@ def isoflops(found: Scheduled) -> tuple[Slice, ...]:
     sizes = sorted(set(found.sizes.values()))
     if len(sizes) < FEWEST:
         return ()
-    return tuple(_isoflop(found, sizes, row.compute) for row in found.rows)
+    return tuple(_isoflop(found, sizes, row.budget) for row in found.rows)
 
 
-def _isoflop(found: Scheduled, sizes: Sequence[float], compute: float) -> Slice:
+def _isoflop(found: Scheduled, sizes: Sequence[float], budget: float) -> Slice:
     import numpy as np
 
-    of_size = {each: [law for shape, law in found.laws.items() if found.sizes[shape] == each] for each in sizes}
-    errors = np.array([min(law.error(compute) for law in laws) for laws in of_size.values()])
+    of_size = {each: [shape for shape in found.laws if found.sizes[shape] == each] for each in sizes}
+    reached = {shape: found.unit.error(found.laws, shape, budget) for shape in found.laws}
+    errors = np.array([min(reached[shape] for shape in shapes) for shapes in of_size.values()])
     # Errors of the candidates may span decades: their logs are nearer to a parabola.
-    found_slice = slice_of(compute, np.array(sizes), np.log(errors))
+    found_slice = slice_of(budget, np.array(sizes), np.log(errors))
     lowest = None if found_slice.lowest is None else float(np.exp(found_slice.lowest))
     return attrs.evolve(found_slice, error=errors, lowest=lowest)
 
 
 def scheduled_json(found: Scheduled) -> dict[str, Any]:
-    """The comparison as JSON values."""
+    """The comparison as JSON values. Budgets have the name of their unit, `compute` or `seconds`; those by time have
+    the cost as well if it has a price, and the FLOPs of each way."""
+    unit = found.unit.dimension
     return {
         "metric": found.metric,
         "convention": found.convention,
+        **({"unit": unit} if found.unit.timed else {}),
+        **({"coin": {"is": found.unit.coin, "per_second": found.unit.price}} if found.unit.coin else {}),
         "unproven": list(unproven(found)),
-        "too_far": [{"compute": row.compute, "beyond": row.beyond} for row in found.too_far],
+        "too_far": [{unit: row.budget, "beyond": row.beyond} for row in found.too_far],
         "budgets": [_row_json(found, row) for row in found.rows],
         "slices": [
-            {"compute": one.compute, "size": one.size.tolist(), "error": one.error.tolist(), "best": one.best}
+            {unit: one.compute, "size": one.size.tolist(), "error": one.error.tolist(), "best": one.best}
             for one in isoflops(found)
         ],
     }
@@ -150,6 +157,7 @@ def _row_json(found: Scheduled, row: Compared) -> dict[str, Any]:
                 "error": one.error,
                 "interval": one.interval,
                 **({} if one.seconds is None else {"seconds": one.seconds}),
+                **({"compute": one.compute} if found.unit.timed else {}),
             }
         )
 
@@ -157,7 +165,8 @@ def _row_json(found: Scheduled, row: Compared) -> dict[str, Any]:
         None if row.ratio is None else {k: v if math.isfinite(v) else None for k, v in attrs.asdict(row.ratio).items()}
     )
     return {
-        "compute": row.compute,
+        found.unit.dimension: row.budget,
+        **({found.unit.coin: row.budget * found.unit.price} if found.unit.coin else {}),
         "fixed": {**(way(row.fixed) or {}), "parameters": found.sizes.get(row.fixed.shapes[0])},
         "scheduled": way(row.scheduled),
         "ratio": ratio,
@@ -169,25 +178,37 @@ def _row_json(found: Scheduled, row: Compared) -> dict[str, Any]:
 
 def _table(found: Scheduled) -> RenderableType:
     table = Table(box=None, padding=(0, 1), pad_edge=True)
-    timed = any(row.fixed.seconds is not None for row in found.rows)
+    other = _other(found)
+    first = (f" {found.unit.noun}", *([NOUNS[found.unit.coin]] if found.unit.coin else []))
+    # An amount of compute is not parted from its unit: the cell has one a line.
+    narrow = (*first, *([other] if found.unit.timed else []))
     for heading in (
-        " compute",
+        *first,
         "best fixed",
         "parameters",
         found.metric,
         "schedule",
         found.metric,
         "fixed /\nscheduled",
-        *(["time"] * timed),
+        *([other] if other else []),
         "",
     ):
         right = heading in ("parameters", found.metric, "fixed /\nscheduled")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading in (" compute", "parameters"))
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading in (*narrow, "parameters"))
     for row in found.rows:
         *cells, basis = _cells(found, row)
-        times = [_time_cell(row)] if timed else []
-        table.add_row(f" {flops(row.compute)}", *_fixed_cells(found, row), *cells, *times, basis)
+        budget = [f" {found.unit.written(row.budget)}", *filter(None, [found.unit.cost(row.budget)])]
+        taken = [_other_cell(found, row)] if other else []
+        table.add_row(*budget, *_fixed_cells(found, row), *cells, *taken, basis)
     return table
+
+
+def _other(found: Scheduled) -> str:
+    """What else than the budget the table has of both ways: the compute of budgets in seconds, and the time of those in
+    FLOPs; empty if it is not known."""
+    if found.unit.timed:
+        return NOUNS["compute"]
+    return NOUNS["seconds"] if any(row.fixed.seconds is not None for row in found.rows) else ""
 
 
 def _fixed_cells(found: Scheduled, row: Compared) -> tuple[str, str, Text]:
@@ -207,10 +228,12 @@ def _cells(found: Scheduled, row: Compared) -> tuple[Text, Text, Text, str]:
     return way, _with_range(found, row.scheduled), ratio, basis
 
 
-def _time_cell(row: Compared) -> str:
-    """The time of both, or their cost if the file minimises another: the fixed shape, then the schedule."""
+def _other_cell(found: Scheduled, row: Compared) -> str:
+    """The compute or the time of both: the fixed shape, then the schedule."""
     ways = [row.fixed] if row.scheduled is None or len(row.scheduled.shapes) == 1 else [row.fixed, row.scheduled]
-    return "\n".join("-" if one.seconds is None else one.cost or duration(one.seconds, 3) for one in ways)
+    if found.unit.timed:
+        return "\n".join("-" if one.compute is None else flops(one.compute) for one in ways)
+    return "\n".join("-" if one.seconds is None else duration(one.seconds, 3) for one in ways)
 
 
 def _with_range(found: Scheduled, way: Way) -> Text:
@@ -228,17 +251,22 @@ def _notes(found: Scheduled, verbose: bool) -> Iterator[str]:
     """Yield what the figures are and what to doubt."""
     yield f"shapes are listed by {', '.join(next(iter(found.laws)))}; after a switch, only what changes"
     yield CREDITS
-    yield "fixed / scheduled: compute that the best fixed shape needs for the error of the schedule, over that of the"
+    noun = found.unit.noun
+    yield f"fixed / scheduled: {noun} that the best fixed shape needs for the error of the schedule, over that of the"
     yield "  schedule; below a number, its 90% interval"
-    if any(row.fixed.seconds is not None for row in found.rows):
-        yield "time: of the best fixed shape, then of the schedule, at the same compute; or their cost, by `minimise`"
+    if other := _other(found):
+        yield f"{other}: of the best fixed shape, then of the schedule, at the same {noun}"
+    if found.unit.timed and found.laws.joint is not None:
+        yield "no best size of any value: a law of size and tokens counts FLOPs, and seconds are known of the"
+        yield "  candidates alone; in a file that minimises FLOPs it is shown"
     for doubt in dict.fromkeys(itertools.chain.from_iterable(row.doubts for row in found.rows)):
         yield f"note: whether these schedules pay is not known: {DOUBTS[doubt]}"
     if verbose:
-        yield from map(_slice, isoflops(found))
+        yield from (_slice(found, one) for one in isoflops(found))
 
 
-def _slice(one: Slice) -> str:
+def _slice(found: Scheduled, one: Slice) -> str:
     direct = size(float(one.size[one.error.argmin()]))
-    found = f"{size(one.best)} by a parabola" if one.best is not None else f"no parabola ({one.why})"
-    return f"isoFLOP {flops(one.compute, 3)}: best size {direct} among the candidates, {found}"
+    curved = f"{size(one.best)} by a parabola" if one.best is not None else f"no parabola ({one.why})"
+    name = "equal time," if found.unit.timed else "isoFLOP"
+    return f"{name} {found.unit.written(one.compute, 3)}: best size {direct} among the candidates, {curved}"

@@ -1,7 +1,7 @@
-"""The best fixed shape and the best schedule for several budgets, by the laws of a file (paper A, Fig. 6).
+"""The best fixed shape and the best schedule for several budgets, by the laws of a file (paper A, Figs. 6 and 22).
 
 Each budget is a plan of its own: the file's traversal makes it over the file's candidates, with the credits of its
-transitions, as `compile` does.
+transitions, as `compile` does. Budgets are in FLOPs, or in seconds if the file minimises time or what follows from it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import attrs
 
 from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.shapes import Shape
-from shapeflow.base.units import Amount, cost, flops
 from shapeflow.compiler import compile_by, compile_still, constant
 from shapeflow.ir.answer import Doubt, Range
 from shapeflow.ir.law import Pair
@@ -21,13 +20,14 @@ from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
 from shapeflow.ir.program import Program
 from shapeflow.ir.tabulated import AnyLaw
+from shapeflow.running.budgets import Unit, unit_of
 
 GRID = 9
 """Number of budgets, if none is asked for."""
 SPAN = 300.0
 """Ratio of the largest to the smallest of them, at most."""
 ABOVE = 1.5
-"""The smallest of them is at least this multiple of the compute that reaches the error at which plans start."""
+"""The smallest of them is at least this multiple of the budget that reaches the error at which plans start."""
 INSIDE = 1.1
 """A law used up to this multiple of its largest measured compute counts as measured, as in the answer of a plan."""
 FARTHEST = 20.0
@@ -49,23 +49,23 @@ class Way:
     """The shape with this ratio; None if all is measured."""
     seconds: float | None = None
     """Seconds of the plan, by the profile of the file; None without one."""
-    cost: str | None = None
-    """What the plan costs, if the file minimises energy, emissions or money."""
+    compute: float | None = None
+    """FLOPs of the plan; None if there is no plan."""
 
 
 @attrs.frozen(kw_only=True)
 class Compared:
     """One budget."""
 
-    compute: float
-    """FLOPs."""
+    budget: float
+    """FLOPs, or seconds in a file by time."""
     fixed: Way
     """The fixed shape with the lowest error."""
     scheduled: Way | None
     """The plan of the traversal; None if it makes none for this budget."""
     ratio: Range | None
-    """What the best fixed shape needs to reach the error of the schedule, over the compute of the schedule. Infinite
-    if it never does; None without a schedule, or if the laws cannot say."""
+    """What the best fixed shape needs to reach the error of the schedule, over what the schedule takes, in the unit of
+    the budget. Infinite if it never does; None without a schedule, or if the laws cannot say."""
     doubts: tuple[Doubt, ...]
     """Why the laws cannot say whether the schedule pays."""
     why: str
@@ -84,12 +84,14 @@ class Compared:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Scheduled:
-    """The fixed and the scheduled frontier of a file, in order of compute."""
+    """The fixed and the scheduled frontier of a file, in order of its budgets."""
 
     name: str
     metric: str
     units: Mapping[str, str]
     convention: str
+    unit: Unit
+    """That of the budgets."""
     laws: Laws
     sizes: Mapping[Shape, float]
     """Number of parameters of each candidate, with embeddings; empty if it is not known."""
@@ -101,25 +103,28 @@ class Scheduled:
         """The same at these of its budgets, in their order; at all of them if none is given."""
         if not budgets:
             return self
-        of = {row.compute: row for row in self.rows}
-        far = tuple(row for row in self.too_far if row.compute in budgets)
+        of = {row.budget: row for row in self.rows}
+        far = tuple(row for row in self.too_far if row.budget in budgets)
         return attrs.evolve(self, rows=tuple(of[each] for each in budgets if each in of), too_far=far)
 
 
 def scheduled_of(program: Program, laws: Laws, budgets: Sequence[float]) -> Scheduled:
-    """The comparison at some budgets in FLOPs, by default at `GRID` of them up to the budget of the file. Raises
-    Refused: `no-frontier`, also if all budgets are too far from what was measured, and what `compile` reports."""
+    """The comparison at some budgets in the unit of the program (`unit_of`), by default at `GRID` of them up to the
+    budget of the file. Raises Refused: `no-frontier`, also if all budgets are too far from what was measured, and what
+    `compile` reports."""
     suited(program, laws)
     budgets = sorted(set(budgets)) or default_grid(program, laws)
-    every = [_compared(program, laws, budget) for budget in budgets]
+    unit = unit_of(program)
+    every = [_compared(program, laws, unit, budget) for budget in budgets]
     near = tuple(row for row in every if row.beyond <= FARTHEST)
     if not near:
-        raise Refused(_too_far(every[0], program))
+        raise Refused(_too_far(every[0], program, unit))
     return Scheduled(
         name=program.name,
         metric=program.metric.key,
         units=program.units,
         convention=program.convention,
+        unit=unit,
         laws=laws,
         sizes=_sizes(program, laws),
         rows=near,
@@ -127,13 +132,13 @@ def scheduled_of(program: Program, laws: Laws, budgets: Sequence[float]) -> Sche
     )
 
 
-def _too_far(row: Compared, program: Program) -> Diagnostic:
+def _too_far(row: Compared, program: Program, unit: Unit) -> Diagnostic:
     """Why a budget has no answer."""
     way = row.outermost
     shape = "" if way.farthest is None else way.farthest.written(program.units)
     return Diagnostic(
         "no-frontier",
-        f"a budget of {flops(row.compute)} is too far from what was measured",
+        f"a budget of {unit.written(row.budget)} is too far from what was measured",
         place="--budget",
         notes=(
             f"the law of {shape} would be used at {way.beyond:.3g} times the largest compute that was measured of it; "
@@ -160,15 +165,19 @@ def suited(program: Program, laws: Laws) -> None:
 
 
 def default_grid(program: Program, laws: Laws) -> list[float]:
-    """Budgets at equal ratios up to the compute of the file's own plan. Raises Refused with its errors."""
-    report = Report()
+    """Budgets at equal ratios up to that of the file, or what its plan takes. Raises Refused with its errors."""
+    report, unit = Report(), unit_of(program)
     plan = compile_by(laws, program, report)
-    if plan is None or plan.totals.compute is None:
+    taken = None if plan is None else plan.totals.seconds if unit.timed else plan.totals.compute
+    if taken is None:
         raise Refused(*report.errors)
-    stated = program.budget is not None and program.budget.dimension == "compute"
-    high = program.budget.value if stated and program.budget is not None else plan.totals.compute
+    stated = program.budget is not None and program.budget.dimension == unit.dimension
+    high = program.budget.value if stated and program.budget is not None else taken
     start = program.start
-    firsts = [_first(law) if start is None else law.compute(start) for law in laws.values()]
+    firsts = [
+        unit.first(laws, shape) if start is None else law.compute(start) * unit.pace(shape)
+        for shape, law in laws.items()
+    ]
     low = max(high / SPAN, ABOVE * min(each for each in (*firsts, high) if math.isfinite(each)))
     ratio = (high / min(low, high / ABOVE)) ** (1 / (GRID - 1))
     return [high / ratio**step for step in reversed(range(GRID))]
@@ -180,11 +189,11 @@ def _sizes(program: Program, laws: Laws) -> Mapping[Shape, float]:
     return {shape: float(program.trained.count(shape)) for shape in laws}
 
 
-def _compared(program: Program, laws: Laws, compute: float) -> Compared:
-    program = attrs.evolve(constant(program), budget=Amount(compute, "compute"), stop=None)
+def _compared(program: Program, laws: Laws, unit: Unit, budget: float) -> Compared:
+    program = attrs.evolve(constant(program), budget=unit.amount(budget), stop=None)
     if program.start is None:
-        program, laws = _measured(program, laws, compute)
-    best = min(laws, key=lambda shape: laws[shape].error(compute))
+        program, laws = _measured(program, laws, unit, budget)
+    best = min(laws, key=lambda shape: unit.error(laws, shape, budget))
     report = Report()
     plan = compile_by(laws, program, report)
     # Without a switch the plan stays in the best fixed shape.
@@ -192,8 +201,8 @@ def _compared(program: Program, laws: Laws, compute: float) -> Compared:
     # A budget below one step has no plan, but the law has an error there.
     fixed = None if still is None else _way(still, laws)
     return Compared(
-        compute=compute,
-        fixed=fixed or _still(laws, best, compute),
+        budget=budget,
+        fixed=fixed or _still(laws, best, budget / unit.pace(best)),
         scheduled=None if plan is None else _way(plan, laws),
         ratio=None if plan is None else _ratio(plan),
         doubts=() if plan is None or plan.answer is None else plan.answer.doubts,
@@ -201,22 +210,18 @@ def _compared(program: Program, laws: Laws, compute: float) -> Compared:
     )
 
 
-def _measured(program: Program, laws: Laws, compute: float) -> tuple[Program, Laws]:
+def _measured(program: Program, laws: Laws, unit: Unit, budget: float) -> tuple[Program, Laws]:
     """The candidates whose measurements begin below a budget, or all if none does: plans start at an error that every
     candidate was measured at, which a large model reaches only after much compute."""
-    kept = tuple(shape for shape in program.candidates if _first(laws[shape]) < compute) or program.candidates
+    kept = tuple(shape for shape in program.candidates if unit.first(laws, shape) < budget) or program.candidates
     samples = {shape: laws.samples[shape] for shape in kept if shape in laws.samples}
     few = Laws({shape: laws[shape] for shape in kept}, laws.mixture, samples, laws.joint, laws.sizes)
     return attrs.evolve(program, candidates=kept), few
 
 
-def _first(law: AnyLaw) -> float:
-    """The smallest compute that a law was fitted to; 0 if it is stated."""
-    return 0.0 if law.provenance.compute is None else law.provenance.compute[0]
-
-
 def _way(plan: Plan, laws: Laws) -> Way | None:
-    if plan.totals.error is None:
+    taken = plan.totals
+    if taken.error is None:
         return None
     # A stage uses the law of its shape up to the compute at which this law has the error at the end of the stage.
     used = [(laws[one.shape].compute(one.leave.error), one.shape) for one in plan.stages if one.leave.error is not None]
@@ -224,14 +229,8 @@ def _way(plan: Plan, laws: Laws) -> Way | None:
     times = max([*((_past(laws[shape], compute), shape) for compute, shape in used), *asked], key=lambda one: one[0])
     interval = None if plan.uncertainty is None else plan.uncertainty.error
     shapes = tuple(stage.shape for stage in plan.stages)
-    way = Way(shapes=shapes, error=plan.totals.error, interval=interval, seconds=plan.totals.seconds, cost=_cost(plan))
+    way = Way(shapes=shapes, error=taken.error, interval=interval, seconds=taken.seconds, compute=taken.compute)
     return _marked(way, *times)
-
-
-def _cost(plan: Plan) -> str | None:
-    charge, seconds = plan.charge, plan.totals.seconds
-    amount = None if charge is None or seconds is None else charge.of(seconds)
-    return None if charge is None or amount is None else cost(amount, charge.dimension)
 
 
 def _still(laws: Laws, shape: Shape, compute: float) -> Way:
