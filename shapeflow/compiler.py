@@ -21,6 +21,7 @@ from shapeflow.base.diagnostics import Label, Refused, Report, Source, Span
 from shapeflow.base.files import read_text
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount
+from shapeflow.ir.answer import SavedAt
 from shapeflow.ir.law import Law
 from shapeflow.ir.mixture import Laws
 from shapeflow.ir.plan import Plan
@@ -138,6 +139,20 @@ def compile_other_unit(path: Path, sentences: Sequence[str], plan: Plan) -> Plan
     program = find_credits(attrs.evolve(program, budget=budget, stop=error, cost=None), report)
     laws = Laws({one.shape: one.law for one in plan.candidates if one.law is not None})
     return None if report.failed else compile_by(laws, program, report)
+
+
+def savings_over_budgets(path: Path, sentences: Sequence[str], plan: Plan) -> tuple[SavedAt, ...]:
+    """The savings of a plan at smaller budgets, with their intervals, by the laws of the plan; see `over_budgets`.
+    Empty after any error."""
+    from shapeflow.stages.assess.budgets import over_budgets
+
+    report = Report()
+    program = program_of(path, sentences, report)
+    if program is None or report.failed:
+        return ()
+    program = find_credits(program, report)
+    laws = {one.shape: one.law for one in plan.candidates if one.law is not None}
+    return () if report.failed or not laws else over_budgets(program, laws, plan)
 
 
 def _entered(laws: Laws, program: Program, report: Report) -> Laws:

@@ -13,6 +13,7 @@ from shapeflow.base.diagnostics import Diagnostic, Refused, Report
 from shapeflow.base.printing import say
 from shapeflow.cli.budgets import amount_of, budget_of
 from shapeflow.cli.common import NewFile, compute_of, formatted, print_diagnostics, print_json, verbose
+from shapeflow.cli.outputs import PICTURE
 from shapeflow.cli.refused import refused_laws
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ OF_TABLES = ("parameters", "tokens", "compute", "loss", "run", "where", "below",
 )  # fmt: skip
 @click.option("--resamples", type=click.IntRange(0, 100_000), default=400, show_default=True, help="For intervals.")
 @click.option("--set", "sets", multiple=True, metavar="SENTENCE", help="Replace a sentence of a .shape file.")
-@click.option("--plot", type=NewFile(), help="Plot isoFLOP curves, the frontier, and schedules.")
+@click.option("--plot", type=NewFile(PICTURE), help="Plot isoFLOP curves, the frontier, and schedules.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @formatted
 def command(

@@ -44,6 +44,7 @@ def command(file: Path, sentences: list[str], output: Path) -> None:
 
 def _subject(file: Path, sentences: list[str], report: Report) -> Subject:
     """What the page is about. Raises Refused."""
+    from shapeflow.compiler import savings_over_budgets
     from shapeflow.report.page import Subject
     from shapeflow.running.standing import COMPARISON
 
@@ -52,7 +53,9 @@ def _subject(file: Path, sentences: list[str], report: Report) -> Subject:
         return _folder(file if file.is_dir() else file.parent, file)
     plan = plan_of(file, sentences, report)
     options = tuple(part for sentence in sentences for part in ("--set", sentence))
-    return Subject(plan, file, options, tuple(report.diagnostics), other=_other(file, sentences, plan))
+    saved = savings_over_budgets(file, sentences, plan) if file.suffix == ".shape" else ()
+    other = _other(file, sentences, plan)
+    return Subject(plan, file, options, tuple(report.diagnostics), other=other, saved=saved)
 
 
 def _other(file: Path, sentences: list[str], plan: Plan) -> Plan | None:

@@ -190,3 +190,15 @@ class Answer:
         if self.spent is None or self.saved is None or self.saved.middle <= 0:
             return None
         return self.spent / self.saved.middle
+
+
+@attrs.frozen
+class SavedAt:
+    """What the plan, ended early, saves against fixed shapes that reach the same error; shares."""
+
+    budget: float
+    """FLOPs, or seconds for a plan by time."""
+    best: Range
+    """Against the best fixed shape of each draw."""
+    last: Range
+    """Against the last shape of the whole plan."""

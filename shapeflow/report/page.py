@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from shapeflow.base.diagnostics import Diagnostic
+from shapeflow.ir.answer import SavedAt
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.answer import conditions, headline
 from shapeflow.report.assumed import assumed_section, commands_section
@@ -42,6 +43,8 @@ class Subject:
     """The runs of a folder without a result."""
     other: Plan | None = None
     """The best plan to the same error by FLOPs if the plan is by seconds, and by seconds if it is by FLOPs."""
+    saved: tuple[SavedAt, ...] = ()
+    """The savings at smaller budgets, with intervals; empty where they are not known."""
 
 
 def page_of(subject: Subject) -> str:
@@ -53,7 +56,7 @@ def page_of(subject: Subject) -> str:
         *_found(subject),
         stages_section(plan),
         traversal_section(plan),
-        savings_section(plan),
+        savings_section(plan, subject.saved),
         costs_section(plan, subject.other),
         laws_section(plan),
         resources_section(plan),

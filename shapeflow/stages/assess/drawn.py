@@ -46,8 +46,8 @@ WIDEST = 1e6
 
 def drawn(program: Program, laws: Laws, plan: Plan, doubts: Sequence[Doubt]) -> Plan:
     """The plan with its answer and uncertainty. `doubts`: those that are known without draws."""
-    curves = {shape: law.provenance.curve for shape, law in laws.items() if law.provenance.curve is not None}
-    drawn_curves = posterior(curves, runs_differ(program)) if curves else Posterior({}, 0.0, 0, {})
+    drawn_curves = _posterior(program, laws)
+    curves = drawn_curves.curves
     stated = {
         shape: _sampled(laws.samples.get(shape, (law,)), plan) for shape, law in laws.items() if shape not in curves
     }
@@ -67,6 +67,17 @@ def drawn(program: Program, laws: Laws, plan: Plan, doubts: Sequence[Doubt]) -> 
         level=SURE, draws=DRAWS, error=(found.error.low, found.error.high) if tested else None, band=band
     )
     return attrs.evolve(plan, answer=answer, uncertainty=uncertainty)
+
+
+def question_of(program: Program, laws: Mapping[Shape, AnyLaw], plan: Plan) -> Question:
+    """What the answer asks of a plan whose laws were all fitted to runs."""
+    return _question(program, plan, _posterior(program, laws))
+
+
+def _posterior(program: Program, laws: Mapping[Shape, AnyLaw]) -> Posterior:
+    """The draws of the curves that were measured."""
+    curves = {shape: law.provenance.curve for shape, law in laws.items() if law.provenance.curve is not None}
+    return posterior(curves, runs_differ(program)) if curves else Posterior({}, 0.0, 0, {})
 
 
 def _answer(
