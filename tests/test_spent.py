@@ -14,11 +14,13 @@ from test_seconds import COARSE, FINE, PLANNED, screen, timed
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.events import Evaluation, Event, Measured, RunStarted, StageEntered, StepDone
 from shapeflow.ir.plan import Plan, Stage, Transition
+from shapeflow.preview.comparison import comparison_details
 from shapeflow.preview.live import Live
 from shapeflow.preview.numbers import duration
 from shapeflow.preview.run import run_view
 from shapeflow.preview.spent import spent_lines
 from shapeflow.running.execute import execute
+from shapeflow.running.rivals import Compared, Result
 from shapeflow.running.runs import Run
 from shapeflow.running.spent import LEAST, WARM, planned_seconds, spent
 from shapeflow_simulator import Simulator
@@ -167,3 +169,20 @@ def test_a_resumed_run_counts_its_own_time(tmp_path: Path) -> None:
         shown.listen(Measured(plan.steps, 1, last.shape, 1.0, None, {"classification_error": 0.5}, took))
     assert f"{duration(took, 3)} of training, {duration(took, 3)} planned" in captured.get()
     assert "than the profile predicts" not in captured.get()
+
+
+@pytest.mark.parametrize(("factor", "off"), [(1.0, "+0.0%"), (1.2, "+20.0%")])
+def test_a_comparison_sets_the_time_of_the_whole_plan_against_its_profile(
+    factor: float, off: str, tmp_path: Path
+) -> None:
+    plan = plan_of(tmp_path)
+    run = run_of(plan, {COARSE: factor, FINE: factor})
+    result = Result("plan", "the plan", (1.0,), (1.0,), (0.5,), runs=("folder/r",))
+    found = Compared(plan.metric, 0.5, (0,), (result, result), None, (), (), {Path("folder/r"): run})
+    shown = " ".join(screen(comparison_details(found, plan)).split())
+    planned = duration(plan.totals.seconds or 0.0, 3)
+    assert f"the whole plan: {planned} of training by the profile, " in shown
+    assert f"by these times per step ({off}), " in shown
+    ended_early = attrs.evolve(run, events=run.events[:-1])
+    early = attrs.evolve(found, runs={Path("folder/r"): ended_early})
+    assert "the whole plan" not in screen(comparison_details(early, plan))

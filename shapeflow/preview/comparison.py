@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,6 +14,8 @@ from rich.text import Text
 from shapeflow.ir.plan import Plan
 from shapeflow.preview.numbers import duration, error, flops, percent, scale
 from shapeflow.running.rivals import Compared, Result, paired
+from shapeflow.running.rivals.results import step_times
+from shapeflow.running.runs import Run
 
 SMALLEST = 1e-3
 """Smaller p-values are not written out: with a few seeds, they depend on the tail of the distribution."""
@@ -33,7 +36,31 @@ def comparison_details(found: Compared, plan: Plan) -> RenderableType:
     notes = [Text(f"  {line}") for line in (*_same(found.results), *_choice(found, plan))]
     below: list[RenderableType] = [Text(), _savings(found), Text()] if len(found.seeds) > 1 else [Text()]
     ends = [SECONDS, PAIRS] if len(found.seeds) > 1 else [SECONDS]
+    ends += _whole(found, plan)
     return Group(Text(title), Text(), _table(found), *notes, *below, *(Text(f"  {end}") for end in ends))
+
+
+def _whole(found: Compared, plan: Plan) -> Iterator[str]:
+    """The time of the whole plan, as its profile predicts it and as it was measured."""
+    own = {PurePath(name).name for name in found.results[0].runs}
+    runs = [run for folder, run in found.runs.items() if folder.name in own and _ended(run)]
+    if plan.totals.seconds is None or not runs:
+        return
+    times = step_times(list(found.runs.values()))
+    counts = [stage.steps_of(plan.seed, index, stage.steps or 0) for index, stage in enumerate(plan.stages)]
+    if any(shape not in times for each in counts for shape in each):
+        return
+    steps = sum(times[shape] * count for each in counts for shape, count in each.items())
+    planned, wall = plan.totals.seconds, statistics.mean(run.trained for run in runs)
+    off = percent(steps / planned - 1)
+    yield (
+        f"the whole plan: {duration(planned, 3)} of training by the profile, {duration(steps, 3)} by these times per "
+        f"step ({off}), {duration(wall, 3)} by the clock"
+    )
+
+
+def _ended(run: Run) -> bool:
+    return bool(run.measured) and run.measured[-1].step == run.plan.steps
 
 
 def verdict(found: Compared) -> str:
