@@ -15,6 +15,9 @@ OTHERS = {
     "notes.txt": "a note",
     "page.html": "<!doctype html>\n<title>my page</title>",
     "other.shape": "seed 1\n",
+    "notes.xml": '<?xml version="1.0"?><mydoc>important</mydoc>',
+    "notes.csv": "run,notes\n1,precious\n",
+    "notes.bin": '12345678{"a": "my notes"}',
     "comparison.json": '{"format": "shapeflow-comparison"}',
 }
 
@@ -41,7 +44,6 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Path, bytes]:
         (["simulate", "a.shape", "--plot"], set()),
         (["fit", "a.shape", "--plot"], set()),
         (["sweep", "a.shape", "--csv"], set()),
-        (["probe", "a.shape", "--credits"], set()),
         (["export", "run", "-o"], set()),
         (["frontier", "a.shape", "--plot"], set()),
         (["phases", "a.shape", "--plot"], set()),
@@ -74,3 +76,14 @@ def test_a_file_of_the_same_kind_is_replaced(files: dict[Path, bytes]) -> None:
         ["simulate", "plan.json", "--plot", "plot.png"],
     ):
         assert answer(command) == 0, command
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg", "svgz", "jpg", "webp", "eps", "ps", "tif"])
+def test_a_picture_of_any_kind_is_drawn_again(kind: str, files: dict[Path, bytes]) -> None:
+    for _ in range(2):
+        assert answer(["simulate", "plan.json", "--plot", f"plot.{kind}"]) in (0, 1)
+    assert (next(iter(files)).parent / f"plot.{kind}").exists() == (kind in PICTURES)
+
+
+PICTURES = {"png", "pdf", "svg", "svgz", "jpg", "webp", "eps", "ps", "tif"}
+"""Kinds that matplotlib writes."""

@@ -56,7 +56,7 @@ def refusal(text: str) -> tuple[str, str]:
     return one.code, "; ".join(one.notes)
 
 
-OMITTED = {"charge", "evaluation", "held_out", "keep", "start", "weights"}
+OMITTED = {"charge", "evaluation", "held_out", "keep", "start", "timed_by", "weights"}
 """Fields that a plan file has only if they are not the default."""
 
 

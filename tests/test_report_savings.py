@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,12 @@ def test_the_chart_has_the_intervals(tmp_path: Path) -> None:
     plan_json.save(compile_plan(EXAMPLES / "lm_context.shape"), tmp_path / "plan.json")
     text, _ = page_of(tmp_path / "plan.json", to=tmp_path / "report.html")
     assert "90% interval, against" not in text
+
+
+def test_no_saving_is_drawn_before_the_start_of_the_plan(tmp_path: Path) -> None:
+    """Laws do not apply before the error at which the plan starts, at about 60 GFLOPs here."""
+    text, _ = page_of(EXAMPLES / "batch.shape", to=tmp_path / "report.html")
+    figure = text.partition('aria-label="Saving of the plan over budgets"')[2].partition("</svg>")[0]
+    ticks = [float(word) for word in re.findall(r">(\d+)</text>", figure)]
+    assert ticks
+    assert min(ticks) >= 60

@@ -167,7 +167,8 @@ def test_a_resumed_run_counts_its_own_time(tmp_path: Path) -> None:
     with out.capture() as captured:
         shown.listen(RunStarted(plan.digest, first.last_step))
         shown.listen(Measured(plan.steps, 1, last.shape, 1.0, None, {"classification_error": 0.5}, took))
-    assert f"{duration(took, 3)} of training, {duration(took, 3)} planned" in captured.get()
+    since = f" since step {first.last_step:,}".replace(",", " ")
+    assert f"{duration(took, 3)} of training{since}, {duration(took, 3)} planned" in captured.get()
     assert "than the profile predicts" not in captured.get()
 
 
@@ -181,8 +182,8 @@ def test_a_comparison_sets_the_time_of_the_whole_plan_against_its_profile(
     found = Compared(plan.metric, 0.5, (0,), (result, result), None, (), (), {Path("folder/r"): run})
     shown = " ".join(screen(comparison_details(found, plan)).split())
     planned = duration(plan.totals.seconds or 0.0, 3)
-    assert f"the whole plan: {planned} of training by the profile, " in shown
+    assert f"all steps of the plan: {planned} by the profile, " in shown
     assert f"by these times per step ({off}), " in shown
     ended_early = attrs.evolve(run, events=run.events[:-1])
     early = attrs.evolve(found, runs={Path("folder/r"): ended_early})
-    assert "the whole plan" not in screen(comparison_details(early, plan))
+    assert "all steps of the plan" not in screen(comparison_details(early, plan))

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import attrs
 
+from shapeflow.base.diagnostics import Refused
+from shapeflow.base.files import open_regular, read_text
+from shapeflow.base.json_text import parse_json
+
 HEAD = 4096
 """Bytes of a file that show its kind."""
 
@@ -24,16 +28,12 @@ class Kind:
         """Whether a file may be written: it does not exist, is empty or a device, or is of this kind."""
         try:
             return not path.is_file() or not path.stat().st_size or self.is_one(path)
-        except OSError:
+        except (OSError, Refused):
             # What is wrong with it is said where it is written.
             return True
 
 
 def _sealed(form: str, path: Path) -> bool:
-    from shapeflow.base.diagnostics import Refused
-    from shapeflow.base.files import read_text
-    from shapeflow.base.json_text import parse_json
-
     try:
         found = parse_json(read_text(path))
     except (Refused, ValueError):
@@ -42,15 +42,28 @@ def _sealed(form: str, path: Path) -> bool:
 
 
 def _begins(pattern: bytes, path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return re.match(pattern, file.read(HEAD), re.DOTALL) is not None
+
+
+def _weights(path: Path) -> bool:
+    """Whether a file has the header of safetensors: its length, then an object."""
+    with open_regular(path) as file:
+        head = file.read(9)
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
 
 
 PLAN = Kind("a plan", partial(_sealed, "shapeflow-plan"))
 PROFILE = Kind("a profile", partial(_sealed, "shapeflow-profile"))
 LAWS = Kind("a file of laws", partial(_sealed, "shapeflow-laws"))
-CREDITS = Kind("a file of credits", partial(_sealed, "shapeflow-credits"))
 PAGE = Kind("a report", partial(_begins, rb"<!doctype html>.{,2000}- shapeflow report</title>"))
-PICTURE = Kind("a picture", partial(_begins, rb"\x89PNG|%PDF|\s*<\?xml|\s*<svg"))
-TABLE = Kind("a table of runs", partial(_begins, rb"run,"))
-WEIGHTS = Kind("a file of weights", partial(_begins, rb".{8}\{"))
+PICTURE = Kind(
+    "a picture",
+    partial(
+        _begins,
+        rb"\x89PNG|%PDF|\xff\xd8\xff|RIFF.{4}WEBP|\x1f\x8b|%!PS|II\*\x00|MM\x00\*|%% Creator: Matplotlib|GIF8"
+        rb"|\s*(<\?xml[^>]*>\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg",
+    ),
+)
+TABLE = Kind("a table of runs", partial(_begins, rb"run,[^\r\n]*,convention\r?\n"))
+WEIGHTS = Kind("a file of weights", _weights)

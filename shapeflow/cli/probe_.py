@@ -11,7 +11,6 @@ from shapeflow.base.files import real
 from shapeflow.base.printing import say
 from shapeflow.cli.common import NewFile, of_a_file, print_diagnostics, print_json, seeds_of
 from shapeflow.cli.dry_run import DryRun, dry_run_options
-from shapeflow.cli.outputs import CREDITS
 from shapeflow.cli.pooling import Pooling, pool_options
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ REFERENCE = "a run from scratch ends once it is as good as the switched run: its
 @click.option(
     "--credits",
     "target",
-    type=NewFile(CREDITS),
+    type=NewFile(),
     help="Add the measurements to this file.  [credits.json in the folder of the runs]",
 )
 @pool_options

@@ -160,7 +160,8 @@ def _other_devices(timed: TimedBy, devices: int, file: Path) -> Diagnostic:
     several = f" --processes {devices}" if devices > 1 else ""
     return Diagnostic(
         "other-devices",
-        f"the seconds of the plan are those of {timed.devices} processes, and the run has {devices}",
+        f"the seconds of the plan are those of {timed.devices} process{'es' * (timed.devices != 1)}, and the run has "
+        f"{devices}",
         place=timed.file,
         notes=("the plan makes the same steps; its time and its cost will be others",),
         help=f"to plan for this run, measure it: `shapeflow profile {file}{several}`",

@@ -80,6 +80,8 @@ def _faults(plan: Plan) -> Iterator[str]:
     yield from _charge(plan)
     if plan.timed_by is not None and plan.timed_by.devices < 1:
         yield f"{plan.timed_by.devices} devices share a step"
+    if plan.timed_by is not None and re.fullmatch(r"[0-9a-f]{64}", plan.timed_by.sha256) is None:
+        yield "the digest of the file of its seconds is not one"
 
 
 def _charge(plan: Plan) -> Iterator[str]:

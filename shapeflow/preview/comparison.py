@@ -19,7 +19,7 @@ from shapeflow.running.runs import Run
 
 SMALLEST = 1e-3
 """Smaller p-values are not written out: with a few seeds, they depend on the tail of the distribution."""
-SECONDS = "seconds: of training; time per step: 10th percentile over all runs, for each shape"
+SECONDS = "seconds: of training steps, without switches; time per step: 10th percentile over all runs, for each shape"
 PAIRS = "95% interval, p: Student's t, from one saving per seed; p: two-sided, for no saving"
 
 
@@ -51,11 +51,14 @@ def _whole(found: Compared, plan: Plan) -> Iterator[str]:
     if any(shape not in times for each in counts for shape in each):
         return
     steps = sum(times[shape] * count for each in counts for shape, count in each.items())
-    planned, wall = plan.totals.seconds, statistics.mean(run.trained for run in runs)
+    delays = sum(stage.transition.delay or 0.0 for stage in plan.stages if stage.transition is not None)
+    planned, wall = plan.totals.seconds - delays, statistics.mean(run.trained for run in runs)
+    if planned <= 0:
+        return
     off = percent(steps / planned - 1)
     yield (
-        f"the whole plan: {duration(planned, 3)} of training by the profile, {duration(steps, 3)} by these times per "
-        f"step ({off}), {duration(wall, 3)} by the clock"
+        f"all steps of the plan: {duration(planned, 3)} by the profile, {duration(steps, 3)} by these times per step "
+        f"({off}), {duration(wall, 3)} by the clock, switches included"
     )
 
 

@@ -162,7 +162,10 @@ def _minimised(plan: Plan) -> str:
 
 def _timed_by(plan: Plan) -> str:
     one = plan.timed_by
-    return "none" if one is None else f"{one.file}, SHA-256 {one.sha256[:16]}..., {one.machine or 'stated'}"
+    if one is None:
+        return "none"
+    devices = f"{one.devices} device{'s' * (one.devices != 1)}"
+    return f"{one.file}, SHA-256 {one.sha256[:16]}..., {one.machine[:100] or 'stated'}, {devices}"
 
 
 def _amount(what: str, first: float | None, second: float | None, said: Callable[[Any], str]) -> Row:

@@ -107,7 +107,10 @@ class Live:
 
     def _spent(self, event: Measured) -> str:
         planned = self._planned(event)
-        return f", {duration(event.seconds, 3)} of training, {duration(planned, 3)} planned" if planned > 0 else ""
+        if planned <= 0:
+            return ""
+        since = f" since step {count(self.first)}" if self.first else ""
+        return f", {duration(event.seconds, 3)} of training{since}, {duration(planned, 3)} planned"
 
     def _warn(self, event: Measured) -> None:
         """Say once that the profile is off."""

@@ -59,12 +59,13 @@ def _over_budgets(plan: Plan, saved: Sequence[SavedAt]) -> Markup:
         return NOTHING
     floor = max(targets(plan, curve))
     rows = savings(plan, [value for _, value in curve.points if value <= floor])
+    begin = min((float(row["plan"]) for row in rows), default=0.0)
+    saved = [one for one in saved if one.budget >= begin]
     # Laws that cannot answer have no saving of their own, but an interval.
     lines = list(_lines(rows)) or list(_medians(saved))
     if not lines:
         return NOTHING
     xs, ys = ([pair[part] for line in lines for pair in line.points] for part in (0, 1))
-    saved = [one for one in saved if one.budget >= min(xs)]
     ys += [each for one in saved for each in (one.best.low, one.best.high, one.last.low, one.last.high)]
     if not max(xs) > min(xs):
         return NOTHING

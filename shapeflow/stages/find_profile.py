@@ -43,7 +43,12 @@ def find_profile(program: Program, report: Report) -> Program:
     if found is None:
         return program
     assert program.trained is not None
-    content = read_regular(Path(program.folder) / program.profile_path)
+    try:
+        content = read_regular(Path(program.folder) / program.profile_path)
+    except OSError:
+        message, help_ = f"`{program.profile_path}` was removed while it was read", f"measure it again: `{command}`"
+        report.error("no-such-file", message, at, "not found next to the file", help=help_)
+        return program
     found = attrs.evolve(found, sha256=hashlib.sha256(content).hexdigest())
     others = [shape for shape in found.steps if shape not in program.candidates]
     if not program.profile_for_all:
