@@ -133,6 +133,17 @@ def test_the_cost_is_that_of_the_devices_of_the_run(devices: int, tmp_path: Path
     assert found.endswith(f"; {devices * predicted / 2:.4g} dollars, {predicted:.4g} dollars predicted")
 
 
+@pytest.mark.parametrize("devices", [1, 4])
+def test_a_profile_of_other_processes_says_how_many(devices: int, tmp_path: Path) -> None:
+    run = run_of(plan_of(tmp_path), {COARSE: 2.0, FINE: 2.0})
+    assert run.plan.timed_by is not None
+    plan = attrs.evolve(run.plan, timed_by=attrs.evolve(run.plan.timed_by, devices=devices))
+    started = RunStarted(plan.digest, 0, device="a GPU", devices=2)
+    said = " ".join(spent_lines(attrs.evolve(run, plan=plan, events=(started, *run.events[1:]))))
+    count = "1 process" if devices == 1 else "4 processes"
+    assert f"the profile is of {count}, and the run had 2" in said
+
+
 def test_without_a_profile_nothing_was_planned(tmp_path: Path) -> None:
     plan = compiled(tmp_path, PLANNED)
     assert planned_seconds(plan, 1) is None

@@ -36,7 +36,8 @@ def _why(run: Run) -> str:
     start, about = _start(run), run.plan.timed_by
     if about is not None and start is not None:
         if start.devices is not None and start.devices != about.devices:
-            return f"the profile is of {about.devices} processes, and the run had {start.devices}"
+            processes = "1 process" if about.devices == 1 else f"{about.devices} processes"
+            return f"the profile is of {processes}, and the run had {start.devices}"
         if start.device is not None and about.machine and start.device not in about.machine:
             return f"the profile is of another machine ({about.machine}) than the run ({start.device})"
     return "other programs used the machine during the profile or the run"

@@ -50,7 +50,7 @@ def find_profile(program: Program, report: Report) -> Program:
         report.error("no-such-file", message, at, "not found next to the file", help=help_)
         return program
     found = attrs.evolve(found, sha256=hashlib.sha256(content).hexdigest())
-    others = [shape for shape in found.steps if shape not in program.candidates]
+    others = _others(program, found)
     if not program.profile_for_all:
         found = found.completed({shape: program.trained.cost(shape) for shape in program.candidates})
     if others and found.interpolated:
@@ -114,12 +114,18 @@ def _complete(program: Program, timing: Timing, at: Span, report: Report) -> boo
         if program.profile_for_all:
             why = "`for all` asks for the seconds of all candidates: without it, they may be interpolated"
         notes = [f"missing: {written}", why]
-        others = [shape for shape in timing.steps if shape not in program.candidates]
+        others = _others(program, timing)
         if others:
             notes.append(f"not used: {', '.join(shape.written(program.units) for shape in others[:5])}")
         help_ = _instead(program, timing)
         report.error("incomplete-profile", message, at, "lacks candidates", notes=notes, help=help_)
     return not missing
+
+
+def _others(program: Program, timing: Timing) -> list[Shape]:
+    """The shapes with seconds that are not candidates."""
+    candidates = frozenset(program.candidates)
+    return [shape for shape in timing.steps if shape not in candidates]
 
 
 def _instead(program: Program, timing: Timing) -> str:
