@@ -18,7 +18,7 @@ from shapeflow.ir.law_json import any_law_from_json, law_from_json, law_to_json
 from shapeflow.ir.route import Curve
 from shapeflow.ir.tabulated import TabulatedLaw
 from shapeflow.traversals.bounds import InUnit
-from shapeflow.traversals.envelope import crossings, greedy, openings, total
+from shapeflow.traversals.envelope import Lines, crossings, greedy, openings, total
 from shapeflow.traversals.search import End, cheapest
 
 ABOUT = Provenance(source="theory", metric="loss", convention="flops")
@@ -37,6 +37,19 @@ def curved() -> TabulatedLaw:
     """Steep, then flat, then steep again."""
     compute = np.geomspace(1.0, 1e6, 40)
     return TabulatedLaw(0.1, tuple(compute.tolist()), tuple((3 / compute + compute**-0.1).tolist()), ABOUT)
+
+
+def test_many_rates_at_once_are_those_of_each_law() -> None:
+    """Tables of different lengths next to a power law, at, between and beyond their points, and below their floors."""
+    laws: list[Curve] = [curved(), power(2.0, 0.5, 0.3), table(power(1.0, 0.7, 0.05), count=9)]
+    laws.append(InUnit(curved(), 1e-3))
+    errors = np.concatenate([*(law.bends for law in laws), np.linspace(-1.0, 9.0, 801), [law.floor for law in laws]])
+    lines = Lines.of(laws)
+    expected = np.array([[law.log_rate(error) for error in errors.tolist()] for law in laws])
+    rows = [np.broadcast_to(rates, errors.shape) for rates in lines.rates(np.sort(errors))]
+    np.testing.assert_allclose(rows, expected[:, np.argsort(errors)], rtol=1e-12, atol=1e-12)
+    law, error = (np.array(each).ravel() for each in np.meshgrid(np.arange(len(laws)), errors, indexing="ij"))
+    np.testing.assert_allclose(lines.rate(law, error), expected.ravel(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("compute", [1e-9, 0.7, 31.0, 1e5, 1e8])
@@ -69,7 +82,7 @@ def test_the_interpolation_is_that_of_scipy() -> None:
     reference = PchipInterpolator(-np.log(law.above), np.log(law.compute_points))
     inner = 0.5 * (np.log(law.above[1:-2]) + np.log(law.above[2:-1]))
     found = [math.log(law.compute(law.floor + math.exp(each))) for each in inner]
-    np.testing.assert_allclose(found, reference(-inner), rtol=1e-12)
+    np.testing.assert_allclose(found, reference(-inner), rtol=1e-12, atol=1e-12)
 
 
 def test_the_ends() -> None:

@@ -200,6 +200,11 @@ class Law:
         """Empty: the rate of a power law is a straight line."""
         return ()
 
+    @property
+    def knots(self) -> None:
+        """None: a power law is no table."""
+        return None
+
     def error(self, compute: float) -> float:
         """The error after `compute` FLOPs (paper A, eq. 1); infinite before the curve begins (compute <= -d)."""
         moved = compute + self.d

@@ -15,6 +15,7 @@ from shapeflow.base.diagnostics import Span
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.mixture import MixtureLaw
+from shapeflow.ir.tabulated import Knots
 
 
 class Curve(Protocol):
@@ -34,6 +35,11 @@ class Curve(Protocol):
     def bends(self) -> tuple[float, ...]:
         """Errors, descending, between which the rates of two laws cross at most once. Empty for a power law, whose rate
         is a straight line over log(error - floor)."""
+        ...
+
+    @property
+    def knots(self) -> Knots | None:
+        """The points between which the law is a cubic; None for a power law."""
         ...
 
     def error(self, compute: float) -> float: ...

@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
+class Knots:
+    """The points of a monotone cubic: log C over the logarithmic distance from the floor."""
+
+    floor: float
+    depth: tuple[float, ...]
+    """-log of the error above the floor, ascending."""
+    place: tuple[float, ...]
+    """log of compute at each of these."""
+    steepness: tuple[float, ...]
+    """d place / d depth."""
+
+
+@attrs.frozen
 class TabulatedLaw:
     """The expected error of one shape after C FLOPs, from points (compute, error above the floor).
 
@@ -74,6 +87,10 @@ class TabulatedLaw:
     def bends(self) -> tuple[float, ...]:
         """The errors of the points, descending."""
         return tuple(self.floor + value for value in self.above)
+
+    @property
+    def knots(self) -> Knots:
+        return Knots(self.floor, self._depth, self._place, self._steepness)
 
     def error(self, compute: float) -> float:
         """The error after `compute` FLOPs; infinite at 0."""

@@ -12,6 +12,7 @@ from shapeflow.base.diagnostics import Report
 from shapeflow.base.shapes import Shape
 from shapeflow.base.units import Amount, Dimension
 from shapeflow.ir.route import Curve, Problem
+from shapeflow.ir.tabulated import Knots
 
 
 @attrs.frozen
@@ -50,6 +51,13 @@ class InUnit:
     @property
     def bends(self) -> tuple[float, ...]:
         return self.law.bends
+
+    @property
+    def knots(self) -> Knots | None:
+        found = self.law.knots
+        if found is None:
+            return None
+        return attrs.evolve(found, place=tuple(each + math.log(self.unit) for each in found.place))
 
     def error(self, amount: float) -> float:
         return self.law.error(amount / self.unit)

@@ -11,7 +11,7 @@ crossing of its pair by log eta. A search over crossings is therefore exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import attrs
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapeflow.ir.route import Curve
+from shapeflow.traversals.bent import Bent
 
 Floats = NDArray[np.float64]
 TIE = 1e-12
@@ -63,8 +64,10 @@ class Lines:
     k: Floats
     s: Floats
     c: Floats
-    bent: Mapping[int, Curve]
-    """The laws that are not power laws, by index. Their k and s are not used."""
+    bent: Bent
+    """The laws that are not power laws. Their k and s are not used."""
+    bends: tuple[float, ...] = ()
+    """The errors between which the rates of two laws cross at most once, if one of them is bent."""
 
     @classmethod
     def of(cls, laws: Sequence[Curve]) -> Lines:
@@ -74,16 +77,18 @@ class Lines:
         at_near = np.array([law.log_rate(float(e)) for law, e in zip(laws, c + near, strict=True)])
         at_far = np.array([law.log_rate(float(e)) for law, e in zip(laws, c + far, strict=True)])
         s = (at_near - at_far) / np.log(far / near)
-        return cls(at_near + s * np.log(near), s, c, {place: law for place, law in enumerate(laws) if law.bends})
+        bends = tuple({error for law in laws for error in law.bends})
+        return cls(at_near + s * np.log(near), s, c, Bent.of(laws), bends)
 
     def rate(self, law: NDArray[np.intp] | slice, error: Floats) -> Floats:
         """log |dC/dE| of laws at errors, elementwise; infinite at and below the floor."""
         above = error - self.c[law]
         with np.errstate(divide="ignore", invalid="ignore"):
             rates = np.where(above > 0, self.k[law] - self.s[law] * np.log(np.maximum(above, 0.0)), np.inf)
-        for place, curve in self.bent.items():
-            asked = np.broadcast_to(np.arange(len(self.c))[law] == place, rates.shape)
-            rates[asked] = [curve.log_rate(each) for each in np.broadcast_to(error, rates.shape)[asked].tolist()]
+        if self.bent:
+            rows = np.broadcast_to(self.bent.row[law], rates.shape)
+            asked = rows >= 0
+            rates[asked] = self.bent.rate(rows[asked], np.broadcast_to(error, rates.shape)[asked])
         return rates
 
     @property
@@ -93,12 +98,12 @@ class Lines:
 
     def rates(self, error: Floats) -> Iterator[Floats]:
         """The rate of each law at some errors."""
-        for law in range(len(self.c)):
-            yield self.rate(np.full(len(error), law, dtype=np.intp), error)
+        for law, row in enumerate(self.bent.row.tolist()):
+            yield self.rate(np.array([law]), error) if row < 0 else self.bent.rates(row, error)
 
     def brackets(self, start: float, low: float) -> Floats:
         """Errors, ascending, between which the rates of two laws cross at most once, if one of them is bent."""
-        inner = {error for curve in self.bent.values() for error in curve.bends if low < error < start}
+        inner = {error for error in self.bends if low < error < start}
         inner |= {floor for floor in self.c.tolist() if low < floor < start}
         return np.array(sorted({low, *inner, start}))
 
@@ -156,7 +161,7 @@ Pairs = tuple[NDArray[np.intp], NDArray[np.intp], Floats]
 
 def _crossings(lines: Lines, pairs: Pairs, start: float, target: float | None) -> list[Crossing]:
     p, q, shift = pairs
-    bent = np.isin(p, list(lines.bent)) | np.isin(q, list(lines.bent))
+    bent = (lines.bent.row[p] >= 0) | (lines.bent.row[q] >= 0)
     found = _of_straight(lines, (p[~bent], q[~bent], shift[~bent]), start, target)
     return found + (_of_bent(lines, (p[bent], q[bent], shift[bent]), start, target) if lines.bent else [])
 

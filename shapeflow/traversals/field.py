@@ -56,7 +56,8 @@ class Curves:
 
     def only(self, kept: Places) -> Curves:
         lines = self.lines
-        return Curves(Lines(lines.k[kept], lines.s[kept], lines.c[kept], {}), self.offset[kept])
+        bent = attrs.evolve(lines.bent, row=lines.bent.row[kept])
+        return Curves(Lines(lines.k[kept], lines.s[kept], lines.c[kept], bent), self.offset[kept])
 
     def compute(self, error: float | Floats) -> Floats:
         """Compute of each law at an error; infinite at and below the floor."""
