@@ -53,10 +53,11 @@ def complete(path: Path, text: str, offset: int, read: Callable[[Path], str] = r
     in a text in quotes."""
     before = text[:offset]
     before = before.rstrip(_WORD)
-    accepted = expected(before)
+    pieces = skim(before)
+    accepted = expected(before, pieces)
     if not accepted:
         return ()
-    pieces = [piece for piece in skim(before) if piece.kind != "comment"]
+    pieces = [piece for piece in pieces if piece.kind != "comment"]
     work = _Completing(nodes.document_of(path, text), pieces, accepted, read)
     found = {item.label: item for item in (*work.names(), *work.words())}
     return tuple(found.values())

@@ -21,7 +21,7 @@ from shapeflow.explain import (
     explain,
 )
 from shapeflow.language import syntax
-from shapeflow.language.skim import Piece, skim
+from shapeflow.language.skim import Piece, piece_at
 
 
 @attrs.frozen
@@ -35,7 +35,7 @@ class Hover:
 
 def hover(path: Path, text: str, offset: int, read: Callable[[Path], str] = read_text) -> Hover | None:
     """The help for the word at an offset; None if there is none."""
-    word = next((piece for piece in skim(text) if piece.start <= offset < piece.end), None)
+    word = piece_at(text, offset)
     if word is None or word.kind != "word":
         return None
     document = nodes.document_of(path, text)

@@ -183,12 +183,11 @@ def _attempt(text: str) -> tuple[Tree[Token] | None, parse_errors.Mistake | None
     return tree, None
 
 
-def expected(text: str) -> frozenset[str]:
+def expected(text: str, pieces: list[Piece]) -> frozenset[str]:
     """The terminals that may follow a text, which may end within a sentence. Empty if its last sentence is wrong, or
-    ends within a comment or in quotes."""
+    ends within a comment or in quotes. `pieces`: those of the text."""
     from lark.exceptions import UnexpectedInput
 
-    pieces = skim(text)
     if too_deep(pieces, DEEPEST) is not None or (pieces and pieces[-1].kind == "comment" and text[-1] not in "\r\n"):
         return frozenset()
     *_, start = 0, *sentence_starts(pieces, reserved_words())

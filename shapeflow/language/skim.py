@@ -54,6 +54,15 @@ def skim(text: str, most: int | None = None) -> list[Piece]:
     return pieces
 
 
+def piece_at(text: str, offset: int) -> Piece | None:
+    """The piece that an offset is in. No piece goes beyond its line, so only one line is read."""
+    begin = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+    line = re.compile(r"[^\r\n]*").match(text, begin)
+    pieces = skim("" if line is None else line[0])
+    found = next((piece for piece in pieces if begin + piece.start <= offset < begin + piece.end), None)
+    return None if found is None else attrs.evolve(found, start=begin + found.start, end=begin + found.end)
+
+
 def too_deep(pieces: list[Piece], deepest: int) -> Piece | None:
     """The first bracket that is nested deeper than `deepest`; None if there is none."""
     depth = 0
