@@ -502,11 +502,12 @@ def test_rows_of_a_table_that_are_not_numbers_are_left_out(tmp_path: Path) -> No
     table = tmp_path / "pilots.csv"
     lines = table.read_text().splitlines()
     broken = ["1-seed0,0,,1,1,1.5", "1-seed0,0,1e12,-5,1,1.5", "1-seed0,0,1e12,0,0,1.5", "1-seed0,0,1e12,0,5,nan"]
+    broken.append("1-seed0,0,1e12,0,1e-308,1.5")
     table.write_text("\n".join([*lines, *broken]) + "\n")
     report = Report()
     assert answer_of(compile_file(tmp_path / "plan.shape", [], report)).best == expected
     (warning,) = (each for each in report.diagnostics if each.code == "excluded-points")
-    assert warning.message == "some rows of `pilots.csv` are left out: 4"
+    assert warning.message == "some rows of `pilots.csv` are left out: 5"
 
 
 @pytest.mark.parametrize("column", ["run", "compute", "loss@longest"])

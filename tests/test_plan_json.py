@@ -168,6 +168,7 @@ def test_a_plan_of_another_version_is_refused(plan: Plan) -> None:
         (put("stages", 0, "steps", value=7), "do not add up"),
         (put("stages", 0, "steps", value=None), "only there"),
         (put("stages", 0, "step_compute", value=0), "no FLOPs"),
+        (put("stages", 0, "batch", value=0), "its batch is 0"),
         (put("stages", 0, "learning_rate", value=0), "its learning rate is multiplied by 0"),
         (put("stages", 1, "enter", "compute", value=5.0), "does not begin where"),
         (put("stages", 0, "blends", 0, "share", value=1.5), "blend"),

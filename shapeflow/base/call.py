@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from shapeflow.base.settings import Limits, defaults, limits, name_of, settings_of
-from shapeflow.base.units import BASE
+from shapeflow.base.units import BASE, amount_in
 
 
 def call(component: type, settings: Mapping[str, Any]) -> str | None:
@@ -44,8 +44,8 @@ def _said(value: Any, bounds: Limits) -> str | None:
     if isinstance(value, int | float):
         in_units = bool(bounds.units) and "number" not in bounds.units
         return _amount(value, bounds.units[0] if in_units else "number")
-    if isinstance(value, Mapping) and set(value) == {"value", "of"} and isinstance(value["value"], int | float):
-        return _amount(value["value"], value["of"]) if value["of"] in BASE else None
+    if (amount := amount_in(value)) is not None:
+        return _amount(amount.value, amount.dimension)
     if isinstance(value, Mapping):
         pairs = {name: _said(each, Limits()) for name, each in value.items() if isinstance(each, str | int | float)}
         if len(pairs) < len(value):

@@ -6,6 +6,7 @@ and 1 for a ratio. Units are resolved by the compiler: a plan contains only base
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import attrs
@@ -117,6 +118,15 @@ class Amount:
         if self.dimension == "ratio":
             return f"{100 * self.value:g}%"
         return f"{self.value:g} {BASE[self.dimension]}".strip()
+
+
+def amount_in(value: object) -> Amount | None:
+    """The amount that the settings of a plan hold as `{"value": 0.1, "of": "ratio"}`; None for any other JSON."""
+    if not isinstance(value, Mapping) or set(value) != {"value", "of"}:
+        return None
+    number, of = value["value"], value["of"]
+    plain = isinstance(number, int | float) and not isinstance(number, bool)
+    return Amount(number, of) if plain and isinstance(of, str) and of in BASE else None
 
 
 def duration(seconds: float, digits: int = 6) -> str:

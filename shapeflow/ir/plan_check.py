@@ -192,6 +192,8 @@ def _stage(stage: Stage, counted: bool) -> Iterator[str]:
         return
     if counted and not 1 <= (stage.steps or 0) <= LARGEST:
         yield f"it has {stage.steps} steps"
+    if counted and not 1 <= (stage.batch or 0) <= LARGEST:
+        yield f"its batch is {stage.batch}"
     steps = stage.steps or 0
     for blend in stage.blends:
         if not (0 < blend.share < 1 and 0 <= blend.first < blend.last <= steps):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shapeflow.base.units import Amount
+from shapeflow.base.units import amount_in
 from shapeflow.ir.decay import Decay
 from shapeflow.ir.law import Law
 from shapeflow.ir.plan import Candidate, Plan, Spec, Stage, Start
@@ -218,8 +218,8 @@ def _settings(first: Plan, second: Plan) -> Iterator[Row]:
 
 def _value(value: Any) -> str:
     """A setting as in a `.shape` file."""
-    if isinstance(value, Mapping) and value.keys() == {"of", "value"}:
-        return str(Amount(value["value"], value["of"]))
+    if (amount := amount_in(value)) is not None:
+        return str(amount)
     if isinstance(value, bool):
         return "true" if value else "false"
     return "none" if value is None else str(value)

@@ -199,7 +199,7 @@ def _of_table(search: LogSearch, path: Path) -> list[Trial]:
     search.close(log)
     if unusable:
         message, at = f"some rows of `{name}` are left out: {unusable}", request.at("paths")
-        note = f"`compute`, `{request.metric}` and the data at each shape must be numbers, and not negative"
+        note = f"`compute` and `{request.metric}` must be above 0, and the data at each shape 0 or at least 1"
         search.report.warning("excluded-points", message, at, "without usable numbers", notes=[note])
     return [_trial(f"{name}: {run}", sorted(points), seeds.get(run)) for run, points in runs.items()]
 
@@ -218,7 +218,7 @@ def _point(
     data: dict[Shape, float] = {}
     for column, shape in shapes.items():
         amount = number(row.get(column))
-        if not isinstance(amount, float) or not 0 <= amount < 1e36:
+        if not isinstance(amount, float) or not (amount == 0 or 1 <= amount < 1e36):
             return None
         if shape is None and amount > 0:
             return column
