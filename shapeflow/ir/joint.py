@@ -10,6 +10,7 @@ import numpy as np
 
 from shapeflow.ir.edits import Floats
 from shapeflow.ir.law import Pair
+from shapeflow.ir.quantiles import quantiles
 
 NAMES = ("E", "A", "B", "alpha", "beta")
 NOTHING = 1e-9
@@ -109,7 +110,7 @@ class JointLaw:
         power = self.per_token.power
         exponent = _exponent(self.draws, power)[:, None]
         every = np.concatenate([self.draws, exponent, 1 - power * exponent], 1)
-        low, high = np.quantile(every, [0.05, 0.95], axis=0)
+        low, high = quantiles(every, [0.05, 0.95], axis=0)
         named = zip((*NAMES, "exponent", "tokens_exponent"), low, high, strict=True)
         return {name: (float(f"{x:.6g}"), float(f"{y:.6g}")) for name, x, y in named}
 
@@ -146,7 +147,7 @@ class JointLaw:
         if self.draws is None:
             return Best(compute=compute, size=size, tokens=tokens, error=error)
         drawn = self._best(self.draws, compute)
-        ranges = [tuple(map(float, np.quantile(each, [0.05, 0.95]))) for each in drawn]
+        ranges = [tuple(map(float, quantiles(each, [0.05, 0.95]))) for each in drawn]
         return Best(
             compute=compute,
             size=size,
@@ -164,8 +165,10 @@ class JointLaw:
             ratio = np.log(alpha) + np.log(A) - np.log(beta * power) - np.log(B)
             log_size = (ratio + beta * (math.log(compute) - math.log(factor))) / (alpha + beta * power)
             log_tokens = math.log(compute) - math.log(factor) - power * log_size
-            error = E + np.exp(np.log(A) - alpha * log_size) + np.exp(np.log(B) - beta * log_tokens)
-            return np.exp(log_size), np.exp(log_tokens), error
+            # Without A the best size is 0 and without B infinite: the term with the other then vanishes too.
+            first = np.where(A > 0, np.exp(np.log(A) - alpha * log_size), 0.0)
+            second = np.where(B > 0, np.exp(np.log(B) - beta * log_tokens), 0.0)
+            return np.exp(log_size), np.exp(log_tokens), E + first + second
 
 
 def _exponent(laws: Floats, power: float) -> Floats:

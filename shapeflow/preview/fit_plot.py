@@ -13,6 +13,7 @@ import numpy as np
 
 from shapeflow.base.shapes import Shape
 from shapeflow.ir.law import Law
+from shapeflow.ir.quantiles import quantiles
 from shapeflow.laws.fitting.fitted_laws import FittedLaws
 from shapeflow.laws.logs.points import Points
 from shapeflow.preview.figure import COLORS, Axis, Figure
@@ -101,7 +102,8 @@ def _band(law: Law, grid: Sequence[float]) -> list[tuple[float, float, float]]:
         return []
     a, b, c, d = (column[:, None] for column in np.asarray(law.draws).T)
     moved = np.maximum(np.array(grid)[None] + d, np.finfo(float).tiny)
-    low, high = np.quantile(a * moved**-b + c, [0.05, 0.95], axis=0)
+    with np.errstate(over="ignore"):
+        low, high = quantiles(a * moved**-b + c, [0.05, 0.95], axis=0)
     return list(zip(grid, low.tolist(), high.tolist(), strict=True))
 
 

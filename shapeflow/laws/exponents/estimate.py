@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from shapeflow.ir.quantiles import quantiles
 from shapeflow.laws.logs.points import Floats
 
 LEVEL = 0.9
@@ -23,7 +24,7 @@ class Estimate:
     def of(cls, draws: Floats) -> Estimate:
         """Of draws, (n,); those that are NaN do not count."""
         tail = (1 - LEVEL) / 2
-        low, value, high = np.nanquantile(draws, [tail, 0.5, 1 - tail]).tolist()
+        low, value, high = quantiles(draws[~np.isnan(draws)], [tail, 0.5, 1 - tail]).tolist()
         return cls(value, low, high)
 
     @property

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapeflow.ir.law import Resampling
+from shapeflow.ir.quantiles import quantiles
 from shapeflow.laws.logs.points import Floats, Points
 
 RHO = np.linspace(-0.6, 0.96, 79)
@@ -196,5 +197,5 @@ def autocorrelation(points: Points, residual: Floats) -> float:
 
 def intervals(draws: Floats) -> dict[str, tuple[float, float]]:
     """Return the interval between the 5% and 95% quantiles of the draws for `a`, `b`, `c` and `d`, to six digits."""
-    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    low, high = quantiles(draws, [0.05, 0.95], axis=0)
     return {name: (float(f"{x:.6g}"), float(f"{y:.6g}")) for name, x, y in zip("abcd", low, high, strict=True)}

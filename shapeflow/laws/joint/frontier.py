@@ -82,10 +82,12 @@ def frontier_of(law: JointLaw, budgets: Sequence[float] = ()) -> Frontier:
         raise Refused(Diagnostic("no-best-size", message, place="the joint law", notes=reasons, help=help))
     best = tuple(law.best(budget) for budget in budgets or default_budgets(law))
     for one in best:
-        if one.size_range is not None and one.size_range[1] > WIDE * one.size_range[0]:
-            low, high = one.size_range
+        low, high = (one.size, one.size) if one.size_range is None else one.size_range
+        if not 0 < low <= high <= WIDE * low < math.inf:
             message = f"the best size for {flops(one.compute)} is not known"
             notes = (f"its 90% interval spans {low:.2g} to {high:.2g} parameters",)
+            if math.isnan(low):
+                notes = ("in some resamples, no size is better than another",)
             near = "add runs of other sizes, and of other numbers of tokens at each size"
             help = "add runs nearer to this budget, or ask for a smaller one" if one.compute > law.compute[1] else near
             raise Refused(Diagnostic("no-best-size", message, place="the joint law", notes=notes, help=help))
