@@ -141,7 +141,7 @@ def test_too_few_random_matrices_for_an_interval(tmp_path: Path) -> None:
 
 def test_work_that_is_out_of_proportion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Products of 3 widths with 4 times as many features: the advice is the most matrices within the bound."""
-    each = 4 * (64**3 + 128**3 + 256**3)
+    each = sum(4 * width * (width + 30) ** 2 for width in (64, 128, 256))
     monkeypatch.setenv("SHAPEFLOW_MOST_PRODUCTS", str(12 * each))
     (error,) = refused(tmp_path, TEXT.replace("0.7", "0.7, matrices: 13"))
     assert error.code == "out-of-range"
@@ -151,6 +151,16 @@ def test_work_that_is_out_of_proportion(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("SHAPEFLOW_MOST_PRODUCTS", str(each - 1))
     (error,) = refused(tmp_path, TEXT.replace("0.7", "0.7, seed: 1"))
     assert error.help == "leave `seed` out, or set `SHAPEFLOW_MOST_PRODUCTS`"
+
+
+def test_more_laws_than_are_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHAPEFLOW_MOST_PHASES_LAWS", "2")
+    (error,) = refused(tmp_path, TEXT)
+    assert error.code == "out-of-range"
+    assert error.message == "`phases` has to compute the laws of 3 candidates"
+    assert error.help == "list fewer values on an axis, or set `SHAPEFLOW_MOST_PHASES_LAWS`"
+    monkeypatch.setenv("SHAPEFLOW_MOST_PHASES_LAWS", "3")
+    assert compiled(tmp_path, TEXT).stages
 
 
 def test_a_step_size_that_one_random_matrix_does_not_stand(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ BOUNDS = {
     "SHAPEFLOW_MOST_LOG_ENTRIES": 100_000,
     "SHAPEFLOW_MOST_DATA_ENTRIES": 10_000_000,
     "SHAPEFLOW_MOST_PRODUCTS": 2_500_000_000,
+    "SHAPEFLOW_MOST_PHASES_LAWS": 32,
 }
 """Environment variable -> its default: pixels of an image; bytes of one document of a text (a line, a member of a tar
 file, a page of a parquet file); bytes that a group of rows of a parquet file unpacks to; bytes of a file that is read
 whole; words, numbers, marks and comments of a `.shape` file; files and folders that a search for logs looks at, and
-that a folder of data holds; features x width squared, summed over the random matrices whose spectra a compilation
-computes."""
+that a folder of data holds; features x (width + 30) squared, summed over the random matrices whose spectra a
+compilation computes; candidates of `laws from phases`."""
 
 
 def bound(name: str) -> int:

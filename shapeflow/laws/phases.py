@@ -25,7 +25,11 @@ FIRST_SEED = 1 << 32
 FEWEST = 10
 """Fewest random matrices that show a 90% interval."""
 MOST = "SHAPEFLOW_MOST_PRODUCTS"
-"""The bound on the products of all matrices: features x width squared for each."""
+"""The bound on the products of all matrices: features x (width + `OWN`) squared for each."""
+OWN = 30
+"""The work for a matrix that does not depend on its width, as an additional width."""
+MOST_LAWS = "SHAPEFLOW_MOST_PHASES_LAWS"
+"""The bound on the number of candidates."""
 CITATION = "Paquette et al. 2024, arXiv 2405.15074"
 BY_MODEL = ("alpha", "beta", "ratio", "features", "step", "step_times_trace", "batch")
 """Settings that a file with a model states elsewhere."""
@@ -131,7 +135,7 @@ class Phases(LawSourceHooks):
 
     def _check_work(self, asked: Iterable[tuple[Theory, int]]) -> None:
         """Raise EditError `out-of-range` if the spectra of all random matrices take too long."""
-        each = sum(theory.model(width).features * width**2 for theory, width in asked)
+        each = sum(theory.model(width).features * (width + OWN) ** 2 for theory, width in asked)
         drawn, most = self.matrices or int(self.seed is not None), bound(MOST)
         if drawn * each <= most:
             return
@@ -147,6 +151,14 @@ class Phases(LawSourceHooks):
 
     def _asked(self, request: LawRequest) -> dict[Shape, tuple[Theory, int]]:
         """The theory and the width of each candidate. Raises EditError."""
+        count, most = len(request.candidates), bound(MOST_LAWS)
+        if count > most:
+            raise EditError(
+                "out-of-range",
+                f"`phases` has to compute the laws of {count:,} candidates",
+                why=f"at most {most:,} laws",
+                help=f"list fewer values on an axis, or set `{MOST_LAWS}`",
+            )
         return self._theories(request) if request.training is None else self._trained(request, request.training)
 
     def _theories(self, request: LawRequest) -> dict[Shape, tuple[Theory, int]]:

@@ -66,7 +66,7 @@ class Bent:
         return np.asarray(-np.log(np.where(above > 0, above, 1.0)))
 
     def _at(self, row: Places | int, depth: Floats, index: Places, error: Floats) -> Floats:
-        """The rates at depths behind the points of an index."""
+        """The rates at depths after the points of an index."""
         last = self.count[row] - 1
         at = np.clip(index, 0, last - 1)
         wide = self.depth[row, at + 1] - self.depth[row, at]
@@ -89,6 +89,6 @@ class Bent:
         low, high = np.zeros_like(row), self.count[row]
         for _ in range(math.frexp(self.depth.shape[1])[1]):
             middle = (low + high) // 2
-            behind = (low < high) & (self.depth[row, np.minimum(middle, self.depth.shape[1] - 1)] <= depth)
-            low, high = np.where(behind, middle + 1, low), np.where(behind, high, middle)
+            passed = (low < high) & (self.depth[row, np.minimum(middle, self.depth.shape[1] - 1)] <= depth)
+            low, high = np.where(passed, middle + 1, low), np.where(passed, high, middle)
         return low - 1

@@ -38,8 +38,8 @@ CLOSE = 0.15
 poles."""
 EMPTY = 1e-6
 """Cells with fewer eigenvalues are gaps: an outlier is a whole eigenvalue, at every width."""
-CHUNK = 512
-"""Points that are evaluated at once, to bound the memory."""
+CHUNK = 32
+"""Points that are evaluated at once: few enough for the arrays to stay in a processor's cache."""
 
 
 @attrs.frozen(eq=False)
@@ -154,15 +154,17 @@ class Equivalent:
     def _height(self, x: Floats) -> Complex:
         distance = (self.variance - x[:, None]) ** 2
         mass = self.weight * self.variance**2 / self.model.width
-        square = 1e-24 * x**2
+        square, open_ = 1e-24 * x**2, np.arange(len(x))
         for _ in range(60):
-            each = mass / (distance + square[:, None])
-            g = each.sum(1)
-            steepness = (each / (distance + square[:, None])).sum(1)
-            moved = square + np.maximum((g - 1) * g / steepness, 0.0)
-            if np.all(moved - square <= 1e-13 * moved):
+            inverse = 1 / (distance + square[open_, None])
+            g = inverse @ mass
+            np.multiply(inverse, inverse, out=inverse)
+            step = np.maximum((g - 1) * g / (inverse @ mass), 0.0)
+            moves = step > 1e-13 * (square[open_] + step)
+            open_, distance = open_[moves], distance[moves]
+            if not len(open_):
                 break
-            square = moved
+            square[open_] += step[moves]
         square = np.where(square <= 4e-24 * x**2, 0.0, square)
         return np.asarray(x + 1j * np.sqrt(square))
 
@@ -172,10 +174,22 @@ class Equivalent:
 
     def _shares(self, kappa: Complex) -> tuple[Complex, Complex, Complex]:
         """Sums over j of D / (D - kappa) / d, its square, and D b^2 / (D - kappa)."""
-        inverse = 1 / (self.variance - kappa[:, None])
-        first = inverse * self.variance
-        width = self.model.width
-        return first @ self.weight / width, first**2 @ self.weight / width, inverse @ (self.weight * self.energy)
+        # With real numbers, since complex division takes longer than all else here:
+        # 1 / (D - kappa) = (D - x + iy) / |D - kappa|^2, and D^2 / (D - kappa)^2 from its real and imaginary part.
+        height, width = kappa.imag[:, None], self.model.width
+        apart = self.variance - kappa.real[:, None]
+        size = 1 / (apart * apart + height * height)
+        sums = np.stack([self.weight * self.variance / width, self.weight * self.energy], axis=1)
+        across = size @ sums
+        np.multiply(apart, size, out=apart)
+        along = apart @ sums
+        first, energy = (along + 1j * height * across).T
+        mass = self.weight * self.variance**2 / width
+        mixed = (apart * size) @ mass
+        np.multiply(apart, apart, out=apart)
+        np.multiply(size, size, out=size)
+        second = apart @ mass - kappa.imag**2 * (size @ mass) + 2j * kappa.imag * mixed
+        return first, second, energy
 
     def _masses(self, left: Complex, right: Complex) -> Floats:
         """(3, cells): number of eigenvalues, their sum, and the target's energy along them, between points of the
