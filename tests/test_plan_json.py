@@ -119,6 +119,18 @@ def put(*way: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def everywhere(axis: str, old: object, new: object) -> Callable[[dict[str, Any]], None]:
+    """A change of one value of an axis, in all shapes of a plan's JSON."""
+
+    def change(body: Any) -> None:
+        for each in body.values() if isinstance(body, dict) else body if isinstance(body, list) else ():
+            change(each)
+        if isinstance(body, dict) and body.get(axis) == old:
+            body[axis] = new
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -169,6 +181,8 @@ def test_a_plan_of_another_version_is_refused(plan: Plan) -> None:
         (put("stages", 0, "steps", value=None), "only there"),
         (put("stages", 0, "step_compute", value=0), "no FLOPs"),
         (put("stages", 0, "batch", value=0), "its batch is 0"),
+        (everywhere("patch", 4, 0), "the `patch` of a shape is 0"),
+        (everywhere("patch", 4, "four"), "the `patch` of a shape is 'four'"),
         (put("stages", 0, "learning_rate", value=0), "its learning rate is multiplied by 0"),
         (put("stages", 1, "enter", "compute", value=5.0), "does not begin where"),
         (put("stages", 0, "blends", 0, "share", value=1.5), "blend"),

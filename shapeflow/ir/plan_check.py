@@ -17,7 +17,7 @@ LARGEST = 10**8
 """Upper limit of sizes and counts, as in a `.shape` file, and of learning-rate factors and their inverses."""
 
 COUNTS = frozenset({"batch", "context", "features", "head_width", "patch", "resolution"})
-"""Slots that hold a whole number above 0."""
+"""Slots and axes that hold a whole number above 0."""
 
 
 def faults(plan: Plan) -> Iterator[str]:
@@ -167,6 +167,9 @@ def _shapes(plan: Plan) -> Iterator[str]:
             yield f"{shape} is not a shape on {', '.join(sorted(axes)) or 'no axis'}"
         elif shape not in candidates:
             yield f"{shape} is not a candidate"
+        for axis in COUNTS & shape.keys():
+            if not _count(shape[axis]):
+                yield f"the `{axis}` of a shape is {shape[axis]!r}, not a whole number from 1 to {LARGEST:,}"
     for candidate in plan.candidates:
         if candidate.law is not None and not candidate.law.plausible:
             yield f"the law of {candidate.shape} has numbers that no training run has"
@@ -192,7 +195,7 @@ def _stage(stage: Stage, counted: bool) -> Iterator[str]:
         return
     if counted and not 1 <= (stage.steps or 0) <= LARGEST:
         yield f"it has {stage.steps} steps"
-    if counted and not 1 <= (stage.batch or 0) <= LARGEST:
+    if counted and not _count(stage.batch):
         yield f"its batch is {stage.batch}"
     steps = stage.steps or 0
     for blend in stage.blends:
@@ -216,8 +219,13 @@ def _stage(stage: Stage, counted: bool) -> Iterator[str]:
 def _sizes(stage: Stage, number: int) -> Iterator[str]:
     """Invalid sizes of a stage. Edits are rehearsed only if all sizes are valid."""
     for dim, size in stage.sizes.items():
-        if type(size) is not int or not 1 <= size <= LARGEST:
+        if not _count(size):
             yield f"stage {number}: its `{dim}` is {size!r}, not a whole number from 1 to {LARGEST:,}"
+
+
+def _count(value: object) -> bool:
+    """Whether a value is a size or a count."""
+    return type(value) is int and 1 <= value <= LARGEST
 
 
 def _arrival(transition: Transition) -> Iterator[str]:
@@ -316,7 +324,7 @@ def _read(ledger: Ledger) -> Iterator[str]:
                 yield f"`{name}` is read with {rule.to} of `{dim}`"
     for slot in COUNTS & ledger.slots.keys():
         value = ledger.slots[slot]
-        if type(value) is not int or not 1 <= value <= LARGEST:
+        if not _count(value):
             yield f"its `{slot}` is {value!r}, not a whole number from 1 to {LARGEST:,}"
 
 
