@@ -81,9 +81,16 @@ def value(whole: Any, draw: Random) -> Any:
         if not places:
             return draw.choice(VALUES)
         holder, key = draw.choice(places)
-        match draw.randrange(5):
+        match draw.randrange(6):
             case 0:
                 del holder[key]
+            case 5 if not isinstance(holder[key], dict | list):
+                # The same value in all places of the same name, so that they still agree.
+                old, new = holder[key], draw.choice(VALUES)
+                for other, name in places:
+                    if other is not holder and name == key and type(other[name]) is type(old) and other[name] == old:
+                        other[name] = copy.deepcopy(new)
+                holder[key] = copy.deepcopy(new)
             case 1 if isinstance(holder, list):
                 holder.insert(key, copy.deepcopy(holder[key]))
             case 2 if isinstance(holder[key], int | float):
