@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from shapeflow.ir.answer_check import answer_faults
 from shapeflow.ir.contexts import MIXTURE, corpora_of
 from shapeflow.ir.edits import EditError, Swap
+from shapeflow.ir.law import FLOOR, OFFSET
 from shapeflow.ir.ledger import Ledger
 from shapeflow.ir.plan import Comparison, Plan, Point, Stage, Transition, Uncertainty
 
@@ -68,7 +69,7 @@ def _faults(plan: Plan) -> Iterator[str]:
     ):
         if every is not None and every < 1:
             yield f"`{name}` is {every}"
-    if plan.evaluation is not None and not 0 <= plan.evaluation < math.inf:
+    if plan.evaluation is not None and not 0 <= plan.evaluation <= OFFSET:
         yield f"`evaluation` is {plan.evaluation:g}"
     if plan.keep is not None and plan.keep.newest is not None and plan.keep.newest < 1:
         yield f"it keeps {plan.keep.newest} checkpoints"
@@ -89,7 +90,7 @@ def _charge(plan: Plan) -> Iterator[str]:
     if charge is None:
         return
     timed = charge.dimension in ("compute", "seconds")
-    if timed != (charge.per_second is None) or not 0 < (charge.per_second or 1.0) < math.inf or charge.devices < 1:
+    if timed != (charge.per_second is None) or not 0 < (charge.per_second or 1.0) <= OFFSET or charge.devices < 1:
         yield f"a second of {charge.devices} devices costs {charge.per_second} of {charge.dimension}"
     elif charge.dimension != "compute" and plan.totals.seconds is None:
         yield f"it minimises {charge.cost.name} and predicts no seconds"
@@ -184,7 +185,7 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
     for name, one in (("best", comparison.best_fixed), ("last", comparison.last_shape_fixed)):
         if (one.compute is None) != (one.saving is None) or (one.compute is None) == (one.reason is None):
             yield f"its comparison with the {name} fixed shape needs a compute and a saving, or a reason"
-        elif one.compute is not None and (one.shape is None or one.compute <= 0):
+        elif one.compute is not None and (one.shape is None or not 0 < one.compute <= OFFSET):
             yield f"its comparison with the {name} fixed shape has {one.compute:g} FLOPs of no shape or no run"
 
 
@@ -205,7 +206,7 @@ def _stage(stage: Stage, counted: bool) -> Iterator[str]:
         if sum(blend.share for blend in stage.blends if blend.first <= first < blend.last) > 1 + 1e-9:
             yield "its blends take more steps than there are"
     costs = [stage.step_compute, *(blend.compute for blend in stage.blends)]
-    if not all(cost is None or (math.isfinite(cost) and cost > 0) for cost in costs):
+    if not all(cost is None or 0 < cost <= OFFSET for cost in costs):
         yield "a step costs no FLOPs"
     for rate in (stage.learning_rate, stage.matrix_rate):
         if not 1 / LARGEST <= rate <= LARGEST:
@@ -233,7 +234,7 @@ def _arrival(transition: Transition) -> Iterator[str]:
         yield f"the credit of its switch is {transition.credit:g}"
     if not 0 <= transition.rewarm <= LARGEST:
         yield f"the learning rate rises over {transition.rewarm} steps after its switch"
-    if transition.seconds is not None and not (math.isfinite(transition.seconds) and transition.seconds >= 0):
+    if transition.seconds is not None and not 0 <= transition.seconds <= OFFSET:
         yield f"its switch takes {transition.seconds:g} s"
     if unmeasured := next((one.axis for one in transition.credits if not one.seeds), None):
         yield f"the credit of its switch along {unmeasured} was measured with no seed"
@@ -260,7 +261,7 @@ def _chain(plan: Plan) -> Iterator[str]:
         if stage.steps is not None and (stage.leave.step or 0) - (stage.enter.step or 0) != stage.steps:
             yield f"stage {number}: its steps do not add up"
         if not _numbers((stage.enter, stage.leave)):
-            yield f"stage {number}: its compute is not a number"
+            yield f"stage {number}: its compute or its error is beyond that of any training run"
         elif not _spends(stage):
             yield f"stage {number}: its steps do not add up to its compute"
         if number > 1 and _place(plan.stages[number - 2].leave) != _place(stage.enter):
@@ -348,17 +349,20 @@ def _longer(stage: Stage) -> bool:
 def _times(plan: Plan) -> Iterator[str]:
     """Predicted seconds that are not times."""
     points = [point.seconds for stage in plan.stages for point in (stage.enter, stage.leave)]
-    if any(seconds is not None and not 0 <= seconds < math.inf for seconds in points):
+    if any(seconds is not None and not 0 <= seconds <= OFFSET for seconds in points):
         yield "a stage begins or ends at a time that is not a number of seconds"
     delays = [stage.transition.delay for stage in plan.stages if stage.transition is not None]
-    if any(delay is not None and not 0 <= delay < math.inf for delay in delays):
+    if any(delay is not None and not 0 <= delay <= OFFSET for delay in delays):
         yield "a switch takes a time that is not a number of seconds"
     elif any(_longer(stage) for stage in plan.stages):
         yield "a switch takes longer than its stage"
     of_steps = [value for one in plan.candidates for value in (one.step_compute, one.step_seconds)]
-    if any(value is not None and not 0 < value < math.inf for value in of_steps):
+    if any(value is not None and not 0 < value <= OFFSET for value in of_steps):
         yield "a step of a candidate takes no FLOPs or no time"
 
 
 def _numbers(points: Iterable[Point]) -> bool:
-    return all(point.compute is not None and point.compute >= 0 for point in points)
+    return all(
+        point.compute is not None and 0 <= point.compute <= OFFSET and abs(point.error or 0.0) <= FLOOR
+        for point in points
+    )
