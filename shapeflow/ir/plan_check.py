@@ -266,6 +266,8 @@ def _chain(plan: Plan) -> Iterator[str]:
             yield f"stage {number}: its steps do not add up to its compute"
         if number > 1 and _place(plan.stages[number - 2].leave) != _place(stage.enter):
             yield f"stage {number} does not begin where stage {number - 1} ends"
+    if any(value is not None and value < 1 / OFFSET for value in (last.compute, last.seconds)):
+        yield "it ends without compute, or without time"
     if (plan.totals.steps, plan.totals.compute, plan.totals.seconds) != _place(last):
         yield "its totals are not those of its last stage"
 
