@@ -184,7 +184,6 @@ def test_a_plan_of_another_version_is_refused(plan: Plan) -> None:
         (put("stages", 0, "leave", "error", value=1e300), "beyond that of any training run"),
         (put("comparison", "best_fixed", "compute", value=1e300), "its comparison with the best"),
         (put("stages", -1, "leave", "compute", value=5e-324), "it ends without compute"),
-        (everywhere("patch", 4, 6), "it reads the `patch` 4, and its shape has 6"),
         (everywhere("patch", 4, 0), "the `patch` of a shape is 0"),
         (everywhere("patch", 4, "four"), "the `patch` of a shape is 'four'"),
         (put("stages", 0, "learning_rate", value=0), "its learning rate is multiplied by 0"),

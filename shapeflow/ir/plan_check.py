@@ -50,7 +50,7 @@ def _faults(plan: Plan) -> Iterator[str]:
         return
     for number, stage in enumerate(plan.stages, 1):
         yield from (f"stage {number}: {fault}" for fault in _stage(stage, counted))
-        yield from (f"stage {number}: {fault}" for fault in _slots(plan, stage))
+        yield from (f"stage {number}: {fault}" for fault in _objectives(plan, stage))
     yield from _optimizer(plan)
     if plan.seed < 0:
         yield f"its seed is {plan.seed}"
@@ -240,16 +240,13 @@ def _arrival(transition: Transition) -> Iterator[str]:
         yield f"the credit of its switch along {unmeasured} was measured with no seed"
 
 
-def _slots(plan: Plan, stage: Stage) -> Iterator[str]:
-    """Slots that are not those of the shape of a stage or a blend, and losses that are not among the objectives."""
+def _objectives(plan: Plan, stage: Stage) -> Iterator[str]:
+    """Losses of a stage or its blends that are not among the plan's objectives."""
     for shape, edits in ((stage.shape, stage.reading), *((blend.shape, blend.edits) for blend in stage.blends)):
         slots = {edit.slot: edit.to for edit in edits if isinstance(edit, Swap)}
-        for slot in slots.keys() & shape.keys():
-            if slots[slot] != shape[slot]:
-                yield f"it reads the `{slot}` {slots[slot]!r}, and its shape has {shape[slot]!r}"
-        loss = shape["loss"] if "loss" in shape else slots.get("loss")
-        if loss is not None and plan.model is not None and loss not in plan.objectives:
-            yield f"it minimises `{loss}`, which is not an objective of the plan"
+        for loss in {slots.get("loss"), shape.get("loss")} - {None}:
+            if plan.model is not None and loss not in plan.objectives:
+                yield f"it minimises `{loss}`, which is not an objective of the plan"
 
 
 def _chain(plan: Plan) -> Iterator[str]:
