@@ -22,9 +22,12 @@ class Estimate:
 
     @classmethod
     def of(cls, draws: Floats) -> Estimate:
-        """Of draws, (n,); those that are NaN do not count."""
+        """Of draws, (n,); those that are NaN do not count. NaN if all are."""
+        known = draws[~np.isnan(draws)]
+        if not len(known):
+            return cls(np.nan, np.nan, np.nan)
         tail = (1 - LEVEL) / 2
-        low, value, high = quantiles(draws[~np.isnan(draws)], [tail, 0.5, 1 - tail]).tolist()
+        low, value, high = quantiles(known, [tail, 0.5, 1 - tail]).tolist()
         return cls(value, low, high)
 
     @property
