@@ -108,6 +108,20 @@ def test_every_mode_of_8_bits_is_read(tmp_path: Path) -> None:
     assert every(grey)[0].shape[1:] == (1, 8, 8)
 
 
+def test_formats_that_pillow_learns_later_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.init()
+    # The photo CD format accepts any file, and seeks to byte 2048 of it.
+    monkeypatch.setattr(Image, "ID", ["PCD", "EPS", *Image.ID])
+    fill(tmp_path)
+    for name in ("a.bmp", "b.gif", "c.jpeg", "d.png", "e.ppm", "f.tif", "g.webp"):
+        picture(3).save(tmp_path / "in/cat" / name)
+    assert opened(tmp_path, plain()).describe()["training_images"] == 12 + 7 - 2
+    picture(3).save(tmp_path / "in/cat/h.png", format="EPS")
+    found = refusal(tmp_path, plain())
+    assert str(tmp_path / "in/cat/h.png") in found.message
+    assert found.notes == ("its format is none of BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP",)
+
+
 def test_a_cache_is_read_while_the_images_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path)
     about = opened(tmp_path, plain(cache="kept")).describe()
