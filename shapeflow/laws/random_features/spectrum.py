@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import attrs
 import numpy as np
 
@@ -30,18 +32,20 @@ class Spectrum:
 
 def sampled(model: RandomFeatures, matrix: Floats) -> Spectrum:
     """The spectrum for one matrix W of shape (features, width). Uses the singular values of D^1/2 W, since the
-    eigenvalues of K span more digits than float64 has.
+    eigenvalues of K span more digits than float64 has, and takes them from the triangle of its QR decomposition, which
+    has the same.
 
     Raises ValueError if the matrix has another shape.
     """
     if matrix.shape != (model.features, model.width):
         raise ValueError(f"the matrix is {matrix.shape}, not {(model.features, model.width)}")
     j = np.arange(1.0, model.features + 1.0)
-    left, singular, _ = np.linalg.svd(np.sqrt(model.variances(j))[:, None] * matrix, full_matrices=False)
-    target = np.sqrt(model.energies(j))
-    energy = (left.T @ target) ** 2
-    residual = float(target @ target - energy.sum())
-    return Spectrum(singular[::-1] ** 2, energy[::-1], np.ones(len(singular)), residual)
+    seen, target = np.sqrt(model.variances(j))[:, None] * matrix, np.sqrt(model.energies(j))
+    # The last column of the triangle is the target in the basis of Q: Q itself is not needed.
+    triangle, n = cast("Floats", np.linalg.qr(np.column_stack([seen, target]), mode="r")), int(model.width)
+    left, singular, _ = np.linalg.svd(triangle[:n, :n])
+    energy, residual = (left.T @ triangle[:n, n]) ** 2, float((triangle[n:, n] ** 2).sum())
+    return Spectrum(singular[::-1] ** 2, energy[::-1], np.ones(n), residual)
 
 
 def diagonal(model: RandomFeatures) -> Spectrum:
