@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from sources import compiled, refused, written
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from shapeflow.base.shapes import Shape
 from shapeflow.cli import answer
@@ -151,6 +152,20 @@ def test_work_that_is_out_of_proportion(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("SHAPEFLOW_MOST_PRODUCTS", str(each - 1))
     (error,) = refused(tmp_path, TEXT.replace("0.7", "0.7, seed: 1"))
     assert error.help == "leave `seed` out, or set `SHAPEFLOW_MOST_PRODUCTS`"
+
+
+def test_small_matrices_use_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curve, seen = Theory.curve, set[int]()
+
+    def watched(theory: Theory, width: float) -> LossCurve:
+        seen.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        return curve(theory, width)
+
+    monkeypatch.setattr(Theory, "curve", watched)
+    with threadpool_limits(2, "blas"):
+        compiled(tmp_path, TEXT.replace("0.7)", "0.7, matrices: 10)"))
+        assert any(library["num_threads"] > 1 for library in threadpool_info() if library["user_api"] == "blas")
+    assert seen == {1}
 
 
 def test_more_laws_than_are_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from shapeflow.base.bounds import bound
 from shapeflow.base.diagnostics import Report
 from shapeflow.base.settings import setting
 from shapeflow.base.shapes import Shape
+from shapeflow.base.threads import one_thread
 from shapeflow.ir.components import LawSourceHooks
 from shapeflow.ir.edits import EditError
 from shapeflow.ir.law import Provenance
@@ -102,6 +103,7 @@ class Phases(LawSourceHooks):
         given = {name: value for name, value in attrs.asdict(self).items() if name != "matrices"}
         return Theory(**{**given, "batch": self.batch or 1})
 
+    @one_thread()
     def laws(self, request: LawRequest, report: Report) -> Mapping[Shape, TabulatedLaw]:
         """Return the law of each candidate, from the first step on. Empty after an error.
 
@@ -119,6 +121,7 @@ class Phases(LawSourceHooks):
             return {}
         return {shape: _law(*one, curves[shape], request, shape, self.matrices) for shape, one in found.items()}
 
+    @one_thread()
     def samples(self, request: LawRequest, report: Report) -> Mapping[Shape, tuple[TabulatedLaw, ...]]:
         """The laws of some random matrices, whose seeds no run is likely to have. Empty after an error: unstable-step,
         step-too-small, idle-setting."""
